@@ -1,0 +1,414 @@
+//! One device: its identity, its key packages, its groups.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
+use openmls_traits::crypto::OpenMlsCrypto as _;
+use tls_codec::DeserializeBytes as _;
+
+use crate::{
+    DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
+    error::Error,
+    event::{EpochChange, Event, Received},
+    group::{
+        GroupState, external, load_mls,
+        record::{GroupRecord, Membership, MessageHash},
+        welcome,
+    },
+    identity::SignatureKey,
+    key_package::{self, DeviceRecord},
+    names::{GroupId, Timestamp},
+    provider::{Call, CryptoProvider, SharedCrypto},
+    storage::{Kind, Scope, StorageError, Store, Transaction},
+};
+
+/// One device of one user: a client, in the words of RFC 9420.
+///
+/// It does no I/O but through its [`Store`], has no clock, and makes no randomness of its own. Every call happens
+/// whole or not at all, in the store as in memory.
+pub struct Client {
+    store: Arc<dyn Store>,
+    crypto: SharedCrypto,
+    pub(crate) policy: Policy,
+    pub(crate) device: DeviceId,
+    /// The groups that are in memory. What is here is what is stored.
+    groups: BTreeMap<GroupId, GroupState>,
+}
+
+impl Client {
+    /// Makes a new device in an empty store, with a signature key of its own.
+    ///
+    /// # Errors
+    /// [`Error::DeviceExists`] if the store holds a device; [`Error::Crypto`] if there is no randomness or the policy's
+    /// ciphersuite is not among those that the cryptography supports.
+    pub fn create(
+        store: Arc<dyn Store>,
+        crypto: Arc<dyn CryptoProvider>,
+        device: DeviceId,
+        policy: Policy,
+    ) -> Result<Self, Error> {
+        let crypto = SharedCrypto(crypto);
+        crypto.supports(policy.ciphersuite).map_err(Error::Crypto)?;
+        let records = Transaction::new(&*store, Scope::Device);
+        match DeviceRecord::load(&records) {
+            Err(Error::NoDevice) => {}
+            Ok(record) => return Err(Error::DeviceExists { device: record.device }),
+            Err(other) => return Err(other),
+        }
+        let key = SignatureKey::generate(&crypto, policy.ciphersuite.signature_algorithm())?;
+        key_package::store_signature_key(&records, &key)?;
+        DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
+        let batch = records.into_batch();
+        store.apply(batch).map_err(StorageError::from)?;
+        Ok(Self { store, crypto, policy, device, groups: BTreeMap::new() })
+    }
+
+    /// Opens the device that the store holds: after a restart, whatever it was doing when it ended.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read.
+    pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
+        let record = DeviceRecord::load(&Transaction::new(&*store, Scope::Device))?;
+        Ok(Self { store, crypto: SharedCrypto(crypto), policy, device: record.device, groups: BTreeMap::new() })
+    }
+
+    /// Which device this is.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// The signature key of this device's new key packages and new groups. (A group in which it was rotated, or not
+    /// yet, may have another.)
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn signature_key(&self) -> Result<SignaturePublicKey, Error> {
+        Ok(DeviceRecord::load(&Transaction::new(&*self.store, Scope::Device))?.signature_key)
+    }
+
+    /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
+    /// until they are used or [expire](Self::expire_key_packages).
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Crypto`].
+    pub fn key_packages(&mut self, count: usize, now: Timestamp) -> Result<Vec<KeyPackageBytes>, Error> {
+        self.with_device(|call, client| {
+            (0..count).map(|_| key_package::generate(call, &client.device, &client.policy, false, now)).collect()
+        })
+    }
+
+    /// Makes a key package that the delivery service may hand out again and again when no other is left (RFC 9420,
+    /// 16.8). Its private key stays until it expires, and with it the welcomes that were made for it can be opened.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Crypto`].
+    pub fn last_resort_key_package(&mut self, now: Timestamp) -> Result<KeyPackageBytes, Error> {
+        self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
+    }
+
+    /// Erases the private keys of key packages that have expired; how many there were. Call it now and then.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn expire_key_packages(&mut self, now: Timestamp) -> Result<usize, Error> {
+        self.with_device(|call, _| key_package::expire(&call.records, now))
+    }
+
+    /// The number of key packages whose private keys are on this device.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn key_package_count(&self) -> Result<usize, Error> {
+        key_package::count(&Transaction::new(&*self.store, Scope::Device))
+    }
+
+    /// The groups that this device is a member of.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
+        let records = Transaction::new(&*self.store, Scope::Device);
+        let mut groups = Vec::new();
+        for scope in Scope::all_groups(&records)? {
+            let Scope::Group(id) = &scope else { continue };
+            if let Some(GroupRecord::Member(_)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
+                groups.push(id.clone());
+            }
+        }
+        Ok(groups)
+    }
+
+    /// A group of this device.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`] if it was never in it; [`Error::Removed`] if it is no longer.
+    pub fn group(&mut self, id: &GroupId) -> Result<Group<'_>, Error> {
+        if !self.groups.contains_key(id) {
+            let call = self.call(Scope::Group(id.clone()));
+            let group = GroupState::load(&call, id)?;
+            drop(call);
+            self.groups.insert(id.clone(), group);
+        }
+        Ok(Group::new(self, id.clone()))
+    }
+
+    /// Creates a group with this device as its only member, in epoch 0 (RFC 9420, 11). Its
+    /// [group info](Group::group_info) is what a delivery service starts it from.
+    ///
+    /// # Errors
+    /// [`Error::GroupExists`] if this device is in a group of that identifier.
+    pub fn create_group(&mut self, id: GroupId, now: Timestamp) -> Result<Group<'_>, Error> {
+        let scope = Scope::Group(id.clone());
+        let call = self.call(scope.clone());
+        if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+            return Err(Error::GroupExists { group: id });
+        }
+        let mut group = self.whole(&call, |call| {
+            call.records.delete_all(&scope.prefix())?;
+            let record = DeviceRecord::load(&call.records)?;
+            let key = key_package::signature_key(&call.records, record.signature_key.as_bytes())?;
+            let policy = &self.policy;
+            MlsGroup::builder()
+                .with_group_id(id.to_mls())
+                .ciphersuite(policy.ciphersuite)
+                .with_wire_format_policy(policy.wire_format())
+                .padding_size(policy.padding)
+                .max_past_epochs(policy.past_epochs)
+                .number_of_resumption_psks(0)
+                .use_ratchet_tree_extension(true)
+                .sender_ratchet_configuration(policy.ratchet())
+                .with_capabilities(key_package::capabilities(&call.crypto))
+                .lifetime(policy.lifetime(now))
+                .build(call, &key.signer(&call.crypto)?, key.credential(&self.device))
+                .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;
+            // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
+            let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
+            group.set_signer()?;
+            Ok(group)
+        })?;
+        group.finish(&call)?;
+        self.apply(call)?;
+        self.groups.insert(id.clone(), group);
+        Ok(Group::new(self, id))
+    }
+
+    /// Joins the group that a welcome is of (RFC 9420, 12.4.3.1). The key package it was made for is used up by that,
+    /// and only by that: a welcome that cannot be used leaves it.
+    ///
+    /// # Errors
+    /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
+    /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
+    pub fn join(&mut self, bytes: &[u8]) -> Result<GroupId, Error> {
+        let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
+            return Err(other_kind("a welcome"));
+        };
+        let call = self.call(Scope::Device);
+        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message))?;
+        group.finish(&call)?;
+        self.apply(call)?;
+        self.groups.insert(id.clone(), group);
+        Ok(id)
+    }
+
+    /// Makes the external commit by which this device joins a group, or rejoins it in place of its own leaf whose state
+    /// is lost (RFC 9420, 12.4.3.2). Nothing changes until it is [confirmed](Self::confirm).
+    ///
+    /// `group_info` is the group's current one, with its ratchet tree.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one; [`Error::Refused`] if
+    /// a leaf of this device is in the group whose signature key this device does not have.
+    pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
+        let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
+            return Err(other_kind("a group info"));
+        };
+        let call = self.call(Scope::Device);
+        let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info))?;
+        self.apply(call)?;
+        Ok(pending)
+    }
+
+    /// The commits that wait for the delivery service's answer, in all groups: after a restart, submit them again.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
+        let records = Transaction::new(&*self.store, Scope::Device);
+        let mut pending = Vec::new();
+        for scope in Scope::all_groups(&records)? {
+            if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
+                pending.extend(membership.pending);
+            }
+        }
+        Ok(pending)
+    }
+
+    /// The delivery service has accepted the commit: the group enters the epoch that it makes.
+    ///
+    /// # Errors
+    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
+    pub fn confirm(&mut self, pending: PendingCommit) -> Result<EpochChange, Error> {
+        let id = pending.group.clone();
+        if pending.external {
+            let call = self.call(Scope::Joining(id.clone()));
+            self.refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
+            drop(call);
+            return self.confirm_external(&id);
+        }
+        let device = self.device.clone();
+        self.with_group(&id, |call, group| {
+            if group.membership().pending.as_ref() != Some(&pending) {
+                return Err(Error::NotPending);
+            }
+            group.confirm_pending(call, &device)
+        })
+    }
+
+    /// The delivery service has not accepted the commit, and will not: its keys are erased. What was wanted is kept:
+    /// catch up, and then [`Group::resume`]. (An external commit is made anew from a current group info.)
+    ///
+    /// # Errors
+    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
+    pub fn discard(&mut self, pending: PendingCommit) -> Result<(), Error> {
+        let id = pending.group.clone();
+        if pending.external {
+            let call = self.call(Scope::Joining(id.clone()));
+            self.refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
+            call.records.delete_all(&Scope::Joining(id).prefix())?;
+            return self.apply(call);
+        }
+        self.with_group(&id, |call, group| {
+            if group.membership().pending.as_ref() != Some(&pending) {
+                return Err(Error::NotPending);
+            }
+            group.discard_pending(call)
+        })
+    }
+
+    /// Erases all that this device has of a group, as if it had never been in it. The group itself is not told.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn forget(&mut self, id: &GroupId) -> Result<(), Error> {
+        self.groups.remove(id);
+        let call = self.call(Scope::Device);
+        for scope in [Scope::Group(id.clone()), Scope::Joining(id.clone())] {
+            call.records.delete_all(&scope.prefix())?;
+        }
+        key_package::sweep_signature_keys(&call.records)?;
+        self.apply(call)
+    }
+
+    /// Processes one message from the delivery service: an application message, a proposal or a commit. Own messages
+    /// that come back are known again; an own commit that comes back is thereby confirmed.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
+    /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
+    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable. Nothing has changed then.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Received, Error> {
+        let message: ProtocolMessage = match parse(bytes, "a message to a group")? {
+            MlsMessageBodyIn::PublicMessage(message) => message.into(),
+            MlsMessageBodyIn::PrivateMessage(message) => message.into(),
+            _ => return Err(other_kind("a message to a group")),
+        };
+        let id = GroupId::from_mls(message.group_id());
+        let hash = MessageHash::of(bytes);
+        let call = self.call(Scope::Joining(id.clone()));
+        let joining = external::pending(&call, &id)?;
+        drop(call);
+        let event = match joining {
+            Some(pending) if pending.hash() == hash => Event::Commit(self.confirm_external(&id)?),
+            _ => {
+                let (device, policy) = (self.device.clone(), self.policy.clone());
+                self.with_group(&id, |call, group| group.receive(call, &device, &policy, hash, message))?
+            }
+        };
+        Ok(Received { group: id, event })
+    }
+
+    /// Everything that this device holds at this moment: see [`Snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
+    }
+
+    fn confirm_external(&mut self, id: &GroupId) -> Result<EpochChange, Error> {
+        let call = self.call(Scope::Joining(id.clone()));
+        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device))?;
+        group.finish(&call)?;
+        self.apply(call)?;
+        self.groups.insert(id.clone(), group);
+        Ok(change)
+    }
+
+    fn refuse_unless_pending(&self, stored: &Option<PendingCommit>, given: &PendingCommit) -> Result<(), Error> {
+        if stored.as_ref() == Some(given) { Ok(()) } else { Err(Error::NotPending) }
+    }
+
+    /// One call on one group. It happens whole, or the group is as it was, in the store and in memory.
+    pub(crate) fn with_group<T>(
+        &mut self,
+        id: &GroupId,
+        act: impl FnOnce(&Call<'_>, &mut GroupState) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let cached = self.groups.remove(id);
+        let call = self.call(Scope::Group(id.clone()));
+        let (mut group, value) = self.whole(&call, |call| {
+            let mut group = match cached {
+                Some(group) => group,
+                None => GroupState::load(call, id)?,
+            };
+            let value = act(call, &mut group)?;
+            Ok((group, value))
+        })?;
+        let outcome = group.finish(&call)?;
+        self.apply(call)?;
+        if outcome.removed.is_none() && !outcome.reload {
+            self.groups.insert(id.clone(), group);
+        }
+        Ok(value)
+    }
+
+    fn with_device<T>(&mut self, act: impl FnOnce(&Call<'_>, &Self) -> Result<T, Error>) -> Result<T, Error> {
+        let call = self.call(Scope::Device);
+        let value = self.whole(&call, |call| act(call, self))?;
+        self.apply(call)?;
+        Ok(value)
+    }
+
+    fn call(&self, scope: Scope) -> Call<'_> {
+        Call { crypto: self.crypto.clone(), records: Transaction::new(&*self.store, scope) }
+    }
+
+    /// Runs a call. Where OpenMLS hides that the store failed, the store's own word is given.
+    fn whole<'s, T>(&self, call: &Call<'s>, act: impl FnOnce(&Call<'s>) -> Result<T, Error>) -> Result<T, Error> {
+        act(call).map_err(|error| call.records.failure().map_or(error, Error::Storage))
+    }
+
+    fn apply(&self, call: Call<'_>) -> Result<(), Error> {
+        let batch = call.records.into_batch();
+        if !batch.is_empty() {
+            self.store.apply(batch).map_err(StorageError::from)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client {{ device: {}, .. }}", self.device)
+    }
+}
+
+fn parse(bytes: &[u8], expected: &'static str) -> Result<MlsMessageBodyIn, Error> {
+    MlsMessageIn::tls_deserialize_exact_bytes(bytes)
+        .map(MlsMessageIn::extract)
+        .map_err(|e| Error::Malformed { expected, detail: e.to_string() })
+}
+
+fn other_kind(expected: &'static str) -> Error {
+    Error::Malformed { expected, detail: "another kind of MLS message".into() }
+}

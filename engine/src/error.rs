@@ -1,0 +1,179 @@
+//! What can go wrong, by what a caller would do about it.
+
+use openmls_traits::types::{Ciphersuite, CryptoError};
+
+use crate::{
+    DeviceId,
+    names::{Epoch, GroupId},
+    storage::StorageError,
+};
+
+/// A call of the engine failed. Nothing of it has happened: not in the store, not in memory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+
+    /// The store already holds a device, so no new one can be made in it. Open it, or use another store.
+    #[error("the store already belongs to the device {device}")]
+    DeviceExists {
+        /// The device that the store holds.
+        device: DeviceId,
+    },
+    /// The store holds no device. Create one, or look for the right store.
+    #[error("the store holds no device")]
+    NoDevice,
+
+    /// This device has no such group.
+    #[error("this device is in no group {group}")]
+    UnknownGroup {
+        /// The group that was asked for.
+        group: GroupId,
+    },
+    /// There is such a group already.
+    #[error("this device is already in the group {group}")]
+    GroupExists {
+        /// The group's identifier.
+        group: GroupId,
+    },
+    /// This device was removed from the group; all that remains is this fact. It can be added again, or rejoin.
+    #[error("this device was removed from the group {group} by the commit that made epoch {epoch}")]
+    Removed {
+        /// The group's identifier.
+        group: GroupId,
+        /// The first epoch without this device.
+        epoch: Epoch,
+    },
+
+    /// A commit of this device waits for the delivery service's answer. Confirm or discard it first.
+    #[error("a commit made in epoch {epoch} waits to be confirmed or discarded")]
+    CommitPending {
+        /// The epoch in which it was made.
+        epoch: Epoch,
+    },
+    /// The commit is not the one that is pending: it was confirmed or discarded before, or another commit won.
+    #[error("the commit is not pending any more")]
+    NotPending,
+    /// There are no proposals and no intents: a commit would change nothing. Update, if new keys are what is wanted.
+    #[error("there is nothing to commit")]
+    NothingToCommit,
+
+    /// The device is no member of the group.
+    #[error("{device} is not a member of the group")]
+    UnknownMember {
+        /// The device that was named.
+        device: DeviceId,
+    },
+    /// The device is a member of the group already.
+    #[error("{device} is already a member of the group")]
+    AlreadyMember {
+        /// The device that was to be added.
+        device: DeviceId,
+    },
+    /// A device cannot remove itself by a commit (RFC 9420, 12.2). Leave instead: another member commits it.
+    #[error("a device cannot commit its own removal; it can propose to leave")]
+    OwnRemoval,
+
+    /// The bytes are not an MLS message of the kind that is expected here.
+    #[error("not {expected}: {detail}")]
+    Malformed {
+        /// What was expected: "a key package".
+        expected: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The message is of an epoch that this device has not reached. Fetch and process what comes before it.
+    #[error("the message is of epoch {epoch}, this device is in epoch {current}")]
+    FutureEpoch {
+        /// The message's epoch.
+        epoch: Epoch,
+        /// The device's epoch.
+        current: Epoch,
+    },
+    /// The message is not authentic, or not valid in the group's state: forged, damaged, or made by a faulty client.
+    #[error("the message is invalid: {detail}")]
+    Invalid {
+        /// Why, as far as it can be told.
+        detail: String,
+    },
+    /// The message is authentic, and says what this device does not accept.
+    #[error("refused: {0}")]
+    Refused(#[from] Refusal),
+    /// The welcome is for none of this device's key packages: another device's, or the key package was used or expired.
+    #[error("the welcome is for none of this device's key packages")]
+    NotInvited,
+
+    /// The cryptography or the randomness failed.
+    #[error("cryptography failed: {0}")]
+    Crypto(CryptoError),
+    /// OpenMLS reports an error that no input explains. Please report it.
+    #[error("internal error while trying to {action}: {detail}")]
+    Internal {
+        /// What was attempted.
+        action: &'static str,
+        /// What OpenMLS says.
+        detail: String,
+    },
+}
+
+/// Why an authentic message is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A credential does not name a user and a device.
+    #[error("a credential does not name a device: {0}")]
+    Credential(InvalidName),
+    /// A leaf would name another device than before (RFC 9420, 5.3.1): a device cannot become another.
+    #[error("the leaf of {from} would become that of {to}")]
+    Succession {
+        /// Whose leaf it is.
+        from: DeviceId,
+        /// Whom it would name.
+        to: DeviceId,
+    },
+    /// A device would be in the group twice.
+    #[error("{0} would be in the group twice")]
+    Duplicate(DeviceId),
+    /// An external commit removes somebody else than the device that joins (RFC 9420, 12.4.3.2).
+    #[error("the external commit of {joiner} removes {removed}")]
+    ForeignRemoval {
+        /// Who joins.
+        joiner: DeviceId,
+        /// Whose leaf would be removed.
+        removed: DeviceId,
+    },
+    /// A key package is not valid now, or is valid for longer than the policy allows (RFC 9420, 7.2).
+    #[error("the key package's lifetime, from {not_before} to {not_after}, is not acceptable now")]
+    Lifetime {
+        /// The first second of its validity.
+        not_before: u64,
+        /// The second after its last.
+        not_after: u64,
+    },
+    /// Something in the message uses another ciphersuite than the group.
+    #[error("the ciphersuite is {0:?}, not the group's")]
+    Ciphersuite(Ciphersuite),
+    /// The proposal is of a type that this engine does not take part in.
+    #[error("proposals of this type are not accepted: {0}")]
+    ProposalType(String),
+}
+
+/// A name is not one of a user or a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// A name is empty or too long.
+    #[error("a name has {bytes} bytes; it must have 1 to {max}", max = crate::identity::MAX_NAME_BYTES)]
+    Length {
+        /// The name's length.
+        bytes: usize,
+    },
+    /// The bytes do not encode a user and a device.
+    #[error("the identity does not encode a user and a device")]
+    Encoding,
+    /// The identity's encoding is of a version that this engine does not know.
+    #[error("the identity's encoding is of version {version}, which is unknown")]
+    Version {
+        /// The version in its first byte.
+        version: u8,
+    },
+}

@@ -1,0 +1,132 @@
+//! What a received message meant.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    DeviceId,
+    names::{Epoch, GroupId},
+};
+
+/// What one received message meant to one group.
+#[derive(Debug)]
+pub struct Received {
+    /// The group that the message was of.
+    pub group: GroupId,
+    /// What it meant.
+    pub event: Event,
+}
+
+/// What a message meant.
+#[derive(Debug)]
+pub enum Event {
+    /// An application message, to be shown once.
+    Message(Message),
+    /// A proposal, valid until the epoch ends. Somebody's next commit carries it out.
+    Proposal {
+        /// Who proposes.
+        by: DeviceId,
+        /// What is proposed.
+        change: Proposed,
+    },
+    /// A commit was merged, this device's own or another's: the group is in a new epoch.
+    Commit(EpochChange),
+    /// This device was removed. Its secrets of the group are erased; it can be added again, or rejoin.
+    Removed {
+        /// Who removed it. Itself, if it was an external commit that took its place: of this device, elsewhere.
+        by: DeviceId,
+        /// The first epoch without this device.
+        epoch: Epoch,
+    },
+    /// An own message or proposal came back: the delivery service has ordered it.
+    Own,
+    /// Nothing happened and nothing is wrong, for this reason.
+    Ignored(Ignored),
+}
+
+/// An application message (RFC 9420, 15).
+pub struct Message {
+    /// Who sent it: the device whose signature it bears.
+    pub sender: DeviceId,
+    /// The epoch in which it was sent.
+    pub epoch: Epoch,
+    /// What was sent.
+    pub text: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sender, epoch, text } = self;
+        write!(f, "Message {{ sender: {sender}, epoch: {epoch}, text: {} bytes }}", text.len())
+    }
+}
+
+/// What a proposal would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposed {
+    /// Add this device.
+    Add(DeviceId),
+    /// Remove this device; its own proposal to leave, if the proposer is the same.
+    Remove(DeviceId),
+    /// Give the proposer's leaf new keys.
+    Update,
+}
+
+/// What a commit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochChange {
+    /// Who committed.
+    pub by: DeviceId,
+    /// The new epoch.
+    pub epoch: Epoch,
+    /// What changed, in the order of the commit's proposals.
+    pub changes: Vec<Change>,
+    /// Whether intents of this device are still to be carried out: call [`Group::resume`](crate::Group::resume).
+    pub resume: bool,
+}
+
+impl EpochChange {
+    /// Who was added; the joiner, of an external commit.
+    pub fn added(&self) -> impl Iterator<Item = &DeviceId> {
+        Change::added(&self.changes)
+    }
+
+    /// Who was removed. A device that rejoined was both removed and added.
+    pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
+        Change::removed(&self.changes)
+    }
+}
+
+/// One thing that a commit changes. (That the committer has new keys goes without saying: all commits do that.)
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// This device was not in the group and is.
+    Added(DeviceId),
+    /// This device was in the group and is not.
+    Removed(DeviceId),
+    /// This device's leaf has the new keys that it proposed.
+    Updated(DeviceId),
+}
+
+impl Change {
+    pub(crate) fn added(changes: &[Self]) -> impl Iterator<Item = &DeviceId> {
+        changes.iter().filter_map(|change| if let Self::Added(device) = change { Some(device) } else { None })
+    }
+
+    pub(crate) fn removed(changes: &[Self]) -> impl Iterator<Item = &DeviceId> {
+        changes.iter().filter_map(|change| if let Self::Removed(device) = change { Some(device) } else { None })
+    }
+}
+
+/// Why a message meant nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// A handshake message of an epoch that is over: lost a race, or seen before.
+    PastEpoch,
+    /// An application message whose key is gone: it was read before.
+    AlreadyRead,
+    /// An application message of an epoch, or of a generation, whose keys the policy no longer keeps. It cannot be read.
+    TooOld,
+}

@@ -1,0 +1,101 @@
+//! What RFC 9420 leaves to the application: who may be in a leaf, and which proposals are taken part in.
+
+use std::collections::BTreeSet;
+
+use openmls::{
+    group::{MlsGroup, QueuedProposal, StagedCommit},
+    prelude::{KeyPackage, LeafNodeIndex, Proposal, Sender},
+};
+
+use super::{device_at, leaves_by_identity};
+use crate::{
+    DeviceId, Policy,
+    error::{Error, Refusal},
+    key_package,
+};
+
+/// What one proposal changes.
+pub(crate) enum Effect<'p> {
+    Add { device: DeviceId, key_package: &'p KeyPackage },
+    Remove { leaf: LeafNodeIndex },
+    Update { leaf: LeafNodeIndex },
+    ExternalInit,
+}
+
+/// What the proposal changes, if it is one that Regrow takes part in.
+pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<Effect<'p>, Error> {
+    Ok(match (queued.proposal(), queued.sender()) {
+        (Proposal::Add(add), _) => {
+            Effect::Add { device: DeviceId::from_leaf(add.key_package().leaf_node())?, key_package: add.key_package() }
+        }
+        (Proposal::Remove(remove), _) => Effect::Remove { leaf: remove.removed() },
+        (Proposal::Update(update), Sender::Member(leaf)) => {
+            let device = DeviceId::from_leaf(update.leaf_node())?;
+            if let Some(node) = group.public_group().leaf(*leaf) {
+                succession(DeviceId::from_leaf(node)?, &device)?;
+            }
+            Effect::Update { leaf: *leaf }
+        }
+        (Proposal::ExternalInit(_), Sender::NewMemberCommit) => Effect::ExternalInit,
+        (other, _) => return Err(Refusal::ProposalType(format!("{:?}", other.proposal_type())).into()),
+    })
+}
+
+/// Accepts or refuses a commit that is authentic and valid (RFC 9420, 5.3.1, 7.3, 12.2, 12.4.3.2).
+pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, policy: &Policy) -> Result<(), Error> {
+    let mut removed = Vec::new();
+    let mut added: Vec<DeviceId> = Vec::new();
+    for queued in staged.queued_proposals() {
+        match effect(queued, group)? {
+            Effect::Add { device, key_package } => {
+                key_package::accept_lifetime_range(key_package, policy)?;
+                added.push(device);
+            }
+            Effect::Remove { leaf } => removed.push(leaf),
+            Effect::Update { .. } | Effect::ExternalInit => {}
+        }
+    }
+    if let Some(leaf) = staged.update_path_leaf_node() {
+        let device = DeviceId::from_leaf(leaf)?;
+        match sender {
+            Sender::Member(committer) => {
+                if let Some(before) = device_at(group, *committer)? {
+                    succession(before, &device)?;
+                }
+            }
+            _ => {
+                for leaf in &removed {
+                    if let Some(other) = device_at(group, *leaf)?.filter(|other| *other != device) {
+                        return Err(Refusal::ForeignRemoval { joiner: device, removed: other }.into());
+                    }
+                }
+                added.push(device);
+            }
+        }
+    }
+    if added.is_empty() {
+        return Ok(());
+    }
+    let mut present = leaves_by_identity(group);
+    present.retain(|_, leaf| !removed.contains(leaf));
+    match added.iter().find(|device| present.contains_key(device.to_identity().as_slice())) {
+        Some(device) => Err(Refusal::Duplicate(device.clone()).into()),
+        None => distinct(&added),
+    }
+}
+
+/// Refuses devices of which one is named twice: the members of a group that this device is about to join, for one.
+pub(crate) fn distinct<'d>(devices: impl IntoIterator<Item = &'d DeviceId>) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    match devices.into_iter().find(|device| !seen.insert(*device)) {
+        Some(device) => Err(Refusal::Duplicate(device.clone()).into()),
+        None => Ok(()),
+    }
+}
+
+fn succession(from: DeviceId, to: &DeviceId) -> Result<(), Error> {
+    if from == *to {
+        return Ok(());
+    }
+    Err(Refusal::Succession { from, to: to.clone() }.into())
+}

@@ -1,0 +1,263 @@
+//! Commits of this device: a value first, the group's new epoch once the delivery service has ordered it.
+
+use openmls::{
+    credentials::NewSignerBundle,
+    group::{MlsGroup, QueuedProposal, StagedCommit},
+    prelude::{MlsMessageOut, ProposalOrRefType},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    GroupState,
+    check::{self, Effect},
+    device_at,
+    intent::{self, Plan},
+    leaf_of,
+    record::MessageHash,
+};
+use crate::{
+    DeviceId, Policy, SignaturePublicKey,
+    error::Error,
+    event::{Change, EpochChange},
+    identity::SignatureKey,
+    key_package,
+    names::{Epoch, GroupId},
+    provider::Call,
+};
+
+/// A commit that has changed nothing yet (RFC 9420, 12.4). Submit it; then pass it to
+/// [`Client::confirm`](crate::Client::confirm) if the delivery service has accepted it, or to
+/// [`Client::discard`](crate::Client::discard) if it has not.
+///
+/// It survives a restart: see [`Group::pending`](crate::Group::pending).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "a commit changes nothing until the delivery service has ordered it and it is confirmed"]
+pub struct PendingCommit {
+    pub(crate) group: GroupId,
+    pub(crate) epoch: Epoch,
+    pub(crate) commit: Vec<u8>,
+    pub(crate) welcome: Option<Vec<u8>>,
+    pub(crate) group_info: Option<Vec<u8>>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) new_signature_key: Option<SignaturePublicKey>,
+    pub(crate) external: bool,
+}
+
+impl PendingCommit {
+    /// The group it is for.
+    pub fn group(&self) -> &GroupId {
+        &self.group
+    }
+
+    /// The epoch it was made in; accepted, it makes the next.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The commit, an MLSMessage.
+    pub fn commit(&self) -> &[u8] {
+        &self.commit
+    }
+
+    /// The welcome for those it adds, an MLSMessage, if it adds anybody. To be released once the commit is accepted.
+    pub fn welcome(&self) -> Option<&[u8]> {
+        self.welcome.as_deref()
+    }
+
+    /// The group info of the epoch that it makes, an MLSMessage with the ratchet tree, if the policy wants one.
+    pub fn group_info(&self) -> Option<&[u8]> {
+        self.group_info.as_deref()
+    }
+
+    /// Who would be in the group that was not.
+    pub fn added(&self) -> impl Iterator<Item = &DeviceId> {
+        Change::added(&self.changes)
+    }
+
+    /// Who would no longer be in the group. A device that rejoins is both removed and added.
+    pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
+        Change::removed(&self.changes)
+    }
+
+    /// What it would change, in the order of its proposals.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Whether it is an external commit: this device joins by it (RFC 9420, 12.4.3.2).
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
+    pub(crate) fn hash(&self) -> MessageHash {
+        MessageHash::of(&self.commit)
+    }
+}
+
+impl GroupState {
+    /// A commit that does all that is wanted and has not happened, with all that has been proposed; [`None`] if nothing
+    /// is wanted any more.
+    pub(crate) fn commit_intents(
+        &mut self,
+        call: &Call<'_>,
+        device: &DeviceId,
+        policy: &Policy,
+    ) -> Result<Option<PendingCommit>, Error> {
+        self.refuse_if_pending()?;
+        let mut intents = std::mem::take(&mut self.membership_mut().intents);
+        let planned = intent::plan(&mut intents, &self.mls);
+        self.membership_mut().intents = intents;
+        let mut plan = planned?;
+        let proposals = self.committable_proposals(&mut plan)?;
+        if plan.is_void(!proposals.is_empty()) {
+            return Ok(None);
+        }
+        let pending = self.stage_commit(call, device, policy, plan, &proposals)?;
+        self.membership_mut().pending = Some(pending.clone());
+        Ok(Some(pending))
+    }
+
+    /// Which of the proposals that wait this device can commit to. What they do is struck from the plan.
+    fn committable_proposals(&self, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
+        let own = self.mls.own_leaf_index();
+        let mut added: Vec<DeviceId> = Vec::new();
+        let mut chosen = Vec::new();
+        for queued in self.mls.pending_proposals() {
+            let reference = proposal_reference(queued)?;
+            if self.membership().unordered.values().any(|unordered| *unordered == reference) {
+                continue;
+            }
+            match check::effect(queued, &self.mls)? {
+                // RFC 9420, 12.2: no committer removes itself or updates itself by a proposal.
+                Effect::Remove { leaf } if leaf == own => continue,
+                Effect::Update { leaf } if leaf == own => continue,
+                Effect::Add { device, .. } => {
+                    if added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
+                        continue;
+                    }
+                    added.push(device);
+                }
+                Effect::Remove { leaf } => plan.remove.retain(|planned| *planned != leaf),
+                Effect::Update { .. } => {}
+                Effect::ExternalInit => continue,
+            }
+            chosen.push(reference);
+        }
+        let mut add = Vec::new();
+        for key_package in plan.add.drain(..) {
+            if !added.contains(&DeviceId::from_leaf(key_package.leaf_node())?) {
+                add.push(key_package);
+            }
+        }
+        plan.add = add;
+        Ok(chosen)
+    }
+
+    fn stage_commit(
+        &mut self,
+        call: &Call<'_>,
+        device: &DeviceId,
+        policy: &Policy,
+        plan: Plan,
+        proposals: &[Vec<u8>],
+    ) -> Result<PendingCommit, Error> {
+        let internal = |detail: String| Error::Internal { action: "make a commit", detail };
+        let key = self.signature_key(call)?;
+        let signer = key.signer(&call.crypto)?;
+        let new_key = match plan.signature_key {
+            true => Some(SignatureKey::generate(&call.crypto, self.mls.ciphersuite().signature_algorithm())?),
+            false => None,
+        };
+        if let Some(new_key) = &new_key {
+            key_package::store_signature_key(&call.records, new_key)?;
+        }
+        let epoch = self.mls.epoch().into();
+        let group = GroupId::from_mls(self.mls.group_id());
+        let chosen = |queued: &QueuedProposal| {
+            queued.proposal_or_ref_type() == ProposalOrRefType::Proposal
+                || proposal_reference(queued).is_ok_and(|reference| proposals.contains(&reference))
+        };
+        // Always with a path: every commit heals its committer, and welcomes and removals need no second thought.
+        let builder = self
+            .mls
+            .commit_builder()
+            .force_self_update(true)
+            .propose_adds(plan.add)
+            .propose_removals(plan.remove)
+            .load_psks(&call.records)
+            .map_err(|e| internal(e.to_string()))?
+            .create_group_info(policy.publish_group_info);
+        let built = match &new_key {
+            None => builder.build(&call.crypto, &call.crypto, &signer, chosen),
+            Some(new_key) => {
+                let bundle = NewSignerBundle {
+                    signer: &new_key.signer(&call.crypto)?,
+                    credential_with_key: new_key.credential(device),
+                };
+                builder.build_with_new_signer(&call.crypto, &call.crypto, &signer, bundle, chosen)
+            }
+        };
+        let bundle =
+            built.map_err(|e| internal(e.to_string()))?.stage_commit(call).map_err(|e| internal(e.to_string()))?;
+        let (commit, welcome, group_info) = bundle.into_messages();
+        let staged = self.mls.pending_commit().ok_or_else(|| internal("no commit is pending".into()))?;
+        let change = summarize(staged, &self.mls, device.clone())?;
+        let bytes = |message: MlsMessageOut| message.to_bytes().map_err(|e| internal(e.to_string()));
+        Ok(PendingCommit {
+            group,
+            epoch,
+            commit: bytes(commit)?,
+            welcome: welcome.map(bytes).transpose()?,
+            group_info: group_info.map(bytes).transpose()?,
+            changes: change.changes,
+            new_signature_key: new_key.map(|key| key.public().clone()),
+            external: false,
+        })
+    }
+
+    /// The pending commit has been ordered: the group enters the epoch that it makes.
+    pub(crate) fn confirm_pending(&mut self, call: &Call<'_>, device: &DeviceId) -> Result<EpochChange, Error> {
+        let staged = self.mls.pending_commit().ok_or(Error::NotPending)?;
+        let mut change = summarize(staged, &self.mls, device.clone())?;
+        self.mls
+            .merge_pending_commit(call)
+            .map_err(|e| Error::Internal { action: "merge the pending commit", detail: e.to_string() })?;
+        if let Some(key) = self.membership().pending.as_ref().and_then(|pending| pending.new_signature_key.clone()) {
+            key_package::set_device_signature_key(&call.records, key)?;
+            self.set_signer()?;
+        }
+        // Every intent was in the commit, but for leaving.
+        self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
+        self.end_epoch(call)?;
+        change.resume = !self.membership().intents.is_empty();
+        Ok(change)
+    }
+
+    /// The pending commit will not happen: its secrets go, its intents stay.
+    pub(crate) fn discard_pending(&mut self, call: &Call<'_>) -> Result<(), Error> {
+        let Some(pending) = self.membership_mut().pending.take() else { return Ok(()) };
+        self.outcome.sweep_signature_keys |= pending.new_signature_key.is_some();
+        self.mls.clear_pending_commit(&call.records)?;
+        Ok(())
+    }
+}
+
+/// What a commit changes, read off before it is merged.
+pub(crate) fn summarize(staged: &StagedCommit, group: &MlsGroup, by: DeviceId) -> Result<EpochChange, Error> {
+    let mut changes = Vec::new();
+    for queued in staged.queued_proposals() {
+        match check::effect(queued, group)? {
+            Effect::Add { device, .. } => changes.push(Change::Added(device)),
+            Effect::Remove { leaf } => changes.extend(device_at(group, leaf)?.map(Change::Removed)),
+            Effect::Update { leaf } => changes.extend(device_at(group, leaf)?.map(Change::Updated)),
+            Effect::ExternalInit => changes.push(Change::Added(by.clone())),
+        }
+    }
+    Ok(EpochChange { by, epoch: Epoch(group.epoch().as_u64() + 1), changes, resume: false })
+}
+
+/// The reference by which commits name a proposal (RFC 9420, 5.2).
+pub(crate) fn proposal_reference(queued: &QueuedProposal) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec(queued.proposal_reference_ref())
+        .map_err(|e| Error::Internal { action: "name a proposal", detail: e.to_string() })
+}

@@ -1,0 +1,129 @@
+//! Joining by external commit (RFC 9420, 12.4.3.2): as a new member, or again after the group's state was lost.
+//!
+//! OpenMLS merges an external commit the moment it is made. Here the group that it makes is kept apart, and becomes the
+//! group once the delivery service has ordered the commit; if it is refused, the group that was there is still there.
+
+use openmls::{
+    group::ExternalCommitBuilderError,
+    messages::group_info::VerifiableGroupInfo,
+    prelude::{Capabilities, LeafNodeParameters, MlsGroup},
+};
+
+use super::{GroupState, check, commit::PendingCommit, load_mls, record::Membership};
+use crate::{
+    DeviceId, Policy,
+    error::{Error, Refusal},
+    event::{Change, EpochChange},
+    identity::SignatureKey,
+    key_package::{self, DeviceRecord},
+    names::{Epoch, GroupId},
+    provider::Call,
+    storage::{Kind, Scope, StorageError},
+};
+
+/// Makes the external commit and, in the joining scope, the group that it makes.
+pub(crate) fn join(
+    call: &Call<'_>,
+    device: &DeviceId,
+    policy: &Policy,
+    group_info: VerifiableGroupInfo,
+) -> Result<PendingCommit, Error> {
+    let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
+    let id = GroupId::from_mls(group_info.group_id());
+    let epoch = Epoch::from(group_info.epoch());
+    let scope = Scope::Joining(id.clone());
+    call.records.enter(scope.clone());
+    call.records.delete_all(&scope.prefix())?;
+
+    let (key, rejoins) = signature_key(call, device, &group_info)?;
+    let builder = MlsGroup::external_commit_builder()
+        .with_config(policy.join_config())
+        // As with a welcome: leaves may have outlived their key package.
+        .skip_lifetime_validation()
+        .build_group(call, group_info, key.credential(device))
+        .map_err(|error| match error {
+            ExternalCommitBuilderError::StorageError(error) => Error::from(error),
+            other => invalid(other.to_string()),
+        })?;
+    let capabilities: Capabilities = key_package::capabilities(&call.crypto);
+    let (mls, bundle) = builder
+        .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities).build())
+        .load_psks(&call.records)
+        .map_err(|e| invalid(e.to_string()))?
+        .create_group_info(policy.publish_group_info)
+        .build(&call.crypto, &call.crypto, &key.signer(&call.crypto)?, |_| true)
+        .map_err(|e| invalid(e.to_string()))?
+        .finalize(call)
+        .map_err(|e| invalid(e.to_string()))?;
+
+    let devices: Vec<DeviceId> =
+        mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
+    check::distinct(&devices)?;
+
+    let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };
+    let mut changes = vec![Change::Added(device.clone())];
+    if rejoins {
+        changes.push(Change::Removed(device.clone()));
+    }
+    let (commit, _, group_info) = bundle.into_messages();
+    let pending = PendingCommit {
+        group: id,
+        epoch,
+        commit: commit.to_bytes().map_err(|e| internal(e.to_string()))?,
+        welcome: None,
+        group_info: group_info.map(|info| info.to_bytes().map_err(|e| internal(e.to_string()))).transpose()?,
+        changes,
+        new_signature_key: None,
+        external: true,
+    };
+    let mut group = GroupState::new(mls, Membership { pending: Some(pending.clone()), ..Membership::default() });
+    group.set_signer()?;
+    group.finish(call)?;
+    Ok(pending)
+}
+
+/// The key to join with: the one that this device's leaf has, if the group still has a leaf of it; else the device's.
+/// And whether there is such a leaf.
+fn signature_key(
+    call: &Call<'_>,
+    device: &DeviceId,
+    group_info: &VerifiableGroupInfo,
+) -> Result<(SignatureKey, bool), Error> {
+    let identity = device.to_identity();
+    let tree = group_info.extensions().ratchet_tree().map(|extension| extension.ratchet_tree());
+    let leaf = tree.and_then(|tree| tree.leaves().find(|leaf| leaf.credential().serialized_content() == identity));
+    match leaf {
+        // OpenMLS removes the leaf that has the joiner's signature key. Without that key the old leaf would stay.
+        Some(leaf) => {
+            let key = key_package::find_signature_key(&call.records, leaf.signature_key().as_slice())?;
+            Ok((key.ok_or_else(|| Refusal::Duplicate(device.clone()))?, true))
+        }
+        None => {
+            let record = DeviceRecord::load(&call.records)?;
+            Ok((key_package::signature_key(&call.records, record.signature_key.as_bytes())?, false))
+        }
+    }
+}
+
+/// The external commit has been ordered: the group that it made takes the place of what was there.
+pub(crate) fn confirm(call: &Call<'_>, id: &GroupId, device: &DeviceId) -> Result<(GroupState, EpochChange), Error> {
+    let scope = Scope::Group(id.clone());
+    call.records.rename(&Scope::Joining(id.clone()), &scope)?;
+    call.records.enter(scope);
+    let mut group = GroupState::load(call, id)?;
+    // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
+    group.mls = load_mls(call, id)?;
+    let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
+    let change =
+        EpochChange { by: device.clone(), epoch: group.mls.epoch().into(), changes: pending.changes, resume: false };
+    Ok((group, change))
+}
+
+/// The external commit that waits for the delivery service's answer, if there is one.
+pub(crate) fn pending(call: &Call<'_>, id: &GroupId) -> Result<Option<PendingCommit>, StorageError> {
+    let record = call.records.get(&Scope::Joining(id.clone()).key(Kind::Group), Kind::Group)?;
+    Ok(match record {
+        Some(super::record::GroupRecord::Member(membership)) => membership.pending,
+        _ => None,
+    })
+}

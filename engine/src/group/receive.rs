@@ -1,0 +1,121 @@
+//! What comes from the delivery service: checked, decided on, merged.
+
+use openmls::{
+    framing::errors::{MessageDecryptionError, SecretTreeError},
+    group::{ProcessMessageError, ValidationError},
+    prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
+};
+
+use super::{GroupState, check, commit::summarize, proposal, record::MessageHash};
+use crate::{
+    DeviceId, Policy,
+    error::Error,
+    event::{Event, Ignored, Message},
+    names::Epoch,
+    provider::Call,
+    storage::StorageError,
+};
+
+impl GroupState {
+    /// Processes one message of this group.
+    pub(crate) fn receive(
+        &mut self,
+        call: &Call<'_>,
+        device: &DeviceId,
+        policy: &Policy,
+        hash: MessageHash,
+        message: ProtocolMessage,
+    ) -> Result<Event, Error> {
+        if self.membership().pending.as_ref().is_some_and(|pending| pending.hash() == hash) {
+            return Ok(Event::Commit(self.confirm_pending(call, device)?));
+        }
+        if self.membership().unordered.contains_key(&hash) {
+            let membership = self.membership_mut();
+            membership.unordered.remove(&hash);
+            membership.ordered.push(hash);
+        }
+        if self.membership().ordered.contains(&hash) {
+            return Ok(Event::Own);
+        }
+
+        let (epoch, current) = (Epoch::from(message.epoch()), Epoch::from(self.mls.epoch()));
+        if epoch > current {
+            return Err(Error::FutureEpoch { epoch, current });
+        }
+        if epoch < current && message.content_type() != ContentType::Application {
+            return Ok(Event::Ignored(Ignored::PastEpoch));
+        }
+
+        let processed = match self.mls.process_message(call, message) {
+            Ok(processed) => processed,
+            Err(error) => {
+                self.outcome.reload = true;
+                return unprocessed(error);
+            }
+        };
+        let sender = processed.sender().clone();
+        let credential = processed.credential().clone();
+        match processed.into_content() {
+            ProcessedMessageContent::ApplicationMessage(text) => Ok(Event::Message(Message {
+                sender: DeviceId::from_credential(&credential)?,
+                epoch,
+                text: text.into_bytes().into(),
+            })),
+            ProcessedMessageContent::ProposalMessage(queued) => {
+                let change = proposal::describe(&queued, &self.mls)?;
+                self.mls.store_pending_proposal(&call.records, *queued)?;
+                Ok(Event::Proposal { by: DeviceId::from_credential(&credential)?, change })
+            }
+            ProcessedMessageContent::StagedCommitMessage(staged) => {
+                let by = DeviceId::from_credential(&credential)?;
+                self.merge(call, policy, by, &sender, *staged)
+            }
+            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device)?)),
+            ProcessedMessageContent::OwnPrivateMessage => Ok(Event::Own),
+            ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
+                Err(Error::Invalid { detail: "proposals from outside the group are not taken part in".into() })
+            }
+        }
+    }
+
+    /// Another's commit: the group enters the epoch that it makes, with or without this device.
+    fn merge(
+        &mut self,
+        call: &Call<'_>,
+        policy: &Policy,
+        by: DeviceId,
+        sender: &Sender,
+        staged: StagedCommit,
+    ) -> Result<Event, Error> {
+        check::commit(&staged, sender, &self.mls, policy)?;
+        let mut change = summarize(&staged, &self.mls, by)?;
+        if staged.self_removed() {
+            self.outcome.removed = Some(change.epoch);
+            return Ok(Event::Removed { by: change.by, epoch: change.epoch });
+        }
+        self.mls
+            .merge_staged_commit(call, staged)
+            .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
+        self.end_epoch(call)?;
+        change.resume = !self.membership().intents.is_empty();
+        Ok(Event::Commit(change))
+    }
+}
+
+/// Tells a message that is merely late or repeated from one that is wrong.
+fn unprocessed(error: ProcessMessageError<StorageError>) -> Result<Event, Error> {
+    use MessageDecryptionError as Decryption;
+    use SecretTreeError as Secrets;
+    use ValidationError as Validation;
+    match error {
+        ProcessMessageError::StorageError(error) => Err(error.into()),
+        ProcessMessageError::ValidationError(Validation::UnableToDecrypt(Decryption::SecretTreeError(secrets))) => {
+            match secrets {
+                Secrets::SecretReuseError => Ok(Event::Ignored(Ignored::AlreadyRead)),
+                Secrets::TooDistantInThePast => Ok(Event::Ignored(Ignored::TooOld)),
+                other => Err(Error::Invalid { detail: other.to_string() }),
+            }
+        }
+        other => Err(Error::Invalid { detail: other.to_string() }),
+    }
+}

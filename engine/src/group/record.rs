@@ -1,0 +1,58 @@
+//! What the engine itself remembers of a group, beside what OpenMLS does.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{commit::PendingCommit, intent::Intent};
+use crate::{SignaturePublicKey, names::Epoch};
+
+/// The engine's record of a group.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum GroupRecord {
+    /// This device is a member.
+    Member(Membership),
+    /// It was removed by the commit that made this epoch. Nothing else of the group is stored.
+    Removed(Epoch),
+}
+
+/// What is remembered while this device is a member.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Membership {
+    /// The signature key of this device's leaf.
+    pub(crate) signer: Option<SignaturePublicKey>,
+    /// The commit that waits for the delivery service's answer.
+    pub(crate) pending: Option<PendingCommit>,
+    /// What the user wanted and what has not happened yet, oldest first.
+    pub(crate) intents: Vec<Intent>,
+    /// This epoch's own proposals, by the hash of the message, that the delivery service has not ordered yet. No
+    /// commit of this device may refer to them: the others might never see them.
+    pub(crate) unordered: BTreeMap<MessageHash, Vec<u8>>,
+    /// This epoch's own proposals that it has ordered.
+    pub(crate) ordered: Vec<MessageHash>,
+}
+
+impl Membership {
+    /// The signature keys that this group needs: the leaf's, and that of a commit which may become it.
+    pub(crate) fn signature_keys(&self) -> impl Iterator<Item = &SignaturePublicKey> {
+        self.signer.iter().chain(self.pending.iter().filter_map(|pending| pending.new_signature_key.as_ref()))
+    }
+
+    /// An epoch has ended, and with it every proposal and every commit that was made in it (RFC 9420, 12.4).
+    pub(crate) fn end_epoch(&mut self) {
+        self.pending = None;
+        self.unordered.clear();
+        self.ordered.clear();
+    }
+}
+
+/// The hash by which an own message is known again when it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct MessageHash([u8; 32]);
+
+impl MessageHash {
+    pub(crate) fn of(message: &[u8]) -> Self {
+        Self(Sha256::digest(message).into())
+    }
+}

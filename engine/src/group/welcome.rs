@@ -1,0 +1,63 @@
+//! Joining a group by a welcome (RFC 9420, 12.4.3.1).
+
+use openmls::{
+    group::{ProcessedWelcome, WelcomeError},
+    prelude::{JoinBuilder, Welcome},
+};
+
+use super::{
+    GroupState, check,
+    record::{GroupRecord, Membership},
+};
+use crate::{
+    DeviceId, Policy, SignaturePublicKey,
+    error::Error,
+    key_package,
+    names::GroupId,
+    provider::Call,
+    storage::{Kind, Scope, StorageError},
+};
+
+/// Joins the group that the welcome is of, in the call's transaction.
+///
+/// OpenMLS deletes the key package before it knows whether the welcome is any good; the transaction is what brings it
+/// back if it is not.
+pub(crate) fn join(call: &Call<'_>, policy: &Policy, welcome: Welcome) -> Result<(GroupId, GroupState), Error> {
+    let processed = ProcessedWelcome::new_from_welcome(call, &policy.join_config(), welcome).map_err(rejected)?;
+    let id = GroupId::from_mls(processed.unverified_group_info().group_id());
+    let scope = Scope::Group(id.clone());
+    call.records.enter(scope.clone());
+    if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+        return Err(Error::GroupExists { group: id });
+    }
+    call.records.delete_all(&scope.prefix())?;
+    // Leaves that were never updated may have outlived their key package: that is no reason to stay outside.
+    let staged = JoinBuilder::new(call, processed).skip_lifetime_validation().build().map_err(rejected)?;
+    let devices: Vec<DeviceId> =
+        staged.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
+    check::distinct(&devices)?;
+    let mls = staged.into_group(call).map_err(rejected)?;
+    let mut group = GroupState::new(mls, Membership::default());
+    group.set_signer()?;
+    key_package::sweep_signature_keys(&call.records)?;
+    Ok((id, group))
+}
+
+fn rejected(error: WelcomeError<StorageError>) -> Error {
+    match error {
+        WelcomeError::NoMatchingKeyPackage => Error::NotInvited,
+        WelcomeError::StorageError(error) => error.into(),
+        other => Error::Invalid { detail: format!("the welcome is not valid: {other}") },
+    }
+}
+
+impl GroupState {
+    /// Remembers which signature key this device's leaf has.
+    pub(crate) fn set_signer(&mut self) -> Result<(), Error> {
+        let leaf =
+            self.mls.own_leaf_node().ok_or_else(|| Error::Invalid { detail: "the tree has no own leaf".into() })?;
+        let signer = SignaturePublicKey(leaf.signature_key().as_slice().to_vec());
+        self.membership_mut().signer = Some(signer);
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Key packages, one's own and others', and the signature keys that stand behind them.
+
+use openmls::{
+    credentials::CredentialWithKey,
+    prelude::{
+        Capabilities, CredentialType, ExtensionType, KeyPackage, KeyPackageBundle, KeyPackageIn, MlsMessageBodyIn,
+        MlsMessageIn, MlsMessageOut, ProtocolVersion,
+    },
+};
+use openmls_traits::{crypto::OpenMlsCrypto as _, types::Ciphersuite};
+use serde::{Deserialize, Serialize};
+use tls_codec::DeserializeBytes as _;
+
+use crate::{
+    DeviceId, Policy, SignaturePublicKey,
+    error::{Error, Refusal},
+    group::record::GroupRecord,
+    identity::SignatureKey,
+    names::Timestamp,
+    provider::{Call, SharedCrypto},
+    storage::{Kind, Scope, Transaction},
+};
+
+/// A key package (RFC 9420, 10), as an MLSMessage: what a device publishes so that it can be added to groups.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyPackageBytes(Vec<u8>);
+
+impl KeyPackageBytes {
+    /// These bytes, which may be anything: they are verified where they are used.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes to publish.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes to publish.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// The device's own record.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DeviceRecord {
+    pub(crate) device: DeviceId,
+    /// The signature key of new key packages and new groups.
+    pub(crate) signature_key: SignaturePublicKey,
+}
+
+impl DeviceRecord {
+    pub(crate) fn load(records: &Transaction<'_>) -> Result<Self, Error> {
+        records.get(&Scope::Device.key(Kind::Device), Kind::Device)?.ok_or(Error::NoDevice)
+    }
+
+    pub(crate) fn store(&self, records: &Transaction<'_>) -> Result<(), Error> {
+        Ok(records.put(Scope::Device.key(Kind::Device), Kind::Device, self)?)
+    }
+}
+
+/// What a leaf of this device says it can do: what the cryptography in use really can (RFC 9420, 7.2).
+pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
+    Capabilities::new(
+        Some(&[ProtocolVersion::Mls10]),
+        Some(&crypto.supported_ciphersuites()),
+        Some(&[ExtensionType::LastResort]),
+        None,
+        Some(&[CredentialType::Basic]),
+    )
+}
+
+/// Makes and stores a key package of this device.
+pub(crate) fn generate(
+    call: &Call<'_>,
+    device: &DeviceId,
+    policy: &Policy,
+    last_resort: bool,
+    now: Timestamp,
+) -> Result<KeyPackageBytes, Error> {
+    let internal = |detail: String| Error::Internal { action: "make a key package", detail };
+    let key = signature_key(&call.records, DeviceRecord::load(&call.records)?.signature_key.as_bytes())?;
+    let credential: CredentialWithKey = key.credential(device);
+    let mut builder = KeyPackage::builder()
+        .key_package_lifetime(policy.lifetime(now))
+        .leaf_node_capabilities(capabilities(&call.crypto));
+    if last_resort {
+        builder = builder.mark_as_last_resort();
+    }
+    let bundle = builder
+        .build(policy.ciphersuite, call, &key.signer(&call.crypto)?, credential)
+        .map_err(|e| internal(e.to_string()))?;
+    let message: MlsMessageOut = bundle.into_key_package().into();
+    message.to_bytes().map(KeyPackageBytes).map_err(|e| internal(e.to_string()))
+}
+
+/// Reads and verifies a peer's key package, for use now (RFC 9420, 10.1).
+pub(crate) fn verify(
+    crypto: &SharedCrypto,
+    bytes: &KeyPackageBytes,
+    ciphersuite: Ciphersuite,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<KeyPackage, Error> {
+    let malformed = |detail: String| Error::Malformed { expected: "a key package", detail };
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes.0).map_err(|e| malformed(e.to_string()))?;
+    let key_package: KeyPackageIn = match message.extract() {
+        MlsMessageBodyIn::KeyPackage(key_package) => key_package,
+        _ => return Err(malformed("another kind of MLS message".into())),
+    };
+    let key_package = key_package
+        .validate(crypto, ProtocolVersion::Mls10)
+        .map_err(|e| Error::Invalid { detail: format!("the key package is not valid: {e}") })?;
+    if key_package.ciphersuite() != ciphersuite {
+        return Err(Refusal::Ciphersuite(key_package.ciphersuite()).into());
+    }
+    accept_lifetime_range(&key_package, policy)?;
+    let lifetime = key_package.life_time();
+    if now.0 < lifetime.not_before() || lifetime.not_after() <= now.0 {
+        return Err(lifetime_refused(&key_package));
+    }
+    DeviceId::from_leaf(key_package.leaf_node())?;
+    Ok(key_package)
+}
+
+/// Refuses a key package that is valid for longer than the policy's would be (RFC 9420, 7.2: a maximum is a MUST).
+///
+/// Whether it has expired is for the one who adds: by the time that a commit is read, it may have.
+pub(crate) fn accept_lifetime_range(key_package: &KeyPackage, policy: &Policy) -> Result<(), Error> {
+    let lifetime = key_package.life_time();
+    let longest = policy.key_package_lifetime.saturating_add(policy.clock_skew);
+    match lifetime.not_after().checked_sub(lifetime.not_before()) {
+        Some(range) if range <= longest => Ok(()),
+        _ => Err(lifetime_refused(key_package)),
+    }
+}
+
+fn lifetime_refused(key_package: &KeyPackage) -> Error {
+    let lifetime = key_package.life_time();
+    Refusal::Lifetime { not_before: lifetime.not_before(), not_after: lifetime.not_after() }.into()
+}
+
+/// Erases the key packages that have expired; how many there were.
+pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize, Error> {
+    let mut expired = 0;
+    for (key, bundle) in bundles(records)? {
+        if bundle.key_package().life_time().not_after() <= now.0 {
+            records.delete(key);
+            expired += 1;
+        }
+    }
+    sweep_signature_keys(records)?;
+    Ok(expired)
+}
+
+/// The number of key packages whose private keys are on the device.
+pub(crate) fn count(records: &Transaction<'_>) -> Result<usize, Error> {
+    Ok(records.keys(&Scope::Device.key(Kind::KeyPackage))?.len())
+}
+
+fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>, Error> {
+    let mut bundles = Vec::new();
+    for key in records.keys(&Scope::Device.key(Kind::KeyPackage))? {
+        if let Some(bundle) = records.get(&key, Kind::KeyPackage)? {
+            bundles.push((key, bundle));
+        }
+    }
+    Ok(bundles)
+}
+
+pub(crate) fn store_signature_key(records: &Transaction<'_>, key: &SignatureKey) -> Result<(), Error> {
+    let name = Scope::Device.item(Kind::SignatureKey, key.public().as_bytes());
+    Ok(records.put(name, Kind::SignatureKey, key)?)
+}
+
+/// The signature key pair with that public key.
+pub(crate) fn signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<SignatureKey, Error> {
+    find_signature_key(records, public)?.ok_or_else(|| Error::Internal {
+        action: "find a signature key",
+        detail: "the leaf's key is not among this device's".into(),
+    })
+}
+
+pub(crate) fn find_signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<Option<SignatureKey>, Error> {
+    Ok(records.get(&Scope::Device.item(Kind::SignatureKey, public), Kind::SignatureKey)?)
+}
+
+/// From here on, key packages and new groups use this signature key.
+pub(crate) fn set_device_signature_key(records: &Transaction<'_>, key: SignaturePublicKey) -> Result<(), Error> {
+    let record = DeviceRecord { signature_key: key, ..DeviceRecord::load(records)? };
+    record.store(records)
+}
+
+/// Erases the signature keys that nothing uses any more: neither the device, nor a group, nor a key package.
+pub(crate) fn sweep_signature_keys(records: &Transaction<'_>) -> Result<(), Error> {
+    let all = Scope::Device.key(Kind::SignatureKey);
+    let stored = records.keys(&all)?;
+    if stored.len() < 2 {
+        return Ok(());
+    }
+    let mut used = vec![DeviceRecord::load(records)?.signature_key.0];
+    for (_, bundle) in bundles(records)? {
+        used.push(bundle.key_package().leaf_node().signature_key().as_slice().to_vec());
+    }
+    for scope in Scope::all_groups(records)? {
+        if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
+            used.extend(membership.signature_keys().map(|key| key.0.clone()));
+        }
+    }
+    for name in stored {
+        if !used.iter().any(|key| name[all.len()..] == key[..]) {
+            records.delete(name);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! What a device chooses, and what each choice costs.
+
+use openmls::{
+    group::{
+        MlsGroupJoinConfig, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, PURE_PLAINTEXT_WIRE_FORMAT_POLICY, WireFormatPolicy,
+    },
+    prelude::{Lifetime, SenderRatchetConfiguration},
+};
+use openmls_traits::types::Ciphersuite;
+
+use crate::names::Timestamp;
+
+/// How a group's handshake messages travel (RFC 9420, 6). All members of a group use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// As PublicMessages: the delivery service follows the group's public state, refuses invalid commits and derives
+    /// the roster itself. It sees who is in the group and who does what to it, never content.
+    Assisted,
+    /// As PrivateMessages: the delivery service sees the epoch and the type of a message, and has to believe the
+    /// roster changes that senders declare.
+    Opaque,
+}
+
+/// What a device chooses. [`Policy::default`] is safe; each field says what moving away from it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The ciphersuite of the groups that this device creates and of the key packages that it makes (RFC 9420, 17.1).
+    pub ciphersuite: Ciphersuite,
+    /// How handshake messages travel in this device's groups. Default: [`Handshake::Assisted`].
+    pub handshake: Handshake,
+    /// How many past epochs' message secrets are kept, so that application messages that arrive after the commit that
+    /// followed them can still be read. Default: 0. Each epoch kept is an epoch whose unread messages a thief of the
+    /// device can read, and makes a record larger that is written with every message.
+    pub past_epochs: usize,
+    /// How many message keys of a sender are kept when its messages arrive out of order (RFC 9420, 9.1). Default: 5.
+    /// Each key kept is a message that a thief of the device can read until it arrives.
+    pub out_of_order: u32,
+    /// How many messages of one sender may be missing before the next is refused. Default: 1000. It bounds what one
+    /// message can make the device compute; beyond it the sender cannot be read until the next epoch.
+    pub max_forward: u32,
+    /// Application messages are padded to a multiple of this many bytes; 0 pads nothing. Default: 128. Without it
+    /// anyone who sees the ciphertext knows the length of the text.
+    pub padding: usize,
+    /// How long a key package can be used from the moment it is made, in seconds. Default: 90 days. Until it is used
+    /// or expires its private key is on the device.
+    pub key_package_lifetime: u64,
+    /// How far before that moment its validity begins, in seconds, for peers whose clocks are behind. Default: 1 hour.
+    pub clock_skew: u64,
+    /// Whether each commit carries a group info, so that a device that lost its state can rejoin by external commit
+    /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature and the size of the tree per commit.
+    pub publish_group_info: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            ciphersuite: Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
+            handshake: Handshake::Assisted,
+            past_epochs: 0,
+            out_of_order: 5,
+            max_forward: 1000,
+            padding: 128,
+            key_package_lifetime: 90 * 24 * 60 * 60,
+            clock_skew: 60 * 60,
+            publish_group_info: true,
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn wire_format(&self) -> WireFormatPolicy {
+        match self.handshake {
+            Handshake::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+            Handshake::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+        }
+    }
+
+    pub(crate) fn ratchet(&self) -> SenderRatchetConfiguration {
+        SenderRatchetConfiguration::new(self.out_of_order, self.max_forward)
+    }
+
+    pub(crate) fn join_config(&self) -> MlsGroupJoinConfig {
+        MlsGroupJoinConfig::builder()
+            .wire_format_policy(self.wire_format())
+            .padding_size(self.padding)
+            .max_past_epochs(self.past_epochs)
+            .number_of_resumption_psks(0)
+            .use_ratchet_tree_extension(true)
+            .sender_ratchet_configuration(self.ratchet())
+            .build()
+    }
+
+    pub(crate) fn lifetime(&self, now: Timestamp) -> Lifetime {
+        Lifetime::init(now.0.saturating_sub(self.clock_skew), now.0.saturating_add(self.key_package_lifetime))
+    }
+}

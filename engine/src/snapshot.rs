@@ -1,0 +1,87 @@
+//! Everything that a device holds at one moment, taken apart: for support, and for those who measure what a thief gets.
+
+use std::fmt;
+
+use crate::{
+    DeviceId, MemoryStore,
+    storage::{Kind, Scope, Store, StoreError, Value},
+};
+
+/// Everything that a device holds at one moment. Between two calls a client has nothing in memory that is not stored,
+/// so this is all of it.
+///
+/// It is as secret as the device: it reads its messages and can speak in its name. It is erased from memory when it is
+/// dropped. Never run a device from a snapshot while the device lives: both would use the same keys for different
+/// messages.
+pub struct Snapshot {
+    device: DeviceId,
+    records: Vec<Record>,
+}
+
+/// One stored record.
+pub struct Record {
+    key: Vec<u8>,
+    value: Value,
+}
+
+impl Snapshot {
+    pub(crate) fn take(device: DeviceId, store: &dyn Store) -> Result<Self, StoreError> {
+        let mut records = Vec::new();
+        for key in store.keys(&[])? {
+            if let Some(value) = store.get(&key)? {
+                records.push(Record { key, value });
+            }
+        }
+        Ok(Self { device, records })
+    }
+
+    /// Whose it is.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// What was stored, in the order of the keys.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// A store with these records, for a client of one's own to be [opened](crate::Client::open) over.
+    pub fn to_store(&self) -> MemoryStore {
+        MemoryStore::with_records(self.records.iter().map(|record| (record.key.clone(), record.value.clone())))
+    }
+}
+
+impl Record {
+    /// Whose record it is and of what kind, for people: `group chat: message secrets`.
+    pub fn name(&self) -> String {
+        let Some((scope, rest)) = Scope::parse(&self.key) else { return "unknown".into() };
+        let kind = rest.first().and_then(|number| Kind::from_number(*number)).map_or("unknown", Kind::name);
+        match scope {
+            Scope::Device => format!("device: {kind}"),
+            Scope::Group(group) => format!("group {group}: {kind}"),
+            Scope::Joining(group) => format!("group {group}, being joined: {kind}"),
+        }
+    }
+
+    /// The stored bytes: MessagePack.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// What the bytes say, as a tree of numbers, texts, lists and maps. [`None`] if they are damaged.
+    pub fn decode(&self) -> Option<serde_json::Value> {
+        rmp_serde::from_slice(&self.value).ok()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot {{ device: {}, records: {} }}", self.device, self.records.len())
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record {{ name: {:?}, value: {} bytes }}", self.name(), self.value.len())
+    }
+}

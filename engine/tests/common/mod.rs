@@ -1,0 +1,83 @@
+//! Devices, and a delivery service as simple as can be: it delivers everything to everybody, in one order.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+
+use std::sync::Arc;
+
+use regrow_engine::{
+    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Received, Timestamp,
+    default_crypto,
+};
+
+pub const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// A policy whose key packages OpenMLS, which looks at the system clock, always accepts.
+pub fn policy() -> Policy {
+    Policy { clock_skew: NOW.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
+}
+
+pub fn device(user: &str) -> DeviceId {
+    DeviceId::new(user, "phone").unwrap()
+}
+
+pub fn group() -> GroupId {
+    GroupId::from("chat")
+}
+
+/// A new device of that user and the store it is in.
+pub fn client_in(store: &MemoryStore, user: &str, policy: Policy) -> Client {
+    Client::create(Arc::new(store.clone()), default_crypto(), device(user), policy).unwrap()
+}
+
+pub fn client(user: &str) -> Client {
+    client_in(&MemoryStore::new(), user, policy())
+}
+
+pub fn key_package(client: &mut Client) -> KeyPackageBytes {
+    client.key_packages(1, NOW).unwrap().remove(0)
+}
+
+/// The first creates the group and adds the others in one commit, which all of them process.
+pub fn make_group(clients: &mut [&mut Client]) {
+    let (creator, others) = clients.split_first_mut().unwrap();
+    creator.create_group(group(), NOW).unwrap();
+    if others.is_empty() {
+        return;
+    }
+    let key_packages: Vec<_> = others.iter_mut().map(|client| key_package(client)).collect();
+    let pending = creator.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
+    let welcome = pending.welcome().unwrap().to_vec();
+    creator.confirm(pending).unwrap();
+    for other in others {
+        other.join(&welcome).unwrap();
+    }
+}
+
+/// The delivery service accepts the commit: its maker confirms it, the others receive it.
+pub fn accept(committer: &mut Client, pending: PendingCommit, others: &mut [&mut Client]) -> Vec<Event> {
+    let commit = pending.commit().to_vec();
+    committer.confirm(pending).unwrap();
+    deliver(&commit, others)
+}
+
+pub fn deliver(bytes: &[u8], to: &mut [&mut Client]) -> Vec<Event> {
+    to.iter_mut().map(|client| client.receive(bytes).unwrap().event).collect()
+}
+
+/// The text that the client reads from the message.
+pub fn read(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
+    match client.receive(bytes).unwrap() {
+        Received { event: Event::Message(message), .. } => message.text.to_vec(),
+        other => panic!("not a message: {other:?}"),
+    }
+}
+
+pub fn send(client: &mut Client, text: &[u8]) -> Vec<u8> {
+    client.group(&group()).unwrap().send(text).unwrap()
+}
+
+pub fn assert_same_epoch(clients: &mut [&mut Client]) {
+    let authenticators: Vec<_> =
+        clients.iter_mut().map(|client| client.group(&group()).unwrap().epoch_authenticator().unwrap()).collect();
+    assert!(authenticators.windows(2).all(|pair| pair[0] == pair[1]), "the members are in different states");
+}

@@ -1,0 +1,131 @@
+//! Joining, leaving, removing and rejoining: who is in a group, and what that lets them read.
+
+mod common;
+
+use common::*;
+use regrow_engine::{Change, Error, Event, Handshake, MemoryStore, Outgoing, Policy};
+
+#[test]
+fn those_who_are_added_read_what_is_sent() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+
+    let message = send(&mut alice, b"hello");
+
+    assert_eq!(read(&mut bob, &message), b"hello");
+    assert_eq!(read(&mut carol, &message), b"hello");
+    assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
+}
+
+#[test]
+fn a_removed_member_is_told_and_cannot_follow() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+
+    let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+    let events = accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
+
+    assert!(matches!(&events[0], Event::Removed { by, .. } if *by == device("alice")));
+    assert!(matches!(&events[1], Event::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
+    let message = send(&mut alice, b"without bob");
+    assert!(matches!(bob.receive(&message), Err(Error::Removed { .. })));
+    assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
+    assert_eq!(read(&mut carol, &message), b"without bob");
+}
+
+#[test]
+fn an_update_and_a_new_signature_key_keep_the_group_together() {
+    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+        let policy = Policy { handshake, ..policy() };
+        let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+        let mut bob = client_in(&MemoryStore::new(), "bob", policy.clone());
+        make_group(&mut [&mut alice, &mut bob]);
+        let before = alice.signature_key().unwrap();
+
+        let pending = bob.group(&group()).unwrap().update().unwrap();
+        accept(&mut bob, pending, &mut [&mut alice]);
+        let pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+        accept(&mut alice, pending, &mut [&mut bob]);
+
+        assert_ne!(alice.signature_key().unwrap(), before);
+        assert_same_epoch(&mut [&mut alice, &mut bob]);
+        let message = send(&mut alice, b"new keys");
+        assert_eq!(read(&mut bob, &message), b"new keys");
+    }
+}
+
+#[test]
+fn who_proposes_to_leave_is_gone_with_anothers_commit() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+
+    let leave = bob.group(&group()).unwrap().leave().unwrap();
+    deliver(leave.as_bytes(), &mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+    let events = accept(&mut alice, pending, &mut [&mut bob]);
+
+    assert!(matches!(events[0], Event::Removed { .. }));
+    assert_eq!(alice.group(&group()).unwrap().roster().unwrap().len(), 1);
+}
+
+#[test]
+fn a_wish_to_leave_outlives_the_epoch() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let unheard = bob.group(&group()).unwrap().leave().unwrap();
+
+    let pending = alice.group(&group()).unwrap().update().unwrap();
+    let events = accept(&mut alice, pending, &mut [&mut bob]);
+
+    assert!(matches!(&events[0], Event::Commit(change) if change.resume));
+    let Some(Outgoing::Proposal(again)) = bob.group(&group()).unwrap().resume().unwrap() else { panic!("no proposal") };
+    assert_ne!(again.as_bytes(), unheard.as_bytes());
+    deliver(again.as_bytes(), &mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+    accept(&mut alice, pending, &mut [&mut bob]);
+    assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
+}
+
+#[test]
+fn a_device_joins_by_external_commit() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let info = alice.group(&group()).unwrap().group_info().unwrap();
+
+    let pending = carol.join_external(&info).unwrap();
+    let events = accept(&mut carol, pending, &mut [&mut alice, &mut bob]);
+
+    assert!(matches!(&events[0], Event::Commit(change) if change.changes == [Change::Added(device("carol"))]));
+    assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
+    let message = send(&mut carol, b"here");
+    assert_eq!(read(&mut alice, &message), b"here");
+}
+
+#[test]
+fn a_device_whose_group_is_lost_rejoins_in_place_of_its_leaf() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    bob.forget(&group()).unwrap();
+    let info = alice.group(&group()).unwrap().group_info().unwrap();
+
+    let pending = bob.join_external(&info).unwrap();
+    assert_eq!(pending.removed().count(), 1);
+    accept(&mut bob, pending, &mut [&mut alice]);
+
+    assert_eq!(alice.group(&group()).unwrap().roster().unwrap().len(), 2);
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn a_refused_external_commit_leaves_the_group_as_it_was() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let info = alice.group(&group()).unwrap().group_info().unwrap();
+
+    let pending = bob.join_external(&info).unwrap();
+    bob.discard(pending).unwrap();
+
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+    let message = send(&mut alice, b"still here");
+    assert_eq!(read(&mut bob, &message), b"still here");
+}
