@@ -341,7 +341,7 @@ impl GroupState {
         match record {
             None => Err(Error::UnknownGroup { group: id.clone() }),
             Some(GroupRecord::Removed(epoch)) => Err(Error::Removed { group: id.clone(), epoch }),
-            Some(GroupRecord::Member(membership)) => Ok(Self::new(load_mls(call, id)?, membership)),
+            Some(GroupRecord::Member(membership)) => Ok(Self::new(load_mls(call, id)?, *membership)),
         }
     }
 
@@ -363,7 +363,7 @@ impl GroupState {
             call.records.delete_all(&scope.prefix())?;
             call.records.put(scope.key(Kind::Group), Kind::Group, &GroupRecord::Removed(epoch))?;
         } else if outcome.membership {
-            let record = GroupRecord::Member(self.membership.clone());
+            let record = GroupRecord::Member(Box::new(self.membership.clone()));
             call.records.put(scope.key(Kind::Group), Kind::Group, &record)?;
         }
         if outcome.sweep_signature_keys || outcome.removed.is_some() {

@@ -12,7 +12,7 @@ use crate::{SignaturePublicKey, names::Epoch};
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum GroupRecord {
     /// This device is a member.
-    Member(Membership),
+    Member(Box<Membership>),
     /// It was removed by the commit that made this epoch. Nothing else of the group is stored.
     Removed(Epoch),
 }
