@@ -1,0 +1,166 @@
+//! The public groups that the service follows (RFC 9420, 6.2: handshakes as PublicMessages). A group is loaded from the
+//! store when it is first needed, and then kept in memory: decoding the tree of a large group costs as much as checking
+//! a commit.
+
+use std::collections::HashMap;
+
+use openmls::{
+    group::{ProposalStore, PublicGroup, QueuedProposal},
+    messages::group_info::VerifiableGroupInfo,
+};
+use openmls_rust_crypto::RustCrypto;
+
+use super::{VerifiedCommit, basic_identity, records::Records};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, Epoch, GroupId},
+    ordering::Halt,
+    outcome::RejectReason,
+    store::{Table, Transaction},
+};
+
+/// The most groups kept in memory. At a megabyte for a thousand members this bounds memory at about 100 MB; a group that
+/// is not among them costs a decoding, no more.
+const KEPT_IN_MEMORY: usize = 100;
+
+/// The public groups in memory.
+///
+/// A group in memory is changed before its transaction is committed. So whoever calls [`Followed::merge`],
+/// [`Followed::queue`] or [`Followed::start`] must call [`Followed::forget`] if that transaction fails.
+pub(crate) struct Followed {
+    groups: HashMap<GroupId, Kept>,
+    uses: u64,
+}
+
+struct Kept {
+    group: PublicGroup,
+    last_used: u64,
+}
+
+impl Followed {
+    pub(crate) fn new() -> Self {
+        Self { groups: HashMap::new(), uses: 0 }
+    }
+
+    /// Starts to follow a group from the group info of its epoch 0, in which its creator must be alone.
+    pub(crate) fn start(
+        &mut self,
+        tx: &mut dyn Transaction,
+        crypto: &RustCrypto,
+        id: &GroupId,
+        creator: &DeviceId,
+        group_info: VerifiableGroupInfo,
+    ) -> Result<(), Halt> {
+        let records = Records::default();
+        let group = from_group_info(crypto, group_info, &records)?;
+        let mut members = group.members();
+        let alone = match (members.next(), members.next()) {
+            (Some(member), None) => basic_identity(&member.credential)? == *creator,
+            _ => false,
+        };
+        if !alone {
+            return Err(RejectReason::NotSignedBySender.into());
+        }
+        drop(members);
+        records.write(tx, id)?;
+        self.keep(id, group);
+        Ok(())
+    }
+
+    /// The group, which is in `epoch` according to the ordering rules.
+    pub(crate) fn group(
+        &mut self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+    ) -> Result<&mut PublicGroup, StoreError> {
+        let in_memory = self.groups.get(id).is_some_and(|kept| is_in(&kept.group, epoch));
+        if !in_memory {
+            let group = load(tx, id)?;
+            if !is_in(&group, epoch) {
+                return Err(StoreError::Corrupt(Table::PublicGroups));
+            }
+            self.keep(id, group);
+        }
+        self.uses += 1;
+        let kept = self.groups.get_mut(id).ok_or(StoreError::Corrupt(Table::PublicGroups))?;
+        kept.last_used = self.uses;
+        Ok(&mut kept.group)
+    }
+
+    /// Moves the group to the epoch that a verified commit begins.
+    pub(crate) fn merge(
+        &mut self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+        commit: VerifiedCommit,
+    ) -> Result<(), StoreError> {
+        let records = Records::default();
+        self.group(tx, id, epoch)?
+            .merge_commit(&records, *commit.staged)
+            .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
+        records.write(tx, id)
+    }
+
+    /// Queues a verified proposal, for a commit of this epoch to refer to.
+    pub(crate) fn queue(
+        &mut self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+        proposal: QueuedProposal,
+    ) -> Result<(), StoreError> {
+        let records = Records::default();
+        self.group(tx, id, epoch)?
+            .add_proposal(&records, proposal)
+            .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
+        records.write(tx, id)
+    }
+
+    /// Drops what is in memory of a group: the store is what counts.
+    pub(crate) fn forget(&mut self, id: &GroupId) {
+        self.groups.remove(id);
+    }
+
+    fn keep(&mut self, id: &GroupId, group: PublicGroup) {
+        if self.groups.len() >= KEPT_IN_MEMORY
+            && let Some(oldest) = self.groups.iter().min_by_key(|(_, kept)| kept.last_used).map(|(id, _)| id.clone())
+        {
+            self.groups.remove(&oldest);
+        }
+        self.uses += 1;
+        self.groups.insert(id.clone(), Kept { group, last_used: self.uses });
+    }
+}
+
+/// The public group that a group info describes, with its tree verified (RFC 9420, 12.4.3.3), for this once.
+pub(crate) fn public_group_of(
+    crypto: &RustCrypto,
+    group_info: VerifiableGroupInfo,
+) -> Result<PublicGroup, RejectReason> {
+    from_group_info(crypto, group_info, &Records::default())
+}
+
+fn from_group_info(
+    crypto: &RustCrypto,
+    group_info: VerifiableGroupInfo,
+    records: &Records,
+) -> Result<PublicGroup, RejectReason> {
+    let tree = group_info.extensions().ratchet_tree().ok_or(RejectReason::GroupInfoMismatch)?.ratchet_tree().clone();
+    PublicGroup::from_external(crypto, records, tree, group_info, ProposalStore::new())
+        .map(|(group, _)| group)
+        .map_err(|error| RejectReason::Invalid(error.to_string()))
+}
+
+fn load(tx: &mut dyn Transaction, id: &GroupId) -> Result<PublicGroup, StoreError> {
+    let records = Records::load(tx, id)?;
+    PublicGroup::load(&records, &openmls::group::GroupId::from_slice(id.as_bytes()))
+        .ok()
+        .flatten()
+        .ok_or(StoreError::Corrupt(Table::PublicGroups))
+}
+
+fn is_in(group: &PublicGroup, epoch: Epoch) -> bool {
+    group.group_context().epoch().as_u64() == epoch.0
+}

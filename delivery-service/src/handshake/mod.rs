@@ -1,0 +1,13 @@
+//! What the service reads of MLS: the framing of every message, and in assisted mode the public group.
+//!
+//! Nothing here orders or stores entries. The ordering rules call in, and get a typed value or a reason to refuse.
+
+mod followed;
+mod records;
+mod verify;
+pub(crate) mod wire;
+
+pub(crate) use self::{
+    followed::{Followed, public_group_of},
+    verify::{VerifiedCommit, basic_identity, verify_commit, verify_group_info, verify_proposal},
+};

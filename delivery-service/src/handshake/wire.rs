@@ -1,0 +1,81 @@
+//! From bytes to MLSMessages (RFC 9420, 6), and what can be read of one without any key.
+
+use std::collections::BTreeSet;
+
+use openmls::{
+    framing::{MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
+    messages::{Welcome, group_info::VerifiableGroupInfo},
+    prelude::KeyPackageIn,
+};
+use sha2::{Digest as _, Sha256};
+use tls_codec::Deserialize as _;
+
+use crate::{
+    limits::Limits,
+    names::{Epoch, GroupId},
+    ordering::answers::Hash,
+    outcome::RejectReason,
+};
+
+/// SHA-256, by which resubmitted bytes are recognized.
+pub(crate) fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+fn message(bytes: &[u8], limits: &Limits) -> Result<MlsMessageBodyIn, RejectReason> {
+    if bytes.len() > limits.max_body_bytes {
+        return Err(RejectReason::TooLarge { limit: limits.max_body_bytes });
+    }
+    let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| RejectReason::Malformed)?;
+    Ok(message.extract())
+}
+
+/// A message that is sent to a group: a PublicMessage or a PrivateMessage.
+pub(crate) fn protocol_message(bytes: &[u8], limits: &Limits) -> Result<ProtocolMessage, RejectReason> {
+    match message(bytes, limits)? {
+        MlsMessageBodyIn::PublicMessage(message) => Ok(message.into()),
+        MlsMessageBodyIn::PrivateMessage(message) => Ok(message.into()),
+        _ => Err(RejectReason::Malformed),
+    }
+}
+
+pub(crate) fn group_info(bytes: &[u8], limits: &Limits) -> Result<VerifiableGroupInfo, RejectReason> {
+    match message(bytes, limits)? {
+        MlsMessageBodyIn::GroupInfo(group_info) => Ok(group_info),
+        _ => Err(RejectReason::Malformed),
+    }
+}
+
+pub(crate) fn key_package(bytes: &[u8], limits: &Limits) -> Result<KeyPackageIn, RejectReason> {
+    match message(bytes, limits)? {
+        MlsMessageBodyIn::KeyPackage(key_package) => Ok(key_package),
+        _ => Err(RejectReason::Malformed),
+    }
+}
+
+pub(crate) fn welcome(bytes: &[u8], limits: &Limits) -> Result<Welcome, RejectReason> {
+    match message(bytes, limits)? {
+        MlsMessageBodyIn::Welcome(welcome) => Ok(welcome),
+        _ => Err(RejectReason::Malformed),
+    }
+}
+
+/// The references of the key packages that a welcome is for (RFC 9420, 12.4.3.1). None is there twice in a good one.
+pub(crate) fn welcomed(welcome: &Welcome) -> Option<BTreeSet<Vec<u8>>> {
+    let secrets = welcome.secrets();
+    let references: BTreeSet<_> = secrets.iter().map(|secret| secret.new_member().as_slice().to_vec()).collect();
+    (references.len() == secrets.len()).then_some(references)
+}
+
+/// Whether a group info says that it is of this group and epoch, and has the ratchet tree with it (RFC 9420, 12.4.3.3):
+/// whoever joins with it has the tree from nowhere else.
+pub(crate) fn is_of(group_info: &VerifiableGroupInfo, group: &GroupId, epoch: Epoch) -> bool {
+    group_info.group_id().as_slice() == group.as_bytes()
+        && group_info.epoch().as_u64() == epoch.0
+        && group_info.extensions().ratchet_tree().is_some()
+}
+
+/// Whether this is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
+pub(crate) fn is_external_commit(message: &ProtocolMessage) -> bool {
+    matches!(message, ProtocolMessage::PublicMessage(public) if matches!(public.sender(), Sender::NewMemberCommit))
+}

@@ -1,0 +1,116 @@
+//! A delivery service for MLS groups (RFC 9420, RFC 9750): it orders what groups send, hands out key packages and routes
+//! welcomes. It is trusted with availability, never with content.
+//!
+//! This is the service without a network: [`DeliveryService`] is a value over a [`Store`], and every call of a client is
+//! one method. There is no clock in it, no thread and no I/O but the store; a server puts it behind HTTP, a simulator
+//! calls it as it is.
+//!
+//! # What it promises
+//!
+//! - **One commit per epoch.** A commit is accepted if and only if it was made in the group's current epoch. With it, in
+//!   the same transaction, the epoch advances, the roster changes, the welcome reaches the joiners and the group info is
+//!   replaced.
+//! - **Typed outcomes.** A submission is [`Outcome::Accepted`], [`Outcome::Stale`] or [`Outcome::Rejected`]. The very
+//!   same bytes from the same device get the same acceptance again and append nothing, for the retention time.
+//! - **At least once, in order, and only to members.** A device reads one stream over all of its groups, in each from the
+//!   entry that added it to the entry that removed it. Entries stay until every reader has acknowledged them or the
+//!   retention time has passed.
+//! - **Key packages are handed out once**, the last-resort one when no other is left, expired ones never.
+//! - **All or nothing.** If the store fails in the middle of a call, nothing of it has happened.
+//!
+//! All bytes and names that come in are taken for hostile: they lead to a typed answer, never to a panic. *Who* calls is
+//! for the caller to establish: a [`DeviceId`] that is passed in is believed.
+//!
+//! # What it can check
+//!
+//! In an [assisted](HandshakeMode::Assisted) group, handshakes are PublicMessages: the service verifies signatures,
+//! proposals and trees with OpenMLS and derives the roster from them. What only members can check it cannot: path
+//! secrets, and confirmation and membership tags. A hostile *member* can therefore have a commit ordered that the others
+//! refuse (RFC 9750, 5.3). The way out is an external commit on the group info of the new epoch, or a new group.
+//!
+//! In an [opaque](HandshakeMode::Opaque) group it sees epoch and content type alone, and believes the roster that the
+//! committer declares. Members compare [`DeliveryService::roster`] with their tree. External commits are public in either
+//! mode, and are always verified: a stranger cannot end an epoch.
+//!
+//! What it keeps is routing data: who is in which group since when, and the entries. It keeps no plaintext and no list of
+//! recipients of a message.
+//!
+//! # Example
+//!
+//! Alice makes a group with OpenMLS, registers it, and sends to it. All bytes are MLSMessages (RFC 9420, 6).
+//!
+//! ```
+//! use openmls::prelude::*;
+//! use openmls_basic_credential::SignatureKeyPair;
+//! use openmls_rust_crypto::OpenMlsRustCrypto;
+//! use regrow_delivery_service::{
+//!     Cursor, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits, Outcome, Sequence,
+//!     SqliteStore, Timestamp,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = DeliveryService::new(SqliteStore::in_memory()?, Limits::default());
+//! let (alice, room) = (DeviceId::from("alice"), GroupId::from("room"));
+//! let now = Timestamp(4_102_444_800);
+//!
+//! // The client's side.
+//! let provider = OpenMlsRustCrypto::default();
+//! let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+//! let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
+//! let credential = CredentialWithKey {
+//!     credential: BasicCredential::new(alice.as_bytes().to_vec()).into(),
+//!     signature_key: signer.public().into(),
+//! };
+//! let config = MlsGroupCreateConfig::builder().ciphersuite(suite).build();
+//! let id = openmls::group::GroupId::from_slice(room.as_bytes());
+//! let mut group = MlsGroup::new_with_group_id(&provider, &signer, &config, id, credential)?;
+//! let group_info = group.export_group_info(provider.crypto(), &signer, true)?.to_bytes()?;
+//! let message = group.create_message(&provider, &signer, b"hello")?.to_bytes()?;
+//!
+//! // The service's side.
+//! service.create_group(&room, &alice, HandshakeMode::Assisted, &group_info, now)?;
+//! let outcome = service.submit_message(&room, &alice, &message, now)?;
+//! assert_eq!(outcome, Outcome::Accepted { sequence: Sequence(1), epoch: Epoch(0) });
+//!
+//! let stream = service.read(&alice, Cursor::START, 100)?;
+//! assert_eq!((stream[0].kind, &stream[0].bytes), (DeliveryKind::Message, &message));
+//! service.acknowledge(&alice, stream[0].cursor)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `service` | [`DeliveryService`]: the calls, each one transaction |
+//! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
+//! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
+//! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod handshake;
+mod limits;
+mod names;
+mod ordering;
+mod outcome;
+mod service;
+pub mod store;
+
+pub use self::{
+    error::StoreError,
+    limits::Limits,
+    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp},
+    ordering::{
+        commit::CommitSubmission,
+        expiry::Expired,
+        group::HandshakeMode,
+        key_package::{ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
+        reading::{Delivery, DeliveryKind},
+    },
+    outcome::{Outcome, RejectReason, RosterChange},
+    service::{DeliveryService, Roster},
+    store::{SqliteStore, Store},
+};

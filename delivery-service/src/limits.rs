@@ -1,0 +1,37 @@
+//! What one client may cost the service.
+
+/// Limits on what clients send and on what is kept for them. [`Limits::default`] suits a chat product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest commit, proposal, message, welcome, group info or key package, in bytes. Default 4 MiB: the group
+    /// info of ten thousand members with its ratchet tree has about that.
+    pub max_body_bytes: usize,
+    /// Devices in one group. Default 10,000: above it a group info no longer fits the default body size.
+    pub max_devices_per_group: usize,
+    /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
+    /// away for months, and little enough to count them with every claim.
+    pub max_key_packages_per_device: usize,
+    /// Entries that one group's log keeps for readers that have not acknowledged. Default 100,000. When it is full the
+    /// oldest entry goes: one device that never reads must not stop its group. The reader sees a gap in the sequence
+    /// numbers, and can rejoin by external commit.
+    pub max_queue_length: u64,
+    /// Proposals by reference in one epoch. Default 2,000: every member of a large group may propose an update, but the
+    /// pending proposals of an assisted group are held in memory.
+    pub max_proposals_per_epoch: u64,
+    /// Seconds for which an entry is kept for those who have not acknowledged it, and for which a resubmission is
+    /// recognized. Default 30 days: a device that was away for longer rejoins. Counted from the moment of acceptance.
+    pub retention_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 4 * 1024 * 1024,
+            max_devices_per_group: 10_000,
+            max_key_packages_per_device: 200,
+            max_queue_length: 100_000,
+            max_proposals_per_epoch: 2_000,
+            retention_seconds: 30 * 24 * 60 * 60,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One commit per epoch (RFC 9420, 14; RFC 9750, 5.2.1): it is accepted if and only if it was made in the group's
+//! current epoch, and all that follows from it happens with it.
+
+use std::collections::BTreeSet;
+
+use openmls::{framing::ContentType, group::PublicGroup};
+
+use super::{
+    Call, Halt, Submitted,
+    group::{self, HandshakeMode},
+    log::EntryKind,
+    roster, submission,
+};
+use crate::{
+    error::StoreError,
+    handshake::{Followed, VerifiedCommit, public_group_of, verify_commit, verify_group_info, wire},
+    names::{Cursor, DeviceId, Epoch, GroupId},
+    outcome::{Outcome, RejectReason, RosterChange},
+    store::{Table, Transaction, key::Key},
+};
+
+/// A commit, and what comes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitSubmission {
+    /// The group.
+    pub group: GroupId,
+    /// The device that submits it, which must also have signed it.
+    pub sender: DeviceId,
+    /// The commit, as an MLSMessage.
+    pub commit: Vec<u8>,
+    /// The welcome for all whom the commit adds, as an MLSMessage; `None` if it adds nobody. An external joiner needs
+    /// none.
+    pub welcome: Option<Vec<u8>>,
+    /// The group info of the epoch that the commit begins, as an MLSMessage with the ratchet tree in it. Without one,
+    /// nobody can join by external commit until a later commit brings one.
+    pub group_info: Option<Vec<u8>>,
+    /// Whom the commit adds and removes. Where the service sees into the commit it must be what the commit itself says:
+    /// in assisted mode, and for every external commit. A member's commit in opaque mode is believed.
+    pub roster_change: RosterChange,
+}
+
+/// Orders a commit.
+pub(crate) fn submit(
+    tx: &mut dyn Transaction,
+    followed: &mut Followed,
+    call: Call<'_>,
+    submission: &CommitSubmission,
+) -> Result<Outcome, Halt> {
+    let CommitSubmission { group: id, sender, commit, welcome, group_info, roster_change } = submission;
+    let submitted = Submitted { group: id, sender, bytes: commit };
+    let message = wire::protocol_message(commit, call.limits)?;
+    let admitted = submission::admit(tx, submitted, message, ContentType::Commit)?;
+    let (mut group, is_external) = (admitted.group, admitted.is_external_commit);
+    let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
+
+    let verified = match group.mode {
+        HandshakeMode::Assisted => {
+            let public_group = followed.group(tx, id, epoch)?;
+            Some(verify_commit(public_group, call.crypto, admitted.message, sender)?)
+        }
+        HandshakeMode::Opaque if is_external => {
+            let public_group = stored_public_group(tx, call, id)?;
+            Some(verify_commit(&public_group, call.crypto, admitted.message, sender)?)
+        }
+        HandshakeMode::Opaque => None,
+    };
+    if verified.as_ref().is_some_and(|verified| verified.change != *roster_change) {
+        return Err(RejectReason::RosterMismatch.into());
+    }
+    check_roster_change(tx, call, id, sender, is_external, roster_change)?;
+    check_welcome(call, welcome.as_deref(), roster_change, is_external, verified.as_ref())?;
+    check_group_info(call, group_info.as_deref(), id, next_epoch, verified.as_ref())?;
+
+    // From here on nothing is refused.
+    if group.mode == HandshakeMode::Assisted
+        && let Some(verified) = verified
+    {
+        followed.merge(tx, id, epoch, verified)?;
+    }
+    group.epoch = next_epoch;
+    group.proposals = 0;
+    let (cursor, outcome) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
+    change_roster(tx, id, roster_change, cursor, welcome.is_some())?;
+    if let Some(welcome) = welcome {
+        tx.put(Table::Welcomes, Key::group(id).then(cursor.0).as_bytes(), welcome)?;
+    }
+    group::replace_group_info(tx, id, group_info.as_deref())?;
+    Ok(outcome)
+}
+
+/// The public group as the last commit's group info describes it. In opaque mode the service follows no group, but an
+/// external commit is public, and whoever makes one had this group info: so it is checked against it. Without that
+/// check, any stranger could end an epoch.
+fn stored_public_group(tx: &mut dyn Transaction, call: Call<'_>, id: &GroupId) -> Result<PublicGroup, Halt> {
+    let bytes = group::group_info(tx, id)?.ok_or(RejectReason::NoGroupInfo)?;
+    Ok(public_group_of(call.crypto, wire::group_info(&bytes, call.limits)?)?)
+}
+
+/// Checks that the change makes sense on the present roster, so that the roster stays a set of devices, and nobody is
+/// moved by an external commit but its sender.
+fn check_roster_change(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    id: &GroupId,
+    sender: &DeviceId,
+    is_external: bool,
+    RosterChange { added, removed }: &RosterChange,
+) -> Result<(), Halt> {
+    let impossible = || Halt::from(RejectReason::ImpossibleRosterChange);
+    if added.iter().any(DeviceId::is_too_long) {
+        return Err(RejectReason::NameTooLong.into());
+    }
+    let only_sender = BTreeSet::from([sender.clone()]);
+    let moves_itself_rightly = if is_external {
+        // RFC 9420, 12.4.3.2: it adds its sender, and removes at most the sender's own old leaf.
+        *added == only_sender && removed.is_subset(&only_sender)
+    } else {
+        // RFC 9420, 12.2: a member does not remove itself by its own commit.
+        added.is_disjoint(&only_sender) && removed.is_disjoint(&only_sender)
+    };
+    if !moves_itself_rightly {
+        return Err(impossible());
+    }
+    for device in removed {
+        if !roster::is_member(tx, id, device)? {
+            return Err(impossible());
+        }
+    }
+    for device in added {
+        if !removed.contains(device) && roster::is_member(tx, id, device)? {
+            return Err(impossible());
+        }
+    }
+    if added.len() > removed.len() {
+        let members = roster::count(tx, id)? + added.len() - removed.len();
+        if members > call.limits.max_devices_per_group {
+            return Err(RejectReason::GroupFull { limit: call.limits.max_devices_per_group }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Checks that there is a welcome for exactly those whom the commit adds: without one a member would be on the roster
+/// and outside the group. In opaque mode the service can only count them.
+fn check_welcome(
+    call: Call<'_>,
+    welcome: Option<&[u8]>,
+    change: &RosterChange,
+    is_external: bool,
+    verified: Option<&VerifiedCommit>,
+) -> Result<(), RejectReason> {
+    let needs_welcome = !is_external && !change.added.is_empty();
+    let welcomed = match welcome {
+        Some(bytes) if needs_welcome => wire::welcomed(&wire::welcome(bytes, call.limits)?),
+        None if !needs_welcome => Some(BTreeSet::new()),
+        _ => None,
+    };
+    let is_right = welcomed.is_some_and(|welcomed| match verified {
+        Some(verified) => welcomed == verified.added_key_packages,
+        None => !needs_welcome || welcomed.len() == change.added.len(),
+    });
+    if is_right { Ok(()) } else { Err(RejectReason::WelcomeMismatch) }
+}
+
+fn check_group_info(
+    call: Call<'_>,
+    group_info: Option<&[u8]>,
+    id: &GroupId,
+    epoch: Epoch,
+    verified: Option<&VerifiedCommit>,
+) -> Result<(), RejectReason> {
+    let Some(bytes) = group_info else {
+        return Ok(());
+    };
+    let group_info = wire::group_info(bytes, call.limits)?;
+    if !wire::is_of(&group_info, id, epoch) {
+        return Err(RejectReason::GroupInfoMismatch);
+    }
+    match verified {
+        Some(verified) => verify_group_info(call.crypto, verified, &group_info),
+        None => Ok(()),
+    }
+}
+
+fn change_roster(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    RosterChange { added, removed }: &RosterChange,
+    cursor: Cursor,
+    by_welcome: bool,
+) -> Result<(), StoreError> {
+    for device in removed {
+        // A device that this same entry adds again reads it once, as the beginning of its new membership.
+        let until = if added.contains(device) { cursor.previous() } else { cursor };
+        roster::leave(tx, id, device, until)?;
+    }
+    for device in added {
+        roster::join(tx, id, device, cursor, by_welcome)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What goes when its time has come: entries that some reader never acknowledged, remembered answers, key packages.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use super::{answers, group, key_package, log, roster};
+use crate::{
+    error::StoreError,
+    names::{Cursor, Timestamp},
+    store::{
+        Table, Transaction,
+        key::{self, Key, number_in},
+    },
+};
+
+/// The most deadlines that one transaction handles, so that nobody waits long for the store.
+const BATCH: usize = 1_000;
+
+/// What [`crate::DeliveryService::expire`] deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Entries that not every reader had acknowledged.
+    pub entries: u64,
+    /// Answers that were remembered for resubmissions.
+    pub answers: u64,
+    /// Key packages that were never handed out, last-resort ones included.
+    pub key_packages: u64,
+}
+
+/// Handles a batch of deadlines up to `now`, and adds to `expired` what went. Returns whether there may be more.
+pub(crate) fn expire_batch(
+    tx: &mut dyn Transaction,
+    now: Timestamp,
+    expired: &mut Expired,
+) -> Result<bool, StoreError> {
+    let more_entries = expire_entries(tx, now, expired)?;
+    let more_key_packages = expire_key_packages(tx, now, expired)?;
+    Ok(more_entries || more_key_packages)
+}
+
+fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
+    let passed: Vec<(Vec<u8>, answers::Due)> = passed(tx, Table::Deadlines, now)?;
+    let mut groups = BTreeSet::new();
+    for (deadline, due) in &passed {
+        let cursor = Cursor(number_in(Table::Deadlines, deadline, size_of::<u64>())?);
+        let mut group = group::load(tx, &due.group)?.ok_or(StoreError::Corrupt(Table::Deadlines))?;
+        if log::forget(tx, &due.group, &mut group, cursor)? {
+            group::save(tx, &due.group, &group)?;
+            expired.entries += 1;
+        }
+        expired.answers += u64::from(answers::forget(tx, due)?);
+        tx.delete(Table::Deadlines, deadline)?;
+        groups.insert(&due.group);
+    }
+    for group in groups {
+        roster::skip_what_is_gone(tx, group)?;
+    }
+    Ok(passed.len() == BATCH)
+}
+
+fn expire_key_packages(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
+    let passed: Vec<(Vec<u8>, key_package::Due)> = passed(tx, Table::KeyPackageDeadlines, now)?;
+    for (deadline, due) in &passed {
+        let number = number_in(Table::KeyPackageDeadlines, deadline, size_of::<u64>())?;
+        expired.key_packages += u64::from(key_package::forget(tx, number, due)?);
+        tx.delete(Table::KeyPackageDeadlines, deadline)?;
+    }
+    Ok(passed.len() == BATCH)
+}
+
+/// The first deadlines that have passed at `now`.
+fn passed<T: serde::de::DeserializeOwned>(
+    tx: &mut dyn Transaction,
+    table: Table,
+    now: Timestamp,
+) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
+    let mut passed = Vec::new();
+    tx.scan(table, from.as_bytes()..to.as_bytes(), &mut |key, value| {
+        passed.push((key.to_vec(), key::decode(table, value)?));
+        Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(passed)
+}

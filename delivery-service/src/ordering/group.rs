@@ -1,0 +1,102 @@
+//! The group's record: its mode, its epoch, and the counts that change with every entry.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Halt, Submitted, log, roster};
+use crate::{
+    error::StoreError,
+    handshake::{Followed, wire},
+    names::{DeviceId, Epoch, GroupId, Sequence},
+    outcome::{Outcome, RejectReason},
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+/// How much of a group's handshakes the service sees (RFC 9420, 6). Fixed when the group is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandshakeMode {
+    /// Handshakes are PublicMessages. The service follows the public group, refuses commits that do not verify, and
+    /// derives the roster itself. It cannot check what is encrypted to members: path secrets, and confirmation and
+    /// membership tags. So a hostile member can still have a commit ordered that the others cannot process.
+    Assisted,
+    /// Handshakes are PrivateMessages. The service sees epoch and content type alone, and believes the roster change
+    /// that the sender declares; members compare it with their tree. Only an external commit is public here, too: it is
+    /// checked against the group info of the epoch that it was made in.
+    Opaque,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Group {
+    pub(crate) mode: HandshakeMode,
+    pub(crate) epoch: Epoch,
+    /// The last entry's number.
+    pub(crate) sequence: Sequence,
+    /// Entries in the log.
+    pub(crate) queued: u64,
+    /// Proposals in this epoch.
+    pub(crate) proposals: u64,
+    /// Who created the group, and from what: to recognize the same request.
+    creator: DeviceId,
+    #[serde(with = "serde_bytes")]
+    created_from: [u8; 32],
+}
+
+pub(crate) fn load(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Group>, StoreError> {
+    key::get(tx, Table::Groups, &Key::group(id))
+}
+
+pub(crate) fn save(tx: &mut dyn Transaction, id: &GroupId, group: &Group) -> Result<(), StoreError> {
+    key::put(tx, Table::Groups, &Key::group(id), group)
+}
+
+/// Creates a group from the group info of its epoch 0, in which its creator is alone.
+pub(crate) fn create(
+    tx: &mut dyn Transaction,
+    followed: &mut Followed,
+    call: Call<'_>,
+    submitted: Submitted<'_>,
+    mode: HandshakeMode,
+) -> Result<Outcome, Halt> {
+    let Submitted { group: id, sender: creator, bytes } = submitted;
+    let (epoch, sequence) = (Epoch(0), Sequence(0));
+    let created_from = wire::hash(bytes);
+    if let Some(group) = load(tx, id)? {
+        let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
+        return if is_same { Ok(Outcome::Accepted { sequence, epoch }) } else { Err(RejectReason::GroupExists.into()) };
+    }
+    if id.is_too_long() || creator.is_too_long() {
+        return Err(RejectReason::NameTooLong.into());
+    }
+    let group_info = wire::group_info(bytes, call.limits)?;
+    if !wire::is_of(&group_info, id, epoch) {
+        return Err(RejectReason::GroupInfoMismatch.into());
+    }
+    if mode == HandshakeMode::Assisted {
+        followed.start(tx, call.crypto, id, creator, group_info)?;
+    }
+    let group = Group { mode, epoch, sequence, queued: 0, proposals: 0, creator: creator.clone(), created_from };
+    save(tx, id, &group)?;
+    replace_group_info(tx, id, Some(bytes))?;
+    let first_entry = log::end(tx)?.next();
+    roster::join(tx, id, creator, first_entry, false)?;
+    Ok(Outcome::Accepted { sequence, epoch })
+}
+
+/// The group info of the current epoch, if its commit came with one.
+pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
+    tx.get(Table::GroupInfos, Key::group(id).as_bytes())
+}
+
+pub(crate) fn replace_group_info(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group_info: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let key = Key::group(id);
+    match group_info {
+        Some(bytes) => tx.put(Table::GroupInfos, key.as_bytes(), bytes),
+        None => tx.delete(Table::GroupInfos, key.as_bytes()).map(drop),
+    }
+}

@@ -1,0 +1,259 @@
+//! Key packages (RFC 9420, 10; RFC 9750, 5.1): each is handed out once, the last-resort one when no other is left,
+//! expired ones never.
+
+use std::ops::ControlFlow;
+
+use openmls::versions::ProtocolVersion;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, answers::Hash};
+use crate::{
+    error::StoreError,
+    handshake::{basic_identity, wire},
+    names::{DeviceId, Timestamp},
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+const NUMBER: &str = "key_package";
+
+/// What waits for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPackageCount {
+    /// Key packages that can still be handed out, the last-resort one not counted.
+    pub left: usize,
+    /// Whether there is a last-resort key package.
+    pub last_resort: bool,
+}
+
+/// A key package that was handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedKeyPackage {
+    /// The MLSMessage as it was uploaded.
+    pub bytes: Vec<u8>,
+    /// Whether it is the last-resort key package, which others get as well.
+    pub last_resort: bool,
+    /// What is left for the next one.
+    pub left: KeyPackageCount,
+}
+
+/// Why an upload failed. Nothing of it was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// One of the key packages is refused.
+    #[error("key package {index} is refused: {reason}")]
+    Refused {
+        /// Which, from 0; the last-resort one comes after all others.
+        index: usize,
+        /// Why.
+        reason: KeyPackageFault,
+    },
+    /// More would wait than [`crate::Limits::max_key_packages_per_device`].
+    #[error("more than {limit} key packages")]
+    TooMany {
+        /// The limit, in key packages.
+        limit: usize,
+    },
+    /// The device's name is longer than [`crate::MAX_NAME_BYTES`].
+    #[error("the device's name is too long")]
+    NameTooLong,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is wrong with a key package.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyPackageFault {
+    /// Not an MLSMessage with a key package, or too large.
+    #[error("not a key package")]
+    Malformed,
+    /// Its signatures, versions or extensions are not valid (RFC 9420, 10.1); the text is OpenMLS's.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// Its credential names another device than the one that uploads it.
+    #[error("not a key package of this device")]
+    OfAnotherDevice,
+    /// It has expired.
+    #[error("expired")]
+    Expired,
+    /// Its lifetime has not begun.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// It is marked for last resort and uploaded as one of the others, or the other way round.
+    #[error("last-resort extension where it does not belong, or missing")]
+    WrongLastResort,
+}
+
+/// A key package in the store.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    not_after: Timestamp,
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+/// What goes when a key package expires.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Due {
+    device: DeviceId,
+    #[serde(with = "serde_bytes")]
+    hash: Hash,
+}
+
+/// Checks one key package (RFC 9420, 10.1), and returns when it expires.
+pub(crate) fn verify(
+    call: Call<'_>,
+    device: &DeviceId,
+    bytes: &[u8],
+    last_resort: bool,
+) -> Result<Timestamp, KeyPackageFault> {
+    let key_package = wire::key_package(bytes, call.limits)
+        .map_err(|_| KeyPackageFault::Malformed)?
+        .validate(call.crypto, ProtocolVersion::Mls10)
+        .map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
+    match basic_identity(key_package.leaf_node().credential()) {
+        Ok(identity) if identity == *device => {}
+        _ => return Err(KeyPackageFault::OfAnotherDevice),
+    }
+    // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
+    let lifetime = key_package.life_time();
+    if lifetime.not_after() <= call.now.0 {
+        return Err(KeyPackageFault::Expired);
+    }
+    if lifetime.not_before() > call.now.0 {
+        return Err(KeyPackageFault::NotYetValid);
+    }
+    if key_package.last_resort() != last_resort {
+        return Err(KeyPackageFault::WrongLastResort);
+    }
+    Ok(Timestamp(lifetime.not_after()))
+}
+
+/// A key package that was verified.
+pub(crate) struct Verified<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) not_after: Timestamp,
+}
+
+/// Stores verified key packages. One that was uploaded before is left out, also when it has been handed out since.
+pub(crate) fn upload(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    device: &DeviceId,
+    key_packages: &[Verified<'_>],
+    last_resort: Option<&Verified<'_>>,
+) -> Result<KeyPackageCount, UploadError> {
+    if device.is_too_long() {
+        return Err(UploadError::NameTooLong);
+    }
+    for key_package in key_packages {
+        insert(tx, Table::KeyPackages, device, key_package)?;
+    }
+    if let Some(key_package) = last_resort {
+        replace_last_resort(tx, device, key_package)?;
+    }
+    let count = left(tx, device, call.now)?;
+    if count.left > call.limits.max_key_packages_per_device {
+        return Err(UploadError::TooMany { limit: call.limits.max_key_packages_per_device });
+    }
+    Ok(count)
+}
+
+/// Returns whether it was new.
+fn insert(
+    tx: &mut dyn Transaction,
+    table: Table,
+    device: &DeviceId,
+    key_package: &Verified<'_>,
+) -> Result<bool, StoreError> {
+    let hash = wire::hash(key_package.bytes);
+    let seen = Key::device(device).then_last(&hash);
+    if tx.get(Table::KeyPackagesSeen, seen.as_bytes())?.is_some() {
+        return Ok(false);
+    }
+    tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &[])?;
+    let number = key::count_up(tx, NUMBER)?;
+    let stored = Stored { not_after: key_package.not_after, bytes: key_package.bytes.to_vec() };
+    key::put(tx, table, &Key::device(device).then(number), &stored)?;
+    let due = Due { device: device.clone(), hash };
+    key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &due)?;
+    Ok(true)
+}
+
+fn replace_last_resort(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    key_package: &Verified<'_>,
+) -> Result<(), StoreError> {
+    let before = key::first(tx, Table::LastResorts, &Key::device(device))?;
+    if insert(tx, Table::LastResorts, device, key_package)?
+        && let Some(before) = before
+    {
+        tx.delete(Table::LastResorts, &before)?;
+    }
+    Ok(())
+}
+
+/// Hands out the oldest key package that has not expired, or else the last-resort one.
+pub(crate) fn claim(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<Option<ClaimedKeyPackage>, StoreError> {
+    if let Some((key, stored)) = oldest_unexpired(tx, Table::KeyPackages, device, now)? {
+        tx.delete(Table::KeyPackages, &key)?;
+        let left = left(tx, device, now)?;
+        return Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: false, left }));
+    }
+    let Some((_, stored)) = oldest_unexpired(tx, Table::LastResorts, device, now)? else {
+        return Ok(None);
+    };
+    let left = left(tx, device, now)?;
+    Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: true, left }))
+}
+
+fn oldest_unexpired(
+    tx: &mut dyn Transaction,
+    table: Table,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<Option<(Vec<u8>, Stored)>, StoreError> {
+    let range = Key::device(device).everything_below();
+    let mut found = None;
+    tx.scan(table, &range.start..&range.end, &mut |key, value| {
+        let stored: Stored = key::decode(table, value)?;
+        if stored.not_after <= now {
+            return Ok(ControlFlow::Continue(()));
+        }
+        found = Some((key.to_vec(), stored));
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
+/// What can still be handed out.
+pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError> {
+    let range = Key::device(device).everything_below();
+    let mut left = 0;
+    tx.scan(Table::KeyPackages, &range.start..&range.end, &mut |_, value| {
+        let stored: Stored = key::decode(Table::KeyPackages, value)?;
+        left += usize::from(stored.not_after > now);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let last_resort = oldest_unexpired(tx, Table::LastResorts, device, now)?.is_some();
+    Ok(KeyPackageCount { left, last_resort })
+}
+
+/// Deletes the key package with this number, if it still waits, and forgets that it was ever uploaded: it has expired,
+/// and cannot be uploaded again.
+pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, due: &Due) -> Result<bool, StoreError> {
+    tx.delete(Table::KeyPackagesSeen, Key::device(&due.device).then_last(&due.hash).as_bytes())?;
+    let key = Key::device(&due.device).then(number);
+    let waited = tx.delete(Table::KeyPackages, key.as_bytes())?;
+    let was_last_resort = tx.delete(Table::LastResorts, key.as_bytes())?;
+    Ok(waited || was_last_resort)
+}

@@ -1,0 +1,112 @@
+//! One log per group, in one order over all groups.
+
+use std::{borrow::Cow, ops::ControlFlow};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Submitted, group::Group};
+use crate::{
+    error::StoreError,
+    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+const CURSOR: &str = "cursor";
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum EntryKind {
+    Commit,
+    Proposal,
+    Message,
+}
+
+/// An entry as it is stored: routing data and the bytes. Who receives it follows from the memberships.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: EntryKind,
+    pub(crate) sequence: Sequence,
+    pub(crate) sender: Cow<'a, DeviceId>,
+    pub(crate) time: Timestamp,
+    #[serde(borrow, with = "serde_bytes")]
+    pub(crate) bytes: Cow<'a, [u8]>,
+}
+
+/// The position of the last entry of all.
+pub(crate) fn end(tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
+    key::last_count(tx, CURSOR).map(Cursor)
+}
+
+/// Appends an entry and counts it in `group`, which the caller saves. A full log loses its oldest entry.
+pub(crate) fn append(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    submitted: Submitted<'_>,
+    group: &mut Group,
+    kind: EntryKind,
+) -> Result<Cursor, StoreError> {
+    let Submitted { group: id, sender, bytes } = submitted;
+    while group.queued > 0 && group.queued >= call.limits.max_queue_length {
+        let oldest = oldest(tx, id)?.ok_or(StoreError::Corrupt(Table::Log))?;
+        forget(tx, id, group, oldest)?;
+    }
+    group.sequence = Sequence(group.sequence.0 + 1);
+    group.queued += 1;
+    let cursor = Cursor(key::count_up(tx, CURSOR)?);
+    let entry = Entry {
+        kind,
+        sequence: group.sequence,
+        sender: Cow::Borrowed(sender),
+        time: call.now,
+        bytes: Cow::Borrowed(bytes),
+    };
+    key::put(tx, Table::Log, &Key::group(id).then(cursor.0), &entry)?;
+    Ok(cursor)
+}
+
+/// The position of the oldest entry that the group's log still has.
+pub(crate) fn oldest(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Cursor>, StoreError> {
+    let prefix = Key::group(id);
+    key::first(tx, Table::Log, &prefix)?
+        .map(|key| key::number_in(Table::Log, &key, prefix.as_bytes().len()).map(Cursor))
+        .transpose()
+}
+
+/// Deletes one entry, if it is still there, and its welcome. The caller saves `group`.
+pub(crate) fn forget(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &mut Group,
+    cursor: Cursor,
+) -> Result<bool, StoreError> {
+    let key = Key::group(id).then(cursor.0);
+    let was_there = tx.delete(Table::Log, key.as_bytes())?;
+    if was_there {
+        tx.delete(Table::Welcomes, key.as_bytes())?;
+        group.queued = group.queued.saturating_sub(1);
+    }
+    Ok(was_there)
+}
+
+/// Deletes the entries before `end`. The caller saves `group`. Returns how many went.
+pub(crate) fn forget_before(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &mut Group,
+    end: Cursor,
+) -> Result<u64, StoreError> {
+    let prefix = Key::group(id);
+    let (from, to) = (prefix.clone().then(0), prefix.clone().then(end.0));
+    let mut going = Vec::new();
+    tx.scan(Table::Log, from.as_bytes()..to.as_bytes(), &mut |key, _| {
+        going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for cursor in &going {
+        forget(tx, id, group, *cursor)?;
+    }
+    Ok(going.len() as u64)
+}

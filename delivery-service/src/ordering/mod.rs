@@ -1,0 +1,62 @@
+//! The ordering rules: what is accepted, who may read it, and when it goes.
+//!
+//! Every function here works within one store transaction that its caller opened, and leaves the decision to keep or to
+//! undo it to the caller: it is kept if and only if the submission is accepted.
+
+pub(crate) mod answers;
+pub(crate) mod commit;
+pub(crate) mod expiry;
+pub(crate) mod group;
+pub(crate) mod key_package;
+pub(crate) mod log;
+pub(crate) mod message;
+pub(crate) mod proposal;
+pub(crate) mod reading;
+pub(crate) mod roster;
+pub(crate) mod submission;
+
+use openmls_rust_crypto::RustCrypto;
+
+use crate::{
+    error::StoreError,
+    limits::Limits,
+    names::{DeviceId, GroupId, Timestamp},
+    outcome::{Outcome, RejectReason},
+};
+
+/// What every call works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) crypto: &'a RustCrypto,
+    pub(crate) limits: &'a Limits,
+    pub(crate) now: Timestamp,
+}
+
+/// Bytes that a device submits to a group.
+#[derive(Clone, Copy)]
+pub(crate) struct Submitted<'a> {
+    pub(crate) group: &'a GroupId,
+    pub(crate) sender: &'a DeviceId,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Why a transaction ends without a change.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// The client has its answer.
+    Answer(Outcome),
+    /// The store failed.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<RejectReason> for Halt {
+    fn from(reason: RejectReason) -> Self {
+        Self::Answer(Outcome::Rejected(reason))
+    }
+}

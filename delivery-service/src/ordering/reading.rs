@@ -1,0 +1,160 @@
+//! A device's stream: what it may read, across all of its groups, in the order of acceptance.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use super::{
+    log::{Entry, EntryKind},
+    roster::{self, Membership},
+};
+use crate::{
+    error::StoreError,
+    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    store::{
+        Table, Transaction,
+        key::{self, Key, number_in},
+    },
+};
+
+/// The most bytes that one read collects, whatever its limit. What does not fit comes with the next read; a single
+/// entry always fits.
+const MAX_READ_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a delivery carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryKind {
+    /// The welcome (RFC 9420, 12.4.3.1) with which this device joins, in place of the commit that added it.
+    Welcome,
+    /// A commit. An external joiner reads its own, too, as the first of its membership.
+    Commit,
+    /// A proposal by reference.
+    Proposal,
+    /// An application message.
+    Message,
+}
+
+/// One entry of a device's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it stands in the stream: what to acknowledge, and what to read on after.
+    pub cursor: Cursor,
+    /// The group that it belongs to.
+    pub group: GroupId,
+    /// What it is.
+    pub kind: DeliveryKind,
+    /// Its number in the group's log.
+    pub sequence: Sequence,
+    /// Who submitted it.
+    pub sender: DeviceId,
+    /// When it was accepted.
+    pub time: Timestamp,
+    /// The MLSMessage as it was submitted.
+    pub bytes: Vec<u8>,
+}
+
+/// The first `limit` entries after `after` that the device may read.
+pub(crate) fn read(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    after: Cursor,
+    limit: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let mut page = Page { deliveries: BTreeMap::new(), bytes: 0, limit, end: Cursor(u64::MAX) };
+    for membership in roster::memberships(tx, device)? {
+        if membership.by_welcome && after < membership.from {
+            collect_welcome(tx, &membership, &mut page)?;
+            collect(tx, &membership, membership.from, &mut page)?;
+        } else {
+            collect(tx, &membership, after, &mut page)?;
+        }
+    }
+    Ok(page.deliveries.into_values().collect())
+}
+
+/// The entries collected so far: always the first ones of all that were looked at, without a gap.
+struct Page {
+    deliveries: BTreeMap<Cursor, Delivery>,
+    bytes: usize,
+    limit: usize,
+    /// The first entry that did not fit. Whatever comes after it belongs to the next page, however small it is.
+    end: Cursor,
+}
+
+impl Page {
+    fn is_over_full(&self) -> bool {
+        self.deliveries.len() > 1 && (self.deliveries.len() > self.limit || self.bytes > MAX_READ_BYTES)
+    }
+
+    /// Adds a delivery, and drops from the end what no longer fits.
+    fn add(&mut self, delivery: Delivery) {
+        self.bytes += delivery.bytes.len();
+        self.deliveries.insert(delivery.cursor, delivery);
+        while self.is_over_full()
+            && let Some((dropped, delivery)) = self.deliveries.pop_last()
+        {
+            self.bytes -= delivery.bytes.len();
+            self.end = dropped;
+        }
+    }
+}
+
+/// The entry that added the device, as the welcome that came with it.
+fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut Page) -> Result<(), StoreError> {
+    if membership.from >= page.end {
+        return Ok(());
+    }
+    let key = Key::group(&membership.group).then(membership.from.0);
+    let Some(value) = tx.get(Table::Log, key.as_bytes())? else {
+        return Ok(());
+    };
+    let welcome = tx.get(Table::Welcomes, key.as_bytes())?.ok_or(StoreError::Corrupt(Table::Welcomes))?;
+    let entry: Entry<'_> = key::decode(Table::Log, &value)?;
+    page.add(Delivery {
+        cursor: membership.from,
+        group: membership.group.clone(),
+        kind: DeliveryKind::Welcome,
+        sequence: entry.sequence,
+        sender: entry.sender.into_owned(),
+        time: entry.time,
+        bytes: welcome,
+    });
+    Ok(())
+}
+
+/// The entries of one membership after `after`, as far as they fit.
+fn collect(
+    tx: &mut dyn Transaction,
+    membership: &Membership,
+    after: Cursor,
+    page: &mut Page,
+) -> Result<(), StoreError> {
+    let group = Key::group(&membership.group);
+    let from = group.clone().then(membership.from.max(after.next()).0);
+    let end = match membership.until {
+        Some(until) => group.clone().then(until.next().0).as_bytes().to_vec(),
+        None => group.everything_below().end,
+    };
+    tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
+        let cursor = Cursor(number_in(Table::Log, key, group.as_bytes().len())?);
+        if cursor >= page.end {
+            return Ok(ControlFlow::Break(()));
+        }
+        let entry: Entry<'_> = key::decode(Table::Log, value)?;
+        page.add(Delivery {
+            cursor,
+            group: membership.group.clone(),
+            kind: match entry.kind {
+                EntryKind::Commit => DeliveryKind::Commit,
+                EntryKind::Proposal => DeliveryKind::Proposal,
+                EntryKind::Message => DeliveryKind::Message,
+            },
+            sequence: entry.sequence,
+            sender: entry.sender.into_owned(),
+            time: entry.time,
+            bytes: entry.bytes.into_owned(),
+        });
+        Ok(ControlFlow::Continue(()))
+    })
+}

@@ -1,0 +1,117 @@
+//! What a submission is answered with.
+
+use std::collections::BTreeSet;
+
+use crate::names::{DeviceId, Epoch, Sequence};
+
+/// The answer to a submission. Unless it is `Accepted`, nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ordered, now or when the very same bytes were first submitted.
+    Accepted {
+        /// The entry's number in the group's log.
+        sequence: Sequence,
+        /// The group's epoch right after this entry.
+        epoch: Epoch,
+    },
+    /// Made in an epoch that is past. Process what has been ordered since, and make it again.
+    Stale {
+        /// The group's epoch.
+        current_epoch: Epoch,
+    },
+    /// Refused, and submitting it again will not help.
+    Rejected(RejectReason),
+}
+
+/// Why a submission was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The bytes are not the MLSMessage (RFC 9420, 6) that belongs here.
+    #[error("not the MLS message that belongs here")]
+    Malformed,
+    /// Larger than [`crate::Limits::max_body_bytes`].
+    #[error("larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The name of the group or of a device is longer than [`crate::MAX_NAME_BYTES`].
+    #[error("a name is too long")]
+    NameTooLong,
+    /// There is a group of this name already.
+    #[error("the group exists already")]
+    GroupExists,
+    /// There is no group of this name.
+    #[error("no such group")]
+    UnknownGroup,
+    /// The message names another group than the submission.
+    #[error("the message belongs to another group")]
+    WrongGroup,
+    /// The message names an epoch that the group has not reached.
+    #[error("the message's epoch is ahead of the group's, which is {}", .current_epoch.0)]
+    EpochAhead {
+        /// The group's epoch.
+        current_epoch: Epoch,
+    },
+    /// The sender is not on the group's roster.
+    #[error("the sender is not a member")]
+    NotAMember,
+    /// Another kind of content than the call is for: a commit submitted as a message, say.
+    #[error("the wrong kind of content")]
+    WrongContentType,
+    /// A PrivateMessage where the group's mode wants a PublicMessage, or the other way round.
+    #[error("the wrong wire format for this group")]
+    WrongWireFormat,
+    /// From a sender outside the group (RFC 9420, 12.1.8), which this service does not admit.
+    #[error("proposals from outside the group are not admitted")]
+    ExternalSender,
+    /// Signed by a leaf that is not the sender's.
+    #[error("signed by another than the sender")]
+    NotSignedBySender,
+    /// Another device submitted these very bytes before.
+    #[error("these bytes came from another device before")]
+    SubmittedByAnother,
+    /// OpenMLS refused it (RFC 9420, 12.2 to 12.4); the text is OpenMLS's.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// A leaf without a basic credential, or one whose credential changes its identity.
+    #[error("a leaf's credential is not acceptable")]
+    UnacceptableCredential,
+    /// The roster change that the sender declared is not the one that the commit makes.
+    #[error("the declared roster change is not what the commit does")]
+    RosterMismatch,
+    /// Adds a member or removes a stranger; a member removes itself; an external commit moves another device.
+    #[error("the roster change is impossible")]
+    ImpossibleRosterChange,
+    /// The group's last commit came without a group info, so that an external commit can be neither made nor checked.
+    #[error("there is no group info for this epoch")]
+    NoGroupInfo,
+    /// Above [`crate::Limits::max_devices_per_group`].
+    #[error("more than {limit} devices")]
+    GroupFull {
+        /// The limit, in devices.
+        limit: usize,
+    },
+    /// Above [`crate::Limits::max_proposals_per_epoch`].
+    #[error("more than {limit} proposals in one epoch")]
+    TooManyProposals {
+        /// The limit, in proposals.
+        limit: u64,
+    },
+    /// The welcome is missing, or not needed, or not for those whom the commit adds.
+    #[error("the welcome does not match the commit")]
+    WelcomeMismatch,
+    /// The group info is of another group or epoch, lacks the ratchet tree, or is not the committer's.
+    #[error("the group info does not match the commit")]
+    GroupInfoMismatch,
+}
+
+/// Who a commit adds and removes. A device that is in both gives up its old leaf for a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RosterChange {
+    /// Devices that get a leaf.
+    pub added: BTreeSet<DeviceId>,
+    /// Devices that lose theirs.
+    pub removed: BTreeSet<DeviceId>,
+}

@@ -1,0 +1,147 @@
+//! Keys, and the records under them.
+//!
+//! In a key every name is preceded by its length, so that no name is the beginning of another, and numbers are
+//! big-endian, so that the order of the bytes is the order of the numbers.
+
+use std::ops::{ControlFlow, Range};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Table, Transaction};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, GroupId},
+};
+
+/// A key under construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key(Vec<u8>);
+
+impl Key {
+    /// The bytes of the length that precedes a name.
+    pub(crate) const NAME_PREFIX: usize = size_of::<u64>();
+
+    pub(crate) fn group(group: &GroupId) -> Self {
+        Self(Vec::with_capacity(64)).name(group.as_bytes())
+    }
+
+    pub(crate) fn device(device: &DeviceId) -> Self {
+        Self(Vec::with_capacity(64)).name(device.as_bytes())
+    }
+
+    /// A key that sorts by a number first.
+    pub(crate) fn number(number: u64) -> Self {
+        Self(Vec::with_capacity(16)).then(number)
+    }
+
+    /// A key that is a fixed name of ours.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.as_bytes().to_vec())
+    }
+
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn then(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn then_device(self, device: &DeviceId) -> Self {
+        self.name(device.as_bytes())
+    }
+
+    pub(crate) fn then_group(self, group: &GroupId) -> Self {
+        self.name(group.as_bytes())
+    }
+
+    /// Bytes that end the key; they need no length.
+    pub(crate) fn then_last(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// All keys that begin with this one.
+    pub(crate) fn everything_below(&self) -> Range<Vec<u8>> {
+        let mut end = self.0.clone();
+        // Names begin with a length whose first byte is zero, so there is always a byte to count up.
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                break;
+            }
+        }
+        self.0.clone()..end
+    }
+
+    fn name(mut self, name: &[u8]) -> Self {
+        self.0.extend_from_slice(&(name.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(name);
+        self
+    }
+}
+
+/// The number that stands in `key` after the first `skip` bytes.
+pub(crate) fn number_in(table: Table, key: &[u8], skip: usize) -> Result<u64, StoreError> {
+    key.get(skip..skip + 8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u64::from_be_bytes)
+        .ok_or(StoreError::Corrupt(table))
+}
+
+/// Records are MessagePack: compact, and it describes itself, as OpenMLS's own records require.
+pub(crate) fn encode<T: Serialize>(table: Table, record: &T) -> Result<Vec<u8>, StoreError> {
+    rmp_serde::to_vec(record).map_err(|_| StoreError::Corrupt(table))
+}
+
+pub(crate) fn decode<'a, T: serde::Deserialize<'a>>(table: Table, bytes: &'a [u8]) -> Result<T, StoreError> {
+    rmp_serde::from_slice(bytes).map_err(|_| StoreError::Corrupt(table))
+}
+
+pub(crate) fn get<T: DeserializeOwned>(
+    tx: &mut dyn Transaction,
+    table: Table,
+    key: &Key,
+) -> Result<Option<T>, StoreError> {
+    tx.get(table, key.as_bytes())?.map(|bytes| decode(table, &bytes)).transpose()
+}
+
+pub(crate) fn put<T: Serialize>(
+    tx: &mut dyn Transaction,
+    table: Table,
+    key: &Key,
+    record: &T,
+) -> Result<(), StoreError> {
+    tx.put(table, key.as_bytes(), &encode(table, record)?)
+}
+
+/// The first key that begins with `prefix`.
+pub(crate) fn first(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+    let range = prefix.everything_below();
+    let mut first = None;
+    tx.scan(table, &range.start..&range.end, &mut |key, _| {
+        first = Some(key.to_vec());
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(first)
+}
+
+/// The next number of a counter: 1, 2, …, never one twice.
+pub(crate) fn count_up(tx: &mut dyn Transaction, counter: &'static str) -> Result<u64, StoreError> {
+    let next = last_count(tx, counter)?.checked_add(1).ok_or(StoreError::Corrupt(Table::Counters))?;
+    tx.put(Table::Counters, Key::fixed(counter).as_bytes(), &next.to_be_bytes())?;
+    Ok(next)
+}
+
+/// The last number that a counter gave out, 0 before the first.
+pub(crate) fn last_count(tx: &mut dyn Transaction, counter: &'static str) -> Result<u64, StoreError> {
+    match tx.get(Table::Counters, Key::fixed(counter).as_bytes())? {
+        Some(bytes) => number_in(Table::Counters, &bytes, 0),
+        None => Ok(0),
+    }
+}

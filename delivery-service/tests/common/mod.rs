@@ -1,0 +1,366 @@
+//! Plain MLS clients over OpenMLS, and a service to try them on. Every test file uses a part of this.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+
+use openmls::prelude::{tls_codec::Deserialize as _, *};
+use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use regrow_delivery_service::{
+    CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits,
+    Outcome, RejectReason, RosterChange, Sequence, SqliteStore, Store, Timestamp,
+};
+
+pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+pub const NOW: Timestamp = Timestamp(4_102_444_800);
+
+pub fn later(seconds: u64) -> Timestamp {
+    Timestamp(NOW.0 + seconds)
+}
+
+pub fn room() -> GroupId {
+    GroupId::from("room")
+}
+
+pub fn service() -> DeliveryService<SqliteStore> {
+    service_with(Limits::default())
+}
+
+pub fn service_with(limits: Limits) -> DeliveryService<SqliteStore> {
+    DeliveryService::new(SqliteStore::in_memory().unwrap(), limits)
+}
+
+/// A device that is in no group.
+pub struct Client {
+    pub id: DeviceId,
+    provider: OpenMlsRustCrypto,
+    signer: SignatureKeyPair,
+    credential: CredentialWithKey,
+}
+
+impl Client {
+    pub fn new(name: &str) -> Self {
+        let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).unwrap();
+        let credential = CredentialWithKey {
+            credential: BasicCredential::new(name.as_bytes().to_vec()).into(),
+            signature_key: signer.public().into(),
+        };
+        Self { id: DeviceId::from(name), provider: OpenMlsRustCrypto::default(), signer, credential }
+    }
+
+    pub fn key_package(&self) -> KeyPackage {
+        let bundle = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone())
+            .unwrap();
+        bundle.key_package().clone()
+    }
+
+    /// A key package as it is uploaded.
+    pub fn upload(&self, not_before: u64, not_after: u64, last_resort: bool) -> Vec<u8> {
+        let mut builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(not_before, not_after));
+        if last_resort {
+            builder = builder
+                .leaf_node_capabilities(Capabilities::builder().extensions(vec![ExtensionType::LastResort]).build());
+            builder = builder.mark_as_last_resort();
+        }
+        let bundle = builder.build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone()).unwrap();
+        MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
+    }
+
+    /// Makes a group of one, here and at the service.
+    pub fn create<S: Store>(self, service: &DeliveryService<S>, mode: HandshakeMode) -> Member {
+        let member = self.create_unregistered(&room(), mode);
+        let outcome = service.create_group(&room(), &member.id(), mode, &member.group_info(), NOW).unwrap();
+        assert_eq!(outcome, Outcome::Accepted { sequence: Sequence(0), epoch: Epoch(0) });
+        member
+    }
+
+    /// Makes a group of one of which the service knows nothing.
+    pub fn create_unregistered(self, id: &GroupId, mode: HandshakeMode) -> Member {
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(CIPHERSUITE)
+            .wire_format_policy(wire_format(mode))
+            .use_ratchet_tree_extension(true)
+            .lifetime(Lifetime::init(0, u64::MAX))
+            .build();
+        let group = MlsGroup::new_with_group_id(
+            &self.provider,
+            &self.signer,
+            &config,
+            openmls::group::GroupId::from_slice(id.as_bytes()),
+            self.credential.clone(),
+        )
+        .unwrap();
+        Member { client: self, group }
+    }
+
+    /// The same keys under another name.
+    pub fn renamed(mut self, name: &str) -> Self {
+        self.id = DeviceId::from(name);
+        self.credential.credential = BasicCredential::new(name.as_bytes().to_vec()).into();
+        self
+    }
+
+    pub fn join(self, welcome: &[u8], mode: HandshakeMode) -> Member {
+        let MlsMessageBodyIn::Welcome(welcome) = parse(welcome) else { panic!("not a welcome") };
+        let group = StagedWelcome::new_from_welcome(&self.provider, &join_config(mode), welcome, None)
+            .unwrap()
+            .into_group(&self.provider)
+            .unwrap();
+        Member { client: self, group }
+    }
+
+    /// An external commit on a group info. The member is usable once the commit has been accepted.
+    pub fn join_externally(self, group_info: &[u8], mode: HandshakeMode) -> (Member, CommitSubmission) {
+        let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info) else { panic!("not a group info") };
+        let present: Vec<_> = group_info
+            .extensions()
+            .ratchet_tree()
+            .unwrap()
+            .ratchet_tree()
+            .leaves()
+            .map(|leaf| leaf.credential().clone())
+            .collect();
+        let rejoins = present.contains(&self.credential.credential);
+        let (group, bundle) = MlsGroup::external_commit_builder()
+            .with_config(join_config(mode))
+            .build_group(&self.provider, group_info, self.credential.clone())
+            .unwrap()
+            .load_psks(self.provider.storage())
+            .unwrap()
+            .build(self.provider.rand(), self.provider.crypto(), &self.signer, |_| true)
+            .unwrap()
+            .finalize(&self.provider)
+            .unwrap();
+        let (commit, _, group_info) = bundle.into_messages();
+        let id = BTreeSet::from([self.id.clone()]);
+        let submission = CommitSubmission {
+            group: room(),
+            sender: self.id.clone(),
+            commit: commit.to_bytes().unwrap(),
+            welcome: None,
+            group_info: group_info.map(|group_info| group_info.to_bytes().unwrap()),
+            roster_change: RosterChange { added: id.clone(), removed: if rejoins { id } else { BTreeSet::new() } },
+        };
+        (Member { client: self, group }, submission)
+    }
+
+    /// Proposes, from outside, that it be added.
+    pub fn propose_itself(&self, epoch: Epoch) -> Vec<u8> {
+        JoinProposal::new::<<OpenMlsRustCrypto as OpenMlsProvider>::StorageProvider>(
+            self.key_package(),
+            openmls::group::GroupId::from_slice(room().as_bytes()),
+            epoch.0.into(),
+            &self.signer,
+        )
+        .unwrap()
+        .to_bytes()
+        .unwrap()
+    }
+}
+
+/// A device in the group.
+pub struct Member {
+    pub client: Client,
+    group: MlsGroup,
+}
+
+impl Member {
+    pub fn id(&self) -> DeviceId {
+        self.client.id.clone()
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.group.epoch().as_u64())
+    }
+
+    pub fn authenticator(&self) -> Vec<u8> {
+        self.group.epoch_authenticator().as_slice().to_vec()
+    }
+
+    pub fn group_info(&self) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        self.group.export_group_info(provider.crypto(), signer, true).unwrap().to_bytes().unwrap()
+    }
+
+    pub fn send(&mut self, text: &str) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        self.group.create_message(provider, signer, text.as_bytes()).unwrap().to_bytes().unwrap()
+    }
+
+    /// A commit that adds and removes. It is pending until `confirm` or `discard`.
+    pub fn commit(&mut self, add: &[KeyPackage], remove: &[&DeviceId]) -> CommitSubmission {
+        let removed = remove.iter().map(|device| self.leaf_of(device)).collect::<Vec<_>>();
+        let Client { provider, signer, .. } = &self.client;
+        let bundle = self
+            .group
+            .commit_builder()
+            .force_self_update(true)
+            .propose_adds(add.iter().cloned())
+            .propose_removals(removed)
+            .load_psks(provider.storage())
+            .unwrap()
+            .create_group_info(true)
+            .build(provider.rand(), provider.crypto(), signer, |_| true)
+            .unwrap()
+            .stage_commit(provider)
+            .unwrap();
+        let mut change = RosterChange::default();
+        let staged = self.group.pending_commit().unwrap();
+        for queued in staged.add_proposals() {
+            change.added.insert(identity(queued.add_proposal().key_package().leaf_node().credential()));
+        }
+        for queued in staged.remove_proposals() {
+            let leaf = self.group.member(queued.remove_proposal().removed()).unwrap();
+            change.removed.insert(identity(leaf));
+        }
+        let (commit, welcome, group_info) = bundle.into_messages();
+        CommitSubmission {
+            group: room(),
+            sender: self.id(),
+            commit: commit.to_bytes().unwrap(),
+            welcome: welcome.map(|welcome| welcome.to_bytes().unwrap()),
+            group_info: group_info.map(|group_info| group_info.to_bytes().unwrap()),
+            roster_change: change,
+        }
+    }
+
+    pub fn update(&mut self) -> CommitSubmission {
+        self.commit(&[], &[])
+    }
+
+    pub fn confirm(&mut self) {
+        self.group.merge_pending_commit(&self.client.provider).unwrap();
+    }
+
+    pub fn discard(&mut self) {
+        self.group.clear_pending_commit(self.client.provider.storage()).unwrap();
+    }
+
+    pub fn propose_to_leave(&mut self) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        self.group.leave_group(provider, signer).unwrap().to_bytes().unwrap()
+    }
+
+    pub fn propose_to_remove(&mut self, device: &DeviceId) -> Vec<u8> {
+        let leaf = self.leaf_of(device);
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_remove_member(provider, signer, leaf).unwrap().0.to_bytes().unwrap()
+    }
+
+    pub fn propose_to_update(&mut self, credential_of: Option<&str>) -> Vec<u8> {
+        let Client { provider, signer, credential, .. } = &self.client;
+        let mut parameters = LeafNodeParameters::builder();
+        if let Some(name) = credential_of {
+            parameters = parameters.with_credential_with_key(CredentialWithKey {
+                credential: BasicCredential::new(name.as_bytes().to_vec()).into(),
+                signature_key: credential.signature_key.clone(),
+            });
+        }
+        self.group.propose_self_update(provider, signer, parameters.build()).unwrap().0.to_bytes().unwrap()
+    }
+
+    /// Processes what was delivered. Returns the text of an application message.
+    pub fn receive(&mut self, bytes: &[u8]) -> Option<String> {
+        let provider = &self.client.provider;
+        let message: ProtocolMessage = match parse(bytes) {
+            MlsMessageBodyIn::PublicMessage(message) => message.into(),
+            MlsMessageBodyIn::PrivateMessage(message) => message.into(),
+            _ => panic!("not a message to the group"),
+        };
+        match self.group.process_message(provider, message).unwrap().into_content() {
+            ProcessedMessageContent::ApplicationMessage(message) => {
+                Some(String::from_utf8(message.into_bytes()).unwrap())
+            }
+            ProcessedMessageContent::ProposalMessage(proposal) => {
+                self.group.store_pending_proposal(provider.storage(), *proposal).unwrap();
+                None
+            }
+            ProcessedMessageContent::StagedCommitMessage(commit) => {
+                self.group.merge_staged_commit(provider, *commit).unwrap();
+                None
+            }
+            _ => panic!("unexpected content"),
+        }
+    }
+
+    fn leaf_of(&self, device: &DeviceId) -> LeafNodeIndex {
+        self.group.members().find(|member| identity(&member.credential) == *device).unwrap().index
+    }
+}
+
+/// Alice has made the group and added the others, who have joined with the welcome. The group is in epoch 1.
+pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, names: &[&str]) -> Vec<Member> {
+    let (creator, others) = names.split_first().unwrap();
+    let mut creator = Client::new(creator).create(service, mode);
+    let others: Vec<_> = others.iter().map(|name| Client::new(name)).collect();
+    let key_packages: Vec<_> = others.iter().map(Client::key_package).collect();
+    let submission = creator.commit(&key_packages, &[]);
+    accept(service, &submission);
+    creator.confirm();
+    let mut members = vec![creator];
+    members.extend(others.into_iter().map(|client| {
+        let stream = service.read(&client.id, Cursor::START, 10).unwrap();
+        assert_eq!(stream[0].kind, DeliveryKind::Welcome);
+        client.join(&stream[0].bytes, mode)
+    }));
+    members
+}
+
+/// Submits a commit that must be accepted.
+pub fn accept<S: Store>(service: &DeliveryService<S>, submission: &CommitSubmission) -> (Sequence, Epoch) {
+    match service.submit_commit(submission, NOW).unwrap() {
+        Outcome::Accepted { sequence, epoch } => (sequence, epoch),
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+/// Sends a message that must be accepted, and returns its bytes.
+pub fn say<S: Store>(service: &DeliveryService<S>, member: &mut Member, text: &str) -> Vec<u8> {
+    let bytes = member.send(text);
+    let outcome = service.submit_message(&room(), &member.id(), &bytes, NOW).unwrap();
+    assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    bytes
+}
+
+pub fn rejected(reason: RejectReason) -> Outcome {
+    Outcome::Rejected(reason)
+}
+
+pub fn stream<S: Store>(service: &DeliveryService<S>, device: &DeviceId) -> Vec<Delivery> {
+    service.read(device, Cursor::START, usize::MAX).unwrap()
+}
+
+pub fn kinds(stream: &[Delivery]) -> Vec<DeliveryKind> {
+    stream.iter().map(|delivery| delivery.kind).collect()
+}
+
+pub fn devices(names: &[&str]) -> BTreeSet<DeviceId> {
+    names.iter().map(|name| DeviceId::from(*name)).collect()
+}
+
+/// Everything that can be seen of the group from outside, to compare before and after.
+pub fn visible<S: Store>(service: &DeliveryService<S>, names: &[&str]) -> impl PartialEq + std::fmt::Debug + use<S> {
+    let streams: Vec<_> = names.iter().map(|name| stream(service, &DeviceId::from(*name))).collect();
+    (service.roster(&room()).unwrap(), service.group_info(&room()).unwrap(), streams)
+}
+
+pub fn parse(bytes: &[u8]) -> MlsMessageBodyIn {
+    MlsMessageIn::tls_deserialize_exact(bytes).unwrap().extract()
+}
+
+fn identity(credential: &Credential) -> DeviceId {
+    DeviceId::new(BasicCredential::try_from(credential.clone()).unwrap().identity())
+}
+
+fn wire_format(mode: HandshakeMode) -> WireFormatPolicy {
+    match mode {
+        HandshakeMode::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+        HandshakeMode::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    }
+}
+
+fn join_config(mode: HandshakeMode) -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder().wire_format_policy(wire_format(mode)).use_ratchet_tree_extension(true).build()
+}

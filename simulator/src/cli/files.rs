@@ -1,0 +1,81 @@
+//! From the paths of the command line to scenarios.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use regrow_simulator::scenario::{Problem, Scenario, Unusable, load};
+
+/// Folders that a search passes by. Their files are run when the folder is named: scenarios that fail on purpose, and
+/// those that take long.
+const PASSED_BY: [&str; 2] = ["failing", "sweeps"];
+
+/// A file with what was found in it.
+pub(super) struct Loaded {
+    pub(super) file: PathBuf,
+    pub(super) scenario: Result<Scenario, Vec<Problem>>,
+}
+
+/// Every scenario of these files and folders: the paths in the order of the command line, a folder's files sorted, and
+/// each file once.
+pub(super) fn load_all(paths: &[PathBuf]) -> Vec<Loaded> {
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for path in paths {
+        let mut found = if path.is_dir() { search(path) } else { vec![one(path)] };
+        found.retain(|loaded| seen.insert(loaded.file.clone()));
+        all.append(&mut found);
+    }
+    all
+}
+
+fn one(file: &Path) -> Loaded {
+    let scenario = load(file).map_err(|Unusable { problems, .. }| problems);
+    Loaded { file: file.to_owned(), scenario }
+}
+
+fn search(folder: &Path) -> Vec<Loaded> {
+    let mut files = BTreeSet::new();
+    let mut unusable = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        if let Err(error) = list(&folder, &mut files, &mut folders) {
+            unusable.push(unusable_folder(&folder, format!("cannot be searched: {error}")));
+        }
+    }
+    if files.is_empty() && unusable.is_empty() {
+        let problem = format!(
+            "no scenario in this folder: there is no *.json file outside of {} (name such a folder to run what is in it)",
+            PASSED_BY.map(|name| format!("`{name}`")).join(" and ")
+        );
+        unusable.push(unusable_folder(folder, problem));
+    }
+    let mut found: Vec<_> = files.iter().map(|file| one(file)).chain(unusable).collect();
+    found.sort_by(|a, b| a.file.cmp(&b.file));
+    found
+}
+
+/// Sorts what is in a folder into scenario files and folders to search. Links to folders are not followed: they could
+/// lead around in circles.
+fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            if !PASSED_BY.iter().any(|name| entry.file_name() == OsStr::new(name)) {
+                folders.push(path);
+            }
+        } else if path.extension() == Some(OsStr::new("json")) && !path.is_dir() {
+            files.insert(path);
+        }
+    }
+    Ok(())
+}
+
+fn unusable_folder(folder: &Path, problem: String) -> Loaded {
+    let problem = Problem { position: None, field: String::new(), problem };
+    Loaded { file: folder.to_owned(), scenario: Err(vec![problem]) }
+}

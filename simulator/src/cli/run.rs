@@ -1,0 +1,226 @@
+//! `regrow run`.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufWriter, Write},
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use regrow_simulator::{
+    report::{
+        Failure, Outcome, RunOptions, RunResult, Transcript, Verdict, json, junit,
+        result::Status,
+        terminal::{self, Terminal},
+    },
+    scenario::Scenario,
+};
+
+use super::{
+    Ending, RunArgs, Runner,
+    files::{self, Loaded},
+    output,
+};
+
+/// A result with the lines of its transcript, if they are wanted.
+struct Done {
+    result: RunResult,
+    lines: Vec<u8>,
+}
+
+/// Runs every file, and reports them in order as they are done.
+pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
+    let start = Instant::now();
+    // Made before the work: a path that cannot be written is told at once, and not after it.
+    let mut transcript = args.transcript.as_deref().map(create).transpose()?;
+    let mut junit = args.junit.as_deref().map(create).transpose()?;
+
+    let loaded = files::load_all(&args.paths);
+    let mut out = output::stdout();
+    let mut report = Report::begin(args, &mut out, &loaded)?;
+    let job = Job { runner, options: RunOptions { seed: args.seed }, keep_lines: transcript.is_some() };
+
+    let mut results = Vec::with_capacity(loaded.len());
+    side_by_side(jobs(args), &loaded, &job, |event| {
+        match event {
+            Event::Count(done) => report.progress(done, loaded.len())?,
+            Event::Next(Done { result, lines }) => {
+                report.result(&result)?;
+                if let Some(transcript) = &mut transcript {
+                    transcript.write_all(&lines).context("cannot write the transcript")?;
+                }
+                results.push(result);
+            }
+        }
+        Ok(())
+    })?;
+    report.end(start.elapsed())?;
+
+    if let Some(transcript) = &mut transcript {
+        transcript.flush().context("cannot write the transcript")?;
+    }
+    if let Some(junit) = &mut junit {
+        junit::write(junit, &results).and_then(|()| junit.flush()).context("cannot write the JUnit file")?;
+    }
+    Ok(results.iter().map(|result| ending(result.status())).max().unwrap_or_default())
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| {
+        format!("cannot write {}: name a file in a folder that exists and is yours", path.display())
+    })?;
+    Ok(BufWriter::new(file))
+}
+
+fn jobs(args: &RunArgs) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    args.jobs.map_or_else(cores, usize::from)
+}
+
+fn ending(status: Status) -> Ending {
+    match status {
+        Status::Passed => Ending::Passed,
+        Status::Failed => Ending::Failed,
+        Status::Unusable => Ending::Unusable,
+    }
+}
+
+/// What is told of the results on standard output, and of unusable files on standard error.
+enum Report<'w> {
+    Json(&'w mut dyn Write),
+    Terminal(Terminal<'w>),
+}
+
+impl<'w> Report<'w> {
+    fn begin(args: &RunArgs, out: &'w mut dyn Write, loaded: &[Loaded]) -> io::Result<Self> {
+        if args.json {
+            return Ok(Self::Json(out));
+        }
+        let names = loaded.iter().filter_map(|loaded| Some(loaded.scenario.as_ref().ok()?.name.as_str()));
+        Terminal::begin(out, output::abilities(), names).map(Self::Terminal)
+    }
+
+    fn progress(&mut self, done: usize, all: usize) -> io::Result<()> {
+        match self {
+            Self::Json(_) => Ok(()),
+            Self::Terminal(terminal) => terminal.progress(done, all),
+        }
+    }
+
+    fn result(&mut self, result: &RunResult) -> io::Result<()> {
+        match self {
+            Self::Json(out) => json::write_result(*out, result)?,
+            Self::Terminal(terminal) => terminal.result(result)?,
+        }
+        if let Verdict::Unusable(problems) = &result.verdict {
+            for problem in problems {
+                output::complain(&terminal::problem(&result.file, problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(self, duration: Duration) -> io::Result<()> {
+        match self {
+            Self::Json(out) => out.flush(),
+            Self::Terminal(terminal) => terminal.end(duration),
+        }
+    }
+}
+
+/// What one file is run with.
+struct Job {
+    runner: Runner,
+    options: RunOptions,
+    keep_lines: bool,
+}
+
+impl Job {
+    fn run(&self, loaded: &Loaded) -> Done {
+        let start = Instant::now();
+        let (verdict, lines) = match &loaded.scenario {
+            Err(problems) => (Verdict::Unusable(problems.clone()), Vec::new()),
+            Ok(scenario) => self.run_scenario(scenario),
+        };
+        Done { result: RunResult { file: loaded.file.clone(), verdict, duration: start.elapsed() }, lines }
+    }
+
+    fn run_scenario(&self, scenario: &Scenario) -> (Verdict, Vec<u8>) {
+        let mut transcript = Transcript::new(&scenario.name, self.keep_lines);
+        // A panic is a bug, and a finding: it fails this file, and the others still run.
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.runner)(scenario, &self.options, &mut transcript)));
+        let mut outcome = outcome.unwrap_or_else(|panic| bug("the run comes to an end", &panicked(&*panic)));
+        let (hash, lines) = match transcript.finish() {
+            Ok(recorded) => (recorded.hash, recorded.lines),
+            Err(error) => {
+                outcome.failures.append(&mut bug("a transcript", &error.to_string()).failures);
+                (String::new(), Vec::new())
+            }
+        };
+        let seed = self.options.seed_of(scenario);
+        (Verdict::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
+    }
+}
+
+/// The outcome of a run that came to no outcome of its own.
+fn bug(expected: &str, seen: &str) -> Outcome {
+    let seen = format!("a bug in regrow: {seen}");
+    let failure = Failure { place: None, expected: expected.to_owned(), seen, events: Vec::new() };
+    Outcome { failures: vec![failure], ..Outcome::default() }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}
+
+/// What the reporting side hears.
+enum Event {
+    /// So many files are done, in whatever order.
+    Count(usize),
+    /// The next file in order is done.
+    Next(Done),
+}
+
+/// Runs the files on so many threads, and hands their results on in order.
+fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(Event) -> Result<()>) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.min(loaded.len()) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(file) = loaded.get(index) else { break };
+                    // Nobody listens any more after an error in writing: no further file is begun.
+                    if send.send((index, job.run(file))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut waiting = BTreeMap::new();
+        let mut reported = 0;
+        for (count, (index, done)) in receive.into_iter().enumerate() {
+            waiting.insert(index, done);
+            while let Some(done) = waiting.remove(&reported) {
+                hear(Event::Next(done))?;
+                reported += 1;
+            }
+            hear(Event::Count(count + 1))?;
+        }
+        Ok(())
+    })
+}

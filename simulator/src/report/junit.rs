@@ -1,0 +1,93 @@
+//! Results for a CI system, as JUnit XML: a test case per file, a failure or an error with what a person would be told.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    time::Duration,
+};
+
+use super::{
+    result::{RunResult, Status, Verdict},
+    terminal,
+};
+
+/// Writes the document.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write(out: &mut dyn Write, results: &[RunResult]) -> io::Result<()> {
+    let count = |status| results.iter().filter(|result| result.status() == status).count();
+    let totals = format!(
+        r#"tests="{}" failures="{}" errors="{}" time="{}""#,
+        results.len(),
+        count(Status::Failed),
+        count(Status::Unusable),
+        seconds(results.iter().map(|result| result.duration).sum()),
+    );
+    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(out, r#"<testsuites name="regrow" {totals}>"#)?;
+    writeln!(out, r#"  <testsuite name="scenarios" {totals}>"#)?;
+    for result in results {
+        write_case(out, result)?;
+    }
+    writeln!(out, "  </testsuite>")?;
+    writeln!(out, "</testsuites>")
+}
+
+fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
+    let file = result.file.display().to_string();
+    let name = match &result.verdict {
+        Verdict::Ran { name, .. } => name,
+        Verdict::Unusable(_) => &file,
+    };
+    write!(
+        out,
+        r#"    <testcase classname="{file}" name="{}" file="{file}" time="{}""#,
+        attribute(name),
+        seconds(result.duration),
+        file = attribute(&file),
+    )?;
+    let (element, message, detail) = match &result.verdict {
+        Verdict::Ran { outcome, .. } => match outcome.failures.first() {
+            None => return writeln!(out, "/>"),
+            Some(first) => {
+                let message = format!("expected {}; seen {}", first.expected, first.seen);
+                let told = outcome.failures.iter().map(|failure| terminal::failure(&result.file, failure));
+                ("failure", message, told.collect::<String>())
+            }
+        },
+        Verdict::Unusable(problems) => {
+            let message = problems.first().map(ToString::to_string).unwrap_or_default();
+            let told = problems.iter().map(|problem| terminal::problem(&result.file, problem));
+            ("error", message, told.collect::<String>())
+        }
+    };
+    writeln!(out, ">")?;
+    writeln!(out, r#"      <{element} message="{}">{}</{element}>"#, attribute(&message), escaped(&detail))?;
+    writeln!(out, "    </testcase>")
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.3}", duration.as_secs_f64())
+}
+
+/// A text for an attribute, where line ends would be read as spaces.
+fn attribute(text: &str) -> String {
+    escaped(text).replace('\n', "&#10;").replace('\t', "&#9;").replace('\r', "&#13;")
+}
+
+/// A text for an element. What XML 1.0 cannot hold at all becomes the replacement character.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '&' => Cow::Borrowed("&amp;"),
+            '<' => Cow::Borrowed("&lt;"),
+            '>' => Cow::Borrowed("&gt;"),
+            '"' => Cow::Borrowed("&quot;"),
+            '\n' | '\t' | '\r' => Cow::Owned(c.to_string()),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => Cow::Borrowed("\u{fffd}"),
+            c => Cow::Owned(c.to_string()),
+        })
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! Results for a person: a line per file with its figures, the failures in full, and a summary.
+//!
+//! Colours and a progress line only where there is a terminal; in a pipe, nothing but text.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
+
+use super::result::{CompromiseFigures, Failure, Figures, RunResult, Status, Verdict};
+use crate::scenario::{Place, Problem};
+
+/// The longest name that the other names are aligned with. A longer one pushes its own figures aside.
+const WIDEST_NAME: usize = 60;
+
+/// Said once, under figures that have it from replay.
+const CAVEAT: &str = "exposed, healed after: by replay in the engine. A thief may read more than that, so a message that is \
+                      not exposed here is not shown to be secure.";
+
+/// What the terminal can do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Abilities {
+    /// Whether it shows colours, and they are wanted.
+    pub colours: bool,
+    /// Whether a line can be written over.
+    pub live: bool,
+}
+
+/// Writes the results of a run as they come.
+pub struct Terminal<'w> {
+    out: &'w mut dyn Write,
+    abilities: Abilities,
+    name_width: usize,
+    counts: Counts,
+    replayed: bool,
+}
+
+/// How many files ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those in which everything held.
+    pub passed: usize,
+    /// Those in which something did not.
+    pub failed: usize,
+    /// Those that could not be run.
+    pub unusable: usize,
+}
+
+impl Counts {
+    /// One more.
+    pub fn add(&mut self, status: Status) {
+        match status {
+            Status::Passed => self.passed += 1,
+            Status::Failed => self.failed += 1,
+            Status::Unusable => self.unusable += 1,
+        }
+    }
+}
+
+impl<'w> Terminal<'w> {
+    /// Begins a report of files that are called so: their names, or their paths if they cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn begin<'n>(
+        out: &'w mut dyn Write,
+        abilities: Abilities,
+        names: impl Iterator<Item = &'n str>,
+    ) -> io::Result<Self> {
+        let name_width = names.map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
+        writeln!(
+            out,
+            "{:8}  {:name_width$}  {}",
+            "",
+            "",
+            columns("members", "epochs", "messages", "exposed", "healed after")
+        )?;
+        Ok(Self { out, abilities, name_width, counts: Counts::default(), replayed: false })
+    }
+
+    /// Says how far it is, on a line that the next result takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn progress(&mut self, done: usize, all: usize) -> io::Result<()> {
+        if self.abilities.live {
+            write!(self.out, "\r\x1b[K{done} of {all} done")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes one result, with what did not hold. What is wrong with an unusable file is told elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn result(&mut self, result: &RunResult) -> io::Result<()> {
+        self.clear()?;
+        let status = result.status();
+        self.counts.add(status);
+        let verdict = self.coloured(status);
+        match &result.verdict {
+            Verdict::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
+            Verdict::Ran { name, outcome, .. } => {
+                let width = self.name_width;
+                self.replayed |= !outcome.figures.compromises.is_empty();
+                writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
+                for told in &outcome.failures {
+                    write!(self.out, "{}", failure(&result.file, told))?;
+                }
+            }
+        }
+        self.out.flush()
+    }
+
+    /// Writes the summary.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn end(mut self, duration: Duration) -> io::Result<()> {
+        self.clear()?;
+        let Counts { passed, failed, unusable } = self.counts;
+        let seconds = duration.as_secs_f64();
+        writeln!(self.out)?;
+        if self.replayed {
+            writeln!(self.out, "{CAVEAT}")?;
+        }
+        writeln!(self.out, "{passed} passed, {failed} failed, {unusable} unusable in {seconds:.1} s")?;
+        self.out.flush()
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        if self.abilities.live {
+            write!(self.out, "\r\x1b[K")?;
+        }
+        Ok(())
+    }
+
+    fn coloured(&self, status: Status) -> String {
+        let (word, colour) = match status {
+            Status::Passed => ("passed", 32),
+            Status::Failed => ("FAILED", 31),
+            Status::Unusable => ("UNUSABLE", 31),
+        };
+        let padded = format!("{word:8}");
+        if self.abilities.colours { format!("\x1b[{colour}m{padded}\x1b[0m") } else { padded }
+    }
+}
+
+fn columns(members: &str, epochs: &str, messages: &str, exposed: &str, healed: &str) -> String {
+    format!("{members:>7}  {epochs:>6}  {messages:>8}  {exposed:>7}  {healed:>12}")
+}
+
+fn figures(figures: &Figures) -> String {
+    let stolen = !figures.compromises.is_empty();
+    let exposed = if stolen { figures.exposed.to_string() } else { "-".to_owned() };
+    let healed = if stolen { healed_after(&figures.compromises) } else { "-".to_owned() };
+    columns(&figures.members.to_string(), &figures.epochs.to_string(), &figures.messages.to_string(), &exposed, &healed)
+}
+
+/// How long the slowest of the healings took: a group is not healed while one thief reads.
+fn healed_after(compromises: &[CompromiseFigures]) -> String {
+    let slowest = compromises.iter().try_fold(0, |slowest: u64, figures| Some(slowest.max(figures.healed_after?)));
+    match slowest {
+        Some(1) => "1 epoch".to_owned(),
+        Some(epochs) => format!("{epochs} epochs"),
+        None => "not healed".to_owned(),
+    }
+}
+
+/// A failure in full: where, what was expected, what was seen, and what happened just before.
+pub(super) fn failure(file: &Path, failure: &Failure) -> String {
+    let mut told = String::new();
+    let file = file.display();
+    // Writing to a String cannot fail.
+    let _ = match &failure.place {
+        Some(Place { number, line, turn: Some(turn), .. }) => {
+            writeln!(told, "    {file}:{line}: step {number}, turn {turn}")
+        }
+        Some(Place { number, line, turn: None, .. }) => writeln!(told, "    {file}:{line}: step {number}"),
+        None => writeln!(told, "    {file}: at the end"),
+    };
+    let _ = writeln!(told, "      expected  {}", plain(&failure.expected));
+    let _ = writeln!(told, "      seen      {}", plain(&failure.seen));
+    for (index, event) in failure.events.iter().enumerate() {
+        let label = if index == 0 { "events" } else { "" };
+        let _ = writeln!(told, "      {label:8}  {}", plain(event));
+    }
+    told
+}
+
+/// A text as one line, without anything that a terminal would obey.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// A problem of a file that cannot be used, as compilers tell theirs.
+#[must_use]
+pub fn problem(file: &Path, problem: &Problem) -> String {
+    // After a position comes no space, so that editors jump to it.
+    let space = if problem.position.is_some() { "" } else { " " };
+    format!("{}:{space}{problem}\n", file.display())
+}

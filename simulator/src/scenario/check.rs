@@ -1,0 +1,347 @@
+//! The rules of a scenario that its JSON cannot show: names exist, ids are unique, expectations can be met at all.
+//!
+//! Only what is certain is refused. Whether somebody is in the group when a step acts is for the run to find out: a
+//! scenario may want to see it fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    fields::{At, Reader, nearest, shown},
+    format::{Action, Delivery, Expect, Place, Placed, Proposal, Reading, Scenario, Step},
+    name::{CompromiseId, MemberName, MessageId},
+    parse::Complete,
+    problem::MAX_PROBLEMS,
+};
+
+/// How many steps a scenario may have when every `repeat` is written out: an hour's run, and not a day's.
+pub const MAX_STEPS: u64 = 1_000_000;
+
+/// Notes every rule that the scenario breaks. What could not be read in full is not used against it.
+pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scenario, complete: Complete) {
+    let steps = scenario.expanded_len();
+    if steps > MAX_STEPS {
+        let at = At { json: root.json.locate("steps"), path: "steps".to_owned() };
+        reader.note(&at, format!("a run has at most {MAX_STEPS} steps, found {steps} with every repeat written out"));
+        return;
+    }
+    let mut check = Check {
+        reader,
+        root,
+        complete,
+        told: BTreeSet::new(),
+        members: scenario.members.iter().map(MemberName::as_str).collect(),
+        messages: BTreeMap::new(),
+        compromises: BTreeMap::new(),
+        held: BTreeSet::new(),
+        created: false,
+        before: Before::Nothing,
+    };
+    check.definitions(scenario);
+    for (index, step) in scenario.expand().enumerate() {
+        if check.reader.problems.len() >= MAX_PROBLEMS {
+            break;
+        }
+        check.step(index, &step);
+    }
+}
+
+/// Something that a step defines: when, and where.
+struct Defined {
+    index: usize,
+    place: Place,
+}
+
+/// What was done just before, for `fails`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    CannotFail,
+    CanFail,
+    Race,
+}
+
+struct Check<'r, 'a, 's> {
+    reader: &'r mut Reader<'a>,
+    root: &'r At<'a>,
+    complete: Complete,
+    /// Fields that a problem was noted for: the other turns of a repeat would say the same again.
+    told: BTreeSet<String>,
+    members: BTreeSet<&'s str>,
+    messages: BTreeMap<MessageId, Defined>,
+    compromises: BTreeMap<CompromiseId, Defined>,
+    held: BTreeSet<MessageId>,
+    created: bool,
+    before: Before,
+}
+
+impl Check<'_, '_, '_> {
+    /// Notes a problem with a field of a step, such as `send.by`. Once for each field.
+    fn note(&mut self, place: &Place, field: &str, problem: impl FnOnce(&Self) -> String) {
+        let path = if field.is_empty() { place.path.to_string() } else { format!("{}.{field}", place.path) };
+        if self.told.contains(&path) {
+            return;
+        }
+        let turn = place.turn.map(|turn| format!(" (in turn {turn})")).unwrap_or_default();
+        let problem = problem(self) + &turn;
+        let at = At { json: self.root.json.locate(&path), path: path.clone() };
+        self.reader.note(&at, problem);
+        self.told.insert(path);
+    }
+
+    /// Everything that steps define and others may name before it stands there.
+    fn definitions(&mut self, scenario: &Scenario) {
+        for (index, step) in scenario.expand().enumerate() {
+            match &step.item {
+                Step::Do(action) => self.definition(index, &step.place, action),
+                Step::Race(contenders) => {
+                    for contender in contenders {
+                        self.definition(index, &contender.place, &contender.item);
+                    }
+                }
+            }
+        }
+    }
+
+    fn definition(&mut self, index: usize, place: &Place, action: &Action) {
+        let defined = || Defined { index, place: place.clone() };
+        let (field, first) = match action {
+            Action::Send { id, .. } => ("send.id", insert_new(&mut self.messages, id, defined)),
+            Action::Compromise { id, .. } => ("compromise.id", insert_new(&mut self.compromises, id, defined)),
+            _ => return,
+        };
+        if let Some((id, first)) = first {
+            self.note(place, field, |_| {
+                let hint = if first.number == place.number { "; put `{i}` into it" } else { "" };
+                format!("`{}` is the id of {first} already{hint}", shown(&id))
+            });
+        }
+    }
+
+    fn step(&mut self, index: usize, step: &Placed<Step>) {
+        match &step.item {
+            Step::Do(action) => {
+                self.action(index, &step.place, action);
+                self.before = match action {
+                    Action::Create { .. } => Before::CanFail,
+                    action if !action.submitters().is_empty() => Before::CanFail,
+                    _ => Before::CannotFail,
+                };
+            }
+            Step::Race(contenders) => {
+                self.race(&step.place, contenders);
+                for contender in contenders {
+                    self.action(index, &contender.place, &contender.item);
+                }
+                self.before = Before::Race;
+            }
+        }
+    }
+
+    fn race(&mut self, place: &Place, contenders: &[Placed<Action>]) {
+        if self.complete.steps && contenders.len() < 2 {
+            self.note(place, "race", |_| "a race has at least two steps, found one".to_owned());
+        }
+        let mut racing = BTreeSet::new();
+        for Placed { place, item: action } in contenders {
+            if !action.can_race() {
+                self.note(place, action.name(), |_| {
+                    let name = action.name();
+                    format!(
+                        "`{name}` cannot race: the steps of a race each submit something to the group, for one member"
+                    )
+                });
+                continue;
+            }
+            for member in action.submitters() {
+                if !racing.insert(member) {
+                    self.note(place, action.name(), |_| {
+                        format!("`{}` is in this race already, and races against others only", shown(member.as_str()))
+                    });
+                }
+            }
+        }
+    }
+
+    fn action(&mut self, index: usize, place: &Place, action: &Action) {
+        let needs_group = !action.submitters().is_empty();
+        match action {
+            Action::Create { by, with } => {
+                if self.created {
+                    self.note(place, "create", |_| "there is a group already: a scenario has one".to_owned());
+                }
+                self.created = true;
+                self.member(place, "create.by", by);
+                self.members(place, "create.with", with);
+                if with.contains(by) {
+                    self.note(place, "create.with", |_| {
+                        format!("`{}` makes the group, and is in it without being added", shown(by.as_str()))
+                    });
+                }
+            }
+            Action::Add { by, who } | Action::Remove { by, who } => {
+                self.member(place, &format!("{}.by", action.name()), by);
+                self.members(place, &format!("{}.who", action.name()), who);
+            }
+            Action::Update { by, .. } => self.member(place, "update.by", by),
+            Action::Propose { by, what } => {
+                self.member(place, "propose.by", by);
+                match what {
+                    Proposal::Add(who) => self.members(place, "propose.add", who),
+                    Proposal::Remove(who) => self.members(place, "propose.remove", who),
+                    Proposal::Update => {}
+                }
+            }
+            Action::Commit { by } => self.member(place, "commit.by", by),
+            Action::Send { by, .. } => self.member(place, "send.by", by),
+            Action::Leave { who }
+            | Action::Join { who }
+            | Action::Rejoin { who }
+            | Action::Offline { who }
+            | Action::Online { who } => self.members(place, &format!("{}.who", action.name()), who),
+            Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
+                self.delivery(place, action, what);
+            }
+            Action::Crash { who, .. } => self.member(place, "crash.who", who),
+            Action::Compromise { who, .. } => self.member(place, "compromise.who", who),
+            Action::Wait(_) => {}
+            Action::Expect(expect) => self.expect(index, place, expect),
+        }
+        if needs_group {
+            self.group(place, action.name());
+        }
+    }
+
+    fn group(&mut self, place: &Place, field: &str) {
+        if !self.created && self.complete.steps {
+            self.note(place, field, |_| "there is no group yet: `create` comes first".to_owned());
+        }
+    }
+
+    fn member(&mut self, place: &Place, field: &str, name: &MemberName) {
+        if self.complete.members && !self.members.contains(name.as_str()) {
+            self.note(place, field, |check| {
+                let near = nearest(name.as_str(), check.members.iter().copied());
+                told("no member is called", name.as_str(), near)
+            });
+        }
+    }
+
+    fn members(&mut self, place: &Place, field: &str, names: &[MemberName]) {
+        for (index, name) in names.iter().enumerate() {
+            self.member(place, &format!("{field}[{index}]"), name);
+        }
+    }
+
+    fn delivery(&mut self, place: &Place, action: &Action, what: &Delivery) {
+        let id = format!("{}.id", action.name());
+        if self.sent(place, &id, &what.id).is_some() {
+            match action {
+                Action::Hold(_) => {
+                    self.held.insert(what.id.clone());
+                }
+                Action::Release(_) if self.complete.steps && !self.held.contains(&what.id) => {
+                    self.note(place, &id, |_| format!("`{}` has not been held", shown(what.id.as_str())));
+                }
+                _ => {}
+            }
+        }
+        self.members(place, &format!("{}.for", action.name()), what.to.as_deref().unwrap_or_default());
+    }
+
+    /// When a message is sent, if it is.
+    fn sent(&mut self, place: &Place, field: &str, id: &MessageId) -> Option<usize> {
+        let sent = self.messages.get(id).map(|defined| defined.index);
+        if sent.is_none() && self.complete.steps {
+            self.note(place, field, |check| {
+                let near = nearest(id.as_str(), check.messages.keys().map(MessageId::as_str));
+                told("no message is sent as", id.as_str(), near)
+            });
+        }
+        sent
+    }
+
+    fn expect(&mut self, index: usize, place: &Place, expect: &Expect) {
+        for (asked, field) in [
+            (expect.epoch.is_some(), "expect.epoch"),
+            (expect.members.is_some(), "expect.members"),
+            (expect.converged, "expect.converged"),
+        ] {
+            if asked {
+                self.group(place, field);
+            }
+        }
+        self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
+        if expect.fails.is_some() && self.complete.steps {
+            let why = match self.before {
+                Before::CanFail => None,
+                Before::Nothing => Some("there is no step before it"),
+                Before::CannotFail => Some("the step before it cannot fail"),
+                Before::Race => Some("a race has no single outcome: who loses it tries again"),
+            };
+            if let Some(why) = why {
+                self.note(place, "expect.fails", |_| why.to_owned());
+            }
+        }
+        match &expect.reading {
+            None => {}
+            Some(Reading::Member { who, reads, cannot_read }) => {
+                self.members(place, "expect.who", who);
+                self.readable(index, place, reads, cannot_read);
+            }
+            Some(Reading::Thief { compromise, reads, cannot_read, .. }) => {
+                self.taken(index, place, compromise);
+                self.readable(index, place, reads, cannot_read);
+            }
+        }
+    }
+
+    /// Messages that can be read or not: they have been sent by now.
+    fn readable(&mut self, index: usize, place: &Place, reads: &[MessageId], cannot_read: &[MessageId]) {
+        for (field, ids) in [("expect.reads", reads), ("expect.cannot_read", cannot_read)] {
+            for (number, id) in ids.iter().enumerate() {
+                let field = format!("{field}[{number}]");
+                if self.sent(place, &field, id).is_some_and(|sent| sent > index) {
+                    self.note(place, &field, |check| {
+                        let when = check.messages.get(id).map(|at| at.place.to_string()).unwrap_or_default();
+                        format!("`{}` is sent later, in {when}", shown(id.as_str()))
+                    });
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, index: usize, place: &Place, id: &CompromiseId) {
+        const FIELD: &str = "expect.compromise";
+        match self.compromises.get(id) {
+            None if self.complete.steps => self.note(place, FIELD, |check| {
+                let near = nearest(id.as_str(), check.compromises.keys().map(CompromiseId::as_str));
+                told("no compromise is called", id.as_str(), near)
+            }),
+            Some(taken) if taken.index > index => {
+                let when = taken.place.to_string();
+                self.note(place, FIELD, |_| format!("`{}` is taken later, in {when}", shown(id.as_str())));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Defines a new id, or answers where it was defined before.
+fn insert_new<K: Clone + Ord + ToString>(
+    map: &mut BTreeMap<K, Defined>,
+    id: &K,
+    defined: impl FnOnce() -> Defined,
+) -> Option<(String, Place)> {
+    if let Some(first) = map.get(id) {
+        return Some((id.to_string(), first.place.clone()));
+    }
+    map.insert(id.clone(), defined());
+    None
+}
+
+fn told(what: &str, name: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("{what} `{}`; did you mean `{near}`?", shown(name)),
+        None => format!("{what} `{}`", shown(name)),
+    }
+}

@@ -1,0 +1,63 @@
+//! The step that asks whether something holds: its fields, and which of them go together.
+
+use super::{
+    fields::{At, Fields, Reader},
+    format::{Action, Expect, Reading},
+    name::CompromiseId,
+    step::{members, messages},
+};
+
+const FIELDS: &[&str] =
+    &["epoch", "members", "converged", "who", "compromise", "reads", "cannot_read", "heals_within", "fails"];
+
+/// Reads an `expect`.
+pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.object(at, FIELDS)?;
+    if fields.iter().next().is_none() {
+        reader.note(fields.at(), format!("nothing is expected; known are {}", FIELDS.join(", ")));
+    }
+    go_together(reader, &fields);
+    Some(Action::Expect(Expect {
+        epoch: fields.get("epoch").and_then(|at| reader.number(&at, 0, u64::MAX)),
+        members: members(reader, fields.get("members")),
+        converged: fields.get("converged").and_then(|at| reader.just_true(&at)).is_some(),
+        reading: reading(reader, &fields),
+        fails: fields.get("fails").and_then(|at| reader.word(&at)),
+    }))
+}
+
+/// Notes a question without somebody who is asked, and somebody who is asked without a question.
+fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
+    let asked = ["reads", "cannot_read", "heals_within"].iter().find_map(|name| fields.get(name));
+    let (at, problem) = match (fields.get("who"), fields.get("compromise"), asked) {
+        (Some(_), Some(thief), _) => (thief, "one expectation asks about either `who` or a `compromise`, found both"),
+        (None, None, Some(asked)) => {
+            (asked, "who reads is missing: name members with `who`, or a thief with `compromise`")
+        }
+        (Some(who), None, None) => (who, "what they read is missing: `reads` or `cannot_read`"),
+        (None, Some(thief), None) => (thief, "what it gives is missing: `reads`, `cannot_read` or `heals_within`"),
+        (Some(_), None, Some(_)) => match fields.get("heals_within") {
+            Some(heals) => (heals, "only a `compromise` heals"),
+            None => return,
+        },
+        (None, Some(_), Some(_)) | (None, None, None) => return,
+    };
+    reader.note(&at, problem);
+}
+
+fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> {
+    let who = members(reader, fields.get("who"));
+    let compromise = fields.get("compromise").and_then(|at| reader.name(&at)).map(CompromiseId::new);
+    let reads = messages(reader, fields.get("reads")).unwrap_or_default();
+    let cannot_read = messages(reader, fields.get("cannot_read")).unwrap_or_default();
+    let heals_within = fields.get("heals_within").and_then(|at| reader.number(&at, 0, u64::MAX));
+    if let Some(both) = reads.iter().find(|id| cannot_read.contains(id)) {
+        let problem = format!("`{both}` cannot be both read and not read");
+        reader.note(fields.get("cannot_read").as_ref().unwrap_or(fields.at()), problem);
+    }
+    match (who, compromise) {
+        (Some(who), _) => Some(Reading::Member { who, reads, cannot_read }),
+        (None, Some(compromise)) => Some(Reading::Thief { compromise, reads, cannot_read, heals_within }),
+        (None, None) => None,
+    }
+}

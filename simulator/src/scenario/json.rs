@@ -1,0 +1,225 @@
+//! JSON values that know where they stand in their file.
+//!
+//! A value is a slice of the text, and its place is where the slice begins. `serde_json` has checked the syntax of the
+//! whole text before the first value is handed out, and reads one level at a time afterwards: nothing here recurses, so
+//! that no nesting is too deep.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::problem::{Position, Problem};
+
+/// The text of a file, with the beginnings of its lines.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    text: &'a str,
+    lines: Vec<usize>,
+}
+
+/// One value of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json<'a>(&'a str);
+
+/// One field of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// The name as it stands in the file.
+    pub(super) key: Json<'a>,
+    pub(super) value: Json<'a>,
+}
+
+impl<'a> Source<'a> {
+    /// The text with the one value that it holds.
+    pub(super) fn open(text: &'a str) -> Result<(Self, Json<'a>), Problem> {
+        let source = Self::of(text);
+        let start = Some(Position { line: 1, column: 1 });
+        let whole = |problem: &str| Err(Problem { position: start, field: String::new(), problem: problem.to_owned() });
+        if text.starts_with('\u{feff}') {
+            return whole("the file begins with a byte order mark; save it as UTF-8 without one");
+        }
+        if text.trim().is_empty() {
+            return whole("the file is empty; a scenario is a JSON object");
+        }
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(value) => Ok((source, Json(value.get()))),
+            Err(error) => Err(source.syntax_problem(&error)),
+        }
+    }
+
+    fn of(text: &'a str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        Self { text, lines: lines.collect() }
+    }
+
+    /// Where a text ends.
+    pub(super) fn end_of(text: &'a str) -> Position {
+        Self::of(text).position_at(text.len())
+    }
+
+    fn syntax_problem(&self, error: &serde_json::Error) -> Problem {
+        let line = error.line().max(1);
+        // The library counts bytes, and 0 is the end of the line before.
+        let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
+        let offset = (start + error.column().saturating_sub(1)).min(self.text.len());
+        let told = error.to_string();
+        let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+        Problem {
+            position: Some(self.position_at(offset)),
+            field: String::new(),
+            problem: format!("this is not JSON: {told}"),
+        }
+    }
+
+    /// Where a value of this text begins. Costs as much as its line is long: for problems, not for every value.
+    pub(super) fn position(&self, value: Json<'a>) -> Position {
+        self.position_at(self.offset(value))
+    }
+
+    /// The line where a value of this text begins.
+    pub(super) fn line(&self, value: Json<'a>) -> u32 {
+        count(self.line_at(self.offset(value)))
+    }
+
+    fn offset(&self, value: Json<'a>) -> usize {
+        value.0.as_ptr().addr().saturating_sub(self.text.as_ptr().addr())
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
+    }
+
+    fn position_at(&self, offset: usize) -> Position {
+        let line = self.line_at(offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).unwrap_or("");
+        Position { line: count(line), column: count(before.chars().count() + 1) }
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl<'a> Json<'a> {
+    /// What kind of value it is, as part of a sentence.
+    pub(super) fn kind(self) -> &'static str {
+        match self.0.as_bytes().first() {
+            Some(b'{') => "an object",
+            Some(b'[') => "a list",
+            Some(b'"') => "a text",
+            Some(b't' | b'f') => "true or false",
+            Some(b'n') => "null",
+            _ => "a number",
+        }
+    }
+
+    /// The elements, if it is a list.
+    pub(super) fn elements(self) -> Option<Vec<Self>> {
+        let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
+        Some(elements.into_iter().map(|element| Json(element.get())).collect())
+    }
+
+    /// The fields, if it is an object: in the order of the file, and as often as they stand there.
+    pub(super) fn entries(self) -> Option<Vec<Entry<'a>>> {
+        serde_json::from_str::<Entries<'a>>(self.0).ok().map(|entries| entries.0)
+    }
+
+    /// The text, if it is one. An escape may still be half a character, which is an error of its own.
+    pub(super) fn text(self) -> Option<Result<String, serde_json::Error>> {
+        self.0.starts_with('"').then(|| serde_json::from_str(self.0))
+    }
+
+    /// The number, if it is a whole one that is not negative and not too large.
+    pub(super) fn number(self) -> Option<u64> {
+        serde_json::from_str(self.0).ok()
+    }
+
+    /// The truth, if it is one.
+    pub(super) fn truth(self) -> Option<bool> {
+        serde_json::from_str(self.0).ok()
+    }
+
+    /// The value at a path such as `steps[3].send.by` below this one, or the nearest value above it that exists.
+    pub(super) fn locate(self, path: &str) -> Self {
+        let mut here = self;
+        for segment in path.split(['.', '[']) {
+            let next = match segment.strip_suffix(']').map(str::parse) {
+                // One name stands where a list may stand: `who[0]` is `who` then.
+                Some(Ok(index)) => here.elements().and_then(|list: Vec<Self>| list.get::<usize>(index).copied()),
+                _ => here
+                    .entries()
+                    .and_then(|entries| entries.iter().find(|entry| entry.name == segment).map(|entry| entry.value)),
+            };
+            match next {
+                Some(value) => here = value,
+                None => break,
+            }
+        }
+        here
+    }
+}
+
+/// An object's fields, with nothing dropped: a map would keep one of two fields of the same name.
+struct Entries<'a>(Vec<Entry<'a>>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+            // A name with half a character in an escape cannot be decoded: it is unknown, and told as it stands.
+            let name = serde_json::from_str(key.get()).map_or(Cow::Borrowed(key.get()), Cow::Owned);
+            entries.push(Entry { name, key: Json(key.get()), value: Json(value.get()) });
+        }
+        Ok(Entries(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_knows_its_line_and_column() {
+        let text = "{\n  \"é\": [1,\n  {\"by\": \"bob\"}]\n}";
+        let (source, root) = Source::open(text).unwrap();
+        assert_eq!(source.position(root), Position { line: 1, column: 1 });
+        assert_eq!(source.position(root.locate("é[0]")), Position { line: 2, column: 9 });
+        assert_eq!(source.position(root.locate("é[1].by")), Position { line: 3, column: 10 });
+    }
+
+    #[test]
+    fn a_path_that_does_not_exist_ends_where_it_is_lost() {
+        let (source, root) = Source::open(r#"{"add": {"who": "bob"}}"#).unwrap();
+        assert_eq!(source.position(root.locate("add.who[0]")), Position { line: 1, column: 17 });
+    }
+
+    #[test]
+    fn both_of_two_fields_of_one_name_are_there() {
+        let (_, root) = Source::open(r#"{"a": 1, "a": 2}"#).unwrap();
+        assert_eq!(root.entries().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_hundred_thousand_levels_do_no_harm() {
+        let text = "[".repeat(100_000) + &"]".repeat(100_000);
+        let (_, root) = Source::open(&text).unwrap();
+        assert_eq!(root.elements().unwrap().len(), 1);
+    }
+}

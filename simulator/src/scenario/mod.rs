@@ -1,0 +1,39 @@
+//! Scenario files: their format, how they are read and checked, and their JSON Schema.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`format`] | format 1 as types |
+//! | `name` | names of members, messages and compromises |
+//! | `expand` | `repeat` and `{i}` become the steps that are run |
+//! | `load` | from a path to a scenario, within limits |
+//! | `json`, `fields`, `word`, `parse`, `step`, `expect` | from text to types, with the place of everything |
+//! | `check` | what JSON cannot show: names exist, ids are unique, expectations can be met |
+//! | [`schema`] | the JSON Schema of format 1 |
+//!
+//! Nothing here runs a scenario.
+
+pub mod format;
+pub mod schema;
+
+mod check;
+mod expand;
+mod expect;
+mod fields;
+mod json;
+mod load;
+mod name;
+mod parse;
+mod problem;
+mod step;
+mod word;
+
+pub use check::MAX_STEPS;
+pub use format::{
+    Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, GroupSettings,
+    Handshake, Node, Place, Placed, Proposal, Reading, Scenario, Scope, Step,
+};
+pub use load::{MAX_FILE_SIZE, load};
+pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
+pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
+pub use problem::{MAX_PROBLEMS, Position, Problem, Unusable};
+pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT};

@@ -1,0 +1,299 @@
+//! From a file's text to a [`Scenario`]: the top of the file and the structure of its steps.
+
+use std::{collections::BTreeSet, string::FromUtf8Error, sync::Arc};
+
+use super::{
+    check,
+    fields::{At, Fields, Reader, nearest, shown, unknown},
+    format::{Action, FORMAT, GroupSettings, Node, Place, Placed, Scenario},
+    json::Source,
+    name::MemberName,
+    problem::Problem,
+    step,
+};
+
+/// How many members a scenario may have: more than a group of the engine has ever been measured with.
+pub const MAX_MEMBERS: usize = 10_000;
+
+/// How many turns a `repeat` may have.
+pub const MAX_TURNS: u32 = 1_000_000;
+
+/// The most past epochs whose secrets can be kept. Each costs a member hundreds of kilobytes in a large group.
+pub const MAX_PAST_EPOCHS: u32 = 1_000;
+
+/// The widest window for messages that overtake each other. A member keeps a key for each message it skips.
+pub const MAX_OUT_OF_ORDER: u32 = 100_000;
+
+/// The largest padding: every message of a group is at least this long on the wire.
+pub const MAX_PADDING: u32 = 65_536;
+
+const TOP: &[&str] = &["regrow", "name", "about", "seed", "group", "members", "steps"];
+const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding"];
+const MANY_MEMBERS: &[&str] = &["prefix", "count"];
+const REPEAT: &[&str] = &["times", "steps"];
+
+/// Steps of format 1 that this version knows by name only.
+const NOT_SUPPORTED: &[&str] = &["network", "service", "impersonate", "churn"];
+
+/// Which parts of a file could be read in full. What names exist is only known of those.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Complete {
+    pub(super) members: bool,
+    pub(super) steps: bool,
+}
+
+/// Reads a scenario from the text of a file, and checks it.
+///
+/// ```
+/// use regrow_simulator::scenario::read;
+///
+/// let scenario = read(
+///     r#"{
+///         "regrow": 1,
+///         "name": "two people talk",
+///         "members": ["alice", "bob"],
+///         "steps": [
+///             { "create": { "by": "alice", "with": "bob" } },
+///             { "send": { "by": "alice", "id": "m1" } },
+///             { "expect": { "who": "bob", "reads": "m1" } }
+///         ]
+///     }"#,
+/// )
+/// .unwrap();
+/// assert_eq!(scenario.expand().count(), 3);
+/// ```
+///
+/// # Errors
+///
+/// Every problem that was found, in the order of the file. If the text is no JSON, that alone.
+pub fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
+    let (source, json) = Source::open(text).map_err(|problem| vec![problem])?;
+    let mut reader = Reader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    let root = At { json, path: String::new() };
+    let scenario = scenario(&mut reader, &root);
+    if let Some((scenario, complete)) = &scenario {
+        check::check(&mut reader, &root, scenario, *complete);
+    }
+    match scenario {
+        Some((scenario, _)) if reader.problems.is_empty() => Ok(scenario),
+        _ => {
+            reader.problems.sort_by_key(|problem| problem.position);
+            Err(reader.problems)
+        }
+    }
+}
+
+/// The scenario, with as much of it as could be read. `None` if it is of no known format.
+fn scenario<'a>(reader: &mut Reader<'a>, root: &At<'a>) -> Option<(Scenario, Complete)> {
+    let top = reader.any_object(root.clone())?;
+    let format = top.required(reader, "regrow")?;
+    let number = format.json.number();
+    if number != Some(FORMAT) {
+        let found = number.map_or_else(|| format.json.kind().to_owned(), |number| number.to_string());
+        reader.note(&format, format!("this version of regrow reads format {FORMAT}, found {found}"));
+        return None;
+    }
+    reader.refuse_others(&top, TOP);
+    let name = top.required(reader, "name").and_then(|at| reader.line(&at));
+    let about = top.get("about").and_then(|at| reader.line(&at));
+    let seed = top.get("seed").and_then(|at| reader.number(&at, 0, u64::MAX));
+    let group = top.get("group").and_then(|at| group(reader, at));
+    let members = top.required(reader, "members").and_then(|at| members(reader, &at));
+    let before = reader.problems.len();
+    let steps = top.required(reader, "steps").map(|at| steps(reader, &at)).unwrap_or_default();
+    let complete = Complete { members: members.is_some(), steps: reader.problems.len() == before };
+    let scenario = Scenario {
+        name: name.unwrap_or_default(),
+        about,
+        seed: seed.unwrap_or_default(),
+        group: group.unwrap_or_default(),
+        members: members.unwrap_or_default(),
+        steps,
+    };
+    Some((scenario, complete))
+}
+
+fn group<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<GroupSettings> {
+    let fields = reader.object(at, GROUP)?;
+    let mut limited = |name, most| fields.get(name).and_then(|at| reader.small_number(&at, 0, most));
+    let past_epochs = limited("past_epochs", MAX_PAST_EPOCHS);
+    let out_of_order = limited("out_of_order", MAX_OUT_OF_ORDER);
+    let padding = limited("padding", MAX_PADDING);
+    Some(GroupSettings {
+        ciphersuite: fields.get("ciphersuite").and_then(|at| reader.word(&at)),
+        handshake: fields.get("handshake").and_then(|at| reader.word(&at)),
+        past_epochs,
+        out_of_order,
+        padding,
+    })
+}
+
+fn members<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> {
+    let names = match at.elements() {
+        Some(elements) if elements.is_empty() => {
+            reader.note(at, "a scenario has at least one member");
+            return None;
+        }
+        Some(elements) if elements.len() > MAX_MEMBERS => {
+            let count = elements.len();
+            reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {count}"));
+            return None;
+        }
+        Some(elements) => reader.distinct(&elements)?,
+        None if at.json.kind() == "an object" => {
+            let fields = reader.object(at.clone(), MANY_MEMBERS)?;
+            let prefix = fields.required(reader, "prefix").and_then(|at| reader.name(&at));
+            let count = fields.required(reader, "count");
+            let count = count.and_then(|at| reader.number(&at, 1, MAX_MEMBERS as u64));
+            let (prefix, count) = (prefix?, count?);
+            (1..=count).map(|number| format!("{prefix}{number}")).collect()
+        }
+        None => {
+            let found = at.json.kind();
+            reader.note(at, format!(r#"expected a list of names or {{"prefix": "m", "count": 100}}, found {found}"#));
+            return None;
+        }
+    };
+    Some(names.into_iter().map(MemberName::new).collect())
+}
+
+fn steps<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
+    match at.elements() {
+        Some(elements) if elements.is_empty() => reader.note(at, "a scenario has at least one step"),
+        Some(elements) => return nodes(reader, &elements, ""),
+        None => {
+            let found = at.json.kind();
+            reader.note(at, format!("expected a list of steps, found {found}"));
+        }
+    }
+    Vec::new()
+}
+
+/// The steps of a list. One that cannot be read is noted and left out.
+fn nodes<'a>(reader: &mut Reader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<Node>> {
+    let mut nodes = Vec::with_capacity(elements.len());
+    for (index, at) in elements.iter().enumerate() {
+        let number = format!("{outer}{}", index + 1);
+        if let Some(item) = node(reader, at, &number) {
+            let line = reader.source.line(at.json);
+            let place = Place { number: Arc::from(number), path: Arc::from(&*at.path), line, turn: None };
+            nodes.push(Placed { place, item });
+        }
+    }
+    nodes
+}
+
+fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> {
+    let fields = reader.any_object(at.clone())?;
+    let mut all = fields.iter();
+    let (name, key, value) = match (all.next(), all.next()) {
+        (Some(field), None) => field,
+        (None, _) => {
+            reader.note(at, "a step is an object with one field that names it, found an empty one");
+            return None;
+        }
+        (Some((first, ..)), Some((second, key, _))) => {
+            let (first, second) = (shown(first), shown(second));
+            reader.note(
+                &key,
+                format!("a step is an object with one field, found `{first}` and `{second}`; make it two steps"),
+            );
+            return None;
+        }
+    };
+    let inner = format!("{number}.");
+    match name {
+        "repeat" if reader.in_repeat => {
+            reader.note(&key, "a repeat cannot stand in another: `{i}` would mean two things");
+            None
+        }
+        "repeat" => {
+            reader.in_repeat = true;
+            let node = repeat(reader, value, &inner);
+            reader.in_repeat = false;
+            node
+        }
+        "race" if reader.in_race => {
+            reader.note(&key, "a race cannot stand in another: all of its steps are on the same epoch already");
+            None
+        }
+        "race" => match value.elements() {
+            Some(elements) if elements.is_empty() => {
+                reader.note(&value, "a race has at least two steps, found none");
+                None
+            }
+            Some(elements) => {
+                reader.in_race = true;
+                let contenders = nodes(reader, &elements, &inner);
+                reader.in_race = false;
+                Some(Node::Race(contenders))
+            }
+            None => {
+                let found = value.json.kind();
+                reader.note(&value, format!("expected a list of steps, found {found}"));
+                None
+            }
+        },
+        name if NOT_SUPPORTED.contains(&name) => {
+            reader.note(&key, format!("step `{name}` is not supported by this version of regrow"));
+            None
+        }
+        name => match step::DECODERS.iter().find(|(known, _)| *known == name) {
+            Some((_, decode)) => decoded(reader, value, *decode).map(Node::Do),
+            None => {
+                reader.note(&key, unknown_step(name));
+                None
+            }
+        },
+    }
+}
+
+/// An action all of whose fields could be read. A step with a problem is not looked at again by the checker.
+fn decoded<'a>(reader: &mut Reader<'a>, value: At<'a>, decode: step::Decoder) -> Option<Action> {
+    let before = reader.problems.len();
+    let action = decode(reader, value)?;
+    (reader.problems.len() == before).then_some(action)
+}
+
+fn repeat<'a>(reader: &mut Reader<'a>, value: At<'a>, inner: &str) -> Option<Node> {
+    let fields: Fields<'a> = reader.object(value, REPEAT)?;
+    let times = fields.required(reader, "times").and_then(|at| reader.small_number(&at, 1, MAX_TURNS));
+    let at = fields.required(reader, "steps")?;
+    let steps = match at.elements() {
+        Some(elements) if elements.is_empty() => {
+            reader.note(&at, "a repeat has at least one step");
+            return None;
+        }
+        Some(elements) => nodes(reader, &elements, inner),
+        None => {
+            let found = at.json.kind();
+            reader.note(&at, format!("expected a list of steps, found {found}"));
+            return None;
+        }
+    };
+    Some(Node::Repeat { times: times?, steps })
+}
+
+fn unknown_step(name: &str) -> String {
+    let known: Vec<&str> = step_names().into_iter().collect();
+    match nearest(name, known.iter().copied().chain(NOT_SUPPORTED.iter().copied())) {
+        Some(near) => format!("unknown step `{}`; did you mean `{near}`?", shown(name)),
+        None => unknown("step", name, &known),
+    }
+}
+
+/// The steps of this version.
+fn step_names() -> BTreeSet<&'static str> {
+    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat"]).collect()
+}
+
+/// The problem of a file that is no text, at its first byte that is not.
+pub(super) fn not_utf8(error: &FromUtf8Error) -> Problem {
+    let valid = error.utf8_error().valid_up_to();
+    let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+    Problem {
+        position: Some(Source::end_of(&before)),
+        field: String::new(),
+        problem: "this is not UTF-8 text".to_owned(),
+    }
+}

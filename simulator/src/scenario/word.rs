@@ -1,0 +1,85 @@
+//! The values that a file writes as a word, and the words: the one list that reading, writing and guessing share.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::format::{Ciphersuite, CrashPoint, FailCode, Handshake, Scope};
+
+/// A value that a file writes as a word: every value, and its word.
+pub(crate) trait Word: Copy + PartialEq + 'static {
+    /// Every value with the word for it.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+fn word<T: Word>(value: T) -> &'static str {
+    T::WORDS.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+}
+
+impl Word for Ciphersuite {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", Self::X25519Aes128GcmSha256Ed25519),
+        ("MLS_128_DHKEMP256_AES128GCM_SHA256_P256", Self::P256Aes128GcmSha256P256),
+        ("MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519", Self::X25519ChaCha20Poly1305Sha256Ed25519),
+    ];
+}
+
+impl Word for Handshake {
+    const WORDS: &'static [(&'static str, Self)] = &[("assisted", Self::Assisted), ("opaque", Self::Opaque)];
+}
+
+impl Word for CrashPoint {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("before_submit", Self::BeforeSubmit),
+        ("after_submit", Self::AfterSubmit),
+        ("before_confirm", Self::BeforeConfirm),
+        ("during_write", Self::DuringWrite),
+    ];
+}
+
+impl Word for Scope {
+    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
+}
+
+impl Word for FailCode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("not_a_member", Self::NotAMember),
+        ("already_a_member", Self::AlreadyAMember),
+        ("unknown_member", Self::UnknownMember),
+        ("removed", Self::Removed),
+        ("offline", Self::Offline),
+        ("nothing_to_commit", Self::NothingToCommit),
+        ("commit_pending", Self::CommitPending),
+        ("no_key_package", Self::NoKeyPackage),
+        ("no_group_info", Self::NoGroupInfo),
+        ("stale", Self::Stale),
+        ("rejected", Self::Rejected),
+        ("invalid_message", Self::InvalidMessage),
+    ];
+}
+
+macro_rules! written_as_its_word {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The word for it in a file.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                word(self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    )*};
+}
+
+written_as_its_word!(Ciphersuite, Handshake, CrashPoint, Scope, FailCode);

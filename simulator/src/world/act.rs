@@ -1,0 +1,476 @@
+//! What each step does.
+
+use std::time::Duration;
+
+use regrow_engine::{
+    Client, DeviceId, Error, GroupId, KeyPackageBytes, Outgoing, PendingCommit, ProposalMessage, Refusal, Timestamp,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Failed, World,
+    event::{Event, fingerprint},
+    service::Answer,
+    window::Position,
+};
+use crate::{
+    adversary::{Thief, replay::Replay},
+    report::Failure,
+    scenario::{Action, Body, CrashPoint, FailCode, MemberName, MessageId, Placed, Proposal, Step},
+};
+
+use super::randomness::SeededCrypto;
+
+/// How many single-use key packages of each member the service has.
+const KEY_PACKAGES: usize = 2;
+
+/// How often something is tried before it is given up: more often than members could get in each other's way.
+const ATTEMPTS: u32 = 1000;
+
+/// What a member is about to submit.
+pub(super) enum Parcel {
+    /// A commit; what it does is remembered by the engine.
+    Commit(PendingCommit),
+    /// A proposal; if its epoch is over it is made anew.
+    Proposal(ProposalMessage, Remake),
+    /// An application message; likewise.
+    Message { id: MessageId, at: Position, text: Vec<u8>, bytes: Vec<u8> },
+}
+
+/// How a proposal is made again.
+#[derive(Clone)]
+pub(super) enum Remake {
+    Add(KeyPackageBytes),
+    Remove(DeviceId),
+    Update,
+    Leave,
+}
+
+impl World<'_> {
+    pub(super) fn step(&mut self, step: &Placed<Step>) -> Result<(), Failed> {
+        match &step.item {
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => self.race(contenders),
+        }
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Failed> {
+        match action {
+            Action::Create { by, with } => self.create(by, with),
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
+                // One after the other, each on what the one before has made of the group.
+                for name in who {
+                    let who = vec![name.clone()];
+                    self.act(&match action {
+                        Action::Leave { .. } => Action::Leave { who },
+                        Action::Join { .. } => Action::Join { who },
+                        _ => Action::Rejoin { who },
+                    })?;
+                    self.deliver_everything()?;
+                }
+                Ok(())
+            }
+            Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
+                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
+            }
+            Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
+                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
+            }
+            Action::Offline { who } => self.connect(who, false),
+            Action::Online { who } => self.connect(who, true),
+            Action::Hold(what) => {
+                self.courier.hold(what);
+                Ok(())
+            }
+            Action::Release(what) => {
+                let everyone: Vec<_> = self.by_name.keys().cloned().collect();
+                self.courier.release(what, &everyone);
+                Ok(())
+            }
+            Action::Drop(what) => {
+                self.courier.drop(what);
+                Ok(())
+            }
+            Action::Duplicate(what) => {
+                self.courier.double(what);
+                Ok(())
+            }
+            Action::Crash { who, at } => {
+                let device = self.device(who)?;
+                self.devices[device].arm(*at);
+                Ok(())
+            }
+            Action::Compromise { who, id, .. } => self.compromise(who, id),
+            Action::Wait(time) => self.wait(*time),
+            Action::Expect(_) => Ok(()),
+            submitted => {
+                let (device, parcel) = self.prepare(submitted)?;
+                self.carry_through(device, parcel)
+            }
+        }
+    }
+
+    fn each(&mut self, who: &[MemberName], action: impl Fn(Vec<MemberName>) -> Action) -> Result<(), Failed> {
+        who.iter().try_for_each(|name| self.act(&action(vec![name.clone()])))
+    }
+
+    fn create(&mut self, by: &MemberName, with: &[MemberName]) -> Result<(), Failed> {
+        let creator = self.device(by)?;
+        let (id, now) = (self.group.clone(), self.clock);
+        let info = self.persist(creator, |client, _| {
+            if client.groups()?.is_empty() {
+                client.create_group(id.clone(), now)?;
+            }
+            client.group(&id)?.group_info()
+        })?;
+        self.submit_group(creator, &info)?;
+        self.devices[creator].window.joined(0);
+        if with.is_empty() {
+            return Ok(());
+        }
+        let add = Action::Add { by: by.clone(), who: with.to_vec() };
+        let (device, parcel) = self.prepare(&add)?;
+        self.carry_through(device, parcel)
+    }
+
+    /// All contenders prepare on the same epoch; then they submit, in an order from the seed.
+    fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), Failed> {
+        let mut parcels = Vec::with_capacity(contenders.len());
+        for contender in contenders {
+            parcels.push(self.prepare(&contender.item)?);
+        }
+        parcels.sort_by_cached_key(|(device, _)| self.lot(*device));
+        let mut losers = Vec::new();
+        for (device, parcel) in parcels {
+            if let Some(parcel) = self.attempt(device, parcel)? {
+                losers.push((device, parcel));
+            }
+        }
+        for (device, parcel) in losers {
+            if let Some(parcel) = self.again(device, parcel)? {
+                self.carry_through(device, parcel)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A number that says when this device's turn is, from the seed and the race.
+    fn lot(&self, device: usize) -> [u8; 32] {
+        let name = &self.devices[device].name;
+        let race = self.place.as_ref().map(|place| place.to_string()).unwrap_or_default();
+        Sha256::digest(format!("regrow race {} {race} {name}", self.seed)).into()
+    }
+
+    /// Makes what the step submits, and submits nothing yet.
+    fn prepare(&mut self, action: &Action) -> Result<(usize, Parcel), Failed> {
+        let name = action.submitters().first();
+        let name = name.ok_or_else(|| Failed::new(FailCode::Rejected, "the step submits nothing"))?;
+        let device = self.device(name)?;
+        if !self.devices[device].online {
+            return Err(Failed::new(FailCode::Offline, format!("{name} is offline")));
+        }
+        let parcel = match action {
+            Action::Add { who, .. } => {
+                let key_packages = self.claim(who)?;
+                let now = self.clock;
+                Parcel::Commit(self.commit(device, |client, id| client.group(id)?.add(&key_packages, now))?)
+            }
+            Action::Remove { who, .. } => {
+                let ids = self.ids(who)?;
+                Parcel::Commit(self.commit(device, |client, id| client.group(id)?.remove(&ids))?)
+            }
+            Action::Update { signature_key, .. } => {
+                Parcel::Commit(self.commit(device, |client, id| match signature_key {
+                    true => client.group(id)?.rotate_signature_key(),
+                    false => client.group(id)?.update(),
+                })?)
+            }
+            Action::Commit { .. } => Parcel::Commit(self.commit(device, |client, id| client.group(id)?.commit())?),
+            Action::Join { .. } => {
+                if self.devices[device].epoch(&self.group).is_some() {
+                    return Err(Failed::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
+                }
+                Parcel::Commit(self.join_external(device)?)
+            }
+            Action::Rejoin { .. } => {
+                if !self.roster().contains(&device) {
+                    return Err(Failed::new(FailCode::NotAMember, format!("{name} has no leaf to replace")));
+                }
+                // What is lost is the group's state. The device still is who it is.
+                self.persist(device, |client, id| client.forget(id))?;
+                Parcel::Commit(self.join_external(device)?)
+            }
+            Action::Propose { what: Proposal::Add(who), .. } => {
+                let key_package = self.claim(who)?.remove(0);
+                self.propose(device, Remake::Add(key_package))?
+            }
+            Action::Propose { what: Proposal::Remove(who), .. } => {
+                let id = self.ids(who)?.remove(0);
+                self.propose(device, Remake::Remove(id))?
+            }
+            Action::Propose { what: Proposal::Update, .. } => self.propose(device, Remake::Update)?,
+            Action::Leave { .. } => self.propose(device, Remake::Leave)?,
+            Action::Send { id, body, .. } => {
+                let text = self.text(id, body);
+                self.encrypt(device, id.clone(), text)?
+            }
+            _ => return Err(Failed::new(FailCode::Rejected, "the step submits nothing")),
+        };
+        Ok((device, parcel))
+    }
+
+    pub(super) fn propose(&mut self, device: usize, what: Remake) -> Result<Parcel, Failed> {
+        let now = self.clock;
+        let proposal = self.persist(device, |client, id| {
+            let mut group = client.group(id)?;
+            match &what {
+                Remake::Add(key_package) => group.propose_add(key_package, now),
+                Remake::Remove(member) => group.propose_remove(member),
+                Remake::Update => group.propose_update(),
+                Remake::Leave => match group.resume()? {
+                    // The wish is known already, if its last proposal came too late.
+                    Some(Outgoing::Proposal(proposal)) => Ok(proposal),
+                    _ => group.leave(),
+                },
+            }
+        })?;
+        Ok(Parcel::Proposal(proposal, what))
+    }
+
+    pub(super) fn encrypt(&mut self, device: usize, id: MessageId, text: Vec<u8>) -> Result<Parcel, Failed> {
+        let (epoch, bytes) = self.persist(device, |client, group| {
+            let mut group = client.group(group)?;
+            Ok((group.epoch()?.0, group.send(&text)?))
+        })?;
+        let encrypted = &mut self.devices[device].encrypted;
+        if encrypted.0 != epoch {
+            *encrypted = (epoch, 0);
+        }
+        let at = Position { sender: device, epoch, generation: encrypted.1 };
+        encrypted.1 += 1;
+        Ok(Parcel::Message { id, at, text, bytes })
+    }
+
+    /// Submits until it is accepted, or until nothing is left to be done.
+    pub(super) fn carry_through(&mut self, device: usize, parcel: Parcel) -> Result<(), Failed> {
+        let mut parcel = parcel;
+        for _ in 0..ATTEMPTS {
+            let Some(loser) = self.attempt(device, parcel)? else { return Ok(()) };
+            let Some(next) = self.again(device, loser)? else { return Ok(()) };
+            parcel = next;
+        }
+        Err(Failed::new(FailCode::Stale, format!("given up after {ATTEMPTS} attempts")))
+    }
+
+    /// Submits once, through whatever crash is armed. [`None`] if it is done; the parcel if its epoch is over.
+    fn attempt(&mut self, device: usize, parcel: Parcel) -> Result<Option<Parcel>, Failed> {
+        if self.devices[device].dies_at(CrashPoint::BeforeSubmit) {
+            self.restart(device, CrashPoint::BeforeSubmit)?;
+            return self.recover(device, parcel);
+        }
+        let answer = match &parcel {
+            Parcel::Commit(pending) => self.submit_commit(device, pending),
+            Parcel::Proposal(proposal, _) => self.submit_proposal(device, proposal),
+            Parcel::Message { id, at, text, bytes } => self.submit_message(id, *at, text, bytes),
+        };
+        let answer = answer.or_else(|failed| self.give_up(device, &parcel, failed))?;
+        for point in [CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm] {
+            if self.devices[device].dies_at(point) {
+                self.restart(device, point)?;
+                return self.recover(device, parcel);
+            }
+        }
+        match (answer, parcel) {
+            (Answer::Stale, parcel) => Ok(Some(parcel)),
+            (Answer::Accepted, Parcel::Commit(pending)) => self.confirm(device, pending),
+            (Answer::Accepted, _) => Ok(None),
+        }
+    }
+
+    /// After a crash: catches up, and takes up what was under way. The service gives the answer that was missed again.
+    pub(super) fn recover(&mut self, device: usize, parcel: Parcel) -> Result<Option<Parcel>, Failed> {
+        self.deliver_to(device)?;
+        match parcel {
+            Parcel::Commit(_) => match self.next_commit(device)? {
+                Some(pending) => self.attempt(device, Parcel::Commit(pending)),
+                None => Ok(None),
+            },
+            // What the application was sending it has kept, and sends again as it is.
+            parcel => self.attempt(device, parcel),
+        }
+    }
+
+    /// Catches up, and makes again what was made in an epoch that is over. [`None`] if nothing is left to be done.
+    fn again(&mut self, device: usize, parcel: Parcel) -> Result<Option<Parcel>, Failed> {
+        self.deliver_to(device)?;
+        self.tell(Event::Again { who: self.devices[device].name.clone() });
+        match parcel {
+            Parcel::Commit(pending) if pending.is_external() => {
+                self.persist(device, |client, _| match client.discard(pending.clone()) {
+                    Err(Error::NotPending) => Ok(()),
+                    other => other,
+                })?;
+                self.join_external(device).map(|pending| Some(Parcel::Commit(pending)))
+            }
+            Parcel::Commit(_) => Ok(self.next_commit(device)?.map(Parcel::Commit)),
+            Parcel::Proposal(_, what) => self.propose(device, what).map(Some),
+            Parcel::Message { id, text, .. } => self.encrypt(device, id, text).map(Some),
+        }
+    }
+
+    /// The service will not have it: the wish is dropped, so that it does not stand in the way of the next.
+    fn give_up(&mut self, device: usize, parcel: &Parcel, failed: Failed) -> Result<Answer, Failed> {
+        if let Parcel::Commit(pending) = parcel {
+            self.persist(device, |client, id| match pending.is_external() {
+                true => client.discard(pending.clone()),
+                false => client.group(id)?.abandon(),
+            })?;
+        }
+        Err(failed)
+    }
+
+    fn connect(&mut self, who: &[MemberName], online: bool) -> Result<(), Failed> {
+        for name in who {
+            let device = self.device(name)?;
+            self.devices[device].online = online;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), Failed> {
+        self.clock = Timestamp(self.clock.0.saturating_add(time.as_secs()));
+        self.service.expire(self.now()).map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        self.claimed = (0..self.devices.len()).collect();
+        Ok(())
+    }
+
+    fn compromise(&mut self, who: &MemberName, id: &crate::scenario::CompromiseId) -> Result<(), Failed> {
+        let device = self.device(who)?;
+        let broken = |e: Error| Failed::new(FailCode::InvalidMessage, e);
+        let snapshot = self.devices[device].client.snapshot().map_err(broken)?;
+        // The thief's own randomness: it draws none, but a replay that did would stay the same, too.
+        let crypto = std::sync::Arc::new(SeededCrypto::new(self.seed, &format!("thief {id}")));
+        let replay = Replay::new(&snapshot, crypto, self.policy.clone(), self.group.clone()).map_err(broken)?;
+        let (epoch, messages) = (self.service_epoch(), self.sent.messages.len());
+        self.tell(Event::Compromised { who: who.clone(), id: id.clone(), records: snapshot.records().len() });
+        self.thieves.push(Thief::new(id.clone(), who.clone(), device, epoch, messages, Box::new(replay)));
+        Ok(())
+    }
+
+    /// Publishes key packages for those who have too few: theirs was claimed, or has expired.
+    pub(super) fn replenish(&mut self) -> Result<(), Failed> {
+        let now = self.clock;
+        for device in std::mem::take(&mut self.claimed) {
+            if !self.devices[device].online {
+                self.claimed.insert(device);
+                continue;
+            }
+            let left = self.service.key_packages_left(&self.devices[device].address, self.now());
+            let left = left.map_err(|e| Failed::new(FailCode::Rejected, e))?.left;
+            let missing = KEY_PACKAGES.saturating_sub(left);
+            self.persist(device, |client, _| client.expire_key_packages(now).map(drop))?;
+            if missing == 0 {
+                continue;
+            }
+            let made = self.persist(device, |client, _| client.key_packages(missing, now))?;
+            let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
+            let uploaded = self.service.upload_key_packages(&self.devices[device].address, &bytes, None, self.now());
+            uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            let of = self.devices[device].name.clone();
+            self.tell(Event::KeyPackages { of, count: bytes.len(), sha256: fingerprint(&bytes.concat()) });
+        }
+        Ok(())
+    }
+
+    /// Takes a key package of each from the service.
+    fn claim(&mut self, who: &[MemberName]) -> Result<Vec<KeyPackageBytes>, Failed> {
+        let mut key_packages = Vec::with_capacity(who.len());
+        for name in who {
+            let device = self.device(name)?;
+            if self.roster().contains(&device) {
+                return Err(Failed::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
+            }
+            let claimed = self.service.claim_key_package(&self.devices[device].address, self.now());
+            let claimed = claimed.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            let claimed = claimed.ok_or_else(|| {
+                Failed::new(FailCode::NoKeyPackage, format!("the delivery service has no key package of {name}"))
+            })?;
+            self.claimed.insert(device);
+            key_packages.push(KeyPackageBytes::new(claimed.bytes));
+        }
+        Ok(key_packages)
+    }
+
+    fn ids(&self, who: &[MemberName]) -> Result<Vec<DeviceId>, Failed> {
+        who.iter().map(|name| Ok(self.devices[self.device(name)?].client.device().clone())).collect()
+    }
+
+    /// Who is in the group, as the service sees it.
+    pub(super) fn roster(&self) -> std::collections::BTreeSet<usize> {
+        self.rosters.last().cloned().unwrap_or_default()
+    }
+
+    fn text(&self, id: &MessageId, body: &Body) -> Vec<u8> {
+        match body {
+            Body::Text(text) => text.clone().into_bytes(),
+            Body::Size(size) => {
+                let blocks = (0u64..).flat_map(|block| {
+                    Sha256::digest(format!("regrow text {} {id} {block}", self.seed)).into_iter().collect::<Vec<u8>>()
+                });
+                blocks.take(*size as usize).collect()
+            }
+        }
+    }
+
+    /// Does something on a device until its process does not die of it.
+    pub(super) fn persist<T>(
+        &mut self,
+        device: usize,
+        act: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
+    ) -> Result<T, Failed> {
+        loop {
+            match act(&mut self.devices[device].client, &self.group) {
+                Err(Error::Storage(_)) if self.devices[device].died_writing() => {
+                    self.restart(device, CrashPoint::DuringWrite)?;
+                }
+                other => return other.map_err(failed),
+            }
+        }
+    }
+
+    /// The process of a device has died at that point, and starts again.
+    pub(super) fn restart(&mut self, device: usize, at: CrashPoint) -> Result<(), Failed> {
+        self.tell(Event::Crashed { who: self.devices[device].name.clone(), at });
+        self.devices[device].restart().map_err(failed)
+    }
+
+    /// Crashes that were armed and have not happened.
+    pub(super) fn crashes_left(&self) -> Vec<Failure> {
+        let armed = self.devices.iter().filter_map(|device| Some((device, device.armed()?)));
+        armed
+            .map(|(device, at)| {
+                self.failure(
+                    format!("{}'s process dies at `{at}`", device.name),
+                    "nothing that it did reached that point",
+                )
+            })
+            .collect()
+    }
+}
+
+/// What a step's failure is called, by the engine's error.
+pub(super) fn failed(error: Error) -> Failed {
+    let code = match &error {
+        Error::UnknownGroup { .. } => FailCode::NotAMember,
+        Error::Removed { .. } => FailCode::Removed,
+        Error::AlreadyMember { .. } | Error::GroupExists { .. } | Error::Refused(Refusal::Duplicate(_)) => {
+            FailCode::AlreadyAMember
+        }
+        Error::UnknownMember { .. } => FailCode::UnknownMember,
+        Error::NothingToCommit => FailCode::NothingToCommit,
+        Error::CommitPending { .. } | Error::NotPending => FailCode::CommitPending,
+        Error::OwnRemoval => FailCode::Rejected,
+        _ => FailCode::InvalidMessage,
+    };
+    Failed::new(code, error)
+}

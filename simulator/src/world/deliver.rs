@@ -1,0 +1,259 @@
+//! Everything goes to everyone who is online, and is processed, until nobody has anything left to do.
+//!
+//! Members read and process side by side: they share nothing but the delivery service, which only reads. What each
+//! comes back with is told in the order of the members.
+
+use std::mem;
+
+use rayon::prelude::*;
+use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, SqliteStore};
+use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Policy};
+
+use super::{
+    Failed, World,
+    courier::{Courier, Fate},
+    device::{Device, Reading},
+    event::Event,
+    service::Sent,
+};
+use crate::scenario::{CrashPoint, FailCode, MessageId};
+
+/// How many entries are read from the service at once.
+const PAGE: usize = 64;
+
+/// How often everybody takes up what is left to do, before that is called a bug.
+const ROUNDS: u32 = 10_000;
+
+/// What a delivery came to.
+struct Happening {
+    kind: DeliveryKind,
+    sequence: u64,
+    id: Option<MessageId>,
+    meaning: String,
+    /// The process died of it first, and has been started again.
+    crashed: bool,
+    new_epoch: bool,
+    /// What should have come of it, if something else did.
+    breach: Option<String>,
+}
+
+/// What all devices may look at while they process.
+struct Outside<'w> {
+    service: &'w DeliveryService<SqliteStore>,
+    courier: &'w Courier,
+    sent: &'w Sent,
+    group: &'w GroupId,
+    policy: &'w Policy,
+}
+
+impl World<'_> {
+    /// Delivers, and lets those act who have something left to do, until there is nothing more.
+    pub(super) fn deliver_everything(&mut self) -> Result<(), Failed> {
+        for _ in 0..ROUNDS {
+            self.deliver_to_all()?;
+            let waiting = self.devices.iter().position(|device| device.online && device.resume);
+            let Some(device) = waiting else {
+                return self.replenish();
+            };
+            self.devices[device].resume = false;
+            if let Some(parcel) = self.resume(device)? {
+                self.tell(Event::Again { who: self.devices[device].name.clone() });
+                self.carry_through(device, parcel)?;
+            }
+        }
+        Err(Failed::new(FailCode::Stale, "the members do not come to rest"))
+    }
+
+    fn deliver_to_all(&mut self) -> Result<(), Failed> {
+        let mut devices = mem::take(&mut self.devices);
+        let outside = self.outside();
+        let results: Vec<_> = devices
+            .par_iter_mut()
+            .map(|device| if device.online { device.catch_up(&outside) } else { Ok(Vec::new()) })
+            .collect();
+        self.devices = devices;
+        for (device, result) in results.into_iter().enumerate() {
+            self.note(device, result?);
+        }
+        Ok(())
+    }
+
+    /// Delivers to one device, which needs to know before it goes on.
+    pub(super) fn deliver_to(&mut self, device: usize) -> Result<(), Failed> {
+        let mut devices = mem::take(&mut self.devices);
+        let result = devices[device].catch_up(&self.outside());
+        self.devices = devices;
+        self.note(device, result?);
+        Ok(())
+    }
+
+    fn outside(&self) -> Outside<'_> {
+        Outside {
+            service: &self.service,
+            courier: &self.courier,
+            sent: &self.sent,
+            group: &self.group,
+            policy: &self.policy,
+        }
+    }
+
+    fn note(&mut self, device: usize, happenings: Vec<Happening>) {
+        for happening in happenings {
+            let to = self.devices[device].name.clone();
+            if happening.crashed {
+                self.tell(Event::Crashed { who: to.clone(), at: CrashPoint::DuringWrite });
+            }
+            let kind = match happening.kind {
+                DeliveryKind::Welcome => "welcome",
+                DeliveryKind::Commit => "commit",
+                DeliveryKind::Proposal => "proposal",
+                DeliveryKind::Message => "message",
+            };
+            let (sequence, id, meaning) = (happening.sequence, happening.id, happening.meaning);
+            if let Some(expected) = happening.breach {
+                let what = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
+                let failure = self.failure(format!("{to}, getting the {what}: {expected}"), meaning.clone());
+                self.breaches.push(failure);
+            }
+            self.tell(Event::Delivered { to, kind, sequence, id, meaning });
+            if happening.new_epoch {
+                self.tell_epoch(device);
+            }
+        }
+    }
+}
+
+impl Device {
+    /// Processes what is new for it, and what was held back and is let go.
+    fn catch_up(&mut self, outside: &Outside<'_>) -> Result<Vec<Happening>, Failed> {
+        let mut happenings = Vec::new();
+        loop {
+            let page = outside.service.read(&self.address, self.cursor, PAGE);
+            let page = page.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
+            for delivery in page {
+                let cursor = delivery.cursor;
+                self.take(delivery, outside, &mut happenings)?;
+                self.cursor = cursor;
+            }
+            let acknowledged = outside.service.acknowledge(&self.address, last);
+            acknowledged.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        }
+        for delivery in mem::take(&mut self.held) {
+            self.take(delivery, outside, &mut happenings)?;
+        }
+        Ok(happenings)
+    }
+
+    /// Takes one delivery from the courier, or has it held or lost on the way.
+    fn take(
+        &mut self,
+        delivery: Delivery,
+        outside: &Outside<'_>,
+        happenings: &mut Vec<Happening>,
+    ) -> Result<(), Failed> {
+        let message = outside.sent.at(delivery.sequence);
+        let own = delivery.sender == self.address;
+        let fate = match message {
+            Some((_, message)) if !own => outside.courier.fate(&message.id, &self.name),
+            _ => Fate::Delivered,
+        };
+        if let (Some(reading), Some((number, _))) = (fate.into(), message) {
+            self.fates.insert(number, reading);
+            if fate == Fate::Held {
+                self.held.push(delivery);
+            }
+            return Ok(());
+        }
+        happenings.push(self.process(&delivery, outside)?);
+        if fate == Fate::Twice {
+            happenings.push(self.process(&delivery, outside)?);
+        }
+        Ok(())
+    }
+
+    /// Gives a delivery to the engine, and compares what comes of it with what should.
+    fn process(&mut self, delivery: &Delivery, outside: &Outside<'_>) -> Result<Happening, Failed> {
+        let message = outside.sent.at(delivery.sequence).filter(|_| delivery.kind == DeliveryKind::Message);
+        let own = delivery.sender == self.address;
+        let epoch = self.epoch(outside.group);
+        let mut crashed = false;
+        let result = loop {
+            let result = match delivery.kind {
+                DeliveryKind::Welcome => self.client.join(&delivery.bytes).map(|_| None),
+                _ => self.client.receive(&delivery.bytes).map(|received| Some(received.event)),
+            };
+            if !matches!(result, Err(Error::Storage(_))) || !self.died_writing() {
+                break result;
+            }
+            crashed = true;
+            self.restart().map_err(super::act::failed)?;
+        };
+        let meaning = match &result {
+            Ok(None) => "joined".to_owned(),
+            Ok(Some(meaning)) => describe(meaning),
+            Err(error) => format!("error: {error}"),
+        };
+        let new_epoch = match &result {
+            Ok(None) => {
+                let joined = self.epoch(outside.group).unwrap_or_default();
+                self.window.joined(joined);
+                true
+            }
+            Ok(Some(Meaning::Commit(change))) => {
+                self.resume |= change.resume;
+                if change.added().any(|added| added == self.client.device()) {
+                    self.window.joined(change.epoch.0);
+                }
+                true
+            }
+            _ => false,
+        };
+        let breach = match message {
+            Some((number, sent)) if !own => {
+                let may = epoch.is_some_and(|epoch| self.window.reads(sent.at, epoch, outside.policy));
+                let before = self.fates.get(&number) == Some(&Reading::Read);
+                if !before {
+                    self.fates.insert(number, if may { Reading::Read } else { Reading::Unreadable });
+                }
+                match &result {
+                    Ok(Some(Meaning::Message(read))) if may && *read.text == sent.text => None,
+                    Ok(Some(Meaning::Message(_))) if may => Some("the text that was sent"),
+                    Ok(Some(Meaning::Message(_))) => Some("nothing that can be read: its keys should be gone"),
+                    Ok(Some(Meaning::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
+                    Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
+                    _ if may => Some("it is read"),
+                    _ => Some("it is recognized as read before, or as too old"),
+                }
+            }
+            _ => match &result {
+                Ok(_) => None,
+                // Its state is lost, and it has not rejoined yet.
+                Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
+                Err(_) => Some("it is processed"),
+            },
+        };
+        Ok(Happening {
+            kind: delivery.kind,
+            sequence: delivery.sequence.0,
+            id: message.map(|(_, message)| message.id.clone()),
+            meaning,
+            crashed,
+            new_epoch,
+            breach: breach.map(str::to_owned),
+        })
+    }
+}
+
+fn describe(meaning: &Meaning) -> String {
+    match meaning {
+        Meaning::Message(_) => "read".into(),
+        Meaning::Proposal { .. } => "proposal queued".into(),
+        Meaning::Commit(change) => format!("epoch {}", change.epoch),
+        Meaning::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
+        Meaning::Own => "its own".into(),
+        Meaning::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
+        Meaning::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
+        Meaning::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
+    }
+}

@@ -1,0 +1,167 @@
+//! One member's phone: a client of the engine over a store that survives, in a process that may not.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use regrow_delivery_service as ds;
+use regrow_engine::{Client, DeviceId, EpochAuthenticator, Error, GroupId, MemoryStore, Policy, Snapshot};
+
+use super::{Failed, courier::Fate, randomness::SeededCrypto, store::MortalStore, window::Window};
+use crate::scenario::{CrashPoint, FailCode, MemberName};
+
+/// The device's name: a scenario's members are users with one device each.
+const DEVICE: &str = "device";
+
+/// What a device has of the outside world, and what it has come to know.
+pub(super) struct Device {
+    pub(super) index: usize,
+    pub(super) name: MemberName,
+    /// Its name as the delivery service knows it.
+    pub(super) address: ds::DeviceId,
+    pub(super) client: Client,
+    store: MortalStore,
+    crypto: Arc<SeededCrypto>,
+    policy: Policy,
+    step: String,
+    restarts: u32,
+    checkpoints: u32,
+    pub(super) online: bool,
+    /// Up to where it has processed its stream. It survives the process, like the store.
+    pub(super) cursor: ds::Cursor,
+    /// Where its process dies next.
+    pub(super) crash: Option<CrashPoint>,
+    /// Deliveries that are held back, oldest first.
+    pub(super) held: Vec<ds::Delivery>,
+    /// Whether it has something left to do in the group that it is to take up again.
+    pub(super) resume: bool,
+    pub(super) window: Window,
+    /// What became of each application message that came to it, by the message's number.
+    pub(super) fates: BTreeMap<usize, Reading>,
+    /// How many messages it has encrypted in its present epoch.
+    pub(super) encrypted: (u64, u32),
+}
+
+/// Where a device can go back to.
+pub(super) struct Checkpoint {
+    stored: Snapshot,
+    label: String,
+}
+
+/// What became of an application message at one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    Read,
+    /// Its keys were no longer kept, as the policy says.
+    Unreadable,
+    Held,
+    Dropped,
+}
+
+impl From<Fate> for Option<Reading> {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Held => Some(Reading::Held),
+            Fate::Dropped => Some(Reading::Dropped),
+            Fate::Delivered | Fate::Twice => None,
+        }
+    }
+}
+
+impl Device {
+    pub(super) fn new(seed: u64, index: usize, name: MemberName, policy: &Policy) -> Result<Self, Failed> {
+        let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
+        let id = DeviceId::new(name.as_str(), DEVICE).map_err(|e| broken(&e))?;
+        let crypto = Arc::new(SeededCrypto::new(seed, name.as_str()));
+        let store = MortalStore::new(MemoryStore::new());
+        let address = ds::DeviceId::new(id.to_identity());
+        let client =
+            Client::create(Arc::new(store.clone()), crypto.clone(), id, policy.clone()).map_err(|e| broken(&e))?;
+        Ok(Self {
+            index,
+            name,
+            address,
+            client,
+            store,
+            crypto,
+            policy: policy.clone(),
+            step: String::new(),
+            restarts: 0,
+            checkpoints: 0,
+            online: true,
+            cursor: ds::Cursor::START,
+            crash: None,
+            held: Vec::new(),
+            resume: false,
+            window: Window::default(),
+            fates: BTreeMap::new(),
+            encrypted: (0, 0),
+        })
+    }
+
+    /// Its randomness is that of this step from here on.
+    pub(super) fn begin_step(&mut self, step: &str) {
+        step.clone_into(&mut self.step);
+        self.checkpoints = 0;
+        self.crypto.begin_step(step);
+    }
+
+    /// Arms a crash.
+    pub(super) fn arm(&mut self, at: CrashPoint) {
+        match at {
+            CrashPoint::DuringWrite => self.store.arm(),
+            _ => self.crash = Some(at),
+        }
+    }
+
+    /// The crash that was armed and has not happened.
+    pub(super) fn armed(&self) -> Option<CrashPoint> {
+        if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
+    }
+
+    /// Whether the process dies here; if so it is to be started again.
+    pub(super) fn dies_at(&mut self, here: CrashPoint) -> bool {
+        self.crash.take_if(|at| *at == here).is_some()
+    }
+
+    /// Whether the process died while it was writing.
+    pub(super) fn died_writing(&self) -> bool {
+        self.store.take_death()
+    }
+
+    /// Starts the process again, over what is stored.
+    pub(super) fn restart(&mut self) -> Result<(), Error> {
+        self.restarts += 1;
+        // What was drawn before the crash must not be drawn again.
+        self.crypto.begin_step(&format!("{} restart {}", self.step, self.restarts));
+        self.reopen()
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        self.client = Client::open(Arc::new(self.store.clone()), self.crypto.clone(), self.policy.clone())?;
+        Ok(())
+    }
+
+    /// Begins something that may have to be done again from here: with randomness of its own, that of the next such
+    /// thing in this step.
+    pub(super) fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
+        self.checkpoints += 1;
+        let label = format!("{} part {}", self.step, self.checkpoints);
+        self.crypto.begin_step(&label);
+        Ok(Checkpoint { stored: self.client.snapshot()?, label })
+    }
+
+    /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then.
+    pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
+        self.store.replace(to.stored.to_store());
+        self.crypto.begin_step(&to.label);
+        self.reopen()
+    }
+
+    /// The epoch that it is in, if it is in the group.
+    pub(super) fn epoch(&mut self, group: &GroupId) -> Option<u64> {
+        Some(self.client.group(group).ok()?.epoch().ok()?.0)
+    }
+
+    pub(super) fn authenticator(&mut self, group: &GroupId) -> Option<EpochAuthenticator> {
+        self.client.group(group).ok()?.epoch_authenticator().ok()
+    }
+}

@@ -1,0 +1,280 @@
+//! Where a scenario happens: real engine clients, the delivery service's real ordering code, virtual time, one seed.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `device` | one member's phone: its client, its store, its process that can die |
+//! | `store` | a store in memory whose process can die before it writes |
+//! | `service` | what devices submit, and what the adversary records of it |
+//! | `courier` | what the scenario does to deliveries: held, dropped, repeated |
+//! | `window` | which messages a member's policy lets it read, reckoned without any key |
+//! | `act` | what each step does |
+//! | `commit` | a commit from the wish to the new epoch, through lost races and crashes |
+//! | `deliver` | everything goes to everyone who is online |
+//! | `expect` | what has to hold, in the middle and at the end |
+//! | `event` | what the transcript says |
+//! | [`randomness`] | where every random byte comes from |
+//!
+//! The same scenario and seed give the same transcript: whatever order can be seen comes from the scenario or from the
+//! seed, and members that work side by side share nothing.
+
+mod act;
+mod commit;
+mod courier;
+mod deliver;
+mod device;
+mod event;
+mod expect;
+pub mod randomness;
+mod service;
+mod store;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use regrow_delivery_service::{DeliveryService, Limits, Sequence, SqliteStore};
+use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
+
+use self::{courier::Courier, device::Device, event::Event, service::Sent};
+use crate::{
+    adversary::{Thief, Traffic},
+    report::{Failure, Outcome, RunOptions, Transcript},
+    scenario::{self, Action, FailCode, MemberName, Place, Placed, Scenario, Step},
+};
+
+/// When a scenario begins: 2100-01-01T00:00:00Z, in seconds since the Unix epoch.
+///
+/// OpenMLS compares the lifetimes of key packages with the clock of the machine. Theirs begin in 1970 here, and end in
+/// virtual time: a virtual time that is later than any clock keeps both right, the same on any machine.
+const START: Timestamp = Timestamp(4_102_444_800);
+
+/// The tolerance for clocks that are behind, which lets the lifetimes of key packages begin in 1970.
+const CLOCK_SKEW: u64 = u64::MAX / 2;
+
+/// The name of the one group.
+const GROUP: &str = "group";
+
+/// How many events a failure tells.
+const RECENT_EVENTS: usize = 8;
+
+/// Runs a scenario to its end, or to the first step that does not hold.
+pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> Outcome {
+    let seed = options.seed_of(scenario);
+    let mut world = match World::new(scenario, seed, transcript) {
+        Ok(world) => world,
+        Err(failed) => return Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() },
+    };
+    let mut failures = world.play(scenario);
+    if failures.is_empty() {
+        failures = world.invariants();
+    }
+    Outcome { failures, figures: world.figures() }
+}
+
+/// A step that did not succeed.
+#[derive(Debug)]
+struct Failed {
+    code: FailCode,
+    detail: String,
+}
+
+impl Failed {
+    fn new(code: FailCode, detail: impl ToString) -> Self {
+        Self { code, detail: detail.to_string() }
+    }
+
+    fn into_failure(self, place: Option<Place>) -> Failure {
+        Failure {
+            place,
+            expected: "the step succeeds".into(),
+            seen: format!("it failed with `{}`: {}", self.code, self.detail),
+            events: Vec::new(),
+        }
+    }
+}
+
+/// Everything there is while a scenario runs.
+struct World<'t> {
+    seed: u64,
+    policy: Policy,
+    group: GroupId,
+    clock: Timestamp,
+    service: DeliveryService<SqliteStore>,
+    devices: Vec<Device>,
+    by_name: BTreeMap<MemberName, usize>,
+    courier: Courier,
+    /// The application messages that the service has ordered, and those by the number of their log entry.
+    sent: Sent,
+    /// All that the service has ordered: what the adversary has.
+    traffic: Vec<Traffic>,
+    /// The number of the service's latest log entry that is known.
+    last_sequence: Sequence,
+    /// Who was a member, by epoch.
+    rosters: Vec<BTreeSet<usize>>,
+    thieves: Vec<Thief>,
+    /// How often each step was done, so that the same step twice draws different randomness.
+    steps_done: BTreeMap<String, u32>,
+    /// Whose key package was claimed, and is to be replaced.
+    claimed: BTreeSet<usize>,
+    transcript: &'t mut Transcript,
+    place: Option<Place>,
+    recent: VecDeque<String>,
+    /// Breaches of what every scenario promises, found on the way.
+    breaches: Vec<Failure>,
+    /// Whether another run gives the same transcript.
+    reproducible: bool,
+}
+
+impl<'t> World<'t> {
+    fn new(scenario: &Scenario, seed: u64, transcript: &'t mut Transcript) -> Result<Self, Failed> {
+        let policy = policy(scenario);
+        let store = SqliteStore::in_memory().map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        let mut world = Self {
+            seed,
+            group: GroupId::from(GROUP),
+            clock: START,
+            service: DeliveryService::new(store, Limits::default()),
+            devices: Vec::with_capacity(scenario.members.len()),
+            by_name: BTreeMap::new(),
+            courier: Courier::default(),
+            sent: Sent::default(),
+            traffic: Vec::new(),
+            last_sequence: Sequence(0),
+            rosters: Vec::new(),
+            thieves: Vec::new(),
+            steps_done: BTreeMap::new(),
+            claimed: BTreeSet::new(),
+            transcript,
+            place: None,
+            recent: VecDeque::new(),
+            breaches: Vec::new(),
+            reproducible: true,
+            policy,
+        };
+        for (index, name) in scenario.members.iter().enumerate() {
+            world.devices.push(Device::new(seed, index, name.clone(), &world.policy)?);
+            world.by_name.insert(name.clone(), index);
+        }
+        world.claimed = (0..world.devices.len()).collect();
+        world.replenish()?;
+        Ok(world)
+    }
+
+    /// Does the steps. A step that fails is what a following `expect` may ask for; else it ends the scenario.
+    fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
+        let mut failed: Option<(Place, Failed)> = None;
+        for step in scenario.expand() {
+            self.place = Some(step.place.clone());
+            let expected_code = match &step.item {
+                Step::Do(Action::Expect(expect)) => expect.fails,
+                _ => None,
+            };
+            match (failed.take(), expected_code) {
+                (Some((_, failure)), Some(code)) if failure.code == code => {}
+                (Some((place, failure)), _) => return vec![self.with_events(failure.into_failure(Some(place)))],
+                (None, Some(code)) => {
+                    let failure = self.failure(format!("the step before fails with `{}`", code), "it succeeded");
+                    return vec![failure];
+                }
+                (None, None) => {}
+            }
+            if let Step::Do(Action::Expect(expect)) = &step.item {
+                let failures = self.expect(expect);
+                if !failures.is_empty() {
+                    return failures;
+                }
+                continue;
+            }
+            self.begin_step(&step);
+            let result = self.step(&step).and_then(|()| self.deliver_everything());
+            if let Err(failure) = result {
+                self.tell(Event::Failed { code: failure.code, detail: failure.detail.clone() });
+                failed = Some((step.place.clone(), failure));
+                // What was under way is brought to an end all the same: others may have to act on it.
+                if let Err(failure) = self.deliver_everything() {
+                    return vec![self.with_events(failure.into_failure(Some(step.place)))];
+                }
+            }
+        }
+        self.place = None;
+        match failed {
+            Some((place, failure)) => vec![self.with_events(failure.into_failure(Some(place)))],
+            None => Vec::new(),
+        }
+    }
+
+    /// Gives every device its randomness for this step: that of the same step, done as often, in any scenario.
+    fn begin_step(&mut self, step: &Placed<Step>) {
+        let what = match &step.item {
+            Step::Do(action) => format!("{action:?}"),
+            Step::Race(contenders) => {
+                let contenders: Vec<_> = contenders.iter().map(|contender| format!("{:?}", contender.item)).collect();
+                format!("race {}", contenders.join(" "))
+            }
+        };
+        let times = self.steps_done.entry(what.clone()).or_default();
+        *times += 1;
+        let label = format!("{what} #{times}");
+        for device in &mut self.devices {
+            device.begin_step(&label);
+        }
+    }
+
+    fn device(&self, name: &MemberName) -> Result<usize, Failed> {
+        let index = self.by_name.get(name).copied();
+        index
+            .ok_or_else(|| Failed::new(FailCode::UnknownMember, format!("{name} is not one of the scenario's members")))
+    }
+
+    /// Writes an event to the transcript, and remembers it for failures.
+    fn tell(&mut self, event: Event) {
+        self.transcript.record(self.clock.0 - START.0, self.place.as_ref(), &event);
+        if let Some(line) = event.line() {
+            if self.recent.len() == RECENT_EVENTS {
+                self.recent.pop_front();
+            }
+            let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            self.recent.push_back(place + &line);
+        }
+    }
+
+    /// Something that does not hold in the present step.
+    fn failure(&self, expected: impl Into<String>, seen: impl Into<String>) -> Failure {
+        self.with_events(Failure {
+            place: self.place.clone(),
+            expected: expected.into(),
+            seen: seen.into(),
+            events: Vec::new(),
+        })
+    }
+
+    fn with_events(&self, failure: Failure) -> Failure {
+        Failure { events: self.recent.iter().cloned().collect(), ..failure }
+    }
+}
+
+/// The engine's policy for all members of a scenario: its settings over the engine's defaults.
+fn policy(scenario: &Scenario) -> Policy {
+    let settings = &scenario.group;
+    let default = Policy::default();
+    let number = |setting: Option<u32>, default: usize| setting.map_or(default, |value| value as usize);
+    Policy {
+        ciphersuite: settings.ciphersuite.map_or(default.ciphersuite, |suite| match suite {
+            scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519 => {
+                Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
+            }
+            scenario::Ciphersuite::P256Aes128GcmSha256P256 => Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+            scenario::Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519 => {
+                Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
+            }
+        }),
+        handshake: settings.handshake.map_or(default.handshake, |mode| match mode {
+            scenario::Handshake::Assisted => Handshake::Assisted,
+            scenario::Handshake::Opaque => Handshake::Opaque,
+        }),
+        past_epochs: number(settings.past_epochs, default.past_epochs),
+        out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
+        padding: number(settings.padding, default.padding),
+        clock_skew: CLOCK_SKEW,
+        ..default
+    }
+}

@@ -1,0 +1,258 @@
+//! Reading a scenario: never a panic, whatever the text, and what was written is what is read.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use proptest::{prelude::*, sample::Index};
+use regrow_simulator::scenario::{
+    Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem, Proposal,
+    Reading, Scope, Step, read,
+};
+use serde_json::{Value, json};
+
+const MEMBERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+fn published(file: Index) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    fs::read_to_string(file.get(&files)).unwrap()
+}
+
+/// What holds of the problems of any text.
+fn assert_sound(text: &str, problems: &[Problem]) {
+    assert!(!problems.is_empty() && problems.len() <= MAX_PROBLEMS);
+    assert!(problems.is_sorted_by_key(|problem| problem.position));
+    for problem in problems {
+        let position = problem.position.unwrap();
+        let line = text.split('\n').nth(position.line as usize - 1).unwrap();
+        assert!((position.column as usize) <= line.chars().count() + 1, "{problem} in {line:?}");
+        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+    }
+}
+
+fn name() -> impl Strategy<Value = MemberName> {
+    prop::sample::select(&MEMBERS[..]).prop_map(MemberName::new)
+}
+
+fn names() -> impl Strategy<Value = Vec<MemberName>> {
+    prop::sample::subsequence(&MEMBERS[..], 1..=4).prop_map(|names| names.into_iter().map(MemberName::new).collect())
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    prop::option::of(names()).prop_map(|to| Delivery { id: MessageId::new("m0"), to })
+}
+
+/// Any step but `send`, `compromise` and `expect`, whose ids depend on other steps.
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        (name(), names()).prop_map(|(by, who)| Action::Add { by, who }),
+        (name(), names()).prop_map(|(by, who)| Action::Remove { by, who }),
+        (name(), any::<bool>()).prop_map(|(by, signature_key)| Action::Update { by, signature_key }),
+        names().prop_map(|who| Action::Leave { who }),
+        (
+            name(),
+            prop_oneof![names().prop_map(Proposal::Add), names().prop_map(Proposal::Remove), Just(Proposal::Update)]
+        )
+            .prop_map(|(by, what)| Action::Propose { by, what }),
+        name().prop_map(|by| Action::Commit { by }),
+        names().prop_map(|who| Action::Join { who }),
+        names().prop_map(|who| Action::Rejoin { who }),
+        names().prop_map(|who| Action::Offline { who }),
+        names().prop_map(|who| Action::Online { who }),
+        delivery().prop_map(Action::Hold),
+        delivery().prop_map(Action::Release),
+        delivery().prop_map(Action::Drop),
+        delivery().prop_map(Action::Duplicate),
+        (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
+        (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
+    ]
+}
+
+const CRASH_POINTS: [CrashPoint; 4] =
+    [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
+
+fn body() -> impl Strategy<Value = Body> {
+    prop_oneof![(0_u32..1000).prop_map(Body::Size), "\\PC{0,20}".prop_map(Body::Text)]
+}
+
+fn expect() -> impl Strategy<Value = Expect> {
+    let read = (any::<bool>(), 0_u64..9, names());
+    let reading = read.prop_map(|(member, epochs, who)| {
+        let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
+        if member {
+            Reading::Member { who, reads, cannot_read }
+        } else {
+            let compromise = CompromiseId::new("stolen");
+            Reading::Thief { compromise, reads: cannot_read, cannot_read: reads, heals_within: Some(epochs) }
+        }
+    });
+    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
+        |(epoch, members, converged, reading)| Expect {
+            epoch,
+            members,
+            converged,
+            reading: Some(reading),
+            fails: None,
+        },
+    )
+}
+
+/// Steps in which everything that is named exists.
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let rest = prop::collection::vec(action(), 0..12);
+    (prop::collection::vec(body(), 0..4), rest, prop::collection::vec(expect(), 0..3)).prop_map(
+        |(bodies, rest, expects)| {
+            let alice = || MemberName::new("alice");
+            let send = |id: &str, body| Action::Send { by: alice(), id: MessageId::new(id), body };
+            let mut actions = vec![
+                Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
+                Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
+                send("m0", Body::Size(32)),
+                Action::Compromise { who: alice(), id: CompromiseId::new("stolen"), scope: Scope::Disk },
+            ];
+            actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
+            actions.extend(rest);
+            actions.extend(expects.into_iter().map(Action::Expect));
+            actions
+        },
+    )
+}
+
+fn written(action: &Action) -> Value {
+    let value = match action {
+        Action::Create { by, with } => json!({ "by": by, "with": with }),
+        Action::Add { by, who } | Action::Remove { by, who } => json!({ "by": by, "who": who }),
+        Action::Update { by, signature_key } => json!({ "by": by, "signature_key": signature_key }),
+        Action::Propose { by, what: Proposal::Add(who) } => json!({ "by": by, "add": who }),
+        Action::Propose { by, what: Proposal::Remove(who) } => json!({ "by": by, "remove": who }),
+        Action::Propose { by, what: Proposal::Update } => json!({ "by": by, "update": true }),
+        Action::Commit { by } => json!({ "by": by }),
+        Action::Leave { who }
+        | Action::Join { who }
+        | Action::Rejoin { who }
+        | Action::Offline { who }
+        | Action::Online { who } => json!({ "who": who }),
+        Action::Send { by, id, body: Body::Size(size) } => json!({ "by": by, "id": id, "size": size }),
+        Action::Send { by, id, body: Body::Text(text) } => json!({ "by": by, "id": id, "text": text }),
+        Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {
+            Some(to) => json!({ "id": what.id, "for": to }),
+            None => json!({ "id": what.id }),
+        },
+        Action::Crash { who, at } => json!({ "who": who, "at": at }),
+        Action::Compromise { who, id, scope } => json!({ "who": who, "id": id, "scope": scope }),
+        Action::Wait(time) => json!(format!("{}s", time.as_secs())),
+        Action::Expect(expect) => written_expect(expect),
+    };
+    json!({ action.name(): value })
+}
+
+fn written_expect(expect: &Expect) -> Value {
+    let mut fields = match &expect.reading {
+        None => json!({}),
+        Some(Reading::Member { who, reads, cannot_read }) => {
+            json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
+        }
+        Some(Reading::Thief { compromise, reads, cannot_read, heals_within }) => {
+            json!({ "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within })
+        }
+    };
+    fields["epoch"] = json!(expect.epoch);
+    fields["members"] = json!(expect.members);
+    fields["converged"] = json!(expect.converged.then_some(true));
+    fields["fails"] = json!(expect.fails);
+    // What is not set is left out.
+    fields
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|l| !l.is_empty()));
+    fields
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        if let Err(problems) = read(&text) {
+            assert_sound(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_scenario_makes_it_panic(
+        file in any::<Index>(),
+        damage in prop::collection::vec((any::<Index>(), any::<Index>(), "[\\[\\]{}\",:a-z0-9\\\\ \n]{0,4}"), 1..4),
+    ) {
+        let mut text: Vec<char> = published(file).chars().collect();
+        for (from, length, new) in damage {
+            let from = from.index(text.len());
+            let length = length.index(8).min(text.len() - from);
+            text.splice(from..from + length, new.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(problems) = read(&text) {
+            assert_sound(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read(actions in actions(), seed in any::<u64>()) {
+        let steps: Vec<_> = actions.iter().map(written).collect();
+        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": MEMBERS, "steps": steps });
+        let scenario = read(&text.to_string()).unwrap();
+        let read: Vec<_> = scenario.expand().map(|step| step.item).collect();
+        prop_assert_eq!(scenario.seed, seed);
+        prop_assert_eq!(read, actions.into_iter().map(Step::Do).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_repeat_is_its_turns_written_out(times in 1_u32..20) {
+        let around = |steps: Vec<Value>| {
+            let mut all = vec![json!({ "create": { "by": "m20", "with": "m19" } })];
+            all.extend(steps);
+            json!({ "regrow": 1, "name": "n", "members": { "prefix": "m", "count": 20 }, "steps": all }).to_string()
+        };
+        let turn = |i: &str| vec![
+            json!({ "send": { "by": "m20", "id": format!("x{i}"), "text": format!("turn {i} of {i}") } }),
+            json!({ "race": [{ "add": { "by": "m20", "who": format!("m{i}") } }, { "update": { "by": "m19" } }] }),
+            json!({ "expect": { "who": "m20", "cannot_read": [format!("x{i}")] } }),
+        ];
+        let times = times.min(18);
+        let repeat = json!({ "repeat": { "times": times, "steps": turn("{i}") } });
+        let written_out: Vec<_> = (1..=times).flat_map(|i| turn(&i.to_string())).collect();
+        let steps = |text: String| read(&text).unwrap().expand().map(|step| match step.item {
+            Step::Do(action) => vec![action],
+            Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
+        }).collect::<Vec<_>>();
+        prop_assert_eq!(steps(around(vec![repeat])), steps(around(written_out)));
+    }
+}
+
+#[test]
+fn a_step_knows_its_number_its_line_and_its_turn() {
+    let text = r#"{ "regrow": 1, "name": "n", "members": ["a", "b"], "steps": [
+        { "create": { "by": "a", "with": "b" } },
+        { "repeat": { "times": 2, "steps": [
+            { "wait": "1s" },
+            { "race": [
+                { "update": { "by": "a" } },
+                { "update": { "by": "b" } } ] } ] } } ] }"#;
+    let steps: Vec<_> = read(text).unwrap().expand().collect();
+    let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
+    assert_eq!(
+        places,
+        [
+            "step 1 (line 2)",
+            "step 2.1 (line 4, turn 1)",
+            "step 2.2 (line 5, turn 1)",
+            "step 2.1 (line 4, turn 2)",
+            "step 2.2 (line 5, turn 2)"
+        ]
+    );
+    let Step::Race(contenders) = &steps[4].item else { panic!("not a race") };
+    assert_eq!(contenders[1].place.to_string(), "step 2.2.2 (line 7, turn 2)");
+    assert_eq!(&*contenders[1].place.path, "steps[1].repeat.steps[1].race[1]");
+}
