@@ -211,6 +211,13 @@ fn limits_are_kept() {
     assert!(matches!(outcome, Outcome::Accepted { .. }));
     let outcome = service.submit_proposal(&room(), &"bob".into(), &proposals[1], NOW).unwrap();
     assert_eq!(outcome, rejected(RejectReason::TooManyProposals { limit: 1 }));
+
+    let commit = members[0].update();
+    accept(&service, &commit);
+    members[0].confirm();
+    let proposal = members[0].propose_to_update(None);
+    let outcome = service.submit_proposal(&room(), &alice, &proposal, NOW).unwrap();
+    assert!(matches!(outcome, Outcome::Accepted { .. }), "each epoch has its own: {outcome:?}");
 }
 
 #[test]

@@ -3,11 +3,14 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use common::*;
 use regrow_delivery_service::{
     DeliveryService, DeviceId,
     HandshakeMode::{self, Assisted, Opaque},
-    Limits, Outcome, SqliteStore, StoreError,
+    Limits, Outcome, SqliteStore, Store as _, StoreError,
+    store::Table,
 };
 
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
@@ -70,6 +73,32 @@ fn a_large_public_group_goes_on_after_every_commit() {
     }
     let remove = members[5].commit(&[Client::new("new").key_package()], &[&"m7".into(), &"m8".into()]);
     assert!(matches!(open(&directory).submit_commit(&remove, NOW).unwrap(), Outcome::Accepted { .. }));
+}
+
+#[test]
+fn committed_proposals_do_not_stay_in_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let records = || {
+        let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
+        let mut count = 0;
+        store
+            .transaction::<_, StoreError>(|tx| {
+                tx.scan(Table::PublicGroups, &[0][..]..&[1][..], &mut |_, _| {
+                    count += 1;
+                    Ok(ControlFlow::Continue(()))
+                })
+            })
+            .unwrap();
+        count
+    };
+    let mut members = group_of(&open(&directory), Assisted, &NAMES);
+    let before = records();
+    let leave = members[1].propose_to_leave();
+    open(&directory).submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+    assert_eq!(records(), before + 1);
+    members[0].receive(&leave);
+    accept(&open(&directory), &members[0].update());
+    assert_eq!(records(), before);
 }
 
 #[test]

@@ -65,6 +65,26 @@ fn every_published_scenario_is_usable_and_says_why_it_matters() {
 }
 
 #[test]
+fn the_reference_has_a_usable_example_and_names_every_step_field_and_code() {
+    let reference = include_str!("../../docs/scenario-format.md");
+    let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(read(example).is_ok());
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for objects in ["", "/properties/group", "/$defs/step", "/$defs/send", "/$defs/propose", "/$defs/expect"] {
+        let fields = schema.pointer(&format!("{objects}/properties")).unwrap().as_object().unwrap();
+        names.extend(fields.keys().cloned());
+    }
+    for words in ["/$defs/expect/properties/fails/enum", "/$defs/crash/properties/at/enum"] {
+        let words = schema.pointer(words).unwrap().as_array().unwrap();
+        names.extend(words.iter().map(|word| word.as_str().unwrap().to_owned()));
+    }
+    for name in names {
+        assert!(reference.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn they_accept_the_same_steps() {
     for step in [
         json!({ "add": { "by": "alice", "who": "carol" } }),

@@ -51,6 +51,7 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let job = Job { runner, options: RunOptions { seed: args.seed }, keep_lines: transcript.is_some() };
 
     let mut results = Vec::with_capacity(loaded.len());
+    report.progress(0, loaded.len())?;
     side_by_side(jobs(args), &loaded, &job, |event| {
         match event {
             Event::Count(done) => report.progress(done, loaded.len())?,
