@@ -31,7 +31,7 @@ fn figures() -> Figures {
         exposed_after: 1,
         healed_after: Some(1),
     };
-    Figures { members: 3, epochs: 2, messages: 3, exposed: 1, compromises: vec![stolen] }
+    Figures { members: 3, epochs: 2, messages: 3, exposed: 1, unordered_commits: 0, compromises: vec![stolen] }
 }
 
 fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunResult {
@@ -137,7 +137,7 @@ fn a_program_reads_one_object_per_line() {
         passed,
         serde_json::json!({
             "file": "s/heals.json", "status": "passed", "name": "an update heals", "seed": 7, "exposure": "replay",
-            "figures": { "members": 3, "epochs": 2, "messages": 3, "exposed": 1, "compromises": [{
+            "figures": { "members": 3, "epochs": 2, "messages": 3, "exposed": 1, "unordered_commits": 0, "compromises": [{
                 "id": "stolen", "who": "bob", "scope": "device",
                 "exposed_before": 0, "exposed_after": 1, "healed_after": 1
             }] },

@@ -111,7 +111,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", Body::Size(32)),
-                Action::Compromise { who: alice(), id: CompromiseId::new("stolen"), scope: Scope::Disk },
+                Action::Compromise { who: alice(), id: CompromiseId::new("stolen"), scope: Scope::Device },
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
             actions.extend(rest);

@@ -115,7 +115,6 @@ fn they_accept_the_same_steps() {
         json!({ "crash": { "who": "bob", "at": "after_submit" } }),
         json!({ "crash": { "who": "bob", "at": "before_confirm" } }),
         json!({ "crash": { "who": "bob", "at": "during_write" } }),
-        json!({ "compromise": { "who": "alice", "id": "other", "scope": "disk" } }),
         json!({ "compromise": { "who": "alice", "id": "other", "scope": "device" } }),
         json!({ "wait": "90s" }),
         json!({ "wait": "007d" }),

@@ -53,8 +53,7 @@ fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
             None => return writeln!(out, "/>"),
             Some(first) => {
                 let message = format!("expected {}; seen {}", first.expected, first.seen);
-                let told = outcome.failures.iter().map(|failure| terminal::failure(&result.file, failure));
-                ("failure", message, told.collect::<String>())
+                ("failure", message, terminal::failures(&result.file, &outcome.failures))
             }
         },
         Verdict::Unusable(problems) => {

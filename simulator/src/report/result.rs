@@ -54,6 +54,9 @@ pub struct Figures {
     pub messages: u64,
     /// Different messages that any thief read by replay: a lower bound of what is exposed.
     pub exposed: u64,
+    /// Commits that held more updates and removals than can be waited for to come in order. If there are any, the same
+    /// scenario and seed give another transcript the next time.
+    pub unordered_commits: u64,
     /// One for each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }

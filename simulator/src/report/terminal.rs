@@ -110,9 +110,13 @@ impl<'w> Terminal<'w> {
                 let width = self.name_width;
                 self.replayed |= !outcome.figures.compromises.is_empty();
                 writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
-                for told in &outcome.failures {
-                    write!(self.out, "{}", failure(&result.file, told))?;
+                if outcome.figures.unordered_commits > 0 {
+                    writeln!(
+                        self.out,
+                        "    a commit held too many updates and removals to be the same in the next run"
+                    )?;
                 }
+                write!(self.out, "{}", failures(&result.file, &outcome.failures))?;
             }
         }
         self.out.flush()
@@ -174,8 +178,18 @@ fn healed_after(compromises: &[CompromiseFigures]) -> String {
     }
 }
 
+/// Failures in full. What led up to several of them is told once, after the last.
+pub(super) fn failures(file: &Path, failures: &[Failure]) -> String {
+    let mut told = String::new();
+    for (index, one) in failures.iter().enumerate() {
+        let last = failures.get(index + 1).is_none_or(|next| next.events != one.events);
+        told += &failure(file, one, last);
+    }
+    told
+}
+
 /// A failure in full: where, what was expected, what was seen, and what happened just before.
-pub(super) fn failure(file: &Path, failure: &Failure) -> String {
+fn failure(file: &Path, failure: &Failure, events: bool) -> String {
     let mut told = String::new();
     let file = file.display();
     // Writing to a String cannot fail.
@@ -188,7 +202,7 @@ pub(super) fn failure(file: &Path, failure: &Failure) -> String {
     };
     let _ = writeln!(told, "      expected  {}", plain(&failure.expected));
     let _ = writeln!(told, "      seen      {}", plain(&failure.seen));
-    for (index, event) in failure.events.iter().enumerate() {
+    for (index, event) in failure.events.iter().filter(|_| events).enumerate() {
         let label = if index == 0 { "events" } else { "" };
         let _ = writeln!(told, "      {label:8}  {}", plain(event));
     }

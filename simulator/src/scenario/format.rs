@@ -279,8 +279,6 @@ pub enum Scope {
     /// Everything: stored values, and what is in memory.
     #[default]
     Device,
-    /// The storage file without its key.
-    Disk,
 }
 
 /// What has to hold. At least one of the fields is set.

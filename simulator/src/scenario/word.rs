@@ -38,7 +38,7 @@ impl Word for CrashPoint {
 }
 
 impl Word for Scope {
-    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
+    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device)];
 }
 
 impl Word for FailCode {

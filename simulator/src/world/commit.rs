@@ -4,7 +4,7 @@ use regrow_engine::{Change, Client, Error, GroupId, Outgoing, PendingCommit};
 
 use super::{
     Failed, World,
-    act::{Parcel, failed},
+    act::{Parcel, Remake, failed},
     event::Event,
 };
 use crate::scenario::{CrashPoint, FailCode};
@@ -22,16 +22,26 @@ impl World<'_> {
         device: usize,
         make: impl Fn(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
     ) -> Result<PendingCommit, Failed> {
+        self.in_order(device, make, |pending| pending.changes())
+    }
+
+    /// Makes something again and again, from the same state and the same randomness, until its changes are in order.
+    fn in_order<T>(
+        &mut self,
+        device: usize,
+        make: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
+        changes: impl Fn(&T) -> &[Change],
+    ) -> Result<T, Failed> {
         let checkpoint = self.devices[device].checkpoint().map_err(failed)?;
         for _ in 0..ORDER_ATTEMPTS {
-            let pending = self.persist(device, &make)?;
-            if is_in_order(&pending) {
-                return Ok(pending);
+            let made = self.persist(device, &make)?;
+            if is_in_order(changes(&made)) {
+                return Ok(made);
             }
             self.devices[device].go_back(&checkpoint).map_err(failed)?;
         }
+        self.unordered_commits += 1;
         self.tell(Event::Unordered { by: self.devices[device].name.clone() });
-        self.reproducible = false;
         self.persist(device, &make)
     }
 
@@ -59,21 +69,18 @@ impl World<'_> {
         if self.devices[device].epoch(&self.group).is_none() {
             return Ok(None);
         }
-        let checkpoint = self.devices[device].checkpoint().map_err(failed)?;
-        for _ in 0..ORDER_ATTEMPTS {
-            match self.persist(device, |client, id| client.group(id)?.resume())? {
-                Some(Outgoing::Commit(pending)) if !is_in_order(&pending) => {
-                    self.devices[device].go_back(&checkpoint).map_err(failed)?;
-                }
-                Some(Outgoing::Commit(pending)) => return Ok(Some(Parcel::Commit(pending))),
-                Some(Outgoing::Proposal(proposal)) => {
-                    return Ok(Some(Parcel::Proposal(proposal, super::act::Remake::Leave)));
-                }
-                None => return Ok(None),
-            }
-        }
-        self.reproducible = false;
-        Ok(None)
+        let next = self.in_order(
+            device,
+            |client, id| client.group(id)?.resume(),
+            |next| match next {
+                Some(Outgoing::Commit(pending)) => pending.changes(),
+                _ => &[],
+            },
+        )?;
+        Ok(next.map(|outgoing| match outgoing {
+            Outgoing::Commit(pending) => Parcel::Commit(pending),
+            Outgoing::Proposal(proposal) => Parcel::Proposal(proposal, Remake::Leave),
+        }))
     }
 
     /// The service has accepted the commit.
@@ -105,8 +112,8 @@ impl World<'_> {
 }
 
 /// Whether the updates and removals of a commit come in the order of the members' names.
-fn is_in_order(pending: &PendingCommit) -> bool {
-    let names = pending.changes().iter().filter_map(|change| match change {
+fn is_in_order(changes: &[Change]) -> bool {
+    let names = changes.iter().filter_map(|change| match change {
         Change::Removed(device) | Change::Updated(device) => Some(device),
         Change::Added(_) => None,
     });

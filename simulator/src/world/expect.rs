@@ -81,6 +81,7 @@ impl World<'_> {
             epochs,
             messages: self.sent.messages.len() as u64,
             exposed: exposed.len() as u64,
+            unordered_commits: self.unordered_commits,
             compromises,
         }
     }
@@ -170,10 +171,10 @@ impl World<'_> {
             let healed = thief.healed_after(epoch);
             if healed.is_none_or(|healed| healed > within) {
                 let seen = match healed {
-                    Some(healed) => format!("the replay could follow until the epoch {healed} after it"),
+                    Some(healed) => format!("it took {}: until then the replay could follow", count(healed)),
                     None => "the replay still follows the group".to_owned(),
                 };
-                failures.push(self.failure(format!("{id} has healed within {within} epochs"), seen));
+                failures.push(self.failure(format!("{id} has healed within {}", count(within)), seen));
             }
         }
         failures
@@ -227,6 +228,10 @@ impl World<'_> {
             format!("{who} reads {}, of epoch {}", message.id, message.at.epoch),
         ))
     }
+}
+
+fn count(epochs: u64) -> String {
+    if epochs == 1 { "1 epoch".into() } else { format!("{epochs} epochs") }
 }
 
 fn names<'n>(names: impl IntoIterator<Item = &'n MemberName>) -> String {

@@ -120,8 +120,8 @@ struct World<'t> {
     recent: VecDeque<String>,
     /// Breaches of what every scenario promises, found on the way.
     breaches: Vec<Failure>,
-    /// Whether another run gives the same transcript.
-    reproducible: bool,
+    /// Commits whose proposals are in an order that is the machine's and not the seed's.
+    unordered_commits: u64,
 }
 
 impl<'t> World<'t> {
@@ -147,7 +147,7 @@ impl<'t> World<'t> {
             place: None,
             recent: VecDeque::new(),
             breaches: Vec::new(),
-            reproducible: true,
+            unordered_commits: 0,
             policy,
         };
         for (index, name) in scenario.members.iter().enumerate() {
