@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use regrow_delivery_service as ds;
 use regrow_engine::{Client, DeviceId, EpochAuthenticator, Error, GroupId, MemoryStore, Policy, Snapshot};
 
-use super::{Failed, courier::Fate, randomness::SeededCrypto, store::MortalStore, window::Window};
+use super::{
+    Failed,
+    courier::Fate,
+    randomness::{SeededCrypto, Verified},
+    store::MortalStore,
+    window::Window,
+};
 use crate::scenario::{CrashPoint, FailCode, MemberName};
 
 /// The device's name: a scenario's members are users with one device each.
@@ -67,10 +73,16 @@ impl From<Fate> for Option<Reading> {
 }
 
 impl Device {
-    pub(super) fn new(seed: u64, index: usize, name: MemberName, policy: &Policy) -> Result<Self, Failed> {
+    pub(super) fn new(
+        seed: u64,
+        index: usize,
+        name: MemberName,
+        policy: &Policy,
+        verified: &Arc<Verified>,
+    ) -> Result<Self, Failed> {
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
         let id = DeviceId::new(name.as_str(), DEVICE).map_err(|e| broken(&e))?;
-        let crypto = Arc::new(SeededCrypto::new(seed, name.as_str()));
+        let crypto = Arc::new(SeededCrypto::new(seed, name.as_str()).sharing(verified.clone()));
         let store = MortalStore::new(MemoryStore::new());
         let address = ds::DeviceId::new(id.to_identity());
         let client =

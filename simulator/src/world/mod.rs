@@ -29,7 +29,10 @@ mod service;
 mod store;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use regrow_delivery_service::{DeliveryService, Limits, Sequence, SqliteStore};
 use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
@@ -150,8 +153,9 @@ impl<'t> World<'t> {
             unordered_commits: 0,
             policy,
         };
+        let verified = Arc::default();
         for (index, name) in scenario.members.iter().enumerate() {
-            world.devices.push(Device::new(seed, index, name.clone(), &world.policy)?);
+            world.devices.push(Device::new(seed, index, name.clone(), &world.policy, &verified)?);
             world.by_name.insert(name.clone(), index);
         }
         world.claimed = (0..world.devices.len()).collect();

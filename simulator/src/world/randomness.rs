@@ -22,9 +22,10 @@
 //!   sealing twice in a step gives the same ciphertext.
 
 mod hpke;
+mod verified;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::crypto::OpenMlsCrypto;
@@ -38,6 +39,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use regrow_engine::CryptoProvider;
 use sha2::{Digest, Sha256};
 use tls_codec::SecretVLBytes;
+
+pub use verified::Verified;
 
 /// 32 bytes from which a ChaCha20 stream starts.
 type StreamKey = [u8; 32];
@@ -60,6 +63,7 @@ pub struct SeededCrypto {
     device: String,
     substream: Mutex<Substream>,
     deterministic: RustCrypto,
+    verified: Arc<Verified>,
 }
 
 /// Where one device is in the randomness of one step.
@@ -80,7 +84,14 @@ impl SeededCrypto {
             device: device.to_owned(),
             substream: Mutex::new(Substream::new(seed, device, "")),
             deterministic: RustCrypto::default(),
+            verified: Arc::default(),
         }
+    }
+
+    /// Shares with others which signatures were found valid, so that each is verified once. It changes no result.
+    #[must_use]
+    pub fn sharing(self, verified: Arc<Verified>) -> Self {
+        Self { verified, ..self }
     }
 
     /// Starts the substream of the step with this name, from its beginning.
@@ -263,7 +274,7 @@ impl OpenMlsCrypto for SeededCrypto {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        self.deterministic.verify_signature(alg, data, pk, signature)
+        self.verified.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
     }
 
     // Ed25519 draws nothing (RFC 8032), and RustCrypto's ECDSA takes its nonce from the key and the message

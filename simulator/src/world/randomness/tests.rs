@@ -256,3 +256,17 @@ fn poisoned_substream_refuses_to_draw_until_the_next_step() {
 fn debug_output_shows_no_randomness() {
     assert_eq!(format!("{:?}", alice("5.2#3")), r#"SeededCrypto { device: "alice", step: "5.2#3", .. }"#);
 }
+
+#[test]
+fn sharing_what_was_verified_lets_no_bad_signature_through() {
+    let verified = std::sync::Arc::<super::Verified>::default();
+    let crypto = |name| SeededCrypto::new(1, name).sharing(verified.clone());
+    let (alice, bob) = (crypto("alice"), crypto("bob"));
+    let (private, public) = alice.signature_key_gen(SignatureScheme::ED25519).unwrap();
+    let signature = alice.sign(SignatureScheme::ED25519, b"yes", &private).unwrap();
+
+    assert!(alice.verify_signature(SignatureScheme::ED25519, b"no", &public, &signature).is_err());
+    assert!(alice.verify_signature(SignatureScheme::ED25519, b"yes", &public, &signature).is_ok());
+    assert!(bob.verify_signature(SignatureScheme::ED25519, b"yes", &public, &signature).is_ok());
+    assert!(bob.verify_signature(SignatureScheme::ED25519, b"no", &public, &signature).is_err());
+}
