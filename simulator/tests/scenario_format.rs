@@ -151,7 +151,12 @@ fn steps_and_their_fields() {
         (
             r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
             "steps[4].compromise.scope",
-            "known are device, disk",
+            "known are device",
+        ),
+        (
+            r#"{"compromise": {"who": "bob", "id": "x", "scope": "disk"}}"#,
+            "steps[4].compromise.scope",
+            "scope `disk` is not supported by this version of regrow",
         ),
         (r#"{"wait": "90"}"#, "steps[4].wait", "expected a duration such as"),
         (r#"{"wait": "5 m"}"#, "steps[4].wait", "expected a duration such as"),

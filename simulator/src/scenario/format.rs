@@ -335,6 +335,8 @@ pub enum FailCode {
     Removed,
     /// Who acts is not connected.
     Offline,
+    /// Something has been proposed, and nothing can be sent before a commit.
+    ProposalsWait,
     /// There is nothing to commit.
     NothingToCommit,
     /// A commit of the same member is waiting for the delivery service's answer.

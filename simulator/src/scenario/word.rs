@@ -48,6 +48,7 @@ impl Word for FailCode {
         ("unknown_member", Self::UnknownMember),
         ("removed", Self::Removed),
         ("offline", Self::Offline),
+        ("proposals_wait", Self::ProposalsWait),
         ("nothing_to_commit", Self::NothingToCommit),
         ("commit_pending", Self::CommitPending),
         ("no_key_package", Self::NoKeyPackage),

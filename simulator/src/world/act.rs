@@ -467,6 +467,7 @@ pub(super) fn failed(error: Error) -> Failed {
             FailCode::AlreadyAMember
         }
         Error::UnknownMember { .. } => FailCode::UnknownMember,
+        Error::ProposalsWait => FailCode::ProposalsWait,
         Error::NothingToCommit => FailCode::NothingToCommit,
         Error::CommitPending { .. } | Error::NotPending => FailCode::CommitPending,
         Error::OwnRemoval => FailCode::Rejected,
