@@ -275,6 +275,7 @@ impl Client {
             let call = self.call(Scope::Joining(id.clone()));
             self.refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             call.records.delete_all(&Scope::Joining(id).prefix())?;
+            key_package::sweep_signature_keys(&call.records)?;
             return self.apply(call);
         }
         self.with_group(&id, |call, group| {

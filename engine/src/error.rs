@@ -59,6 +59,13 @@ pub enum Error {
     #[error("there is nothing to commit")]
     NothingToCommit,
 
+    /// Something has been proposed in this epoch, so no message may be sent before a commit (RFC 9420, 12.4). Commit,
+    /// or wait for another's commit; then send. (If all that waits is this device's own to do, [update] instead.)
+    ///
+    /// [update]: crate::Group::update
+    #[error("proposals wait to be committed, and nothing is sent before")]
+    ProposalsWait,
+
     /// The device is no member of the group.
     #[error("{device} is not a member of the group")]
     UnknownMember {

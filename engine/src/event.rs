@@ -125,7 +125,7 @@ impl Change {
 pub enum Ignored {
     /// A handshake message of an epoch that is over: lost a race, or seen before.
     PastEpoch,
-    /// An application message whose key is gone: it was read before.
+    /// It was read before: an application message whose key is gone, or a proposal that waits already.
     AlreadyRead,
     /// An application message of an epoch, or of a generation, whose keys the policy no longer keeps. It cannot be read.
     TooOld,

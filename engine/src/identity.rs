@@ -15,7 +15,7 @@ use openmls_traits::{
     types::SignatureScheme,
 };
 use serde::{Deserialize, Serialize};
-use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
+use tls_codec::{DeserializeBytes as _, Serialize as _, TlsSerialize, TlsSize, TlsVarInt, VLBytes};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -48,7 +48,7 @@ pub struct DeviceId {
     device: String,
 }
 
-#[derive(TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(TlsSerialize, TlsSize)]
 struct EncodedIdentity {
     version: u8,
     user: VLBytes,
@@ -96,12 +96,18 @@ impl DeviceId {
     /// # Errors
     /// [`InvalidName`] if the bytes are not such an identity.
     pub fn from_identity(identity: &[u8]) -> Result<Self, InvalidName> {
-        let encoded = EncodedIdentity::tls_deserialize_exact_bytes(identity).map_err(|_| InvalidName::Encoding)?;
-        if encoded.version != IDENTITY_VERSION {
-            return Err(InvalidName::Version { version: encoded.version });
+        let (&version, rest) = identity.split_first().ok_or(InvalidName::Encoding)?;
+        if version != IDENTITY_VERSION {
+            return Err(InvalidName::Version { version });
         }
-        let text = |bytes: VLBytes| String::from_utf8(bytes.into()).map_err(|_| InvalidName::Encoding);
-        Self::new(text(encoded.user)?, text(encoded.device)?)
+        let (user, rest) = read_name(rest)?;
+        let (device, rest) = read_name(rest)?;
+        let id = Self::new(user, device)?;
+        // One device, one encoding: identities are compared as bytes.
+        if !rest.is_empty() || id.to_identity() != identity {
+            return Err(InvalidName::Encoding);
+        }
+        Ok(id)
     }
 
     pub(crate) fn to_credential(&self) -> Credential {
@@ -117,6 +123,16 @@ impl DeviceId {
     pub(crate) fn from_leaf(leaf: &LeafNode) -> Result<Self, Refusal> {
         Self::from_credential(leaf.credential())
     }
+}
+
+/// The name at the beginning, and what comes after it.
+///
+/// (`tls_codec::VLBytes` panics in debug builds when the bytes end too early.)
+fn read_name(bytes: &[u8]) -> Result<(&str, &[u8]), InvalidName> {
+    let (length, rest) = TlsVarInt::tls_deserialize_bytes(bytes).map_err(|_| InvalidName::Encoding)?;
+    let length = usize::try_from(length.value()).map_err(|_| InvalidName::Encoding)?;
+    let (name, rest) = rest.split_at_checked(length).ok_or(InvalidName::Encoding)?;
+    Ok((str::from_utf8(name).map_err(|_| InvalidName::Encoding)?, rest))
 }
 
 impl fmt::Display for DeviceId {

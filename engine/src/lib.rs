@@ -1,7 +1,59 @@
 //! The group state of one device: MLS (RFC 9420) by way of OpenMLS, with storage that survives crashes.
 //!
 //! A [`Client`] is one device of one user and holds its [`Group`]s. Bytes come in, bytes and events go out: the engine
-//! does no network I/O, has no clock and makes no randomness of its own. See the crate's README for a first example.
+//! does no network I/O, has no clock and makes no randomness of its own. Every call happens whole or not at all, in the
+//! [`Store`] as in memory.
+//!
+//! # A race, and a wish that survives it
+//!
+//! A commit is a value. It changes nothing until the delivery service has ordered it, and if another's was first, what
+//! was wanted is done again on the new epoch.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use regrow_engine::{Client, DeviceId, Error, Event, GroupId, MemoryStore, Outgoing, Policy, Timestamp, default_crypto};
+//! # fn device(user: &str) -> Result<Client, Error> {
+//! #     let id = DeviceId::new(user, "phone").expect("a short name");
+//! #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
+//! # }
+//! # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+//! let (mut alice, mut bob) = (device("alice")?, device("bob")?);
+//! let chat = GroupId::from("chat");
+//! let key_packages = bob.key_packages(1, now)?;
+//! let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
+//! let welcome = pending.welcome().expect("it adds somebody").to_vec();
+//! alice.confirm(pending)?;
+//! bob.join(&welcome)?;
+//!
+//! // Both want new keys at the same moment. The delivery service takes Alice's commit first.
+//! let first = alice.group(&chat)?.update()?;
+//! let _second = bob.group(&chat)?.update()?;
+//! let ordered = first.commit().to_vec();
+//! alice.confirm(first)?;
+//!
+//! // Bob's has lost, and his wish has not.
+//! let Event::Commit(change) = bob.receive(&ordered)?.event else { unreachable!() };
+//! assert!(change.resume);
+//! let Some(Outgoing::Commit(again)) = bob.group(&chat)?.resume()? else { unreachable!() };
+//! let ordered = again.commit().to_vec();
+//! bob.confirm(again)?;
+//! alice.receive(&ordered)?;
+//! assert_eq!(alice.group(&chat)?.epoch()?, bob.group(&chat)?.epoch()?);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | question | type |
+//! | --- | --- |
+//! | what can a device do? | [`Client`] |
+//! | what can be done in a group? | [`Group`] |
+//! | what did a message mean? | [`Event`] |
+//! | what is a commit before it is one? | [`PendingCommit`] |
+//! | what do I choose? | [`Policy`] |
+//! | what do I supply? | [`Store`], [`CryptoProvider`] |
+//! | what can go wrong? | [`Error`] |
+//! | what does the device hold? | [`Snapshot`] |
 
 #![forbid(unsafe_code)]
 
@@ -30,3 +82,8 @@ pub use policy::{Handshake, Policy};
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
 pub use storage::{Batch, MemoryStore, StorageError, Store, StoreError, Value};
+
+/// The examples in the README are compiled and run like these here.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

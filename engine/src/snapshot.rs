@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::Value as Json;
+
 use crate::{
     DeviceId, MemoryStore,
     storage::{Kind, Scope, Store, StoreError, Value},
@@ -68,9 +74,10 @@ impl Record {
         &self.value
     }
 
-    /// What the bytes say, as a tree of numbers, texts, lists and maps. [`None`] if they are damaged.
-    pub fn decode(&self) -> Option<serde_json::Value> {
-        rmp_serde::from_slice(&self.value).ok()
+    /// What the bytes say, as a tree of numbers, texts, lists and maps. Bytes are lists of numbers, and maps whose keys
+    /// are no texts are lists of pairs. [`None`] if they are damaged.
+    pub fn decode(&self) -> Option<Json> {
+        rmp_serde::from_slice(&self.value).ok().map(|Readable(value)| value)
     }
 }
 
@@ -83,5 +90,69 @@ impl fmt::Debug for Snapshot {
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Record {{ name: {:?}, value: {} bytes }}", self.name(), self.value.len())
+    }
+}
+
+/// Whatever MessagePack can say, in the words of JSON.
+struct Readable(Json);
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadableVisitor).map(Self)
+    }
+}
+
+struct ReadableVisitor;
+
+impl<'de> Visitor<'de> for ReadableVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Readable(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some((Readable(key), Readable(value))) = entries.next_entry()? {
+            pairs.push((key, value));
+        }
+        Ok(match pairs.iter().all(|(key, _)| key.is_string()) {
+            true => {
+                pairs.into_iter().map(|(key, value)| (key.as_str().unwrap_or_default().to_owned(), value)).collect()
+            }
+            false => pairs.into_iter().map(|(key, value)| Json::from(vec![key, value])).collect(),
+        })
     }
 }

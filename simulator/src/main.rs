@@ -11,6 +11,11 @@ use std::{
 
 use clap::Parser as _;
 
+/// A quarter of a simulation's time is OpenMLS asking for memory and giving it back, on all cores at once. This
+/// allocator is a tenth to a fifth faster at that than the system's, and wastes less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::main(cli::Cli::parse(), regrow_simulator::world::run) {
         Ok(status) => status,

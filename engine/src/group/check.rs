@@ -41,6 +41,14 @@ pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result
     })
 }
 
+/// Refuses a proposal whose commit would be [refused](commit): who commits to it would be alone in its epoch.
+pub(crate) fn proposal(queued: &QueuedProposal, policy: &Policy) -> Result<(), Error> {
+    match queued.proposal() {
+        Proposal::Add(add) => key_package::accept_lifetime_range(add.key_package(), policy),
+        _ => Ok(()),
+    }
+}
+
 /// Accepts or refuses a commit that is authentic and valid (RFC 9420, 5.3.1, 7.3, 12.2, 12.4.3.2).
 pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, policy: &Policy) -> Result<(), Error> {
     let mut removed = Vec::new();

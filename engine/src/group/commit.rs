@@ -117,7 +117,8 @@ impl GroupState {
         Ok(Some(pending))
     }
 
-    /// Which of the proposals that wait this device can commit to. What they do is struck from the plan.
+    /// Which of the proposals that wait this device can commit to. What they do is struck from the plan, of which they
+    /// are then a part.
     fn committable_proposals(&self, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
         let own = self.mls.own_leaf_index();
         let mut added: Vec<DeviceId> = Vec::new();
@@ -137,7 +138,10 @@ impl GroupState {
                     }
                     added.push(device);
                 }
-                Effect::Remove { leaf } => plan.remove.retain(|planned| *planned != leaf),
+                Effect::Remove { leaf } => {
+                    plan.commit_proposals |= plan.remove.contains(&leaf);
+                    plan.remove.retain(|planned| *planned != leaf);
+                }
                 Effect::Update { .. } => {}
                 Effect::ExternalInit => continue,
             }
@@ -145,8 +149,9 @@ impl GroupState {
         }
         let mut add = Vec::new();
         for key_package in plan.add.drain(..) {
-            if !added.contains(&DeviceId::from_leaf(key_package.leaf_node())?) {
-                add.push(key_package);
+            match added.contains(&DeviceId::from_leaf(key_package.leaf_node())?) {
+                true => plan.commit_proposals = true,
+                false => add.push(key_package),
             }
         }
         plan.add = add;

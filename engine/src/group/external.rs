@@ -114,6 +114,8 @@ pub(crate) fn confirm(call: &Call<'_>, id: &GroupId, device: &DeviceId) -> Resul
     // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
     group.mls = load_mls(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
+    // The group that is replaced may have been the last to need its leaf's key.
+    group.outcome.sweep_signature_keys = true;
     let change =
         EpochChange { by: device.clone(), epoch: group.mls.epoch().into(), changes: pending.changes, resume: false };
     Ok((group, change))

@@ -22,7 +22,7 @@ pub use proposal::{Outgoing, ProposalMessage};
 
 use self::{
     intent::Intent,
-    record::{GroupRecord, Membership},
+    record::{GroupRecord, Membership, RecordOf},
 };
 use crate::{
     Client, DeviceId, KeyPackageBytes, SignaturePublicKey,
@@ -282,9 +282,13 @@ impl<'c> Group<'c> {
     /// If the delivery service says that the epoch is over, encrypt the text again once this device has caught up.
     ///
     /// # Errors
-    /// [`Error::CommitPending`] never; [`Error::Storage`] if the ratchet could not be advanced on disk.
+    /// [`Error::ProposalsWait`] if something has been proposed in this epoch: who is to be removed must not read on;
+    /// [`Error::Storage`] if the ratchet could not be advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
         self.client.with_group(&self.id, |call, group| {
+            if group.mls.has_pending_proposals() {
+                return Err(Error::ProposalsWait);
+            }
             let key = group.signature_key(call)?;
             let message = group
                 .mls
@@ -363,8 +367,7 @@ impl GroupState {
             call.records.delete_all(&scope.prefix())?;
             call.records.put(scope.key(Kind::Group), Kind::Group, &GroupRecord::Removed(epoch))?;
         } else if outcome.membership {
-            let record = GroupRecord::Member(Box::new(self.membership.clone()));
-            call.records.put(scope.key(Kind::Group), Kind::Group, &record)?;
+            call.records.put(scope.key(Kind::Group), Kind::Group, &RecordOf::Member(&self.membership))?;
         }
         if outcome.sweep_signature_keys || outcome.removed.is_some() {
             key_package::sweep_signature_keys(&call.records)?;
@@ -382,7 +385,11 @@ impl GroupState {
         let membership = self.membership_mut();
         membership.end_epoch();
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
-        Ok(())
+        // What another has done is done: a device that is removed and comes back is not to be removed again.
+        let mut intents = std::mem::take(&mut membership.intents);
+        let planned = intent::plan(&mut intents, &self.mls);
+        self.membership_mut().intents = intents;
+        planned.map(|_| ())
     }
 
     pub(crate) fn refuse_if_pending(&self) -> Result<(), Error> {

@@ -63,6 +63,14 @@ impl GroupState {
             })),
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let change = proposal::describe(&queued, &self.mls)?;
+                check::proposal(&queued, policy)?;
+                if self
+                    .mls
+                    .pending_proposals()
+                    .any(|known| known.proposal_reference_ref() == queued.proposal_reference_ref())
+                {
+                    return Ok(Event::Ignored(Ignored::AlreadyRead));
+                }
                 self.mls.store_pending_proposal(&call.records, *queued)?;
                 Ok(Event::Proposal { by: DeviceId::from_credential(&credential)?, change })
             }

@@ -9,10 +9,14 @@ use super::{commit::PendingCommit, intent::Intent};
 use crate::{SignaturePublicKey, names::Epoch};
 
 /// The engine's record of a group.
+pub(crate) type GroupRecord = RecordOf<Box<Membership>>;
+
+/// The same, with a membership in another form: it is written from a reference, for the welcome and the group info that
+/// wait in it are as large as the tree.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum GroupRecord {
+pub(crate) enum RecordOf<M> {
     /// This device is a member.
-    Member(Box<Membership>),
+    Member(M),
     /// It was removed by the commit that made this epoch. Nothing else of the group is stored.
     Removed(Epoch),
 }

@@ -4,11 +4,9 @@ use std::cell::RefCell;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Batch, Kind, Scope, StorageError, Store, StoreError, Value};
+use super::{Batch, Kind, Scope, StorageError, Store, StoreError, Value, encoding};
 
 /// One call's view of the store: what is stored, with the call's own writes over it.
-///
-/// Records are MessagePack, which describes itself: OpenMLS's types need that to be read back (some are untagged).
 pub(crate) struct Transaction<'s> {
     store: &'s dyn Store,
     scope: RefCell<Scope>,
@@ -42,15 +40,15 @@ impl<'s> Transaction<'s> {
     }
 
     pub(crate) fn put<T: Serialize + ?Sized>(&self, key: Vec<u8>, kind: Kind, value: &T) -> Result<(), StorageError> {
-        let bytes = rmp_serde::to_vec(value)
+        let record = encoding::encode(value)
             .map_err(|e| self.fail(StorageError::Encode { record: kind.name(), detail: e.to_string() }))?;
-        self.batch.borrow_mut().put(key, Value::new(bytes));
+        self.batch.borrow_mut().put(key, record);
         Ok(())
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &[u8], kind: Kind) -> Result<Option<T>, StorageError> {
         let Some(bytes) = self.get_bytes(key)? else { return Ok(None) };
-        rmp_serde::from_slice(&bytes)
+        encoding::decode(&bytes)
             .map(Some)
             .map_err(|e| self.fail(StorageError::Damaged { record: kind.name(), detail: e.to_string() }))
     }

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod intruder;
+pub mod store;
+pub mod tape;
+
 use std::sync::Arc;
 
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Received, Timestamp,
+    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Received, Store, Timestamp,
     default_crypto,
 };
 
@@ -27,6 +31,16 @@ pub fn group() -> GroupId {
 /// A new device of that user and the store it is in.
 pub fn client_in(store: &MemoryStore, user: &str, policy: Policy) -> Client {
     Client::create(Arc::new(store.clone()), default_crypto(), device(user), policy).unwrap()
+}
+
+/// A new device of that user over any store.
+pub fn client_over(store: &(impl Store + Clone + 'static), user: &str) -> Client {
+    Client::create(Arc::new(store.clone()), default_crypto(), device(user), policy()).unwrap()
+}
+
+/// The device that the store holds, as after a restart.
+pub fn reopen(store: &(impl Store + Clone + 'static)) -> Client {
+    Client::open(Arc::new(store.clone()), default_crypto(), policy()).unwrap()
 }
 
 pub fn client(user: &str) -> Client {
@@ -80,4 +94,24 @@ pub fn assert_same_epoch(clients: &mut [&mut Client]) {
     let authenticators: Vec<_> =
         clients.iter_mut().map(|client| client.group(&group()).unwrap().epoch_authenticator().unwrap()).collect();
     assert!(authenticators.windows(2).all(|pair| pair[0] == pair[1]), "the members are in different states");
+}
+
+pub fn epoch(client: &mut Client) -> u64 {
+    client.group(&group()).unwrap().epoch().unwrap().0
+}
+
+/// The names of the group's members.
+pub fn members(client: &mut Client) -> Vec<String> {
+    let roster = client.group(&group()).unwrap().roster().unwrap();
+    roster.iter().map(|member| member.device.user().to_owned()).collect()
+}
+
+pub fn group_info(client: &mut Client) -> Vec<u8> {
+    client.group(&group()).unwrap().group_info().unwrap()
+}
+
+/// A commit of this device that changes nothing but its keys, accepted by all.
+pub fn update(committer: &mut Client, others: &mut [&mut Client]) {
+    let pending = committer.group(&group()).unwrap().update().unwrap();
+    accept(committer, pending, others);
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Failed, World,
+    device::Device,
     event::{Event, fingerprint},
     service::Answer,
     window::Position,
@@ -116,6 +117,7 @@ impl World<'_> {
 
     fn create(&mut self, by: &MemberName, with: &[MemberName]) -> Result<(), Failed> {
         let creator = self.device(by)?;
+        self.refuse_if_offline(creator)?;
         let (id, now) = (self.group.clone(), self.clock);
         let info = self.persist(creator, |client, _| {
             if client.groups()?.is_empty() {
@@ -142,23 +144,24 @@ impl World<'_> {
         parcels.sort_by_cached_key(|(device, _)| self.lot(*device));
         let mut losers = Vec::new();
         for (device, parcel) in parcels {
-            if let Some(parcel) = self.attempt(device, parcel)? {
-                losers.push((device, parcel));
-            }
+            let lost = self.attempt(device, parcel);
+            losers.extend(unless_void(lost)?.map(|parcel| (device, parcel)));
         }
+        // Nothing is sent while proposals wait (RFC 9420, 12.4): messages go before what might be proposed again.
+        losers.sort_by_key(|(_, parcel)| !matches!(parcel, Parcel::Message { .. }));
         for (device, parcel) in losers {
-            if let Some(parcel) = self.again(device, parcel)? {
-                self.carry_through(device, parcel)?;
+            let again = self.again(device, parcel);
+            if let Some(parcel) = unless_void(again)? {
+                unless_void(self.carry_through(device, parcel).map(|()| None::<Parcel>))?;
             }
         }
         Ok(())
     }
 
-    /// A number that says when this device's turn is, from the seed and the race.
+    /// A number that says when this device's turn is, from the seed and the race; not from where the race stands.
     fn lot(&self, device: usize) -> [u8; 32] {
-        let name = &self.devices[device].name;
-        let race = self.place.as_ref().map(|place| place.to_string()).unwrap_or_default();
-        Sha256::digest(format!("regrow race {} {race} {name}", self.seed)).into()
+        let Device { name, step, .. } = &self.devices[device];
+        Sha256::digest(format!("regrow race {} {step} {name}", self.seed)).into()
     }
 
     /// Makes what the step submits, and submits nothing yet.
@@ -166,9 +169,7 @@ impl World<'_> {
         let name = action.submitters().first();
         let name = name.ok_or_else(|| Failed::new(FailCode::Rejected, "the step submits nothing"))?;
         let device = self.device(name)?;
-        if !self.devices[device].online {
-            return Err(Failed::new(FailCode::Offline, format!("{name} is offline")));
-        }
+        self.refuse_if_offline(device)?;
         let parcel = match action {
             Action::Add { who, .. } => {
                 let key_packages = self.claim(who)?;
@@ -217,6 +218,11 @@ impl World<'_> {
             _ => return Err(Failed::new(FailCode::Rejected, "the step submits nothing")),
         };
         Ok((device, parcel))
+    }
+
+    fn refuse_if_offline(&self, device: usize) -> Result<(), Failed> {
+        let Device { name, online, .. } = &self.devices[device];
+        if *online { Ok(()) } else { Err(Failed::new(FailCode::Offline, format!("{name} is offline"))) }
     }
 
     pub(super) fn propose(&mut self, device: usize, what: Remake) -> Result<Parcel, Failed> {
@@ -310,6 +316,10 @@ impl World<'_> {
                     Err(Error::NotPending) => Ok(()),
                     other => other,
                 })?;
+                if self.devices[device].epoch(&self.group).is_some() {
+                    // Somebody has added it in the meantime.
+                    return Ok(None);
+                }
                 self.join_external(device).map(|pending| Some(Parcel::Commit(pending)))
             }
             Parcel::Commit(_) => Ok(self.next_commit(device)?.map(Parcel::Commit)),
@@ -455,6 +465,16 @@ impl World<'_> {
                 )
             })
             .collect()
+    }
+}
+
+/// What a contender of a race has left to do. Each could do what it wanted when the race began: if it no longer can, then
+/// somebody else has done it, or has removed who wanted it, and the wish is void.
+fn unless_void(left: Result<Option<Parcel>, Failed>) -> Result<Option<Parcel>, Failed> {
+    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
+    match left {
+        Err(Failed { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => Ok(None),
+        left => left,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A commit, from the wish to the new epoch: made, kept in a canonical order, confirmed.
 
-use regrow_engine::{Change, Client, Error, GroupId, Outgoing, PendingCommit};
+use regrow_engine::{Change, Client, DeviceId, Error, GroupId, Outgoing, PendingCommit};
 
 use super::{
     Failed, World,
@@ -12,8 +12,11 @@ use crate::scenario::{CrashPoint, FailCode};
 /// How often a commit is made again so that its proposals come in order.
 ///
 /// OpenMLS keeps updates and removals in a hash map whose order is the machine's: a commit of n of them comes in one of
-/// n! orders. Up to six of them can be waited for.
+/// n! orders.
 const ORDER_ATTEMPTS: u32 = 6000;
+
+/// How many updates and removals in one commit can be waited for to come in order: six come in one of 720 orders.
+const ORDER_LIMIT: usize = 6;
 
 impl World<'_> {
     /// Makes a commit. The same scenario and seed make the same one, byte for byte.
@@ -35,11 +38,16 @@ impl World<'_> {
         let checkpoint = self.devices[device].checkpoint().map_err(failed)?;
         for _ in 0..ORDER_ATTEMPTS {
             let made = self.persist(device, &make)?;
-            if is_in_order(changes(&made)) {
+            let names = names_in_order(changes(&made));
+            if names.is_sorted() {
                 return Ok(made);
+            }
+            if names.len() > ORDER_LIMIT {
+                break;
             }
             self.devices[device].go_back(&checkpoint).map_err(failed)?;
         }
+        self.devices[device].go_back(&checkpoint).map_err(failed)?;
         self.unordered_commits += 1;
         self.tell(Event::Unordered { by: self.devices[device].name.clone() });
         self.persist(device, &make)
@@ -111,11 +119,11 @@ impl World<'_> {
     }
 }
 
-/// Whether the updates and removals of a commit come in the order of the members' names.
-fn is_in_order(changes: &[Change]) -> bool {
+/// Whom a commit updates and removes, in the order of its proposals. Those it adds come in an order of their own.
+fn names_in_order(changes: &[Change]) -> Vec<&DeviceId> {
     let names = changes.iter().filter_map(|change| match change {
         Change::Removed(device) | Change::Updated(device) => Some(device),
         Change::Added(_) => None,
     });
-    names.is_sorted()
+    names.collect()
 }

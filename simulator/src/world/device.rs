@@ -27,7 +27,10 @@ pub(super) struct Device {
     store: MortalStore,
     crypto: Arc<SeededCrypto>,
     policy: Policy,
-    step: String,
+    /// The name of the step whose randomness it draws.
+    pub(super) step: String,
+    /// The name of the part of the step whose randomness it draws now.
+    part: String,
     restarts: u32,
     checkpoints: u32,
     pub(super) online: bool,
@@ -49,7 +52,6 @@ pub(super) struct Device {
 /// Where a device can go back to.
 pub(super) struct Checkpoint {
     stored: Snapshot,
-    label: String,
 }
 
 /// What became of an application message at one member.
@@ -96,6 +98,7 @@ impl Device {
             crypto,
             policy: policy.clone(),
             step: String::new(),
+            part: String::new(),
             restarts: 0,
             checkpoints: 0,
             online: true,
@@ -113,7 +116,12 @@ impl Device {
     pub(super) fn begin_step(&mut self, step: &str) {
         step.clone_into(&mut self.step);
         self.checkpoints = 0;
-        self.crypto.begin_step(step);
+        self.begin_part(step.to_owned());
+    }
+
+    fn begin_part(&mut self, part: String) {
+        self.crypto.begin_step(&part);
+        self.part = part;
     }
 
     /// Arms a crash.
@@ -143,7 +151,7 @@ impl Device {
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.restarts += 1;
         // What was drawn before the crash must not be drawn again.
-        self.crypto.begin_step(&format!("{} restart {}", self.step, self.restarts));
+        self.begin_part(format!("{} restart {}", self.step, self.restarts));
         self.reopen()
     }
 
@@ -156,15 +164,15 @@ impl Device {
     /// thing in this step.
     pub(super) fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
         self.checkpoints += 1;
-        let label = format!("{} part {}", self.step, self.checkpoints);
-        self.crypto.begin_step(&label);
-        Ok(Checkpoint { stored: self.client.snapshot()?, label })
+        self.begin_part(format!("{} part {}", self.step, self.checkpoints));
+        Ok(Checkpoint { stored: self.client.snapshot()? })
     }
 
-    /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then.
+    /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then; or as they were
+    /// when the process was last started again, if it has died since.
     pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
         self.store.replace(to.stored.to_store());
-        self.crypto.begin_step(&to.label);
+        self.crypto.begin_step(&self.part);
         self.reopen()
     }
 

@@ -29,6 +29,9 @@ mod service;
 mod store;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,

@@ -170,7 +170,7 @@ impl World<'_> {
     }
 
     /// A new epoch has begun: who is in it, as the service sees it.
-    fn note_epoch(&mut self) -> Result<(), Failed> {
+    pub(super) fn note_epoch(&mut self) -> Result<(), Failed> {
         let roster = self.service.roster(&self.service_group()).map_err(|e| Failed::new(FailCode::Rejected, e))?;
         let roster = roster.ok_or_else(|| Failed::new(FailCode::Rejected, "the service has lost the group"))?;
         let members =

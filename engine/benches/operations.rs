@@ -1,0 +1,45 @@
+//! The engine and OpenMLS alone under Criterion, for exploration: `cargo bench -p regrow-engine --bench operations`,
+//! with a filter such as `process/1000` behind `--`. The table of ratios is made by `table`.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+mod workload;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use workload::{EngineMember, Member, Operation, RawMember, Scene, Tree};
+
+const SIZES: [usize; 4] = [2, 10, 100, 1000];
+
+fn operations(criterion: &mut Criterion) {
+    for operation in Operation::ALL {
+        let mut group = criterion.benchmark_group(operation.name());
+        group.sample_size(10);
+        for size in SIZES {
+            for tree in Tree::ALL.into_iter().filter(|tree| tree.concerns(operation)) {
+                let parameter = format!("{size}/{}", tree.name());
+                bench::<EngineMember>(&mut group, "engine", &parameter, size, tree, operation);
+                bench::<RawMember>(&mut group, "openmls", &parameter, size, tree, operation);
+            }
+        }
+        group.finish();
+    }
+}
+
+fn bench<M: Member>(
+    group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    side: &str,
+    parameter: &str,
+    size: usize,
+    tree: Tree,
+    operation: Operation,
+) {
+    // Built only if the filter lets the benchmark run.
+    let mut scene: Option<Scene<M>> = None;
+    group.bench_function(BenchmarkId::new(side, parameter), |bencher| {
+        let scene = scene.get_or_insert_with(|| Scene::new(size, tree));
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| scene.sample(operation)).sum());
+    });
+}
+
+criterion_group!(benches, operations);
+criterion_main!(benches);

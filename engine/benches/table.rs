@@ -1,0 +1,90 @@
+//! The engine beside OpenMLS alone, as a table: `cargo bench -p regrow-engine --bench table`.
+//!
+//! The two take turns, so that what else the machine does meets both alike.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod workload;
+
+use std::time::Duration;
+
+use workload::{EngineMember, Member, Operation, RawMember, Scene, Tree};
+
+const SIZES: [usize; 4] = [2, 10, 100, 1000];
+/// For one operation on one side, about; and how often it is done at least and at most.
+const TIME: Duration = Duration::from_millis(500);
+const SAMPLES: (usize, usize) = (15, 401);
+
+fn main() {
+    // `cargo test --all-targets` runs this too, and means no measurement.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return;
+    }
+    // Sizes to be measured: all, if none is named.
+    let chosen: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    println!("| operation | members | tree | engine µs | OpenMLS µs | ratio | difference µs |");
+    println!("| --- | ---: | --- | ---: | ---: | ---: | ---: |");
+    for size in SIZES.into_iter().filter(|size| chosen.is_empty() || chosen.contains(size)) {
+        for tree in Tree::ALL {
+            let (mut engine, mut raw) = scenes(size, tree);
+            for operation in Operation::ALL.into_iter().filter(|operation| tree.concerns(*operation)) {
+                row(operation.name(), size, tree, &mut engine, &mut raw, operation);
+            }
+            engine.publish_group_info();
+            raw.publish_group_info();
+            row("update, with group info", size, tree, &mut engine, &mut raw, Operation::Update);
+        }
+    }
+}
+
+/// The same group on both sides. They are built side by side: a full tree of a thousand members takes half a minute.
+fn scenes(size: usize, tree: Tree) -> (Scene<EngineMember>, Scene<RawMember>) {
+    std::thread::scope(|scope| {
+        let raw = scope.spawn(|| Scene::new(size, tree));
+        (Scene::new(size, tree), raw.join().unwrap())
+    })
+}
+
+fn row<A: Member, B: Member>(
+    name: &str,
+    size: usize,
+    tree: Tree,
+    engine: &mut Scene<A>,
+    raw: &mut Scene<B>,
+    operation: Operation,
+) {
+    let estimate = engine.sample(operation).max(raw.sample(operation)).max(Duration::from_micros(1));
+    let samples = ((TIME.as_nanos() / estimate.as_nanos()) as usize).clamp(SAMPLES.0, SAMPLES.1);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for turn in 0..samples as u64 {
+        // Who is first changes without a rhythm, in which another process might keep time.
+        if turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0 {
+            ours.push(microseconds(engine.sample(operation)));
+            theirs.push(microseconds(raw.sample(operation)));
+        } else {
+            theirs.push(microseconds(raw.sample(operation)));
+            ours.push(microseconds(engine.sample(operation)));
+        }
+    }
+    // Of each turn by itself, where both met the same machine.
+    let pairs = || ours.iter().zip(&theirs);
+    println!(
+        "| {name} | {size} | {} | {:.0} | {:.0} | {:.2} | {:+.0} |",
+        tree.name(),
+        median(ours.iter().copied()),
+        median(theirs.iter().copied()),
+        median(pairs().map(|(ours, theirs)| ours / theirs)),
+        median(pairs().map(|(ours, theirs)| ours - theirs)),
+    );
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

@@ -1,0 +1,194 @@
+//! A client that is no Regrow: OpenMLS as it is, which does what OpenMLS lets it do.
+
+use std::sync::Arc;
+
+use openmls::{
+    group::PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+    prelude::{
+        tls_codec::{DeserializeBytes, Serialize as _},
+        *,
+    },
+};
+use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use regrow_engine::{Ciphersuite, KeyPackageBytes};
+
+pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+
+pub struct Intruder {
+    pub provider: OpenMlsRustCrypto,
+    pub signer: Arc<SignatureKeyPair>,
+    pub identity: Vec<u8>,
+    pub group: Option<MlsGroup>,
+}
+
+impl Intruder {
+    /// With an identity of its own choice.
+    pub fn new(identity: &[u8]) -> Self {
+        let signer = SignatureKeyPair::new(SUITE.signature_algorithm()).unwrap();
+        Self {
+            provider: OpenMlsRustCrypto::default(),
+            signer: Arc::new(signer),
+            identity: identity.to_vec(),
+            group: None,
+        }
+    }
+
+    /// With another's signature key.
+    pub fn with_key_of(other: &Self, identity: &[u8]) -> Self {
+        Self { signer: other.signer.clone(), ..Self::new(identity) }
+    }
+
+    pub fn credential(&self) -> CredentialWithKey {
+        credential(&self.identity, &self.signer)
+    }
+
+    pub fn key_package(&self) -> KeyPackage {
+        self.key_package_for(0, super::NOW.0 + 100 * 365 * 24 * 60 * 60, SUITE)
+    }
+
+    pub fn key_package_for(&self, from: u64, to: u64, suite: Ciphersuite) -> KeyPackage {
+        let builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(from, to));
+        let bundle = builder.build(suite, &self.provider, &*self.signer, self.credential()).unwrap();
+        bundle.key_package().clone()
+    }
+
+    pub fn config() -> MlsGroupJoinConfig {
+        MlsGroupJoinConfig::builder()
+            .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .build()
+    }
+
+    pub fn create(&mut self, id: &[u8]) {
+        let group = MlsGroup::builder()
+            .with_group_id(openmls::group::GroupId::from_slice(id))
+            .with_wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .ciphersuite(SUITE)
+            .build(&self.provider, &*self.signer, self.credential());
+        self.group = Some(group.unwrap());
+    }
+
+    pub fn join(&mut self, welcome: &[u8]) {
+        let MlsMessageBodyIn::Welcome(welcome) = body(welcome) else { panic!("not a welcome") };
+        let staged =
+            StagedWelcome::new_from_welcome(&self.provider, &Self::config(), welcome, None).expect("a bad welcome");
+        self.group = Some(staged.into_group(&self.provider).unwrap());
+    }
+
+    pub fn group(&mut self) -> &mut MlsGroup {
+        self.group.as_mut().unwrap()
+    }
+
+    /// The leaf of that identity.
+    pub fn leaf_of(&mut self, identity: &[u8]) -> LeafNodeIndex {
+        let mut members = self.group().members();
+        members.find(|member| member.credential.serialized_content() == identity).unwrap().index
+    }
+
+    /// A commit that adds these; with another identity, if one is given.
+    pub fn commit(&mut self, adds: Vec<KeyPackage>, identity: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
+        let Self { provider, signer, group, .. } = self;
+        let signer = &**signer;
+        let builder = group.as_mut().unwrap().commit_builder().force_self_update(true).propose_adds(adds);
+        let built = builder.load_psks(provider.storage()).unwrap();
+        let bundle = match identity {
+            None => built.build(provider.rand(), provider.crypto(), signer, |_| true),
+            Some(identity) => {
+                let bundle = NewSignerBundle { signer, credential_with_key: credential(identity, signer) };
+                built.build_with_new_signer(provider.rand(), provider.crypto(), signer, bundle, |_| true)
+            }
+        };
+        let (commit, welcome, _) = bundle.unwrap().stage_commit(&*provider).unwrap().into_messages();
+        (commit.to_bytes().unwrap(), welcome.map(|welcome| welcome.to_bytes().unwrap()))
+    }
+
+    pub fn merge(&mut self) {
+        let Self { provider, group, .. } = self;
+        group.as_mut().unwrap().merge_pending_commit(provider).unwrap();
+    }
+
+    /// Processes and merges what the others send.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        let message = match body(bytes) {
+            MlsMessageBodyIn::PublicMessage(message) => ProtocolMessage::from(message),
+            MlsMessageBodyIn::PrivateMessage(message) => ProtocolMessage::from(message),
+            _ => panic!("not a message to a group"),
+        };
+        let Self { provider, group, .. } = self;
+        let group = group.as_mut().unwrap();
+        match group.process_message(&*provider, message).unwrap().into_content() {
+            ProcessedMessageContent::ProposalMessage(proposal) => {
+                group.store_pending_proposal(provider.storage(), *proposal).unwrap();
+            }
+            ProcessedMessageContent::StagedCommitMessage(staged) => {
+                group.merge_staged_commit(&*provider, *staged).unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    pub fn propose_add(&mut self, key_package: &KeyPackage) -> Vec<u8> {
+        let Self { provider, signer, group, .. } = self;
+        let signer = &**signer;
+        group.as_mut().unwrap().propose_add_member(provider, signer, key_package).unwrap().0.to_bytes().unwrap()
+    }
+
+    /// An update proposal with another identity.
+    pub fn propose_update_as(&mut self, identity: &[u8]) -> Vec<u8> {
+        let Self { provider, signer, group, .. } = self;
+        let signer = &**signer;
+        let parameters = LeafNodeParameters::builder().with_credential_with_key(credential(identity, signer)).build();
+        let proposal = group.as_mut().unwrap().propose_self_update(provider, signer, parameters);
+        proposal.unwrap().0.to_bytes().unwrap()
+    }
+
+    /// An external commit into the group.
+    pub fn join_external(&mut self, group_info: &[u8]) -> Vec<u8> {
+        let MlsMessageBodyIn::GroupInfo(group_info) = body(group_info) else { panic!("not a group info") };
+        let Self { provider, signer, identity, .. } = self;
+        let signer = &**signer;
+        let builder = MlsGroup::external_commit_builder().with_config(Self::config()).skip_lifetime_validation();
+        let (group, bundle) = builder
+            .build_group(provider, group_info, credential(identity, signer))
+            .unwrap()
+            .load_psks(provider.storage())
+            .unwrap()
+            .build(provider.rand(), provider.crypto(), signer, |_| true)
+            .unwrap()
+            .finalize(&*provider)
+            .unwrap();
+        self.group = Some(group);
+        bundle.into_commit().to_bytes().unwrap()
+    }
+
+    pub fn group_info(&mut self) -> Vec<u8> {
+        let Self { provider, signer, group, .. } = self;
+        let signer = &**signer;
+        let info = group.as_ref().unwrap().export_group_info(provider.crypto(), signer, true).unwrap();
+        info.to_bytes().unwrap()
+    }
+}
+
+pub fn credential(identity: &[u8], signer: &SignatureKeyPair) -> CredentialWithKey {
+    CredentialWithKey {
+        credential: BasicCredential::new(identity.to_vec()).into(),
+        signature_key: signer.public().into(),
+    }
+}
+
+/// A key package as it is published.
+pub fn publish(key_package: &KeyPackage) -> KeyPackageBytes {
+    KeyPackageBytes::new(MlsMessageOut::from(key_package.clone()).tls_serialize_detached().unwrap())
+}
+
+/// The key package that was published.
+pub fn unpublish(bytes: &KeyPackageBytes) -> KeyPackage {
+    let MlsMessageBodyIn::KeyPackage(key_package) = body(bytes.as_bytes()) else { panic!("not a key package") };
+    key_package.validate(OpenMlsRustCrypto::default().crypto(), ProtocolVersion::Mls10).unwrap()
+}
+
+fn body(bytes: &[u8]) -> MlsMessageBodyIn {
+    MlsMessageIn::tls_deserialize_exact_bytes(bytes).unwrap().extract()
+}

@@ -1,0 +1,103 @@
+//! A store that fails when it is told to.
+
+use std::sync::{Arc, Mutex};
+
+use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
+
+/// A store in memory whose next reads or writes can be made to fail. Clones are the same store.
+#[derive(Clone, Default)]
+pub struct FaultyStore {
+    pub records: MemoryStore,
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Default)]
+struct Faults {
+    /// The number of writes that still succeed.
+    writes: Option<usize>,
+    /// The number of reads that still succeed.
+    reads: Option<usize>,
+    /// Whether a read or a write has failed.
+    hit: bool,
+}
+
+impl FaultyStore {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From here on every write fails.
+    pub fn fail_writes(&self) {
+        self.fail_writes_after(0);
+    }
+
+    /// This many writes succeed, and then they fail.
+    pub fn fail_writes_after(&self, writes: usize) {
+        self.faults.lock().unwrap().writes = Some(writes);
+    }
+
+    /// This many reads succeed, and then they fail.
+    pub fn fail_reads_after(&self, reads: usize) {
+        self.faults.lock().unwrap().reads = Some(reads);
+    }
+
+    /// From here on nothing fails. Whether something did.
+    pub fn heal(&self) -> bool {
+        std::mem::take(&mut *self.faults.lock().unwrap()).hit
+    }
+
+    fn read(&self) -> Result<(), StoreError> {
+        let mut faults = self.faults.lock().unwrap();
+        match &mut faults.reads {
+            Some(0) => {
+                faults.hit = true;
+                Err(StoreError::new("read a record", "the disk is gone"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store for FaultyStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.read()?;
+        self.records.get(key)
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read()?;
+        self.records.keys(prefix)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut faults = self.faults.lock().unwrap();
+        match &mut faults.writes {
+            Some(0) => {
+                faults.hit = true;
+                return Err(StoreError::new("write", "the disk is full"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        drop(faults);
+        self.records.apply(batch)
+    }
+}
+
+/// Keys and values.
+pub type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// All that a store holds.
+pub fn records(store: &MemoryStore) -> Records {
+    let keys = store.keys(&[]).unwrap();
+    keys.into_iter()
+        .map(|key| {
+            let value = store.get(&key).unwrap().unwrap().to_vec();
+            (key, value)
+        })
+        .collect()
+}

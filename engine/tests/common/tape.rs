@@ -1,0 +1,314 @@
+//! Cryptography that remembers which secret gave which, so that a test can ask what follows from a snapshot.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use openmls::prelude::tls_codec::SecretVLBytes;
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::{
+    crypto::OpenMlsCrypto,
+    types::{
+        AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair,
+        KemOutput, SignatureScheme,
+    },
+};
+use regrow_engine::{CryptoProvider, Snapshot};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+
+/// Shared by several devices, it remembers the derivations of all of them.
+#[derive(Clone, Default)]
+pub struct Tape {
+    crypto: Arc<RustCrypto>,
+    played: Arc<Mutex<Played>>,
+}
+
+#[derive(Default)]
+struct Played {
+    /// Who has all of the first has the second.
+    gives: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
+    /// The keys that application messages and handshakes were encrypted with, in order.
+    sealed: Vec<Vec<u8>>,
+}
+
+impl Tape {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The key of the message that was encrypted last. (Its sender data were encrypted after it.)
+    pub fn message_key(&self) -> Vec<u8> {
+        let played = self.played.lock().unwrap();
+        played.sealed[played.sealed.len() - 2].clone()
+    }
+
+    /// Whether `key` follows from what the snapshot holds.
+    pub fn gives_away(&self, snapshot: &Snapshot, key: &[u8]) -> bool {
+        let played = self.played.lock().unwrap();
+        let mut known: BTreeSet<Vec<u8>> =
+            snapshot.records().iter().flat_map(|record| byte_strings(record.value())).collect();
+        loop {
+            let before = known.len();
+            for (from, to) in &played.gives {
+                // Constants, such as the zero vector that stands for no PSK, are nobody's secret.
+                if from.iter().all(|secret| secret.iter().all(|byte| *byte == 0) || known.contains(secret)) {
+                    known.insert(to.clone());
+                }
+            }
+            if known.len() == before {
+                return known.contains(key);
+            }
+        }
+    }
+
+    fn gives(&self, from: &[&[u8]], to: &[u8]) {
+        let from = from.iter().map(|secret| secret.to_vec()).collect();
+        self.played.lock().unwrap().gives.push((from, to.to_vec()));
+    }
+}
+
+impl CryptoProvider for Tape {
+    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+        self.crypto.random_bytes(len)
+    }
+}
+
+impl OpenMlsCrypto for Tape {
+    fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
+        self.crypto.supports(ciphersuite)
+    }
+
+    fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
+        self.crypto.supported_ciphersuites()
+    }
+
+    fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+        let out = self.crypto.hkdf_extract(hash, salt, ikm)?;
+        self.gives(&[salt, ikm], out.as_slice());
+        Ok(out)
+    }
+
+    fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+        self.crypto.hmac(hash, key, message)
+    }
+
+    fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], len: usize) -> Result<SecretVLBytes, CryptoError> {
+        let out = self.crypto.hkdf_expand(hash, prk, info, len)?;
+        self.gives(&[prk], out.as_slice());
+        Ok(out)
+    }
+
+    fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.crypto.hash(hash, data)
+    }
+
+    fn aead_encrypt(
+        &self,
+        alg: AeadType,
+        key: &[u8],
+        data: &[u8],
+        nonce: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        self.played.lock().unwrap().sealed.push(key.to_vec());
+        self.crypto.aead_encrypt(alg, key, data, nonce, aad)
+    }
+
+    fn aead_decrypt(
+        &self,
+        alg: AeadType,
+        key: &[u8],
+        ct_tag: &[u8],
+        nonce: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        self.crypto.aead_decrypt(alg, key, ct_tag, nonce, aad)
+    }
+
+    fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        self.crypto.signature_key_gen(alg)
+    }
+
+    fn verify_signature(
+        &self,
+        alg: SignatureScheme,
+        data: &[u8],
+        pk: &[u8],
+        signature: &[u8],
+    ) -> Result<(), CryptoError> {
+        self.crypto.verify_signature(alg, data, pk, signature)
+    }
+
+    fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.crypto.sign(alg, data, key)
+    }
+
+    fn hpke_seal(
+        &self,
+        config: HpkeConfig,
+        pk_r: &[u8],
+        info: &[u8],
+        aad: &[u8],
+        ptxt: &[u8],
+    ) -> Result<HpkeCiphertext, CryptoError> {
+        self.crypto.hpke_seal(config, pk_r, info, aad, ptxt)
+    }
+
+    fn hpke_open(
+        &self,
+        config: HpkeConfig,
+        input: &HpkeCiphertext,
+        sk_r: &[u8],
+        info: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let plaintext = self.crypto.hpke_open(config, input, sk_r, info, aad)?;
+        self.gives(&[sk_r], &plaintext);
+        Ok(plaintext)
+    }
+
+    fn hpke_setup_sender_and_export(
+        &self,
+        config: HpkeConfig,
+        pk_r: &[u8],
+        info: &[u8],
+        exporter_context: &[u8],
+        exporter_length: usize,
+    ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
+        self.crypto.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)
+    }
+
+    fn hpke_setup_receiver_and_export(
+        &self,
+        config: HpkeConfig,
+        enc: &[u8],
+        sk_r: &[u8],
+        info: &[u8],
+        exporter_context: &[u8],
+        exporter_length: usize,
+    ) -> Result<ExporterSecret, CryptoError> {
+        let secret =
+            self.crypto.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)?;
+        self.gives(&[sk_r], &secret);
+        Ok(secret)
+    }
+
+    fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
+        let pair = self.crypto.derive_hpke_keypair(config, ikm)?;
+        self.gives(&[ikm], &pair.private);
+        Ok(pair)
+    }
+}
+
+/// All byte strings of 16 bytes or more in a record, however they are encoded.
+pub fn byte_strings(record: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let value: Value = rmp_serde::from_slice(record).expect("a record that is not MessagePack");
+    value.collect(&mut found);
+    found
+}
+
+/// Whatever a record says.
+enum Value {
+    Byte(u8),
+    Bytes(Vec<u8>),
+    List(Vec<Value>),
+    Other,
+}
+
+impl Value {
+    fn collect(self, found: &mut Vec<Vec<u8>>) {
+        match self {
+            Self::Bytes(bytes) if bytes.len() >= 16 => found.push(bytes),
+            Self::List(items) => {
+                let bytes: Option<Vec<u8>> =
+                    items.iter().map(|item| if let Self::Byte(byte) = item { Some(*byte) } else { None }).collect();
+                match bytes {
+                    Some(bytes) if bytes.len() >= 16 => found.push(bytes),
+                    _ => items.into_iter().for_each(|item| item.collect(found)),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(u8::try_from(number).map_or(Value::Other, Value::Byte))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        Deserialize::deserialize(inner)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        Deserialize::deserialize(inner)
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(bytes.to_vec()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some((key, value)) = map.next_entry()? {
+            items.push(key);
+            items.push(value);
+        }
+        // A map of numbers to numbers is not a byte string.
+        items.push(Value::Other);
+        Ok(Value::List(items))
+    }
+}

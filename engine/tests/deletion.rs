@@ -1,0 +1,406 @@
+//! Deleted means deleted: what a thief of the device finds, by what follows from all bytes that are stored.
+//!
+//! All cryptography goes through a tape that knows which secret gave which. A message is safe if its key does not
+//! follow from the snapshot along the tape.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    tape::{Tape, byte_strings},
+    *,
+};
+use regrow_engine::{Client, Event, GroupId, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
+
+fn taped(tape: &Tape, user: &str, policy: Policy) -> Client {
+    Client::create(Arc::new(MemoryStore::new()), Arc::new(tape.clone()), device(user), policy).unwrap()
+}
+
+fn trio_with(policy: &Policy) -> (Tape, Client, Client, Client) {
+    let tape = Tape::new();
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|user| taped(&tape, user, policy.clone()));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+    (tape, alice, bob, carol)
+}
+
+fn trio() -> (Tape, Client, Client, Client) {
+    trio_with(&policy())
+}
+
+/// Sends a message, and says which key it is encrypted with.
+fn send_taped(tape: &Tape, sender: &mut Client) -> (Vec<u8>, Vec<u8>) {
+    let message = send(sender, b"secret");
+    (message, tape.message_key())
+}
+
+fn gives_away(tape: &Tape, client: &Client, key: &[u8]) -> bool {
+    tape.gives_away(&client.snapshot().unwrap(), key)
+}
+
+/// The byte strings in the records whose names contain this.
+fn bytes_in(snapshot: &Snapshot, name: &str) -> Vec<Vec<u8>> {
+    let records = snapshot.records().iter().filter(|record| record.name().contains(name));
+    records.flat_map(|record| byte_strings(record.value())).collect()
+}
+
+fn names(client: &Client) -> Vec<String> {
+    client.snapshot().unwrap().records().iter().map(|record| record.name()).collect()
+}
+
+fn count(client: &Client, name: &str) -> usize {
+    names(client).iter().filter(|record| record.contains(name)).count()
+}
+
+/// The tape is no good if it never says yes.
+#[test]
+fn what_was_not_read_yet_follows_from_the_state() {
+    let (tape, mut alice, bob, carol) = trio();
+
+    let (_, key) = send_taped(&tape, &mut alice);
+
+    // As soon as anybody has derived it.
+    let mut reader = bob;
+    let before = reader.snapshot().unwrap();
+    let (message, second) = send_taped(&tape, &mut alice);
+    read(&mut reader, &message);
+    assert!(tape.gives_away(&before, &key) || tape.gives_away(&before, &second));
+    assert!(gives_away(&tape, &carol, &second));
+}
+
+#[test]
+fn a_messages_key_is_gone_once_it_is_sent_and_once_it_is_read() {
+    let (tape, mut alice, mut bob, _) = trio();
+
+    for _ in 0..3 {
+        let (message, key) = send_taped(&tape, &mut alice);
+        read(&mut bob, &message);
+
+        assert!(!gives_away(&tape, &alice, &key));
+        assert!(!gives_away(&tape, &bob, &key));
+    }
+}
+
+#[test]
+fn a_skipped_messages_key_is_gone_once_it_is_beyond_the_tolerance() {
+    let (tape, mut alice, mut bob, _) = trio_with(&Policy { out_of_order: 2, ..policy() });
+    let sent: Vec<_> = (0..4).map(|_| send_taped(&tape, &mut alice)).collect();
+
+    read(&mut bob, &sent[3].0);
+
+    let kept: Vec<bool> = sent.iter().map(|(_, key)| gives_away(&tape, &bob, key)).collect();
+    // The tolerance counts the newest message's own place.
+    assert_eq!(kept, [false, false, true, false]);
+}
+
+#[test]
+fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
+    for kept in [0, 1] {
+        let (tape, mut alice, mut bob, mut carol) = trio_with(&Policy { past_epochs: kept, ..policy() });
+        let (message, key) = send_taped(&tape, &mut alice);
+        read(&mut carol, &message);
+        let mut exposed = Vec::new();
+        for _ in 0..3 {
+            exposed.push(gives_away(&tape, &bob, &key));
+            update(&mut carol, &mut [&mut alice, &mut bob]);
+        }
+
+        assert_eq!(exposed, [true, kept == 1, false]);
+        assert_eq!(count(&bob, "epoch encryption keys"), 1);
+    }
+}
+
+#[test]
+fn an_update_gives_the_device_new_keys_and_leaves_none_of_the_old() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let before = bob.snapshot().unwrap();
+
+    update(&mut bob, &mut [&mut alice, &mut carol]);
+
+    let after = bob.snapshot().unwrap();
+    for name in ["epoch encryption keys", "epoch secrets", "message secrets"] {
+        let old = bytes_in(&before, name);
+        assert!(!old.is_empty());
+        let left: Vec<_> = bytes_in(&after, "").into_iter().filter(|bytes| old.contains(bytes)).collect();
+        assert!(left.is_empty(), "{name}: {} byte strings of the epoch before are left", left.len());
+    }
+}
+
+#[test]
+fn a_proposed_key_pair_is_gone_with_the_epoch_in_which_nobody_committed_it() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
+    let proposed = bytes_in(&bob.snapshot().unwrap(), "chat: encryption key");
+    assert!(!proposed.is_empty());
+
+    update(&mut alice, &mut [&mut bob, &mut carol]);
+
+    let after = bytes_in(&bob.snapshot().unwrap(), "");
+    assert!(proposed.iter().all(|bytes| !after.contains(bytes)));
+    assert_eq!(count(&bob, "own leaf node"), 0);
+    assert_eq!(count(&bob, "proposal"), 0);
+}
+
+#[test]
+fn a_proposed_key_pair_is_gone_with_an_own_commit() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
+    let proposed = bytes_in(&bob.snapshot().unwrap(), "chat: encryption key");
+
+    update(&mut bob, &mut [&mut alice, &mut carol]);
+
+    let after = bytes_in(&bob.snapshot().unwrap(), "");
+    assert!(proposed.iter().all(|bytes| !after.contains(bytes)));
+    assert_eq!(count(&bob, "own leaf node"), 0);
+}
+
+#[test]
+fn a_proposed_key_pair_is_replaced_like_any_other_once_it_is_committed() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
+    let proposed = bytes_in(&bob.snapshot().unwrap(), "chat: encryption key");
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+    accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
+    let committed = bytes_in(&bob.snapshot().unwrap(), "epoch encryption keys");
+    assert!(proposed.iter().all(|bytes| committed.contains(bytes)));
+
+    update(&mut bob, &mut [&mut alice, &mut carol]);
+
+    let after = bytes_in(&bob.snapshot().unwrap(), "");
+    assert!(proposed.iter().all(|bytes| !after.contains(bytes)));
+}
+
+#[test]
+fn a_discarded_commits_epoch_cannot_be_read() {
+    let (tape, mut alice, mut bob, mut carol) = trio();
+    let pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    let staged = alice.snapshot().unwrap();
+    // The service has accepted it all the same, and said otherwise.
+    deliver(pending.commit(), &mut [&mut bob, &mut carol]);
+    let (message, key) = send_taped(&tape, &mut bob);
+    read(&mut carol, &message);
+    assert!(tape.gives_away(&staged, &key));
+
+    alice.discard(pending).unwrap();
+
+    assert!(!gives_away(&tape, &alice, &key));
+    assert_eq!(count(&alice, "signature key"), 1);
+}
+
+#[test]
+fn a_commit_that_lost_leaves_no_more_than_one_that_was_discarded() {
+    let (tape, mut alice, mut bob, mut carol) = trio();
+    let mut dave = taped(&tape, "dave", policy());
+    let add = alice.group(&group()).unwrap().add(&[key_package(&mut dave)], NOW).unwrap();
+    // Dave has been told too early.
+    dave.join(add.welcome().unwrap()).unwrap();
+    let (_, key) = send_taped(&tape, &mut dave);
+    let before = names(&bob);
+
+    update(&mut bob, &mut [&mut alice, &mut carol]);
+
+    assert!(!gives_away(&tape, &alice, &key));
+    assert_eq!(names(&bob), before);
+    assert_eq!(count(&alice, "signature key"), 1);
+}
+
+#[test]
+fn a_lost_rotation_leaves_no_signature_key() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let _lost = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    assert_eq!(count(&alice, "signature key"), 2);
+
+    update(&mut bob, &mut [&mut alice, &mut carol]);
+
+    assert_eq!(count(&alice, "signature key"), 1);
+}
+
+#[test]
+fn a_rotated_signature_key_is_kept_while_a_key_package_needs_it() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    alice.key_packages(1, NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
+    assert_eq!(count(&alice, "signature key"), 2);
+
+    assert_eq!(alice.expire_key_packages(Timestamp(u64::MAX)).unwrap(), 1);
+
+    assert_eq!(count(&alice, "signature key"), 1);
+    assert_eq!(read(&mut bob, &send(&mut alice, b"new key")), b"new key");
+}
+
+#[test]
+fn a_removed_device_keeps_its_name_and_nothing_else() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
+    let _lost = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+
+    let events = accept(&mut alice, removal, &mut [&mut bob, &mut carol]);
+
+    assert!(matches!(events[0], Event::Removed { .. }));
+    assert_eq!(names(&bob), ["device: device", "device: signature key", "group chat: group"]);
+}
+
+#[test]
+fn a_forgotten_group_leaves_nothing() {
+    let tape = Tape::new();
+    let (mut alice, mut bob) = (taped(&tape, "alice", policy()), taped(&tape, "bob", policy()));
+    let fresh = names(&bob);
+    make_group(&mut [&mut alice, &mut bob]);
+    let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
+    let _pending = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    let _joining = bob.join_external(&group_info(&mut alice)).unwrap();
+
+    bob.forget(&group()).unwrap();
+
+    assert_eq!(names(&bob), fresh);
+    assert!(bob.groups().unwrap().is_empty());
+}
+
+#[test]
+fn a_used_key_package_is_gone() {
+    let tape = Tape::new();
+    let (mut alice, mut bob) = (taped(&tape, "alice", policy()), taped(&tape, "bob", policy()));
+    make_group(&mut [&mut alice]);
+    let published = key_package(&mut bob);
+    let kept = bytes_in(&bob.snapshot().unwrap(), "key package");
+    let add = alice.group(&group()).unwrap().add(&[published], NOW).unwrap();
+    bob.join(add.welcome().unwrap()).unwrap();
+    alice.confirm(add).unwrap();
+    // The leaf's key is the key package's until the first update.
+    update(&mut bob, &mut [&mut alice]);
+
+    let snapshot = bob.snapshot().unwrap();
+    let public: Vec<_> = ["signature key", "device: device", "ratchet tree", "group: group"]
+        .iter()
+        .flat_map(|name| bytes_in(&snapshot, name))
+        .collect();
+    let left: Vec<_> =
+        bytes_in(&snapshot, "").into_iter().filter(|bytes| kept.contains(bytes) && !public.contains(bytes)).collect();
+    assert!(left.is_empty(), "{} byte strings are left", left.len());
+    assert_eq!(count(&bob, "key package"), 0);
+}
+
+#[test]
+fn an_expired_key_package_is_gone_and_the_others_are_not() {
+    let tape = Tape::new();
+    let short = Policy { key_package_lifetime: 100, ..policy() };
+    let mut bob = taped(&tape, "bob", short);
+    bob.key_packages(2, NOW).unwrap();
+    bob.last_resort_key_package(NOW).unwrap();
+    bob.key_packages(1, Timestamp(NOW.0 + 1)).unwrap();
+
+    assert_eq!(bob.expire_key_packages(Timestamp(NOW.0 + 99)).unwrap(), 0);
+    assert_eq!(bob.expire_key_packages(Timestamp(NOW.0 + 100)).unwrap(), 3);
+
+    assert_eq!(count(&bob, "key package"), 1);
+    assert_eq!(bob.key_package_count().unwrap(), 1);
+}
+
+#[test]
+fn a_rejoin_leaves_nothing_of_the_group_that_it_replaces() {
+    let (tape, mut alice, mut bob, mut carol) = trio_with(&Policy { past_epochs: 3, ..policy() });
+    let (message, past) = send_taped(&tape, &mut alice);
+    read(&mut carol, &message);
+    update(&mut alice, &mut [&mut bob, &mut carol]);
+    let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
+    let (message, present) = send_taped(&tape, &mut alice);
+    read(&mut carol, &message);
+    assert!([&past, &present].iter().all(|key| gives_away(&tape, &bob, key)));
+    let before = bob.snapshot().unwrap();
+
+    let pending = bob.join_external(&group_info(&mut alice)).unwrap();
+    accept(&mut bob, pending, &mut [&mut alice, &mut carol]);
+
+    assert!([&past, &present].iter().all(|key| !gives_away(&tape, &bob, key)));
+    let after = bytes_in(&bob.snapshot().unwrap(), "");
+    let public = bytes_in(&before, "ratchet tree");
+    for name in ["epoch encryption keys", "chat: encryption key", "epoch secrets", "own leaf node"] {
+        let old = bytes_in(&before, name).into_iter().filter(|bytes| !public.contains(bytes));
+        let left = old.filter(|bytes| after.contains(bytes)).count();
+        assert_eq!(left, 0, "{name}: byte strings are left");
+    }
+    assert_eq!(count(&bob, "proposal"), 0);
+    assert!(!names(&bob).iter().any(|name| name.contains("being joined")));
+}
+
+#[test]
+fn a_refused_external_commits_epoch_cannot_be_read() {
+    let (tape, mut alice, mut bob, mut carol) = trio();
+    let mut dave = taped(&tape, "dave", policy());
+    let fresh = names(&dave);
+    let pending = dave.join_external(&group_info(&mut alice)).unwrap();
+    deliver(pending.commit(), &mut [&mut alice, &mut bob, &mut carol]);
+    let (message, key) = send_taped(&tape, &mut alice);
+    read(&mut bob, &message);
+    assert!(gives_away(&tape, &dave, &key));
+
+    dave.discard(pending).unwrap();
+
+    assert!(!gives_away(&tape, &dave, &key));
+    assert_eq!(names(&dave), fresh);
+}
+
+/// Of the group that is replaced the leaf's signature key may be another than the device's.
+#[test]
+fn a_signature_key_that_a_rejoin_makes_useless_is_gone() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    let other = GroupId::from("other");
+    let rotation = bob.create_group(other, NOW).unwrap().rotate_signature_key().unwrap();
+    bob.confirm(rotation).unwrap();
+    assert_eq!(count(&bob, "signature key"), 2);
+    // Bob has not heard of this.
+    let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+    accept(&mut alice, removal, &mut [&mut carol]);
+
+    let pending = bob.join_external(&group_info(&mut alice)).unwrap();
+    accept(&mut bob, pending, &mut [&mut alice, &mut carol]);
+
+    assert_eq!(count(&bob, "signature key"), 1);
+    assert_eq!(read(&mut carol, &send(&mut bob, b"back")), b"back");
+}
+
+#[test]
+fn nobody_keeps_resumption_psks() {
+    let (tape, mut alice, mut bob, mut carol) = trio();
+    let mut dave = taped(&tape, "dave", policy());
+    let pending = dave.join_external(&group_info(&mut alice)).unwrap();
+    accept(&mut dave, pending, &mut [&mut alice, &mut bob, &mut carol]);
+    for _ in 0..2 {
+        update(&mut dave, &mut [&mut alice, &mut bob, &mut carol]);
+    }
+    update(&mut alice, &mut [&mut bob, &mut carol, &mut dave]);
+
+    // The creator, who joined by welcome, and who joined from outside.
+    for client in [&alice, &bob, &dave] {
+        assert_eq!(count(client, "resumption PSKs"), 1);
+        assert_eq!(bytes_in(&client.snapshot().unwrap(), "resumption PSKs"), Vec::<Vec<u8>>::new());
+    }
+}
+
+#[test]
+fn no_record_outlives_its_use_however_long_the_group_lives() {
+    let (_, mut alice, mut bob, mut carol) = trio();
+    update(&mut alice, &mut [&mut bob, &mut carol]);
+    let settled = [names(&alice), names(&bob), names(&carol)];
+
+    for _ in 0..4 {
+        let proposal = carol.group(&group()).unwrap().propose_update().unwrap();
+        deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
+        let lost = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+        let won = bob.group(&group()).unwrap().commit().unwrap();
+        accept(&mut bob, won, &mut [&mut alice, &mut carol]);
+        assert!(alice.confirm(lost).is_err());
+        let Some(Outgoing::Commit(again)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!() };
+        accept(&mut alice, again, &mut [&mut bob, &mut carol]);
+        let message = send(&mut bob, b"hello");
+        read(&mut alice, &message);
+        read(&mut carol, &message);
+    }
+
+    assert_eq!([names(&alice), names(&bob), names(&carol)], settled);
+}

@@ -1,0 +1,359 @@
+//! Who may be who: what RFC 9420 leaves to the application, against a member that does not play by it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{
+    intruder::{Intruder, SUITE, publish, unpublish},
+    *,
+};
+use openmls::prelude::{CredentialType, Extension, Extensions, RequiredCapabilitiesExtension};
+use regrow_engine::{
+    Ciphersuite, Client, DeviceId, Error, GroupId, InvalidName, MAX_NAME_BYTES, MemoryStore, Policy, Refusal, Timestamp,
+};
+
+/// Two devices in a group with an intruder.
+struct Infiltrated {
+    alice: Client,
+    bob: Client,
+    store: MemoryStore,
+    mallory: Intruder,
+}
+
+fn infiltrated() -> Infiltrated {
+    infiltrated_with(policy())
+}
+
+fn infiltrated_with(policy: Policy) -> Infiltrated {
+    let store = MemoryStore::new();
+    let (mut alice, mut bob) = (client("alice"), client_in(&store, "bob", policy));
+    let mut mallory = Intruder::new(&device("mallory").to_identity());
+    alice.create_group(group(), NOW).unwrap();
+    let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
+    let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
+    bob.join(pending.welcome().unwrap()).unwrap();
+    mallory.join(pending.welcome().unwrap());
+    alice.confirm(pending).unwrap();
+    Infiltrated { alice, bob, store, mallory }
+}
+
+impl Infiltrated {
+    /// Bob refuses these bytes for the reason that is returned, and is as he was; he goes on with Alice.
+    fn refusal(&mut self, bytes: &[u8]) -> Refusal {
+        let before = store::records(&self.store);
+        let error = self.bob.receive(bytes).unwrap_err();
+        assert!(store::records(&self.store) == before, "the state has changed: {error}");
+        update(&mut self.alice, &mut [&mut self.bob]);
+        assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
+        match error {
+            Error::Refused(refusal) => refusal,
+            other => panic!("not refused, but: {other}"),
+        }
+    }
+}
+
+#[test]
+fn the_intruder_is_followed_while_it_plays_by_the_rules() {
+    let mut world = infiltrated();
+
+    let (commit, _) = world.mallory.commit(vec![], None);
+
+    deliver(&commit, &mut [&mut world.alice, &mut world.bob]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    assert_eq!(epoch(&mut world.bob), 2);
+}
+
+#[test]
+fn a_commit_cannot_rename_its_committer() {
+    let mut world = infiltrated();
+    let (commit, _) = world.mallory.commit(vec![], Some(&device("eve").to_identity()));
+
+    let refusal = world.refusal(&commit);
+
+    assert_eq!(refusal, Refusal::Succession { from: device("mallory"), to: device("eve") });
+}
+
+#[test]
+fn an_update_proposal_cannot_rename_its_proposer() {
+    let mut world = infiltrated();
+    let proposal = world.mallory.propose_update_as(&device("eve").to_identity());
+
+    let refusal = world.refusal(&proposal);
+
+    assert_eq!(refusal, Refusal::Succession { from: device("mallory"), to: device("eve") });
+}
+
+#[test]
+fn a_device_is_not_added_twice() {
+    let mut world = infiltrated();
+    let second_alice = Intruder::new(&device("alice").to_identity());
+    let (commit, _) = world.mallory.commit(vec![second_alice.key_package()], None);
+
+    let refusal = world.refusal(&commit);
+
+    assert_eq!(refusal, Refusal::Duplicate(device("alice")));
+}
+
+#[test]
+fn a_newcomer_is_not_added_twice_at_once() {
+    let mut world = infiltrated();
+    let eve = || Intruder::new(&device("eve").to_identity()).key_package();
+    let (commit, _) = world.mallory.commit(vec![eve(), eve()], None);
+
+    let refusal = world.refusal(&commit);
+
+    assert_eq!(refusal, Refusal::Duplicate(device("eve")));
+}
+
+#[test]
+fn who_has_another_key_does_not_join_in_a_members_name() {
+    let mut world = infiltrated();
+    let info = group_info(&mut world.alice);
+    let commit = Intruder::new(&device("alice").to_identity()).join_external(&info);
+
+    let refusal = world.refusal(&commit);
+
+    assert_eq!(refusal, Refusal::Duplicate(device("alice")));
+}
+
+#[test]
+fn an_external_commit_removes_nobody_but_who_joins() {
+    let mut world = infiltrated();
+    let info = group_info(&mut world.alice);
+    // OpenMLS takes the leaf with the joiner's signature key for the joiner's own.
+    let mut eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity());
+    let commit = eve.join_external(&info);
+
+    let refusal = world.refusal(&commit);
+
+    assert_eq!(refusal, Refusal::ForeignRemoval { joiner: device("eve"), removed: device("mallory") });
+}
+
+#[test]
+fn a_leaf_names_a_user_and_a_device() {
+    let mut world = infiltrated();
+    let nobody = Intruder::new(b"\x01just anything");
+    let (commit, _) = world.mallory.commit(vec![nobody.key_package()], None);
+
+    let refusal = world.refusal(&commit);
+
+    assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
+}
+
+#[test]
+fn who_joins_from_outside_names_a_user_and_a_device() {
+    let mut world = infiltrated();
+    let commit = Intruder::new(b"\x01just anything").join_external(&group_info(&mut world.alice));
+
+    let refusal = world.refusal(&commit);
+
+    assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
+}
+
+#[test]
+fn a_group_in_which_a_device_is_twice_is_not_joined() {
+    for doubled in ["mallory", "carol"] {
+        let mut mallory = Intruder::new(&device("mallory").to_identity());
+        mallory.create(b"chat");
+        let double = Intruder::new(&device(doubled).to_identity());
+        let store = MemoryStore::new();
+        let mut carol = client_in(&store, "carol", policy());
+        let carols = unpublish(&key_package(&mut carol));
+        let before = store::records(&store);
+        let (_, welcome) = mallory.commit(vec![double.key_package(), carols], None);
+
+        let error = carol.join(&welcome.unwrap()).unwrap_err();
+
+        assert!(matches!(&error, Error::Refused(Refusal::Duplicate(twice)) if *twice == device(doubled)), "{error}");
+        assert!(store::records(&store) == before);
+    }
+}
+
+#[test]
+fn a_group_in_which_a_device_is_twice_is_not_joined_from_outside() {
+    let mut mallory = Intruder::new(&device("mallory").to_identity());
+    mallory.create(b"chat");
+    let double = Intruder::new(&device("mallory").to_identity());
+    mallory.commit(vec![double.key_package()], None);
+    mallory.merge();
+    let store = MemoryStore::new();
+    let mut carol = client_in(&store, "carol", policy());
+    let before = store::records(&store);
+
+    let error = carol.join_external(&mallory.group_info()).unwrap_err();
+
+    assert!(matches!(error, Error::Refused(Refusal::Duplicate(_))), "{error}");
+    assert!(store::records(&store) == before);
+}
+
+#[test]
+fn proposals_that_regrow_takes_no_part_in_are_refused() {
+    let mut world = infiltrated();
+    let required = RequiredCapabilitiesExtension::new(&[], &[], &[CredentialType::Basic]);
+    let extensions = Extensions::single(Extension::RequiredCapabilities(required)).unwrap();
+    let Intruder { provider, signer, group, .. } = &mut world.mallory;
+    let by_reference = group
+        .as_mut()
+        .unwrap()
+        .propose_group_context_extensions(provider, extensions.clone(), &**signer)
+        .unwrap()
+        .0
+        .to_bytes()
+        .unwrap();
+
+    let refusal = world.refusal(&by_reference);
+
+    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("GroupContextExtensions")), "{refusal}");
+}
+
+#[test]
+fn commits_that_regrow_takes_no_part_in_are_refused() {
+    let mut world = infiltrated();
+    let required = RequiredCapabilitiesExtension::new(&[], &[], &[CredentialType::Basic]);
+    let extensions = Extensions::single(Extension::RequiredCapabilities(required)).unwrap();
+    let Intruder { provider, signer, group, .. } = &mut world.mallory;
+    let (commit, _, _) =
+        group.as_mut().unwrap().update_group_context_extensions(provider, extensions, &**signer).unwrap();
+
+    let refusal = world.refusal(&commit.to_bytes().unwrap());
+
+    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("GroupContextExtensions")), "{refusal}");
+}
+
+fn strict() -> Policy {
+    Policy { clock_skew: NOW.0, key_package_lifetime: 101 * 365 * 24 * 60 * 60, ..Policy::default() }
+}
+
+/// A key package that is valid for longer than the strict policy allows.
+fn everlasting() -> openmls::prelude::KeyPackage {
+    Intruder::new(&device("eve").to_identity()).key_package_for(0, u64::MAX / 2, SUITE)
+}
+
+#[test]
+fn a_key_package_that_is_valid_for_too_long_is_not_used() {
+    let mut alice = client_in(&MemoryStore::new(), "alice", strict());
+    make_group(&mut [&mut alice]);
+    let published = publish(&everlasting());
+
+    let mut chat = alice.group(&group()).unwrap();
+    let proposed = chat.propose_add(&published, NOW);
+    let added = chat.add(&[published], NOW);
+
+    assert!(matches!(proposed, Err(Error::Refused(Refusal::Lifetime { .. }))), "{proposed:?}");
+    assert!(matches!(added, Err(Error::Refused(Refusal::Lifetime { .. }))), "{added:?}");
+}
+
+#[test]
+fn a_commit_with_a_key_package_that_is_valid_for_too_long_is_refused() {
+    let mut world = infiltrated_with(strict());
+    let (commit, _) = world.mallory.commit(vec![everlasting()], None);
+
+    let refusal = world.refusal(&commit);
+
+    assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+}
+
+#[test]
+fn a_proposal_that_others_would_refuse_to_see_committed_is_refused() {
+    let mut world = infiltrated_with(strict());
+    let proposal = world.mallory.propose_add(&everlasting());
+
+    let refusal = world.refusal(&proposal);
+
+    assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+}
+
+#[test]
+fn a_key_package_is_used_within_its_lifetime_only() {
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    let (from, to) = (1000, 2 * NOW.0);
+    let published = publish(&Intruder::new(&device("bob").to_identity()).key_package_for(from, to, SUITE));
+
+    let mut chat = alice.group(&group()).unwrap();
+    for moment in [from - 1, to] {
+        let error = chat.add(std::slice::from_ref(&published), Timestamp(moment));
+        assert!(matches!(error, Err(Error::Refused(Refusal::Lifetime { .. }))), "{error:?}");
+    }
+    assert_eq!(chat.resume().unwrap(), None);
+}
+
+#[test]
+fn a_key_package_of_another_ciphersuite_is_not_used() {
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    let other = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+    let published = publish(&Intruder::new(&device("eve").to_identity()).key_package_for(0, NOW.0 + 1000, other));
+
+    let error = alice.group(&group()).unwrap().add(&[published], NOW);
+
+    assert!(matches!(error, Err(Error::Refused(Refusal::Ciphersuite(suite))) if suite == other), "{error:?}");
+}
+
+#[test]
+fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    let (single, last) = (key_package(&mut bob), bob.last_resort_key_package(NOW).unwrap());
+    assert_eq!(bob.key_package_count().unwrap(), 2);
+
+    let mut invite = |name: &str, published: &regrow_engine::KeyPackageBytes| {
+        let id = GroupId::from(name);
+        let mut chat = alice.create_group(id, NOW).unwrap();
+        chat.add(std::slice::from_ref(published), NOW).unwrap().welcome().unwrap().to_vec()
+    };
+    let welcomes =
+        [invite("first", &single), invite("second", &single), invite("third", &last), invite("fourth", &last)];
+
+    bob.join(&welcomes[0]).unwrap();
+    assert!(matches!(bob.join(&welcomes[1]), Err(Error::NotInvited)));
+    bob.join(&welcomes[2]).unwrap();
+    bob.join(&welcomes[3]).unwrap();
+    assert_eq!(bob.key_package_count().unwrap(), 1);
+}
+
+#[test]
+fn a_leaf_says_what_the_cryptography_in_use_can() {
+    let mut bob = client("bob");
+    let key_package = unpublish(&key_package(&mut bob));
+
+    let capabilities = key_package.leaf_node().capabilities();
+
+    let supported = regrow_engine::default_crypto().supported_ciphersuites();
+    let listed: Vec<_> =
+        capabilities.ciphersuites().iter().map(|suite| Ciphersuite::try_from(*suite).unwrap()).collect();
+    assert_eq!(listed, supported);
+    assert_eq!(capabilities.credentials(), [CredentialType::Basic]);
+}
+
+#[test]
+fn a_name_is_not_empty_and_not_too_long() {
+    let longest = "x".repeat(MAX_NAME_BYTES);
+    let device = DeviceId::new(longest.clone(), longest.clone()).unwrap();
+
+    assert_eq!(DeviceId::from_identity(&device.to_identity()), Ok(device));
+    for (user, name) in [("", "phone"), ("alice", ""), (&*(longest.clone() + "x"), "phone")] {
+        assert!(matches!(DeviceId::new(user, name), Err(InvalidName::Length { .. })));
+    }
+}
+
+/// Two encodings of one name would be one device twice in a group.
+#[test]
+fn a_name_has_one_encoding() {
+    let identity = DeviceId::new("ab", "c").unwrap().to_identity();
+    assert_eq!(identity, [1, 2, b'a', b'b', 1, b'c']);
+
+    for other in [
+        &[1, 0x40, 2, b'a', b'b', 1, b'c'][..],
+        &[1, 0x80, 0, 0, 2, b'a', b'b', 1, b'c'],
+        &[1, 2, b'a', b'b', 0x40, 1, b'c'],
+        &[1, 2, b'a', b'b', 1, b'c', 0],
+        &[1, 2, b'a', 0xff, 1, b'c'],
+        &[1, 2, b'a', b'b', 2, b'c'],
+        &[1, 0xbf, 0xff, 0xff, 0xff],
+        &[],
+    ] {
+        assert_eq!(DeviceId::from_identity(other), Err(InvalidName::Encoding), "{other:?}");
+    }
+    assert_eq!(DeviceId::from_identity(&[2, 1, b'a', 1, b'b']), Err(InvalidName::Version { version: 2 }));
+}

@@ -1,0 +1,300 @@
+//! Each call happens whole or not at all: with a store that fails, and with a process that dies.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{store::FaultyStore, *};
+use regrow_engine::{
+    Client, EpochAuthenticator, Error, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, StorageError,
+};
+
+/// A device over a store that can fail, in a group with another, with all that its calls need prepared.
+struct World {
+    store: FaultyStore,
+    alice: Client,
+    bob: Client,
+    bobs_message: Vec<u8>,
+    bobs_commit: PendingCommit,
+    bobs_proposal: Vec<u8>,
+    welcome: Vec<u8>,
+    group_info: Vec<u8>,
+    key_package: KeyPackageBytes,
+}
+
+fn world() -> World {
+    let store = FaultyStore::new();
+    let (mut alice, mut bob, mut dave) = (client_over(&store, "alice"), client("bob"), client("dave"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let bobs_message = send(&mut bob, b"hello");
+    let bobs_proposal = bob.group(&group()).unwrap().propose_update().unwrap().as_bytes().to_vec();
+    let bobs_commit = bob.group(&group()).unwrap().update().unwrap();
+    let (first, second) = (GroupId::from("invited"), GroupId::from("open"));
+    let mut invited = dave.create_group(first, NOW).unwrap();
+    let welcome = invited.add(&[key_package(&mut alice)], NOW).unwrap().welcome().unwrap().to_vec();
+    let group_info = dave.create_group(second, NOW).unwrap().group_info().unwrap();
+    let key_package = key_package(&mut client("erin"));
+    World { store, alice, bob, bobs_message, bobs_commit, bobs_proposal, welcome, group_info, key_package }
+}
+
+type Act = fn(&mut World) -> Result<(), Error>;
+
+/// Every call of the API that writes: what comes before it, and the call.
+fn calls() -> Vec<(&'static str, Act, Act)> {
+    fn nothing(_: &mut World) -> Result<(), Error> {
+        Ok(())
+    }
+    fn chat(world: &mut World) -> Result<regrow_engine::Group<'_>, Error> {
+        world.alice.group(&group())
+    }
+    fn wait(world: &mut World) -> Result<(), Error> {
+        chat(world)?.rotate_signature_key().map(drop)
+    }
+    fn wait_outside(world: &mut World) -> Result<(), Error> {
+        world.alice.join_external(&world.group_info.clone()).map(drop)
+    }
+    fn pending(world: &mut World) -> Result<PendingCommit, Error> {
+        Ok(world.alice.pending()?.remove(0))
+    }
+    vec![
+        ("key packages", nothing, |w| w.alice.key_packages(2, NOW).map(drop)),
+        ("last resort", nothing, |w| w.alice.last_resort_key_package(NOW).map(drop)),
+        (
+            "expire",
+            |w| w.alice.key_packages(1, NOW).map(drop),
+            |w| w.alice.expire_key_packages(regrow_engine::Timestamp(u64::MAX)).map(drop),
+        ),
+        ("create", nothing, |w| w.alice.create_group("new".into(), NOW).map(drop)),
+        ("join", nothing, |w| w.alice.join(&w.welcome).map(drop)),
+        ("join from outside", nothing, |w| w.alice.join_external(&w.group_info).map(drop)),
+        ("confirm from outside", wait_outside, |w| {
+            let pending = pending(w)?;
+            w.alice.confirm(pending).map(drop)
+        }),
+        ("discard from outside", wait_outside, |w| {
+            let pending = pending(w)?;
+            w.alice.discard(pending)
+        }),
+        ("own external commit comes back", wait_outside, |w| {
+            let pending = pending(w)?;
+            w.alice.receive(pending.commit()).map(drop)
+        }),
+        ("add", nothing, |w| {
+            let key_package = w.key_package.clone();
+            chat(w)?.add(&[key_package], NOW).map(drop)
+        }),
+        ("remove", nothing, |w| chat(w)?.remove(&[device("bob")]).map(drop)),
+        ("update", nothing, |w| chat(w)?.update().map(drop)),
+        ("rotate", nothing, |w| chat(w)?.rotate_signature_key().map(drop)),
+        ("commit", |w| w.alice.receive(&w.bobs_proposal.clone()).map(drop), |w| chat(w)?.commit().map(drop)),
+        ("confirm", wait, |w| {
+            let pending = pending(w)?;
+            w.alice.confirm(pending).map(drop)
+        }),
+        ("discard", wait, |w| {
+            let pending = pending(w)?;
+            w.alice.discard(pending)
+        }),
+        ("own commit comes back", wait, |w| {
+            let pending = pending(w)?;
+            w.alice.receive(pending.commit()).map(drop)
+        }),
+        ("abandon", wait, |w| chat(w)?.abandon()),
+        (
+            "resume",
+            |w| {
+                wait(w)?;
+                let pending = pending(w)?;
+                w.alice.discard(pending)
+            },
+            |w| chat(w)?.resume().map(drop),
+        ),
+        ("propose to add", nothing, |w| {
+            let key_package = w.key_package.clone();
+            chat(w)?.propose_add(&key_package, NOW).map(drop)
+        }),
+        ("propose to remove", nothing, |w| chat(w)?.propose_remove(&device("bob")).map(drop)),
+        ("propose an update", nothing, |w| chat(w)?.propose_update().map(drop)),
+        ("leave", nothing, |w| chat(w)?.leave().map(drop)),
+        ("send", nothing, |w| chat(w)?.send(b"hello").map(drop)),
+        ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message).map(drop)),
+        ("receive a proposal", nothing, |w| w.alice.receive(&w.bobs_proposal).map(drop)),
+        ("receive a commit", nothing, |w| w.alice.receive(w.bobs_commit.commit()).map(drop)),
+        ("lose a race", wait, |w| w.alice.receive(w.bobs_commit.commit()).map(drop)),
+        (
+            "be removed",
+            |w| {
+                w.bob.discard(w.bobs_commit.clone())?;
+                w.bobs_commit = w.bob.group(&group())?.remove(&[device("alice")])?;
+                Ok(())
+            },
+            |w| w.alice.receive(w.bobs_commit.commit()).map(drop),
+        ),
+        ("forget", nothing, |w| w.alice.forget(&group())),
+    ]
+}
+
+/// What the device would say of itself.
+fn state(world: &mut World) -> (store::Records, Vec<PendingCommit>, EpochAuthenticator) {
+    let authenticator = world.alice.group(&group()).unwrap().epoch_authenticator().unwrap();
+    (store::records(&world.store.records), world.alice.pending().unwrap(), authenticator)
+}
+
+/// After one write that succeeds there is nothing left to fail: so a process that dies has done all or nothing.
+#[test]
+fn a_call_whose_write_fails_has_not_happened_and_can_be_made_again() {
+    for (name, prepare, call) in calls() {
+        let mut world = world();
+        prepare(&mut world).unwrap();
+        let before = state(&mut world);
+        for writes in 0.. {
+            world.store.fail_writes_after(writes);
+            let result = call(&mut world);
+            if !world.store.heal() {
+                result.unwrap_or_else(|error| panic!("{name}: {error}"));
+                break;
+            }
+
+            let error = result.expect_err("a write has failed");
+            assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}: {error}");
+            assert!(state(&mut world) == before, "{name}: it has happened in part");
+            world.alice = reopen(&world.store);
+            assert!(state(&mut world) == before, "{name}: it has happened in part on disk");
+        }
+    }
+}
+
+#[test]
+fn a_call_whose_read_fails_has_not_happened_and_says_why() {
+    for (name, prepare, call) in calls() {
+        let mut world = world();
+        prepare(&mut world).unwrap();
+        let before = state(&mut world);
+        for reads in 0.. {
+            // Nothing is in memory, so that all has to be read.
+            world.alice = reopen(&world.store);
+
+            world.store.fail_reads_after(reads);
+            let result = call(&mut world);
+            if !world.store.heal() {
+                result.unwrap_or_else(|error| panic!("{name}: {error}"));
+                break;
+            }
+
+            let error = result.expect_err("a read has failed");
+            assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}, {reads}: {error}");
+            assert!(state(&mut world) == before, "{name}, {reads}: it has happened in part");
+        }
+    }
+}
+
+#[test]
+fn a_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
+    let mut world = world();
+    world.store.fail_writes();
+    assert!(world.alice.receive(world.bobs_commit.commit()).is_err());
+    world.store.heal();
+    world.alice = reopen(&world.store);
+
+    let event = world.alice.receive(world.bobs_commit.commit()).unwrap().event;
+
+    assert!(matches!(event, Event::Commit(_)));
+    accept(&mut world.bob, world.bobs_commit, &mut []);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn an_opaque_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
+    let policy = regrow_engine::Policy { handshake: regrow_engine::Handshake::Opaque, ..policy() };
+    let store = FaultyStore::new();
+    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let open = |policy| Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy);
+    let mut bob = Client::create(
+        std::sync::Arc::new(store.clone()),
+        regrow_engine::default_crypto(),
+        device("bob"),
+        policy.clone(),
+    )
+    .unwrap();
+    make_group(&mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().update().unwrap();
+
+    store.fail_writes();
+    assert!(bob.receive(pending.commit()).is_err());
+    store.heal();
+    let mut restarted = open(policy).unwrap();
+
+    assert!(matches!(bob.receive(pending.commit()).unwrap().event, Event::Commit(_)));
+    alice.confirm(pending).unwrap();
+    assert_same_epoch(&mut [&mut alice, &mut restarted]);
+}
+
+#[test]
+fn a_message_whose_reading_was_lost_is_read_when_it_comes_again() {
+    let mut world = world();
+    world.store.fail_writes();
+    assert!(world.alice.receive(&world.bobs_message).is_err());
+    world.store.heal();
+
+    assert_eq!(read(&mut world.alice, &world.bobs_message), b"hello");
+}
+
+#[test]
+fn a_welcome_that_cannot_be_used_leaves_its_key_package() {
+    let mut world = world();
+    let mut spoiled = world.welcome.clone();
+    *spoiled.last_mut().unwrap() ^= 1;
+    let before = store::records(&world.store.records);
+
+    assert!(matches!(world.alice.join(&spoiled), Err(Error::Invalid { .. })));
+
+    assert!(store::records(&world.store.records) == before);
+    world.alice.join(&world.welcome).unwrap();
+}
+
+#[test]
+fn a_store_belongs_to_one_device() {
+    let store = MemoryStore::new();
+    assert!(matches!(
+        Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy()),
+        Err(Error::NoDevice)
+    ));
+    client_in(&store, "alice", policy());
+
+    let second = Client::create(std::sync::Arc::new(store), regrow_engine::default_crypto(), device("bob"), policy());
+
+    assert!(matches!(second, Err(Error::DeviceExists { device: owner }) if owner == device("alice")));
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_never_a_panic() {
+    use regrow_engine::Store as _;
+    let World { store, bobs_message, bobs_commit, .. } = world();
+    let whole = store::records(&store.records);
+    for (key, value) in &whole {
+        for spoiled in [&b""[..], &value[..value.len() / 2], &[0xc1], &[0x93, 1, 2, 3]] {
+            let mut batch = regrow_engine::Batch::default();
+            batch.put(key.clone(), spoiled.to_vec().into());
+            store.records.apply(batch).unwrap();
+
+            let opened = Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy());
+            if let Ok(mut alice) = opened {
+                let _ = alice.receive(&bobs_message);
+                let _ = alice.receive(bobs_commit.commit());
+                let _ = alice.key_packages(1, NOW);
+                let _ = alice.pending();
+            }
+
+            let mut batch = regrow_engine::Batch::default();
+            for (key, _) in store::records(&store.records) {
+                batch.delete(key);
+            }
+            store.records.apply(batch).unwrap();
+            let mut batch = regrow_engine::Batch::default();
+            for (key, value) in &whole {
+                batch.put(key.clone(), value.clone().into());
+            }
+            store.records.apply(batch).unwrap();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+#![no_main]
+
+use regrow_engine::DeviceId;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(device) = DeviceId::from_identity(bytes) {
+        assert_eq!(device.to_identity(), bytes, "one device has two identities");
+    }
+});

@@ -1,0 +1,81 @@
+//! What the targets for the engine share: a member of a group, prepared once, that every input finds the same.
+//!
+//! `cargo check --manifest-path fuzz/Cargo.toml` needs no nightly and no cargo-fuzz. To fuzz on stable:
+//! `cargo run --example seeds`, then `RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none engine_receive`.
+
+use std::{cell::RefCell, sync::Arc};
+
+use regrow_engine::{
+    Client, DeviceId, Error, GroupId, Handshake, MemoryStore, Policy, Snapshot, Timestamp, default_crypto,
+};
+
+/// The time of all calls.
+pub const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// The group that the member is in.
+pub fn group() -> GroupId {
+    GroupId::from("chat")
+}
+
+fn policy(handshake: Handshake) -> Policy {
+    let forever = 200 * 365 * 24 * 60 * 60;
+    Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
+}
+
+fn member(handshake: Handshake) -> Client {
+    let create = |user| {
+        let device = DeviceId::new(user, "phone").expect("a name");
+        Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(handshake)).expect("a device")
+    };
+    let (mut alice, mut bob) = (create("alice"), create("bob"));
+    let key_packages = bob.key_packages(2, NOW).expect("key packages");
+    let mut chat = alice.create_group(group(), NOW).expect("a group");
+    let added = chat.add(&key_packages[..1], NOW).expect("a commit");
+    bob.join(added.welcome().expect("a welcome")).expect("a member");
+    bob
+}
+
+/// The members, one in a group of each handshake mode, and what they held at the beginning.
+struct Members {
+    clients: Vec<(Handshake, Client, Vec<Vec<u8>>, Snapshot)>,
+}
+
+thread_local! {
+    static MEMBERS: RefCell<Option<Members>> = const { RefCell::new(None) };
+}
+
+fn values(snapshot: &Snapshot) -> Vec<Vec<u8>> {
+    snapshot.records().iter().map(|record| record.value().to_vec()).collect()
+}
+
+/// Calls each member with the input. A call that fails must have changed nothing; what one did that succeeded is
+/// forgotten before the next input.
+///
+/// # Panics
+/// If a failed call has changed something, or says that the engine itself is at fault.
+pub fn with_members<T>(mut call: impl FnMut(&mut Client) -> Result<T, Error>) {
+    MEMBERS.with_borrow_mut(|members| {
+        let members = members.get_or_insert_with(|| Members {
+            clients: [Handshake::Assisted, Handshake::Opaque]
+                .into_iter()
+                .map(|handshake| {
+                    let client = member(handshake);
+                    let snapshot = client.snapshot().expect("a snapshot");
+                    (handshake, client, values(&snapshot), snapshot)
+                })
+                .collect(),
+        });
+        for (handshake, client, before, snapshot) in &mut members.clients {
+            let result = call(client);
+            if let Err(error @ (Error::Internal { .. } | Error::Storage(_))) = &result {
+                panic!("no input explains this: {error}");
+            }
+            let same = values(&client.snapshot().expect("a snapshot")) == *before;
+            assert!(same || result.is_ok(), "a call that failed has changed something");
+            if !same {
+                let store = Arc::new(snapshot.to_store());
+                *client = Client::open(store, default_crypto(), policy(*handshake)).expect("the device");
+            }
+        }
+    });
+}

@@ -1,0 +1,253 @@
+//! The checks bite: each fault is planted in a world that has run well, and the check that is to find it does.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+
+use super::{device::Reading, *};
+use crate::adversary::Adversary;
+
+/// Alice makes a group with bob and carol and says m1; dave is not in it.
+const STEPS: &str = r#"
+    { "create": { "by": "alice", "with": ["bob", "carol"] } },
+    { "hold": { "id": "late", "for": "bob" } },
+    { "send": { "by": "alice", "id": "m1" } },
+    { "send": { "by": "alice", "id": "late" } },
+    { "update": { "by": "carol" } },
+    { "compromise": { "who": "bob", "id": "stolen" } }"#;
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const CAROL: usize = 2;
+const DAVE: usize = 3;
+
+/// Plays the steps, plants a fault, and tells what the end of the scenario finds.
+#[track_caller]
+fn found(fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, String)> {
+    found_with("", fault)
+}
+
+#[track_caller]
+fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, String)> {
+    let text = format!(
+        r#"{{ "regrow": 1, "name": "n", "group": {{ {group} }}, "members": ["alice", "bob", "carol", "dave"],
+             "steps": [ {STEPS} ] }}"#
+    );
+    let scenario = scenario::read(&text).unwrap();
+    let mut transcript = Transcript::new("n", false);
+    let mut world = World::new(&scenario, 1, &mut transcript).unwrap();
+    assert_eq!(world.play(&scenario), [], "it runs well");
+    assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
+    fault(&mut world);
+    world.invariants().into_iter().map(|failure| (failure.expected, failure.seen)).collect()
+}
+
+fn release_late(world: &mut World<'_>) {
+    let delivery = scenario::Delivery { id: scenario::MessageId::new("late"), to: None };
+    let everyone: Vec<_> = world.by_name.keys().cloned().collect();
+    world.courier.release(&delivery, &everyone);
+    world.deliver_everything().unwrap();
+}
+
+#[track_caller]
+fn assert_found(found: &[(String, String)], expected: &str, seen: &str) {
+    assert!(found.iter().any(|(e, s)| e.contains(expected) && s.contains(seen)), "found: {found:#?}");
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    assert_eq!(found(|_| {}), []);
+    assert_eq!(found(release_late), []);
+}
+
+#[test]
+fn message_that_never_came() {
+    let found = found(|world| drop(world.devices[BOB].fates.remove(&0)));
+    assert_found(&found, "bob has every message of its membership", "m1 never came to it");
+}
+
+#[test]
+fn message_that_an_outsider_has_read() {
+    let found = found(|world| drop(world.devices[DAVE].fates.insert(0, Reading::Read)));
+    assert_found(&found, "an epoch that dave was not a member in", "dave reads m1, of epoch 1");
+}
+
+/// Claims to read everything.
+struct Omniscient(BTreeSet<usize>);
+
+impl Adversary for Omniscient {
+    fn observe(&mut self, traffic: &[Traffic]) {
+        self.0.extend(traffic.iter().filter_map(|entry| entry.message));
+    }
+
+    fn readable(&self) -> &BTreeSet<usize> {
+        &self.0
+    }
+
+    fn reach(&self) -> Option<u64> {
+        Some(u64::MAX)
+    }
+}
+
+fn omniscient(device: usize, name: &str) -> Thief {
+    let (id, who) = (scenario::CompromiseId::new("magic"), MemberName::new(name));
+    Thief::new(id, who, device, 2, 2, Box::new(Omniscient(BTreeSet::new())))
+}
+
+#[test]
+fn thief_that_reads_what_its_victim_was_no_member_for() {
+    let found = found(|world| world.thieves.push(omniscient(DAVE, "dave")));
+    assert_eq!(found.len(), 2, "both messages: {found:#?}");
+    assert_found(&found, "an epoch that dave was not a member in", "the thief of magic reads late, of epoch 1");
+}
+
+#[test]
+fn thief_that_never_stops_reading_has_not_healed() {
+    found(|world| {
+        world.thieves.push(omniscient(BOB, "bob"));
+        let figures = world.figures().compromises.pop().unwrap();
+        assert_eq!((figures.exposed_before, figures.exposed_after, figures.healed_after), (2, 0, None));
+    });
+}
+
+#[test]
+fn member_that_has_gone_its_own_way() {
+    let found = found(|world| {
+        let group = world.group.clone();
+        let client = &mut world.devices[BOB].client;
+        let pending = client.group(&group).unwrap().update().unwrap();
+        client.confirm(pending).unwrap();
+    });
+    assert_found(&found, "bob is in epoch 2, like the service", "bob is in epoch 3");
+    assert_found(&found, "all online members hold the same epoch authenticator", "alice, carol / bob");
+}
+
+#[test]
+fn members_that_disagree_in_the_same_epoch() {
+    let found = found(|world| {
+        let group = world.group.clone();
+        for member in [ALICE, BOB] {
+            let client = &mut world.devices[member].client;
+            let pending = client.group(&group).unwrap().update().unwrap();
+            client.confirm(pending).unwrap();
+        }
+        world.rosters.push(world.roster());
+        world.devices[CAROL].online = false;
+    });
+    assert_eq!(found.len(), 1, "the epochs are the same: {found:#?}");
+    assert_found(&found, "the same epoch authenticator", "there are 2 states");
+}
+
+#[test]
+fn member_that_misses_a_commit() {
+    let found = found(|world| {
+        world.devices[BOB].online = false;
+        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
+        world.deliver_everything().unwrap();
+        world.devices[BOB].online = true;
+    });
+    assert_found(&found, "bob is in epoch 3, like the service", "bob is in epoch 2");
+}
+
+#[test]
+fn member_that_has_lost_its_state() {
+    let found = found(|world| {
+        let group = world.group.clone();
+        world.devices[CAROL].client.forget(&group).unwrap();
+    });
+    assert_found(&found, "carol is in epoch 2, like the service", "carol is not in the group");
+}
+
+#[test]
+fn roster_that_is_not_the_members() {
+    let found = found(|world| {
+        world.rosters.last_mut().unwrap().insert(DAVE);
+        world.devices[DAVE].online = false;
+    });
+    assert_found(&found, "alice and the service see the same members", "they do not");
+}
+
+#[test]
+fn commits_that_make_no_epoch_or_two() {
+    let found = found(|world| {
+        world.note_epoch().unwrap();
+        world.rosters.pop();
+    });
+    assert_found(&found, "one commit makes one epoch", "in epoch 2 after 3 commits");
+}
+
+#[test]
+fn message_that_is_read_twice() {
+    let found = found(|world| {
+        let before = world.devices[BOB].checkpoint().unwrap();
+        let held = world.devices[BOB].held.clone();
+        release_late(world);
+        // The state of before, with the keys of what was read since: and it is delivered again.
+        world.devices[BOB].go_back(&before).unwrap();
+        world.devices[BOB].held = held;
+        world.deliver_everything().unwrap();
+    });
+    // With no past epochs the message is too late, and nothing is read: so it needs one.
+    assert_eq!(found, []);
+    let found = found_with(r#""past_epochs": 1"#, |world| {
+        let before = world.devices[BOB].checkpoint().unwrap();
+        let held = world.devices[BOB].held.clone();
+        release_late(world);
+        world.devices[BOB].go_back(&before).unwrap();
+        world.devices[BOB].held = held;
+        world.deliver_everything().unwrap();
+    });
+    assert_found(&found, "bob, getting the message late: nothing that can be read", "read");
+}
+
+#[test]
+fn past_epoch_that_is_kept_for_longer_than_the_policy_says() {
+    let found = found_with(r#""past_epochs": 1"#, |world| {
+        world.policy.past_epochs = 0;
+        release_late(world);
+    });
+    assert_found(&found, "bob, getting the message late: nothing that can be read: its keys should be gone", "read");
+}
+
+#[test]
+fn past_epoch_that_is_dropped_before_the_policy_says() {
+    let found = found(|world| {
+        world.policy.past_epochs = 1;
+        release_late(world);
+    });
+    assert_found(&found, "bob, getting the message late: it is read", "ignored: its keys are gone");
+}
+
+#[test]
+fn text_that_is_not_what_was_sent() {
+    let found = found_with(r#""past_epochs": 1"#, |world| {
+        world.sent.messages[1].text.push(b'!');
+        release_late(world);
+    });
+    assert_found(&found, "bob, getting the message late: the text that was sent", "read");
+}
+
+#[test]
+fn delivery_that_cannot_be_processed() {
+    let found = found(|world| {
+        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let before = world.devices[BOB].cursor;
+        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
+        world.deliver_to(BOB).unwrap();
+        assert!(world.devices[BOB].cursor > before);
+        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
+        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        // Bob does not get the second, and then gets the third.
+        world.devices[BOB].cursor.0 += 1;
+        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
+        world.deliver_everything().unwrap();
+    });
+    assert_found(&found, "bob, getting the commit", "error: the message is of epoch 4");
+}
+
+#[test]
+fn crash_that_never_happened() {
+    let found = found(|world| world.devices[BOB].arm(scenario::CrashPoint::DuringWrite));
+    assert_found(&found, "bob's process dies at `during_write`", "nothing that it did reached that point");
+}

@@ -1,0 +1,387 @@
+//! What a thief reads, as the replay of the stolen state in the real engine answers it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{Run, run, scenario, scenario_with};
+use serde_json::{Value, json};
+
+fn create() -> Value {
+    json!({ "create": { "by": "alice", "with": ["bob", "carol"] } })
+}
+
+fn send(by: &str, id: &str) -> Value {
+    json!({ "send": { "by": by, "id": id } })
+}
+
+fn steal(who: &str) -> Value {
+    json!({ "compromise": { "who": who, "id": "stolen" } })
+}
+
+fn thief(expect: Value) -> Value {
+    let mut expect = expect;
+    expect["compromise"] = json!("stolen");
+    json!({ "expect": expect })
+}
+
+/// Runs a scenario that passes, on a group of three that may be four.
+#[track_caller]
+fn passes(steps: &[Value]) -> Run {
+    passes_with(json!({}), steps)
+}
+
+#[track_caller]
+fn passes_with(group: Value, steps: &[Value]) -> Run {
+    let run = run(&scenario_with(group, &["alice", "bob", "carol", "dave"], steps));
+    run.assert_passed("the scenario");
+    run
+}
+
+/// Messages read that were sent before the compromise, and after it; and after how many epochs it healed.
+#[track_caller]
+fn figures(run: &Run) -> (u64, u64, Option<u64>) {
+    let thief = run.thief();
+    (thief.exposed_before, thief.exposed_after, thief.healed_after)
+}
+
+#[test]
+fn thief_reads_until_the_victim_updates() {
+    let run = passes(&[
+        create(),
+        send("alice", "m1"),
+        steal("bob"),
+        send("alice", "m2"),
+        send("carol", "m3"),
+        json!({ "update": { "by": "bob" } }),
+        send("alice", "m4"),
+        thief(json!({ "reads": ["m2", "m3"], "cannot_read": ["m1", "m4"], "heals_within": 1 })),
+    ]);
+    assert_eq!(figures(&run), (0, 2, Some(1)));
+    assert_eq!(run.outcome.figures.exposed, 2);
+}
+
+#[test]
+fn updates_of_others_do_not_stop_the_thief() {
+    let run = passes(&[
+        create(),
+        steal("bob"),
+        json!({ "update": { "by": "alice" } }),
+        json!({ "update": { "by": "carol" } }),
+        json!({ "add": { "by": "carol", "who": "dave" } }),
+        send("dave", "m1"),
+        json!({ "remove": { "by": "carol", "who": "alice" } }),
+        send("dave", "m2"),
+        thief(json!({ "reads": ["m1", "m2"] })),
+    ]);
+    assert_eq!(figures(&run), (0, 2, None));
+}
+
+#[test]
+fn heals_within_counts_epochs_and_holds_from_the_epoch_that_healed() {
+    let steps = |within: u64| {
+        let heals = thief(json!({ "heals_within": within }));
+        let update = |by: &str| json!({ "update": { "by": by } });
+        scenario(&["alice", "bob", "carol"], &[create(), steal("bob"), update("alice"), update("carol"), update("bob"), heals])
+    };
+    for within in [3, 4, 100] {
+        run(&steps(within)).assert_passed("healed after three epochs");
+    }
+    for within in [0, 1, 2] {
+        let run = run(&steps(within));
+        let [failure] = run.outcome.failures.as_slice() else { panic!("{:?}", run.outcome.failures) };
+        assert_eq!(failure.seen, "it took 3 epochs: until then the replay could follow");
+        assert_eq!(run.thief().healed_after, Some(3));
+    }
+}
+
+#[test]
+fn not_having_healed_is_told_apart_from_healing_late() {
+    let run = run(&scenario(
+        &["alice", "bob", "carol"],
+        &[create(), steal("bob"), json!({ "update": { "by": "alice" } }), thief(json!({ "heals_within": 100 }))],
+    ));
+    let [failure] = run.outcome.failures.as_slice() else { panic!("{:?}", run.outcome.failures) };
+    assert_eq!(failure.seen, "the replay still follows the group");
+    assert_eq!(figures(&run), (0, 0, None));
+}
+
+#[test]
+fn thief_of_a_member_that_is_removed_keeps_what_it_has_and_cannot_go_on() {
+    let run = passes_with(
+        json!({ "past_epochs": 1 }),
+        &[
+            create(),
+            // Sent before the theft and unread, so that the thief has it only if it keeps the epoch.
+            json!({ "hold": { "id": "late", "for": "bob" } }),
+            send("alice", "late"),
+            steal("bob"),
+            send("alice", "m1"),
+            json!({ "remove": { "by": "alice", "who": "bob" } }),
+            send("alice", "m2"),
+            json!({ "update": { "by": "carol" } }),
+            send("alice", "m3"),
+            thief(json!({ "reads": ["late", "m1"], "cannot_read": ["m2", "m3"], "heals_within": 1 })),
+        ],
+    );
+    assert_eq!(figures(&run), (1, 1, Some(1)));
+}
+
+#[test]
+fn theft_after_the_removal_gives_nothing() {
+    let run = passes(&[
+        create(),
+        json!({ "hold": { "id": "m1", "for": "bob" } }),
+        send("alice", "m1"),
+        json!({ "remove": { "by": "alice", "who": "bob" } }),
+        steal("bob"),
+        send("alice", "m2"),
+        thief(json!({ "cannot_read": ["m1", "m2"], "heals_within": 0 })),
+    ]);
+    assert_eq!(figures(&run), (0, 0, Some(0)));
+}
+
+#[test]
+fn victim_that_is_invited_again_with_a_stolen_key_package_is_read_again() {
+    let run = passes(&[
+        create(),
+        steal("bob"),
+        json!({ "remove": { "by": "alice", "who": "bob" } }),
+        send("alice", "out"),
+        json!({ "add": { "by": "alice", "who": "bob" } }),
+        send("alice", "back"),
+        thief(json!({ "reads": ["back"], "cannot_read": ["out"] })),
+        json!({ "update": { "by": "bob" } }),
+        send("alice", "healed"),
+        thief(json!({ "cannot_read": ["healed"], "heals_within": 3 })),
+    ]);
+    assert_eq!(figures(&run), (0, 1, Some(3)));
+}
+
+#[test]
+fn victim_that_is_invited_again_with_a_new_key_package_is_not_read() {
+    let run = passes(&[
+        create(),
+        steal("bob"),
+        json!({ "remove": { "by": "alice", "who": "bob" } }),
+        // What was stolen has expired; the members have published new ones.
+        json!({ "wait": "91d" }),
+        json!({ "add": { "by": "alice", "who": "bob" } }),
+        send("alice", "back"),
+        thief(json!({ "cannot_read": ["back"], "heals_within": 1 })),
+    ]);
+    assert_eq!(figures(&run), (0, 0, Some(1)));
+}
+
+#[test]
+fn consumed_messages_are_not_read() {
+    let run = passes_with(
+        json!({ "past_epochs": 2, "out_of_order": 10 }),
+        &[
+            create(),
+            send("alice", "m1"),
+            send("carol", "m2"),
+            json!({ "update": { "by": "alice" } }),
+            send("alice", "m3"),
+            steal("bob"),
+            thief(json!({ "cannot_read": ["m1", "m2", "m3"] })),
+        ],
+    );
+    assert_eq!(figures(&run), (0, 0, None));
+}
+
+#[test]
+fn held_lost_and_overtaken_messages_are_read() {
+    let run = passes(&[
+        create(),
+        json!({ "hold": { "id": "held", "for": "bob" } }),
+        json!({ "drop": { "id": "lost", "for": "bob" } }),
+        send("alice", "held"),
+        send("alice", "lost"),
+        send("alice", "read"),
+        send("carol", "read_too"),
+        json!({ "hold": { "id": "unread", "for": "bob" } }),
+        send("carol", "unread"),
+        steal("bob"),
+        thief(json!({ "reads": ["held", "lost", "unread"], "cannot_read": ["read", "read_too"] })),
+    ]);
+    assert_eq!(figures(&run), (3, 0, None));
+}
+
+#[test]
+fn the_tolerance_for_reordering_is_what_can_be_stolen() {
+    for tolerance in 0..4 {
+        let mut steps = vec![create()];
+        for message in 1..=4 {
+            steps.push(json!({ "hold": { "id": format!("m{message}"), "for": "bob" } }));
+            steps.push(send("alice", &format!("m{message}")));
+        }
+        steps.extend([send("alice", "m5"), steal("bob")]);
+        let run = passes_with(json!({ "out_of_order": tolerance }), &steps);
+        // The message that was read last takes one place.
+        let kept = u64::from(tolerance as u32).saturating_sub(1);
+        assert_eq!(figures(&run), (kept, 0, None), "a tolerance of {tolerance}");
+    }
+}
+
+#[test]
+fn past_epochs_that_are_kept_are_what_can_be_stolen() {
+    for past_epochs in 0..4 {
+        let mut steps = vec![create()];
+        for epoch in 1..=4 {
+            steps.push(json!({ "hold": { "id": format!("m{epoch}"), "for": "bob" } }));
+            steps.push(send("alice", &format!("m{epoch}")));
+            steps.push(json!({ "update": { "by": "carol" } }));
+        }
+        steps.push(steal("bob"));
+        let run = passes_with(json!({ "past_epochs": past_epochs }), &steps);
+        assert_eq!(figures(&run), (past_epochs, 0, None), "{past_epochs} past epochs");
+    }
+}
+
+#[test]
+fn victim_that_is_offline_gives_all_that_it_has_not_fetched() {
+    let run = passes(&[
+        create(),
+        send("alice", "m1"),
+        json!({ "offline": { "who": "bob" } }),
+        send("alice", "m2"),
+        json!({ "update": { "by": "alice" } }),
+        send("carol", "m3"),
+        steal("bob"),
+        send("carol", "m4"),
+        thief(json!({ "reads": ["m2", "m3", "m4"], "cannot_read": ["m1"] })),
+        json!({ "online": { "who": "bob" } }),
+        json!({ "update": { "by": "bob" } }),
+        send("carol", "m5"),
+        thief(json!({ "reads": ["m2", "m3", "m4"], "cannot_read": ["m1", "m5"], "heals_within": 1 })),
+    ]);
+    assert_eq!(figures(&run), (2, 1, Some(1)));
+}
+
+#[test]
+fn theft_before_the_victim_joined_reads_from_its_invitation_on() {
+    let run = passes(&[
+        create(),
+        steal("dave"),
+        send("alice", "m1"),
+        json!({ "add": { "by": "alice", "who": "dave" } }),
+        send("alice", "m2"),
+        send("dave", "m3"),
+        thief(json!({ "reads": ["m2"], "cannot_read": ["m1"] })),
+        json!({ "update": { "by": "dave" } }),
+        send("alice", "m4"),
+        thief(json!({ "cannot_read": ["m4"], "heals_within": 2 })),
+    ]);
+    assert_eq!(figures(&run), (0, 1, Some(2)));
+}
+
+#[test]
+fn theft_before_there_is_a_group_reads_once_there_is_one() {
+    let run = passes(&[steal("bob"), create(), send("alice", "m1"), thief(json!({ "reads": ["m1"] }))]);
+    assert_eq!(figures(&run), (0, 1, None));
+}
+
+#[test]
+fn theft_of_somebody_who_joins_by_itself_afterwards_reads_nothing() {
+    let run = passes(&[
+        create(),
+        steal("dave"),
+        json!({ "join": { "who": "dave" } }),
+        send("alice", "m1"),
+        thief(json!({ "cannot_read": ["m1"], "heals_within": 0 })),
+    ]);
+    assert_eq!(figures(&run), (0, 0, Some(0)));
+}
+
+#[test]
+fn theft_of_somebody_who_never_joins_reads_nothing() {
+    let run = passes(&[
+        create(),
+        send("alice", "m1"),
+        steal("dave"),
+        send("bob", "m2"),
+        json!({ "update": { "by": "bob" } }),
+        thief(json!({ "cannot_read": ["m1", "m2"], "heals_within": 0 })),
+    ]);
+    assert_eq!(figures(&run), (0, 0, Some(0)));
+}
+
+#[test]
+fn external_rejoin_of_the_victim_heals() {
+    let run = passes(&[
+        create(),
+        steal("bob"),
+        send("alice", "m1"),
+        json!({ "rejoin": { "who": "bob" } }),
+        send("alice", "m2"),
+        thief(json!({ "reads": ["m1"], "cannot_read": ["m2"], "heals_within": 1 })),
+    ]);
+    assert_eq!(figures(&run), (0, 1, Some(1)));
+}
+
+#[test]
+fn a_proposed_update_heals_when_it_is_committed_unless_it_was_stolen_too() {
+    let propose = json!({ "propose": { "by": "bob", "update": true } });
+    let commit = json!({ "commit": { "by": "alice" } });
+    let after = [steal("bob"), propose.clone(), commit.clone()];
+    let before = [propose, steal("bob"), commit];
+    let steps = |middle: [Value; 3]| [vec![create()], middle.to_vec(), vec![send("alice", "m1")]].concat();
+    assert_eq!(figures(&passes(&steps(after))), (0, 0, Some(1)));
+    assert_eq!(figures(&passes(&steps(before))), (0, 1, None), "the new keys were stolen with the old ones");
+}
+
+/// A known limit of the replay: an engine refuses what it takes for its own, although a thief could derive the keys.
+/// What it does not read is therefore never reported as secure.
+#[test]
+fn replay_does_not_read_what_the_victim_sends_later() {
+    let run = passes(&[
+        create(),
+        steal("bob"),
+        send("bob", "own"),
+        send("alice", "other"),
+        thief(json!({ "reads": ["other"], "cannot_read": ["own"] })),
+    ]);
+    assert_eq!(figures(&run), (0, 1, None));
+}
+
+#[test]
+fn several_thieves_are_told_apart_and_their_messages_counted_once() {
+    let run = passes(&[
+        create(),
+        json!({ "compromise": { "who": "bob", "id": "first" } }),
+        send("alice", "m1"),
+        json!({ "compromise": { "who": "bob", "id": "second" } }),
+        json!({ "compromise": { "who": "carol", "id": "third" } }),
+        send("alice", "m2"),
+        json!({ "update": { "by": "bob" } }),
+        send("alice", "m3"),
+    ]);
+    let figures: Vec<_> = run
+        .outcome
+        .figures
+        .compromises
+        .iter()
+        .map(|thief| (thief.id.as_str(), thief.exposed_before, thief.exposed_after, thief.healed_after))
+        .collect();
+    assert_eq!(figures, [("first", 0, 2, Some(1)), ("second", 0, 1, Some(1)), ("third", 0, 2, None)]);
+    assert_eq!(run.outcome.figures.exposed, 3);
+}
+
+#[test]
+fn hidden_handshakes_make_no_difference_to_a_thief() {
+    let steps = [
+        create(),
+        steal("bob"),
+        json!({ "update": { "by": "alice" } }),
+        json!({ "propose": { "by": "alice", "add": "dave" } }),
+        json!({ "commit": { "by": "carol" } }),
+        send("dave", "m1"),
+        json!({ "update": { "by": "bob" } }),
+        send("dave", "m2"),
+    ];
+    for handshake in ["assisted", "opaque"] {
+        let run = passes_with(json!({ "handshake": handshake }), &steps);
+        assert_eq!(figures(&run), (0, 1, Some(3)), "{handshake}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Scenarios through the library: written as JSON, read, run, and what came of them.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use regrow_simulator::{
+    report::{CompromiseFigures, Failure, Outcome, RunOptions, Transcript},
+    scenario::{Scenario, load, read},
+    world,
+};
+use serde_json::{Value, json};
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Run {
+    pub outcome: Outcome,
+    pub hash: String,
+    pub events: Vec<Value>,
+}
+
+impl Run {
+    pub fn passed(&self) -> bool {
+        self.outcome.failures.is_empty()
+    }
+
+    #[track_caller]
+    pub fn assert_passed(&self, what: &str) {
+        assert!(self.passed(), "{what}:\n{}", told(&self.outcome.failures));
+    }
+
+    /// The figures of the only compromise.
+    #[track_caller]
+    pub fn thief(&self) -> &CompromiseFigures {
+        let [thief] = self.outcome.figures.compromises.as_slice() else { panic!("not one compromise") };
+        thief
+    }
+
+    pub fn events(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.events.iter().filter(move |event| event["event"] == name)
+    }
+
+    pub fn count(&self, name: &str) -> usize {
+        self.events(name).count()
+    }
+}
+
+/// Failures as a person would read them.
+pub fn told(failures: &[Failure]) -> String {
+    let one = |failure: &Failure| {
+        let place = failure.place.as_ref().map_or("at the end".to_owned(), ToString::to_string);
+        let Failure { expected, seen, events, .. } = failure;
+        format!("{place}: expected that {expected}; {seen}\n    {}", events.join("\n    "))
+    };
+    failures.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// A scenario with settings for its group.
+#[track_caller]
+pub fn scenario_with(group: Value, members: &[&str], steps: &[Value]) -> Scenario {
+    let text = json!({ "regrow": 1, "name": "a test", "group": group, "members": members, "steps": steps }).to_string();
+    read(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
+}
+
+#[track_caller]
+pub fn scenario(members: &[&str], steps: &[Value]) -> Scenario {
+    scenario_with(json!({}), members, steps)
+}
+
+pub fn run(scenario: &Scenario) -> Run {
+    run_with(scenario, RunOptions::default())
+}
+
+pub fn run_with_seed(scenario: &Scenario, seed: u64) -> Run {
+    run_with(scenario, RunOptions { seed: Some(seed) })
+}
+
+fn run_with(scenario: &Scenario, options: RunOptions) -> Run {
+    let mut transcript = Transcript::new(&scenario.name, true);
+    let outcome = world::run(scenario, &options, &mut transcript);
+    let recorded = transcript.finish().unwrap();
+    let events = recorded.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let events = events.map(|line| serde_json::from_slice(line).unwrap()).collect();
+    Run { outcome, hash: recorded.hash, events }
+}
+
+/// Runs a scenario on this many threads of its own.
+pub fn run_on_threads(threads: usize, scenario: &Scenario) -> Run {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| run(scenario))
+}
+
+/// The scenario files in a folder below `scenarios`, and what they hold.
+pub fn published(folder: &str) -> Vec<(PathBuf, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), load(&path).unwrap())).collect()
+}
+
+/// The last part of a path, without its extension.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}

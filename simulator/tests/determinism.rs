@@ -1,0 +1,203 @@
+//! The same scenario and seed give the same transcript, byte for byte.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Run, published, run, run_on_threads, run_with_seed, scenario, scenario_with, stem};
+use serde_json::{Value, json};
+
+/// Runs it on one thread and on four.
+#[track_caller]
+fn assert_reproducible(what: &str, scenario: &regrow_simulator::scenario::Scenario) -> Run {
+    let (one, four) = (run_on_threads(1, scenario), run_on_threads(4, scenario));
+    for (first, second) in one.events.iter().zip(&four.events) {
+        assert_eq!(first, second, "{what}");
+    }
+    assert_eq!(one.hash, four.hash, "{what}");
+    assert_eq!(one.outcome, four.outcome, "{what}");
+    one
+}
+
+#[test]
+fn every_scenario_gives_the_same_transcript_again_whatever_the_threads() {
+    for (path, scenario) in published("").iter().chain(&published("failing")) {
+        assert_reproducible(&stem(path), scenario);
+    }
+}
+
+#[test]
+fn another_seed_gives_another_transcript_and_the_same_verdict() {
+    for (path, scenario) in published("").iter().filter(|(path, _)| stem(path) != "hundred_members") {
+        let (one, other) = (run(scenario), run_with_seed(scenario, 4711));
+        assert_ne!(one.hash, other.hash, "{path:?}");
+        other.assert_passed(&stem(path));
+        assert_eq!(one.outcome.figures, other.outcome.figures, "{path:?}");
+    }
+}
+
+/// Everything that members can do to a group.
+fn all_kinds_of_steps() -> Vec<Value> {
+    vec![
+        json!({ "create": { "by": "a", "with": ["b", "c"] } }),
+        json!({ "send": { "by": "b", "id": "m1" } }),
+        json!({ "add": { "by": "b", "who": "d" } }),
+        json!({ "update": { "by": "c" } }),
+        json!({ "update": { "by": "d", "signature_key": true } }),
+        json!({ "propose": { "by": "a", "update": true } }),
+        json!({ "propose": { "by": "d", "remove": "c" } }),
+        json!({ "commit": { "by": "b" } }),
+        json!({ "join": { "who": "c" } }),
+        json!({ "compromise": { "who": "c", "id": "stolen" } }),
+        json!({ "rejoin": { "who": "b" } }),
+        json!({ "race": [{ "update": { "by": "a" } }, { "send": { "by": "b", "id": "m2" } }, { "update": { "by": "d" } }] }),
+        json!({ "crash": { "who": "a", "at": "during_write" } }),
+        json!({ "remove": { "by": "a", "who": "d" } }),
+        json!({ "leave": { "who": "c" } }),
+        json!({ "wait": "100d" }),
+        json!({ "add": { "by": "a", "who": "d" } }),
+        json!({ "send": { "by": "d", "id": "m3" } }),
+        json!({ "expect": { "members": ["a", "b", "d"], "converged": true } }),
+    ]
+}
+
+#[test]
+fn every_ciphersuite_in_both_handshake_modes_is_reproducible() {
+    let mut hashes = BTreeSet::new();
+    for ciphersuite in [
+        "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
+        "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
+        "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
+    ] {
+        for handshake in ["assisted", "opaque"] {
+            let group = json!({ "ciphersuite": ciphersuite, "handshake": handshake });
+            let scenario = scenario_with(group, &["a", "b", "c", "d"], &all_kinds_of_steps());
+            let what = format!("{ciphersuite} {handshake}");
+            let run = assert_reproducible(&what, &scenario);
+            run.assert_passed(&what);
+            hashes.insert(run.hash);
+        }
+    }
+    assert_eq!(hashes.len(), 6, "no two are the same");
+}
+
+/// The fingerprints of the key packages that a member made, in order.
+fn key_packages<'r>(run: &'r Run, of: &str) -> Vec<&'r Value> {
+    run.events("key_packages").filter(|event| event["of"] == of).map(|event| &event["sha256"]).collect()
+}
+
+#[test]
+fn a_step_that_is_taken_out_leaves_what_others_draw_as_it_was() {
+    let steps = [
+        json!({ "create": { "by": "a", "with": ["b", "c"] } }),
+        json!({ "send": { "by": "a", "id": "m1" } }),
+        json!({ "update": { "by": "b" } }),
+        json!({ "add": { "by": "a", "who": "d" } }),
+        json!({ "remove": { "by": "c", "who": "d" } }),
+        json!({ "add": { "by": "b", "who": "d" } }),
+    ];
+    let members = ["a", "b", "c", "d"];
+    let whole = run(&scenario(&members, &steps));
+    whole.assert_passed("the whole");
+    assert_eq!(key_packages(&whole, "d").len(), 3, "the first ones, and one after each add");
+    for out in [1, 2] {
+        let mut fewer = steps.to_vec();
+        fewer.remove(out);
+        let fewer = run(&scenario(&members, &fewer));
+        fewer.assert_passed("with a step less");
+        assert_ne!(whole.hash, fewer.hash);
+        for member in members {
+            assert_eq!(key_packages(&whole, member), key_packages(&fewer, member), "without step {}", out + 1);
+        }
+    }
+}
+
+#[test]
+fn the_same_step_done_twice_draws_anew() {
+    let add = json!({ "add": { "by": "a", "who": "b" } });
+    let remove = json!({ "remove": { "by": "a", "who": "b" } });
+    let create = json!({ "create": { "by": "a" } });
+    let run = run(&scenario(&["a", "b"], &[create, add.clone(), remove.clone(), add, remove]));
+    run.assert_passed("added twice");
+    let drawn: BTreeSet<_> = key_packages(&run, "b").into_iter().map(Value::to_string).collect();
+    assert_eq!(drawn.len(), 3);
+}
+
+/// Who submitted what in the only race, in order.
+fn order_of(run: &Run, ids: [&str; 3]) -> Vec<String> {
+    let messages = run.events("submitted").filter(|event| ids.iter().any(|id| event["id"] == *id));
+    messages.map(|event| event["by"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_order_of_a_race_depends_on_the_seed_and_not_on_where_the_race_stands() {
+    let create = json!({ "create": { "by": "a", "with": ["b", "c"] } });
+    let race = json!({ "race": [
+        { "send": { "by": "a", "id": "m1" } }, { "send": { "by": "b", "id": "m2" } }, { "send": { "by": "c", "id": "m3" } }
+    ] });
+    let early = scenario(&["a", "b", "c"], &[create.clone(), race.clone()]);
+    let late = scenario(&["a", "b", "c"], &[create, json!({ "wait": "1s" }), race]);
+    let mut orders = BTreeSet::new();
+    for seed in 0..12 {
+        let order = order_of(&run_with_seed(&early, seed), ["m1", "m2", "m3"]);
+        assert_eq!(order, order_of(&run_with_seed(&late, seed), ["m1", "m2", "m3"]), "seed {seed}");
+        orders.insert(order);
+    }
+    assert!(orders.len() >= 3, "twelve seeds give only {orders:?}");
+}
+
+/// So many members propose to remove or update somebody, alternately; then one commits to all of it.
+fn many_proposals(count: usize, crash: bool) -> regrow_simulator::scenario::Scenario {
+    let members: Vec<_> = (0..=count).map(|n| format!("m{n:02}")).collect();
+    let members: Vec<_> = members.iter().map(String::as_str).collect();
+    let mut steps = vec![json!({ "create": { "by": "m00", "with": members[1..] } })];
+    for (number, member) in members.iter().enumerate().skip(1).rev() {
+        steps.push(match number % 2 {
+            0 => json!({ "propose": { "by": "m01", "remove": member } }),
+            _ => json!({ "propose": { "by": member, "update": true } }),
+        });
+    }
+    if crash {
+        steps.push(json!({ "crash": { "who": "m00", "at": "during_write" } }));
+    }
+    steps.push(json!({ "commit": { "by": "m00" } }));
+    steps.push(json!({ "send": { "by": "m01", "id": "after" } }));
+    steps.push(json!({ "expect": { "epoch": 2, "converged": true } }));
+    scenario(&members, &steps)
+}
+
+#[test]
+fn commits_of_several_updates_and_removals_are_reproducible() {
+    for count in 2..=4 {
+        let what = format!("{count} updates and removals");
+        let run = assert_reproducible(&what, &many_proposals(count, false));
+        run.assert_passed(&what);
+        assert_eq!(run.outcome.figures.unordered_commits, 0);
+        assert_eq!(run.outcome.figures.members, 1 + count as u64 - (count as u64 / 2));
+    }
+}
+
+#[test]
+fn a_crash_while_such_a_commit_is_made_leaves_it_reproducible() {
+    let scenario = many_proposals(3, true);
+    let hashes: BTreeSet<_> = (0..6).map(|_| run(&scenario).hash).collect();
+    assert_eq!(hashes.len(), 1);
+}
+
+#[test]
+fn a_commit_of_too_many_is_counted_as_unordered_and_right_all_the_same() {
+    let run = run(&many_proposals(9, false));
+    run.assert_passed("nine updates and removals");
+    assert_eq!(run.outcome.figures.unordered_commits, 1);
+    assert_eq!(run.count("unordered"), 1);
+}
+
+#[test]
+fn somebody_who_does_nothing_changes_nothing() {
+    let steps = [json!({ "create": { "by": "a", "with": "b" } }), json!({ "send": { "by": "b", "id": "m1" } })];
+    let (two, three) = (run(&scenario(&["a", "b"], &steps)), run(&scenario(&["a", "b", "c"], &steps)));
+    let without_c = three.events.iter().filter(|event| event["of"] != "c");
+    assert!(two.events.iter().eq(without_c));
+}

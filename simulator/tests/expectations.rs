@@ -1,0 +1,203 @@
+//! Whatever a scenario can expect can also fail, and says what was expected and what was seen.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{run, scenario};
+use serde_json::{Value, json};
+
+fn create() -> Value {
+    json!({ "create": { "by": "alice", "with": "bob" } })
+}
+
+/// What was expected and seen by the only expectation that fails.
+#[track_caller]
+fn fails(steps: &[Value]) -> (String, String) {
+    let run = run(&scenario(&["alice", "bob", "carol"], steps));
+    let [failure] = run.outcome.failures.as_slice() else { panic!("{:?}", run.outcome.failures) };
+    assert!(failure.place.is_some());
+    (failure.expected.clone(), failure.seen.clone())
+}
+
+fn pair(expected: &str, seen: &str) -> (String, String) {
+    (expected.to_owned(), seen.to_owned())
+}
+
+#[test]
+fn epoch() {
+    assert_eq!(
+        fails(&[create(), json!({ "expect": { "epoch": 2 } })]),
+        pair("the group is in epoch 2", "it is in epoch 1")
+    );
+}
+
+#[test]
+fn members() {
+    let seen = "they are alice, bob";
+    assert_eq!(fails(&[create(), json!({ "expect": { "members": "alice" } })]), pair("the members are alice", seen));
+    let all = json!({ "expect": { "members": ["alice", "carol", "bob"] } });
+    assert_eq!(fails(&[create(), all]), pair("the members are alice, carol, bob", seen));
+}
+
+#[test]
+fn what_a_member_reads() {
+    let send = json!({ "send": { "by": "alice", "id": "m1" } });
+    let expect = |expect: Value| [create(), send.clone(), json!({ "expect": expect })];
+    let reads = |who: &str| expect(json!({ "who": who, "reads": "m1" }));
+    let cannot_read = |who: &str| expect(json!({ "who": who, "cannot_read": "m1" }));
+    assert_eq!(fails(&reads("carol")), pair("carol has read m1", "carol has not"));
+    assert_eq!(fails(&cannot_read("bob")), pair("bob has not read m1", "bob has"));
+    assert_eq!(fails(&cannot_read("alice")), pair("alice has not read m1", "alice has"));
+}
+
+#[test]
+fn a_message_that_could_not_be_sent_is_read_by_nobody() {
+    let steps = [
+        create(),
+        json!({ "send": { "by": "carol", "id": "m1" } }),
+        json!({ "expect": { "fails": "not_a_member" } }),
+        json!({ "expect": { "who": ["alice", "bob", "carol"], "cannot_read": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1" } }),
+    ];
+    assert_eq!(fails(&steps), pair("bob has read m1", "bob has not"));
+}
+
+#[test]
+fn what_a_thief_reads() {
+    let steps = |expect: Value| {
+        [
+            create(),
+            json!({ "send": { "by": "alice", "id": "m1" } }),
+            json!({ "compromise": { "who": "bob", "id": "stolen" } }),
+            json!({ "send": { "by": "alice", "id": "m2" } }),
+            json!({ "expect": expect }),
+        ]
+    };
+    assert_eq!(
+        fails(&steps(json!({ "compromise": "stolen", "reads": ["m1", "m2"] }))),
+        pair("the thief of stolen can read m1", "the replay of what was stolen does not read it")
+    );
+    assert_eq!(
+        fails(&steps(json!({ "compromise": "stolen", "cannot_read": ["m1", "m2"] }))),
+        pair("the thief of stolen cannot read m2", "the replay of what was stolen reads it")
+    );
+    assert_eq!(
+        fails(&steps(json!({ "compromise": "stolen", "heals_within": 9 }))),
+        pair("stolen has healed within 9 epochs", "the replay still follows the group")
+    );
+}
+
+#[test]
+fn a_step_that_was_to_fail_and_succeeds() {
+    let steps = [create(), json!({ "update": { "by": "bob" } }), json!({ "expect": { "fails": "removed" } })];
+    assert_eq!(fails(&steps), pair("the step before fails with `removed`", "it succeeded"));
+}
+
+#[test]
+fn a_step_that_fails_in_another_way() {
+    let steps = [create(), json!({ "update": { "by": "carol" } }), json!({ "expect": { "fails": "removed" } })];
+    let (expected, seen) = fails(&steps);
+    assert_eq!(expected, "the step succeeds");
+    assert!(seen.starts_with("it failed with `not_a_member`"), "{seen}");
+}
+
+#[test]
+fn a_step_that_fails_and_nobody_asked() {
+    for rest in [vec![], vec![json!({ "wait": "1s" })], vec![json!({ "expect": { "epoch": 1 } })]] {
+        let steps = [vec![create(), json!({ "add": { "by": "alice", "who": "bob" } })], rest].concat();
+        let (_, seen) = fails(&steps);
+        assert!(seen.starts_with("it failed with `already_a_member`"), "{seen}");
+    }
+}
+
+/// A device that the service no longer keeps entries for (after 30 days) is the one way out of step that needs no bug.
+fn away_too_long() -> Vec<Value> {
+    vec![
+        create(),
+        json!({ "offline": { "who": "bob" } }),
+        json!({ "update": { "by": "alice" } }),
+        json!({ "wait": "40d" }),
+        json!({ "update": { "by": "alice" } }),
+        json!({ "online": { "who": "bob" } }),
+    ]
+}
+
+#[test]
+fn members_that_are_out_of_step() {
+    let mut steps = away_too_long();
+    let at_the_end = run(&scenario(&["alice", "bob", "carol"], &steps));
+    steps.push(json!({ "expect": { "converged": true } }));
+    let asked = run(&scenario(&["alice", "bob", "carol"], &steps));
+    for run in [at_the_end, asked] {
+        let expected: Vec<_> = run.outcome.failures.iter().map(|failure| &*failure.expected).collect();
+        assert!(expected.contains(&"bob is in epoch 3, like the service"), "{expected:?}");
+        assert!(expected.contains(&"all online members hold the same epoch authenticator"), "{expected:?}");
+    }
+}
+
+#[test]
+fn who_was_away_too_long_can_rejoin() {
+    let mut steps = away_too_long();
+    steps.push(json!({ "rejoin": { "who": "bob" } }));
+    steps.push(json!({ "send": { "by": "bob", "id": "m1" } }));
+    let run = run(&scenario(&["alice", "bob", "carol"], &steps));
+    // What it could not process on the way is told; in the end it is where all are.
+    assert!(run.outcome.failures.iter().all(|failure| failure.expected.starts_with("bob, getting the commit")));
+}
+
+/// Each step that can be refused, and why.
+#[test]
+fn steps_fail_with_the_code_of_their_reason() {
+    let update = json!({ "update": { "by": "bob" } });
+    let offline = json!({ "offline": { "who": "bob" } });
+    let cases: Vec<(&str, Vec<Value>)> = vec![
+        ("not_a_member", vec![create(), json!({ "update": { "by": "carol" } })]),
+        ("not_a_member", vec![create(), json!({ "commit": { "by": "carol" } })]),
+        ("not_a_member", vec![create(), json!({ "leave": { "who": "carol" } })]),
+        ("not_a_member", vec![create(), json!({ "rejoin": { "who": "carol" } })]),
+        ("not_a_member", vec![create(), json!({ "propose": { "by": "carol", "update": true } })]),
+        ("already_a_member", vec![create(), json!({ "add": { "by": "alice", "who": "alice" } })]),
+        ("already_a_member", vec![create(), json!({ "join": { "who": "bob" } })]),
+        ("already_a_member", vec![create(), json!({ "propose": { "by": "bob", "add": "alice" } })]),
+        ("unknown_member", vec![create(), json!({ "remove": { "by": "alice", "who": "carol" } })]),
+        ("unknown_member", vec![create(), json!({ "propose": { "by": "alice", "remove": "carol" } })]),
+        ("rejected", vec![create(), json!({ "remove": { "by": "alice", "who": "alice" } })]),
+        ("removed", vec![create(), json!({ "remove": { "by": "alice", "who": "bob" } }), update.clone()]),
+        ("offline", vec![create(), offline.clone(), update.clone()]),
+        ("offline", vec![create(), offline.clone(), json!({ "send": { "by": "bob", "id": "m1" } })]),
+        ("offline", vec![create(), offline.clone(), json!({ "rejoin": { "who": "bob" } })]),
+        ("offline", vec![offline, json!({ "create": { "by": "bob", "with": "carol" } })]),
+        ("nothing_to_commit", vec![create(), json!({ "commit": { "by": "bob" } })]),
+        (
+            "proposals_wait",
+            vec![
+                create(),
+                json!({ "propose": { "by": "bob", "update": true } }),
+                json!({ "send": { "by": "alice", "id": "m1" } }),
+            ],
+        ),
+        (
+            "no_key_package",
+            vec![
+                create(),
+                json!({ "offline": { "who": "carol" } }),
+                json!({ "add": { "by": "alice", "who": "carol" } }),
+                json!({ "remove": { "by": "alice", "who": "carol" } }),
+                json!({ "add": { "by": "alice", "who": "carol" } }),
+                json!({ "remove": { "by": "alice", "who": "carol" } }),
+                json!({ "add": { "by": "alice", "who": "carol" } }),
+            ],
+        ),
+    ];
+    for (code, mut steps) in cases {
+        let what = format!("{code}: {}", steps.last().unwrap());
+        steps.push(json!({ "expect": { "fails": code } }));
+        // What was refused has left nothing behind.
+        if !matches!(code, "offline") || steps[0] == create() {
+            steps.push(json!({ "update": { "by": "alice" } }));
+            steps.push(json!({ "expect": { "converged": true } }));
+        }
+        run(&scenario(&["alice", "bob", "carol"], &steps)).assert_passed(&what);
+    }
+}

@@ -1,0 +1,120 @@
+//! All prepared on the same epoch, submitted in some order: every wish comes true, or is void, and the group converges.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{Run, run_with_seed, scenario, scenario_with};
+use serde_json::{Value, json};
+
+const MEMBERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const SEEDS: std::ops::Range<u64> = 0..3;
+
+/// What one member can want, in a group of `a`, `b`, `c` and `d`. (`e` and `f` are not in it.)
+fn wishes(by: &str, id: &str) -> Vec<Value> {
+    let other = if by == "a" { "b" } else { "a" };
+    vec![
+        json!({ "add": { "by": by, "who": "e" } }),
+        json!({ "remove": { "by": by, "who": "d" } }),
+        json!({ "remove": { "by": by, "who": other } }),
+        json!({ "update": { "by": by } }),
+        json!({ "update": { "by": by, "signature_key": true } }),
+        json!({ "rejoin": { "who": by } }),
+        json!({ "leave": { "who": by } }),
+        json!({ "propose": { "by": by, "add": "e" } }),
+        json!({ "propose": { "by": by, "remove": "d" } }),
+        json!({ "propose": { "by": by, "update": true } }),
+        json!({ "send": { "by": by, "id": id } }),
+    ]
+}
+
+/// Races two steps, commits what was proposed, and lets everybody who is left talk.
+fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
+    let steps = [
+        json!({ "create": { "by": "c", "with": ["a", "b", "d"] } }),
+        json!({ "race": [first, second] }),
+        json!({ "expect": { "converged": true } }),
+        json!({ "update": { "by": "c" } }),
+        json!({ "expect": { "converged": true } }),
+        json!({ "send": { "by": "c", "id": "after" } }),
+        json!({ "join": { "who": "f" } }),
+        json!({ "send": { "by": "f", "id": "at_last" } }),
+    ];
+    let run = run_with_seed(&scenario_with(group, &MEMBERS, &steps), seed);
+    run.assert_passed(&format!("{first} against {second}, seed {seed}"));
+    run
+}
+
+#[test]
+fn any_two_steps_can_race() {
+    for first in wishes("a", "m1") {
+        for second in wishes("b", "m2") {
+            for seed in SEEDS {
+                race(json!({}), seed, &first, &second);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_two_steps_can_race_with_hidden_handshakes() {
+    for first in wishes("a", "m1") {
+        for second in wishes("b", "m2") {
+            race(json!({ "handshake": "opaque" }), 1, &first, &second);
+        }
+    }
+}
+
+#[test]
+fn whoever_joins_races_with_members() {
+    let join = json!({ "join": { "who": "e" } });
+    for seed in SEEDS {
+        for second in wishes("b", "m2") {
+            let run = race(json!({}), seed, &join, &second);
+            let joined = run.events("epoch").filter(|event| event["who"] == "e").count();
+            assert!(joined > 0, "{second}, seed {seed}: e is in the group");
+        }
+    }
+}
+
+/// Who is in the group at the end, and its epoch.
+fn end(seed: u64, contenders: &[Value]) -> (u64, u64) {
+    let steps = [json!({ "create": { "by": "a", "with": ["b", "c", "d"] } }), json!({ "race": contenders })];
+    let run = run_with_seed(&scenario(&MEMBERS, &steps), seed);
+    run.assert_passed(&format!("{contenders:?}, seed {seed}"));
+    (run.outcome.figures.members, run.outcome.figures.epochs)
+}
+
+#[test]
+fn both_wishes_come_true() {
+    for seed in SEEDS {
+        let add = json!({ "add": { "by": "a", "who": "e" } });
+        let remove = json!({ "remove": { "by": "b", "who": "d" } });
+        let update = json!({ "update": { "by": "c" } });
+        assert_eq!(end(seed, &[add.clone(), remove.clone()]), (4, 3));
+        assert_eq!(end(seed, &[add, remove, update]), (4, 4));
+    }
+}
+
+#[test]
+fn the_same_wish_is_fulfilled_once() {
+    for seed in SEEDS {
+        let add = |by: &str| json!({ "add": { "by": by, "who": "e" } });
+        let remove = |by: &str| json!({ "remove": { "by": by, "who": "d" } });
+        assert_eq!(end(seed, &[add("a"), add("b")]), (5, 2));
+        assert_eq!(end(seed, &[remove("a"), remove("b"), remove("c")]), (3, 2));
+        assert_eq!(end(seed, &[json!({ "join": { "who": "e" } }), add("b")]), (5, 2));
+    }
+}
+
+#[test]
+fn who_is_removed_has_no_wishes_any_more() {
+    for seed in SEEDS {
+        let remove = |by: &str, who: &str| json!({ "remove": { "by": by, "who": who } });
+        // One of the two removes the other, who can then do nothing.
+        assert_eq!(end(seed, &[remove("a", "b"), remove("b", "a")]), (3, 2));
+        let (members, epochs) = end(seed, &[remove("a", "b"), json!({ "update": { "by": "b" } })]);
+        assert_eq!(members, 3);
+        assert!((2..=3).contains(&epochs));
+    }
+}

@@ -1,0 +1,67 @@
+//! The published scenarios hold, and those that are meant to fail do, for their reason.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{published, run, stem, told};
+
+/// The one that takes as long as all others together; on its own, so that it runs beside them.
+const LARGE: &str = "hundred_members";
+
+#[test]
+fn every_published_scenario_passes() {
+    let files = published("");
+    assert!(files.len() >= 16, "only {} scenarios", files.len());
+    for (path, scenario) in files.iter().filter(|(path, _)| stem(path) != LARGE) {
+        let run = run(scenario);
+        run.assert_passed(&stem(path));
+        assert_eq!(run.outcome.figures.unordered_commits, 0, "{path:?} is not reproducible");
+    }
+}
+
+#[test]
+fn a_hundred_members_come_and_go() {
+    let files = published("");
+    let (_, scenario) = files.iter().find(|(path, _)| stem(path) == LARGE).unwrap();
+    let run = run(scenario);
+    run.assert_passed(LARGE);
+    let figures = &run.outcome.figures;
+    assert_eq!((figures.members, figures.epochs, figures.messages), (100, 28, 18));
+}
+
+#[test]
+fn every_published_scenario_says_why_it_matters() {
+    for (path, scenario) in published("").iter().chain(&published("failing")) {
+        let about = scenario.about.as_deref().unwrap_or_default();
+        assert!(about.ends_with('.') && about.contains(' '), "{path:?}: {about:?}");
+    }
+}
+
+#[test]
+fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
+    let expected = [
+        (
+            "another_member_is_no_cure",
+            vec![
+                ("step 5 (line 11)", "the thief of stolen cannot read m1", "the replay of what was stolen reads it"),
+                ("step 5 (line 11)", "stolen has healed within 1 epoch", "the replay still follows the group"),
+            ],
+        ),
+        ("newcomer_reads_history", vec![("step 5 (line 11)", "carol has read m1", "carol has not")]),
+    ];
+    let files = published("failing");
+    assert_eq!(files.iter().map(|(path, _)| stem(path)).collect::<Vec<_>>(), expected.each_ref().map(|(name, _)| *name));
+    for ((path, scenario), (_, expected)) in files.iter().zip(expected) {
+        let run = run(scenario);
+        let seen: Vec<_> = run
+            .outcome
+            .failures
+            .iter()
+            .map(|failure| (failure.place.as_ref().unwrap().to_string(), &*failure.expected, &*failure.seen))
+            .collect();
+        let expected: Vec<_> = expected.into_iter().map(|(place, expected, seen)| (place.into(), expected, seen)).collect();
+        assert_eq!(seen, expected, "{path:?}:\n{}", told(&run.outcome.failures));
+        assert!(run.outcome.failures.iter().all(|failure| !failure.events.is_empty()), "{path:?} tells no events");
+    }
+}
