@@ -32,6 +32,11 @@ fn cases() -> Vec<Case> {
             before: vec![],
             ..case("create", json!({ "create": { "by": "b", "with": ["a", "c", "d"] } }), &["a", "b", "c", "d"], 1)
         },
+        Case {
+            before: vec![],
+            after: vec![json!({ "add": { "by": "b", "who": ["a", "c", "d"] } })],
+            ..case("create alone", json!({ "create": { "by": "b" } }), &["a", "b", "c", "d"], 1)
+        },
         case("add", json!({ "add": { "by": "b", "who": "e" } }), &["a", "b", "c", "d", "e"], 2),
         case("remove", json!({ "remove": { "by": "b", "who": "d" } }), &["a", "b", "c"], 2),
         case("update", json!({ "update": { "by": "b" } }), &["a", "b", "c", "d"], 2),

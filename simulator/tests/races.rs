@@ -7,10 +7,10 @@ mod common;
 use common::{Run, run_with_seed, scenario, scenario_with};
 use serde_json::{Value, json};
 
-const MEMBERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-const SEEDS: std::ops::Range<u64> = 0..3;
+const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const SEEDS: std::ops::Range<u64> = 0..2;
 
-/// What one member can want, in a group of `a`, `b`, `c` and `d`. (`e` and `f` are not in it.)
+/// What one member can want, in a group of `a`, `b`, `c` and `d`. (`e` is not in it.)
 fn wishes(by: &str, id: &str) -> Vec<Value> {
     let other = if by == "a" { "b" } else { "a" };
     vec![
@@ -37,8 +37,6 @@ fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
         json!({ "update": { "by": "c" } }),
         json!({ "expect": { "converged": true } }),
         json!({ "send": { "by": "c", "id": "after" } }),
-        json!({ "join": { "who": "f" } }),
-        json!({ "send": { "by": "f", "id": "at_last" } }),
     ];
     let run = run_with_seed(&scenario_with(group, &MEMBERS, &steps), seed);
     run.assert_passed(&format!("{first} against {second}, seed {seed}"));
@@ -47,10 +45,10 @@ fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
 
 #[test]
 fn any_two_steps_can_race() {
-    for first in wishes("a", "m1") {
-        for second in wishes("b", "m2") {
+    for (number, first) in wishes("a", "m1").iter().enumerate() {
+        for second in &wishes("b", "m2")[number..] {
             for seed in SEEDS {
-                race(json!({}), seed, &first, &second);
+                race(json!({}), seed, first, second);
             }
         }
     }
@@ -58,9 +56,9 @@ fn any_two_steps_can_race() {
 
 #[test]
 fn any_two_steps_can_race_with_hidden_handshakes() {
-    for first in wishes("a", "m1") {
-        for second in wishes("b", "m2") {
-            race(json!({ "handshake": "opaque" }), 1, &first, &second);
+    for (number, first) in wishes("a", "m1").iter().enumerate() {
+        for second in &wishes("b", "m2")[number..] {
+            race(json!({ "handshake": "opaque" }), 1, first, second);
         }
     }
 }

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{published, run, stem, told};
+use std::thread;
+
+use common::{published, run, run_on_threads, stem, told};
 
 /// The one that takes as long as all others together; on its own, so that it runs beside them.
 const LARGE: &str = "hundred_members";
@@ -20,14 +22,21 @@ fn every_published_scenario_passes() {
     }
 }
 
+/// The same transcript whatever the threads, as for all others (`determinism.rs`), in the two runs that it costs.
 #[test]
 fn a_hundred_members_come_and_go() {
     let files = published("");
     let (_, scenario) = files.iter().find(|(path, _)| stem(path) == LARGE).unwrap();
-    let run = run(scenario);
-    run.assert_passed(LARGE);
-    let figures = &run.outcome.figures;
-    assert_eq!((figures.members, figures.epochs, figures.messages), (100, 28, 18));
+    let runs = thread::scope(|scope| {
+        let threads = [1, 4].map(|threads| scope.spawn(move || run_on_threads(threads, scenario)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for run in &runs {
+        run.assert_passed(LARGE);
+        let figures = &run.outcome.figures;
+        assert_eq!((figures.members, figures.epochs, figures.messages), (100, 28, 18));
+    }
+    assert_eq!(runs[0].hash, runs[1].hash);
 }
 
 #[test]

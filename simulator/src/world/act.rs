@@ -125,7 +125,17 @@ impl World<'_> {
             }
             client.group(&id)?.group_info()
         })?;
+        if self.devices[creator].dies_at(CrashPoint::BeforeSubmit) {
+            self.restart(creator, CrashPoint::BeforeSubmit)?;
+        }
         self.submit_group(creator, &info)?;
+        for point in [CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm] {
+            if self.devices[creator].dies_at(point) {
+                // The application has kept what it was submitting. The service gives the same answer again.
+                self.restart(creator, point)?;
+                self.submit_group(creator, &info)?;
+            }
+        }
         self.devices[creator].window.joined(0);
         if with.is_empty() {
             return Ok(());

@@ -94,6 +94,7 @@ impl World<'_> {
     /// The service has accepted the commit.
     pub(super) fn confirm(&mut self, device: usize, pending: PendingCommit) -> Result<Option<Parcel>, Failed> {
         let external = pending.is_external();
+        self.deliver_before(device, pending.commit())?;
         match self.devices[device].client.confirm(pending.clone()) {
             Ok(change) => {
                 if external {

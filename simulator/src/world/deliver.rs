@@ -69,7 +69,7 @@ impl World<'_> {
         let outside = self.outside();
         let results: Vec<_> = devices
             .par_iter_mut()
-            .map(|device| if device.online { device.catch_up(&outside) } else { Ok(Vec::new()) })
+            .map(|device| if device.online { device.catch_up(&outside, None) } else { Ok(Vec::new()) })
             .collect();
         self.devices = devices;
         for (device, result) in results.into_iter().enumerate() {
@@ -80,8 +80,17 @@ impl World<'_> {
 
     /// Delivers to one device, which needs to know before it goes on.
     pub(super) fn deliver_to(&mut self, device: usize) -> Result<(), Failed> {
+        self.deliver_until(device, None)
+    }
+
+    /// Delivers to one device what was ordered before this commit of its own: in the next epoch it could not read it.
+    pub(super) fn deliver_before(&mut self, device: usize, commit: &[u8]) -> Result<(), Failed> {
+        self.deliver_until(device, Some(commit))
+    }
+
+    fn deliver_until(&mut self, device: usize, commit: Option<&[u8]>) -> Result<(), Failed> {
         let mut devices = mem::take(&mut self.devices);
-        let result = devices[device].catch_up(&self.outside());
+        let result = devices[device].catch_up(&self.outside(), commit);
         self.devices = devices;
         self.note(device, result?);
         Ok(())
@@ -124,31 +133,35 @@ impl World<'_> {
 }
 
 impl Device {
-    /// Processes what is new for it, and what was held back and is let go.
-    fn catch_up(&mut self, outside: &Outside<'_>) -> Result<Vec<Happening>, Failed> {
+    /// Processes what is new for it, and what was held back and is let go; up to this commit, if there is one.
+    fn catch_up(&mut self, outside: &Outside<'_>, until: Option<&[u8]>) -> Result<Vec<Happening>, Failed> {
         let mut happenings = Vec::new();
-        loop {
+        'pages: loop {
             let page = outside.service.read(&self.address, self.cursor, PAGE);
             let page = page.map_err(|e| Failed::new(FailCode::Rejected, e))?;
             let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
             for delivery in page {
+                if until.is_some_and(|commit| delivery.kind == DeliveryKind::Commit && delivery.bytes[..] == *commit) {
+                    break 'pages;
+                }
                 let cursor = delivery.cursor;
-                self.take(delivery, outside, &mut happenings)?;
+                self.take(delivery, false, outside, &mut happenings)?;
                 self.cursor = cursor;
             }
             let acknowledged = outside.service.acknowledge(&self.address, last);
             acknowledged.map_err(|e| Failed::new(FailCode::Rejected, e))?;
         }
         for delivery in mem::take(&mut self.held) {
-            self.take(delivery, outside, &mut happenings)?;
+            self.take(delivery, true, outside, &mut happenings)?;
         }
         Ok(happenings)
     }
 
-    /// Takes one delivery from the courier, or has it held or lost on the way.
+    /// Takes one delivery from the courier, in its turn or late; or has it held or lost on the way.
     fn take(
         &mut self,
         delivery: Delivery,
+        late: bool,
         outside: &Outside<'_>,
         happenings: &mut Vec<Happening>,
     ) -> Result<(), Failed> {
@@ -165,15 +178,15 @@ impl Device {
             }
             return Ok(());
         }
-        happenings.push(self.process(&delivery, outside)?);
+        happenings.push(self.process(&delivery, late, outside)?);
         if fate == Fate::Twice {
-            happenings.push(self.process(&delivery, outside)?);
+            happenings.push(self.process(&delivery, late, outside)?);
         }
         Ok(())
     }
 
     /// Gives a delivery to the engine, and compares what comes of it with what should.
-    fn process(&mut self, delivery: &Delivery, outside: &Outside<'_>) -> Result<Happening, Failed> {
+    fn process(&mut self, delivery: &Delivery, late: bool, outside: &Outside<'_>) -> Result<Happening, Failed> {
         let message = outside.sent.at(delivery.sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let own = delivery.sender == self.address;
         let epoch = self.epoch(outside.group);
@@ -211,7 +224,10 @@ impl Device {
         };
         let breach = match message {
             Some((number, sent)) if !own => {
-                let may = epoch.is_some_and(|epoch| self.window.reads(sent.at, epoch, outside.policy));
+                // Who takes everything in its turn is in the epoch of the message when it comes.
+                let may = epoch.is_some_and(|epoch| {
+                    self.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, outside.policy)
+                });
                 let before = self.fates.get(&number) == Some(&Reading::Read);
                 if !before {
                     self.fates.insert(number, if may { Reading::Read } else { Reading::Unreadable });

@@ -69,7 +69,9 @@ impl World<'_> {
         let creator = &self.devices[by].address;
         let outcome = self.service.create_group(&self.service_group(), creator, mode, group_info, self.now());
         self.answer(outcome)?;
-        self.rosters.push([by].into());
+        if self.rosters.is_empty() {
+            self.rosters.push([by].into());
+        }
         self.tell(Event::Group { by: self.devices[by].name.clone(), group_info: fingerprint(group_info) });
         Ok(())
     }
