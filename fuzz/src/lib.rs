@@ -3,6 +3,8 @@
 //! `cargo check --manifest-path fuzz/Cargo.toml` needs no nightly and no cargo-fuzz. To fuzz on stable:
 //! `cargo run --example seeds`, then `RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none engine_receive`.
 
+pub mod service;
+
 use std::{cell::RefCell, sync::Arc};
 
 use regrow_engine::{
@@ -22,14 +24,22 @@ fn policy(handshake: Handshake) -> Policy {
     Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
 }
 
+fn device(user: &str, handshake: Handshake) -> Client {
+    let device = DeviceId::new(user, "phone").expect("a name");
+    Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(handshake)).expect("a device")
+}
+
+/// Somebody who has just made the group.
+pub fn creator(handshake: Handshake) -> Client {
+    let mut alice = device("alice", handshake);
+    alice.create_group(group(), NOW).expect("a group");
+    alice
+}
+
 fn member(handshake: Handshake) -> Client {
-    let create = |user| {
-        let device = DeviceId::new(user, "phone").expect("a name");
-        Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(handshake)).expect("a device")
-    };
-    let (mut alice, mut bob) = (create("alice"), create("bob"));
+    let (mut alice, mut bob) = (creator(handshake), device("bob", handshake));
     let key_packages = bob.key_packages(2, NOW).expect("key packages");
-    let mut chat = alice.create_group(group(), NOW).expect("a group");
+    let mut chat = alice.group(&group()).expect("the group");
     let added = chat.add(&key_packages[..1], NOW).expect("a commit");
     bob.join(added.welcome().expect("a welcome")).expect("a member");
     bob

@@ -68,7 +68,11 @@ pub fn with_services(submit: impl Fn(&Service, &DeviceId) -> Option<Outcome>) {
             let before = service.roster(&group_name()).expect("the store works");
             let outcome = submit(service, device);
             if !matches!(outcome, Some(Outcome::Accepted { .. })) {
-                assert_eq!(service.roster(&group_name()).expect("the store works"), before, "a refusal changed something");
+                assert_eq!(
+                    service.roster(&group_name()).expect("the store works"),
+                    before,
+                    "a refusal changed something"
+                );
             }
         }
     });
