@@ -11,6 +11,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             write(target, &format!("{handshake:?}-{name}"), &bytes)?;
         }
     }
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    for entry in fs::read_dir(scenarios)? {
+        let path = entry?.path();
+        if path.is_file() {
+            write("scenario", &path.file_name().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
+        }
+    }
     Ok(())
 }
 
@@ -32,6 +39,12 @@ fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
     let commit = chat.add(std::slice::from_ref(&key_package), now)?;
     let external = create("carol")?.join_external(&group_info)?;
     Ok(vec![
+        ("service_message", "message", message.clone()),
+        ("service_proposal", "proposal", proposal.as_bytes().to_vec()),
+        ("service_commit", "commit", commit.commit().to_vec()),
+        ("service_commit", "external", external.commit().to_vec()),
+        ("service_group_info", "group-info", group_info.clone()),
+        ("service_key_package", "key-package", key_package.as_bytes().to_vec()),
         ("engine_receive", "message", message),
         ("engine_receive", "proposal", proposal.as_bytes().to_vec()),
         ("engine_receive", "commit", commit.commit().to_vec()),

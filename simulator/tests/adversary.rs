@@ -82,7 +82,10 @@ fn heals_within_counts_epochs_and_holds_from_the_epoch_that_healed() {
     let steps = |within: u64| {
         let heals = thief(json!({ "heals_within": within }));
         let update = |by: &str| json!({ "update": { "by": by } });
-        scenario(&["alice", "bob", "carol"], &[create(), steal("bob"), update("alice"), update("carol"), update("bob"), heals])
+        scenario(
+            &["alice", "bob", "carol"],
+            &[create(), steal("bob"), update("alice"), update("carol"), update("bob"), heals],
+        )
     };
     for within in [3, 4, 100] {
         run(&steps(within)).assert_passed("healed after three epochs");

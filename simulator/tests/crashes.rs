@@ -102,7 +102,8 @@ fn whoever_acts_may_die_at_each_point_of_each_step() {
                 run.assert_passed(&what);
                 assert_eq!(run.count("crashed"), 1, "{what}");
                 // Nothing is ordered twice: what was submitted again was the same, or the first did not count.
-                let messages = run.events("delivered").filter(|event| event["id"] == "sent" && event["meaning"] == "read");
+                let messages =
+                    run.events("delivered").filter(|event| event["id"] == "sent" && event["meaning"] == "read");
                 assert_eq!(messages.count(), if case.name == "send" { 3 } else { 0 }, "{what}");
             }
         }
@@ -140,6 +141,22 @@ fn whoever_loses_a_race_may_die_at_each_point() {
             let run = run_with_seed(&scenario(&MEMBERS, &steps), seed);
             run.assert_passed(&format!("{point}, seed {seed}"));
             assert_eq!(run.count("crashed"), 1);
+        }
+    }
+}
+
+#[test]
+fn message_that_loses_a_race_survives_a_crash() {
+    for point in POINTS {
+        for seed in 0..4 {
+            let steps = [
+                create(),
+                json!({ "crash": { "who": "b", "at": point } }),
+                json!({ "race": [{ "update": { "by": "a" } }, { "send": { "by": "b", "id": "m1" } }] }),
+                json!({ "expect": { "epoch": 2, "converged": true } }),
+                json!({ "expect": { "who": ["a", "c", "d"], "reads": ["m1"] } }),
+            ];
+            run_with_seed(&scenario(&MEMBERS, &steps), seed).assert_passed(&format!("{point}, seed {seed}"));
         }
     }
 }

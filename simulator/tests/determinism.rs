@@ -185,8 +185,9 @@ fn commits_of_several_updates_and_removals_are_reproducible() {
 
 #[test]
 fn a_crash_while_such_a_commit_is_made_leaves_it_reproducible() {
-    let scenario = many_proposals(3, true);
-    let hashes: BTreeSet<_> = (0..6).map(|_| run(&scenario).hash).collect();
+    // The machine has two orders to choose from, each time again.
+    let scenario = many_proposals(2, true);
+    let hashes: BTreeSet<_> = (0..12).map(|_| run(&scenario).hash).collect();
     assert_eq!(hashes.len(), 1);
 }
 

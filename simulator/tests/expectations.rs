@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{run, scenario};
+use common::{run, scenario, scenario_with};
 use serde_json::{Value, json};
 
 fn create() -> Value {
@@ -144,6 +144,80 @@ fn who_was_away_too_long_can_rejoin() {
     let run = run(&scenario(&["alice", "bob", "carol"], &steps));
     // What it could not process on the way is told; in the end it is where all are.
     assert!(run.outcome.failures.iter().all(|failure| failure.expected.starts_with("bob, getting the commit")));
+}
+
+#[test]
+fn a_message_that_comes_after_its_reader_was_removed_is_not_read() {
+    let steps = [
+        create(),
+        json!({ "hold": { "id": "m1", "for": "bob" } }),
+        json!({ "send": { "by": "alice", "id": "m1" } }),
+        json!({ "remove": { "by": "alice", "who": "bob" } }),
+        json!({ "release": { "id": "m1" } }),
+        json!({ "add": { "by": "alice", "who": "bob" } }),
+        json!({ "expect": { "who": "bob", "cannot_read": "m1" } }),
+    ];
+    run(&scenario(&["alice", "bob"], &steps)).assert_passed("removed, then let go");
+}
+
+#[test]
+fn what_was_sent_before_a_rejoin_is_lost_with_the_state() {
+    let steps = [
+        create(),
+        json!({ "hold": { "id": "m1", "for": "bob" } }),
+        json!({ "send": { "by": "alice", "id": "m1" } }),
+        json!({ "rejoin": { "who": "bob" } }),
+        json!({ "release": { "id": "m1" } }),
+        json!({ "expect": { "who": "bob", "cannot_read": "m1" } }),
+    ];
+    run(&scenario(&["alice", "bob"], &steps)).assert_passed("rejoined, then let go");
+}
+
+#[test]
+fn a_repeated_delivery_really_comes_twice_and_is_read_once() {
+    let duplicate = json!({ "duplicate": { "id": "m1", "for": "bob" } });
+    let send = json!({ "send": { "by": "alice", "id": "m1" } });
+    let run = run(&scenario(&["alice", "bob"], &[create(), duplicate, send]));
+    run.assert_passed("a duplicate");
+    let to_bob = run.events("delivered").filter(|event| event["id"] == "m1" && event["to"] == "bob");
+    let meanings: Vec<_> = to_bob.map(|event| event["meaning"].as_str().unwrap()).collect();
+    assert_eq!(meanings, ["read", "ignored: read before"]);
+}
+
+#[test]
+fn the_tolerance_for_reordering_is_exact() {
+    for tolerance in 0..4 {
+        for overtaken_by in 1..5 {
+            let mut steps = vec![create(), json!({ "hold": { "id": "late" } })];
+            steps.push(json!({ "send": { "by": "alice", "id": "late" } }));
+            steps.extend((0..overtaken_by).map(|n| json!({ "send": { "by": "alice", "id": format!("m{n}") } })));
+            steps.push(json!({ "release": { "id": "late" } }));
+            // The message that was read last takes one place.
+            let fate = if overtaken_by < tolerance { "reads" } else { "cannot_read" };
+            steps.push(json!({ "expect": { "who": "bob", fate: "late" } }));
+            let scenario = scenario_with(json!({ "out_of_order": tolerance }), &["alice", "bob"], &steps);
+            run(&scenario).assert_passed(&format!("overtaken by {overtaken_by}, with a tolerance of {tolerance}"));
+        }
+    }
+}
+
+#[test]
+fn a_sender_of_whom_too_much_is_missing_is_not_read_until_the_next_epoch() {
+    let lost = json!([{ "drop": { "id": "m{i}" } }, { "send": { "by": "alice", "id": "m{i}", "size": 0 } }]);
+    let steps = |times: u32| {
+        [
+            create(),
+            json!({ "repeat": { "times": times, "steps": lost } }),
+            json!({ "send": { "by": "alice", "id": "next" } }),
+            json!({ "update": { "by": "alice" } }),
+            json!({ "send": { "by": "alice", "id": "after" } }),
+            json!({ "expect": { "who": "bob", "reads": "after" } }),
+            json!({ "expect": { "who": "bob", if times > 1000 { "cannot_read" } else { "reads" }: "next" } }),
+        ]
+    };
+    for times in [1000, 1001] {
+        run(&scenario(&["alice", "bob"], &steps(times))).assert_passed(&format!("{times} missing"));
+    }
 }
 
 /// Each step that can be refused, and why.

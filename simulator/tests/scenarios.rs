@@ -60,7 +60,10 @@ fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
         ("newcomer_reads_history", vec![("step 5 (line 11)", "carol has read m1", "carol has not")]),
     ];
     let files = published("failing");
-    assert_eq!(files.iter().map(|(path, _)| stem(path)).collect::<Vec<_>>(), expected.each_ref().map(|(name, _)| *name));
+    assert_eq!(
+        files.iter().map(|(path, _)| stem(path)).collect::<Vec<_>>(),
+        expected.each_ref().map(|(name, _)| *name)
+    );
     for ((path, scenario), (_, expected)) in files.iter().zip(expected) {
         let run = run(scenario);
         let seen: Vec<_> = run
@@ -69,7 +72,8 @@ fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
             .iter()
             .map(|failure| (failure.place.as_ref().unwrap().to_string(), &*failure.expected, &*failure.seen))
             .collect();
-        let expected: Vec<_> = expected.into_iter().map(|(place, expected, seen)| (place.into(), expected, seen)).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(place, expected, seen)| (place.into(), expected, seen)).collect();
         assert_eq!(seen, expected, "{path:?}:\n{}", told(&run.outcome.failures));
         assert!(run.outcome.failures.iter().all(|failure| !failure.events.is_empty()), "{path:?} tells no events");
     }

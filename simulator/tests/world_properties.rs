@@ -99,8 +99,14 @@ fn numbered(step: &Value, number: &str) -> Value {
 /// How a step of this name may fail without anything being wrong.
 fn is_refusal(seen: &str) -> bool {
     let codes = [
-        "not_a_member", "already_a_member", "unknown_member", "removed", "offline", "nothing_to_commit",
-        "no_key_package", "proposals_wait",
+        "not_a_member",
+        "already_a_member",
+        "unknown_member",
+        "removed",
+        "offline",
+        "nothing_to_commit",
+        "no_key_package",
+        "proposals_wait",
     ];
     let own_removal = "it failed with `rejected`: a device cannot commit its own removal";
     codes.iter().any(|code| seen.starts_with(&format!("it failed with `{code}`"))) || seen.starts_with(own_removal)
@@ -114,7 +120,10 @@ fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, Outcome)
         all.extend(steps.clone());
         let scenario = scenario_with(group.clone(), &MEMBERS, &all);
         let outcome = run_on_threads(1, &scenario).outcome;
-        let refused = outcome.failures.iter().find(|failure| is_refusal(&failure.seen) && failure.expected == "the step succeeds");
+        let refused = outcome
+            .failures
+            .iter()
+            .find(|failure| is_refusal(&failure.seen) && failure.expected == "the step succeeds");
         let Some(place) = refused.and_then(|failure| failure.place.as_ref()) else { return (scenario, outcome) };
         // Step 1 is the `create`.
         let refused = place.number.split('.').next().unwrap().parse::<usize>().unwrap() - 2;

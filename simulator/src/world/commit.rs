@@ -35,7 +35,7 @@ impl World<'_> {
         make: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
         changes: impl Fn(&T) -> &[Change],
     ) -> Result<T, Failed> {
-        let checkpoint = self.devices[device].checkpoint().map_err(failed)?;
+        let checkpoint = self.devices[device].checkpoint();
         for _ in 0..ORDER_ATTEMPTS {
             let made = self.persist(device, &make)?;
             let names = names_in_order(changes(&made));

@@ -237,7 +237,9 @@ impl Device {
                     Ok(Some(Meaning::Message(_))) if may => Some("the text that was sent"),
                     Ok(Some(Meaning::Message(_))) => Some("nothing that can be read: its keys should be gone"),
                     Ok(Some(Meaning::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
-                    Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
+                    Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
+                    // Beyond the limit it cannot be told from a forgery: it is refused as such.
+                    Err(Error::Invalid { .. }) if self.window.is_too_far_ahead(sent.at, outside.policy) => None,
                     _ if may => Some("it is read"),
                     _ => Some("it is recognized as read before, or as too old"),
                 }

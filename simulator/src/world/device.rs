@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_delivery_service as ds;
-use regrow_engine::{Client, DeviceId, EpochAuthenticator, Error, GroupId, MemoryStore, Policy, Snapshot};
+use regrow_engine::{Client, DeviceId, EpochAuthenticator, Error, GroupId, Policy};
 
 use super::{
     Failed,
     courier::Fate,
     randomness::{SeededCrypto, Verified},
-    store::MortalStore,
+    store::{Common, MortalStore, Records},
     window::Window,
 };
 use crate::scenario::{CrashPoint, FailCode, MemberName};
@@ -51,7 +51,7 @@ pub(super) struct Device {
 
 /// Where a device can go back to.
 pub(super) struct Checkpoint {
-    stored: Snapshot,
+    stored: Records,
 }
 
 /// What became of an application message at one member.
@@ -81,11 +81,12 @@ impl Device {
         name: MemberName,
         policy: &Policy,
         verified: &Arc<Verified>,
+        common: &Arc<Common>,
     ) -> Result<Self, Failed> {
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
         let id = DeviceId::new(name.as_str(), DEVICE).map_err(|e| broken(&e))?;
         let crypto = Arc::new(SeededCrypto::new(seed, name.as_str()).sharing(verified.clone()));
-        let store = MortalStore::new(MemoryStore::new());
+        let store = MortalStore::new(common);
         let address = ds::DeviceId::new(id.to_identity());
         let client =
             Client::create(Arc::new(store.clone()), crypto.clone(), id, policy.clone()).map_err(|e| broken(&e))?;
@@ -162,16 +163,16 @@ impl Device {
 
     /// Begins something that may have to be done again from here: with randomness of its own, that of the next such
     /// thing in this step.
-    pub(super) fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
+    pub(super) fn checkpoint(&mut self) -> Checkpoint {
         self.checkpoints += 1;
         self.begin_part(format!("{} part {}", self.step, self.checkpoints));
-        Ok(Checkpoint { stored: self.client.snapshot()? })
+        Checkpoint { stored: self.store.records() }
     }
 
     /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then; or as they were
     /// when the process was last started again, if it has died since.
     pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
-        self.store.replace(to.stored.to_store());
+        self.store.replace(to.stored.clone());
         self.crypto.begin_step(&self.part);
         self.reopen()
     }

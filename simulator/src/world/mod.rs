@@ -32,10 +32,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use regrow_delivery_service::{DeliveryService, Limits, Sequence, SqliteStore};
 use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
@@ -156,9 +153,9 @@ impl<'t> World<'t> {
             unordered_commits: 0,
             policy,
         };
-        let verified = Arc::default();
+        let (verified, common) = Default::default();
         for (index, name) in scenario.members.iter().enumerate() {
-            world.devices.push(Device::new(seed, index, name.clone(), &world.policy, &verified)?);
+            world.devices.push(Device::new(seed, index, name.clone(), &world.policy, &verified, &common)?);
             world.by_name.insert(name.clone(), index);
         }
         world.claimed = (0..world.devices.len()).collect();

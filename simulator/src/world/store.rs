@@ -1,16 +1,32 @@
-//! A store in memory whose process can die just before it writes.
+//! The store of a simulated device: it outlives the process, which may not outlive its next write.
+//!
+//! Members of one group store the same ratchet tree. Large values that are equal are kept once for all devices: a
+//! thousand members of a group of a thousand then have one tree and not a thousand.
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
+use regrow_engine::{Batch, Store, StoreError, Value};
 
-/// The records outlive the process; the process may not outlive the next write.
+/// Values of at least so many bytes are looked for among the others.
+const LARGE: usize = 4096;
+
+/// Among how many: the trees of this epoch and of the last, and a few more.
+const RECENT: usize = 8;
+
+/// What a device has stored.
+pub(super) type Records = BTreeMap<Vec<u8>, Arc<Value>>;
+
+/// The store of one device.
 #[derive(Clone)]
 pub(super) struct MortalStore {
-    records: Arc<RwLock<MemoryStore>>,
+    records: Arc<RwLock<Records>>,
+    common: Arc<Common>,
     /// The process dies when it next writes.
     armed: Arc<AtomicBool>,
     /// It has died, and has to be started again before it can do anything.
@@ -18,17 +34,19 @@ pub(super) struct MortalStore {
 }
 
 impl MortalStore {
-    pub(super) fn new(records: MemoryStore) -> Self {
-        Self { records: Arc::new(RwLock::new(records)), armed: Arc::default(), dead: Arc::default() }
+    /// An empty store, which shares large values with the others of the same simulation.
+    pub(super) fn new(common: &Arc<Common>) -> Self {
+        Self { records: Arc::default(), common: common.clone(), armed: Arc::default(), dead: Arc::default() }
+    }
+
+    /// All that is stored now.
+    pub(super) fn records(&self) -> Records {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts other records in the place of these.
-    pub(super) fn replace(&self, records: MemoryStore) {
+    pub(super) fn replace(&self, records: Records) {
         *self.records.write().unwrap_or_else(PoisonError::into_inner) = records;
-    }
-
-    fn records(&self) -> MemoryStore {
-        self.records.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The process that uses it dies when it next writes.
@@ -48,11 +66,14 @@ impl MortalStore {
 
 impl Store for MortalStore {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.records().get(key)
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(records.get(key).map(|value| Value::clone(value)))
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.records().keys(prefix)
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        let from = records.range(prefix.to_vec()..).map(|(key, _)| key);
+        Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
@@ -60,6 +81,75 @@ impl Store for MortalStore {
             self.dead.store(true, Ordering::Relaxed);
             return Err(StoreError::new("write", "the scenario let the process die here"));
         }
-        self.records().apply(batch)
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in batch.into_changes() {
+            match value {
+                Some(value) => records.insert(key, self.common.share(value)),
+                None => records.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Large values that several devices store.
+#[derive(Default)]
+pub(super) struct Common {
+    recent: Mutex<VecDeque<Weak<Value>>>,
+}
+
+impl Common {
+    /// The same value, which others may hold as well.
+    fn share(&self, value: Value) -> Arc<Value> {
+        if value.len() < LARGE {
+            return Arc::new(value);
+        }
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: Vec<_> = recent().iter().filter_map(Weak::upgrade).collect();
+        if let Some(known) = known.into_iter().find(|known| **known == value) {
+            return known;
+        }
+        let value = Arc::new(value);
+        let mut recent = recent();
+        recent.push_front(Arc::downgrade(&value));
+        recent.truncate(RECENT);
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(store: &MortalStore, value: Vec<u8>) -> Arc<Value> {
+        let mut batch = Batch::default();
+        batch.put(vec![1], Value::new(value));
+        store.apply(batch).unwrap();
+        store.records().remove(&vec![1]).unwrap()
+    }
+
+    #[test]
+    fn equal_large_values_are_kept_once_and_others_are_not_mixed_up() {
+        let common = Arc::default();
+        let (one, other) = (MortalStore::new(&common), MortalStore::new(&common));
+
+        let tree = written(&one, vec![7; LARGE]);
+
+        assert!(Arc::ptr_eq(&tree, &written(&other, vec![7; LARGE])));
+        assert_eq!(**written(&other, vec![8; LARGE]), vec![8; LARGE]);
+        assert_eq!(**one.get(&[1]).unwrap().unwrap(), vec![7; LARGE]);
+    }
+
+    #[test]
+    fn a_process_that_dies_writing_has_written_nothing() {
+        let store = MortalStore::new(&Arc::default());
+        store.arm();
+        let mut batch = Batch::default();
+        batch.put(vec![1], Value::new(vec![1]));
+
+        assert!(store.apply(batch).is_err());
+
+        assert!(store.take_death());
+        assert!(store.records().is_empty());
     }
 }

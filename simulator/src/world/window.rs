@@ -45,16 +45,20 @@ impl Window {
         if at.epoch < kept || at.epoch > now {
             return false;
         }
+        let too_far_ahead = self.is_too_far_ahead(at, policy);
         let ratchet = self.ratchets.entry((at.epoch, at.sender)).or_default();
-        let within = match at.generation.checked_sub(ratchet.head) {
-            Some(ahead) => ahead <= policy.max_forward,
-            None => ratchet.head - at.generation <= policy.out_of_order,
-        };
-        if !within || !ratchet.read.insert(at.generation) {
+        let too_late = ratchet.head.saturating_sub(at.generation) > policy.out_of_order;
+        if too_far_ahead || too_late || !ratchet.read.insert(at.generation) {
             return false;
         }
         ratchet.head = ratchet.head.max(at.generation + 1);
         true
+    }
+
+    /// Whether so many of the sender's messages are missing before this one that it is refused.
+    pub(super) fn is_too_far_ahead(&self, at: Position, policy: &Policy) -> bool {
+        let head = self.ratchets.get(&(at.epoch, at.sender)).map_or(0, |ratchet| ratchet.head);
+        at.generation.saturating_sub(head) > policy.max_forward
     }
 }
 
