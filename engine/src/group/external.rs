@@ -4,7 +4,7 @@
 //! group once the delivery service has ordered the commit; if it is refused, the group that was there is still there.
 
 use openmls::{
-    group::ExternalCommitBuilderError,
+    group::{ExternalCommitBuilderError, PastEpochDeletion},
     messages::group_info::VerifiableGroupInfo,
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
@@ -46,7 +46,7 @@ pub(crate) fn join(
             other => invalid(other.to_string()),
         })?;
     let capabilities: Capabilities = key_package::capabilities(&call.crypto);
-    let (mls, bundle) = builder
+    let (mut mls, bundle) = builder
         .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities).build())
         .load_psks(&call.records)
         .map_err(|e| invalid(e.to_string()))?
@@ -55,6 +55,9 @@ pub(crate) fn join(
         .map_err(|e| invalid(e.to_string()))?
         .finalize(call)
         .map_err(|e| invalid(e.to_string()))?;
+
+    // OpenMLS keeps placeholders as if they were the secrets of the epoch before this device joined.
+    mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(|e| invalid(e.to_string()))?;
 
     let devices: Vec<DeviceId> =
         mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;

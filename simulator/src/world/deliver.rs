@@ -165,6 +165,9 @@ impl Device {
         outside: &Outside<'_>,
         happenings: &mut Vec<Happening>,
     ) -> Result<(), Failed> {
+        if !late {
+            self.note_sequence(&delivery);
+        }
         let message = outside.sent.at(delivery.sequence);
         let own = delivery.sender == self.address;
         let fate = match message {
@@ -225,7 +228,7 @@ impl Device {
         let breach = match message {
             Some((number, sent)) if !own => {
                 // Who takes everything in its turn is in the epoch of the message when it comes.
-                let may = epoch.is_some_and(|epoch| {
+                let may = epoch.filter(|epoch| *epoch >= sent.at.epoch).is_some_and(|epoch| {
                     self.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, outside.policy)
                 });
                 let before = self.fates.get(&number) == Some(&Reading::Read);
@@ -238,6 +241,7 @@ impl Device {
                     Ok(Some(Meaning::Message(_))) => Some("nothing that can be read: its keys should be gone"),
                     Ok(Some(Meaning::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
                     Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
+                    Err(Error::FutureEpoch { .. }) if self.missed => None,
                     // Beyond the limit it cannot be told from a forgery: it is refused as such.
                     Err(Error::Invalid { .. }) if self.window.is_too_far_ahead(sent.at, outside.policy) => None,
                     _ if may => Some("it is read"),
@@ -248,6 +252,8 @@ impl Device {
                 Ok(_) => None,
                 // Its state is lost, and it has not rejoined yet.
                 Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
+                // It says so, and has to rejoin.
+                Err(Error::FutureEpoch { .. }) if self.missed => None,
                 Err(_) => Some("it is processed"),
             },
         };

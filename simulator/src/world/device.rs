@@ -36,6 +36,10 @@ pub(super) struct Device {
     pub(super) online: bool,
     /// Up to where it has processed its stream. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
+    /// The log entry that comes next to it.
+    next: Option<u64>,
+    /// Whether an entry was gone before it came: the device was away for longer than the service keeps them.
+    pub(super) missed: bool,
     /// Where its process dies next.
     pub(super) crash: Option<CrashPoint>,
     /// Deliveries that are held back, oldest first.
@@ -104,6 +108,8 @@ impl Device {
             checkpoints: 0,
             online: true,
             cursor: ds::Cursor::START,
+            next: None,
+            missed: false,
             crash: None,
             held: Vec::new(),
             resume: false,
@@ -136,6 +142,14 @@ impl Device {
     /// The crash that was armed and has not happened.
     pub(super) fn armed(&self) -> Option<CrashPoint> {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
+    }
+
+    /// Notes which entry comes, and whether it is the next one. A welcome begins anew.
+    pub(super) fn note_sequence(&mut self, delivery: &ds::Delivery) {
+        let joins = delivery.kind == ds::DeliveryKind::Welcome;
+        let gap = self.next.is_some_and(|next| delivery.sequence.0 > next);
+        self.missed = !joins && (self.missed || gap);
+        self.next = Some(delivery.sequence.0 + 1);
     }
 
     /// Whether the process dies here; if so it is to be started again.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{World, device::Reading};
+use regrow_delivery_service::Limits;
+
+use super::{World, device::Reading, service::Message};
 use crate::{
     adversary::Thief,
     report::{CompromiseFigures, Failure, Figures},
@@ -180,10 +182,11 @@ impl World<'_> {
         failures
     }
 
-    /// Messages that did not come to somebody who was a member when they were sent.
+    /// Messages that did not come to somebody who was a member when they were sent, while the service kept them.
     fn missing_messages(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for (number, message) in self.sent.messages.iter().enumerate() {
+        let kept = |message: &&Message| message.time.0 + Limits::default().retention_seconds > self.clock.0;
+        for (number, message) in self.sent.messages.iter().enumerate().filter(|(_, message)| kept(message)) {
             let Some(readers) = self.rosters.get(message.at.epoch as usize) else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];

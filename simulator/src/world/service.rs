@@ -31,6 +31,7 @@ pub(super) struct Message {
     pub(super) id: MessageId,
     pub(super) at: Position,
     pub(super) text: Vec<u8>,
+    pub(super) time: Timestamp,
 }
 
 impl Sent {
@@ -140,7 +141,7 @@ impl World<'_> {
         self.tell(Event::submitted(name, Kind::Message, Some(id), at.epoch, answer, bytes));
         if answer == Answer::Accepted && self.is_new(sequence) {
             let number = self.sent.messages.len();
-            self.sent.messages.push(Message { id: id.clone(), at, text: text.to_vec() });
+            self.sent.messages.push(Message { id: id.clone(), at, text: text.to_vec(), time: now });
             self.sent.by_id.insert(id.clone(), number);
             self.sent.by_sequence.insert(sequence, number);
             self.traffic.push(Traffic::new(Kind::Message, at.epoch, Some(number), bytes));
