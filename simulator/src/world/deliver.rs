@@ -44,6 +44,7 @@ struct Outside<'w> {
     sent: &'w Sent,
     group: &'w GroupId,
     policy: &'w Policy,
+    now: u64,
 }
 
 impl World<'_> {
@@ -103,6 +104,7 @@ impl World<'_> {
             sent: &self.sent,
             group: &self.group,
             policy: &self.policy,
+            now: self.clock.0,
         }
     }
 
@@ -166,7 +168,7 @@ impl Device {
         happenings: &mut Vec<Happening>,
     ) -> Result<(), Failed> {
         if !late {
-            self.note_sequence(&delivery);
+            self.note_entry(&delivery, outside.now);
         }
         let message = outside.sent.at(delivery.sequence);
         let own = delivery.sender == self.address;

@@ -36,8 +36,8 @@ pub(super) struct Device {
     pub(super) online: bool,
     /// Up to where it has processed its stream. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
-    /// The log entry that comes next to it.
-    next: Option<u64>,
+    /// The number and the time of the log entry that came last to it.
+    last: Option<(u64, u64)>,
     /// Whether an entry was gone before it came: the device was away for longer than the service keeps them.
     pub(super) missed: bool,
     /// Where its process dies next.
@@ -108,7 +108,7 @@ impl Device {
             checkpoints: 0,
             online: true,
             cursor: ds::Cursor::START,
-            next: None,
+            last: None,
             missed: false,
             crash: None,
             held: Vec::new(),
@@ -144,12 +144,13 @@ impl Device {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
     }
 
-    /// Notes which entry comes, and whether it is the next one. A welcome begins anew.
-    pub(super) fn note_sequence(&mut self, delivery: &ds::Delivery) {
+    /// Notes which entry comes, and whether the service had thrown away what was before it. A welcome begins anew.
+    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, now: u64) {
+        let retention = ds::Limits::default().retention_seconds;
+        let gone = |(number, time): (u64, u64)| delivery.sequence.0 > number + 1 && time + retention <= now;
         let joins = delivery.kind == ds::DeliveryKind::Welcome;
-        let gap = self.next.is_some_and(|next| delivery.sequence.0 > next);
-        self.missed = !joins && (self.missed || gap);
-        self.next = Some(delivery.sequence.0 + 1);
+        self.missed = !joins && (self.missed || self.last.is_some_and(gone));
+        self.last = Some((delivery.sequence.0, delivery.time.0));
     }
 
     /// Whether the process dies here; if so it is to be started again.
