@@ -279,6 +279,17 @@ fn policy(scenario: &Scenario) -> Policy {
         out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
         padding: number(settings.padding, default.padding),
         clock_skew: CLOCK_SKEW,
+        publish_group_info: somebody_joins_alone(scenario),
         ..default
     }
+}
+
+/// Whether anybody joins by external commit. Only then commits carry the group info that this takes, which is a quarter
+/// of the work of making one in a large group.
+fn somebody_joins_alone(scenario: &Scenario) -> bool {
+    let joins = |action: &Action| matches!(action, Action::Join { .. } | Action::Rejoin { .. });
+    scenario.expand().any(|step| match &step.item {
+        Step::Do(action) => joins(action),
+        Step::Race(contenders) => contenders.iter().any(|contender| joins(&contender.item)),
+    })
 }
