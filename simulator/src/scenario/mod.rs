@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`format`] | format 1 as types |
+//! | [`mod@format`] | format 1 as types |
 //! | `name` | names of members, messages and compromises |
 //! | `expand` | `repeat` and `{i}` become the steps that are run |
 //! | `load` | from a path to a scenario, within limits |
