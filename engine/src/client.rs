@@ -251,7 +251,7 @@ impl Client {
         let id = pending.group.clone();
         if pending.external {
             let call = self.call(Scope::Joining(id.clone()));
-            self.refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
+            Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
             return self.confirm_external(&id);
         }
@@ -273,7 +273,7 @@ impl Client {
         let id = pending.group.clone();
         if pending.external {
             let call = self.call(Scope::Joining(id.clone()));
-            self.refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
+            Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             call.records.delete_all(&Scope::Joining(id).prefix())?;
             key_package::sweep_signature_keys(&call.records)?;
             return self.apply(call);
@@ -345,7 +345,7 @@ impl Client {
         Ok(change)
     }
 
-    fn refuse_unless_pending(&self, stored: &Option<PendingCommit>, given: &PendingCommit) -> Result<(), Error> {
+    fn refuse_unless_pending(stored: &Option<PendingCommit>, given: &PendingCommit) -> Result<(), Error> {
         if stored.as_ref() == Some(given) { Ok(()) } else { Err(Error::NotPending) }
     }
 

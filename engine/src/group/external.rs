@@ -9,7 +9,7 @@ use openmls::{
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
 
-use super::{GroupState, check, commit::PendingCommit, load_mls, record::Membership};
+use super::{GroupState, check, commit::PendingCommit, record::Membership};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -113,9 +113,8 @@ pub(crate) fn confirm(call: &Call<'_>, id: &GroupId, device: &DeviceId) -> Resul
     let scope = Scope::Group(id.clone());
     call.records.rename(&Scope::Joining(id.clone()), &scope)?;
     call.records.enter(scope);
-    let mut group = GroupState::load(call, id)?;
     // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
-    group.mls = load_mls(call, id)?;
+    let mut group = GroupState::load(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
