@@ -92,6 +92,7 @@ impl World<'_> {
     fn divergence(&mut self) -> Vec<Failure> {
         let (group, epoch, roster) = (self.group.clone(), self.service_epoch(), self.roster());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
+        let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
         let mut failures = Vec::new();
         for index in roster.iter().copied().filter(|index| self.devices[*index].online).collect::<Vec<_>>() {
             let device = &mut self.devices[index];
@@ -103,8 +104,6 @@ impl World<'_> {
             let listed = device.client.group(&group).and_then(|mut group| group.roster()).map(|members| {
                 members.into_iter().map(|member| member.device.user().to_owned()).collect::<BTreeSet<_>>()
             });
-            let expected: BTreeSet<_> =
-                roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
             if own.is_some() && listed.is_ok_and(|listed| listed != expected) {
                 failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
             }
