@@ -81,7 +81,7 @@ pub use names::{Epoch, EpochAuthenticator, GroupId, Timestamp};
 pub use policy::{Handshake, Policy};
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
-pub use storage::{Batch, MemoryStore, StorageError, Store, StoreError, Value};
+pub use storage::{Batch, DiskError, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
 
 /// The examples in the README are compiled and run like these here.
 #[cfg(doctest)]

@@ -7,6 +7,7 @@ mod encoding;
 mod key;
 mod memory;
 mod openmls;
+mod sqlite;
 mod transaction;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,6 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use zeroize::Zeroizing;
 
 pub use memory::MemoryStore;
+pub use sqlite::{DiskError, SqliteStore, StoreKey};
 
 pub(crate) use key::{Kind, Scope};
 pub(crate) use transaction::Transaction;

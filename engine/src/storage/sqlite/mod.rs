@@ -1,0 +1,488 @@
+//! A store in a SQLite file: sealed, erased when deleted, and written in proportion to what changes.
+//!
+//! Each [`apply`](Store::apply) is one transaction, synchronized to disk before it returns; then the write-ahead log is
+//! emptied, so that nothing that was deleted or overwritten is left in any file.
+
+mod pages;
+mod seal;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use openmls_traits::types::CryptoError;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use zeroize::Zeroizing;
+
+use self::{
+    pages::PageStore,
+    seal::{DataKey, Sealer},
+};
+use super::{Batch, Store, StoreError, Value};
+use crate::provider::{CryptoProvider, SharedCrypto};
+
+pub use seal::StoreKey;
+
+/// Marks a file as one of ours, in SQLite's `application_id`: "Rgrw".
+const APPLICATION: i32 = 0x5267_7277;
+
+/// How a file comes to be of the present format: the step at index n takes format n to n + 1, and a new file takes all
+/// of them. Each format's number is kept in SQLite's `user_version`. Steps are added and never changed.
+const STEPS: &[&str] = &["
+    CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), protection BLOB NOT NULL, data_key BLOB NOT NULL) STRICT;
+    CREATE TABLE record (id INTEGER PRIMARY KEY, name BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE TABLE page (id INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT;
+"];
+
+/// A store in a file of its own, for one device.
+///
+/// Names and values of records are sealed with XChaCha20-Poly1305 under a data key, which is sealed under a
+/// [`StoreKey`]. Whoever has the file without it sees how many records and pages there are, how large they are, and
+/// which of them change when. Whoever has both has the device. Whoever can write the file can put back an older one, in
+/// whole or in part: that is not noticed here.
+///
+/// When a call returns, what it has deleted or overwritten is in no file any more. (What the file system and the disk
+/// keep of blocks that were overwritten or freed is theirs: encrypt the disk.)
+///
+/// ```
+/// # use std::sync::Arc;
+/// use regrow_engine::{Client, DeviceId, Policy, SqliteStore, StoreKey, default_crypto};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("alice.regrow");
+/// let key = StoreKey::from_passphrase("correct horse battery staple");
+/// let store = SqliteStore::create(&path, &key, default_crypto())?;
+/// let device = DeviceId::new("alice", "phone")?;
+/// Client::create(Arc::new(store), default_crypto(), device, Policy::default())?;
+///
+/// // Another day:
+/// let store = SqliteStore::open(&path, &key, default_crypto())?;
+/// let alice = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStore {
+    path: PathBuf,
+    crypto: SharedCrypto,
+    data_key: DataKey,
+    sealer: Sealer,
+    file: Mutex<File>,
+}
+
+/// The open file, and what is known of it.
+struct File {
+    connection: Connection,
+    /// The records' names. What is here is what is in the file.
+    ids: BTreeMap<Vec<u8>, i64>,
+    written: u64,
+}
+
+impl SqliteStore {
+    /// Makes an empty store in a file that is not there yet, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if a store is there; [`DiskError::Crypto`] without randomness; [`DiskError::InUse`];
+    /// [`DiskError::File`]; [`DiskError::Sqlite`].
+    pub fn create(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
+        let path = path.as_ref();
+        let file = |source| DiskError::File { path: path.to_owned(), source };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map_err(file)?;
+        let crypto = SharedCrypto(crypto);
+        let mut connection = connect(path)?;
+        match format(&connection, path)? {
+            0 => prepare(&connection)?,
+            _ => return Err(DiskError::Exists { path: path.to_owned() }),
+        }
+        let data_key = DataKey::generate(&crypto)?;
+        let (protection, sealed) = data_key.wrap(key, &crypto)?;
+        migrate(&mut connection, STEPS, |transaction| {
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.execute("INSERT INTO seal VALUES (1, ?1, ?2)", params![protection, sealed])?;
+            Ok(())
+        })?;
+        Self::load(path, connection, crypto, data_key)
+    }
+
+    /// Opens the store in a file, with the key that it was made with or that it was [changed](Self::change_key) to. A
+    /// file of an older format is brought to the present one, in one transaction.
+    ///
+    /// # Errors
+    /// [`DiskError::Missing`], [`DiskError::NotAStore`], [`DiskError::NewerFormat`], [`DiskError::InUse`] if another
+    /// process (or another part of this one) has it open, [`DiskError::WrongKey`], [`DiskError::OtherProtection`],
+    /// [`DiskError::Damaged`]. Nothing has changed then.
+    pub fn open(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
+        let path = path.as_ref();
+        // SQLite would make the file.
+        fs::metadata(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => DiskError::Missing { path: path.to_owned() },
+            _ => DiskError::File { path: path.to_owned(), source },
+        })?;
+        let crypto = SharedCrypto(crypto);
+        let mut connection = connect(path)?;
+        match format(&connection, path)? {
+            // Its creation was interrupted.
+            0 => return Err(DiskError::Missing { path: path.to_owned() }),
+            found if found > STEPS.len() => return Err(DiskError::NewerFormat { found, supported: STEPS.len() }),
+            _ => prepare(&connection)?,
+        }
+        let sealed = connection
+            .query_row("SELECT protection, data_key FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (protection, sealed): (Vec<u8>, Vec<u8>) =
+            sealed.ok_or_else(|| DiskError::Damaged { what: "the data key: it is missing".into() })?;
+        let data_key = DataKey::unwrap(key, &protection, &sealed)?;
+        migrate(&mut connection, STEPS, |_| Ok(()))?;
+        Self::load(path, connection, crypto, data_key)
+    }
+
+    fn load(path: &Path, connection: Connection, crypto: SharedCrypto, data_key: DataKey) -> Result<Self, DiskError> {
+        // What a process wrote that died before it emptied the log.
+        empty_log(&connection)?;
+        let sealer = data_key.sealer()?;
+        let mut ids = BTreeMap::new();
+        {
+            let mut names = connection.prepare("SELECT id, name FROM record")?;
+            let mut rows = names.query([])?;
+            while let Some(row) = rows.next()? {
+                let (id, sealed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                let name = sealer.open(&bound("name", id, &[]), &sealed);
+                let name = name.ok_or_else(|| DiskError::Damaged { what: format!("the name of record {id}") })?;
+                ids.insert(name.to_vec(), id);
+            }
+        }
+        let file = Mutex::new(File { connection, ids, written: 0 });
+        Ok(Self { path: path.to_owned(), crypto, data_key, sealer, file })
+    }
+
+    /// Seals the data key under another key, and forgets the old one. The records stay as they are.
+    ///
+    /// # Errors
+    /// [`DiskError::Crypto`] without randomness; [`DiskError::Sqlite`]. The old key opens the file then.
+    pub fn change_key(&self, key: &StoreKey) -> Result<(), DiskError> {
+        let (protection, sealed) = self.data_key.wrap(key, &self.crypto)?;
+        let file = self.file()?;
+        file.connection.execute("UPDATE seal SET protection = ?1, data_key = ?2", params![protection, sealed])?;
+        empty_log(&file.connection)
+    }
+
+    /// The number of bytes of sealed names, records and pages that were written since the store was opened. (SQLite
+    /// writes whole pages of 4 KiB around them, twice.)
+    ///
+    /// # Errors
+    /// [`DiskError::Poisoned`].
+    pub fn bytes_written(&self) -> Result<u64, DiskError> {
+        Ok(self.file()?.written)
+    }
+
+    fn file(&self) -> Result<MutexGuard<'_, File>, DiskError> {
+        self.file.lock().map_err(|_| DiskError::Poisoned)
+    }
+
+    fn read(&self, file: &File, key: &[u8]) -> Result<Option<Value>, DiskError> {
+        let Some(&id) = file.ids.get(key) else { return Ok(None) };
+        let pages = Pages { store: self, connection: &file.connection, key, written: 0 };
+        let body = pages.body(id)?;
+        pages::read(&pages, &body).map(Some)
+    }
+
+    fn write(&self, file: &mut File, batch: Batch) -> Result<(), DiskError> {
+        let mut names = Vec::new();
+        let transaction = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut written = 0;
+        for (key, value) in batch.into_changes() {
+            let id = file.ids.get(&key).copied();
+            let mut pages = Pages { store: self, connection: &transaction, key: &key, written: 0 };
+            match (id, value) {
+                (None, None) => {}
+                (Some(id), None) => {
+                    let before = pages.body(id)?;
+                    pages::delete(&mut pages, &before)?;
+                    pages.statement("DELETE FROM record WHERE id = ?1")?.execute([id])?;
+                    names.push((key, None));
+                }
+                (Some(id), Some(value)) => {
+                    let before = pages.body(id)?;
+                    let body = pages::write(&mut pages, Some(&before), &value)?;
+                    let sealed = self.sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
+                    pages.statement("UPDATE record SET body = ?2 WHERE id = ?1")?.execute(params![id, sealed])?;
+                    written += pages.written + sealed.len() as u64;
+                }
+                (None, Some(value)) => {
+                    let body = pages::write(&mut pages, None, &value)?;
+                    // The number is needed to seal what stands under it.
+                    let id = pages.next_id("record")?;
+                    let name = self.sealer.seal(&self.crypto, &bound("name", id, &[]), &key)?;
+                    let sealed = self.sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
+                    pages.statement("INSERT INTO record VALUES (?1, ?2, ?3)")?.execute(params![id, name, sealed])?;
+                    written += pages.written + (name.len() + sealed.len()) as u64;
+                    names.push((key, Some(id)));
+                }
+            }
+        }
+        transaction.commit()?;
+        for (key, id) in names {
+            match id {
+                Some(id) => file.ids.insert(key, id),
+                None => file.ids.remove(&key),
+            };
+        }
+        file.written += written;
+        // It has happened, whatever comes of this: what cannot be emptied now is emptied with the next call, which fails
+        // if the disk still does.
+        let _ = empty_log(&file.connection);
+        Ok(())
+    }
+}
+
+impl Store for SqliteStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        let file = self.file().map_err(|e| StoreError::new("read a record", e))?;
+        self.read(&file, key).map_err(|e| StoreError::new("read a record", e))
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let file = self.file().map_err(|e| StoreError::new("list records", e))?;
+        let from = file.ids.range(prefix.to_vec()..).map(|(key, _)| key);
+        Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut file = self.file().map_err(|e| StoreError::new("write", e))?;
+        self.write(&mut file, batch).map_err(|e| StoreError::new("write", e))
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The pages of one record.
+struct Pages<'a> {
+    store: &'a SqliteStore,
+    connection: &'a Connection,
+    key: &'a [u8],
+    written: u64,
+}
+
+impl Pages<'_> {
+    fn statement(&self, sql: &str) -> Result<CachedStatement<'_>, DiskError> {
+        Ok(self.connection.prepare_cached(sql)?)
+    }
+
+    /// What stands in the record.
+    fn body(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError> {
+        let sealed: Option<Vec<u8>> =
+            self.statement("SELECT body FROM record WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
+        let opened = sealed.and_then(|sealed| self.store.sealer.open(&bound("record", id, self.key), &sealed));
+        opened.ok_or_else(|| DiskError::Damaged { what: format!("record {id}") })
+    }
+
+    fn next_id(&self, table: &str) -> Result<i64, DiskError> {
+        let sql = format!("SELECT coalesce(max(id), 0) + 1 FROM {table}");
+        Ok(self.statement(&sql)?.query_row([], |row| row.get(0))?)
+    }
+}
+
+impl PageStore for Pages<'_> {
+    fn read(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError> {
+        let sealed: Option<Vec<u8>> =
+            self.statement("SELECT page FROM page WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
+        let opened = sealed.and_then(|sealed| self.store.sealer.open(&bound("page", id, self.key), &sealed));
+        opened.ok_or_else(|| DiskError::Damaged { what: format!("page {id}") })
+    }
+
+    fn write(&mut self, page: &[u8]) -> Result<i64, DiskError> {
+        let id = self.next_id("page")?;
+        let sealed = self.store.sealer.seal(&self.store.crypto, &bound("page", id, self.key), page)?;
+        self.statement("INSERT INTO page VALUES (?1, ?2)")?.execute(params![id, sealed])?;
+        self.written += sealed.len() as u64;
+        Ok(id)
+    }
+
+    fn delete(&mut self, id: i64) -> Result<(), DiskError> {
+        self.statement("DELETE FROM page WHERE id = ?1")?.execute([id])?;
+        Ok(())
+    }
+}
+
+/// What is bound to a sealed value: what it is, under which number, and the name of its record.
+fn bound(what: &str, id: i64, key: &[u8]) -> Vec<u8> {
+    [what.as_bytes(), &[0], &id.to_be_bytes(), key].concat()
+}
+
+/// Opens the file and takes its lock; reads nothing and changes nothing.
+fn connect(path: &Path) -> Result<Connection, DiskError> {
+    let connection = Connection::open(path)?;
+    // Whoever has the file keeps it, so there is nothing to wait for.
+    connection.busy_timeout(Duration::ZERO)?;
+    // Before the first access, so that the index of the write-ahead log is in our memory, not in a shared file.
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE;")?;
+    Ok(connection)
+}
+
+/// How the file is written from here on. The log is emptied by us, after every transaction.
+fn prepare(connection: &Connection) -> Result<(), DiskError> {
+    Ok(connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;
+         BEGIN IMMEDIATE; COMMIT;",
+    )?)
+}
+
+/// The file's format; 0 if nothing is in it.
+fn format(connection: &Connection, path: &Path) -> Result<usize, DiskError> {
+    let foreign = || DiskError::NotAStore { path: path.to_owned() };
+    let here = |error| match DiskError::from(error) {
+        DiskError::InUse { .. } => DiskError::InUse { path: path.to_owned() },
+        DiskError::NotAStore { .. } => foreign(),
+        other => other,
+    };
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(here)?;
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(here)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(here)?;
+    match (application, usize::try_from(format)) {
+        (0, Ok(0)) if tables == 0 => Ok(0),
+        (APPLICATION, Ok(format)) if format > 0 => Ok(format),
+        _ => Err(foreign()),
+    }
+}
+
+/// Takes the steps that the file has not taken, and what comes `then`, in one transaction.
+fn migrate(
+    connection: &mut Connection,
+    steps: &[&str],
+    then: impl FnOnce(&Connection) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let from: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for step in steps.iter().skip(usize::try_from(from).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", steps.len() as i64)?;
+    then(&transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Brings what is in the write-ahead log into the file, and empties it.
+fn empty_log(connection: &Connection) -> Result<(), DiskError> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(DiskError::Sqlite(rusqlite::Error::ExecuteReturnedResults)),
+    }
+}
+
+/// A store's file cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// There is a store already. Open it, or choose another place.
+    #[error("there is a store in {path} already")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no store. Create it.
+    #[error("there is no store in {path}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else, or its first page is damaged. Look at the path; restore or make anew.
+    #[error("{path} is not a store of this engine")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a later version of this engine. Use that version; nothing was changed.
+    #[error("the store is of format {found}, and this version knows formats up to {supported}")]
+    NewerFormat {
+        /// The file's format.
+        found: usize,
+        /// The newest that this version knows.
+        supported: usize,
+    },
+    /// Another process, or another part of this one, has the file open. A device runs once.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key or the passphrase is not the one that the file is sealed under.
+    #[error("the key does not open the store")]
+    WrongKey,
+    /// The file is sealed under a key and a passphrase was given, or the other way round.
+    #[error("the store is sealed under {protection}, and something else was given")]
+    OtherProtection {
+        /// What it is sealed under.
+        protection: &'static str,
+    },
+    /// Something in the file is not what was written there: the disk has failed, or somebody has changed it. What is
+    /// damaged cannot be read; the device has to be made anew and to rejoin its groups.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// What cannot be read.
+        what: String,
+    },
+    /// The file could not be created or looked at.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// SQLite failed: the disk is full, or gone. The call has not happened and can be made again.
+    #[error("SQLite failed: {0}")]
+    Sqlite(#[source] rusqlite::Error),
+    /// The cryptography or the randomness failed.
+    #[error("cryptography failed: {0}")]
+    Crypto(CryptoError),
+    /// Another thread panicked while it was using the store. Open it again.
+    #[error("another thread panicked while it was using the store")]
+    Poisoned,
+}
+
+impl From<rusqlite::Error> for DiskError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path: PathBuf::new() },
+            Some(ErrorCode::NotADatabase) => Self::NotAStore { path: PathBuf::new() },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { what: error.to_string() },
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_older_format_takes_the_steps_it_has_not_taken_or_none() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let tables = |connection: &Connection| -> (i64, i64) {
+            let count = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+            (count, connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap())
+        };
+        let (one, two, wrong) = ("CREATE TABLE one (a)", "CREATE TABLE two (a)", "CREATE TABLE two (a); nonsense");
+        migrate(&mut connection, &[one], |_| Ok(())).unwrap();
+        assert_eq!(tables(&connection), (1, 1));
+
+        assert!(migrate(&mut connection, &[one, wrong], |_| Ok(())).is_err());
+        assert_eq!(tables(&connection), (1, 1));
+
+        migrate(&mut connection, &[one, two], |_| Ok(())).unwrap();
+        assert_eq!(tables(&connection), (2, 2));
+    }
+}

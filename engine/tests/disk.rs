@@ -1,0 +1,556 @@
+//! A device in a file: what it keeps, what it hides, what it erases, and what it says of a file that is not as it was.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use common::*;
+use proptest::prelude::*;
+use regrow_engine::{
+    Batch, Client, DiskError, Error, Event, GroupId, MemoryStore, SqliteStore, StorageError, Store, StoreKey, Value,
+    default_crypto,
+};
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+const KEY: [u8; 32] = [7; 32];
+
+fn key() -> StoreKey {
+    StoreKey::from_bytes(KEY)
+}
+
+/// A folder for one file.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("device")
+    }
+
+    fn create(&self) -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::create(self.path(), &key(), default_crypto()).unwrap())
+    }
+
+    fn open(&self) -> Result<SqliteStore, DiskError> {
+        SqliteStore::open(self.path(), &key(), default_crypto())
+    }
+
+    /// The bytes of all files.
+    fn bytes(&self) -> Vec<u8> {
+        let files = fs::read_dir(self.0.path()).unwrap();
+        files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+
+    /// Changes the file behind the engine's back.
+    fn tamper(&self, sql: &str) -> usize {
+        let connection = Connection::open(self.path()).unwrap();
+        connection.execute(sql, []).unwrap()
+    }
+}
+
+fn client_on(store: &Arc<SqliteStore>, user: &str) -> Client {
+    Client::create(store.clone(), default_crypto(), device(user), policy()).unwrap()
+}
+
+fn put(store: &dyn Store, key: &[u8], value: &[u8]) {
+    let mut batch = Batch::default();
+    batch.put(key.to_vec(), Value::new(value.to_vec()));
+    store.apply(batch).unwrap();
+}
+
+fn delete(store: &dyn Store, key: &[u8]) {
+    let mut batch = Batch::default();
+    batch.delete(key.to_vec());
+    store.apply(batch).unwrap();
+}
+
+/// Bytes that look random, as keys do.
+fn noise(seed: u8, len: usize) -> Vec<u8> {
+    let mut state = u64::from(seed) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn contents(store: &dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let keys = store.keys(&[]).unwrap();
+    keys.into_iter().map(|key| (key.clone(), store.get(&key).unwrap().unwrap().to_vec())).collect()
+}
+
+#[test]
+fn a_device_goes_on_from_its_file() {
+    let place = Place::new();
+    let mut bob = client("bob");
+    {
+        let mut alice = client_on(&place.create(), "alice");
+        make_group(&mut [&mut alice, &mut bob]);
+        let message = send(&mut alice, b"one");
+        deliver(&message, &mut [&mut bob]);
+    }
+
+    let mut alice = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy()).unwrap();
+
+    assert_eq!(alice.device(), &device("alice"));
+    let message = send(&mut alice, b"two");
+    let Event::Message(two) = deliver(&message, &mut [&mut bob]).remove(0) else { panic!("no message") };
+    assert_eq!(&**two.text, b"two");
+    let update = bob.group(&group()).unwrap().update().unwrap();
+    accept(&mut bob, update, &mut [&mut alice]);
+    assert_eq!(alice.group(&group()).unwrap().epoch().unwrap(), bob.group(&group()).unwrap().epoch().unwrap());
+}
+
+#[test]
+fn a_store_is_created_once_and_opened_where_there_is_one() {
+    let place = Place::new();
+    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
+    drop(place.create());
+
+    let again = SqliteStore::create(place.path(), &key(), default_crypto());
+
+    assert!(matches!(again, Err(DiskError::Exists { .. })));
+    assert!(place.open().is_ok());
+}
+
+#[test]
+fn a_creation_that_was_interrupted_is_made_again() {
+    let place = Place::new();
+    fs::write(place.path(), b"").unwrap();
+    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
+    // SQLite has written its header, and nothing else yet.
+    Connection::open(place.path()).unwrap().execute_batch("PRAGMA journal_mode = WAL; VACUUM;").unwrap();
+    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
+
+    assert!(SqliteStore::create(place.path(), &key(), default_crypto()).is_ok());
+}
+
+#[test]
+fn what_is_no_store_stays_as_it_is() {
+    let text = Place::new();
+    fs::write(text.path(), "a letter, and by no means a database".repeat(100)).unwrap();
+    let other = Place::new();
+    Connection::open(other.path()).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    for place in [text, other] {
+        let before = place.bytes();
+        assert!(matches!(place.open(), Err(DiskError::NotAStore { .. })));
+        let created = SqliteStore::create(place.path(), &key(), default_crypto());
+        assert!(matches!(created, Err(DiskError::NotAStore { .. })));
+        assert_eq!(place.bytes(), before);
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_stays_as_it_is() {
+    let place = Place::new();
+    drop(place.create());
+    place.tamper("PRAGMA user_version = 2");
+    let before = place.bytes();
+
+    assert!(matches!(place.open(), Err(DiskError::NewerFormat { found: 2, supported: 1 })));
+
+    assert_eq!(place.bytes(), before);
+}
+
+#[test]
+fn only_one_opens_a_file() {
+    let place = Place::new();
+    let store = place.create();
+
+    assert!(matches!(place.open(), Err(DiskError::InUse { .. })));
+
+    put(&*store, b"still", b"there");
+    drop(store);
+    assert_eq!(**place.open().unwrap().get(b"still").unwrap().unwrap(), *b"there");
+}
+
+#[test]
+fn another_key_does_not_open_it_and_changes_nothing() {
+    let place = Place::new();
+    put(&*place.create(), b"a", b"b");
+    let before = place.bytes();
+
+    let wrong = SqliteStore::open(place.path(), &StoreKey::from_bytes([8; 32]), default_crypto());
+    let other = SqliteStore::open(place.path(), &StoreKey::from_passphrase("seven"), default_crypto());
+
+    assert!(matches!(wrong, Err(DiskError::WrongKey)));
+    assert!(matches!(other, Err(DiskError::OtherProtection { protection: "a key" })));
+    assert_eq!(place.bytes(), before);
+}
+
+#[test]
+fn a_key_that_was_changed_is_the_only_one_and_the_records_stay_sealed_as_they_were() {
+    let place = Place::new();
+    let store = place.create();
+    put(&*store, b"a", &noise(1, 10_000));
+    let (sealed, written) = (blobs(&place), store.bytes_written().unwrap());
+
+    store.change_key(&StoreKey::from_passphrase("correct horse")).unwrap();
+
+    assert_eq!((blobs(&place), store.bytes_written().unwrap()), (sealed, written));
+    drop(store);
+    assert!(matches!(place.open(), Err(DiskError::OtherProtection { protection: "a passphrase" })));
+    let open = |words| SqliteStore::open(place.path(), &StoreKey::from_passphrase(words), default_crypto());
+    assert!(matches!(open("wrong horse"), Err(DiskError::WrongKey)));
+    let store = open("correct horse").unwrap();
+    assert_eq!(**store.get(b"a").unwrap().unwrap(), noise(1, 10_000));
+    // And with the old key's sealing of the data key nothing is left to try.
+    store.change_key(&key()).unwrap();
+    drop(store);
+    assert!(place.open().is_ok());
+}
+
+#[test]
+fn a_passphrase_may_not_cost_what_the_file_says_if_that_is_absurd() {
+    let place = Place::new();
+    drop(SqliteStore::create(place.path(), &StoreKey::from_passphrase("words"), default_crypto()).unwrap());
+    // The first of the costs, after the kind, is the memory.
+    place.tamper("UPDATE seal SET protection = CAST(x'01ffffffff' || substr(protection, 6) AS BLOB)");
+
+    let opened = SqliteStore::open(place.path(), &StoreKey::from_passphrase("words"), default_crypto());
+
+    assert!(matches!(opened, Err(DiskError::Damaged { .. })));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let _store = place.create();
+    for file in fs::read_dir(place.0.path()).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+    }
+}
+
+#[test]
+fn neither_names_nor_values_can_be_read_in_the_file() {
+    let place = Place::new();
+    let store = place.create();
+    let (name, value) = (b"the name of a record".to_vec(), noise(3, 9_000));
+    put(&*store, &name, &value);
+    let mut alice = client_on(&store, "alice-in-the-file");
+    alice.create_group(GroupId::from("a-group-in-the-file"), NOW).unwrap();
+
+    let bytes = place.bytes();
+
+    let readable = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    assert!(!readable(&name));
+    assert!(!value.chunks(16).any(readable));
+    for text in ["alice-in-the-file", "a-group-in-the-file"] {
+        assert!(!readable(text.as_bytes()), "{text}");
+        let known = alice.snapshot().unwrap();
+        let in_records =
+            |record: &regrow_engine::Record| record.value().windows(text.len()).any(|w| w == text.as_bytes());
+        assert!(known.records().iter().any(in_records), "{text} is in no record either");
+    }
+}
+
+/// All that is sealed in the file, as it stands there. (A copy is looked at: the file itself is locked.)
+fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(place.0.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let connection = Connection::open(copy.path().join("device")).unwrap();
+    let mut all = BTreeSet::new();
+    for column in ["name FROM record", "body FROM record", "page FROM page"] {
+        let mut statement = connection.prepare(&format!("SELECT {column}")).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        all.extend(rows.map(Result::unwrap));
+    }
+    all
+}
+
+/// Sees to it that what is sealed no more is in no file.
+#[derive(Default)]
+struct Erasure {
+    ever: BTreeSet<Vec<u8>>,
+}
+
+impl Erasure {
+    /// How many sealed values were erased so far, none of which has left anything.
+    fn check(&mut self, place: &Place, what: &str) -> usize {
+        let live = blobs(place);
+        let dead: Vec<_> = self.ever.difference(&live).cloned().collect();
+        // Half a sealed value would do for half a key. Pieces, so that they may lie anywhere and begin anywhere.
+        let pieces: BTreeSet<[u8; 16]> =
+            dead.iter().flat_map(|blob| blob.chunks_exact(16).map(|piece| piece.try_into().unwrap())).collect();
+        let beginnings: BTreeSet<u16> = pieces.iter().map(|piece| u16::from_be_bytes([piece[0], piece[1]])).collect();
+        let mut begins = vec![false; 1 << 16];
+        beginnings.into_iter().for_each(|beginning| begins[usize::from(beginning)] = true);
+        for (at, window) in place.bytes().windows(16).enumerate() {
+            if begins[usize::from(u16::from_be_bytes([window[0], window[1]]))] {
+                assert!(!pieces.contains(window), "{what}: something erased is still there, at byte {at}");
+            }
+        }
+        self.ever.extend(live);
+        dead.len()
+    }
+}
+
+#[test]
+fn what_a_call_deletes_is_in_no_file_when_it_returns() {
+    let place = Place::new();
+    let store = place.create();
+    let mut erasure = Erasure::default();
+    let mut alice = client_on(&store, "alice");
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut erased = 0;
+    let mut check = |what: &str, at_least: usize| {
+        let now = erasure.check(&place, what);
+        assert!(now >= erased + at_least, "{what}: erased {now} after {erased}");
+        erased = now;
+    };
+    check("a device", 0);
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+    check("a group", 0);
+    let message = send(&mut alice, b"hello");
+    check("a message key that was used to send", 1);
+    deliver(&message, &mut [&mut bob, &mut carol]);
+    let message = send(&mut bob, b"hello");
+    deliver(&message, &mut [&mut alice]);
+    check("a message key that was used to receive", 1);
+    let update = bob.group(&group()).unwrap().update().unwrap();
+    accept(&mut bob, update, &mut [&mut alice, &mut carol]);
+    check("an epoch that another ended", 5);
+    let update = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    check("nothing yet", 0);
+    accept(&mut alice, update, &mut [&mut bob, &mut carol]);
+    check("an epoch and a signature key", 6);
+    let update = alice.group(&group()).unwrap().update().unwrap();
+    alice.discard(update).unwrap();
+    check("a commit that was discarded", 1);
+    alice.key_packages(3, NOW).unwrap();
+    check("nothing but what is made", 0);
+    alice.expire_key_packages(regrow_engine::Timestamp(u64::MAX)).unwrap();
+    check("key packages", 3);
+    let _ = alice.group(&group()).unwrap().propose_update().unwrap();
+    let update = bob.group(&group()).unwrap().update().unwrap();
+    accept(&mut bob, update, &mut [&mut alice, &mut carol]);
+    check("the key of a proposal", 1);
+    let removal = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
+    accept(&mut bob, removal, &mut [&mut alice, &mut carol]);
+    check("a group that the device was removed from", 8);
+    assert_eq!(contents(&*store).len(), 3, "the device, its key, and that it was removed");
+}
+
+/// One of `names` records is set to so many bytes, or deleted.
+fn changes() -> impl Strategy<Value = Vec<(u8, Option<usize>)>> {
+    prop::collection::vec((0_u8..6, prop::option::weighted(0.8, prop_oneof![0..300_usize, 0..30_000_usize])), 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_file_holds_what_was_written_and_nothing_that_was_deleted(changes in changes()) {
+        let place = Place::new();
+        let mut store = place.create();
+        let mut model = BTreeMap::new();
+        let mut erasure = Erasure::default();
+        for (turn, (name, value)) in changes.into_iter().enumerate() {
+            match value {
+                Some(len) => {
+                    let value = noise(turn as u8, len);
+                    put(&*store, &[name], &value);
+                    model.insert(vec![name], value);
+                }
+                None => {
+                    delete(&*store, &[name]);
+                    model.remove(&vec![name]);
+                }
+            }
+            erasure.check(&place, "a change");
+            prop_assert_eq!(&contents(&*store), &model);
+        }
+        drop(std::mem::replace(&mut store, Place::new().create()));
+        prop_assert_eq!(&contents(&place.open().unwrap()), &model);
+    }
+
+    #[test]
+    fn a_file_that_was_changed_anywhere_is_refused_or_says_what_it_said(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let place = Place::new();
+        let store = place.create();
+        for name in 0..4 {
+            put(&*store, &[name], &noise(name, 400 * usize::from(name) * usize::from(name)));
+        }
+        let truth = contents(&*store);
+        drop(store);
+        let mut bytes = fs::read(place.path()).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        fs::write(place.path(), bytes).unwrap();
+        if let Ok(store) = place.open() {
+            for key in store.keys(&[]).unwrap() {
+                if let Ok(Some(value)) = store.get(&key) {
+                    prop_assert_eq!(Some(&*value), truth.get(&key));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_refused(length in any::<prop::sample::Index>()) {
+        let place = Place::new();
+        put(&*place.create(), b"a", &noise(1, 30_000));
+        let bytes = fs::read(place.path()).unwrap();
+        fs::write(place.path(), &bytes[..length.index(bytes.len())]).unwrap();
+        let read = place.open().map_err(|e| e.to_string()).and_then(|store| {
+            store.get(b"a").map_err(|e| e.to_string())
+        });
+        prop_assert!(read.is_err(), "read {} bytes", read.unwrap().map_or(0, |value| value.len()));
+    }
+}
+
+/// Does this to a file in which two records of several pages are; whatever cannot be read of it after that.
+fn after_tampering(sql: &str) -> Vec<String> {
+    let place = Place::new();
+    let store = place.create();
+    put(&*store, b"one", &noise(1, 9_000));
+    put(&*store, b"two", &noise(2, 9_000));
+    put(&*store, b"six", &noise(6, 100));
+    put(&*store, b"ten", &noise(9, 100));
+    drop(store);
+    assert!(place.tamper(sql) > 0, "{sql}");
+    match place.open() {
+        Err(DiskError::Damaged { what }) => vec![what],
+        Err(other) => panic!("{sql}: {other}"),
+        Ok(store) => {
+            let unread = store.keys(&[]).unwrap().into_iter().filter_map(|key| store.get(&key).err());
+            unread.map(|error| error.to_string()).collect()
+        }
+    }
+}
+
+#[test]
+fn what_was_tampered_with_is_called_damaged() {
+    for sql in [
+        // Another value.
+        "UPDATE record SET body = x'00' WHERE id = 3",
+        "UPDATE record SET name = zeroblob(60) WHERE id = 1",
+        "UPDATE page SET page = zeroblob(1000) WHERE id = 2",
+        // A value of the same store in another place.
+        "UPDATE record SET body = (SELECT body FROM record WHERE id = 4) WHERE id = 3",
+        "UPDATE record SET name = (SELECT name FROM record WHERE id = 4) WHERE id = 3",
+        "UPDATE page SET page = (SELECT page FROM page WHERE id = 1) WHERE id = 2",
+        // A record under another's number.
+        "UPDATE record SET id = 40 WHERE id = 4",
+        // Nothing at all.
+        "DELETE FROM page WHERE id = 2",
+        "DELETE FROM seal",
+    ] {
+        let damaged = after_tampering(sql);
+        assert_eq!(damaged.len(), 1, "{sql}: {damaged:?}");
+    }
+}
+
+#[test]
+fn an_older_page_of_the_same_number_is_damage() {
+    let place = Place::new();
+    let page = |connection: &Connection| -> (i64, Vec<u8>) {
+        let last = "SELECT id, page FROM page ORDER BY id DESC LIMIT 1";
+        connection.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    put(&*place.create(), b"one", &noise(1, 9_000));
+    let (id, old) = page(&Connection::open(place.path()).unwrap());
+    {
+        let store = place.open().unwrap();
+        delete(&store, b"one");
+        put(&store, b"one", &noise(2, 9_000));
+    }
+    Connection::open(place.path())
+        .unwrap()
+        .execute("UPDATE page SET page = ?2 WHERE id = ?1", params![id, old])
+        .unwrap();
+
+    assert!(place.open().unwrap().get(b"one").is_err());
+}
+
+#[test]
+fn a_damaged_record_fails_the_call_that_needs_it_and_says_why() {
+    let place = Place::new();
+    drop(client_on(&place.create(), "alice"));
+    place.tamper("UPDATE record SET body = zeroblob(80)");
+
+    let opened = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy());
+
+    let Err(Error::Storage(StorageError::Store(error))) = opened else { panic!("it opened") };
+    assert!(matches!(error.source.downcast_ref(), Some(DiskError::Damaged { .. })), "{error}");
+}
+
+/// A group of so many: the one on disk has made it. The other is in memory.
+fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Client) {
+    let store = place.create();
+    let mut alice = client_on(&store, "alice");
+    let mut bob = client("bob");
+    let mut others = vec![key_package(&mut bob)];
+    others.extend((2..members).map(|number| key_package(&mut client(&format!("m{number}")))));
+    alice.create_group(group(), NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add(&others, NOW).unwrap();
+    let welcome = pending.welcome().unwrap().to_vec();
+    alice.confirm(pending).unwrap();
+    bob.join(&welcome).unwrap();
+    (store, alice, bob)
+}
+
+#[test]
+fn a_message_writes_as_much_in_a_large_group_as_in_a_small_one() {
+    let mut costs = Vec::new();
+    for members in [10, 100, 1000] {
+        let place = Place::new();
+        let (store, mut alice, mut bob) = large_group(&place, members);
+        let mut written = store.bytes_written().unwrap();
+        let mut cost = || {
+            let now = store.bytes_written().unwrap();
+            now - std::mem::replace(&mut written, now)
+        };
+        // The first ones derive the ratchets from the secret tree.
+        for _ in 0..3 {
+            deliver(&send(&mut alice, b"hello"), &mut [&mut bob]);
+            deliver(&send(&mut bob, b"hello"), &mut [&mut alice]);
+        }
+        cost();
+        let sent = (0..8).map(|_| (send(&mut alice, b"hello"), cost()).1).max().unwrap();
+        let received = (0..8)
+            .map(|_| {
+                deliver(&send(&mut bob, b"hello"), &mut [&mut alice]);
+                cost()
+            })
+            .max()
+            .unwrap();
+        costs.push((members, sent, received));
+    }
+    let most = costs.iter().map(|(_, sent, received)| *sent.max(received)).max().unwrap();
+    assert!(most < 24_000, "bytes to send and to receive: {costs:?}");
+}
+
+#[test]
+fn a_store_in_memory_and_one_on_disk_hold_the_same() {
+    let place = Place::new();
+    let (disk, memory) = (place.create(), MemoryStore::new());
+    for store in [&*disk as &dyn Store, &memory] {
+        for name in 0..20_u8 {
+            put(store, &[name / 4, name], &noise(name, 500 * usize::from(name)));
+        }
+        for name in [3, 7, 8] {
+            delete(store, &[name / 4, name]);
+        }
+    }
+    assert_eq!(contents(&*disk), contents(&memory));
+    for prefix in [&[][..], &[1], &[1, 5], &[9]] {
+        assert_eq!(disk.keys(prefix).unwrap(), memory.keys(prefix).unwrap());
+    }
+}
