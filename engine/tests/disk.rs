@@ -194,18 +194,18 @@ fn a_key_that_was_changed_is_the_only_one_and_the_records_stay_sealed_as_they_we
     let place = Place::new();
     let store = place.create();
     put(&*store, b"a", &noise(1, 10_000));
-    let (sealed, written) = (blobs(&place), store.bytes_written().unwrap());
+    let mut erasure = Erasure::default();
+    erasure.check(&place, "nothing yet");
 
     store.change_key(&StoreKey::from_passphrase("correct horse")).unwrap();
 
-    assert_eq!((blobs(&place), store.bytes_written().unwrap()), (sealed, written));
+    assert_eq!(erasure.check(&place, "the data key under the old key"), 1);
     drop(store);
     assert!(matches!(place.open(), Err(DiskError::OtherProtection { protection: "a passphrase" })));
     let open = |words| SqliteStore::open(place.path(), &StoreKey::from_passphrase(words), default_crypto());
     assert!(matches!(open("wrong horse"), Err(DiskError::WrongKey)));
     let store = open("correct horse").unwrap();
     assert_eq!(**store.get(b"a").unwrap().unwrap(), noise(1, 10_000));
-    // And with the old key's sealing of the data key nothing is left to try.
     store.change_key(&key()).unwrap();
     drop(store);
     assert!(place.open().is_ok());
@@ -215,8 +215,8 @@ fn a_key_that_was_changed_is_the_only_one_and_the_records_stay_sealed_as_they_we
 fn a_passphrase_may_not_cost_what_the_file_says_if_that_is_absurd() {
     let place = Place::new();
     drop(SqliteStore::create(place.path(), &StoreKey::from_passphrase("words"), default_crypto()).unwrap());
-    // The first of the costs, after the kind, is the memory.
-    place.tamper("UPDATE seal SET protection = CAST(x'01ffffffff' || substr(protection, 6) AS BLOB)");
+    // The first of the costs, after the kind, is the memory: two gibibytes.
+    place.tamper("UPDATE seal SET protection = CAST(x'0100200000' || substr(protection, 6) AS BLOB)");
 
     let opened = SqliteStore::open(place.path(), &StoreKey::from_passphrase("words"), default_crypto());
 
@@ -266,7 +266,7 @@ fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
     }
     let connection = Connection::open(copy.path().join("device")).unwrap();
     let mut all = BTreeSet::new();
-    for column in ["name FROM record", "body FROM record", "page FROM page"] {
+    for column in ["name FROM record", "body FROM record", "page FROM page", "data_key FROM seal"] {
         let mut statement = connection.prepare(&format!("SELECT {column}")).unwrap();
         let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         all.extend(rows.map(Result::unwrap));
@@ -457,26 +457,30 @@ fn what_was_tampered_with_is_called_damaged() {
     }
 }
 
-#[test]
-fn an_older_page_of_the_same_number_is_damage() {
-    let place = Place::new();
-    let page = |connection: &Connection| -> (i64, Vec<u8>) {
-        let last = "SELECT id, page FROM page ORDER BY id DESC LIMIT 1";
-        connection.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
-    };
-    put(&*place.create(), b"one", &noise(1, 9_000));
-    let (id, old) = page(&Connection::open(place.path()).unwrap());
-    {
-        let store = place.open().unwrap();
-        delete(&store, b"one");
-        put(&store, b"one", &noise(2, 9_000));
-    }
-    Connection::open(place.path())
-        .unwrap()
-        .execute("UPDATE page SET page = ?2 WHERE id = ?1", params![id, old])
-        .unwrap();
+/// What the last row of this table says in this column.
+fn last(place: &Place, table: &str, column: &str) -> (i64, Vec<u8>) {
+    let sql = format!("SELECT id, {column} FROM {table} ORDER BY id DESC LIMIT 1");
+    let connection = Connection::open(place.path()).unwrap();
+    connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
 
-    assert!(place.open().unwrap().get(b"one").is_err());
+#[test]
+fn what_stood_under_the_same_number_before_is_damage() {
+    for (table, column, len) in [("page", "page", 9_000), ("record", "body", 90)] {
+        let place = Place::new();
+        put(&*place.create(), b"one", &noise(1, len));
+        let (id, old) = last(&place, table, column);
+        {
+            let store = place.open().unwrap();
+            delete(&store, b"one");
+            put(&store, b"two", &noise(2, len));
+        }
+        assert_eq!(last(&place, table, column).0, id, "the number is used again");
+        let sql = format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1");
+        Connection::open(place.path()).unwrap().execute(&sql, params![id, old]).unwrap();
+
+        assert!(place.open().unwrap().get(b"two").is_err(), "{table}");
+    }
 }
 
 #[test]
