@@ -1,9 +1,9 @@
 //! Writes real messages of every kind to `corpus/`, for the fuzzer to begin with: `cargo run --example seeds`.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, path::Path};
 
-use regrow_engine::{Client, DeviceId, Error, Handshake, MemoryStore, Policy, default_crypto};
-use regrow_fuzz::{NOW, group};
+use regrow_engine::{Error, GroupId, Handshake};
+use regrow_fuzz::{NOW, creator, device, group, pair};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for handshake in [Handshake::Assisted, Handshake::Opaque] {
@@ -24,36 +24,46 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 type Seed = (&'static str, &'static str, Vec<u8>);
 
 fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
-    let create = |user: &str| {
-        let device = DeviceId::new(user, "phone").map_err(regrow_engine::Refusal::Credential)?;
-        let policy = Policy { handshake, ..Policy::default() };
-        Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy)
-    };
-    let now = regrow_engine::Timestamp(std::time::UNIX_EPOCH.elapsed().map_or(NOW.0, |time| time.as_secs()));
-    let (mut alice, mut bob) = (create("alice")?, create("bob")?);
-    let key_package = bob.key_packages(1, now)?.remove(0);
-    let mut chat = alice.create_group(group(), now)?;
-    let message = chat.send(b"hello")?;
+    let mut seeds = Vec::new();
+
+    // For the service: what Alice submits when she is alone, and Carol who wants to join her.
+    let mut alice = creator(handshake);
+    let mut chat = alice.group(&group())?;
     let group_info = chat.group_info()?;
-    let proposal = chat.propose_update()?;
-    let commit = chat.add(std::slice::from_ref(&key_package), now)?;
-    let external = create("carol")?.join_external(&group_info)?;
-    Ok(vec![
-        ("service_message", "message", message.clone()),
-        ("service_proposal", "proposal", proposal.as_bytes().to_vec()),
-        ("service_commit", "commit", commit.commit().to_vec()),
-        ("service_commit", "external", external.commit().to_vec()),
-        ("service_group_info", "group-info", group_info.clone()),
-        ("service_key_package", "key-package", key_package.as_bytes().to_vec()),
-        ("engine_receive", "message", message),
-        ("engine_receive", "proposal", proposal.as_bytes().to_vec()),
-        ("engine_receive", "commit", commit.commit().to_vec()),
-        ("engine_receive", "external", external.commit().to_vec()),
-        ("engine_join", "welcome", commit.welcome().unwrap_or_default().to_vec()),
-        ("engine_join_external", "group-info", group_info),
-        ("engine_key_package", "key-package", key_package.into_bytes()),
-        ("engine_identity", "identity", bob.device().to_identity()),
-    ])
+    seeds.push(("service_message", "message", chat.send(b"hello")?));
+    seeds.push(("service_commit", "commit", chat.update()?.commit().to_vec()));
+    seeds.push((
+        "service_commit",
+        "external",
+        device("carol", handshake).join_external(&group_info)?.commit().to_vec(),
+    ));
+    seeds.push(("service_group_info", "group-info", group_info));
+    let proposal = creator(handshake).group(&group())?.propose_update()?;
+    seeds.push(("service_proposal", "proposal", proposal.as_bytes().to_vec()));
+    let key_package = device("alice", handshake).key_packages(1, NOW)?.remove(0);
+    seeds.push(("service_key_package", "key-package", key_package.into_bytes()));
+    let last_resort = device("alice", handshake).last_resort_key_package(NOW)?;
+    seeds.push(("service_key_package", "last-resort", last_resort.into_bytes()));
+
+    // For the engine: what Bob receives.
+    let (mut alice, bob, key_package) = pair(handshake);
+    let mut chat = alice.group(&group())?;
+    let group_info = chat.group_info()?;
+    seeds.push(("engine_receive", "message", chat.send(b"hello")?));
+    seeds.push(("engine_receive", "commit", chat.update()?.commit().to_vec()));
+    let external = device("carol", handshake).join_external(&group_info)?;
+    seeds.push(("engine_receive", "external", external.commit().to_vec()));
+    seeds.push(("engine_join_external", "group-info", group_info));
+    let proposal = pair(handshake).0.group(&group())?.propose_update()?;
+    seeds.push(("engine_receive", "proposal", proposal.as_bytes().to_vec()));
+    let removed = pair(handshake).0.group(&group())?.remove(&[bob.device().clone()])?;
+    seeds.push(("engine_receive", "removed", removed.commit().to_vec()));
+    let another = alice.create_group(GroupId::from("another"), NOW)?.add(&[key_package], NOW)?;
+    seeds.push(("engine_join", "welcome", another.welcome().unwrap_or_default().to_vec()));
+    let key_package = device("carol", handshake).key_packages(1, NOW)?.remove(0);
+    seeds.push(("engine_key_package", "key-package", key_package.into_bytes()));
+    seeds.push(("engine_identity", "identity", bob.device().to_identity()));
+    Ok(seeds)
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -1,12 +1,9 @@
 #![no_main]
 
-use regrow_delivery_service::{GroupId, HandshakeMode};
-use regrow_fuzz::service::{AT, with_services};
+use regrow_fuzz::service::{ALICE, AT, accepted, empty, group_name, with_services};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    for mode in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
-        with_services(|service, device| {
-            Some(service.create_group(&GroupId::from("another"), device, mode, bytes, AT).expect("the store works"))
-        });
-    }
+    with_services(empty, |service, mode| {
+        accepted(&service.create_group(&group_name(), &ALICE, mode, bytes, AT).expect("the store works"))
+    });
 });

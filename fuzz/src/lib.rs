@@ -1,15 +1,20 @@
 //! What the targets for the engine share: a member of a group, prepared once, that every input finds the same.
 //!
-//! `cargo check --manifest-path fuzz/Cargo.toml` needs no nightly and no cargo-fuzz. To fuzz on stable:
-//! `cargo run --example seeds`, then `RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none engine_receive`.
+//! All keys follow from a seed. So the messages that `cargo run --example seeds` writes are from the very group that the
+//! targets are in, and what a fuzzer finds is found again.
+//!
+//! `cargo check --manifest-path fuzz/Cargo.toml` needs no cargo-fuzz. To fuzz, in this folder: `cargo run --example seeds`,
+//! then `cargo fuzz run --sanitizer none engine_receive`. With the address sanitizer, which is slower, a nightly toolchain
+//! is needed, or `RUSTC_BOOTSTRAP=1 cargo fuzz run engine_receive`.
 
 pub mod service;
 
 use std::{cell::RefCell, sync::Arc};
 
 use regrow_engine::{
-    Client, DeviceId, Error, GroupId, Handshake, MemoryStore, Policy, Snapshot, Timestamp, default_crypto,
+    Client, DeviceId, Error, GroupId, Handshake, KeyPackageBytes, MemoryStore, Policy, Snapshot, Timestamp,
 };
+use regrow_simulator::world::randomness::SeededCrypto;
 
 /// The time of all calls.
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -24,25 +29,31 @@ fn policy(handshake: Handshake) -> Policy {
     Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
 }
 
-fn device(user: &str, handshake: Handshake) -> Client {
-    let device = DeviceId::new(user, "phone").expect("a name");
-    Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(handshake)).expect("a device")
+fn crypto(user: &str) -> Arc<SeededCrypto> {
+    Arc::new(SeededCrypto::new(0, user))
 }
 
-/// Somebody who has just made the group.
+/// A device in no group, always with the same keys.
+pub fn device(user: &str, handshake: Handshake) -> Client {
+    let device = DeviceId::new(user, "phone").expect("a name");
+    Client::create(Arc::new(MemoryStore::new()), crypto(user), device, policy(handshake)).expect("a device")
+}
+
+/// Alice, who has just made the group.
 pub fn creator(handshake: Handshake) -> Client {
     let mut alice = device("alice", handshake);
     alice.create_group(group(), NOW).expect("a group");
     alice
 }
 
-fn member(handshake: Handshake) -> Client {
+/// Alice, Bob whom she has just added, and a key package of Bob's that nobody has used.
+pub fn pair(handshake: Handshake) -> (Client, Client, KeyPackageBytes) {
     let (mut alice, mut bob) = (creator(handshake), device("bob", handshake));
-    let key_packages = bob.key_packages(2, NOW).expect("key packages");
-    let mut chat = alice.group(&group()).expect("the group");
-    let added = chat.add(&key_packages[..1], NOW).expect("a commit");
+    let mut key_packages = bob.key_packages(2, NOW).expect("key packages");
+    let added = alice.group(&group()).and_then(|mut chat| chat.add(&key_packages[..1], NOW)).expect("a commit");
     bob.join(added.welcome().expect("a welcome")).expect("a member");
-    bob
+    alice.confirm(added).expect("a new epoch");
+    (alice, bob, key_packages.remove(1))
 }
 
 /// The members, one in a group of each handshake mode, and what they held at the beginning.
@@ -69,7 +80,7 @@ pub fn with_members<T>(mut call: impl FnMut(&mut Client) -> Result<T, Error>) {
             clients: [Handshake::Assisted, Handshake::Opaque]
                 .into_iter()
                 .map(|handshake| {
-                    let client = member(handshake);
+                    let (_, client, _) = pair(handshake);
                     let snapshot = client.snapshot().expect("a snapshot");
                     (handshake, client, values(&snapshot), snapshot)
                 })
@@ -84,7 +95,7 @@ pub fn with_members<T>(mut call: impl FnMut(&mut Client) -> Result<T, Error>) {
             assert!(same || result.is_ok(), "a call that failed has changed something");
             if !same {
                 let store = Arc::new(snapshot.to_store());
-                *client = Client::open(store, default_crypto(), policy(*handshake)).expect("the device");
+                *client = Client::open(store, crypto("bob"), policy(*handshake)).expect("the device");
             }
         }
     });

@@ -1,79 +1,81 @@
-//! What the targets for the delivery service share: a service with a group in it, that every input finds the same.
+//! What the targets for the delivery service share: a service in each handshake mode, that every input finds the same.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::LazyLock};
 
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, RosterChange, SqliteStore,
-    Timestamp,
+    DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, SqliteStore, Timestamp,
 };
-use regrow_engine::{Client, Handshake};
+use regrow_engine::Handshake;
 
-use crate::{NOW, creator, group};
+use crate::{NOW, creator, device, group};
 
 /// The time of all calls.
 pub const AT: Timestamp = Timestamp(NOW.0);
+
+/// A service in memory.
+pub type Service = DeliveryService<SqliteStore>;
 
 /// The group's name at the service.
 pub fn group_name() -> GroupId {
     GroupId::new(group().as_bytes())
 }
 
-/// The member that submits.
-pub fn sender(client: &Client) -> DeviceId {
-    DeviceId::new(client.device().to_identity())
+/// The name of a user's device at the service.
+pub fn name(user: &str) -> DeviceId {
+    DeviceId::new(device(user, Handshake::Assisted).device().to_identity())
 }
 
-/// A commit of these bytes that declares to change nothing.
-pub fn commit(sender: DeviceId, bytes: &[u8]) -> CommitSubmission {
-    CommitSubmission {
-        group: group_name(),
-        sender,
-        commit: bytes.to_vec(),
-        welcome: None,
-        group_info: None,
-        roster_change: RosterChange::default(),
-    }
+/// The only member of the group.
+pub static ALICE: LazyLock<DeviceId> = LazyLock::new(|| name("alice"));
+
+/// Somebody who is not a member.
+pub static CAROL: LazyLock<DeviceId> = LazyLock::new(|| name("carol"));
+
+static GROUP_INFO: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut alice = creator(Handshake::Assisted);
+    alice.group(&group()).and_then(|mut group| group.group_info()).expect("a group info")
+});
+
+/// A service without groups.
+pub fn empty(_: HandshakeMode) -> Service {
+    DeliveryService::new(SqliteStore::in_memory().expect("a store"), Limits::default())
 }
 
-type Service = DeliveryService<SqliteStore>;
-
-fn service(handshake: Handshake) -> (Service, DeviceId) {
-    let mut alice = creator(handshake);
-    let info = alice.group(&group()).and_then(|mut group| group.group_info()).expect("a group info");
-    let service = DeliveryService::new(SqliteStore::in_memory().expect("a store"), Limits::default());
-    let mode = match handshake {
-        Handshake::Assisted => HandshakeMode::Assisted,
-        Handshake::Opaque => HandshakeMode::Opaque,
-    };
-    let device = sender(&alice);
-    let outcome = service.create_group(&group_name(), &device, mode, &info, AT).expect("the store works");
+/// A service with the group that Alice has made.
+pub fn with_group(mode: HandshakeMode) -> Service {
+    let service = empty(mode);
+    let outcome = service.create_group(&group_name(), &ALICE, mode, &GROUP_INFO, AT).expect("the store works");
     assert!(matches!(outcome, Outcome::Accepted { .. }), "the group is made: {outcome:?}");
-    (service, device)
+    service
 }
 
 thread_local! {
-    static SERVICES: RefCell<Vec<(Service, DeviceId)>> = const { RefCell::new(Vec::new()) };
+    static SERVICES: RefCell<Vec<(HandshakeMode, Service)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls a service of each handshake mode with the input. A submission that is not accepted must have changed nothing.
+/// Calls a service of each handshake mode with the input. A submission that is not accepted must have changed nothing;
+/// what one did that was accepted is forgotten before the next input.
 ///
 /// # Panics
-/// If it has, or if the store failed.
-pub fn with_services(submit: impl Fn(&Service, &DeviceId) -> Option<Outcome>) {
+/// If it has.
+pub fn with_services(prepare: fn(HandshakeMode) -> Service, is_accepted: impl Fn(&Service, HandshakeMode) -> bool) {
     SERVICES.with_borrow_mut(|services| {
         if services.is_empty() {
-            services.extend([Handshake::Assisted, Handshake::Opaque].map(service));
+            services.extend([HandshakeMode::Assisted, HandshakeMode::Opaque].map(|mode| (mode, prepare(mode))));
         }
-        for (service, device) in services {
-            let before = service.roster(&group_name()).expect("the store works");
-            let outcome = submit(service, device);
-            if !matches!(outcome, Some(Outcome::Accepted { .. })) {
-                assert_eq!(
-                    service.roster(&group_name()).expect("the store works"),
-                    before,
-                    "a refusal changed something"
-                );
+        for (mode, service) in services {
+            let roster = || service.roster(&group_name()).expect("the store works");
+            let before = roster();
+            if is_accepted(service, *mode) {
+                *service = prepare(*mode);
+            } else {
+                assert_eq!(roster(), before, "a refusal changed something");
             }
         }
     });
+}
+
+/// Whether it was accepted.
+pub fn accepted(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Accepted { .. })
 }
