@@ -1,0 +1,155 @@
+//! What a call costs when it is kept in a file: `cargo bench -p regrow-engine --bench disk`.
+//!
+//! Beside each call on disk stand the same call in memory and what SQLite itself needs to make one page durable: in its
+//! write-ahead log, and with the log emptied after it, which is what erases.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use regrow_engine::{
+    Client, DeviceId, GroupId, KeyPackageBytes, MemoryStore, Policy, SqliteStore, Store, StoreKey, Timestamp,
+    default_crypto,
+};
+use rusqlite::Connection;
+
+const SIZES: [usize; 3] = [10, 100, 1000];
+const TURNS: usize = 101;
+
+fn main() {
+    // `cargo test --all-targets` runs this too, and means no measurement.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bare = Bare::new(&folder.path().join("bare"));
+    println!("| operation | members | disk µs | memory µs | page in the log µs | and the log emptied µs | bytes |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for size in SIZES {
+        let path = folder.path().join(format!("alice-{size}"));
+        let store = Arc::new(SqliteStore::create(path, &StoreKey::from_bytes([1; 32]), default_crypto()).unwrap());
+        let mut disk = Pair::new(store.clone(), size);
+        let mut memory = Pair::new(Arc::new(MemoryStore::new()), size);
+        for (name, operation) in [
+            ("send", Pair::send as fn(&mut Pair) -> Duration),
+            ("receive", Pair::receive),
+            ("process a commit", Pair::process),
+            ("own update, confirmed", Pair::update),
+        ] {
+            let mut times: [Vec<Duration>; 4] = Default::default();
+            let mut bytes = Vec::new();
+            for _ in 0..TURNS {
+                let before = store.bytes_written().unwrap();
+                times[0].push(operation(&mut disk));
+                bytes.push(store.bytes_written().unwrap() - before);
+                times[1].push(operation(&mut memory));
+                times[2].push(bare.write(false));
+                times[3].push(bare.write(true));
+            }
+            let [disk, memory, log, emptied] = times.map(|times| median(times).as_micros());
+            println!("| {name} | {size} | {disk} | {memory} | {log} | {emptied} | {} |", median(bytes));
+        }
+    }
+}
+
+fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    let result = work();
+    (result, started.elapsed())
+}
+
+/// A member over the store, and another in memory, in a group of so many.
+struct Pair {
+    measured: Client,
+    other: Client,
+    group: GroupId,
+}
+
+impl Pair {
+    fn new(store: Arc<dyn Store>, members: usize) -> Self {
+        let now = Timestamp(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
+        let client = |store, user: &str| {
+            Client::create(store, default_crypto(), DeviceId::new(user, "phone").unwrap(), Policy::default()).unwrap()
+        };
+        let group = GroupId::from("chat");
+        let (mut measured, mut other) = (client(store, "alice"), client(Arc::new(MemoryStore::new()), "bob"));
+        let mut added: Vec<KeyPackageBytes> = other.key_packages(1, now).unwrap();
+        for number in 2..members {
+            let mut member = client(Arc::new(MemoryStore::new()), &format!("m{number}"));
+            added.extend(member.key_packages(1, now).unwrap());
+        }
+        let pending = measured.create_group(group.clone(), now).unwrap().add(&added, now).unwrap();
+        let welcome = pending.welcome().unwrap().to_vec();
+        measured.confirm(pending).unwrap();
+        other.join(&welcome).unwrap();
+        Self { measured, other, group }
+    }
+
+    fn send(&mut self) -> Duration {
+        let (message, time) = timed(|| self.measured.group(&self.group).unwrap().send(&[7; 100]).unwrap());
+        self.other.receive(&message).unwrap();
+        time
+    }
+
+    fn receive(&mut self) -> Duration {
+        let message = self.other.group(&self.group).unwrap().send(&[7; 100]).unwrap();
+        timed(|| self.measured.receive(&message).unwrap()).1
+    }
+
+    fn process(&mut self) -> Duration {
+        let pending = self.other.group(&self.group).unwrap().update().unwrap();
+        let commit = pending.commit().to_vec();
+        self.other.confirm(pending).unwrap();
+        timed(|| self.measured.receive(&commit).unwrap()).1
+    }
+
+    fn update(&mut self) -> Duration {
+        let (commit, time) = timed(|| {
+            let pending = self.measured.group(&self.group).unwrap().update().unwrap();
+            let commit = pending.commit().to_vec();
+            self.measured.confirm(pending).unwrap();
+            commit
+        });
+        self.other.receive(&commit).unwrap();
+        time
+    }
+}
+
+/// SQLite by itself, in the same mode: one row of most of a page, overwritten.
+struct Bare {
+    connection: Connection,
+    /// SQLite writes nothing if nothing changes.
+    turn: Cell<u8>,
+}
+
+impl Bare {
+    fn new(path: &std::path::Path) -> Self {
+        let connection = Connection::open(path).unwrap();
+        let setup = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+            PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0; CREATE TABLE page (id INTEGER PRIMARY KEY, page BLOB);
+            INSERT INTO page VALUES (1, zeroblob(3900));";
+        connection.execute_batch(setup).unwrap();
+        Self { connection, turn: Cell::new(0) }
+    }
+
+    fn write(&self, empty_log: bool) -> Duration {
+        self.turn.set(self.turn.get().wrapping_add(1));
+        let page = [self.turn.get(); 3900];
+        timed(|| {
+            self.connection.prepare_cached("UPDATE page SET page = ?1").unwrap().execute([&page[..]]).unwrap();
+            if empty_log {
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            }
+        })
+        .1
+    }
+}
