@@ -7,6 +7,8 @@ pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
+mod trust;
+mod verify;
 pub(crate) mod welcome;
 
 use std::collections::HashMap;
@@ -83,7 +85,7 @@ impl<'c> Group<'c> {
                 .map(|(leaf, node)| {
                     Ok(Member {
                         device: DeviceId::from_leaf(node)?,
-                        signature_key: SignaturePublicKey(node.signature_key().as_slice().to_vec()),
+                        signature_key: SignaturePublicKey::of(node),
                         leaf_index: leaf.u32(),
                     })
                 })
