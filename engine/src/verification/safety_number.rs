@@ -143,3 +143,25 @@ fn entry(device: &DeviceId, key: &SignaturePublicKey) -> Result<Vec<u8>, Error> 
 fn vector(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     VLByteSlice(bytes).tls_serialize_detached().map_err(|_| Error::Crypto(CryptoError::TooMuchData))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example in the book's `safety-numbers.md`, computed by another program.
+    #[test]
+    fn the_books_example() {
+        let key = |user, device, byte| {
+            (DeviceId::new(user, device).unwrap_or_else(|e| panic!("{e}")), SignaturePublicKey(vec![byte; 32]))
+        };
+        let alice = Keys::from([key("alice", "phone", 1)]);
+        let bob = Keys::from([key("bob", "phone", 2), key("bob", "laptop", 3)]);
+
+        let number = SafetyNumber::new(("alice", &alice), ("bob", &bob)).map(|number| number.to_string());
+
+        assert_eq!(
+            number.ok().as_deref(),
+            Some("31984 32830 36359 32627 48636 48457 89216 25981 69454 17626 53964 50403")
+        );
+    }
+}
