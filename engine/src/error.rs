@@ -169,6 +169,14 @@ pub enum Refusal {
         /// What the application says.
         reason: String,
     },
+    /// A key package has a key that another device's leaf has (RFC 9420, 7.3). Ask for a new one.
+    #[error("the key package of {device} has a key of {owner}")]
+    KeyInUse {
+        /// Whom the key package would add.
+        device: DeviceId,
+        /// Whose key it is.
+        owner: DeviceId,
+    },
     /// A device would be in the group twice.
     #[error("{0} would be in the group twice")]
     Duplicate(DeviceId),

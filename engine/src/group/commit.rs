@@ -3,7 +3,7 @@
 use openmls::{
     credentials::NewSignerBundle,
     group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{MlsMessageOut, ProposalOrRefType, Sender},
+    prelude::{LeafNode, MlsMessageOut, ProposalOrRefType, Sender},
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +124,7 @@ impl GroupState {
     fn committable_proposals(&self, call: &Call<'_>, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
         let own = self.mls.own_leaf_index();
         let mut added: Vec<DeviceId> = Vec::new();
+        let mut leaves: Vec<&LeafNode> = Vec::new();
         let mut chosen = Vec::new();
         for queued in self.mls.pending_proposals() {
             let reference = proposal_reference(queued)?;
@@ -138,11 +139,13 @@ impl GroupState {
                 // RFC 9420, 12.2: no committer removes itself or updates itself by a proposal.
                 Effect::Remove { leaf } if leaf == own => continue,
                 Effect::Update { leaf } if leaf == own => continue,
-                Effect::Add { device, .. } => {
-                    if added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
+                Effect::Add { device, key_package } => {
+                    let unused = check::unused_keys(key_package, &self.mls, &leaves).is_ok();
+                    if !unused || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
                         continue;
                     }
                     added.push(device);
+                    leaves.push(key_package.leaf_node());
                 }
                 Effect::Remove { leaf } => {
                     plan.commit_proposals |= plan.remove.contains(&leaf);
@@ -161,6 +164,10 @@ impl GroupState {
             }
         }
         plan.add = add;
+        for key_package in &plan.add {
+            check::unused_keys(key_package, &self.mls, &leaves)?;
+            leaves.push(key_package.leaf_node());
+        }
         Ok(chosen)
     }
 

@@ -244,6 +244,7 @@ impl<'c> Group<'c> {
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
+            check::unused_keys(&key_package, &group.mls, &[])?;
             group.propose_add(call, &key_package)
         })
     }
