@@ -231,7 +231,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one; [`Error::Refused`] if
-    /// a leaf of this device is in the group whose signature key this device does not have.
+    /// a leaf of this device is in the group whose signature key this device does not have, or if a member is not
+    /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
     pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
         let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
             return Err(other_kind("a group info"));

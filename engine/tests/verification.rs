@@ -336,6 +336,27 @@ fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
 }
 
 #[test]
+fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
+    let (mut alice, mut bob, mut laptop) = (client("alice"), client("bob"), device_of("bob", "laptop"));
+    make_group(&mut [&mut alice, &mut bob]);
+    verify(&mut alice, "bob");
+    let other = GroupId::from("other");
+    laptop.create_group(other.clone(), NOW).unwrap();
+    let info = laptop.group(&other).unwrap().group_info().unwrap();
+    let pending = alice.join_external(&info).unwrap();
+    laptop.receive(pending.commit()).unwrap();
+    assert_eq!(alice.confirm(pending).unwrap().no_longer_verified, ["bob"], "it is news once");
+    verify(&mut alice, "bob");
+
+    let info = alice.group(&other).unwrap().group_info().unwrap();
+    let rejoin = laptop.join_external(&info).unwrap();
+    let Event::Commit(change) = alice.receive(rejoin.commit()).unwrap().event else { panic!("not a commit") };
+
+    assert!(change.no_longer_verified.is_empty());
+    assert_eq!(verified(&mut alice), ["bob"]);
+}
+
+#[test]
 fn a_commit_that_could_not_be_written_ends_nothing() {
     let store = store::FaultyStore::new();
     let (mut alice, mut bob) = (client_over(&store, "alice"), client("bob"));

@@ -32,7 +32,10 @@ impl VerifiedUser {
     /// Forgets the users of whom keys have appeared that were not compared; who they are.
     pub(crate) fn forget_changed(records: &Transaction<'_>, claims: Vec<Claim>) -> Result<Vec<String>, StorageError> {
         let mut changed = Vec::new();
-        for Claim { device, signature_key, .. } in claims {
+        for Claim { device, signature_key, previous } in claims {
+            if previous.as_ref() == Some(&signature_key) {
+                continue;
+            }
             let user = device.user().to_owned();
             let Some(verified) = Self::load(records, &user)? else { continue };
             if !verified.keys.contains(&(device, signature_key)) {
