@@ -165,7 +165,7 @@ pub enum Refusal {
         /// Who proposed the change.
         by: DeviceId,
         /// What it is.
-        change: Change,
+        change: Box<Change>,
         /// What the application says.
         reason: String,
     },

@@ -60,7 +60,7 @@ pub(crate) fn members(call: &Call<'_>, members: impl Iterator<Item = Member>, ow
 pub(crate) fn permit(call: &Call<'_>, group: &GroupId, by: &DeviceId, change: &Change) -> Result<(), Error> {
     call.authority
         .may(group, by, change)
-        .map_err(|reason| Refusal::Forbidden { by: by.clone(), change: change.clone(), reason }.into())
+        .map_err(|reason| Refusal::Forbidden { by: by.clone(), change: Box::new(change.clone()), reason }.into())
 }
 
 /// What the members of a group claim, but for this device.
