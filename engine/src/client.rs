@@ -7,7 +7,8 @@ use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
 use crate::{
-    DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
+    Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
+    authenticate::Everyone,
     error::Error,
     event::{EpochChange, Event, Received},
     group::{
@@ -29,6 +30,7 @@ use crate::{
 pub struct Client {
     store: Arc<dyn Store>,
     crypto: SharedCrypto,
+    authority: Arc<dyn Authenticate>,
     pub(crate) policy: Policy,
     pub(crate) device: DeviceId,
     /// The groups that are in memory. What is here is what is stored.
@@ -60,7 +62,7 @@ impl Client {
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
         let batch = records.into_batch();
         store.apply(batch).map_err(StorageError::from)?;
-        Ok(Self { store, crypto, policy, device, groups: BTreeMap::new() })
+        Ok(Self { store, crypto, authority: Arc::new(Everyone), policy, device, groups: BTreeMap::new() })
     }
 
     /// Opens the device that the store holds: after a restart, whatever it was doing when it ended.
@@ -69,7 +71,19 @@ impl Client {
     /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read.
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
         let record = DeviceRecord::load(&Transaction::new(&*store, Scope::Device))?;
-        Ok(Self { store, crypto: SharedCrypto(crypto), policy, device: record.device, groups: BTreeMap::new() })
+        let (crypto, authority) = (SharedCrypto(crypto), Arc::new(Everyone));
+        Ok(Self { store, crypto, authority, policy, device: record.device, groups: BTreeMap::new() })
+    }
+
+    /// The same device, with the application's authentication service. It is not stored: give it right after
+    /// [`create`](Self::create) and [`open`](Self::open), each time.
+    ///
+    /// Without one, **everyone is accepted**: who can get a key package of its own making to a member is whoever it says
+    /// to be, and every member may change everything. What is left then is to compare
+    /// [safety numbers](crate::SafetyNumber).
+    #[must_use = "it is the device that is returned which asks the authentication service"]
+    pub fn with_authentication(self, authority: Arc<dyn Authenticate>) -> Self {
+        Self { authority, ..self }
     }
 
     /// Which device this is.
@@ -217,7 +231,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one; [`Error::Refused`] if
-    /// a leaf of this device is in the group whose signature key this device does not have.
+    /// a leaf of this device is in the group whose signature key this device does not have, or if a member is not
+    /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
     pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
         let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
             return Err(other_kind("a group info"));
@@ -381,7 +396,8 @@ impl Client {
     }
 
     fn call(&self, scope: Scope) -> Call<'_> {
-        Call { crypto: self.crypto.clone(), records: Transaction::new(&*self.store, scope) }
+        let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
+        Call { crypto, authority, records: Transaction::new(&*self.store, scope) }
     }
 
     /// Runs a call. Where OpenMLS hides that the store failed, the store's own word is given.

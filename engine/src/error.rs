@@ -3,7 +3,7 @@
 use openmls_traits::types::{Ciphersuite, CryptoError};
 
 use crate::{
-    DeviceId,
+    Change, DeviceId,
     names::{Epoch, GroupId},
     storage::StorageError,
 };
@@ -72,6 +72,19 @@ pub enum Error {
         /// The device that was named.
         device: DeviceId,
     },
+    /// No device of the user is in the group.
+    #[error("no device of the user {user} is in the group")]
+    UnknownUser {
+        /// The user that was named.
+        user: String,
+    },
+    /// The safety number that was compared is not the present one: devices or keys of one of the two users have changed
+    /// since. Show the new one, and compare again.
+    #[error("the safety number of {user} has changed since it was compared")]
+    SafetyNumberChanged {
+        /// The user that was to be marked as verified.
+        user: String,
+    },
     /// The device is a member of the group already.
     #[error("{device} is already a member of the group")]
     AlreadyMember {
@@ -137,6 +150,32 @@ pub enum Refusal {
         from: DeviceId,
         /// Whom it would name.
         to: DeviceId,
+    },
+    /// The application's [authentication service](crate::Authenticate) does not accept that the key is the device's.
+    #[error("the signature key is not accepted as that of {device}: {reason}")]
+    Unauthenticated {
+        /// Whom the leaf names.
+        device: DeviceId,
+        /// What the authentication service says.
+        reason: String,
+    },
+    /// The application does not [permit](crate::Authenticate::may) this change.
+    #[error("{by} may not do this: {change}: {reason}")]
+    Forbidden {
+        /// Who proposed the change.
+        by: DeviceId,
+        /// What it is.
+        change: Box<Change>,
+        /// What the application says.
+        reason: String,
+    },
+    /// A key package has a key that another device's leaf has (RFC 9420, 7.3). Ask for a new one.
+    #[error("the key package of {device} has a key of {owner}")]
+    KeyInUse {
+        /// Whom the key package would add.
+        device: DeviceId,
+        /// Whose key it is.
+        owner: DeviceId,
     },
     /// A device would be in the group twice.
     #[error("{0} would be in the group twice")]

@@ -83,6 +83,9 @@ pub struct EpochChange {
     pub epoch: Epoch,
     /// What changed, in the order of the commit's proposals.
     pub changes: Vec<Change>,
+    /// The users that were [verified](crate::Group::verify_user) until now: a key of theirs has appeared that was not
+    /// compared, of a new device or of one that changed its key. They have to be verified again.
+    pub no_longer_verified: Vec<String>,
     /// Whether intents of this device are still to be carried out: call [`Group::resume`](crate::Group::resume).
     pub resume: bool,
 }
@@ -108,6 +111,16 @@ pub enum Change {
     Removed(DeviceId),
     /// This device's leaf has the new keys that it proposed.
     Updated(DeviceId),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added(device) => write!(f, "add {device}"),
+            Self::Removed(device) => write!(f, "remove {device}"),
+            Self::Updated(device) => write!(f, "update {device}"),
+        }
+    }
 }
 
 impl Change {

@@ -146,6 +146,10 @@ impl fmt::Display for DeviceId {
 pub struct SignaturePublicKey(pub(crate) Vec<u8>);
 
 impl SignaturePublicKey {
+    pub(crate) fn of(leaf: &LeafNode) -> Self {
+        Self(leaf.signature_key().as_slice().to_vec())
+    }
+
     /// The key's bytes, as they stand in a leaf node (RFC 9420, 5.1.1).
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

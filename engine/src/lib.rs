@@ -51,12 +51,14 @@
 //! | what did a message mean? | [`Event`] |
 //! | what is a commit before it is one? | [`PendingCommit`] |
 //! | what do I choose? | [`Policy`] |
-//! | what do I supply? | [`Store`], [`CryptoProvider`] |
+//! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
+//! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
 //! | what can go wrong? | [`Error`] |
 //! | what does the device hold? | [`Snapshot`] |
 
 #![forbid(unsafe_code)]
 
+mod authenticate;
 mod client;
 mod error;
 mod event;
@@ -68,9 +70,11 @@ mod policy;
 mod provider;
 mod snapshot;
 mod storage;
+mod verification;
 
 pub use openmls_traits::types::Ciphersuite;
 
+pub use authenticate::{Authenticate, Claim};
 pub use client::Client;
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Message, Proposed, Received};
@@ -82,6 +86,7 @@ pub use policy::{Handshake, Policy};
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
 pub use storage::{Batch, DiskError, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
+pub use verification::{Comparison, GroupCode, SafetyNumber};
 
 /// The examples in the README are compiled and run like these here.
 #[cfg(doctest)]

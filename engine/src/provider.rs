@@ -14,7 +14,7 @@ use openmls_traits::{
 };
 use tls_codec::SecretVLBytes;
 
-use crate::storage::Transaction;
+use crate::{Authenticate, storage::Transaction};
 
 /// What the engine asks of its caller: the cryptography and the randomness.
 ///
@@ -179,9 +179,10 @@ impl fmt::Debug for SharedCrypto {
     }
 }
 
-/// One call of the engine: the caller's cryptography, and the transaction that the call's writes gather in.
+/// One call of the engine: what the caller supplies, and the transaction that the call's writes gather in.
 pub(crate) struct Call<'s> {
     pub(crate) crypto: SharedCrypto,
+    pub(crate) authority: Arc<dyn Authenticate>,
     pub(crate) records: Transaction<'s>,
 }
 

@@ -291,6 +291,62 @@ fn a_key_package_of_another_ciphersuite_is_not_used() {
     assert!(matches!(error, Err(Error::Refused(Refusal::Ciphersuite(suite))) if suite == other), "{error:?}");
 }
 
+/// Nobody would accept the commit: OpenMLS does not either (RFC 9420, 7.3).
+#[test]
+fn a_key_package_with_another_devices_key_is_not_used() {
+    let mut world = infiltrated();
+    let shares_mallorys = publish(&Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package());
+    let carol = Intruder::new(&device("carol").to_identity());
+    let shares_carols = publish(&Intruder::with_key_of(&carol, &device("dave").to_identity()).key_package());
+    let carols = publish(&carol.key_package());
+    let in_use = |new: &str, owner: &str| Refusal::KeyInUse { device: device(new), owner: device(owner) };
+
+    let mut chat = world.alice.group(&group()).unwrap();
+    let proposed = chat.propose_add(&shares_mallorys, NOW).unwrap_err();
+    let added = chat.add(&[shares_mallorys], NOW).unwrap_err();
+    let together = chat.add(&[carols, shares_carols], NOW).unwrap_err();
+
+    assert!(matches!(proposed, Error::Refused(refusal) if refusal == in_use("eve", "mallory")));
+    assert!(matches!(added, Error::Refused(refusal) if refusal == in_use("eve", "mallory")));
+    assert!(matches!(together, Error::Refused(refusal) if refusal == in_use("dave", "carol")));
+    assert_eq!(chat.resume().unwrap(), None, "the wish was kept");
+}
+
+#[test]
+fn a_proposal_with_another_devices_key_holds_nobody_up() {
+    let mut world = infiltrated();
+    let eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package();
+    let proposal = world.mallory.propose_add(&eve);
+    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+
+    update(&mut world.alice, &mut [&mut world.bob]);
+
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    assert!(!members(&mut world.bob).contains(&"eve".to_owned()));
+}
+
+/// A removed device is added again with the key package that it was added with before: the group cannot know, and the
+/// device, which has used it up, does not come.
+#[test]
+fn a_key_package_that_was_used_before_a_removal_leads_nowhere() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    let bobs = key_package(&mut bob);
+    alice.create_group(group(), NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add(std::slice::from_ref(&bobs), NOW).unwrap();
+    bob.join(pending.welcome().unwrap()).unwrap();
+    alice.confirm(pending).unwrap();
+    assert!(matches!(
+        alice.group(&group()).unwrap().add(std::slice::from_ref(&bobs), NOW),
+        Err(Error::AlreadyMember { .. })
+    ));
+    let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+    accept(&mut alice, removal, &mut [&mut bob]);
+
+    let again = alice.group(&group()).unwrap().add(&[bobs], NOW).unwrap();
+
+    assert!(matches!(bob.join(again.welcome().unwrap()), Err(Error::NotInvited)));
+}
+
 #[test]
 fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));

@@ -116,6 +116,10 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         ("propose to remove", nothing, |w| chat(w)?.propose_remove(&device("bob")).map(drop)),
         ("propose an update", nothing, |w| chat(w)?.propose_update().map(drop)),
         ("leave", nothing, |w| chat(w)?.leave().map(drop)),
+        ("verify a user", nothing, |w| {
+            let number = chat(w)?.safety_number("bob")?;
+            chat(w)?.verify_user("bob", &number)
+        }),
         ("send", nothing, |w| chat(w)?.send(b"hello").map(drop)),
         ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message).map(drop)),
         ("receive a proposal", nothing, |w| w.alice.receive(&w.bobs_proposal).map(drop)),

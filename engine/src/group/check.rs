@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use openmls::{
     group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{KeyPackage, LeafNodeIndex, Proposal, Sender},
+    prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
 };
 
 use super::{device_at, leaves_by_identity};
@@ -47,6 +47,22 @@ pub(crate) fn proposal(queued: &QueuedProposal, policy: &Policy) -> Result<(), E
         Proposal::Add(add) => key_package::accept_lifetime_range(add.key_package(), policy),
         _ => Ok(()),
     }
+}
+
+/// Refuses a key package with a key that the leaf of another device has, in the group or among those `beside` it (RFC
+/// 9420, 7.3): nobody would accept the commit that adds it.
+pub(crate) fn unused_keys(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
+    let new = key_package.leaf_node();
+    let members = group.treesync().full_leaves().map(|(_, leaf)| leaf);
+    for leaf in members.chain(beside.iter().copied()) {
+        if leaf.signature_key() == new.signature_key() || leaf.encryption_key() == new.encryption_key() {
+            let (device, owner) = (DeviceId::from_leaf(new)?, DeviceId::from_leaf(leaf)?);
+            if device != owner {
+                return Err(Refusal::KeyInUse { device, owner }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Accepts or refuses a commit that is authentic and valid (RFC 9420, 5.3.1, 7.3, 12.2, 12.4.3.2).

@@ -3,7 +3,7 @@
 use openmls::{
     credentials::NewSignerBundle,
     group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{MlsMessageOut, ProposalOrRefType},
+    prelude::{LeafNode, MlsMessageOut, ProposalOrRefType, Sender},
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use super::{
     intent::{self, Plan},
     leaf_of,
     record::MessageHash,
+    trust,
 };
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
@@ -23,6 +24,7 @@ use crate::{
     key_package,
     names::{Epoch, GroupId},
     provider::Call,
+    verification::VerifiedUser,
 };
 
 /// A commit that has changed nothing yet (RFC 9420, 12.4). Submit it; then pass it to
@@ -108,7 +110,7 @@ impl GroupState {
         let planned = intent::plan(&mut intents, &self.mls);
         self.membership_mut().intents = intents;
         let mut plan = planned?;
-        let proposals = self.committable_proposals(&mut plan)?;
+        let proposals = self.committable_proposals(call, &mut plan)?;
         if plan.is_void(!proposals.is_empty()) {
             return Ok(None);
         }
@@ -119,24 +121,31 @@ impl GroupState {
 
     /// Which of the proposals that wait this device can commit to. What they do is struck from the plan, of which they
     /// are then a part.
-    fn committable_proposals(&self, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
+    fn committable_proposals(&self, call: &Call<'_>, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
         let own = self.mls.own_leaf_index();
         let mut added: Vec<DeviceId> = Vec::new();
+        let mut leaves: Vec<&LeafNode> = Vec::new();
         let mut chosen = Vec::new();
         for queued in self.mls.pending_proposals() {
             let reference = proposal_reference(queued)?;
             if self.membership().unordered.values().any(|unordered| *unordered == reference) {
                 continue;
             }
+            // It was accepted when it came; if it is not any more, others may go on without it.
+            if let Err(Error::Refused(_)) = trust::proposal(call, queued, &self.mls) {
+                continue;
+            }
             match check::effect(queued, &self.mls)? {
                 // RFC 9420, 12.2: no committer removes itself or updates itself by a proposal.
                 Effect::Remove { leaf } if leaf == own => continue,
                 Effect::Update { leaf } if leaf == own => continue,
-                Effect::Add { device, .. } => {
-                    if added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
+                Effect::Add { device, key_package } => {
+                    let unused = check::unused_keys(key_package, &self.mls, &leaves).is_ok();
+                    if !unused || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
                         continue;
                     }
                     added.push(device);
+                    leaves.push(key_package.leaf_node());
                 }
                 Effect::Remove { leaf } => {
                     plan.commit_proposals |= plan.remove.contains(&leaf);
@@ -155,6 +164,10 @@ impl GroupState {
             }
         }
         plan.add = add;
+        for key_package in &plan.add {
+            check::unused_keys(key_package, &self.mls, &leaves)?;
+            leaves.push(key_package.leaf_node());
+        }
         Ok(chosen)
     }
 
@@ -206,6 +219,7 @@ impl GroupState {
             built.map_err(|e| internal(e.to_string()))?.stage_commit(call).map_err(|e| internal(e.to_string()))?;
         let (commit, welcome, group_info) = bundle.into_messages();
         let staged = self.mls.pending_commit().ok_or_else(|| internal("no commit is pending".into()))?;
+        trust::commit(call, staged, &Sender::Member(self.mls.own_leaf_index()), &self.mls, device)?;
         let change = summarize(staged, &self.mls, device.clone())?;
         let bytes = |message: MlsMessageOut| message.to_bytes().map_err(|e| internal(e.to_string()));
         Ok(PendingCommit {
@@ -224,6 +238,7 @@ impl GroupState {
     pub(crate) fn confirm_pending(&mut self, call: &Call<'_>, device: &DeviceId) -> Result<EpochChange, Error> {
         let staged = self.mls.pending_commit().ok_or(Error::NotPending)?;
         let mut change = summarize(staged, &self.mls, device.clone())?;
+        let claims = trust::claims(staged, &Sender::Member(self.mls.own_leaf_index()), &self.mls)?;
         self.mls
             .merge_pending_commit(call)
             .map_err(|e| Error::Internal { action: "merge the pending commit", detail: e.to_string() })?;
@@ -231,6 +246,7 @@ impl GroupState {
             key_package::set_device_signature_key(&call.records, key)?;
             self.set_signer()?;
         }
+        change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // Every intent was in the commit, but for leaving.
         self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
         self.end_epoch(call)?;
@@ -251,14 +267,20 @@ impl GroupState {
 pub(crate) fn summarize(staged: &StagedCommit, group: &MlsGroup, by: DeviceId) -> Result<EpochChange, Error> {
     let mut changes = Vec::new();
     for queued in staged.queued_proposals() {
-        match check::effect(queued, group)? {
-            Effect::Add { device, .. } => changes.push(Change::Added(device)),
-            Effect::Remove { leaf } => changes.extend(device_at(group, leaf)?.map(Change::Removed)),
-            Effect::Update { leaf } => changes.extend(device_at(group, leaf)?.map(Change::Updated)),
-            Effect::ExternalInit => changes.push(Change::Added(by.clone())),
-        }
+        changes.extend(change(queued, group, &by)?);
     }
-    Ok(EpochChange { by, epoch: Epoch(group.epoch().as_u64() + 1), changes, resume: false })
+    let epoch = Epoch(group.epoch().as_u64() + 1);
+    Ok(EpochChange { by, epoch, changes, no_longer_verified: Vec::new(), resume: false })
+}
+
+/// What a proposal changes, in a commit of that device; [`None`] if the leaf that it is about is blank.
+pub(crate) fn change(queued: &QueuedProposal, group: &MlsGroup, by: &DeviceId) -> Result<Option<Change>, Error> {
+    Ok(match check::effect(queued, group)? {
+        Effect::Add { device, .. } => Some(Change::Added(device)),
+        Effect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
+        Effect::Update { leaf } => device_at(group, leaf)?.map(Change::Updated),
+        Effect::ExternalInit => Some(Change::Added(by.clone())),
+    })
 }
 
 /// The reference by which commits name a proposal (RFC 9420, 5.2).

@@ -9,7 +9,7 @@ use openmls::{
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
 
-use super::{GroupState, check, commit::PendingCommit, record::Membership};
+use super::{GroupState, check, commit::PendingCommit, record::Membership, trust};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -19,6 +19,7 @@ use crate::{
     names::{Epoch, GroupId},
     provider::Call,
     storage::{Kind, Scope, StorageError},
+    verification::VerifiedUser,
 };
 
 /// Makes the external commit and, in the joining scope, the group that it makes.
@@ -62,11 +63,15 @@ pub(crate) fn join(
     let devices: Vec<DeviceId> =
         mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
+    trust::members(call, mls.members(), device)?;
 
     let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };
     let mut changes = vec![Change::Added(device.clone())];
     if rejoins {
         changes.push(Change::Removed(device.clone()));
+    }
+    for change in &changes {
+        trust::permit(call, &id, device, change)?;
     }
     let (commit, _, group_info) = bundle.into_messages();
     let pending = PendingCommit {
@@ -118,8 +123,15 @@ pub(crate) fn confirm(call: &Call<'_>, id: &GroupId, device: &DeviceId) -> Resul
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
-    let change =
-        EpochChange { by: device.clone(), epoch: group.mls.epoch().into(), changes: pending.changes, resume: false };
+    // Whatever has happened while this device was away.
+    let claims = trust::members_claims(group.mls.members(), device)?;
+    let change = EpochChange {
+        by: device.clone(),
+        epoch: group.mls.epoch().into(),
+        changes: pending.changes,
+        no_longer_verified: VerifiedUser::forget_changed(&call.records, claims)?,
+        resume: false,
+    };
     Ok((group, change))
 }
 

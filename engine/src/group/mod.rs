@@ -7,6 +7,8 @@ pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
+mod trust;
+mod verify;
 pub(crate) mod welcome;
 
 use std::collections::HashMap;
@@ -83,7 +85,7 @@ impl<'c> Group<'c> {
                 .map(|(leaf, node)| {
                     Ok(Member {
                         device: DeviceId::from_leaf(node)?,
-                        signature_key: SignaturePublicKey(node.signature_key().as_slice().to_vec()),
+                        signature_key: SignaturePublicKey::of(node),
                         leaf_index: leaf.u32(),
                     })
                 })
@@ -135,8 +137,8 @@ impl<'c> Group<'c> {
     ///
     /// # Errors
     /// [`Error::AlreadyMember`] if one of them is in the group; [`Error::Malformed`], [`Error::Invalid`] or
-    /// [`Error::Refused`] if a key package is not one, not authentic, expired, or for another ciphersuite;
-    /// [`Error::CommitPending`].
+    /// [`Error::Refused`] if a key package is not one, not authentic, expired, for another ciphersuite, with a key that
+    /// somebody else has, or [not accepted](crate::Authenticate); [`Error::CommitPending`].
     pub fn add(&mut self, key_packages: &[KeyPackageBytes], now: Timestamp) -> Result<PendingCommit, Error> {
         let policy = self.client.policy.clone();
         self.intend(|call, group| {
@@ -157,7 +159,8 @@ impl<'c> Group<'c> {
     /// Removes these devices, in one commit (RFC 9420, 12.1.3).
     ///
     /// # Errors
-    /// [`Error::UnknownMember`] if one of them is not in the group; [`Error::OwnRemoval`]; [`Error::CommitPending`].
+    /// [`Error::UnknownMember`] if one of them is not in the group; [`Error::OwnRemoval`]; [`Error::Refused`] if the
+    /// application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
     pub fn remove(&mut self, devices: &[DeviceId]) -> Result<PendingCommit, Error> {
         let own = self.client.device.clone();
         self.intend(|_, group| {
@@ -203,6 +206,7 @@ impl<'c> Group<'c> {
     /// present epoch, or a new proposal to leave. [`None`] if there is nothing left to do.
     ///
     /// # Errors
+    /// [`Error::Refused`] if what was wanted is not accepted or permitted any more: [`abandon`](Self::abandon) it.
     /// [`Error::Storage`], [`Error::Internal`].
     pub fn resume(&mut self) -> Result<Option<Outgoing>, Error> {
         let (device, policy) = (self.client.device.clone(), self.client.policy.clone());
@@ -242,6 +246,7 @@ impl<'c> Group<'c> {
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
+            check::unused_keys(&key_package, &group.mls, &[])?;
             group.propose_add(call, &key_package)
         })
     }
@@ -249,7 +254,7 @@ impl<'c> Group<'c> {
     /// Proposes to remove a device; somebody's next commit does it.
     ///
     /// # Errors
-    /// [`Error::UnknownMember`]; [`Error::CommitPending`].
+    /// [`Error::UnknownMember`]; [`Error::Refused`] as for [`remove`](Self::remove); [`Error::CommitPending`].
     pub fn propose_remove(&mut self, device: &DeviceId) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| {
             let leaf = leaf_of(&group.mls, device).ok_or_else(|| Error::UnknownMember { device: device.clone() })?;
@@ -260,7 +265,7 @@ impl<'c> Group<'c> {
     /// Proposes fresh keys for this device's leaf; somebody else's next commit puts them in place.
     ///
     /// # Errors
-    /// [`Error::CommitPending`].
+    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
     pub fn propose_update(&mut self) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| group.propose_update(call))
     }
@@ -269,7 +274,7 @@ impl<'c> Group<'c> {
     /// it, [`resume`](Self::resume) proposes it again.
     ///
     /// # Errors
-    /// [`Error::CommitPending`].
+    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
     pub fn leave(&mut self) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| {
             group.membership_mut().intents.push(Intent::Leave);

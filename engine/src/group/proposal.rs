@@ -15,6 +15,7 @@ use super::{
     device_at,
     intent::Intent,
     record::MessageHash,
+    trust,
 };
 use crate::{
     error::Error,
@@ -109,6 +110,7 @@ impl GroupState {
         let bytes = message.to_bytes().map_err(|e| internal(e.to_string()))?;
         // OpenMLS has put it at the end of the queue.
         let queued = self.mls.pending_proposals().last().ok_or_else(|| internal("it was not queued".into()))?;
+        trust::proposal(call, queued, &self.mls)?;
         let reference = proposal_reference(queued)?;
         self.membership_mut().unordered.insert(MessageHash::of(&bytes), reference);
         Ok(ProposalMessage { group: GroupId::from_mls(self.mls.group_id()), epoch: self.mls.epoch().into(), bytes })

@@ -6,7 +6,7 @@ use openmls::{
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, proposal, record::MessageHash};
+use super::{GroupState, check, commit::summarize, proposal, record::MessageHash, trust};
 use crate::{
     DeviceId, Policy,
     error::Error,
@@ -14,6 +14,7 @@ use crate::{
     names::Epoch,
     provider::Call,
     storage::StorageError,
+    verification::VerifiedUser,
 };
 
 impl GroupState {
@@ -64,6 +65,7 @@ impl GroupState {
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let change = proposal::describe(&queued, &self.mls)?;
                 check::proposal(&queued, policy)?;
+                trust::proposal(call, &queued, &self.mls)?;
                 if self
                     .mls
                     .pending_proposals()
@@ -96,6 +98,7 @@ impl GroupState {
         staged: StagedCommit,
     ) -> Result<Event, Error> {
         check::commit(&staged, sender, &self.mls, policy)?;
+        let claims = trust::commit(call, &staged, sender, &self.mls, &by)?;
         let mut change = summarize(&staged, &self.mls, by)?;
         if staged.self_removed() {
             self.outcome.removed = Some(change.epoch);
@@ -104,6 +107,7 @@ impl GroupState {
         self.mls
             .merge_staged_commit(call, staged)
             .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
+        change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         self.end_epoch(call)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(Event::Commit(change))

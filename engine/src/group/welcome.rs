@@ -8,11 +8,12 @@ use openmls::{
 use super::{
     GroupState, check,
     record::{GroupRecord, Membership},
+    trust,
 };
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
-    key_package,
+    key_package::{self, DeviceRecord},
     names::GroupId,
     provider::Call,
     storage::{Kind, Scope, StorageError},
@@ -36,6 +37,7 @@ pub(crate) fn join(call: &Call<'_>, policy: &Policy, welcome: Welcome) -> Result
     let devices: Vec<DeviceId> =
         staged.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
+    trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;
     let mls = staged.into_group(call).map_err(rejected)?;
     let mut group = GroupState::new(mls, Membership::default());
     group.set_signer()?;

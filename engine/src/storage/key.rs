@@ -106,6 +106,7 @@ kinds! {
     Device = 1, "device";
     SignatureKey = 2, "signature key";
     KeyPackage = 3, "key package";
+    VerifiedUser = 4, "verified user";
     JoinConfig = 10, "join config";
     OwnLeafNode = 11, "own leaf node";
     Proposal = 12, "proposal";

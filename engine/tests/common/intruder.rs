@@ -144,6 +144,16 @@ impl Intruder {
         proposal.unwrap().0.to_bytes().unwrap()
     }
 
+    /// An update proposal that gives the leaf another's signature key, as its own new one.
+    pub fn propose_update_with_key_of(&mut self, other: &Self) -> Vec<u8> {
+        let Self { provider, signer, identity, group, .. } = self;
+        let new = NewSignerBundle { signer: &*other.signer, credential_with_key: credential(identity, &other.signer) };
+        let parameters = LeafNodeParameters::default();
+        let proposal =
+            group.as_mut().unwrap().propose_self_update_with_new_signer(provider, &**signer, new, parameters);
+        proposal.unwrap().0.to_bytes().unwrap()
+    }
+
     /// An external commit into the group.
     pub fn join_external(&mut self, group_info: &[u8]) -> Vec<u8> {
         let MlsMessageBodyIn::GroupInfo(group_info) = body(group_info) else { panic!("not a group info") };

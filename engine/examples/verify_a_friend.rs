@@ -1,0 +1,45 @@
+//! Two friends compare their safety number; then one of them gets a new device. `cargo run -p regrow-engine --example
+//! verify_a_friend`
+
+#![allow(clippy::print_stdout)]
+
+use std::{error::Error, sync::Arc, time::SystemTime};
+
+use regrow_engine::{Client, Comparison, DeviceId, Event, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let now = Timestamp(SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
+    let chat = GroupId::from("chat");
+    let (mut alice, mut bob) = (device("alice", "phone")?, device("bob", "phone")?);
+    let pending = alice.create_group(chat.clone(), now)?.add(&bob.key_packages(1, now)?, now)?;
+    bob.join(pending.welcome().ok_or("nobody is added")?)?;
+    alice.confirm(pending)?;
+
+    // They meet. Each device computes the number for itself, and Alice scans what Bob's shows.
+    let shown = bob.group(&chat)?.safety_number("alice")?;
+    let own = alice.group(&chat)?.safety_number("bob")?;
+    println!("Bob's device shows    {shown}");
+    println!("Alice's device shows  {own}");
+    if own.compare(&shown.to_qr_payload()) == Comparison::Match {
+        alice.group(&chat)?.verify_user("bob", &own)?;
+    }
+    println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
+
+    // Bob adds a laptop, or somebody adds what is said to be Bob's laptop: that is the question.
+    let mut laptop = device("bob", "laptop")?;
+    let pending = bob.group(&chat)?.add(&laptop.key_packages(1, now)?, now)?;
+    if let Event::Commit(change) = alice.receive(pending.commit())?.event {
+        println!("\nA commit of {}; no longer verified: {:?}", change.by, change.no_longer_verified);
+    }
+    bob.confirm(pending)?;
+    println!("Alice's device shows  {}", alice.group(&chat)?.safety_number("bob")?);
+    println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
+    println!("\nThe group's code is   {}", alice.group(&chat)?.code()?);
+    println!("On Bob's phone it is  {}", bob.group(&chat)?.code()?);
+    Ok(())
+}
+
+fn device(user: &str, name: &str) -> Result<Client, Box<dyn Error>> {
+    let id = DeviceId::new(user, name)?;
+    Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())?)
+}

@@ -1,0 +1,119 @@
+//! Where the application's [`Authenticate`](crate::Authenticate) is asked. Each function is called once a message is
+//! known to be authentic and before anything is changed by it; a refusal ends the call.
+
+use openmls::{
+    group::{Member, MlsGroup, QueuedProposal, StagedCommit},
+    prelude::{LeafNode, LeafNodeIndex, Proposal, Sender},
+};
+
+use super::{commit::change, device_at, leaf_of};
+use crate::{
+    Claim, DeviceId, SignaturePublicKey,
+    error::{Error, Refusal},
+    event::Change,
+    names::GroupId,
+    provider::Call,
+};
+
+/// Accepts or refuses a proposal, another's or this device's.
+pub(crate) fn proposal(call: &Call<'_>, queued: &QueuedProposal, group: &MlsGroup) -> Result<(), Error> {
+    if let Some(claim) = proposed(queued, group)? {
+        authenticate(call, &claim)?;
+    }
+    let Sender::Member(leaf) = queued.sender() else { return Ok(()) };
+    let Some(by) = device_at(group, *leaf)? else { return Ok(()) };
+    match change(queued, group, &by)? {
+        Some(change) => permit(call, &GroupId::from_mls(group.group_id()), &by, &change),
+        None => Ok(()),
+    }
+}
+
+/// Accepts or refuses a commit, another's or this device's; what the leaves claim that it brings.
+pub(crate) fn commit(
+    call: &Call<'_>,
+    staged: &StagedCommit,
+    sender: &Sender,
+    group: &MlsGroup,
+    by: &DeviceId,
+) -> Result<Vec<Claim>, Error> {
+    let claims = claims(staged, sender, group)?;
+    claims.iter().try_for_each(|claim| authenticate(call, claim))?;
+    let id = GroupId::from_mls(group.group_id());
+    for queued in staged.queued_proposals() {
+        let proposer = match queued.sender() {
+            Sender::Member(leaf) => device_at(group, *leaf)?,
+            _ => None,
+        };
+        if let Some(change) = change(queued, group, by)? {
+            permit(call, &id, proposer.as_ref().unwrap_or(by), &change)?;
+        }
+    }
+    Ok(claims)
+}
+
+/// Accepts or refuses the members of a group that this device is about to join.
+pub(crate) fn members(call: &Call<'_>, members: impl Iterator<Item = Member>, own: &DeviceId) -> Result<(), Error> {
+    members_claims(members, own)?.iter().try_for_each(|claim| authenticate(call, claim))
+}
+
+/// Whether the device may make this change.
+pub(crate) fn permit(call: &Call<'_>, group: &GroupId, by: &DeviceId, change: &Change) -> Result<(), Error> {
+    call.authority
+        .may(group, by, change)
+        .map_err(|reason| Refusal::Forbidden { by: by.clone(), change: Box::new(change.clone()), reason }.into())
+}
+
+/// What the members of a group claim, but for this device.
+pub(crate) fn members_claims(members: impl Iterator<Item = Member>, own: &DeviceId) -> Result<Vec<Claim>, Error> {
+    let mut claims = Vec::new();
+    for member in members {
+        let device = DeviceId::from_credential(&member.credential)?;
+        if device != *own {
+            claims.push(Claim { device, signature_key: SignaturePublicKey(member.signature_key), previous: None });
+        }
+    }
+    Ok(claims)
+}
+
+/// What the leaves claim that a commit brings, if they are new or have a new signature key; this device's apart.
+pub(crate) fn claims(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -> Result<Vec<Claim>, Error> {
+    let mut claims = Vec::new();
+    for queued in staged.queued_proposals() {
+        claims.extend(proposed(queued, group)?);
+    }
+    if let Some(leaf) = staged.update_path_leaf_node() {
+        match sender {
+            Sender::Member(committer) => claims.extend(changed(leaf, *committer, group)?),
+            _ => claims.push(claim(leaf, group)?),
+        }
+    }
+    Ok(claims)
+}
+
+fn proposed(queued: &QueuedProposal, group: &MlsGroup) -> Result<Option<Claim>, Error> {
+    match (queued.proposal(), queued.sender()) {
+        (Proposal::Add(add), _) => claim(add.key_package().leaf_node(), group).map(Some),
+        (Proposal::Update(update), Sender::Member(leaf)) => changed(update.leaf_node(), *leaf, group),
+        _ => Ok(None),
+    }
+}
+
+/// What a leaf claims in the place of one that is there, if that is anything new.
+fn changed(leaf: &LeafNode, place: LeafNodeIndex, group: &MlsGroup) -> Result<Option<Claim>, Error> {
+    if place == group.own_leaf_index() {
+        return Ok(None);
+    }
+    Ok(Some(claim(leaf, group)?).filter(|claim| claim.previous.as_ref() != Some(&claim.signature_key)))
+}
+
+fn claim(leaf: &LeafNode, group: &MlsGroup) -> Result<Claim, Error> {
+    let device = DeviceId::from_leaf(leaf)?;
+    let before = leaf_of(group, &device).and_then(|place| group.public_group().leaf(place));
+    Ok(Claim { device, signature_key: SignaturePublicKey::of(leaf), previous: before.map(SignaturePublicKey::of) })
+}
+
+fn authenticate(call: &Call<'_>, claim: &Claim) -> Result<(), Error> {
+    call.authority
+        .authenticate(claim)
+        .map_err(|reason| Refusal::Unauthenticated { device: claim.device.clone(), reason }.into())
+}

@@ -1,0 +1,167 @@
+//! Safety numbers: what two people compare to know that each has the other's keys, and nobody between them has.
+//!
+//! The format is written down in the book, in `docs/safety-numbers.md`.
+
+use std::{collections::BTreeSet, fmt};
+
+use openmls_traits::types::CryptoError;
+use sha2::{Digest as _, Sha512};
+use tls_codec::{Serialize as _, VLByteSlice};
+
+use super::{digits, write_blocks};
+use crate::{DeviceId, SignaturePublicKey, error::Error};
+
+/// The version of the format. It is hashed, and it is the first byte of the QR payload.
+const VERSION: u8 = 1;
+
+/// How many hashes a fingerprint takes: Signal's number. It makes a search for keys with similar digits that much dearer.
+const ITERATIONS: usize = 5200;
+
+/// How many bytes of the last hash are compared when a code is scanned.
+const FINGERPRINT_BYTES: usize = 32;
+
+/// The keys of two users, short enough to be compared: in person, or over a channel where they know each other's voice.
+///
+/// Both users' devices compute the same number if and only if they see the same devices with the same signature keys of
+/// both. It changes when a device of either is added or removed, or gets a new signature key. It says nothing about
+/// anybody else in the group.
+///
+/// # Verify a friend
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use regrow_engine::{Client, Comparison, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+/// # fn device(user: &str) -> Result<Client, Error> {
+/// #     let id = DeviceId::new(user, "phone").expect("a short name");
+/// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
+/// # }
+/// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+/// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
+/// # let id = GroupId::from("chat");
+/// # let key_packages = bob.key_packages(1, now)?;
+/// # let pending = alice.create_group(id.clone(), now)?.add(&key_packages, now)?;
+/// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
+/// # alice.confirm(pending)?;
+/// # bob.join(&welcome)?;
+/// // Alice and Bob meet. Each device shows its number of the other, as digits or as a QR code.
+/// let shown = bob.group(&id)?.safety_number("alice")?;
+/// let own = alice.group(&id)?.safety_number("bob")?;
+/// assert_eq!(own.to_string(), shown.to_string());
+///
+/// // Alice scans Bob's code. If it matches, she has verified him, until a key of his appears that she has not seen.
+/// if own.compare(&shown.to_qr_payload()) == Comparison::Match {
+///     alice.group(&id)?.verify_user("bob", &own)?;
+/// }
+/// assert_eq!(alice.group(&id)?.verified_users()?, ["bob"]);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SafetyNumber {
+    /// Both users' fingerprints, the smaller one first.
+    fingerprints: [[u8; FINGERPRINT_BYTES]; 2],
+}
+
+/// The keys of a user's devices, as a group's leaves have them.
+pub(crate) type Keys = BTreeSet<(DeviceId, SignaturePublicKey)>;
+
+impl SafetyNumber {
+    pub(crate) fn new(one: (&str, &Keys), other: (&str, &Keys)) -> Result<Self, Error> {
+        let mut fingerprints = [fingerprint(one.0, one.1)?, fingerprint(other.0, other.1)?];
+        fingerprints.sort_unstable();
+        Ok(Self { fingerprints })
+    }
+
+    /// The sixty digits, without spaces.
+    pub fn digits(&self) -> String {
+        self.fingerprints.iter().map(digits).collect()
+    }
+
+    /// What a QR code of it holds, as bytes: the format's version (1), and the two fingerprints of 32 bytes each. Both
+    /// users' devices show the same.
+    pub fn to_qr_payload(&self) -> Vec<u8> {
+        [&[VERSION][..], self.fingerprints.as_flattened()].concat()
+    }
+
+    /// Compares what was scanned from the other's device with this number, which is this device's.
+    pub fn compare(&self, scanned: &[u8]) -> Comparison {
+        match scanned.first() {
+            Some(&version) if version != VERSION => Comparison::OtherVersion { version },
+            _ if scanned == self.to_qr_payload() => Comparison::Match,
+            _ => Comparison::Mismatch,
+        }
+    }
+}
+
+impl fmt::Display for SafetyNumber {
+    /// The digits in twelve blocks of five.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_blocks(f, &self.digits())
+    }
+}
+
+impl fmt::Debug for SafetyNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SafetyNumber({self})")
+    }
+}
+
+/// What a scanned code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Both devices see the same keys. The user can be marked as [verified](crate::Group::verify_user).
+    Match,
+    /// They do not. Either one of them has not caught up with the group, or the code is of another pair of users, or
+    /// somebody is between them.
+    Mismatch,
+    /// The other's device uses another version of the format, or this is another kind of code: compare after an update.
+    OtherVersion {
+        /// The version, as the code says.
+        version: u8,
+    },
+}
+
+/// Signal's iterated hash, over all of a user's devices in place of one key.
+fn fingerprint(user: &str, keys: &Keys) -> Result<[u8; FINGERPRINT_BYTES], Error> {
+    let mut entries = keys.iter().map(|(device, key)| entry(device, key)).collect::<Result<Vec<_>, _>>()?;
+    entries.sort_unstable();
+    let keys = entries.concat();
+    let mut hash =
+        Sha512::new().chain_update([VERSION]).chain_update(vector(user.as_bytes())?).chain_update(&keys).finalize();
+    for _ in 1..ITERATIONS {
+        hash = Sha512::new().chain_update(hash).chain_update(&keys).finalize();
+    }
+    let mut fingerprint = [0; FINGERPRINT_BYTES];
+    fingerprint.copy_from_slice(&hash[..FINGERPRINT_BYTES]);
+    Ok(fingerprint)
+}
+
+fn entry(device: &DeviceId, key: &SignaturePublicKey) -> Result<Vec<u8>, Error> {
+    Ok([vector(&device.to_identity())?, vector(key.as_bytes())?].concat())
+}
+
+/// The bytes behind their length (RFC 9420, 2.1.2), so that no two lists have the same encoding.
+fn vector(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    VLByteSlice(bytes).tls_serialize_detached().map_err(|_| Error::Crypto(CryptoError::TooMuchData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example in the book's `safety-numbers.md`, computed by another program.
+    #[test]
+    fn the_books_example() {
+        let key = |user, device, byte| {
+            (DeviceId::new(user, device).unwrap_or_else(|e| panic!("{e}")), SignaturePublicKey(vec![byte; 32]))
+        };
+        let alice = Keys::from([key("alice", "phone", 1)]);
+        let bob = Keys::from([key("bob", "phone", 2), key("bob", "laptop", 3)]);
+
+        let number = SafetyNumber::new(("alice", &alice), ("bob", &bob)).map(|number| number.to_string());
+
+        assert_eq!(
+            number.ok().as_deref(),
+            Some("31984 32830 36359 32627 48636 48457 89216 25981 69454 17626 53964 50403")
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! Which keys this device's user has compared, of each user: kept with the device, for a key is compared once and not
+//! once for each group.
+
+use serde::{Deserialize, Serialize};
+
+use super::safety_number::Keys;
+use crate::{
+    Claim,
+    storage::{Kind, Scope, StorageError, Transaction},
+};
+
+/// A user whose keys were compared. Exists from the comparison until a key appears that was not part of one.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct VerifiedUser {
+    keys: Keys,
+}
+
+impl VerifiedUser {
+    /// Remembers that these keys were compared, with those that were before: a user may have other devices in another
+    /// group.
+    pub(crate) fn remember(records: &Transaction<'_>, user: &str, keys: Keys) -> Result<(), StorageError> {
+        let mut verified = Self::load(records, user)?.unwrap_or_default();
+        verified.keys.extend(keys);
+        records.put(Self::key(user), Kind::VerifiedUser, &verified)
+    }
+
+    /// Whether all of these keys of the user were compared.
+    pub(crate) fn covers(records: &Transaction<'_>, user: &str, keys: &Keys) -> Result<bool, StorageError> {
+        Ok(Self::load(records, user)?.is_some_and(|verified| keys.is_subset(&verified.keys)))
+    }
+
+    /// Forgets the users of whom keys have appeared that were not compared; who they are.
+    pub(crate) fn forget_changed(records: &Transaction<'_>, claims: Vec<Claim>) -> Result<Vec<String>, StorageError> {
+        let mut changed = Vec::new();
+        for Claim { device, signature_key, previous } in claims {
+            if previous.as_ref() == Some(&signature_key) {
+                continue;
+            }
+            let user = device.user().to_owned();
+            let Some(verified) = Self::load(records, &user)? else { continue };
+            if !verified.keys.contains(&(device, signature_key)) {
+                records.delete(Self::key(&user));
+                changed.push(user);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn load(records: &Transaction<'_>, user: &str) -> Result<Option<Self>, StorageError> {
+        records.get(&Self::key(user), Kind::VerifiedUser)
+    }
+
+    fn key(user: &str) -> Vec<u8> {
+        Scope::Device.item(Kind::VerifiedUser, user.as_bytes())
+    }
+}

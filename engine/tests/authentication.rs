@@ -1,0 +1,399 @@
+//! The application's authentication service and roles: whom and what it is asked about, and that a refusal changes
+//! nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{
+    intruder::{Intruder, publish},
+    *,
+};
+use regrow_engine::{
+    Authenticate, Change, Claim, Client, DeviceId, Error, Event, GroupId, Ignored, MemoryStore, Refusal,
+    SignaturePublicKey,
+};
+
+/// An authentication service that refuses what it is told to, and remembers what it was asked.
+#[derive(Default)]
+struct Service(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    refused: Option<DeviceId>,
+    forbidden: Option<(DeviceId, Change)>,
+    claims: Vec<Claim>,
+    changes: Vec<(GroupId, DeviceId, Change)>,
+}
+
+impl Service {
+    fn refuse(&self, device: DeviceId) {
+        self.0.lock().unwrap().refused = Some(device);
+    }
+
+    fn forbid(&self, by: &str, change: Change) {
+        self.0.lock().unwrap().forbidden = Some((device(by), change));
+    }
+
+    fn permit_all(&self) {
+        let mut answers = self.0.lock().unwrap();
+        (answers.refused, answers.forbidden) = (None, None);
+    }
+
+    /// What it was asked since the last time.
+    fn claims(&self) -> Vec<Claim> {
+        std::mem::take(&mut self.0.lock().unwrap().claims)
+    }
+
+    /// What it was asked since the last time: who changes what.
+    fn changes(&self) -> Vec<(DeviceId, Change)> {
+        let changes = std::mem::take(&mut self.0.lock().unwrap().changes);
+        changes
+            .into_iter()
+            .map(|(id, by, change)| {
+                assert_eq!(id, group());
+                (by, change)
+            })
+            .collect()
+    }
+}
+
+impl Authenticate for Service {
+    fn authenticate(&self, claim: &Claim) -> Result<(), String> {
+        let mut answers = self.0.lock().unwrap();
+        answers.claims.push(claim.clone());
+        if answers.refused.as_ref() == Some(&claim.device) { Err("not in the directory".into()) } else { Ok(()) }
+    }
+
+    fn may(&self, group: &GroupId, by: &DeviceId, change: &Change) -> Result<(), String> {
+        let mut answers = self.0.lock().unwrap();
+        answers.changes.push((group.clone(), by.clone(), change.clone()));
+        match &answers.forbidden {
+            Some((who, what)) if who == by && what == change => Err("not an admin".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bob, who asks a service, in a group with Alice, who does not, and with an intruder.
+struct World {
+    alice: Client,
+    bob: Client,
+    store: MemoryStore,
+    service: Arc<Service>,
+    mallory: Intruder,
+}
+
+fn world() -> World {
+    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let mut alice = client("alice");
+    let mut bob = client_in(&store, "bob", policy()).with_authentication(service.clone());
+    let mut mallory = Intruder::new(&device("mallory").to_identity());
+    alice.create_group(group(), NOW).unwrap();
+    let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
+    let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
+    bob.join(pending.welcome().unwrap()).unwrap();
+    mallory.join(pending.welcome().unwrap());
+    alice.confirm(pending).unwrap();
+    service.claims();
+    World { alice, bob, store, service, mallory }
+}
+
+impl World {
+    /// Bob's call is refused for the reason that is returned, and he is as he was; he goes on with Alice.
+    fn refusal<T: std::fmt::Debug>(&mut self, call: impl FnOnce(&mut Client) -> Result<T, Error>) -> Refusal {
+        let before = store::records(&self.store);
+        let error = call(&mut self.bob).unwrap_err();
+        assert!(store::records(&self.store) == before, "the state has changed: {error}");
+        self.service.permit_all();
+        update(&mut self.alice, &mut [&mut self.bob]);
+        assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
+        match error {
+            Error::Refused(refusal) => refusal,
+            other => panic!("not refused, but: {other}"),
+        }
+    }
+}
+
+fn unauthenticated(user: &str) -> Refusal {
+    Refusal::Unauthenticated { device: device(user), reason: "not in the directory".into() }
+}
+
+fn forbidden(by: &str, change: Change) -> Refusal {
+    Refusal::Forbidden { by: device(by), change: Box::new(change), reason: "not an admin".into() }
+}
+
+fn key(client: &Client) -> SignaturePublicKey {
+    client.signature_key().unwrap()
+}
+
+#[test]
+fn who_is_not_accepted_is_not_added() {
+    let mut world = world();
+    let carols = key_package(&mut client("carol"));
+
+    world.service.refuse(device("carol"));
+    let refusal = world.refusal(|bob| bob.group(&group())?.add(std::slice::from_ref(&carols), NOW));
+    assert_eq!(refusal, unauthenticated("carol"));
+    world.service.refuse(device("carol"));
+    let refusal = world.refusal(|bob| bob.group(&group())?.propose_add(&carols, NOW));
+    assert_eq!(refusal, unauthenticated("carol"));
+
+    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None, "the wish was kept");
+}
+
+#[test]
+fn a_proposal_and_a_commit_that_add_who_is_not_accepted_are_refused() {
+    let mut world = world();
+    let carols = key_package(&mut client("carol"));
+
+    world.service.refuse(device("carol"));
+    let proposal = world.alice.group(&group()).unwrap().propose_add(&carols, NOW).unwrap().as_bytes().to_vec();
+    let error = world.bob.receive(&proposal).unwrap_err();
+    assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
+    assert!(world.bob.group(&group()).unwrap().send(b"nothing waits").is_ok());
+
+    let (commit, _) = world.mallory.commit(vec![Intruder::new(&device("carol").to_identity()).key_package()], None);
+    let error = world.bob.receive(&commit).unwrap_err();
+    assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
+    assert_eq!(epoch(&mut world.bob), 1);
+}
+
+#[test]
+fn a_newcomer_is_asked_about_with_its_key() {
+    let mut world = world();
+    let mut carol = client("carol");
+    let pending = world.alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+
+    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+
+    let claim = Claim { device: device("carol"), signature_key: key(&carol), previous: None };
+    assert_eq!(world.service.claims(), [claim]);
+}
+
+#[test]
+fn a_committers_new_key_is_asked_about_with_the_one_before() {
+    let mut world = world();
+    let previous = Some(key(&world.alice));
+    let rotation = world.alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    let commit = rotation.commit().to_vec();
+
+    world.service.refuse(device("alice"));
+    let before = store::records(&world.store);
+    let error = world.bob.receive(&commit).unwrap_err();
+    assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("alice")));
+    assert!(store::records(&world.store) == before);
+
+    world.service.permit_all();
+    world.service.claims();
+    accept(&mut world.alice, rotation, &mut [&mut world.bob]);
+    let claim = Claim { device: device("alice"), signature_key: key(&world.alice), previous };
+    assert_eq!(world.service.claims(), [claim]);
+}
+
+#[test]
+fn an_update_proposals_new_key_is_asked_about_with_the_one_before() {
+    let mut world = world();
+    let other = Intruder::new(&device("mallory").to_identity());
+    let proposal = world.mallory.propose_update_with_key_of(&other);
+
+    world.service.refuse(device("mallory"));
+    let refusal = world.refusal(|bob| bob.receive(&proposal));
+
+    assert_eq!(refusal, unauthenticated("mallory"));
+    let claims = world.service.claims();
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].signature_key.as_bytes(), other.signer.public());
+    assert_eq!(claims[0].previous.as_ref().unwrap().as_bytes(), world.mallory.signer.public());
+}
+
+#[test]
+fn keys_that_stay_are_not_asked_about() {
+    let mut world = world();
+
+    update(&mut world.alice, &mut [&mut world.bob]);
+    let proposal = world.alice.group(&group()).unwrap().propose_update().unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut world.bob]);
+
+    assert_eq!(world.service.claims(), []);
+}
+
+#[test]
+fn the_own_leaf_is_not_asked_about() {
+    let mut world = world();
+    world.service.refuse(device("bob"));
+
+    let rotation = world.bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut world.bob, rotation, &mut [&mut world.alice]);
+    let proposal = world.bob.group(&group()).unwrap().propose_update().unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
+    let commit = world.alice.group(&group()).unwrap().commit().unwrap();
+    accept(&mut world.alice, commit, &mut [&mut world.bob]);
+
+    assert_eq!(world.service.claims(), []);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn who_joins_from_outside_is_asked_about() {
+    let mut world = world();
+    let mut carol = client("carol");
+    let pending = carol.join_external(&group_info(&mut world.alice)).unwrap();
+
+    world.service.refuse(device("carol"));
+    let refusal = world.refusal(|bob| bob.receive(pending.commit()));
+
+    assert_eq!(refusal, unauthenticated("carol"));
+    let claim = Claim { device: device("carol"), signature_key: key(&carol), previous: None };
+    assert_eq!(world.service.claims(), [claim]);
+}
+
+#[test]
+fn who_comes_back_from_outside_is_asked_about_with_the_key_it_had() {
+    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let (mut alice, mut bob) =
+        (client("alice").with_authentication(service.clone()), client_in(&store, "bob", policy()));
+    make_group(&mut [&mut alice, &mut bob]);
+    service.claims();
+
+    let pending = bob.join_external(&group_info(&mut alice)).unwrap();
+    accept(&mut bob, pending, &mut [&mut alice]);
+
+    let claim = Claim { device: device("bob"), signature_key: key(&bob), previous: Some(key(&bob)) };
+    assert_eq!(service.claims(), [claim]);
+}
+
+#[test]
+fn a_group_with_a_member_that_is_not_accepted_is_not_joined() {
+    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let mut carol = client_in(&store, "carol", policy()).with_authentication(service.clone());
+    let published = key_package(&mut carol);
+    let before = store::records(&store);
+    let info = group_info(&mut alice);
+    let pending = alice.group(&group()).unwrap().add(&[published], NOW).unwrap();
+
+    service.refuse(device("bob"));
+    for error in [carol.join(pending.welcome().unwrap()).unwrap_err(), carol.join_external(&info).unwrap_err()] {
+        assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("bob")));
+    }
+    assert!(store::records(&store) == before);
+
+    service.permit_all();
+    service.claims();
+    carol.join(pending.welcome().unwrap()).unwrap();
+    let asked: Vec<_> = service.claims().into_iter().map(|claim| (claim.device, claim.signature_key)).collect();
+    assert_eq!(asked, [(device("alice"), key(&alice)), (device("bob"), key(&bob))]);
+}
+
+#[test]
+fn what_is_forbidden_is_not_committed() {
+    let mut world = world();
+    let carols = key_package(&mut client("carol"));
+
+    world.service.forbid("bob", Change::Added(device("carol")));
+    let refusal = world.refusal(|bob| bob.group(&group())?.add(&[carols], NOW));
+    assert_eq!(refusal, forbidden("bob", Change::Added(device("carol"))));
+    world.service.forbid("bob", Change::Removed(device("alice")));
+    let refusal = world.refusal(|bob| bob.group(&group())?.remove(&[device("alice")]));
+    assert_eq!(refusal, forbidden("bob", Change::Removed(device("alice"))));
+}
+
+#[test]
+fn what_is_forbidden_is_not_proposed() {
+    let mut world = world();
+
+    world.service.forbid("bob", Change::Removed(device("alice")));
+    let refusal = world.refusal(|bob| bob.group(&group())?.propose_remove(&device("alice")));
+    assert_eq!(refusal, forbidden("bob", Change::Removed(device("alice"))));
+    world.service.forbid("bob", Change::Updated(device("bob")));
+    let refusal = world.refusal(|bob| bob.group(&group())?.propose_update());
+    assert_eq!(refusal, forbidden("bob", Change::Updated(device("bob"))));
+    world.service.forbid("bob", Change::Removed(device("bob")));
+    let refusal = world.refusal(|bob| bob.group(&group())?.leave());
+    assert_eq!(refusal, forbidden("bob", Change::Removed(device("bob"))));
+}
+
+#[test]
+fn proposals_and_commits_that_do_what_is_forbidden_are_refused() {
+    let mut world = world();
+    let change = Change::Added(device("carol"));
+    let carols = Intruder::new(&device("carol").to_identity()).key_package();
+
+    world.service.forbid("mallory", change.clone());
+    let proposal = world.mallory.propose_add(&carols);
+    let error = world.bob.receive(&proposal).unwrap_err();
+    assert!(matches!(error, Error::Refused(refusal) if refusal == forbidden("mallory", change.clone())));
+    let (commit, _) = world.mallory.commit(vec![], None);
+    assert!(world.bob.receive(&commit).is_err());
+
+    let mut world = self::world();
+    world.service.forbid("mallory", change.clone());
+    let (commit, _) = world.mallory.commit(vec![carols], None);
+    let refusal = world.refusal(|bob| bob.receive(&commit));
+    assert_eq!(refusal, forbidden("mallory", change));
+}
+
+#[test]
+fn a_change_is_its_proposers_whoever_commits_it() {
+    let mut world = world();
+    let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
+    let removal = (device("alice"), Change::Removed(device("mallory")));
+    assert_eq!(world.service.changes(), std::slice::from_ref(&removal));
+
+    let pending = world.bob.group(&group()).unwrap().commit().unwrap();
+    let asked = world.service.changes();
+    assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == removal), "{asked:?}");
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn a_proposal_that_is_forbidden_by_now_holds_nobody_up() {
+    let mut world = world();
+    let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
+
+    world.service.forbid("alice", Change::Removed(device("mallory")));
+    let pending = world.bob.group(&group()).unwrap().update().unwrap();
+
+    assert_eq!(pending.removed().count(), 0);
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn who_may_not_join_from_outside_does_not() {
+    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let mut world = world();
+    let mut carol = client_in(&store, "carol", policy()).with_authentication(service.clone());
+    let info = group_info(&mut world.alice);
+    let change = Change::Added(device("carol"));
+
+    service.forbid("carol", change.clone());
+    let before = store::records(&store);
+    let error = carol.join_external(&info).unwrap_err();
+    assert!(matches!(error, Error::Refused(refusal) if refusal == forbidden("carol", change.clone())));
+    assert!(store::records(&store) == before);
+
+    service.permit_all();
+    let pending = carol.join_external(&info).unwrap();
+    world.service.forbid("carol", change.clone());
+    let refusal = world.refusal(|bob| bob.receive(pending.commit()));
+    assert_eq!(refusal, forbidden("carol", change));
+}
+
+/// Without an authentication service everyone is who they say they are, and may everything: that is documented.
+#[test]
+fn without_an_authentication_service_everyone_is_accepted() {
+    let mut world = world();
+    let carols = Intruder::new(&device("carol").to_identity()).key_package();
+    let proposal = world.mallory.propose_add(&carols);
+
+    assert!(matches!(world.alice.receive(&proposal).unwrap().event, Event::Proposal { .. }));
+    assert!(matches!(world.alice.receive(&proposal).unwrap().event, Event::Ignored(Ignored::AlreadyRead)));
+}

@@ -1,0 +1,420 @@
+//! What people compare out of band: safety numbers, who is verified by them, and the group's code.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use regrow_engine::{
+    Client, Comparison, DeviceId, Error, Event, GroupId, MemoryStore, PendingCommit, SafetyNumber, default_crypto,
+};
+use sha2::{Digest as _, Sha512};
+
+fn pair() -> (Client, Client) {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    (alice, bob)
+}
+
+fn device_of(user: &str, name: &str) -> Client {
+    let id = DeviceId::new(user, name).unwrap();
+    Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy()).unwrap()
+}
+
+fn number(client: &mut Client, user: &str) -> SafetyNumber {
+    client.group(&group()).unwrap().safety_number(user).unwrap()
+}
+
+/// The user is verified by the number that is shown now.
+fn verify(client: &mut Client, user: &str) {
+    let compared = number(client, user);
+    client.group(&group()).unwrap().verify_user(user, &compared).unwrap();
+}
+
+fn verified(client: &mut Client) -> Vec<String> {
+    client.group(&group()).unwrap().verified_users().unwrap()
+}
+
+fn add(client: &mut Client, newcomer: &mut Client) -> PendingCommit {
+    client.group(&group()).unwrap().add(&[key_package(newcomer)], NOW).unwrap()
+}
+
+/// The users that the commit says are no longer verified, to its maker and to the other.
+fn no_longer_verified(committer: &mut Client, pending: PendingCommit, other: &mut Client) -> [Vec<String>; 2] {
+    let Event::Commit(received) = other.receive(pending.commit()).unwrap().event else { panic!("not a commit") };
+    [committer.confirm(pending).unwrap().no_longer_verified, received.no_longer_verified]
+}
+
+#[test]
+fn both_sides_compute_the_same_number() {
+    let (mut alice, mut bob) = pair();
+
+    let (alices, bobs) = (number(&mut alice, "bob"), number(&mut bob, "alice"));
+
+    assert_eq!(alices, bobs);
+    assert_eq!(alices.digits(), bobs.digits());
+    assert_eq!(alices.digits().len(), 60);
+    assert!(alices.digits().bytes().all(|digit| digit.is_ascii_digit()));
+    assert_eq!(alices.to_string().replace(' ', ""), alices.digits());
+    assert_eq!(alices.to_string().len(), 71);
+}
+
+#[test]
+fn every_pair_of_users_has_its_own_number() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+
+    assert_ne!(number(&mut alice, "bob"), number(&mut alice, "carol"));
+    assert_ne!(number(&mut alice, "bob"), number(&mut bob, "carol"));
+}
+
+/// The book's `safety-numbers.md`, written down a second time.
+#[test]
+fn the_number_is_what_the_book_says() {
+    fn vector(bytes: &[u8]) -> Vec<u8> {
+        assert!(bytes.len() < 64);
+        [&[bytes.len() as u8], bytes].concat()
+    }
+    fn fingerprint(user: &str, keys: &[u8]) -> Vec<u8> {
+        let mut hash = Sha512::digest([&[1], &*vector(user.as_bytes()), keys].concat()).to_vec();
+        for _ in 0..5199 {
+            hash = Sha512::digest([&*hash, keys].concat()).to_vec();
+        }
+        hash[..32].to_vec()
+    }
+    let (mut alice, mut laptop, mut phone) = (client("alice"), device_of("bob", "laptop"), device_of("bob", "phone"));
+    make_group(&mut [&mut alice, &mut phone, &mut laptop]);
+    let entry = |client: &Client| {
+        [vector(&client.device().to_identity()), vector(client.signature_key().unwrap().as_bytes())].concat()
+    };
+    // The shorter name comes first, for its length does.
+    let bobs_keys = [entry(&phone), entry(&laptop)].concat();
+    let mut fingerprints = [fingerprint("alice", &entry(&alice)), fingerprint("bob", &bobs_keys)];
+    fingerprints.sort();
+    let digits: String = fingerprints
+        .iter()
+        .flat_map(|fingerprint| fingerprint[..30].chunks(5))
+        .map(|five| five.iter().fold(0, |number: u64, byte| number * 256 + u64::from(*byte)) % 100_000)
+        .map(|number| format!("{number:05}"))
+        .collect();
+
+    let shown = number(&mut alice, "bob");
+
+    assert_eq!(shown.digits(), digits);
+    assert_eq!(shown.to_qr_payload(), [&[1], &*fingerprints.concat()].concat());
+    assert_eq!(shown, number(&mut laptop, "alice"));
+}
+
+#[test]
+fn a_new_device_of_either_changes_the_number() {
+    let (mut alice, mut bob) = pair();
+    let before = number(&mut alice, "bob");
+
+    let pending = add(&mut alice, &mut device_of("bob", "laptop"));
+    accept(&mut alice, pending, &mut [&mut bob]);
+    let bobs_laptop = number(&mut alice, "bob");
+    let pending = add(&mut alice, &mut device_of("alice", "tablet"));
+    accept(&mut alice, pending, &mut [&mut bob]);
+    let alices_tablet = number(&mut alice, "bob");
+
+    assert!(before != bobs_laptop && bobs_laptop != alices_tablet && before != alices_tablet);
+    assert_eq!(alices_tablet, number(&mut bob, "alice"));
+}
+
+#[test]
+fn a_new_key_of_either_changes_the_number() {
+    let (mut alice, mut bob) = pair();
+    let before = number(&mut alice, "bob");
+
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut bob, rotation, &mut [&mut alice]);
+    let after = number(&mut alice, "bob");
+
+    assert_ne!(before, after);
+    assert_eq!(after, number(&mut bob, "alice"));
+}
+
+#[test]
+fn what_is_no_key_of_either_does_not_change_the_number() {
+    let (mut alice, mut bob) = pair();
+    let before = number(&mut alice, "bob");
+
+    update(&mut bob, &mut [&mut alice]);
+    let pending = add(&mut alice, &mut client("carol"));
+    accept(&mut alice, pending, &mut [&mut bob]);
+
+    assert_eq!(number(&mut alice, "bob"), before);
+}
+
+#[test]
+fn who_is_not_in_the_group_has_no_number() {
+    let (mut alice, _) = pair();
+
+    let error = alice.group(&group()).unwrap().safety_number("carol").unwrap_err();
+
+    assert!(matches!(error, Error::UnknownUser { user } if user == "carol"));
+}
+
+#[test]
+fn a_scanned_code_matches_or_does_not() {
+    let (mut alice, mut bob) = pair();
+    let own = number(&mut alice, "bob");
+    let shown = number(&mut bob, "alice").to_qr_payload();
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    bob.confirm(rotation).unwrap();
+    let changed = number(&mut bob, "alice").to_qr_payload();
+    let of_another_version = [&[2], &shown[1..]].concat();
+
+    assert_eq!(own.compare(&shown), Comparison::Match);
+    assert_eq!(own.compare(&changed), Comparison::Mismatch);
+    assert_eq!(own.compare(&of_another_version), Comparison::OtherVersion { version: 2 });
+    for not_it in [&[][..], &shown[..64], &[&*shown, &[0]].concat()] {
+        assert_eq!(own.compare(not_it), Comparison::Mismatch);
+    }
+    for index in 1..shown.len() {
+        let mut other = shown.clone();
+        other[index] ^= 1;
+        assert_eq!(own.compare(&other), Comparison::Mismatch);
+    }
+}
+
+#[test]
+fn a_user_is_verified_once_the_number_was_compared() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+    assert!(verified(&mut alice).is_empty());
+
+    verify(&mut alice, "bob");
+
+    assert_eq!(verified(&mut alice), ["bob"]);
+    assert!(verified(&mut bob).is_empty(), "that is for Bob to say");
+}
+
+#[test]
+fn a_number_that_has_changed_since_verifies_nobody() {
+    let (mut alice, mut bob) = pair();
+    let compared = number(&mut alice, "bob");
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut bob, rotation, &mut [&mut alice]);
+
+    let error = alice.group(&group()).unwrap().verify_user("bob", &compared).unwrap_err();
+
+    assert!(matches!(error, Error::SafetyNumberChanged { user } if user == "bob"));
+    assert!(verified(&mut alice).is_empty());
+    let unknown = alice.group(&group()).unwrap().verify_user("carol", &compared).unwrap_err();
+    assert!(matches!(unknown, Error::UnknownUser { .. }));
+}
+
+#[test]
+fn who_is_verified_outlives_a_restart() {
+    let store = MemoryStore::new();
+    let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    verify(&mut alice, "bob");
+    drop(alice);
+
+    assert_eq!(verified(&mut reopen(&store)), ["bob"]);
+    let snapshot = reopen(&store).snapshot().unwrap();
+    assert_eq!(snapshot.records().iter().filter(|record| record.name() == "device: verified user").count(), 1);
+}
+
+#[test]
+fn a_new_device_of_a_verified_user_ends_that() {
+    let store = MemoryStore::new();
+    let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    verify(&mut alice, "bob");
+    let pending = add(&mut bob, &mut device_of("bob", "laptop"));
+
+    let [_, received] = no_longer_verified(&mut bob, pending, &mut alice);
+
+    assert_eq!(received, ["bob"]);
+    assert!(verified(&mut alice).is_empty());
+    // Nor is he again when the device goes: somebody was there.
+    let removal = bob.group(&group()).unwrap().remove(&[DeviceId::new("bob", "laptop").unwrap()]).unwrap();
+    accept(&mut bob, removal, &mut [&mut alice]);
+    drop(alice);
+    let mut alice = reopen(&store);
+    assert!(verified(&mut alice).is_empty());
+    verify(&mut alice, "bob");
+    assert_eq!(verified(&mut alice), ["bob"]);
+}
+
+#[test]
+fn a_new_key_of_a_verified_user_ends_that() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+
+    let [_, received] = no_longer_verified(&mut bob, rotation, &mut alice);
+
+    assert_eq!(received, ["bob"]);
+    assert!(verified(&mut alice).is_empty());
+}
+
+#[test]
+fn an_own_commit_says_so_too() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+    let pending = add(&mut alice, &mut device_of("bob", "laptop"));
+
+    let [own, _] = no_longer_verified(&mut alice, pending, &mut bob);
+
+    assert_eq!(own, ["bob"]);
+    assert!(verified(&mut alice).is_empty());
+}
+
+#[test]
+fn two_new_devices_of_a_verified_user_are_told_once() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+    let newcomers = ["laptop", "tablet"].map(|name| key_package(&mut device_of("bob", name)));
+    let pending = bob.group(&group()).unwrap().add(&newcomers, NOW).unwrap();
+
+    let [_, received] = no_longer_verified(&mut bob, pending, &mut alice);
+
+    assert_eq!(received, ["bob"]);
+}
+
+#[test]
+fn what_is_no_new_key_ends_no_verification() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+
+    let pending = bob.group(&group()).unwrap().update().unwrap();
+    assert_eq!(no_longer_verified(&mut bob, pending, &mut alice), [vec![], Vec::<String>::new()]);
+    let pending = add(&mut alice, &mut client("carol"));
+    assert_eq!(no_longer_verified(&mut alice, pending, &mut bob), [vec![], Vec::<String>::new()]);
+    let rotation = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    assert_eq!(no_longer_verified(&mut alice, rotation, &mut bob), [vec![], Vec::<String>::new()]);
+    let rejoin = bob.join_external(&group_info(&mut alice)).unwrap();
+    assert_eq!(no_longer_verified(&mut bob, rejoin, &mut alice), [vec![], Vec::<String>::new()]);
+
+    assert_eq!(verified(&mut alice), ["bob"]);
+}
+
+#[test]
+fn a_device_that_was_away_is_told_when_it_rejoins() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    bob.confirm(rotation).unwrap();
+
+    let rejoin = alice.join_external(&group_info(&mut bob)).unwrap();
+    let [own, _] = no_longer_verified(&mut alice, rejoin, &mut bob);
+
+    assert_eq!(own, ["bob"]);
+    assert!(verified(&mut alice).is_empty());
+}
+
+#[test]
+fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
+    let (mut alice, mut bob) = pair();
+    verify(&mut alice, "bob");
+    let other = GroupId::from("other");
+
+    let same = key_package(&mut bob);
+    let pending = alice.create_group(other.clone(), NOW).unwrap().add(&[same], NOW).unwrap();
+    assert!(alice.confirm(pending).unwrap().no_longer_verified.is_empty());
+    assert_eq!(alice.group(&other).unwrap().verified_users().unwrap(), ["bob"]);
+
+    let laptop = key_package(&mut device_of("bob", "laptop"));
+    let pending = alice.group(&other).unwrap().add(&[laptop], NOW).unwrap();
+    assert_eq!(alice.confirm(pending).unwrap().no_longer_verified, ["bob"]);
+    assert!(verified(&mut alice).is_empty(), "somebody says that he is Bob");
+
+    // Once compared in both, with what each has, he is verified in both.
+    verify(&mut alice, "bob");
+    assert!(alice.group(&other).unwrap().verified_users().unwrap().is_empty());
+    let compared = alice.group(&other).unwrap().safety_number("bob").unwrap();
+    alice.group(&other).unwrap().verify_user("bob", &compared).unwrap();
+    verify(&mut alice, "bob");
+    assert_eq!(alice.group(&other).unwrap().verified_users().unwrap(), ["bob"]);
+    assert_eq!(verified(&mut alice), ["bob"]);
+}
+
+#[test]
+fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
+    let (mut alice, mut bob, mut laptop) = (client("alice"), client("bob"), device_of("bob", "laptop"));
+    make_group(&mut [&mut alice, &mut bob]);
+    verify(&mut alice, "bob");
+    let other = GroupId::from("other");
+    laptop.create_group(other.clone(), NOW).unwrap();
+    let info = laptop.group(&other).unwrap().group_info().unwrap();
+    let pending = alice.join_external(&info).unwrap();
+    laptop.receive(pending.commit()).unwrap();
+    assert_eq!(alice.confirm(pending).unwrap().no_longer_verified, ["bob"], "it is news once");
+    verify(&mut alice, "bob");
+
+    let info = alice.group(&other).unwrap().group_info().unwrap();
+    let rejoin = laptop.join_external(&info).unwrap();
+    let Event::Commit(change) = alice.receive(rejoin.commit()).unwrap().event else { panic!("not a commit") };
+
+    assert!(change.no_longer_verified.is_empty());
+    assert_eq!(verified(&mut alice), ["bob"]);
+}
+
+#[test]
+fn a_commit_that_could_not_be_written_ends_nothing() {
+    let store = store::FaultyStore::new();
+    let (mut alice, mut bob) = (client_over(&store, "alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    verify(&mut alice, "bob");
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+
+    store.fail_writes();
+    alice.receive(rotation.commit()).unwrap_err();
+    store.heal();
+
+    assert_eq!(verified(&mut alice), ["bob"]);
+    let [_, received] = no_longer_verified(&mut bob, rotation, &mut alice);
+    assert_eq!(received, ["bob"]);
+}
+
+#[test]
+fn an_own_users_other_devices_can_be_verified() {
+    let (mut phone, mut laptop) = (client("alice"), device_of("alice", "laptop"));
+    make_group(&mut [&mut phone, &mut laptop]);
+    let shown = number(&mut laptop, "alice");
+    assert_eq!(shown, number(&mut phone, "alice"));
+
+    verify(&mut phone, "alice");
+    let rotation = phone.group(&group()).unwrap().rotate_signature_key().unwrap();
+    phone.confirm(rotation).unwrap();
+
+    assert_eq!(verified(&mut phone), ["alice"], "its own key is known to the device");
+}
+
+#[test]
+fn the_members_of_an_epoch_share_a_code() {
+    let (mut alice, mut bob) = pair();
+    let code = |client: &mut Client| client.group(&group()).unwrap().code().unwrap();
+    let before = code(&mut alice);
+    assert_eq!(before, code(&mut bob));
+    assert_eq!(before.digits().len(), 30);
+    assert!(before.digits().bytes().all(|digit| digit.is_ascii_digit()));
+    assert_eq!(before.to_string().split(' ').collect::<Vec<_>>().concat(), before.digits());
+
+    let pending = bob.group(&group()).unwrap().update().unwrap();
+    accept(&mut bob, pending, &mut [&mut alice]);
+
+    assert_ne!(code(&mut alice), before);
+    assert_eq!(code(&mut alice), code(&mut bob));
+}
+
+/// The book's `safety-numbers.md`, written down a second time.
+#[test]
+fn the_code_is_what_the_book_says() {
+    let (mut alice, _) = pair();
+    let authenticator = alice.group(&group()).unwrap().epoch_authenticator().unwrap();
+    let hash = sha2::Sha256::digest([b"regrow group code 1", authenticator.as_bytes()].concat());
+    let digits: String = hash[..30]
+        .chunks(5)
+        .map(|five| five.iter().fold(0, |number: u64, byte| number * 256 + u64::from(*byte)) % 100_000)
+        .map(|number| format!("{number:05}"))
+        .collect();
+
+    assert_eq!(alice.group(&group()).unwrap().code().unwrap().digits(), digits);
+}
