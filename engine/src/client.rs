@@ -1,25 +1,27 @@
 //! One device: its identity, its key packages, its groups.
 
+mod receive;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
+use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
 use crate::{
     DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     error::Error,
-    event::{EpochChange, Event, Received},
+    event::EpochChange,
     group::{
         GroupState, external, load_mls,
-        record::{GroupRecord, Membership, MessageHash},
+        record::{GroupRecord, Membership},
         welcome,
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
     names::{GroupId, Timestamp},
     provider::{Call, CryptoProvider, SharedCrypto},
-    storage::{Kind, Scope, StorageError, Store, Transaction},
+    storage::{Batch, Kind, Scope, StorageError, Store, Transaction},
 };
 
 /// One device of one user: a client, in the words of RFC 9420.
@@ -300,34 +302,6 @@ impl Client {
         self.apply(call)
     }
 
-    /// Processes one message from the delivery service: an application message, a proposal or a commit. Own messages
-    /// that come back are known again; an own commit that comes back is thereby confirmed.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
-    /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
-    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable. Nothing has changed then.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Received, Error> {
-        let message: ProtocolMessage = match parse(bytes, "a message to a group")? {
-            MlsMessageBodyIn::PublicMessage(message) => message.into(),
-            MlsMessageBodyIn::PrivateMessage(message) => message.into(),
-            _ => return Err(other_kind("a message to a group")),
-        };
-        let id = GroupId::from_mls(message.group_id());
-        let hash = MessageHash::of(bytes);
-        let call = self.call(Scope::Joining(id.clone()));
-        let joining = external::pending(&call, &id)?;
-        drop(call);
-        let event = match joining {
-            Some(pending) if pending.hash() == hash => Event::Commit(self.confirm_external(&id)?),
-            _ => {
-                let (device, policy) = (self.device.clone(), self.policy.clone());
-                self.with_group(&id, |call, group| group.receive(call, &device, &policy, hash, message))?
-            }
-        };
-        Ok(Received { group: id, event })
-    }
-
     /// Everything that this device holds at this moment: see [`Snapshot`].
     ///
     /// # Errors
@@ -390,7 +364,10 @@ impl Client {
     }
 
     fn apply(&self, call: Call<'_>) -> Result<(), Error> {
-        let batch = call.records.into_batch();
+        self.write(call.records.into_batch())
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), Error> {
         if !batch.is_empty() {
             self.store.apply(batch).map_err(StorageError::from)?;
         }

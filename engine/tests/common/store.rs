@@ -1,6 +1,9 @@
-//! A store that fails when it is told to.
+//! A store that fails when it is told to, and counts what is written.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
 
@@ -9,6 +12,7 @@ use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
 pub struct FaultyStore {
     pub records: MemoryStore,
     faults: Arc<Mutex<Faults>>,
+    batches: Arc<Mutex<Vec<BTreeMap<Vec<u8>, usize>>>>,
 }
 
 #[derive(Default)]
@@ -44,6 +48,11 @@ impl FaultyStore {
     /// From here on nothing fails. Whether something did.
     pub fn heal(&self) -> bool {
         std::mem::take(&mut *self.faults.lock().unwrap()).hit
+    }
+
+    /// The batches that were applied since this was asked last: the keys of each, and the size of each value.
+    pub fn take_batches(&self) -> Vec<BTreeMap<Vec<u8>, usize>> {
+        std::mem::take(&mut *self.batches.lock().unwrap())
     }
 
     fn read(&self) -> Result<(), StoreError> {
@@ -84,6 +93,16 @@ impl Store for FaultyStore {
             None => {}
         }
         drop(faults);
+        let changes: Vec<_> = batch.into_changes().collect();
+        let sizes = changes.iter().map(|(key, value)| (key.clone(), value.as_ref().map_or(0, |value| value.len())));
+        self.batches.lock().unwrap().push(sizes.collect());
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
         self.records.apply(batch)
     }
 }
