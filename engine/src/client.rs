@@ -99,6 +99,13 @@ impl Client {
         })
     }
 
+    /// How many key packages to make and publish now, as the policy has it: it wants
+    /// [`key_packages`](Policy::key_packages) at the delivery service, which says how many are `left` there. Ask when the
+    /// device comes online, and after each group that it joins.
+    pub fn key_packages_due(&self, left: usize) -> usize {
+        self.policy.key_packages.saturating_sub(left)
+    }
+
     /// Makes a key package that the delivery service may hand out again and again when no other is left (RFC 9420,
     /// 16.8). Its private key stays until it expires, and with it the welcomes that were made for it can be opened.
     ///
@@ -186,6 +193,7 @@ impl Client {
             // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
             let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
             group.set_signer()?;
+            group.all_leaves_are_new(now);
             Ok(group)
         })?;
         group.finish(&call)?;
@@ -200,12 +208,12 @@ impl Client {
     /// # Errors
     /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
     /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
-    pub fn join(&mut self, bytes: &[u8]) -> Result<GroupId, Error> {
+    pub fn join(&mut self, bytes: &[u8], now: Timestamp) -> Result<GroupId, Error> {
         let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
             return Err(other_kind("a welcome"));
         };
         let call = self.call(Scope::Device);
-        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message))?;
+        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, now))?;
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
@@ -249,20 +257,20 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
-    pub fn confirm(&mut self, pending: PendingCommit) -> Result<EpochChange, Error> {
+    pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
         let id = pending.group.clone();
         if pending.external {
             let call = self.call(Scope::Joining(id.clone()));
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
-            return self.confirm_external(&id);
+            return self.confirm_external(&id, now);
         }
         let device = self.device.clone();
         self.with_group(&id, |call, group| {
             if group.membership().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
-            group.confirm_pending(call, &device)
+            group.confirm_pending(call, &device, now)
         })
     }
 
@@ -310,9 +318,9 @@ impl Client {
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
     }
 
-    fn confirm_external(&mut self, id: &GroupId) -> Result<EpochChange, Error> {
+    fn confirm_external(&mut self, id: &GroupId, now: Timestamp) -> Result<EpochChange, Error> {
         let call = self.call(Scope::Joining(id.clone()));
-        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device))?;
+        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);

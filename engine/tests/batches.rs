@@ -28,7 +28,7 @@ fn pair() -> (Client, Client, FaultyStore) {
 fn commit(alice: &mut Client) -> Vec<u8> {
     let pending = alice.group(&group()).unwrap().update().unwrap();
     let bytes = pending.commit().to_vec();
-    alice.confirm(pending).unwrap();
+    alice.confirm(pending, NOW).unwrap();
     bytes
 }
 
@@ -41,7 +41,7 @@ fn a_batch_is_written_once() {
         messages.push(commit(&mut alice));
     }
 
-    let results = bob.receive_all(&messages).unwrap();
+    let results = bob.receive_all(&messages, NOW).unwrap();
 
     assert_eq!(store.take_batches().len(), 1);
     assert_eq!(results.len(), messages.len());
@@ -58,8 +58,8 @@ fn a_batch_is_written_once() {
 fn nothing_is_written_for_nothing() {
     let (_, mut bob, store) = pair();
 
-    assert!(bob.receive_all(&[b""; 0]).unwrap().is_empty());
-    assert!(bob.receive_all(&[b"rubbish"]).unwrap()[0].is_err());
+    assert!(bob.receive_all(&[b""; 0], NOW).unwrap().is_empty());
+    assert!(bob.receive_all(&[b"rubbish"], NOW).unwrap()[0].is_err());
 
     assert!(store.take_batches().is_empty());
 }
@@ -73,9 +73,9 @@ fn a_message_that_fails_leaves_no_trace_and_the_others_count() {
     let untouched = copy(&store.records);
     let mut other = reopen(&untouched);
 
-    let results = bob.receive_all(&[&whole[0], &forged, &whole[1], &forged, &whole[2], &whole[2]]).unwrap();
+    let results = bob.receive_all(&[&whole[0], &forged, &whole[1], &forged, &whole[2], &whole[2]], NOW).unwrap();
     for bytes in &whole {
-        other.receive(bytes).unwrap();
+        other.receive(bytes, NOW).unwrap();
     }
 
     assert!(matches!(results[0], Ok(ref received) if matches!(received.event, Event::Message(_))));
@@ -109,6 +109,28 @@ fn copy(store: &MemoryStore) -> MemoryStore {
     copy
 }
 
+/// Its key is used up, and its ratchet advanced, before the commit is looked at.
+#[test]
+fn a_commit_that_is_refused_inside_a_batch_can_be_refused_again() {
+    let policy = Policy { handshake: Handshake::Opaque, ..policy() };
+    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let shorter = Policy { key_package_lifetime: policy.key_package_lifetime / 2, ..policy.clone() };
+    let (store, mut carol) = (MemoryStore::new(), client_in(&MemoryStore::new(), "carol", policy));
+    let mut bob = client_in(&store, "bob", shorter);
+    make_group(&mut [&mut alice, &mut bob]);
+    let message = send(&mut alice, b"one");
+    let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    let untouched = copy(&store);
+
+    let results = bob.receive_all(&[&message[..], pending.commit(), pending.commit()], NOW).unwrap();
+
+    for result in &results[1..] {
+        assert!(matches!(result, Err(Error::Refused(_))), "{result:?}");
+    }
+    reopen(&untouched).receive(&message, NOW).unwrap();
+    assert_eq!(state(&store), state(&untouched));
+}
+
 #[test]
 fn if_the_store_cannot_write_no_message_of_the_batch_was_received() {
     let (mut alice, mut bob, store) = pair();
@@ -116,11 +138,11 @@ fn if_the_store_cannot_write_no_message_of_the_batch_was_received() {
     let before = (records(&store.records), epoch(&mut bob));
 
     store.fail_writes();
-    assert!(matches!(bob.receive_all(&messages), Err(Error::Storage(StorageError::Store(_)))));
+    assert!(matches!(bob.receive_all(&messages, NOW), Err(Error::Storage(StorageError::Store(_)))));
     assert!(store.heal());
 
     assert!(before == (records(&store.records), epoch(&mut bob)));
-    assert!(bob.receive_all(&messages).unwrap().iter().all(Result::is_ok));
+    assert!(bob.receive_all(&messages, NOW).unwrap().iter().all(Result::is_ok));
     assert_same_epoch(&mut [&mut alice, &mut bob]);
 }
 
@@ -132,7 +154,7 @@ fn if_the_store_cannot_be_read_no_message_of_the_batch_was_received() {
 
     for reads in 0.. {
         store.fail_reads_after(reads);
-        let result = bob.receive_all(&messages);
+        let result = bob.receive_all(&messages, NOW);
         if !store.heal() {
             assert!(reads > 3 && result.unwrap().iter().all(Result::is_ok));
             break;
@@ -149,10 +171,10 @@ fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
     let first = send(&mut alice, b"one");
     let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     let removal = pending.commit().to_vec();
-    alice.confirm(pending).unwrap();
+    alice.confirm(pending, NOW).unwrap();
     let second = send(&mut alice, b"two");
 
-    let results = bob.receive_all(&[first, removal, second]).unwrap();
+    let results = bob.receive_all(&[first, removal, second], NOW).unwrap();
 
     assert!(matches!(&results[1].as_ref().unwrap().event, Event::Removed { .. }));
     assert!(matches!(&results[2], Err(Error::Removed { .. })));
@@ -165,11 +187,11 @@ fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
 fn an_external_commit_is_confirmed_by_its_echo_and_followed() {
     let (mut alice, mut bob, store) = pair();
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
-    alice.receive(pending.commit()).unwrap();
+    alice.receive(pending.commit(), NOW).unwrap();
     let messages = [pending.commit().to_vec(), send(&mut alice, b"again"), commit(&mut alice)];
     store.take_batches();
 
-    let results = bob.receive_all(&messages).unwrap();
+    let results = bob.receive_all(&messages, NOW).unwrap();
 
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(store.take_batches().len(), 1);
@@ -220,20 +242,20 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
         let key_packages = [key_package(&mut bob)];
         let pending = alice.create_group(id.clone(), NOW).unwrap().add(&key_packages, NOW).unwrap();
         let welcome = pending.welcome().unwrap().to_vec();
-        alice.confirm(pending).unwrap();
-        bob.join(&welcome).unwrap();
+        alice.confirm(pending, NOW).unwrap();
+        bob.join(&welcome, NOW).unwrap();
     }
     // What Bob makes he makes at once, while he is in his first epochs; it is ordered first, or not at all.
     let first = |wanted: fn(&Step) -> bool| steps.iter().any(wanted);
     if first(|step| matches!(step, Step::Rejoin)) {
         let info = alice.group(&groups[0]).unwrap().group_info().unwrap();
         let pending = bob.join_external(&info).unwrap();
-        alice.receive(pending.commit()).unwrap();
+        alice.receive(pending.commit(), NOW).unwrap();
         heard.push(pending.commit().to_vec());
     }
     if first(|step| matches!(step, Step::Own)) {
         let pending = bob.group(&groups[1]).unwrap().rotate_signature_key().unwrap();
-        alice.receive(pending.commit()).unwrap();
+        alice.receive(pending.commit(), NOW).unwrap();
         heard.push(pending.commit().to_vec());
     }
     let mut removed = false;
@@ -248,7 +270,7 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
             Step::Update(which) => {
                 let pending = alice.group(id(which)).unwrap().update().unwrap();
                 let bytes = pending.commit().to_vec();
-                alice.confirm(pending).unwrap();
+                alice.confirm(pending, NOW).unwrap();
                 bytes
             }
             Step::ProposeUpdate(which) => alice.group(id(which)).unwrap().propose_update().unwrap().as_bytes().to_vec(),
@@ -256,14 +278,14 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
             Step::Commit(which) => {
                 let pending = alice.group(id(which)).unwrap().rotate_signature_key().unwrap();
                 let bytes = pending.commit().to_vec();
-                alice.confirm(pending).unwrap();
+                alice.confirm(pending, NOW).unwrap();
                 bytes
             }
             Step::Remove if !removed => {
                 removed = true;
                 let pending = alice.group(&groups[0]).unwrap().remove(&[device("bob")]).unwrap();
                 let bytes = pending.commit().to_vec();
-                alice.confirm(pending).unwrap();
+                alice.confirm(pending, NOW).unwrap();
                 bytes
             }
             Step::Repeat(which) if !heard.is_empty() => which.get(&heard).clone(),
@@ -296,12 +318,12 @@ fn batches_of_any_size_are_as_single_messages() {
         };
 
         let mut bob = open(&one_by_one);
-        let expected: Vec<_> = heard.iter().map(|bytes| format!("{:?}", bob.receive(bytes))).collect();
+        let expected: Vec<_> = heard.iter().map(|bytes| format!("{:?}", bob.receive(bytes, NOW))).collect();
         let mut bob = open(&batches);
         let (mut rest, mut results) = (&heard[..], Vec::new());
         for size in sizes.iter().cycle() {
             let (page, left) = rest.split_at((*size).min(rest.len()));
-            results.extend(bob.receive_all(page).unwrap().iter().map(|result| format!("{result:?}")));
+            results.extend(bob.receive_all(page, NOW).unwrap().iter().map(|result| format!("{result:?}")));
             rest = left;
             if rest.is_empty() {
                 break;

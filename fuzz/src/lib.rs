@@ -41,7 +41,7 @@ fn member(handshake: Handshake) -> Client {
     let key_packages = bob.key_packages(2, NOW).expect("key packages");
     let mut chat = alice.group(&group()).expect("the group");
     let added = chat.add(&key_packages[..1], NOW).expect("a commit");
-    bob.join(added.welcome().expect("a welcome")).expect("a member");
+    bob.join(added.welcome().expect("a welcome"), NOW).expect("a member");
     bob
 }
 

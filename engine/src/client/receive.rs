@@ -10,21 +10,22 @@ use crate::{
     error::Error,
     event::{Event, Received},
     group::{GroupState, external, record::MessageHash},
-    names::GroupId,
+    names::{GroupId, Timestamp},
     provider::Call,
     storage::{Scope, StorageError, Transaction},
 };
 
 impl Client {
     /// Processes one message from the delivery service: an application message, a proposal or a commit. Own messages
-    /// that come back are known again; an own commit that comes back is thereby confirmed.
+    /// that come back are known again; an own commit that comes back is thereby confirmed. `now` is remembered for the
+    /// leaves that get new keys: see [`Group::due`](crate::Group::due).
     ///
     /// # Errors
     /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
     /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
     /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable. Nothing has changed then.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Received, Error> {
-        self.receive_with(|inbox| inbox.receive(bytes))?
+    pub fn receive(&mut self, bytes: &[u8], now: Timestamp) -> Result<Received, Error> {
+        self.receive_with(now, |inbox| inbox.receive(bytes))?
     }
 
     /// Processes many messages, as [`receive`](Self::receive) does one after the other, and writes once: what a device
@@ -51,11 +52,11 @@ impl Client {
     /// # let key_packages = bob.key_packages(1, now)?;
     /// # let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
-    /// # alice.confirm(pending)?;
-    /// # bob.join(&welcome)?;
+    /// # alice.confirm(pending, now)?;
+    /// # bob.join(&welcome, now)?;
     /// let page = [alice.group(&chat)?.send(b"one")?, b"rubbish".to_vec(), alice.group(&chat)?.send(b"two")?];
     ///
-    /// let results = bob.receive_all(&page)?;
+    /// let results = bob.receive_all(&page, now)?;
     ///
     /// let texts = results.iter().flatten().filter_map(|received| match &received.event {
     ///     Event::Message(message) => Some(&message.text[..]),
@@ -65,12 +66,20 @@ impl Client {
     /// assert!(matches!(results[1], Err(Error::Malformed { .. })));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn receive_all(&mut self, messages: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Received, Error>>, Error> {
-        self.receive_with(|inbox| messages.iter().map(|bytes| inbox.receive(bytes.as_ref())).collect())
+    pub fn receive_all(
+        &mut self,
+        messages: &[impl AsRef<[u8]>],
+        now: Timestamp,
+    ) -> Result<Vec<Result<Received, Error>>, Error> {
+        self.receive_with(now, |inbox| messages.iter().map(|bytes| inbox.receive(bytes.as_ref())).collect())
     }
 
     /// Runs a call that receives. It reaches the store as one batch; if that fails, the groups are as they were.
-    fn receive_with<T>(&mut self, act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    fn receive_with<T>(
+        &mut self,
+        now: Timestamp,
+        act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let store = Arc::clone(&self.store);
         let mut inbox = Inbox {
             call: Call { crypto: self.crypto.clone(), records: Transaction::new(&*store, Scope::Device) },
@@ -78,6 +87,7 @@ impl Client {
             policy: &self.policy,
             stored: &mut self.groups,
             ahead: BTreeMap::new(),
+            now,
         };
         let value = act(&mut inbox)?;
         let (batch, ahead) = (inbox.call.records.into_batch(), inbox.ahead);
@@ -96,6 +106,7 @@ struct Inbox<'c> {
     stored: &'c mut BTreeMap<GroupId, GroupState>,
     /// The groups that are as the store will have them once the call is applied.
     ahead: BTreeMap<GroupId, GroupState>,
+    now: Timestamp,
 }
 
 impl Inbox<'_> {
@@ -124,11 +135,10 @@ impl Inbox<'_> {
             _ => return Err(other_kind("a message to a group")),
         };
         let (id, hash) = (GroupId::from_mls(message.group_id()), MessageHash::of(bytes));
-        let stored = self.stored.remove(&id);
-        let touched = self.ahead.remove(&id).or(stored);
+        let touched = self.ahead.remove(&id).or_else(|| self.stored.remove(&id));
         let (mut group, event) = match external::pending(&self.call, &id)? {
             Some(pending) if pending.hash() == hash => {
-                let (group, change) = external::confirm(&self.call, &id, self.device)?;
+                let (group, change) = external::confirm(&self.call, &id, self.device, self.now)?;
                 (group, Event::Commit(change))
             }
             _ => {
@@ -137,7 +147,7 @@ impl Inbox<'_> {
                     Some(group) => group,
                     None => GroupState::load(&self.call, &id)?,
                 };
-                let event = group.receive(&self.call, self.device, self.policy, hash, message)?;
+                let event = group.receive(&self.call, self.device, self.policy, self.now, hash, message)?;
                 (group, event)
             }
         };

@@ -6,12 +6,12 @@ use openmls::{
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, proposal, record::MessageHash};
+use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, record::MessageHash};
 use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Ignored, Message},
-    names::Epoch,
+    names::{Epoch, Timestamp},
     provider::Call,
     storage::StorageError,
 };
@@ -23,11 +23,12 @@ impl GroupState {
         call: &Call<'_>,
         device: &DeviceId,
         policy: &Policy,
+        now: Timestamp,
         hash: MessageHash,
         message: ProtocolMessage,
     ) -> Result<Event, Error> {
         if self.membership().pending.as_ref().is_some_and(|pending| pending.hash() == hash) {
-            return Ok(Event::Commit(self.confirm_pending(call, device)?));
+            return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
         if self.membership().unordered.contains_key(&hash) {
             let membership = self.membership_mut();
@@ -76,9 +77,9 @@ impl GroupState {
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let by = DeviceId::from_credential(&credential)?;
-                self.merge(call, policy, by, &sender, *staged)
+                self.merge(call, policy, now, by, &sender, *staged)
             }
-            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device)?)),
+            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
             ProcessedMessageContent::OwnPrivateMessage => Ok(Event::Own),
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
                 Err(Error::Invalid { detail: "proposals from outside the group are not taken part in".into() })
@@ -91,6 +92,7 @@ impl GroupState {
         &mut self,
         call: &Call<'_>,
         policy: &Policy,
+        now: Timestamp,
         by: DeviceId,
         sender: &Sender,
         staged: StagedCommit,
@@ -101,9 +103,12 @@ impl GroupState {
             self.outcome.removed = Some(change.epoch);
             return Ok(Event::Removed { by: change.by, epoch: change.epoch });
         }
+        let committer = if let Sender::Member(leaf) = sender { Some(*leaf) } else { None };
+        let leaves = LeafChanges::of(&staged, &self.mls, committer)?;
         self.mls
             .merge_staged_commit(call, staged)
             .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
+        self.note_leaves(&leaves, now);
         self.end_epoch(call)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(Event::Commit(change))

@@ -7,12 +7,15 @@ use std::{
 
 use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
 
+/// A batch: its keys, and the size of each value.
+pub type Written = BTreeMap<Vec<u8>, usize>;
+
 /// A store in memory whose next reads or writes can be made to fail. Clones are the same store.
 #[derive(Clone, Default)]
 pub struct FaultyStore {
     pub records: MemoryStore,
     faults: Arc<Mutex<Faults>>,
-    batches: Arc<Mutex<Vec<BTreeMap<Vec<u8>, usize>>>>,
+    batches: Arc<Mutex<Vec<Written>>>,
 }
 
 #[derive(Default)]
@@ -50,8 +53,8 @@ impl FaultyStore {
         std::mem::take(&mut *self.faults.lock().unwrap()).hit
     }
 
-    /// The batches that were applied since this was asked last: the keys of each, and the size of each value.
-    pub fn take_batches(&self) -> Vec<BTreeMap<Vec<u8>, usize>> {
+    /// The batches that were applied since this was asked last.
+    pub fn take_batches(&self) -> Vec<Written> {
         std::mem::take(&mut *self.batches.lock().unwrap())
     }
 
