@@ -72,6 +72,7 @@ struct Pair {
     measured: Client,
     other: Client,
     group: GroupId,
+    now: Timestamp,
 }
 
 impl Pair {
@@ -89,37 +90,37 @@ impl Pair {
         }
         let pending = measured.create_group(group.clone(), now).unwrap().add(&added, now).unwrap();
         let welcome = pending.welcome().unwrap().to_vec();
-        measured.confirm(pending).unwrap();
-        other.join(&welcome).unwrap();
-        Self { measured, other, group }
+        measured.confirm(pending, now).unwrap();
+        other.join(&welcome, now).unwrap();
+        Self { measured, other, group, now }
     }
 
     fn send(&mut self) -> Duration {
         let (message, time) = timed(|| self.measured.group(&self.group).unwrap().send(&[7; 100]).unwrap());
-        self.other.receive(&message).unwrap();
+        self.other.receive(&message, self.now).unwrap();
         time
     }
 
     fn receive(&mut self) -> Duration {
         let message = self.other.group(&self.group).unwrap().send(&[7; 100]).unwrap();
-        timed(|| self.measured.receive(&message).unwrap()).1
+        timed(|| self.measured.receive(&message, self.now).unwrap()).1
     }
 
     fn process(&mut self) -> Duration {
         let pending = self.other.group(&self.group).unwrap().update().unwrap();
         let commit = pending.commit().to_vec();
-        self.other.confirm(pending).unwrap();
-        timed(|| self.measured.receive(&commit).unwrap()).1
+        self.other.confirm(pending, self.now).unwrap();
+        timed(|| self.measured.receive(&commit, self.now).unwrap()).1
     }
 
     fn update(&mut self) -> Duration {
         let (commit, time) = timed(|| {
             let pending = self.measured.group(&self.group).unwrap().update().unwrap();
             let commit = pending.commit().to_vec();
-            self.measured.confirm(pending).unwrap();
+            self.measured.confirm(pending, self.now).unwrap();
             commit
         });
-        self.other.receive(&commit).unwrap();
+        self.other.receive(&commit, self.now).unwrap();
         time
     }
 }

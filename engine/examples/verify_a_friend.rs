@@ -12,8 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let chat = GroupId::from("chat");
     let (mut alice, mut bob) = (device("alice", "phone")?, device("bob", "phone")?);
     let pending = alice.create_group(chat.clone(), now)?.add(&bob.key_packages(1, now)?, now)?;
-    bob.join(pending.welcome().ok_or("nobody is added")?)?;
-    alice.confirm(pending)?;
+    bob.join(pending.welcome().ok_or("nobody is added")?, now)?;
+    alice.confirm(pending, now)?;
 
     // They meet. Each device computes the number for itself, and Alice scans what Bob's shows.
     let shown = bob.group(&chat)?.safety_number("alice")?;
@@ -28,10 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Bob adds a laptop, or somebody adds what is said to be Bob's laptop: that is the question.
     let mut laptop = device("bob", "laptop")?;
     let pending = bob.group(&chat)?.add(&laptop.key_packages(1, now)?, now)?;
-    if let Event::Commit(change) = alice.receive(pending.commit())?.event {
+    if let Event::Commit(change) = alice.receive(pending.commit(), now)?.event {
         println!("\nA commit of {}; no longer verified: {:?}", change.by, change.no_longer_verified);
     }
-    bob.confirm(pending)?;
+    bob.confirm(pending, now)?;
     println!("Alice's device shows  {}", alice.group(&chat)?.safety_number("bob")?);
     println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
     println!("\nThe group's code is   {}", alice.group(&chat)?.code()?);

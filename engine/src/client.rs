@@ -1,8 +1,10 @@
 //! One device: its identity, its key packages, its groups.
 
+mod receive;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
+use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
@@ -10,17 +12,17 @@ use crate::{
     Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
     error::Error,
-    event::{EpochChange, Event, Received},
+    event::EpochChange,
     group::{
         GroupState, external, load_mls,
-        record::{GroupRecord, Membership, MessageHash},
+        record::{GroupRecord, Membership},
         welcome,
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
     names::{GroupId, Timestamp},
     provider::{Call, CryptoProvider, SharedCrypto},
-    storage::{Kind, Scope, StorageError, Store, Transaction},
+    storage::{Batch, Kind, Scope, StorageError, Store, Transaction},
 };
 
 /// One device of one user: a client, in the words of RFC 9420.
@@ -111,6 +113,13 @@ impl Client {
         })
     }
 
+    /// How many key packages to make and publish now, as the policy has it: it wants
+    /// [`key_packages`](Policy::key_packages) at the delivery service, which says how many are `left` there. Ask when the
+    /// device comes online, and after each group that it joins.
+    pub fn key_packages_due(&self, left: usize) -> usize {
+        self.policy.key_packages.saturating_sub(left)
+    }
+
     /// Makes a key package that the delivery service may hand out again and again when no other is left (RFC 9420,
     /// 16.8). Its private key stays until it expires, and with it the welcomes that were made for it can be opened.
     ///
@@ -198,6 +207,7 @@ impl Client {
             // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
             let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
             group.set_signer()?;
+            group.all_leaves_are_new(now);
             Ok(group)
         })?;
         group.finish(&call)?;
@@ -212,12 +222,12 @@ impl Client {
     /// # Errors
     /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
     /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
-    pub fn join(&mut self, bytes: &[u8]) -> Result<GroupId, Error> {
+    pub fn join(&mut self, bytes: &[u8], now: Timestamp) -> Result<GroupId, Error> {
         let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
             return Err(other_kind("a welcome"));
         };
         let call = self.call(Scope::Device);
-        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message))?;
+        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, now))?;
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
@@ -262,20 +272,20 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
-    pub fn confirm(&mut self, pending: PendingCommit) -> Result<EpochChange, Error> {
+    pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
         let id = pending.group.clone();
         if pending.external {
             let call = self.call(Scope::Joining(id.clone()));
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
-            return self.confirm_external(&id);
+            return self.confirm_external(&id, now);
         }
         let device = self.device.clone();
         self.with_group(&id, |call, group| {
             if group.membership().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
-            group.confirm_pending(call, &device)
+            group.confirm_pending(call, &device, now)
         })
     }
 
@@ -315,34 +325,6 @@ impl Client {
         self.apply(call)
     }
 
-    /// Processes one message from the delivery service: an application message, a proposal or a commit. Own messages
-    /// that come back are known again; an own commit that comes back is thereby confirmed.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
-    /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
-    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable. Nothing has changed then.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Received, Error> {
-        let message: ProtocolMessage = match parse(bytes, "a message to a group")? {
-            MlsMessageBodyIn::PublicMessage(message) => message.into(),
-            MlsMessageBodyIn::PrivateMessage(message) => message.into(),
-            _ => return Err(other_kind("a message to a group")),
-        };
-        let id = GroupId::from_mls(message.group_id());
-        let hash = MessageHash::of(bytes);
-        let call = self.call(Scope::Joining(id.clone()));
-        let joining = external::pending(&call, &id)?;
-        drop(call);
-        let event = match joining {
-            Some(pending) if pending.hash() == hash => Event::Commit(self.confirm_external(&id)?),
-            _ => {
-                let (device, policy) = (self.device.clone(), self.policy.clone());
-                self.with_group(&id, |call, group| group.receive(call, &device, &policy, hash, message))?
-            }
-        };
-        Ok(Received { group: id, event })
-    }
-
     /// Everything that this device holds at this moment: see [`Snapshot`].
     ///
     /// # Errors
@@ -351,9 +333,9 @@ impl Client {
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
     }
 
-    fn confirm_external(&mut self, id: &GroupId) -> Result<EpochChange, Error> {
+    fn confirm_external(&mut self, id: &GroupId, now: Timestamp) -> Result<EpochChange, Error> {
         let call = self.call(Scope::Joining(id.clone()));
-        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device))?;
+        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
@@ -406,7 +388,10 @@ impl Client {
     }
 
     fn apply(&self, call: Call<'_>) -> Result<(), Error> {
-        let batch = call.records.into_batch();
+        self.write(call.records.into_batch())
+    }
+
+    fn write(&self, batch: Batch) -> Result<(), Error> {
         if !batch.is_empty() {
             self.store.apply(batch).map_err(StorageError::from)?;
         }

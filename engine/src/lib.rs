@@ -22,22 +22,22 @@
 //! let key_packages = bob.key_packages(1, now)?;
 //! let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
 //! let welcome = pending.welcome().expect("it adds somebody").to_vec();
-//! alice.confirm(pending)?;
-//! bob.join(&welcome)?;
+//! alice.confirm(pending, now)?;
+//! bob.join(&welcome, now)?;
 //!
 //! // Both want new keys at the same moment. The delivery service takes Alice's commit first.
 //! let first = alice.group(&chat)?.update()?;
 //! let _second = bob.group(&chat)?.update()?;
 //! let ordered = first.commit().to_vec();
-//! alice.confirm(first)?;
+//! alice.confirm(first, now)?;
 //!
 //! // Bob's has lost, and his wish has not.
-//! let Event::Commit(change) = bob.receive(&ordered)?.event else { unreachable!() };
+//! let Event::Commit(change) = bob.receive(&ordered, now)?.event else { unreachable!() };
 //! assert!(change.resume);
 //! let Some(Outgoing::Commit(again)) = bob.group(&chat)?.resume()? else { unreachable!() };
 //! let ordered = again.commit().to_vec();
-//! bob.confirm(again)?;
-//! alice.receive(&ordered)?;
+//! bob.confirm(again, now)?;
+//! alice.receive(&ordered, now)?;
 //! assert_eq!(alice.group(&chat)?.epoch()?, bob.group(&chat)?.epoch()?);
 //! # Ok::<(), Error>(())
 //! ```
@@ -50,6 +50,7 @@
 //! | what can be done in a group? | [`Group`] |
 //! | what did a message mean? | [`Event`] |
 //! | what is a commit before it is one? | [`PendingCommit`] |
+//! | what is it time for? | [`Due`] |
 //! | what do I choose? | [`Policy`] |
 //! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
 //! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
@@ -78,7 +79,7 @@ pub use authenticate::{Authenticate, Claim};
 pub use client::Client;
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Message, Proposed, Received};
-pub use group::{Group, Member, Outgoing, PendingCommit, ProposalMessage};
+pub use group::{Due, Group, Member, Outgoing, PendingCommit, ProposalMessage, Rotation};
 pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
 pub use key_package::KeyPackageBytes;
 pub use names::{Epoch, EpochAuthenticator, GroupId, Timestamp};

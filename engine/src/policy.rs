@@ -1,5 +1,7 @@
 //! What a device chooses, and what each choice costs.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use openmls::{
     group::{
         MlsGroupJoinConfig, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, PURE_PLAINTEXT_WIRE_FORMAT_POLICY, WireFormatPolicy,
@@ -49,6 +51,31 @@ pub struct Policy {
     /// Whether each commit carries a group info, so that a device that lost its state can rejoin by external commit
     /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature and the size of the tree per commit.
     pub publish_group_info: bool,
+    /// After how many messages that this device has sent in a group [`Group::due`] says that its keys there are to be
+    /// replaced. Default: 1000; [`None`]: however many. A rotation is a commit that every member processes; it locks out
+    /// whoever has copied the device's state, but for the device's signature key. Every other commit of the device
+    /// counts as one.
+    ///
+    /// [`Group::due`]: crate::Group::due
+    pub rotate_after_messages: Option<NonZeroU32>,
+    /// After how many seconds they are to be replaced, however many messages it has sent. Default: 7 days; [`None`]:
+    /// however old. It bounds for how long a stolen state can be read with, at the cost of an epoch per member and
+    /// period: beyond some hundred members choose a longer one.
+    pub rotate_after: Option<NonZeroU64>,
+    /// How many rotations pass until one replaces the signature key as well; with 1, each does. Default: [`None`], as peers who have verified the
+    /// device have to verify it again. It locks out a thief of the signature key, who could otherwise rejoin in the
+    /// device's place by external commit.
+    pub rotate_signature_key_every: Option<NonZeroU32>,
+    /// After how many seconds without new keys a member is named as inactive, to be removed. Default: 90 days;
+    /// [`None`]: never. A device that is lost or given away reads on until somebody removes it; one that comes back
+    /// after it was removed has to rejoin, and cannot read what was sent meanwhile. Several times the members'
+    /// [`rotate_after`](Self::rotate_after), or those who are there are named as well.
+    pub remove_inactive_after: Option<NonZeroU64>,
+    /// How many key packages of this device are to wait at the delivery service: see
+    /// [`Client::key_packages_due`](crate::Client::key_packages_due). Default: 20. Each is one group that the device can be
+    /// added to before it comes online again, and one private key on the device; with too few, additions fall back on
+    /// the last-resort key package, whose key lives longer, or fail.
+    pub key_packages: usize,
 }
 
 impl Default for Policy {
@@ -63,6 +90,11 @@ impl Default for Policy {
             key_package_lifetime: 90 * 24 * 60 * 60,
             clock_skew: 60 * 60,
             publish_group_info: true,
+            rotate_after_messages: NonZeroU32::new(1000),
+            rotate_after: NonZeroU64::new(7 * 24 * 60 * 60),
+            rotate_signature_key_every: None,
+            remove_inactive_after: NonZeroU64::new(90 * 24 * 60 * 60),
+            key_packages: 20,
         }
     }
 }

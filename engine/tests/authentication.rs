@@ -94,9 +94,9 @@ fn world() -> World {
     alice.create_group(group(), NOW).unwrap();
     let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
     let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
-    bob.join(pending.welcome().unwrap()).unwrap();
-    mallory.join(pending.welcome().unwrap());
-    alice.confirm(pending).unwrap();
+    bob.join(pending.welcome().unwrap(), NOW).unwrap();
+    mallory.join(pending.welcome().unwrap(), NOW);
+    alice.confirm(pending, NOW).unwrap();
     service.claims();
     World { alice, bob, store, service, mallory }
 }
@@ -151,12 +151,12 @@ fn a_proposal_and_a_commit_that_add_who_is_not_accepted_are_refused() {
 
     world.service.refuse(device("carol"));
     let proposal = world.alice.group(&group()).unwrap().propose_add(&carols, NOW).unwrap().as_bytes().to_vec();
-    let error = world.bob.receive(&proposal).unwrap_err();
+    let error = world.bob.receive(&proposal, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
     assert!(world.bob.group(&group()).unwrap().send(b"nothing waits").is_ok());
 
     let (commit, _) = world.mallory.commit(vec![Intruder::new(&device("carol").to_identity()).key_package()], None);
-    let error = world.bob.receive(&commit).unwrap_err();
+    let error = world.bob.receive(&commit, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
     assert_eq!(epoch(&mut world.bob), 1);
 }
@@ -182,7 +182,7 @@ fn a_committers_new_key_is_asked_about_with_the_one_before() {
 
     world.service.refuse(device("alice"));
     let before = store::records(&world.store);
-    let error = world.bob.receive(&commit).unwrap_err();
+    let error = world.bob.receive(&commit, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("alice")));
     assert!(store::records(&world.store) == before);
 
@@ -200,7 +200,7 @@ fn an_update_proposals_new_key_is_asked_about_with_the_one_before() {
     let proposal = world.mallory.propose_update_with_key_of(&other);
 
     world.service.refuse(device("mallory"));
-    let refusal = world.refusal(|bob| bob.receive(&proposal));
+    let refusal = world.refusal(|bob| bob.receive(&proposal, NOW));
 
     assert_eq!(refusal, unauthenticated("mallory"));
     let claims = world.service.claims();
@@ -243,7 +243,7 @@ fn who_joins_from_outside_is_asked_about() {
     let pending = carol.join_external(&group_info(&mut world.alice)).unwrap();
 
     world.service.refuse(device("carol"));
-    let refusal = world.refusal(|bob| bob.receive(pending.commit()));
+    let refusal = world.refusal(|bob| bob.receive(pending.commit(), NOW));
 
     assert_eq!(refusal, unauthenticated("carol"));
     let claim = Claim { device: device("carol"), signature_key: key(&carol), previous: None };
@@ -277,14 +277,14 @@ fn a_group_with_a_member_that_is_not_accepted_is_not_joined() {
     let pending = alice.group(&group()).unwrap().add(&[published], NOW).unwrap();
 
     service.refuse(device("bob"));
-    for error in [carol.join(pending.welcome().unwrap()).unwrap_err(), carol.join_external(&info).unwrap_err()] {
+    for error in [carol.join(pending.welcome().unwrap(), NOW).unwrap_err(), carol.join_external(&info).unwrap_err()] {
         assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("bob")));
     }
     assert!(store::records(&store) == before);
 
     service.permit_all();
     service.claims();
-    carol.join(pending.welcome().unwrap()).unwrap();
+    carol.join(pending.welcome().unwrap(), NOW).unwrap();
     let asked: Vec<_> = service.claims().into_iter().map(|claim| (claim.device, claim.signature_key)).collect();
     assert_eq!(asked, [(device("alice"), key(&alice)), (device("bob"), key(&bob))]);
 }
@@ -325,15 +325,15 @@ fn proposals_and_commits_that_do_what_is_forbidden_are_refused() {
 
     world.service.forbid("mallory", change.clone());
     let proposal = world.mallory.propose_add(&carols);
-    let error = world.bob.receive(&proposal).unwrap_err();
+    let error = world.bob.receive(&proposal, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == forbidden("mallory", change.clone())));
     let (commit, _) = world.mallory.commit(vec![], None);
-    assert!(world.bob.receive(&commit).is_err());
+    assert!(world.bob.receive(&commit, NOW).is_err());
 
     let mut world = self::world();
     world.service.forbid("mallory", change.clone());
     let (commit, _) = world.mallory.commit(vec![carols], None);
-    let refusal = world.refusal(|bob| bob.receive(&commit));
+    let refusal = world.refusal(|bob| bob.receive(&commit, NOW));
     assert_eq!(refusal, forbidden("mallory", change));
 }
 
@@ -383,7 +383,7 @@ fn who_may_not_join_from_outside_does_not() {
     service.permit_all();
     let pending = carol.join_external(&info).unwrap();
     world.service.forbid("carol", change.clone());
-    let refusal = world.refusal(|bob| bob.receive(pending.commit()));
+    let refusal = world.refusal(|bob| bob.receive(pending.commit(), NOW));
     assert_eq!(refusal, forbidden("carol", change));
 }
 
@@ -394,6 +394,6 @@ fn without_an_authentication_service_everyone_is_accepted() {
     let carols = Intruder::new(&device("carol").to_identity()).key_package();
     let proposal = world.mallory.propose_add(&carols);
 
-    assert!(matches!(world.alice.receive(&proposal).unwrap().event, Event::Proposal { .. }));
-    assert!(matches!(world.alice.receive(&proposal).unwrap().event, Event::Ignored(Ignored::AlreadyRead)));
+    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, Event::Proposal { .. }));
+    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, Event::Ignored(Ignored::AlreadyRead)));
 }

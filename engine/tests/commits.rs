@@ -16,7 +16,7 @@ fn a_commit_changes_nothing_until_it_is_confirmed() {
 
     assert_same_epoch(&mut [&mut alice, &mut bob]);
     assert_eq!(members(&mut alice), ["alice", "bob"]);
-    alice.confirm(pending).unwrap();
+    alice.confirm(pending, NOW).unwrap();
     assert_eq!(members(&mut alice), ["alice"]);
 }
 
@@ -60,7 +60,7 @@ fn a_commit_is_confirmed_once() {
     let again = pending.clone();
     accept(&mut alice, pending, &mut [&mut bob]);
 
-    assert!(matches!(alice.confirm(again.clone()), Err(Error::NotPending)));
+    assert!(matches!(alice.confirm(again.clone(), NOW), Err(Error::NotPending)));
     assert!(matches!(alice.discard(again), Err(Error::NotPending)));
     assert_same_epoch(&mut [&mut alice, &mut bob]);
 }
@@ -72,7 +72,7 @@ fn a_discarded_commit_cannot_be_confirmed() {
     let pending = alice.group(&group()).unwrap().update().unwrap();
     alice.discard(pending.clone()).unwrap();
 
-    assert!(matches!(alice.confirm(pending), Err(Error::NotPending)));
+    assert!(matches!(alice.confirm(pending, NOW), Err(Error::NotPending)));
     assert_same_epoch(&mut [&mut alice, &mut bob]);
 }
 
@@ -84,7 +84,7 @@ fn a_commit_that_was_made_anew_cannot_be_confirmed_by_its_predecessor() {
     alice.discard(first.clone()).unwrap();
     let Some(Outgoing::Commit(second)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!("no commit") };
 
-    assert!(matches!(alice.confirm(first), Err(Error::NotPending)));
+    assert!(matches!(alice.confirm(first, NOW), Err(Error::NotPending)));
     accept(&mut alice, second, &mut [&mut bob]);
     assert_same_epoch(&mut [&mut alice, &mut bob]);
 }
@@ -98,10 +98,10 @@ fn an_own_commit_that_comes_back_is_confirmed_by_it() {
         make_group(&mut [&mut alice, &mut bob]);
         let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
 
-        let event = alice.receive(pending.commit()).unwrap().event;
+        let event = alice.receive(pending.commit(), NOW).unwrap().event;
 
         assert!(matches!(event, Event::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
-        assert!(matches!(alice.confirm(pending), Err(Error::NotPending)));
+        assert!(matches!(alice.confirm(pending, NOW), Err(Error::NotPending)));
     }
 }
 
@@ -115,7 +115,7 @@ fn who_loses_a_race_follows_the_winner_and_tries_again() {
     let events = accept(&mut bob, won, &mut [&mut alice, &mut carol]);
 
     assert!(matches!(&events[0], Event::Commit(change) if change.resume));
-    assert!(matches!(alice.confirm(lost), Err(Error::NotPending)));
+    assert!(matches!(alice.confirm(lost, NOW), Err(Error::NotPending)));
     let Some(Outgoing::Commit(again)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!("no commit") };
     accept(&mut alice, again, &mut [&mut bob, &mut carol]);
     assert_eq!(members(&mut bob), ["alice", "bob"]);
@@ -216,7 +216,7 @@ fn a_removed_device_loses_its_pending_commit_and_its_wishes() {
 
     accept(&mut alice, won, &mut [&mut bob]);
 
-    assert!(matches!(bob.confirm(lost), Err(Error::Removed { .. })));
+    assert!(matches!(bob.confirm(lost, NOW), Err(Error::Removed { .. })));
     assert!(bob.pending().unwrap().is_empty());
 }
 

@@ -57,7 +57,7 @@ fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, byte
             format!("{epoch},{},{pending}", hex::encode(authenticator.as_bytes()))
         }
         "send" => hex::encode(client.group(&group()).unwrap().send(bytes).unwrap()),
-        "receive" => match client.receive(bytes).unwrap().event {
+        "receive" => match client.receive(bytes, NOW).unwrap().event {
             Event::Message(message) => hex::encode(&**message.text),
             Event::Commit(_) => "commit".into(),
             Event::Ignored(_) => "ignored".into(),
@@ -67,7 +67,7 @@ fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, byte
         "rejoin" => hex::encode(client.join_external(bytes).unwrap().commit()),
         "confirm" => {
             let pending = only(client);
-            client.confirm(pending).unwrap();
+            client.confirm(pending, NOW).unwrap();
             "confirmed".into()
         }
         "discard" => {
@@ -222,7 +222,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                 ("discard", Vec::new())
             } else {
                 // The delivery service takes it, unless it has been overtaken.
-                match bob.receive(&pending).unwrap().event {
+                match bob.receive(&pending, NOW).unwrap().event {
                     Event::Commit(_) => {
                         ordered.insert(bobs, pending);
                         ("confirm", Vec::new())
@@ -243,7 +243,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                 65..80 => {
                     let update = bob.group(&group()).unwrap().update().unwrap();
                     ordered.insert(bobs, update.commit().to_vec());
-                    bob.confirm(update).unwrap();
+                    bob.confirm(update, NOW).unwrap();
                     ("receive", ordered[&bobs].clone())
                 }
                 80..87 => ("rejoin", bob.group(&group()).unwrap().group_info().unwrap()),
@@ -271,7 +271,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
         match (command, answer) {
             // What got out can be read, and so uses no key that was used before.
             ("send", Some(message)) => {
-                let Event::Message(message) = bob.receive(&hex::decode(message).unwrap()).unwrap().event else {
+                let Event::Message(message) = bob.receive(&hex::decode(message).unwrap(), NOW).unwrap().event else {
                     panic!("turn {turn}: a message that bob cannot read, or has read")
                 };
                 assert_eq!(message.text.to_vec(), bytes);

@@ -196,7 +196,7 @@ fn a_commit_that_lost_leaves_no_more_than_one_that_was_discarded() {
     let mut dave = taped(&tape, "dave", policy());
     let add = alice.group(&group()).unwrap().add(&[key_package(&mut dave)], NOW).unwrap();
     // Dave has been told too early.
-    dave.join(add.welcome().unwrap()).unwrap();
+    dave.join(add.welcome().unwrap(), NOW).unwrap();
     let (_, key) = send_taped(&tape, &mut dave);
     let before = names(&bob);
 
@@ -269,8 +269,8 @@ fn a_used_key_package_is_gone() {
     let published = key_package(&mut bob);
     let kept = bytes_in(&bob.snapshot().unwrap(), "key package");
     let add = alice.group(&group()).unwrap().add(&[published], NOW).unwrap();
-    bob.join(add.welcome().unwrap()).unwrap();
-    alice.confirm(add).unwrap();
+    bob.join(add.welcome().unwrap(), NOW).unwrap();
+    alice.confirm(add, NOW).unwrap();
     // The leaf's key is the key package's until the first update.
     update(&mut bob, &mut [&mut alice]);
 
@@ -351,7 +351,7 @@ fn a_signature_key_that_a_rejoin_makes_useless_is_gone() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let other = GroupId::from("other");
     let rotation = bob.create_group(other, NOW).unwrap().rotate_signature_key().unwrap();
-    bob.confirm(rotation).unwrap();
+    bob.confirm(rotation, NOW).unwrap();
     assert_eq!(count(&bob, "signature key"), 2);
     // Bob has not heard of this.
     let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
@@ -394,13 +394,15 @@ fn no_record_outlives_its_use_however_long_the_group_lives() {
         let lost = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
         let won = bob.group(&group()).unwrap().commit().unwrap();
         accept(&mut bob, won, &mut [&mut alice, &mut carol]);
-        assert!(alice.confirm(lost).is_err());
+        assert!(alice.confirm(lost, NOW).is_err());
         let Some(Outgoing::Commit(again)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!() };
         accept(&mut alice, again, &mut [&mut bob, &mut carol]);
         let message = send(&mut bob, b"hello");
         read(&mut alice, &message);
         read(&mut carol, &message);
     }
+    // The number of messages that Bob has sent is kept until he has new keys.
+    update(&mut bob, &mut [&mut alice, &mut carol]);
 
     assert_eq!([names(&alice), names(&bob), names(&carol)], settled);
 }

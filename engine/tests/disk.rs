@@ -505,8 +505,8 @@ fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Clie
     alice.create_group(group(), NOW).unwrap();
     let pending = alice.group(&group()).unwrap().add(&others, NOW).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
-    alice.confirm(pending).unwrap();
-    bob.join(&welcome).unwrap();
+    alice.confirm(pending, NOW).unwrap();
+    bob.join(&welcome, NOW).unwrap();
     (store, alice, bob)
 }
 

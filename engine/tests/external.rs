@@ -29,7 +29,7 @@ fn a_newcomers_commit_changes_nothing_until_it_is_confirmed() {
     assert!(carol.groups().unwrap().is_empty());
     carol.discard(pending.clone()).unwrap();
     assert!(store::records(&store) == before);
-    assert!(matches!(carol.confirm(pending), Err(Error::NotPending)));
+    assert!(matches!(carol.confirm(pending, NOW), Err(Error::NotPending)));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_attempt_to_join_takes_the_place_of_the_one_before() {
     let first = carol.join_external(&group_info(&mut alice)).unwrap();
     let second = carol.join_external(&group_info(&mut alice)).unwrap();
 
-    assert!(matches!(carol.confirm(first), Err(Error::NotPending)));
+    assert!(matches!(carol.confirm(first, NOW), Err(Error::NotPending)));
     accept(&mut carol, second, &mut [&mut alice, &mut bob]);
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
 }
@@ -65,7 +65,7 @@ fn an_own_external_commit_that_comes_back_is_confirmed_by_it() {
     let pending = carol.join_external(&group_info(&mut alice)).unwrap();
     deliver(pending.commit(), &mut [&mut alice]);
 
-    let event = carol.receive(pending.commit()).unwrap().event;
+    let event = carol.receive(pending.commit(), NOW).unwrap().event;
 
     assert!(matches!(event, Event::Commit(change) if change.by == device("carol")));
     assert_same_epoch(&mut [&mut alice, &mut carol]);
@@ -123,7 +123,7 @@ fn who_was_replaced_from_outside_is_removed_by_itself() {
     let commit = pending.commit().to_vec();
     accept(&mut bob, pending, &mut [&mut alice]);
 
-    let event = stale.receive(&commit).unwrap().event;
+    let event = stale.receive(&commit, NOW).unwrap().event;
 
     assert!(matches!(event, Event::Removed { by, .. } if by == device("bob")));
 }
@@ -144,7 +144,7 @@ fn a_device_rejoins_with_its_leafs_key_after_it_rotated_elsewhere() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let other = GroupId::from("other");
     let rotation = bob.create_group(other.clone(), NOW).unwrap().rotate_signature_key().unwrap();
-    bob.confirm(rotation).unwrap();
+    bob.confirm(rotation, NOW).unwrap();
 
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
     accept(&mut bob, pending, &mut [&mut alice]);

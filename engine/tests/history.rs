@@ -167,7 +167,7 @@ impl World {
     /// Submits a commit, and tells its maker the answer.
     fn submit(&mut self, who: usize, pending: PendingCommit) {
         if self.order(&pending) {
-            self.clients[who].confirm(pending).unwrap();
+            self.clients[who].confirm(pending, NOW).unwrap();
         } else {
             self.clients[who].discard(pending).unwrap();
         }
@@ -191,13 +191,13 @@ impl World {
             Entry::Commit { bytes, welcome, added } => (bytes, welcome.as_ref().filter(|_| added.contains(&who))),
         };
         if let Some(welcome) = invitation {
-            match client.join(welcome) {
+            match client.join(welcome, NOW) {
                 Ok(_) | Err(Error::NotInvited | Error::GroupExists { .. }) => {}
                 Err(other) => panic!("{} cannot join: {other}", NAMES[who]),
             }
             return;
         }
-        match client.receive(bytes) {
+        match client.receive(bytes, NOW) {
             Ok(received) => {
                 if let Event::Message(message) = received.event {
                     let again = self.read.insert((who, at), message.text.to_vec());
@@ -308,7 +308,7 @@ impl World {
                 assert!(!self.order(&second));
                 self.deliver();
                 if self.acts(other) {
-                    assert!(matches!(self.clients[other].confirm(second), Err(Error::NotPending)));
+                    assert!(matches!(self.clients[other].confirm(second, NOW), Err(Error::NotPending)));
                     let again = self.clients[other].group(&group()).unwrap().resume().unwrap();
                     if let Some(Outgoing::Commit(again)) = again {
                         self.submit(other, again);

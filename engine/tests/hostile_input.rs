@@ -101,11 +101,11 @@ fn target(handshake: Handshake) -> Target {
     let bobs = key_package(&mut bob);
     let commit = alice.group(&group()).unwrap().add(std::slice::from_ref(&daves), NOW).unwrap();
     let other = alice.create_group("other".into(), NOW).unwrap().add(std::slice::from_ref(&bobs), NOW).unwrap();
-    alice.confirm(other.clone()).unwrap();
+    alice.confirm(other.clone(), NOW).unwrap();
     let elsewhere = alice.group(other.group()).unwrap().send(b"elsewhere").unwrap();
     let open = dave.create_group("open".into(), NOW).unwrap().group_info().unwrap();
     let external = new("erin").join_external(&group_info(&mut bob)).unwrap();
-    alice.confirm(commit.clone()).unwrap();
+    alice.confirm(commit.clone(), NOW).unwrap();
     let early = send(&mut alice, b"early");
     Target {
         store,
@@ -173,7 +173,7 @@ fn opaque() -> &'static Target {
 
 /// What is damaged is no message, no proposal and no commit.
 fn receive(bob: &mut Client, bytes: &[u8]) -> Result<(), Error> {
-    match bob.receive(bytes)?.event {
+    match bob.receive(bytes, NOW)?.event {
         Event::Own | Event::Ignored(_) => Ok(()),
         taken => panic!("taken for good: {taken:?}"),
     }
@@ -196,7 +196,7 @@ fn pieces_of_other_kinds_of_messages_change_nothing() {
 
 #[test]
 fn damaged_welcomes_change_nothing() {
-    assisted().assault(&assisted().welcomes, |bob, bytes| bob.join(bytes).map(drop));
+    assisted().assault(&assisted().welcomes, |bob, bytes| bob.join(bytes, NOW).map(drop));
 }
 
 #[test]

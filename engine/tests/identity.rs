@@ -32,9 +32,9 @@ fn infiltrated_with(policy: Policy) -> Infiltrated {
     alice.create_group(group(), NOW).unwrap();
     let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
     let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
-    bob.join(pending.welcome().unwrap()).unwrap();
+    bob.join(pending.welcome().unwrap(), NOW).unwrap();
     mallory.join(pending.welcome().unwrap());
-    alice.confirm(pending).unwrap();
+    alice.confirm(pending, NOW).unwrap();
     Infiltrated { alice, bob, store, mallory }
 }
 
@@ -42,7 +42,7 @@ impl Infiltrated {
     /// Bob refuses these bytes for the reason that is returned, and is as he was; he goes on with Alice.
     fn refusal(&mut self, bytes: &[u8]) -> Refusal {
         let before = store::records(&self.store);
-        let error = self.bob.receive(bytes).unwrap_err();
+        let error = self.bob.receive(bytes, NOW).unwrap_err();
         assert!(store::records(&self.store) == before, "the state has changed: {error}");
         update(&mut self.alice, &mut [&mut self.bob]);
         assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
@@ -163,7 +163,7 @@ fn a_group_in_which_a_device_is_twice_is_not_joined() {
         let before = store::records(&store);
         let (_, welcome) = mallory.commit(vec![double.key_package(), carols], None);
 
-        let error = carol.join(&welcome.unwrap()).unwrap_err();
+        let error = carol.join(&welcome.unwrap(), NOW).unwrap_err();
 
         assert!(matches!(&error, Error::Refused(Refusal::Duplicate(twice)) if *twice == device(doubled)), "{error}");
         assert!(store::records(&store) == before);
@@ -333,8 +333,8 @@ fn a_key_package_that_was_used_before_a_removal_leads_nowhere() {
     let bobs = key_package(&mut bob);
     alice.create_group(group(), NOW).unwrap();
     let pending = alice.group(&group()).unwrap().add(std::slice::from_ref(&bobs), NOW).unwrap();
-    bob.join(pending.welcome().unwrap()).unwrap();
-    alice.confirm(pending).unwrap();
+    bob.join(pending.welcome().unwrap(), NOW).unwrap();
+    alice.confirm(pending, NOW).unwrap();
     assert!(matches!(
         alice.group(&group()).unwrap().add(std::slice::from_ref(&bobs), NOW),
         Err(Error::AlreadyMember { .. })
@@ -344,7 +344,7 @@ fn a_key_package_that_was_used_before_a_removal_leads_nowhere() {
 
     let again = alice.group(&group()).unwrap().add(&[bobs], NOW).unwrap();
 
-    assert!(matches!(bob.join(again.welcome().unwrap()), Err(Error::NotInvited)));
+    assert!(matches!(bob.join(again.welcome().unwrap(), NOW), Err(Error::NotInvited)));
 }
 
 #[test]
@@ -361,10 +361,10 @@ fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
     let welcomes =
         [invite("first", &single), invite("second", &single), invite("third", &last), invite("fourth", &last)];
 
-    bob.join(&welcomes[0]).unwrap();
-    assert!(matches!(bob.join(&welcomes[1]), Err(Error::NotInvited)));
-    bob.join(&welcomes[2]).unwrap();
-    bob.join(&welcomes[3]).unwrap();
+    bob.join(&welcomes[0], NOW).unwrap();
+    assert!(matches!(bob.join(&welcomes[1], NOW), Err(Error::NotInvited)));
+    bob.join(&welcomes[2], NOW).unwrap();
+    bob.join(&welcomes[3], NOW).unwrap();
     assert_eq!(bob.key_package_count().unwrap(), 1);
 }
 

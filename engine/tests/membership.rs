@@ -28,7 +28,7 @@ fn a_removed_member_is_told_and_cannot_follow() {
     assert!(matches!(&events[0], Event::Removed { by, .. } if *by == device("alice")));
     assert!(matches!(&events[1], Event::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
     let message = send(&mut alice, b"without bob");
-    assert!(matches!(bob.receive(&message), Err(Error::Removed { .. })));
+    assert!(matches!(bob.receive(&message, NOW), Err(Error::Removed { .. })));
     assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
     assert_eq!(read(&mut carol, &message), b"without bob");
 }

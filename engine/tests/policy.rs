@@ -27,7 +27,7 @@ fn messages_of_as_many_past_epochs_as_chosen_can_be_read() {
             update(&mut alice, &mut [&mut bob]);
         }
 
-        let readable = |bob: &mut Client, message: &[u8]| match bob.receive(message).unwrap().event {
+        let readable = |bob: &mut Client, message: &[u8]| match bob.receive(message, NOW).unwrap().event {
             Event::Message(_) => true,
             Event::Ignored(Ignored::TooOld) => false,
             other => panic!("{other:?}"),
@@ -36,7 +36,7 @@ fn messages_of_as_many_past_epochs_as_chosen_can_be_read() {
 
         assert_eq!(read, [4, 3, 2, 1, 0].map(|age| age < kept));
         let again: Vec<bool> =
-            late.iter().map(|message| matches!(bob.receive(message).unwrap().event, Event::Ignored(_))).collect();
+            late.iter().map(|message| matches!(bob.receive(message, NOW).unwrap().event, Event::Ignored(_))).collect();
         assert_eq!(again, [true; 5], "a late message was read twice");
     }
 }
@@ -47,9 +47,9 @@ fn messages_out_of_order_are_read_within_the_tolerance() {
     let messages: Vec<_> = (0..4).map(|_| send(&mut alice, b"text")).collect();
     read(&mut bob, &messages[3]);
 
-    assert!(matches!(bob.receive(&messages[0]).unwrap().event, Event::Ignored(Ignored::TooOld)));
+    assert!(matches!(bob.receive(&messages[0], NOW).unwrap().event, Event::Ignored(Ignored::TooOld)));
     assert_eq!(read(&mut bob, &messages[2]), b"text");
-    let again = bob.receive(&messages[2]).unwrap().event;
+    let again = bob.receive(&messages[2], NOW).unwrap().event;
     assert!(matches!(again, Event::Ignored(Ignored::AlreadyRead)), "{again:?}");
 }
 
@@ -59,7 +59,7 @@ fn a_sender_of_whom_too_much_is_missing_is_not_read() {
     let messages: Vec<_> = (0..5).map(|_| send(&mut alice, b"text")).collect();
     let before = store::records(&store);
 
-    assert!(matches!(bob.receive(&messages[4]), Err(Error::Invalid { .. })));
+    assert!(matches!(bob.receive(&messages[4], NOW), Err(Error::Invalid { .. })));
 
     assert!(store::records(&store) == before);
     assert_eq!(read(&mut bob, &messages[3]), b"text");
@@ -114,12 +114,12 @@ fn opaque_groups_refuse_handshakes_in_the_open() {
     let (mut alice, mut bob, _) = pair(&Policy { handshake: Handshake::Opaque, ..policy() });
     let mut carol = client("carol");
     let add = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
-    carol.join(add.welcome().unwrap()).unwrap();
+    carol.join(add.welcome().unwrap(), NOW).unwrap();
     accept(&mut alice, add, &mut [&mut bob]);
 
     let open = carol.group(&group()).unwrap().update().unwrap();
 
-    assert!(matches!(bob.receive(open.commit()), Err(Error::Invalid { .. })));
+    assert!(matches!(bob.receive(open.commit(), NOW), Err(Error::Invalid { .. })));
 }
 
 #[test]

@@ -50,9 +50,9 @@ fn a_proposal_that_is_delivered_twice_counts_once() {
     deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
     let before = store::records(&store);
 
-    let again = alice.receive(proposal.as_bytes()).unwrap().event;
+    let again = alice.receive(proposal.as_bytes(), NOW).unwrap().event;
     assert!(matches!(again, Event::Ignored(Ignored::AlreadyRead)), "{again:?}");
-    assert!(matches!(bob.receive(proposal.as_bytes()).unwrap().event, Event::Own));
+    assert!(matches!(bob.receive(proposal.as_bytes(), NOW).unwrap().event, Event::Own));
 
     assert!(store::records(&store) == before);
     let pending = alice.group(&group()).unwrap().commit().unwrap();
@@ -74,7 +74,7 @@ fn two_proposals_to_add_one_device_add_it_once() {
     let pending = carol.group(&group()).unwrap().commit().unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
     accept(&mut carol, pending, &mut [&mut alice, &mut bob]);
-    dave.join(&welcome).unwrap();
+    dave.join(&welcome, NOW).unwrap();
 
     assert_eq!(members(&mut dave), ["alice", "bob", "carol", "dave"]);
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol, &mut dave]);
@@ -132,7 +132,7 @@ fn one_commit_carries_out_what_several_members_propose() {
     let welcome = pending.welcome().unwrap().to_vec();
     let changes = pending.changes().to_vec();
     accept(&mut alice, pending, &mut [&mut bob, &mut carol, &mut dave]);
-    erin.join(&welcome).unwrap();
+    erin.join(&welcome, NOW).unwrap();
 
     for change in [Change::Updated(device("bob")), Change::Removed(device("carol")), Change::Added(device("erin"))] {
         assert!(changes.contains(&change), "{changes:?}");

@@ -10,7 +10,7 @@ use regrow_engine::{Client, Error, Event, GroupId, Handshake, Ignored, MemorySto
 /// Receiving these bytes is an error or an event of no consequence; the device is as it was.
 fn assert_unmoved(client: &mut Client, store: &MemoryStore, bytes: &[u8]) -> Result<Event, Error> {
     let before = (store::records(store), client.group(&group()).unwrap().epoch_authenticator().unwrap());
-    let result = client.receive(bytes).map(|received| received.event);
+    let result = client.receive(bytes, NOW).map(|received| received.event);
     let after = (store::records(store), client.group(&group()).unwrap().epoch_authenticator().unwrap());
     assert!(before == after, "the state has changed: {result:?}");
     result
@@ -60,7 +60,7 @@ fn handshakes_that_are_repeated_mean_nothing() {
         let event = assert_unmoved(&mut bob, &store, &commit);
 
         assert!(matches!(event, Ok(Event::Ignored(Ignored::PastEpoch))), "{event:?}");
-        assert!(matches!(alice.receive(&commit).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
+        assert!(matches!(alice.receive(&commit, NOW).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
     }
 }
 
@@ -80,7 +80,7 @@ fn what_is_of_a_future_epoch_says_that_something_is_missing() {
     for handshake in [Handshake::Assisted, Handshake::Opaque] {
         let (mut alice, mut bob, store) = pair(handshake);
         let missing = alice.group(&group()).unwrap().update().unwrap();
-        alice.confirm(missing.clone()).unwrap();
+        alice.confirm(missing.clone(), NOW).unwrap();
         let message = send(&mut alice, b"early");
         let next = alice.group(&group()).unwrap().update().unwrap();
 
@@ -89,7 +89,7 @@ fn what_is_of_a_future_epoch_says_that_something_is_missing() {
             assert!(matches!(error, Err(Error::FutureEpoch { .. })), "{error:?}");
         }
 
-        bob.receive(missing.commit()).unwrap();
+        bob.receive(missing.commit(), NOW).unwrap();
         assert_eq!(read(&mut bob, &message), b"early");
     }
 }
@@ -124,15 +124,15 @@ fn messages_of_another_group_of_the_same_name_are_not_authentic() {
 fn a_removed_member_is_not_heard() {
     let (mut alice, mut bob, _) = pair(Handshake::Assisted);
     let pending = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
-    bob.confirm(pending).unwrap();
+    bob.confirm(pending, NOW).unwrap();
 
     let late = alice.group(&group()).unwrap().update().unwrap();
-    assert!(matches!(bob.receive(late.commit()).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
-    alice.confirm(late).unwrap();
+    assert!(matches!(bob.receive(late.commit(), NOW).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
+    alice.confirm(late, NOW).unwrap();
 
     // Alice is now in another epoch of the same number.
     let forged = send(&mut alice, b"still here");
-    assert!(matches!(bob.receive(&forged), Err(Error::Invalid { .. })));
+    assert!(matches!(bob.receive(&forged, NOW), Err(Error::Invalid { .. })));
 }
 
 #[test]
@@ -161,10 +161,10 @@ fn each_call_takes_its_own_kind_of_message() {
     let before = store::records(&store);
 
     for bytes in [welcome, info, key_package.as_bytes()] {
-        assert!(matches!(bob.receive(bytes), Err(Error::Malformed { .. })));
+        assert!(matches!(bob.receive(bytes, NOW), Err(Error::Malformed { .. })));
     }
     for bytes in [&message, pending.commit(), info, key_package.as_bytes()] {
-        assert!(matches!(bob.join(bytes), Err(Error::Malformed { .. })));
+        assert!(matches!(bob.join(bytes, NOW), Err(Error::Malformed { .. })));
     }
     for bytes in [&message, pending.commit(), welcome, key_package.as_bytes()] {
         assert!(matches!(bob.join_external(bytes), Err(Error::Malformed { .. })));
@@ -186,8 +186,8 @@ fn a_welcome_is_for_whom_it_was_made() {
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
     let welcome = pending.welcome().unwrap();
 
-    assert!(matches!(client("dave").join(welcome), Err(Error::NotInvited)));
-    assert!(matches!(bob.join(welcome), Err(Error::NotInvited)));
-    carol.join(welcome).unwrap();
-    assert!(matches!(carol.join(welcome), Err(Error::NotInvited)));
+    assert!(matches!(client("dave").join(welcome, NOW), Err(Error::NotInvited)));
+    assert!(matches!(bob.join(welcome, NOW), Err(Error::NotInvited)));
+    carol.join(welcome, NOW).unwrap();
+    assert!(matches!(carol.join(welcome, NOW), Err(Error::NotInvited)));
 }

@@ -65,11 +65,11 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
             |w| w.alice.expire_key_packages(regrow_engine::Timestamp(u64::MAX)).map(drop),
         ),
         ("create", nothing, |w| w.alice.create_group("new".into(), NOW).map(drop)),
-        ("join", nothing, |w| w.alice.join(&w.welcome).map(drop)),
+        ("join", nothing, |w| w.alice.join(&w.welcome, NOW).map(drop)),
         ("join from outside", nothing, |w| w.alice.join_external(&w.group_info).map(drop)),
         ("confirm from outside", wait_outside, |w| {
             let pending = pending(w)?;
-            w.alice.confirm(pending).map(drop)
+            w.alice.confirm(pending, NOW).map(drop)
         }),
         ("discard from outside", wait_outside, |w| {
             let pending = pending(w)?;
@@ -77,7 +77,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         }),
         ("own external commit comes back", wait_outside, |w| {
             let pending = pending(w)?;
-            w.alice.receive(pending.commit()).map(drop)
+            w.alice.receive(pending.commit(), NOW).map(drop)
         }),
         ("add", nothing, |w| {
             let key_package = w.key_package.clone();
@@ -86,10 +86,10 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         ("remove", nothing, |w| chat(w)?.remove(&[device("bob")]).map(drop)),
         ("update", nothing, |w| chat(w)?.update().map(drop)),
         ("rotate", nothing, |w| chat(w)?.rotate_signature_key().map(drop)),
-        ("commit", |w| w.alice.receive(&w.bobs_proposal.clone()).map(drop), |w| chat(w)?.commit().map(drop)),
+        ("commit", |w| w.alice.receive(&w.bobs_proposal.clone(), NOW).map(drop), |w| chat(w)?.commit().map(drop)),
         ("confirm", wait, |w| {
             let pending = pending(w)?;
-            w.alice.confirm(pending).map(drop)
+            w.alice.confirm(pending, NOW).map(drop)
         }),
         ("discard", wait, |w| {
             let pending = pending(w)?;
@@ -97,7 +97,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         }),
         ("own commit comes back", wait, |w| {
             let pending = pending(w)?;
-            w.alice.receive(pending.commit()).map(drop)
+            w.alice.receive(pending.commit(), NOW).map(drop)
         }),
         ("abandon", wait, |w| chat(w)?.abandon()),
         (
@@ -121,10 +121,10 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
             chat(w)?.verify_user("bob", &number)
         }),
         ("send", nothing, |w| chat(w)?.send(b"hello").map(drop)),
-        ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message).map(drop)),
-        ("receive a proposal", nothing, |w| w.alice.receive(&w.bobs_proposal).map(drop)),
-        ("receive a commit", nothing, |w| w.alice.receive(w.bobs_commit.commit()).map(drop)),
-        ("lose a race", wait, |w| w.alice.receive(w.bobs_commit.commit()).map(drop)),
+        ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message, NOW).map(drop)),
+        ("receive a proposal", nothing, |w| w.alice.receive(&w.bobs_proposal, NOW).map(drop)),
+        ("receive a commit", nothing, |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop)),
+        ("lose a race", wait, |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop)),
         (
             "be removed",
             |w| {
@@ -132,7 +132,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
                 w.bobs_commit = w.bob.group(&group())?.remove(&[device("alice")])?;
                 Ok(())
             },
-            |w| w.alice.receive(w.bobs_commit.commit()).map(drop),
+            |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop),
         ),
         ("forget", nothing, |w| w.alice.forget(&group())),
     ]
@@ -196,11 +196,11 @@ fn a_call_whose_read_fails_has_not_happened_and_says_why() {
 fn a_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
     let mut world = world();
     world.store.fail_writes();
-    assert!(world.alice.receive(world.bobs_commit.commit()).is_err());
+    assert!(world.alice.receive(world.bobs_commit.commit(), NOW).is_err());
     world.store.heal();
     world.alice = reopen(&world.store);
 
-    let event = world.alice.receive(world.bobs_commit.commit()).unwrap().event;
+    let event = world.alice.receive(world.bobs_commit.commit(), NOW).unwrap().event;
 
     assert!(matches!(event, Event::Commit(_)));
     accept(&mut world.bob, world.bobs_commit, &mut []);
@@ -224,12 +224,12 @@ fn an_opaque_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
     let pending = alice.group(&group()).unwrap().update().unwrap();
 
     store.fail_writes();
-    assert!(bob.receive(pending.commit()).is_err());
+    assert!(bob.receive(pending.commit(), NOW).is_err());
     store.heal();
     let mut restarted = open(policy).unwrap();
 
-    assert!(matches!(bob.receive(pending.commit()).unwrap().event, Event::Commit(_)));
-    alice.confirm(pending).unwrap();
+    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Commit(_)));
+    alice.confirm(pending, NOW).unwrap();
     assert_same_epoch(&mut [&mut alice, &mut restarted]);
 }
 
@@ -237,7 +237,7 @@ fn an_opaque_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
 fn a_message_whose_reading_was_lost_is_read_when_it_comes_again() {
     let mut world = world();
     world.store.fail_writes();
-    assert!(world.alice.receive(&world.bobs_message).is_err());
+    assert!(world.alice.receive(&world.bobs_message, NOW).is_err());
     world.store.heal();
 
     assert_eq!(read(&mut world.alice, &world.bobs_message), b"hello");
@@ -250,10 +250,10 @@ fn a_welcome_that_cannot_be_used_leaves_its_key_package() {
     *spoiled.last_mut().unwrap() ^= 1;
     let before = store::records(&world.store.records);
 
-    assert!(matches!(world.alice.join(&spoiled), Err(Error::Invalid { .. })));
+    assert!(matches!(world.alice.join(&spoiled, NOW), Err(Error::Invalid { .. })));
 
     assert!(store::records(&world.store.records) == before);
-    world.alice.join(&world.welcome).unwrap();
+    world.alice.join(&world.welcome, NOW).unwrap();
 }
 
 #[test]
@@ -283,8 +283,8 @@ fn a_damaged_record_is_an_error_and_never_a_panic() {
 
             let opened = Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy());
             if let Ok(mut alice) = opened {
-                let _ = alice.receive(&bobs_message);
-                let _ = alice.receive(bobs_commit.commit());
+                let _ = alice.receive(&bobs_message, NOW);
+                let _ = alice.receive(bobs_commit.commit(), NOW);
                 let _ = alice.key_packages(1, NOW);
                 let _ = alice.pending();
             }

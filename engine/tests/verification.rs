@@ -43,8 +43,8 @@ fn add(client: &mut Client, newcomer: &mut Client) -> PendingCommit {
 
 /// The users that the commit says are no longer verified, to its maker and to the other.
 fn no_longer_verified(committer: &mut Client, pending: PendingCommit, other: &mut Client) -> [Vec<String>; 2] {
-    let Event::Commit(received) = other.receive(pending.commit()).unwrap().event else { panic!("not a commit") };
-    [committer.confirm(pending).unwrap().no_longer_verified, received.no_longer_verified]
+    let Event::Commit(received) = other.receive(pending.commit(), NOW).unwrap().event else { panic!("not a commit") };
+    [committer.confirm(pending, NOW).unwrap().no_longer_verified, received.no_longer_verified]
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_scanned_code_matches_or_does_not() {
     let own = number(&mut alice, "bob");
     let shown = number(&mut bob, "alice").to_qr_payload();
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
-    bob.confirm(rotation).unwrap();
+    bob.confirm(rotation, NOW).unwrap();
     let changed = number(&mut bob, "alice").to_qr_payload();
     let of_another_version = [&[2], &shown[1..]].concat();
 
@@ -300,7 +300,7 @@ fn a_device_that_was_away_is_told_when_it_rejoins() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
-    bob.confirm(rotation).unwrap();
+    bob.confirm(rotation, NOW).unwrap();
 
     let rejoin = alice.join_external(&group_info(&mut bob)).unwrap();
     let [own, _] = no_longer_verified(&mut alice, rejoin, &mut bob);
@@ -317,12 +317,12 @@ fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
 
     let same = key_package(&mut bob);
     let pending = alice.create_group(other.clone(), NOW).unwrap().add(&[same], NOW).unwrap();
-    assert!(alice.confirm(pending).unwrap().no_longer_verified.is_empty());
+    assert!(alice.confirm(pending, NOW).unwrap().no_longer_verified.is_empty());
     assert_eq!(alice.group(&other).unwrap().verified_users().unwrap(), ["bob"]);
 
     let laptop = key_package(&mut device_of("bob", "laptop"));
     let pending = alice.group(&other).unwrap().add(&[laptop], NOW).unwrap();
-    assert_eq!(alice.confirm(pending).unwrap().no_longer_verified, ["bob"]);
+    assert_eq!(alice.confirm(pending, NOW).unwrap().no_longer_verified, ["bob"]);
     assert!(verified(&mut alice).is_empty(), "somebody says that he is Bob");
 
     // Once compared in both, with what each has, he is verified in both.
@@ -344,13 +344,13 @@ fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
     laptop.create_group(other.clone(), NOW).unwrap();
     let info = laptop.group(&other).unwrap().group_info().unwrap();
     let pending = alice.join_external(&info).unwrap();
-    laptop.receive(pending.commit()).unwrap();
-    assert_eq!(alice.confirm(pending).unwrap().no_longer_verified, ["bob"], "it is news once");
+    laptop.receive(pending.commit(), NOW).unwrap();
+    assert_eq!(alice.confirm(pending, NOW).unwrap().no_longer_verified, ["bob"], "it is news once");
     verify(&mut alice, "bob");
 
     let info = alice.group(&other).unwrap().group_info().unwrap();
     let rejoin = laptop.join_external(&info).unwrap();
-    let Event::Commit(change) = alice.receive(rejoin.commit()).unwrap().event else { panic!("not a commit") };
+    let Event::Commit(change) = alice.receive(rejoin.commit(), NOW).unwrap().event else { panic!("not a commit") };
 
     assert!(change.no_longer_verified.is_empty());
     assert_eq!(verified(&mut alice), ["bob"]);
@@ -365,7 +365,7 @@ fn a_commit_that_could_not_be_written_ends_nothing() {
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
 
     store.fail_writes();
-    alice.receive(rotation.commit()).unwrap_err();
+    alice.receive(rotation.commit(), NOW).unwrap_err();
     store.heal();
 
     assert_eq!(verified(&mut alice), ["bob"]);
@@ -382,7 +382,7 @@ fn an_own_users_other_devices_can_be_verified() {
 
     verify(&mut phone, "alice");
     let rotation = phone.group(&group()).unwrap().rotate_signature_key().unwrap();
-    phone.confirm(rotation).unwrap();
+    phone.confirm(rotation, NOW).unwrap();
 
     assert_eq!(verified(&mut phone), ["alice"], "its own key is known to the device");
 }

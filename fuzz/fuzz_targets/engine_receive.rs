@@ -1,5 +1,5 @@
 #![no_main]
 
-use regrow_fuzz::with_members;
+use regrow_fuzz::{NOW, with_members};
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| with_members(|client| client.receive(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| with_members(|client| client.receive(bytes, NOW)));

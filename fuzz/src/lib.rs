@@ -51,8 +51,8 @@ pub fn pair(handshake: Handshake) -> (Client, Client, KeyPackageBytes) {
     let (mut alice, mut bob) = (creator(handshake), device("bob", handshake));
     let mut key_packages = bob.key_packages(2, NOW).expect("key packages");
     let added = alice.group(&group()).and_then(|mut chat| chat.add(&key_packages[..1], NOW)).expect("a commit");
-    bob.join(added.welcome().expect("a welcome")).expect("a member");
-    alice.confirm(added).expect("a new epoch");
+    bob.join(added.welcome().expect("a welcome"), NOW).expect("a member");
+    alice.confirm(added, NOW).expect("a new epoch");
     (alice, bob, key_packages.remove(1))
 }
 

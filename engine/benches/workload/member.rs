@@ -107,7 +107,7 @@ impl Member for EngineMember {
     }
 
     fn confirm(&mut self, commit: PendingCommit) {
-        self.client.confirm(commit).unwrap();
+        self.client.confirm(commit, now()).unwrap();
     }
 
     fn abandon(&mut self, _: PendingCommit) {
@@ -115,13 +115,13 @@ impl Member for EngineMember {
     }
 
     fn join(&mut self, welcome: &[u8]) {
-        self.client.join(welcome).unwrap();
+        self.client.join(welcome, now()).unwrap();
     }
 
     fn join_external(&mut self, group_info: &[u8]) -> Vec<u8> {
         let pending = self.client.join_external(group_info).unwrap();
         let commit = pending.commit().to_vec();
-        self.client.confirm(pending).unwrap();
+        self.client.confirm(pending, now()).unwrap();
         commit
     }
 
@@ -134,7 +134,7 @@ impl Member for EngineMember {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        match self.client.receive(bytes).unwrap().event {
+        match self.client.receive(bytes, now()).unwrap().event {
             Event::Commit(_) | Event::Message(_) => {}
             other => panic!("{other:?}"),
         }

@@ -11,6 +11,7 @@ use super::{
     GroupState,
     check::{self, Effect},
     device_at,
+    freshness::LeafChanges,
     intent::{self, Plan},
     leaf_of,
     record::MessageHash,
@@ -22,7 +23,7 @@ use crate::{
     event::{Change, EpochChange},
     identity::SignatureKey,
     key_package,
-    names::{Epoch, GroupId},
+    names::{Epoch, GroupId, Timestamp},
     provider::Call,
     verification::VerifiedUser,
 };
@@ -235,16 +236,24 @@ impl GroupState {
     }
 
     /// The pending commit has been ordered: the group enters the epoch that it makes.
-    pub(crate) fn confirm_pending(&mut self, call: &Call<'_>, device: &DeviceId) -> Result<EpochChange, Error> {
+    pub(crate) fn confirm_pending(
+        &mut self,
+        call: &Call<'_>,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Result<EpochChange, Error> {
         let staged = self.mls.pending_commit().ok_or(Error::NotPending)?;
         let mut change = summarize(staged, &self.mls, device.clone())?;
         let claims = trust::claims(staged, &Sender::Member(self.mls.own_leaf_index()), &self.mls)?;
+        let leaves = LeafChanges::of(staged, &self.mls, Some(self.mls.own_leaf_index()))?;
         self.mls
             .merge_pending_commit(call)
             .map_err(|e| Error::Internal { action: "merge the pending commit", detail: e.to_string() })?;
+        self.note_leaves(&leaves, now);
         if let Some(key) = self.membership().pending.as_ref().and_then(|pending| pending.new_signature_key.clone()) {
             key_package::set_device_signature_key(&call.records, key)?;
             self.set_signer()?;
+            self.membership_mut().rotations = 0;
         }
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // Every intent was in the commit, but for leaving.

@@ -16,7 +16,7 @@ use crate::{
     event::{Change, EpochChange},
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
-    names::{Epoch, GroupId},
+    names::{Epoch, GroupId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
     verification::VerifiedUser,
@@ -114,13 +114,19 @@ fn signature_key(
 }
 
 /// The external commit has been ordered: the group that it made takes the place of what was there.
-pub(crate) fn confirm(call: &Call<'_>, id: &GroupId, device: &DeviceId) -> Result<(GroupState, EpochChange), Error> {
+pub(crate) fn confirm(
+    call: &Call<'_>,
+    id: &GroupId,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<(GroupState, EpochChange), Error> {
     let scope = Scope::Group(id.clone());
     call.records.rename(&Scope::Joining(id.clone()), &scope)?;
     call.records.enter(scope);
     // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
     let mut group = GroupState::load(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
+    group.all_leaves_are_new(now);
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
     // Whatever has happened while this device was away.

@@ -2,7 +2,9 @@
 
 mod check;
 pub(crate) mod commit;
+mod due;
 pub(crate) mod external;
+mod freshness;
 pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
@@ -20,11 +22,12 @@ use openmls::{
 use zeroize::Zeroizing;
 
 pub use commit::PendingCommit;
+pub use due::{Due, Rotation};
 pub use proposal::{Outgoing, ProposalMessage};
 
 use self::{
     intent::Intent,
-    record::{GroupRecord, Membership, RecordOf},
+    record::{Activity, GroupRecord, Membership, RecordOf},
 };
 use crate::{
     Client, DeviceId, KeyPackageBytes, SignaturePublicKey,
@@ -299,6 +302,8 @@ impl<'c> Group<'c> {
                 .mls
                 .create_message(call, &key.signer(&call.crypto)?, text)
                 .map_err(|e| Error::Internal { action: "encrypt a message", detail: e.to_string() })?;
+            let activity = group.activity_mut();
+            activity.sent = activity.sent.saturating_add(1);
             message.to_bytes().map_err(|e| Error::Internal { action: "encode a message", detail: e.to_string() })
         })
     }
@@ -322,6 +327,7 @@ impl<'c> Group<'c> {
 pub(crate) struct GroupState {
     pub(crate) mls: MlsGroup,
     membership: Membership,
+    activity: Activity,
     /// What a call has done that has to be written, or undone, when it ends.
     pub(crate) outcome: Outcome,
 }
@@ -331,6 +337,8 @@ pub(crate) struct GroupState {
 pub(crate) struct Outcome {
     /// The membership's record has changed.
     membership: bool,
+    /// The activity's record has changed.
+    activity: bool,
     /// Signature keys may have lost their last use.
     pub(crate) sweep_signature_keys: bool,
     /// This device is no member any more, from this epoch on.
@@ -341,7 +349,7 @@ pub(crate) struct Outcome {
 
 impl GroupState {
     pub(crate) fn new(mls: MlsGroup, membership: Membership) -> Self {
-        Self { mls, membership, outcome: Outcome::default() }
+        Self { mls, membership, activity: Activity::default(), outcome: Outcome::default() }
     }
 
     /// Loads the group of the transaction's scope.
@@ -350,7 +358,11 @@ impl GroupState {
         match record {
             None => Err(Error::UnknownGroup { group: id.clone() }),
             Some(GroupRecord::Removed(epoch)) => Err(Error::Removed { group: id.clone(), epoch }),
-            Some(GroupRecord::Member(membership)) => Ok(Self::new(load_mls(call, id)?, *membership)),
+            Some(GroupRecord::Member(membership)) => {
+                let activity = call.records.get(&call.records.scope().key(Kind::Activity), Kind::Activity)?;
+                let group = Self::new(load_mls(call, id)?, *membership);
+                Ok(Self { activity: activity.unwrap_or_default(), ..group })
+            }
         }
     }
 
@@ -363,6 +375,11 @@ impl GroupState {
         &mut self.membership
     }
 
+    pub(crate) fn activity_mut(&mut self) -> &mut Activity {
+        self.outcome.activity = true;
+        &mut self.activity
+    }
+
     /// Writes what the call has changed beside OpenMLS's own records.
     pub(crate) fn finish(&mut self, call: &Call<'_>) -> Result<Outcome, Error> {
         let outcome = std::mem::take(&mut self.outcome);
@@ -373,6 +390,13 @@ impl GroupState {
             call.records.put(scope.key(Kind::Group), Kind::Group, &GroupRecord::Removed(epoch))?;
         } else if outcome.membership {
             call.records.put(scope.key(Kind::Group), Kind::Group, &RecordOf::Member(&self.membership))?;
+        }
+        if outcome.activity && outcome.removed.is_none() {
+            let key = scope.key(Kind::Activity);
+            match self.activity.sent {
+                0 => call.records.delete(key),
+                _ => call.records.put(key, Kind::Activity, &self.activity)?,
+            }
         }
         if outcome.sweep_signature_keys || outcome.removed.is_some() {
             key_package::sweep_signature_keys(&call.records)?;

@@ -6,12 +6,12 @@ use openmls::{
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, proposal, record::MessageHash, trust};
+use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, record::MessageHash, trust};
 use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Ignored, Message},
-    names::Epoch,
+    names::{Epoch, Timestamp},
     provider::Call,
     storage::StorageError,
     verification::VerifiedUser,
@@ -24,11 +24,12 @@ impl GroupState {
         call: &Call<'_>,
         device: &DeviceId,
         policy: &Policy,
+        now: Timestamp,
         hash: MessageHash,
         message: ProtocolMessage,
     ) -> Result<Event, Error> {
         if self.membership().pending.as_ref().is_some_and(|pending| pending.hash() == hash) {
-            return Ok(Event::Commit(self.confirm_pending(call, device)?));
+            return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
         if self.membership().unordered.contains_key(&hash) {
             let membership = self.membership_mut();
@@ -78,9 +79,9 @@ impl GroupState {
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let by = DeviceId::from_credential(&credential)?;
-                self.merge(call, policy, by, &sender, *staged)
+                self.merge(call, policy, now, by, &sender, *staged)
             }
-            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device)?)),
+            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
             ProcessedMessageContent::OwnPrivateMessage => Ok(Event::Own),
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
                 Err(Error::Invalid { detail: "proposals from outside the group are not taken part in".into() })
@@ -93,6 +94,7 @@ impl GroupState {
         &mut self,
         call: &Call<'_>,
         policy: &Policy,
+        now: Timestamp,
         by: DeviceId,
         sender: &Sender,
         staged: StagedCommit,
@@ -104,9 +106,12 @@ impl GroupState {
             self.outcome.removed = Some(change.epoch);
             return Ok(Event::Removed { by: change.by, epoch: change.epoch });
         }
+        let committer = if let Sender::Member(leaf) = sender { Some(*leaf) } else { None };
+        let leaves = LeafChanges::of(&staged, &self.mls, committer)?;
         self.mls
             .merge_staged_commit(call, staged)
             .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
+        self.note_leaves(&leaves, now);
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         self.end_epoch(call)?;
         change.resume = !self.membership().intents.is_empty();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{commit::PendingCommit, intent::Intent};
+use super::{commit::PendingCommit, freshness::Freshness, intent::Intent};
 use crate::{SignaturePublicKey, names::Epoch};
 
 /// The engine's record of a group.
@@ -35,6 +35,10 @@ pub(crate) struct Membership {
     pub(crate) unordered: BTreeMap<MessageHash, Vec<u8>>,
     /// This epoch's own proposals that it has ordered.
     pub(crate) ordered: Vec<MessageHash>,
+    /// When the members' leaves last got new keys.
+    pub(crate) freshness: Freshness,
+    /// How often this device's leaf has got new keys and kept its signature key.
+    pub(crate) rotations: u32,
 }
 
 impl Membership {
@@ -49,6 +53,14 @@ impl Membership {
         self.unordered.clear();
         self.ordered.clear();
     }
+}
+
+/// What this device has done in a group since its leaf got the keys that it has. A record of its own, for it is written
+/// with every message that is sent.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Activity {
+    /// The number of application messages that it has sent.
+    pub(crate) sent: u32,
 }
 
 /// The hash by which an own message is known again when it comes back.

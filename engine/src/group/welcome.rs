@@ -14,7 +14,7 @@ use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
     key_package::{self, DeviceRecord},
-    names::GroupId,
+    names::{GroupId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
 };
@@ -23,7 +23,12 @@ use crate::{
 ///
 /// OpenMLS deletes the key package before it knows whether the welcome is any good; the transaction is what brings it
 /// back if it is not.
-pub(crate) fn join(call: &Call<'_>, policy: &Policy, welcome: Welcome) -> Result<(GroupId, GroupState), Error> {
+pub(crate) fn join(
+    call: &Call<'_>,
+    policy: &Policy,
+    welcome: Welcome,
+    now: Timestamp,
+) -> Result<(GroupId, GroupState), Error> {
     let processed = ProcessedWelcome::new_from_welcome(call, &policy.join_config(), welcome).map_err(rejected)?;
     let id = GroupId::from_mls(processed.unverified_group_info().group_id());
     let scope = Scope::Group(id.clone());
@@ -41,6 +46,7 @@ pub(crate) fn join(call: &Call<'_>, policy: &Policy, welcome: Welcome) -> Result
     let mls = staged.into_group(call).map_err(rejected)?;
     let mut group = GroupState::new(mls, Membership::default());
     group.set_signer()?;
+    group.all_leaves_are_new(now);
     key_package::sweep_signature_keys(&call.records)?;
     Ok((id, group))
 }

@@ -107,6 +107,8 @@ kinds! {
     SignatureKey = 2, "signature key";
     KeyPackage = 3, "key package";
     VerifiedUser = 4, "verified user";
+    /// What this device has done since its leaf got its keys.
+    Activity = 5, "activity";
     JoinConfig = 10, "join config";
     OwnLeafNode = 11, "own leaf node";
     Proposal = 12, "proposal";

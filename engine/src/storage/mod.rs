@@ -75,6 +75,10 @@ impl Batch {
         self.changes.into_iter()
     }
 
+    fn extend(&mut self, later: Self) {
+        self.changes.extend(later.changes);
+    }
+
     fn change(&self, key: &[u8]) -> Option<Option<&Value>> {
         self.changes.get(key).map(Option::as_ref)
     }

@@ -1,4 +1,7 @@
 //! The writes of one call, gathered, and the records as the call sees them.
+//!
+//! A call that does several things one after the other [settles](Transaction::settle) or [undoes](Transaction::undo) each,
+//! and applies what is left of all of them as one batch.
 
 use std::cell::RefCell;
 
@@ -10,6 +13,9 @@ use super::{Batch, Kind, Scope, StorageError, Store, StoreError, Value, encoding
 pub(crate) struct Transaction<'s> {
     store: &'s dyn Store,
     scope: RefCell<Scope>,
+    /// What the parts of the call that are over have written.
+    settled: RefCell<Batch>,
+    /// What the present part has written: it lies over what is settled, and that over the store.
     batch: RefCell<Batch>,
     /// The first failure: OpenMLS reports some storage errors without their cause.
     failure: RefCell<Option<StorageError>>,
@@ -17,7 +23,13 @@ pub(crate) struct Transaction<'s> {
 
 impl<'s> Transaction<'s> {
     pub(crate) fn new(store: &'s dyn Store, scope: Scope) -> Self {
-        Self { store, scope: RefCell::new(scope), batch: RefCell::default(), failure: RefCell::default() }
+        Self {
+            store,
+            scope: RefCell::new(scope),
+            settled: RefCell::default(),
+            batch: RefCell::default(),
+            failure: RefCell::default(),
+        }
     }
 
     /// From here on, what concerns a group concerns this scope. (A welcome names its group only once it is opened.)
@@ -29,9 +41,21 @@ impl<'s> Transaction<'s> {
         self.scope.borrow().clone()
     }
 
+    /// What has been written so far stays, whatever becomes of the rest of the call.
+    pub(crate) fn settle(&self) {
+        self.settled.borrow_mut().extend(self.batch.take());
+    }
+
+    /// What has been written since the last [`settle`](Self::settle) has not happened.
+    pub(crate) fn undo(&self) {
+        self.batch.take();
+        self.failure.take();
+    }
+
     /// What the call has written, to be applied.
     pub(crate) fn into_batch(self) -> Batch {
-        self.batch.into_inner()
+        self.settle();
+        self.settled.into_inner()
     }
 
     /// The storage failure behind an error that OpenMLS reported, if there was one.
@@ -54,8 +78,10 @@ impl<'s> Transaction<'s> {
     }
 
     fn get_bytes(&self, key: &[u8]) -> Result<Option<Value>, StorageError> {
-        if let Some(change) = self.batch.borrow().change(key) {
-            return Ok(change.cloned());
+        for batch in [&self.batch, &self.settled] {
+            if let Some(change) = batch.borrow().change(key) {
+                return Ok(change.cloned());
+            }
         }
         self.store.get(key).map_err(|e| self.fail(e.into()))
     }
@@ -67,9 +93,11 @@ impl<'s> Transaction<'s> {
     /// The keys that begin with `prefix`, in order.
     pub(crate) fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
         let mut keys = self.store.keys(prefix).map_err(|e: StoreError| self.fail(e.into()))?;
-        let batch = self.batch.borrow();
-        keys.retain(|key| batch.change(key).is_none());
-        keys.extend(batch.changes_from(prefix).filter(|(_, exists)| *exists).map(|(key, _)| key.clone()));
+        for batch in [&self.settled, &self.batch] {
+            let batch = batch.borrow();
+            keys.retain(|key| batch.change(key).is_none());
+            keys.extend(batch.changes_from(prefix).filter(|(_, exists)| *exists).map(|(key, _)| key.clone()));
+        }
         keys.sort_unstable();
         Ok(keys)
     }

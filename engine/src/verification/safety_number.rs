@@ -41,8 +41,8 @@ const FINGERPRINT_BYTES: usize = 32;
 /// # let key_packages = bob.key_packages(1, now)?;
 /// # let pending = alice.create_group(id.clone(), now)?.add(&key_packages, now)?;
 /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
-/// # alice.confirm(pending)?;
-/// # bob.join(&welcome)?;
+/// # alice.confirm(pending, now)?;
+/// # bob.join(&welcome, now)?;
 /// // Alice and Bob meet. Each device shows its number of the other, as digits or as a QR code.
 /// let shown = bob.group(&id)?.safety_number("alice")?;
 /// let own = alice.group(&id)?.safety_number("bob")?;

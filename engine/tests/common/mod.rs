@@ -61,26 +61,26 @@ pub fn make_group(clients: &mut [&mut Client]) {
     let key_packages: Vec<_> = others.iter_mut().map(|client| key_package(client)).collect();
     let pending = creator.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
-    creator.confirm(pending).unwrap();
+    creator.confirm(pending, NOW).unwrap();
     for other in others {
-        other.join(&welcome).unwrap();
+        other.join(&welcome, NOW).unwrap();
     }
 }
 
 /// The delivery service accepts the commit: its maker confirms it, the others receive it.
 pub fn accept(committer: &mut Client, pending: PendingCommit, others: &mut [&mut Client]) -> Vec<Event> {
     let commit = pending.commit().to_vec();
-    committer.confirm(pending).unwrap();
+    committer.confirm(pending, NOW).unwrap();
     deliver(&commit, others)
 }
 
 pub fn deliver(bytes: &[u8], to: &mut [&mut Client]) -> Vec<Event> {
-    to.iter_mut().map(|client| client.receive(bytes).unwrap().event).collect()
+    to.iter_mut().map(|client| client.receive(bytes, NOW).unwrap().event).collect()
 }
 
 /// The text that the client reads from the message.
 pub fn read(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
-    match client.receive(bytes).unwrap() {
+    match client.receive(bytes, NOW).unwrap() {
         Received { event: Event::Message(message), .. } => message.text.to_vec(),
         other => panic!("not a message: {other:?}"),
     }

@@ -1,14 +1,21 @@
-//! A store that fails when it is told to.
+//! A store that fails when it is told to, and counts what is written.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
+
+/// A batch: its keys, and the size of each value.
+pub type Written = BTreeMap<Vec<u8>, usize>;
 
 /// A store in memory whose next reads or writes can be made to fail. Clones are the same store.
 #[derive(Clone, Default)]
 pub struct FaultyStore {
     pub records: MemoryStore,
     faults: Arc<Mutex<Faults>>,
+    batches: Arc<Mutex<Vec<Written>>>,
 }
 
 #[derive(Default)]
@@ -44,6 +51,11 @@ impl FaultyStore {
     /// From here on nothing fails. Whether something did.
     pub fn heal(&self) -> bool {
         std::mem::take(&mut *self.faults.lock().unwrap()).hit
+    }
+
+    /// The batches that were applied since this was asked last.
+    pub fn take_batches(&self) -> Vec<Written> {
+        std::mem::take(&mut *self.batches.lock().unwrap())
     }
 
     fn read(&self) -> Result<(), StoreError> {
@@ -84,6 +96,16 @@ impl Store for FaultyStore {
             None => {}
         }
         drop(faults);
+        let changes: Vec<_> = batch.into_changes().collect();
+        let sizes = changes.iter().map(|(key, value)| (key.clone(), value.as_ref().map_or(0, |value| value.len())));
+        self.batches.lock().unwrap().push(sizes.collect());
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
         self.records.apply(batch)
     }
 }

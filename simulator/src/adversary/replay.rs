@@ -5,9 +5,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use regrow_engine::{Client, CryptoProvider, Event, GroupId, Policy, Snapshot, Store};
+use regrow_engine::{Client, CryptoProvider, Event, GroupId, Policy, Snapshot, Store, Timestamp};
 
 use super::{Adversary, Kind, Traffic};
+
+/// What the engine remembers by the time is when keys are to be rotated. The thief does not rotate them.
+const NO_TIME: Timestamp = Timestamp(0);
 
 /// A stolen device, run by the thief.
 pub struct Replay {
@@ -40,21 +43,21 @@ impl Replay {
     fn see(&mut self, entry: &Traffic) -> Result<(), regrow_engine::Error> {
         match entry.kind {
             Kind::Message => {
-                if let Event::Message(_) = self.client.receive(&entry.bytes)?.event {
+                if let Event::Message(_) = self.client.receive(&entry.bytes, NO_TIME)?.event {
                     self.readable.extend(entry.message);
                 }
             }
-            Kind::Proposal => drop(self.client.receive(&entry.bytes)?),
+            Kind::Proposal => drop(self.client.receive(&entry.bytes, NO_TIME)?),
             Kind::Commit => {
                 let before = self.client.snapshot()?;
-                if let Event::Removed { .. } = self.client.receive(&entry.bytes)?.event {
+                if let Event::Removed { .. } = self.client.receive(&entry.bytes, NO_TIME)?.event {
                     self.client = self.open(before.to_store())?;
                 }
             }
             Kind::Welcome => {
                 let mut invited = self.open(self.client.snapshot()?.to_store())?;
                 invited.forget(&self.group)?;
-                invited.join(&entry.bytes)?;
+                invited.join(&entry.bytes, NO_TIME)?;
                 self.client = invited;
             }
         }

@@ -95,7 +95,8 @@ impl World<'_> {
     pub(super) fn confirm(&mut self, device: usize, pending: PendingCommit) -> Result<Option<Parcel>, Failed> {
         let external = pending.is_external();
         self.deliver_before(device, pending.commit())?;
-        match self.devices[device].client.confirm(pending.clone()) {
+        let now = self.clock;
+        match self.devices[device].client.confirm(pending.clone(), now) {
             Ok(change) => {
                 if external {
                     self.devices[device].window.joined(change.epoch.0);

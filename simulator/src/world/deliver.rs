@@ -7,7 +7,7 @@ use std::mem;
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, SqliteStore};
-use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Policy};
+use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Policy, Timestamp};
 
 use super::{
     Failed, World,
@@ -44,7 +44,7 @@ struct Outside<'w> {
     sent: &'w Sent,
     group: &'w GroupId,
     policy: &'w Policy,
-    now: u64,
+    now: Timestamp,
 }
 
 impl World<'_> {
@@ -104,7 +104,7 @@ impl World<'_> {
             sent: &self.sent,
             group: &self.group,
             policy: &self.policy,
-            now: self.clock.0,
+            now: self.clock,
         }
     }
 
@@ -168,7 +168,7 @@ impl Device {
         happenings: &mut Vec<Happening>,
     ) -> Result<(), Failed> {
         if !late {
-            self.note_entry(&delivery, outside.now);
+            self.note_entry(&delivery, outside.now.0);
         }
         let message = outside.sent.at(delivery.sequence);
         let own = delivery.sender == self.address;
@@ -198,8 +198,8 @@ impl Device {
         let mut crashed = false;
         let result = loop {
             let result = match delivery.kind {
-                DeliveryKind::Welcome => self.client.join(&delivery.bytes).map(|_| None),
-                _ => self.client.receive(&delivery.bytes).map(|received| Some(received.event)),
+                DeliveryKind::Welcome => self.client.join(&delivery.bytes, outside.now).map(|_| None),
+                _ => self.client.receive(&delivery.bytes, outside.now).map(|received| Some(received.event)),
             };
             if !matches!(result, Err(Error::Storage(_))) || !self.died_writing() {
                 break result;

@@ -115,7 +115,7 @@ fn member_that_has_gone_its_own_way() {
         let group = world.group.clone();
         let client = &mut world.devices[BOB].client;
         let pending = client.group(&group).unwrap().update().unwrap();
-        client.confirm(pending).unwrap();
+        client.confirm(pending, world.clock).unwrap();
     });
     assert_found(&found, "bob is in epoch 2, like the service", "bob is in epoch 3");
     assert_found(&found, "all online members hold the same epoch authenticator", "alice, carol / bob");
@@ -128,7 +128,7 @@ fn members_that_disagree_in_the_same_epoch() {
         for member in [ALICE, BOB] {
             let client = &mut world.devices[member].client;
             let pending = client.group(&group).unwrap().update().unwrap();
-            client.confirm(pending).unwrap();
+            client.confirm(pending, world.clock).unwrap();
         }
         world.rosters.push(world.roster());
         world.devices[CAROL].online = false;

@@ -1,0 +1,338 @@
+//! Many messages in one call: what comes of them is what would have come of them one by one, and it is written once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{
+    store::{FaultyStore, records},
+    *,
+};
+use proptest::{
+    prelude::*,
+    sample::Index,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
+use regrow_engine::{Client, Error, Event, GroupId, Handshake, MemoryStore, Policy, StorageError};
+
+/// Alice, with whom everybody talks, and Bob, who is away, over a store that counts.
+fn pair() -> (Client, Client, FaultyStore) {
+    let store = FaultyStore::new();
+    let (mut alice, mut bob) = (client("alice"), client_over(&store, "bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    store.take_batches();
+    (alice, bob, store)
+}
+
+/// A commit of Alice's that the service accepts.
+fn commit(alice: &mut Client) -> Vec<u8> {
+    let pending = alice.group(&group()).unwrap().update().unwrap();
+    let bytes = pending.commit().to_vec();
+    alice.confirm(pending, NOW).unwrap();
+    bytes
+}
+
+#[test]
+fn a_batch_is_written_once() {
+    let (mut alice, mut bob, store) = pair();
+    let mut messages = Vec::new();
+    for epoch in 0..3 {
+        messages.extend((0..50).map(|number| send(&mut alice, format!("{epoch} {number}").as_bytes())));
+        messages.push(commit(&mut alice));
+    }
+
+    let results = bob.receive_all(&messages, NOW).unwrap();
+
+    assert_eq!(store.take_batches().len(), 1);
+    assert_eq!(results.len(), messages.len());
+    let texts = results.iter().filter_map(|result| match &result.as_ref().unwrap().event {
+        Event::Message(message) => Some(String::from_utf8(message.text.to_vec()).unwrap()),
+        _ => None,
+    });
+    assert!(texts.eq((0..3).flat_map(|epoch| (0..50).map(move |number| format!("{epoch} {number}")))));
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+    assert_same_epoch(&mut [&mut alice, &mut reopen(&store)]);
+}
+
+#[test]
+fn nothing_is_written_for_nothing() {
+    let (_, mut bob, store) = pair();
+
+    assert!(bob.receive_all(&[b""; 0], NOW).unwrap().is_empty());
+    assert!(bob.receive_all(&[b"rubbish"], NOW).unwrap()[0].is_err());
+
+    assert!(store.take_batches().is_empty());
+}
+
+#[test]
+fn a_message_that_fails_leaves_no_trace_and_the_others_count() {
+    let (mut alice, mut bob, store) = pair();
+    let whole = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
+    let mut forged = send(&mut alice, b"forged");
+    *forged.last_mut().unwrap() ^= 1;
+    let untouched = copy(&store.records);
+    let mut other = reopen(&untouched);
+
+    let results = bob.receive_all(&[&whole[0], &forged, &whole[1], &forged, &whole[2], &whole[2]], NOW).unwrap();
+    for bytes in &whole {
+        other.receive(bytes, NOW).unwrap();
+    }
+
+    assert!(matches!(results[0], Ok(ref received) if matches!(received.event, Event::Message(_))));
+    assert!(matches!(results[1], Err(Error::FutureEpoch { .. })));
+    assert!(matches!(results[3], Err(Error::Invalid { .. })));
+    assert!(matches!(results[4], Ok(ref received) if matches!(received.event, Event::Message(_))));
+    assert!(matches!(results[5], Ok(ref received) if matches!(received.event, Event::Ignored(_))));
+    drop(other);
+    assert_eq!(state(&store.records), state(&untouched));
+}
+
+/// What the store holds, but for the moment by the system's clock that OpenMLS keeps with an epoch's message secrets: of
+/// those, the secrets. (The ratchets' generations follow from these.)
+fn state(store: &MemoryStore) -> Vec<(String, Vec<Vec<u8>>)> {
+    let snapshot = reopen(store).snapshot().unwrap();
+    let records = snapshot.records().iter().map(|record| {
+        let secrets = record.name().ends_with("message secrets");
+        (record.name(), if secrets { tape::byte_strings(record.value()) } else { vec![record.value().to_vec()] })
+    });
+    records.collect()
+}
+
+/// A second store with the same records.
+fn copy(store: &MemoryStore) -> MemoryStore {
+    use regrow_engine::{Batch, Store as _, Value};
+    let (copy, mut batch) = (MemoryStore::new(), Batch::default());
+    for (key, value) in records(store) {
+        batch.put(key, Value::new(value));
+    }
+    copy.apply(batch).unwrap();
+    copy
+}
+
+/// Its key is used up, and its ratchet advanced, before the commit is looked at.
+#[test]
+fn a_commit_that_is_refused_inside_a_batch_can_be_refused_again() {
+    let policy = Policy { handshake: Handshake::Opaque, ..policy() };
+    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let shorter = Policy { key_package_lifetime: policy.key_package_lifetime / 2, ..policy.clone() };
+    let (store, mut carol) = (MemoryStore::new(), client_in(&MemoryStore::new(), "carol", policy));
+    let mut bob = client_in(&store, "bob", shorter);
+    make_group(&mut [&mut alice, &mut bob]);
+    let message = send(&mut alice, b"one");
+    let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    let untouched = copy(&store);
+
+    let results = bob.receive_all(&[&message[..], pending.commit(), pending.commit()], NOW).unwrap();
+
+    for result in &results[1..] {
+        assert!(matches!(result, Err(Error::Refused(_))), "{result:?}");
+    }
+    reopen(&untouched).receive(&message, NOW).unwrap();
+    assert_eq!(state(&store), state(&untouched));
+}
+
+#[test]
+fn if_the_store_cannot_write_no_message_of_the_batch_was_received() {
+    let (mut alice, mut bob, store) = pair();
+    let messages = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
+    let before = (records(&store.records), epoch(&mut bob));
+
+    store.fail_writes();
+    assert!(matches!(bob.receive_all(&messages, NOW), Err(Error::Storage(StorageError::Store(_)))));
+    assert!(store.heal());
+
+    assert!(before == (records(&store.records), epoch(&mut bob)));
+    assert!(bob.receive_all(&messages, NOW).unwrap().iter().all(Result::is_ok));
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn if_the_store_cannot_be_read_no_message_of_the_batch_was_received() {
+    let (mut alice, mut bob, store) = pair();
+    let messages = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
+    let before = records(&store.records);
+
+    for reads in 0.. {
+        store.fail_reads_after(reads);
+        let result = bob.receive_all(&messages, NOW);
+        if !store.heal() {
+            assert!(reads > 3 && result.unwrap().iter().all(Result::is_ok));
+            break;
+        }
+        assert!(matches!(result, Err(Error::Storage(StorageError::Store(_)))), "{reads}: {result:?}");
+        assert!(before == records(&store.records), "{reads}");
+    }
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
+    let (mut alice, mut bob, store) = pair();
+    let first = send(&mut alice, b"one");
+    let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+    let removal = pending.commit().to_vec();
+    alice.confirm(pending, NOW).unwrap();
+    let second = send(&mut alice, b"two");
+
+    let results = bob.receive_all(&[first, removal, second], NOW).unwrap();
+
+    assert!(matches!(&results[1].as_ref().unwrap().event, Event::Removed { .. }));
+    assert!(matches!(&results[2], Err(Error::Removed { .. })));
+    assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
+    // The device's own record, its signature key, and the fact.
+    assert_eq!(records(&store.records).len(), 3);
+}
+
+#[test]
+fn an_external_commit_is_confirmed_by_its_echo_and_followed() {
+    let (mut alice, mut bob, store) = pair();
+    let pending = bob.join_external(&group_info(&mut alice)).unwrap();
+    alice.receive(pending.commit(), NOW).unwrap();
+    let messages = [pending.commit().to_vec(), send(&mut alice, b"again"), commit(&mut alice)];
+    store.take_batches();
+
+    let results = bob.receive_all(&messages, NOW).unwrap();
+
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(store.take_batches().len(), 1);
+    assert!(bob.pending().unwrap().is_empty());
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+    assert_same_epoch(&mut [&mut alice, &mut reopen(&store)]);
+}
+
+/// What Bob is told.
+#[derive(Clone, Debug)]
+enum Step {
+    Say(bool),
+    Update(bool),
+    ProposeUpdate(bool),
+    Commit(bool),
+    /// Bob's own commit, which the service has accepted and whose maker has not heard of it, comes back.
+    Own,
+    /// Bob's external commit into the first group comes back.
+    Rejoin,
+    Remove,
+    Repeat(Index),
+    Damage(Index, Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<Index>;
+    prop_oneof![
+        6 => any::<bool>().prop_map(Step::Say),
+        3 => any::<bool>().prop_map(Step::Update),
+        2 => any::<bool>().prop_map(Step::ProposeUpdate),
+        2 => any::<bool>().prop_map(Step::Commit),
+        1 => Just(Step::Own),
+        1 => Just(Step::Rejoin),
+        1 => Just(Step::Remove),
+        2 => index().prop_map(Step::Repeat),
+        2 => (index(), index()).prop_map(|(which, at)| Step::Damage(which, at)),
+    ]
+}
+
+/// What Bob is told by these steps, and his store before he hears of it.
+fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
+    let store = MemoryStore::new();
+    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let mut bob = client_in(&store, "bob", policy.clone());
+    let groups = [group(), GroupId::from("other")];
+    let mut heard: Vec<Vec<u8>> = Vec::new();
+    for id in &groups {
+        let key_packages = [key_package(&mut bob)];
+        let pending = alice.create_group(id.clone(), NOW).unwrap().add(&key_packages, NOW).unwrap();
+        let welcome = pending.welcome().unwrap().to_vec();
+        alice.confirm(pending, NOW).unwrap();
+        bob.join(&welcome, NOW).unwrap();
+    }
+    // What Bob makes he makes at once, while he is in his first epochs; it is ordered first, or not at all.
+    let first = |wanted: fn(&Step) -> bool| steps.iter().any(wanted);
+    if first(|step| matches!(step, Step::Rejoin)) {
+        let info = alice.group(&groups[0]).unwrap().group_info().unwrap();
+        let pending = bob.join_external(&info).unwrap();
+        alice.receive(pending.commit(), NOW).unwrap();
+        heard.push(pending.commit().to_vec());
+    }
+    if first(|step| matches!(step, Step::Own)) {
+        let pending = bob.group(&groups[1]).unwrap().rotate_signature_key().unwrap();
+        alice.receive(pending.commit(), NOW).unwrap();
+        heard.push(pending.commit().to_vec());
+    }
+    let mut removed = false;
+    for step in steps {
+        let id = |first: &bool| &groups[usize::from(!first)];
+        let bytes = match step {
+            Step::Say(which) => match alice.group(id(which)).unwrap().send(b"something to say") {
+                Ok(bytes) => bytes,
+                Err(Error::ProposalsWait) => continue,
+                Err(error) => panic!("{error}"),
+            },
+            Step::Update(which) => {
+                let pending = alice.group(id(which)).unwrap().update().unwrap();
+                let bytes = pending.commit().to_vec();
+                alice.confirm(pending, NOW).unwrap();
+                bytes
+            }
+            Step::ProposeUpdate(which) => alice.group(id(which)).unwrap().propose_update().unwrap().as_bytes().to_vec(),
+            // Her own proposals she cannot commit to, so that she makes another, which it does away with.
+            Step::Commit(which) => {
+                let pending = alice.group(id(which)).unwrap().rotate_signature_key().unwrap();
+                let bytes = pending.commit().to_vec();
+                alice.confirm(pending, NOW).unwrap();
+                bytes
+            }
+            Step::Remove if !removed => {
+                removed = true;
+                let pending = alice.group(&groups[0]).unwrap().remove(&[device("bob")]).unwrap();
+                let bytes = pending.commit().to_vec();
+                alice.confirm(pending, NOW).unwrap();
+                bytes
+            }
+            Step::Repeat(which) if !heard.is_empty() => which.get(&heard).clone(),
+            Step::Damage(which, at) if !heard.is_empty() => {
+                let mut bytes = which.get(&heard).clone();
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1;
+                bytes
+            }
+            _ => continue,
+        };
+        heard.push(bytes);
+    }
+    (store, heard)
+}
+
+#[test]
+fn batches_of_any_size_are_as_single_messages() {
+    let strategy =
+        (prop::collection::vec(step(), 1..40), prop::collection::vec(1..12_usize, 40), any::<bool>(), 0..3_usize);
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
+    let outcome = runner.run(&strategy, |(steps, sizes, opaque, past_epochs)| {
+        let handshake = if opaque { Handshake::Opaque } else { Handshake::Assisted };
+        let policy = Policy { handshake, past_epochs, ..policy() };
+        let (store, heard) = play(&steps, &policy);
+        let (one_by_one, batches) = (copy(&store), copy(&store));
+        let open = |store: &MemoryStore| {
+            Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy.clone()).unwrap()
+        };
+
+        let mut bob = open(&one_by_one);
+        let expected: Vec<_> = heard.iter().map(|bytes| format!("{:?}", bob.receive(bytes, NOW))).collect();
+        let mut bob = open(&batches);
+        let (mut rest, mut results) = (&heard[..], Vec::new());
+        for size in sizes.iter().cycle() {
+            let (page, left) = rest.split_at((*size).min(rest.len()));
+            results.extend(bob.receive_all(page, NOW).unwrap().iter().map(|result| format!("{result:?}")));
+            rest = left;
+            if rest.is_empty() {
+                break;
+            }
+        }
+
+        prop_assert_eq!(results, expected);
+        prop_assert_eq!(state(&one_by_one), state(&batches));
+        Ok(())
+    });
+    outcome.unwrap();
+}
