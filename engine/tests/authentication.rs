@@ -95,7 +95,7 @@ fn world() -> World {
     let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
     let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
     bob.join(pending.welcome().unwrap(), NOW).unwrap();
-    mallory.join(pending.welcome().unwrap(), NOW);
+    mallory.join(pending.welcome().unwrap());
     alice.confirm(pending, NOW).unwrap();
     service.claims();
     World { alice, bob, store, service, mallory }
