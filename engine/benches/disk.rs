@@ -26,7 +26,7 @@ fn main() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let bare = Bare::new(&folder.path().join("bare"));
+    let (logged, emptied) = (Bare::new(&folder.path().join("logged")), Bare::new(&folder.path().join("emptied")));
     println!("| operation | members | disk µs | memory µs | page in the log µs | and the log emptied µs | bytes |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for size in SIZES {
@@ -47,8 +47,8 @@ fn main() {
                 times[0].push(operation(&mut disk));
                 bytes.push(store.bytes_written().unwrap() - before);
                 times[1].push(operation(&mut memory));
-                times[2].push(bare.write(false));
-                times[3].push(bare.write(true));
+                times[2].push(logged.write(false));
+                times[3].push(emptied.write(true));
             }
             let [disk, memory, log, emptied] = times.map(|times| median(times).as_micros());
             println!("| {name} | {size} | {disk} | {memory} | {log} | {emptied} | {} |", median(bytes));

@@ -62,9 +62,9 @@ pub struct Policy {
     /// however old. It bounds for how long a stolen state can be read with, at the cost of an epoch per member and
     /// period: beyond some hundred members choose a longer one.
     pub rotate_after: Option<NonZeroU64>,
-    /// How many rotations pass until one replaces the signature key as well; with 1, each does. Default: [`None`], as peers who have verified the
-    /// device have to verify it again. It locks out a thief of the signature key, who could otherwise rejoin in the
-    /// device's place by external commit.
+    /// How many rotations pass until one replaces the signature key as well; with 1, each does. Default: [`None`], as
+    /// peers who have verified the device have to verify it again. It locks out a thief of the signature key, who could
+    /// otherwise rejoin in the device's place by external commit.
     pub rotate_signature_key_every: Option<NonZeroU32>,
     /// After how many seconds without new keys a member is named as inactive, to be removed. Default: 90 days;
     /// [`None`]: never. A device that is lost or given away reads on until somebody removes it; one that comes back
