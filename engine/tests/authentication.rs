@@ -8,7 +8,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{
-    intruder::{Intruder, publish},
+    intruder::{Intruder, infiltrate},
     *,
 };
 use regrow_engine::{
@@ -88,15 +88,8 @@ struct World {
 
 fn world() -> World {
     let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
-    let mut alice = client("alice");
     let mut bob = client_in(&store, "bob", policy()).with_authentication(service.clone());
-    let mut mallory = Intruder::new(&device("mallory").to_identity());
-    alice.create_group(group(), NOW).unwrap();
-    let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
-    let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
-    bob.join(pending.welcome().unwrap(), NOW).unwrap();
-    mallory.join(pending.welcome().unwrap());
-    alice.confirm(pending, NOW).unwrap();
+    let (alice, mallory) = infiltrate(&mut bob);
     service.claims();
     World { alice, bob, store, service, mallory }
 }

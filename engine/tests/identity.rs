@@ -5,7 +5,7 @@
 mod common;
 
 use common::{
-    intruder::{Intruder, SUITE, publish, unpublish},
+    intruder::{Intruder, SUITE, infiltrate, publish, unpublish},
     *,
 };
 use openmls::prelude::{CredentialType, Extension, Extensions, RequiredCapabilitiesExtension};
@@ -27,14 +27,8 @@ fn infiltrated() -> Infiltrated {
 
 fn infiltrated_with(policy: Policy) -> Infiltrated {
     let store = MemoryStore::new();
-    let (mut alice, mut bob) = (client("alice"), client_in(&store, "bob", policy));
-    let mut mallory = Intruder::new(&device("mallory").to_identity());
-    alice.create_group(group(), NOW).unwrap();
-    let key_packages = [key_package(&mut bob), publish(&mallory.key_package())];
-    let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
-    bob.join(pending.welcome().unwrap(), NOW).unwrap();
-    mallory.join(pending.welcome().unwrap());
-    alice.confirm(pending, NOW).unwrap();
+    let mut bob = client_in(&store, "bob", policy);
+    let (alice, mallory) = infiltrate(&mut bob);
     Infiltrated { alice, bob, store, mallory }
 }
 

@@ -11,7 +11,9 @@ use openmls::{
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
-use regrow_engine::{Ciphersuite, KeyPackageBytes};
+use regrow_engine::{Ciphersuite, Client, KeyPackageBytes};
+
+use super::{NOW, client, device, group, key_package};
 
 pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
@@ -201,4 +203,16 @@ pub fn unpublish(bytes: &KeyPackageBytes) -> KeyPackage {
 
 fn body(bytes: &[u8]) -> MlsMessageBodyIn {
     MlsMessageIn::tls_deserialize_exact_bytes(bytes).unwrap().extract()
+}
+
+/// A group that Alice has made of herself, Bob and Mallory, who is an intruder.
+pub fn infiltrate(bob: &mut Client) -> (Client, Intruder) {
+    let (mut alice, mut mallory) = (client("alice"), Intruder::new(&device("mallory").to_identity()));
+    alice.create_group(group(), NOW).unwrap();
+    let key_packages = [key_package(bob), publish(&mallory.key_package())];
+    let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
+    bob.join(pending.welcome().unwrap(), NOW).unwrap();
+    mallory.join(pending.welcome().unwrap());
+    alice.confirm(pending, NOW).unwrap();
+    (alice, mallory)
 }
