@@ -47,7 +47,8 @@ const STEPS: &[&str] = &["
 /// which of them change when. Whoever has both has the device. Whoever can write the file can put back an older one, in
 /// whole or in part: that is not noticed here.
 ///
-/// When a call returns, what it has deleted or overwritten is in no file any more. (What the file system and the disk
+/// When a call returns, what it has deleted or overwritten is in no file any more; if the disk fails just then, it is with
+/// the next call that succeeds. (What the file system and the disk
 /// keep of blocks that were overwritten or freed is theirs: encrypt the disk.)
 ///
 /// ```
@@ -89,15 +90,18 @@ impl SqliteStore {
     /// [`DiskError::File`]; [`DiskError::Sqlite`].
     pub fn create(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
+        Self::create_at(path, key, SharedCrypto(crypto)).map_err(|error| error.at(path))
+    }
+
+    fn create_at(path: &Path, key: &StoreKey, crypto: SharedCrypto) -> Result<Self, DiskError> {
         let file = |source| DiskError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(path).map_err(file)?;
-        let crypto = SharedCrypto(crypto);
         let mut connection = connect(path)?;
-        match format(&connection, path)? {
+        match format(&connection)? {
             0 => prepare(&connection)?,
             _ => return Err(DiskError::Exists { path: path.to_owned() }),
         }
@@ -120,14 +124,17 @@ impl SqliteStore {
     /// [`DiskError::Damaged`]. Nothing has changed then.
     pub fn open(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
+        Self::open_at(path, key, SharedCrypto(crypto)).map_err(|error| error.at(path))
+    }
+
+    fn open_at(path: &Path, key: &StoreKey, crypto: SharedCrypto) -> Result<Self, DiskError> {
         // SQLite would make the file.
         fs::metadata(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => DiskError::Missing { path: path.to_owned() },
             _ => DiskError::File { path: path.to_owned(), source },
         })?;
-        let crypto = SharedCrypto(crypto);
         let mut connection = connect(path)?;
-        match format(&connection, path)? {
+        match format(&connection)? {
             // Its creation was interrupted.
             0 => return Err(DiskError::Missing { path: path.to_owned() }),
             found if found > STEPS.len() => return Err(DiskError::NewerFormat { found, supported: STEPS.len() }),
@@ -165,7 +172,8 @@ impl SqliteStore {
     /// Seals the data key under another key, and forgets the old one. The records stay as they are.
     ///
     /// # Errors
-    /// [`DiskError::Crypto`] without randomness; [`DiskError::Sqlite`]. The old key opens the file then.
+    /// [`DiskError::Crypto`] without randomness: the old key opens the file then. [`DiskError::Sqlite`] if the disk
+    /// fails: the old key opens the file, or the new one does and what the old one opened may not be erased yet.
     pub fn change_key(&self, key: &StoreKey) -> Result<(), DiskError> {
         let (protection, sealed) = self.data_key.wrap(key, &self.crypto)?;
         let file = self.file()?;
@@ -320,7 +328,7 @@ fn bound(what: &str, id: i64, key: &[u8]) -> Vec<u8> {
     [what.as_bytes(), &[0], &id.to_be_bytes(), key].concat()
 }
 
-/// Opens the file and takes its lock; reads nothing and changes nothing.
+/// Opens the file; reads nothing and changes nothing. Its lock is taken with the first access, and kept.
 fn connect(path: &Path) -> Result<Connection, DiskError> {
     let connection = Connection::open(path)?;
     // Whoever has the file keeps it, so there is nothing to wait for.
@@ -340,20 +348,14 @@ fn prepare(connection: &Connection) -> Result<(), DiskError> {
 }
 
 /// The file's format; 0 if nothing is in it.
-fn format(connection: &Connection, path: &Path) -> Result<usize, DiskError> {
-    let foreign = || DiskError::NotAStore { path: path.to_owned() };
-    let here = |error| match DiskError::from(error) {
-        DiskError::InUse { .. } => DiskError::InUse { path: path.to_owned() },
-        DiskError::NotAStore { .. } => foreign(),
-        other => other,
-    };
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(here)?;
-    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(here)?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(here)?;
+fn format(connection: &Connection) -> Result<usize, DiskError> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, usize::try_from(format)) {
         (0, Ok(0)) if tables == 0 => Ok(0),
         (APPLICATION, Ok(format)) if format > 0 => Ok(format),
-        _ => Err(foreign()),
+        _ => Err(DiskError::NotAStore { path: PathBuf::new() }),
     }
 }
 
@@ -451,6 +453,17 @@ pub enum DiskError {
     /// Another thread panicked while it was using the store. Open it again.
     #[error("another thread panicked while it was using the store")]
     Poisoned,
+}
+
+impl DiskError {
+    /// The same, about the file at `path`: SQLite does not say which it is.
+    fn at(self, path: &Path) -> Self {
+        match self {
+            Self::InUse { .. } => Self::InUse { path: path.to_owned() },
+            Self::NotAStore { .. } => Self::NotAStore { path: path.to_owned() },
+            other => other,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for DiskError {
