@@ -1,5 +1,6 @@
 //! One device: its identity, its key packages, its groups.
 
+mod inbox;
 mod receive;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -8,6 +9,7 @@ use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
+use self::inbox::News;
 use crate::{
     Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
@@ -37,6 +39,8 @@ pub struct Client {
     pub(crate) device: DeviceId,
     /// The groups that are in memory. What is here is what is stored.
     groups: BTreeMap<GroupId, GroupState>,
+    /// Whether something is stored that was received.
+    news: News,
 }
 
 impl Client {
@@ -64,17 +68,23 @@ impl Client {
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
         let batch = records.into_batch();
         store.apply(batch).map_err(StorageError::from)?;
-        Ok(Self { store, crypto, authority: Arc::new(Everyone), policy, device, groups: BTreeMap::new() })
+        let authority = Arc::new(Everyone);
+        Ok(Self { store, crypto, authority, policy, device, groups: BTreeMap::new(), news: News::None })
     }
 
-    /// Opens the device that the store holds: after a restart, whatever it was doing when it ended.
+    /// Opens the device that the store holds: after a restart, whatever it was doing when it ended. What it had
+    /// received last may be [unacknowledged](Self::unacknowledged), and comes first.
     ///
     /// # Errors
     /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read.
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
-        let record = DeviceRecord::load(&Transaction::new(&*store, Scope::Device))?;
         let (crypto, authority) = (SharedCrypto(crypto), Arc::new(Everyone));
-        Ok(Self { store, crypto, authority, policy, device: record.device, groups: BTreeMap::new() })
+        let records = Transaction::new(&*store, Scope::Device);
+        let device = DeviceRecord::load(&records)?.device;
+        let inbox = records.keys(&Scope::Device.key(Kind::Inbox))?;
+        let news = if inbox.is_empty() { News::None } else { News::Inherited };
+        drop(records);
+        Ok(Self { store, crypto, authority, policy, device, groups: BTreeMap::new(), news })
     }
 
     /// The same device, with the application's authentication service. It is not stored: give it right after
@@ -208,6 +218,7 @@ impl Client {
             let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
             group.set_signer()?;
             group.all_leaves_are_new(now);
+            group.note_epoch();
             Ok(group)
         })?;
         group.finish(&call)?;

@@ -46,6 +46,20 @@ pub enum Error {
         epoch: Epoch,
     },
 
+    /// The device's storage was put back to an earlier state, or copied: in this group it could use keys that it has used.
+    /// It makes nothing there until it has [rejoined](crate::Client::join_external).
+    #[error(
+        "the storage was put back to an earlier state; in the group {group} nothing is made before this device rejoins"
+    )]
+    RolledBack {
+        /// The group's identifier.
+        group: GroupId,
+    },
+    /// What was received before the device was opened has perhaps not been kept: look at what is
+    /// [unacknowledged](crate::Client::unacknowledged), keep it, and [acknowledge](crate::Client::acknowledge) it.
+    #[error("what was received before the device was opened is not acknowledged")]
+    Unacknowledged,
+
     /// A commit of this device waits for the delivery service's answer. Confirm or discard it first.
     #[error("a commit made in epoch {epoch} waits to be confirmed or discarded")]
     CommitPending {

@@ -7,20 +7,22 @@ use zeroize::Zeroizing;
 
 use crate::{
     DeviceId,
-    names::{Epoch, GroupId},
+    names::{Epoch, GroupId, MessageId},
 };
 
 /// What one received message meant to one group.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Received {
     /// The group that the message was of.
     pub group: GroupId,
+    /// Which message it was.
+    pub id: MessageId,
     /// What it meant.
     pub event: Event,
 }
 
 /// What a message meant.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// An application message, to be shown once.
     Message(Message),
@@ -42,11 +44,38 @@ pub enum Event {
     },
     /// An own message or proposal came back: the delivery service has ordered it.
     Own,
+    /// This device cannot go on in the group with the state that it has. It has to rejoin, by
+    /// [external commit](crate::Client::join_external); what was wanted and has not happened is kept until then.
+    Lost(Lost),
     /// Nothing happened and nothing is wrong, for this reason.
     Ignored(Ignored),
 }
 
+impl Event {
+    /// Whether it tells anything that the application would want to know later.
+    pub(crate) fn is_news(&self) -> bool {
+        !matches!(self, Self::Own | Self::Ignored(_))
+    }
+}
+
+/// Why a device cannot go on in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lost {
+    /// A commit of the present epoch bears its sender's signature and cannot be carried out here: it is not valid, its path
+    /// cannot be decrypted, or a proposal that it names has not come. If the delivery service has ordered it, the others
+    /// may be in the epoch that it makes. Nothing has changed: if it has not, go on.
+    Commit {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A message of this device's own came back that this device does not know: its storage was put back to an earlier
+    /// state, or copied and used elsewhere. It could use keys that it has used, so that from here on it makes nothing in
+    /// the group: every call that would fails with [`Error::RolledBack`](crate::Error::RolledBack).
+    RolledBack,
+}
+
 /// An application message (RFC 9420, 15).
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Message {
     /// Who sent it: the device whose signature it bears.
     pub sender: DeviceId,
@@ -64,7 +93,7 @@ impl fmt::Debug for Message {
 }
 
 /// What a proposal would change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proposed {
     /// Add this device.
     Add(DeviceId),
@@ -75,7 +104,7 @@ pub enum Proposed {
 }
 
 /// What a commit changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochChange {
     /// Who committed.
     pub by: DeviceId,
@@ -134,7 +163,7 @@ impl Change {
 }
 
 /// Why a message meant nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ignored {
     /// A handshake message of an epoch that is over: lost a race, or seen before.
     PastEpoch,

@@ -74,8 +74,9 @@ fn a_message_that_fails_leaves_no_trace_and_the_others_count() {
     let mut other = reopen(&untouched);
 
     let results = bob.receive_all(&[&whole[0], &forged, &whole[1], &forged, &whole[2], &whole[2]], NOW).unwrap();
+    bob.acknowledge().unwrap();
     for bytes in &whole {
-        other.receive(bytes, NOW).unwrap();
+        hear(&mut other, bytes);
     }
 
     assert!(matches!(results[0], Ok(ref received) if matches!(received.event, Event::Message(_))));
@@ -179,6 +180,7 @@ fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
     assert!(matches!(&results[1].as_ref().unwrap().event, Event::Removed { .. }));
     assert!(matches!(&results[2], Err(Error::Removed { .. })));
     assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
+    bob.acknowledge().unwrap();
     // The device's own record, its signature key, and the fact.
     assert_eq!(records(&store.records).len(), 3);
 }
@@ -330,6 +332,8 @@ fn batches_of_any_size_are_as_single_messages() {
             }
         }
 
+        bob.acknowledge().unwrap();
+        open(&one_by_one).acknowledge().unwrap();
         prop_assert_eq!(results, expected);
         prop_assert_eq!(state(&one_by_one), state(&batches));
         Ok(())

@@ -155,10 +155,10 @@ fn what_is_no_store_stays_as_it_is() {
 fn a_newer_format_is_refused_and_stays_as_it_is() {
     let place = Place::new();
     drop(place.create());
-    place.tamper("PRAGMA user_version = 2");
+    place.tamper("PRAGMA user_version = 3");
     let before = place.bytes();
 
-    assert!(matches!(place.open(), Err(DiskError::NewerFormat { found: 2, supported: 1 })));
+    assert!(matches!(place.open(), Err(DiskError::NewerFormat { found: 3, supported: 2 })));
 
     assert_eq!(place.bytes(), before);
 }

@@ -199,6 +199,7 @@ impl World {
         }
         match client.receive(bytes, NOW) {
             Ok(received) => {
+                client.acknowledge().unwrap();
                 if let Event::Message(message) = received.event {
                     let again = self.read.insert((who, at), message.text.to_vec());
                     assert!(again.is_none(), "{} has read entry {at} twice", NAMES[who]);

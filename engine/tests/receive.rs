@@ -11,6 +11,7 @@ use regrow_engine::{Client, Error, Event, GroupId, Handshake, Ignored, MemorySto
 fn assert_unmoved(client: &mut Client, store: &MemoryStore, bytes: &[u8]) -> Result<Event, Error> {
     let before = (store::records(store), client.group(&group()).unwrap().epoch_authenticator().unwrap());
     let result = client.receive(bytes, NOW).map(|received| received.event);
+    client.acknowledge().unwrap();
     let after = (store::records(store), client.group(&group()).unwrap().epoch_authenticator().unwrap());
     assert!(before == after, "the state has changed: {result:?}");
     result

@@ -1,18 +1,21 @@
 //! What comes from the delivery service, given to the groups that it is of: one message, or many in one batch.
+//!
+//! What came of it is stored with what it changed, until the application says that it has it. A process that dies in
+//! between loses nothing, although the keys are gone by which it could be read again.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use openmls::prelude::{MlsMessageBodyIn, ProtocolMessage};
 
-use super::{Client, other_kind, parse};
+use super::{Client, inbox::News, other_kind, parse};
 use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Received},
-    group::{GroupState, external, record::MessageHash},
-    names::{GroupId, Timestamp},
+    group::{GroupState, external},
+    names::{GroupId, MessageId, Timestamp},
     provider::Call,
-    storage::{Scope, StorageError, Transaction},
+    storage::{Kind, Scope, StorageError, Transaction},
 };
 
 impl Client {
@@ -20,24 +23,29 @@ impl Client {
     /// that come back are known again; an own commit that comes back is thereby confirmed. `now` is remembered for the
     /// leaves that get new keys: see [`Group::due`](crate::Group::due).
     ///
+    /// What it meant is kept in the store as well, until the next call that receives, or until it is
+    /// [acknowledged](Self::acknowledge): keep what the application needs of it before that.
+    ///
     /// # Errors
     /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
     /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
-    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable. Nothing has changed then.
+    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable; [`Error::Unacknowledged`].
+    /// Nothing has changed then.
     pub fn receive(&mut self, bytes: &[u8], now: Timestamp) -> Result<Received, Error> {
         self.receive_with(now, |inbox| inbox.receive(bytes))?
     }
 
     /// Processes many messages, as [`receive`](Self::receive) does one after the other, and writes once: what a device
-    /// that was away does to catch up. They may be of several groups and epochs. Keep what came of them before the next
-    /// call, as with a single message: each text comes once.
+    /// that was away does to catch up. They may be of several groups and epochs. What came of them is kept as with a
+    /// single message: until the next call, or until it is [acknowledged](Self::acknowledge).
     ///
     /// Each message counts or fails by itself: the results are in the messages' order, and one that failed has changed
     /// nothing and keeps none of the others from being processed. All bytes and all texts are in memory at once, so
     /// fetch and process a page of some hundred at a time.
     ///
     /// # Errors
-    /// [`Error::Storage`] if the store fails. Then none of the messages has been processed, and all can be given again.
+    /// [`Error::Storage`] if the store fails; [`Error::Unacknowledged`]. Then none of the messages has been processed, and
+    /// all can be given again.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -80,6 +88,9 @@ impl Client {
         now: Timestamp,
         act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        if self.news == News::Inherited {
+            return Err(Error::Unacknowledged);
+        }
         let store = Arc::clone(&self.store);
         let mut inbox = Inbox {
             call: Call {
@@ -91,11 +102,14 @@ impl Client {
             policy: &self.policy,
             stored: &mut self.groups,
             ahead: BTreeMap::new(),
+            news: Vec::new(),
             now,
         };
         let value = act(&mut inbox)?;
+        let news = inbox.keep_news(self.news)?;
         let (batch, ahead) = (inbox.call.records.into_batch(), inbox.ahead);
         self.write(batch)?;
+        self.news = news;
         self.groups.extend(ahead);
         Ok(value)
     }
@@ -110,10 +124,25 @@ struct Inbox<'c> {
     stored: &'c mut BTreeMap<GroupId, GroupState>,
     /// The groups that are as the store will have them once the call is applied.
     ahead: BTreeMap<GroupId, GroupState>,
+    /// What the call will return, as far as it is worth keeping.
+    news: Vec<Received>,
     now: Timestamp,
 }
 
 impl Inbox<'_> {
+    /// Stores what the call will return in place of what the last one has returned.
+    fn keep_news(&self, last: News) -> Result<News, Error> {
+        let key = Scope::Device.key(Kind::Inbox);
+        if !self.news.is_empty() {
+            self.call.records.put(key, Kind::Inbox, &self.news)?;
+            return Ok(News::Returned);
+        }
+        if last != News::None {
+            self.call.records.delete(key);
+        }
+        Ok(News::None)
+    }
+
     /// Processes one message, which counts or has not been. The error outside is the store's: it ends the call.
     fn receive(&mut self, bytes: &[u8]) -> Result<Result<Received, Error>, Error> {
         let result = self.process(bytes);
@@ -122,6 +151,9 @@ impl Inbox<'_> {
         match result.map_err(|error| records.failure().map_or(error, Error::Storage)) {
             Ok(received) => {
                 records.settle();
+                if received.event.is_news() {
+                    self.news.push(received.clone());
+                }
                 Ok(Ok(received))
             }
             Err(Error::Storage(StorageError::Store(error))) => Err(StorageError::from(error).into()),
@@ -138,27 +170,27 @@ impl Inbox<'_> {
             MlsMessageBodyIn::PrivateMessage(message) => message.into(),
             _ => return Err(other_kind("a message to a group")),
         };
-        let (id, hash) = (GroupId::from_mls(message.group_id()), MessageHash::of(bytes));
-        let touched = self.ahead.remove(&id).or_else(|| self.stored.remove(&id));
-        let (mut group, event) = match external::pending(&self.call, &id)? {
-            Some(pending) if pending.hash() == hash => {
-                let (group, change) = external::confirm(&self.call, &id, self.device, self.now)?;
+        let (group_id, id) = (GroupId::from_mls(message.group_id()), MessageId::of(bytes));
+        let touched = self.ahead.remove(&group_id).or_else(|| self.stored.remove(&group_id));
+        let (mut group, event) = match external::pending(&self.call, &group_id)? {
+            Some(pending) if pending.id() == id => {
+                let (group, change) = external::confirm(&self.call, &group_id, self.device, self.now)?;
                 (group, Event::Commit(change))
             }
             _ => {
-                self.call.records.enter(Scope::Group(id.clone()));
+                self.call.records.enter(Scope::Group(group_id.clone()));
                 let mut group = match touched {
                     Some(group) => group,
-                    None => GroupState::load(&self.call, &id)?,
+                    None => GroupState::load(&self.call, &group_id)?,
                 };
-                let event = group.receive(&self.call, self.device, self.policy, self.now, hash, message)?;
+                let event = group.receive(&self.call, self.device, self.policy, self.now, id, message)?;
                 (group, event)
             }
         };
         let outcome = group.finish(&self.call)?;
         if outcome.removed.is_none() && !outcome.reload {
-            self.ahead.insert(id.clone(), group);
+            self.ahead.insert(group_id.clone(), group);
         }
-        Ok(Received { group: id, event })
+        Ok(Received { group: group_id, id, event })
     }
 }

@@ -13,9 +13,7 @@ use super::{
     device_at,
     freshness::LeafChanges,
     intent::{self, Plan},
-    leaf_of,
-    record::MessageHash,
-    trust,
+    leaf_of, trust,
 };
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
@@ -23,7 +21,7 @@ use crate::{
     event::{Change, EpochChange},
     identity::SignatureKey,
     key_package,
-    names::{Epoch, GroupId, Timestamp},
+    names::{Epoch, GroupId, MessageId, Timestamp},
     provider::Call,
     verification::VerifiedUser,
 };
@@ -92,8 +90,8 @@ impl PendingCommit {
         self.external
     }
 
-    pub(crate) fn hash(&self) -> MessageHash {
-        MessageHash::of(&self.commit)
+    pub(crate) fn id(&self) -> MessageId {
+        MessageId::of(&self.commit)
     }
 }
 
@@ -107,6 +105,7 @@ impl GroupState {
         policy: &Policy,
     ) -> Result<Option<PendingCommit>, Error> {
         self.refuse_if_pending()?;
+        self.refuse_if_rolled_back()?;
         let mut intents = std::mem::take(&mut self.membership_mut().intents);
         let planned = intent::plan(&mut intents, &self.mls);
         self.membership_mut().intents = intents;

@@ -9,7 +9,13 @@ use openmls::{
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
 
-use super::{GroupState, check, commit::PendingCommit, record::Membership, trust};
+use super::{
+    GroupState, check,
+    commit::PendingCommit,
+    intent::{self, Intent},
+    record::{GroupRecord, Membership},
+    trust,
+};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -121,12 +127,18 @@ pub(crate) fn confirm(
     now: Timestamp,
 ) -> Result<(GroupState, EpochChange), Error> {
     let scope = Scope::Group(id.clone());
+    let intents = match call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+        Some(GroupRecord::Member(replaced)) => replaced.intents,
+        _ => Vec::new(),
+    };
     call.records.rename(&Scope::Joining(id.clone()), &scope)?;
     call.records.enter(scope);
     // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
     let mut group = GroupState::load(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
     group.all_leaves_are_new(now);
+    group.note_epoch();
+    group.resume_intents(intents)?;
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
     // Whatever has happened while this device was away.
@@ -136,16 +148,27 @@ pub(crate) fn confirm(
         epoch: group.mls.epoch().into(),
         changes: pending.changes,
         no_longer_verified: VerifiedUser::forget_changed(&call.records, claims)?,
-        resume: false,
+        resume: !group.membership().intents.is_empty(),
     };
     Ok((group, change))
+}
+
+impl GroupState {
+    /// Takes over what was wanted in the state of the group that this one replaces, and remains to be done: the external
+    /// commit has given this device new keys, and ended what was proposed.
+    fn resume_intents(&mut self, mut intents: Vec<Intent>) -> Result<(), Error> {
+        intents.retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
+        intent::plan(&mut intents, &self.mls)?;
+        self.membership_mut().intents = intents;
+        Ok(())
+    }
 }
 
 /// The external commit that waits for the delivery service's answer, if there is one.
 pub(crate) fn pending(call: &Call<'_>, id: &GroupId) -> Result<Option<PendingCommit>, StorageError> {
     let record = call.records.get(&Scope::Joining(id.clone()).key(Kind::Group), Kind::Group)?;
     Ok(match record {
-        Some(super::record::GroupRecord::Member(membership)) => membership.pending,
+        Some(GroupRecord::Member(membership)) => membership.pending,
         _ => None,
     })
 }

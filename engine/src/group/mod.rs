@@ -1,5 +1,6 @@
 //! One group as this device is a member of it: what can be done in it, and what can be asked of it.
 
+mod agreement;
 mod check;
 pub(crate) mod commit;
 mod due;
@@ -21,6 +22,7 @@ use openmls::{
 };
 use zeroize::Zeroizing;
 
+pub use agreement::Agreement;
 pub use commit::PendingCommit;
 pub use due::{Due, Rotation};
 pub use proposal::{Outgoing, ProposalMessage};
@@ -33,7 +35,7 @@ use crate::{
     Client, DeviceId, KeyPackageBytes, SignaturePublicKey,
     error::Error,
     key_package,
-    names::{Epoch, EpochAuthenticator, GroupId, Timestamp},
+    names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp},
     provider::Call,
     storage::Kind,
 };
@@ -291,9 +293,10 @@ impl<'c> Group<'c> {
     ///
     /// # Errors
     /// [`Error::ProposalsWait`] if something has been proposed in this epoch: who is to be removed must not read on;
-    /// [`Error::Storage`] if the ratchet could not be advanced on disk.
+    /// [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
         self.client.with_group(&self.id, |call, group| {
+            group.refuse_if_rolled_back()?;
             if group.mls.has_pending_proposals() {
                 return Err(Error::ProposalsWait);
             }
@@ -304,7 +307,10 @@ impl<'c> Group<'c> {
                 .map_err(|e| Error::Internal { action: "encrypt a message", detail: e.to_string() })?;
             let activity = group.activity_mut();
             activity.sent = activity.sent.saturating_add(1);
-            message.to_bytes().map_err(|e| Error::Internal { action: "encode a message", detail: e.to_string() })
+            let bytes = message.to_bytes();
+            let bytes = bytes.map_err(|e| Error::Internal { action: "encode a message", detail: e.to_string() })?;
+            call.records.put(sent(call, MessageId::of(&bytes)), Kind::Sent, &())?;
+            Ok(bytes)
         })
     }
 
@@ -411,6 +417,8 @@ impl GroupState {
         if self.membership.pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
             self.outcome.sweep_signature_keys = true;
         }
+        call.records.delete_all(&call.records.scope().key(Kind::Sent))?;
+        self.note_epoch();
         let membership = self.membership_mut();
         membership.end_epoch();
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
@@ -425,6 +433,13 @@ impl GroupState {
         match &self.membership.pending {
             Some(pending) => Err(Error::CommitPending { epoch: pending.epoch() }),
             None => Ok(()),
+        }
+    }
+
+    pub(crate) fn refuse_if_rolled_back(&self) -> Result<(), Error> {
+        match self.membership.rolled_back {
+            true => Err(Error::RolledBack { group: GroupId::from_mls(self.mls.group_id()) }),
+            false => Ok(()),
         }
     }
 
@@ -454,6 +469,11 @@ pub(crate) fn load_mls(call: &Call<'_>, id: &GroupId) -> Result<MlsGroup, Error>
             detail: "incomplete".into(),
         })
     })
+}
+
+/// The key of the record that says that this device has sent that message in this epoch.
+pub(crate) fn sent(call: &Call<'_>, message: MessageId) -> Vec<u8> {
+    call.records.scope().item(Kind::Sent, message.as_bytes())
 }
 
 /// Whose leaf it is; [`None`] if it is blank.

@@ -14,14 +14,13 @@ use super::{
     commit::{PendingCommit, proposal_reference},
     device_at,
     intent::Intent,
-    record::MessageHash,
     trust,
 };
 use crate::{
     error::Error,
     event::Proposed,
     identity::DeviceSigner,
-    names::{Epoch, GroupId},
+    names::{Epoch, GroupId, MessageId},
     provider::Call,
 };
 
@@ -105,6 +104,7 @@ impl GroupState {
     ) -> Result<ProposalMessage, Error> {
         let internal = |detail: String| Error::Internal { action: "make a proposal", detail };
         self.refuse_if_pending()?;
+        self.refuse_if_rolled_back()?;
         let key = self.signature_key(call)?;
         let message = make(&mut self.mls, &key.signer(&call.crypto)?).map_err(internal)?;
         let bytes = message.to_bytes().map_err(|e| internal(e.to_string()))?;
@@ -112,7 +112,7 @@ impl GroupState {
         let queued = self.mls.pending_proposals().last().ok_or_else(|| internal("it was not queued".into()))?;
         trust::proposal(call, queued, &self.mls)?;
         let reference = proposal_reference(queued)?;
-        self.membership_mut().unordered.insert(MessageHash::of(&bytes), reference);
+        self.membership_mut().unordered.insert(MessageId::of(&bytes), reference);
         Ok(ProposalMessage { group: GroupId::from_mls(self.mls.group_id()), epoch: self.mls.epoch().into(), bytes })
     }
 }

@@ -2,18 +2,18 @@
 
 use openmls::{
     framing::errors::{MessageDecryptionError, SecretTreeError},
-    group::{ProcessMessageError, ValidationError},
+    group::{ProcessMessageError, StageCommitError, ValidationError},
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, record::MessageHash, trust};
+use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, sent, trust};
 use crate::{
     DeviceId, Policy,
     error::Error,
-    event::{Event, Ignored, Message},
-    names::{Epoch, Timestamp},
+    event::{Event, Ignored, Lost, Message},
+    names::{Epoch, MessageId, Timestamp},
     provider::Call,
-    storage::StorageError,
+    storage::{Kind, StorageError},
     verification::VerifiedUser,
 };
 
@@ -25,18 +25,18 @@ impl GroupState {
         device: &DeviceId,
         policy: &Policy,
         now: Timestamp,
-        hash: MessageHash,
+        id: MessageId,
         message: ProtocolMessage,
     ) -> Result<Event, Error> {
-        if self.membership().pending.as_ref().is_some_and(|pending| pending.hash() == hash) {
+        if self.membership().pending.as_ref().is_some_and(|pending| pending.id() == id) {
             return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
-        if self.membership().unordered.contains_key(&hash) {
+        if self.membership().unordered.contains_key(&id) {
             let membership = self.membership_mut();
-            membership.unordered.remove(&hash);
-            membership.ordered.push(hash);
+            membership.unordered.remove(&id);
+            membership.ordered.push(id);
         }
-        if self.membership().ordered.contains(&hash) {
+        if self.membership().ordered.contains(&id) {
             return Ok(Event::Own);
         }
 
@@ -50,9 +50,13 @@ impl GroupState {
 
         let processed = match self.mls.process_message(call, message) {
             Ok(processed) => processed,
+            Err(ProcessMessageError::InvalidCommit(StageCommitError::OwnCommitMismatch)) => {
+                return Ok(self.note_rollback());
+            }
             Err(error) => {
                 self.outcome.reload = true;
-                return unprocessed(error);
+                // OpenMLS passes some failures of the store off as an invalid commit.
+                return call.records.failure().map_or_else(|| unprocessed(error), |failure| Err(failure.into()));
             }
         };
         let sender = processed.sender().clone();
@@ -63,6 +67,10 @@ impl GroupState {
                 epoch,
                 text: text.into_bytes().into(),
             })),
+            // Those that this device knows it has made were met above.
+            ProcessedMessageContent::ProposalMessage(_) if sender == Sender::Member(self.mls.own_leaf_index()) => {
+                Ok(self.note_rollback())
+            }
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let change = proposal::describe(&queued, &self.mls)?;
                 check::proposal(&queued, policy)?;
@@ -82,11 +90,20 @@ impl GroupState {
                 self.merge(call, policy, now, by, &sender, *staged)
             }
             ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
-            ProcessedMessageContent::OwnPrivateMessage => Ok(Event::Own),
+            ProcessedMessageContent::OwnPrivateMessage => {
+                let known = epoch < current || call.records.get::<()>(&sent(call, id), Kind::Sent)?.is_some();
+                Ok(if known { Event::Own } else { self.note_rollback() })
+            }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
                 Err(Error::Invalid { detail: "proposals from outside the group are not taken part in".into() })
             }
         }
+    }
+
+    /// Something of this device's own has come back that it knows nothing of: its state is older than what was sent.
+    fn note_rollback(&mut self) -> Event {
+        self.membership_mut().rolled_back = true;
+        Event::Lost(Lost::RolledBack)
     }
 
     /// Another's commit: the group enters the epoch that it makes, with or without this device.
@@ -126,6 +143,8 @@ fn unprocessed(error: ProcessMessageError<StorageError>) -> Result<Event, Error>
     use ValidationError as Validation;
     match error {
         ProcessMessageError::StorageError(error) => Err(error.into()),
+        // Its sender has been authenticated by then.
+        ProcessMessageError::InvalidCommit(error) => Ok(Event::Lost(Lost::Commit { detail: error.to_string() })),
         ProcessMessageError::ValidationError(Validation::UnableToDecrypt(Decryption::SecretTreeError(secrets))) => {
             match secrets {
                 Secrets::SecretReuseError => Ok(Event::Ignored(Ignored::AlreadyRead)),

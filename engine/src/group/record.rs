@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use super::{commit::PendingCommit, freshness::Freshness, intent::Intent};
-use crate::{SignaturePublicKey, names::Epoch};
+use super::{agreement::History, commit::PendingCommit, freshness::Freshness, intent::Intent};
+use crate::{
+    SignaturePublicKey,
+    names::{Epoch, MessageId},
+};
 
 /// The engine's record of a group.
 pub(crate) type GroupRecord = RecordOf<Box<Membership>>;
@@ -32,13 +34,17 @@ pub(crate) struct Membership {
     pub(crate) intents: Vec<Intent>,
     /// This epoch's own proposals, by the hash of the message, that the delivery service has not ordered yet. No
     /// commit of this device may refer to them: the others might never see them.
-    pub(crate) unordered: BTreeMap<MessageHash, Vec<u8>>,
+    pub(crate) unordered: BTreeMap<MessageId, Vec<u8>>,
     /// This epoch's own proposals that it has ordered.
-    pub(crate) ordered: Vec<MessageHash>,
+    pub(crate) ordered: Vec<MessageId>,
     /// When the members' leaves last got new keys.
     pub(crate) freshness: Freshness,
     /// How often this device's leaf has got new keys and kept its signature key.
     pub(crate) rotations: u32,
+    /// What was agreed on in this epoch and in those before it.
+    pub(crate) history: History,
+    /// Another state of this device was used later than this one.
+    pub(crate) rolled_back: bool,
 }
 
 impl Membership {
@@ -61,14 +67,4 @@ impl Membership {
 pub(crate) struct Activity {
     /// The number of application messages that it has sent.
     pub(crate) sent: u32,
-}
-
-/// The hash by which an own message is known again when it comes back.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct MessageHash([u8; 32]);
-
-impl MessageHash {
-    pub(crate) fn of(message: &[u8]) -> Self {
-        Self(Sha256::digest(message).into())
-    }
 }

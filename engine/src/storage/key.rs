@@ -109,6 +109,10 @@ kinds! {
     VerifiedUser = 4, "verified user";
     /// What this device has done since its leaf got its keys.
     Activity = 5, "activity";
+    /// What was received and not acknowledged.
+    Inbox = 6, "inbox";
+    /// An application message that this device has sent in this epoch: its identifier, and nothing of its content.
+    Sent = 7, "sent message";
     JoinConfig = 10, "join config";
     OwnLeafNode = 11, "own leaf node";
     Proposal = 12, "proposal";

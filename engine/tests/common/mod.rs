@@ -9,7 +9,7 @@ pub mod tape;
 use std::sync::Arc;
 
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Received, Store, Timestamp,
+    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Store, Timestamp,
     default_crypto,
 };
 
@@ -75,13 +75,20 @@ pub fn accept(committer: &mut Client, pending: PendingCommit, others: &mut [&mut
 }
 
 pub fn deliver(bytes: &[u8], to: &mut [&mut Client]) -> Vec<Event> {
-    to.iter_mut().map(|client| client.receive(bytes, NOW).unwrap().event).collect()
+    to.iter_mut().map(|client| hear(client, bytes)).collect()
+}
+
+/// What the message means to the client, which has then kept it.
+pub fn hear(client: &mut Client, bytes: &[u8]) -> Event {
+    let received = client.receive(bytes, NOW).unwrap();
+    client.acknowledge().unwrap();
+    received.event
 }
 
 /// The text that the client reads from the message.
 pub fn read(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
-    match client.receive(bytes, NOW).unwrap() {
-        Received { event: Event::Message(message), .. } => message.text.to_vec(),
+    match hear(client, bytes) {
+        Event::Message(message) => message.text.to_vec(),
         other => panic!("not a message: {other:?}"),
     }
 }

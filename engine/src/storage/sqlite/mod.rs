@@ -34,18 +34,23 @@ const APPLICATION: i32 = 0x5267_7277;
 
 /// How a file comes to be of the present format: the step at index n takes format n to n + 1, and a new file takes all
 /// of them. Each format's number is kept in SQLite's `user_version`. Steps are added and never changed.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), protection BLOB NOT NULL, data_key BLOB NOT NULL) STRICT;
     CREATE TABLE record (id INTEGER PRIMARY KEY, name BLOB NOT NULL, body BLOB NOT NULL) STRICT;
     CREATE TABLE page (id INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT;
-"];
+",
+    "
+    ALTER TABLE seal ADD COLUMN openings BLOB;
+",
+];
 
 /// A store in a file of its own, for one device.
 ///
 /// Names and values of records are sealed with XChaCha20-Poly1305 under a data key, which is sealed under a
 /// [`StoreKey`]. Whoever has the file without it sees how many records and pages there are, how large they are, and
 /// which of them change when. Whoever has both has the device. Whoever can write the file can put back an older one, in
-/// whole or in part: that is not noticed here.
+/// whole or in part: [`openings`](Self::openings) is what an application notices that by.
 ///
 /// When a call returns, what it has deleted or overwritten is in no file any more; if the disk fails just then, it is with
 /// the next call that succeeds. (What the file system and the disk
@@ -71,6 +76,7 @@ pub struct SqliteStore {
     crypto: SharedCrypto,
     data_key: DataKey,
     sealer: Sealer,
+    openings: u64,
     file: Mutex<File>,
 }
 
@@ -107,12 +113,14 @@ impl SqliteStore {
         }
         let data_key = DataKey::generate(&crypto)?;
         let (protection, sealed) = data_key.wrap(key, &crypto)?;
-        migrate(&mut connection, STEPS, |transaction| {
+        let sealer = data_key.sealer()?;
+        let openings = migrate(&mut connection, STEPS, |transaction| {
             transaction.pragma_update(None, "application_id", APPLICATION)?;
-            transaction.execute("INSERT INTO seal VALUES (1, ?1, ?2)", params![protection, sealed])?;
-            Ok(())
+            let sql = "INSERT INTO seal (id, protection, data_key) VALUES (1, ?1, ?2)";
+            transaction.execute(sql, params![protection, sealed])?;
+            count_opening(transaction, &sealer, &crypto)
         })?;
-        Self::load(path, connection, crypto, data_key)
+        Self::load(path, connection, crypto, data_key, sealer, openings)
     }
 
     /// Opens the store in a file, with the key that it was made with or that it was [changed](Self::change_key) to. A
@@ -146,14 +154,21 @@ impl SqliteStore {
         let (protection, sealed): (Vec<u8>, Vec<u8>) =
             sealed.ok_or_else(|| DiskError::Damaged { what: "the data key: it is missing".into() })?;
         let data_key = DataKey::unwrap(key, &protection, &sealed)?;
-        migrate(&mut connection, STEPS, |_| Ok(()))?;
-        Self::load(path, connection, crypto, data_key)
+        let sealer = data_key.sealer()?;
+        let openings = migrate(&mut connection, STEPS, |transaction| count_opening(transaction, &sealer, &crypto))?;
+        Self::load(path, connection, crypto, data_key, sealer, openings)
     }
 
-    fn load(path: &Path, connection: Connection, crypto: SharedCrypto, data_key: DataKey) -> Result<Self, DiskError> {
+    fn load(
+        path: &Path,
+        connection: Connection,
+        crypto: SharedCrypto,
+        data_key: DataKey,
+        sealer: Sealer,
+        openings: u64,
+    ) -> Result<Self, DiskError> {
         // What a process wrote that died before it emptied the log.
         empty_log(&connection)?;
-        let sealer = data_key.sealer()?;
         let mut ids = BTreeMap::new();
         {
             let mut names = connection.prepare("SELECT id, name FROM record")?;
@@ -166,7 +181,38 @@ impl SqliteStore {
             }
         }
         let file = Mutex::new(File { connection, ids, written: 0 });
-        Ok(Self { path: path.to_owned(), crypto, data_key, sealer, file })
+        Ok(Self { path: path.to_owned(), crypto, data_key, sealer, openings, file })
+    }
+
+    /// How often the file has been opened, this time and its creation included.
+    ///
+    /// It grows with every opening, so that an application which keeps it elsewhere, where a copy of the file does not go
+    /// (beside the key in the keystore), notices that an older copy was put back: it is then not larger than what was
+    /// kept. Say so with [`Client::rolled_back`](crate::Client::rolled_back), or make a new device. (A copy that was taken
+    /// since the file was last opened is not noticed by this, but once a message comes back that the device has sent since:
+    /// [`Lost::RolledBack`](crate::Lost::RolledBack).)
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use regrow_engine::{Client, DeviceId, Policy, SqliteStore, StoreKey, default_crypto};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("alice.regrow");
+    /// # let key = StoreKey::from_bytes([7; 32]);
+    /// # let store = SqliteStore::create(&path, &key, default_crypto())?;
+    /// # Client::create(Arc::new(store), default_crypto(), DeviceId::new("alice", "phone")?, Policy::default())?;
+    /// # let kept = 1;
+    /// let store = SqliteStore::open(&path, &key, default_crypto())?;
+    /// let openings = store.openings();
+    /// let mut alice = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
+    /// if openings <= kept {
+    ///     alice.rolled_back()?;
+    /// }
+    /// // … and keep `openings` in the keystore.
+    /// # assert_eq!(openings, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn openings(&self) -> u64 {
+        self.openings
     }
 
     /// Seals the data key under another key, and forgets the old one. The records stay as they are.
@@ -360,20 +406,38 @@ fn format(connection: &Connection) -> Result<usize, DiskError> {
 }
 
 /// Takes the steps that the file has not taken, and what comes `then`, in one transaction.
-fn migrate(
+fn migrate<T>(
     connection: &mut Connection,
     steps: &[&str],
-    then: impl FnOnce(&Connection) -> Result<(), DiskError>,
-) -> Result<(), DiskError> {
+    then: impl FnOnce(&Connection) -> Result<T, DiskError>,
+) -> Result<T, DiskError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let from: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for step in steps.iter().skip(usize::try_from(from).unwrap_or_default()) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", steps.len() as i64)?;
-    then(&transaction)?;
+    let value = then(&transaction)?;
     transaction.commit()?;
-    Ok(())
+    Ok(value)
+}
+
+/// Counts that the file is opened; how often it has been with this.
+fn count_opening(connection: &Connection, sealer: &Sealer, crypto: &SharedCrypto) -> Result<u64, DiskError> {
+    let damaged = || DiskError::Damaged { what: "the number of its openings".into() };
+    let bound = bound("openings", 1, &[]);
+    let sealed: Option<Vec<u8>> = connection.query_row("SELECT openings FROM seal", [], |row| row.get(0))?;
+    let before = match sealed {
+        None => 0,
+        Some(sealed) => {
+            let opened = sealer.open(&bound, &sealed).ok_or_else(damaged)?;
+            u64::from_be_bytes(opened[..].try_into().map_err(|_| damaged())?)
+        }
+    };
+    let openings = before.saturating_add(1);
+    let sealed = sealer.seal(crypto, &bound, &openings.to_be_bytes())?;
+    connection.execute("UPDATE seal SET openings = ?1", [sealed])?;
+    Ok(openings)
 }
 
 /// Brings what is in the write-ahead log into the file, and empties it.
