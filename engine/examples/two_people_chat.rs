@@ -27,6 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(bob);
     let store = SqliteStore::open(folder.path().join("bob"), &bobs, default_crypto())?;
     let mut bob = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
+    // Bob has shown what he had received. An application that cannot be sure looks at what is unacknowledged.
+    bob.acknowledge()?;
     say(&mut bob, &mut alice, &chat, "Hello Alice! I had to restart.", now)?;
     say(&mut alice, &mut bob, &chat, "Nobody would have noticed.", now)
 }

@@ -44,11 +44,14 @@
 //!
 //! # Where to look
 //!
+//! How things are done is in the [`guide`], a page for each.
+//!
 //! | question | type |
 //! | --- | --- |
 //! | what can a device do? | [`Client`] |
 //! | what can be done in a group? | [`Group`] |
 //! | what did a message mean? | [`Event`] |
+//! | why can a device not go on? | [`Lost`] |
 //! | what is a commit before it is one? | [`PendingCommit`] |
 //! | what is it time for? | [`Due`] |
 //! | what do I choose? | [`Policy`] |
@@ -64,6 +67,7 @@ mod client;
 mod error;
 mod event;
 mod group;
+pub mod guide;
 mod identity;
 mod key_package;
 mod names;

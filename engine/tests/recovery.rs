@@ -195,6 +195,17 @@ fn what_was_wanted_outlives_a_lost_state() {
 }
 
 #[test]
+fn who_wanted_new_keys_has_them_by_rejoining() {
+    let (mut alice, mut bob) = pair(Handshake::Assisted);
+    let lost = bob.group(&group()).unwrap().update().unwrap();
+    bob.discard(lost).unwrap();
+
+    rejoin(&mut bob, &mut alice);
+
+    assert!(bob.group(&group()).unwrap().resume().unwrap().is_none());
+}
+
+#[test]
 fn a_device_that_the_group_has_moved_on_without_rejoins() {
     let (mut alice, mut bob) = pair(Handshake::Assisted);
     update(&mut alice, &mut []);

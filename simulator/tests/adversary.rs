@@ -4,7 +4,11 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Run, run, scenario, scenario_with};
+use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+use regrow_simulator::adversary::{Adversary, Kind, Traffic, replay::Replay};
 use serde_json::{Value, json};
 
 fn create() -> Value {
@@ -387,4 +391,35 @@ fn hidden_handshakes_make_no_difference_to_a_thief() {
         let run = passes_with(json!({ "handshake": handshake }), &steps);
         assert_eq!(figures(&run), (0, 1, Some(3)), "{handshake}");
     }
+}
+
+/// What a device has read and not acknowledged is on it in clear.
+#[test]
+fn thief_reads_what_was_not_acknowledged() {
+    let now = Timestamp(1_800_000_000);
+    let policy = Policy { clock_skew: now.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() };
+    let device = |user: &str| {
+        let id = DeviceId::new(user, "phone").unwrap();
+        Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy.clone()).unwrap()
+    };
+    let (mut alice, mut bob) = (device("alice"), device("bob"));
+    let group = GroupId::from("chat");
+    let key_packages = bob.key_packages(1, now).unwrap();
+    let pending = alice.create_group(group.clone(), now).unwrap().add(&key_packages, now).unwrap();
+    let welcome = pending.welcome().unwrap().to_vec();
+    alice.confirm(pending, now).unwrap();
+    bob.join(&welcome, now).unwrap();
+    let message = alice.group(&group).unwrap().send(b"hello").unwrap();
+    let traffic = [Traffic::new(Kind::Message, 1, Some(0), &message)];
+    let read = |bob: &Client| {
+        let snapshot = bob.snapshot().unwrap();
+        let mut thief = Replay::new(&snapshot, default_crypto(), policy.clone(), group.clone()).unwrap();
+        thief.observe(&traffic);
+        thief.readable().contains(&0)
+    };
+
+    bob.receive(&message, now).unwrap();
+    assert!(read(&bob));
+    bob.acknowledge().unwrap();
+    assert!(!read(&bob));
 }

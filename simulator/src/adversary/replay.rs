@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use regrow_engine::{Client, CryptoProvider, Event, GroupId, Policy, Snapshot, Store, Timestamp};
+use regrow_engine::{Client, CryptoProvider, Event, GroupId, MessageId, Policy, Snapshot, Store, Timestamp};
 
 use super::{Adversary, Kind, Traffic};
 
@@ -18,6 +18,8 @@ pub struct Replay {
     crypto: Arc<dyn CryptoProvider>,
     policy: Policy,
     group: GroupId,
+    /// The messages whose texts were in the snapshot: read by the device, and not acknowledged.
+    found: BTreeSet<MessageId>,
     readable: BTreeSet<usize>,
     reach: Option<u64>,
 }
@@ -34,14 +36,18 @@ impl Replay {
         policy: Policy,
         group: GroupId,
     ) -> Result<Self, regrow_engine::Error> {
-        let client = Client::open(Arc::new(snapshot.to_store()), crypto.clone(), policy.clone())?;
-        let mut replay = Self { client, crypto, policy, group, readable: BTreeSet::new(), reach: None };
+        let mut client = Client::open(Arc::new(snapshot.to_store()), crypto.clone(), policy.clone())?;
+        let found = client.unacknowledged()?.into_iter().filter(|received| matches!(received.event, Event::Message(_)));
+        let found = found.map(|received| received.id).collect();
+        client.acknowledge()?;
+        let mut replay = Self { client, crypto, policy, group, found, readable: BTreeSet::new(), reach: None };
         replay.note_reach();
         Ok(replay)
     }
 
     fn see(&mut self, entry: &Traffic) -> Result<(), regrow_engine::Error> {
         match entry.kind {
+            Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => self.readable.extend(entry.message),
             Kind::Message => {
                 if let Event::Message(_) = self.client.receive(&entry.bytes, NO_TIME)?.event {
                     self.readable.extend(entry.message);
@@ -65,7 +71,9 @@ impl Replay {
     }
 
     fn open(&self, store: impl Store + 'static) -> Result<Client, regrow_engine::Error> {
-        Client::open(Arc::new(store), self.crypto.clone(), self.policy.clone())
+        let mut client = Client::open(Arc::new(store), self.crypto.clone(), self.policy.clone())?;
+        client.acknowledge()?;
+        Ok(client)
     }
 
     fn note_reach(&mut self) {

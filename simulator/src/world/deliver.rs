@@ -7,7 +7,7 @@ use std::mem;
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, SqliteStore};
-use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Policy, Timestamp};
+use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Lost, Policy, Timestamp};
 
 use super::{
     Failed, World,
@@ -201,6 +201,8 @@ impl Device {
                 DeliveryKind::Welcome => self.client.join(&delivery.bytes, outside.now).map(|_| None),
                 _ => self.client.receive(&delivery.bytes, outside.now).map(|received| Some(received.event)),
             };
+            // What it has read is the application's now, and nobody finds it on the device.
+            let result = result.and_then(|event| self.client.acknowledge().map(|()| event));
             if !matches!(result, Err(Error::Storage(_))) || !self.died_writing() {
                 break result;
             }
@@ -251,6 +253,7 @@ impl Device {
                 }
             }
             _ => match &result {
+                Ok(Some(Meaning::Lost(_))) => Some("it is processed"),
                 Ok(_) => None,
                 // Its state is lost, and it has not rejoined yet.
                 Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
@@ -278,6 +281,8 @@ fn describe(meaning: &Meaning) -> String {
         Meaning::Commit(change) => format!("epoch {}", change.epoch),
         Meaning::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
         Meaning::Own => "its own".into(),
+        Meaning::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
+        Meaning::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
         Meaning::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
         Meaning::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
         Meaning::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
