@@ -112,7 +112,9 @@ impl GroupState {
         let queued = self.mls.pending_proposals().last().ok_or_else(|| internal("it was not queued".into()))?;
         trust::proposal(call, queued, &self.mls)?;
         let reference = proposal_reference(queued)?;
-        self.membership_mut().unordered.insert(MessageHash::of(&bytes), reference);
+        let equal = |other: &&QueuedProposal| other.proposal_reference_ref() == queued.proposal_reference_ref();
+        let known = self.mls.pending_proposals().filter(equal).count() > 1;
+        self.membership_mut().propose(MessageHash::of(&bytes), reference, known);
         Ok(ProposalMessage { group: GroupId::from_mls(self.mls.group_id()), epoch: self.mls.epoch().into(), bytes })
     }
 }

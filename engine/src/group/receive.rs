@@ -32,9 +32,7 @@ impl GroupState {
             return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
         if self.membership().unordered.contains_key(&hash) {
-            let membership = self.membership_mut();
-            membership.unordered.remove(&hash);
-            membership.ordered.push(hash);
+            self.membership_mut().order(hash);
         }
         if self.membership().ordered.contains(&hash) {
             return Ok(Event::Own);
