@@ -7,6 +7,14 @@ mod common;
 use common::*;
 use regrow_engine::{Change, Client, Error, Event, Handshake, Ignored, MemoryStore, Outgoing, Policy, Proposed};
 
+fn pair_with(handshake: Handshake) -> (Client, Client) {
+    let policy = Policy { handshake, ..policy() };
+    let client = |user: &str| client_in(&MemoryStore::new(), user, policy.clone());
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    (alice, bob)
+}
+
 #[test]
 fn an_own_proposal_that_was_not_ordered_is_not_committed() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
@@ -215,4 +223,37 @@ fn a_wish_to_leave_is_proposed_once_per_epoch() {
 
     assert!(matches!(bob.group(&group()).unwrap().resume().unwrap(), Some(Outgoing::Proposal(_))));
     assert_eq!(bob.group(&group()).unwrap().resume().unwrap(), None);
+}
+
+#[test]
+fn a_proposal_that_is_made_again_after_it_was_ordered_is_still_ordered() {
+    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+        let (mut alice, mut bob) = pair_with(handshake);
+        let first = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
+        bob.receive(first.as_bytes(), NOW).unwrap();
+        alice.receive(first.as_bytes(), NOW).unwrap();
+
+        // The service has the same bytes already, or never sees these.
+        let _again = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
+        let pending = alice.group(&group()).unwrap().commit().unwrap();
+
+        assert!(pending.removed().eq([&device("bob")]));
+        assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Removed { .. }));
+    }
+}
+
+#[test]
+fn of_two_equal_proposals_the_one_that_was_ordered_is_enough() {
+    let (mut alice, mut bob) = pair_with(Handshake::Opaque);
+    let first = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
+    let second = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
+    assert_ne!(first.as_bytes(), second.as_bytes());
+    assert!(matches!(alice.group(&group()).unwrap().commit(), Err(Error::NothingToCommit)));
+
+    bob.receive(second.as_bytes(), NOW).unwrap();
+    alice.receive(second.as_bytes(), NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+
+    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Removed { .. }));
+    assert!(matches!(alice.receive(first.as_bytes(), NOW).unwrap().event, Event::Own));
 }

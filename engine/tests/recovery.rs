@@ -8,8 +8,8 @@ use std::fs;
 
 use common::*;
 use regrow_engine::{
-    Agreement, Change, Client, Epoch, Error, Event, Handshake, Lost, MemoryStore, Outgoing, Policy, SqliteStore,
-    StoreKey, default_crypto,
+    Agreement, Change, Client, Epoch, Error, Event, Handshake, Lost, MemoryStore, Outgoing, Policy, Received,
+    SqliteStore, StoreKey, default_crypto,
 };
 
 const MODES: [Handshake; 2] = [Handshake::Assisted, Handshake::Opaque];
@@ -87,6 +87,32 @@ fn a_message_that_is_known_shows_nothing_however_often_it_comes() {
         send(&mut bob, b"goes on");
         update(&mut bob, &mut [&mut alice]);
         send(&mut bob, b"and on");
+    }
+}
+
+/// The service can change what it delivers, and know that a message is of this device. It makes no new one by that.
+#[test]
+fn an_own_message_that_was_changed_on_its_way_shows_nothing() {
+    for handshake in MODES {
+        let (mut alice, mut bob) = pair(handshake);
+        let mut own = vec![send(&mut bob, b"hello")];
+        own.push(bob.group(&group()).unwrap().propose_update().unwrap().as_bytes().to_vec());
+        let pending = bob.group(&group()).unwrap().update().unwrap();
+        own.push(pending.commit().to_vec());
+        bob.discard(pending).unwrap();
+        for message in &own {
+            for at in 0..message.len() {
+                let mut changed = message.clone();
+                changed[at] ^= 1;
+                let result = bob.receive(&changed, NOW);
+                assert!(
+                    matches!(&result, Err(_) | Ok(Received { event: Event::Own | Event::Ignored(_), .. })),
+                    "byte {at}: {result:?}"
+                );
+            }
+        }
+        update(&mut bob, &mut [&mut alice]);
+        send(&mut bob, b"goes on");
     }
 }
 

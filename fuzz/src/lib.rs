@@ -7,6 +7,7 @@
 //! then `cargo fuzz run --sanitizer none engine_receive`. With the address sanitizer, which is slower, a nightly toolchain
 //! is needed, or `RUSTC_BOOTSTRAP=1 cargo fuzz run engine_receive`.
 
+pub mod file;
 pub mod service;
 
 use std::{cell::RefCell, sync::Arc};
@@ -24,12 +25,12 @@ pub fn group() -> GroupId {
     GroupId::from("chat")
 }
 
-fn policy(handshake: Handshake) -> Policy {
+pub(crate) fn policy(handshake: Handshake) -> Policy {
     let forever = 200 * 365 * 24 * 60 * 60;
     Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
 }
 
-fn crypto(user: &str) -> Arc<SeededCrypto> {
+pub(crate) fn crypto(user: &str) -> Arc<SeededCrypto> {
     Arc::new(SeededCrypto::new(0, user))
 }
 

@@ -12,7 +12,7 @@ use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Received},
-    group::{GroupState, external},
+    group::{GroupState, external, receive::Incoming},
     names::{GroupId, MessageId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError, Transaction},
@@ -183,7 +183,8 @@ impl Inbox<'_> {
                     Some(group) => group,
                     None => GroupState::load(&self.call, &group_id)?,
                 };
-                let event = group.receive(&self.call, self.device, self.policy, self.now, id, message)?;
+                let incoming = Incoming { id, bytes, message };
+                let event = group.receive(&self.call, self.device, self.policy, self.now, incoming)?;
                 (group, event)
             }
         };

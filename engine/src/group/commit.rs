@@ -222,10 +222,12 @@ impl GroupState {
         trust::commit(call, staged, &Sender::Member(self.mls.own_leaf_index()), &self.mls, device)?;
         let change = summarize(staged, &self.mls, device.clone())?;
         let bytes = |message: MlsMessageOut| message.to_bytes().map_err(|e| internal(e.to_string()));
+        let commit = bytes(commit)?;
+        self.note_sent(call, &commit)?;
         Ok(PendingCommit {
             group,
             epoch,
-            commit: bytes(commit)?,
+            commit,
             welcome: welcome.map(bytes).transpose()?,
             group_info: group_info.map(bytes).transpose()?,
             changes: change.changes,

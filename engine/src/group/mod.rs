@@ -10,6 +10,7 @@ pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
+mod sent;
 mod trust;
 mod verify;
 pub(crate) mod welcome;
@@ -35,7 +36,7 @@ use crate::{
     Client, DeviceId, KeyPackageBytes, SignaturePublicKey,
     error::Error,
     key_package,
-    names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp},
+    names::{Epoch, EpochAuthenticator, GroupId, Timestamp},
     provider::Call,
     storage::Kind,
 };
@@ -309,7 +310,7 @@ impl<'c> Group<'c> {
             activity.sent = activity.sent.saturating_add(1);
             let bytes = message.to_bytes();
             let bytes = bytes.map_err(|e| Error::Internal { action: "encode a message", detail: e.to_string() })?;
-            call.records.put(sent(call, MessageId::of(&bytes)), Kind::Sent, &())?;
+            group.note_sent(call, &bytes)?;
             Ok(bytes)
         })
     }
@@ -417,7 +418,7 @@ impl GroupState {
         if self.membership.pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
             self.outcome.sweep_signature_keys = true;
         }
-        call.records.delete_all(&call.records.scope().key(Kind::Sent))?;
+        self.forget_sent(call)?;
         self.note_epoch();
         let membership = self.membership_mut();
         membership.end_epoch();
@@ -469,11 +470,6 @@ pub(crate) fn load_mls(call: &Call<'_>, id: &GroupId) -> Result<MlsGroup, Error>
             detail: "incomplete".into(),
         })
     })
-}
-
-/// The key of the record that says that this device has sent that message in this epoch.
-pub(crate) fn sent(call: &Call<'_>, message: MessageId) -> Vec<u8> {
-    call.records.scope().item(Kind::Sent, message.as_bytes())
 }
 
 /// Whose leaf it is; [`None`] if it is blank.

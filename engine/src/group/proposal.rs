@@ -108,11 +108,14 @@ impl GroupState {
         let key = self.signature_key(call)?;
         let message = make(&mut self.mls, &key.signer(&call.crypto)?).map_err(internal)?;
         let bytes = message.to_bytes().map_err(|e| internal(e.to_string()))?;
+        self.note_sent(call, &bytes)?;
         // OpenMLS has put it at the end of the queue.
         let queued = self.mls.pending_proposals().last().ok_or_else(|| internal("it was not queued".into()))?;
         trust::proposal(call, queued, &self.mls)?;
         let reference = proposal_reference(queued)?;
-        self.membership_mut().unordered.insert(MessageId::of(&bytes), reference);
+        let equal = |other: &&QueuedProposal| other.proposal_reference_ref() == queued.proposal_reference_ref();
+        let known = self.mls.pending_proposals().filter(equal).count() > 1;
+        self.membership_mut().propose(MessageId::of(&bytes), reference, known);
         Ok(ProposalMessage { group: GroupId::from_mls(self.mls.group_id()), epoch: self.mls.epoch().into(), bytes })
     }
 }

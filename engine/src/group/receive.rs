@@ -6,16 +6,23 @@ use openmls::{
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, sent, trust};
+use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, trust};
 use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Ignored, Lost, Message},
     names::{Epoch, MessageId, Timestamp},
     provider::Call,
-    storage::{Kind, StorageError},
+    storage::StorageError,
     verification::VerifiedUser,
 };
+
+/// A well-formed message of a group.
+pub(crate) struct Incoming<'b> {
+    pub(crate) id: MessageId,
+    pub(crate) bytes: &'b [u8],
+    pub(crate) message: ProtocolMessage,
+}
 
 impl GroupState {
     /// Processes one message of this group.
@@ -25,16 +32,13 @@ impl GroupState {
         device: &DeviceId,
         policy: &Policy,
         now: Timestamp,
-        id: MessageId,
-        message: ProtocolMessage,
+        Incoming { id, bytes, message }: Incoming<'_>,
     ) -> Result<Event, Error> {
         if self.membership().pending.as_ref().is_some_and(|pending| pending.id() == id) {
             return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
         if self.membership().unordered.contains_key(&id) {
-            let membership = self.membership_mut();
-            membership.unordered.remove(&id);
-            membership.ordered.push(id);
+            self.membership_mut().order(id);
         }
         if self.membership().ordered.contains(&id) {
             return Ok(Event::Own);
@@ -91,7 +95,7 @@ impl GroupState {
             }
             ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
             ProcessedMessageContent::OwnPrivateMessage => {
-                let known = epoch < current || call.records.get::<()>(&sent(call, id), Kind::Sent)?.is_some();
+                let known = epoch < current || self.has_sent(call, bytes)?;
                 Ok(if known { Event::Own } else { self.note_rollback() })
             }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => {

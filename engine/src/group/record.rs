@@ -53,6 +53,23 @@ impl Membership {
         self.signer.iter().chain(self.pending.iter().filter_map(|pending| pending.new_signature_key.as_ref()))
     }
 
+    /// An own proposal has been made: the hash of its message, and its reference. Equal proposals have the same
+    /// reference: one that is `known`, and does not wait, has been ordered, and so has this.
+    pub(crate) fn propose(&mut self, id: MessageId, reference: Vec<u8>, known: bool) {
+        match known && !self.unordered.values().any(|waiting| *waiting == reference) {
+            true => self.ordered.push(id),
+            false => _ = self.unordered.insert(id, reference),
+        }
+    }
+
+    /// The delivery service has ordered the own proposal with that id, and with it all that are equal.
+    pub(crate) fn order(&mut self, id: MessageId) {
+        let Some(reference) = self.unordered.remove(&id) else { return };
+        self.ordered.push(id);
+        let equal = self.unordered.extract_if(.., |_, waiting| *waiting == reference);
+        self.ordered.extend(equal.map(|(id, _)| id));
+    }
+
     /// An epoch has ended, and with it every proposal and every commit that was made in it (RFC 9420, 12.4).
     pub(crate) fn end_epoch(&mut self) {
         self.pending = None;

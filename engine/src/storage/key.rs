@@ -111,7 +111,7 @@ kinds! {
     Activity = 5, "activity";
     /// What was received and not acknowledged.
     Inbox = 6, "inbox";
-    /// An application message that this device has sent in this epoch: its identifier, and nothing of its content.
+    /// A private message that this device has made in this epoch: its sender data, encrypted, and nothing of its content.
     Sent = 7, "sent message";
     JoinConfig = 10, "join config";
     OwnLeafNode = 11, "own leaf node";

@@ -145,8 +145,11 @@ impl SqliteStore {
         match format(&connection)? {
             // Its creation was interrupted.
             0 => return Err(DiskError::Missing { path: path.to_owned() }),
-            found if found > STEPS.len() => return Err(DiskError::NewerFormat { found, supported: STEPS.len() }),
-            _ => prepare(&connection)?,
+            found => {
+                let newer = DiskError::NewerFormat { found, supported: STEPS.len() };
+                check_schema(&connection, STEPS.get(..found).ok_or(newer)?)?;
+                prepare(&connection)?;
+            }
         }
         let sealed = connection
             .query_row("SELECT protection, data_key FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -405,6 +408,26 @@ fn format(connection: &Connection) -> Result<usize, DiskError> {
     }
 }
 
+/// Refuses a file that has anything but the tables which these steps make. What else is in a schema is run with our
+/// statements: a trigger that somebody has left there could keep what is deleted.
+fn check_schema(connection: &Connection, steps: &[&str]) -> Result<(), DiskError> {
+    let ours = Connection::open_in_memory()?;
+    for step in steps {
+        ours.execute_batch(step)?;
+    }
+    match schema(connection)? == schema(&ours)? {
+        true => Ok(()),
+        false => Err(DiskError::Damaged { what: "the tables: they are not those of a store".into() }),
+    }
+}
+
+/// Everything that is in the file by name: what it is, and by which statement it was made.
+fn schema(connection: &Connection) -> Result<Vec<(String, String, Option<String>)>, DiskError> {
+    let mut rows = connection.prepare("SELECT name, type, sql FROM sqlite_schema ORDER BY name, type")?;
+    let entries = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
 /// Takes the steps that the file has not taken, and what comes `then`, in one transaction.
 fn migrate<T>(
     connection: &mut Connection,
@@ -536,7 +559,9 @@ impl From<rusqlite::Error> for DiskError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path: PathBuf::new() },
             Some(ErrorCode::NotADatabase) => Self::NotAStore { path: PathBuf::new() },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { what: error.to_string() },
-            _ => Self::Sqlite(error),
+            // Something else stands there than what we write.
+            None => Self::Damaged { what: error.to_string() },
+            Some(_) => Self::Sqlite(error),
         }
     }
 }

@@ -1,0 +1,450 @@
+//! What must come of every call: RFC 9420 and the engine's promises, without cryptography.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regrow_engine::PendingCommit;
+
+use super::service::{Body, Commit, Effect, Entry, KeyNo, PackageNo, Proposal, Service, What, Who};
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    AlreadyMember,
+    CommitPending,
+    FutureEpoch,
+    GroupExists,
+    Invalid,
+    NotInvited,
+    NothingToCommit,
+    NotPending,
+    OwnRemoval,
+    ProposalsWait,
+    Removed,
+    UnknownGroup,
+    UnknownMember,
+}
+
+/// What comes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Message {
+        by: Who,
+        epoch: u64,
+        text: Vec<u8>,
+    },
+    Proposal {
+        by: Who,
+    },
+    Commit {
+        by: Who,
+        epoch: u64,
+        added: BTreeSet<Who>,
+        removed: BTreeSet<Who>,
+        updated: BTreeSet<Who>,
+        resume: bool,
+    },
+    Removed {
+        by: Who,
+        epoch: u64,
+    },
+    Joined,
+    Own,
+    PastEpoch,
+    AlreadyRead,
+    TooOld,
+    /// A commit that cannot be carried out.
+    Lost,
+    Fails(Failure),
+}
+
+impl Outcome {
+    /// Whether it waits to be acknowledged.
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::Message { .. } | Self::Proposal { .. } | Self::Commit { .. } | Self::Removed { .. } | Self::Lost => {
+                true
+            }
+            Self::Joined | Self::Own | Self::PastEpoch | Self::AlreadyRead | Self::TooOld | Self::Fails(_) => false,
+        }
+    }
+}
+
+/// What a device wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Add { who: Who, package: PackageNo },
+    Remove(Who),
+    Update { signature_key: bool },
+    CommitProposals,
+    Leave,
+}
+
+/// A commit that waits, and what it is.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub handle: PendingCommit,
+    pub commit: Commit,
+    /// Whether the service has ordered it.
+    pub ordered: bool,
+}
+
+/// The keys of one sender's messages in one epoch.
+#[derive(Clone, Default)]
+struct Ratchet {
+    head: u32,
+    used: BTreeSet<u32>,
+}
+
+impl Ratchet {
+    /// Uses the key of that generation, or says why there is none.
+    fn take(&mut self, generation: u32, tolerance: u32) -> Result<(), Outcome> {
+        if generation < self.head && self.head - generation > tolerance {
+            return Err(Outcome::TooOld);
+        }
+        if !self.used.insert(generation) {
+            return Err(Outcome::AlreadyRead);
+        }
+        self.head = self.head.max(generation + 1);
+        Ok(())
+    }
+}
+
+/// A device as a member.
+#[derive(Clone)]
+pub struct View {
+    /// The first epoch of this membership.
+    pub joined: u64,
+    pub epoch: u64,
+    pub signer: KeyNo,
+    pub pending: Option<Waiting>,
+    pub wishes: Vec<Wish>,
+    /// What has been proposed in this epoch, and whether it is known to be ordered.
+    pub proposals: Vec<(Proposal, bool)>,
+    /// How many application messages and handshakes it has made in this epoch.
+    pub messages: u32,
+    pub handshakes: u32,
+    ratchets: BTreeMap<(u64, Who, bool), Ratchet>,
+}
+
+pub enum Standing {
+    Outside,
+    Removed,
+    Member(Box<View>),
+}
+
+pub struct Device {
+    pub who: Who,
+    pub rules: Rules,
+    /// The signature key of its next key packages.
+    pub key: KeyNo,
+    /// Its unused key packages and their signature keys.
+    pub packages: BTreeMap<PackageNo, KeyNo>,
+    pub standing: Standing,
+    /// The external commit that waits.
+    pub joining: Option<Waiting>,
+    /// How much of the log it has been given in order.
+    pub cursor: usize,
+}
+
+/// What of the policy matters here.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    pub past_epochs: u64,
+    pub tolerance: u32,
+    /// Whether handshakes are encrypted.
+    pub opaque: bool,
+}
+
+/// What a commit would do.
+#[derive(Default)]
+struct Plan {
+    add: Vec<(Who, PackageNo)>,
+    remove: BTreeSet<Who>,
+    update: bool,
+    signature_key: bool,
+    commit_proposals: bool,
+}
+
+impl View {
+    pub fn new(epoch: u64, signer: KeyNo) -> Self {
+        Self {
+            joined: epoch,
+            epoch,
+            signer,
+            pending: None,
+            wishes: Vec::new(),
+            proposals: Vec::new(),
+            messages: 0,
+            handshakes: 0,
+            ratchets: BTreeMap::new(),
+        }
+    }
+
+    fn enter(&mut self, epoch: u64, service: &Service) {
+        self.epoch = epoch;
+        self.pending = None;
+        self.proposals.clear();
+        (self.messages, self.handshakes) = (0, 0);
+        self.wishes.retain(|wish| *wish != Wish::CommitProposals);
+        self.drop_void(service);
+    }
+
+    /// Forgets wishes that have come true by another's doing.
+    fn drop_void(&mut self, service: &Service) {
+        let roster = service.roster(self.epoch);
+        let mut wanted = BTreeSet::new();
+        self.wishes.retain(|wish| match wish {
+            Wish::Add { who, .. } => !roster.contains_key(who) && wanted.insert(*who),
+            Wish::Remove(who) => roster.contains_key(who),
+            _ => true,
+        });
+    }
+
+    fn plan(&mut self, service: &Service) -> Plan {
+        self.drop_void(service);
+        let mut plan = Plan::default();
+        for wish in &self.wishes {
+            match *wish {
+                Wish::Add { who, package } => plan.add.push((who, package)),
+                Wish::Remove(who) => _ = plan.remove.insert(who),
+                Wish::Update { signature_key } => {
+                    plan.update = true;
+                    plan.signature_key |= signature_key;
+                }
+                Wish::CommitProposals => plan.commit_proposals = true,
+                Wish::Leave => {}
+            }
+        }
+        plan
+    }
+}
+
+impl Device {
+    pub fn view(&self) -> Option<&View> {
+        if let Standing::Member(view) = &self.standing { Some(view) } else { None }
+    }
+
+    pub fn view_mut(&mut self) -> Option<&mut View> {
+        if let Standing::Member(view) = &mut self.standing { Some(view) } else { None }
+    }
+
+    /// Whether the device must still have that signature key.
+    pub fn holds(&self, key: KeyNo) -> bool {
+        let waiting = |waiting: &Option<Waiting>| waiting.as_ref().and_then(|waiting| waiting.commit.effect.new_key);
+        self.key == key
+            || self.packages.values().any(|held| *held == key)
+            || self.view().is_some_and(|view| view.signer == key || waiting(&view.pending) == Some(key))
+    }
+
+    /// The commit that does all that is wanted, if a commit does anything of it. A signature key that it makes has the
+    /// number `new_key`; `package_key` has the keys of key packages.
+    pub fn commit(
+        &mut self,
+        service: &Service,
+        new_key: KeyNo,
+        package_key: impl Fn(PackageNo) -> KeyNo,
+    ) -> Option<Commit> {
+        let (who, opaque) = (self.who, self.rules.opaque);
+        let view = self.view_mut()?;
+        let mut plan = view.plan(service);
+        let roster = service.roster(view.epoch);
+        let mut effect = Effect::default();
+        let mut removals: BTreeMap<Who, BTreeSet<Proposal>> = BTreeMap::new();
+        let mut updates: BTreeMap<Who, BTreeSet<Proposal>> = BTreeMap::new();
+        let mut uses = Vec::new();
+        let mut any = false;
+        for (proposal, ordered) in &view.proposals {
+            match proposal.what {
+                _ if !ordered => continue,
+                What::Remove(removed) if removed == who => continue,
+                What::Update(_) if proposal.by == who => continue,
+                What::Add { who: added, package } => {
+                    if roster.contains_key(&added) || effect.added.contains_key(&added) {
+                        continue;
+                    }
+                    effect.added.insert(added, (package_key(package), Some(package)));
+                    uses.push(BTreeSet::from([*proposal]));
+                }
+                What::Remove(removed) => {
+                    plan.commit_proposals |= plan.remove.remove(&removed);
+                    effect.removed.insert(removed);
+                    removals.entry(removed).or_default().insert(*proposal);
+                }
+                What::Update(_) => _ = updates.entry(proposal.by).or_default().insert(*proposal),
+            }
+            any = true;
+        }
+        updates.retain(|by, _| !effect.removed.contains(by) && !plan.remove.contains(by));
+        effect.updated = updates.keys().copied().collect();
+        uses.extend(removals.into_values().chain(updates.into_values()));
+        plan.add.retain(|(added, _)| {
+            plan.commit_proposals |= effect.added.contains_key(added);
+            !effect.added.contains_key(added)
+        });
+        if plan.add.is_empty() && plan.remove.is_empty() && !plan.update && !(plan.commit_proposals && any) {
+            return None;
+        }
+        effect.added.extend(plan.add.iter().map(|(added, package)| (*added, (package_key(*package), Some(*package)))));
+        effect.removed.extend(plan.remove);
+        effect.new_key = plan.signature_key.then_some(new_key);
+        let generation = opaque.then_some(view.handshakes);
+        view.handshakes += 1;
+        Some(Commit { by: who, epoch: view.epoch, generation, effect, uses, external: false })
+    }
+
+    /// The pending commit of the group has been ordered.
+    pub fn confirm(&mut self, service: &Service) -> Outcome {
+        let Some(view) = self.view_mut() else { return Outcome::Fails(Failure::NotPending) };
+        let Some(waiting) = view.pending.take() else { return Outcome::Fails(Failure::NotPending) };
+        view.wishes.retain(|wish| *wish == Wish::Leave);
+        view.enter(waiting.commit.epoch + 1, service);
+        let resume = !view.wishes.is_empty();
+        if let Some(key) = waiting.commit.effect.new_key {
+            view.signer = key;
+            self.key = key;
+        }
+        changed(&waiting.commit, resume)
+    }
+
+    /// The external commit has been ordered.
+    pub fn confirm_external(&mut self, service: &Service) -> Outcome {
+        let Some(waiting) = self.joining.take() else { return Outcome::Fails(Failure::NotPending) };
+        let (signer, _) = waiting.commit.effect.added[&self.who];
+        let mut view = View::new(waiting.commit.epoch + 1, signer);
+        view.wishes = self.view().map(|replaced| replaced.wishes.clone()).unwrap_or_default();
+        view.wishes.retain(|wish| !matches!(wish, Wish::Update { signature_key: false } | Wish::CommitProposals));
+        view.drop_void(service);
+        let resume = !view.wishes.is_empty();
+        self.standing = Standing::Member(Box::new(view));
+        changed(&waiting.commit, resume)
+    }
+
+    /// What comes of giving the device this entry: its welcome if there is one for it, else the message.
+    pub fn deliver(&mut self, service: &Service, entry: &Entry) -> Outcome {
+        if let Some((commit, _)) = entry.welcome_of(self.who) {
+            return self.join(commit);
+        }
+        if self.joining.as_ref().is_some_and(|waiting| waiting.handle.commit() == entry.bytes) {
+            return self.confirm_external(service);
+        }
+        let (me, rules) = (self.who, self.rules);
+        let view = match &mut self.standing {
+            Standing::Outside => return Outcome::Fails(Failure::UnknownGroup),
+            Standing::Removed => return Outcome::Fails(Failure::Removed),
+            Standing::Member(view) => view,
+        };
+        if view.pending.as_ref().is_some_and(|waiting| waiting.handle.commit() == entry.bytes) {
+            return self.confirm(service);
+        }
+        if entry.epoch > view.epoch {
+            return Outcome::Fails(Failure::FutureEpoch);
+        }
+        let past = view.epoch - entry.epoch;
+        match &entry.body {
+            Body::Message { text, generation } => {
+                if past > rules.past_epochs || entry.epoch < view.joined {
+                    return Outcome::TooOld;
+                }
+                if entry.by == me {
+                    return Outcome::Own;
+                }
+                let ratchet = view.ratchets.entry((entry.epoch, entry.by, false)).or_default();
+                match ratchet.take(*generation, rules.tolerance) {
+                    Ok(()) => Outcome::Message { by: entry.by, epoch: entry.epoch, text: text.clone() },
+                    Err(other) => other,
+                }
+            }
+            _ if past > 0 => Outcome::PastEpoch,
+            Body::Proposal { proposal, generation } => {
+                let known = view.proposals.iter_mut().find(|(known, _)| known == proposal);
+                if entry.by == me {
+                    // It has no other in this epoch than those that it made.
+                    known.unwrap().1 = true;
+                    return Outcome::Own;
+                }
+                if let Some(generation) = generation {
+                    let ratchet = view.ratchets.entry((entry.epoch, entry.by, true)).or_default();
+                    if let Err(other) = ratchet.take(*generation, rules.tolerance) {
+                        return other;
+                    }
+                }
+                if known.is_some() {
+                    return Outcome::AlreadyRead;
+                }
+                view.proposals.push((*proposal, true));
+                Outcome::Proposal { by: entry.by }
+            }
+            Body::Commit { commit, .. } => {
+                let known = |proposal: &Proposal| view.proposals.iter().any(|(known, _)| known == proposal);
+                if !commit.uses.iter().all(|alternatives| alternatives.iter().any(known)) {
+                    return Outcome::Lost;
+                }
+                let epoch = entry.epoch + 1;
+                if commit.effect.removed.contains(&me) {
+                    self.standing = Standing::Removed;
+                    return Outcome::Removed { by: commit.by, epoch };
+                }
+                view.enter(epoch, service);
+                let resume = !view.wishes.is_empty();
+                changed(commit, resume)
+            }
+        }
+    }
+
+    /// Whether what comes of the entry cannot be told: the commit refers to one of several equal proposals, of which the
+    /// device knows some; or the entry would use up keys of handshakes that are still to come.
+    pub fn unclear(&self, service: &Service, entry: &Entry) -> bool {
+        let Some(view) = self.view().filter(|view| view.epoch == entry.epoch && entry.by != self.who) else {
+            return false;
+        };
+        let known = |proposal: &Proposal| view.proposals.iter().any(|(known, _)| known == proposal);
+        let generation = match &entry.body {
+            Body::Message { .. } => return false,
+            Body::Commit { commit, .. } => {
+                let mut some = commit.uses.iter().map(|proposals| proposals.iter().filter(|one| known(one)).count());
+                if commit.uses.iter().any(|proposals| some.next().is_some_and(|n| n > 0 && n < proposals.len())) {
+                    return true;
+                }
+                commit.generation
+            }
+            Body::Proposal { generation, .. } => *generation,
+        };
+        let Some(generation) = generation else { return false };
+        service.log.iter().any(|other| match &other.body {
+            Body::Proposal { proposal, generation: Some(earlier) } => {
+                (other.by, other.epoch) == (entry.by, entry.epoch)
+                    && earlier + self.rules.tolerance <= generation
+                    && !known(proposal)
+            }
+            _ => false,
+        })
+    }
+
+    fn join(&mut self, commit: &Commit) -> Outcome {
+        let Some((key, Some(package))) = commit.effect.added.get(&self.who) else {
+            return Outcome::Fails(Failure::NotInvited);
+        };
+        if !self.packages.contains_key(package) {
+            return Outcome::Fails(Failure::NotInvited);
+        }
+        if self.view().is_some() {
+            return Outcome::Fails(Failure::GroupExists);
+        }
+        self.packages.remove(package);
+        self.standing = Standing::Member(Box::new(View::new(commit.epoch + 1, *key)));
+        Outcome::Joined
+    }
+}
+
+/// The event of a commit.
+fn changed(commit: &Commit, resume: bool) -> Outcome {
+    let Effect { added, removed, updated, .. } = &commit.effect;
+    Outcome::Commit {
+        by: commit.by,
+        epoch: commit.epoch + 1,
+        added: added.keys().copied().collect(),
+        removed: removed.clone(),
+        updated: updated.clone(),
+        resume,
+    }
+}
