@@ -1,5 +1,6 @@
 //! One device: its identity, its key packages, its groups.
 
+mod lock;
 mod receive;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -37,6 +38,7 @@ pub struct Client {
     pub(crate) device: DeviceId,
     /// The groups that are in memory. What is here is what is stored.
     groups: BTreeMap<GroupId, GroupState>,
+    lock: lock::LockState,
 }
 
 impl Client {
@@ -44,7 +46,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::DeviceExists`] if the store holds a device; [`Error::Crypto`] if there is no randomness or the policy's
-    /// ciphersuite is not among those that the cryptography supports.
+    /// ciphersuite is not among those that the cryptography supports; [`Error::NoLock`] if the policy has the device
+    /// [locked](Policy::lock_after) and the store cannot be.
     pub fn create(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
@@ -63,18 +66,27 @@ impl Client {
         key_package::store_signature_key(&records, &key)?;
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
         let batch = records.into_batch();
-        store.apply(batch).map_err(StorageError::from)?;
-        Ok(Self { store, crypto, authority: Arc::new(Everyone), policy, device, groups: BTreeMap::new() })
+        let client = Self::new(store, crypto, policy, device)?;
+        client.write(batch)?;
+        Ok(client)
     }
 
     /// Opens the device that the store holds: after a restart, whatever it was doing when it ended.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read.
+    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read; [`Error::Locked`] if it is
+    /// locked; [`Error::NoLock`] as for [`create`](Self::create).
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
         let record = DeviceRecord::load(&Transaction::new(&*store, Scope::Device))?;
-        let (crypto, authority) = (SharedCrypto(crypto), Arc::new(Everyone));
-        Ok(Self { store, crypto, authority, policy, device: record.device, groups: BTreeMap::new() })
+        Self::new(store, SharedCrypto(crypto), policy, record.device)
+    }
+
+    fn new(store: Arc<dyn Store>, crypto: SharedCrypto, policy: Policy, device: DeviceId) -> Result<Self, Error> {
+        if policy.lock_after.is_some() && store.as_lock().is_none() {
+            return Err(Error::NoLock);
+        }
+        let (authority, groups, lock) = (Arc::new(Everyone), BTreeMap::new(), lock::LockState::default());
+        Ok(Self { store, crypto, authority, policy, device, groups, lock })
     }
 
     /// The same device, with the application's authentication service. It is not stored: give it right after
@@ -99,7 +111,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn signature_key(&self) -> Result<SignaturePublicKey, Error> {
-        Ok(DeviceRecord::load(&Transaction::new(&*self.store, Scope::Device))?.signature_key)
+        Ok(DeviceRecord::load(&self.records()?)?.signature_key)
     }
 
     /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
@@ -108,6 +120,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
     pub fn key_packages(&mut self, count: usize, now: Timestamp) -> Result<Vec<KeyPackageBytes>, Error> {
+        self.used(now)?;
         self.with_device(|call, client| {
             (0..count).map(|_| key_package::generate(call, &client.device, &client.policy, false, now)).collect()
         })
@@ -126,6 +139,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
     pub fn last_resort_key_package(&mut self, now: Timestamp) -> Result<KeyPackageBytes, Error> {
+        self.used(now)?;
         self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
     }
 
@@ -134,6 +148,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn expire_key_packages(&mut self, now: Timestamp) -> Result<usize, Error> {
+        self.used(now)?;
         self.with_device(|call, _| key_package::expire(&call.records, now))
     }
 
@@ -142,7 +157,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn key_package_count(&self) -> Result<usize, Error> {
-        key_package::count(&Transaction::new(&*self.store, Scope::Device))
+        key_package::count(&self.records()?)
     }
 
     /// The groups that this device is a member of.
@@ -150,7 +165,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
-        let records = Transaction::new(&*self.store, Scope::Device);
+        let records = self.records()?;
         let mut groups = Vec::new();
         for scope in Scope::all_groups(&records)? {
             let Scope::Group(id) = &scope else { continue };
@@ -166,8 +181,8 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownGroup`] if it was never in it; [`Error::Removed`] if it is no longer.
     pub fn group(&mut self, id: &GroupId) -> Result<Group<'_>, Error> {
+        let call = self.call(Scope::Group(id.clone()))?;
         if !self.groups.contains_key(id) {
-            let call = self.call(Scope::Group(id.clone()));
             let group = GroupState::load(&call, id)?;
             drop(call);
             self.groups.insert(id.clone(), group);
@@ -181,8 +196,9 @@ impl Client {
     /// # Errors
     /// [`Error::GroupExists`] if this device is in a group of that identifier.
     pub fn create_group(&mut self, id: GroupId, now: Timestamp) -> Result<Group<'_>, Error> {
+        self.used(now)?;
         let scope = Scope::Group(id.clone());
-        let call = self.call(scope.clone());
+        let call = self.call(scope.clone())?;
         if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
             return Err(Error::GroupExists { group: id });
         }
@@ -223,10 +239,11 @@ impl Client {
     /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
     /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
     pub fn join(&mut self, bytes: &[u8], now: Timestamp) -> Result<GroupId, Error> {
+        self.used(now)?;
         let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
             return Err(other_kind("a welcome"));
         };
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, now))?;
         group.finish(&call)?;
         self.apply(call)?;
@@ -244,10 +261,10 @@ impl Client {
     /// a leaf of this device is in the group whose signature key this device does not have, or if a member is not
     /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
     pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
+        let call = self.call(Scope::Device)?;
         let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
             return Err(other_kind("a group info"));
         };
-        let call = self.call(Scope::Device);
         let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info))?;
         self.apply(call)?;
         Ok(pending)
@@ -258,7 +275,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
-        let records = Transaction::new(&*self.store, Scope::Device);
+        let records = self.records()?;
         let mut pending = Vec::new();
         for scope in Scope::all_groups(&records)? {
             if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
@@ -273,9 +290,10 @@ impl Client {
     /// # Errors
     /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
     pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
+        self.used(now)?;
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()));
+            let call = self.call(Scope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
             return self.confirm_external(&id, now);
@@ -297,7 +315,7 @@ impl Client {
     pub fn discard(&mut self, pending: PendingCommit) -> Result<(), Error> {
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()));
+            let call = self.call(Scope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             call.records.delete_all(&Scope::Joining(id).prefix())?;
             key_package::sweep_signature_keys(&call.records)?;
@@ -317,7 +335,7 @@ impl Client {
     /// [`Error::Storage`].
     pub fn forget(&mut self, id: &GroupId) -> Result<(), Error> {
         self.groups.remove(id);
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         for scope in [Scope::Group(id.clone()), Scope::Joining(id.clone())] {
             call.records.delete_all(&scope.prefix())?;
         }
@@ -330,11 +348,12 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.refuse_if_locked()?;
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
     }
 
     fn confirm_external(&mut self, id: &GroupId, now: Timestamp) -> Result<EpochChange, Error> {
-        let call = self.call(Scope::Joining(id.clone()));
+        let call = self.call(Scope::Joining(id.clone()))?;
         let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
         group.finish(&call)?;
         self.apply(call)?;
@@ -353,7 +372,7 @@ impl Client {
         act: impl FnOnce(&Call<'_>, &mut GroupState) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let cached = self.groups.remove(id);
-        let call = self.call(Scope::Group(id.clone()));
+        let call = self.call(Scope::Group(id.clone()))?;
         let (mut group, value) = self.whole(&call, |call| {
             let mut group = match cached {
                 Some(group) => group,
@@ -371,20 +390,27 @@ impl Client {
     }
 
     fn with_device<T>(&mut self, act: impl FnOnce(&Call<'_>, &Self) -> Result<T, Error>) -> Result<T, Error> {
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         let value = self.whole(&call, |call| act(call, self))?;
         self.apply(call)?;
         Ok(value)
     }
 
-    fn call(&self, scope: Scope) -> Call<'_> {
+    fn call(&self, scope: Scope) -> Result<Call<'_>, Error> {
+        self.refuse_if_locked()?;
         let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
-        Call { crypto, authority, records: Transaction::new(&*self.store, scope) }
+        Ok(Call { crypto, authority, records: Transaction::new(&*self.store, scope) })
+    }
+
+    /// The device's own records, to look at.
+    fn records(&self) -> Result<Transaction<'_>, Error> {
+        self.refuse_if_locked()?;
+        Ok(Transaction::new(&*self.store, Scope::Device))
     }
 
     /// Runs a call. Where OpenMLS hides that the store failed, the store's own word is given.
     fn whole<'s, T>(&self, call: &Call<'s>, act: impl FnOnce(&Call<'s>) -> Result<T, Error>) -> Result<T, Error> {
-        act(call).map_err(|error| call.records.failure().map_or(error, Error::Storage))
+        act(call).map_err(|error| call.records.failure().map_or(error, Error::from))
     }
 
     fn apply(&self, call: Call<'_>) -> Result<(), Error> {

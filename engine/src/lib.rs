@@ -52,6 +52,7 @@
 //! | what is a commit before it is one? | [`PendingCommit`] |
 //! | what is it time for? | [`Due`] |
 //! | what do I choose? | [`Policy`] |
+//! | what is left in memory when nobody is there? | [`Client::lock`] |
 //! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
 //! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
 //! | what can go wrong? | [`Error`] |
@@ -69,6 +70,7 @@ mod key_package;
 mod names;
 mod policy;
 mod provider;
+mod seal;
 mod snapshot;
 mod storage;
 mod verification;
@@ -86,7 +88,7 @@ pub use names::{Epoch, EpochAuthenticator, GroupId, Timestamp};
 pub use policy::{Handshake, Policy};
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
-pub use storage::{Batch, DiskError, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
+pub use storage::{Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
 pub use verification::{Comparison, GroupCode, SafetyNumber};
 
 /// The examples in the README are compiled and run like these here.

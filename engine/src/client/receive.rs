@@ -80,6 +80,7 @@ impl Client {
         now: Timestamp,
         act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.used(now)?;
         let store = Arc::clone(&self.store);
         let mut inbox = Inbox {
             call: Call {
@@ -119,11 +120,12 @@ impl Inbox<'_> {
         let result = self.process(bytes);
         let records = &self.call.records;
         // Where OpenMLS hides that the store failed, the store's own word is given.
-        match result.map_err(|error| records.failure().map_or(error, Error::Storage)) {
+        match result.map_err(|error| records.failure().map_or(error, Error::from)) {
             Ok(received) => {
                 records.settle();
                 Ok(Ok(received))
             }
+            Err(Error::Locked) => Err(Error::Locked),
             Err(Error::Storage(StorageError::Store(error))) => Err(StorageError::from(error).into()),
             Err(error) => {
                 records.undo();

@@ -1,13 +1,14 @@
-//! What is in the file is sealed: every value under a data key, and the data key under what the application gives.
+//! What is written for others to keep is sealed: a store's file, a backup. Every value is sealed under a data key, and the
+//! data key under what the application gives.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
+use openmls_traits::types::CryptoError;
 use zeroize::Zeroizing;
 
-use super::DiskError;
 use crate::provider::SharedCrypto;
 
 const KEY_BYTES: usize = 32;
@@ -19,9 +20,9 @@ const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
 
-/// What a file may ask for. More is no passphrase of ours, but an attempt to use up the memory.
+/// What a file may ask for. More is no passphrase of ours, but an attempt to use up the memory and the time.
 const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-const MAX_PASSES: u32 = 64;
+const MAX_PASSES: u32 = 16;
 
 /// What opens a store's file.
 pub enum StoreKey {
@@ -44,11 +45,11 @@ impl StoreKey {
     }
 
     /// How a data key is sealed under this from now on.
-    pub(super) fn protection(&self, crypto: &SharedCrypto) -> Result<Protection, DiskError> {
+    fn protection(&self, crypto: &SharedCrypto) -> Result<Protection, SealError> {
         Ok(match self {
             Self::Key(_) => Protection::Key,
             Self::Passphrase(_) => Protection::Passphrase {
-                salt: crypto.0.random_bytes(SALT_BYTES).map_err(DiskError::Crypto)?,
+                salt: crypto.0.random_bytes(SALT_BYTES).map_err(SealError::Crypto)?,
                 memory_kib: MEMORY_KIB,
                 passes: PASSES,
                 lanes: LANES,
@@ -57,29 +58,29 @@ impl StoreKey {
     }
 
     /// The key that the data key is sealed under.
-    fn wrapping_key(&self, protection: &Protection) -> Result<Sealer, DiskError> {
+    fn wrapping_key(&self, protection: &Protection) -> Result<Sealer, SealError> {
         match (self, protection) {
-            (Self::Key(key), Protection::Key) => Ok(Sealer::new(key)),
+            (Self::Key(key), Protection::Key) => Ok(Sealer(Zeroizing::new(key.to_vec()))),
             (Self::Passphrase(passphrase), Protection::Passphrase { salt, memory_kib, passes, lanes }) => {
+                let absurd = || SealError::Damaged { what: "the cost of its passphrase" };
                 if *memory_kib > MAX_MEMORY_KIB || *passes > MAX_PASSES {
-                    return Err(DiskError::Damaged { what: "the cost of its passphrase".into() });
+                    return Err(absurd());
                 }
-                let weak = |_| DiskError::Damaged { what: "the cost of its passphrase".into() };
-                let params = Params::new(*memory_kib, *passes, *lanes, Some(KEY_BYTES)).map_err(weak)?;
-                let mut key = Zeroizing::new([0; KEY_BYTES]);
+                let params = Params::new(*memory_kib, *passes, *lanes, Some(KEY_BYTES)).map_err(|_| absurd())?;
+                let mut key = Zeroizing::new(vec![0; KEY_BYTES]);
                 Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-                    .hash_password_into(passphrase.as_bytes(), salt, &mut *key)
-                    .map_err(weak)?;
-                Ok(Sealer::new(&key))
+                    .hash_password_into(passphrase.as_bytes(), salt, &mut key)
+                    .map_err(|_| absurd())?;
+                Ok(Sealer(key))
             }
-            (_, protection) => Err(DiskError::OtherProtection { protection: protection.name() }),
+            (_, protection) => Err(SealError::OtherProtection { protection: protection.name() }),
         }
     }
 }
 
 /// What is needed beside the [`StoreKey`] to unseal the data key. Not secret; bound to the sealed key.
 #[derive(Debug)]
-pub(super) enum Protection {
+enum Protection {
     Key,
     Passphrase { salt: Vec<u8>, memory_kib: u32, passes: u32, lanes: u32 },
 }
@@ -92,7 +93,7 @@ impl Protection {
         }
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Key => vec![0],
             Self::Passphrase { salt, memory_kib, passes, lanes } => {
@@ -102,7 +103,7 @@ impl Protection {
         }
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         if *kind == 0 {
             return rest.is_empty().then_some(Self::Key);
@@ -119,57 +120,60 @@ impl Protection {
     }
 }
 
-/// The key that the store's values are sealed under. It never changes; what it is sealed under can.
-pub(super) struct DataKey(Zeroizing<Vec<u8>>);
+/// XChaCha20-Poly1305 under one key. Its nonces are long enough to be random for ever, in a file that was put back as
+/// well: a counter would come again there, with other values.
+///
+/// The key is in one place on the heap, which is erased when this is dropped; it can be moved without leaving copies.
+pub(crate) struct Sealer(Zeroizing<Vec<u8>>);
 
-impl DataKey {
-    pub(super) fn generate(crypto: &SharedCrypto) -> Result<Self, DiskError> {
-        crypto.0.random_bytes(KEY_BYTES).map(|key| Self(key.into())).map_err(DiskError::Crypto)
+impl Sealer {
+    /// A new data key. It never changes; what it is sealed under can.
+    pub(crate) fn generate(crypto: &SharedCrypto) -> Result<Self, SealError> {
+        crypto.0.random_bytes(KEY_BYTES).map(|key| Self(key.into())).map_err(SealError::Crypto)
     }
 
-    /// Seals it under `key`: how, and the sealed key.
-    pub(super) fn wrap(&self, key: &StoreKey, crypto: &SharedCrypto) -> Result<(Vec<u8>, Vec<u8>), DiskError> {
+    /// Seals this key under that one: how, and the sealed key.
+    pub(crate) fn wrap(&self, key: &StoreKey, crypto: &SharedCrypto) -> Result<(Vec<u8>, Vec<u8>), SealError> {
         let protection = key.protection(crypto)?;
         let bytes = protection.to_bytes();
         let sealed = key.wrapping_key(&protection)?.seal(crypto, &bytes, &self.0)?;
         Ok((bytes, sealed))
     }
 
-    pub(super) fn unwrap(key: &StoreKey, protection: &[u8], sealed: &[u8]) -> Result<Self, DiskError> {
-        let parsed = Protection::from_bytes(protection)
-            .ok_or_else(|| DiskError::Damaged { what: "how its key is sealed".into() })?;
-        let opened = key.wrapping_key(&parsed)?.open(protection, sealed).ok_or(DiskError::WrongKey)?;
-        Ok(Self(opened))
-    }
-
-    pub(super) fn sealer(&self) -> Result<Sealer, DiskError> {
-        let key = self.0.first_chunk().ok_or_else(|| DiskError::Damaged { what: "the data key".into() })?;
-        Ok(Sealer::new(key))
-    }
-}
-
-/// XChaCha20-Poly1305 under one key. Its nonces are long enough to be random for ever, in a file that was put back as
-/// well: a counter would come again there, with other values.
-pub(super) struct Sealer(XChaCha20Poly1305);
-
-impl Sealer {
-    fn new(key: &[u8; KEY_BYTES]) -> Self {
-        Self(XChaCha20Poly1305::new(key.into()))
+    /// The key that was [wrapped](Self::wrap).
+    pub(crate) fn unwrap(key: &StoreKey, protection: &[u8], sealed: &[u8]) -> Result<Self, SealError> {
+        let parsed = Protection::from_bytes(protection).ok_or(SealError::Damaged { what: "how its key is sealed" })?;
+        let opened = key.wrapping_key(&parsed)?.open(protection, sealed).ok_or(SealError::WrongKey)?;
+        match opened.len() {
+            KEY_BYTES => Ok(Self(opened)),
+            _ => Err(SealError::Damaged { what: "the data key" }),
+        }
     }
 
     /// The sealed value: nonce, ciphertext and tag. It opens with the same `bound` only.
-    pub(super) fn seal(&self, crypto: &SharedCrypto, bound: &[u8], value: &[u8]) -> Result<Vec<u8>, DiskError> {
-        let nonce = crypto.0.random_bytes(NONCE_BYTES).map_err(DiskError::Crypto)?;
-        let sealed = self.0.encrypt(XNonce::from_slice(&nonce), Payload { msg: value, aad: bound });
+    pub(crate) fn seal(&self, crypto: &SharedCrypto, bound: &[u8], value: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce = crypto.0.random_bytes(NONCE_BYTES).map_err(SealError::Crypto)?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&self.0).ok();
+        let payload = Payload { msg: value, aad: bound };
+        let sealed = cipher.and_then(|cipher| cipher.encrypt(XNonce::from_slice(&nonce), payload).ok());
         // It fails for values of hundreds of gigabytes.
-        let sealed = sealed.map_err(|_| DiskError::Damaged { what: "a value too large to seal".into() })?;
-        Ok([nonce, sealed].concat())
+        Ok([nonce, sealed.ok_or(SealError::Damaged { what: "a value too large to seal" })?].concat())
     }
 
     /// What was sealed; [`None`] if this is not what was sealed here, with this bound to it.
-    pub(super) fn open(&self, bound: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open(&self, bound: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let opened = self.0.decrypt(XNonce::from_slice(nonce), Payload { msg: ciphertext, aad: bound });
+        let cipher = XChaCha20Poly1305::new_from_slice(&self.0).ok()?;
+        let opened = cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: ciphertext, aad: bound });
         opened.ok().map(Zeroizing::new)
     }
+}
+
+/// Something cannot be sealed or unsealed. Whose error it becomes says what it was about.
+#[derive(Debug)]
+pub(crate) enum SealError {
+    WrongKey,
+    OtherProtection { protection: &'static str },
+    Damaged { what: &'static str },
+    Crypto(CryptoError),
 }
