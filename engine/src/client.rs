@@ -1,5 +1,6 @@
 //! One device: its identity, its key packages, its groups.
 
+mod backup;
 mod lock;
 mod receive;
 
@@ -17,7 +18,7 @@ use crate::{
     group::{
         GroupState, external, load_mls,
         record::{GroupRecord, Membership},
-        welcome,
+        rejoin, welcome,
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
@@ -54,6 +55,17 @@ impl Client {
         device: DeviceId,
         policy: Policy,
     ) -> Result<Self, Error> {
+        Self::make(store, crypto, device, policy, |_| Ok(()))
+    }
+
+    /// Makes a new device, with what it has from the beginning.
+    fn make(
+        store: Arc<dyn Store>,
+        crypto: Arc<dyn CryptoProvider>,
+        device: DeviceId,
+        policy: Policy,
+        with: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let crypto = SharedCrypto(crypto);
         crypto.supports(policy.ciphersuite).map_err(Error::Crypto)?;
         let records = Transaction::new(&*store, Scope::Device);
@@ -65,6 +77,7 @@ impl Client {
         let key = SignatureKey::generate(&crypto, policy.ciphersuite.signature_algorithm())?;
         key_package::store_signature_key(&records, &key)?;
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
+        with(&records)?;
         let batch = records.into_batch();
         let client = Self::new(store, crypto, policy, device)?;
         client.write(batch)?;
@@ -224,6 +237,7 @@ impl Client {
             let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
             group.set_signer()?;
             group.all_leaves_are_new(now);
+            group.replace_former(call)?;
             Ok(group)
         })?;
         group.finish(&call)?;
@@ -339,6 +353,7 @@ impl Client {
         for scope in [Scope::Group(id.clone()), Scope::Joining(id.clone())] {
             call.records.delete_all(&scope.prefix())?;
         }
+        rejoin::forget(&call.records, id);
         key_package::sweep_signature_keys(&call.records)?;
         self.apply(call)
     }

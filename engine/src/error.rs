@@ -36,6 +36,15 @@ pub enum Error {
     #[error("the store holds no device")]
     NoDevice,
 
+    /// A device cannot be restored as this one: it has to be another device of the same user.
+    #[error("{device} cannot take the place of {of}: it must be of the same user, and under another name")]
+    NotASuccessor {
+        /// The device that was to be made.
+        device: DeviceId,
+        /// The device that the backup is of.
+        of: DeviceId,
+    },
+
     /// This device has no such group.
     #[error("this device is in no group {group}")]
     UnknownGroup {

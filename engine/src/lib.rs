@@ -61,6 +61,7 @@
 #![forbid(unsafe_code)]
 
 mod authenticate;
+mod backup;
 mod client;
 mod error;
 mod event;
@@ -78,6 +79,7 @@ mod verification;
 pub use openmls_traits::types::Ciphersuite;
 
 pub use authenticate::{Authenticate, Claim};
+pub use backup::{Backup, BackupError};
 pub use client::Client;
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Message, Proposed, Received};

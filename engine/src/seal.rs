@@ -14,6 +14,7 @@ use crate::provider::SharedCrypto;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const SALT_BYTES: usize = 16;
+const TAG_BYTES: usize = 16;
 
 /// Argon2id's cost for a new passphrase: RFC 9106's second recommendation, on one lane (64 MiB, three passes).
 const MEMORY_KIB: u32 = 64 * 1024;
@@ -120,6 +121,13 @@ impl Protection {
     }
 }
 
+/// The lengths of what [`Sealer::wrap`] gives for a passphrase: the protection, and the sealed data key.
+pub(crate) const PROTECTION_BYTES: usize = 1 + 3 * 4 + SALT_BYTES;
+pub(crate) const SEALED_KEY_BYTES: usize = KEY_BYTES + SEAL_BYTES;
+
+/// How much longer a value is when it is [sealed](Sealer::seal).
+pub(crate) const SEAL_BYTES: usize = NONCE_BYTES + TAG_BYTES;
+
 /// XChaCha20-Poly1305 under one key. Its nonces are long enough to be random for ever, in a file that was put back as
 /// well: a counter would come again there, with other values.
 ///
@@ -134,10 +142,25 @@ impl Sealer {
 
     /// Seals this key under that one: how, and the sealed key.
     pub(crate) fn wrap(&self, key: &StoreKey, crypto: &SharedCrypto) -> Result<(Vec<u8>, Vec<u8>), SealError> {
-        let protection = key.protection(crypto)?;
+        self.wrap_as(key, &key.protection(crypto)?, crypto)
+    }
+
+    fn wrap_as(
+        &self,
+        key: &StoreKey,
+        protection: &Protection,
+        crypto: &SharedCrypto,
+    ) -> Result<(Vec<u8>, Vec<u8>), SealError> {
         let bytes = protection.to_bytes();
-        let sealed = key.wrapping_key(&protection)?.seal(crypto, &bytes, &self.0)?;
+        let sealed = key.wrapping_key(protection)?.seal(crypto, &bytes, &self.0)?;
         Ok((bytes, sealed))
+    }
+
+    /// The same at next to no cost, for tests that open hundreds of times.
+    #[cfg(test)]
+    pub(crate) fn wrap_cheaply(&self, passphrase: &str, crypto: &SharedCrypto) -> (Vec<u8>, Vec<u8>) {
+        let cheap = Protection::Passphrase { salt: vec![3; SALT_BYTES], memory_kib: 8, passes: 1, lanes: 1 };
+        self.wrap_as(&StoreKey::from_passphrase(passphrase), &cheap, crypto).unwrap()
     }
 
     /// The key that was [wrapped](Self::wrap).

@@ -78,6 +78,8 @@ fn every_call_on_a_locked_device_says_so_and_changes_nothing() {
         ("confirm", Box::new(|alice| alice.confirm(pending.clone(), NOW).map(drop))),
         ("discard", Box::new(|alice| alice.discard(pending.clone()))),
         ("forget", Box::new(|alice| alice.forget(&group()))),
+        ("groups_to_rejoin", Box::new(|alice| alice.groups_to_rejoin().map(drop))),
+        ("backup", Box::new(|alice| alice.backup(b"", "words").map(drop))),
         ("snapshot", Box::new(|alice| alice.snapshot().map(drop))),
         ("receive", Box::new(|alice| alice.receive(&message, NOW).map(drop))),
         ("receive_all", Box::new(|alice| alice.receive_all(&[&message], NOW).map(drop))),

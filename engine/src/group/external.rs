@@ -127,6 +127,7 @@ pub(crate) fn confirm(
     let mut group = GroupState::load(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
     group.all_leaves_are_new(now);
+    group.replace_former(call)?;
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
     // Whatever has happened while this device was away.
@@ -136,7 +137,7 @@ pub(crate) fn confirm(
         epoch: group.mls.epoch().into(),
         changes: pending.changes,
         no_longer_verified: VerifiedUser::forget_changed(&call.records, claims)?,
-        resume: false,
+        resume: !group.membership().intents.is_empty(),
     };
     Ok((group, change))
 }

@@ -9,6 +9,7 @@ pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
+pub(crate) mod rejoin;
 mod trust;
 mod verify;
 pub(crate) mod welcome;

@@ -47,6 +47,7 @@ pub(crate) fn join(
     let mut group = GroupState::new(mls, Membership::default());
     group.set_signer()?;
     group.all_leaves_are_new(now);
+    group.replace_former(call)?;
     key_package::sweep_signature_keys(&call.records)?;
     Ok((id, group))
 }

@@ -3,7 +3,7 @@
 //! A call of the engine reads what it needs, gathers what it writes in a [`Transaction`], and applies it as one
 //! [`Batch`] at its end. So a call has happened in the store or it has not, whatever OpenMLS wrote in which order.
 
-mod encoding;
+pub(crate) mod encoding;
 mod key;
 mod memory;
 mod openmls;
