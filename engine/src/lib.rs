@@ -52,6 +52,7 @@
 //! | what is a commit before it is one? | [`PendingCommit`] |
 //! | what is it time for? | [`Due`] |
 //! | what do I choose? | [`Policy`] |
+//! | what if the device is lost? | [`Client::backup`], [`Client::restore`] |
 //! | what is left in memory when nobody is there? | [`Client::lock`] |
 //! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
 //! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
