@@ -254,6 +254,21 @@ fn a_restored_device_that_is_lost_before_it_is_done_is_replaced_with_what_it_rep
 }
 
 #[test]
+fn a_group_that_was_being_joined_is_rejoined() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    bob.create_group(group(), NOW).unwrap();
+    // The delivery service has taken it, and the answer was lost with her phone.
+    let ordered = alice.join_external(&group_info(&mut bob)).unwrap();
+    deliver(ordered.commit(), &mut [&mut bob]);
+    let mut new = restored_in(&MemoryStore::new(), "new", &backup_of(&alice)).unwrap();
+
+    assert_eq!(new.groups_to_rejoin().unwrap(), [group()]);
+    assert!(rejoin(&mut new, &group(), &mut bob));
+    assert!(resume(&mut new, &group(), &mut bob));
+    assert_eq!(devices(&mut bob, &group()), BTreeSet::from(["alice/new".into(), "bob/phone".into()]));
+}
+
+#[test]
 fn a_new_device_that_somebody_adds_has_the_former_to_remove_as_well() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
