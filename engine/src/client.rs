@@ -1,6 +1,8 @@
 //! One device: its identity, its key packages, its groups.
 
+mod backup;
 mod inbox;
+mod lock;
 mod receive;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -18,7 +20,7 @@ use crate::{
     group::{
         GroupState, external, load_mls,
         record::{GroupRecord, Membership},
-        welcome,
+        rejoin, welcome,
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
@@ -41,6 +43,7 @@ pub struct Client {
     groups: BTreeMap<GroupId, GroupState>,
     /// Whether something is stored that was received.
     news: News,
+    lock: lock::LockState,
 }
 
 impl Client {
@@ -48,12 +51,24 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::DeviceExists`] if the store holds a device; [`Error::Crypto`] if there is no randomness or the policy's
-    /// ciphersuite is not among those that the cryptography supports.
+    /// ciphersuite is not among those that the cryptography supports; [`Error::NoLock`] if the policy has the device
+    /// [locked](Policy::lock_after) and the store cannot be.
     pub fn create(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
         device: DeviceId,
         policy: Policy,
+    ) -> Result<Self, Error> {
+        Self::make(store, crypto, device, policy, |_| Ok(()))
+    }
+
+    /// Makes a new device, with what it has from the beginning.
+    fn make(
+        store: Arc<dyn Store>,
+        crypto: Arc<dyn CryptoProvider>,
+        device: DeviceId,
+        policy: Policy,
+        with: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let crypto = SharedCrypto(crypto);
         crypto.supports(policy.ciphersuite).map_err(Error::Crypto)?;
@@ -66,25 +81,34 @@ impl Client {
         let key = SignatureKey::generate(&crypto, policy.ciphersuite.signature_algorithm())?;
         key_package::store_signature_key(&records, &key)?;
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
+        with(&records)?;
         let batch = records.into_batch();
-        store.apply(batch).map_err(StorageError::from)?;
-        let authority = Arc::new(Everyone);
-        Ok(Self { store, crypto, authority, policy, device, groups: BTreeMap::new(), news: News::None })
+        let client = Self::new(store, crypto, policy, device)?;
+        client.write(batch)?;
+        Ok(client)
     }
 
     /// Opens the device that the store holds: after a restart, whatever it was doing when it ended. What it had
     /// received last may be [unacknowledged](Self::unacknowledged), and comes first.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read.
+    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read; [`Error::Locked`] if it is
+    /// locked; [`Error::NoLock`] as for [`create`](Self::create).
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
-        let (crypto, authority) = (SharedCrypto(crypto), Arc::new(Everyone));
         let records = Transaction::new(&*store, Scope::Device);
         let device = DeviceRecord::load(&records)?.device;
         let inbox = records.keys(&Scope::Device.key(Kind::Inbox))?;
         let news = if inbox.is_empty() { News::None } else { News::Inherited };
         drop(records);
-        Ok(Self { store, crypto, authority, policy, device, groups: BTreeMap::new(), news })
+        Ok(Self { news, ..Self::new(store, SharedCrypto(crypto), policy, device)? })
+    }
+
+    fn new(store: Arc<dyn Store>, crypto: SharedCrypto, policy: Policy, device: DeviceId) -> Result<Self, Error> {
+        if policy.lock_after.is_some() && store.as_lock().is_none() {
+            return Err(Error::NoLock);
+        }
+        let (authority, groups, lock) = (Arc::new(Everyone), BTreeMap::new(), lock::LockState::default());
+        Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock })
     }
 
     /// The same device, with the application's authentication service. It is not stored: give it right after
@@ -109,7 +133,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn signature_key(&self) -> Result<SignaturePublicKey, Error> {
-        Ok(DeviceRecord::load(&Transaction::new(&*self.store, Scope::Device))?.signature_key)
+        Ok(DeviceRecord::load(&self.records()?)?.signature_key)
     }
 
     /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
@@ -118,6 +142,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
     pub fn key_packages(&mut self, count: usize, now: Timestamp) -> Result<Vec<KeyPackageBytes>, Error> {
+        self.used(now)?;
         self.with_device(|call, client| {
             (0..count).map(|_| key_package::generate(call, &client.device, &client.policy, false, now)).collect()
         })
@@ -136,6 +161,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
     pub fn last_resort_key_package(&mut self, now: Timestamp) -> Result<KeyPackageBytes, Error> {
+        self.used(now)?;
         self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
     }
 
@@ -144,6 +170,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn expire_key_packages(&mut self, now: Timestamp) -> Result<usize, Error> {
+        self.used(now)?;
         self.with_device(|call, _| key_package::expire(&call.records, now))
     }
 
@@ -152,7 +179,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn key_package_count(&self) -> Result<usize, Error> {
-        key_package::count(&Transaction::new(&*self.store, Scope::Device))
+        key_package::count(&self.records()?)
     }
 
     /// The groups that this device is a member of.
@@ -160,7 +187,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
-        let records = Transaction::new(&*self.store, Scope::Device);
+        let records = self.records()?;
         let mut groups = Vec::new();
         for scope in Scope::all_groups(&records)? {
             let Scope::Group(id) = &scope else { continue };
@@ -176,8 +203,8 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownGroup`] if it was never in it; [`Error::Removed`] if it is no longer.
     pub fn group(&mut self, id: &GroupId) -> Result<Group<'_>, Error> {
+        let call = self.call(Scope::Group(id.clone()))?;
         if !self.groups.contains_key(id) {
-            let call = self.call(Scope::Group(id.clone()));
             let group = GroupState::load(&call, id)?;
             drop(call);
             self.groups.insert(id.clone(), group);
@@ -191,8 +218,9 @@ impl Client {
     /// # Errors
     /// [`Error::GroupExists`] if this device is in a group of that identifier.
     pub fn create_group(&mut self, id: GroupId, now: Timestamp) -> Result<Group<'_>, Error> {
+        self.used(now)?;
         let scope = Scope::Group(id.clone());
-        let call = self.call(scope.clone());
+        let call = self.call(scope.clone())?;
         if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
             return Err(Error::GroupExists { group: id });
         }
@@ -219,6 +247,7 @@ impl Client {
             group.set_signer()?;
             group.all_leaves_are_new(now);
             group.note_epoch();
+            group.replace_former(call)?;
             Ok(group)
         })?;
         group.finish(&call)?;
@@ -234,10 +263,11 @@ impl Client {
     /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
     /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
     pub fn join(&mut self, bytes: &[u8], now: Timestamp) -> Result<GroupId, Error> {
+        self.used(now)?;
         let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
             return Err(other_kind("a welcome"));
         };
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, now))?;
         group.finish(&call)?;
         self.apply(call)?;
@@ -255,10 +285,10 @@ impl Client {
     /// a leaf of this device is in the group whose signature key this device does not have, or if a member is not
     /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
     pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
+        let call = self.call(Scope::Device)?;
         let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
             return Err(other_kind("a group info"));
         };
-        let call = self.call(Scope::Device);
         let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info))?;
         self.apply(call)?;
         Ok(pending)
@@ -269,7 +299,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
-        let records = Transaction::new(&*self.store, Scope::Device);
+        let records = self.records()?;
         let mut pending = Vec::new();
         for scope in Scope::all_groups(&records)? {
             if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
@@ -284,9 +314,10 @@ impl Client {
     /// # Errors
     /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
     pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
+        self.used(now)?;
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()));
+            let call = self.call(Scope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
             return self.confirm_external(&id, now);
@@ -308,7 +339,7 @@ impl Client {
     pub fn discard(&mut self, pending: PendingCommit) -> Result<(), Error> {
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()));
+            let call = self.call(Scope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             call.records.delete_all(&Scope::Joining(id).prefix())?;
             key_package::sweep_signature_keys(&call.records)?;
@@ -328,10 +359,11 @@ impl Client {
     /// [`Error::Storage`].
     pub fn forget(&mut self, id: &GroupId) -> Result<(), Error> {
         self.groups.remove(id);
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         for scope in [Scope::Group(id.clone()), Scope::Joining(id.clone())] {
             call.records.delete_all(&scope.prefix())?;
         }
+        rejoin::forget(&call.records, id);
         key_package::sweep_signature_keys(&call.records)?;
         self.apply(call)
     }
@@ -341,11 +373,12 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.refuse_if_locked()?;
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
     }
 
     fn confirm_external(&mut self, id: &GroupId, now: Timestamp) -> Result<EpochChange, Error> {
-        let call = self.call(Scope::Joining(id.clone()));
+        let call = self.call(Scope::Joining(id.clone()))?;
         let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
         group.finish(&call)?;
         self.apply(call)?;
@@ -364,7 +397,7 @@ impl Client {
         act: impl FnOnce(&Call<'_>, &mut GroupState) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let cached = self.groups.remove(id);
-        let call = self.call(Scope::Group(id.clone()));
+        let call = self.call(Scope::Group(id.clone()))?;
         let (mut group, value) = self.whole(&call, |call| {
             let mut group = match cached {
                 Some(group) => group,
@@ -382,20 +415,27 @@ impl Client {
     }
 
     fn with_device<T>(&mut self, act: impl FnOnce(&Call<'_>, &Self) -> Result<T, Error>) -> Result<T, Error> {
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         let value = self.whole(&call, |call| act(call, self))?;
         self.apply(call)?;
         Ok(value)
     }
 
-    fn call(&self, scope: Scope) -> Call<'_> {
+    fn call(&self, scope: Scope) -> Result<Call<'_>, Error> {
+        self.refuse_if_locked()?;
         let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
-        Call { crypto, authority, records: Transaction::new(&*self.store, scope) }
+        Ok(Call { crypto, authority, records: Transaction::new(&*self.store, scope) })
+    }
+
+    /// The device's own records, to look at.
+    fn records(&self) -> Result<Transaction<'_>, Error> {
+        self.refuse_if_locked()?;
+        Ok(Transaction::new(&*self.store, Scope::Device))
     }
 
     /// Runs a call. Where OpenMLS hides that the store failed, the store's own word is given.
     fn whole<'s, T>(&self, call: &Call<'s>, act: impl FnOnce(&Call<'s>) -> Result<T, Error>) -> Result<T, Error> {
-        act(call).map_err(|error| call.records.failure().map_or(error, Error::Storage))
+        act(call).map_err(|error| call.records.failure().map_or(error, Error::from))
     }
 
     fn apply(&self, call: Call<'_>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use openmls_traits::types::{Ciphersuite, CryptoError};
 use crate::{
     Change, DeviceId,
     names::{Epoch, GroupId},
-    storage::StorageError,
+    storage::{StorageError, StoreError},
 };
 
 /// A call of the engine failed. Nothing of it has happened: not in the store, not in memory.
@@ -13,7 +13,18 @@ use crate::{
 pub enum Error {
     /// The store failed or is damaged.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
+    /// The device is [locked](crate::Client::lock): nothing can be done before it is
+    /// [unlocked](crate::Client::unlock).
+    #[error("the device is locked")]
+    Locked,
+    /// The key or the passphrase does not [unlock](crate::Client::unlock) the device. Ask for another.
+    #[error("the key does not unlock the device")]
+    WrongKey,
+    /// The store cannot be locked, and so the device cannot be either. Use another store, such as
+    /// [`SqliteStore`](crate::SqliteStore), or a policy without [`lock_after`](crate::Policy::lock_after).
+    #[error("the store cannot be locked")]
+    NoLock,
 
     /// The store already holds a device, so no new one can be made in it. Open it, or use another store.
     #[error("the store already belongs to the device {device}")]
@@ -24,6 +35,15 @@ pub enum Error {
     /// The store holds no device. Create one, or look for the right store.
     #[error("the store holds no device")]
     NoDevice,
+
+    /// A device cannot be restored as this one: it has to be another device of the same user.
+    #[error("{device} cannot take the place of {of}: it must be of the same user, and under another name")]
+    NotASuccessor {
+        /// The device that was to be made.
+        device: DeviceId,
+        /// The device that the backup is of.
+        of: DeviceId,
+    },
 
     /// This device has no such group.
     #[error("this device is in no group {group}")]
@@ -149,6 +169,16 @@ pub enum Error {
         /// What OpenMLS says.
         detail: String,
     },
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Store(StoreError::Locked) => Self::Locked,
+            StorageError::Store(StoreError::WrongKey) => Self::WrongKey,
+            other => Self::Storage(other),
+        }
+    }
 }
 
 /// Why an authentic message is not accepted.

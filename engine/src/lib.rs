@@ -55,6 +55,8 @@
 //! | what is a commit before it is one? | [`PendingCommit`] |
 //! | what is it time for? | [`Due`] |
 //! | what do I choose? | [`Policy`] |
+//! | what if the device is lost? | [`Client::backup`], [`Client::restore`] |
+//! | what is left in memory when nobody is there? | [`Client::lock`] |
 //! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
 //! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
 //! | what can go wrong? | [`Error`] |
@@ -63,6 +65,7 @@
 #![forbid(unsafe_code)]
 
 mod authenticate;
+mod backup;
 mod client;
 mod error;
 mod event;
@@ -73,6 +76,7 @@ mod key_package;
 mod names;
 mod policy;
 mod provider;
+mod seal;
 mod snapshot;
 mod storage;
 mod verification;
@@ -80,6 +84,7 @@ mod verification;
 pub use openmls_traits::types::Ciphersuite;
 
 pub use authenticate::{Authenticate, Claim};
+pub use backup::{Backup, BackupError};
 pub use client::Client;
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Lost, Message, Proposed, Received};
@@ -90,7 +95,7 @@ pub use names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp};
 pub use policy::{Handshake, Policy};
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
-pub use storage::{Batch, DiskError, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
+pub use storage::{Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
 pub use verification::{Comparison, GroupCode, SafetyNumber};
 
 /// The examples in the README are compiled and run like these here.

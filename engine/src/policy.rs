@@ -76,6 +76,12 @@ pub struct Policy {
     /// added to before it comes online again, and one private key on the device; with too few, additions fall back on
     /// the last-resort key package, whose key lives longer, or fail.
     pub key_packages: usize,
+    /// After how many seconds without use the device locks itself: see
+    /// [`Client::lock_if_idle`](crate::Client::lock_if_idle). Default: [`None`], never. Until it is locked, whoever reads
+    /// the process's memory has the device; each time it was, the application needs the store's key again, from the
+    /// platform or from a person, and receives nothing until then. Receiving is a use: a device in a busy group is not
+    /// idle, whoever looks at it. It takes a store that can be [locked](crate::Store::as_lock).
+    pub lock_after: Option<NonZeroU64>,
 }
 
 impl Default for Policy {
@@ -95,6 +101,7 @@ impl Default for Policy {
             rotate_signature_key_every: None,
             remove_inactive_after: NonZeroU64::new(90 * 24 * 60 * 60),
             key_packages: 20,
+            lock_after: None,
         }
     }
 }

@@ -34,9 +34,23 @@ impl CryptoProvider for RustCrypto {
     }
 }
 
-/// The everyday cryptography: RustCrypto's implementations, seeded from the operating system.
+/// The everyday cryptography: RustCrypto's implementations, with the operating system's randomness.
+///
+/// It keeps nothing that its keys could be computed from again. (`RustCrypto` has a generator of its own, which gives
+/// everything that it has given once more to who reads its state: a [lock](crate::Client::lock) would leave it.)
 pub fn default_crypto() -> Arc<dyn CryptoProvider> {
-    Arc::new(RustCrypto::default())
+    Arc::new(SystemCrypto(RustCrypto::default()))
+}
+
+/// RustCrypto, without its generator: the one in here never gives anything.
+struct SystemCrypto(RustCrypto);
+
+impl CryptoProvider for SystemCrypto {
+    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+        let mut bytes = vec![0; len];
+        getrandom::fill(&mut bytes).map_err(|_| CryptoError::InsufficientRandomness)?;
+        Ok(bytes)
+    }
 }
 
 /// The caller's cryptography, in the form of a type that OpenMLS's generics can take.
@@ -58,120 +72,135 @@ impl OpenMlsRand for SharedCrypto {
     }
 }
 
-impl OpenMlsCrypto for SharedCrypto {
-    fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
-        self.0.supports(ciphersuite)
-    }
+/// OpenMLS's cryptography, computed by the provider within; but for new signature keys, which `$generator` makes.
+macro_rules! compute_within {
+    ($provider:ty, $generator:expr) => {
+        impl OpenMlsCrypto for $provider {
+            fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+                let generator: fn(&Self, SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> = $generator;
+                generator(self, alg)
+            }
 
-    fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        self.0.supported_ciphersuites()
-    }
+            fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
+                self.0.supports(ciphersuite)
+            }
 
-    fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hkdf_extract(hash, salt, ikm)
-    }
+            fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
+                self.0.supported_ciphersuites()
+            }
 
-    fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hmac(hash, key, message)
-    }
+            fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+                self.0.hkdf_extract(hash, salt, ikm)
+            }
 
-    fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], len: usize) -> Result<SecretVLBytes, CryptoError> {
-        self.0.hkdf_expand(hash, prk, info, len)
-    }
+            fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+                self.0.hmac(hash, key, message)
+            }
 
-    fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.0.hash(hash, data)
-    }
+            fn hkdf_expand(
+                &self,
+                hash: HashType,
+                prk: &[u8],
+                info: &[u8],
+                len: usize,
+            ) -> Result<SecretVLBytes, CryptoError> {
+                self.0.hkdf_expand(hash, prk, info, len)
+            }
 
-    fn aead_encrypt(
-        &self,
-        alg: AeadType,
-        key: &[u8],
-        data: &[u8],
-        nonce: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.0.aead_encrypt(alg, key, data, nonce, aad)
-    }
+            fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+                self.0.hash(hash, data)
+            }
 
-    fn aead_decrypt(
-        &self,
-        alg: AeadType,
-        key: &[u8],
-        ct_tag: &[u8],
-        nonce: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.0.aead_decrypt(alg, key, ct_tag, nonce, aad)
-    }
+            fn aead_encrypt(
+                &self,
+                alg: AeadType,
+                key: &[u8],
+                data: &[u8],
+                nonce: &[u8],
+                aad: &[u8],
+            ) -> Result<Vec<u8>, CryptoError> {
+                self.0.aead_encrypt(alg, key, data, nonce, aad)
+            }
 
-    fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        self.0.signature_key_gen(alg)
-    }
+            fn aead_decrypt(
+                &self,
+                alg: AeadType,
+                key: &[u8],
+                ct_tag: &[u8],
+                nonce: &[u8],
+                aad: &[u8],
+            ) -> Result<Vec<u8>, CryptoError> {
+                self.0.aead_decrypt(alg, key, ct_tag, nonce, aad)
+            }
 
-    fn verify_signature(
-        &self,
-        alg: SignatureScheme,
-        data: &[u8],
-        pk: &[u8],
-        signature: &[u8],
-    ) -> Result<(), CryptoError> {
-        self.0.verify_signature(alg, data, pk, signature)
-    }
+            fn verify_signature(
+                &self,
+                alg: SignatureScheme,
+                data: &[u8],
+                pk: &[u8],
+                signature: &[u8],
+            ) -> Result<(), CryptoError> {
+                self.0.verify_signature(alg, data, pk, signature)
+            }
 
-    fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.0.sign(alg, data, key)
-    }
+            fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+                self.0.sign(alg, data, key)
+            }
 
-    fn hpke_seal(
-        &self,
-        config: HpkeConfig,
-        pk_r: &[u8],
-        info: &[u8],
-        aad: &[u8],
-        ptxt: &[u8],
-    ) -> Result<HpkeCiphertext, CryptoError> {
-        self.0.hpke_seal(config, pk_r, info, aad, ptxt)
-    }
+            fn hpke_seal(
+                &self,
+                config: HpkeConfig,
+                pk_r: &[u8],
+                info: &[u8],
+                aad: &[u8],
+                ptxt: &[u8],
+            ) -> Result<HpkeCiphertext, CryptoError> {
+                self.0.hpke_seal(config, pk_r, info, aad, ptxt)
+            }
 
-    fn hpke_open(
-        &self,
-        config: HpkeConfig,
-        input: &HpkeCiphertext,
-        sk_r: &[u8],
-        info: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.0.hpke_open(config, input, sk_r, info, aad)
-    }
+            fn hpke_open(
+                &self,
+                config: HpkeConfig,
+                input: &HpkeCiphertext,
+                sk_r: &[u8],
+                info: &[u8],
+                aad: &[u8],
+            ) -> Result<Vec<u8>, CryptoError> {
+                self.0.hpke_open(config, input, sk_r, info, aad)
+            }
 
-    fn hpke_setup_sender_and_export(
-        &self,
-        config: HpkeConfig,
-        pk_r: &[u8],
-        info: &[u8],
-        exporter_context: &[u8],
-        exporter_length: usize,
-    ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
-        self.0.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)
-    }
+            fn hpke_setup_sender_and_export(
+                &self,
+                config: HpkeConfig,
+                pk_r: &[u8],
+                info: &[u8],
+                exporter_context: &[u8],
+                exporter_length: usize,
+            ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
+                self.0.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)
+            }
 
-    fn hpke_setup_receiver_and_export(
-        &self,
-        config: HpkeConfig,
-        enc: &[u8],
-        sk_r: &[u8],
-        info: &[u8],
-        exporter_context: &[u8],
-        exporter_length: usize,
-    ) -> Result<ExporterSecret, CryptoError> {
-        self.0.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)
-    }
+            fn hpke_setup_receiver_and_export(
+                &self,
+                config: HpkeConfig,
+                enc: &[u8],
+                sk_r: &[u8],
+                info: &[u8],
+                exporter_context: &[u8],
+                exporter_length: usize,
+            ) -> Result<ExporterSecret, CryptoError> {
+                self.0.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)
+            }
 
-    fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
-        self.0.derive_hpke_keypair(config, ikm)
-    }
+            fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
+                self.0.derive_hpke_keypair(config, ikm)
+            }
+        }
+    };
 }
+
+compute_within!(SharedCrypto, |provider, alg| provider.0.signature_key_gen(alg));
+compute_within!(SystemCrypto, |_, alg| RustCrypto::default().signature_key_gen(alg));
 
 impl fmt::Debug for SharedCrypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,9 @@ use proptest::{
     prelude::Rng as _,
     test_runner::{RngAlgorithm, TestRng},
 };
-use regrow_engine::{Client, DiskError, Event, PendingCommit, SqliteStore, StoreKey, default_crypto};
+use regrow_engine::{
+    Client, DiskError, Error, Event, GroupId, KeyPackageBytes, PendingCommit, SqliteStore, StoreKey, default_crypto,
+};
 
 /// How often the child is killed.
 const KILLS: usize = 500;
@@ -32,21 +34,35 @@ const KILLS: usize = 500;
 /// Where the child finds its file. Without it this is no child.
 const FOLDER: &str = "REGROW_CRASH_TEST_FOLDER";
 
-const KEYS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
+/// The number of the key that is a passphrase: dear to open with, so it is soon changed again.
+const PASSPHRASE: usize = 2;
+
+/// The keys that the file is sealed under by turns.
+fn key(number: usize) -> StoreKey {
+    match number {
+        PASSPHRASE => StoreKey::from_passphrase("correct horse"),
+        number => StoreKey::from_bytes([number as u8 + 1; 32]),
+    }
+}
 
 fn open(folder: &Path) -> (Arc<SqliteStore>, usize) {
-    for (number, key) in KEYS.into_iter().enumerate() {
-        match SqliteStore::open(folder.join("alice"), &StoreKey::from_bytes(key), default_crypto()) {
+    for number in 0..=PASSPHRASE {
+        match SqliteStore::open(folder.join("alice"), &key(number), default_crypto()) {
             Ok(store) => return (Arc::new(store), number),
-            Err(DiskError::WrongKey) => {}
+            Err(DiskError::WrongKey | DiskError::OtherProtection { .. }) => {}
             Err(other) => panic!("{other}"),
         }
     }
-    panic!("neither key opens the file");
+    panic!("no key opens the file");
+}
+
+/// The group that the turn's welcome is of.
+fn room(bytes: &[u8]) -> GroupId {
+    GroupId::new([b"room ", bytes].concat())
 }
 
 /// What the child does when it is told so.
-fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, bytes: &[u8]) -> String {
+fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &str, bytes: &[u8]) -> String {
     let only = |client: &Client| -> PendingCommit { client.pending().unwrap().remove(0) };
     match command {
         "state" => {
@@ -83,9 +99,28 @@ fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, byte
             client.discard(pending).unwrap();
             "discarded".into()
         }
-        "key" => {
-            store.change_key(&StoreKey::from_bytes(KEYS[1 - key])).unwrap();
+        "which key" => opened_with.to_string(),
+        "key" | "passphrase" => {
+            let other = if command == "key" { usize::from(opened_with == 0) } else { PASSPHRASE };
+            store.change_key(&key(other)).unwrap();
             "changed".into()
+        }
+        "lock" => {
+            client.lock().unwrap();
+            assert!(matches!(client.groups(), Err(Error::Locked)));
+            client.unlock(&key(opened_with)).unwrap();
+            "unlocked".into()
+        }
+        "key_package" => hex::encode(key_package(client).as_bytes()),
+        "join" => match client.join(bytes, NOW) {
+            Ok(_) => "joined".into(),
+            // Its key package is used up.
+            Err(Error::NotInvited) => "joined before".into(),
+            Err(other) => panic!("{other}"),
+        },
+        "forget" => {
+            client.forget(&room(bytes)).unwrap();
+            "forgotten".into()
         }
         "key_packages" => {
             client.expire_key_packages(regrow_engine::Timestamp(u64::MAX)).unwrap();
@@ -99,13 +134,13 @@ fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, byte
 #[test]
 fn child() {
     let Some(folder) = env::var_os(FOLDER) else { return };
-    let (store, key) = open(&PathBuf::from(folder));
+    let (store, opened_with) = open(&PathBuf::from(folder));
     let mut client = Client::open(store.clone(), default_crypto(), policy()).unwrap();
     println!("\n>ready");
     for line in stdin().lines() {
         let line = line.unwrap();
-        let (command, bytes) = line.split_once(' ').unwrap();
-        println!(">{}", act(&mut client, &store, key, command, &hex::decode(bytes).unwrap()));
+        let (command, bytes) = line.rsplit_once(' ').unwrap();
+        println!(">{}", act(&mut client, &store, opened_with, command, &hex::decode(bytes).unwrap()));
     }
 }
 
@@ -185,7 +220,9 @@ struct Durations(BTreeMap<&'static str, Duration>);
 
 impl Durations {
     fn moment(&self, command: &'static str, rng: &mut TestRng) -> Duration {
-        let whole = self.0.get(command).copied().unwrap_or(Duration::from_millis(5));
+        // A passphrase takes its time, and so rarely has its turn that it may never be measured.
+        let first = Duration::from_millis(if command == "passphrase" { 150 } else { 5 });
+        let whole = self.0.get(command).copied().unwrap_or(first);
         whole.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX) * 1.5)
     }
 }
@@ -197,7 +234,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
     let mut bob = client("bob");
     {
         let path = folder.path().join("alice");
-        let store = SqliteStore::create(path, &StoreKey::from_bytes(KEYS[0]), default_crypto()).unwrap();
+        let store = SqliteStore::create(path, &key(0), default_crypto()).unwrap();
         let mut alice = Client::create(Arc::new(store), default_crypto(), device("alice"), policy()).unwrap();
         make_group(&mut [&mut bob, &mut alice]);
     }
@@ -225,7 +262,9 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
         assert_eq!(authenticators.get(&epoch).map(String::as_str), Some(authenticator), "epoch {epoch}: a fork");
 
         let draw = rng.next_u32() % 100;
-        let (command, bytes) = if !pending.is_empty() {
+        let (command, bytes) = if life.ask("which key", &[]) == PASSPHRASE.to_string() {
+            ("key", Vec::new())
+        } else if !pending.is_empty() {
             if ordered.values().any(|commit| *commit == pending) {
                 if draw < 50 { ("confirm", Vec::new()) } else { ("receive", pending) }
             } else if draw < 30 {
@@ -256,8 +295,18 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                     bob.confirm(update, NOW).unwrap();
                     ("receive", ordered[&bobs].clone())
                 }
-                80..87 => ("rejoin", bob.group(&group()).unwrap().group_info().unwrap()),
-                87..94 => ("key", Vec::new()),
+                80..84 => ("rejoin", bob.group(&group()).unwrap().group_info().unwrap()),
+                84..88 => ("key", Vec::new()),
+                88..90 => ("passphrase", Vec::new()),
+                90..93 => ("lock", Vec::new()),
+                93..96 => {
+                    let invited = KeyPackageBytes::new(hex::decode(life.ask("key_package", &[])).unwrap());
+                    let mut room = bob.create_group(room(&turn.to_be_bytes()), NOW).unwrap();
+                    let added = room.add(&[invited], NOW).unwrap();
+                    let welcome = added.welcome().unwrap().to_vec();
+                    bob.confirm(added, NOW).unwrap();
+                    ("join", welcome)
+                }
                 _ => ("key_packages", Vec::new()),
             }
         };
@@ -299,11 +348,25 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                 assert_ne!(text, "ignored", "turn {turn}: a message that was lost");
                 assert!(read.insert(text), "turn {turn}: a message that was read twice");
             }
+            // It is in the group, or the welcome still is good; and the group is all there.
+            ("join", answer) => {
+                assert!(
+                    answer.is_none_or(|answer| answer == "joined"),
+                    "turn {turn}: joined without having been asked"
+                );
+                let mut life = Life::start(folder.path());
+                assert!(life.ask("join", &bytes).starts_with("joined"));
+                let name = turn.to_be_bytes();
+                let message = bob.group(&room(&name)).unwrap().send(b"welcome").unwrap();
+                assert_eq!(life.ask("receive", &message), hex::encode(b"welcome"), "turn {turn}");
+                assert_eq!(life.ask("forget", &name), "forgotten");
+                bob.forget(&room(&name)).unwrap();
+            }
             ("update" | "rejoin", Some(commit)) => assert!(!commit.is_empty()),
             _ => {}
         }
     }
     println!("{done} calls were answered, {undone} were not; {sent} messages were sent, {} read; {seen:?}", read.len());
     assert!(done > KILLS / 10 && undone > KILLS / 10, "the moments of death: {done} after, {undone} before the answer");
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }

@@ -14,8 +14,8 @@ use std::{
 use common::*;
 use proptest::prelude::*;
 use regrow_engine::{
-    Batch, Client, DiskError, Error, Event, GroupId, MemoryStore, SqliteStore, StorageError, Store, StoreKey, Value,
-    default_crypto,
+    Batch, Client, DiskError, Error, Event, GroupId, MemoryStore, SqliteStore, StorageError, Store, StoreError,
+    StoreKey, Value, default_crypto,
 };
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -491,8 +491,10 @@ fn a_damaged_record_fails_the_call_that_needs_it_and_says_why() {
 
     let opened = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy());
 
-    let Err(Error::Storage(StorageError::Store(error))) = opened else { panic!("it opened") };
-    assert!(matches!(error.source.downcast_ref(), Some(DiskError::Damaged { .. })), "{error}");
+    let Err(Error::Storage(StorageError::Store(StoreError::Failed { source, .. }))) = opened else {
+        panic!("it opened")
+    };
+    assert!(matches!(source.downcast_ref(), Some(DiskError::Damaged { .. })), "{source}");
 }
 
 /// A group of so many: the one on disk has made it. The other is in memory.

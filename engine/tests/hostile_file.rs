@@ -178,8 +178,8 @@ fn use_all(path: &Path) {
 }
 
 fn caused_by_the_file(error: &StoreError) {
-    let cause = error.source.downcast_ref();
-    assert!(matches!(cause, Some(DiskError::Damaged { .. } | DiskError::Sqlite(_))), "{error}");
+    let StoreError::Failed { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(source.downcast_ref(), Some(DiskError::Damaged { .. } | DiskError::Sqlite(_))), "{error}");
 }
 
 /// Always the same inputs, so that a failure is always the same.

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use regrow_engine::{Error, GroupId, Handshake};
-use regrow_fuzz::{NOW, creator, device, group, pair};
+use regrow_fuzz::{NOW, PASSPHRASE, creator, device, group, pair};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for handshake in [Handshake::Assisted, Handshake::Opaque] {
@@ -64,6 +64,7 @@ fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
     seeds.push(("engine_join", "welcome", another.welcome().unwrap_or_default().to_vec()));
     let key_package = device("carol", handshake).key_packages(1, NOW)?.remove(0);
     seeds.push(("engine_key_package", "key-package", key_package.into_bytes()));
+    seeds.push(("engine_backup", "backup", bob.backup(b"archive", PASSPHRASE)?));
     seeds.push(("engine_identity", "identity", bob.device().to_identity()));
     Ok(seeds)
 }

@@ -20,6 +20,9 @@ use regrow_simulator::world::randomness::SeededCrypto;
 /// The time of all calls.
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
 
+/// What backups are sealed under.
+pub const PASSPHRASE: &str = "words";
+
 /// The group that the member is in.
 pub fn group() -> GroupId {
     GroupId::from("chat")

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     event::Received,
     group::record::{GroupRecord, RecordOf},
-    storage::{Kind, Scope, Transaction},
+    storage::{Kind, Scope},
 };
 
 /// Whether something is stored that was received.
@@ -57,8 +57,7 @@ impl Client {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn unacknowledged(&self) -> Result<Vec<Received>, Error> {
-        let records = Transaction::new(&*self.store, Scope::Device);
-        Ok(records.get(&Scope::Device.key(Kind::Inbox), Kind::Inbox)?.unwrap_or_default())
+        Ok(self.records()?.get(&Scope::Device.key(Kind::Inbox), Kind::Inbox)?.unwrap_or_default())
     }
 
     /// The application has kept, or needs no longer, what was received: it is erased from the store. The next call that
@@ -68,8 +67,9 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn acknowledge(&mut self) -> Result<(), Error> {
+        self.refuse_if_locked()?;
         if self.news != News::None {
-            let call = self.call(Scope::Device);
+            let call = self.call(Scope::Device)?;
             call.records.delete(Scope::Device.key(Kind::Inbox));
             self.apply(call)?;
             self.news = News::None;
@@ -84,7 +84,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn rolled_back(&mut self) -> Result<(), Error> {
-        let call = self.call(Scope::Device);
+        let call = self.call(Scope::Device)?;
         for scope in Scope::all_groups(&call.records)? {
             let key = scope.key(Kind::Group);
             if let Some(GroupRecord::Member(mut membership)) = call.records.get(&key, Kind::Group)? {

@@ -88,6 +88,7 @@ impl Client {
         now: Timestamp,
         act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.used(now)?;
         if self.news == News::Inherited {
             return Err(Error::Unacknowledged);
         }
@@ -148,7 +149,7 @@ impl Inbox<'_> {
         let result = self.process(bytes);
         let records = &self.call.records;
         // Where OpenMLS hides that the store failed, the store's own word is given.
-        match result.map_err(|error| records.failure().map_or(error, Error::Storage)) {
+        match result.map_err(|error| records.failure().map_or(error, Error::from)) {
             Ok(received) => {
                 records.settle();
                 if received.event.is_news() {
@@ -156,6 +157,7 @@ impl Inbox<'_> {
                 }
                 Ok(Ok(received))
             }
+            Err(Error::Locked) => Err(Error::Locked),
             Err(Error::Storage(StorageError::Store(error))) => Err(StorageError::from(error).into()),
             Err(error) => {
                 records.undo();

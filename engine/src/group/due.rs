@@ -59,6 +59,7 @@ impl Group<'_> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn due(&mut self, now: Timestamp) -> Result<Due, Error> {
+        self.client.lock_if_idle(now)?;
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |_, group| group.due(&policy, now))
     }

@@ -139,6 +139,7 @@ pub(crate) fn confirm(
     group.all_leaves_are_new(now);
     group.note_epoch();
     group.resume_intents(intents)?;
+    group.replace_former(call)?;
     // The group that is replaced may have been the last to need its leaf's key.
     group.outcome.sweep_signature_keys = true;
     // Whatever has happened while this device was away.

@@ -10,6 +10,7 @@ pub(crate) mod intent;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
+pub(crate) mod rejoin;
 mod sent;
 mod trust;
 mod verify;
@@ -146,6 +147,7 @@ impl<'c> Group<'c> {
     /// [`Error::Refused`] if a key package is not one, not authentic, expired, for another ciphersuite, with a key that
     /// somebody else has, or [not accepted](crate::Authenticate); [`Error::CommitPending`].
     pub fn add(&mut self, key_packages: &[KeyPackageBytes], now: Timestamp) -> Result<PendingCommit, Error> {
+        self.client.used(now)?;
         let policy = self.client.policy.clone();
         self.intend(|call, group| {
             let members = leaves_by_identity(&group.mls);
@@ -245,6 +247,7 @@ impl<'c> Group<'c> {
     /// # Errors
     /// As [`add`](Self::add).
     pub fn propose_add(&mut self, bytes: &KeyPackageBytes, now: Timestamp) -> Result<ProposalMessage, Error> {
+        self.client.used(now)?;
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |call, group| {
             let key_package = key_package::verify(&call.crypto, bytes, group.mls.ciphersuite(), &policy, now)?;
@@ -296,6 +299,7 @@ impl<'c> Group<'c> {
     /// [`Error::ProposalsWait`] if something has been proposed in this epoch: who is to be removed must not read on;
     /// [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
+        self.client.used_untimed();
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_rolled_back()?;
             if group.mls.has_pending_proposals() {

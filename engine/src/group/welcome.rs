@@ -48,6 +48,7 @@ pub(crate) fn join(
     group.set_signer()?;
     group.all_leaves_are_new(now);
     group.note_epoch();
+    group.replace_former(call)?;
     key_package::sweep_signature_keys(&call.records)?;
     Ok((id, group))
 }

@@ -12,7 +12,7 @@ use super::Value;
 ///
 /// It is encoded twice, and the first time only counted: a buffer that grows leaves copies of the secrets that were
 /// in it behind. Counting is cheap beside that, and so is knowing the size.
-pub(super) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_serde::encode::Error> {
+pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_serde::encode::Error> {
     let mut count = Count(0);
     write(&mut count, value)?;
     let mut record = Value::new(Vec::with_capacity(count.0));
@@ -21,7 +21,7 @@ pub(super) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_ser
 }
 
 /// The value that a record is of.
-pub(super) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, rmp_serde::decode::Error> {
     rmp_serde::from_slice(record)
 }
 

@@ -128,6 +128,8 @@ kinds! {
     EncryptionKey = 22, "encryption key";
     EpochKeys = 23, "epoch encryption keys";
     Psk = 24, "PSK";
+    /// A group of the device whose backup this device was restored from.
+    Rejoin = 25, "group to rejoin";
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A call of the engine reads what it needs, gathers what it writes in a [`Transaction`], and applies it as one
 //! [`Batch`] at its end. So a call has happened in the store or it has not, whatever OpenMLS wrote in which order.
 
-mod encoding;
+pub(crate) mod encoding;
 mod key;
 mod memory;
 mod openmls;
@@ -15,7 +15,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use zeroize::Zeroizing;
 
 pub use memory::MemoryStore;
-pub use sqlite::{DiskError, SqliteStore, StoreKey};
+pub use sqlite::{DiskError, SqliteStore};
+
+pub use crate::seal::StoreKey;
 
 pub(crate) use key::{Kind, Scope};
 pub(crate) use transaction::Transaction;
@@ -46,6 +48,27 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`] if nothing was written.
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// What locks this store, if it can be locked. By default it cannot.
+    fn as_lock(&self) -> Option<&dyn Lock> {
+        None
+    }
+}
+
+/// A store that can be without its key for a while: see [`Client::lock`](crate::Client::lock).
+///
+/// While it is locked every call of [`Store`] fails with [`StoreError::Locked`], and the store belongs to its device as
+/// before.
+pub trait Lock {
+    /// Erases from memory what reads and writes the records: keys, and the records' names. Nothing happens if it is
+    /// locked.
+    fn lock(&self);
+
+    /// Takes the key and goes on. A store that is not locked stays so, whatever the key.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`]: nothing has changed, and another key can be tried. [`StoreError::Failed`].
+    fn unlock(&self, key: &StoreKey) -> Result<(), StoreError>;
 }
 
 /// Writes and deletions that happen together.
@@ -93,18 +116,27 @@ impl Batch {
 
 /// The store failed; nothing of the call that needed it has happened.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the store failed to {action}: {source}")]
-pub struct StoreError {
-    /// What was attempted, as a verb: "read a record".
-    pub action: &'static str,
-    /// What the implementation says.
-    pub source: Arc<dyn std::error::Error + Send + Sync>,
+pub enum StoreError {
+    /// The store could not do what was asked.
+    #[error("the store failed to {action}: {source}")]
+    Failed {
+        /// What was attempted, as a verb: "read a record".
+        action: &'static str,
+        /// What the implementation says.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store is [locked](Lock::lock).
+    #[error("the store is locked")]
+    Locked,
+    /// The key or the passphrase does not [unlock](Lock::unlock) the store.
+    #[error("the key does not open the store")]
+    WrongKey,
 }
 
 impl StoreError {
     /// A failure to do `action` (a verb: "read a record"), for this reason.
     pub fn new(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { action, source: Arc::from(source.into()) }
+        Self::Failed { action, source: Arc::from(source.into()) }
     }
 }
 

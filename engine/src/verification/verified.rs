@@ -1,6 +1,8 @@
 //! Which keys this device's user has compared, of each user: kept with the device, for a key is compared once and not
 //! once for each group.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::safety_number::Keys;
@@ -44,6 +46,19 @@ impl VerifiedUser {
             }
         }
         Ok(changed)
+    }
+
+    /// All users of whom keys were compared, and those keys.
+    pub(crate) fn all(records: &Transaction<'_>) -> Result<BTreeMap<String, Keys>, StorageError> {
+        let prefix = Scope::Device.key(Kind::VerifiedUser);
+        let mut all = BTreeMap::new();
+        for key in records.keys(&prefix)? {
+            let user = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            if let Some(verified) = Self::load(records, &user)? {
+                all.insert(user, verified.keys);
+            }
+        }
+        Ok(all)
     }
 
     fn load(records: &Transaction<'_>, user: &str) -> Result<Option<Self>, StorageError> {

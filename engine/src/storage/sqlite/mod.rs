@@ -4,7 +4,6 @@
 //! emptied, so that nothing that was deleted or overwritten is left in any file.
 
 mod pages;
-mod seal;
 
 use std::{
     collections::BTreeMap,
@@ -12,22 +11,20 @@ use std::{
     fs::{self, OpenOptions},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use openmls_traits::types::CryptoError;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use self::{
-    pages::PageStore,
-    seal::{DataKey, Sealer},
+use self::pages::PageStore;
+use super::{Batch, Lock, Store, StoreError, StoreKey, Value};
+use crate::{
+    provider::{CryptoProvider, SharedCrypto},
+    seal::{SealError, Sealer},
 };
-use super::{Batch, Store, StoreError, Value};
-use crate::provider::{CryptoProvider, SharedCrypto};
-
-pub use seal::StoreKey;
 
 /// Marks a file as one of ours, in SQLite's `application_id`: "Rgrw".
 const APPLICATION: i32 = 0x5267_7277;
@@ -74,18 +71,51 @@ const STEPS: &[&str] = &[
 pub struct SqliteStore {
     path: PathBuf,
     crypto: SharedCrypto,
-    data_key: DataKey,
-    sealer: Sealer,
     openings: u64,
     file: Mutex<File>,
 }
 
-/// The open file, and what is known of it.
+/// The open file. It stays open, and so ours, while the store is locked.
 struct File {
     connection: Connection,
+    unlocked: Option<Unlocked>,
+    written: u64,
+}
+
+impl File {
+    fn unlocked(&self) -> Result<&Unlocked, DiskError> {
+        self.unlocked.as_ref().ok_or(DiskError::Locked)
+    }
+}
+
+/// What is in memory until the store is locked, and is erased then.
+struct Unlocked {
+    sealer: Sealer,
     /// The records' names. What is here is what is in the file.
     ids: BTreeMap<Vec<u8>, i64>,
-    written: u64,
+}
+
+impl Unlocked {
+    fn load(connection: &Connection, sealer: Sealer) -> Result<Self, DiskError> {
+        let mut unlocked = Self { sealer, ids: BTreeMap::new() };
+        let mut names = connection.prepare("SELECT id, name FROM record")?;
+        let mut rows = names.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, sealed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let name = unlocked.sealer.open(&bound("name", id, &[]), &sealed);
+            let name = name.ok_or_else(|| DiskError::Damaged { what: format!("the name of record {id}") })?;
+            unlocked.ids.insert(name.to_vec(), id);
+        }
+        Ok(unlocked)
+    }
+}
+
+impl Drop for Unlocked {
+    fn drop(&mut self) {
+        while let Some((mut name, _)) = self.ids.pop_first() {
+            name.zeroize();
+        }
+    }
 }
 
 impl SqliteStore {
@@ -111,16 +141,15 @@ impl SqliteStore {
             0 => prepare(&connection)?,
             _ => return Err(DiskError::Exists { path: path.to_owned() }),
         }
-        let data_key = DataKey::generate(&crypto)?;
-        let (protection, sealed) = data_key.wrap(key, &crypto)?;
-        let sealer = data_key.sealer()?;
+        let sealer = Sealer::generate(&crypto)?;
+        let (protection, sealed) = sealer.wrap(key, &crypto)?;
         let openings = migrate(&mut connection, STEPS, |transaction| {
             transaction.pragma_update(None, "application_id", APPLICATION)?;
             let sql = "INSERT INTO seal (id, protection, data_key) VALUES (1, ?1, ?2)";
             transaction.execute(sql, params![protection, sealed])?;
             count_opening(transaction, &sealer, &crypto)
         })?;
-        Self::load(path, connection, crypto, data_key, sealer, openings)
+        Self::load(path, connection, crypto, sealer, openings)
     }
 
     /// Opens the store in a file, with the key that it was made with or that it was [changed](Self::change_key) to. A
@@ -151,40 +180,23 @@ impl SqliteStore {
                 prepare(&connection)?;
             }
         }
-        let sealed = connection
-            .query_row("SELECT protection, data_key FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let (protection, sealed): (Vec<u8>, Vec<u8>) =
-            sealed.ok_or_else(|| DiskError::Damaged { what: "the data key: it is missing".into() })?;
-        let data_key = DataKey::unwrap(key, &protection, &sealed)?;
-        let sealer = data_key.sealer()?;
+        let sealer = unseal(&connection, key)?;
         let openings = migrate(&mut connection, STEPS, |transaction| count_opening(transaction, &sealer, &crypto))?;
-        Self::load(path, connection, crypto, data_key, sealer, openings)
+        Self::load(path, connection, crypto, sealer, openings)
     }
 
     fn load(
         path: &Path,
         connection: Connection,
         crypto: SharedCrypto,
-        data_key: DataKey,
         sealer: Sealer,
         openings: u64,
     ) -> Result<Self, DiskError> {
         // What a process wrote that died before it emptied the log.
         empty_log(&connection)?;
-        let mut ids = BTreeMap::new();
-        {
-            let mut names = connection.prepare("SELECT id, name FROM record")?;
-            let mut rows = names.query([])?;
-            while let Some(row) = rows.next()? {
-                let (id, sealed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                let name = sealer.open(&bound("name", id, &[]), &sealed);
-                let name = name.ok_or_else(|| DiskError::Damaged { what: format!("the name of record {id}") })?;
-                ids.insert(name.to_vec(), id);
-            }
-        }
-        let file = Mutex::new(File { connection, ids, written: 0 });
-        Ok(Self { path: path.to_owned(), crypto, data_key, sealer, openings, file })
+        let unlocked = Some(Unlocked::load(&connection, sealer)?);
+        let file = Mutex::new(File { connection, unlocked, written: 0 });
+        Ok(Self { path: path.to_owned(), crypto, openings, file })
     }
 
     /// How often the file has been opened, this time and its creation included.
@@ -223,9 +235,10 @@ impl SqliteStore {
     /// # Errors
     /// [`DiskError::Crypto`] without randomness: the old key opens the file then. [`DiskError::Sqlite`] if the disk
     /// fails: the old key opens the file, or the new one does and what the old one opened may not be erased yet.
+    /// [`DiskError::Locked`].
     pub fn change_key(&self, key: &StoreKey) -> Result<(), DiskError> {
-        let (protection, sealed) = self.data_key.wrap(key, &self.crypto)?;
         let file = self.file()?;
+        let (protection, sealed) = file.unlocked()?.sealer.wrap(key, &self.crypto)?;
         file.connection.execute("UPDATE seal SET protection = ?1, data_key = ?2", params![protection, sealed])?;
         empty_log(&file.connection)
     }
@@ -244,19 +257,21 @@ impl SqliteStore {
     }
 
     fn read(&self, file: &File, key: &[u8]) -> Result<Option<Value>, DiskError> {
-        let Some(&id) = file.ids.get(key) else { return Ok(None) };
-        let pages = Pages { store: self, connection: &file.connection, key, written: 0 };
+        let Unlocked { sealer, ids } = file.unlocked()?;
+        let Some(&id) = ids.get(key) else { return Ok(None) };
+        let pages = Pages { sealer, crypto: &self.crypto, connection: &file.connection, key, written: 0 };
         let body = pages.body(id)?;
         pages::read(&pages, &body).map(Some)
     }
 
     fn write(&self, file: &mut File, batch: Batch) -> Result<(), DiskError> {
         let mut names = Vec::new();
+        let Unlocked { sealer, ids } = file.unlocked.as_mut().ok_or(DiskError::Locked)?;
         let transaction = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut written = 0;
         for (key, value) in batch.into_changes() {
-            let id = file.ids.get(&key).copied();
-            let mut pages = Pages { store: self, connection: &transaction, key: &key, written: 0 };
+            let id = ids.get(&key).copied();
+            let mut pages = Pages { sealer, crypto: &self.crypto, connection: &transaction, key: &key, written: 0 };
             match (id, value) {
                 (None, None) => {}
                 (Some(id), None) => {
@@ -268,7 +283,7 @@ impl SqliteStore {
                 (Some(id), Some(value)) => {
                     let before = pages.body(id)?;
                     let body = pages::write(&mut pages, Some(&before), &value)?;
-                    let sealed = self.sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
+                    let sealed = sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
                     pages.statement("UPDATE record SET body = ?2 WHERE id = ?1")?.execute(params![id, sealed])?;
                     written += pages.written + sealed.len() as u64;
                 }
@@ -276,8 +291,8 @@ impl SqliteStore {
                     let body = pages::write(&mut pages, None, &value)?;
                     // The number is needed to seal what stands under it.
                     let id = pages.next_id("record")?;
-                    let name = self.sealer.seal(&self.crypto, &bound("name", id, &[]), &key)?;
-                    let sealed = self.sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
+                    let name = sealer.seal(&self.crypto, &bound("name", id, &[]), &key)?;
+                    let sealed = sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
                     pages.statement("INSERT INTO record VALUES (?1, ?2, ?3)")?.execute(params![id, name, sealed])?;
                     written += pages.written + (name.len() + sealed.len()) as u64;
                     names.push((key, Some(id)));
@@ -287,8 +302,8 @@ impl SqliteStore {
         transaction.commit()?;
         for (key, id) in names {
             match id {
-                Some(id) => file.ids.insert(key, id),
-                None => file.ids.remove(&key),
+                Some(id) => ids.insert(key, id),
+                None => ids.remove(&key),
             };
         }
         file.written += written;
@@ -301,19 +316,39 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        let file = self.file().map_err(|e| StoreError::new("read a record", e))?;
-        self.read(&file, key).map_err(|e| StoreError::new("read a record", e))
+        self.file().and_then(|file| self.read(&file, key)).map_err(|e| e.during("read a record"))
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
-        let file = self.file().map_err(|e| StoreError::new("list records", e))?;
-        let from = file.ids.range(prefix.to_vec()..).map(|(key, _)| key);
-        Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
+        let list = |file: MutexGuard<'_, File>| {
+            let from = file.unlocked()?.ids.range(prefix.to_vec()..).map(|(key, _)| key);
+            Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
+        };
+        self.file().and_then(list).map_err(|e: DiskError| e.during("list records"))
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut file = self.file().map_err(|e| StoreError::new("write", e))?;
-        self.write(&mut file, batch).map_err(|e| StoreError::new("write", e))
+        self.file().and_then(|mut file| self.write(&mut file, batch)).map_err(|e| e.during("write"))
+    }
+
+    fn as_lock(&self) -> Option<&dyn Lock> {
+        Some(self)
+    }
+}
+
+/// The file stays open and locked against others; without the key nothing of it can be read or written.
+impl Lock for SqliteStore {
+    fn lock(&self) {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).unlocked = None;
+    }
+
+    fn unlock(&self, key: &StoreKey) -> Result<(), StoreError> {
+        let unlock = |mut file: MutexGuard<'_, File>| {
+            let sealer = unseal(&file.connection, key)?;
+            file.unlocked = Some(Unlocked::load(&file.connection, sealer)?);
+            Ok(())
+        };
+        self.file().and_then(unlock).map_err(|e: DiskError| e.during("unlock"))
     }
 }
 
@@ -325,7 +360,8 @@ impl fmt::Debug for SqliteStore {
 
 /// The pages of one record.
 struct Pages<'a> {
-    store: &'a SqliteStore,
+    sealer: &'a Sealer,
+    crypto: &'a SharedCrypto,
     connection: &'a Connection,
     key: &'a [u8],
     written: u64,
@@ -340,7 +376,7 @@ impl Pages<'_> {
     fn body(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError> {
         let sealed: Option<Vec<u8>> =
             self.statement("SELECT body FROM record WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
-        let opened = sealed.and_then(|sealed| self.store.sealer.open(&bound("record", id, self.key), &sealed));
+        let opened = sealed.and_then(|sealed| self.sealer.open(&bound("record", id, self.key), &sealed));
         opened.ok_or_else(|| DiskError::Damaged { what: format!("record {id}") })
     }
 
@@ -354,13 +390,13 @@ impl PageStore for Pages<'_> {
     fn read(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError> {
         let sealed: Option<Vec<u8>> =
             self.statement("SELECT page FROM page WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
-        let opened = sealed.and_then(|sealed| self.store.sealer.open(&bound("page", id, self.key), &sealed));
+        let opened = sealed.and_then(|sealed| self.sealer.open(&bound("page", id, self.key), &sealed));
         opened.ok_or_else(|| DiskError::Damaged { what: format!("page {id}") })
     }
 
     fn write(&mut self, page: &[u8]) -> Result<i64, DiskError> {
         let id = self.next_id("page")?;
-        let sealed = self.store.sealer.seal(&self.store.crypto, &bound("page", id, self.key), page)?;
+        let sealed = self.sealer.seal(self.crypto, &bound("page", id, self.key), page)?;
         self.statement("INSERT INTO page VALUES (?1, ?2)")?.execute(params![id, sealed])?;
         self.written += sealed.len() as u64;
         Ok(id)
@@ -463,6 +499,16 @@ fn count_opening(connection: &Connection, sealer: &Sealer, crypto: &SharedCrypto
     Ok(openings)
 }
 
+/// The data key, with the key that it is sealed under.
+fn unseal(connection: &Connection, key: &StoreKey) -> Result<Sealer, DiskError> {
+    let sealed = connection
+        .query_row("SELECT protection, data_key FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (protection, sealed): (Vec<u8>, Vec<u8>) =
+        sealed.ok_or_else(|| DiskError::Damaged { what: "the data key: it is missing".into() })?;
+    Ok(Sealer::unwrap(key, &protection, &sealed)?)
+}
+
 /// Brings what is in the write-ahead log into the file, and empties it.
 fn empty_log(connection: &Connection) -> Result<(), DiskError> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -510,6 +556,9 @@ pub enum DiskError {
     /// The key or the passphrase is not the one that the file is sealed under.
     #[error("the key does not open the store")]
     WrongKey,
+    /// The store is [locked](Lock::lock). Unlock it first.
+    #[error("the store is locked")]
+    Locked,
     /// The file is sealed under a key and a passphrase was given, or the other way round.
     #[error("the store is sealed under {protection}, and something else was given")]
     OtherProtection {
@@ -549,6 +598,26 @@ impl DiskError {
             Self::InUse { .. } => Self::InUse { path: path.to_owned() },
             Self::NotAStore { .. } => Self::NotAStore { path: path.to_owned() },
             other => other,
+        }
+    }
+
+    /// The store's failure to do `action`, for this reason.
+    fn during(self, action: &'static str) -> StoreError {
+        match self {
+            Self::Locked => StoreError::Locked,
+            Self::WrongKey => StoreError::WrongKey,
+            other => StoreError::new(action, other),
+        }
+    }
+}
+
+impl From<SealError> for DiskError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::WrongKey => Self::WrongKey,
+            SealError::OtherProtection { protection } => Self::OtherProtection { protection },
+            SealError::Damaged { what } => Self::Damaged { what: what.into() },
+            SealError::Crypto(error) => Self::Crypto(error),
         }
     }
 }

@@ -1,0 +1,16 @@
+#![no_main]
+
+use regrow_engine::Backup;
+use regrow_fuzz::PASSPHRASE;
+
+/// Where a backup says what its passphrase costs, and the least that can be asked for: the rest is what is of interest.
+const COST: usize = 14;
+const CHEAP: [u8; 12] = [0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1];
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let mut bytes = bytes.to_vec();
+    if let Some(cost) = bytes.get_mut(COST..COST + CHEAP.len()) {
+        cost.copy_from_slice(&CHEAP);
+    }
+    assert!(Backup::open(&bytes, PASSPHRASE).is_err(), "nobody seals at that cost");
+});
