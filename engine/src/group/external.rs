@@ -9,7 +9,12 @@ use openmls::{
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
 
-use super::{GroupState, check, commit::PendingCommit, record::Membership, trust};
+use super::{
+    GroupState, check,
+    commit::PendingCommit,
+    record::{GroupRecord, Membership},
+    rejoin, trust,
+};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -121,6 +126,13 @@ pub(crate) fn confirm(
     now: Timestamp,
 ) -> Result<(GroupState, EpochChange), Error> {
     let scope = Scope::Group(id.clone());
+    // Its other wishes go with the group that is replaced; that the user's lost device is to be removed does not.
+    if let Some(GroupRecord::Member(membership)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+        let lost = rejoin::still_to_remove(&membership, device);
+        if !lost.is_empty() {
+            rejoin::remember(&call.records, id, &lost)?;
+        }
+    }
     call.records.rename(&Scope::Joining(id.clone()), &scope)?;
     call.records.enter(scope);
     // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
@@ -146,7 +158,7 @@ pub(crate) fn confirm(
 pub(crate) fn pending(call: &Call<'_>, id: &GroupId) -> Result<Option<PendingCommit>, StorageError> {
     let record = call.records.get(&Scope::Joining(id.clone()).key(Kind::Group), Kind::Group)?;
     Ok(match record {
-        Some(super::record::GroupRecord::Member(membership)) => membership.pending,
+        Some(GroupRecord::Member(membership)) => membership.pending,
         _ => None,
     })
 }
