@@ -269,6 +269,22 @@ fn a_group_that_was_being_joined_is_rejoined() {
 }
 
 #[test]
+fn a_new_device_that_has_to_rejoin_once_more_still_removes_the_former() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut bob, &mut alice]);
+    let store = MemoryStore::new();
+    let mut new = restored_in(&store, "new", &backup_of(&alice)).unwrap();
+    rejoin(&mut new, &group(), &mut bob);
+    let _lost = new.group(&group()).unwrap().resume().unwrap();
+
+    assert!(rejoin(&mut new, &group(), &mut bob));
+    assert!(new.groups_to_rejoin().unwrap().is_empty());
+    assert!(resume(&mut reopen(&store), &group(), &mut bob));
+    assert_eq!(devices(&mut bob, &group()), BTreeSet::from(["alice/new".into(), "bob/phone".into()]));
+    assert!(!rejoin(&mut reopen(&store), &group(), &mut bob));
+}
+
+#[test]
 fn a_new_device_that_somebody_adds_has_the_former_to_remove_as_well() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
