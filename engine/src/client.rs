@@ -1,5 +1,6 @@
 //! One device: its identity, its key packages, its groups.
 
+mod devices;
 mod receive;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};

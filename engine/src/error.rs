@@ -91,6 +91,25 @@ pub enum Error {
         /// The device that was to be added.
         device: DeviceId,
     },
+    /// The device is another user's. Nothing of a set that is to be one user's is used.
+    #[error("{device} is not a device of {user}")]
+    OtherUser {
+        /// The device that was named, or whose key package it is.
+        device: DeviceId,
+        /// The user that it should be of.
+        user: String,
+    },
+    /// The key package is another device's. Ask for those of the device that is meant.
+    #[error("the key package is of {device}, not of {expected}")]
+    OtherDevice {
+        /// Whose key package it is.
+        device: DeviceId,
+        /// Whose it should be.
+        expected: DeviceId,
+    },
+    /// No key package is left that could add the device to this group. Get another, and call again.
+    #[error("there is no unused key package for this group")]
+    NoKeyPackage,
     /// A device cannot remove itself by a commit (RFC 9420, 12.2). Leave instead: another member commits it.
     #[error("a device cannot commit its own removal; it can propose to leave")]
     OwnRemoval,

@@ -49,9 +49,12 @@ pub(crate) fn proposal(queued: &QueuedProposal, policy: &Policy) -> Result<(), E
     }
 }
 
-/// Refuses a key package with a key that the leaf of another device has, in the group or among those `beside` it (RFC
-/// 9420, 7.3): nobody would accept the commit that adds it.
-pub(crate) fn unused_keys(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
+/// Refuses a key package that cannot be added, for nobody would accept the commit that does: one for another ciphersuite,
+/// or with a key that the leaf of another device has, in the group or among those `beside` it (RFC 9420, 7.3, 10.1).
+pub(crate) fn addable(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
+    if key_package.ciphersuite() != group.ciphersuite() {
+        return Err(Refusal::Ciphersuite(key_package.ciphersuite()).into());
+    }
     let new = key_package.leaf_node();
     let members = group.treesync().full_leaves().map(|(_, leaf)| leaf);
     for leaf in members.chain(beside.iter().copied()) {

@@ -141,8 +141,9 @@ impl GroupState {
                 Effect::Remove { leaf } if leaf == own => continue,
                 Effect::Update { leaf } if leaf == own => continue,
                 Effect::Add { device, key_package } => {
-                    let unused = check::unused_keys(key_package, &self.mls, &leaves).is_ok();
-                    if !unused || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
+                    let addable = check::addable(key_package, &self.mls, &leaves).is_ok();
+                    let unwanted = plan.remove_users.contains(device.user());
+                    if !addable || unwanted || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
                         continue;
                     }
                     added.push(device);
@@ -166,7 +167,7 @@ impl GroupState {
         }
         plan.add = add;
         for key_package in &plan.add {
-            check::unused_keys(key_package, &self.mls, &leaves)?;
+            check::addable(key_package, &self.mls, &leaves)?;
             leaves.push(key_package.leaf_node());
         }
         Ok(chosen)
@@ -268,7 +269,7 @@ impl GroupState {
         let Some(pending) = self.membership_mut().pending.take() else { return Ok(()) };
         self.outcome.sweep_signature_keys |= pending.new_signature_key.is_some();
         self.mls.clear_pending_commit(&call.records)?;
-        Ok(())
+        self.membership_mut().nothing_is_pending()
     }
 }
 

@@ -8,7 +8,7 @@ use openmls::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::leaves_by_identity;
+use super::{leaves_by_identity, leaves_of_user};
 use crate::{DeviceId, error::Error};
 
 /// A wish concerning a group.
@@ -18,6 +18,8 @@ pub(crate) enum Intent {
     Add(Vec<KeyPackage>),
     /// Remove these devices.
     Remove(Vec<DeviceId>),
+    /// Remove all devices that this user has in the group by the time of the commit.
+    RemoveUser(String),
     /// Give the own leaf new keys, and a new signature key if so wanted.
     Update {
         /// Whether the signature key is replaced as well.
@@ -34,6 +36,8 @@ pub(crate) enum Intent {
 pub(crate) struct Plan {
     pub(crate) add: Vec<KeyPackage>,
     pub(crate) remove: Vec<LeafNodeIndex>,
+    /// The users of whom no device stays.
+    pub(crate) remove_users: BTreeSet<String>,
     pub(crate) update: bool,
     pub(crate) signature_key: bool,
     pub(crate) commit_proposals: bool,
@@ -44,6 +48,40 @@ impl Plan {
     pub(crate) fn is_void(&self, proposals: bool) -> bool {
         self.add.is_empty() && self.remove.is_empty() && !self.update && !(self.commit_proposals && proposals)
     }
+}
+
+/// Remembers a wish after those that are there. What it takes back of them is forgotten, so that the last wish counts.
+pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Error> {
+    match &wish {
+        Intent::Add(key_packages) => {
+            let devices: BTreeSet<DeviceId> = key_packages.iter().map(device_of).collect::<Result<_, _>>()?;
+            forget_adding(intents, |device| devices.contains(device))?;
+        }
+        Intent::RemoveUser(user) => {
+            intents.retain(|intent| !matches!(intent, Intent::RemoveUser(known) if known == user));
+            forget_adding(intents, |device| device.user() == user)?;
+        }
+        Intent::Remove(_) | Intent::Update { .. } | Intent::CommitProposals | Intent::Leave => {}
+    }
+    intents.push(wish);
+    Ok(())
+}
+
+fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) -> Result<(), Error> {
+    for intent in intents {
+        let Intent::Add(key_packages) = intent else { continue };
+        for key_package in std::mem::take(key_packages) {
+            if !forgotten(&device_of(&key_package)?) {
+                key_packages.push(key_package);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whom the key package would add.
+pub(crate) fn device_of(key_package: &KeyPackage) -> Result<DeviceId, Error> {
+    Ok(DeviceId::from_leaf(key_package.leaf_node())?)
 }
 
 /// Works out what remains to be done, and forgets the intents that have become void: adding who is a member already,
@@ -62,8 +100,9 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
             Intent::Add(key_packages) => {
                 let mut wanted = Vec::new();
                 for key_package in key_packages {
-                    let device = DeviceId::from_leaf(key_package.leaf_node())?;
-                    if leaf(&device).is_none() && added.insert(device) {
+                    let device = device_of(key_package)?;
+                    // Who is removed by an earlier wish and wanted again by this one comes back.
+                    if leaf(&device).is_none_or(|leaf| plan.remove.contains(&leaf)) && added.insert(device) {
                         wanted.push(key_package.clone());
                     }
                 }
@@ -78,6 +117,14 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
                 if !wanted.is_empty() {
                     plan.remove.extend(leaves);
                     kept.push(Intent::Remove(wanted));
+                }
+            }
+            Intent::RemoveUser(user) => {
+                let leaves = leaves_of_user(group, user)?;
+                if !leaves.is_empty() {
+                    plan.remove.extend(leaves);
+                    plan.remove_users.insert(user.clone());
+                    kept.push(intent);
                 }
             }
             Intent::Update { signature_key } => {

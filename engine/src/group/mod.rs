@@ -10,8 +10,10 @@ mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
 mod trust;
+mod user;
 mod verify;
 pub(crate) mod welcome;
+mod wish;
 
 use std::collections::HashMap;
 
@@ -24,6 +26,7 @@ use zeroize::Zeroizing;
 pub use commit::PendingCommit;
 pub use due::{Due, Rotation};
 pub use proposal::{Outgoing, ProposalMessage};
+pub use wish::Wish;
 
 use self::{
     intent::Intent,
@@ -136,7 +139,8 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |_, group| Ok(group.membership().pending.clone()))
     }
 
-    /// Adds the devices whose key packages these are, in one commit (RFC 9420, 12.1.1).
+    /// Adds the devices whose key packages these are, in one commit (RFC 9420, 12.1.1). Where all of them are to be one
+    /// user's, [`add_user`](Self::add_user) makes sure of it.
     ///
     /// # Errors
     /// [`Error::AlreadyMember`] if one of them is in the group; [`Error::Malformed`], [`Error::Invalid`] or
@@ -148,7 +152,7 @@ impl<'c> Group<'c> {
             let members = leaves_by_identity(&group.mls);
             let mut verified: Vec<KeyPackage> = Vec::with_capacity(key_packages.len());
             for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, group.mls.ciphersuite(), &policy, now)?;
+                let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
                 let device = DeviceId::from_leaf(key_package.leaf_node())?;
                 if members.contains_key(device.to_identity().as_slice()) {
                     return Err(Error::AlreadyMember { device });
@@ -159,7 +163,8 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Removes these devices, in one commit (RFC 9420, 12.1.3).
+    /// Removes these devices, in one commit (RFC 9420, 12.1.3). A user is removed with
+    /// [`remove_user`](Self::remove_user), and a lost device from all groups with [`Client::remove_device`].
     ///
     /// # Errors
     /// [`Error::UnknownMember`] if one of them is not in the group; [`Error::OwnRemoval`]; [`Error::Refused`] if the
@@ -244,12 +249,12 @@ impl<'c> Group<'c> {
     pub fn propose_add(&mut self, bytes: &KeyPackageBytes, now: Timestamp) -> Result<ProposalMessage, Error> {
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |call, group| {
-            let key_package = key_package::verify(&call.crypto, bytes, group.mls.ciphersuite(), &policy, now)?;
+            let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
             let device = DeviceId::from_leaf(key_package.leaf_node())?;
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
-            check::unused_keys(&key_package, &group.mls, &[])?;
+            check::addable(&key_package, &group.mls, &[])?;
             group.propose_add(call, &key_package)
         })
     }
@@ -317,7 +322,7 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_pending()?;
             let intent = intent(call, group)?;
-            group.membership_mut().intents.push(intent);
+            group.remember(intent)?;
             group.commit_intents(call, &device, &policy)?.ok_or(Error::NothingToCommit)
         })
     }
@@ -412,7 +417,7 @@ impl GroupState {
             self.outcome.sweep_signature_keys = true;
         }
         let membership = self.membership_mut();
-        membership.end_epoch();
+        membership.end_epoch()?;
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
         // What another has done is done: a device that is removed and comes back is not to be removed again.
         let mut intents = std::mem::take(&mut membership.intents);
@@ -464,6 +469,17 @@ pub(crate) fn device_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Result<Option<
 /// All members' leaves, by the identity in their credential. (Reading a thousand names costs more than comparing them.)
 pub(crate) fn leaves_by_identity(group: &MlsGroup) -> HashMap<&[u8], LeafNodeIndex> {
     group.treesync().full_leaves().map(|(leaf, node)| (node.credential().serialized_content(), leaf)).collect()
+}
+
+/// The leaves of that user's devices.
+pub(crate) fn leaves_of_user(group: &MlsGroup, user: &str) -> Result<Vec<LeafNodeIndex>, Error> {
+    let mut leaves = Vec::new();
+    for (leaf, node) in group.treesync().full_leaves() {
+        if DeviceId::from_leaf(node)?.user() == user {
+            leaves.push(leaf);
+        }
+    }
+    Ok(leaves)
 }
 
 /// The leaf of that device, if it is a member.

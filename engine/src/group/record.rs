@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use openmls::prelude::KeyPackage;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{commit::PendingCommit, freshness::Freshness, intent::Intent};
-use crate::{SignaturePublicKey, names::Epoch};
+use super::{
+    commit::PendingCommit,
+    freshness::Freshness,
+    intent::{self, Intent},
+};
+use crate::{SignaturePublicKey, error::Error, names::Epoch};
 
 /// The engine's record of a group.
 pub(crate) type GroupRecord = RecordOf<Box<Membership>>;
@@ -39,6 +44,10 @@ pub(crate) struct Membership {
     pub(crate) freshness: Freshness,
     /// How often this device's leaf has got new keys and kept its signature key.
     pub(crate) rotations: u32,
+    /// What was wanted while a commit was pending that does not do it. It joins the intents when that commit's fate is
+    /// known.
+    #[serde(default)]
+    pub(crate) later: Vec<Intent>,
 }
 
 impl Membership {
@@ -47,11 +56,27 @@ impl Membership {
         self.signer.iter().chain(self.pending.iter().filter_map(|pending| pending.new_signature_key.as_ref()))
     }
 
+    /// All that is wanted, now or once the pending commit's fate is known.
+    pub(crate) fn all_wishes(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.iter().chain(&self.later)
+    }
+
+    /// The key packages of those who are to be added.
+    pub(crate) fn wanted_key_packages(&self) -> impl Iterator<Item = &KeyPackage> {
+        self.all_wishes().flat_map(|wish| if let Intent::Add(key_packages) = wish { &key_packages[..] } else { &[] })
+    }
+
     /// An epoch has ended, and with it every proposal and every commit that was made in it (RFC 9420, 12.4).
-    pub(crate) fn end_epoch(&mut self) {
+    pub(crate) fn end_epoch(&mut self) -> Result<(), Error> {
         self.pending = None;
         self.unordered.clear();
         self.ordered.clear();
+        self.nothing_is_pending()
+    }
+
+    /// The commit that was pending is no more: what was wanted meanwhile is wanted now.
+    pub(crate) fn nothing_is_pending(&mut self) -> Result<(), Error> {
+        self.later.drain(..).try_for_each(|wish| intent::remember(&mut self.intents, wish))
     }
 }
 
