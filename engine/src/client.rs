@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     event::EpochChange,
     group::{
-        GroupState, external, load_mls,
+        GroupState, data, external, load_mls,
         record::{GroupRecord, Membership},
         welcome,
     },
@@ -202,6 +202,7 @@ impl Client {
                 .use_ratchet_tree_extension(true)
                 .sender_ratchet_configuration(policy.ratchet())
                 .with_capabilities(key_package::capabilities(&call.crypto))
+                .with_group_context_extensions(data::required()?)
                 .lifetime(policy.lifetime(now))
                 .build(call, &key.signer(&call.crypto)?, key.credential(&self.device))
                 .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;

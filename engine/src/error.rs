@@ -91,6 +91,9 @@ pub enum Error {
         /// The device that was to be added.
         device: DeviceId,
     },
+    /// The group was made without support for data, so that some members may not have it. Make a new group.
+    #[error("not all members of the group have to support data in it")]
+    DataUnsupported,
     /// The device is another user's. Nothing of a set that is to be one user's is used.
     #[error("{device} is not a device of {user}")]
     OtherUser {
@@ -218,6 +221,27 @@ pub enum Refusal {
     /// Something in the message uses another ciphersuite than the group.
     #[error("the ciphersuite is {0:?}, not the group's")]
     Ciphersuite(Ciphersuite),
+    /// A proposal changes the group context otherwise than the group's [data](crate::Group::set_data).
+    #[error("the group context would change otherwise than in its data")]
+    GroupContext,
+    /// The group's data would be too long.
+    #[error("the group's data has {bytes} bytes; it may have {max}", max = crate::MAX_GROUP_DATA_BYTES)]
+    DataLength {
+        /// How long it would be.
+        bytes: usize,
+    },
+    /// The group's data is of a version that this engine does not know. Update it.
+    #[error("the group's data is of version {version:?}, which is unknown")]
+    DataVersion {
+        /// Its first byte, if it has one.
+        version: Option<u8>,
+    },
+    /// A device does not support what the group requires (RFC 9420, 11.1): it is of another make, or too old.
+    #[error("{device} does not support what the group requires")]
+    Unsupporting {
+        /// Whom the key package would add.
+        device: DeviceId,
+    },
     /// The proposal is of a type that this engine does not take part in.
     #[error("proposals of this type are not accepted: {0}")]
     ProposalType(String),

@@ -14,7 +14,7 @@ use tls_codec::DeserializeBytes as _;
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::{Error, Refusal},
-    group::record::GroupRecord,
+    group::{data, record::GroupRecord},
     identity::SignatureKey,
     names::Timestamp,
     provider::{Call, SharedCrypto},
@@ -65,7 +65,7 @@ pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
         Some(&crypto.supported_ciphersuites()),
-        Some(&[ExtensionType::LastResort]),
+        Some(&[ExtensionType::LastResort, data::extension_type()]),
         None,
         Some(&[CredentialType::Basic]),
     )

@@ -118,7 +118,7 @@ pub use authenticate::{Authenticate, Claim};
 pub use client::Client;
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Message, Proposed, Received};
-pub use group::{Due, Group, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish};
+pub use group::{Due, Group, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish};
 pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
 pub use key_package::KeyPackageBytes;
 pub use names::{Epoch, EpochAuthenticator, GroupId, Timestamp};

@@ -9,7 +9,7 @@ use openmls::{
     prelude::{Capabilities, LeafNodeParameters, MlsGroup},
 };
 
-use super::{GroupState, check, commit::PendingCommit, record::Membership, trust};
+use super::{GroupState, check, commit::PendingCommit, data, record::Membership, trust};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -63,6 +63,7 @@ pub(crate) fn join(
     let devices: Vec<DeviceId> =
         mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
+    data::of(mls.extensions())?;
     trust::members(call, mls.members(), device)?;
 
     let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };

@@ -8,7 +8,7 @@ use openmls::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{leaves_by_identity, leaves_of_user};
+use super::{data, leaves_by_identity, leaves_of_user};
 use crate::{DeviceId, error::Error};
 
 /// A wish concerning a group.
@@ -20,6 +20,8 @@ pub(crate) enum Intent {
     Remove(Vec<DeviceId>),
     /// Remove all devices that this user has in the group by the time of the commit.
     RemoveUser(String),
+    /// Set the group's data to this.
+    Data(Vec<u8>),
     /// Give the own leaf new keys, and a new signature key if so wanted.
     Update {
         /// Whether the signature key is replaced as well.
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) remove: Vec<LeafNodeIndex>,
     /// The users of whom no device stays.
     pub(crate) remove_users: BTreeSet<String>,
+    /// What the group's data is to be.
+    pub(crate) data: Option<Vec<u8>>,
     pub(crate) update: bool,
     pub(crate) signature_key: bool,
     pub(crate) commit_proposals: bool,
@@ -46,7 +50,11 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether a commit would do nothing that was wanted.
     pub(crate) fn is_void(&self, proposals: bool) -> bool {
-        self.add.is_empty() && self.remove.is_empty() && !self.update && !(self.commit_proposals && proposals)
+        self.add.is_empty()
+            && self.remove.is_empty()
+            && self.data.is_none()
+            && !self.update
+            && !(self.commit_proposals && proposals)
     }
 }
 
@@ -61,6 +69,7 @@ pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Er
             intents.retain(|intent| !matches!(intent, Intent::RemoveUser(known) if known == user));
             forget_adding(intents, |device| device.user() == user)?;
         }
+        Intent::Data(_) => intents.retain(|intent| !matches!(intent, Intent::Data(_))),
         Intent::Remove(_) | Intent::Update { .. } | Intent::CommitProposals | Intent::Leave => {}
     }
     intents.push(wish);
@@ -85,7 +94,7 @@ pub(crate) fn device_of(key_package: &KeyPackage) -> Result<DeviceId, Error> {
 }
 
 /// Works out what remains to be done, and forgets the intents that have become void: adding who is a member already,
-/// removing who is not.
+/// removing who is not, setting the data that is set.
 pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, Error> {
     let members = match intents.iter().any(|intent| matches!(intent, Intent::Add(_) | Intent::Remove(_))) {
         true => leaves_by_identity(group),
@@ -124,6 +133,12 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
                 if !leaves.is_empty() {
                     plan.remove.extend(leaves);
                     plan.remove_users.insert(user.clone());
+                    kept.push(intent);
+                }
+            }
+            Intent::Data(wanted) => {
+                if data::of(group.extensions())? != wanted {
+                    plan.data = Some(wanted.clone());
                     kept.push(intent);
                 }
             }

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod commit;
+pub(crate) mod data;
 mod due;
 pub(crate) mod external;
 mod freshness;
@@ -24,6 +25,7 @@ use openmls::{
 use zeroize::Zeroizing;
 
 pub use commit::PendingCommit;
+pub use data::MAX_GROUP_DATA_BYTES;
 pub use due::{Due, Rotation};
 pub use proposal::{Outgoing, ProposalMessage};
 pub use wish::Wish;
