@@ -2,12 +2,15 @@
 
 mod devices;
 mod receive;
+mod upkeep;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
+
+pub use upkeep::Expired;
 
 use crate::{
     Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
@@ -104,7 +107,7 @@ impl Client {
     }
 
     /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
-    /// until they are used or [expire](Self::expire_key_packages).
+    /// until they are used or [expire](Self::expire).
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
@@ -128,14 +131,6 @@ impl Client {
     /// [`Error::Storage`], [`Error::Crypto`].
     pub fn last_resort_key_package(&mut self, now: Timestamp) -> Result<KeyPackageBytes, Error> {
         self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
-    }
-
-    /// Erases the private keys of key packages that have expired; how many there were. Call it now and then.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn expire_key_packages(&mut self, now: Timestamp) -> Result<usize, Error> {
-        self.with_device(|call, _| key_package::expire(&call.records, now))
     }
 
     /// The number of key packages whose private keys are on this device.
@@ -282,12 +277,14 @@ impl Client {
             drop(call);
             return self.confirm_external(&id, now);
         }
-        let device = self.device.clone();
+        let (device, policy) = (self.device.clone(), self.policy.clone());
         self.with_group(&id, |call, group| {
             if group.membership().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
-            group.confirm_pending(call, &device, now)
+            let change = group.confirm_pending(call, &device, now)?;
+            group.expire_epochs(call, &policy, now)?;
+            Ok(change)
         })
     }
 

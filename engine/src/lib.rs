@@ -115,7 +115,7 @@ mod verification;
 pub use openmls_traits::types::Ciphersuite;
 
 pub use authenticate::{Authenticate, Claim};
-pub use client::Client;
+pub use client::{Client, Expired};
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Message, Proposed, Received};
 pub use group::{Due, Group, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish};

@@ -80,7 +80,7 @@ fn act(client: &mut Client, store: &SqliteStore, key: usize, command: &str, byte
             "changed".into()
         }
         "key_packages" => {
-            client.expire_key_packages(regrow_engine::Timestamp(u64::MAX)).unwrap();
+            client.expire(regrow_engine::Timestamp(u64::MAX)).unwrap();
             client.key_packages(2, NOW).unwrap().len().to_string()
         }
         other => panic!("{other}"),

@@ -134,6 +134,7 @@ impl Client {
             .with_config(join_config(mode))
             .build_group(&self.provider, group_info, self.credential.clone())
             .unwrap()
+            .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities()).build())
             .load_psks(self.provider.storage())
             .unwrap()
             .build(self.provider.rand(), self.provider.crypto(), &self.signer, |_| true)

@@ -12,7 +12,7 @@ use crate::{
     key_package,
     names::{GroupId, Timestamp},
     provider::Call,
-    storage::{Scope, StorageError, Transaction},
+    storage::{Scope, StorageError, Store, Transaction},
 };
 
 impl Client {
@@ -161,18 +161,30 @@ impl Client {
 
     /// Acts on each group of this device. Each counts or fails by itself, and what has happened is written as one batch;
     /// groups with nothing to say are left out of the answer. If the store fails, nothing has happened in any.
-    pub(super) fn in_each_group<T>(
+    fn in_each_group<T>(
         &mut self,
-        mut act: impl FnMut(&Call<'_>, &mut GroupState) -> Result<Option<T>, Error>,
+        act: impl FnMut(&Call<'_>, &mut GroupState) -> Result<Option<T>, Error>,
     ) -> Result<BTreeMap<GroupId, Result<T, Error>>, Error> {
         let store = Arc::clone(&self.store);
-        let call = Call {
-            crypto: self.crypto.clone(),
-            authority: self.authority.clone(),
-            records: Transaction::new(&*store, Scope::Device),
-        };
+        let (call, groups) = (self.call_over(&*store), self.groups()?);
+        self.in_groups(call, groups, act)
+    }
+
+    /// A call over that store, which is this device's.
+    pub(super) fn call_over<'s>(&self, store: &'s dyn Store) -> Call<'s> {
+        let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
+        Call { crypto, authority, records: Transaction::new(store, Scope::Device) }
+    }
+
+    /// The same for some groups, together with what the call has written and settled before.
+    pub(super) fn in_groups<T>(
+        &mut self,
+        call: Call<'_>,
+        groups: Vec<GroupId>,
+        mut act: impl FnMut(&Call<'_>, &mut GroupState) -> Result<Option<T>, Error>,
+    ) -> Result<BTreeMap<GroupId, Result<T, Error>>, Error> {
         let (mut results, mut ahead) = (BTreeMap::new(), BTreeMap::new());
-        for id in self.groups()? {
+        for id in groups {
             call.records.enter(Scope::Group(id.clone()));
             let cached = self.groups.remove(&id);
             let result = self.whole(&call, |call| {

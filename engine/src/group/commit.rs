@@ -269,7 +269,7 @@ impl GroupState {
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // Every intent was in the commit, but for leaving.
         self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
-        self.end_epoch(call)?;
+        self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(change)
     }

@@ -7,6 +7,7 @@ mod due;
 pub(crate) mod external;
 mod freshness;
 pub(crate) mod intent;
+mod past;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
@@ -412,7 +413,8 @@ impl GroupState {
     }
 
     /// The group is in a new epoch: what belonged to the old one goes.
-    pub(crate) fn end_epoch(&mut self, call: &Call<'_>) -> Result<(), Error> {
+    pub(crate) fn end_epoch(&mut self, call: &Call<'_>, now: Timestamp) -> Result<(), Error> {
+        self.note_end(now);
         // Key pairs of update proposals that nobody committed; a committed one is among the epoch's keys by now.
         call.records.delete_all(&call.records.scope().key(Kind::EncryptionKey))?;
         if self.membership.pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {

@@ -28,6 +28,7 @@ impl GroupState {
         hash: MessageHash,
         message: ProtocolMessage,
     ) -> Result<Event, Error> {
+        self.expire_epochs(call, policy, now)?;
         if self.membership().pending.as_ref().is_some_and(|pending| pending.hash() == hash) {
             return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
@@ -113,7 +114,7 @@ impl GroupState {
             .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
         self.note_leaves(&leaves, now);
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
-        self.end_epoch(call)?;
+        self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(Event::Commit(change))
     }

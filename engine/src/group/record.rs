@@ -11,7 +11,11 @@ use super::{
     freshness::Freshness,
     intent::{self, Intent},
 };
-use crate::{SignaturePublicKey, error::Error, names::Epoch};
+use crate::{
+    SignaturePublicKey,
+    error::Error,
+    names::{Epoch, Timestamp},
+};
 
 /// The engine's record of a group.
 pub(crate) type GroupRecord = RecordOf<Box<Membership>>;
@@ -48,6 +52,9 @@ pub(crate) struct Membership {
     /// known.
     #[serde(default)]
     pub(crate) later: Vec<Intent>,
+    /// When the past epochs ended whose message secrets are kept, the oldest first.
+    #[serde(default)]
+    pub(crate) ended: Vec<Timestamp>,
 }
 
 impl Membership {
