@@ -159,6 +159,53 @@ fn proposals_by_reference_are_carried_out_by_another_members_commit() {
 }
 
 #[test]
+fn a_commit_that_changes_the_group_context_is_followed() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let commit = members[0].commit_data(b"rules", &[Client::new("carol").key_package()]);
+    accept(&service, &commit);
+    members[0].confirm();
+    members[1].receive(&commit.commit);
+    assert_eq!(members[1].data().unwrap(), b"rules");
+    assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "bob", "carol"]));
+
+    // Commits are verified against the new context, and who joins from outside finds it in the group info.
+    let update = members[1].update();
+    accept(&service, &update);
+    members[1].confirm();
+    let info = service.group_info(&room()).unwrap().unwrap();
+    let (dave, join) = Client::new("dave").join_externally(&info, Assisted);
+    accept(&service, &join);
+    assert_eq!(dave.data().unwrap(), b"rules");
+}
+
+#[test]
+fn a_group_info_of_another_group_context_is_refused() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let other = members[0].commit_data(b"other rules", &[]);
+    members[0].discard();
+    let good = members[0].commit_data(b"rules", &[]);
+    let bad = CommitSubmission { group_info: other.group_info, ..good.clone() };
+    assert_eq!(service.submit_commit(&bad, NOW).unwrap(), rejected(RejectReason::GroupInfoMismatch));
+    accept(&service, &good);
+}
+
+#[test]
+fn a_proposal_to_change_the_group_context_is_carried_out_by_another_members_commit() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let proposal = members[1].propose_data(b"rules");
+    let outcome = service.submit_proposal(&room(), &id("bob"), &proposal, NOW).unwrap();
+    assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    members[0].receive(&proposal);
+    let commit = members[0].update();
+    accept(&service, &commit);
+    members[0].confirm();
+    assert_eq!(members[0].data().unwrap(), b"rules");
+}
+
+#[test]
 fn a_commit_of_a_proposal_that_was_not_ordered_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);

@@ -1,15 +1,19 @@
 //! One device: its identity, its key packages, its groups.
 
 mod backup;
+mod devices;
 mod inbox;
 mod lock;
 mod receive;
+mod upkeep;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
+
+pub use upkeep::Expired;
 
 use self::inbox::News;
 use crate::{
@@ -18,7 +22,7 @@ use crate::{
     error::Error,
     event::EpochChange,
     group::{
-        GroupState, external, load_mls,
+        GroupState, data, external, load_mls,
         record::{GroupRecord, Membership},
         rejoin, welcome,
     },
@@ -137,7 +141,7 @@ impl Client {
     }
 
     /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
-    /// until they are used or [expire](Self::expire_key_packages).
+    /// until they are used or [expire](Self::expire).
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
@@ -163,15 +167,6 @@ impl Client {
     pub fn last_resort_key_package(&mut self, now: Timestamp) -> Result<KeyPackageBytes, Error> {
         self.used(now)?;
         self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
-    }
-
-    /// Erases the private keys of key packages that have expired; how many there were. Call it now and then.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn expire_key_packages(&mut self, now: Timestamp) -> Result<usize, Error> {
-        self.used(now)?;
-        self.with_device(|call, _| key_package::expire(&call.records, now))
     }
 
     /// The number of key packages whose private keys are on this device.
@@ -239,6 +234,7 @@ impl Client {
                 .use_ratchet_tree_extension(true)
                 .sender_ratchet_configuration(policy.ratchet())
                 .with_capabilities(key_package::capabilities(&call.crypto))
+                .with_group_context_extensions(data::required()?)
                 .lifetime(policy.lifetime(now))
                 .build(call, &key.signer(&call.crypto)?, key.credential(&self.device))
                 .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;
@@ -322,12 +318,14 @@ impl Client {
             drop(call);
             return self.confirm_external(&id, now);
         }
-        let device = self.device.clone();
+        let (device, policy) = (self.device.clone(), self.policy.clone());
         self.with_group(&id, |call, group| {
             if group.membership().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
-            group.confirm_pending(call, &device, now)
+            let change = group.confirm_pending(call, &device, now)?;
+            group.expire_epochs(call, &policy, now)?;
+            Ok(change)
         })
     }
 
@@ -422,9 +420,14 @@ impl Client {
     }
 
     fn call(&self, scope: Scope) -> Result<Call<'_>, Error> {
+        self.call_over(&*self.store, scope)
+    }
+
+    /// A call over that store, which is this device's, and leaves the device itself free to be changed.
+    fn call_over<'s>(&self, store: &'s dyn Store, scope: Scope) -> Result<Call<'s>, Error> {
         self.refuse_if_locked()?;
         let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
-        Ok(Call { crypto, authority, records: Transaction::new(&*self.store, scope) })
+        Ok(Call { crypto, authority, records: Transaction::new(store, scope) })
     }
 
     /// The device's own records, to look at.

@@ -125,6 +125,28 @@ pub enum Error {
         /// The device that was to be added.
         device: DeviceId,
     },
+    /// The group was made without support for data, so that some members may not have it. Make a new group.
+    #[error("not all members of the group have to support data in it")]
+    DataUnsupported,
+    /// The device is another user's. Nothing of a set that is to be one user's is used.
+    #[error("{device} is not a device of {user}")]
+    OtherUser {
+        /// The device that was named, or whose key package it is.
+        device: DeviceId,
+        /// The user that it should be of.
+        user: String,
+    },
+    /// The key package is another device's. Ask for those of the device that is meant.
+    #[error("the key package is of {device}, not of {expected}")]
+    OtherDevice {
+        /// Whose key package it is.
+        device: DeviceId,
+        /// Whose it should be.
+        expected: DeviceId,
+    },
+    /// No key package is left that could add the device to this group. Get another, and call again.
+    #[error("there is no unused key package for this group")]
+    NoKeyPackage,
     /// A device cannot remove itself by a commit (RFC 9420, 12.2). Leave instead: another member commits it.
     #[error("a device cannot commit its own removal; it can propose to leave")]
     OwnRemoval,
@@ -243,6 +265,27 @@ pub enum Refusal {
     /// Something in the message uses another ciphersuite than the group.
     #[error("the ciphersuite is {0:?}, not the group's")]
     Ciphersuite(Ciphersuite),
+    /// A proposal changes the group context otherwise than the group's [data](crate::Group::set_data).
+    #[error("the group context would change otherwise than in its data")]
+    GroupContext,
+    /// The group's data would be too long.
+    #[error("the group's data has {bytes} bytes; it may have {max}", max = crate::MAX_GROUP_DATA_BYTES)]
+    DataLength {
+        /// How long it would be.
+        bytes: usize,
+    },
+    /// The group's data is of a version that this engine does not know. Update it.
+    #[error("the group's data is of version {version:?}, which is unknown")]
+    DataVersion {
+        /// Its first byte, if it has one.
+        version: Option<u8>,
+    },
+    /// A device does not support what the group requires (RFC 9420, 11.1): it is of another make, or too old.
+    #[error("{device} does not support what the group requires")]
+    Unsupporting {
+        /// Whom the key package would add.
+        device: DeviceId,
+    },
     /// The proposal is of a type that this engine does not take part in.
     #[error("proposals of this type are not accepted: {0}")]
     ProposalType(String),

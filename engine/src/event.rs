@@ -101,6 +101,8 @@ pub enum Proposed {
     Remove(DeviceId),
     /// Give the proposer's leaf new keys.
     Update,
+    /// Set the group's [data](crate::Group::data) to this.
+    Data(Vec<u8>),
 }
 
 /// What a commit changed.
@@ -140,6 +142,8 @@ pub enum Change {
     Removed(DeviceId),
     /// This device's leaf has the new keys that it proposed.
     Updated(DeviceId),
+    /// The group's [data](crate::Group::data) is this.
+    Data(Vec<u8>),
 }
 
 impl fmt::Display for Change {
@@ -148,6 +152,7 @@ impl fmt::Display for Change {
             Self::Added(device) => write!(f, "add {device}"),
             Self::Removed(device) => write!(f, "remove {device}"),
             Self::Updated(device) => write!(f, "update {device}"),
+            Self::Data(data) => write!(f, "set the group's data, {} bytes", data.len()),
         }
     }
 }

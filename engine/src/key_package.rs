@@ -7,14 +7,14 @@ use openmls::{
         MlsMessageIn, MlsMessageOut, ProtocolVersion,
     },
 };
-use openmls_traits::{crypto::OpenMlsCrypto as _, types::Ciphersuite};
+use openmls_traits::crypto::OpenMlsCrypto as _;
 use serde::{Deserialize, Serialize};
 use tls_codec::DeserializeBytes as _;
 
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::{Error, Refusal},
-    group::record::GroupRecord,
+    group::{data, record::GroupRecord},
     identity::SignatureKey,
     names::Timestamp,
     provider::{Call, SharedCrypto},
@@ -65,7 +65,7 @@ pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
         Some(&crypto.supported_ciphersuites()),
-        Some(&[ExtensionType::LastResort]),
+        Some(&[ExtensionType::LastResort, data::extension_type()]),
         None,
         Some(&[CredentialType::Basic]),
     )
@@ -95,11 +95,10 @@ pub(crate) fn generate(
     message.to_bytes().map(KeyPackageBytes).map_err(|e| internal(e.to_string()))
 }
 
-/// Reads and verifies a peer's key package, for use now (RFC 9420, 10.1).
+/// Reads and verifies a peer's key package, for use now (RFC 9420, 10.1), in a group of its ciphersuite.
 pub(crate) fn verify(
     crypto: &SharedCrypto,
     bytes: &KeyPackageBytes,
-    ciphersuite: Ciphersuite,
     policy: &Policy,
     now: Timestamp,
 ) -> Result<KeyPackage, Error> {
@@ -112,9 +111,6 @@ pub(crate) fn verify(
     let key_package = key_package
         .validate(crypto, ProtocolVersion::Mls10)
         .map_err(|e| Error::Invalid { detail: format!("the key package is not valid: {e}") })?;
-    if key_package.ciphersuite() != ciphersuite {
-        return Err(Refusal::Ciphersuite(key_package.ciphersuite()).into());
-    }
     accept_lifetime_range(&key_package, policy)?;
     let lifetime = key_package.life_time();
     if now.0 < lifetime.not_before() || lifetime.not_after() <= now.0 {

@@ -34,6 +34,12 @@ pub struct Policy {
     /// followed them can still be read. Default: 0. Each epoch kept is an epoch whose unread messages a thief of the
     /// device can read, and makes a record larger that is written with every message.
     pub past_epochs: usize,
+    /// For how many seconds after its end a past epoch is kept at most, of those that [`past_epochs`](Self::past_epochs)
+    /// keeps. Default: 1 day; [`None`]: however long, which in a quiet group is for ever. It bounds for how long a thief
+    /// of the device finds the messages of those epochs; one that arrives later than that cannot be read. By the times that
+    /// the device is told: [`Client::expire`](crate::Client::expire) erases what is too old, and so does what is
+    /// received and confirmed in the group.
+    pub past_epoch_age: Option<NonZeroU64>,
     /// How many message keys of a sender are kept when its messages arrive out of order (RFC 9420, 9.1). Default: 5.
     /// Each key kept is a message that a thief of the device can read until it arrives.
     pub out_of_order: u32,
@@ -90,6 +96,7 @@ impl Default for Policy {
             ciphersuite: Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
             handshake: Handshake::Assisted,
             past_epochs: 0,
+            past_epoch_age: NonZeroU64::new(24 * 60 * 60),
             out_of_order: 5,
             max_forward: 1000,
             padding: 128,

@@ -7,13 +7,13 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use common::{
     tape::{Tape, byte_strings},
     *,
 };
-use regrow_engine::{Client, Event, GroupId, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
+use regrow_engine::{Client, Event, GroupId, Ignored, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
 
 fn taped(tape: &Tape, user: &str, policy: Policy) -> Client {
     Client::create(Arc::new(MemoryStore::new()), Arc::new(tape.clone()), device(user), policy).unwrap()
@@ -110,6 +110,154 @@ fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
         assert_eq!(exposed, [true, kept == 1, false]);
         assert_eq!(count(&bob, "epoch encryption keys"), 1);
     }
+}
+
+/// Keeps three past epochs, for ten minutes.
+fn ten_minutes() -> Policy {
+    Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..policy() }
+}
+
+fn later(seconds: u64) -> Timestamp {
+    Timestamp(NOW.0 + seconds)
+}
+
+fn update_at(now: Timestamp, committer: &mut Client, others: &mut [&mut Client]) {
+    let pending = committer.group(&group()).unwrap().update().unwrap();
+    let commit = pending.commit().to_vec();
+    committer.confirm(pending, now).unwrap();
+    for other in others {
+        other.receive(&commit, now).unwrap();
+    }
+}
+
+/// A message that Bob and Carol have not read, each of an epoch that ended so many seconds after now.
+fn late_messages<const N: usize>(
+    ended: [u64; N],
+    tape: &Tape,
+    [alice, bob, carol, reader]: [&mut Client; 4],
+) -> [(Vec<u8>, Vec<u8>); N] {
+    ended.map(|seconds| {
+        let sent = send_taped(tape, alice);
+        // Somebody has derived the key, or the tape would not know where it comes from.
+        read(reader, &sent.0);
+        update_at(later(seconds), alice, &mut [bob, carol, reader]);
+        sent
+    })
+}
+
+/// A message, and the key that it is encrypted with.
+type Taped = (Vec<u8>, Vec<u8>);
+
+/// Four members; Alice has sent two messages that Bob and Carol have not read, of epochs that ended at once and after
+/// five minutes.
+fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [Taped; 2]) {
+    let tape = Tape::new();
+    let [mut alice, mut bob, mut carol, mut dave] =
+        ["alice", "bob", "carol", "dave"].map(|user| taped(&tape, user, policy.clone()));
+    make_group(&mut [&mut alice, &mut bob, &mut carol, &mut dave]);
+    let late = late_messages([0, 300], &tape, [&mut alice, &mut bob, &mut carol, &mut dave]);
+    (tape, [alice, bob, carol], late)
+}
+
+fn exposed(tape: &Tape, client: &Client, late: &[Taped; 2]) -> [bool; 2] {
+    [0, 1].map(|at| gives_away(tape, client, &late[at].1))
+}
+
+fn is_readable(client: &mut Client, message: &[u8], now: Timestamp) -> bool {
+    match client.receive(message, now).unwrap().event {
+        Event::Message(_) => true,
+        Event::Ignored(Ignored::TooOld) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_past_epoch_is_out_of_reach_once_it_is_too_old_though_nothing_comes() {
+    let (tape, [_, mut bob, _], late) = two_late_messages(&ten_minutes());
+    let epochs = |bob: &mut Client, seconds| bob.expire(later(seconds)).unwrap().epochs;
+
+    assert_eq!(epochs(&mut bob, 599), 0);
+    assert_eq!(exposed(&tape, &bob, &late), [true, true]);
+    assert_eq!(epochs(&mut bob, 600), 1);
+    assert_eq!(exposed(&tape, &bob, &late), [false, true]);
+    assert_eq!(epochs(&mut bob, 600), 0);
+    assert_eq!(epochs(&mut bob, 900), 1);
+    assert_eq!(exposed(&tape, &bob, &late), [false, false]);
+    assert!(late.iter().all(|(message, _)| !is_readable(&mut bob, message, later(900))));
+}
+
+#[test]
+fn a_late_message_is_read_until_its_epoch_is_too_old() {
+    let (_, [_, mut bob, mut carol], late) = two_late_messages(&ten_minutes());
+
+    assert!(is_readable(&mut bob, &late[0].0, later(599)));
+    assert!(!is_readable(&mut carol, &late[0].0, later(600)));
+    assert!(is_readable(&mut carol, &late[1].0, later(899)));
+}
+
+#[test]
+fn what_is_received_and_what_is_confirmed_erase_what_is_too_old() {
+    type Happens = fn(&mut Client, &mut Client);
+    let happenings: [(&str, Happens); 3] = [
+        ("a message", |bob, alice| {
+            let message = send(alice, b"hello");
+            bob.receive(&message, later(600)).unwrap();
+        }),
+        ("another's commit", |bob, alice| update_at(later(600), alice, &mut [bob])),
+        ("an own commit", |bob, _| update_at(later(600), bob, &mut [])),
+    ];
+    for (what, happens) in happenings {
+        let (tape, [mut alice, mut bob, _], late) = two_late_messages(&ten_minutes());
+
+        happens(&mut bob, &mut alice);
+
+        assert_eq!(exposed(&tape, &bob, &late), [false, true], "{what}");
+    }
+}
+
+#[test]
+fn when_a_past_epoch_ended_outlives_a_restart() {
+    let (tape, [_, bob, _], late) = two_late_messages(&ten_minutes());
+    let store = bob.snapshot().unwrap().to_store();
+    let mut bob = Client::open(Arc::new(store), Arc::new(tape.clone()), ten_minutes()).unwrap();
+
+    assert_eq!(bob.expire(later(600)).unwrap().epochs, 1);
+    assert_eq!(exposed(&tape, &bob, &late), [false, true]);
+}
+
+#[test]
+fn an_age_is_no_reason_to_keep_more_past_epochs_than_their_number() {
+    for (number, kept) in [(0, [false, false]), (1, [false, true]), (2, [true, true])] {
+        let (tape, [_, mut bob, _], late) = two_late_messages(&Policy { past_epochs: number, ..ten_minutes() });
+
+        assert_eq!(exposed(&tape, &bob, &late), kept);
+        assert_eq!(bob.expire(later(900)).unwrap().epochs, number);
+        assert_eq!(exposed(&tape, &bob, &late), [false, false]);
+    }
+}
+
+#[test]
+fn no_past_epoch_is_too_old_without_an_age_or_with_a_clock_that_was_set_back() {
+    let (tape, [_, mut bob, _], late) = two_late_messages(&Policy { past_epoch_age: None, ..ten_minutes() });
+    assert_eq!(bob.expire(Timestamp(u64::MAX - 1)).unwrap().epochs, 0);
+    assert_eq!(exposed(&tape, &bob, &late), [true, true]);
+
+    let (tape, [_, mut bob, _], late) = two_late_messages(&ten_minutes());
+    assert_eq!(bob.expire(Timestamp(0)).unwrap().epochs, 0);
+    assert_eq!(exposed(&tape, &bob, &late), [true, true]);
+}
+
+/// The clock was ahead when the first epoch ended: it ended before the second one all the same.
+#[test]
+fn what_ended_before_an_epoch_that_is_too_old_is_too_old() {
+    let tape = Tape::new();
+    let [mut alice, mut bob, mut carol, mut dave] =
+        ["alice", "bob", "carol", "dave"].map(|user| taped(&tape, user, ten_minutes()));
+    make_group(&mut [&mut alice, &mut bob, &mut carol, &mut dave]);
+    let late = late_messages([10_000, 0], &tape, [&mut alice, &mut bob, &mut carol, &mut dave]);
+
+    assert_eq!(bob.expire(later(600)).unwrap().epochs, 2);
+    assert_eq!(exposed(&tape, &bob, &late), [false, false]);
 }
 
 #[test]
@@ -226,7 +374,7 @@ fn a_rotated_signature_key_is_kept_while_a_key_package_needs_it() {
     accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
     assert_eq!(count(&alice, "signature key"), 2);
 
-    assert_eq!(alice.expire_key_packages(Timestamp(u64::MAX)).unwrap(), 1);
+    assert_eq!(alice.expire(Timestamp(u64::MAX)).unwrap().key_packages, 1);
 
     assert_eq!(count(&alice, "signature key"), 1);
     assert_eq!(read(&mut bob, &send(&mut alice, b"new key")), b"new key");
@@ -294,8 +442,8 @@ fn an_expired_key_package_is_gone_and_the_others_are_not() {
     bob.last_resort_key_package(NOW).unwrap();
     bob.key_packages(1, Timestamp(NOW.0 + 1)).unwrap();
 
-    assert_eq!(bob.expire_key_packages(Timestamp(NOW.0 + 99)).unwrap(), 0);
-    assert_eq!(bob.expire_key_packages(Timestamp(NOW.0 + 100)).unwrap(), 3);
+    assert_eq!(bob.expire(Timestamp(NOW.0 + 99)).unwrap().key_packages, 0);
+    assert_eq!(bob.expire(Timestamp(NOW.0 + 100)).unwrap().key_packages, 3);
 
     assert_eq!(count(&bob, "key package"), 1);
     assert_eq!(bob.key_package_count().unwrap(), 1);

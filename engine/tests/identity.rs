@@ -8,7 +8,7 @@ use common::{
     intruder::{Intruder, SUITE, infiltrate, publish, unpublish},
     *,
 };
-use openmls::prelude::{CredentialType, Extension, Extensions, RequiredCapabilitiesExtension};
+use openmls::{prelude::CredentialType, schedule::PreSharedKeyId};
 use regrow_engine::{
     Ciphersuite, Client, DeviceId, Error, GroupId, InvalidName, MAX_NAME_BYTES, MemoryStore, Policy, Refusal, Timestamp,
 };
@@ -184,35 +184,13 @@ fn a_group_in_which_a_device_is_twice_is_not_joined_from_outside() {
 #[test]
 fn proposals_that_regrow_takes_no_part_in_are_refused() {
     let mut world = infiltrated();
-    let required = RequiredCapabilitiesExtension::new(&[], &[], &[CredentialType::Basic]);
-    let extensions = Extensions::single(Extension::RequiredCapabilities(required)).unwrap();
     let Intruder { provider, signer, group, .. } = &mut world.mallory;
-    let by_reference = group
-        .as_mut()
-        .unwrap()
-        .propose_group_context_extensions(provider, extensions.clone(), &**signer)
-        .unwrap()
-        .0
-        .to_bytes()
-        .unwrap();
+    let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
+    let (by_reference, _) = group.as_mut().unwrap().propose_pre_shared_key(&*provider, &**signer, psk).unwrap();
 
-    let refusal = world.refusal(&by_reference);
+    let refusal = world.refusal(&by_reference.to_bytes().unwrap());
 
-    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("GroupContextExtensions")), "{refusal}");
-}
-
-#[test]
-fn commits_that_regrow_takes_no_part_in_are_refused() {
-    let mut world = infiltrated();
-    let required = RequiredCapabilitiesExtension::new(&[], &[], &[CredentialType::Basic]);
-    let extensions = Extensions::single(Extension::RequiredCapabilities(required)).unwrap();
-    let Intruder { provider, signer, group, .. } = &mut world.mallory;
-    let (commit, _, _) =
-        group.as_mut().unwrap().update_group_context_extensions(provider, extensions, &**signer).unwrap();
-
-    let refusal = world.refusal(&commit.to_bytes().unwrap());
-
-    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("GroupContextExtensions")), "{refusal}");
+    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
 
 fn strict() -> Policy {

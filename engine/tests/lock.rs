@@ -67,7 +67,7 @@ fn every_call_on_a_locked_device_says_so_and_changes_nothing() {
         ("signature_key", Box::new(|alice| alice.signature_key().map(drop))),
         ("key_packages", Box::new(|alice| alice.key_packages(1, NOW).map(drop))),
         ("last_resort", Box::new(|alice| alice.last_resort_key_package(NOW).map(drop))),
-        ("expire", Box::new(|alice| alice.expire_key_packages(NOW).map(drop))),
+        ("expire", Box::new(|alice| alice.expire(NOW).map(drop))),
         ("key_package_count", Box::new(|alice| alice.key_package_count().map(drop))),
         ("groups", Box::new(|alice| alice.groups().map(drop))),
         ("group", Box::new(|alice| alice.group(&group()).map(drop))),

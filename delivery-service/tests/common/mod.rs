@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use openmls::prelude::{tls_codec::Deserialize as _, *};
+use openmls::{
+    group::GroupContext,
+    prelude::{tls_codec::Deserialize as _, *},
+};
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
@@ -12,6 +15,8 @@ use regrow_delivery_service::{
 };
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+/// The extension of the group context in which an application keeps data that all members agree on.
+pub const APPLICATION_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
 
 pub fn later(seconds: u64) -> Timestamp {
@@ -51,6 +56,7 @@ impl Client {
     pub fn key_package(&self) -> KeyPackage {
         let bundle = KeyPackage::builder()
             .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .leaf_node_capabilities(capabilities())
             .build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone())
             .unwrap();
         bundle.key_package().clone()
@@ -83,6 +89,7 @@ impl Client {
             .wire_format_policy(wire_format(mode))
             .use_ratchet_tree_extension(true)
             .lifetime(Lifetime::init(0, u64::MAX))
+            .capabilities(capabilities())
             .build();
         let group = MlsGroup::new_with_group_id(
             &self.provider,
@@ -127,6 +134,7 @@ impl Client {
             .with_config(join_config(mode))
             .build_group(&self.provider, group_info, self.credential.clone())
             .unwrap()
+            .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities()).build())
             .load_psks(self.provider.storage())
             .unwrap()
             .build(self.provider.rand(), self.provider.crypto(), &self.signer, |_| true)
@@ -191,14 +199,27 @@ impl Member {
 
     /// A commit that adds and removes. It is pending until `confirm` or `discard`.
     pub fn commit(&mut self, add: &[KeyPackage], remove: &[&DeviceId]) -> CommitSubmission {
+        self.commit_with(add, remove, None)
+    }
+
+    fn commit_with(
+        &mut self,
+        add: &[KeyPackage],
+        remove: &[&DeviceId],
+        extensions: Option<Extensions<GroupContext>>,
+    ) -> CommitSubmission {
         let removed = remove.iter().map(|device| self.leaf_of(device)).collect::<Vec<_>>();
         let Client { provider, signer, .. } = &self.client;
-        let bundle = self
+        let mut builder = self
             .group
             .commit_builder()
             .force_self_update(true)
             .propose_adds(add.iter().cloned())
-            .propose_removals(removed)
+            .propose_removals(removed);
+        if let Some(extensions) = extensions {
+            builder = builder.propose_group_context_extensions(extensions).unwrap();
+        }
+        let bundle = builder
             .load_psks(provider.storage())
             .unwrap()
             .create_group_info(true)
@@ -224,6 +245,33 @@ impl Member {
             group_info: group_info.map(|group_info| group_info.to_bytes().unwrap()),
             roster_change: change,
         }
+    }
+
+    /// The group context's extensions, with these bytes as the application's.
+    fn with_data(&self, data: &[u8]) -> Extensions<GroupContext> {
+        let required = RequiredCapabilitiesExtension::new(&[APPLICATION_DATA], &[], &[]);
+        let mut extensions = self.group.extensions().clone();
+        extensions.add_or_replace(Extension::RequiredCapabilities(required)).unwrap();
+        let data = UnknownExtension(data.to_vec());
+        extensions.add_or_replace(Extension::Unknown(APPLICATION_DATA.into(), data)).unwrap();
+        extensions
+    }
+
+    /// A commit that changes the group context, and the roster as well if it adds somebody.
+    pub fn commit_data(&mut self, data: &[u8], add: &[KeyPackage]) -> CommitSubmission {
+        let extensions = self.with_data(data);
+        self.commit_with(add, &[], Some(extensions))
+    }
+
+    pub fn propose_data(&mut self, data: &[u8]) -> Vec<u8> {
+        let extensions = self.with_data(data);
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_group_context_extensions(provider, extensions, signer).unwrap().0.to_bytes().unwrap()
+    }
+
+    /// The application's bytes in the group context.
+    pub fn data(&self) -> Option<Vec<u8>> {
+        self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0.clone())
     }
 
     pub fn update(&mut self) -> CommitSubmission {
@@ -348,6 +396,10 @@ pub fn visible<S: Store>(service: &DeliveryService<S>, names: &[&str]) -> impl P
 
 pub fn parse(bytes: &[u8]) -> MlsMessageBodyIn {
     MlsMessageIn::tls_deserialize_exact(bytes).unwrap().extract()
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities::builder().extensions(vec![APPLICATION_DATA]).build()
 }
 
 fn identity(credential: &Credential) -> DeviceId {

@@ -15,7 +15,7 @@ use crate::{
     group::{GroupState, external, receive::Incoming},
     names::{GroupId, MessageId, Timestamp},
     provider::Call,
-    storage::{Kind, Scope, StorageError, Transaction},
+    storage::{Kind, Scope, StorageError},
 };
 
 impl Client {
@@ -94,11 +94,7 @@ impl Client {
         }
         let store = Arc::clone(&self.store);
         let mut inbox = Inbox {
-            call: Call {
-                crypto: self.crypto.clone(),
-                authority: self.authority.clone(),
-                records: Transaction::new(&*store, Scope::Device),
-            },
+            call: self.call_over(&*store, Scope::Device)?,
             device: &self.device,
             policy: &self.policy,
             stored: &mut self.groups,

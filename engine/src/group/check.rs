@@ -7,7 +7,7 @@ use openmls::{
     prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
 };
 
-use super::{device_at, leaves_by_identity};
+use super::{data, device_at, leaves_by_identity};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -19,6 +19,7 @@ pub(crate) enum Effect<'p> {
     Add { device: DeviceId, key_package: &'p KeyPackage },
     Remove { leaf: LeafNodeIndex },
     Update { leaf: LeafNodeIndex },
+    Data(&'p [u8]),
     ExternalInit,
 }
 
@@ -36,6 +37,9 @@ pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result
             }
             Effect::Update { leaf: *leaf }
         }
+        (Proposal::GroupContextExtensions(change), Sender::Member(_)) => {
+            Effect::Data(data::proposed(group.extensions(), change.extensions())?)
+        }
         (Proposal::ExternalInit(_), Sender::NewMemberCommit) => Effect::ExternalInit,
         (other, _) => return Err(Refusal::ProposalType(format!("{:?}", other.proposal_type())).into()),
     })
@@ -49,10 +53,16 @@ pub(crate) fn proposal(queued: &QueuedProposal, policy: &Policy) -> Result<(), E
     }
 }
 
-/// Refuses a key package with a key that the leaf of another device has, in the group or among those `beside` it (RFC
-/// 9420, 7.3): nobody would accept the commit that adds it.
-pub(crate) fn unused_keys(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
+/// Refuses a key package that cannot be added, for nobody would accept the commit that does: one for another ciphersuite, without
+/// what the group requires, or with a key that the leaf of another device has, in the group or among those `beside` it (RFC 9420, 7.3, 10.1).
+pub(crate) fn addable(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
+    if key_package.ciphersuite() != group.ciphersuite() {
+        return Err(Refusal::Ciphersuite(key_package.ciphersuite()).into());
+    }
     let new = key_package.leaf_node();
+    if !data::is_supported_by(new, group) {
+        return Err(Refusal::Unsupporting { device: DeviceId::from_leaf(new)? }.into());
+    }
     let members = group.treesync().full_leaves().map(|(_, leaf)| leaf);
     for leaf in members.chain(beside.iter().copied()) {
         if leaf.signature_key() == new.signature_key() || leaf.encryption_key() == new.encryption_key() {
@@ -76,7 +86,7 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, p
                 added.push(device);
             }
             Effect::Remove { leaf } => removed.push(leaf),
-            Effect::Update { .. } | Effect::ExternalInit => {}
+            Effect::Update { .. } | Effect::Data(_) | Effect::ExternalInit => {}
         }
     }
     if let Some(leaf) = staged.update_path_leaf_node() {

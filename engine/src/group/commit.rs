@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     GroupState,
     check::{self, Effect},
-    device_at,
+    data, device_at,
     freshness::LeafChanges,
     intent::{self, Plan},
     leaf_of, trust,
@@ -125,6 +125,7 @@ impl GroupState {
         let own = self.mls.own_leaf_index();
         let mut added: Vec<DeviceId> = Vec::new();
         let mut leaves: Vec<&LeafNode> = Vec::new();
+        let mut data_proposed = false;
         let mut chosen = Vec::new();
         for queued in self.mls.pending_proposals() {
             let reference = proposal_reference(queued)?;
@@ -140,8 +141,9 @@ impl GroupState {
                 Effect::Remove { leaf } if leaf == own => continue,
                 Effect::Update { leaf } if leaf == own => continue,
                 Effect::Add { device, key_package } => {
-                    let unused = check::unused_keys(key_package, &self.mls, &leaves).is_ok();
-                    if !unused || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
+                    let addable = check::addable(key_package, &self.mls, &leaves).is_ok();
+                    let unwanted = plan.remove_users.contains(device.user());
+                    if !addable || unwanted || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
                         continue;
                     }
                     added.push(device);
@@ -152,6 +154,14 @@ impl GroupState {
                     plan.remove.retain(|planned| *planned != leaf);
                 }
                 Effect::Update { .. } => {}
+                // RFC 9420, 12.2: one such proposal in a commit. What this device wants comes first.
+                Effect::Data(data) => {
+                    if data_proposed || plan.data.as_deref().is_some_and(|wanted| wanted != data) {
+                        continue;
+                    }
+                    data_proposed = true;
+                    plan.commit_proposals |= plan.data.take().is_some();
+                }
                 Effect::ExternalInit => continue,
             }
             chosen.push(reference);
@@ -165,7 +175,7 @@ impl GroupState {
         }
         plan.add = add;
         for key_package in &plan.add {
-            check::unused_keys(key_package, &self.mls, &leaves)?;
+            check::addable(key_package, &self.mls, &leaves)?;
             leaves.push(key_package.leaf_node());
         }
         Ok(chosen)
@@ -189,6 +199,7 @@ impl GroupState {
         if let Some(new_key) = &new_key {
             key_package::store_signature_key(&call.records, new_key)?;
         }
+        let extensions = plan.data.map(|data| data::with(&self.mls, &data)).transpose()?;
         let epoch = self.mls.epoch().into();
         let group = GroupId::from_mls(self.mls.group_id());
         let chosen = |queued: &QueuedProposal| {
@@ -196,12 +207,12 @@ impl GroupState {
                 || proposal_reference(queued).is_ok_and(|reference| proposals.contains(&reference))
         };
         // Always with a path: every commit heals its committer, and welcomes and removals need no second thought.
-        let builder = self
-            .mls
-            .commit_builder()
-            .force_self_update(true)
-            .propose_adds(plan.add)
-            .propose_removals(plan.remove)
+        let mut builder =
+            self.mls.commit_builder().force_self_update(true).propose_adds(plan.add).propose_removals(plan.remove);
+        if let Some(extensions) = extensions {
+            builder = builder.propose_group_context_extensions(extensions).map_err(|e| internal(e.to_string()))?;
+        }
+        let builder = builder
             .load_psks(&call.records)
             .map_err(|e| internal(e.to_string()))?
             .create_group_info(policy.publish_group_info);
@@ -259,7 +270,7 @@ impl GroupState {
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // Every intent was in the commit, but for leaving.
         self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
-        self.end_epoch(call)?;
+        self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(change)
     }
@@ -269,7 +280,7 @@ impl GroupState {
         let Some(pending) = self.membership_mut().pending.take() else { return Ok(()) };
         self.outcome.sweep_signature_keys |= pending.new_signature_key.is_some();
         self.mls.clear_pending_commit(&call.records)?;
-        Ok(())
+        self.membership_mut().nothing_is_pending()
     }
 }
 
@@ -289,6 +300,7 @@ pub(crate) fn change(queued: &QueuedProposal, group: &MlsGroup, by: &DeviceId) -
         Effect::Add { device, .. } => Some(Change::Added(device)),
         Effect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
         Effect::Update { leaf } => device_at(group, leaf)?.map(Change::Updated),
+        Effect::Data(data) => Some(Change::Data(data.to_vec())),
         Effect::ExternalInit => Some(Change::Added(by.clone())),
     })
 }

@@ -12,6 +12,7 @@ use openmls::{
 use super::{
     GroupState, check,
     commit::PendingCommit,
+    data,
     intent::{self, Intent},
     record::{GroupRecord, Membership},
     trust,
@@ -69,6 +70,7 @@ pub(crate) fn join(
     let devices: Vec<DeviceId> =
         mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
+    data::of(mls.extensions())?;
     trust::members(call, mls.members(), device)?;
 
     let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };
@@ -128,7 +130,7 @@ pub(crate) fn confirm(
 ) -> Result<(GroupState, EpochChange), Error> {
     let scope = Scope::Group(id.clone());
     let intents = match call.records.get(&scope.key(Kind::Group), Kind::Group)? {
-        Some(GroupRecord::Member(replaced)) => replaced.intents,
+        Some(GroupRecord::Member(replaced)) => replaced.all_wishes().cloned().collect(),
         _ => Vec::new(),
     };
     call.records.rename(&Scope::Joining(id.clone()), &scope)?;

@@ -42,7 +42,7 @@ impl LeafChanges {
             match check::effect(queued, group)? {
                 Effect::Update { leaf } => changes.renewed.push(leaf),
                 Effect::Remove { leaf } => changes.blanked.push(leaf),
-                Effect::Add { .. } | Effect::ExternalInit => {}
+                Effect::Add { .. } | Effect::Data(_) | Effect::ExternalInit => {}
             }
         }
         Ok(changes)

@@ -8,7 +8,7 @@ use openmls::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::leaves_by_identity;
+use super::{data, leaves_by_identity, leaves_of_user};
 use crate::{DeviceId, error::Error};
 
 /// A wish concerning a group.
@@ -18,6 +18,10 @@ pub(crate) enum Intent {
     Add(Vec<KeyPackage>),
     /// Remove these devices.
     Remove(Vec<DeviceId>),
+    /// Remove all devices that this user has in the group by the time of the commit.
+    RemoveUser(String),
+    /// Set the group's data to this.
+    Data(Vec<u8>),
     /// Give the own leaf new keys, and a new signature key if so wanted.
     Update {
         /// Whether the signature key is replaced as well.
@@ -34,6 +38,10 @@ pub(crate) enum Intent {
 pub(crate) struct Plan {
     pub(crate) add: Vec<KeyPackage>,
     pub(crate) remove: Vec<LeafNodeIndex>,
+    /// The users of whom no device stays.
+    pub(crate) remove_users: BTreeSet<String>,
+    /// What the group's data is to be.
+    pub(crate) data: Option<Vec<u8>>,
     pub(crate) update: bool,
     pub(crate) signature_key: bool,
     pub(crate) commit_proposals: bool,
@@ -42,12 +50,51 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether a commit would do nothing that was wanted.
     pub(crate) fn is_void(&self, proposals: bool) -> bool {
-        self.add.is_empty() && self.remove.is_empty() && !self.update && !(self.commit_proposals && proposals)
+        self.add.is_empty()
+            && self.remove.is_empty()
+            && self.data.is_none()
+            && !self.update
+            && !(self.commit_proposals && proposals)
     }
 }
 
+/// Remembers a wish after those that are there. What it takes back of them is forgotten, so that the last wish counts.
+pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Error> {
+    match &wish {
+        Intent::Add(key_packages) => {
+            let devices: BTreeSet<DeviceId> = key_packages.iter().map(device_of).collect::<Result<_, _>>()?;
+            forget_adding(intents, |device| devices.contains(device))?;
+        }
+        Intent::RemoveUser(user) => {
+            intents.retain(|intent| !matches!(intent, Intent::RemoveUser(known) if known == user));
+            forget_adding(intents, |device| device.user() == user)?;
+        }
+        Intent::Data(_) => intents.retain(|intent| !matches!(intent, Intent::Data(_))),
+        Intent::Remove(_) | Intent::Update { .. } | Intent::CommitProposals | Intent::Leave => {}
+    }
+    intents.push(wish);
+    Ok(())
+}
+
+fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) -> Result<(), Error> {
+    for intent in intents {
+        let Intent::Add(key_packages) = intent else { continue };
+        for key_package in std::mem::take(key_packages) {
+            if !forgotten(&device_of(&key_package)?) {
+                key_packages.push(key_package);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whom the key package would add.
+pub(crate) fn device_of(key_package: &KeyPackage) -> Result<DeviceId, Error> {
+    Ok(DeviceId::from_leaf(key_package.leaf_node())?)
+}
+
 /// Works out what remains to be done, and forgets the intents that have become void: adding who is a member already,
-/// removing who is not.
+/// removing who is not, setting the data that is set.
 pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, Error> {
     let members = match intents.iter().any(|intent| matches!(intent, Intent::Add(_) | Intent::Remove(_))) {
         true => leaves_by_identity(group),
@@ -62,8 +109,9 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
             Intent::Add(key_packages) => {
                 let mut wanted = Vec::new();
                 for key_package in key_packages {
-                    let device = DeviceId::from_leaf(key_package.leaf_node())?;
-                    if leaf(&device).is_none() && added.insert(device) {
+                    let device = device_of(key_package)?;
+                    // Who is removed by an earlier wish and wanted again by this one comes back.
+                    if leaf(&device).is_none_or(|leaf| plan.remove.contains(&leaf)) && added.insert(device) {
                         wanted.push(key_package.clone());
                     }
                 }
@@ -78,6 +126,20 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
                 if !wanted.is_empty() {
                     plan.remove.extend(leaves);
                     kept.push(Intent::Remove(wanted));
+                }
+            }
+            Intent::RemoveUser(user) => {
+                let leaves = leaves_of_user(group, user)?;
+                if !leaves.is_empty() {
+                    plan.remove.extend(leaves);
+                    plan.remove_users.insert(user.clone());
+                    kept.push(intent);
+                }
+            }
+            Intent::Data(wanted) => {
+                if data::of(group.extensions())? != wanted {
+                    plan.data = Some(wanted.clone());
+                    kept.push(intent);
                 }
             }
             Intent::Update { signature_key } => {

@@ -3,18 +3,22 @@
 mod agreement;
 mod check;
 pub(crate) mod commit;
+pub(crate) mod data;
 mod due;
 pub(crate) mod external;
 mod freshness;
 pub(crate) mod intent;
+mod past;
 mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
 pub(crate) mod rejoin;
 mod sent;
 mod trust;
+mod user;
 mod verify;
 pub(crate) mod welcome;
+mod wish;
 
 use std::collections::HashMap;
 
@@ -26,8 +30,10 @@ use zeroize::Zeroizing;
 
 pub use agreement::Agreement;
 pub use commit::PendingCommit;
+pub use data::MAX_GROUP_DATA_BYTES;
 pub use due::{Due, Rotation};
 pub use proposal::{Outgoing, ProposalMessage};
+pub use wish::Wish;
 
 use self::{
     intent::Intent,
@@ -140,7 +146,8 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |_, group| Ok(group.membership().pending.clone()))
     }
 
-    /// Adds the devices whose key packages these are, in one commit (RFC 9420, 12.1.1).
+    /// Adds the devices whose key packages these are, in one commit (RFC 9420, 12.1.1). Where all of them are to be one
+    /// user's, [`add_user`](Self::add_user) makes sure of it.
     ///
     /// # Errors
     /// [`Error::AlreadyMember`] if one of them is in the group; [`Error::Malformed`], [`Error::Invalid`] or
@@ -153,7 +160,7 @@ impl<'c> Group<'c> {
             let members = leaves_by_identity(&group.mls);
             let mut verified: Vec<KeyPackage> = Vec::with_capacity(key_packages.len());
             for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, group.mls.ciphersuite(), &policy, now)?;
+                let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
                 let device = DeviceId::from_leaf(key_package.leaf_node())?;
                 if members.contains_key(device.to_identity().as_slice()) {
                     return Err(Error::AlreadyMember { device });
@@ -164,7 +171,8 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Removes these devices, in one commit (RFC 9420, 12.1.3).
+    /// Removes these devices, in one commit (RFC 9420, 12.1.3). A user is removed with
+    /// [`remove_user`](Self::remove_user), and a lost device from all groups with [`Client::remove_device`].
     ///
     /// # Errors
     /// [`Error::UnknownMember`] if one of them is not in the group; [`Error::OwnRemoval`]; [`Error::Refused`] if the
@@ -250,12 +258,12 @@ impl<'c> Group<'c> {
         self.client.used(now)?;
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |call, group| {
-            let key_package = key_package::verify(&call.crypto, bytes, group.mls.ciphersuite(), &policy, now)?;
+            let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
             let device = DeviceId::from_leaf(key_package.leaf_node())?;
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
-            check::unused_keys(&key_package, &group.mls, &[])?;
+            check::addable(&key_package, &group.mls, &[])?;
             group.propose_add(call, &key_package)
         })
     }
@@ -328,7 +336,7 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_pending()?;
             let intent = intent(call, group)?;
-            group.membership_mut().intents.push(intent);
+            group.remember(intent)?;
             group.commit_intents(call, &device, &policy)?.ok_or(Error::NothingToCommit)
         })
     }
@@ -416,7 +424,8 @@ impl GroupState {
     }
 
     /// The group is in a new epoch: what belonged to the old one goes.
-    pub(crate) fn end_epoch(&mut self, call: &Call<'_>) -> Result<(), Error> {
+    pub(crate) fn end_epoch(&mut self, call: &Call<'_>, now: Timestamp) -> Result<(), Error> {
+        self.note_end(now);
         // Key pairs of update proposals that nobody committed; a committed one is among the epoch's keys by now.
         call.records.delete_all(&call.records.scope().key(Kind::EncryptionKey))?;
         if self.membership.pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
@@ -425,7 +434,7 @@ impl GroupState {
         self.forget_sent(call)?;
         self.note_epoch();
         let membership = self.membership_mut();
-        membership.end_epoch();
+        membership.end_epoch()?;
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
         // What another has done is done: a device that is removed and comes back is not to be removed again.
         let mut intents = std::mem::take(&mut membership.intents);
@@ -484,6 +493,17 @@ pub(crate) fn device_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Result<Option<
 /// All members' leaves, by the identity in their credential. (Reading a thousand names costs more than comparing them.)
 pub(crate) fn leaves_by_identity(group: &MlsGroup) -> HashMap<&[u8], LeafNodeIndex> {
     group.treesync().full_leaves().map(|(leaf, node)| (node.credential().serialized_content(), leaf)).collect()
+}
+
+/// The leaves of that user's devices.
+pub(crate) fn leaves_of_user(group: &MlsGroup, user: &str) -> Result<Vec<LeafNodeIndex>, Error> {
+    let mut leaves = Vec::new();
+    for (leaf, node) in group.treesync().full_leaves() {
+        if DeviceId::from_leaf(node)?.user() == user {
+            leaves.push(leaf);
+        }
+    }
+    Ok(leaves)
 }
 
 /// The leaf of that device, if it is a member.

@@ -129,6 +129,7 @@ pub(crate) fn describe(queued: &QueuedProposal, group: &MlsGroup) -> Result<Prop
             None => return Err(Error::Invalid { detail: "a proposal removes a blank leaf".into() }),
         },
         Effect::Update { .. } => Proposed::Update,
+        Effect::Data(data) => Proposed::Data(data.to_vec()),
         Effect::ExternalInit => return Err(Error::Invalid { detail: "an external init by reference".into() }),
     })
 }

@@ -34,6 +34,7 @@ impl GroupState {
         now: Timestamp,
         Incoming { id, bytes, message }: Incoming<'_>,
     ) -> Result<Event, Error> {
+        self.expire_epochs(call, policy, now)?;
         if self.membership().pending.as_ref().is_some_and(|pending| pending.id() == id) {
             return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
         }
@@ -134,7 +135,7 @@ impl GroupState {
             .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
         self.note_leaves(&leaves, now);
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
-        self.end_epoch(call)?;
+        self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(Event::Commit(change))
     }

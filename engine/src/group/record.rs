@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use openmls::prelude::KeyPackage;
 use serde::{Deserialize, Serialize};
 
-use super::{agreement::History, commit::PendingCommit, freshness::Freshness, intent::Intent};
+use super::{
+    agreement::History,
+    commit::PendingCommit,
+    freshness::Freshness,
+    intent::{self, Intent},
+};
 use crate::{
     SignaturePublicKey,
-    names::{Epoch, MessageId},
+    error::Error,
+    names::{Epoch, MessageId, Timestamp},
 };
 
 /// The engine's record of a group.
@@ -45,6 +52,11 @@ pub(crate) struct Membership {
     pub(crate) history: History,
     /// Another state of this device was used later than this one.
     pub(crate) rolled_back: bool,
+    /// What was wanted while a commit was pending that does not do it. It joins the intents when that commit's fate is
+    /// known.
+    pub(crate) later: Vec<Intent>,
+    /// When the past epochs ended whose message secrets are kept, the oldest first.
+    pub(crate) ended: Vec<Timestamp>,
 }
 
 impl Membership {
@@ -70,11 +82,27 @@ impl Membership {
         self.ordered.extend(equal.map(|(id, _)| id));
     }
 
+    /// All that is wanted, now or once the pending commit's fate is known.
+    pub(crate) fn all_wishes(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.iter().chain(&self.later)
+    }
+
+    /// The key packages of those who are to be added.
+    pub(crate) fn wanted_key_packages(&self) -> impl Iterator<Item = &KeyPackage> {
+        self.all_wishes().flat_map(|wish| if let Intent::Add(key_packages) = wish { &key_packages[..] } else { &[] })
+    }
+
     /// An epoch has ended, and with it every proposal and every commit that was made in it (RFC 9420, 12.4).
-    pub(crate) fn end_epoch(&mut self) {
+    pub(crate) fn end_epoch(&mut self) -> Result<(), Error> {
         self.pending = None;
         self.unordered.clear();
         self.ordered.clear();
+        self.nothing_is_pending()
+    }
+
+    /// The commit that was pending is no more: what was wanted meanwhile is wanted now.
+    pub(crate) fn nothing_is_pending(&mut self) -> Result<(), Error> {
+        self.later.drain(..).try_for_each(|wish| intent::remember(&mut self.intents, wish))
     }
 }
 

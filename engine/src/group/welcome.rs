@@ -6,7 +6,7 @@ use openmls::{
 };
 
 use super::{
-    GroupState, check,
+    GroupState, check, data,
     record::{GroupRecord, Membership},
     trust,
 };
@@ -42,6 +42,7 @@ pub(crate) fn join(
     let devices: Vec<DeviceId> =
         staged.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
+    data::of(staged.group_context().extensions())?;
     trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;
     let mls = staged.into_group(call).map_err(rejected)?;
     let mut group = GroupState::new(mls, Membership::default());

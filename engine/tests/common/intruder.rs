@@ -17,6 +17,9 @@ use super::{NOW, client, device, group, key_package};
 
 pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
+/// The type of the extension that a group's data is in.
+pub const GROUP_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
+
 pub struct Intruder {
     pub provider: OpenMlsRustCrypto,
     pub signer: Arc<SignatureKeyPair>,
@@ -50,9 +53,16 @@ impl Intruder {
     }
 
     pub fn key_package_for(&self, from: u64, to: u64, suite: Ciphersuite) -> KeyPackage {
-        let builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(from, to));
+        let builder = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(from, to))
+            .leaf_node_capabilities(Self::capabilities());
         let bundle = builder.build(suite, &self.provider, &*self.signer, self.credential()).unwrap();
         bundle.key_package().clone()
+    }
+
+    /// What a group of Regrow's requires: support for its data.
+    pub fn capabilities() -> Capabilities {
+        Capabilities::builder().extensions(vec![GROUP_DATA]).build()
     }
 
     pub fn config() -> MlsGroupJoinConfig {
@@ -68,6 +78,7 @@ impl Intruder {
             .with_wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(true)
             .ciphersuite(SUITE)
+            .with_capabilities(Self::capabilities())
             .build(&self.provider, &*self.signer, self.credential());
         self.group = Some(group.unwrap());
     }
@@ -165,6 +176,7 @@ impl Intruder {
         let (group, bundle) = builder
             .build_group(provider, group_info, credential(identity, signer))
             .unwrap()
+            .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(Self::capabilities()).build())
             .load_psks(provider.storage())
             .unwrap()
             .build(provider.rand(), provider.crypto(), signer, |_| true)

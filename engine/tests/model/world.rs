@@ -746,6 +746,7 @@ fn sorted(changes: &[Change]) -> (BTreeSet<Who>, BTreeSet<Who>, BTreeSet<Who>) {
             Change::Added(device) => sets.0.insert(number(device)),
             Change::Removed(device) => sets.1.insert(number(device)),
             Change::Updated(device) => sets.2.insert(number(device)),
+            Change::Data(_) => panic!("nobody sets the group's data"),
         };
         assert!(first, "twice: {change}");
     }

@@ -388,7 +388,7 @@ impl World<'_> {
             let left = self.service.key_packages_left(&self.devices[device].address, self.now());
             let left = left.map_err(|e| Failed::new(FailCode::Rejected, e))?.left;
             let missing = KEY_PACKAGES.saturating_sub(left);
-            self.persist(device, |client, _| client.expire_key_packages(now).map(drop))?;
+            self.persist(device, |client, _| client.expire(now).map(drop))?;
             if missing == 0 {
                 continue;
             }

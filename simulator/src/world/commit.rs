@@ -125,7 +125,7 @@ impl World<'_> {
 fn names_in_order(changes: &[Change]) -> Vec<&DeviceId> {
     let names = changes.iter().filter_map(|change| match change {
         Change::Removed(device) | Change::Updated(device) => Some(device),
-        Change::Added(_) => None,
+        Change::Added(_) | Change::Data(_) => None,
     });
     names.collect()
 }

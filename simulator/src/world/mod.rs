@@ -276,6 +276,8 @@ fn policy(scenario: &Scenario) -> Policy {
             scenario::Handshake::Opaque => Handshake::Opaque,
         }),
         past_epochs: number(settings.past_epochs, default.past_epochs),
+        // A scenario says how many, and the oracle counts them.
+        past_epoch_age: None,
         out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
         padding: number(settings.padding, default.padding),
         clock_skew: CLOCK_SKEW,

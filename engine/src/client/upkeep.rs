@@ -1,0 +1,74 @@
+//! What has to be erased because time has passed, although nothing has come.
+
+use std::sync::Arc;
+
+use super::Client;
+use crate::{
+    error::Error,
+    group::record::GroupRecord,
+    key_package,
+    names::{GroupId, Timestamp},
+    storage::{Kind, Scope},
+};
+
+/// What was too old, and is erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// The number of key packages.
+    pub key_packages: usize,
+    /// The number of past epochs whose messages cannot be read any more, in all groups.
+    pub epochs: usize,
+}
+
+impl Client {
+    /// Erases what is too old by the [`Policy`](crate::Policy): the private keys of key packages that have expired, and
+    /// the secrets of past epochs that ended longer ago than [`past_epoch_age`](crate::Policy::past_epoch_age), in all
+    /// groups. Call it now and then, and when the device wakes up: past epochs are erased by what a group does as
+    /// well, but a group in which nothing happens needs this.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    ///
+    /// ```
+    /// use std::{num::NonZeroU64, sync::Arc};
+    /// use regrow_engine::{Client, DeviceId, Error, Expired, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    ///
+    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// let policy = Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..Policy::default() };
+    /// # let id = DeviceId::new("alice", "phone").expect("a short name");
+    /// let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?;
+    /// let pending = alice.create_group(GroupId::from("chat"), now)?.update()?;
+    /// alice.confirm(pending, now)?; // The first epoch is over, and late messages of it can be read …
+    ///
+    /// let ten_minutes_later = Timestamp(now.0 + 600);
+    /// assert_eq!(alice.expire(ten_minutes_later)?, Expired { key_packages: 0, epochs: 1 }); // … until now.
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn expire(&mut self, now: Timestamp) -> Result<Expired, Error> {
+        self.lock_if_idle(now)?;
+        let policy = self.policy.clone();
+        let store = Arc::clone(&self.store);
+        let call = self.call_over(&*store, Scope::Device)?;
+        let key_packages = self.whole(&call, |call| key_package::expire(&call.records, now))?;
+        call.records.settle();
+        let old = self.groups_with_old_epochs(now)?;
+        let erased = self.in_groups(call, old, |call, group| group.expire_epochs(call, &policy, now).map(Some))?;
+        let epochs = erased.into_values().sum::<Result<usize, Error>>()?;
+        Ok(Expired { key_packages, epochs })
+    }
+
+    /// Read off the engine's own records: to load all groups would cost more than what there is to do.
+    fn groups_with_old_epochs(&self, now: Timestamp) -> Result<Vec<GroupId>, Error> {
+        let records = self.records()?;
+        let mut old = Vec::new();
+        for id in self.groups()? {
+            let key = Scope::Group(id.clone()).key(Kind::Group);
+            if let Some(GroupRecord::Member(membership)) = records.get(&key, Kind::Group)?
+                && membership.old_epochs(&self.policy, now) > 0
+            {
+                old.push(id);
+            }
+        }
+        Ok(old)
+    }
+}

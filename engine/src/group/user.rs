@@ -1,0 +1,79 @@
+//! A user in a group: all devices at once.
+
+use super::{Group, intent::Intent, leaves_by_identity, leaves_of_user};
+use crate::{DeviceId, KeyPackageBytes, PendingCommit, error::Error, key_package, names::Timestamp};
+
+impl Group<'_> {
+    /// Adds a user, with all devices whose key packages these are, in one commit: ask for one key package of each of the
+    /// user's devices. Devices that are in the group are passed over, so that the same call brings in the ones that are
+    /// missing.
+    ///
+    /// # Errors
+    /// [`Error::OtherUser`] if one of the key packages is of somebody else's device; [`Error::NothingToCommit`] if all
+    /// of the devices are in the group; otherwise as [`add`](Self::add).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use regrow_engine::{Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    /// # fn device(user: &str, name: &str) -> Result<Client, Error> {
+    /// #     let id = DeviceId::new(user, name).expect("short names");
+    /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
+    /// # }
+    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # let mut alice = device("alice", "phone")?;
+    /// # let (mut phone, mut laptop) = (device("bob", "phone")?, device("bob", "laptop")?);
+    /// // The delivery service hands out one key package for each device of Bob's.
+    /// let of_bob = [phone.key_packages(1, now)?.remove(0), laptop.key_packages(1, now)?.remove(0)];
+    ///
+    /// let pending = alice.create_group(GroupId::from("chat"), now)?.add_user("bob", &of_bob, now)?;
+    ///
+    /// assert_eq!(pending.added().count(), 2);
+    /// alice.confirm(pending, now)?;
+    /// let pending = alice.group(&"chat".into())?.remove_user("bob")?;
+    /// assert_eq!(pending.removed().count(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn add_user(
+        &mut self,
+        user: &str,
+        key_packages: &[KeyPackageBytes],
+        now: Timestamp,
+    ) -> Result<PendingCommit, Error> {
+        let policy = self.client.policy.clone();
+        self.intend(|call, group| {
+            let members = leaves_by_identity(&group.mls);
+            let mut missing = Vec::new();
+            for bytes in key_packages {
+                let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
+                let device = DeviceId::from_leaf(key_package.leaf_node())?;
+                if device.user() != user {
+                    return Err(Error::OtherUser { device, user: user.to_owned() });
+                }
+                if !members.contains_key(device.to_identity().as_slice()) {
+                    missing.push(key_package);
+                }
+            }
+            Ok(Intent::Add(missing))
+        })
+    }
+
+    /// Removes a user: all devices that the user has in the group when the commit is made. If the commit loses a race,
+    /// the next one removes those as well that have come in since; and none is let in by it that others have proposed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`] if no device of the user is in the group; [`Error::OwnRemoval`] if it is this device's
+    /// user; [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it;
+    /// [`Error::CommitPending`].
+    pub fn remove_user(&mut self, user: &str) -> Result<PendingCommit, Error> {
+        let own = self.client.device.clone();
+        self.intend(|_, group| {
+            if own.user() == user {
+                return Err(Error::OwnRemoval);
+            }
+            if leaves_of_user(&group.mls, user)?.is_empty() {
+                return Err(Error::UnknownUser { user: user.to_owned() });
+            }
+            Ok(Intent::RemoveUser(user.to_owned()))
+        })
+    }
+}
