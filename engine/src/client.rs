@@ -1,13 +1,15 @@
 //! One device: its identity, its key packages, its groups.
 
+mod loaded;
 mod receive;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
+use self::loaded::Loaded;
 use crate::{
     Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
@@ -36,7 +38,7 @@ pub struct Client {
     pub(crate) policy: Policy,
     pub(crate) device: DeviceId,
     /// The groups that are in memory. What is here is what is stored.
-    groups: BTreeMap<GroupId, GroupState>,
+    groups: Loaded,
 }
 
 impl Client {
@@ -64,7 +66,7 @@ impl Client {
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
         let batch = records.into_batch();
         store.apply(batch).map_err(StorageError::from)?;
-        Ok(Self { store, crypto, authority: Arc::new(Everyone), policy, device, groups: BTreeMap::new() })
+        Ok(Self { store, crypto, authority: Arc::new(Everyone), policy, device, groups: Loaded::default() })
     }
 
     /// Opens the device that the store holds: after a restart, whatever it was doing when it ended.
@@ -74,7 +76,7 @@ impl Client {
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
         let record = DeviceRecord::load(&Transaction::new(&*store, Scope::Device))?;
         let (crypto, authority) = (SharedCrypto(crypto), Arc::new(Everyone));
-        Ok(Self { store, crypto, authority, policy, device: record.device, groups: BTreeMap::new() })
+        Ok(Self { store, crypto, authority, policy, device: record.device, groups: Loaded::default() })
     }
 
     /// The same device, with the application's authentication service. It is not stored: give it right after
