@@ -84,6 +84,8 @@ pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
 pub use key_package::KeyPackageBytes;
 pub use names::{Epoch, EpochAuthenticator, GroupId, Timestamp};
 pub use policy::{Handshake, Policy};
+#[cfg(feature = "post-quantum")]
+pub use provider::post_quantum_crypto;
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
 pub use storage::{Batch, DiskError, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
