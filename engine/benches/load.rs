@@ -21,14 +21,14 @@ const MESSAGES_PER_EPOCH: usize = 100;
 const SENT_PER_EPOCH: usize = 10;
 const GROUPS: usize = 1000;
 
-/// After the first hundred epochs the file of one group grows by so much at most: the pages that one commit writes before it
-/// frees those it replaces, and what is cut differently.
-const GROWTH: u64 = 64 * 1024;
-/// A group of two in the file: ten records, of which the largest stand on pages of their own.
-const BYTES_PER_GROUP: u64 = 24 * 1024;
+/// After the first hundred epochs the file of one group grows by so much at most: what one commit writes before it frees what
+/// it replaces.
+const GROWTH: u64 = 16 * 1024;
+/// A group of two in the file: ten small records.
+const BYTES_PER_GROUP: u64 = 5 * 1024;
 /// What a thousand groups add to the process: the names of the records, SQLite's cache, and the few groups that are kept in
 /// memory.
-const MEMORY_OF_GROUPS: u64 = 24 * 1024 * 1024;
+const MEMORY_OF_GROUPS: u64 = 6 * 1024 * 1024;
 
 fn main() {
     // `cargo test --all-targets` runs this too, and means no measurement.

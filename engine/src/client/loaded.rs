@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{group::GroupState, names::GroupId};
 
-/// How many groups are kept in memory. A group of two members takes some 30 kB, one of a thousand more than a megabyte: a
+/// How many groups are kept in memory. A group of two members takes some kilobytes, one of a thousand about a megabyte: a
 /// device in a thousand groups would hold all of them for ever, and most are silent. To load one again is to decode
 /// its records, which takes a fraction of what a commit in it does.
 const MAX_LOADED: usize = 32;
