@@ -3,11 +3,12 @@
 mod backup;
 mod devices;
 mod inbox;
+mod loaded;
 mod lock;
 mod receive;
 mod upkeep;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
@@ -15,7 +16,7 @@ use tls_codec::DeserializeBytes as _;
 
 pub use upkeep::Expired;
 
-use self::inbox::News;
+use self::{inbox::News, loaded::Loaded};
 use crate::{
     Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
@@ -44,7 +45,7 @@ pub struct Client {
     pub(crate) policy: Policy,
     pub(crate) device: DeviceId,
     /// The groups that are in memory. What is here is what is stored.
-    groups: BTreeMap<GroupId, GroupState>,
+    groups: Loaded,
     /// Whether something is stored that was received.
     news: News,
     lock: lock::LockState,
@@ -111,7 +112,7 @@ impl Client {
         if policy.lock_after.is_some() && store.as_lock().is_none() {
             return Err(Error::NoLock);
         }
-        let (authority, groups, lock) = (Arc::new(Everyone), BTreeMap::new(), lock::LockState::default());
+        let (authority, groups, lock) = (Arc::new(Everyone), Loaded::default(), lock::LockState::default());
         Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock })
     }
 

@@ -134,6 +134,8 @@ pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
 pub use key_package::KeyPackageBytes;
 pub use names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp};
 pub use policy::{Handshake, Policy};
+#[cfg(feature = "post-quantum")]
+pub use provider::post_quantum_crypto;
 pub use provider::{CryptoProvider, default_crypto};
 pub use snapshot::{Record, Snapshot};
 pub use storage::{Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};

@@ -53,6 +53,40 @@ impl CryptoProvider for SystemCrypto {
     }
 }
 
+#[cfg(feature = "post-quantum")]
+impl CryptoProvider for openmls_libcrux_crypto::CryptoProvider {
+    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+        self.random_vec(len).map_err(|_| CryptoError::InsufficientRandomness)
+    }
+}
+
+/// Cryptography that withstands whoever records messages today and has a quantum computer one day: libcrux's
+/// implementations, with X-Wing (ML-KEM-768 and X25519 together) among them. Signatures are Ed25519 still: who has such a
+/// computer can forge from then on, and cannot read what was sent before.
+///
+/// It has a generator of its own, whose state gives what it has drawn once more: unlike [`default_crypto`], it leaves that in
+/// the memory of a device that is [locked](crate::Client::lock).
+///
+/// It has two of the usual ciphersuites as well. A group is as its [`Policy::ciphersuite`](crate::Policy) has it:
+///
+/// ```
+/// # use std::sync::Arc;
+/// use regrow_engine::{Ciphersuite, Client, DeviceId, MemoryStore, Policy, post_quantum_crypto};
+///
+/// let ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
+/// let policy = Policy { ciphersuite, ..Policy::default() };
+/// let device = DeviceId::new("alice", "phone")?;
+/// let alice = Client::create(Arc::new(MemoryStore::new()), post_quantum_crypto()?, device, policy)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`CryptoError::InsufficientRandomness`] if the operating system gives none.
+#[cfg(feature = "post-quantum")]
+pub fn post_quantum_crypto() -> Result<Arc<dyn CryptoProvider>, CryptoError> {
+    Ok(Arc::new(openmls_libcrux_crypto::CryptoProvider::new()?))
+}
+
 /// The caller's cryptography, in the form of a type that OpenMLS's generics can take.
 ///
 /// Behind a pointer rather than a type parameter: OpenMLS is then compiled once, here, and [`crate::Client`] has no

@@ -22,7 +22,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 /// How many files each property is tried with.
-const CASES: u32 = 1000;
+const CASES: u32 = 250;
 /// The size of SQLite's pages.
 const PAGE: usize = 4096;
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use openmls::prelude::{MlsMessageBodyIn, ProtocolMessage};
 
-use super::{Client, inbox::News, other_kind, parse};
+use super::{Client, inbox::News, loaded::Loaded, other_kind, parse};
 use crate::{
     DeviceId, Policy,
     error::Error,
@@ -118,7 +118,7 @@ struct Inbox<'c> {
     device: &'c DeviceId,
     policy: &'c Policy,
     /// The groups in memory that are as the store has them. One that is touched leaves them.
-    stored: &'c mut BTreeMap<GroupId, GroupState>,
+    stored: &'c mut Loaded,
     /// The groups that are as the store will have them once the call is applied.
     ahead: BTreeMap<GroupId, GroupState>,
     /// What the call will return, as far as it is worth keeping.

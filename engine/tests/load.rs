@@ -1,0 +1,119 @@
+//! A long life and many groups: what a device stores is in proportion to what it is a member of, not to what has happened.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use common::*;
+use regrow_engine::{Client, Event, GroupId, MemoryStore, SqliteStore, Store, StoreKey, default_crypto};
+use tempfile::TempDir;
+
+struct OnDisk {
+    folder: TempDir,
+    store: Arc<SqliteStore>,
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = StoreKey::from_bytes([7; 32]);
+        let store = Arc::new(SqliteStore::create(folder.path().join("device"), &key, default_crypto()).unwrap());
+        Self { folder, store }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("device")
+    }
+
+    /// The bytes of the file and the number of records in it.
+    fn size(&self) -> (u64, usize) {
+        (fs::metadata(self.path()).unwrap().len(), self.store.keys(&[]).unwrap().len())
+    }
+}
+
+#[test]
+fn neither_messages_nor_epochs_make_a_device_larger() {
+    let disk = OnDisk::new();
+    let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob, &mut carol]);
+    let mut sizes = Vec::new();
+    for epoch in 0..60 {
+        let page: Vec<Vec<u8>> = (0..34).map(|number| send(&mut bob, &[number; 100])).collect();
+        let received = alice.receive_all(&page, NOW).unwrap();
+        assert!(received.iter().all(|one| matches!(one.as_ref().unwrap().event, Event::Message(_))));
+        let sent = send(&mut alice, b"one");
+        deliver(&sent, &mut [&mut bob, &mut carol]);
+        match epoch % 3 {
+            0 => update(&mut alice, &mut [&mut bob, &mut carol]),
+            1 => update(&mut bob, &mut [&mut alice, &mut carol]),
+            _ => {
+                let proposal = alice.group(&group()).unwrap().propose_update().unwrap();
+                deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
+                let pending = carol.group(&group()).unwrap().rotate_signature_key().unwrap();
+                accept(&mut carol, pending, &mut [&mut alice, &mut bob]);
+            }
+        }
+        sizes.push(disk.size());
+    }
+    let (warm, last) = sizes.split_at(12);
+    let (bytes, records) = (warm.iter().map(|size| size.0).max(), warm.iter().map(|size| size.1).max());
+    for size in last {
+        assert!(Some(size.0) <= bytes && Some(size.1) <= records, "{size:?}, after {bytes:?} and {records:?}");
+    }
+}
+
+#[test]
+fn groups_that_are_left_leave_their_room_to_those_that_come() {
+    let disk = OnDisk::new();
+    let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
+    let before = disk.size().1;
+    let round = |alice: &mut Client| {
+        for number in 0..30_u8 {
+            alice.create_group(GroupId::new([number]), NOW).unwrap();
+        }
+        let full = disk.size();
+        for number in 0..30_u8 {
+            alice.forget(&GroupId::new([number])).unwrap();
+        }
+        assert_eq!(disk.size().1, before);
+        full
+    };
+    let first = round(&mut alice);
+    let second = round(&mut alice);
+    // Where the content is cut differs, and with it the number of pages by a few.
+    assert!(second.0 <= first.0 + first.0 / 20, "{first:?}, then {second:?}");
+}
+
+#[test]
+fn more_groups_than_are_kept_in_memory_are_all_there() {
+    let store = MemoryStore::new();
+    let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
+    let ids: Vec<GroupId> = (0..60).map(|number| GroupId::from(format!("group {number}").as_str())).collect();
+    for id in &ids {
+        let added = key_package(&mut bob);
+        let pending = alice.create_group(id.clone(), NOW).unwrap().add(&[added], NOW).unwrap();
+        let welcome = pending.welcome().unwrap().to_vec();
+        alice.confirm(pending, NOW).unwrap();
+        bob.join(&welcome, NOW).unwrap();
+    }
+    for turn in 0..2 {
+        // Messages of all groups in one page, more than are kept; then each group by itself, the last ones first.
+        let page: Vec<Vec<u8>> = ids.iter().map(|id| bob.group(id).unwrap().send(&[turn]).unwrap()).collect();
+        for (received, id) in alice.receive_all(&page, NOW).unwrap().into_iter().zip(&ids) {
+            let received = received.unwrap();
+            assert!(received.group == *id && matches!(received.event, Event::Message(_)));
+        }
+        for id in ids.iter().rev() {
+            let pending = alice.group(id).unwrap().update().unwrap();
+            bob.receive(pending.commit(), NOW).unwrap();
+            alice.confirm(pending, NOW).unwrap();
+        }
+    }
+    for id in &ids {
+        let ours = alice.group(id).unwrap().epoch_authenticator().unwrap();
+        assert_eq!(ours, bob.group(id).unwrap().epoch_authenticator().unwrap());
+    }
+}
