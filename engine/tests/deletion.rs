@@ -112,6 +112,9 @@ fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
     }
 }
 
+/// A message, and the key that it is encrypted with.
+type Taped = (Vec<u8>, Vec<u8>);
+
 /// Keeps three past epochs, for ten minutes.
 fn ten_minutes() -> Policy {
     Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..policy() }
@@ -135,7 +138,7 @@ fn late_messages<const N: usize>(
     ended: [u64; N],
     tape: &Tape,
     [alice, bob, carol, reader]: [&mut Client; 4],
-) -> [(Vec<u8>, Vec<u8>); N] {
+) -> [Taped; N] {
     ended.map(|seconds| {
         let sent = send_taped(tape, alice);
         // Somebody has derived the key, or the tape would not know where it comes from.
@@ -147,7 +150,7 @@ fn late_messages<const N: usize>(
 
 /// Four members; Alice has sent two messages that Bob and Carol have not read, of epochs that ended at once and after
 /// five minutes.
-fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [(Vec<u8>, Vec<u8>); 2]) {
+fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [Taped; 2]) {
     let tape = Tape::new();
     let [mut alice, mut bob, mut carol, mut dave] =
         ["alice", "bob", "carol", "dave"].map(|user| taped(&tape, user, policy.clone()));
@@ -156,7 +159,7 @@ fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [(Vec<u8>, Vec<u8>)
     (tape, [alice, bob, carol], late)
 }
 
-fn exposed(tape: &Tape, client: &Client, late: &[(Vec<u8>, Vec<u8>); 2]) -> [bool; 2] {
+fn exposed(tape: &Tape, client: &Client, late: &[Taped; 2]) -> [bool; 2] {
     [0, 1].map(|at| gives_away(tape, client, &late[at].1))
 }
 
