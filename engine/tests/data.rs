@@ -145,16 +145,20 @@ fn a_wish_survives_a_lost_race_and_a_restart_and_goes_with_the_others_in_one_com
 
 #[test]
 fn of_ones_own_wishes_the_last_counts() {
-    let mut alice = client("alice");
-    make_group(&mut [&mut alice]);
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
     for wish in [&b"first"[..], b"second"] {
         let pending = set(&mut alice, wish);
         alice.discard(pending).unwrap();
     }
 
     let pending = resume(&mut alice).unwrap();
-
     assert_eq!(pending.changes(), [Change::Data(b"second".to_vec())]);
+
+    // The one before does not come back when another has fulfilled the last.
+    let won = set(&mut bob, b"second");
+    accept(&mut bob, won, &mut [&mut alice]);
+    assert_eq!(resume(&mut alice), None);
 }
 
 #[test]

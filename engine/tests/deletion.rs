@@ -112,6 +112,9 @@ fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
     }
 }
 
+/// A message, and the key that it is encrypted with.
+type Taped = (Vec<u8>, Vec<u8>);
+
 /// Keeps three past epochs, for ten minutes.
 fn ten_minutes() -> Policy {
     Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..policy() }
@@ -135,7 +138,7 @@ fn late_messages<const N: usize>(
     ended: [u64; N],
     tape: &Tape,
     [alice, bob, carol, reader]: [&mut Client; 4],
-) -> [(Vec<u8>, Vec<u8>); N] {
+) -> [Taped; N] {
     ended.map(|seconds| {
         let sent = send_taped(tape, alice);
         // Somebody has derived the key, or the tape would not know where it comes from.

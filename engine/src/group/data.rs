@@ -40,7 +40,8 @@ impl Group<'_> {
     ///
     /// # Errors
     /// [`Refusal::DataLength`] if it is longer than [`MAX_GROUP_DATA_BYTES`]; [`Error::DataUnsupported`] if the group was
-    /// made without support for it; [`Error::NothingToCommit`] if this is the group's data already;
+    /// made without support for it; [`Error::NothingToCommit`] if this is the group's data already (a wish
+    /// for other data that has not happened yet is kept then: [`abandon`](Self::abandon) it);
     /// [`Error::Refused`] if the application does not permit it; [`Error::CommitPending`].
     ///
     /// ```
