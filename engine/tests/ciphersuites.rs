@@ -7,7 +7,6 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use openmls_traits::crypto::OpenMlsCrypto as _;
 use regrow_engine::{Ciphersuite, Client, CryptoProvider, Error, Event, MemoryStore, Policy, Refusal, default_crypto};
 
 /// Create, add, join, send, receive, update, new signature keys, an external join and a removal.
