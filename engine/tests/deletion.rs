@@ -112,9 +112,6 @@ fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
     }
 }
 
-/// A message, and the key that it is encrypted with.
-type Taped = (Vec<u8>, Vec<u8>);
-
 /// Keeps three past epochs, for ten minutes.
 fn ten_minutes() -> Policy {
     Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..policy() }
