@@ -359,6 +359,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                 let name = turn.to_be_bytes();
                 let message = bob.group(&room(&name)).unwrap().send(b"welcome").unwrap();
                 assert_eq!(life.ask("receive", &message), hex::encode(b"welcome"), "turn {turn}");
+                assert_eq!(life.ask("unread", &[]), hex::encode(b"welcome"));
                 assert_eq!(life.ask("forget", &name), "forgotten");
                 bob.forget(&room(&name)).unwrap();
             }
