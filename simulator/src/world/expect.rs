@@ -110,7 +110,10 @@ impl World<'_> {
             states.entry(self.devices[index].authenticator(&group)).or_default().push(name);
         }
         if states.len() > 1 {
-            let groups: Vec<_> = states.values().map(names).collect();
+            // The largest first: who is not with the others is what one looks for.
+            let mut states: Vec<_> = states.into_values().collect();
+            states.sort_by_key(|members| std::cmp::Reverse(members.len()));
+            let groups: Vec<_> = states.iter().map(names).collect();
             failures.push((
                 "all online members hold the same epoch authenticator".to_owned(),
                 format!("there are {} states: {}", groups.len(), groups.join(" / ")),
