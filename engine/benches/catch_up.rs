@@ -1,42 +1,70 @@
-//! What a device pays per message that it catches up on, one by one and in batches: see `docs/benchmarks.md`.
+//! What a device pays per message that it catches up on, one by one and in batches, in memory and in a file: see
+//! `docs/benchmarks.md`.
 //! `cargo bench -p regrow-engine --bench catch_up`.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod workload;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
-use regrow_engine::{Client, Policy, Snapshot, Timestamp, default_crypto};
+use regrow_engine::{Batch, Client, Policy, Snapshot, SqliteStore, Store, StoreKey, Timestamp, default_crypto};
 use workload::{EngineMember, Member as _};
 
 /// How many messages wait.
 const MESSAGES: usize = 1000;
 /// How many are received in one call.
 const BATCHES: [usize; 3] = [1, 100, 1000];
+const TURNS: usize = 7;
 
 fn main() {
-    println!("| members | senders | batch | µs per message |\n| ---: | ---: | ---: | ---: |");
+    // `cargo test --all-targets` runs this too, and means no measurement.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    println!("| members | senders | batch | memory µs per message | disk µs per message | ratio |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
     for (members, senders) in [(2, 1), (64, 1), (64, 63), (256, 255)] {
         let (snapshot, messages) = scene(members, senders);
-        let mut times = BATCHES.map(|_| Vec::new());
+        let mut times = BATCHES.map(|_| [Vec::new(), Vec::new()]);
         // They take turns, so that all meet the same machine.
-        for _ in 0..7 {
-            for (times, batch) in times.iter_mut().zip(BATCHES) {
-                let store = Arc::new(snapshot.to_store());
-                let mut reader = Client::open(store, default_crypto(), Policy::default()).unwrap();
-                let start = Instant::now();
-                for page in messages.chunks(batch) {
-                    assert!(reader.receive_all(page, Timestamp(0)).unwrap().iter().all(Result::is_ok));
-                }
-                times.push(start.elapsed().as_secs_f64() * 1e6 / MESSAGES as f64);
+        for _ in 0..TURNS {
+            for ([memory, disk], batch) in times.iter_mut().zip(BATCHES) {
+                memory.push(catch_up(Arc::new(snapshot.to_store()), &messages, batch));
+                let folder = tempfile::tempdir().unwrap();
+                disk.push(catch_up(in_file(&snapshot, &folder.path().join("reader")), &messages, batch));
             }
         }
-        for (mut times, batch) in times.into_iter().zip(BATCHES) {
-            times.sort_by(f64::total_cmp);
-            println!("| {members} | {senders} | {batch} | {:.0} |", times[times.len() / 2]);
+        for (times, batch) in times.into_iter().zip(BATCHES) {
+            let [memory, disk] = times.map(|mut times| {
+                times.sort_by(f64::total_cmp);
+                times[TURNS / 2]
+            });
+            println!("| {members} | {senders} | {batch} | {memory:.0} | {disk:.0} | {:.2} |", disk / memory);
         }
     }
+}
+
+/// Receives all, in batches of so many; how many µs each took.
+fn catch_up(store: Arc<dyn Store>, messages: &[Vec<u8>], batch: usize) -> f64 {
+    let mut reader = Client::open(store, default_crypto(), Policy::default()).unwrap();
+    let start = Instant::now();
+    for page in messages.chunks(batch) {
+        assert!(reader.receive_all(page, Timestamp(0)).unwrap().iter().all(Result::is_ok));
+    }
+    start.elapsed().as_secs_f64() * 1e6 / MESSAGES as f64
+}
+
+/// The same device, in a file.
+fn in_file(snapshot: &Snapshot, path: &Path) -> Arc<dyn Store> {
+    let (memory, mut all) = (snapshot.to_store(), Batch::default());
+    for key in memory.keys(&[]).unwrap() {
+        let value = memory.get(&key).unwrap().unwrap();
+        all.put(key, value);
+    }
+    let store = SqliteStore::create(path, &StoreKey::from_bytes([7; 32]), default_crypto()).unwrap();
+    store.apply(all).unwrap();
+    Arc::new(store)
 }
 
 /// A member that was away while that many others sent, in turns; and what they sent.

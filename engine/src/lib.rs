@@ -42,44 +42,6 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! # A lost device
-//!
-//! One call removes it from every group. A group in which a commit waits keeps the wish, and says when it is its turn.
-//!
-//! ```
-//! # use std::sync::Arc;
-//! # use regrow_engine::{Client, DeviceId, Error, GroupId, MemoryStore, Outgoing, Policy, Timestamp, Wish, default_crypto};
-//! # fn device(user: &str, name: &str) -> Result<Client, Error> {
-//! #     let id = DeviceId::new(user, name).expect("short names");
-//! #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
-//! # }
-//! # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
-//! # let (mut laptop, mut phone) = (device("alice", "laptop")?, device("alice", "phone")?);
-//! # let (chat, work) = (GroupId::from("chat"), GroupId::from("work"));
-//! # for group in [&chat, &work] {
-//! #     let key_packages = phone.key_packages(1, now)?;
-//! #     let pending = laptop.create_group(group.clone(), now)?.add_user("alice", &key_packages, now)?;
-//! #     laptop.confirm(pending, now)?;
-//! # }
-//! # let lost = phone.device().clone();
-//! // In one group the delivery service has not answered yet.
-//! let waits = laptop.group(&chat)?.update()?;
-//!
-//! for (group, wish) in laptop.remove_device(&lost)? {
-//!     match wish? {
-//!         Wish::Commit(pending) => drop(laptop.confirm(pending, now)?), // once it is accepted
-//!         Wish::Kept => assert_eq!(group, chat),
-//!     }
-//! }
-//!
-//! let change = laptop.confirm(waits, now)?;
-//! assert!(change.resume);
-//! let Some(Outgoing::Commit(pending)) = laptop.group(&chat)?.resume()? else { unreachable!() };
-//! laptop.confirm(pending, now)?;
-//! assert!(laptop.groups_of_device(&lost)?.is_empty());
-//! # Ok::<(), Error>(())
-//! ```
-//!
 //! # Where to look
 //!
 //! How things are done is in the [`guide`], a page for each.

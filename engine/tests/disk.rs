@@ -152,6 +152,27 @@ fn what_is_no_store_stays_as_it_is() {
 }
 
 #[test]
+fn a_file_of_the_first_format_is_brought_to_the_present_one() {
+    let place = Place::new();
+    let before = {
+        let store = place.create();
+        client_on(&store, "alice");
+        contents(&*store)
+    };
+    // As a version that did not count openings has left it.
+    let old = Connection::open(place.path()).unwrap();
+    old.execute_batch("ALTER TABLE seal DROP COLUMN openings; PRAGMA user_version = 1").unwrap();
+    drop(old);
+
+    let store = place.open().unwrap();
+
+    assert_eq!(contents(&store), before);
+    assert_eq!(store.openings(), 1);
+    drop(store);
+    assert_eq!(place.open().unwrap().openings(), 2);
+}
+
+#[test]
 fn a_newer_format_is_refused_and_stays_as_it_is() {
     let place = Place::new();
     drop(place.create());
