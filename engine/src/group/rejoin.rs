@@ -42,7 +42,7 @@ pub(crate) fn forget(records: &Transaction<'_>, group: &GroupId) {
 
 /// The user's own devices that are to be removed from the group and have not been yet.
 pub(crate) fn still_to_remove(membership: &Membership, own: &DeviceId) -> BTreeSet<DeviceId> {
-    let removals = membership.intents.iter().filter_map(|intent| match intent {
+    let removals = membership.all_wishes().filter_map(|wish| match wish {
         Intent::Remove(devices) => Some(devices),
         _ => None,
     });
