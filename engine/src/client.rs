@@ -405,11 +405,10 @@ impl Client {
             let value = act(call, &mut group)?;
             Ok((group, value))
         })?;
-        let outcome = group.finish(&call)?;
+        // Only what is received removes this device from a group, or leaves one to be loaded again.
+        group.finish(&call)?;
         self.apply(call)?;
-        if outcome.removed.is_none() && !outcome.reload {
-            self.groups.insert(id.clone(), group);
-        }
+        self.groups.insert(id.clone(), group);
         Ok(value)
     }
 

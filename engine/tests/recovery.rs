@@ -9,7 +9,7 @@ use std::fs;
 use common::*;
 use regrow_engine::{
     Agreement, Change, Client, Epoch, Error, Event, Handshake, Lost, MemoryStore, Outgoing, Policy, Received,
-    SqliteStore, StoreKey, default_crypto,
+    SqliteStore, StoreKey, Wish, default_crypto,
 };
 
 const MODES: [Handshake; 2] = [Handshake::Assisted, Handshake::Opaque];
@@ -218,6 +218,23 @@ fn what_was_wanted_outlives_a_lost_state() {
     accept(&mut bob, again, &mut [&mut alice]);
     assert_eq!(members(&mut alice), ["alice", "bob", "carol"]);
     assert!(bob.group(&group()).unwrap().resume().unwrap().is_none());
+}
+
+#[test]
+fn what_was_kept_behind_a_commit_outlives_a_lost_state_as_well() {
+    let (mut alice, mut bob) = pair(Handshake::Assisted);
+    let mut carol = client("carol");
+    let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    accept(&mut alice, pending, &mut [&mut bob]);
+    let _lost = bob.group(&group()).unwrap().update().unwrap();
+    let kept = bob.remove_device(&device("carol")).unwrap();
+    assert!(matches!(kept[&group()], Ok(Wish::Kept)));
+
+    let pending = bob.join_external(&group_info(&mut alice)).unwrap();
+    accept(&mut bob, pending, &mut [&mut alice]);
+
+    let Some(Outgoing::Commit(removal)) = bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
+    assert_eq!(removal.changes(), [Change::Removed(device("carol"))]);
 }
 
 #[test]
