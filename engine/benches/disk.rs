@@ -27,8 +27,10 @@ fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (logged, emptied) = (Bare::new(&folder.path().join("logged")), Bare::new(&folder.path().join("emptied")));
-    println!("| operation | members | disk µs | memory µs | page in the log µs | and the log emptied µs | bytes |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!(
+        "| operation | members | disk µs | memory µs | page in the log µs | and the log emptied µs | bytes | by SQLite |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for size in SIZES {
         let path = folder.path().join(format!("alice-{size}"));
         let store = Arc::new(SqliteStore::create(path, &StoreKey::from_bytes([1; 32]), default_crypto()).unwrap());
@@ -41,19 +43,28 @@ fn main() {
             ("own update, confirmed", Pair::update),
         ] {
             let mut times: [Vec<Duration>; 4] = Default::default();
-            let mut bytes = Vec::new();
+            let (mut bytes, mut by_sqlite) = (Vec::new(), Vec::new());
             for _ in 0..TURNS {
-                let before = store.bytes_written().unwrap();
+                let before = (store.bytes_written().unwrap(), to_file_system());
                 times[0].push(operation(&mut disk));
-                bytes.push(store.bytes_written().unwrap() - before);
+                bytes.push(store.bytes_written().unwrap() - before.0);
+                by_sqlite.push(to_file_system() - before.1);
                 times[1].push(operation(&mut memory));
                 times[2].push(logged.write(false));
                 times[3].push(emptied.write(true));
             }
             let [disk, memory, log, emptied] = times.map(|times| median(times).as_micros());
-            println!("| {name} | {size} | {disk} | {memory} | {log} | {emptied} | {} |", median(bytes));
+            let (bytes, by_sqlite) = (median(bytes), median(by_sqlite));
+            println!("| {name} | {size} | {disk} | {memory} | {log} | {emptied} | {bytes} | {by_sqlite} |");
         }
     }
+}
+
+/// The number of bytes that this process has written to files, where the operating system counts them; else 0.
+fn to_file_system() -> u64 {
+    let counters = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let written = counters.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {

@@ -24,13 +24,18 @@ const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA2
 fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let bare = Bare::new(&folder.path().join("bare"));
-    println!("| operation | members | OpenMLS on SQLite µs | in one transaction µs | page in the log µs | bytes written |");
+    println!(
+        "| operation | members | OpenMLS on SQLite µs | in one transaction µs | page in the log µs | bytes in the log |"
+    );
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for size in SIZES {
-        let mut pairs = [false, true].map(|whole| Pair::new(&folder.path().join(format!("{size}-{whole}")), size, whole));
-        for (name, operation) in
-            [("send", Pair::send as fn(&mut Pair) -> Duration), ("receive", Pair::receive), ("process a commit", Pair::process)]
-        {
+        let mut pairs =
+            [false, true].map(|whole| Pair::new(&folder.path().join(format!("{size}-{whole}")), size, whole));
+        for (name, operation) in [
+            ("send", Pair::send as fn(&mut Pair) -> Duration),
+            ("receive", Pair::receive),
+            ("process a commit", Pair::process),
+        ] {
             let mut times: [Vec<Duration>; 3] = Default::default();
             let mut bytes = Vec::new();
             for _ in 0..TURNS {
@@ -155,8 +160,8 @@ impl Pair {
             .padding_size(128)
             .use_ratchet_tree_extension(true)
             .build();
-        let mut group = MlsGroup::new(&measured.provider, &measured.signer, &config, measured.credential.clone())
-            .expect("a group");
+        let mut group =
+            MlsGroup::new(&measured.provider, &measured.signer, &config, measured.credential.clone()).expect("a group");
         let key_packages: Vec<_> = others.iter().map(key_package).collect();
         let (_, welcome, _) = group.add_members(&measured.provider, &measured.signer, &key_packages).expect("a commit");
         group.merge_pending_commit(&measured.provider).expect("an epoch");
