@@ -106,6 +106,7 @@ pub fn use_all(path: &Path) {
 }
 
 fn caused_by_the_file(error: &StoreError) {
-    let cause = error.source.downcast_ref();
+    let StoreError::Failed { source, .. } = error else { panic!("{error}") };
+    let cause = source.downcast_ref();
     assert!(matches!(cause, Some(DiskError::Damaged { .. } | DiskError::Sqlite(_))), "{error}");
 }
