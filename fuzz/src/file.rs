@@ -1,4 +1,4 @@
-//! What the targets for a store's file share: a device's file, always with the same bytes, and what may come of one that was
+//! What the targets for a store's file share: a file, always with the same bytes, and what may come of one that was
 //! changed.
 
 use std::{
@@ -6,12 +6,11 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use regrow_engine::{Batch, Client, DeviceId, DiskError, GroupId, SqliteStore, Store, StoreError, StoreKey, Value};
+use regrow_engine::{Batch, DiskError, SqliteStore, Store, StoreError, StoreKey, Value};
 
-use crate::{NOW, crypto, policy};
+use crate::crypto;
 
 /// The folder that a target's files are in: in memory, where there is such a place.
 fn folder() -> PathBuf {
@@ -40,21 +39,22 @@ fn with_original<T>(call: impl FnOnce(&Original) -> T) -> T {
     ORIGINAL.with_borrow_mut(|original| call(original.get_or_insert_with(make)))
 }
 
-/// A device in a group of its own.
+/// Records of some sizes, in one page and in many. (A device's would not do: OpenMLS keeps the time by the system's clock
+/// with a group's secrets, and the seeds are from another moment.)
 fn make() -> Original {
     let path = folder().join("original");
     let _ = fs::remove_file(&path);
-    let store = Arc::new(SqliteStore::create(&path, &key(), crypto("alice")).expect("a store"));
-    let device = DeviceId::new("alice", "phone").expect("a name");
-    let policy = policy(regrow_engine::Handshake::Assisted);
-    let mut alice = Client::create(store.clone(), crypto("alice"), device, policy).expect("a device");
-    alice.create_group(GroupId::from("chat"), NOW).expect("a group");
+    let store = SqliteStore::create(&path, &key(), crypto("alice")).expect("a store");
+    let mut values = BTreeMap::new();
+    for size in [0, 1, 100, 2000, 3000, 9000_u32] {
+        values.insert(format!("{size} bytes").into_bytes(), (0..size).map(|n| (n * n >> 5) as u8).collect::<Vec<_>>());
+    }
     let mut batch = Batch::default();
-    batch.put(b"large".to_vec(), Value::new((0..9000_u32).map(|n| (n * n >> 5) as u8).collect()));
-    store.apply(batch).expect("a record");
-    let value = |key: Vec<u8>| (key.clone(), store.get(&key).expect("a record").expect("a value").to_vec());
-    let values = store.keys(&[]).expect("keys").into_iter().map(value).collect();
-    drop((alice, store));
+    for (key, value) in &values {
+        batch.put(key.clone(), Value::new(value.clone()));
+    }
+    store.apply(batch).expect("records");
+    drop(store);
     Original { file: fs::read(&path).expect("a file"), values }
 }
 
