@@ -24,7 +24,7 @@ use crate::{
     event::EpochChange,
     group::{
         GroupState, data, external, load_mls,
-        record::{GroupRecord, Membership},
+        record::{GroupRecord, Membership, memberships},
         rejoin, welcome,
     },
     identity::SignatureKey,
@@ -183,15 +183,8 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
-        let records = self.records()?;
-        let mut groups = Vec::new();
-        for scope in Scope::all_groups(&records)? {
-            let Scope::Group(id) = &scope else { continue };
-            if let Some(GroupRecord::Member(_)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
-                groups.push(id.clone());
-            }
-        }
-        Ok(groups)
+        let scopes = memberships(&self.records()?)?.into_iter().map(|(scope, _)| scope);
+        Ok(scopes.filter_map(|scope| if let Scope::Group(id) = scope { Some(id) } else { None }).collect())
     }
 
     /// A group of this device.
@@ -296,14 +289,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
-        let records = self.records()?;
-        let mut pending = Vec::new();
-        for scope in Scope::all_groups(&records)? {
-            if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
-                pending.extend(membership.pending);
-            }
-        }
-        Ok(pending)
+        Ok(memberships(&self.records()?)?.into_iter().filter_map(|(_, membership)| membership.pending).collect())
     }
 
     /// The delivery service has accepted the commit: the group enters the epoch that it makes.

@@ -14,7 +14,7 @@ use tls_codec::DeserializeBytes as _;
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::{Error, Refusal},
-    group::{data, record::GroupRecord},
+    group::{data, record::memberships},
     identity::SignatureKey,
     names::Timestamp,
     provider::{Call, SharedCrypto},
@@ -199,10 +199,8 @@ pub(crate) fn sweep_signature_keys(records: &Transaction<'_>) -> Result<(), Erro
     for (_, bundle) in bundles(records)? {
         used.push(bundle.key_package().leaf_node().signature_key().as_slice().to_vec());
     }
-    for scope in Scope::all_groups(records)? {
-        if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
-            used.extend(membership.signature_keys().map(|key| key.0.clone()));
-        }
+    for (_, membership) in memberships(records)? {
+        used.extend(membership.signature_keys().map(|key| key.0.clone()));
     }
     for name in stored {
         if !used.iter().any(|key| name[all.len()..] == key[..]) {

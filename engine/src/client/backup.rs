@@ -10,9 +10,9 @@ use crate::{
     Backup, CryptoProvider, DeviceId, Policy,
     backup::Content,
     error::Error,
-    group::{record::GroupRecord, rejoin},
+    group::{record::memberships, rejoin},
     names::GroupId,
-    storage::{Kind, Scope, Store},
+    storage::{Scope, Store},
     verification::VerifiedUser,
 };
 
@@ -30,11 +30,9 @@ impl Client {
     pub fn backup(&self, archive: &[u8], passphrase: &str) -> Result<Vec<u8>, Error> {
         let records = self.records()?;
         let mut groups: BTreeMap<GroupId, BTreeSet<DeviceId>> = rejoin::all(&records)?;
-        for scope in Scope::all_groups(&records)? {
-            let (Scope::Group(id) | Scope::Joining(id)) = &scope else { continue };
-            if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
-                groups.entry(id.clone()).or_default().extend(rejoin::still_to_remove(&membership, &self.device));
-            }
+        for (scope, membership) in memberships(&records)? {
+            let (Scope::Group(id) | Scope::Joining(id)) = scope else { continue };
+            groups.entry(id).or_default().extend(rejoin::still_to_remove(&membership, &self.device));
         }
         for replaced in groups.values_mut() {
             replaced.insert(self.device.clone());

@@ -4,7 +4,7 @@ use super::Client;
 use crate::{
     error::Error,
     event::Received,
-    group::record::{GroupRecord, RecordOf},
+    group::record::{RecordOf, memberships},
     storage::{Kind, Scope},
 };
 
@@ -85,12 +85,9 @@ impl Client {
     /// [`Error::Storage`].
     pub fn rolled_back(&mut self) -> Result<(), Error> {
         let call = self.call(Scope::Device)?;
-        for scope in Scope::all_groups(&call.records)? {
-            let key = scope.key(Kind::Group);
-            if let Some(GroupRecord::Member(mut membership)) = call.records.get(&key, Kind::Group)? {
-                membership.rolled_back = true;
-                call.records.put(key, Kind::Group, &RecordOf::Member(membership))?;
-            }
+        for (scope, mut membership) in memberships(&call.records)? {
+            membership.rolled_back = true;
+            call.records.put(scope.key(Kind::Group), Kind::Group, &RecordOf::Member(membership))?;
         }
         self.apply(call)?;
         self.groups.clear();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Client;
 use crate::{
     error::Error,
-    group::record::GroupRecord,
+    group::record::memberships,
     key_package,
     names::{GroupId, Timestamp},
-    storage::{Kind, Scope},
+    storage::Scope,
 };
 
 /// What was too old, and is erased.
@@ -59,16 +59,10 @@ impl Client {
 
     /// Read off the engine's own records: to load all groups would cost more than what there is to do.
     fn groups_with_old_epochs(&self, now: Timestamp) -> Result<Vec<GroupId>, Error> {
-        let records = self.records()?;
-        let mut old = Vec::new();
-        for id in self.groups()? {
-            let key = Scope::Group(id.clone()).key(Kind::Group);
-            if let Some(GroupRecord::Member(membership)) = records.get(&key, Kind::Group)?
-                && membership.old_epochs(&self.policy, now) > 0
-            {
-                old.push(id);
-            }
-        }
-        Ok(old)
+        let old = memberships(&self.records()?)?.into_iter().filter_map(|(scope, membership)| match scope {
+            Scope::Group(id) if membership.old_epochs(&self.policy, now) > 0 => Some(id),
+            _ => None,
+        });
+        Ok(old.collect())
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     SignaturePublicKey,
     error::Error,
     names::{Epoch, MessageId, Timestamp},
+    storage::{Kind, Scope, StorageError, Transaction},
 };
 
 /// The engine's record of a group.
@@ -28,6 +29,18 @@ pub(crate) enum RecordOf<M> {
     Member(M),
     /// It was removed by the commit that made this epoch. Nothing else of the group is stored.
     Removed(Epoch),
+}
+
+/// The groups that this device is a member of, and those that a waiting external commit would make it one of: whose
+/// records they are, and what is remembered.
+pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(Scope, Membership)>, StorageError> {
+    let mut memberships = Vec::new();
+    for scope in Scope::all_groups(records)? {
+        if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(Kind::Group), Kind::Group)? {
+            memberships.push((scope, *membership));
+        }
+    }
+    Ok(memberships)
 }
 
 /// What is remembered while this device is a member.
