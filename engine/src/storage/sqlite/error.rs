@@ -48,7 +48,7 @@ pub enum DiskError {
     /// The key or the passphrase is not the one that the file is sealed under.
     #[error("the key does not open the store")]
     WrongKey,
-    /// The store is [locked](Lock::lock). Unlock it first.
+    /// The store is [locked](crate::Lock::lock). Unlock it first.
     #[error("the store is locked")]
     Locked,
     /// The file is sealed under a key and a passphrase was given, or the other way round.
