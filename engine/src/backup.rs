@@ -181,6 +181,7 @@ impl From<SealError> for BackupError {
 mod tests {
     use super::*;
     use crate::default_crypto;
+    use crate::layer::Layered;
 
     fn content() -> Content {
         let device = DeviceId::new("alice", "phone").unwrap();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     fn cheap(content: &[u8]) -> Vec<u8> {
-        let crypto = SharedCrypto(default_crypto());
+        let crypto = Layered(default_crypto());
         let data_key = Sealer::generate(&crypto).unwrap();
         assemble(content, b"all that was said", &data_key, data_key.wrap_cheaply("words", &crypto), &crypto).unwrap()
     }

@@ -29,6 +29,7 @@ use crate::{
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
+    layer::Layered,
     names::{GroupId, Timestamp},
     provider::{Call, CryptoProvider, SharedCrypto},
     storage::{Batch, Kind, Scope, StorageError, Store, Transaction},
@@ -75,7 +76,7 @@ impl Client {
         policy: Policy,
         with: impl FnOnce(&Transaction<'_>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        let crypto = SharedCrypto(crypto);
+        let crypto = Layered(crypto);
         crypto.supports(policy.ciphersuite).map_err(Error::Crypto)?;
         let records = Transaction::new(&*store, Scope::Device);
         match DeviceRecord::load(&records) {
@@ -105,7 +106,7 @@ impl Client {
         let inbox = records.keys(&Scope::Device.key(Kind::Inbox))?;
         let news = if inbox.is_empty() { News::None } else { News::Inherited };
         drop(records);
-        Ok(Self { news, ..Self::new(store, SharedCrypto(crypto), policy, device)? })
+        Ok(Self { news, ..Self::new(store, Layered(crypto), policy, device)? })
     }
 
     fn new(store: Arc<dyn Store>, crypto: SharedCrypto, policy: Policy, device: DeviceId) -> Result<Self, Error> {

@@ -74,6 +74,7 @@ mod group;
 pub mod guide;
 mod identity;
 mod key_package;
+mod layer;
 mod names;
 mod policy;
 mod provider;
@@ -94,6 +95,7 @@ pub use group::{
 };
 pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
 pub use key_package::KeyPackageBytes;
+pub use layer::{Layer, Layered};
 pub use names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp};
 pub use policy::{Handshake, Policy};
 #[cfg(feature = "post-quantum")]

@@ -13,10 +13,10 @@ use common::{
     tape::{Tape, byte_strings},
     *,
 };
-use regrow_engine::{Client, Event, GroupId, Ignored, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
+use regrow_engine::{Client, Event, GroupId, Ignored, Layered, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
 
 fn taped(tape: &Tape, user: &str, policy: Policy) -> Client {
-    Client::create(Arc::new(MemoryStore::new()), Arc::new(tape.clone()), device(user), policy).unwrap()
+    Client::create(Arc::new(MemoryStore::new()), Arc::new(Layered(tape.clone())), device(user), policy).unwrap()
 }
 
 fn trio_with(policy: &Policy) -> (Tape, Client, Client, Client) {
@@ -219,7 +219,7 @@ fn what_is_received_and_what_is_confirmed_erase_what_is_too_old() {
 fn when_a_past_epoch_ended_outlives_a_restart() {
     let (tape, [_, bob, _], late) = two_late_messages(&ten_minutes());
     let store = bob.snapshot().unwrap().to_store();
-    let mut bob = Client::open(Arc::new(store), Arc::new(tape.clone()), ten_minutes()).unwrap();
+    let mut bob = Client::open(Arc::new(store), Arc::new(Layered(tape.clone())), ten_minutes()).unwrap();
 
     assert_eq!(bob.expire(later(600)).unwrap().epochs, 1);
     assert_eq!(exposed(&tape, &bob, &late), [false, true]);

@@ -13,7 +13,7 @@ pub mod service;
 use std::{cell::RefCell, sync::Arc};
 
 use regrow_engine::{
-    Client, DeviceId, Error, GroupId, Handshake, KeyPackageBytes, MemoryStore, Policy, Snapshot, Timestamp,
+    Client, DeviceId, Error, GroupId, Handshake, KeyPackageBytes, Layered, MemoryStore, Policy, Snapshot, Timestamp,
 };
 use regrow_simulator::world::randomness::SeededCrypto;
 
@@ -33,8 +33,8 @@ pub(crate) fn policy(handshake: Handshake) -> Policy {
     Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
 }
 
-pub(crate) fn crypto(user: &str) -> Arc<SeededCrypto> {
-    Arc::new(SeededCrypto::new(0, user))
+pub(crate) fn crypto(user: &str) -> Arc<Layered<SeededCrypto>> {
+    Arc::new(Layered(SeededCrypto::new(0, user)))
 }
 
 /// A device in no group, always with the same keys.

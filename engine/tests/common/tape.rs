@@ -8,14 +8,8 @@ use std::{
 
 use openmls::prelude::tls_codec::SecretVLBytes;
 use openmls_rust_crypto::RustCrypto;
-use openmls_traits::{
-    crypto::OpenMlsCrypto,
-    types::{
-        AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair,
-        KemOutput, SignatureScheme,
-    },
-};
-use regrow_engine::{CryptoProvider, Snapshot};
+use openmls_traits::types::{AeadType, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair};
+use regrow_engine::{CryptoProvider, Layer, Snapshot};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -72,39 +66,21 @@ impl Tape {
     }
 }
 
-impl CryptoProvider for Tape {
-    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
-        self.crypto.random_bytes(len)
-    }
-}
-
-impl OpenMlsCrypto for Tape {
-    fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
-        self.crypto.supports(ciphersuite)
-    }
-
-    fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        self.crypto.supported_ciphersuites()
+impl Layer for Tape {
+    fn within(&self) -> &dyn CryptoProvider {
+        &*self.crypto
     }
 
     fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        let out = self.crypto.hkdf_extract(hash, salt, ikm)?;
+        let out = self.within().hkdf_extract(hash, salt, ikm)?;
         self.gives(&[salt, ikm], out.as_slice());
         Ok(out)
     }
 
-    fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.crypto.hmac(hash, key, message)
-    }
-
     fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], len: usize) -> Result<SecretVLBytes, CryptoError> {
-        let out = self.crypto.hkdf_expand(hash, prk, info, len)?;
+        let out = self.within().hkdf_expand(hash, prk, info, len)?;
         self.gives(&[prk], out.as_slice());
         Ok(out)
-    }
-
-    fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.crypto.hash(hash, data)
     }
 
     fn aead_encrypt(
@@ -116,47 +92,7 @@ impl OpenMlsCrypto for Tape {
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         self.played.lock().unwrap().sealed.push(key.to_vec());
-        self.crypto.aead_encrypt(alg, key, data, nonce, aad)
-    }
-
-    fn aead_decrypt(
-        &self,
-        alg: AeadType,
-        key: &[u8],
-        ct_tag: &[u8],
-        nonce: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.crypto.aead_decrypt(alg, key, ct_tag, nonce, aad)
-    }
-
-    fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        self.crypto.signature_key_gen(alg)
-    }
-
-    fn verify_signature(
-        &self,
-        alg: SignatureScheme,
-        data: &[u8],
-        pk: &[u8],
-        signature: &[u8],
-    ) -> Result<(), CryptoError> {
-        self.crypto.verify_signature(alg, data, pk, signature)
-    }
-
-    fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.crypto.sign(alg, data, key)
-    }
-
-    fn hpke_seal(
-        &self,
-        config: HpkeConfig,
-        pk_r: &[u8],
-        info: &[u8],
-        aad: &[u8],
-        ptxt: &[u8],
-    ) -> Result<HpkeCiphertext, CryptoError> {
-        self.crypto.hpke_seal(config, pk_r, info, aad, ptxt)
+        self.within().aead_encrypt(alg, key, data, nonce, aad)
     }
 
     fn hpke_open(
@@ -167,20 +103,9 @@ impl OpenMlsCrypto for Tape {
         info: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        let plaintext = self.crypto.hpke_open(config, input, sk_r, info, aad)?;
+        let plaintext = self.within().hpke_open(config, input, sk_r, info, aad)?;
         self.gives(&[sk_r], &plaintext);
         Ok(plaintext)
-    }
-
-    fn hpke_setup_sender_and_export(
-        &self,
-        config: HpkeConfig,
-        pk_r: &[u8],
-        info: &[u8],
-        exporter_context: &[u8],
-        exporter_length: usize,
-    ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
-        self.crypto.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)
     }
 
     fn hpke_setup_receiver_and_export(
@@ -192,14 +117,15 @@ impl OpenMlsCrypto for Tape {
         exporter_context: &[u8],
         exporter_length: usize,
     ) -> Result<ExporterSecret, CryptoError> {
+        let within = self.within();
         let secret =
-            self.crypto.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)?;
+            within.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)?;
         self.gives(&[sk_r], &secret);
         Ok(secret)
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
-        let pair = self.crypto.derive_hpke_keypair(config, ikm)?;
+        let pair = self.within().derive_hpke_keypair(config, ikm)?;
         self.gives(&[ikm], &pair.private);
         Ok(pair)
     }

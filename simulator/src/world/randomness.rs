@@ -28,17 +28,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openmls_rust_crypto::RustCrypto;
-use openmls_traits::crypto::OpenMlsCrypto;
-use openmls_traits::types::{
-    AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput,
-    SignatureScheme,
-};
+use openmls_traits::crypto::OpenMlsCrypto as _;
+use openmls_traits::types::{CryptoError, ExporterSecret, HpkeCiphertext, HpkeConfig, KemOutput, SignatureScheme};
 use p256::ecdsa::SigningKey as P256SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use regrow_engine::CryptoProvider;
+use regrow_engine::{CryptoProvider, Layer};
 use sha2::{Digest, Sha256};
-use tls_codec::SecretVLBytes;
 
 pub use verified::Verified;
 
@@ -57,7 +53,8 @@ const P256_DRAWS: usize = 8;
 
 /// **Dangerous**: one device's cryptography in a simulation, with randomness that anybody can compute again.
 ///
-/// See the [module](self) for what it promises. All operations that draw nothing are [`RustCrypto`]'s own.
+/// See the [module](self) for what it promises. All operations that draw nothing are [`RustCrypto`]'s own: it is a
+/// [`Layer`] over it.
 pub struct SeededCrypto {
     seed: u64,
     device: String,
@@ -166,15 +163,17 @@ impl fmt::Debug for SeededCrypto {
     }
 }
 
-impl CryptoProvider for SeededCrypto {
+impl Layer for SeededCrypto {
+    fn within(&self) -> &dyn CryptoProvider {
+        &self.deterministic
+    }
+
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
         let mut bytes = vec![0; len];
         self.substream()?.stream.fill_bytes(&mut bytes);
         Ok(bytes)
     }
-}
 
-impl OpenMlsCrypto for SeededCrypto {
     fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
         // The schemes of the ciphersuites that `supports` accepts.
         match alg {
@@ -213,59 +212,8 @@ impl OpenMlsCrypto for SeededCrypto {
         hpke::export(self.draw()?, config, pk_r, info, exporter_context, exporter_length)
     }
 
-    // From here on nothing is drawn.
-
-    fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
-        self.deterministic.supports(ciphersuite)
-    }
-
-    fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        self.deterministic.supported_ciphersuites()
-    }
-
-    fn hkdf_extract(&self, hash_type: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.deterministic.hkdf_extract(hash_type, salt, ikm)
-    }
-
-    fn hmac(&self, hash_type: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.deterministic.hmac(hash_type, key, message)
-    }
-
-    fn hkdf_expand(
-        &self,
-        hash_type: HashType,
-        prk: &[u8],
-        info: &[u8],
-        okm_len: usize,
-    ) -> Result<SecretVLBytes, CryptoError> {
-        self.deterministic.hkdf_expand(hash_type, prk, info, okm_len)
-    }
-
-    fn hash(&self, hash_type: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.deterministic.hash(hash_type, data)
-    }
-
-    fn aead_encrypt(
-        &self,
-        alg: AeadType,
-        key: &[u8],
-        data: &[u8],
-        nonce: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.deterministic.aead_encrypt(alg, key, data, nonce, aad)
-    }
-
-    fn aead_decrypt(
-        &self,
-        alg: AeadType,
-        key: &[u8],
-        ct_tag: &[u8],
-        nonce: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.deterministic.aead_decrypt(alg, key, ct_tag, nonce, aad)
-    }
+    // From here on nothing is drawn. Nor does any of the operations below: Ed25519 draws nothing (RFC 8032), and
+    // RustCrypto's ECDSA takes its nonce from the key and the message (RFC 6979).
 
     fn verify_signature(
         &self,
@@ -275,39 +223,6 @@ impl OpenMlsCrypto for SeededCrypto {
         signature: &[u8],
     ) -> Result<(), CryptoError> {
         self.verified.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
-    }
-
-    // Ed25519 draws nothing (RFC 8032), and RustCrypto's ECDSA takes its nonce from the key and the message
-    // (RFC 6979).
-    fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.deterministic.sign(alg, data, key)
-    }
-
-    fn hpke_open(
-        &self,
-        config: HpkeConfig,
-        input: &HpkeCiphertext,
-        sk_r: &[u8],
-        info: &[u8],
-        aad: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
-        self.deterministic.hpke_open(config, input, sk_r, info, aad)
-    }
-
-    fn hpke_setup_receiver_and_export(
-        &self,
-        config: HpkeConfig,
-        enc: &[u8],
-        sk_r: &[u8],
-        info: &[u8],
-        exporter_context: &[u8],
-        exporter_length: usize,
-    ) -> Result<ExporterSecret, CryptoError> {
-        self.deterministic.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)
-    }
-
-    fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
-        self.deterministic.derive_hpke_keypair(config, ikm)
     }
 }
 

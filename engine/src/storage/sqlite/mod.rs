@@ -24,6 +24,7 @@ pub use error::DiskError;
 use self::pages::PageStore;
 use super::{Batch, Lock, Store, StoreError, StoreKey, Value};
 use crate::{
+    layer::Layered,
     provider::{CryptoProvider, SharedCrypto},
     seal::Sealer,
 };
@@ -128,7 +129,7 @@ impl SqliteStore {
     /// [`DiskError::File`]; [`DiskError::Sqlite`].
     pub fn create(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        Self::create_at(path, key, SharedCrypto(crypto)).map_err(|error| error.at(path))
+        Self::create_at(path, key, Layered(crypto)).map_err(|error| error.at(path))
     }
 
     fn create_at(path: &Path, key: &StoreKey, crypto: SharedCrypto) -> Result<Self, DiskError> {
@@ -163,7 +164,7 @@ impl SqliteStore {
     /// [`DiskError::Damaged`]. Nothing has changed then.
     pub fn open(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        Self::open_at(path, key, SharedCrypto(crypto)).map_err(|error| error.at(path))
+        Self::open_at(path, key, Layered(crypto)).map_err(|error| error.at(path))
     }
 
     fn open_at(path: &Path, key: &StoreKey, crypto: SharedCrypto) -> Result<Self, DiskError> {

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use openmls_traits::types::{Ciphersuite, HpkeKeyPair};
+
 use super::*;
 
 const SUITES: [Ciphersuite; 3] = [
