@@ -129,3 +129,24 @@ fn a_refused_external_commit_leaves_the_group_as_it_was() {
     let message = send(&mut alice, b"still here");
     assert_eq!(read(&mut bob, &message), b"still here");
 }
+
+/// The leaf has the key that the key package was made with, and that may not be the device's any more.
+#[test]
+fn a_device_that_is_invited_by_its_last_key_package_of_an_older_signature_key_can_act() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    let older = key_package(&mut bob);
+    make_group(&mut [&mut alice, &mut bob]);
+    let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut bob, rotation, &mut [&mut alice]);
+    let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
+    accept(&mut alice, removal, &mut [&mut bob]);
+
+    let invitation = alice.group(&group()).unwrap().add(&[older], NOW).unwrap();
+    let welcome = invitation.welcome().unwrap().to_vec();
+    alice.confirm(invitation, NOW).unwrap();
+    bob.join(&welcome, NOW).unwrap();
+
+    assert_eq!(read(&mut alice, &send(&mut bob, b"back")), b"back");
+    update(&mut bob, &mut [&mut alice]);
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
-    key_package::{self, DeviceRecord},
+    key_package::DeviceRecord,
     names::{GroupId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
@@ -50,7 +50,9 @@ pub(crate) fn join(
     group.all_leaves_are_new(now);
     group.note_epoch();
     group.replace_former(call)?;
-    key_package::sweep_signature_keys(&call.records)?;
+    // The key package may have been the last with an older signature key, which the new leaf has: it is looked for among
+    // what is used once the membership is stored.
+    group.outcome.sweep_signature_keys = true;
     Ok((id, group))
 }
 
