@@ -30,7 +30,8 @@
 //!
 //! In an [opaque](HandshakeMode::Opaque) group it sees epoch and content type alone, and believes the roster that the
 //! committer declares. Members compare [`DeliveryService::roster`] with their tree. External commits are public in either
-//! mode, and are always verified: a stranger cannot end an epoch.
+//! mode, and are always verified: a stranger cannot end an epoch. A member that replaces its leaf by one has the leaf's
+//! signature key, and a device that others have removed comes back when somebody has added it again.
 //!
 //! What it keeps is routing data: who is in which group since when, and the entries. It keeps no plaintext and no list of
 //! recipients of a message.

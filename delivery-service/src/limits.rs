@@ -8,6 +8,10 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Devices in one group. Default 10,000: above it a group info no longer fits the default body size.
     pub max_devices_per_group: usize,
+    /// Devices of one group that were removed from it and have not been added again, each of which is remembered so that
+    /// it does not join by itself. Default 100,000: beyond it nobody joins that group by itself any more, for a device
+    /// that was forgotten could.
+    pub max_removed_devices_per_group: u64,
     /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
     /// away for months, and little enough to count them with every claim.
     pub max_key_packages_per_device: usize,
@@ -28,6 +32,7 @@ impl Default for Limits {
         Self {
             max_body_bytes: 4 * 1024 * 1024,
             max_devices_per_group: 10_000,
+            max_removed_devices_per_group: 100_000,
             max_key_packages_per_device: 200,
             max_queue_length: 100_000,
             max_proposals_per_epoch: 2_000,

@@ -57,6 +57,11 @@ pub enum RejectReason {
     /// The sender is not on the group's roster.
     #[error("the sender is not a member")]
     NotAMember,
+    /// The sender was removed from the group by others, and does not come back by an external commit of its own: it has
+    /// to be added again. So does whoever joins a group that more devices were removed from than
+    /// [`crate::Limits::max_removed_devices_per_group`].
+    #[error("the sender was removed from the group, and has to be added again")]
+    Removed,
     /// Another kind of content than the call is for: a commit submitted as a message, say.
     #[error("the wrong kind of content")]
     WrongContentType,
@@ -78,6 +83,10 @@ pub enum RejectReason {
     /// A leaf without a basic credential, or one whose credential changes its identity.
     #[error("a leaf's credential is not acceptable")]
     UnacceptableCredential,
+    /// An external commit replaces its sender's leaf, and has another signature key than that leaf. A new key is
+    /// vouched for by the old one: by a commit or an update of the member's.
+    #[error("the leaf that is replaced has another signature key")]
+    SignatureKeyChanged,
     /// The roster change that the sender declared is not the one that the commit makes.
     #[error("the declared roster change is not what the commit does")]
     RosterMismatch,

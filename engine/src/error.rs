@@ -57,7 +57,8 @@ pub enum Error {
         /// The group's identifier.
         group: GroupId,
     },
-    /// This device was removed from the group; all that remains is this fact. It can be added again, or rejoin.
+    /// This device was removed from the group; all that remains is this fact. It can be added again, or join by
+    /// external commit if the delivery service lets it.
     #[error("this device was removed from the group {group} by the commit that made epoch {epoch}")]
     Removed {
         /// The group's identifier.
@@ -253,6 +254,13 @@ pub enum Refusal {
         joiner: DeviceId,
         /// Whose leaf would be removed.
         removed: DeviceId,
+    },
+    /// An external commit replaces a device's leaf, and does not have that leaf's signature key: whoever made it knows the
+    /// device's name, and nothing of its keys.
+    #[error("the external commit replaces the leaf of {device} without its signature key")]
+    SignatureKeyChanged {
+        /// Whose leaf would be replaced.
+        device: DeviceId,
     },
     /// A key package is not valid now, or is valid for longer than the policy allows (RFC 9420, 7.2).
     #[error("the key package's lifetime, from {not_before} to {not_after}, is not acceptable now")]

@@ -35,9 +35,11 @@ pub enum Event {
     },
     /// A commit was merged, this device's own or another's: the group is in a new epoch.
     Commit(EpochChange),
-    /// This device was removed. Its secrets of the group are erased; it can be added again, or rejoin.
+    /// This device was removed. Its secrets of the group are erased; it can be added again. (Whether it may
+    /// come back by external commit, the delivery service says: Regrow's lets nobody whom others have removed.)
     Removed {
-        /// Who removed it. Itself, if it was an external commit that took its place: of this device, elsewhere.
+        /// Who removed it. Itself, if it was an external commit that took its place: of this device, elsewhere, or of somebody
+        /// who has its signature key. It can then rejoin, and should rotate that key.
         by: DeviceId,
         /// The first epoch without this device.
         epoch: Epoch,
@@ -61,8 +63,9 @@ impl Event {
 /// Why a device cannot go on in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lost {
-    /// A commit of the present epoch bears its sender's signature and cannot be carried out here: it is not valid, its path
-    /// cannot be decrypted, or a proposal that it names has not come. If the delivery service has ordered it, the others
+    /// A commit of the present epoch is a member's and cannot be carried out here: it is not valid, its path cannot be decrypted,
+    /// a proposal that it names has not come, or its sender has encrypted something else with its key, as a device that was
+    /// copied does. If the delivery service has ordered it, the others
     /// may be in the epoch that it makes. Nothing has changed: if it has not, go on.
     Commit {
         /// What is wrong with it.

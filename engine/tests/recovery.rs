@@ -148,6 +148,23 @@ fn an_own_proposal_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
     }
 }
 
+/// A device and its copy encrypt handshakes with the same keys: who has read the one's cannot read the other's commit, which
+/// others may have carried out.
+#[test]
+fn a_commit_with_a_key_that_its_sender_has_used_before_cannot_be_followed() {
+    let (mut alice, mut bob) = pair(Handshake::Opaque);
+    let mut copy = copy(&bob, Handshake::Opaque);
+    let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
+    hear(&mut alice, proposal.as_bytes());
+
+    let commit = copy.group(&group()).unwrap().update().unwrap();
+    let event = hear(&mut alice, commit.commit());
+
+    assert!(matches!(&event, Event::Lost(Lost::Commit { .. })), "{event:?}");
+    assert!(matches!(hear(&mut alice, proposal.as_bytes()), Event::Ignored(_)), "it is a proposal, and known");
+    assert_eq!(alice.group(&group()).unwrap().epoch().unwrap(), Epoch(1));
+}
+
 #[test]
 fn a_late_own_message_of_a_past_epoch_shows_nothing() {
     let policy = Policy { past_epochs: 2, ..policy() };

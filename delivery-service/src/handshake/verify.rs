@@ -21,6 +21,8 @@ pub(crate) struct VerifiedCommit {
     pub(super) staged: Box<StagedCommit>,
     /// Whom it adds and removes.
     pub(crate) change: RosterChange,
+    /// Those of the removed who asked for it themselves.
+    pub(crate) left: BTreeSet<DeviceId>,
     /// The references of the key packages that it adds: whom the welcome must be for.
     pub(crate) added_key_packages: BTreeSet<Vec<u8>>,
     /// The committer's signature key in the new epoch.
@@ -43,6 +45,18 @@ fn keeps_identity(leaf: &LeafNode, device: &DeviceId) -> Result<(), RejectReason
     if basic_identity(leaf.credential())? == *device { Ok(()) } else { Err(RejectReason::UnacceptableCredential) }
 }
 
+/// Checks that who replaces its own leaf from outside has that leaf's signature key. RFC 9420, 12.4.3.2, leaves it to
+/// the application who may; a name alone proves nothing, and a key that the member has replaced is no longer its own.
+fn keeps_signature_key(
+    group: &PublicGroup,
+    replaced: LeafNodeIndex,
+    staged: &StagedCommit,
+) -> Result<(), RejectReason> {
+    let before = group.leaf(replaced).map(LeafNode::signature_key);
+    let after = staged.update_path_leaf_node().map(LeafNode::signature_key);
+    if before.is_some() && before == after { Ok(()) } else { Err(RejectReason::SignatureKeyChanged) }
+}
+
 /// Checks a commit of a member or of an external joiner (RFC 9420, 12.4.2).
 pub(crate) fn verify_commit(
     group: &PublicGroup,
@@ -59,7 +73,7 @@ pub(crate) fn verify_commit(
     let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
         return Err(RejectReason::WrongContentType);
     };
-    let (change, added_key_packages) = roster_change(group, crypto, &staged, &from, sender)?;
+    let RosterEffect { change, left, added_key_packages } = roster_effect(group, crypto, &staged, &from, sender)?;
     let signer = match (staged.update_path_leaf_node(), &from) {
         (Some(leaf), _) => leaf,
         (None, Sender::Member(index)) => group.leaf(*index).ok_or(RejectReason::NotSignedBySender)?,
@@ -69,20 +83,27 @@ pub(crate) fn verify_commit(
         signer.signature_key().clone(),
         group.ciphersuite().signature_algorithm(),
     );
-    Ok(VerifiedCommit { staged, change, added_key_packages, signature_key })
+    Ok(VerifiedCommit { staged, change, left, added_key_packages, signature_key })
+}
+
+/// What a commit does to the roster.
+#[derive(Default)]
+struct RosterEffect {
+    change: RosterChange,
+    left: BTreeSet<DeviceId>,
+    added_key_packages: BTreeSet<Vec<u8>>,
 }
 
 /// Whom a commit adds and removes, and the key packages of those it adds. Refuses what leaves the roster without a
 /// meaning: a leaf that changes its identity, or a device twice.
-fn roster_change(
+fn roster_effect(
     group: &PublicGroup,
     crypto: &RustCrypto,
     staged: &StagedCommit,
     from: &Sender,
     sender: &DeviceId,
-) -> Result<(RosterChange, BTreeSet<Vec<u8>>), RejectReason> {
-    let mut change = RosterChange::default();
-    let mut key_packages = BTreeSet::new();
+) -> Result<RosterEffect, RejectReason> {
+    let RosterEffect { mut change, mut left, mut added_key_packages } = RosterEffect::default();
     let mut add = |device: DeviceId| {
         if change.added.insert(device) { Ok(()) } else { Err(RejectReason::ImpossibleRosterChange) }
     };
@@ -99,16 +120,25 @@ fn roster_change(
                 add(basic_identity(key_package.leaf_node().credential())?)?;
                 let reference =
                     key_package.hash_ref(crypto).map_err(|error| RejectReason::Invalid(error.to_string()))?;
-                key_packages.insert(reference.as_slice().to_vec());
+                added_key_packages.insert(reference.as_slice().to_vec());
             }
             Proposal::Remove(proposal) => {
-                change.removed.insert(identity_at(group, proposal.removed())?);
+                let removed = identity_at(group, proposal.removed())?;
+                if matches!(from, Sender::NewMemberCommit) && removed == *sender {
+                    keeps_signature_key(group, proposal.removed(), staged)?;
+                }
+                if *queued.sender() == Sender::Member(proposal.removed()) {
+                    left.insert(removed.clone());
+                }
+                change.removed.insert(removed);
             }
             Proposal::SelfRemove => {
                 let Sender::Member(leaf) = queued.sender() else {
                     return Err(RejectReason::ExternalSender);
                 };
-                change.removed.insert(identity_at(group, *leaf)?);
+                let removed = identity_at(group, *leaf)?;
+                left.insert(removed.clone());
+                change.removed.insert(removed);
             }
             Proposal::Update(proposal) => {
                 let Sender::Member(leaf) = queued.sender() else {
@@ -119,7 +149,7 @@ fn roster_change(
             _ => {}
         }
     }
-    Ok((change, key_packages))
+    Ok(RosterEffect { change, left, added_key_packages })
 }
 
 /// Checks a proposal by reference (RFC 9420, 12.1). Whether it can be committed together with others is checked with

@@ -72,6 +72,14 @@ pub(crate) fn submit(
     check_group_info(call, group_info.as_deref(), id, next_epoch, verified.as_ref())?;
 
     // From here on nothing is refused.
+    let nobody = BTreeSet::new();
+    let left = verified.as_ref().map_or(&nobody, |verified| &verified.left);
+    for device in roster_change.removed.difference(&roster_change.added).filter(|device| !left.contains(device)) {
+        roster::remember_removal(tx, call.limits, id, &mut group, device)?;
+    }
+    for device in &roster_change.added {
+        roster::forget_removal(tx, id, &mut group, device)?;
+    }
     if group.mode == HandshakeMode::Assisted
         && let Some(verified) = verified
     {

@@ -37,6 +37,10 @@ pub(crate) struct Group {
     pub(crate) queued: u64,
     /// Proposals in this epoch.
     pub(crate) proposals: u64,
+    /// Devices that are remembered as removed.
+    pub(crate) removed: u64,
+    /// A device was removed that is not remembered, because there are too many.
+    pub(crate) removed_beyond_limit: bool,
     /// Who created the group, and from what: to recognize the same request.
     creator: DeviceId,
     #[serde(with = "serde_bytes")]
@@ -76,7 +80,17 @@ pub(crate) fn create(
     if mode == HandshakeMode::Assisted {
         followed.start(tx, call.crypto, id, creator, group_info)?;
     }
-    let group = Group { mode, epoch, sequence, queued: 0, proposals: 0, creator: creator.clone(), created_from };
+    let group = Group {
+        mode,
+        epoch,
+        sequence,
+        queued: 0,
+        proposals: 0,
+        removed: 0,
+        removed_beyond_limit: false,
+        creator: creator.clone(),
+        created_from,
+    };
     save(tx, id, &group)?;
     replace_group_info(tx, id, Some(bytes))?;
     let first_entry = log::end(tx)?.next();

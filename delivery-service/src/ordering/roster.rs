@@ -5,9 +5,13 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
-use super::{group, log};
+use super::{
+    group::{self, Group},
+    log,
+};
 use crate::{
     error::StoreError,
+    limits::Limits,
     names::{Cursor, DeviceId, GroupId},
     store::{
         Table, Transaction,
@@ -125,6 +129,45 @@ pub(crate) fn leave(
     let membership: Membership = key::get(tx, Table::Memberships, &key)?.ok_or_else(corrupt)?;
     let unread = membership.unread;
     membership.change(tx, Some(until), unread)
+}
+
+/// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
+pub(crate) fn may_join_by_itself(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &Group,
+    device: &DeviceId,
+) -> Result<bool, StoreError> {
+    Ok(!group.removed_beyond_limit && tx.get(Table::Removed, member_key(id, device).as_bytes())?.is_none())
+}
+
+/// Remembers that others have removed the device. The group's record is the caller's to save.
+pub(crate) fn remember_removal(
+    tx: &mut dyn Transaction,
+    limits: &Limits,
+    id: &GroupId,
+    group: &mut Group,
+    device: &DeviceId,
+) -> Result<(), StoreError> {
+    if group.removed >= limits.max_removed_devices_per_group {
+        group.removed_beyond_limit = true;
+        return Ok(());
+    }
+    group.removed += 1;
+    tx.put(Table::Removed, member_key(id, device).as_bytes(), &[])
+}
+
+/// The device has been added again, if it was ever removed. The group's record is the caller's to save.
+pub(crate) fn forget_removal(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &mut Group,
+    device: &DeviceId,
+) -> Result<(), StoreError> {
+    if tx.delete(Table::Removed, member_key(id, device).as_bytes())? {
+        group.removed = group.removed.saturating_sub(1);
+    }
+    Ok(())
 }
 
 /// All memberships of a device that it has not read to the end.

@@ -27,7 +27,7 @@ pub(crate) struct Admitted {
 }
 
 /// Checks, in this order: that the group exists and is the message's own; that these bytes are new; that the sender is
-/// a member, or joins; that content and wire format are what belongs here; that the epoch is the current one.
+/// a member, or joins and may; that content and wire format are what belongs here; that the epoch is the current one.
 ///
 /// Known bytes come first, so that a device that was removed in between still gets the answer it missed. Membership
 /// comes before the epoch, so that strangers learn nothing about the group.
@@ -45,8 +45,13 @@ pub(crate) fn admit(
     let hash = wire::hash(bytes);
     answers::halt_if_known(tx, id, &hash, sender)?;
     let is_external_commit = content_type == ContentType::Commit && wire::is_external_commit(&message);
-    if !is_external_commit && !roster::is_member(tx, id, sender)? {
-        return Err(RejectReason::NotAMember.into());
+    if !roster::is_member(tx, id, sender)? {
+        if !is_external_commit {
+            return Err(RejectReason::NotAMember.into());
+        }
+        if !roster::may_join_by_itself(tx, id, &group, sender)? {
+            return Err(RejectReason::Removed.into());
+        }
     }
     if message.content_type() != content_type {
         return Err(RejectReason::WrongContentType.into());

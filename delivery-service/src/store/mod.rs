@@ -84,6 +84,8 @@ pub enum Table {
     Deadlines,
     /// group, device: where the current membership began.
     Members,
+    /// group, device: a device that others removed, and that nobody has added again.
+    Removed,
     /// device, group, cursor: one membership, from that cursor on.
     Memberships,
     /// group, cursor, device, cursor: who has yet to acknowledge from the first cursor on; the key of the membership.
@@ -100,7 +102,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Counters,
         Self::Groups,
         Self::GroupInfos,
@@ -110,6 +112,7 @@ impl Table {
         Self::Answers,
         Self::Deadlines,
         Self::Members,
+        Self::Removed,
         Self::Memberships,
         Self::Unread,
         Self::KeyPackages,
@@ -130,6 +133,7 @@ impl Table {
             Self::Answers => "answers",
             Self::Deadlines => "deadlines",
             Self::Members => "members",
+            Self::Removed => "removed",
             Self::Memberships => "memberships",
             Self::Unread => "unread",
             Self::KeyPackages => "key_packages",

@@ -98,10 +98,8 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, p
                 }
             }
             _ => {
-                for leaf in &removed {
-                    if let Some(other) = device_at(group, *leaf)?.filter(|other| *other != device) {
-                        return Err(Refusal::ForeignRemoval { joiner: device, removed: other }.into());
-                    }
+                for replaced in &removed {
+                    external_replacement(group, *replaced, &device, leaf)?;
                 }
                 added.push(device);
             }
@@ -125,6 +123,26 @@ pub(crate) fn distinct<'d>(devices: impl IntoIterator<Item = &'d DeviceId>) -> R
         Some(device) => Err(Refusal::Duplicate(device.clone()).into()),
         None => Ok(()),
     }
+}
+
+/// Refuses an external commit that removes another device than the one that joins, or the joiner's own leaf without having
+/// its signature key (RFC 9420, 12.4.3.2). A new key is vouched for by the old one, in a commit or an update of the
+/// member's: an external commit is signed with nothing but the key that it brings.
+fn external_replacement(
+    group: &MlsGroup,
+    replaced: LeafNodeIndex,
+    joiner: &DeviceId,
+    new: &LeafNode,
+) -> Result<(), Error> {
+    let Some(old) = group.public_group().leaf(replaced) else { return Ok(()) };
+    let removed = DeviceId::from_leaf(old)?;
+    if removed != *joiner {
+        return Err(Refusal::ForeignRemoval { joiner: joiner.clone(), removed }.into());
+    }
+    if old.signature_key() != new.signature_key() {
+        return Err(Refusal::SignatureKeyChanged { device: removed }.into());
+    }
+    Ok(())
 }
 
 fn succession(from: DeviceId, to: &DeviceId) -> Result<(), Error> {

@@ -53,6 +53,7 @@ impl GroupState {
             return Ok(Event::Ignored(Ignored::PastEpoch));
         }
 
+        let content = message.content_type();
         let processed = match self.mls.process_message(call, message) {
             Ok(processed) => processed,
             Err(ProcessMessageError::InvalidCommit(StageCommitError::OwnCommitMismatch)) => {
@@ -61,7 +62,10 @@ impl GroupState {
             Err(error) => {
                 self.outcome.reload = true;
                 // OpenMLS passes some failures of the store off as an invalid commit.
-                return call.records.failure().map_or_else(|| unprocessed(error), |failure| Err(failure.into()));
+                return call
+                    .records
+                    .failure()
+                    .map_or_else(|| unprocessed(error, content), |failure| Err(failure.into()));
             }
         };
         let sender = processed.sender().clone();
@@ -142,7 +146,7 @@ impl GroupState {
 }
 
 /// Tells a message that is merely late or repeated from one that is wrong.
-fn unprocessed(error: ProcessMessageError<StorageError>) -> Result<Event, Error> {
+fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
     use MessageDecryptionError as Decryption;
     use SecretTreeError as Secrets;
     use ValidationError as Validation;
@@ -152,6 +156,11 @@ fn unprocessed(error: ProcessMessageError<StorageError>) -> Result<Event, Error>
         ProcessMessageError::InvalidCommit(error) => Ok(Event::Lost(Lost::Commit { detail: error.to_string() })),
         ProcessMessageError::ValidationError(Validation::UnableToDecrypt(Decryption::SecretTreeError(secrets))) => {
             match secrets {
+                // A commit that was read has ended its epoch: this is another, of a sender that exists twice. Who has not seen
+                // what the sender made first with this key may be able to carry it out.
+                Secrets::SecretReuseError | Secrets::TooDistantInThePast if content == ContentType::Commit => {
+                    Ok(Event::Lost(Lost::Commit { detail: "its key was used for another message".into() }))
+                }
                 Secrets::SecretReuseError => Ok(Event::Ignored(Ignored::AlreadyRead)),
                 Secrets::TooDistantInThePast => Ok(Event::Ignored(Ignored::TooOld)),
                 other => Err(Error::Invalid { detail: other.to_string() }),
