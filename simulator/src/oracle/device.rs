@@ -1,0 +1,119 @@
+//! What one device has at a moment, by name: what RFC 9420 and the policy leave it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    CommitId, Epoch, KeyPackageId, Policy, ProposalId, holdings::Holdings, made::Made, secret::KeyPair,
+    secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
+};
+
+/// A device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeviceState {
+    /// The key packages whose private keys are on the device, and whether they stay when they are used.
+    pub(super) key_packages: BTreeMap<KeyPackageId, bool>,
+    /// The group, if the device is a member and has not lost its state.
+    pub(super) group: Option<Membership>,
+    /// An external commit of its own that has not been ordered. What it makes is held apart from the group.
+    pub(super) joining: Option<CommitId>,
+}
+
+/// What a member has of the group.
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
+    pub(super) epoch: Epoch,
+    pub(super) leaf: LeafIndex,
+    pub(super) tree: Arc<Tree>,
+    /// The private keys of its leaf and of the nodes above it.
+    pub(super) keys: BTreeSet<KeyPair>,
+    /// Its update proposals of this epoch, whose private keys it keeps until the epoch ends.
+    pub(super) updates: BTreeSet<ProposalId>,
+    pub(super) secrets: SecretTree,
+    /// The secret trees of past epochs that the policy keeps, the oldest first.
+    pub(super) past: VecDeque<SecretTree>,
+    /// A commit of its own that has not been ordered.
+    pub(super) pending: Option<CommitId>,
+}
+
+impl Membership {
+    /// In the first epoch of a group, with nothing behind it.
+    pub(super) fn new(epoch: Epoch, leaf: LeafIndex, tree: Arc<Tree>, keys: BTreeSet<KeyPair>) -> Self {
+        let secrets = SecretTree::new(epoch);
+        Self { epoch, leaf, tree, keys, updates: BTreeSet::new(), secrets, past: VecDeque::new(), pending: None }
+    }
+
+    /// Enters the epoch that a commit makes. What belonged to the old one goes, but for the secret tree if past epochs are
+    /// kept, and the private keys that are still those of a node above its leaf. `own` says whether it has made the commit
+    /// itself: another could have who acts with the same leaf.
+    ///
+    /// # Errors
+    /// Says which private key it needs and cannot have.
+    pub(super) fn enter(&mut self, commit: CommitId, made: &Made, own: bool, policy: &Policy) -> Result<(), String> {
+        let first = if own { 0 } else { made.path.first_known_to(self.leaf) };
+        let opens = made.path.nodes.get(first).is_some_and(|node| self.opens(&node.sealed_to));
+        if !own && !opens {
+            return Err("it has no key that the commit's path is sealed to".into());
+        }
+        let updated = self.updates.iter().map(|proposal| KeyPair::UpdateLeaf(*proposal));
+        let learned = made.path.keys_from(commit, first).chain(own.then_some(KeyPair::PathLeaf(commit)));
+        let had: BTreeSet<KeyPair> = self.keys.iter().copied().chain(updated).chain(learned).collect();
+        let needed = made.tree.keys_of(self.leaf);
+        if let Some(missing) = needed.difference(&had).next() {
+            return Err(format!("it does not have {missing}"));
+        }
+        let next = Self::new(Epoch::After(commit), self.leaf, Arc::clone(&made.tree), needed);
+        let old = std::mem::replace(self, next);
+        self.past = old.past;
+        self.past.push_back(old.secrets);
+        self.past.drain(..self.past.len().saturating_sub(policy.past_epochs));
+        Ok(())
+    }
+
+    /// Whether it has one of these private keys: its own, or an update's that the same commit puts in its leaf.
+    fn opens(&self, sealed_to: &[KeyPair]) -> bool {
+        let has = |key: &KeyPair| match key {
+            KeyPair::UpdateLeaf(proposal) if self.updates.contains(proposal) => true,
+            key => self.keys.contains(key),
+        };
+        sealed_to.iter().any(has)
+    }
+
+    /// The secret tree of that epoch, if it still has it.
+    pub(super) fn secrets_of(&mut self, epoch: Epoch) -> Option<&mut SecretTree> {
+        let mut all = self.past.iter_mut().chain([&mut self.secrets]);
+        all.find(|secrets| secrets.epoch() == epoch)
+    }
+
+    fn hold(&self, holdings: &mut Holdings) {
+        holdings.private_keys.extend(&self.keys);
+        holdings.private_keys.extend(self.updates.iter().map(|proposal| KeyPair::UpdateLeaf(*proposal)));
+        holdings.epochs.insert(self.epoch);
+        let secrets = self.past.iter().chain([&self.secrets]);
+        holdings.secret_trees.extend(secrets.map(|secrets| (secrets.epoch(), secrets.clone())));
+    }
+}
+
+impl DeviceState {
+    /// All that it has. `made` knows the commits that it has under way.
+    pub(super) fn holdings(&self, made: &BTreeMap<CommitId, Made>) -> Holdings {
+        let mut holdings = Holdings::default();
+        for key_package in self.key_packages.keys() {
+            holdings.private_keys.extend([KeyPair::Init(*key_package), KeyPair::KeyPackageLeaf(*key_package)]);
+        }
+        if let Some(group) = &self.group {
+            group.hold(&mut holdings);
+        }
+        let under_way = self.group.iter().filter_map(|group| group.pending).chain(self.joining);
+        for commit in under_way {
+            let epoch = Epoch::After(commit);
+            let path = made.get(&commit).map(|made| made.path.keys_from(commit, 0)).into_iter().flatten();
+            holdings.private_keys.extend(path.chain([KeyPair::PathLeaf(commit)]));
+            holdings.epochs.insert(epoch);
+            holdings.secret_trees.insert(epoch, SecretTree::new(epoch));
+        }
+        holdings
+    }
+}

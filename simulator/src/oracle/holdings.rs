@@ -1,0 +1,44 @@
+//! A snapshot by name: where a thief starts from.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use super::{Epoch, secret::KeyPair, secret_tree::SecretTree};
+
+/// What one device held at one moment, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    pub(super) private_keys: BTreeSet<KeyPair>,
+    /// The epochs whose init secret and external secret it has.
+    pub(super) epochs: BTreeSet<Epoch>,
+    pub(super) secret_trees: BTreeMap<Epoch, SecretTree>,
+}
+
+impl Holdings {
+    /// Adds what somebody has who has these as well: another thief, or the same at another moment.
+    pub fn pool(&mut self, other: &Self) {
+        self.private_keys.extend(&other.private_keys);
+        self.epochs.extend(&other.epochs);
+        for (epoch, secrets) in &other.secret_trees {
+            match self.secret_trees.entry(*epoch) {
+                Entry::Vacant(vacant) => drop(vacant.insert(secrets.clone())),
+                Entry::Occupied(known) => known.into_mut().pool(secrets),
+            }
+        }
+    }
+
+    /// The HPKE private keys.
+    pub fn private_keys(&self) -> &BTreeSet<KeyPair> {
+        &self.private_keys
+    }
+
+    /// The epochs whose init secret and external secret it has: the one that the device is in, and those of its commits that
+    /// have not been ordered.
+    pub fn epochs(&self) -> &BTreeSet<Epoch> {
+        &self.epochs
+    }
+
+    /// What it has of secret trees: also of past epochs, if the policy keeps any.
+    pub fn secret_trees(&self) -> impl Iterator<Item = &SecretTree> {
+        self.secret_trees.values()
+    }
+}

@@ -1,0 +1,183 @@
+//! What a commit makes of the tree (RFC 9420, 12.3 and 7.5), and to whom it seals which of its path secrets.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Commit, CommitId, Device, KeyPackageId,
+    secret::KeyPair,
+    tree::{Leaf, Tree},
+    tree_math::{LeafIndex, NodeIndex},
+};
+
+/// The path of a commit (RFC 9420, 7.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdatePath {
+    /// The committer's leaf.
+    pub committer: LeafIndex,
+    /// The nodes that it gives new keys to, from the committer's parent to the root. Path secret `n` is that of the `n`-th;
+    /// after the last one comes the commit secret.
+    pub nodes: Vec<PathNode>,
+}
+
+/// A node in the path of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathNode {
+    /// Which node.
+    pub node: NodeIndex,
+    /// The key pairs that its path secret is sealed to: the resolution of its child beside the path, but for those whom the
+    /// same commit adds.
+    pub sealed_to: Vec<KeyPair>,
+}
+
+/// Someone whom a commit adds, and its welcome is sealed to (RFC 9420, 12.4.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Joiner {
+    pub(super) device: Device,
+    pub(super) key_package: KeyPackageId,
+    pub(super) leaf: LeafIndex,
+}
+
+/// What comes of a commit.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) tree: Tree,
+    pub(super) path: UpdatePath,
+    pub(super) joiners: Vec<Joiner>,
+}
+
+impl UpdatePath {
+    /// The number of the first path secret that this member learns: that of the lowest node above both it and the committer.
+    /// The later ones follow from it.
+    pub(super) fn first_known_to(&self, leaf: LeafIndex) -> usize {
+        self.nodes.iter().position(|path_node| path_node.node.covers(leaf)).unwrap_or(self.nodes.len())
+    }
+
+    /// The private keys that whoever has this path secret derives from it.
+    pub(super) fn keys_from(&self, commit: CommitId, position: usize) -> impl Iterator<Item = KeyPair> {
+        (position..self.nodes.len()).map(move |position| KeyPair::PathNode(commit, position))
+    }
+}
+
+/// Applies a commit to the tree of the epoch that it is made in. Its committer is a member unless it joins by it.
+///
+/// # Errors
+/// Says why it cannot be.
+pub(super) fn apply(before: &Tree, by: Device, commit: CommitId, what: &Commit) -> Result<Applied, String> {
+    let mut tree = before.clone();
+    let at = |tree: &Tree, device| tree.leaf_of(device).ok_or_else(|| format!("{device} is not a member"));
+    // In this order: RFC 9420, 12.3.
+    for (device, proposal) in &what.updates {
+        let leaf = at(&tree, *device)?;
+        tree.update(leaf, KeyPair::UpdateLeaf(*proposal));
+    }
+    for device in &what.removes {
+        let leaf = at(&tree, *device)?;
+        tree.remove(leaf);
+    }
+    if what.external
+        && let Some(lost) = tree.leaf_of(by)
+    {
+        tree.remove(lost);
+    }
+    tree.truncate();
+    let mut joiners = Vec::with_capacity(what.adds.len());
+    for (device, key_package) in &what.adds {
+        if tree.leaf_of(*device).is_some() {
+            return Err(format!("{device} is a member already"));
+        }
+        let leaf = tree.add(Leaf { device: *device, key: KeyPair::KeyPackageLeaf(*key_package) });
+        joiners.push(Joiner { device: *device, key_package: *key_package, leaf });
+    }
+    let new_leaf = KeyPair::PathLeaf(commit);
+    let committer = match what.external {
+        true => tree.add(Leaf { device: by, key: new_leaf }),
+        false => at(&tree, by)?,
+    };
+    let added: BTreeSet<LeafIndex> = joiners.iter().map(|joiner| joiner.leaf).collect();
+    let sealed_to = |resolution: Vec<(KeyPair, Option<LeafIndex>)>| {
+        let old = resolution.into_iter().filter(|(_, leaf)| leaf.is_none_or(|leaf| !added.contains(&leaf)));
+        old.map(|(key, _)| key).collect()
+    };
+    let nodes: Vec<PathNode> = tree
+        .filtered_path(committer)
+        .map(|(node, resolution)| PathNode { node, sealed_to: sealed_to(resolution) })
+        .collect();
+    let keys = nodes.iter().enumerate().map(|(position, it)| (it.node, KeyPair::PathNode(commit, position)));
+    tree.set_path(committer, new_leaf, keys);
+    Ok(Applied { tree, path: UpdatePath { committer, nodes }, joiners })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::ProposalId;
+
+    fn added(device: usize) -> (Device, KeyPackageId) {
+        (Device(device), KeyPackageId(device as u64))
+    }
+
+    fn leaf_key(device: u64) -> KeyPair {
+        KeyPair::KeyPackageLeaf(KeyPackageId(device))
+    }
+
+    /// Device 0 has created the group, and added so many others in commit 0.
+    fn group_of(members: usize) -> Tree {
+        let alone = Tree::new(Leaf { device: Device(0), key: KeyPair::CreatorLeaf });
+        let what = Commit { adds: (1..members).map(added).collect(), ..Commit::default() };
+        apply(&alone, Device(0), CommitId(0), &what).unwrap().tree
+    }
+
+    fn sealed_to(applied: &Applied) -> Vec<(u32, Vec<KeyPair>)> {
+        applied.path.nodes.iter().map(|node| (node.node.0, node.sealed_to.clone())).collect()
+    }
+
+    #[test]
+    fn whom_a_commit_adds_gets_the_path_secret_with_the_welcome_only() {
+        let tree = group_of(3);
+        let what = Commit { adds: vec![added(3), added(4)], ..Commit::default() };
+        let applied = apply(&tree, Device(2), CommitId(1), &what).unwrap();
+        let above_others = KeyPair::PathNode(CommitId(0), 0);
+        assert_eq!(sealed_to(&applied), [(5, vec![]), (3, vec![above_others]), (7, vec![])]);
+        let first_known = |device| applied.path.first_known_to(applied.tree.leaf_of(Device(device)).unwrap());
+        assert_eq!([3, 0, 1, 4].map(first_known), [0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn unmerged_leaves_are_sealed_to_apart() {
+        let four = group_of(4);
+        let what = Commit { removes: vec![Device(3)], ..Commit::default() };
+        let three = apply(&four, Device(2), CommitId(1), &what).unwrap().tree;
+        let what = Commit { adds: vec![added(5)], ..Commit::default() };
+        let with_new = apply(&three, Device(0), CommitId(2), &what).unwrap().tree;
+        // The new member is below node 5, which is blank, and merged at the root.
+        let applied = apply(&with_new, Device(1), CommitId(3), &Commit::default()).unwrap();
+        let carol = KeyPair::PathLeaf(CommitId(1));
+        assert_eq!(sealed_to(&applied), [(1, vec![KeyPair::PathLeaf(CommitId(2))]), (3, vec![carol, leaf_key(5)])]);
+    }
+
+    /// RFC 9420, 12.3: updates, then removals, then additions, then the joiner's own leaf.
+    #[test]
+    fn proposals_are_applied_in_the_order_of_the_rfc() {
+        let tree = group_of(4);
+        let what = Commit {
+            updates: vec![(Device(3), ProposalId(0))],
+            removes: vec![Device(1), Device(2)],
+            adds: vec![added(7)],
+            ..Commit::default()
+        };
+        let applied = apply(&tree, Device(0), CommitId(1), &what).unwrap();
+        let leaves: Vec<_> = applied.tree.leaves().iter().map(|leaf| leaf.map(|it| it.device.0)).collect();
+        assert_eq!(leaves, [Some(0), Some(7), None, Some(3)]);
+        assert_eq!(sealed_to(&applied), [(1, vec![]), (3, vec![KeyPair::UpdateLeaf(ProposalId(0))])]);
+    }
+
+    #[test]
+    fn who_joins_alone_gets_the_leftmost_blank_leaf_its_own_lost_one_included() {
+        let tree = group_of(3);
+        let what = Commit { external: true, ..Commit::default() };
+        let rejoined = apply(&tree, Device(1), CommitId(1), &what).unwrap();
+        assert_eq!(rejoined.path.committer, LeafIndex(1));
+        let joined = apply(&tree, Device(8), CommitId(1), &what).unwrap();
+        assert_eq!(joined.path.committer, LeafIndex(3));
+    }
+}

@@ -1,0 +1,196 @@
+//! What follows from a snapshot with all traffic: which secrets, and so which messages.
+//!
+//! A commit's path secrets are sealed to keys that are older than the commit, its welcome to key packages, and an epoch follows
+//! from the one before. So one walk along the ordered commits finds everything. Of the traffic a thief is taken to know
+//! what the derivations are bound to (group contexts, transcript hashes): it has read it with the commit or the welcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    CommitId, Epoch, Holdings, MessageNumber, Oracle,
+    made::{Made, Message},
+    secret::{KeyPair, Secret},
+    secret_tree::Content,
+};
+
+/// What a thief knows who has certain holdings and sees all traffic.
+#[derive(Clone, Debug)]
+pub struct Reach<'a> {
+    oracle: &'a Oracle,
+    holdings: &'a Holdings,
+    known: BTreeMap<Secret, Origin>,
+}
+
+/// How a secret is known.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// The holdings have it.
+    Held,
+    /// It follows from these, in this way.
+    From([Option<Secret>; 2], &'static str),
+}
+
+impl<'a> Reach<'a> {
+    pub(super) fn new(oracle: &'a Oracle, holdings: &'a Holdings) -> Self {
+        let keys = holdings.private_keys.iter().map(|key| Secret::PrivateKey(*key));
+        let epochs = holdings.epochs.iter().flat_map(|epoch| [Secret::Init(*epoch), Secret::External(*epoch)]);
+        let known = keys.chain(epochs).map(|secret| (secret, Origin::Held)).collect();
+        let mut reach = Self { oracle, holdings, known };
+        for commit in &oracle.ordered {
+            if let Some(made) = oracle.commits.get(commit) {
+                reach.follow(*commit, made);
+            }
+        }
+        reach
+    }
+
+    /// The secrets that it knows, but for those of ratchets.
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.known.keys().copied()
+    }
+
+    /// The messages that it can read.
+    pub fn exposed(&self) -> BTreeSet<MessageNumber> {
+        let sent = self.oracle.messages.iter().filter(|(_, message)| message.sent);
+        sent.filter(|(_, message)| self.reads(message)).map(|(number, _)| *number).collect()
+    }
+
+    /// Why it can read a message or cannot, in words, step by step.
+    pub fn why(&self, message: MessageNumber) -> Vec<String> {
+        let Some(it) = self.oracle.messages.get(&message) else { return vec![format!("there is no {message}")] };
+        let key = format!("the key of {message}, generation {} of {} in {}", it.generation, it.leaf, it.epoch);
+        let mut lines = Vec::new();
+        if !it.sent {
+            lines.push(format!("{message} was never sent"));
+        } else if self.knows(Secret::Encryption(it.epoch)) {
+            self.explain(Secret::Encryption(it.epoch), &mut BTreeSet::new(), &mut lines);
+            lines.push(format!("{key}: from the secret tree"));
+        } else if let Some(secrets) = self.holdings.secret_trees.get(&it.epoch) {
+            let ratchet = secrets.ratchet(it.leaf, Content::Application);
+            lines.push(match ratchet.yields(it.generation) {
+                true if it.generation >= ratchet.head() => format!("{key}: from the ratchet, which is held"),
+                true => format!("{key}: held, for it was passed over"),
+                false => format!("{key}: used and erased before"),
+            });
+        } else {
+            lines.push(format!("{key}: the secret tree is not held"));
+            if let Epoch::After(commit) = it.epoch {
+                self.explain_missing(commit, &mut lines);
+            }
+        }
+        lines
+    }
+
+    /// What a commit and its welcome give away.
+    fn follow(&mut self, commit: CommitId, made: &Made) {
+        let path = &made.path;
+        if self.reads_handshake(made) {
+            for (position, node) in path.nodes.iter().enumerate() {
+                let opener = node.sealed_to.iter().map(|key| Secret::PrivateKey(*key)).find(|key| self.knows(*key));
+                if let Some(opener) = opener {
+                    self.learn(Secret::Path(commit, position), [Some(opener), None], "opens the commit's path");
+                }
+            }
+        }
+        let joiner = Secret::Joiner(commit);
+        for invited in &made.joiners {
+            let opener = Secret::PrivateKey(KeyPair::Init(invited.key_package));
+            if self.knows(opener) {
+                let first = path.first_known_to(invited.leaf);
+                self.learn(joiner, [Some(opener), None], "opens the welcome");
+                self.learn(Secret::Path(commit, first), [Some(opener), None], "opens the welcome");
+            }
+        }
+        for position in 0..path.nodes.len() {
+            let secret = Secret::Path(commit, position);
+            let next = match position + 1 == path.nodes.len() {
+                true => Secret::Commit(commit),
+                false => Secret::Path(commit, position + 1),
+            };
+            let node = Secret::PrivateKey(KeyPair::PathNode(commit, position));
+            self.follows(node, secret, None, "node secret");
+            self.follows(next, secret, None, "next path secret");
+        }
+        let external = Secret::ExternalInit(commit);
+        let init = match made.what.external {
+            true => {
+                self.follows(external, Secret::External(made.in_epoch), None, "opens the external init");
+                external
+            }
+            false => Secret::Init(made.in_epoch),
+        };
+        let epoch = Epoch::After(commit);
+        self.follows(joiner, init, Some(Secret::Commit(commit)), "key schedule");
+        self.follows(Secret::Encryption(epoch), joiner, None, "key schedule");
+        self.follows(Secret::Init(epoch), joiner, None, "key schedule");
+        self.follows(Secret::External(epoch), joiner, None, "key schedule");
+    }
+
+    /// Whether it sees what is in a commit: a PublicMessage, or a PrivateMessage whose key it has.
+    fn reads_handshake(&self, made: &Made) -> bool {
+        made.generation.is_none_or(|generation| {
+            self.knows(Secret::Encryption(made.in_epoch))
+                || self
+                    .holdings
+                    .secret_trees
+                    .get(&made.in_epoch)
+                    .is_some_and(|secrets| secrets.yields(made.path.committer, Content::Handshake, generation))
+        })
+    }
+
+    fn reads(&self, message: &Message) -> bool {
+        self.knows(Secret::Encryption(message.epoch))
+            || self
+                .holdings
+                .secret_trees
+                .get(&message.epoch)
+                .is_some_and(|secrets| secrets.yields(message.leaf, Content::Application, message.generation))
+    }
+
+    fn knows(&self, secret: Secret) -> bool {
+        self.known.contains_key(&secret)
+    }
+
+    fn follows(&mut self, secret: Secret, from: Secret, and: Option<Secret>, how: &'static str) {
+        if self.knows(from) && and.is_none_or(|and| self.knows(and)) {
+            self.learn(secret, [Some(from), and], how);
+        }
+    }
+
+    fn learn(&mut self, secret: Secret, from: [Option<Secret>; 2], how: &'static str) {
+        self.known.entry(secret).or_insert(Origin::From(from, how));
+    }
+
+    /// How a known secret is known: what it follows from comes first.
+    fn explain(&self, secret: Secret, told: &mut BTreeSet<Secret>, lines: &mut Vec<String>) {
+        if !told.insert(secret) {
+            return;
+        }
+        match self.known.get(&secret) {
+            None => {}
+            Some(Origin::Held) => lines.push(format!("{secret}: held")),
+            Some(Origin::From(from, how)) => {
+                let from: Vec<Secret> = from.iter().flatten().copied().collect();
+                from.iter().for_each(|secret| self.explain(*secret, told, lines));
+                let from: Vec<String> = from.iter().map(Secret::to_string).collect();
+                lines.push(format!("{secret}: {how}, from {}", from.join(" and ")));
+            }
+        }
+    }
+
+    /// What would have to be known to enter the epoch that a commit makes.
+    fn explain_missing(&self, commit: CommitId, lines: &mut Vec<String>) {
+        let Some(made) = self.oracle.commits.get(&commit) else { return };
+        let init = match made.what.external {
+            true => Secret::ExternalInit(commit),
+            false => Secret::Init(made.in_epoch),
+        };
+        for secret in [init, Secret::Commit(commit)] {
+            let state = if self.knows(secret) { "known" } else { "not known" };
+            lines.push(format!("{secret}: {state}"));
+        }
+        if !self.reads_handshake(made) {
+            lines.push(format!("{commit}: its key is not known"));
+        }
+    }
+}

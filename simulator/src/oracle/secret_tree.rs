@@ -1,0 +1,182 @@
+//! The secret tree and its ratchets (RFC 9420, 9): which generations' keys a device still has.
+//!
+//! The secrets of the inner nodes have no names here. A device derives a leaf's ratchets when it first needs one, keeps the
+//! siblings that it met on the way down and erases the rest: what it can still derive for every other leaf is the same as
+//! before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Epoch, tree_math::LeafIndex};
+
+/// What a ratchet is for: each leaf has one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Content {
+    /// Proposals and commits.
+    Handshake,
+    /// Application messages.
+    Application,
+}
+
+/// One ratchet as a device has it (RFC 9420, 9.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ratchet {
+    /// The generation that comes next: its key and all later ones follow.
+    head: u32,
+    /// Generations before it whose keys are kept, for messages that may still come.
+    skipped: BTreeSet<u32>,
+}
+
+impl Ratchet {
+    /// The generation from which on all keys follow.
+    pub fn head(&self) -> u32 {
+        self.head
+    }
+
+    /// The earlier generations whose keys are kept.
+    pub fn skipped(&self) -> &BTreeSet<u32> {
+        &self.skipped
+    }
+
+    /// Whether the key of this generation can be had.
+    pub fn yields(&self, generation: u32) -> bool {
+        generation >= self.head || self.skipped.contains(&generation)
+    }
+
+    /// What two who have this ratchet have together.
+    fn pool(&mut self, other: &Self) {
+        self.head = self.head.min(other.head);
+        self.skipped.extend(&other.skipped);
+        self.skipped.retain(|generation| *generation < self.head);
+    }
+
+    /// Uses the next generation for a message of one's own, and erases its key.
+    fn encrypt(&mut self) -> u32 {
+        let generation = self.head;
+        self.head += 1;
+        generation
+    }
+
+    /// Uses a generation for another's message, and erases its key. The keys that are passed over are kept if they are
+    /// within `out_of_order` generations of the latest.
+    fn decrypt(&mut self, generation: u32, out_of_order: u32) {
+        if generation >= self.head {
+            self.skipped.extend(self.head..generation);
+            self.head = generation + 1;
+        }
+        self.skipped.remove(&generation);
+        self.skipped = self.skipped.split_off(&self.head.saturating_sub(out_of_order));
+    }
+}
+
+/// The secret tree of one epoch as a device has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretTree {
+    epoch: Epoch,
+    /// Those that are not at their beginning.
+    ratchets: BTreeMap<(LeafIndex, Content), Ratchet>,
+}
+
+impl SecretTree {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self { epoch, ratchets: BTreeMap::new() }
+    }
+
+    /// Whose it is.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The ratchet of that leaf for that content.
+    pub fn ratchet(&self, leaf: LeafIndex, content: Content) -> Ratchet {
+        self.ratchets.get(&(leaf, content)).cloned().unwrap_or_default()
+    }
+
+    /// Whether the key of that generation can be had.
+    pub(super) fn yields(&self, leaf: LeafIndex, content: Content, generation: u32) -> bool {
+        self.ratchets.get(&(leaf, content)).is_none_or(|ratchet| ratchet.yields(generation))
+    }
+
+    /// What two who have this tree have together. A ratchet that is at its beginning for one of them is for both.
+    pub(super) fn pool(&mut self, other: &Self) {
+        self.ratchets.retain(|ratchet, _| other.ratchets.contains_key(ratchet));
+        for (ratchet, other) in &other.ratchets {
+            if let Some(ratchet) = self.ratchets.get_mut(ratchet) {
+                ratchet.pool(other);
+            }
+        }
+    }
+
+    pub(super) fn encrypt(&mut self, leaf: LeafIndex, content: Content) -> u32 {
+        self.ratchets.entry((leaf, content)).or_default().encrypt()
+    }
+
+    pub(super) fn decrypt(&mut self, leaf: LeafIndex, content: Content, generation: u32, out_of_order: u32) {
+        self.ratchets.entry((leaf, content)).or_default().decrypt(generation, out_of_order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yields(ratchet: &Ratchet, upto: u32) -> Vec<u32> {
+        (0..upto).filter(|generation| ratchet.yields(*generation)).collect()
+    }
+
+    #[test]
+    fn a_used_key_is_gone_and_all_later_ones_follow() {
+        let mut ratchet = Ratchet::default();
+        ratchet.decrypt(0, 5);
+        ratchet.decrypt(1, 5);
+        assert_eq!(yields(&ratchet, 5), [2, 3, 4]);
+        assert_eq!((ratchet.encrypt(), ratchet.encrypt()), (2, 3));
+        assert_eq!(yields(&ratchet, 6), [4, 5]);
+    }
+
+    #[test]
+    fn keys_that_were_passed_over_are_kept_until_they_are_used() {
+        let mut ratchet = Ratchet::default();
+        ratchet.decrypt(3, 5);
+        assert_eq!(yields(&ratchet, 5), [0, 1, 2, 4]);
+        ratchet.decrypt(1, 5);
+        assert_eq!(yields(&ratchet, 5), [0, 2, 4]);
+    }
+
+    /// The window is of generations, not of keys: those that were used take up room in it.
+    #[test]
+    fn keys_are_kept_for_so_many_generations_behind_the_latest() {
+        let mut ratchet = Ratchet::default();
+        ratchet.decrypt(3, 2);
+        assert_eq!(yields(&ratchet, 4), [2], "3 is the latest, and used; 2 is the other of two");
+        ratchet.decrypt(4, 2);
+        assert!(yields(&ratchet, 5).is_empty());
+        let mut none = Ratchet::default();
+        none.decrypt(3, 0);
+        assert_eq!(yields(&none, 5), [4]);
+    }
+
+    #[test]
+    fn two_have_together_what_either_has() {
+        let used = |generations: &[(u32, u32)]| {
+            let mut tree = SecretTree::new(Epoch::First);
+            for (leaf, generation) in generations {
+                tree.decrypt(LeafIndex(*leaf), Content::Application, *generation, 5);
+            }
+            tree
+        };
+        let mut tree = used(&[(1, 0), (1, 4)]);
+        tree.pool(&used(&[(1, 0), (1, 2), (1, 1), (2, 0)]));
+        let yields = |leaf, generation| tree.yields(LeafIndex(leaf), Content::Application, generation);
+        assert_eq!((0..6).filter(|generation| yields(1, *generation)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert!(yields(2, 0), "one of them has not used it");
+    }
+
+    #[test]
+    fn leaves_and_contents_have_ratchets_of_their_own() {
+        let mut tree = SecretTree::new(Epoch::First);
+        tree.decrypt(LeafIndex(1), Content::Application, 0, 5);
+        assert!(!tree.yields(LeafIndex(1), Content::Application, 0));
+        assert!(tree.yields(LeafIndex(1), Content::Handshake, 0));
+        assert!(tree.yields(LeafIndex(0), Content::Application, 0));
+    }
+}

@@ -1,0 +1,114 @@
+//! The oracle's trees, its keys and its ratchets are those of real engine clients, whatever they do.
+//!
+//! Each sequence of operations is done by clients of the engine, and told to the oracle. After every operation what the
+//! clients store and what the oracle says that they hold are compared: nodes of the ratchet tree, resolutions, unmerged
+//! leaves, private keys, secret trees with their ratchets; and with every commit, to which keys its path secrets are sealed.
+
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod commit;
+mod compare;
+mod recorder;
+mod step;
+mod stored;
+mod thief;
+mod walk;
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngSeed, TestRunner},
+};
+use step::{Fate, Settings, Step};
+use walk::Walk;
+
+/// How many sequences are done, unless `REGROW_ORACLE_SEQUENCES` says otherwise.
+const SEQUENCES: u32 = 10_000;
+
+/// On how many threads.
+const THREADS: u32 = 4;
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => Just(Fate::Ordered),
+        4 => Just(Fate::Confirmed),
+        1 => Just(Fate::Waits),
+        1 => Just(Fate::Discarded),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (by, who, yes) = (any::<u8>(), any::<u8>(), any::<bool>());
+    prop_oneof![
+        4 => (by, fate()).prop_map(|(by, fate)| Step::Update { by, fate }),
+        4 => (by, yes, yes, fate())
+            .prop_map(|(by, two, last_resort, fate)| Step::Add { by, two, last_resort, fate }),
+        3 => (by, who, fate()).prop_map(|(by, who, fate)| Step::Remove { by, who, fate }),
+        3 => (by, fate()).prop_map(|(by, fate)| Step::Commit { by, fate }),
+        2 => (by, who, yes).prop_map(|(first, second, removal)| Step::Race { first, second, removal }),
+        1 => (by, yes).prop_map(|(by, last_resort)| Step::ProposeAdd { by, last_resort }),
+        1 => (by, who).prop_map(|(by, who)| Step::ProposeRemove { by, who }),
+        3 => (by, prop::bool::weighted(0.1)).prop_map(|(by, lost)| Step::ProposeUpdate { by, lost }),
+        1 => by.prop_map(|by| Step::Leave { by }),
+        2 => (who, fate()).prop_map(|(who, fate)| Step::Join { who, fate }),
+        2 => (who, yes, fate()).prop_map(|(who, forget, fate)| Step::Rejoin { who, forget, fate }),
+        2 => by.prop_map(|by| Step::Submit { by }),
+        6 => (by, 1..=4u8, any::<u8>(), any::<[u32; 3]>()).prop_map(|(by, count, lost, [one, two, three])| {
+            Step::Send { by, count, lost: lost & (lost >> 3), held_by: one & two, dropped_by: one & two & three }
+        }),
+        1 => by.prop_map(|by| Step::Release { by }),
+        1 => who.prop_map(|who| Step::Sleep { who }),
+        1 => who.prop_map(|who| Step::Wake { who }),
+        1 => who.prop_map(|who| Step::Expire { who }),
+        1 => who.prop_map(|who| Step::Steal { who }),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let members = prop_oneof![4 => 1..=2usize, 5 => 3..=4usize, 1 => 5..=8usize];
+    (any::<u64>(), members, 0..3usize, 0..4u32, any::<bool>()).prop_map(
+        |(seed, members, past_epochs, out_of_order, opaque)| Settings {
+            seed,
+            members,
+            past_epochs,
+            out_of_order,
+            opaque,
+        },
+    )
+}
+
+fn sequences(thread: u32) {
+    let cases = std::env::var("REGROW_ORACLE_SEQUENCES").map_or(SEQUENCES, |number| number.parse().unwrap());
+    let config = Config {
+        cases: cases / THREADS,
+        rng_seed: RngSeed::Fixed(9420 + u64::from(thread)),
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..Config::default()
+    };
+    // Each sequence has a theft, early or late, and everybody gets a message after each step.
+    let strategy = (settings(), prop::collection::vec(step(), 1..5), any::<[u8; 3]>());
+    let result = TestRunner::new(config).run(&strategy, |(settings, steps, [moment, who, by])| {
+        let mut walk = Walk::new(settings);
+        walk.compare_touched();
+        let moment = moment as usize % steps.len();
+        for (number, step) in steps.into_iter().enumerate() {
+            if number == moment {
+                walk.step(Step::Steal { who });
+            }
+            walk.step(step);
+            walk.step(Step::Send { by: by.wrapping_add(number as u8), count: 1, lost: 0, held_by: 0, dropped_by: 0 });
+            walk.compare_touched();
+        }
+        walk.compare_thieves();
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn the_oracle_holds_what_the_clients_hold() {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || sequences(thread))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}

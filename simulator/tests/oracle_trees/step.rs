@@ -1,0 +1,283 @@
+//! What can happen, and how it is done by real clients.
+
+use std::collections::BTreeSet;
+
+use regrow_engine::{Client, Error, GroupId};
+use regrow_simulator::oracle::{Device, Fact, KeyPair, Proposal, ProposalId};
+
+use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
+
+/// One thing that happens. The numbers of members are taken modulo whom there is.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Update {
+        by: u8,
+        fate: Fate,
+    },
+    Add {
+        by: u8,
+        two: bool,
+        last_resort: bool,
+        fate: Fate,
+    },
+    Remove {
+        by: u8,
+        who: u8,
+        fate: Fate,
+    },
+    Commit {
+        by: u8,
+        fate: Fate,
+    },
+    Race {
+        first: u8,
+        second: u8,
+        removal: bool,
+    },
+    ProposeAdd {
+        by: u8,
+        last_resort: bool,
+    },
+    ProposeRemove {
+        by: u8,
+        who: u8,
+    },
+    ProposeUpdate {
+        by: u8,
+        lost: bool,
+    },
+    Leave {
+        by: u8,
+    },
+    Join {
+        who: u8,
+        fate: Fate,
+    },
+    Rejoin {
+        who: u8,
+        forget: bool,
+        fate: Fate,
+    },
+    /// Submits what waits.
+    Submit {
+        by: u8,
+    },
+    /// So many messages, each for itself lost, or held back or dropped for some.
+    Send {
+        by: u8,
+        count: u8,
+        lost: u8,
+        held_by: u32,
+        dropped_by: u32,
+    },
+    /// What was held back comes.
+    Release {
+        by: u8,
+    },
+    /// Messages come and go only while one is awake.
+    Sleep {
+        who: u8,
+    },
+    Wake {
+        who: u8,
+    },
+    Expire {
+        who: u8,
+    },
+    Steal {
+        who: u8,
+    },
+}
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is ordered, and its maker confirms it at once.
+    Confirmed,
+    /// It is ordered, and its maker sees it in the log.
+    Ordered,
+    /// It waits.
+    Waits,
+    /// It is discarded.
+    Discarded,
+}
+
+/// The settings of a walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub seed: u64,
+    pub members: usize,
+    pub past_epochs: usize,
+    pub out_of_order: u32,
+    pub opaque: bool,
+}
+
+impl Walk {
+    /// Does a step, if it can be done, and delivers what is to be delivered.
+    pub fn step(&mut self, step: Step) {
+        match step {
+            Step::Update { by, fate } => {
+                let Some(by) = self.ready(by) else { return };
+                let made = self.prepare(by, &[], |client, group| client.group(group)?.update());
+                self.meet(by, made, fate);
+            }
+            Step::Add { by, two, last_resort, fate } => {
+                let Some(by) = self.ready(by) else { return };
+                let proposed = self.proposed_adds();
+                let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
+                let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
+                if !who.is_empty() {
+                    let made = self.add(by, &who, last_resort);
+                    self.meet(by, made, fate);
+                }
+            }
+            Step::Remove { by, who, fate } => {
+                let Some(by) = self.ready(by) else { return };
+                let Some(who) = self.other(by, who) else { return };
+                let device = self.id(who);
+                let made = self.prepare(by, &[], |client, group| client.group(group)?.remove(&[device]));
+                self.meet(by, made, fate);
+            }
+            Step::Commit { by, fate } => {
+                let Some(by) = self.ready(by) else { return };
+                let made = self.prepare(by, &[], |client, group| client.group(group)?.commit());
+                self.meet(by, made, fate);
+            }
+            Step::Race { first, second, removal } => self.race(first, second, removal),
+            Step::ProposeAdd { by, last_resort } => {
+                let Some(by) = self.ready(by) else { return };
+                let proposed = self.proposed_adds();
+                let Some(who) = self.outsiders().into_iter().find(|who| !proposed.contains(who)) else { return };
+                let (id, bytes) = self.key_package(who, last_resort);
+                self.propose(by, Ordered::Add(who, id), false, |client, group| {
+                    client.group(group)?.propose_add(&bytes, NOW)
+                });
+            }
+            Step::ProposeRemove { by, who } => {
+                let Some(by) = self.ready(by) else { return };
+                let Some(who) = self.other(by, who) else { return };
+                let device = self.id(who);
+                self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.propose_remove(&device));
+            }
+            Step::ProposeUpdate { by, lost } => {
+                let Some(by) = self.ready(by) else { return };
+                let update = Ordered::Update(ProposalId(self.numbers + 1));
+                self.propose(by, update, lost, |client, group| client.group(group)?.propose_update());
+            }
+            Step::Leave { by } => {
+                let Some(by) = self.ready(by) else { return };
+                self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.leave());
+            }
+            Step::Join { who, fate } => {
+                let outside = self.outsiders();
+                let Some(who) = pick(&outside, who) else { return };
+                self.catch_up(who);
+                self.join(who, fate);
+            }
+            Step::Rejoin { who, forget, fate } => {
+                let members: Vec<usize> = self.roster.iter().copied().collect();
+                let Some(who) = pick(&members, who) else { return };
+                if forget {
+                    let group = self.group.clone();
+                    let player = &mut self.players[who];
+                    player.client.forget(&group).unwrap();
+                    (player.pending, player.joining) = (None, None);
+                    self.tell(Fact::Forgot { who: Device(who) });
+                }
+                self.join(who, fate);
+            }
+            Step::Submit { by } => {
+                let by = by as usize % self.players.len();
+                let Player { pending, joining, .. } = &self.players[by];
+                let Some(made) = joining.clone().or_else(|| pending.clone()) else { return };
+                self.submit(by, made);
+            }
+            Step::Send { by, count, lost, held_by, dropped_by } => {
+                for turn in 0..count {
+                    let set = |mask: u32| (mask >> (8 * u32::from(turn) % 32)) as u8;
+                    self.send(by, lost >> turn & 1 == 1, set(held_by), set(dropped_by));
+                }
+            }
+            Step::Steal { who } => self.steal(who as usize % self.players.len()),
+            Step::Release { by } => {
+                let by = by as usize % self.players.len();
+                for entry in std::mem::take(&mut self.players[by].held).into_iter().rev() {
+                    self.read(by, entry);
+                }
+            }
+            Step::Sleep { who } => {
+                let who = who as usize % self.players.len();
+                self.players[who].asleep = true;
+            }
+            Step::Wake { who } => {
+                let who = who as usize % self.players.len();
+                self.players[who].asleep = false;
+            }
+            Step::Expire { who } => {
+                let who = who as usize % self.players.len();
+                self.players[who].client.expire(MUCH_LATER).unwrap();
+                self.players[who].last_resort = None;
+                for key in self.oracle.holdings(Device(who)).private_keys() {
+                    if let KeyPair::Init(key_package) = *key {
+                        self.tell(Fact::KeyPackageErased { of: Device(who), key_package });
+                    }
+                }
+            }
+        }
+        self.deliver();
+    }
+
+    /// Two members commit in the same epoch; only the first is accepted.
+    pub fn race(&mut self, first: u8, second: u8, removal: bool) {
+        let (Some(first), Some(second)) = (self.ready(first), self.ready(second)) else { return };
+        if first == second {
+            return;
+        }
+        let removed = self.id(first);
+        let winner = self.prepare(first, &[], |client, group| client.group(group)?.update());
+        let loser = self.prepare(second, &[], |client, group| match removal {
+            true => client.group(group)?.remove(&[removed]),
+            false => client.group(group)?.update(),
+        });
+        self.meet(first, winner, Fate::Ordered);
+        self.meet(second, loser, Fate::Ordered);
+    }
+
+    pub fn propose(
+        &mut self,
+        by: usize,
+        what: Ordered,
+        lost: bool,
+        make: impl FnOnce(&mut Client, &GroupId) -> Result<regrow_engine::ProposalMessage, Error>,
+    ) {
+        let message = make(&mut self.players[by].client, &self.group).unwrap();
+        let proposal = ProposalId(self.number());
+        let kind = if matches!(what, Ordered::Update(_)) { Proposal::Update } else { Proposal::Other };
+        self.tell(Fact::Proposed { by: Device(by), proposal, what: kind });
+        self.compare(by);
+        if !lost {
+            self.order(Entry::Proposal {
+                id: proposal,
+                by,
+                epoch: self.epoch,
+                bytes: message.as_bytes().to_vec(),
+                what,
+            });
+        }
+    }
+
+    /// The devices that somebody has proposed to add in this epoch.
+    pub fn proposed_adds(&self) -> BTreeSet<usize> {
+        let added = self.log.iter().filter_map(|entry| match entry {
+            Entry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),
+            _ => None,
+        });
+        added.collect()
+    }
+
+    pub fn join(&mut self, who: usize, fate: Fate) {
+        let group_info = self.group_info.clone();
+        let made = self.prepare(who, &[], |client, _| client.join_external(&group_info));
+        self.meet(who, made, fate);
+    }
+}

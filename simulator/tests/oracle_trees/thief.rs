@@ -1,0 +1,106 @@
+//! Thieves who run the real engine from a snapshot and give it all traffic. It can say less than the truth: it refuses the
+//! stolen member's own later messages, and what refers to that member's own later proposals. In all else the oracle's
+//! prediction is what it reads.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use regrow_engine::{Client, Event, Layered, Snapshot};
+use regrow_simulator::{
+    adversary::Place,
+    oracle::{Device, Holdings, MessageNumber},
+    world::randomness::SeededCrypto,
+};
+
+use super::walk::{Entry, NOW, Walk};
+
+/// Who holds a snapshot.
+pub struct Thief {
+    who: usize,
+    holdings: Holdings,
+    snapshot: Snapshot,
+    /// How much of the traffic had come by then.
+    at: usize,
+}
+
+impl Walk {
+    /// Somebody takes a copy of what the device holds.
+    pub fn steal(&mut self, who: usize) {
+        let snapshot = self.players[who].client.snapshot().unwrap();
+        self.thieves.push(Thief { who, holdings: self.oracle.holdings(Device(who)), snapshot, at: self.log.len() });
+    }
+
+    /// What follows from the stolen bytes is what was predicted, and what the thieves read is what was predicted of others.
+    pub fn compare_thieves(&mut self) {
+        self.see_tapes();
+        for thief in &self.thieves {
+            let predicted = self.oracle.exposed(&thief.holdings);
+            self.compare_bytes(thief, &predicted);
+            let read = self.replay(thief);
+            let by_itself: BTreeSet<MessageNumber> = self.messages_by(thief.who).collect();
+            let blind = self.log[thief.at..]
+                .iter()
+                .any(|entry| matches!(entry, Entry::Proposal { by, .. } if *by == thief.who));
+            let others: BTreeSet<MessageNumber> = predicted.difference(&by_itself).copied().collect();
+            let differ: Vec<_> = match blind {
+                true => read.difference(&others).collect(),
+                false => read.symmetric_difference(&others).collect(),
+            };
+            let why = |message: &MessageNumber| self.oracle.reach(&thief.holdings).why(*message);
+            let why: Vec<_> = differ.iter().map(|message| (message, why(message))).collect();
+            assert!(
+                differ.is_empty(),
+                "the thief of device {} reads {read:?}, predicted {others:?}: {why:#?}",
+                thief.who
+            );
+        }
+    }
+
+    fn compare_bytes(&self, thief: &Thief, predicted: &BTreeSet<MessageNumber>) {
+        let exposure = self.evidence.exposure(&Place::all_of(&thief.snapshot));
+        assert!(exposure.unproved.is_empty(), "{:?}", exposure.unproved);
+        for (number, path) in &exposure.messages {
+            assert!(predicted.contains(&MessageNumber(*number as u64)), "a leak of message {number}: {path}");
+        }
+        for number in predicted {
+            let why = || self.oracle.reach(&thief.holdings).why(*number);
+            assert!(exposure.messages.contains_key(&(number.0 as usize)), "{number} does not follow: {:#?}", why());
+        }
+    }
+
+    fn messages_by(&self, who: usize) -> impl Iterator<Item = MessageNumber> {
+        self.log.iter().filter_map(move |entry| match entry {
+            Entry::Message { by, number, .. } if *by == who => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// The messages that the engine reads, from the snapshot, of all traffic in its order: one client goes on as the device
+    /// was, and for each welcome that can be opened there is another.
+    fn replay(&self, thief: &Thief) -> BTreeSet<MessageNumber> {
+        let mut clients = vec![self.opened(thief)];
+        let mut read = BTreeSet::new();
+        for entry in &self.log {
+            let (Entry::Commit { bytes, .. } | Entry::Proposal { bytes, .. } | Entry::Message { bytes, .. }) = entry;
+            for client in &mut clients {
+                // What it cannot take part in changes nothing.
+                let event = client.receive(bytes, NOW).map(|received| received.event);
+                if let (Entry::Message { number, .. }, Ok(Event::Message(_))) = (entry, event) {
+                    read.insert(*number);
+                }
+            }
+            if let Entry::Commit { welcome: Some(welcome), .. } = entry {
+                let mut joining = self.opened(thief);
+                joining.forget(&self.group).unwrap();
+                clients.extend(joining.join(welcome, NOW).is_ok().then_some(joining));
+            }
+        }
+        read
+    }
+
+    fn opened(&self, thief: &Thief) -> Client {
+        let crypto = Arc::new(Layered(SeededCrypto::new(0, "thief")));
+        let mut client = Client::open(Arc::new(thief.snapshot.to_store()), crypto, self.policy.clone()).unwrap();
+        client.acknowledge().unwrap();
+        client
+    }
+}
