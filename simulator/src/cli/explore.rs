@@ -1,0 +1,279 @@
+//! `regrow explore`.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail};
+use regrow_simulator::{
+    explore::{Finding, Plan, Searched, Size, Watch, Weights, search},
+    report::{Failure, Outcome, RunOptions, Transcript, json, terminal},
+    scenario::{Scenario, Unusable, write},
+};
+
+use super::{Ending, ExploreArgs, Runner, output};
+
+/// How many scenarios are looked at if nothing else ends the search.
+const COUNT: u64 = 1000;
+
+/// Searches for a scenario that fails, makes it small, and writes it.
+pub(super) fn explore(args: &ExploreArgs, runner: Runner) -> Result<Ending> {
+    let live = !args.json && output::abilities().live;
+    explore_to(&mut output::stdout(), live, args, runner)
+}
+
+fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runner) -> Result<Ending> {
+    let start = Instant::now();
+    let weights = match args.weights.as_deref().map(Weights::load).transpose() {
+        Ok(weights) => weights.unwrap_or_default(),
+        Err(Unusable { file, problems }) => {
+            for problem in &problems {
+                output::complain(&terminal::problem(&file, problem));
+            }
+            return Ok(Ending::Unusable);
+        }
+    };
+    if args.print_weights {
+        writeln!(out, "{weights}")?;
+        out.flush()?;
+        return Ok(Ending::Passed);
+    }
+    let place = Destination::of(args.out.as_deref())?;
+    let count = args.count.unwrap_or(if args.time.is_some() { u64::MAX } else { COUNT });
+    let size = Size { members: args.members, steps: args.steps };
+    let plan = Plan { seed: args.seed, count, size, weights };
+    let run = |scenario: &Scenario| {
+        let mut transcript = Transcript::new(&scenario.name, false);
+        runner(scenario, &RunOptions::default(), &mut transcript)
+    };
+
+    let searched = search(&plan, super::jobs(args.jobs), &run, |done| {
+        if live {
+            tell_progress(out, done, count);
+        }
+        let over = args.time.is_some_and(|time| start.elapsed() >= time);
+        if over { Watch::Stop } else { Watch::GoOn }
+    });
+    let found = searched.finding.as_ref().map(|finding| {
+        if live {
+            tell(out, &format!("scenario {} fails; making it small", finding.number));
+        }
+        let shrunk = finding.shrink(&run);
+        let failures = Outcome::of(|| run(&shrunk.scenario)).failures;
+        let text = write(&shrunk.scenario);
+        let file = place.write(args.seed, finding.number, &text)?;
+        anyhow::Ok(Found { finding, scenario: shrunk.scenario, runs: shrunk.runs, failures, file })
+    });
+    let found = found.transpose()?;
+    if live {
+        tell(out, "");
+    }
+    if args.json {
+        write_json(out, &plan, &searched, found.as_ref())?;
+    } else {
+        write_text(out, &searched, found.as_ref(), start)?;
+    }
+    out.flush()?;
+    Ok(if found.is_some() { Ending::Failed } else { Ending::Passed })
+}
+
+/// What was found, made small, and where it was written.
+struct Found<'s> {
+    finding: &'s Finding,
+    scenario: Scenario,
+    /// How many runs that took.
+    runs: u32,
+    failures: Vec<Failure>,
+    file: PathBuf,
+}
+
+fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&Found<'_>>, start: Instant) -> io::Result<()> {
+    let seconds = start.elapsed().as_secs_f64();
+    let scenarios = searched.scenarios;
+    let Some(found) = found else {
+        return writeln!(out, "nothing found in {} in {seconds:.1} s", counted(scenarios, "scenario"));
+    };
+    let (steps, of_steps) = (found.scenario.expanded_len(), found.finding.scenario.expanded_len());
+    let (members, of_members) = (found.scenario.members.len(), found.finding.scenario.members.len());
+    writeln!(out, "found in scenario {scenarios} in {seconds:.1} s: {}", found.file.display())?;
+    writeln!(
+        out,
+        "    {} of {of_steps} and {} of {of_members} are left after {}",
+        counted(steps, "step"),
+        counted(members as u64, "member"),
+        counted(found.runs.into(), "more run"),
+    )?;
+    write!(out, "{}", terminal::failures(&found.file, &found.failures))
+}
+
+fn write_json(out: &mut dyn Write, plan: &Plan, searched: &Searched, found: Option<&Found<'_>>) -> io::Result<()> {
+    let finding = found.map(|found| json::Found {
+        number: found.finding.number,
+        file: &found.file,
+        scenario: &found.scenario,
+        runs: found.runs,
+        failures: &found.failures,
+    });
+    json::write_search(out, plan.seed, searched.scenarios, finding.as_ref())
+}
+
+fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
+fn tell_progress(out: &mut dyn Write, done: u64, count: u64) {
+    match count {
+        u64::MAX => tell(out, &format!("{} done", counted(done, "scenario"))),
+        count => tell(out, &format!("{done} of {} done", counted(count, "scenario"))),
+    }
+}
+
+/// Writes over the last line of progress. A terminal that cannot be written to is no reason to stop.
+fn tell(out: &mut dyn Write, text: &str) {
+    let _ = write!(out, "\r\x1b[K{text}").and_then(|()| out.flush());
+}
+
+/// Where a scenario that was found is written.
+enum Destination {
+    /// To this file, which is not there.
+    File(PathBuf),
+    /// Into this folder, under a name that says where it comes from.
+    Folder(PathBuf),
+}
+
+impl Destination {
+    /// Looked at before the search: nobody waits for a scenario that cannot be written.
+    fn of(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self::Folder(PathBuf::new())) };
+        if path.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        if path.exists() {
+            bail!("{} is there already: name another file, or remove it", path.display());
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            bail!("cannot write {}: name a file in a folder that exists", path.display());
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+
+    /// Writes the scenario over nothing that is there, and tells where it is.
+    fn write(&self, seed: u64, number: u64, text: &str) -> Result<PathBuf> {
+        let candidates: Box<dyn Iterator<Item = PathBuf>> = match self {
+            Self::File(file) => Box::new(std::iter::once(file.clone())),
+            Self::Folder(folder) => Box::new((1_u32..).map(move |turn| {
+                let turn = if turn == 1 { String::new() } else { format!("-{turn}") };
+                folder.join(format!("explored-{seed}-{number}{turn}.json"))
+            })),
+        };
+        for file in candidates {
+            match File::create_new(&file).and_then(|mut created| created.write_all(text.as_bytes())) {
+                Ok(()) => return Ok(file),
+                // The same search finds the same again.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if fs::read(&file).is_ok_and(|there| there == text.as_bytes()) {
+                        return Ok(file);
+                    }
+                }
+                Err(error) => return Err(error).with_context(|| format!("cannot write {}", file.display())),
+            }
+        }
+        bail!("cannot write the scenario: a file of its name has come into being since")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// Fails as soon as somebody updates.
+    fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> Outcome {
+        let updates = write(scenario).contains("\"update\": {");
+        Outcome { failures: updates.then(failure).into_iter().collect(), ..Outcome::default() }
+    }
+
+    fn failure() -> Failure {
+        Failure { place: None, expected: "nobody updates".into(), seen: "somebody did".into(), events: Vec::new() }
+    }
+
+    fn explore_in(folder: &TempDir, arguments: &[&str]) -> (Result<Ending>, String) {
+        let to = folder.path().join("found.json");
+        let mut all = vec!["regrow", "explore"];
+        all.extend(arguments);
+        if !arguments.contains(&"--out") {
+            all.extend(["--out", to.to_str().unwrap()]);
+        }
+        let Command::Explore(args) = Cli::parse_from(all).command else { panic!("it is explore") };
+        let mut out = Vec::new();
+        let ending = explore_to(&mut out, false, &args, no_updates);
+        (ending, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn what_is_found_is_made_small_written_and_told() {
+        let folder = TempDir::new().unwrap();
+        let (ending, out) = explore_in(&folder, &["--seed", "3"]);
+        assert_eq!(ending.unwrap(), Ending::Failed);
+        let file = folder.path().join("found.json");
+        let written = fs::read_to_string(&file).unwrap();
+        assert_eq!(written.matches("\n    {").count(), 2, "{written}");
+        assert!(out.starts_with("found in scenario "), "{out}");
+        assert!(out.contains("2 steps of "), "{out}");
+        let told = format!("    {}: at the end\n      expected  nobody updates\n", file.display());
+        assert!(out.contains(&told), "{out}");
+    }
+
+    #[test]
+    fn a_program_gets_one_object() {
+        let folder = TempDir::new().unwrap();
+        let (ending, out) = explore_in(&folder, &["--json", "-j", "2"]);
+        assert_eq!(ending.unwrap(), Ending::Failed);
+        let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out.lines().count(), 1);
+        assert_eq!((&line["seed"], &line["finding"]["steps"]), (&0.into(), &2.into()), "{line}");
+        assert_eq!(line["finding"]["failures"][0]["expected"], "nobody updates");
+        assert_eq!(line["scenarios"], line["finding"]["number"]);
+    }
+
+    #[test]
+    fn the_same_is_found_on_any_number_of_threads() {
+        let found = |jobs| {
+            let folder = TempDir::new().unwrap();
+            explore_in(&folder, &["-j", jobs, "--seed", "5"]).0.unwrap();
+            fs::read_to_string(folder.path().join("found.json")).unwrap()
+        };
+        assert_eq!(found("1"), found("4"));
+    }
+
+    #[test]
+    fn in_a_folder_nothing_is_overwritten() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let (_, first) = explore_in(&folder, &["--out", path]);
+        let (_, second) = explore_in(&folder, &["--out", path]);
+        let file = |out: &str| out.lines().next().unwrap().rsplit_once(": ").unwrap().1.to_owned();
+        assert_eq!(file(&first), file(&second), "the same again");
+        fs::write(file(&first), "mine").unwrap();
+        let (_, third) = explore_in(&folder, &["--out", path]);
+        assert!(file(&third).ends_with("-2.json"), "{third}");
+        assert_eq!(fs::read_to_string(file(&first)).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_told_before_the_search() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("found.json"), "mine").unwrap();
+        let (ending, out) = explore_in(&folder, &[]);
+        assert!(ending.unwrap_err().to_string().contains("is there already"));
+        assert_eq!(out, "");
+    }
+}

@@ -1,0 +1,109 @@
+//! When two failures are the same: what did not hold is the same, whoever it was and whenever.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    report::Failure,
+    scenario::{Action, Scenario, Step},
+};
+
+/// What stands for a name or a number.
+const SOMETHING: &str = "…";
+
+/// The kind of a failure: what was expected, in words without names and numbers; for a step that failed, with its code.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FailureKind {
+    words: String,
+    /// Whether a step failed.
+    of_a_step: bool,
+}
+
+impl FailureKind {
+    /// The kinds of what was found in a scenario, in its order.
+    #[must_use]
+    pub fn of_all(scenario: &Scenario, failures: &[Failure]) -> Vec<Self> {
+        let names = names(scenario);
+        failures.iter().map(|failure| Self::of(&names, failure)).collect()
+    }
+
+    fn of(names: &BTreeSet<String>, failure: &Failure) -> Self {
+        let words: Vec<_> = failure.expected.split(' ').map(|word| without_names(word, names)).collect();
+        let code = failure.seen.strip_prefix("it failed with `").and_then(|rest| rest.split_once('`'));
+        let words = words.join(" ") + &code.map(|(code, _)| format!(" ({code})")).unwrap_or_default();
+        Self { words, of_a_step: code.is_some() }
+    }
+
+    /// Whether a scenario could fail in this way without anything being wrong but the scenario: with a step that cannot
+    /// be done.
+    pub(super) fn may_be_the_scenarios(&self) -> bool {
+        self.of_a_step
+    }
+
+    /// The kind in words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.words
+    }
+}
+
+/// Everything that the scenario gives a name to.
+fn names(scenario: &Scenario) -> BTreeSet<String> {
+    let mut names: BTreeSet<_> = scenario.members.iter().map(ToString::to_string).collect();
+    for step in scenario.expand() {
+        let actions = match step.item {
+            Step::Do(action) => vec![action],
+            Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
+        };
+        for action in actions {
+            names.extend(match action {
+                Action::Send { id, .. } => Some(id.to_string()),
+                Action::Compromise { id, .. } => Some(id.to_string()),
+                Action::Impersonate { id, .. } => id.map(|id| id.to_string()),
+                _ => None,
+            });
+        }
+    }
+    names
+}
+
+/// A word, with what stands around it: a comma, a possessive.
+fn without_names(word: &str, names: &BTreeSet<String>) -> String {
+    let name = word.trim_end_matches([',', '.', ':', ';', '?']);
+    let ending = &word[name.len()..];
+    let (name, possessive) = match name.strip_suffix("'s") {
+        Some(name) => (name, "'s"),
+        None => (name, ""),
+    };
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number || names.contains(name) { format!("{SOMETHING}{possessive}{ending}") } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::read;
+
+    fn kind(expected: &str, seen: &str) -> String {
+        let text = r#"{ "regrow": 1, "name": "n", "members": ["alice", "bob"], "steps": [
+            { "create": { "by": "alice", "with": "bob" } }, { "send": { "by": "alice", "id": "m1" } } ] }"#;
+        let failure = Failure { place: None, expected: expected.into(), seen: seen.into(), events: Vec::new() };
+        FailureKind::of_all(&read(text).unwrap(), &[failure]).remove(0).words
+    }
+
+    #[test]
+    fn names_and_numbers_make_no_difference() {
+        assert_eq!(
+            kind("alice, getting the commit 12: it is processed", ""),
+            "…, getting the commit …: it is processed"
+        );
+        assert_eq!(kind("bob's process dies at `during_write`", ""), "…'s process dies at `during_write`");
+        assert_eq!(kind("the thief of x reads m1", ""), "the thief of x reads …");
+    }
+
+    #[test]
+    fn the_code_of_a_step_that_failed_does() {
+        let rejected = kind("the step succeeds", "it failed with `rejected`: no, 17");
+        assert_eq!(rejected, "the step succeeds (rejected)");
+        assert_ne!(rejected, kind("the step succeeds", "it failed with `stale`: no, 17"));
+    }
+}

@@ -1,0 +1,331 @@
+//! What a generator has to know of the group for its steps to make sense: who is in it, who is there, what waits.
+//!
+//! It follows what the steps are meant to do, and nothing of how they are done. A step that could fail without anything
+//! being wrong is not generated, so that what fails is worth looking at.
+
+use std::collections::BTreeSet;
+
+use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Scope, Step};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// For how long a device may be away: a few days less than the delivery service keeps what it has to read.
+const MOST_AWAY: u64 = 25 * DAY;
+
+/// For how long key packages are good that nobody replaces: less than their lifetime of 90 days.
+const KEY_PACKAGES_GOOD: u64 = 80 * DAY;
+
+/// Longer than anything is kept.
+pub(super) const AGES: u64 = 100 * DAY;
+
+/// How many key packages of each member the service has while the member is there to publish them.
+const KEY_PACKAGES: usize = 2;
+
+/// The number of a member, in the order of the scenario.
+pub(super) type Member = usize;
+
+/// A proposal that waits for a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    by: Member,
+    what: Wish,
+}
+
+/// What is proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Add(Member),
+    Remove(Member),
+    Update,
+}
+
+/// The group after the steps so far.
+pub(super) struct Model {
+    pub(super) names: Vec<MemberName>,
+    /// Who is in the group.
+    pub(super) group: BTreeSet<Member>,
+    pub(super) online: BTreeSet<Member>,
+    /// Who wants to leave. Whoever is there proposes it in each epoch until it has happened.
+    pub(super) leaving: BTreeSet<Member>,
+    /// What was stolen that a thief can act with, and of whom.
+    pub(super) thefts: Vec<(CompromiseId, Member)>,
+    /// Whom a thief has robbed who may have acted in their name since: until they have rejoined they do nothing else.
+    pub(super) robbed: BTreeSet<Member>,
+    /// Who was in the group and is not: they come back when somebody adds them.
+    pub(super) out: BTreeSet<Member>,
+    waiting: Vec<Waiting>,
+    key_packages: Vec<usize>,
+    /// For how many seconds each has been offline.
+    away: Vec<u64>,
+    /// For how many seconds the oldest key package may have been waiting.
+    waited: u64,
+    /// Messages that are held back from somebody.
+    pub(super) held: Vec<MessageId>,
+}
+
+/// Whether each step of a scenario can be done when it comes, as far as that can be told without doing it.
+pub(super) fn makes_sense(scenario: &Scenario) -> bool {
+    let mut model = Model::new(scenario.members.clone());
+    scenario.expand().all(|step| match step.item {
+        Step::Do(action) => {
+            let permitted = model.permits(&action);
+            model.apply(&action);
+            permitted
+        }
+        Step::Race(contenders) => {
+            let actions: Vec<_> = contenders.into_iter().map(|contender| contender.item).collect();
+            let permitted = actions.iter().all(|action| model.permits(action));
+            model.apply_race(&actions);
+            permitted
+        }
+    })
+}
+
+impl Model {
+    pub(super) fn new(names: Vec<MemberName>) -> Self {
+        let count = names.len();
+        Self {
+            names,
+            group: BTreeSet::new(),
+            online: (0..count).collect(),
+            leaving: BTreeSet::new(),
+            thefts: Vec::new(),
+            robbed: BTreeSet::new(),
+            out: BTreeSet::new(),
+            waiting: Vec::new(),
+            key_packages: vec![KEY_PACKAGES; count],
+            away: vec![0; count],
+            waited: 0,
+            held: Vec::new(),
+        }
+    }
+
+    pub(super) fn all(&self) -> std::ops::Range<Member> {
+        0..self.names.len()
+    }
+
+    /// Members of the group who are there to act.
+    pub(super) fn present(&self) -> Vec<Member> {
+        self.group.intersection(&self.online).filter(|member| !self.robbed.contains(member)).copied().collect()
+    }
+
+    /// Who can join by an external commit.
+    pub(super) fn joiners(&self) -> Vec<Member> {
+        let outside = self.online.difference(&self.group);
+        outside.filter(|member| !self.out.contains(member)).copied().collect()
+    }
+
+    pub(super) fn offline(&self) -> Vec<Member> {
+        self.all().filter(|member| !self.online.contains(member)).collect()
+    }
+
+    /// Who is not in the group and can be added: the service has a key package.
+    pub(super) fn addable(&self) -> Vec<Member> {
+        self.all().filter(|member| !self.group.contains(member) && self.key_packages[*member] > 0).collect()
+    }
+
+    /// How many key packages of this member the service has.
+    pub(super) fn key_packages(&self, of: Member) -> usize {
+        self.key_packages[of]
+    }
+
+    /// Whether something has been proposed that is not committed: nothing can be sent then (RFC 9420, 12.4).
+    pub(super) fn something_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub(super) fn waits(&self, what: Wish) -> bool {
+        self.waiting.iter().any(|waiting| waiting.what == what)
+    }
+
+    pub(super) fn waits_from(&self, by: Member, what: Wish) -> bool {
+        self.waiting.contains(&Waiting { by, what })
+    }
+
+    /// Whether a proposal waits that this member can commit: no committer removes or updates itself by a proposal
+    /// (RFC 9420, 12.2).
+    pub(super) fn can_commit(&self, by: Member) -> bool {
+        self.waiting
+            .iter()
+            .any(|waiting| waiting.what != Wish::Remove(by) && !(waiting.by == by && waiting.what == Wish::Update))
+    }
+
+    /// Whether the action can be done as the group is, so that there is something wrong if it fails.
+    pub(super) fn permits(&self, action: &Action) -> bool {
+        let acts = |name: &MemberName| {
+            let member = self.member(name);
+            self.group.contains(&member) && self.online.contains(&member) && !self.robbed.contains(&member)
+        };
+        let outside = |name: &MemberName| {
+            let member = self.member(name);
+            !self.group.contains(&member) && self.key_packages[member] > 0
+        };
+        let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
+        match action {
+            Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
+            Action::Add { by, who } => acts(by) && who.iter().all(outside),
+            Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
+            Action::Update { by, .. } => acts(by),
+            Action::Leave { who } => who.iter().all(|name| acts(name) && !self.waits(Wish::Remove(self.member(name)))),
+            Action::Propose { by, what } => {
+                acts(by)
+                    && match what {
+                        Proposal::Add(who) => who.iter().all(outside),
+                        Proposal::Remove(who) => who.iter().all(|name| other(by, name)),
+                        Proposal::Update => !self.waits_from(self.member(by), Wish::Update),
+                    }
+            }
+            Action::Commit { by } => acts(by) && self.can_commit(self.member(by)),
+            Action::Join { who } => who.iter().all(|name| self.joiners().contains(&self.member(name))),
+            Action::Rejoin { who } => who.iter().all(|name| {
+                let member = self.member(name);
+                let is_there = self.group.contains(&member) && self.online.contains(&member);
+                is_there && !self.leaving.contains(&member)
+            }),
+            Action::Impersonate { compromise, act, .. } => self.thefts.iter().any(|(id, who)| {
+                // Nobody can tell beforehand whether it is accepted: so that nothing else depends on it, it makes nothing
+                // void that waits, and is in the name of somebody who can come back.
+                let voids = *act != Act::Send && self.something_waits();
+                id == compromise && self.group.contains(who) && !self.leaving.contains(who) && !voids
+            }),
+            Action::Send { by, .. } => acts(by) && !self.something_waits(),
+            Action::Wait(time) => self.can_wait(time.as_secs()),
+            _ => true,
+        }
+    }
+
+    /// Whether one can wait for so long without anything being lost that a promise is made of.
+    fn can_wait(&self, seconds: u64) -> bool {
+        let offline = self.offline();
+        if seconds >= AGES {
+            // Everybody who is there publishes new key packages then.
+            return offline.is_empty() && !self.something_waits();
+        }
+        let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
+        longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD
+    }
+
+    /// What a race makes of the group. Its removals come last: whoever is removed is out in the end, whatever it did
+    /// before.
+    pub(super) fn apply_race(&mut self, actions: &[Action]) {
+        let removes = |action: &&Action| matches!(action, Action::Remove { .. });
+        let (removals, others): (Vec<_>, Vec<_>) = actions.iter().partition(removes);
+        others.into_iter().chain(removals).for_each(|action| self.apply(action));
+    }
+
+    /// What the action makes of the group.
+    pub(super) fn apply(&mut self, action: &Action) {
+        let before = self.group.clone();
+        match action {
+            Action::Create { by, with } => {
+                self.group.insert(self.member(by));
+                for added in self.members(with) {
+                    self.claim(added);
+                    self.group.insert(added);
+                }
+            }
+            Action::Add { by, who } => {
+                let added = self.members(who);
+                added.iter().for_each(|added| self.claim(*added));
+                self.commit(self.member(by), &added, &[]);
+            }
+            Action::Remove { by, who } => self.commit(self.member(by), &[], &self.members(who)),
+            Action::Update { by, .. } | Action::Commit { by } => self.commit(self.member(by), &[], &[]),
+            Action::Leave { who } => {
+                for leaver in self.members(who) {
+                    self.leaving.insert(leaver);
+                    self.waiting.push(Waiting { by: leaver, what: Wish::Remove(leaver) });
+                }
+            }
+            Action::Propose { by, what } => {
+                let by = self.member(by);
+                let wishes: Vec<_> = match what {
+                    Proposal::Add(who) => self.members(who).into_iter().map(Wish::Add).collect(),
+                    Proposal::Remove(who) => self.members(who).into_iter().map(Wish::Remove).collect(),
+                    Proposal::Update => vec![Wish::Update],
+                };
+                for what in wishes {
+                    if let Wish::Add(added) = what {
+                        self.claim(added);
+                    }
+                    self.waiting.push(Waiting { by, what });
+                }
+            }
+            Action::Join { who } | Action::Rejoin { who } => {
+                for joiner in self.members(who) {
+                    self.group.insert(joiner);
+                    self.robbed.remove(&joiner);
+                    self.begin_epoch();
+                }
+            }
+            Action::Compromise { who, id, scope: Scope::Device } => self.thefts.push((id.clone(), self.member(who))),
+            Action::Impersonate { compromise, .. } => {
+                let robbed = self.thefts.iter().find(|(id, _)| id == compromise);
+                self.robbed.extend(robbed.map(|(_, who)| *who));
+            }
+            Action::Offline { who } => {
+                for member in self.members(who) {
+                    self.online.remove(&member);
+                    self.away[member] = 0;
+                }
+            }
+            Action::Online { who } => self.online.extend(self.members(who)),
+            Action::Wait(time) => {
+                let seconds = time.as_secs();
+                self.waited = if seconds >= AGES { 0 } else { self.waited + seconds };
+                for member in self.offline() {
+                    self.away[member] += seconds;
+                }
+            }
+            _ => {}
+        }
+        self.out.extend(before.difference(&self.group));
+        self.out.retain(|member| !self.group.contains(member));
+        self.robbed.retain(|member| self.group.contains(member));
+        self.come_to_rest();
+    }
+
+    fn commit(&mut self, by: Member, added: &[Member], removed: &[Member]) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.what {
+                Wish::Add(member) => drop(self.group.insert(member)),
+                Wish::Remove(member) if member != by => drop(self.group.remove(&member)),
+                Wish::Remove(_) | Wish::Update => {}
+            }
+        }
+        self.group.extend(added);
+        self.group.retain(|member| !removed.contains(member));
+        self.begin_epoch();
+    }
+
+    /// What was proposed and not committed is void.
+    fn begin_epoch(&mut self) {
+        self.waiting.clear();
+        self.leaving.retain(|leaver| self.group.contains(leaver));
+    }
+
+    /// What everybody who is there does at the end of a step.
+    fn come_to_rest(&mut self) {
+        for leaver in self.leaving.intersection(&self.online) {
+            let waiting = Waiting { by: *leaver, what: Wish::Remove(*leaver) };
+            if !self.waiting.contains(&waiting) {
+                self.waiting.push(waiting);
+            }
+        }
+        for member in &self.online {
+            self.key_packages[*member] = KEY_PACKAGES;
+        }
+    }
+
+    fn claim(&mut self, of: Member) {
+        self.key_packages[of] = self.key_packages[of].saturating_sub(1);
+    }
+
+    fn member(&self, name: &MemberName) -> Member {
+        self.names.iter().position(|known| known == name).unwrap_or_default()
+    }
+
+    fn members(&self, names: &[MemberName]) -> Vec<Member> {
+        names.iter().map(|name| self.member(name)).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Races whose outcome can be told beforehand, whoever comes first: who is in the group then.
+
+use std::collections::BTreeSet;
+
+use super::{
+    generate::{Generator, nowhere},
+    model::Member,
+};
+use crate::scenario::{Action, MemberName, Node, Placed, Proposal};
+
+/// The most contenders of a race.
+const MOST: usize = 4;
+
+/// How often a race is drawn whose outcome cannot be told, before there is none.
+const ATTEMPTS: u32 = 10;
+
+/// Who does what in a race.
+pub(super) struct Contenders(Vec<Action>);
+
+/// Adds a race, if there can be one now.
+pub(super) fn race(generator: &mut Generator<'_>, with: Option<Member>) -> Option<()> {
+    let contenders = contenders(generator, with)?;
+    add(generator, contenders);
+    Some(())
+}
+
+/// Steps of different members that can be done on the same epoch, one of them by this one.
+pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<Member>) -> Option<Contenders> {
+    // A commit that loses would find some of what waits void, and some not.
+    if generator.model.something_waits() {
+        return None;
+    }
+    for _ in 0..ATTEMPTS {
+        let online: Vec<_> = generator.model.online.iter().copied().collect();
+        let mut racing = generator.dice.some(&online, MOST);
+        if let Some(with) = with.filter(|with| !racing.contains(with)) {
+            racing.push(with);
+        }
+        let mut actions = Vec::new();
+        for by in racing {
+            actions.extend(generator.any_submission(by));
+        }
+        let contenders = Contenders(actions);
+        let includes = with.is_none_or(|with| contenders.by(generator.name(with)).is_some());
+        if contenders.0.len() > 1 && includes && contenders.can_be_told(generator) {
+            return Some(contenders);
+        }
+    }
+    None
+}
+
+/// Adds the race, and what settles it.
+pub(super) fn add(generator: &mut Generator<'_>, contenders: Contenders) {
+    let settles = contenders.needs_settling().then(|| contenders.stays(generator)).flatten();
+    generator.model.apply_race(&contenders.0);
+    let nodes = contenders.0.into_iter().map(|action| Placed { place: nowhere(), item: Node::Do(action) });
+    generator.push(Node::Race(nodes.collect()));
+    if let Some(by) = settles {
+        let by = generator.name(by);
+        generator.act(Action::Update { by, signature_key: false });
+    }
+}
+
+impl Contenders {
+    fn by(&self, name: MemberName) -> Option<&Action> {
+        self.0.iter().find(|action| action.submitters().contains(&name))
+    }
+
+    /// Who is removed by one of them.
+    fn removed(&self) -> BTreeSet<&MemberName> {
+        let removed = self.0.iter().filter_map(|action| match action {
+            Action::Remove { who, .. } => Some(who),
+            _ => None,
+        });
+        removed.flatten().collect()
+    }
+
+    fn commits(&self) -> bool {
+        self.0.iter().any(|action| !is_proposal(action) && !matches!(action, Action::Send { .. }))
+    }
+
+    /// Whether what waits in the end depends on who came first. The next commit makes it the same.
+    fn needs_settling(&self) -> bool {
+        self.commits() && self.0.iter().any(is_proposal)
+    }
+
+    /// Whether it is the same in the end who is in the group, whoever comes first.
+    fn can_be_told(&self, generator: &Generator<'_>) -> bool {
+        let removed = self.removed();
+        let each = self.0.iter().all(|action| match action {
+            // A proposal of another epoch is void, and nobody but who leaves makes it again once it was accepted.
+            Action::Propose { what: Proposal::Add(_) | Proposal::Remove(_), .. } => !self.commits(),
+            // If they are out before they act, nothing is lost but their own keys and words.
+            Action::Update { .. } | Action::Send { .. } | Action::Leave { .. } | Action::Propose { .. } => true,
+            _ => action.submitters().iter().all(|by| !removed.contains(by)),
+        });
+        each && self.has_key_packages(generator) && self.stays(generator).is_some()
+    }
+
+    /// Whether the service has a key package for each time that somebody is to be added: all are claimed at once.
+    fn has_key_packages(&self, generator: &Generator<'_>) -> bool {
+        let added = self.0.iter().filter_map(|action| match action {
+            Action::Add { who, .. } | Action::Propose { what: Proposal::Add(who), .. } => Some(who),
+            _ => None,
+        });
+        let added: Vec<_> = added.flatten().collect();
+        let enough = |member: Member| {
+            let name = &generator.model.names[member];
+            added.iter().filter(|added| **added == name).count() <= generator.model.key_packages(member)
+        };
+        generator.model.all().all(enough)
+    }
+
+    /// Somebody who is there and in the group, before and after.
+    fn stays(&self, generator: &Generator<'_>) -> Option<Member> {
+        let removed = self.removed();
+        let stays = |member: &Member| {
+            let name = generator.name(*member);
+            let leaves = matches!(self.by(name.clone()), Some(Action::Leave { .. }));
+            !leaves && !removed.contains(&name)
+        };
+        generator.model.present().into_iter().find(stays)
+    }
+}
+
+fn is_proposal(action: &Action) -> bool {
+    matches!(action, Action::Propose { .. } | Action::Leave { .. })
+}

@@ -1,0 +1,218 @@
+//! One scenario after the other, until one fails.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use super::{FailureKind, Shrunk, Size, Weights, generate::generate, model::makes_sense, shrink};
+use crate::{
+    report::{Failure, Outcome},
+    scenario::{Scenario, read, write},
+};
+
+/// The most runs that it takes to make a scenario small.
+const MOST_SHRINKING_RUNS: u32 = 1000;
+
+/// Runs a scenario. Called from several threads. A panic is a failure like any other.
+pub type Run<'r> = dyn Fn(&Scenario) -> Outcome + Sync + 'r;
+
+/// Which scenarios are looked at.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where they come from.
+    pub seed: u64,
+    /// How many.
+    pub count: u64,
+    /// How large each may be.
+    pub size: Size,
+    /// What happens in them, and how often.
+    pub weights: Weights,
+}
+
+/// What a search came to.
+#[derive(Clone, Debug)]
+pub struct Searched {
+    /// How many scenarios were looked at: up to the one that failed, if there is one.
+    pub scenarios: u64,
+    /// The first that failed.
+    pub finding: Option<Finding>,
+}
+
+/// A scenario that failed.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Which of the plan's scenarios it is, from 1.
+    pub number: u64,
+    /// The scenario as it was generated.
+    pub scenario: Scenario,
+    /// What did not hold in it.
+    pub failures: Vec<Failure>,
+}
+
+/// What a search is told by who watches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// On with it.
+    GoOn,
+    /// No further scenario is begun.
+    Stop,
+}
+
+impl Plan {
+    /// One of the scenarios, by its number from 1: as if it had been read from its file.
+    #[must_use]
+    pub fn scenario(&self, number: u64) -> Scenario {
+        let generated = generate(self.seed, number, self.size, &self.weights);
+        read(&write(&generated)).unwrap_or(generated)
+    }
+}
+
+/// Runs the plan's scenarios on so many threads, until one fails, and tells `watch` after each how many were run. The
+/// finding is the first in order that fails, on any number of threads.
+pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64) -> Watch) -> Searched {
+    let (begun, first) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    let stopped = AtomicBool::new(false);
+    let findings = Mutex::new(Vec::new());
+    let mut done = 0;
+    thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.max(1) {
+            let (send, begun, first, stopped, findings) = (send.clone(), &begun, &first, &stopped, &findings);
+            scope.spawn(move || {
+                loop {
+                    let number = begun.fetch_add(1, Ordering::Relaxed) + 1;
+                    // One that comes before the first that failed is still worth a look.
+                    let over = number > plan.count || number > first.load(Ordering::Relaxed);
+                    if over || stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let scenario = plan.scenario(number);
+                    let failures = Outcome::of(|| run(&scenario)).failures;
+                    if !failures.is_empty() {
+                        first.fetch_min(number, Ordering::Relaxed);
+                        let finding = Finding { number, scenario, failures };
+                        findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+                    }
+                    if send.send(()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for () in receive {
+            done += 1;
+            if watch(done) == Watch::Stop {
+                stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let finding = findings.into_iter().min_by_key(|finding: &Finding| finding.number);
+    Searched { scenarios: finding.as_ref().map_or(done, |finding| finding.number), finding }
+}
+
+impl Finding {
+    /// Makes the scenario as small as it can be and still fail in the way that it fails in first.
+    pub fn shrink(&self, run: &Run<'_>) -> Shrunk {
+        let kinds = |scenario: &Scenario, failures: &[Failure]| FailureKind::of_all(scenario, failures);
+        let first = kinds(&self.scenario, &self.failures).into_iter().next();
+        // Taking out what a step needs makes it fail as well, and is no finding.
+        let has_to_make_sense = first.as_ref().is_some_and(FailureKind::may_be_the_scenarios);
+        let may_be_taken = |candidate: &Scenario| !has_to_make_sense || makes_sense(candidate);
+        shrink(&self.scenario, MOST_SHRINKING_RUNS, may_be_taken, |candidate| {
+            let failures = Outcome::of(|| run(candidate)).failures;
+            kinds(candidate, &failures).into_iter().any(|kind| Some(kind) == first)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    fn plan(count: u64) -> Plan {
+        Plan { seed: 1, count, size: Size { members: 4, steps: 10 }, weights: Weights::default() }
+    }
+
+    fn failure(expected: &str) -> Failure {
+        Failure { place: None, expected: expected.into(), seen: String::new(), events: Vec::new() }
+    }
+
+    /// Fails whenever somebody is stolen from.
+    fn fails_if_stolen(scenario: &Scenario) -> Outcome {
+        let stolen = write(scenario).contains("compromise");
+        Outcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..Outcome::default() }
+    }
+
+    #[test]
+    fn the_first_in_order_is_found_on_any_number_of_threads() {
+        let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| Watch::GoOn).finding.unwrap().number;
+        let first = number(1);
+        assert!((1..first).all(|before| !write(&plan(0).scenario(before)).contains("compromise")));
+        assert_eq!([number(2), number(7)], [first, first]);
+    }
+
+    #[test]
+    fn every_scenario_makes_sense() {
+        let plan = Plan { size: Size { members: 8, steps: 60 }, ..plan(500) };
+        for number in 1..=plan.count {
+            let scenario = plan.scenario(number);
+            assert!(makes_sense(&scenario), "{}", write(&scenario));
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_stays_one_that_makes_sense() {
+        let failed = Failure { seen: "it failed with `nothing_to_commit`: no".into(), ..failure("the step succeeds") };
+        // Whatever commits fails, and it makes no difference whether there is anything to commit.
+        let run = |scenario: &Scenario| {
+            let commits = write(scenario).contains("\"commit\"");
+            Outcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..Outcome::default() }
+        };
+        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        let shrunk = finding.shrink(&run).scenario;
+        assert!(makes_sense(&shrunk), "{}", write(&shrunk));
+        assert_eq!(shrunk.steps.len(), 3, "somebody makes a group and proposes: {}", write(&shrunk));
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_fails() {
+        let searched = search(&plan(30), 3, &|_| Outcome::default(), |_| Watch::GoOn);
+        assert!(searched.finding.is_none());
+        assert_eq!(searched.scenarios, 30);
+    }
+
+    #[test]
+    fn it_stops_when_it_is_told() {
+        let searched = search(&plan(u64::MAX), 1, &|_| Outcome::default(), |done| match done {
+            0..10 => Watch::GoOn,
+            _ => Watch::Stop,
+        });
+        assert!((10..20).contains(&searched.scenarios), "{}", searched.scenarios);
+    }
+
+    #[test]
+    fn a_panic_is_a_finding_and_is_made_small() {
+        let runs = AtomicU32::new(0);
+        let run = |scenario: &Scenario| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            assert!(!write(scenario).contains("update"), "no updates, please");
+            Outcome::default()
+        };
+        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        assert!(finding.failures[0].seen.contains("no updates, please"), "{:?}", finding.failures);
+        let before = runs.swap(0, Ordering::Relaxed);
+        let shrunk = finding.shrink(&run);
+        assert_eq!(shrunk.runs, runs.into_inner(), "{before} before");
+        assert_eq!(shrunk.scenario.steps.len(), 2, "{}", write(&shrunk.scenario));
+        assert!(write(&shrunk.scenario).contains("update"));
+    }
+}

@@ -1,0 +1,228 @@
+//! The smallest scenario that still fails in the same way: what can be left out is left out, and what can be the default
+//! becomes the default.
+//!
+//! What a device draws in a step does not depend on the other steps, so that a failure mostly survives when something
+//! else is taken out.
+
+mod smaller;
+
+use std::collections::BTreeSet;
+
+use crate::scenario::{GroupSettings, Node, Placed, Scenario, read, write};
+
+/// A scenario made small, and what it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shrunk {
+    /// The smallest that was found.
+    pub scenario: Scenario,
+    /// How many scenarios were run.
+    pub runs: u32,
+}
+
+/// Makes a scenario smaller as long as `fails` says that it still fails in the same way, in at most so many runs. Only
+/// what `may_be_taken` is run.
+///
+/// `scenario` has to fail itself, which is not tried again. What is offered to `fails` has been written and read: it is a
+/// valid scenario, with the places that it has in its file.
+pub fn shrink(
+    scenario: &Scenario,
+    most: u32,
+    may_be_taken: impl Fn(&Scenario) -> bool,
+    fails: impl FnMut(&Scenario) -> bool,
+) -> Shrunk {
+    let tried = BTreeSet::new();
+    let mut shrinker = Shrinker { smallest: scenario.clone(), tried, left: most, may_be_taken, fails };
+    loop {
+        let before = shrinker.smallest.clone();
+        shrinker.remove_steps();
+        shrinker.remove_members();
+        shrinker.simplify_steps();
+        shrinker.simplify_settings();
+        if shrinker.smallest == before {
+            return Shrunk { scenario: shrinker.smallest, runs: most - shrinker.left };
+        }
+    }
+}
+
+struct Shrinker<M, F> {
+    smallest: Scenario,
+    /// The texts of what was run.
+    tried: BTreeSet<String>,
+    left: u32,
+    may_be_taken: M,
+    fails: F,
+}
+
+impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
+    /// Takes a candidate in the place of the smallest, if it is valid and still fails.
+    fn take(&mut self, candidate: &Scenario) -> bool {
+        let text = write(candidate);
+        if self.left == 0 || self.tried.contains(&text) {
+            return false;
+        }
+        let Some(candidate) = read(&text).ok().filter(&self.may_be_taken) else { return false };
+        self.tried.insert(text);
+        self.left -= 1;
+        let takes = (self.fails)(&candidate);
+        if takes {
+            self.smallest = candidate;
+        }
+        takes
+    }
+
+    fn take_steps(&mut self, steps: Vec<Placed<Node>>) -> bool {
+        let steps = smaller::sensible(steps);
+        self.take(&Scenario { steps, ..self.smallest.clone() })
+    }
+
+    fn take_settings(&mut self, change: impl FnOnce(&mut GroupSettings)) {
+        let mut candidate = self.smallest.clone();
+        change(&mut candidate.group);
+        self.take(&candidate);
+    }
+
+    /// Takes steps out: half of them at once, then ever fewer, and one by one in the end. The last first, as nothing
+    /// depends on them.
+    fn remove_steps(&mut self) {
+        let mut length = (self.smallest.steps.len() / 2).max(1);
+        loop {
+            let mut end = self.smallest.steps.len();
+            while end > 0 {
+                let start = end.saturating_sub(length);
+                let mut steps = self.smallest.steps.clone();
+                steps.drain(start..end);
+                self.take_steps(steps);
+                // More than these may have gone, with what made no sense without them.
+                end = start.min(self.smallest.steps.len());
+            }
+            if length == 1 {
+                return;
+            }
+            length /= 2;
+        }
+    }
+
+    /// Takes members out, with all that they do and that is done to them.
+    fn remove_members(&mut self) {
+        for name in self.smallest.members.clone().into_iter().rev() {
+            let mut candidate = self.smallest.clone();
+            candidate.members.retain(|member| *member != name);
+            candidate.steps = smaller::sensible(smaller::without_member(&candidate.steps, &name));
+            self.take(&candidate);
+        }
+    }
+
+    /// Makes each step smaller in itself.
+    fn simplify_steps(&mut self) {
+        let mut index = 0;
+        while let Some(step) = self.smallest.steps.get(index) {
+            let taken = smaller::simpler(&step.item).into_iter().any(|item| {
+                let mut steps = self.smallest.steps.clone();
+                steps[index].item = item;
+                self.take_steps(steps)
+            });
+            // What has become simpler may become simpler still.
+            index += usize::from(!taken);
+        }
+    }
+
+    /// Leaves out what is set, and names the seed that comes first to mind.
+    fn simplify_settings(&mut self) {
+        self.take_settings(|group| *group = GroupSettings::default());
+        self.take_settings(|group| group.ciphersuite = None);
+        self.take_settings(|group| group.handshake = None);
+        self.take_settings(|group| group.past_epochs = None);
+        self.take_settings(|group| group.out_of_order = None);
+        self.take_settings(|group| group.padding = None);
+        self.take(&Scenario { seed: 0, ..self.smallest.clone() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Action, Step};
+
+    fn scenario(steps: &str) -> Scenario {
+        let text = format!(
+            r#"{{ "regrow": 1, "name": "n", "seed": 9, "group": {{ "padding": 5, "past_epochs": 1 }},
+                 "members": ["alice", "bob", "carol", "dave"],
+                 "steps": [ {{ "create": {{ "by": "alice", "with": ["bob", "carol"] }} }}, {steps} ] }}"#
+        );
+        read(&text).unwrap()
+    }
+
+    const STEPS: &str = r#"
+        { "hold": { "id": "m1", "for": ["bob", "carol"] } },
+        { "send": { "by": "carol", "id": "m1", "size": 7 } },
+        { "race": [ { "update": { "by": "alice", "signature_key": true } }, { "send": { "by": "bob", "id": "m2" } },
+                    { "leave": { "who": "carol" } } ] },
+        { "release": { "id": "m1" } },
+        { "wait": "7d" },
+        { "add": { "by": "alice", "who": ["dave", "carol"] } }"#;
+
+    fn actions(scenario: &Scenario) -> Vec<Action> {
+        let actions = scenario.expand().flat_map(|step| match step.item {
+            Step::Do(action) => vec![action],
+            Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
+        });
+        actions.collect()
+    }
+
+    /// What is left if that kind of step is what fails.
+    fn left_of(name: &str) -> String {
+        let shrunk = shrink(
+            &scenario(STEPS),
+            1000,
+            |_| true,
+            |scenario| actions(scenario).iter().any(|action| action.name() == name),
+        );
+        write(&shrunk.scenario)
+    }
+
+    #[test]
+    fn what_does_not_matter_is_gone() {
+        let left = left_of("leave");
+        assert_eq!(
+            left,
+            "{\n  \"regrow\": 1,\n  \"name\": \"n\",\n  \"seed\": 0,\n  \"members\": [\"alice\", \"carol\"],\n  \"steps\": \
+             [\n    { \"create\": { \"by\": \"alice\" } },\n    { \"leave\": { \"who\": \"carol\" } }\n  ]\n}\n"
+        );
+    }
+
+    #[test]
+    fn rules_go_with_their_messages_and_stay_with_them() {
+        let left = left_of("release");
+        assert!(left.contains(r#"{ "hold": { "id": "m1" } }"#), "{left}");
+        assert!(left.contains(r#""id": "m1" } }"#), "{left}");
+        assert_eq!(read(&left).unwrap().steps.len(), 4, "{left}");
+    }
+
+    #[test]
+    fn fields_become_their_defaults() {
+        assert!(left_of("wait").contains(r#""wait": "1s""#));
+        assert!(!left_of("update").contains("signature_key"));
+        assert!(!left_of("send").contains("size"));
+    }
+
+    #[test]
+    fn it_ends_after_so_many_runs() {
+        let mut runs = 0;
+        let shrunk = shrink(
+            &scenario(STEPS),
+            5,
+            |_| true,
+            |_| {
+                runs += 1;
+                true
+            },
+        );
+        assert_eq!((runs, shrunk.runs), (5, 5));
+    }
+
+    #[test]
+    fn what_cannot_be_made_smaller_stays() {
+        let before = scenario(STEPS);
+        assert_eq!(shrink(&before, 1000, |_| true, |_| false).scenario, before);
+    }
+}

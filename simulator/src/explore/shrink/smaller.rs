@@ -1,0 +1,190 @@
+//! What steps become when something is left out of them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::scenario::{Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageId, Node, Placed, Proposal};
+
+/// Waits that a longer one can become.
+const SHORT_WAITS: [u64; 4] = [1, 60, 60 * 60, 24 * 60 * 60];
+
+/// The steps without what makes no sense any more: rules for messages that are not sent, releases of what is not held, and
+/// the acts of thieves that have stolen nothing.
+pub(super) fn sensible(mut steps: Vec<Placed<Node>>) -> Vec<Placed<Node>> {
+    let mut stolen = BTreeSet::new();
+    steps.retain(|step| match &step.item {
+        Node::Do(Action::Compromise { id, .. }) => {
+            stolen.insert(id.clone());
+            true
+        }
+        Node::Do(Action::Impersonate { compromise, .. }) => stolen.contains(compromise),
+        _ => true,
+    });
+    let sent: BTreeSet<MessageId> = steps.iter().flat_map(|step| sent_in(&step.item)).collect();
+    let mut held = BTreeSet::new();
+    steps.retain(|step| match &step.item {
+        Node::Do(Action::Hold(what)) => {
+            held.insert(what.id.clone());
+            sent.contains(&what.id)
+        }
+        Node::Do(Action::Drop(what) | Action::Duplicate(what)) => sent.contains(&what.id),
+        Node::Do(Action::Release(what)) => sent.contains(&what.id) && held.contains(&what.id),
+        _ => true,
+    });
+    steps
+}
+
+fn sent_in(node: &Node) -> Vec<MessageId> {
+    match node {
+        Node::Do(Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. }) => vec![id.clone()],
+        Node::Do(_) => Vec::new(),
+        Node::Race(nodes) | Node::Repeat { steps: nodes, .. } => {
+            nodes.iter().flat_map(|node| sent_in(&node.item)).collect()
+        }
+    }
+}
+
+/// The steps without a member: without what it does, and without it in what others do.
+pub(super) fn without_member(steps: &[Placed<Node>], name: &MemberName) -> Vec<Placed<Node>> {
+    let without = |step: &Placed<Node>| {
+        let item = node_without(&step.item, name)?;
+        Some(Placed { place: step.place.clone(), item })
+    };
+    steps.iter().filter_map(without).collect()
+}
+
+fn node_without(node: &Node, name: &MemberName) -> Option<Node> {
+    match node {
+        Node::Do(action) => action_without(action, name).map(Node::Do),
+        Node::Race(contenders) => race(without_member(contenders, name)),
+        Node::Repeat { times, steps } => {
+            let steps = without_member(steps, name);
+            (!steps.is_empty()).then_some(Node::Repeat { times: *times, steps })
+        }
+    }
+}
+
+/// A race of those who are left; one alone does not race.
+fn race(mut contenders: Vec<Placed<Node>>) -> Option<Node> {
+    match contenders.len() {
+        0 | 1 => contenders.pop().map(|contender| contender.item),
+        _ => Some(Node::Race(contenders)),
+    }
+}
+
+fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
+    let without = |names: &[MemberName]| -> Option<Vec<MemberName>> {
+        let names: Vec<_> = names.iter().filter(|other| *other != name).cloned().collect();
+        (!names.is_empty()).then_some(names)
+    };
+    let of_others = |by: &MemberName| (by != name).then(|| by.clone());
+    let delivery = |what: &Delivery| {
+        let to = match &what.to {
+            Some(names) => Some(without(names)?),
+            None => None,
+        };
+        Some(Delivery { id: what.id.clone(), to })
+    };
+    Some(match action {
+        Action::Create { by, with } => Action::Create { by: of_others(by)?, with: without(with).unwrap_or_default() },
+        Action::Add { by, who } => Action::Add { by: of_others(by)?, who: without(who)? },
+        Action::Remove { by, who } => Action::Remove { by: of_others(by)?, who: without(who)? },
+        Action::Leave { who } => Action::Leave { who: without(who)? },
+        Action::Join { who } => Action::Join { who: without(who)? },
+        Action::Rejoin { who } => Action::Rejoin { who: without(who)? },
+        Action::Offline { who } => Action::Offline { who: without(who)? },
+        Action::Online { who } => Action::Online { who: without(who)? },
+        Action::Propose { by, what } => Action::Propose {
+            by: of_others(by)?,
+            what: match what {
+                Proposal::Add(who) => Proposal::Add(without(who)?),
+                Proposal::Remove(who) => Proposal::Remove(without(who)?),
+                Proposal::Update => Proposal::Update,
+            },
+        },
+        Action::Hold(what) => Action::Hold(delivery(what)?),
+        Action::Release(what) => Action::Release(delivery(what)?),
+        Action::Drop(what) => Action::Drop(delivery(what)?),
+        Action::Duplicate(what) => Action::Duplicate(delivery(what)?),
+        Action::Update { by, .. } | Action::Commit { by } | Action::Send { by, .. } if by == name => return None,
+        Action::Crash { who, .. } | Action::Compromise { who, .. } if who == name => return None,
+        other => other.clone(),
+    })
+}
+
+/// What a step could be instead, and would be simpler: the simplest first.
+pub(super) fn simpler(node: &Node) -> Vec<Node> {
+    match node {
+        Node::Do(action) => simpler_actions(action).into_iter().map(Node::Do).collect(),
+        Node::Race(contenders) => {
+            let fewer = shorter(contenders).into_iter().filter_map(race);
+            let simpler = contenders.iter().enumerate().flat_map(|(index, contender)| {
+                simpler(&contender.item).into_iter().map(move |item| {
+                    let mut contenders = contenders.clone();
+                    contenders[index].item = item;
+                    Node::Race(contenders)
+                })
+            });
+            fewer.chain(simpler).collect()
+        }
+        Node::Repeat { times, steps } => {
+            let fewer = (*times > 1).then(|| Node::Repeat { times: times / 2, steps: steps.clone() });
+            let shorter = shorter(steps).into_iter().filter(|steps| !steps.is_empty());
+            fewer.into_iter().chain(shorter.map(|steps| Node::Repeat { times: *times, steps })).collect()
+        }
+    }
+}
+
+/// The list without each of its items.
+fn shorter<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    let without = |index: usize| {
+        let mut items = items.to_vec();
+        items.remove(index);
+        items
+    };
+    (0..items.len()).map(without).collect()
+}
+
+fn simpler_actions(action: &Action) -> Vec<Action> {
+    let fewer = |names: &[MemberName], make: &dyn Fn(Vec<MemberName>) -> Action| {
+        shorter(names).into_iter().filter(|names| !names.is_empty()).map(make).collect::<Vec<_>>()
+    };
+    let delivery = |what: &Delivery, make: &dyn Fn(Delivery) -> Action| {
+        let Some(to) = &what.to else { return Vec::new() };
+        let everyone = make(Delivery { id: what.id.clone(), to: None });
+        let some = fewer(to, &|to| make(Delivery { id: what.id.clone(), to: Some(to) }));
+        std::iter::once(everyone).chain(some).collect()
+    };
+    match action {
+        Action::Create { by, with } => {
+            shorter(with).into_iter().map(|with| Action::Create { by: by.clone(), with }).collect()
+        }
+        Action::Add { by, who } => fewer(who, &|who| Action::Add { by: by.clone(), who }),
+        Action::Remove { by, who } => fewer(who, &|who| Action::Remove { by: by.clone(), who }),
+        Action::Update { by, signature_key: true } => vec![Action::Update { by: by.clone(), signature_key: false }],
+        Action::Leave { who } => fewer(who, &|who| Action::Leave { who }),
+        Action::Join { who } => fewer(who, &|who| Action::Join { who }),
+        Action::Rejoin { who } => fewer(who, &|who| Action::Rejoin { who }),
+        Action::Offline { who } => fewer(who, &|who| Action::Offline { who }),
+        Action::Online { who } => fewer(who, &|who| Action::Online { who }),
+        Action::Propose { by, what } => {
+            let propose = |what| Action::Propose { by: by.clone(), what };
+            match what {
+                Proposal::Add(who) => fewer(who, &|who| propose(Proposal::Add(who))),
+                Proposal::Remove(who) => fewer(who, &|who| propose(Proposal::Remove(who))),
+                Proposal::Update => Vec::new(),
+            }
+        }
+        Action::Send { by, id, body } if *body != Body::Size(DEFAULT_MESSAGE_SIZE) => {
+            vec![Action::Send { by: by.clone(), id: id.clone(), body: Body::Size(DEFAULT_MESSAGE_SIZE) }]
+        }
+        Action::Hold(what) => delivery(what, &Action::Hold),
+        Action::Release(what) => delivery(what, &Action::Release),
+        Action::Drop(what) => delivery(what, &Action::Drop),
+        Action::Duplicate(what) => delivery(what, &Action::Duplicate),
+        Action::Wait(time) => {
+            let shorter = SHORT_WAITS.map(Duration::from_secs).into_iter().filter(|short| short < time);
+            shorter.map(Action::Wait).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,203 @@
+//! How often each kind of step comes up in generated scenarios.
+
+use std::{fmt, path::Path};
+
+use crate::scenario::{self, Problem, Unusable};
+
+/// The largest weight: the sum of all of them stays far from any limit.
+pub const MAX_WEIGHT: u32 = 1_000_000;
+
+/// A kind of step that can come up. `create` is the first step of every scenario and `expect` of none, and both are not
+/// among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Kind {
+    /// A commit that adds members.
+    Add,
+    /// A commit that removes members.
+    Remove,
+    /// A commit with a fresh path, now and then with a new signature key.
+    Update,
+    /// A proposal of one's own removal.
+    Leave,
+    /// Another proposal by reference.
+    Propose,
+    /// A commit of what has been proposed.
+    Commit,
+    /// An external commit of a newcomer.
+    Join,
+    /// An external commit of a member that lost its state.
+    Rejoin,
+    /// An application message.
+    Send,
+    /// Members who go.
+    Offline,
+    /// Members who come back.
+    Online,
+    /// A message that is kept back.
+    Hold,
+    /// A message that is let go.
+    Release,
+    /// A message that is lost.
+    Drop,
+    /// A message that is delivered twice.
+    Duplicate,
+    /// Steps on the same epoch.
+    Race,
+    /// A process that dies in its next step.
+    Crash,
+    /// A stolen device.
+    Compromise,
+    /// A thief that acts in its victim's name.
+    Impersonate,
+    /// Time that goes by.
+    Wait,
+}
+
+impl Kind {
+    /// Every kind, with the name of its step and its weight by default.
+    const ALL: [(Self, &'static str, u32); 20] = [
+        (Self::Add, "add", 8),
+        (Self::Remove, "remove", 6),
+        (Self::Update, "update", 12),
+        (Self::Leave, "leave", 3),
+        (Self::Propose, "propose", 6),
+        (Self::Commit, "commit", 8),
+        (Self::Join, "join", 3),
+        (Self::Rejoin, "rejoin", 3),
+        (Self::Send, "send", 30),
+        (Self::Offline, "offline", 5),
+        (Self::Online, "online", 8),
+        (Self::Hold, "hold", 4),
+        (Self::Release, "release", 5),
+        (Self::Drop, "drop", 2),
+        (Self::Duplicate, "duplicate", 3),
+        (Self::Race, "race", 8),
+        (Self::Crash, "crash", 5),
+        (Self::Compromise, "compromise", 6),
+        (Self::Impersonate, "impersonate", 4),
+        (Self::Wait, "wait", 3),
+    ];
+}
+
+/// How often each kind of step comes up, against the others. What has the weight 0 never does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights([u32; Kind::ALL.len()]);
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self(Kind::ALL.map(|(_, _, weight)| weight))
+    }
+}
+
+impl Weights {
+    /// Reads weights from the text of a file: a JSON object such as `{"send": 50, "crash": 0}`. What is not named has its
+    /// weight by default.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the text, each with its place.
+    pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
+        let names = Kind::ALL.map(|(_, name, _)| name);
+        let mut weights = Self::default();
+        for (name, weight) in scenario::numbers(text, &names, MAX_WEIGHT)? {
+            if let Some((kind, ..)) = Kind::ALL.iter().find(|(_, known, _)| *known == name) {
+                weights.0[*kind as usize] = weight;
+            }
+        }
+        if weights.total() == 0 {
+            let problem = "every weight is 0: no step could ever come up".to_owned();
+            return Err(vec![Problem { position: None, field: String::new(), problem }]);
+        }
+        Ok(weights)
+    }
+
+    /// Reads weights from a file.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the file.
+    pub fn load(path: &Path) -> Result<Self, Unusable> {
+        let unusable = |problems| Unusable { file: path.to_owned(), problems };
+        let text = scenario::text(path).map_err(|problem| unusable(vec![problem]))?;
+        Self::read(&text).map_err(unusable)
+    }
+
+    /// How often this kind comes up.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u32 {
+        self.0[kind as usize]
+    }
+
+    fn total(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
+    /// The kind that a number picks: each picked by as many of the numbers below the sum of the weights as it weighs.
+    pub(super) fn pick(&self, below: impl FnOnce(u32) -> u32) -> Option<Kind> {
+        let mut number = below(self.total());
+        for ((kind, ..), weight) in Kind::ALL.iter().zip(self.0) {
+            match number.checked_sub(weight) {
+                None => return Some(*kind),
+                Some(rest) => number = rest,
+            }
+        }
+        None
+    }
+}
+
+/// As the text of a file.
+impl fmt::Display for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> =
+            Kind::ALL.iter().zip(self.0).map(|((_, name, _), weight)| format!("  \"{name}\": {weight}")).collect();
+        write!(f, "{{\n{}\n}}", lines.join(",\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_stand_where_their_number_says() {
+        assert!(Kind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let mut weights = Weights::default();
+        weights.0[3] = 777;
+        assert_eq!(Weights::read(&weights.to_string()), Ok(weights));
+    }
+
+    #[test]
+    fn what_is_not_named_has_its_default() {
+        let weights = Weights::read(r#"{ "crash": 0 }"#).unwrap();
+        assert_eq!(weights.of(Kind::Crash), 0);
+        assert_eq!(weights.of(Kind::Send), Weights::default().of(Kind::Send));
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_with_its_place_and_the_nearest() {
+        let problems = Weights::read("{ \"send\": 1,\n  \"comit\": 1, \"race\": -1 }").unwrap_err();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told[0], "2:3: comit: unknown field `comit`; did you mean `commit`?");
+        assert!(told[1].starts_with("2:23: race: expected"), "{told:?}");
+    }
+
+    #[test]
+    fn something_has_to_come_up() {
+        let nothing = Kind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
+        assert!(Weights::read(&format!("{{ {nothing} }}")).is_err());
+    }
+
+    #[test]
+    fn each_kind_is_picked_as_often_as_it_weighs() {
+        let weights = Weights::read(r#"{ "wait": 0, "send": 3 }"#).unwrap();
+        let picked: Vec<_> = (0..weights.total()).filter_map(|number| weights.pick(|_| number)).collect();
+        for (kind, ..) in Kind::ALL {
+            assert_eq!(picked.iter().filter(|picked| **picked == kind).count() as u32, weights.of(kind));
+        }
+    }
+}

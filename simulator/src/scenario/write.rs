@@ -1,0 +1,239 @@
+//! From a scenario to the text of a file: what [`read`](super::read) reads back as the same scenario.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::format::{
+    Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, Reading,
+    Scenario, Scope,
+};
+
+/// The units of a duration, the longest first.
+const UNITS: [(u64, char); 4] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm'), (1, 's')];
+
+/// Writes a scenario as a file of format 1: a step on each line, and no field that says what is so anyway. The same
+/// scenario gives the same text.
+///
+/// ```
+/// use regrow_simulator::scenario::{read, write};
+///
+/// let text = r#"{
+///   "regrow": 1,
+///   "name": "two people talk",
+///   "seed": 7,
+///   "members": ["alice", "bob"],
+///   "steps": [
+///     { "create": { "by": "alice", "with": "bob" } },
+///     { "send": { "by": "alice", "id": "m1" } }
+///   ]
+/// }
+/// "#;
+/// assert_eq!(write(&read(text).unwrap()), text);
+/// ```
+#[must_use]
+pub fn write(scenario: &Scenario) -> String {
+    let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
+    fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
+    fields.push(format!("\"seed\": {}", scenario.seed));
+    if scenario.group != GroupSettings::default() {
+        fields.push(format!("\"group\": {}", group(&scenario.group)));
+    }
+    let members: Vec<_> = scenario.members.iter().map(|name| text(name.as_str())).collect();
+    fields.push(format!("\"members\": [{}]", members.join(", ")));
+    fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
+    format!("{{\n  {}\n}}\n", fields.join(",\n  "))
+}
+
+fn group(settings: &GroupSettings) -> String {
+    let mut fields = Fields::default();
+    if let Some(suite) = settings.ciphersuite {
+        fields.text("ciphersuite", suite.as_str());
+    }
+    if let Some(mode) = settings.handshake {
+        fields.text("handshake", mode.as_str());
+    }
+    let numbers =
+        [("past_epochs", settings.past_epochs), ("out_of_order", settings.out_of_order), ("padding", settings.padding)];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            fields.add(name, number);
+        }
+    }
+    fields.object()
+}
+
+/// A list of steps, each on a line of its own, in a list that stands so deep.
+fn nodes(nodes: &[Placed<Node>], depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let lines: Vec<_> = nodes.iter().map(|placed| format!("{indent}  {}", node(&placed.item, depth + 1))).collect();
+    format!("[\n{}\n{indent}]", lines.join(",\n"))
+}
+
+fn node(node: &Node, depth: usize) -> String {
+    match node {
+        Node::Do(Action::Wait(time)) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
+        Node::Do(action) => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
+        Node::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
+        Node::Repeat { times, steps } => {
+            format!("{{ \"repeat\": {{ \"times\": {times}, \"steps\": {} }} }}", nodes(steps, depth))
+        }
+    }
+}
+
+/// The fields of every step that has fields.
+fn fields(action: &Action) -> Fields {
+    let mut fields = Fields::default();
+    match action {
+        Action::Create { by, with } => {
+            fields.text("by", by.as_str());
+            if !with.is_empty() {
+                fields.names("with", with.iter().map(|name| name.as_str()));
+            }
+        }
+        Action::Add { by, who } | Action::Remove { by, who } => {
+            fields.text("by", by.as_str());
+            fields.names("who", who.iter().map(|name| name.as_str()));
+        }
+        Action::Update { by, signature_key } => {
+            fields.text("by", by.as_str());
+            if *signature_key {
+                fields.add("signature_key", true);
+            }
+        }
+        Action::Leave { who }
+        | Action::Join { who }
+        | Action::Rejoin { who }
+        | Action::Offline { who }
+        | Action::Online { who } => fields.names("who", who.iter().map(|name| name.as_str())),
+        Action::Propose { by, what } => {
+            fields.text("by", by.as_str());
+            match what {
+                Proposal::Add(who) => fields.names("add", who.iter().map(|name| name.as_str())),
+                Proposal::Remove(who) => fields.names("remove", who.iter().map(|name| name.as_str())),
+                Proposal::Update => fields.add("update", true),
+            }
+        }
+        Action::Commit { by } => fields.text("by", by.as_str()),
+        Action::Send { by, id, body } => {
+            fields.text("by", by.as_str());
+            fields.text("id", id.as_str());
+            match body {
+                Body::Size(DEFAULT_MESSAGE_SIZE) => {}
+                Body::Size(size) => fields.add("size", size),
+                Body::Text(words) => fields.text("text", words),
+            }
+        }
+        Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
+            delivery(&mut fields, what);
+        }
+        Action::Crash { who, at } => {
+            fields.text("who", who.as_str());
+            fields.text("at", at.as_str());
+        }
+        Action::Compromise { who, id, scope } => {
+            fields.text("who", who.as_str());
+            fields.text("id", id.as_str());
+            if *scope != Scope::default() {
+                fields.text("scope", scope.as_str());
+            }
+        }
+        Action::Impersonate { compromise, act, id } => {
+            fields.text("compromise", compromise.as_str());
+            fields.text("action", act.as_str());
+            if let Some(id) = id {
+                fields.text("id", id.as_str());
+            }
+        }
+        Action::Wait(_) => {}
+        Action::Expect(expect) => expected(&mut fields, expect),
+    }
+    fields
+}
+
+fn delivery(fields: &mut Fields, what: &Delivery) {
+    fields.text("id", what.id.as_str());
+    if let Some(to) = &what.to {
+        fields.names("for", to.iter().map(|name| name.as_str()));
+    }
+}
+
+fn expected(fields: &mut Fields, expect: &Expect) {
+    if let Some(epoch) = expect.epoch {
+        fields.add("epoch", epoch);
+    }
+    if let Some(members) = &expect.members {
+        fields.names("members", members.iter().map(|name| name.as_str()));
+    }
+    if expect.converged {
+        fields.add("converged", true);
+    }
+    if let Some(reading) = &expect.reading {
+        let (reads, cannot_read) = match reading {
+            Reading::Member { who, reads, cannot_read } => {
+                fields.names("who", who.iter().map(|name| name.as_str()));
+                (reads, cannot_read)
+            }
+            Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+                fields.text("compromise", compromise.as_str());
+                if let Some(epochs) = heals_within {
+                    fields.add("heals_within", epochs);
+                }
+                for (name, expected) in [("accepted", accepted), ("detected", detected)] {
+                    if let Some(expected) = expected {
+                        fields.add(name, expected);
+                    }
+                }
+                (reads, cannot_read)
+            }
+        };
+        for (name, ids) in [("reads", reads), ("cannot_read", cannot_read)] {
+            if !ids.is_empty() {
+                fields.names(name, ids.iter().map(|id| id.as_str()));
+            }
+        }
+    }
+    if let Some(code) = expect.fails {
+        fields.text("fails", code.as_str());
+    }
+}
+
+/// The longest unit that says it exactly.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
+    let (length, unit) = fitting.copied().unwrap_or((1, 's'));
+    format!("{}{unit}", seconds / length)
+}
+
+/// A text as JSON has it.
+fn text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The fields of an object that stands on one line.
+#[derive(Default)]
+struct Fields(String);
+
+impl Fields {
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        let comma = if self.0.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "{comma}\"{name}\": {value}");
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.add(name, text(value));
+    }
+
+    /// One name, or a list of them.
+    fn names<'n>(&mut self, name: &str, names: impl Iterator<Item = &'n str>) {
+        let names: Vec<_> = names.map(text).collect();
+        match names.as_slice() {
+            [one] => self.add(name, one),
+            several => self.add(name, format_args!("[{}]", several.join(", "))),
+        }
+    }
+
+    fn object(&self) -> String {
+        format!("{{ {} }}", self.0)
+    }
+}

@@ -1,0 +1,128 @@
+//! The checks bite: a search finds each planted fault within so many scenarios, and without a fault it finds nothing in
+//! the same ones.
+//!
+//! Faults are planted from outside, in what a world is built on. What they are planted in is the code that ships.
+
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod crypto;
+mod service;
+mod stores;
+
+use regrow_simulator::{
+    explore::{FailureKind, Finding, Plan, Size, Watch, Weights, search},
+    report::{Outcome, RunOptions, Transcript},
+    scenario::{Scenario, write},
+    world::{
+        run_in,
+        surroundings::{Sound, Surroundings},
+    },
+};
+
+use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
+use service::Service;
+use stores::{Keeps, Kind, Rereads, When};
+
+/// No fault may hide for longer than this many scenarios of its plan.
+const MOST: u64 = 40;
+
+/// Of everything something, in small groups.
+fn everything() -> Plan {
+    let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
+    plan(9420, Size { members: 4, steps: 16 }, weights)
+}
+
+/// Two who get new keys again and again, and are stolen from: what is kept for too long is seen where somebody looks.
+fn thefts() -> Plan {
+    let weights = r#"{
+        "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
+        "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
+        "crash": 0, "wait": 0
+    }"#;
+    plan(2, Size { members: 2, steps: 30 }, weights)
+}
+
+fn plan(seed: u64, size: Size, weights: &str) -> Plan {
+    Plan { seed, count: MOST, size, weights: Weights::read(weights).unwrap() }
+}
+
+fn run_within(surroundings: &dyn Surroundings) -> impl Fn(&Scenario) -> Outcome + Sync + '_ {
+    |scenario| {
+        let mut transcript = Transcript::new(&scenario.name, false);
+        run_in(scenario, &RunOptions::default(), &mut transcript, surroundings)
+    }
+}
+
+/// The first scenario of the plan that fails with the fault: in one of these ways.
+#[track_caller]
+fn found(fault: &dyn Surroundings, plan: &Plan, ways: &[&str]) -> Finding {
+    let finding = search(plan, 1, &run_within(fault), |_| Watch::GoOn).finding;
+    let finding = finding.unwrap_or_else(|| panic!("not found in {MOST} scenarios"));
+    let kinds = FailureKind::of_all(&finding.scenario, &finding.failures);
+    println!("found in scenario {}: {}", finding.number, kinds[0].as_str());
+    assert!(ways.iter().any(|way| kinds[0].as_str().contains(way)), "{kinds:?}\n{}", write(&finding.scenario));
+    finding
+}
+
+macro_rules! found_within {
+    ($($(#[$comment:meta])* $name:ident: $fault:expr, $plan:ident, $ways:expr;)*) => {$(
+        $(#[$comment])*
+        #[test]
+        fn $name() {
+            found(&$fault, &$plan(), &$ways);
+        }
+    )*};
+}
+
+#[test]
+fn nothing_is_found_without_a_fault() {
+    for plan in [everything(), thefts()] {
+        let finding = search(&plan, 1, &run_within(&Sound), |_| Watch::GoOn).finding;
+        let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
+        assert!(finding.is_none(), "{finding:#?}");
+    }
+}
+
+/// How it is told that a run has panicked.
+const PANIC: &str = "the run comes to an end";
+
+/// How a thief is caught who reads what it should not.
+const EXPOSED: [&str; 1] = ["cannot be read, by RFC"];
+
+found_within! {
+    used_message_key_kept: Keeps(Kind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
+    one_past_epoch_too_many: Keeps(Kind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
+    init_secret_kept: Keeps(Kind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
+    pending_commit_kept: Keeps(Kind::GroupState, When::Always), everything, EXPOSED;
+    keys_of_the_path_kept_after_an_update: Keeps(Kind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
+    key_of_an_update_proposal_kept: Keeps(Kind::EncryptionKey, When::Always), thefts, EXPOSED;
+    keys_of_a_used_key_package_kept: Keeps(Kind::KeyPackage, When::Always), thefts, EXPOSED;
+    message_can_be_read_twice: Rereads, thefts, ["possible by RFC", EXPOSED[0]];
+
+    commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
+    ratchet_that_stands_still: StandingRatchets, everything, EXPOSED;
+    /// OpenMLS finds that it has one key for two nodes: in debug builds by an assertion.
+    path_secret_repeated: Repeats::PathSecret, everything, [PANIC, "the step succeeds (invalid_message)"];
+    leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
+    wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "it is processed"];
+
+    two_commits_for_one_epoch: Service::TwoCommitsForOneEpoch, everything, ["the step succeeds", "one epoch"];
+    stream_of_a_removed_member_left_open: Service::OpenStreams, everything, ["it is processed"];
+    key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "it is processed"];
+    welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
+    entry_lost: Service::LostEntries, everything, ["every message of its membership", "it is processed"];
+    readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
+}
+
+/// What is found is made small, and what is left still fails in the same way.
+#[test]
+fn a_fault_is_made_small() {
+    let fault = Service::OpenStreams;
+    let finding = found(&fault, &everything(), &["it is processed"]);
+    let shrunk = finding.shrink(&run_within(&fault));
+    let failures = run_within(&fault)(&shrunk.scenario).failures;
+    let kinds = |scenario, failures| FailureKind::of_all(scenario, failures);
+    assert!(kinds(&shrunk.scenario, &failures).contains(&kinds(&finding.scenario, &finding.failures)[0]));
+    assert!(shrunk.scenario.expanded_len() <= 5, "{}", write(&shrunk.scenario));
+    assert!(run_within(&Sound)(&shrunk.scenario).failures.is_empty());
+}

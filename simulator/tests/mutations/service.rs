@@ -1,0 +1,89 @@
+//! Delivery services that do not keep their promises: stores that lose some of their writes.
+
+use std::ops::Range;
+
+use regrow_delivery_service::{
+    StoreError,
+    store::{Table, Transaction, Visitor},
+};
+use regrow_simulator::world::surroundings::Surroundings;
+use serde_bytes::ByteBuf;
+
+/// What a service's store does to its writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// The epoch of a group is not counted up, so that another commit of the same epoch is accepted.
+    TwoCommitsForOneEpoch,
+    /// Whoever is removed reads on.
+    OpenStreams,
+    /// Key packages that were handed out are handed out again.
+    KeyPackagesTwice,
+    /// No welcome is kept.
+    LostWelcomes,
+    /// Every fifth entry of the log is not kept.
+    LostEntries,
+    /// It is not kept who has something to read yet: it is thrown away when the others have read it.
+    ForgottenReaders,
+}
+
+impl Surroundings for Service {
+    fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
+        Box::new(Faulty { records, fault: *self })
+    }
+}
+
+struct Faulty<'t> {
+    records: Box<dyn Transaction + 't>,
+    fault: Service,
+}
+
+/// One membership, as the service stores it: group, device, from, until, by welcome, unread.
+type Membership = (ByteBuf, ByteBuf, u64, Option<u64>, bool, u64);
+
+impl Transaction for Faulty<'_> {
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.records.get(table, key)
+    }
+
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let mut value = value.to_vec();
+        match (self.fault, table) {
+            (Service::TwoCommitsForOneEpoch, Table::Groups) => {
+                if let Some(before) = self.records.get(table, key)? {
+                    keep_epoch(&before, &mut value);
+                }
+            }
+            (Service::OpenStreams, Table::Memberships) => {
+                if let Ok((group, device, from, _, by_welcome, unread)) = rmp_serde::from_slice::<Membership>(&value) {
+                    let open: Membership = (group, device, from, None, by_welcome, unread);
+                    value = rmp_serde::to_vec(&open).unwrap_or(value);
+                }
+            }
+            (Service::LostWelcomes, Table::Welcomes) | (Service::ForgottenReaders, Table::Unread) => return Ok(()),
+            // A key ends with the entry's position.
+            (Service::LostEntries, Table::Log) if key.last().is_some_and(|position| position % 5 == 0) => return Ok(()),
+            _ => {}
+        }
+        self.records.put(table, key, &value)
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        match (self.fault, table) {
+            (Service::KeyPackagesTwice, Table::KeyPackages) => Ok(self.records.get(table, key)?.is_some()),
+            _ => self.records.delete(table, key),
+        }
+    }
+
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        self.records.scan(table, range, visit)
+    }
+}
+
+/// Puts the epoch of one group record in the place of another's: it is the number after the mode, which is a short text,
+/// and below 128 a single byte.
+fn keep_epoch(before: &[u8], record: &mut [u8]) {
+    let epoch = 2 + record.get(1).map_or(0, |mode| usize::from(mode & 0x1f));
+    if let (Some(before), Some(now)) = (before.get(epoch), record.get_mut(epoch)) {
+        *now = *before;
+    }
+}

@@ -1,0 +1,132 @@
+//! Stores that do not forget.
+
+use std::sync::Arc;
+
+use regrow_engine::{Batch, Store, StoreError, Value};
+use regrow_simulator::world::surroundings::Surroundings;
+
+/// Kinds of records, by the numbers that they are stored under, which never change (engine/src/storage/key.rs).
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    KeyPackage = 3,
+    Inbox = 6,
+    GroupContext = 15,
+    GroupState = 17,
+    MessageSecrets = 18,
+    EpochSecrets = 21,
+    EncryptionKey = 22,
+    EpochKeys = 23,
+}
+
+/// What the keys begin with under which this store hides what it was told to forget: no record of the engine's does.
+const HIDDEN: u8 = 0xff;
+
+/// Whether that is the kind of the record under this key.
+fn is(key: &[u8], kind: Kind) -> bool {
+    let rest = match key {
+        [0, rest @ ..] => Some(rest),
+        // A group's record: the length of its name, and its name.
+        [1 | 2, a, b, c, d, rest @ ..] => rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..),
+        _ => None,
+    };
+    rest.and_then(|rest| rest.first()) == Some(&(kind as u8))
+}
+
+/// When something is kept that should go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// When it is overwritten or deleted as an epoch ends.
+    EpochEnds,
+    /// When it is overwritten or deleted within an epoch.
+    WithinEpoch,
+    Always,
+}
+
+/// Every device's store keeps records of this kind, beside those that it is to have.
+pub struct Keeps(pub Kind, pub When);
+
+impl Surroundings for Keeps {
+    fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Hoard { store, kind: self.0, when: self.1 })
+    }
+}
+
+struct Hoard {
+    store: Arc<dyn Store>,
+    kind: Kind,
+    when: When,
+}
+
+impl Store for Hoard {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.store.get(key)
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.keys(prefix)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let changes: Vec<_> = batch.into_changes().collect();
+        let ends_epoch = changes.iter().any(|(key, _)| is(key, Kind::GroupContext));
+        let keeps = match self.when {
+            When::EpochEnds => ends_epoch,
+            When::WithinEpoch => !ends_epoch,
+            When::Always => true,
+        };
+        let mut hidden = self.store.keys(&[HIDDEN])?.len() as u32;
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            if keeps
+                && is(&key, self.kind)
+                && let Some(old) = self.store.get(&key)?
+            {
+                batch.put([&[HIDDEN][..], &hidden.to_be_bytes(), &key].concat(), old);
+                hidden += 1;
+            }
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        self.store.apply(batch)
+    }
+}
+
+/// Every device's store loses what has become of the keys when a message was read: the next process has them again.
+pub struct Rereads;
+
+impl Surroundings for Rereads {
+    fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Forgetful(store))
+    }
+}
+
+struct Forgetful(Arc<dyn Store>);
+
+impl Store for Forgetful {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.0.keys(prefix)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut changes: Vec<_> = batch.into_changes().collect();
+        let received = changes.iter().any(|(key, value)| is(key, Kind::Inbox) && value.is_some());
+        if received && !changes.iter().any(|(key, _)| is(key, Kind::GroupContext)) {
+            changes.retain(|(key, _)| !is(key, Kind::MessageSecrets));
+        }
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        self.0.apply(batch)
+    }
+}
