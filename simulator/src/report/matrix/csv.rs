@@ -1,0 +1,68 @@
+//! The matrix for programs: CSV (RFC 4180) in the long form, one line for each snapshot and message.
+//!
+//! What belongs to the snapshot as a whole (its forward secrecy window, its healing) is repeated on each of its lines, so
+//! that one file and one reading of it are enough.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
+
+use super::{Matrix, Step};
+
+/// The first line.
+pub const HEADER: &str = "scenario,seed,member,after_step,line,turn,epoch,message,sender,sent_in_step,sent_in_turn,\
+                          sent_in_epoch,sent_before,was_member,exposed,fs_window,exposed_after,healed_after";
+
+/// Writes the matrix.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
+    writeln!(out, "{HEADER}")?;
+    let scenario = field(&matrix.scenario);
+    for row in &matrix.rows {
+        let Some(Step { place, .. }) = matrix.steps.get(row.after_step) else { continue };
+        let snapshot = format!(
+            "{scenario},{},{},{},{},{},{}",
+            matrix.seed,
+            field(row.member.as_str()),
+            field(&place.number),
+            place.line,
+            optional(place.turn),
+            optional(row.epoch),
+        );
+        let summary = format!("{},{},{}", matrix.fs_window(row), matrix.exposed_after(row), optional(row.healed_after));
+        for (column, cell) in matrix.columns.iter().zip(&row.cells) {
+            let Some(Step { place: sent, .. }) = matrix.steps.get(column.step) else { continue };
+            writeln!(
+                out,
+                "{snapshot},{},{},{},{},{},{},{},{},{summary}",
+                field(column.message.as_str()),
+                field(column.sender.as_str()),
+                field(&sent.number),
+                optional(sent.turn),
+                column.epoch,
+                column.step <= row.after_step,
+                cell.member,
+                cell.exposed,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A number, or nothing.
+fn optional(number: Option<impl ToString>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// A text as one field.
+fn field(text: &str) -> Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(text)
+    }
+}

@@ -1,0 +1,299 @@
+//! The matrix as a picture: SVG, for a paper or a browser.
+//!
+//! Time runs to the right over the messages, and downwards over the snapshots. The line through each panel is the moment
+//! of the theft: to its left is what had been sent by then. The two colours of exposure differ in brightness as well as in
+//! hue, so that they are told apart by everybody and on any printer; and by the side of the line that they are on.
+
+mod layout;
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use self::layout::{BAND, CHARACTER, FIGURE, LEGEND_LINE, LONGEST_ID, LONGEST_STEP, Layout, MARGIN};
+use super::{Column, Matrix, Row, Sight, cut};
+use crate::report::xml::escaped;
+
+pub(super) const EXPOSED_BEFORE: &str = "#b13c02";
+pub(super) const EXPOSED_AFTER: &str = "#56b4e9";
+pub(super) const HIDDEN: &str = "#e9e9e9";
+pub(super) const OUTSIDE: &str = "#ffffff";
+/// Epochs in turn.
+const EPOCHS: [&str; 2] = ["#c9c9c9", "#a5a5a5"];
+const INK: &str = "#1a1a1a";
+const PALE_INK: &str = "#5a5a5a";
+
+const AXES: &str = "A row is a device, stolen after a step; a column is a message. Time runs down and to the right.";
+
+/// Attributes of a text that ends or has its middle where it is put.
+const END: &str = r#"text-anchor="end""#;
+const MIDDLE: &str = r#"text-anchor="middle""#;
+
+/// Writes the picture.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
+    let layout = Layout::of(matrix);
+    let legend = legend(&layout);
+    let (width, height) = (layout.width(), layout.height(legend.lines));
+    writeln!(
+        out,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="9" fill="{INK}">"#
+    )?;
+    writeln!(out, "<title>{}</title>", escaped(&matrix.scenario))?;
+    writeln!(out, r#"<rect width="{width}" height="{height}" fill="white"/>"#)?;
+    title(out, matrix, width)?;
+    for (number, rows) in matrix.members().enumerate() {
+        let (x, y) = layout.panel(number);
+        writeln!(out, r#"<g transform="translate({x} {y})">"#)?;
+        Panel { matrix, layout: &layout, rows }.write(out)?;
+        writeln!(out, "</g>")?;
+    }
+    write!(out, r#"<g transform="translate({MARGIN} {})">{}</g>"#, layout.legend(), legend.drawn)?;
+    writeln!(out, "\n</svg>")
+}
+
+fn title(out: &mut dyn Write, matrix: &Matrix, width: u32) -> io::Result<()> {
+    let fits = f64::from(width - 2 * MARGIN) / (CHARACTER * 16.0 / 9.0);
+    let scenario = cut(&matrix.scenario, fits as usize);
+    text(out, MARGIN, 26, r#"font-size="16" font-weight="bold""#, &scenario)?;
+    let run = format!("Seed {}, {}.", matrix.seed, matrix.extent());
+    let method = format!("Exposed is what is read {}.", matrix.method);
+    let small = format!(r#"font-size="10" fill="{PALE_INK}""#);
+    for (y, told) in [(43, run.as_str()), (57, AXES), (71, &method)] {
+        text(out, MARGIN, y, &small, told)?;
+    }
+    Ok(())
+}
+
+/// One member's snapshots.
+struct Panel<'m> {
+    matrix: &'m Matrix,
+    layout: &'m Layout,
+    rows: &'m [Row],
+}
+
+impl Panel<'_> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (x, y) = self.layout.cells();
+        let name = self.rows.first().map(|row| row.member.as_str()).unwrap_or_default();
+        let room = (f64::from(x + self.layout.extent().0) / (CHARACTER * 12.0 / 9.0)) as usize;
+        text(out, 0, 11, r#"font-size="12" font-weight="bold""#, &cut(name, room.max(LONGEST_ID)))?;
+        writeln!(out, r#"<g transform="translate({x} {y})">"#)?;
+        self.columns(out)?;
+        self.steps(out)?;
+        for (number, row) in self.rows.iter().enumerate() {
+            self.row(out, number, row)?;
+        }
+        self.epoch_ends(out)?;
+        let (width, height) = self.layout.extent();
+        let outline = format!(r#"x="-.5" y="-.5" width="{width}" height="{height}" fill="none""#);
+        writeln!(out, r#"<rect {outline} stroke="{PALE_INK}" stroke-width=".6"/>"#)?;
+        self.theft(out)?;
+        writeln!(out, "</g>")
+    }
+
+    /// Messages, and the epochs that they were sent in.
+    fn columns(&self, out: &mut dyn Write) -> io::Result<()> {
+        let cell = self.layout.cell;
+        let mut from = 0;
+        for (turn, (epoch, columns)) in self.matrix.epochs().enumerate() {
+            let (x, width) = (from as u32 * cell, columns as u32 * cell);
+            let fill = EPOCHS[turn % 2];
+            writeln!(out, r#"<g><title>messages of epoch {epoch}</title>"#)?;
+            writeln!(out, r#"<rect x="{x}" y="-{BAND}" width="{width}" height="{BAND}" fill="{fill}"/>"#)?;
+            if fits(epoch, width) {
+                text(out, x + width / 2, -2, MIDDLE, &epoch.to_string())?;
+            }
+            writeln!(out, "</g>")?;
+            from += columns;
+        }
+        if self.layout.wordy {
+            let x = self.layout.extent().0;
+            text(out, x + FIGURE - 8, -2, END, "FS")?;
+            text(out, x + 2 * FIGURE - 4, -2, END, "healed")?;
+        }
+        for (number, column) in self.matrix.columns.iter().enumerate().step_by(self.layout.every) {
+            let (x, y) = (number as u32 * cell + cell / 2 + 3, -(BAND as i32) - 3);
+            let id = escaped(&cut(column.message.as_str(), LONGEST_ID));
+            writeln!(out, r#"<text transform="translate({x} {y}) rotate(-90)">{id}</text>"#)?;
+        }
+        Ok(())
+    }
+
+    /// The steps, and the epochs that the device was in after them.
+    fn steps(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Layout { cell, numbers, every, wordy, .. } = *self.layout;
+        let left = self.layout.cells().0;
+        let mut from = 0;
+        let mut turn = 0;
+        for rows in self.rows.chunk_by(|one, next| one.epoch == next.epoch) {
+            let (y, height) = (from * cell, rows.len() as u32 * cell);
+            from += rows.len() as u32;
+            let Some(epoch) = rows.first().and_then(|row| row.epoch) else { continue };
+            let fill = EPOCHS[turn % 2];
+            turn += 1;
+            writeln!(out, r#"<g><title>in epoch {epoch}</title>"#)?;
+            writeln!(out, r#"<rect x="-{BAND}" y="{y}" width="{BAND}" height="{height}" fill="{fill}"/>"#)?;
+            if height >= 9 && fits(epoch, BAND + 4) {
+                let (x, y) = (-(BAND as i32) / 2, (y + height / 2) as i32 + 3);
+                text(out, x, y, MIDDLE, &epoch.to_string())?;
+            }
+            writeln!(out, "</g>")?;
+        }
+        for (number, row) in self.rows.iter().enumerate().step_by(every) {
+            let Some(step) = self.matrix.steps.get(row.after_step) else { continue };
+            let y = (number as u32 * cell + cell / 2) as i32 + 3;
+            let x = numbers as i32 - left as i32;
+            text(out, x - 4, y, END, &cut(&step.number(), LONGEST_ID))?;
+            if wordy {
+                text(out, x, y, "", &cut(&step.what, LONGEST_STEP))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, out: &mut dyn Write, number: usize, row: &Row) -> io::Result<()> {
+        let cell = self.layout.cell;
+        // A hair between cells, where there is room for one, lets them be counted.
+        let side = if cell > 5 { cell - 1 } else { cell };
+        let y = number as u32 * cell;
+        let snapshot = escaped(&self.about(row));
+        writeln!(out, "<g><title>{snapshot}</title>")?;
+        for ((place, sight), column) in self.matrix.sights(row).enumerate().zip(&self.matrix.columns) {
+            let x = place as u32 * cell;
+            let (fill, when) = match sight {
+                Sight::ExposedBefore => (EXPOSED_BEFORE, "before"),
+                Sight::ExposedAfter => (EXPOSED_AFTER, "after"),
+                Sight::Hidden => (HIDDEN, ""),
+                Sight::Outside => (OUTSIDE, ""),
+            };
+            write!(out, r#"<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{fill}""#)?;
+            match when {
+                "" => writeln!(out, "/>")?,
+                when => {
+                    let Column { message, sender, epoch, .. } = column;
+                    let about = format!("{message} of {sender}, epoch {epoch}: exposed, sent {when} the snapshot");
+                    writeln!(out, "><title>{}\n{snapshot}</title></rect>", escaped(&about))?;
+                }
+            }
+        }
+        if self.layout.wordy {
+            let (x, y) = (self.layout.extent().0, (y + cell / 2) as i32 + 3);
+            text(out, x + FIGURE - 8, y, END, &self.matrix.fs_window(row).to_string())?;
+            text(out, x + 2 * FIGURE - 4, y, END, &healed(row))?;
+        }
+        writeln!(out, "</g>")
+    }
+
+    /// A snapshot in a sentence.
+    fn about(&self, row: &Row) -> String {
+        let step = self.matrix.steps.get(row.after_step);
+        let step = step.map(|step| format!("step {} ({})", step.number(), step.what)).unwrap_or_default();
+        let epoch = row.epoch.map_or("not in the group".to_owned(), |epoch| format!("in epoch {epoch}"));
+        let healed = match row.healed_after {
+            Some(1) => "healed after 1 epoch".to_owned(),
+            Some(epochs) => format!("healed after {epochs} epochs"),
+            None => "not healed".to_owned(),
+        };
+        let (fs_window, after) = (self.matrix.fs_window(row), self.matrix.exposed_after(row));
+        format!("{} after {step}, {epoch}: FS window {fs_window}, exposed after it {after}, {healed}", row.member)
+    }
+
+    /// A line wherever an epoch ends.
+    fn epoch_ends(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (cell, (width, height)) = (self.layout.cell, self.layout.extent());
+        let mut lines = String::new();
+        let mut x = 0;
+        for (_, columns) in self.matrix.epochs() {
+            x += columns as u32 * cell;
+            if x < width {
+                lines += &format!("M{x} -{BAND}V{height}");
+            }
+        }
+        let mut y = 0;
+        for rows in self.rows.chunk_by(|one, next| one.epoch == next.epoch) {
+            y += rows.len() as u32 * cell;
+            if y < height {
+                lines += &format!("M-{BAND} {y}H0");
+            }
+        }
+        writeln!(out, r#"<path d="{lines}" transform="translate(-.5 -.5)" stroke="{PALE_INK}" stroke-width=".6"/>"#)
+    }
+
+    /// The moment of the theft, from row to row: what is to the left of it had been sent.
+    fn theft(&self, out: &mut dyn Write) -> io::Result<()> {
+        let cell = self.layout.cell;
+        let mut line = String::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let (x, y) = (self.matrix.sent_before(row) as u32 * cell, number as u32 * cell);
+            line += &if number == 0 { format!("M{x} {y}") } else { format!("H{x}") };
+            line += &format!("V{}", y + cell);
+        }
+        writeln!(
+            out,
+            r#"<path d="{line}" transform="translate(-.5 -.5)" fill="none" stroke="{INK}" stroke-width="1.3"/>"#
+        )
+    }
+}
+
+/// After how many epochs a snapshot was of no more use.
+fn healed(row: &Row) -> String {
+    row.healed_after.map_or("no".to_owned(), |epochs| epochs.to_string())
+}
+
+/// Whether an epoch's number has room.
+fn fits(epoch: u64, width: u32) -> bool {
+    epoch.to_string().len() as f64 * CHARACTER <= f64::from(width)
+}
+
+fn text(out: &mut dyn Write, x: impl Display, y: impl Display, attributes: &str, text: &str) -> io::Result<()> {
+    writeln!(out, r#"<text x="{x}" y="{y}" {attributes}>{}</text>"#, escaped(text))
+}
+
+/// What the colours and lines mean, drawn, and on how many lines.
+struct Legend {
+    drawn: String,
+    lines: u32,
+}
+
+fn legend(layout: &Layout) -> Legend {
+    let square = |fill: &str| format!(r#"<rect y="-9" width="10" height="10" fill="{fill}"/>"#);
+    let outside = format!(
+        r#"<rect x=".5" y="-8.5" width="9" height="9" fill="{OUTSIDE}" stroke="{PALE_INK}" stroke-width=".6"/>"#
+    );
+    let theft = format!(r#"<path d="M3 -10V-4H8V2" fill="none" stroke="{INK}" stroke-width="1.3"/>"#);
+    let [one, other] = EPOCHS;
+    let epochs = format!(
+        r#"<rect y="-9" width="6" height="10" fill="{one}"/><rect x="6" y="-9" width="6" height="10" fill="{other}"/>"#
+    );
+    let mut entries = vec![
+        (square(EXPOSED_BEFORE), "exposed, sent before the snapshot (FS window)"),
+        (square(EXPOSED_AFTER), "exposed, sent after the snapshot (not healed)"),
+        (square(HIDDEN), "hidden"),
+        (outside, "hidden, and not a member when it was sent"),
+        (theft, "the snapshot: to its left is what had been sent"),
+        (epochs, "epochs, of messages and of the stolen device"),
+    ];
+    if layout.wordy {
+        entries.push((String::new(), "FS: the FS window, in messages; healed: after how many epochs, if it did"));
+    }
+    let (mut x, mut line) = (0, 0);
+    let mut drawn = String::new();
+    for (sign, words) in entries {
+        let width = 16 + (words.len() as f64 * CHARACTER * 10.0 / 9.0).ceil() as u32;
+        if x > 0 && x + width > layout.width() - 2 * MARGIN {
+            (x, line) = (0, line + 1);
+        }
+        let y = line * LEGEND_LINE;
+        let indent = if sign.is_empty() { 0 } else { 16 };
+        drawn += &format!(
+            "\n<g transform=\"translate({x} {y})\">{sign}<text x=\"{indent}\" font-size=\"10\">{words}</text></g>"
+        );
+        x += width + 14;
+    }
+    Legend { drawn, lines: line + 1 }
+}

@@ -1,0 +1,176 @@
+//! The matrix for a person at a terminal: a character for each cell, and a line for each snapshot, or for several in a row
+//! that say the same.
+
+use std::{
+    io::{self, Write},
+    iter,
+};
+
+use super::{Matrix, Row, Sight, cut};
+use crate::report::terminal::plain;
+
+/// How many characters of a message's id stand over its column, from its end: that is where ids differ.
+const LONGEST_ID: usize = 12;
+
+/// How many characters there are for what a step does.
+const LONGEST_STEP: usize = 20;
+
+const LEGEND: &str = "\
+#  exposed, sent before the snapshot      .  hidden
++  exposed, sent after it             blank  hidden, and not a member when it was sent
+";
+
+const FIGURES: &str = "\
+FS      messages that the snapshot exposes and that were sent before it
+after   those that were sent after it
+healed  after so many epochs nothing more is exposed
+";
+
+/// Writes the matrix; in colours, if they can be shown.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write(out: &mut dyn Write, matrix: &Matrix, colours: bool) -> io::Result<()> {
+    let lines: Vec<Vec<Line>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
+    let width = |part: fn(&Line) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
+    let widths = Widths {
+        number: width(|line| &line.number).unwrap_or(0),
+        what: width(|line| &line.what).unwrap_or(0),
+        epoch: width(|line| &line.epoch).unwrap_or(0).max(EPOCH.len()),
+    };
+    writeln!(out, "{}", plain(&matrix.scenario))?;
+    writeln!(out, "seed {}, {}; exposed is what is read {}\n", matrix.seed, matrix.extent(), matrix.method)?;
+    writeln!(out, "{LEGEND}")?;
+    head(out, matrix, &widths)?;
+    for (rows, lines) in matrix.members().zip(&lines) {
+        writeln!(out, "{}", rows.first().map(|row| plain(row.member.as_str())).unwrap_or_default())?;
+        for line in lines {
+            write_line(out, matrix, &widths, line, colours)?;
+        }
+    }
+    write!(out, "\n{FIGURES}")
+}
+
+/// Over the epochs that devices were in.
+const EPOCH: &str = "epoch";
+
+/// How wide the columns before the cells are.
+struct Widths {
+    number: usize,
+    what: usize,
+    epoch: usize,
+}
+
+impl Widths {
+    /// All that stands before the cells.
+    fn before_cells(&self) -> usize {
+        2 + self.number + 2 + self.what + 2 + self.epoch + 2
+    }
+}
+
+/// A snapshot, or several in a row of the same device, in the same epoch, that expose the same.
+struct Line {
+    number: String,
+    what: String,
+    epoch: String,
+    sights: Vec<Sight>,
+    figures: [String; 3],
+}
+
+/// The lines of one member.
+fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut first = String::new();
+    for row in rows {
+        let Some(step) = matrix.steps.get(row.after_step) else { continue };
+        let mut line = Line {
+            number: step.number(),
+            what: cut(&plain(&step.what), LONGEST_STEP),
+            epoch: row.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
+            sights: matrix.sights(row).collect(),
+            figures: [
+                matrix.fs_window(row).to_string(),
+                matrix.exposed_after(row).to_string(),
+                row.healed_after.map_or("no".to_owned(), |epochs| epochs.to_string()),
+            ],
+        };
+        match lines.last_mut() {
+            Some(last) if last.epoch == line.epoch && last.sights == line.sights && last.figures == line.figures => {
+                last.number = format!("{first}-{}", line.number);
+                last.what = cut(&format!("{} …", last.what.trim_end_matches(" …")), LONGEST_STEP);
+            }
+            _ => {
+                first.clone_from(&line.number);
+                line.what = line.what.trim_end().to_owned();
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
+/// Epochs and ids, over the cells. An id is read from top to bottom.
+fn head(out: &mut dyn Write, matrix: &Matrix, widths: &Widths) -> io::Result<()> {
+    let indent = widths.before_cells();
+    let mut epochs = String::new();
+    let mut place = 0;
+    for (epoch, columns) in matrix.epochs() {
+        // A number that has no room is left out: those beside it tell.
+        if epochs.len() < place || place == 0 {
+            epochs.extend(iter::repeat_n(' ', place - epochs.len()));
+            epochs += &epoch.to_string();
+        }
+        place += columns + 1;
+    }
+    writeln!(out, "{:>indent$}{epochs}", "sent in epoch  ")?;
+    let ids: Vec<Vec<char>> = matrix.columns.iter().map(|column| end_of(column.message.as_str())).collect();
+    let height = ids.iter().map(Vec::len).max().unwrap_or(0);
+    for below in (1..height).rev() {
+        writeln!(out, "{}", format!("{:indent$}{}", "", letters(matrix, &ids, below)).trim_end())?;
+    }
+    let before = indent - 2;
+    writeln!(out, "{EPOCH:>before$}  {}{}", letters(matrix, &ids, 0), figures("FS", "after", "healed"))
+}
+
+/// The letters of all ids that have so many below them.
+fn letters(matrix: &Matrix, ids: &[Vec<char>], below: usize) -> String {
+    let letter = |id: &Vec<char>| id.len().checked_sub(below + 1).and_then(|place| id.get(place)).copied();
+    spaced(matrix, ids.iter().map(|id| letter(id).unwrap_or(' ').to_string()))
+}
+
+/// A text for each column, with a space wherever an epoch ends.
+fn spaced(matrix: &Matrix, texts: impl Iterator<Item = String>) -> String {
+    let mut texts = texts;
+    let epochs = matrix.epochs().map(|(_, columns)| texts.by_ref().take(columns).collect::<String>());
+    epochs.collect::<Vec<_>>().join(" ")
+}
+
+fn end_of(id: &str) -> Vec<char> {
+    let id: Vec<char> = plain(id).chars().collect();
+    let from = id.len().saturating_sub(LONGEST_ID);
+    let end = id.into_iter().skip(from);
+    if from == 0 { end.collect() } else { iter::once('…').chain(end.skip(1)).collect() }
+}
+
+fn write_line(out: &mut dyn Write, matrix: &Matrix, widths: &Widths, line: &Line, colours: bool) -> io::Result<()> {
+    let Widths { number, what, epoch } = *widths;
+    write!(out, "  {:>number$}  {:what$}  {:>epoch$}  ", line.number, line.what, line.epoch)?;
+    write!(out, "{}", spaced(matrix, line.sights.iter().map(|sight| shown(*sight, colours))))?;
+    let [fs, after, healed] = &line.figures;
+    writeln!(out, "{}", figures(fs, after, healed))
+}
+
+fn figures(fs: &str, after: &str, healed: &str) -> String {
+    format!("  {fs:>4}  {after:>5}  {healed:>6}")
+}
+
+fn shown(sight: Sight, colours: bool) -> String {
+    let (character, colour) = match sight {
+        Sight::ExposedBefore => ('#', 31),
+        Sight::ExposedAfter => ('+', 36),
+        Sight::Hidden => ('.', 2),
+        Sight::Outside => return " ".to_owned(),
+    };
+    if colours { format!("\x1b[{colour}m{character}\x1b[0m") } else { character.to_string() }
+}

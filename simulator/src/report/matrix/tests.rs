@@ -1,0 +1,291 @@
+//! Small matrices, as each writer writes them.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+
+fn step(number: usize, what: &str) -> Step {
+    let number = number.to_string();
+    let place = Place { number: number.as_str().into(), path: "".into(), line: 10, turn: None };
+    Step { place, what: what.into() }
+}
+
+fn column(message: &str, sender: &str, epoch: u64, step: usize) -> Column {
+    Column { message: MessageId::new(message), sender: MemberName::new(sender), epoch, step }
+}
+
+/// A row whose cells are written as `x` for an exposed message, `.` for a hidden one, and a space for one of an epoch
+/// that the member was not in.
+fn row(member: &str, after_step: usize, epoch: Option<u64>, cells: &str, healed_after: Option<u64>) -> Row {
+    let cells = cells.chars().map(|c| Cell { exposed: c == 'x', member: c != ' ' });
+    Row { member: MemberName::new(member), after_step, epoch, cells: cells.collect(), healed_after }
+}
+
+/// Alice and bob; carol comes later. Bob keeps a past epoch, and heals in the last step.
+fn matrix() -> Matrix {
+    Matrix {
+        scenario: "an example".into(),
+        seed: 7,
+        method: "by a test",
+        steps: vec![
+            step(1, "create alice"),
+            step(2, "send m1"),
+            step(3, "add carol"),
+            step(4, "hold m10"),
+            step(5, "send m10"),
+            step(6, "update bob"),
+        ],
+        columns: vec![column("m1", "alice", 1, 1), column("m10", "alice", 2, 4)],
+        rows: vec![
+            row("bob", 0, Some(1), "xx", Some(2)),
+            row("bob", 1, Some(1), "xx", Some(2)),
+            row("bob", 2, Some(2), "xx", Some(1)),
+            row("bob", 3, Some(2), "xx", Some(1)),
+            row("bob", 4, Some(2), "x.", Some(1)),
+            row("bob", 5, Some(3), "..", None),
+            row("carol", 0, None, " x", None),
+            row("carol", 1, None, " x", None),
+            row("carol", 2, Some(2), " x", None),
+            row("carol", 3, Some(2), " x", None),
+            row("carol", 4, Some(2), " x", None),
+            row("carol", 5, Some(3), " .", None),
+        ],
+    }
+}
+
+/// Names that mean something to whoever reads the output.
+fn hostile() -> Matrix {
+    let mut matrix = matrix();
+    matrix.scenario = "a, \"b\" & <c>\u{1b}[31m".into();
+    matrix.columns[0].message = MessageId::new("</text><script>");
+    matrix.columns[1].sender = MemberName::new("a\"b,c");
+    matrix.steps[1].what = "send <m1>&\u{1b}[2J".into();
+    for row in &mut matrix.rows[..6] {
+        row.member = MemberName::new("<bob>&\u{7}");
+    }
+    matrix
+}
+
+fn written(write: impl Fn(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+    let mut out = Vec::new();
+    write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn table_of(matrix: &Matrix) -> String {
+    written(|out| table::write(out, matrix, false))
+}
+
+fn csv_of(matrix: &Matrix) -> String {
+    written(|out| csv::write(out, matrix))
+}
+
+fn svg_of(matrix: &Matrix) -> String {
+    written(|out| svg::write(out, matrix))
+}
+
+#[test]
+fn exposure_is_counted_on_both_sides_of_the_theft() {
+    let matrix = matrix();
+    let counts = |row: usize| (matrix.fs_window(&matrix.rows[row]), matrix.exposed_after(&matrix.rows[row]));
+    assert_eq!([0, 1, 4, 5].map(counts), [(0, 2), (1, 1), (1, 0), (0, 0)]);
+    assert_eq!(matrix.extent(), "2 members, 6 steps, 2 messages");
+}
+
+#[test]
+fn the_table() {
+    let expected = "\
+an example
+seed 7, 2 members, 6 steps, 2 messages; exposed is what is read by a test
+
+#  exposed, sent before the snapshot      .  hidden
++  exposed, sent after it             blank  hidden, and not a member when it was sent
+
+               sent in epoch  1 2
+                                m
+                              m 1
+                       epoch  1 0    FS  after  healed
+bob
+    1  create alice        1  + +     0      2       2
+    2  send m1             1  # +     1      1       2
+  3-4  add carol …         2  # +     1      1       1
+    5  send m10            2  # .     1      0       1
+    6  update bob          3  . .     0      0      no
+carol
+  1-2  create alice …      -    +     0      1      no
+  3-4  add carol …         2    +     0      1      no
+    5  send m10            2    #     1      0      no
+    6  update bob          3    .     0      0      no
+
+FS      messages that the snapshot exposes and that were sent before it
+after   those that were sent after it
+healed  after so many epochs nothing more is exposed
+";
+    assert_eq!(table_of(&matrix()), expected);
+}
+
+#[test]
+fn the_csv() {
+    let csv = csv_of(&matrix());
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines.len(), 1 + 12 * 2);
+    assert_eq!(lines[0], csv::HEADER);
+    assert_eq!(lines[5], "an example,7,bob,3,10,,2,m1,alice,2,,1,true,true,true,1,1,1");
+    assert_eq!(lines[6], "an example,7,bob,3,10,,2,m10,alice,5,,2,false,true,true,1,1,1");
+    assert_eq!(lines[13], "an example,7,carol,1,10,,,m1,alice,2,,1,false,false,false,0,1,");
+    let columns = |line: &str| line.matches(',').count();
+    assert!(lines.iter().all(|line| columns(line) == columns(csv::HEADER)));
+}
+
+#[test]
+fn the_csv_quotes_what_has_to_be_and_tells_turns() {
+    let mut matrix = hostile();
+    matrix.steps[4].place.turn = Some(3);
+    let csv = csv_of(&matrix);
+    let line = csv.lines().nth(10).unwrap();
+    let start = "\"a, \"\"b\"\" & <c>\u{1b}[31m\",7,<bob>&\u{7},5,10,3,2,m10,\"a\"\"b,c\",5,3,2,true,";
+    assert!(line.starts_with(start), "{line}");
+}
+
+/// The elements of a document, with how deep each is; or why it is not well-formed. It knows as much XML as the writer
+/// uses: elements, attributes in double quotes, texts with the five entities.
+fn elements(xml: &str) -> Result<Vec<(usize, String)>, String> {
+    let mut open: Vec<String> = Vec::new();
+    let mut found = Vec::new();
+    let mut rest = xml;
+    while let Some(at) = rest.find('<') {
+        check_text(&rest[..at])?;
+        let end = rest[at..].find('>').ok_or("a tag that does not end")? + at;
+        let tag = &rest[at + 1..end];
+        rest = &rest[end + 1..];
+        if let Some(name) = tag.strip_prefix('/') {
+            let opened = open.pop();
+            if opened.as_deref() != Some(name) {
+                return Err(format!("</{name}> closes {opened:?}"));
+            }
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().unwrap_or_default();
+        let attributes = tag[name.len()..].trim_end_matches('/');
+        let parts: Vec<_> = attributes.split('"').collect();
+        if parts.len() % 2 == 0 || tag.contains('<') {
+            return Err(format!("<{tag}>"));
+        }
+        for pair in parts.chunks_exact(2) {
+            if !pair[0].starts_with(' ') || !pair[0].ends_with('=') {
+                return Err(format!("an attribute in <{tag}>"));
+            }
+            check_text(pair[1])?;
+        }
+        found.push((open.len(), name.to_owned()));
+        if !tag.ends_with('/') {
+            open.push(name.to_owned());
+        }
+    }
+    if rest.trim().is_empty() && open.is_empty() { Ok(found) } else { Err(format!("left: {open:?} {rest}")) }
+}
+
+fn check_text(text: &str) -> Result<(), String> {
+    let entity = |text: &str| ["lt;", "gt;", "amp;", "quot;"].iter().any(|entity| text.starts_with(entity));
+    let bare = text.split('&').skip(1).any(|after| !entity(after));
+    let control = text.chars().any(|c| c.is_control() && c != '\n');
+    if bare || control { Err(format!("not a text: {text:?}")) } else { Ok(()) }
+}
+
+/// How many squares of this colour there are; the legend has one of each.
+fn squares(svg: &str, fill: &str) -> usize {
+    svg.matches(&format!(r#"fill="{fill}""#)).count() - 1
+}
+
+#[test]
+fn the_picture_is_well_formed_and_has_every_cell() {
+    let svg = svg_of(&matrix());
+    let elements = elements(&svg).unwrap();
+    assert_eq!(elements.first(), Some(&(0, "svg".to_owned())));
+    assert!(elements.iter().skip(1).all(|(depth, _)| *depth > 0), "one root");
+    let counts = [svg::EXPOSED_BEFORE, svg::EXPOSED_AFTER, svg::HIDDEN, svg::OUTSIDE].map(|fill| squares(&svg, fill));
+    assert_eq!(counts, [5, 9, 4, 6]);
+    assert_eq!(counts.iter().sum::<usize>(), 12 * 2);
+}
+
+#[test]
+fn a_square_in_the_picture_says_what_it_is() {
+    let svg = svg_of(&matrix());
+    let told = "m10 of alice, epoch 2: exposed, sent after the snapshot\n\
+                bob after step 4 (hold m10), in epoch 2: FS window 1, exposed after it 1, healed after 1 epoch";
+    assert!(svg.contains(&format!("<title>{told}</title>")), "{svg}");
+    assert!(svg.contains("<title>carol after step 1 (create alice), not in the group: FS window 0, "), "{svg}");
+}
+
+#[test]
+fn names_do_nothing_to_the_picture() {
+    let svg = svg_of(&hostile());
+    assert_eq!(elements(&svg).unwrap().len(), elements(&svg_of(&matrix())).unwrap().len());
+    assert!(!svg.contains("<script"), "{svg}");
+    assert!(svg.contains("&lt;bob&gt;&amp;"), "{svg}");
+}
+
+#[test]
+fn names_do_nothing_to_the_terminal() {
+    let table = table_of(&hostile());
+    assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
+}
+
+#[test]
+fn colours_change_nothing_else() {
+    let coloured = written(|out| table::write(out, &matrix(), true));
+    assert!(coloured.contains("\u{1b}[31m#\u{1b}[0m"));
+    let mut plain = coloured;
+    for code in ["\u{1b}[31m", "\u{1b}[36m", "\u{1b}[2m", "\u{1b}[0m"] {
+        plain = plain.replace(code, "");
+    }
+    assert_eq!(plain, table_of(&matrix()));
+}
+
+/// So many members, steps and messages; a message in each of the first steps.
+fn large(members: usize, steps: usize, messages: usize) -> Matrix {
+    let names: Vec<_> = (0..members).map(|number| format!("member{number}")).collect();
+    Matrix {
+        steps: (0..steps).map(|number| step(number + 1, "a step")).collect(),
+        columns: (0..messages).map(|number| column(&format!("m{number}"), "a", number as u64 / 3, number)).collect(),
+        rows: names
+            .iter()
+            .flat_map(|name| (0..steps).map(|number| row(name, number, Some(0), &"x".repeat(messages), None)))
+            .collect(),
+        ..matrix()
+    }
+}
+
+#[test]
+fn six_hundred_rows_fit_a_page_and_so_does_nothing_at_all() {
+    let size = |matrix: &Matrix| {
+        let svg = svg_of(matrix);
+        elements(&svg).unwrap();
+        let number = |name: &str| {
+            let (_, rest) = svg.split_once(&format!(r#" {name}=""#)).unwrap();
+            rest.split('"').next().unwrap().parse::<u32>().unwrap()
+        };
+        (number("width"), number("height"))
+    };
+    let (width, height) = size(&large(10, 60, 40));
+    assert!((1000..=1500).contains(&width) && (700..=1150).contains(&height), "{width} x {height}");
+    let (width, height) = size(&large(0, 0, 0));
+    assert!(width < 700 && height < 300, "{width} x {height}");
+    assert!(table_of(&large(0, 0, 0)).contains("0 members, 0 steps, 0 messages"));
+    assert_eq!(csv_of(&large(2, 2, 0)).lines().count(), 1);
+}
+
+#[test]
+fn the_table_cuts_long_names_and_leaves_out_epochs_that_have_no_room() {
+    let mut matrix = large(1, 3, 3);
+    matrix.columns[0].message = MessageId::new("a_message_with_a_long_name");
+    for (number, column) in matrix.columns.iter_mut().enumerate() {
+        column.epoch = 100 + number as u64;
+    }
+    let table = table_of(&matrix);
+    assert!(table.contains(" sent in epoch  100 102\n"), "{table}");
+    // The first column, from top to bottom, up to the line that has the titles of the others.
+    let head = table.lines().skip_while(|line| !line.contains("sent in epoch")).skip(1);
+    let id: String = head.take(11).filter_map(|line| line.trim_start().chars().next()).collect();
+    assert_eq!(id, "…a_long_nam");
+}
