@@ -182,6 +182,43 @@ fn check_runs_nothing_and_tells_programs_what_is_wrong() {
 }
 
 #[test]
+fn matrix_prints_a_table_and_writes_what_is_asked_for() {
+    let folder = scenarios();
+    let output = regrow(&["matrix", "a.json", "--csv", "m.csv", "--svg", "m.svg", "--seed", "5"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    assert!(out.starts_with("scenario a\nseed 5, 2 members, 2 steps, 1 message; "), "{out}");
+    assert!(out.contains("\n  1  create alice      1  +     0      1      no\n") && !out.contains('\x1b'), "{out}");
+    let csv = fs::read_to_string(folder.path().join("m.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 2 * 2, "{csv}");
+    assert!(csv.contains("\nscenario a,5,alice,1,2,,1,m1,bob,2,,1,false,true,true,0,1,\n"), "{csv}");
+    let svg = fs::read_to_string(folder.path().join("m.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+}
+
+#[test]
+fn matrix_of_a_file_that_fails_or_cannot_be_used_is_none() {
+    let folder = scenarios();
+    fs::write(folder.path().join("bad.json"), "{").unwrap();
+    let failing = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/failing/newcomer_reads_history.json");
+    let told = |arguments: &[&str]| {
+        let output = regrow(arguments, folder.path());
+        assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+        (output.status.code(), text(&output.stderr))
+    };
+
+    let (status, error) = told(&["matrix", "bad.json"]);
+    assert_eq!(status, Some(2));
+    assert!(error.starts_with("bad.json:1:"), "{error}");
+    let (status, error) = told(&["matrix", failing]);
+    assert_eq!(status, Some(1));
+    assert!(error.contains("newcomer_reads_history.json:11: step 5\n      expected  carol has read m1\n"), "{error}");
+    let (status, error) = told(&["matrix", "a.json", "--svg", "absent/m.svg"]);
+    assert_eq!(status, Some(2));
+    assert!(error.starts_with("regrow: cannot write absent/m.svg: "), "{error}");
+}
+
+#[test]
 fn schema_prints_the_schema() {
     let output = regrow(&["schema"], Path::new("."));
     assert_eq!(text(&output.stdout), regrow_simulator::scenario::schema::SCHEMA);
@@ -189,7 +226,60 @@ fn schema_prints_the_schema() {
 
 #[test]
 fn a_command_that_is_not_understood_ends_with_status_2() {
-    for arguments in [&["run"][..], &["run", "-j", "0", "."], &["run", "--seed", "x", "."], &["walk"]] {
+    for arguments in [&["run"][..], &["run", "-j", "0", "."], &["run", "--seed", "x", "."], &["matrix"], &["walk"]] {
         assert_eq!(regrow(arguments, Path::new(".")).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_search_that_finds_nothing_says_so() {
+    let folder = TempDir::new().unwrap();
+    let search = ["explore", "--seed", "7", "--count", "3", "--members", "3", "--steps", "5"];
+    let output = regrow(&search, folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("nothing found in 3 scenarios in "), "{}", text(&output.stdout));
+    assert_eq!(text(&output.stderr), "");
+    let output = regrow(&[&search[..], &["--json"]].concat(), folder.path());
+    assert_eq!(text(&output.stdout), "{\"seed\":7,\"scenarios\":3,\"finding\":null}\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_search_ends_when_its_time_is_over() {
+    let folder = TempDir::new().unwrap();
+    let output = regrow(&["explore", "--time", "0s", "-j", "1", "--members", "2", "--steps", "1"], folder.path());
+    assert_eq!(output.status.code(), Some(0));
+    // One has been begun by then, or a few: nobody counts them, and it ends.
+    assert!(text(&output.stdout).starts_with("nothing found in "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn weights_are_printed_as_a_file_that_can_be_changed() {
+    let folder = TempDir::new().unwrap();
+    let printed = text(&regrow(&["explore", "--print-weights"], folder.path()).stdout);
+    assert!(printed.contains("  \"send\": 30,\n"), "{printed}");
+    fs::write(folder.path().join("weights.json"), printed.replace("\"send\": 30", "\"send\": 31")).unwrap();
+    let output = regrow(&["explore", "--weights", "weights.json", "--print-weights"], folder.path());
+    assert_eq!(text(&output.stdout), printed.replace("\"send\": 30", "\"send\": 31"));
+}
+
+#[test]
+fn weights_that_cannot_be_used_are_told_with_their_place() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("weights.json"), "{\n  \"sned\": 1\n}").unwrap();
+    let output = regrow(&["explore", "--weights", "weights.json"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let told = "weights.json:2:3: sned: unknown field `sned`; did you mean `send`?\n";
+    assert_eq!(text(&output.stderr), told);
+    let output = regrow(&["explore", "--weights", "none.json"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).starts_with("none.json: cannot be read: "), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_the_search() {
+    let folder = TempDir::new().unwrap();
+    let output = regrow(&["explore", "--out", "nowhere/found.json"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("name a file in a folder that exists"), "{}", text(&output.stderr));
 }

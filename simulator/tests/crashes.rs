@@ -51,6 +51,11 @@ fn cases() -> Vec<Case> {
             ..case("commit", json!({ "commit": { "by": "b" } }), &["a", "b", "c", "e"], 2)
         },
         Case {
+            before: vec![create(), json!({ "leave": { "who": "b" } })],
+            after: vec![commit()],
+            ..case("update, and leave", json!({ "update": { "by": "b" } }), &["a", "c", "d"], 3)
+        },
+        Case {
             after: vec![commit()],
             ..case("propose add", json!({ "propose": { "by": "b", "add": "e" } }), &["a", "b", "c", "d", "e"], 2)
         },

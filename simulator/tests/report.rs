@@ -6,7 +6,8 @@ use std::{path::PathBuf, time::Duration};
 
 use regrow_simulator::{
     report::{
-        CompromiseFigures, Failure, Figures, Outcome, RunResult, Transcript, Verdict, json, junit,
+        AuthenticationFigures, CompromiseFigures, Failure, Figures, Outcome, RunResult, Transcript, Verdict, json,
+        junit,
         terminal::{Abilities, Terminal},
     },
     scenario::{CompromiseId, MemberName, Place, Position, Problem, Scope, read},
@@ -30,8 +31,14 @@ fn figures() -> Figures {
         exposed_before: 0,
         exposed_after: 1,
         healed_after: Some(1),
+        authentication: Some(AuthenticationFigures {
+            attempts: 2,
+            accepted: 1,
+            acted_until: Some(0),
+            healed_after: None,
+        }),
     };
-    Figures { members: 3, epochs: 2, messages: 3, exposed: 1, unordered_commits: 0, compromises: vec![stolen] }
+    Figures { members: 3, epochs: 2, messages: 3, exposed: 1, compromises: vec![stolen], ..Figures::default() }
 }
 
 fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunResult {
@@ -104,7 +111,7 @@ UNUSABLE  s/bad.json
 ";
     assert!(told.starts_with(expected), "{told}");
     assert!(told.ends_with("\n1 passed, 1 failed, 1 unusable in 3.2 s\n"), "{told}");
-    assert_eq!(told.matches("by replay").count(), 1, "{told}");
+    assert_eq!(told.matches("RFC 9420").count(), 1, "{told}");
 }
 
 #[test]
@@ -116,12 +123,12 @@ fn a_terminal_has_colours_and_a_line_of_progress() {
 }
 
 #[test]
-fn without_a_thief_there_is_nothing_to_say_about_replay() {
+fn without_a_thief_there_is_nothing_to_say_about_exposure() {
     let mut out = Vec::new();
     let mut terminal = Terminal::begin(&mut out, Abilities::default(), ["n"].into_iter()).unwrap();
     terminal.result(&ran("n.json", "n", Figures::default(), Vec::new())).unwrap();
     terminal.end(Duration::ZERO).unwrap();
-    assert!(!String::from_utf8(out).unwrap().contains("replay"));
+    assert!(!String::from_utf8(out).unwrap().contains("RFC 9420"));
 }
 
 #[test]
@@ -136,10 +143,11 @@ fn a_program_reads_one_object_per_line() {
     assert_eq!(
         passed,
         serde_json::json!({
-            "file": "s/heals.json", "status": "passed", "name": "an update heals", "seed": 7, "exposure": "replay",
-            "figures": { "members": 3, "epochs": 2, "messages": 3, "exposed": 1, "unordered_commits": 0, "compromises": [{
+            "file": "s/heals.json", "status": "passed", "name": "an update heals", "seed": 7, "exposure": "closure",
+            "figures": { "members": 3, "epochs": 2, "messages": 3, "exposed": 1, "unordered_commits": 0, "costs": {}, "compromises": [{
                 "id": "stolen", "who": "bob", "scope": "device",
-                "exposed_before": 0, "exposed_after": 1, "healed_after": 1
+                "exposed_before": 0, "exposed_after": 1, "healed_after": 1,
+                "authentication": { "attempts": 2, "accepted": 1, "acted_until": 0, "healed_after": null }
             }] },
             "failures": [], "transcript": "00ff"
         })

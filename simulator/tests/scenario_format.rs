@@ -117,7 +117,47 @@ fn steps_and_their_fields() {
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, commit"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
         (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
-        (r#"{"impersonate": {}}"#, "steps[4].impersonate", "`impersonate` is not supported"),
+        (r#"{"impersonate": {}}"#, "steps[4].impersonate.action", "field `action` is missing"),
+        (
+            r#"{"impersonate": {"compromise": "stolne", "action": "send"}}"#,
+            "steps[4].impersonate.compromise",
+            "no compromise is called `stolne`; did you mean `stolen`?",
+        ),
+        (
+            r#"{"impersonate": {"compromise": "stolen", "action": "sned"}}"#,
+            "steps[4].impersonate.action",
+            "unknown value `sned`; did you mean `send`?",
+        ),
+        (
+            r#"{"impersonate": {"compromise": "stolen", "action": "commit", "id": "f"}}"#,
+            "steps[4].impersonate.id",
+            "only what is sent has an `id`",
+        ),
+        (
+            r#"{"impersonate": {"compromise": "stolen", "action": "send", "id": "m1"}}"#,
+            "steps[4].impersonate.id",
+            "`m1` is the id of step 2 (line 8) already",
+        ),
+        (
+            r#"{"impersonate": {"compromise": "stolen", "acton": "send"}}"#,
+            "steps[4].impersonate.acton",
+            "unknown field `acton`; did you mean `action`?",
+        ),
+        (
+            r#"{"expect": {"compromise": "stolen", "accepted": true}}"#,
+            "steps[4].expect.accepted",
+            "nobody has acted with `stolen` yet",
+        ),
+        (
+            r#"{"expect": {"compromise": "stolen", "detected": true}}"#,
+            "steps[4].expect.detected",
+            "nobody has acted with `stolen` yet",
+        ),
+        (
+            r#"{"expect": {"who": "bob", "reads": "m1", "detected": true}}"#,
+            "steps[4].expect.detected",
+            "only what is done with a `compromise` is `detected`",
+        ),
         (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
         (r#"{}"#, "steps[4]", "found an empty one"),
         (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
@@ -151,12 +191,7 @@ fn steps_and_their_fields() {
         (
             r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
             "steps[4].compromise.scope",
-            "known are device",
-        ),
-        (
-            r#"{"compromise": {"who": "bob", "id": "x", "scope": "disk"}}"#,
-            "steps[4].compromise.scope",
-            "scope `disk` is not supported by this version of regrow",
+            "known are device, disk",
         ),
         (r#"{"wait": "90"}"#, "steps[4].wait", "expected a duration such as"),
         (r#"{"wait": "5 m"}"#, "steps[4].wait", "expected a duration such as"),

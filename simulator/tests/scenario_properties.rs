@@ -6,8 +6,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
-    Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem, Proposal,
-    Reading, Scope, Step, read,
+    Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem,
+    Proposal, Reading, Scope, Step, read,
 };
 use serde_json::{Value, json};
 
@@ -67,6 +67,11 @@ fn action() -> impl Strategy<Value = Action> {
         delivery().prop_map(Action::Drop),
         delivery().prop_map(Action::Duplicate),
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
+        prop::sample::select(&[Act::Send, Act::Commit, Act::Rejoin][..]).prop_map(|act| Action::Impersonate {
+            compromise: CompromiseId::new("stolen"),
+            act,
+            id: None
+        }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }
@@ -79,14 +84,15 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
-    let read = (any::<bool>(), 0_u64..9, names());
-    let reading = read.prop_map(|(member, epochs, who)| {
+    let read = (any::<bool>(), 0_u64..9, names(), any::<Option<bool>>(), any::<Option<bool>>());
+    let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
         let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
         if member {
             Reading::Member { who, reads, cannot_read }
         } else {
             let compromise = CompromiseId::new("stolen");
-            Reading::Thief { compromise, reads: cannot_read, cannot_read: reads, heals_within: Some(epochs) }
+            let (reads, cannot_read) = (cannot_read, reads);
+            Reading::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
         }
     });
     (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
@@ -105,13 +111,14 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let rest = prop::collection::vec(action(), 0..12);
     (prop::collection::vec(body(), 0..4), rest, prop::collection::vec(expect(), 0..3)).prop_map(
         |(bodies, rest, expects)| {
-            let alice = || MemberName::new("alice");
+            let (alice, stolen) = (|| MemberName::new("alice"), || CompromiseId::new("stolen"));
             let send = |id: &str, body| Action::Send { by: alice(), id: MessageId::new(id), body };
             let mut actions = vec![
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", Body::Size(32)),
-                Action::Compromise { who: alice(), id: CompromiseId::new("stolen"), scope: Scope::Device },
+                Action::Compromise { who: alice(), id: stolen(), scope: Scope::Device },
+                Action::Impersonate { compromise: stolen(), act: Act::Send, id: Some(MessageId::new("forged")) },
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
             actions.extend(rest);
@@ -143,6 +150,10 @@ fn written(action: &Action) -> Value {
         },
         Action::Crash { who, at } => json!({ "who": who, "at": at }),
         Action::Compromise { who, id, scope } => json!({ "who": who, "id": id, "scope": scope }),
+        Action::Impersonate { compromise, act, id: Some(id) } => {
+            json!({ "compromise": compromise, "action": act, "id": id })
+        }
+        Action::Impersonate { compromise, act, id: None } => json!({ "compromise": compromise, "action": act }),
         Action::Wait(time) => json!(format!("{}s", time.as_secs())),
         Action::Expect(expect) => written_expect(expect),
     };
@@ -155,9 +166,10 @@ fn written_expect(expect: &Expect) -> Value {
         Some(Reading::Member { who, reads, cannot_read }) => {
             json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
         }
-        Some(Reading::Thief { compromise, reads, cannot_read, heals_within }) => {
-            json!({ "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within })
-        }
+        Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
+            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
+            "accepted": accepted, "detected": detected
+        }),
     };
     fields["epoch"] = json!(expect.epoch);
     fields["members"] = json!(expect.members);

@@ -37,6 +37,7 @@ fn ending_with(step: &Value) -> Value {
         { "hold": { "id": "m1" } },
         { "send": { "by": "alice", "id": "m1" } },
         { "compromise": { "who": "bob", "id": "stolen" } },
+        { "impersonate": { "compromise": "stolen", "action": "send" } },
         { "commit": { "by": "bob" } },
         step
     ]);
@@ -71,12 +72,15 @@ fn the_reference_has_a_usable_example_and_names_every_step_field_and_code() {
     assert!(read(example).is_ok());
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let mut names: Vec<String> = Vec::new();
-    for objects in ["", "/properties/group", "/$defs/step", "/$defs/send", "/$defs/propose", "/$defs/expect"] {
+    for objects in
+        ["", "/properties/group", "/$defs/step", "/$defs/send", "/$defs/propose", "/$defs/impersonate", "/$defs/expect"]
+    {
         let fields = schema.pointer(&format!("{objects}/properties")).unwrap().as_object().unwrap();
         names.extend(fields.keys().cloned());
     }
-    for words in ["/$defs/expect/properties/fails/enum", "/$defs/crash/properties/at/enum"] {
-        let words = schema.pointer(words).unwrap().as_array().unwrap();
+    let words = ["expect/properties/fails", "crash/properties/at", "impersonate/properties/action"];
+    for words in words.map(|words| format!("/$defs/{words}/enum")) {
+        let words = schema.pointer(&words).unwrap().as_array().unwrap();
         names.extend(words.iter().map(|word| word.as_str().unwrap().to_owned()));
     }
     for name in names {
@@ -116,6 +120,14 @@ fn they_accept_the_same_steps() {
         json!({ "crash": { "who": "bob", "at": "before_confirm" } }),
         json!({ "crash": { "who": "bob", "at": "during_write" } }),
         json!({ "compromise": { "who": "alice", "id": "other", "scope": "device" } }),
+        json!({ "compromise": { "who": "alice", "id": "other", "scope": "disk" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send", "id": "f1" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "commit" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "rejoin" } }),
+        json!({ "repeat": { "times": 2, "steps": [
+            { "impersonate": { "compromise": "stolen", "action": "send", "id": "f{i}" } }
+        ] } }),
         json!({ "wait": "90s" }),
         json!({ "wait": "007d" }),
         json!({ "repeat": { "times": 3, "steps": [{ "send": { "by": "bob", "id": "n{i}", "text": "{i}" } }] } }),
@@ -124,6 +136,8 @@ fn they_accept_the_same_steps() {
         json!({ "expect": { "who": ["alice", "bob"], "cannot_read": ["m1"], "epoch": 1 } }),
         json!({ "expect": { "compromise": "stolen", "heals_within": 0 } }),
         json!({ "expect": { "fails": "nothing_to_commit" } }),
+        json!({ "expect": { "compromise": "stolen", "accepted": false } }),
+        json!({ "expect": { "compromise": "stolen", "detected": true, "reads": "m1", "heals_within": 1 } }),
     ] {
         assert_agree(&ending_with(&step), true);
     }
@@ -138,7 +152,13 @@ fn they_refuse_the_same_steps() {
         json!({ "sned": { "by": "alice", "id": "m2" } }),
         json!({ "network": { "loss": 0.1 } }),
         json!({ "service": "restart" }),
-        json!({ "impersonate": { "compromise": "stolen", "action": "send" } }),
+        json!({ "impersonate": { "compromise": "stolen" } }),
+        json!({ "impersonate": { "action": "send" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "leave" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "commit", "id": "f1" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send", "by": "bob" } }),
+        json!({ "impersonate": { "compromise": ["stolen"], "action": "send" } }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "impersonate": { "compromise": "stolen", "action": "send" } }] }),
         json!({ "churn": {} }),
         json!({ "update": { "by": ["alice"] } }),
         json!({ "update": { "by": "alice", "who": "bob" } }),
@@ -177,6 +197,10 @@ fn they_refuse_the_same_steps() {
         json!({ "expect": { "who": "bob", "reads": "m1", "heals_within": 1 } }),
         json!({ "expect": { "compromise": "stolen" } }),
         json!({ "expect": { "compromise": "stolen", "who": "bob", "reads": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1", "accepted": true } }),
+        json!({ "expect": { "who": "bob", "detected": true } }),
+        json!({ "expect": { "accepted": true } }),
+        json!({ "expect": { "compromise": "stolen", "accepted": "yes" } }),
         json!({ "expect": { "who": "bob", "reads": [] } }),
         json!({ "expect": { "fails": "somehow" } }),
     ] {

@@ -7,6 +7,7 @@ mod common;
 use std::thread;
 
 use common::{published, run, run_on_threads, stem, told};
+use regrow_simulator::report::Failure;
 
 /// The one that takes as long as all others together; on its own, so that it runs beside them.
 const LARGE: &str = "hundred_members";
@@ -53,8 +54,12 @@ fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
         (
             "another_member_is_no_cure",
             vec![
-                ("step 5 (line 11)", "the thief of stolen cannot read m1", "the replay of what was stolen reads it"),
-                ("step 5 (line 11)", "stolen has healed within 1 epoch", "the replay still follows the group"),
+                (
+                    "step 5 (line 11)",
+                    "the thief of stolen cannot read m1",
+                    "what was stolen leads to its key: group group: epoch encryption keys -> private key",
+                ),
+                ("step 5 (line 11)", "stolen has healed within 1 epoch", "the thief still follows the group"),
             ],
         ),
         ("newcomer_reads_history", vec![("step 5 (line 11)", "carol has read m1", "carol has not")]),
@@ -66,15 +71,14 @@ fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
     );
     for ((path, scenario), (_, expected)) in files.iter().zip(expected) {
         let run = run(scenario);
-        let seen: Vec<_> = run
-            .outcome
-            .failures
-            .iter()
-            .map(|failure| (failure.place.as_ref().unwrap().to_string(), &*failure.expected, &*failure.seen))
-            .collect();
-        let expected: Vec<_> =
-            expected.into_iter().map(|(place, expected, seen)| (place.into(), expected, seen)).collect();
-        assert_eq!(seen, expected, "{path:?}:\n{}", told(&run.outcome.failures));
+        let failures = &run.outcome.failures;
+        let is = |failure: &Failure, (place, expected, seen): &(&str, &str, &str)| {
+            let at = failure.place.as_ref().map(ToString::to_string);
+            at.as_deref() == Some(place) && failure.expected == *expected && failure.seen.starts_with(seen)
+        };
+        let same =
+            failures.len() == expected.len() && failures.iter().zip(&expected).all(|(one, other)| is(one, other));
+        assert!(same, "{path:?}:\n{}", told(failures));
         assert!(run.outcome.failures.iter().all(|failure| !failure.events.is_empty()), "{path:?} tells no events");
     }
 }

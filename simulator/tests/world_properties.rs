@@ -35,6 +35,8 @@ fn step() -> impl Strategy<Value = Value> {
         3 => prop::collection::vec(wish(), 2..=3).prop_map(|wishes| json!({ "race": wishes })),
         2 => (member(), point).prop_map(|(who, at)| json!({ "crash": { "who": who, "at": at } })),
         1 => member().prop_map(|who| json!({ "compromise": { "who": who, "id": "stolen#" } })),
+        // What the thief that stole last does, if there is one.
+        2 => prop::sample::select(&["send", "commit", "rejoin"][..]).prop_map(|action| json!(action)),
         1 => (1..20).prop_map(|days| json!({ "wait": format!("{days}d") })),
     ]
 }
@@ -66,7 +68,7 @@ fn submitter(step: &Value) -> String {
 /// messages that were held.
 fn written(steps: &[Value]) -> Vec<Value> {
     let mut written = Vec::new();
-    let mut held = Vec::new();
+    let (mut held, mut stolen) = (Vec::new(), None);
     for (number, step) in steps.iter().enumerate() {
         let mut step = step.clone();
         if let Some(contenders) = step.get_mut("race").and_then(Value::as_array_mut) {
@@ -80,7 +82,11 @@ fn written(steps: &[Value]) -> Vec<Value> {
             }
         }
         let step = numbered(&step, &number.to_string());
+        stolen = step.get("compromise").map(|compromise| compromise["id"].clone()).or(stolen);
         match step {
+            Value::String(action) if action != "release" => {
+                written.extend(stolen.iter().map(|id| json!({ "impersonate": { "compromise": id, "action": action } })))
+            }
             Value::String(_) => written.extend(held.pop().map(|id: Value| json!({ "release": { "id": id } }))),
             Value::Array(steps) => {
                 held.extend(steps[0].get("hold").map(|hold| hold["id"].clone()));
@@ -103,6 +109,7 @@ fn is_refusal(seen: &str) -> bool {
         "already_a_member",
         "unknown_member",
         "removed",
+        "lost",
         "offline",
         "nothing_to_commit",
         "no_key_package",

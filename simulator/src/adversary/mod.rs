@@ -1,28 +1,62 @@
-//! What a thief can read: a snapshot and the recorded traffic in, readable messages out.
+//! What a thief can read: what was stolen and the recorded traffic in, readable messages out.
 //!
-//! There will be several independent answers to that question; each is an [`Adversary`]. Today there is one, the
-//! [`replay`], and it says less than the truth: an engine that is fed a stolen state refuses what its bookkeeping says is
-//! its own or too old, although the keys may be there. What it reads is exposed; what it does not read may be exposed all
-//! the same, and is not reported as secure.
+//! There are three independent answers:
+//!
+//! | answer | what it is | module |
+//! | --- | --- | --- |
+//! | predicted | what RFC 9420 and the policy say, from the operations alone | [`crate::oracle`] |
+//! | observed | what follows from the very bytes that were stolen, over all that was computed | `evidence` |
+//! | replayed | what the engine reads that is run on the stolen state | [`replay`] |
+//!
+//! Observed has to equal predicted, message by message, and replayed has to be within observed. Replay alone says less than
+//! the truth: an engine refuses what its bookkeeping says is its own or too old, although the keys may be there.
+//!
+//! The observed answer takes what the [`tape`](Taped) of each device's cryptography recorded, makes of it a `graph` of
+//! which secret gives which, looks in the stolen bytes for every secret of the graph (`search`), and closes over the graph
+//! (`closure`).
+//!
+//! A thief that acts does so with the replayed device: see [`active`].
 
+pub mod active;
+mod closure;
+mod deceived;
+mod disk;
+mod evidence;
+mod graph;
+mod loot;
+mod naming;
 pub mod replay;
+mod search;
+mod tape;
+mod thief;
+
+pub use closure::Path;
+pub use disk::BreakInError;
+pub use evidence::{Evidence, Exposure, Place};
+pub use loot::{Loot, StolenFile};
+pub(crate) use tape::Mark;
+pub use tape::{Log, Taped};
+pub(crate) use thief::{Answers, Finding, Thief, healed_after};
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use regrow_engine::DeviceId;
 use serde::Serialize;
 
-use crate::scenario::{CompromiseId, MemberName};
+use self::replay::Replay;
 
-/// Works out what the holder of one snapshot can read of the traffic.
-pub trait Adversary {
-    /// Sees what has been ordered since it last looked.
-    fn observe(&mut self, traffic: &[Traffic]);
+/// Reads what the holder of what was stolen once can read of the traffic, by running it.
+pub trait Adversary: Send {
+    /// Sees what has been ordered since it last looked, and answers what of that has changed the state that it runs.
+    fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic>;
 
     /// The messages that it can read, by their numbers in the traffic.
     fn readable(&self) -> &BTreeSet<usize>;
 
-    /// The latest epoch that it has the keys of; [`None`] if it was never in the group.
-    fn reach(&self) -> Option<u64>;
+    /// The stolen device as the thief runs it, if it runs one: with it the thief can act.
+    fn stolen(&mut self) -> Option<&mut Replay> {
+        None
+    }
 }
 
 /// What an entry of the traffic is.
@@ -61,6 +95,8 @@ pub struct Traffic {
     pub epoch: u64,
     /// The number of the application message that it is.
     pub message: Option<usize>,
+    /// The device in whose name it was submitted, where that is known.
+    pub sender: Option<DeviceId>,
     /// The MLSMessage.
     pub bytes: Arc<[u8]>,
 }
@@ -69,54 +105,12 @@ impl Traffic {
     /// An entry with these bytes.
     #[must_use]
     pub fn new(kind: Kind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
-        Self { kind, epoch, message, bytes: bytes.into() }
-    }
-}
-
-/// Somebody with a snapshot.
-pub(crate) struct Thief {
-    pub(crate) id: CompromiseId,
-    /// Whose device was stolen: its name, and its number.
-    pub(crate) who: MemberName,
-    pub(crate) device: usize,
-    /// The group's epoch at that moment.
-    pub(crate) epoch: u64,
-    /// How many messages had been sent by then.
-    pub(crate) messages: usize,
-    /// How much of the traffic it has seen.
-    seen: usize,
-    adversary: Box<dyn Adversary>,
-}
-
-impl Thief {
-    pub(crate) fn new(
-        id: CompromiseId,
-        who: MemberName,
-        device: usize,
-        epoch: u64,
-        messages: usize,
-        adversary: Box<dyn Adversary>,
-    ) -> Self {
-        Self { id, who, device, epoch, messages, seen: 0, adversary }
+        Self { kind, epoch, message, sender: None, bytes: bytes.into() }
     }
 
-    /// Lets it see all that has been sent until now.
-    pub(crate) fn observe(&mut self, traffic: &[Traffic]) {
-        self.adversary.observe(&traffic[self.seen..]);
-        self.seen = traffic.len();
-    }
-
-    pub(crate) fn readable(&self) -> &BTreeSet<usize> {
-        self.adversary.readable()
-    }
-
-    /// How many epochs after the compromise the first came that it has no keys of; [`None`] if it has those of the
-    /// present epoch.
-    pub(crate) fn healed_after(&self, now: u64) -> Option<u64> {
-        match self.adversary.reach() {
-            Some(reach) if reach >= now => None,
-            Some(reach) => Some((reach + 1).saturating_sub(self.epoch)),
-            None => Some(0),
-        }
+    /// The same entry, in the name of this device.
+    #[must_use]
+    pub fn sent_by(self, sender: &DeviceId) -> Self {
+        Self { sender: Some(sender.clone()), ..self }
     }
 }

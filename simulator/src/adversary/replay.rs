@@ -1,27 +1,56 @@
-//! The first answer: the stolen state is run in the real engine, and fed the recorded traffic in order.
+//! The third answer: the stolen state is run in the real engine, and fed the recorded traffic in order.
 //!
 //! The replay follows every commit that it can follow. It never carries out its own removal: a thief keeps what it has.
+//! It passes by what is sent in the stolen device's own name: the engine would take that for a sign that its state is a
+//! copy, which it is, and make nothing any more.
 //! If the stolen device is invited again with a key package that was stolen with it, the replay accepts.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::{Client, CryptoProvider, Event, GroupId, MessageId, Policy, Snapshot, Store, Timestamp};
 
-use super::{Adversary, Kind, Traffic};
+use super::{
+    Adversary, BreakInError, Kind, Loot, Traffic,
+    disk::{self, LockedOut},
+};
 
 /// What the engine remembers by the time is when keys are to be rotated. The thief does not rotate them.
-const NO_TIME: Timestamp = Timestamp(0);
+pub(super) const NO_TIME: Timestamp = Timestamp(0);
 
-/// A stolen device, run by the thief.
-pub struct Replay {
-    client: Client,
+/// Somebody who runs what was stolen, if it can be run.
+///
+/// # Errors
+///
+/// If what was stolen cannot be tried: that would say nothing about what it is worth.
+pub fn thief(
+    loot: &Loot,
     crypto: Arc<dyn CryptoProvider>,
     policy: Policy,
     group: GroupId,
+) -> Result<Box<dyn Adversary>, BreakInError> {
+    let opened;
+    let snapshot = match loot {
+        Loot::Device(snapshot) => snapshot,
+        Loot::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
+            Some(snapshot) => {
+                opened = snapshot;
+                &opened
+            }
+            None => return Ok(Box::new(LockedOut::new())),
+        },
+    };
+    Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
+}
+
+/// A stolen device, run by the thief.
+pub struct Replay {
+    pub(super) client: Client,
+    pub(super) crypto: Arc<dyn CryptoProvider>,
+    pub(super) policy: Policy,
+    pub(super) group: GroupId,
     /// The messages whose texts were in the snapshot: read by the device, and not acknowledged.
     found: BTreeSet<MessageId>,
     readable: BTreeSet<usize>,
-    reach: Option<u64>,
 }
 
 impl Replay {
@@ -40,24 +69,32 @@ impl Replay {
         let found = client.unacknowledged()?.into_iter().filter(|received| matches!(received.event, Event::Message(_)));
         let found = found.map(|received| received.id).collect();
         client.acknowledge()?;
-        let mut replay = Self { client, crypto, policy, group, found, readable: BTreeSet::new(), reach: None };
-        replay.note_reach();
-        Ok(replay)
+        Ok(Self { client, crypto, policy, group, found, readable: BTreeSet::new() })
     }
 
-    fn see(&mut self, entry: &Traffic) -> Result<(), regrow_engine::Error> {
+    /// Takes an entry in. Whether the engine could follow it.
+    fn see(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
         match entry.kind {
-            Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => self.readable.extend(entry.message),
-            Kind::Message => {
-                if let Event::Message(_) = self.client.receive(&entry.bytes, NO_TIME)?.event {
-                    self.readable.extend(entry.message);
-                }
+            Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
+                self.readable.extend(entry.message);
+                return Ok(false);
             }
-            Kind::Proposal => drop(self.client.receive(&entry.bytes, NO_TIME)?),
+            Kind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
+                Event::Message(_) => self.readable.extend(entry.message),
+                _ => return Ok(false),
+            },
+            Kind::Proposal => {
+                return Ok(matches!(self.client.receive(&entry.bytes, NO_TIME)?.event, Event::Proposal { .. }));
+            }
             Kind::Commit => {
                 let before = self.client.snapshot()?;
-                if let Event::Removed { .. } = self.client.receive(&entry.bytes, NO_TIME)?.event {
-                    self.client = self.open(before.to_store())?;
+                match self.client.receive(&entry.bytes, NO_TIME)?.event {
+                    Event::Commit(_) => {}
+                    Event::Removed { .. } => {
+                        self.client = self.open(before.to_store())?;
+                        return Ok(false);
+                    }
+                    _ => return Ok(false),
                 }
             }
             Kind::Welcome => {
@@ -67,35 +104,37 @@ impl Replay {
                 self.client = invited;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn open(&self, store: impl Store + 'static) -> Result<Client, regrow_engine::Error> {
-        let mut client = Client::open(Arc::new(store), self.crypto.clone(), self.policy.clone())?;
-        client.acknowledge()?;
-        Ok(client)
+        self.open_with(store, self.crypto.clone())
     }
 
-    fn note_reach(&mut self) {
-        let epoch = self.client.group(&self.group).and_then(|mut group| group.epoch());
-        self.reach = self.reach.max(epoch.ok().map(|epoch| epoch.0));
+    pub(super) fn open_with(
+        &self,
+        store: impl Store + 'static,
+        crypto: Arc<dyn CryptoProvider>,
+    ) -> Result<Client, regrow_engine::Error> {
+        let mut client = Client::open(Arc::new(store), crypto, self.policy.clone())?;
+        client.acknowledge()?;
+        Ok(client)
     }
 }
 
 impl Adversary for Replay {
-    fn observe(&mut self, traffic: &[Traffic]) {
-        for entry in traffic {
-            // An entry that the engine refuses teaches the thief nothing; the next one may.
-            let _ = self.see(entry);
-            self.note_reach();
-        }
+    fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic> {
+        let own = self.client.device().clone();
+        let others = traffic.iter().filter(|entry| entry.sender.as_ref() != Some(&own));
+        // An entry that the engine refuses teaches the thief nothing; the next one may.
+        others.filter(|entry| self.see(entry).unwrap_or(false)).cloned().collect()
     }
 
     fn readable(&self) -> &BTreeSet<usize> {
         &self.readable
     }
 
-    fn reach(&self) -> Option<u64> {
-        self.reach
+    fn stolen(&mut self) -> Option<&mut Replay> {
+        Some(self)
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn load_all(paths: &[PathBuf]) -> Vec<Loaded> {
     all
 }
 
-fn one(file: &Path) -> Loaded {
+pub(super) fn one(file: &Path) -> Loaded {
     let scenario = load(file).map_err(|Unusable { problems, .. }| problems);
     Loaded { file: file.to_owned(), scenario }
 }

@@ -1,7 +1,12 @@
 //! Standard output and error as this program uses them.
 
-use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::{
+    fs::File,
+    io::{self, BufWriter, ErrorKind, IsTerminal as _, Write},
+    path::Path,
+};
 
+use anyhow::{Context as _, Result};
 use regrow_simulator::report::terminal::Abilities;
 
 /// Standard output. When nobody reads it any more the rest is dropped without a word, and the work goes on: its exit
@@ -21,6 +26,14 @@ pub(super) fn abilities() -> Abilities {
 /// Writes to standard error. That there is none is no reason to stop.
 pub(super) fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Makes a file that was asked for, before the work: a path that cannot be written is told at once, and not after it.
+pub(super) fn create(path: &Path) -> Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| {
+        format!("cannot write {}: name a file in a folder that exists and is yours", path.display())
+    })?;
+    Ok(BufWriter::new(file))
 }
 
 struct Patient<W> {

@@ -1,13 +1,8 @@
 //! `regrow run`.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufWriter, Write},
-    num::NonZero,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    io::{self, Write},
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
@@ -19,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        Failure, Outcome, RunOptions, RunResult, Transcript, Verdict, json, junit,
+        Outcome, RunOptions, RunResult, Transcript, Verdict, json, junit,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -41,9 +36,8 @@ struct Done {
 /// Runs every file, and reports them in order as they are done.
 pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let start = Instant::now();
-    // Made before the work: a path that cannot be written is told at once, and not after it.
-    let mut transcript = args.transcript.as_deref().map(create).transpose()?;
-    let mut junit = args.junit.as_deref().map(create).transpose()?;
+    let mut transcript = args.transcript.as_deref().map(output::create).transpose()?;
+    let mut junit = args.junit.as_deref().map(output::create).transpose()?;
 
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
@@ -52,10 +46,11 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
 
     let mut results = Vec::with_capacity(loaded.len());
     report.progress(0, loaded.len())?;
-    side_by_side(jobs(args), &loaded, &job, |event| {
+    side_by_side(super::jobs(args.jobs), &loaded, &job, |event| {
         match event {
             Event::Count(done) => report.progress(done, loaded.len())?,
-            Event::Next(Done { result, lines }) => {
+            Event::Next(done) => {
+                let Done { result, lines } = *done;
                 report.result(&result)?;
                 if let Some(transcript) = &mut transcript {
                     transcript.write_all(&lines).context("cannot write the transcript")?;
@@ -74,18 +69,6 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
         junit::write(junit, &results).and_then(|()| junit.flush()).context("cannot write the JUnit file")?;
     }
     Ok(results.iter().map(|result| ending(result.status())).max().unwrap_or_default())
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| {
-        format!("cannot write {}: name a file in a folder that exists and is yours", path.display())
-    })?;
-    Ok(BufWriter::new(file))
-}
-
-fn jobs(args: &RunArgs) -> usize {
-    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-    args.jobs.map_or_else(cores, usize::from)
 }
 
 fn ending(status: Status) -> Ending {
@@ -158,13 +141,11 @@ impl Job {
 
     fn run_scenario(&self, scenario: &Scenario) -> (Verdict, Vec<u8>) {
         let mut transcript = Transcript::new(&scenario.name, self.keep_lines);
-        // A panic is a bug, and a finding: it fails this file, and the others still run.
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.runner)(scenario, &self.options, &mut transcript)));
-        let mut outcome = outcome.unwrap_or_else(|panic| bug("the run comes to an end", &panicked(&*panic)));
+        let mut outcome = Outcome::of(|| (self.runner)(scenario, &self.options, &mut transcript));
         let (hash, lines) = match transcript.finish() {
             Ok(recorded) => (recorded.hash, recorded.lines),
             Err(error) => {
-                outcome.failures.append(&mut bug("a transcript", &error.to_string()).failures);
+                outcome.failures.append(&mut Outcome::of_bug("a transcript", &error.to_string()).failures);
                 (String::new(), Vec::new())
             }
         };
@@ -173,24 +154,12 @@ impl Job {
     }
 }
 
-/// The outcome of a run that came to no outcome of its own.
-fn bug(expected: &str, seen: &str) -> Outcome {
-    let seen = format!("a bug in regrow: {seen}");
-    let failure = Failure { place: None, expected: expected.to_owned(), seen, events: Vec::new() };
-    Outcome { failures: vec![failure], ..Outcome::default() }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let message = panic.downcast_ref::<String>().map(String::as_str);
-    message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
-}
-
 /// What the reporting side hears.
 enum Event {
     /// So many files are done, in whatever order.
     Count(usize),
     /// The next file in order is done.
-    Next(Done),
+    Next(Box<Done>),
 }
 
 /// Runs the files on so many threads, and hands their results on in order.
@@ -217,7 +186,7 @@ fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(
         for (count, (index, done)) in receive.into_iter().enumerate() {
             waiting.insert(index, done);
             while let Some(done) = waiting.remove(&reported) {
-                hear(Event::Next(done))?;
+                hear(Event::Next(Box::new(done)))?;
                 reported += 1;
             }
             hear(Event::Count(count + 1))?;

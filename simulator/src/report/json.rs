@@ -10,10 +10,10 @@ use std::{
 use serde::Serialize;
 
 use super::result::{Failure, Figures, RunResult, Status, Verdict};
-use crate::scenario::Problem;
+use crate::scenario::{Problem, Scenario};
 
 /// How it was found out what a thief can read. Says how far the figures can be relied on.
-const METHOD: &str = "replay";
+const METHOD: &str = "closure";
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -45,6 +45,23 @@ struct Told<'a> {
     expected: &'a str,
     seen: &'a str,
     events: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Search<'a> {
+    seed: u64,
+    scenarios: u64,
+    finding: Option<Smallest<'a>>,
+}
+
+#[derive(Serialize)]
+struct Smallest<'a> {
+    number: u64,
+    file: String,
+    steps: u64,
+    members: usize,
+    runs: u32,
+    failures: Vec<Told<'a>>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +97,37 @@ pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
 /// Those of the writer.
 pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problems: &[Problem]) -> io::Result<()> {
     write_line(out, &Checked { file: shown(file), usable: problems.is_empty(), name, problems })
+}
+
+/// A scenario that a search has found and made small.
+pub struct Found<'a> {
+    /// Which of the search's scenarios it comes from, from 1.
+    pub number: u64,
+    /// Where it was written.
+    pub file: &'a Path,
+    /// The smallest that still fails.
+    pub scenario: &'a Scenario,
+    /// How many runs it took to make it small.
+    pub runs: u32,
+    /// What does not hold in it.
+    pub failures: &'a [Failure],
+}
+
+/// Writes the line of a search.
+///
+/// # Errors
+///
+/// Those of the writer.
+pub fn write_search(out: &mut dyn Write, seed: u64, scenarios: u64, found: Option<&Found<'_>>) -> io::Result<()> {
+    let finding = found.map(|found| Smallest {
+        number: found.number,
+        file: shown(found.file),
+        steps: found.scenario.expanded_len(),
+        members: found.scenario.members.len(),
+        runs: found.runs,
+        failures: found.failures.iter().map(told).collect(),
+    });
+    write_line(out, &Search { seed, scenarios, finding })
 }
 
 fn told(failure: &Failure) -> Told<'_> {

@@ -1,7 +1,6 @@
 //! Results for a CI system, as JUnit XML: a test case per file, a failure or an error with what a person would be told.
 
 use std::{
-    borrow::Cow,
     io::{self, Write},
     time::Duration,
 };
@@ -9,6 +8,7 @@ use std::{
 use super::{
     result::{RunResult, Status, Verdict},
     terminal,
+    xml::{attribute, escaped},
 };
 
 /// Writes the document.
@@ -69,24 +69,4 @@ fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
 
 fn seconds(duration: Duration) -> String {
     format!("{:.3}", duration.as_secs_f64())
-}
-
-/// A text for an attribute, where line ends would be read as spaces.
-fn attribute(text: &str) -> String {
-    escaped(text).replace('\n', "&#10;").replace('\t', "&#9;").replace('\r', "&#13;")
-}
-
-/// A text for an element. What XML 1.0 cannot hold at all becomes the replacement character.
-fn escaped(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '&' => Cow::Borrowed("&amp;"),
-            '<' => Cow::Borrowed("&lt;"),
-            '>' => Cow::Borrowed("&gt;"),
-            '"' => Cow::Borrowed("&quot;"),
-            '\n' | '\t' | '\r' => Cow::Owned(c.to_string()),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => Cow::Borrowed("\u{fffd}"),
-            c => Cow::Owned(c.to_string()),
-        })
-        .collect()
 }

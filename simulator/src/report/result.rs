@@ -1,9 +1,14 @@
 //! What the runner answers for one scenario, and what the reports say about one file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::Serialize;
 
+use crate::cost::Costs;
 use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, Scope};
 
 /// What a caller may set for a run.
@@ -30,6 +35,25 @@ pub struct Outcome {
     pub figures: Figures,
 }
 
+impl Outcome {
+    /// What a run comes to. A panic is a bug, and a finding like any other: what runs beside it goes on.
+    pub fn of(run: impl FnOnce() -> Self) -> Self {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+            Self::of_bug("the run comes to an end", text)
+        })
+    }
+
+    /// The outcome of a run that came to none of its own.
+    #[must_use]
+    pub fn of_bug(expected: &str, seen: &str) -> Self {
+        let seen = format!("a bug in regrow: {seen}");
+        let failure = Failure { place: None, expected: expected.to_owned(), seen, events: Vec::new() };
+        Self { failures: vec![failure], ..Self::default() }
+    }
+}
+
 /// Something that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -52,30 +76,52 @@ pub struct Figures {
     pub epochs: u64,
     /// Application messages that the delivery service ordered.
     pub messages: u64,
-    /// Different messages that any thief read by replay: a lower bound of what is exposed.
+    /// Different messages whose keys follow from what any thief has stolen.
     pub exposed: u64,
     /// Commits that held more updates and removals than can be waited for to come in order. If there are any, the same
     /// scenario and seed give another transcript the next time.
     pub unordered_commits: u64,
+    /// What the devices' cryptography cost, by what they were doing. Commits that were made again until their proposals
+    /// came in order count once.
+    pub costs: Costs,
     /// One for each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }
 
-/// What one thief read. By replay, so each count is a lower bound, and each healing may be later than it says.
+/// What one thief can read: the messages whose keys follow from the very bytes that were stolen, with all that was sent.
+/// It is what RFC 9420 and the policy say: if it were not, the scenario would have failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CompromiseFigures {
-    /// What the snapshot is called.
+    /// What expectations call what was stolen.
     pub id: CompromiseId,
     /// Whose device was stolen.
     pub who: MemberName,
     /// What was stolen of it.
     pub scope: Scope,
-    /// Messages sent before the compromise that the thief read: the window of forward secrecy.
+    /// Messages sent before the compromise that are exposed: the window of forward secrecy.
     pub exposed_before: u64,
-    /// Messages sent after the compromise that the thief read.
+    /// Messages sent after the compromise that are exposed.
     pub exposed_after: u64,
-    /// How many epochs after the compromise the first epoch came from which on the thief read nothing. Not set if the
+    /// How many epochs after the compromise the first epoch came from which on nothing is exposed. Not set if the
     /// thief could still follow the group when the scenario ended.
+    pub healed_after: Option<u64>,
+    /// What the thief did in the member's name. Not set if it did not try.
+    pub authentication: Option<AuthenticationFigures>,
+}
+
+/// Whether a thief could act as the member, as far as it has tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthenticationFigures {
+    /// How often the thief tried to do something.
+    pub attempts: u64,
+    /// How often the delivery service ordered it.
+    pub accepted: u64,
+    /// How many epochs after the compromise it was when the service last ordered something of the thief's. Not set if it
+    /// never did.
+    pub acted_until: Option<u64>,
+    /// How many epochs after the compromise it was when the thief's rejoining was first refused, if nothing of the thief's
+    /// was ordered after that. Not set as long as the thief may still be able to act: that a message or a commit is
+    /// refused says nothing, for who has the signature key can rejoin.
     pub healed_after: Option<u64>,
 }
 

@@ -15,9 +15,9 @@ use crate::scenario::{Place, Problem};
 /// The longest name that the other names are aligned with. A longer one pushes its own figures aside.
 const WIDEST_NAME: usize = 60;
 
-/// Said once, under figures that have it from replay.
-const CAVEAT: &str = "exposed, healed after: by replay in the engine. A thief may read more than that, so a message that is \
-                      not exposed here is not shown to be secure.";
+/// Said once, under figures of thieves.
+const METHOD: &str = "exposed, healed after: by what follows from the stolen bytes and the traffic. A scenario in which RFC \
+                      9420 predicts anything else fails.";
 
 /// What the terminal can do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +34,7 @@ pub struct Terminal<'w> {
     abilities: Abilities,
     name_width: usize,
     counts: Counts,
-    replayed: bool,
+    stolen: bool,
 }
 
 /// How many files ended how.
@@ -78,7 +78,7 @@ impl<'w> Terminal<'w> {
             "",
             columns("members", "epochs", "messages", "exposed", "healed after")
         )?;
-        Ok(Self { out, abilities, name_width, counts: Counts::default(), replayed: false })
+        Ok(Self { out, abilities, name_width, counts: Counts::default(), stolen: false })
     }
 
     /// Says how far it is, on a line that the next result takes.
@@ -108,7 +108,7 @@ impl<'w> Terminal<'w> {
             Verdict::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
             Verdict::Ran { name, outcome, .. } => {
                 let width = self.name_width;
-                self.replayed |= !outcome.figures.compromises.is_empty();
+                self.stolen |= !outcome.figures.compromises.is_empty();
                 writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
                 if outcome.figures.unordered_commits > 0 {
                     writeln!(
@@ -132,8 +132,8 @@ impl<'w> Terminal<'w> {
         let Counts { passed, failed, unusable } = self.counts;
         let seconds = duration.as_secs_f64();
         writeln!(self.out)?;
-        if self.replayed {
-            writeln!(self.out, "{CAVEAT}")?;
+        if self.stolen {
+            writeln!(self.out, "{METHOD}")?;
         }
         writeln!(self.out, "{passed} passed, {failed} failed, {unusable} unusable in {seconds:.1} s")?;
         self.out.flush()
@@ -179,7 +179,8 @@ fn healed_after(compromises: &[CompromiseFigures]) -> String {
 }
 
 /// Failures in full. What led up to several of them is told once, after the last.
-pub(super) fn failures(file: &Path, failures: &[Failure]) -> String {
+#[must_use]
+pub fn failures(file: &Path, failures: &[Failure]) -> String {
     let mut told = String::new();
     for (index, one) in failures.iter().enumerate() {
         let last = failures.get(index + 1).is_none_or(|next| next.events != one.events);
@@ -210,7 +211,7 @@ fn failure(file: &Path, failure: &Failure, events: bool) -> String {
 }
 
 /// A text as one line, without anything that a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

@@ -32,6 +32,7 @@ pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scena
         members: scenario.members.iter().map(MemberName::as_str).collect(),
         messages: BTreeMap::new(),
         compromises: BTreeMap::new(),
+        impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
         created: false,
         before: Before::Nothing,
@@ -69,6 +70,8 @@ struct Check<'r, 'a, 's> {
     members: BTreeSet<&'s str>,
     messages: BTreeMap<MessageId, Defined>,
     compromises: BTreeMap<CompromiseId, Defined>,
+    /// The compromises that somebody has acted with so far.
+    impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
     created: bool,
     before: Before,
@@ -106,6 +109,7 @@ impl Check<'_, '_, '_> {
         let defined = || Defined { index, place: place.clone() };
         let (field, first) = match action {
             Action::Send { id, .. } => ("send.id", insert_new(&mut self.messages, id, defined)),
+            Action::Impersonate { id: Some(id), .. } => ("impersonate.id", insert_new(&mut self.messages, id, defined)),
             Action::Compromise { id, .. } => ("compromise.id", insert_new(&mut self.compromises, id, defined)),
             _ => return,
         };
@@ -203,6 +207,11 @@ impl Check<'_, '_, '_> {
             }
             Action::Crash { who, .. } => self.member(place, "crash.who", who),
             Action::Compromise { who, .. } => self.member(place, "compromise.who", who),
+            Action::Impersonate { compromise, .. } => {
+                self.taken(index, place, "impersonate.compromise", compromise);
+                self.group(place, "impersonate");
+                self.impersonated.insert(compromise.clone());
+            }
             Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, expect),
         }
@@ -288,9 +297,19 @@ impl Check<'_, '_, '_> {
                 self.members(place, "expect.who", who);
                 self.readable(index, place, reads, cannot_read);
             }
-            Some(Reading::Thief { compromise, reads, cannot_read, .. }) => {
-                self.taken(index, place, compromise);
+            Some(Reading::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
+                self.taken(index, place, "expect.compromise", compromise);
                 self.readable(index, place, reads, cannot_read);
+                for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
+                    if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
+                        self.note(place, field, |_| {
+                            format!(
+                                "nobody has acted with `{}` yet: `impersonate` comes first",
+                                shown(compromise.as_str())
+                            )
+                        });
+                    }
+                }
             }
         }
     }
@@ -310,16 +329,15 @@ impl Check<'_, '_, '_> {
         }
     }
 
-    fn taken(&mut self, index: usize, place: &Place, id: &CompromiseId) {
-        const FIELD: &str = "expect.compromise";
+    fn taken(&mut self, index: usize, place: &Place, field: &str, id: &CompromiseId) {
         match self.compromises.get(id) {
-            None if self.complete.steps => self.note(place, FIELD, |check| {
+            None if self.complete.steps => self.note(place, field, |check| {
                 let near = nearest(id.as_str(), check.compromises.keys().map(CompromiseId::as_str));
                 told("no compromise is called", id.as_str(), near)
             }),
             Some(taken) if taken.index > index => {
                 let when = taken.place.to_string();
-                self.note(place, FIELD, |_| format!("`{}` is taken later, in {when}", shown(id.as_str())));
+                self.note(place, field, |_| format!("`{}` is taken later, in {when}", shown(id.as_str())));
             }
             _ => {}
         }

@@ -117,6 +117,11 @@ impl Action {
             Self::Compromise { who, id, scope } => {
                 Self::Compromise { who: one(who), id: id.at_turn(turn), scope: *scope }
             }
+            Self::Impersonate { compromise, act, id } => Self::Impersonate {
+                compromise: compromise.at_turn(turn),
+                act: *act,
+                id: id.as_ref().map(|id| id.at_turn(turn)),
+            },
             Self::Wait(time) => Self::Wait(*time),
             Self::Expect(expect) => Self::Expect(Expect {
                 epoch: expect.epoch,
@@ -126,12 +131,16 @@ impl Action {
                     Reading::Member { who, reads, cannot_read } => {
                         Reading::Member { who: all(who), reads: messages(reads), cannot_read: messages(cannot_read) }
                     }
-                    Reading::Thief { compromise, reads, cannot_read, heals_within } => Reading::Thief {
-                        compromise: CompromiseId::at_turn(compromise, turn),
-                        reads: messages(reads),
-                        cannot_read: messages(cannot_read),
-                        heals_within: *heals_within,
-                    },
+                    Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+                        Reading::Thief {
+                            compromise: CompromiseId::at_turn(compromise, turn),
+                            reads: messages(reads),
+                            cannot_read: messages(cannot_read),
+                            heals_within: *heals_within,
+                            accepted: *accepted,
+                            detected: *detected,
+                        }
+                    }
                 }),
                 fails: expect.fails,
             }),

@@ -7,8 +7,26 @@ use super::{
     step::{members, messages},
 };
 
-const FIELDS: &[&str] =
-    &["epoch", "members", "converged", "who", "compromise", "reads", "cannot_read", "heals_within", "fails"];
+const FIELDS: &[&str] = &[
+    "epoch",
+    "members",
+    "converged",
+    "who",
+    "compromise",
+    "reads",
+    "cannot_read",
+    "heals_within",
+    "accepted",
+    "detected",
+    "fails",
+];
+
+/// What can be asked about a thief only.
+const OF_A_THIEF: &[(&str, &str)] = &[
+    ("heals_within", "only a `compromise` heals"),
+    ("accepted", "only what is done with a `compromise` is `accepted`"),
+    ("detected", "only what is done with a `compromise` is `detected`"),
+];
 
 /// Reads an `expect`.
 pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
@@ -28,18 +46,22 @@ pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> 
 
 /// Notes a question without somebody who is asked, and somebody who is asked without a question.
 fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
-    let asked = ["reads", "cannot_read", "heals_within"].iter().find_map(|name| fields.get(name));
+    let of_anybody = ["reads", "cannot_read"].into_iter();
+    let asked = of_anybody.chain(OF_A_THIEF.iter().map(|(name, _)| *name)).find_map(|name| fields.get(name));
     let (at, problem) = match (fields.get("who"), fields.get("compromise"), asked) {
         (Some(_), Some(thief), _) => (thief, "one expectation asks about either `who` or a `compromise`, found both"),
         (None, None, Some(asked)) => {
             (asked, "who reads is missing: name members with `who`, or a thief with `compromise`")
         }
         (Some(who), None, None) => (who, "what they read is missing: `reads` or `cannot_read`"),
-        (None, Some(thief), None) => (thief, "what it gives is missing: `reads`, `cannot_read` or `heals_within`"),
-        (Some(_), None, Some(_)) => match fields.get("heals_within") {
-            Some(heals) => (heals, "only a `compromise` heals"),
-            None => return,
-        },
+        (None, Some(thief), None) => {
+            (thief, "what it gives is missing: `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
+        }
+        (Some(_), None, Some(_)) => {
+            let asked = OF_A_THIEF.iter().find_map(|(name, problem)| Some((fields.get(name)?, *problem)));
+            let Some(asked) = asked else { return };
+            asked
+        }
         (None, Some(_), Some(_)) | (None, None, None) => return,
     };
     reader.note(&at, problem);
@@ -51,13 +73,17 @@ fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> 
     let reads = messages(reader, fields.get("reads")).unwrap_or_default();
     let cannot_read = messages(reader, fields.get("cannot_read")).unwrap_or_default();
     let heals_within = fields.get("heals_within").and_then(|at| reader.number(&at, 0, u64::MAX));
+    let accepted = fields.get("accepted").and_then(|at| reader.truth(&at));
+    let detected = fields.get("detected").and_then(|at| reader.truth(&at));
     if let Some(both) = reads.iter().find(|id| cannot_read.contains(id)) {
         let problem = format!("`{both}` cannot be both read and not read");
         reader.note(fields.get("cannot_read").as_ref().unwrap_or(fields.at()), problem);
     }
     match (who, compromise) {
         (Some(who), _) => Some(Reading::Member { who, reads, cannot_read }),
-        (None, Some(compromise)) => Some(Reading::Thief { compromise, reads, cannot_read, heals_within }),
+        (None, Some(compromise)) => {
+            Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
+        }
         (None, None) => None,
     }
 }

@@ -216,14 +216,23 @@ pub enum Action {
         /// Where it dies.
         at: CrashPoint,
     },
-    /// A snapshot for the adversary.
+    /// Something of a device for the adversary.
     Compromise {
         /// Whose device is stolen.
         who: MemberName,
-        /// What the snapshot is called.
+        /// What expectations call what was stolen.
         id: CompromiseId,
         /// What is stolen of it.
         scope: Scope,
+    },
+    /// The adversary acts in the name of the device that it stole.
+    Impersonate {
+        /// With which snapshot.
+        compromise: CompromiseId,
+        /// What it does.
+        act: Act,
+        /// What its message is called; only a message has a name, and need not have one.
+        id: Option<MessageId>,
     },
     /// Virtual time goes by. Whole seconds, more than none.
     Wait(Duration),
@@ -273,12 +282,25 @@ pub enum CrashPoint {
     DuringWrite,
 }
 
+/// What a thief does in the name of the device that it stole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Act {
+    /// It sends an application message.
+    Send,
+    /// It commits an update of the leaf.
+    Commit,
+    /// It takes the leaf's place by an external commit.
+    Rejoin,
+}
+
 /// What is stolen of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Everything: stored values, and what is in memory.
     #[default]
     Device,
+    /// The files of its storage, without their key.
+    Disk,
 }
 
 /// What has to hold. At least one of the fields is set.
@@ -296,7 +318,7 @@ pub struct Expect {
     pub fails: Option<FailCode>,
 }
 
-/// What someone can read, now. Nobody is asked about both a member and a thief in one step.
+/// What someone can read, and how a thief fares, now. Nobody is asked about both a member and a thief in one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// What each of these members has decrypted.
@@ -308,9 +330,9 @@ pub enum Reading {
         /// Messages that none of them has decrypted.
         cannot_read: Vec<MessageId>,
     },
-    /// What the holder of a snapshot can decrypt.
+    /// What a thief can decrypt, and what has come of its acts.
     Thief {
-        /// Which snapshot.
+        /// Which thief: by what was stolen.
         compromise: CompromiseId,
         /// Messages that the thief can decrypt.
         reads: Vec<MessageId>,
@@ -318,6 +340,10 @@ pub enum Reading {
         cannot_read: Vec<MessageId>,
         /// At most so many epochs after the compromise, no message is exposed any more.
         heals_within: Option<u64>,
+        /// Whether the delivery service has ordered what the thief did last.
+        accepted: Option<bool>,
+        /// Whether anybody has noticed what the thief did.
+        detected: Option<bool>,
     },
 }
 
@@ -333,6 +359,8 @@ pub enum FailCode {
     UnknownMember,
     /// Who acts has been removed from the group.
     Removed,
+    /// Who acts cannot go on with the state that it has, and has to rejoin.
+    Lost,
     /// Who acts is not connected.
     Offline,
     /// Something has been proposed, and nothing can be sent before a commit.
@@ -376,6 +404,7 @@ impl Action {
             Self::Duplicate(_) => "duplicate",
             Self::Crash { .. } => "crash",
             Self::Compromise { .. } => "compromise",
+            Self::Impersonate { .. } => "impersonate",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }

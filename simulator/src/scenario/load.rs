@@ -26,7 +26,8 @@ pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     parse::read(&text).map_err(unusable)
 }
 
-fn text(path: &Path) -> Result<String, Problem> {
+/// The text of a file, if it is one of a reasonable size.
+pub(crate) fn text(path: &Path) -> Result<String, Problem> {
     let whole = |problem| Problem { position: None, field: String::new(), problem };
     let unreadable = |error: io::Error| whole(format!("cannot be read: {error}"));
     // Looked at before it is opened: to open a pipe would wait for its other end.

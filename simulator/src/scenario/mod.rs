@@ -8,6 +8,8 @@
 //! | `load` | from a path to a scenario, within limits |
 //! | `json`, `fields`, `word`, `parse`, `step`, `expect` | from text to types, with the place of everything |
 //! | `check` | what JSON cannot show: names exist, ids are unique, expectations can be met |
+//! | `write` | from a scenario to the text of a file |
+//! | `numbers` | an object of names and numbers, for other files than scenarios |
 //! | [`schema`] | the JSON Schema of format 1 |
 //!
 //! Nothing here runs a scenario.
@@ -22,18 +24,24 @@ mod fields;
 mod json;
 mod load;
 mod name;
+mod numbers;
 mod parse;
 mod problem;
 mod step;
 mod word;
+mod write;
 
 pub use check::MAX_STEPS;
 pub use format::{
-    Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, GroupSettings,
-    Handshake, Node, Place, Placed, Proposal, Reading, Scenario, Scope, Step,
+    Act, Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode,
+    GroupSettings, Handshake, Node, Place, Placed, Proposal, Reading, Scenario, Scope, Step,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
 pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
 pub use problem::{MAX_PROBLEMS, Position, Problem, Unusable};
-pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT};
+pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use write::write;
+
+pub(crate) use load::text;
+pub(crate) use numbers::numbers;

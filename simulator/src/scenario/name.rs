@@ -66,7 +66,7 @@ name! {
 }
 
 name! {
-    /// What a `compromise` calls the snapshot that it takes.
+    /// What a `compromise` calls what it takes.
     CompromiseId
 }
 

@@ -33,7 +33,7 @@ const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows by name only.
-const NOT_SUPPORTED: &[&str] = &["network", "service", "impersonate", "churn"];
+const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
 
 /// Which parts of a file could be read in full. What names exist is only known of those.
 #[derive(Clone, Copy, Debug)]

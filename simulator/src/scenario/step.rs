@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     expect,
     fields::{At, Reader},
-    format::{Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, Scope},
+    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, Scope},
     name::{CompromiseId, MemberName, MessageId},
 };
 
@@ -40,6 +40,7 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("duplicate", |reader, at| Some(Action::Duplicate(delivery(reader, at)?))),
     ("crash", crash),
     ("compromise", compromise),
+    ("impersonate", impersonate),
     ("wait", wait),
     ("expect", expect::expect),
 ];
@@ -167,35 +168,40 @@ fn compromise<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let who = fields.required(reader, "who");
     let who = member(reader, who);
     let id = fields.required(reader, "id").and_then(|at| reader.name(&at));
-    let scope: Option<Scope> = fields.get("scope").and_then(|at| scope(reader, &at));
+    let scope: Option<Scope> = fields.get("scope").and_then(|at| reader.word(&at));
     Some(Action::Compromise { who: who?, id: CompromiseId::new(id?), scope: scope.unwrap_or_default() })
 }
 
-fn scope<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Scope> {
-    // Members keep their state in memory: there is no disk to steal, and to say that it gives nothing would be hollow.
-    if at.json.text().is_some_and(|text| text.is_ok_and(|text| text == "disk")) {
-        reader.note(at, "scope `disk` is not supported by this version of regrow");
-        return None;
-    }
-    reader.word(at)
+fn impersonate<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.object(at, &["compromise", "action", "id"])?;
+    let compromise = fields.required(reader, "compromise").and_then(|at| reader.name(&at));
+    let act: Option<Act> = fields.required(reader, "action").and_then(|at| reader.word(&at));
+    let id = fields.get("id").and_then(|at| {
+        if act.is_some_and(|act| act != Act::Send) {
+            reader.note(&at, "only what is sent has an `id`");
+        }
+        reader.name(&at)
+    });
+    Some(Action::Impersonate { compromise: CompromiseId::new(compromise?), act: act?, id: id.map(MessageId::new) })
 }
 
 fn wait<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let text = reader.text(&at)?;
-    let Some(seconds) = seconds(&text) else {
+    let Some(duration) = duration(&text) else {
         reader.note(&at, r#"expected a duration such as "90s", "15m", "3h" or "7d""#);
         return None;
     };
-    if seconds == 0 || seconds > MAX_WAIT.as_secs() {
+    if duration.is_zero() || duration > MAX_WAIT {
         let days = MAX_WAIT.as_secs() / DAY;
         reader.note(&at, format!("a wait is at least one second and at most {days} days"));
         return None;
     }
-    Some(Action::Wait(Duration::from_secs(seconds)))
+    Some(Action::Wait(duration))
 }
 
-/// The seconds of a duration, as many as there can be if it has more.
-fn seconds(text: &str) -> Option<u64> {
+/// A duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. The longest that there can be if it is longer.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,
@@ -208,5 +214,5 @@ fn seconds(text: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(seconds))
+    Some(Duration::from_secs(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(seconds)))
 }

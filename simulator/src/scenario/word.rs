@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::format::{Ciphersuite, CrashPoint, FailCode, Handshake, Scope};
+use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Handshake, Scope};
 
 /// A value that a file writes as a word: every value, and its word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -37,8 +37,13 @@ impl Word for CrashPoint {
     ];
 }
 
+impl Word for Act {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
+}
+
 impl Word for Scope {
-    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device)];
+    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
 }
 
 impl Word for FailCode {
@@ -47,6 +52,7 @@ impl Word for FailCode {
         ("already_a_member", Self::AlreadyAMember),
         ("unknown_member", Self::UnknownMember),
         ("removed", Self::Removed),
+        ("lost", Self::Lost),
         ("offline", Self::Offline),
         ("proposals_wait", Self::ProposalsWait),
         ("nothing_to_commit", Self::NothingToCommit),
@@ -83,4 +89,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Ciphersuite, Handshake, CrashPoint, Scope, FailCode);
+written_as_its_word!(Act, Ciphersuite, Handshake, CrashPoint, Scope, FailCode);

@@ -1,9 +1,10 @@
 //! What each step does.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use regrow_engine::{
-    Client, DeviceId, Error, GroupId, KeyPackageBytes, Outgoing, PendingCommit, ProposalMessage, Refusal, Timestamp,
+    Client, DeviceId, Error, GroupId, KeyPackageBytes, Layered, Outgoing, PendingCommit, ProposalMessage, Refusal,
+    Timestamp,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -11,13 +12,18 @@ use super::{
     Failed, World,
     device::Device,
     event::{Event, fingerprint},
+    impersonate::Hands,
     service::Answer,
     window::Position,
 };
 use crate::{
-    adversary::{Thief, replay::Replay},
+    adversary::{Loot, Taped, Thief, replay},
+    cost::Operation,
+    oracle::Holdings,
     report::Failure,
-    scenario::{Action, Body, CrashPoint, FailCode, MemberName, MessageId, Placed, Proposal, Step},
+    scenario::{
+        Action, Body, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Placed, Proposal, Scope, Step,
+    },
 };
 
 use super::randomness::SeededCrypto;
@@ -101,7 +107,8 @@ impl World<'_> {
                 self.devices[device].arm(*at);
                 Ok(())
             }
-            Action::Compromise { who, id, .. } => self.compromise(who, id),
+            Action::Compromise { who, id, scope } => self.compromise(who, id, *scope),
+            Action::Impersonate { compromise, act, id } => self.impersonate(compromise, *act, id.as_ref()),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {
@@ -119,12 +126,13 @@ impl World<'_> {
         let creator = self.device(by)?;
         self.refuse_if_offline(creator)?;
         let (id, now) = (self.group.clone(), self.clock);
-        let info = self.persist(creator, |client, _| {
+        let info = self.persist(creator, Operation::Create, |client, _| {
             if client.groups()?.is_empty() {
                 client.create_group(id.clone(), now)?;
             }
             client.group(&id)?.group_info()
         })?;
+        self.chronicle.created(creator);
         if self.devices[creator].dies_at(CrashPoint::BeforeSubmit) {
             self.restart(creator, CrashPoint::BeforeSubmit)?;
         }
@@ -180,6 +188,9 @@ impl World<'_> {
         let name = name.ok_or_else(|| Failed::new(FailCode::Rejected, "the step submits nothing"))?;
         let device = self.device(name)?;
         self.refuse_if_offline(device)?;
+        if self.devices[device].ousted && !matches!(action, Action::Rejoin { .. }) {
+            return Err(Failed::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
+        }
         let parcel = match action {
             Action::Add { who, .. } => {
                 let key_packages = self.claim(who)?;
@@ -208,7 +219,8 @@ impl World<'_> {
                     return Err(Failed::new(FailCode::NotAMember, format!("{name} has no leaf to replace")));
                 }
                 // What is lost is the group's state. The device still is who it is.
-                self.persist(device, |client, id| client.forget(id))?;
+                self.persist(device, Operation::Housekeeping, |client, id| client.forget(id))?;
+                self.chronicle.forgot(device);
                 Parcel::Commit(self.join_external(device)?)
             }
             Action::Propose { what: Proposal::Add(who), .. } => {
@@ -237,7 +249,7 @@ impl World<'_> {
 
     pub(super) fn propose(&mut self, device: usize, what: Remake) -> Result<Parcel, Failed> {
         let now = self.clock;
-        let proposal = self.persist(device, |client, id| {
+        let proposal = self.persist(device, Operation::Proposal, |client, id| {
             let mut group = client.group(id)?;
             match &what {
                 Remake::Add(key_package) => group.propose_add(key_package, now),
@@ -250,14 +262,16 @@ impl World<'_> {
                 },
             }
         })?;
+        self.chronicle.proposed(device, proposal.as_bytes(), matches!(what, Remake::Update));
         Ok(Parcel::Proposal(proposal, what))
     }
 
     pub(super) fn encrypt(&mut self, device: usize, id: MessageId, text: Vec<u8>) -> Result<Parcel, Failed> {
-        let (epoch, bytes) = self.persist(device, |client, group| {
+        let (epoch, bytes) = self.persist(device, Operation::Send, |client, group| {
             let mut group = client.group(group)?;
             Ok((group.epoch()?.0, group.send(&text)?))
         })?;
+        self.chronicle.encrypted(device, &bytes);
         let encrypted = &mut self.devices[device].encrypted;
         if encrypted.0 != epoch {
             *encrypted = (epoch, 0);
@@ -307,8 +321,8 @@ impl World<'_> {
     pub(super) fn recover(&mut self, device: usize, parcel: Parcel) -> Result<Option<Parcel>, Failed> {
         self.deliver_to(device)?;
         match parcel {
-            Parcel::Commit(_) => match self.next_commit(device)? {
-                Some(pending) => self.attempt(device, Parcel::Commit(pending)),
+            Parcel::Commit(_) => match self.next(device)? {
+                Some(next) => self.attempt(device, next),
                 None => Ok(None),
             },
             // What the application was sending it has kept, and sends again as it is.
@@ -322,17 +336,18 @@ impl World<'_> {
         self.tell(Event::Again { who: self.devices[device].name.clone() });
         match parcel {
             Parcel::Commit(pending) if pending.is_external() => {
-                self.persist(device, |client, _| match client.discard(pending.clone()) {
+                self.persist(device, Operation::Housekeeping, |client, _| match client.discard(pending.clone()) {
                     Err(Error::NotPending) => Ok(()),
                     other => other,
                 })?;
+                self.chronicle.discarded(device, &pending);
                 if self.devices[device].epoch(&self.group).is_some() {
                     // Somebody has added it in the meantime.
                     return Ok(None);
                 }
                 self.join_external(device).map(|pending| Some(Parcel::Commit(pending)))
             }
-            Parcel::Commit(_) => Ok(self.next_commit(device)?.map(Parcel::Commit)),
+            Parcel::Commit(_) => self.next(device),
             Parcel::Proposal(_, what) => self.propose(device, what).map(Some),
             Parcel::Message { id, text, .. } => self.encrypt(device, id, text).map(Some),
         }
@@ -341,10 +356,11 @@ impl World<'_> {
     /// The service will not have it: the wish is dropped, so that it does not stand in the way of the next.
     fn give_up(&mut self, device: usize, parcel: &Parcel, failed: Failed) -> Result<Answer, Failed> {
         if let Parcel::Commit(pending) = parcel {
-            self.persist(device, |client, id| match pending.is_external() {
+            self.persist(device, Operation::Housekeeping, |client, id| match pending.is_external() {
                 true => client.discard(pending.clone()),
                 false => client.group(id)?.abandon(),
             })?;
+            self.chronicle.discarded(device, pending);
         }
         Err(failed)
     }
@@ -364,16 +380,45 @@ impl World<'_> {
         Ok(())
     }
 
-    fn compromise(&mut self, who: &MemberName, id: &crate::scenario::CompromiseId) -> Result<(), Failed> {
+    fn compromise(&mut self, who: &MemberName, id: &CompromiseId, scope: Scope) -> Result<(), Failed> {
         let device = self.device(who)?;
-        let broken = |e: Error| Failed::new(FailCode::InvalidMessage, e);
-        let snapshot = self.devices[device].client.snapshot().map_err(broken)?;
-        // The thief's own randomness: it draws none, but a replay that did would stay the same, too.
-        let crypto = std::sync::Arc::new(SeededCrypto::new(self.seed, &format!("thief {id}")));
-        let replay = Replay::new(&snapshot, crypto, self.policy.clone(), self.group.clone()).map_err(broken)?;
-        let (epoch, messages) = (self.service_epoch(), self.sent.messages.len());
-        self.tell(Event::Compromised { who: who.clone(), id: id.clone(), records: snapshot.records().len() });
-        self.thieves.push(Thief::new(id.clone(), who.clone(), device, epoch, messages, Box::new(replay)));
+        let loot = self.devices[device].steal(scope)?;
+        let records = match &loot {
+            Loot::Device(snapshot) => Some(snapshot.records().len()),
+            Loot::Disk(_) => None,
+        };
+        // The thief has a randomness of its own, and what it computes is recorded like what members compute.
+        let crypto = Arc::new(Layered(SeededCrypto::new(self.seed, &format!("thief {id}"))));
+        let log = self.chronicle.log_of_thief(id);
+        let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
+        let replay = replay::thief(&loot, taped, self.policy.clone(), self.group.clone());
+        let replay = replay.map_err(|e| Failed::new(FailCode::InvalidMessage, e))?;
+        self.hands.insert(id.clone(), Hands::new(crypto, log, self.devices[device].encrypted));
+        let number = self.devices.len() + self.thieves.len();
+        self.tell(Event::Compromised { who: who.clone(), id: id.clone(), scope, records });
+        let (device_epoch, holdings) = match scope {
+            Scope::Device => {
+                self.chronicle.stolen(device, number);
+                (self.devices[device].epoch(&self.group), self.chronicle.holdings(device))
+            }
+            // Who has no key of the storage has nothing.
+            Scope::Disk => (None, Holdings::default()),
+        };
+        self.thieves.push(Thief {
+            id: id.clone(),
+            who: who.clone(),
+            device,
+            scope,
+            epoch: self.service_epoch(),
+            device_epoch,
+            messages: self.sent.messages.len(),
+            number,
+            stolen: loot.places(),
+            holdings,
+            replay,
+            seen: 0,
+            answers: None,
+        });
         Ok(())
     }
 
@@ -388,11 +433,16 @@ impl World<'_> {
             let left = self.service.key_packages_left(&self.devices[device].address, self.now());
             let left = left.map_err(|e| Failed::new(FailCode::Rejected, e))?.left;
             let missing = KEY_PACKAGES.saturating_sub(left);
-            self.persist(device, |client, _| client.expire(now).map(drop))?;
+            self.persist(device, Operation::Housekeeping, |client, _| client.expire(now).map(drop))?;
+            self.chronicle.key_packages_expired(device, now);
             if missing == 0 {
                 continue;
             }
-            let made = self.persist(device, |client, _| client.key_packages(missing, now))?;
+            let made = self.persist(device, Operation::KeyPackages, |client, _| client.key_packages(missing, now))?;
+            let expires = Timestamp(now.0.saturating_add(self.policy.key_package_lifetime));
+            for key_package in &made {
+                self.chronicle.key_package_made(device, key_package.as_bytes(), expires);
+            }
             let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
             let uploaded = self.service.upload_key_packages(&self.devices[device].address, &bytes, None, self.now());
             uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
@@ -430,7 +480,7 @@ impl World<'_> {
         self.rosters.last().cloned().unwrap_or_default()
     }
 
-    fn text(&self, id: &MessageId, body: &Body) -> Vec<u8> {
+    pub(super) fn text(&self, id: &MessageId, body: &Body) -> Vec<u8> {
         match body {
             Body::Text(text) => text.clone().into_bytes(),
             Body::Size(size) => {
@@ -446,12 +496,16 @@ impl World<'_> {
     pub(super) fn persist<T>(
         &mut self,
         device: usize,
+        operation: Operation,
         act: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
     ) -> Result<T, Failed> {
+        let mark = self.devices[device].mark_if_mortal();
         loop {
+            self.devices[device].log.begin(operation);
             match act(&mut self.devices[device].client, &self.group) {
                 Err(Error::Storage(_)) if self.devices[device].died_writing() => {
                     self.restart(device, CrashPoint::DuringWrite)?;
+                    mark.iter().for_each(|mark| self.devices[device].log.go_back(mark));
                 }
                 other => return other.map_err(failed),
             }
@@ -493,6 +547,7 @@ pub(super) fn failed(error: Error) -> Failed {
     let code = match &error {
         Error::UnknownGroup { .. } => FailCode::NotAMember,
         Error::Removed { .. } => FailCode::Removed,
+        Error::RolledBack { .. } => FailCode::Lost,
         Error::AlreadyMember { .. } | Error::GroupExists { .. } | Error::Refused(Refusal::Duplicate(_)) => {
             FailCode::AlreadyAMember
         }

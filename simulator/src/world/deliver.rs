@@ -3,20 +3,25 @@
 //! Members read and process side by side: they share nothing but the delivery service, which only reads. What each
 //! comes back with is told in the order of the members.
 
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 use rayon::prelude::*;
-use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, SqliteStore};
-use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Lost, Policy, Timestamp};
+use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, Sequence};
+use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Lost, MessageId as MessageHash, Policy, Timestamp};
 
 use super::{
     Failed, World,
     courier::{Courier, Fate},
     device::{Device, Reading},
     event::Event,
+    impersonate::{self, Forgery},
     service::Sent,
+    surroundings::Surrounded,
 };
-use crate::scenario::{CrashPoint, FailCode, MessageId};
+use crate::{
+    cost::Operation,
+    scenario::{CrashPoint, FailCode, MessageId},
+};
 
 /// How many entries are read from the service at once.
 const PAGE: usize = 64;
@@ -33,15 +38,31 @@ struct Happening {
     /// The process died of it first, and has been started again.
     crashed: bool,
     new_epoch: bool,
+    /// Whether it has erased what it had of the group, for it to be invited again.
+    forgot: bool,
+    /// What has changed on the device.
+    change: Option<Met>,
     /// What should have come of it, if something else did.
     breach: Option<String>,
+    /// Whether it is a thief's, and was noticed to be.
+    detected: bool,
+}
+
+/// What a delivery has changed on a device, for the chronicle.
+enum Met {
+    Joined,
+    Entered,
+    Read(usize),
+    /// The proposal that this is the hash of.
+    Received(MessageHash),
 }
 
 /// What all devices may look at while they process.
 struct Outside<'w> {
-    service: &'w DeliveryService<SqliteStore>,
+    service: &'w DeliveryService<Surrounded<'w>>,
     courier: &'w Courier,
     sent: &'w Sent,
+    forged: &'w BTreeMap<Sequence, Forgery>,
     group: &'w GroupId,
     policy: &'w Policy,
     now: Timestamp,
@@ -102,6 +123,7 @@ impl World<'_> {
             service: &self.service,
             courier: &self.courier,
             sent: &self.sent,
+            forged: &self.forged,
             group: &self.group,
             policy: &self.policy,
             now: self.clock,
@@ -120,11 +142,25 @@ impl World<'_> {
                 DeliveryKind::Proposal => "proposal",
                 DeliveryKind::Message => "message",
             };
+            let sequence = Sequence(happening.sequence);
+            if happening.forgot {
+                self.chronicle.forgot(device);
+            }
+            match happening.change {
+                Some(Met::Joined) => self.chronicle.joined(device, sequence),
+                Some(Met::Entered) => self.chronicle.entered(device, sequence),
+                Some(Met::Read(number)) => self.chronicle.read(device, number),
+                Some(Met::Received(proposal)) => self.chronicle.received(device, proposal),
+                None => {}
+            }
             let (sequence, id, meaning) = (happening.sequence, happening.id, happening.meaning);
             if let Some(expected) = happening.breach {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
                 let failure = self.failure(format!("{to}, getting the {what}: {expected}"), meaning.clone());
                 self.breaches.push(failure);
+            }
+            if happening.detected {
+                self.note_detection(device, Sequence(sequence), &meaning);
             }
             self.tell(Event::Delivered { to, kind, sequence, id, meaning });
             if happening.new_epoch {
@@ -195,10 +231,19 @@ impl Device {
         let message = outside.sent.at(delivery.sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let own = delivery.sender == self.address;
         let epoch = self.epoch(outside.group);
+        let forgot = self.ousted && delivery.kind == DeliveryKind::Welcome;
         let mut crashed = false;
+        let operation = match delivery.kind {
+            DeliveryKind::Welcome => Operation::Join,
+            DeliveryKind::Commit => Operation::ReceiveCommit,
+            DeliveryKind::Proposal => Operation::ReceiveProposal,
+            DeliveryKind::Message => Operation::ReceiveMessage,
+        };
+        let mark = self.mark_if_mortal();
         let result = loop {
+            self.log.begin(operation);
             let result = match delivery.kind {
-                DeliveryKind::Welcome => self.client.join(&delivery.bytes, outside.now).map(|_| None),
+                DeliveryKind::Welcome => self.accept_invitation(delivery, outside).map(|()| None),
                 _ => self.client.receive(&delivery.bytes, outside.now).map(|received| Some(received.event)),
             };
             // What it has read is the application's now, and nobody finds it on the device.
@@ -208,6 +253,7 @@ impl Device {
             }
             crashed = true;
             self.restart().map_err(super::act::failed)?;
+            mark.iter().for_each(|mark| self.log.go_back(mark));
         };
         let meaning = match &result {
             Ok(None) => "joined".to_owned(),
@@ -217,19 +263,31 @@ impl Device {
         let new_epoch = match &result {
             Ok(None) => {
                 let joined = self.epoch(outside.group).unwrap_or_default();
-                self.window.joined(joined);
+                self.joined(joined);
                 true
             }
             Ok(Some(Meaning::Commit(change))) => {
                 self.resume |= change.resume;
                 if change.added().any(|added| added == self.client.device()) {
-                    self.window.joined(change.epoch.0);
+                    self.joined(change.epoch.0);
                 }
                 true
             }
             _ => false,
         };
+        let change = match (&result, message) {
+            (Ok(None), _) => Some(Met::Joined),
+            (Ok(Some(Meaning::Commit(_) | Meaning::Removed { .. })), _) => Some(Met::Entered),
+            (Ok(Some(Meaning::Message(_))), Some((number, _))) => Some(Met::Read(number)),
+            (Ok(Some(Meaning::Proposal { .. })), _) => Some(Met::Received(MessageHash::of(&delivery.bytes))),
+            _ => None,
+        };
+        let forgery = outside.forged.get(&delivery.sequence);
+        let detected = forgery.is_some() && impersonate::is_noticed(&result, self.client.device());
         let breach = match message {
+            _ if forgery.is_some_and(|forgery| forgery.device == self.index) => {
+                self.meets_forgery(delivery.kind, epoch, &result)
+            }
             Some((number, sent)) if !own => {
                 // Who takes everything in its turn is in the epoch of the message when it comes.
                 let may = epoch.filter(|epoch| *epoch >= sent.at.epoch).is_some_and(|epoch| {
@@ -245,7 +303,7 @@ impl Device {
                     Ok(Some(Meaning::Message(_))) => Some("nothing that can be read: its keys should be gone"),
                     Ok(Some(Meaning::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
                     Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
-                    Err(Error::FutureEpoch { .. }) if self.missed => None,
+                    Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
                     // Beyond the limit it cannot be told from a forgery: it is refused as such.
                     Err(Error::Invalid { .. }) if self.window.is_too_far_ahead(sent.at, outside.policy) => None,
                     _ if may => Some("it is read"),
@@ -253,12 +311,18 @@ impl Device {
                 }
             }
             _ => match &result {
+                // The member and the thief count alike: where the one has been read, the other cannot be.
+                Ok(Some(Meaning::Lost(_))) if forgery.is_some() => {
+                    self.ousted = true;
+                    None
+                }
                 Ok(Some(Meaning::Lost(_))) => Some("it is processed"),
                 Ok(_) => None,
                 // Its state is lost, and it has not rejoined yet.
                 Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
+                Err(Error::Removed { .. }) if self.ousted => None,
                 // It says so, and has to rejoin.
-                Err(Error::FutureEpoch { .. }) if self.missed => None,
+                Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
                 Err(_) => Some("it is processed"),
             },
         };
@@ -269,8 +333,21 @@ impl Device {
             meaning,
             crashed,
             new_epoch,
+            forgot,
+            change,
             breach: breach.map(str::to_owned),
+            detected,
         })
+    }
+}
+
+impl Device {
+    /// Joins by a welcome. What it has of a group that a thief has locked it out of stands in the way.
+    fn accept_invitation(&mut self, welcome: &Delivery, outside: &Outside<'_>) -> Result<(), Error> {
+        if self.ousted {
+            self.client.forget(outside.group)?;
+        }
+        self.client.join(&welcome.bytes, outside.now).map(drop)
     }
 }
 

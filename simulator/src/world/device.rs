@@ -3,16 +3,24 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_delivery_service as ds;
-use regrow_engine::{Client, DeviceId, EpochAuthenticator, Error, GroupId, Policy};
+use regrow_engine::{
+    Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, Layered, Policy, StorageError, Store,
+};
 
 use super::{
     Failed,
     courier::Fate,
+    file::StorageFile,
     randomness::{SeededCrypto, Verified},
     store::{Common, MortalStore, Records},
+    surroundings::Surroundings,
     window::Window,
 };
-use crate::scenario::{CrashPoint, FailCode, MemberName};
+use crate::{
+    adversary::{Log, Loot, Mark, Taped},
+    cost::Operation,
+    scenario::{CrashPoint, FailCode, MemberName, Scope},
+};
 
 /// The device's name: a scenario's members are users with one device each.
 const DEVICE: &str = "device";
@@ -25,7 +33,11 @@ pub(super) struct Device {
     pub(super) address: ds::DeviceId,
     pub(super) client: Client,
     store: MortalStore,
-    crypto: Arc<SeededCrypto>,
+    crypto: Arc<Layered<SeededCrypto>>,
+    /// The same two, as its process is given them.
+    given: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
+    /// What its cryptography does.
+    pub(super) log: Arc<Log>,
     policy: Policy,
     /// The name of the step whose randomness it draws.
     pub(super) step: String,
@@ -47,15 +59,29 @@ pub(super) struct Device {
     /// Whether it has something left to do in the group that it is to take up again.
     pub(super) resume: bool,
     pub(super) window: Window,
+    /// Whether it knows that another acts in its name: it makes nothing until it has rejoined.
+    pub(super) lost: bool,
+    /// Whether a thief's commit has locked it out: it cannot follow until it has rejoined.
+    pub(super) ousted: bool,
     /// What became of each application message that came to it, by the message's number.
     pub(super) fates: BTreeMap<usize, Reading>,
     /// How many messages it has encrypted in its present epoch.
     pub(super) encrypted: (u64, u32),
 }
 
+/// What all devices of a simulation are built on.
+pub(super) struct Basis<'b> {
+    pub(super) seed: u64,
+    pub(super) policy: &'b Policy,
+    pub(super) verified: Arc<Verified>,
+    pub(super) common: Arc<Common>,
+    pub(super) surroundings: &'b dyn Surroundings,
+}
+
 /// Where a device can go back to.
 pub(super) struct Checkpoint {
     stored: Records,
+    log: Mark,
 }
 
 /// What became of an application message at one member.
@@ -80,20 +106,25 @@ impl From<Fate> for Option<Reading> {
 
 impl Device {
     pub(super) fn new(
-        seed: u64,
+        basis: &Basis<'_>,
         index: usize,
         name: MemberName,
-        policy: &Policy,
-        verified: &Arc<Verified>,
-        common: &Arc<Common>,
+        log: Arc<Log>,
+        on_disk: bool,
     ) -> Result<Self, Failed> {
+        let Basis { seed, policy, verified, common, surroundings } = basis;
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
         let id = DeviceId::new(name.as_str(), DEVICE).map_err(|e| broken(&e))?;
-        let crypto = Arc::new(SeededCrypto::new(seed, name.as_str()).sharing(verified.clone()));
-        let store = MortalStore::new(common);
+        let crypto = Arc::new(Layered(SeededCrypto::new(*seed, name.as_str()).sharing(verified.clone())));
+        let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
+        let mut store = MortalStore::new(common);
+        if on_disk {
+            store = store.with_file(StorageFile::create(*seed, name.as_str(), &crypto.0)?);
+        }
         let address = ds::DeviceId::new(id.to_identity());
-        let client =
-            Client::create(Arc::new(store.clone()), crypto.clone(), id, policy.clone()).map_err(|e| broken(&e))?;
+        let given =
+            (surroundings.store(name.as_str(), Arc::new(store.clone())), surroundings.crypto(name.as_str(), provider));
+        let client = Client::create(given.0.clone(), given.1.clone(), id, (*policy).clone()).map_err(|e| broken(&e))?;
         Ok(Self {
             index,
             name,
@@ -101,7 +132,9 @@ impl Device {
             client,
             store,
             crypto,
-            policy: policy.clone(),
+            given,
+            log,
+            policy: (*policy).clone(),
             step: String::new(),
             part: String::new(),
             restarts: 0,
@@ -114,6 +147,8 @@ impl Device {
             held: Vec::new(),
             resume: false,
             window: Window::default(),
+            lost: false,
+            ousted: false,
             fates: BTreeMap::new(),
             encrypted: (0, 0),
         })
@@ -127,8 +162,15 @@ impl Device {
     }
 
     fn begin_part(&mut self, part: String) {
-        self.crypto.begin_step(&part);
+        self.crypto.0.begin_step(&part);
         self.part = part;
+    }
+
+    /// It is in the group from this epoch on, with a state of its own.
+    pub(super) fn joined(&mut self, epoch: u64) {
+        self.window.joined(epoch);
+        self.lost = false;
+        self.ousted = false;
     }
 
     /// Arms a crash.
@@ -158,6 +200,12 @@ impl Device {
         self.crash.take_if(|at| *at == here).is_some()
     }
 
+    /// Where its log is, if its process may die before it has done the next thing: what it computes until then is lost, and
+    /// is not what that thing costs.
+    pub(super) fn mark_if_mortal(&self) -> Option<Mark> {
+        self.store.is_armed().then(|| self.log.mark())
+    }
+
     /// Whether the process died while it was writing.
     pub(super) fn died_writing(&self) -> bool {
         self.store.take_death()
@@ -172,7 +220,8 @@ impl Device {
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        self.client = Client::open(Arc::new(self.store.clone()), self.crypto.clone(), self.policy.clone())?;
+        self.log.begin(Operation::Housekeeping);
+        self.client = Client::open(self.given.0.clone(), self.given.1.clone(), self.policy.clone())?;
         Ok(())
     }
 
@@ -181,15 +230,30 @@ impl Device {
     pub(super) fn checkpoint(&mut self) -> Checkpoint {
         self.checkpoints += 1;
         self.begin_part(format!("{} part {}", self.step, self.checkpoints));
-        Checkpoint { stored: self.store.records() }
+        Checkpoint { stored: self.store.records(), log: self.log.mark() }
     }
 
     /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then; or as they were
     /// when the process was last started again, if it has died since.
     pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
-        self.store.replace(to.stored.clone());
-        self.crypto.begin_step(&self.part);
-        self.reopen()
+        self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
+        self.crypto.0.begin_step(&self.part);
+        self.reopen()?;
+        self.log.go_back(&to.log);
+        Ok(())
+    }
+
+    /// What somebody has who steals it now.
+    pub(super) fn steal(&self, scope: Scope) -> Result<Loot, Failed> {
+        let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
+        match scope {
+            Scope::Device => self.client.snapshot().map(Loot::Device).map_err(|e| broken(&e)),
+            Scope::Disk => {
+                let file = self.store.file();
+                let file = file.ok_or_else(|| Failed::new(FailCode::Rejected, "the device has no storage file"))?;
+                file.steal().map(Loot::Disk).map_err(|e| broken(&e))
+            }
+        }
     }
 
     /// The epoch that it is in, if it is in the group.

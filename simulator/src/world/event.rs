@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use super::service::Answer;
 use crate::{
     adversary::Kind,
-    scenario::{CompromiseId, CrashPoint, FailCode, MemberName, MessageId},
+    cost::{Counts, Operation},
+    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Scope},
 };
 
 /// Something that happened. Bytes are given as their SHA-256, so that two transcripts are equal if and only if every
@@ -48,10 +49,40 @@ pub(super) enum Event {
     Again { who: MemberName },
     /// A member is in a new epoch.
     Epoch { who: MemberName, epoch: u64, authenticator: String },
-    /// A device was stolen.
-    Compromised { who: MemberName, id: CompromiseId, records: usize },
+    /// A device was stolen, or something of it: of a whole one, so many records. (What a storage's files look like is
+    /// not the seed's alone.)
+    Compromised {
+        who: MemberName,
+        id: CompromiseId,
+        scope: Scope,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        records: Option<usize>,
+    },
+    /// A thief acted in a member's name, or tried to.
+    Impersonated {
+        thief: CompromiseId,
+        who: MemberName,
+        act: Act,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        outcome: String,
+        /// What it submitted, if it could make anything.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// Somebody noticed what a thief did.
+    Detected { thief: CompromiseId, by: MemberName, how: String },
     /// A commit has its proposals in an order that is not the seed's.
     Unordered { by: MemberName },
+    /// At the end: a message that a thief can read, and how its key follows from what was stolen.
+    Exposed { thief: CompromiseId, id: MessageId, path: String },
+    /// At the end: what a member's cryptography has cost, in what it did.
+    Cost {
+        who: String,
+        operation: Operation,
+        #[serde(flatten)]
+        counts: Counts,
+    },
     /// A step failed.
     Failed { code: FailCode, detail: String },
 }
@@ -89,9 +120,19 @@ impl Event {
             Self::Delivered { to, kind, id: Some(id), meaning, .. } => format!("{to} got the {kind} {id}: {meaning}"),
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
-            Self::Compromised { who, id, .. } => format!("{who}'s device was stolen: {id}"),
+            Self::Compromised { who, id, scope: Scope::Device, .. } => format!("{who}'s device was stolen: {id}"),
+            Self::Compromised { who, id, scope: Scope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
+            Self::Impersonated { thief, who, act, outcome, .. } => {
+                format!("the thief of {thief}, as {who}, tried to {act}: {outcome}")
+            }
+            Self::Detected { thief, by, how } => format!("{by} noticed the thief of {thief}: {how}"),
             Self::Failed { code, detail } => format!("failed with `{code}`: {detail}"),
-            Self::Unordered { .. } | Self::Delivered { .. } | Self::KeyPackages { .. } | Self::Epoch { .. } => {
+            Self::Unordered { .. }
+            | Self::Delivered { .. }
+            | Self::KeyPackages { .. }
+            | Self::Epoch { .. }
+            | Self::Exposed { .. }
+            | Self::Cost { .. } => {
                 return None;
             }
         })

@@ -1,14 +1,18 @@
 //! What has to hold: what a scenario asks for, and what every scenario promises at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use regrow_delivery_service::Limits;
 
-use super::{World, device::Reading, service::Message};
+use super::{World, device::Reading, event::Event, impersonate::Hands, service::Message};
 use crate::{
-    adversary::Thief,
+    adversary::{Answers, Finding},
+    oracle::Holdings,
     report::{CompromiseFigures, Failure, Figures},
-    scenario::{CompromiseId, Expect, MemberName, MessageId, Reading as Asked, Scope},
+    scenario::{CompromiseId, Expect, MemberName, MessageId, Reading as Asked},
 };
 
 impl World<'_> {
@@ -43,8 +47,9 @@ impl World<'_> {
                     failures.extend(self.member_reads(name, reads, cannot_read));
                 }
             }
-            Some(Asked::Thief { compromise, reads, cannot_read, heals_within }) => {
+            Some(Asked::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read, *heals_within));
+                failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
             None => {}
         }
@@ -58,24 +63,42 @@ impl World<'_> {
         failures.extend(self.divergence());
         failures.extend(self.missing_messages());
         failures.extend(self.foreign_reading());
+        failures.extend(self.disagreements());
         failures
+    }
+
+    /// Tells what every thief can read and how, and what every member's cryptography has cost.
+    pub(super) fn tell_results(&mut self) {
+        for thief in 0..self.thieves.len() {
+            for (message, path) in &self.answers(thief).exposure.messages {
+                let Some(message) = self.sent.messages.get(*message) else { continue };
+                let (thief, id) = (self.thieves[thief].id.clone(), message.id.clone());
+                self.tell(Event::Exposed { thief, id, path: path.to_string() });
+            }
+        }
+        for (who, operation, counts) in self.chronicle.costs_of_all() {
+            self.tell(Event::Cost { who: who.to_string(), operation, counts });
+        }
     }
 
     pub(super) fn figures(&mut self) -> Figures {
         let epochs = self.service_epoch();
         let mut exposed = BTreeSet::new();
         let mut compromises = Vec::with_capacity(self.thieves.len());
-        for thief in &mut self.thieves {
-            thief.observe(&self.traffic);
-            exposed.extend(thief.readable().iter().copied());
-            let before = thief.readable().range(..thief.messages).count() as u64;
+        for number in 0..self.thieves.len() {
+            let answers = self.answers(number);
+            let exposure = &answers.exposure;
+            let thief = &self.thieves[number];
+            exposed.extend(exposure.messages.keys().copied());
+            let before = exposure.messages.range(..thief.messages).count() as u64;
             compromises.push(CompromiseFigures {
                 id: thief.id.clone(),
                 who: thief.who.clone(),
-                scope: Scope::Device,
+                scope: thief.scope,
                 exposed_before: before,
-                exposed_after: thief.readable().len() as u64 - before,
-                healed_after: thief.healed_after(epochs),
+                exposed_after: exposure.messages.len() as u64 - before,
+                healed_after: thief.healed_after(exposure.reach, epochs),
+                authentication: self.hands.get(&thief.id).and_then(Hands::figures),
             });
         }
         Figures {
@@ -84,6 +107,7 @@ impl World<'_> {
             messages: self.sent.messages.len() as u64,
             exposed: exposed.len() as u64,
             unordered_commits: self.unordered_commits,
+            costs: self.chronicle.costs(),
             compromises,
         }
     }
@@ -94,7 +118,9 @@ impl World<'_> {
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
         let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
         let mut failures = Vec::new();
-        for index in roster.iter().copied().filter(|index| self.devices[*index].online).collect::<Vec<_>>() {
+        // Whom a thief has locked out knows it, and is not with the others until it has rejoined.
+        let present = |index: &usize| self.devices[*index].online && !self.devices[*index].ousted;
+        for index in roster.iter().copied().filter(present).collect::<Vec<_>>() {
             let device = &mut self.devices[index];
             let (name, own) = (device.name.clone(), device.epoch(&group));
             if own != Some(epoch) {
@@ -128,8 +154,9 @@ impl World<'_> {
         };
         let has_read = |id: &MessageId| {
             self.sent.number(id).is_some_and(|number| {
+                let message = &self.sent.messages[number];
                 device.fates.get(&number) == Some(&Reading::Read)
-                    || self.sent.messages[number].at.sender == device.index
+                    || message.at.sender == device.index && !message.forged
             })
         };
         let mut failures = Vec::new();
@@ -153,35 +180,94 @@ impl World<'_> {
             return vec![self.failure(format!("there is a compromise {id}"), "there is none")];
         };
         let epoch = self.service_epoch();
-        self.thieves[position].observe(&self.traffic);
+        let answers = self.answers(position);
+        let exposed = &answers.exposure.messages;
         let thief = &self.thieves[position];
-        let can_read = |id: &MessageId| self.sent.number(id).is_some_and(|number| thief.readable().contains(&number));
+        let key = |id: &MessageId| exposed.get(&self.sent.number(id)?);
         let mut failures = Vec::new();
-        for message in reads.iter().filter(|message| !can_read(message)) {
+        for message in reads.iter().filter(|message| key(message).is_none()) {
+            let number = self.sent.number(message);
+            let why = number.map(|number| self.chronicle.why(&thief.holdings, number)).unwrap_or_default();
             failures.push(self.failure(
                 format!("the thief of {id} can read {message}"),
-                "the replay of what was stolen does not read it",
+                format!("nothing that was stolen leads to its key: {}", why.join("; ")),
             ));
         }
-        for message in cannot_read.iter().filter(|message| can_read(message)) {
-            failures.push(
-                self.failure(
+        for message in cannot_read {
+            if let Some(path) = key(message) {
+                failures.push(self.failure(
                     format!("the thief of {id} cannot read {message}"),
-                    "the replay of what was stolen reads it",
-                ),
-            );
+                    format!("what was stolen leads to its key: {path}"),
+                ));
+            }
         }
         if let Some(within) = heals_within {
-            let healed = thief.healed_after(epoch);
+            let healed = thief.healed_after(answers.exposure.reach, epoch);
             if healed.is_none_or(|healed| healed > within) {
                 let seen = match healed {
-                    Some(healed) => format!("it took {}: until then the replay could follow", count(healed)),
-                    None => "the replay still follows the group".to_owned(),
+                    Some(healed) => format!("it took {}: until then the thief could follow", count(healed)),
+                    None => "the thief still follows the group".to_owned(),
                 };
                 failures.push(self.failure(format!("{id} has healed within {}", count(within)), seen));
             }
         }
         failures
+    }
+
+    /// What the thief of this number can read now, and where the ways of finding that out do not agree.
+    fn answers(&mut self, thief: usize) -> Arc<Answers> {
+        match &self.thieves[thief].answers {
+            Some((seen, answers)) if *seen == self.traffic.len() => return answers.clone(),
+            _ => {}
+        }
+        self.observe(thief);
+        self.chronicle.see_tapes();
+        let thief = &mut self.thieves[thief];
+        let answers = self.chronicle.answers(&thief.stolen, &thief.holdings, thief.replay.readable());
+        let answers = Arc::new(answers);
+        thief.answers = Some((self.traffic.len(), answers.clone()));
+        answers
+    }
+
+    /// What answers that do not agree are as failures.
+    pub(super) fn findings(&self, thief: &str, findings: &[Finding]) -> Vec<Failure> {
+        let failure = |finding: &Finding| {
+            let message = self.sent.messages.get(finding.message).map_or("a message", |message| message.id.as_str());
+            self.failure(format!("for {thief}, {message} {}", finding.expected), finding.seen.clone())
+        };
+        findings.iter().map(failure).collect()
+    }
+
+    /// Answers to what a thief can read that do not agree.
+    fn disagreements(&mut self) -> Vec<Failure> {
+        let mut failures: Vec<_> = self
+            .chronicle
+            .impossible()
+            .into_iter()
+            .map(|impossible| self.failure("what happens is possible by RFC 9420", impossible))
+            .collect();
+        for number in 0..self.thieves.len() {
+            let answers = self.answers(number);
+            let thief = format!("the thief of {}", self.thieves[number].id);
+            failures.extend(self.findings(&thief, &answers.findings));
+        }
+        // What one of them finds, all of them find.
+        if failures.is_empty() && self.thieves.len() > 1 {
+            let findings = self.pooled().findings;
+            failures.extend(self.findings("all thieves together", &findings));
+        }
+        failures
+    }
+
+    /// What all thieves can read together. A key that is useless to one of them may be what another lacks: an old leaf's
+    /// opens the commit that healed somebody else.
+    fn pooled(&mut self) -> Answers {
+        self.chronicle.see_tapes();
+        let stolen: Vec<_> = self.thieves.iter().flat_map(|thief| thief.stolen.iter().cloned()).collect();
+        let mut holdings = Holdings::default();
+        self.thieves.iter().for_each(|thief| holdings.pool(&thief.holdings));
+        let replayed = self.thieves.iter().flat_map(|thief| thief.replay.readable()).copied().collect();
+        self.chronicle.answers(&stolen, &holdings, &replayed)
     }
 
     /// Messages that did not come to somebody who was a member when they were sent, while the service kept them.
@@ -212,11 +298,12 @@ impl World<'_> {
                 failures.extend(self.foreign(*number, device.index, &format!("{}", device.name)));
             }
         }
-        let traffic = &self.traffic;
-        self.thieves.iter_mut().for_each(|thief: &mut Thief| thief.observe(traffic));
-        for thief in &self.thieves {
-            for number in thief.readable() {
-                failures.extend(self.foreign(*number, thief.device, &format!("the thief of {}", thief.id)));
+        for number in 0..self.thieves.len() {
+            let answers = self.answers(number);
+            let exposure = &answers.exposure;
+            let (device, id) = (self.thieves[number].device, self.thieves[number].id.clone());
+            for message in exposure.messages.keys() {
+                failures.extend(self.foreign(*message, device, &format!("the thief of {id}")));
             }
         }
         failures

@@ -4,44 +4,65 @@
 //! | --- | --- |
 //! | `device` | one member's phone: its client, its store, its process that can die |
 //! | `store` | a store in memory whose process can die before it writes |
+//! | `file` | the same in a file, for a device whose storage is to be stolen |
 //! | `service` | what devices submit, and what the adversary records of it |
 //! | `courier` | what the scenario does to deliveries: held, dropped, repeated |
 //! | `window` | which messages a member's policy lets it read, reckoned without any key |
 //! | `act` | what each step does |
 //! | `commit` | a commit from the wish to the new epoch, through lost races and crashes |
 //! | `deliver` | everything goes to everyone who is online |
+//! | `impersonate` | what a thief does in a member's name, and who notices |
 //! | `expect` | what has to hold, in the middle and at the end |
+//! | `chronicle` | what is told to those who work out what a thief can read |
 //! | `event` | what the transcript says |
+//! | [`surroundings`] | what devices and the service are built on, for who wants it to be otherwise |
+//! | [`matrix`] | everybody's device, stolen after every step |
 //! | [`randomness`] | where every random byte comes from |
 //!
 //! The same scenario and seed give the same transcript: whatever order can be seen comes from the scenario or from the
 //! seed, and members that work side by side share nothing.
 
 mod act;
+mod chronicle;
 mod commit;
 mod courier;
 mod deliver;
 mod device;
 mod event;
 mod expect;
+mod file;
+mod impersonate;
+pub mod matrix;
 pub mod randomness;
 mod service;
 mod store;
+pub mod surroundings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use regrow_delivery_service::{DeliveryService, Limits, Sequence, SqliteStore};
 use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
 
-use self::{courier::Courier, device::Device, event::Event, service::Sent};
+use self::{
+    chronicle::Chronicle,
+    courier::Courier,
+    device::{Basis, Device},
+    event::Event,
+    impersonate::{Forgery, Hands},
+    service::Sent,
+    surroundings::{Sound, Surrounded, Surroundings},
+};
 use crate::{
     adversary::{Thief, Traffic},
     report::{Failure, Outcome, RunOptions, Transcript},
-    scenario::{self, Action, FailCode, MemberName, Place, Placed, Scenario, Step},
+    scenario::{self, Act, Action, CompromiseId, FailCode, MemberName, Place, Placed, Scenario, Step},
 };
 
 /// When a scenario begins: 2100-01-01T00:00:00Z, in seconds since the Unix epoch.
@@ -61,8 +82,18 @@ const RECENT_EVENTS: usize = 8;
 
 /// Runs a scenario to its end, or to the first step that does not hold.
 pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> Outcome {
+    run_in(scenario, options, transcript, &Sound)
+}
+
+/// Runs a scenario likewise, with something else under its devices and its service.
+pub fn run_in(
+    scenario: &Scenario,
+    options: &RunOptions,
+    transcript: &mut Transcript,
+    surroundings: &dyn Surroundings,
+) -> Outcome {
     let seed = options.seed_of(scenario);
-    let mut world = match World::new(scenario, seed, transcript) {
+    let mut world = match World::new(scenario, seed, transcript, surroundings, None) {
         Ok(world) => world,
         Err(failed) => return Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() },
     };
@@ -70,6 +101,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcrip
     if failures.is_empty() {
         failures = world.invariants();
     }
+    world.tell_results();
     Outcome { failures, figures: world.figures() }
 }
 
@@ -101,7 +133,7 @@ struct World<'t> {
     policy: Policy,
     group: GroupId,
     clock: Timestamp,
-    service: DeliveryService<SqliteStore>,
+    service: DeliveryService<Surrounded<'t>>,
     devices: Vec<Device>,
     by_name: BTreeMap<MemberName, usize>,
     courier: Courier,
@@ -114,6 +146,13 @@ struct World<'t> {
     /// Who was a member, by epoch.
     rosters: Vec<BTreeSet<usize>>,
     thieves: Vec<Thief>,
+    chronicle: Chronicle,
+    /// What is kept for a matrix, if one is wanted.
+    watch: Option<matrix::Watch>,
+    /// With what each thief acts, and what has come of it.
+    hands: BTreeMap<CompromiseId, Hands>,
+    /// What the service has ordered of the thieves', by the number of its log entry.
+    forged: BTreeMap<Sequence, Forgery>,
     /// How often each step was done, so that the same step twice draws different randomness.
     steps_done: BTreeMap<String, u32>,
     /// Whose key package was claimed, and is to be replaced.
@@ -128,14 +167,20 @@ struct World<'t> {
 }
 
 impl<'t> World<'t> {
-    fn new(scenario: &Scenario, seed: u64, transcript: &'t mut Transcript) -> Result<Self, Failed> {
+    fn new(
+        scenario: &Scenario,
+        seed: u64,
+        transcript: &'t mut Transcript,
+        surroundings: &'t dyn Surroundings,
+        watch: Option<matrix::Watch>,
+    ) -> Result<Self, Failed> {
         let policy = policy(scenario);
         let store = SqliteStore::in_memory().map_err(|e| Failed::new(FailCode::Rejected, e))?;
         let mut world = Self {
             seed,
             group: GroupId::from(GROUP),
             clock: START,
-            service: DeliveryService::new(store, Limits::default()),
+            service: DeliveryService::new(Surrounded::new(store, surroundings), Limits::default()),
             devices: Vec::with_capacity(scenario.members.len()),
             by_name: BTreeMap::new(),
             courier: Courier::default(),
@@ -144,6 +189,10 @@ impl<'t> World<'t> {
             last_sequence: Sequence(0),
             rosters: Vec::new(),
             thieves: Vec::new(),
+            chronicle: Chronicle::new(watch.is_some() || somebody_steals(scenario), &policy),
+            watch,
+            hands: BTreeMap::new(),
+            forged: BTreeMap::new(),
             steps_done: BTreeMap::new(),
             claimed: BTreeSet::new(),
             transcript,
@@ -153,9 +202,12 @@ impl<'t> World<'t> {
             unordered_commits: 0,
             policy,
         };
-        let (verified, common) = Default::default();
+        let policy = world.policy.clone();
+        let basis = Basis { seed, policy: &policy, verified: Arc::default(), common: Arc::default(), surroundings };
+        let on_disk = stolen_on_disk(scenario);
         for (index, name) in scenario.members.iter().enumerate() {
-            world.devices.push(Device::new(seed, index, name.clone(), &world.policy, &verified, &common)?);
+            let log = world.chronicle.log(name.as_str());
+            world.devices.push(Device::new(&basis, index, name.clone(), log, on_disk.contains(name))?);
             world.by_name.insert(name.clone(), index);
         }
         world.claimed = (0..world.devices.len()).collect();
@@ -198,6 +250,9 @@ impl<'t> World<'t> {
                     return vec![self.with_events(failure.into_failure(Some(step.place)))];
                 }
             }
+            if let Err(failure) = self.watch(&step) {
+                return vec![self.with_events(failure.into_failure(Some(step.place)))];
+            }
         }
         self.place = None;
         match failed {
@@ -220,6 +275,9 @@ impl<'t> World<'t> {
         let label = format!("{what} #{times}");
         for device in &mut self.devices {
             device.begin_step(&label);
+        }
+        for hands in self.hands.values_mut() {
+            hands.begin_step(&label);
         }
     }
 
@@ -286,12 +344,31 @@ fn policy(scenario: &Scenario) -> Policy {
     }
 }
 
+/// Whose storage is stolen at some time: they keep a file from the beginning, so that it has a history.
+fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
+    let stolen = scenario.expand().filter_map(|step| match step.item {
+        Step::Do(Action::Compromise { who, scope: scenario::Scope::Disk, .. }) => Some(who),
+        _ => None,
+    });
+    stolen.collect()
+}
+
 /// Whether anybody joins by external commit. Only then commits carry the group info that this takes, which is a quarter
 /// of the work of making one in a large group.
 fn somebody_joins_alone(scenario: &Scenario) -> bool {
-    let joins = |action: &Action| matches!(action, Action::Join { .. } | Action::Rejoin { .. });
+    any(scenario, |action| {
+        matches!(action, Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: Act::Rejoin, .. })
+    })
+}
+
+/// Whether anything is stolen. Only then what the devices compute is recorded.
+fn somebody_steals(scenario: &Scenario) -> bool {
+    any(scenario, |action| matches!(action, Action::Compromise { .. }))
+}
+
+fn any(scenario: &Scenario, is: impl Fn(&Action) -> bool) -> bool {
     scenario.expand().any(|step| match &step.item {
-        Step::Do(action) => joins(action),
-        Step::Race(contenders) => contenders.iter().any(|contender| joins(&contender.item)),
+        Step::Do(action) => is(action),
+        Step::Race(contenders) => contenders.iter().any(|contender| is(&contender.item)),
     })
 }

@@ -32,6 +32,8 @@ pub(super) struct Message {
     pub(super) at: Position,
     pub(super) text: Vec<u8>,
     pub(super) time: Timestamp,
+    /// Whether a thief has sent it in its sender's name.
+    pub(super) forged: bool,
 }
 
 impl Sent {
@@ -78,19 +80,7 @@ impl World<'_> {
     }
 
     pub(super) fn submit_commit(&mut self, by: usize, pending: &PendingCommit) -> Result<Answer, Failed> {
-        let address = |device: &DeviceId| regrow_delivery_service::DeviceId::new(device.to_identity());
-        let submission = CommitSubmission {
-            group: self.service_group(),
-            sender: self.devices[by].address.clone(),
-            commit: pending.commit().to_vec(),
-            welcome: pending.welcome().map(<[u8]>::to_vec),
-            group_info: pending.group_info().map(<[u8]>::to_vec),
-            roster_change: RosterChange {
-                added: pending.added().map(address).collect(),
-                removed: pending.removed().map(address).collect(),
-            },
-        };
-        let outcome = self.service.submit_commit(&submission, self.now());
+        let outcome = self.offer_commit(by, pending);
         let (answer, sequence) = self.answer(outcome)?;
         self.tell(Event::Submitted {
             by: self.devices[by].name.clone(),
@@ -103,15 +93,51 @@ impl World<'_> {
             welcome: pending.welcome().map(fingerprint),
             group_info: pending.group_info().map(fingerprint),
         });
-        if answer == Answer::Accepted && self.is_new(sequence) {
-            self.note_epoch()?;
-            let epoch = pending.epoch().0;
-            self.traffic.push(Traffic::new(Kind::Commit, epoch, None, pending.commit()));
-            if let Some(welcome) = pending.welcome() {
-                self.traffic.push(Traffic::new(Kind::Welcome, epoch + 1, None, welcome));
-            }
+        if answer == Answer::Accepted {
+            self.note_commit(by, pending, sequence)?;
         }
         Ok(answer)
+    }
+
+    /// Submits a commit in the name of that device.
+    pub(super) fn offer_commit(
+        &self,
+        by: usize,
+        pending: &PendingCommit,
+    ) -> Result<Outcome, regrow_delivery_service::StoreError> {
+        let address = |device: &DeviceId| regrow_delivery_service::DeviceId::new(device.to_identity());
+        let submission = CommitSubmission {
+            group: self.service_group(),
+            sender: self.devices[by].address.clone(),
+            commit: pending.commit().to_vec(),
+            welcome: pending.welcome().map(<[u8]>::to_vec),
+            group_info: pending.group_info().map(<[u8]>::to_vec),
+            roster_change: RosterChange {
+                added: pending.added().map(address).collect(),
+                removed: pending.removed().map(address).collect(),
+            },
+        };
+        self.service.submit_commit(&submission, self.now())
+    }
+
+    /// The service has ordered a commit. Whether that was news.
+    pub(super) fn note_commit(
+        &mut self,
+        by: usize,
+        pending: &PendingCommit,
+        sequence: Sequence,
+    ) -> Result<bool, Failed> {
+        if !self.is_new(sequence) {
+            return Ok(false);
+        }
+        self.note_epoch()?;
+        self.chronicle.commit_ordered(sequence, pending);
+        let (epoch, sender) = (pending.epoch().0, self.devices[by].client.device());
+        self.traffic.push(Traffic::new(Kind::Commit, epoch, None, pending.commit()).sent_by(sender));
+        if let Some(welcome) = pending.welcome() {
+            self.traffic.push(Traffic::new(Kind::Welcome, epoch + 1, None, welcome).sent_by(sender));
+        }
+        Ok(true)
     }
 
     pub(super) fn submit_proposal(&mut self, by: usize, proposal: &ProposalMessage) -> Result<Answer, Failed> {
@@ -121,7 +147,9 @@ impl World<'_> {
         let epoch = proposal.epoch().0;
         self.tell(Event::submitted(&self.devices[by].name, Kind::Proposal, None, epoch, answer, proposal.as_bytes()));
         if answer == Answer::Accepted && self.is_new(sequence) {
-            self.traffic.push(Traffic::new(Kind::Proposal, epoch, None, proposal.as_bytes()));
+            self.chronicle.proposal_ordered(by, proposal.as_bytes());
+            let sender = self.devices[by].client.device();
+            self.traffic.push(Traffic::new(Kind::Proposal, epoch, None, proposal.as_bytes()).sent_by(sender));
         }
         Ok(answer)
     }
@@ -134,19 +162,38 @@ impl World<'_> {
         text: &[u8],
         bytes: &[u8],
     ) -> Result<Answer, Failed> {
-        let (group, now) = (self.service_group(), self.now());
-        let outcome = self.service.submit_message(&group, &self.devices[at.sender].address, bytes, now);
+        let outcome = self.offer_message(at.sender, bytes);
         let (answer, sequence) = self.answer(outcome)?;
         let name = &self.devices[at.sender].name;
         self.tell(Event::submitted(name, Kind::Message, Some(id), at.epoch, answer, bytes));
-        if answer == Answer::Accepted && self.is_new(sequence) {
-            let number = self.sent.messages.len();
-            self.sent.messages.push(Message { id: id.clone(), at, text: text.to_vec(), time: now });
-            self.sent.by_id.insert(id.clone(), number);
-            self.sent.by_sequence.insert(sequence, number);
-            self.traffic.push(Traffic::new(Kind::Message, at.epoch, Some(number), bytes));
+        if answer == Answer::Accepted {
+            let message = Message { id: id.clone(), at, text: text.to_vec(), time: self.now(), forged: false };
+            self.note_message(message, bytes, sequence);
         }
         Ok(answer)
+    }
+
+    /// Submits an encrypted application message in the name of that device.
+    pub(super) fn offer_message(
+        &self,
+        by: usize,
+        bytes: &[u8],
+    ) -> Result<Outcome, regrow_delivery_service::StoreError> {
+        self.service.submit_message(&self.service_group(), &self.devices[by].address, bytes, self.now())
+    }
+
+    /// The service has ordered an application message.
+    pub(super) fn note_message(&mut self, message: Message, bytes: &[u8], sequence: Sequence) {
+        if !self.is_new(sequence) {
+            return;
+        }
+        let (number, epoch) = (self.sent.messages.len(), message.at.epoch);
+        let sender = self.devices[message.at.sender].client.device();
+        self.traffic.push(Traffic::new(Kind::Message, epoch, Some(number), bytes).sent_by(sender));
+        self.sent.by_id.insert(message.id.clone(), number);
+        self.sent.by_sequence.insert(sequence, number);
+        self.chronicle.message_ordered(number, bytes, &message.text);
+        self.sent.messages.push(message);
     }
 
     /// Whether this entry of the log was not known yet. (The same bytes submitted again are the same entry.)
@@ -165,6 +212,9 @@ impl World<'_> {
             Outcome::Stale { .. } => Ok((Answer::Stale, Sequence(0))),
             Outcome::Rejected(regrow_delivery_service::RejectReason::NotAMember) => {
                 Err(Failed::new(FailCode::NotAMember, "the delivery service has no such member in the group"))
+            }
+            Outcome::Rejected(reason @ regrow_delivery_service::RejectReason::Removed) => {
+                Err(Failed::new(FailCode::Removed, reason))
             }
             Outcome::Rejected(reason) => {
                 Err(Failed::new(FailCode::Rejected, format!("the delivery service refuses it: {reason}")))

@@ -2,6 +2,9 @@
 //!
 //! Members of one group store the same ratchet tree. Large values that are equal are kept once for all devices: a
 //! thousand members of a group of a thousand then have one tree and not a thousand.
+//!
+//! The records are in memory, where they are read fast and can be put back. A device whose storage is to be stolen has a
+//! [file](StorageFile) besides, into which all is written as well.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,6 +15,8 @@ use std::{
 };
 
 use regrow_engine::{Batch, Store, StoreError, Value};
+
+use super::file::StorageFile;
 
 /// Values of at least so many bytes are looked for among the others.
 const LARGE: usize = 4096;
@@ -27,6 +32,7 @@ pub(super) type Records = BTreeMap<Vec<u8>, Arc<Value>>;
 pub(super) struct MortalStore {
     records: Arc<RwLock<Records>>,
     common: Arc<Common>,
+    file: Option<Arc<StorageFile>>,
     /// The process dies when it next writes.
     armed: Arc<AtomicBool>,
     /// It has died, and has to be started again before it can do anything.
@@ -36,7 +42,23 @@ pub(super) struct MortalStore {
 impl MortalStore {
     /// An empty store, which shares large values with the others of the same simulation.
     pub(super) fn new(common: &Arc<Common>) -> Self {
-        Self { records: Arc::default(), common: common.clone(), armed: Arc::default(), dead: Arc::default() }
+        Self {
+            records: Arc::default(),
+            common: common.clone(),
+            file: None,
+            armed: Arc::default(),
+            dead: Arc::default(),
+        }
+    }
+
+    /// The store, with a file into which all is written as well.
+    pub(super) fn with_file(self, file: StorageFile) -> Self {
+        Self { file: Some(Arc::new(file)), ..self }
+    }
+
+    /// The file, if it has one.
+    pub(super) fn file(&self) -> Option<&StorageFile> {
+        self.file.as_deref()
     }
 
     /// All that is stored now.
@@ -45,8 +67,13 @@ impl MortalStore {
     }
 
     /// Puts other records in the place of these.
-    pub(super) fn replace(&self, records: Records) {
-        *self.records.write().unwrap_or_else(PoisonError::into_inner) = records;
+    pub(super) fn replace(&self, records: Records) -> Result<(), StoreError> {
+        let mut present = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &self.file {
+            file.apply(difference(&present, &records))?;
+        }
+        *present = records;
+        Ok(())
     }
 
     /// The process that uses it dies when it next writes.
@@ -82,7 +109,18 @@ impl Store for MortalStore {
             return Err(StoreError::new("write", "the scenario let the process die here"));
         }
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in batch.into_changes() {
+        let changes: Vec<_> = batch.into_changes().collect();
+        if let Some(file) = &self.file {
+            let mut batch = Batch::default();
+            for (key, value) in &changes {
+                match value {
+                    Some(value) => batch.put(key.clone(), value.clone()),
+                    None => batch.delete(key.clone()),
+                }
+            }
+            file.apply(batch)?;
+        }
+        for (key, value) in changes {
             match value {
                 Some(value) => records.insert(key, self.common.share(value)),
                 None => records.remove(&key),
@@ -90,6 +128,18 @@ impl Store for MortalStore {
         }
         Ok(())
     }
+}
+
+/// What has to be written where `present` is stored, so that `wanted` is.
+fn difference(present: &Records, wanted: &Records) -> Batch {
+    let mut batch = Batch::default();
+    for key in present.keys().filter(|key| !wanted.contains_key(*key)) {
+        batch.delete(key.clone());
+    }
+    for (key, value) in wanted.iter().filter(|(key, value)| present.get(*key) != Some(value)) {
+        batch.put(key.clone(), Value::clone(value));
+    }
+    batch
 }
 
 /// Large values that several devices store.

@@ -1,0 +1,260 @@
+//! What follows from what was stolen: the closure of a snapshot over the graph, and how each secret is reached.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use super::graph::{EXTRACTED, Graph, How, NodeId};
+
+/// Everything that somebody knows who has some bytes and sees all that is sent.
+pub(crate) struct Closure {
+    /// How each node that is known came to be known, by the shortest way; [`None`] for the others.
+    reached: Vec<Option<Reached>>,
+}
+
+#[derive(Clone)]
+enum Reached {
+    /// Anybody has it.
+    Public,
+    /// It stands in what was stolen: in the place of this number.
+    Found(usize),
+    /// It follows, so many edges away from what was stolen.
+    Through { edge: u32, depth: u32 },
+}
+
+impl Reached {
+    fn depth(&self) -> u32 {
+        match self {
+            Self::Public | Self::Found(_) => 0,
+            Self::Through { depth, .. } => *depth,
+        }
+    }
+}
+
+impl Closure {
+    /// What follows from the nodes that were found, each in the place of that number, and from what is public.
+    pub(crate) fn over(graph: &Graph, found: &BTreeMap<NodeId, usize>) -> Self {
+        let mut closure = Self { reached: vec![None; graph.len()] };
+        let mut missing: Vec<u8> = graph.edges().iter().map(|edge| edge.inputs().len() as u8).collect();
+        let mut next = VecDeque::new();
+        let start = graph.public().iter().map(|node| (*node, Reached::Public));
+        // What is found is told as found, though it may be public as well.
+        for (node, how) in found.iter().map(|(node, place)| (*node, Reached::Found(*place))).chain(start) {
+            closure.learn(node, how, &mut next);
+        }
+        while let Some(node) = next.pop_front() {
+            let depth = closure.reached[node as usize].as_ref().map_or(0, Reached::depth);
+            for number in graph.uses(node) {
+                missing[*number as usize] -= 1;
+                if missing[*number as usize] == 0 {
+                    let output = graph.edges()[*number as usize].output;
+                    closure.learn(output, Reached::Through { edge: *number, depth: depth + 1 }, &mut next);
+                }
+            }
+        }
+        closure
+    }
+
+    fn learn(&mut self, node: NodeId, how: Reached, next: &mut VecDeque<NodeId>) {
+        let known = &mut self.reached[node as usize];
+        if known.is_none() {
+            *known = Some(how);
+            next.push_back(node);
+        }
+    }
+
+    pub(crate) fn knows(&self, node: NodeId) -> bool {
+        self.reached.get(node as usize).is_some_and(Option::is_some)
+    }
+
+    /// How a node is reached from what was stolen, if it is. `places` are the names of the places.
+    pub(crate) fn path(&self, graph: &Graph, node: NodeId, places: &[String]) -> Option<Path> {
+        let mut steps = Vec::new();
+        let mut at = node;
+        loop {
+            match self.reached.get(at as usize)?.as_ref()? {
+                Reached::Public => {
+                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
+                    break;
+                }
+                Reached::Found(place) => {
+                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
+                    steps.push(Step { how: None, what: places.get(*place)?.clone(), with: Vec::new() });
+                    break;
+                }
+                Reached::Through { edge, .. } => {
+                    let edge = &graph.edges()[*edge as usize];
+                    // The way goes on through the secret that was the last to be known.
+                    let secret = |node: &&NodeId| !matches!(self.reached[**node as usize], Some(Reached::Public));
+                    let depth = |node: &&NodeId| self.reached[**node as usize].as_ref().map_or(0, Reached::depth);
+                    let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
+                    let with = edge.inputs().iter().filter(|node| *node != through).filter(secret);
+                    let with = with.map(|node| graph.describe(*node)).collect();
+                    steps.push(Step { how: Some(edge.how), what: graph.describe(at), with });
+                    at = *through;
+                }
+            }
+        }
+        steps.reverse();
+        Some(Path { steps: shortened(steps) })
+    }
+}
+
+/// From a place in what was stolen to a secret, step by step, in the words of RFC 9420:
+/// `group chat: epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    how: Option<How>,
+    what: String,
+    /// What else it took.
+    with: Vec<String>,
+}
+
+/// Leaves out what has no name in RFC 9420, and all but the last of a ratchet's turns.
+fn shortened(steps: Vec<Step>) -> Vec<Step> {
+    let mut short: Vec<Step> = Vec::with_capacity(steps.len());
+    let mut with = Vec::new();
+    for mut step in steps {
+        if step.what.starts_with(EXTRACTED) {
+            with.append(&mut step.with);
+            continue;
+        }
+        step.with.append(&mut with);
+        let turns = |step: &Step| step.what.starts_with("ratchet at generation");
+        if turns(&step) && short.last().is_some_and(turns) {
+            short.pop();
+        }
+        short.push(step);
+    }
+    short
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in self.steps.iter().enumerate() {
+            let arrow = match step.how {
+                _ if number == 0 => "",
+                Some(How::Decrypted) => " -> decrypts ",
+                Some(How::Contained) => " -> contains ",
+                Some(How::Derived) | None => " -> ",
+            };
+            write!(f, "{arrow}{}", step.what)?;
+            if !step.with.is_empty() {
+                write!(f, " (with {})", step.with.join(" and "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openmls_traits::types::AeadType;
+
+    use super::*;
+    use crate::{
+        adversary::tape::{Aead, Call, Recorded},
+        cost::Operation,
+    };
+
+    fn secret(number: u8) -> Vec<u8> {
+        vec![number; 32]
+    }
+
+    fn graph(calls: impl IntoIterator<Item = Call>) -> Graph {
+        let mut graph = Graph::default();
+        let recorded = calls.into_iter().map(|call| Recorded { operation: Operation::default(), call });
+        graph.record(&"alice".into(), recorded.collect());
+        graph.settle();
+        graph
+    }
+
+    fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> Call {
+        Call::Sealed {
+            public: secret(public),
+            info: Vec::new(),
+            plaintext: secret(plaintext),
+            ciphertext: secret(ciphertext),
+        }
+    }
+
+    fn encrypted(key: u8, plaintext: &[u8], ciphertext: u8) -> Call {
+        Call::Aead(Aead {
+            algorithm: AeadType::Aes128Gcm,
+            key: secret(key),
+            nonce: vec![0; 12],
+            aad: Vec::new(),
+            plaintext: plaintext.to_vec(),
+            ciphertext: secret(ciphertext),
+        })
+    }
+
+    /// Whether the secret follows from those that were stolen.
+    fn follows(graph: &Graph, wanted: u8, stolen: &[u8]) -> bool {
+        let found = stolen.iter().filter_map(|number| Some((graph.lookup(&secret(*number))?, 0))).collect();
+        Closure::over(graph, &found).knows(graph.lookup(&secret(wanted)).unwrap())
+    }
+
+    #[test]
+    fn an_extraction_takes_both_of_its_inputs() {
+        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
+        assert!(follows(&graph, 3, &[1, 2]));
+        assert!(!follows(&graph, 3, &[1]));
+        assert!(!follows(&graph, 3, &[2]));
+    }
+
+    #[test]
+    fn the_zero_vector_is_nobodys_secret() {
+        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
+        assert!(follows(&graph, 3, &[1]));
+        assert!(!follows(&graph, 3, &[]));
+    }
+
+    #[test]
+    fn nothing_goes_backwards() {
+        let graph = graph([Call::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
+        assert!(follows(&graph, 2, &[1]));
+        assert!(!follows(&graph, 1, &[2]));
+    }
+
+    #[test]
+    fn what_is_sealed_takes_the_private_key_and_has_to_be_sent() {
+        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+        let mut graph = graph([sealed(3, 4, 5), pair]);
+        assert!(!follows(&graph, 4, &[2]), "the ciphertext was not sent");
+        graph.sent(&secret(5));
+        assert!(follows(&graph, 4, &[2]));
+        assert!(follows(&graph, 4, &[1]), "the private key follows from its seed");
+        assert!(!follows(&graph, 4, &[]));
+    }
+
+    #[test]
+    fn a_ciphertext_inside_of_a_plaintext_takes_the_key_of_that_first() {
+        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+        let commit = [&[9; 3][..], &secret(5), &[9; 70]].concat();
+        let mut graph = graph([pair, sealed(3, 4, 5), encrypted(6, &commit, 7)]);
+        graph.sent(&secret(7));
+        assert!(!follows(&graph, 4, &[2]), "the commit is not readable");
+        assert!(!follows(&graph, 4, &[6]), "its path is sealed to another");
+        assert!(follows(&graph, 4, &[2, 6]));
+    }
+
+    #[test]
+    fn the_shortest_way_is_told() {
+        let expand = |prk, out| Call::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
+        let graph = graph([expand(1, 2), expand(2, 3), expand(3, 4), expand(5, 4)]);
+        let found = [(graph.lookup(&secret(1)).unwrap(), 0), (graph.lookup(&secret(5)).unwrap(), 1)].into();
+        let path = Closure::over(&graph, &found).path(
+            &graph,
+            graph.lookup(&secret(4)).unwrap(),
+            &["first record".to_owned(), "second record".to_owned()],
+        );
+        assert_eq!(path.unwrap().to_string(), "second record -> a value -> expanded secret");
+    }
+}

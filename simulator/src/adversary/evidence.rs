@@ -1,0 +1,164 @@
+//! The second answer: what follows, along the graph of all that was computed, from the very bytes that were stolen.
+//!
+//! [`Evidence`] gathers what the devices' tapes say and what was sent. Asked about stolen bytes, it looks for every secret
+//! of the graph in them, closes over the graph, and calls a message exposed if the key of its ciphertext is reached (or if
+//! its text stands in the bytes). Each exposure is proved: the recorded ciphertext is decrypted with the key that was
+//! reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::crypto::OpenMlsCrypto as _;
+use regrow_engine::Snapshot;
+use zeroize::Zeroizing;
+
+use super::{
+    closure::{Closure, Path},
+    graph::{Graph, NodeId},
+    tape::{Aead, Log},
+};
+
+/// All that was computed and all that was sent.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use regrow_engine::{Client, DeviceId, Layered, MemoryStore, Policy, Timestamp, default_crypto};
+/// use regrow_simulator::adversary::{Evidence, Log, Place, Taped};
+///
+/// let (now, log) = (Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs()), Log::new("all", true));
+/// let crypto = Arc::new(Layered(Taped::new(default_crypto(), log.clone())));
+/// let mut devices = ["alice", "bob"].map(|user| {
+///     let device = DeviceId::new(user, "phone").expect("a short name");
+///     Client::create(Arc::new(MemoryStore::new()), crypto.clone(), device, Policy::default())
+/// });
+/// let [Ok(alice), Ok(bob)] = &mut devices else { return Ok(()) };
+/// let key_packages = bob.key_packages(1, now)?;
+/// let pending = alice.create_group("chat".into(), now)?.add(&key_packages, now)?;
+/// let welcome = pending.welcome().map(<[u8]>::to_vec).unwrap_or_default();
+/// alice.confirm(pending, now)?;
+/// bob.join(&welcome, now)?;
+///
+/// let snapshot = bob.snapshot()?;
+/// let ciphertext = alice.group(&"chat".into())?.send(b"a text of some length")?;
+///
+/// let mut evidence = Evidence::default();
+/// evidence.record(&log);
+/// evidence.message_sent(1, &ciphertext, b"a text of some length");
+/// let exposure = evidence.exposure(&Place::all_of(&snapshot));
+/// assert!(exposure.messages[&1].to_string().starts_with("group chat: message secrets -> "));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+pub struct Evidence {
+    graph: Graph,
+    messages: BTreeMap<usize, Message>,
+    /// Messages that were sent and that no recorded device has encrypted.
+    foreign: BTreeSet<usize>,
+    /// The epoch secret of each epoch, as far as it is on the tape.
+    epochs: BTreeMap<u64, NodeId>,
+}
+
+/// An application message that was sent.
+struct Message {
+    /// The ciphertext of its content.
+    ciphertext: NodeId,
+    text: Option<NodeId>,
+}
+
+/// Bytes that were stolen: a record, or a file.
+#[derive(Clone)]
+pub struct Place {
+    /// What it is called.
+    pub name: String,
+    /// What stood there.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Place {
+    /// Every record of a snapshot.
+    #[must_use]
+    pub fn all_of(snapshot: &Snapshot) -> Vec<Self> {
+        let records = snapshot.records().iter();
+        records.map(|record| Self { name: record.name(), bytes: Zeroizing::new(record.value().to_vec()) }).collect()
+    }
+}
+
+/// What somebody can read.
+pub struct Exposure {
+    /// The messages, by number, and the shortest way to the key of each.
+    pub messages: BTreeMap<usize, Path>,
+    /// The latest epoch whose epoch secret is known.
+    pub reach: Option<u64>,
+    /// Messages that nothing can be said of: their key was reached and does not decrypt them, or no recorded device has
+    /// encrypted them. There are none, unless the tape, or this reckoning, is wrong.
+    pub unproved: BTreeSet<usize>,
+}
+
+impl Evidence {
+    /// Takes in what a device has computed since it was last asked. Devices are asked in one order, whatever order they
+    /// worked in.
+    pub fn record(&mut self, log: &Log) {
+        self.graph.record(log.device(), log.take());
+    }
+
+    /// Something was sent: everybody can see it.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        self.graph.settle();
+        self.graph.sent(bytes);
+    }
+
+    /// An application message was sent.
+    pub fn message_sent(&mut self, number: usize, bytes: &[u8], text: &[u8]) {
+        let text = self.graph.plaintext(text);
+        self.graph.settle();
+        // The other ciphertext in a PrivateMessage is that of the sender data, which is shorter (RFC 9420, 6.3).
+        let content = self.graph.sent(bytes).into_iter().max_by_key(|node| self.graph.bytes(*node).len());
+        match content {
+            Some(ciphertext) => _ = self.messages.insert(number, Message { ciphertext, text }),
+            None => _ = self.foreign.insert(number),
+        }
+    }
+
+    /// An epoch has begun, whose authenticator is this (RFC 9420, 8.7).
+    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
+        let secret = self.graph.lookup(authenticator).and_then(|node| self.graph.parent(node));
+        if let Some(secret) = secret {
+            self.epochs.insert(epoch, secret);
+        }
+    }
+
+    /// What follows from the bytes.
+    pub fn exposure(&self, stolen: &[Place]) -> Exposure {
+        let mut found = BTreeMap::new();
+        for (number, place) in stolen.iter().enumerate() {
+            for node in self.graph.find(&place.bytes) {
+                found.entry(node).or_insert(number);
+            }
+        }
+        let places: Vec<_> = stolen.iter().map(|place| place.name.clone()).collect();
+        let closure = Closure::over(&self.graph, &found);
+        let mut exposure = Exposure { messages: BTreeMap::new(), reach: None, unproved: self.foreign.clone() };
+        for (number, message) in &self.messages {
+            let aead = self.graph.aead(message.ciphertext);
+            let key = aead.and_then(|aead| self.graph.lookup(&aead.key)).filter(|key| closure.knows(*key));
+            let text = message.text.filter(|text| found.contains_key(text));
+            let Some(path) = key.or(text).and_then(|node| closure.path(&self.graph, node, &places)) else { continue };
+            if key.is_some() && !aead.is_some_and(|aead| self.decrypts(aead, message.text)) {
+                exposure.unproved.insert(*number);
+            }
+            exposure.messages.insert(*number, path);
+        }
+        exposure.reach = self.epochs.iter().rev().find(|(_, secret)| closure.knows(**secret)).map(|(epoch, _)| *epoch);
+        exposure
+    }
+
+    /// Whether the key really opens the ciphertext, and the text is in it.
+    fn decrypts(&self, aead: &Aead, text: Option<NodeId>) -> bool {
+        let opened =
+            RustCrypto::default().aead_decrypt(aead.algorithm, &aead.key, &aead.ciphertext, &aead.nonce, &aead.aad);
+        let text = text.map_or(&[][..], |text| self.graph.bytes(text));
+        opened.is_ok_and(|plaintext| {
+            plaintext == aead.plaintext && (text.is_empty() || plaintext.windows(text.len()).any(|part| part == text))
+        })
+    }
+}

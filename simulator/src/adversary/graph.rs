@@ -1,0 +1,318 @@
+//! What follows from what: the calls of all devices' tapes as a graph of secrets.
+//!
+//! A node is a byte string, whoever computed it. An edge says that its output follows from *all* of its inputs: an
+//! extraction from salt and input keying material, an expansion from the pseudorandom key, a private key from its seed, a
+//! plaintext from the recipient's private key (or the AEAD key) and the ciphertext, and what a plaintext contains from the
+//! plaintext. A ciphertext is a node like the others: it is known to the adversary if it was sent, as it is or inside of a
+//! plaintext that is known.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::cost::Operation;
+
+use super::{
+    naming::{self, Name},
+    search::{Needles, SHORTEST},
+    tape::{Aead, Call, Recorded},
+};
+
+/// A byte string on the tape, by its number.
+pub(crate) type NodeId = u32;
+
+/// Everything that the devices of a simulation computed.
+#[derive(Default)]
+pub(crate) struct Graph {
+    nodes: Vec<Node>,
+    by_bytes: HashMap<Arc<[u8]>, NodeId>,
+    edges: Vec<Edge>,
+    present: HashSet<Edge>,
+    /// The edges that a node is an input of.
+    uses: Vec<Vec<u32>>,
+    needles: Needles,
+    /// The private key of each public key, if it is on the tape.
+    private_keys: HashMap<Vec<u8>, NodeId>,
+    /// What was sealed to a public key whose private key has not come yet.
+    to_strangers: Vec<(Vec<u8>, NodeId, NodeId)>,
+    /// Plaintexts whose contents have not been looked at yet.
+    unread: BTreeSet<NodeId>,
+    /// The AEAD ciphertexts with all that opens them.
+    aeads: BTreeMap<NodeId, Aead>,
+    /// Nodes that anybody has: what was sent, and constants.
+    public: BTreeSet<NodeId>,
+    /// Whose calls are being taken in.
+    maker: Option<(Arc<str>, Operation)>,
+}
+
+struct Node {
+    bytes: Arc<[u8]>,
+    name: Name,
+    /// Whose cryptography gave it first, and in which operation.
+    maker: Option<(Arc<str>, Operation)>,
+    /// What it was expanded from.
+    parent: Option<NodeId>,
+}
+
+/// The output follows from the inputs, all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Edge {
+    pub(crate) how: How,
+    inputs: [NodeId; 2],
+    pub(crate) output: NodeId,
+}
+
+/// In which way something follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum How {
+    Derived,
+    Decrypted,
+    Contained,
+}
+
+impl Edge {
+    /// The inputs, each once.
+    pub(crate) fn inputs(&self) -> &[NodeId] {
+        if self.inputs[0] == self.inputs[1] { &self.inputs[..1] } else { &self.inputs }
+    }
+}
+
+impl Graph {
+    /// Takes in what a device has computed since it was last asked.
+    pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<Recorded>) {
+        in_one_order(&mut calls);
+        for Recorded { operation, call } in calls {
+            self.maker = Some((device.clone(), operation));
+            self.call(call);
+        }
+        self.maker = None;
+    }
+
+    fn call(&mut self, call: Call) {
+        match call {
+            Call::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
+            Call::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
+            Call::Extract { salt, ikm, out } => {
+                let (salt, ikm) = (self.input(&salt), self.input(&ikm));
+                if let Some(ikm) = ikm {
+                    // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
+                    let name = &mut self.nodes[ikm as usize].name;
+                    if name.what == naming::PATH_SECRET {
+                        name.what = "commit_secret".into();
+                    }
+                }
+                let out = self.node(&out, || Name::new(EXTRACTED));
+                self.edge(How::Derived, [salt, ikm], out);
+            }
+            Call::Expand { prk, info, out } => {
+                let prk = self.input(&prk);
+                let Some(parent) = prk else { return };
+                let name = naming::expanded(&self.nodes[parent as usize].name, &info);
+                let out = self.node(&out, || name);
+                if let Some(out) = out {
+                    self.nodes[out as usize].parent.get_or_insert(parent);
+                }
+                self.edge(How::Derived, [prk, prk], out);
+            }
+            Call::KeyPair { ikm, private, public } => {
+                let ikm = self.input(&ikm);
+                let name =
+                    ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
+                let private = self.node(&private, || name);
+                self.edge(How::Derived, [ikm, ikm], private);
+                if let Some(private) = private {
+                    self.private_keys.insert(public, private);
+                }
+            }
+            Call::Sealed { public, info, plaintext, ciphertext } => {
+                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
+                if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
+                    self.to_strangers.push((public, ciphertext, plaintext));
+                }
+            }
+            Call::Opened { private, info, plaintext, ciphertext } => {
+                let private = self.input(&private);
+                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
+                self.edge(How::Decrypted, [private, ciphertext], plaintext);
+            }
+            Call::ExportedTo { public, encapsulated, out } => {
+                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
+                if let (Some(out), Some(encapsulated)) = (out, encapsulated) {
+                    self.to_strangers.push((public, encapsulated, out));
+                }
+            }
+            Call::ExportedFrom { private, encapsulated, out } => {
+                let private = self.input(&private);
+                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
+                self.edge(How::Decrypted, [private, encapsulated], out);
+            }
+            Call::Aead(aead) => {
+                let key = self.input(&aead.key);
+                let (plaintext, ciphertext) =
+                    self.sealed(&aead.plaintext, &aead.ciphertext, Name::new("AEAD plaintext"));
+                self.edge(How::Decrypted, [key, ciphertext], plaintext);
+                if let Some(ciphertext) = ciphertext {
+                    self.aeads.entry(ciphertext).or_insert(aead);
+                }
+            }
+        }
+    }
+
+    fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: Name) -> (Option<NodeId>, Option<NodeId>) {
+        let plaintext = self.node(plaintext, || name.clone());
+        if let Some(plaintext) = plaintext {
+            let known = &mut self.nodes[plaintext as usize].name;
+            if known.what == naming::RANDOM || known.epoch.is_none() {
+                *known = name;
+            }
+            self.unread.insert(plaintext);
+        }
+        (plaintext, self.node(ciphertext, || Name::new("ciphertext")))
+    }
+
+    /// The node of a secret that goes into a call. Mostly it came out of another; if not, the provider never made it.
+    fn input(&mut self, bytes: &[u8]) -> Option<NodeId> {
+        self.node(bytes, || Name::new("a value"))
+    }
+
+    /// The node of these bytes; none if they are too short to be found again, such as a nonce.
+    fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> Name) -> Option<NodeId> {
+        if bytes.len() < SHORTEST {
+            return None;
+        }
+        if let Some(known) = self.by_bytes.get(bytes) {
+            return Some(*known);
+        }
+        let id = NodeId::try_from(self.nodes.len()).ok()?;
+        self.needles.add(id, bytes);
+        if bytes.iter().all(|byte| *byte == 0) {
+            // The zero vector stands for no PSK, and for no path (RFC 9420, 8).
+            self.public.insert(id);
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        self.by_bytes.insert(bytes.clone(), id);
+        self.nodes.push(Node { bytes, name: name(), maker: self.maker.clone(), parent: None });
+        self.uses.push(Vec::new());
+        Some(id)
+    }
+
+    /// Adds an edge. Where an input or the output is too short to be a node there is nothing to follow.
+    fn edge(&mut self, how: How, inputs: [Option<NodeId>; 2], output: Option<NodeId>) {
+        let ([Some(one), Some(other)], Some(output)) = (inputs, output) else { return };
+        let edge = Edge { how, inputs: [one, other], output };
+        let Ok(number) = u32::try_from(self.edges.len()) else { return };
+        if one == output || other == output || !self.present.insert(edge) {
+            return;
+        }
+        for input in edge.inputs() {
+            self.uses[*input as usize].push(number);
+        }
+        self.edges.push(edge);
+    }
+
+    /// Makes the edges that could not be made before everything was there.
+    pub(crate) fn settle(&mut self) {
+        for (public, ciphertext, plaintext) in std::mem::take(&mut self.to_strangers) {
+            match self.private_keys.get(&public).copied() {
+                Some(private) => self.edge(How::Decrypted, [Some(private), Some(ciphertext)], Some(plaintext)),
+                None => self.to_strangers.push((public, ciphertext, plaintext)),
+            }
+        }
+        for plaintext in std::mem::take(&mut self.unread) {
+            let bytes = self.nodes[plaintext as usize].bytes.clone();
+            for inside in self.find(&bytes) {
+                self.edge(How::Contained, [Some(plaintext), Some(plaintext)], Some(inside));
+            }
+        }
+    }
+
+    /// The node of a text that is going to be found in a plaintext.
+    pub(crate) fn plaintext(&mut self, text: &[u8]) -> Option<NodeId> {
+        self.node(text, || Name::new("text of a message"))
+    }
+
+    /// The adversary sees something that was sent. Answers the AEAD ciphertexts in it.
+    pub(crate) fn sent(&mut self, bytes: &[u8]) -> Vec<NodeId> {
+        let found = self.find_plain(bytes);
+        self.public.extend(&found);
+        found.into_iter().filter(|node| self.aeads.contains_key(node)).collect()
+    }
+
+    /// What of the tape stands in these bytes, in whatever encoding.
+    pub(crate) fn find(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
+        self.needles.find(bytes, |node| self.bytes(node))
+    }
+
+    /// What of the tape stands in these bytes as it is: MLS messages encode nothing.
+    fn find_plain(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
+        let mut found = BTreeSet::new();
+        self.needles.find_raw(bytes, &|node| self.bytes(node), &mut found);
+        found
+    }
+
+    /// The node of these bytes, if they are on the tape.
+    pub(crate) fn lookup(&self, bytes: &[u8]) -> Option<NodeId> {
+        self.by_bytes.get(bytes).copied()
+    }
+
+    pub(crate) fn bytes(&self, node: NodeId) -> &[u8] {
+        &self.nodes[node as usize].bytes
+    }
+
+    /// What the node is called; with its maker, if its name alone does not tell it from others of the same epoch.
+    pub(crate) fn describe(&self, node: NodeId) -> String {
+        let Node { name, maker, .. } = &self.nodes[node as usize];
+        match maker {
+            Some((device, operation)) if name.is_one_of_many() => format!("{name}, of {device} {operation}"),
+            _ => name.to_string(),
+        }
+    }
+
+    /// What the node was expanded from.
+    pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
+        self.nodes[node as usize].parent
+    }
+
+    pub(crate) fn aead(&self, ciphertext: NodeId) -> Option<&Aead> {
+        self.aeads.get(&ciphertext)
+    }
+
+    pub(crate) fn public(&self) -> &BTreeSet<NodeId> {
+        &self.public
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// The edges that the node is an input of.
+    pub(crate) fn uses(&self, node: NodeId) -> &[u32] {
+        &self.uses[node as usize]
+    }
+}
+
+/// What HKDF-Extract gives has no name of its own in RFC 9420.
+pub(crate) const EXTRACTED: &str = "extracted secret";
+
+fn external_init() -> Name {
+    Name::new("init_secret of an external commit")
+}
+
+/// OpenMLS seals the path secrets of a commit on several threads, in whatever order the machine has it.
+fn in_one_order(calls: &mut [Recorded]) {
+    let is_sealed = |recorded: &Recorded| matches!(recorded.call, Call::Sealed { .. });
+    for run in calls.chunk_by_mut(|one, other| is_sealed(one) && is_sealed(other)) {
+        run.sort_by(|one, other| match (&one.call, &other.call) {
+            (
+                Call::Sealed { public, plaintext, .. },
+                Call::Sealed { public: other_public, plaintext: other_plaintext, .. },
+            ) => (public, &**plaintext).cmp(&(other_public, &**other_plaintext)),
+            _ => std::cmp::Ordering::Equal,
+        });
+    }
+}

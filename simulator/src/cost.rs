@@ -1,0 +1,115 @@
+//! What cryptography costs: how many of each operation each call of a device made.
+//!
+//! The counts are exact, and the same scenario and seed give the same: nothing in them is a time.
+
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
+
+use serde::Serialize;
+
+/// What a device was doing when it made a crypto call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Making the device, starting its process again, and whatever else is nobody's wish.
+    #[default]
+    Housekeeping,
+    /// Making key packages.
+    KeyPackages,
+    /// Making the group.
+    Create,
+    /// Making a commit, or taking it up again after a lost race.
+    Commit,
+    /// Making an external commit.
+    ExternalCommit,
+    /// Entering the epoch of an own commit.
+    Confirm,
+    /// Making a proposal by reference.
+    Proposal,
+    /// Encrypting an application message.
+    Send,
+    /// Joining by a welcome.
+    Join,
+    /// Receiving a commit of another member's, or an own one back.
+    ReceiveCommit,
+    /// Receiving a proposal.
+    ReceiveProposal,
+    /// Receiving an application message.
+    ReceiveMessage,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Housekeeping => "keeping house",
+            Self::KeyPackages => "making key packages",
+            Self::Create => "making the group",
+            Self::Commit => "committing",
+            Self::ExternalCommit => "joining by external commit",
+            Self::Confirm => "confirming a commit",
+            Self::Proposal => "proposing",
+            Self::Send => "sending",
+            Self::Join => "joining by welcome",
+            Self::ReceiveCommit => "receiving a commit",
+            Self::ReceiveProposal => "receiving a proposal",
+            Self::ReceiveMessage => "receiving a message",
+        })
+    }
+}
+
+/// How many crypto operations were made, and over how many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Calls of the engine that made them.
+    pub calls: u64,
+    /// HPKE encryptions (RFC 9180), of path secrets and group secrets.
+    pub hpke_seals: u64,
+    /// HPKE decryptions.
+    pub hpke_opens: u64,
+    /// HPKE secret exports, on either side: external commits.
+    pub hpke_exports: u64,
+    /// HPKE key pairs derived.
+    pub key_pairs: u64,
+    /// Signature key pairs made.
+    pub signature_keys: u64,
+    /// Signatures made.
+    pub signatures: u64,
+    /// Signatures verified.
+    pub verifications: u64,
+    /// HKDF extractions and expansions.
+    pub kdf: u64,
+    /// HMACs: confirmation and membership tags.
+    pub macs: u64,
+    /// AEAD encryptions.
+    pub aead_seals: u64,
+    /// AEAD decryptions that were tried.
+    pub aead_opens: u64,
+    /// Hashes: of the tree, the transcript, references.
+    pub hashes: u64,
+    /// Bytes hashed.
+    pub hashed_bytes: u64,
+    /// Random bytes drawn.
+    pub random_bytes: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.hpke_seals += other.hpke_seals;
+        self.hpke_opens += other.hpke_opens;
+        self.hpke_exports += other.hpke_exports;
+        self.key_pairs += other.key_pairs;
+        self.signature_keys += other.signature_keys;
+        self.signatures += other.signatures;
+        self.verifications += other.verifications;
+        self.kdf += other.kdf;
+        self.macs += other.macs;
+        self.aead_seals += other.aead_seals;
+        self.aead_opens += other.aead_opens;
+        self.hashes += other.hashes;
+        self.hashed_bytes += other.hashed_bytes;
+        self.random_bytes += other.random_bytes;
+    }
+}
+
+/// What each operation cost.
+pub type Costs = BTreeMap<Operation, Counts>;

@@ -1,0 +1,29 @@
+//! Reading a JSON object of known names and whole numbers, with the care that scenarios get.
+
+use super::{
+    fields::{At, Reader},
+    json::Source,
+    problem::Problem,
+};
+
+/// The numbers of an object that has no other names than these, none of them twice, and no number above `most`.
+///
+/// # Errors
+///
+/// Every problem that was found, in the order of the text.
+pub(crate) fn numbers<'k>(text: &str, known: &[&'k str], most: u32) -> Result<Vec<(&'k str, u32)>, Vec<Problem>> {
+    let (source, json) = Source::open(text).map_err(|problem| vec![problem])?;
+    let mut reader = Reader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    let mut numbers = Vec::new();
+    if let Some(fields) = reader.object(At { json, path: String::new() }, known) {
+        for name in known {
+            let number = fields.get(name).and_then(|at| reader.small_number(&at, 0, most));
+            numbers.extend(number.map(|number| (*name, number)));
+        }
+    }
+    if reader.problems.is_empty() {
+        return Ok(numbers);
+    }
+    reader.problems.sort_by_key(|problem| problem.position);
+    Err(reader.problems)
+}
