@@ -115,6 +115,11 @@ impl Graph {
                 }
                 self.edge(How::Derived, [prk, prk], out);
             }
+            Call::Mac { key, tag } => {
+                let key = self.input(&key);
+                let tag = self.node(&tag, || Name::new("tag"));
+                self.edge(How::Derived, [key, key], tag);
+            }
             Call::KeyPair { ikm, private, public } => {
                 let ikm = self.input(&ikm);
                 let name =

@@ -30,6 +30,8 @@ pub(crate) enum Call {
     Extract { salt: Bytes, ikm: Bytes, out: Bytes },
     /// HKDF-Expand, with the KDFLabel of RFC 9420, 8, as its info.
     Expand { prk: Bytes, info: Vec<u8>, out: Bytes },
+    /// HMAC: a confirmation or membership tag (RFC 9420, 6.1 and 6.2).
+    Mac { key: Bytes, tag: Bytes },
     /// An HPKE key pair was derived.
     KeyPair { ikm: Bytes, private: Bytes, public: Vec<u8> },
     /// A signature key pair was made.
@@ -214,8 +216,10 @@ impl Layer for Taped {
     }
 
     fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        self.log.count(|counts| counts.macs += 1);
-        self.within.hmac(hash, key, message)
+        let tag = self.within.hmac(hash, key, message)?;
+        let call = || Call::Mac { key: key.to_vec(), tag: tag.as_slice().to_vec() };
+        self.log.note(|counts| counts.macs += 1, call);
+        Ok(tag)
     }
 
     fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
