@@ -6,7 +6,9 @@ use openmls::{
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
 };
 
-use super::{GroupState, check, commit::summarize, freshness::LeafChanges, proposal, trust};
+use super::{
+    GroupState, Outcome, check, commit::summarize, freshness::LeafChanges, opened::Opening, path, proposal, trust,
+};
 use crate::{
     DeviceId, Policy,
     error::Error,
@@ -54,7 +56,10 @@ impl GroupState {
         }
 
         let content = message.content_type();
-        let processed = match self.mls.process_message(call, message) {
+        // An external commit is public in either mode (RFC 9420, 12.4.3.2).
+        let is_sealed_commit = content == ContentType::Commit && matches!(message, ProtocolMessage::PrivateMessage(_));
+        let opening = Opening::new(call, is_sealed_commit);
+        let processed = match self.mls.process_message(&opening, message) {
             Ok(processed) => processed,
             Err(ProcessMessageError::InvalidCommit(StageCommitError::OwnCommitMismatch)) => {
                 return Ok(self.note_rollback());
@@ -96,6 +101,13 @@ impl GroupState {
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let by = DeviceId::from_credential(&credential)?;
+                let opened = opening.content();
+                let commit = opened.as_ref().map_or_else(|| path::public_commit(bytes), |opened| Some(opened));
+                if let Some(leaf) = staged.update_path_leaf_node()
+                    && let Err(detail) = path::refuse_known_keys(commit.unwrap_or_default(), leaf, self.mls.treesync())
+                {
+                    return Ok(self.give_up(call, detail.into()));
+                }
                 self.merge(call, policy, now, by, &sender, *staged)
             }
             ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
@@ -113,6 +125,14 @@ impl GroupState {
     fn note_rollback(&mut self) -> Event {
         self.membership_mut().rolled_back = true;
         Event::Lost(Lost::RolledBack)
+    }
+
+    /// A commit of another that OpenMLS has accepted cannot be carried out: nothing has happened, and what is in memory is
+    /// loaded again.
+    fn give_up(&mut self, call: &Call<'_>, detail: String) -> Event {
+        call.records.undo();
+        self.outcome = Outcome { reload: true, ..Outcome::default() };
+        Event::Lost(Lost::Commit { detail })
     }
 
     /// Another's commit: the group enters the epoch that it makes, with or without this device.
@@ -134,9 +154,13 @@ impl GroupState {
         }
         let committer = if let Sender::Member(leaf) = sender { Some(*leaf) } else { None };
         let leaves = LeafChanges::of(&staged, &self.mls, committer)?;
-        self.mls
-            .merge_staged_commit(call, staged)
-            .map_err(|e| Error::Internal { action: "merge a commit", detail: e.to_string() })?;
+        if let Err(error) = self.mls.merge_staged_commit(call, staged) {
+            // A failure of the store is none of the commit's.
+            return match call.records.failure() {
+                Some(failure) => Err(failure.into()),
+                None => Ok(self.give_up(call, error.to_string())),
+            };
+        }
         self.note_leaves(&leaves, now);
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         self.end_epoch(call, now)?;
