@@ -10,6 +10,7 @@ use openmls::{
     prelude::{LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, Verifiable as _},
 };
 use openmls_rust_crypto::RustCrypto;
+use tls_codec::{DeserializeBytes as _, Serialize as _, TlsVarInt};
 
 use crate::{
     names::DeviceId,
@@ -64,6 +65,13 @@ pub(crate) fn verify_commit(
     message: ProtocolMessage,
     sender: &DeviceId,
 ) -> Result<VerifiedCommit, RejectReason> {
+    // OpenMLS takes the message, and gives no more of its path than the leaf.
+    let sent = match &message {
+        ProtocolMessage::PublicMessage(public) => {
+            public.tls_serialize_detached().map_err(|_| RejectReason::Malformed)?
+        }
+        ProtocolMessage::PrivateMessage(_) => return Err(RejectReason::WrongWireFormat),
+    };
     let processed = group.process_message(crypto, message).map_err(|error| RejectReason::Invalid(error.to_string()))?;
     // The credential is that of the leaf whose key the signature was verified with.
     if basic_identity(processed.credential())? != *sender {
@@ -73,6 +81,12 @@ pub(crate) fn verify_commit(
     let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
         return Err(RejectReason::WrongContentType);
     };
+    if let Some(leaf) = staged.update_path_leaf_node() {
+        let keys = path_keys(&sent, leaf).ok_or(RejectReason::Malformed)?;
+        if has_parent_with(&keys, group).ok_or(RejectReason::Malformed)? {
+            return Err(RejectReason::Invalid("the path has a key that is in the tree already".into()));
+        }
+    }
     let RosterEffect { change, left, added_key_packages } = roster_effect(group, crypto, &staged, &from, sender)?;
     let signer = match (staged.update_path_leaf_node(), &from) {
         (Some(leaf), _) => leaf,
@@ -84,6 +98,49 @@ pub(crate) fn verify_commit(
         group.ciphersuite().signature_algorithm(),
     );
     Ok(VerifiedCommit { staged, change, left, added_key_packages, signature_key })
+}
+
+/// The public keys of a commit's path, that of its leaf included: read from the PublicMessage that the commit came in (RFC
+/// 9420, 6, 7.6, 12.4).
+fn path_keys(message: &[u8], leaf: &LeafNode) -> Option<Vec<Vec<u8>>> {
+    let (_group_id, rest) = vector(message)?;
+    let (_epoch, rest) = rest.split_at_checked(8)?;
+    let (_sender, rest) = Sender::tls_deserialize_bytes(rest).ok()?;
+    let (_authenticated_data, rest) = vector(rest)?;
+    let (_content_type, rest) = rest.split_at_checked(1)?;
+    let (_proposals, rest) = vector(rest)?;
+    let path = rest.strip_prefix(&[1])?.strip_prefix(&*leaf.tls_serialize_detached().ok()?)?;
+    let (mut nodes, _) = vector(path)?;
+    let mut keys = vec![vector(&leaf.encryption_key().tls_serialize_detached().ok()?)?.0.to_vec()];
+    while !nodes.is_empty() {
+        let (key, rest) = vector(nodes)?;
+        let (_encrypted_path_secrets, rest) = vector(rest)?;
+        keys.push(key.to_vec());
+        nodes = rest;
+    }
+    Some(keys)
+}
+
+/// Whether a parent in the tree has one of the keys. RFC 9420, 12.4.2, wants those of a path to be new; OpenMLS compares them
+/// with the leaves alone, and members could not merge such a commit.
+fn has_parent_with(keys: &[Vec<u8>], group: &PublicGroup) -> Option<bool> {
+    let mut node = Vec::new();
+    for (_, parent) in group.treesync().full_parents() {
+        node.clear();
+        parent.tls_serialize(&mut node).ok()?;
+        // A ParentNode begins with its encryption key (7.1).
+        let (key, _) = vector(&node)?;
+        if keys.iter().any(|known| known == key) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// What is in a vector of variable length, and what comes after it (RFC 9420, 2.1.2).
+fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = TlsVarInt::tls_deserialize_bytes(bytes).ok()?;
+    rest.split_at_checked(usize::try_from(length.value()).ok()?)
 }
 
 /// What a commit does to the roster.
@@ -189,5 +246,113 @@ pub(crate) fn verify_group_info(
         Ok(())
     } else {
         Err(RejectReason::GroupInfoMismatch)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::cell::RefCell;
+
+    use openmls::{
+        group::ProposalStore,
+        prelude::{
+            BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
+            MlsMessageOut, OpenMlsProvider, PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+        },
+    };
+    use openmls_basic_credential::SignatureKeyPair;
+    use openmls_rust_crypto::{MemoryStorage, OpenMlsRustCrypto};
+    use openmls_traits::{random::OpenMlsRand, types::CryptoError};
+
+    use super::{super::records::Records, *};
+
+    const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+
+    /// Randomness that begins with the same bytes each time: a path begins with what is drawn first (RFC 9420, 7.4).
+    struct Repeating<'r>(&'r RustCrypto, RefCell<Option<Vec<u8>>>);
+
+    impl OpenMlsRand for Repeating<'_> {
+        type Error = CryptoError;
+
+        fn random_array<const N: usize>(&self) -> Result<[u8; N], CryptoError> {
+            self.random_vec(N).map(|bytes| bytes.try_into().unwrap())
+        }
+
+        fn random_vec(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+            let first = self.1.borrow_mut().take_if(|first| first.len() == len);
+            first.map_or_else(|| self.0.random_vec(len).map_err(|_| CryptoError::InsufficientRandomness), Ok)
+        }
+    }
+
+    struct Alice {
+        provider: OpenMlsRustCrypto,
+        signer: SignatureKeyPair,
+        group: MlsGroup,
+    }
+
+    fn credential(name: &str, signer: &SignatureKeyPair) -> CredentialWithKey {
+        CredentialWithKey {
+            credential: BasicCredential::new(name.into()).into(),
+            signature_key: signer.public().into(),
+        }
+    }
+
+    fn body(message: &MlsMessageOut) -> MlsMessageBodyIn {
+        MlsMessageIn::tls_deserialize_exact_bytes(&message.to_bytes().unwrap()).unwrap().extract()
+    }
+
+    impl Alice {
+        /// In a group with another.
+        fn new() -> Self {
+            let provider = OpenMlsRustCrypto::default();
+            let [signer, bobs] = [(); 2].map(|()| SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).unwrap());
+            let mut group = MlsGroup::builder()
+                .ciphersuite(CIPHERSUITE)
+                .with_wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+                .build(&provider, &signer, credential("alice", &signer))
+                .unwrap();
+            let bob = KeyPackage::builder().build(CIPHERSUITE, &provider, &bobs, credential("bob", &bobs)).unwrap();
+            group.add_members(&provider, &signer, std::slice::from_ref(bob.key_package())).unwrap();
+            group.merge_pending_commit(&provider).unwrap();
+            Self { provider, signer, group }
+        }
+
+        /// The group as the service follows it.
+        fn public(&self) -> PublicGroup {
+            let Self { provider, signer, group } = self;
+            let info = group.export_group_info(provider.crypto(), signer, true).unwrap();
+            let MlsMessageBodyIn::GroupInfo(info) = body(&info) else { panic!("not a group info") };
+            let tree = group.export_ratchet_tree().into();
+            let records = Records::default();
+            PublicGroup::from_external(provider.crypto(), &records, tree, info, ProposalStore::new()).unwrap().0
+        }
+
+        fn update(&mut self, path_secret: &[u8]) -> ProtocolMessage {
+            let Self { provider, signer, group } = self;
+            let rand = Repeating(provider.crypto(), RefCell::new(Some(path_secret.to_vec())));
+            let builder = group.commit_builder().force_self_update(true);
+            let built = builder.load_psks::<MemoryStorage>(provider.storage()).unwrap();
+            let bundle =
+                built.build(&rand, provider.crypto(), signer, |_| true).unwrap().stage_commit(provider).unwrap();
+            let MlsMessageBodyIn::PublicMessage(commit) = body(bundle.commit()) else { panic!("not public") };
+            commit.into()
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_key_that_the_tree_has_is_refused() {
+        let (mut alice, crypto, sender) = (Alice::new(), RustCrypto::default(), DeviceId::from("alice"));
+        let commit = alice.update(&[1; 32]);
+        assert!(verify_commit(&alice.public(), &crypto, commit, &sender).is_ok());
+        alice.group.merge_pending_commit(&alice.provider).unwrap();
+
+        let again = alice.update(&[1; 32]);
+        let verified = verify_commit(&alice.public(), &crypto, again, &sender);
+        assert!(matches!(&verified, Err(RejectReason::Invalid(why)) if why.contains("in the tree already")));
+
+        alice.group.clear_pending_commit(alice.provider.storage()).unwrap();
+        let other = alice.update(&[2; 32]);
+        assert!(verify_commit(&alice.public(), &crypto, other, &sender).is_ok());
     }
 }
