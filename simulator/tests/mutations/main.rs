@@ -101,8 +101,9 @@ found_within! {
 
     commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
     ratchet_that_stands_still: StandingRatchets, everything, EXPOSED;
-    /// OpenMLS finds that it has one key for two nodes: in debug builds by an assertion.
-    path_secret_repeated: Repeats::PathSecret, everything, [PANIC, "the step succeeds (invalid_message)"];
+    /// The delivery service finds the keys in the tree already: in an opaque group those of an external commit.
+    path_secret_repeated: Repeats::PathSecret, everything, ["the step succeeds (rejected)"];
+    /// The committer finds that it has one key for two nodes: in debug builds by an assertion.
     leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
     wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "it is processed"];
 
