@@ -3,6 +3,7 @@
 mod backup;
 mod devices;
 mod inbox;
+mod kept;
 mod loaded;
 mod lock;
 mod receive;
@@ -14,6 +15,7 @@ use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use tls_codec::DeserializeBytes as _;
 
+pub use kept::MAX_KEPT_NAME_BYTES;
 pub use upkeep::Expired;
 
 use self::{inbox::News, loaded::Loaded};
@@ -131,6 +133,11 @@ impl Client {
     /// Which device this is.
     pub fn device(&self) -> &DeviceId {
         &self.device
+    }
+
+    /// What this device chooses.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The signature key of this device's new key packages and new groups. (A group in which it was rotated, or not

@@ -45,6 +45,13 @@ pub enum Error {
         of: DeviceId,
     },
 
+    /// A value cannot be [kept](crate::Client::keep) under a name that long.
+    #[error("the name of a kept value has {bytes} bytes; it may have {max}", max = crate::MAX_KEPT_NAME_BYTES)]
+    KeptName {
+        /// The name's length.
+        bytes: usize,
+    },
+
     /// This device has no such group.
     #[error("this device is in no group {group}")]
     UnknownGroup {

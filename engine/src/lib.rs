@@ -57,6 +57,7 @@
 //! | how far is what I want in all groups? | [`Wish`] |
 //! | what do I choose? | [`Policy`] |
 //! | what if the device is lost? | [`Client::backup`], [`Client::restore`] |
+//! | where does the layer above keep what is its own? | [`Client::keep`] |
 //! | what is left in memory when nobody is there? | [`Client::lock`] |
 //! | what do I supply? | [`Store`], [`CryptoProvider`], [`Authenticate`] |
 //! | how do people know whom they talk to? | [`SafetyNumber`], [`GroupCode`] |
@@ -87,7 +88,7 @@ pub use openmls_traits::types::Ciphersuite;
 
 pub use authenticate::{Authenticate, Claim};
 pub use backup::{Backup, BackupError};
-pub use client::{Client, Expired};
+pub use client::{Client, Expired, MAX_KEPT_NAME_BYTES};
 pub use error::{Error, InvalidName, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Lost, Message, Proposed, Received};
 pub use group::{

@@ -130,6 +130,8 @@ kinds! {
     Psk = 24, "PSK";
     /// A group of the device whose backup this device was restored from.
     Rejoin = 25, "group to rejoin";
+    /// What the layer above keeps beside the groups.
+    Kept = 26, "kept value";
 }
 
 #[cfg(test)]

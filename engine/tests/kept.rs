@@ -1,0 +1,134 @@
+//! What the layer above keeps is stored as safely as the groups, all of a call or none of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{store::FaultyStore, *};
+use regrow_engine::{
+    Backup, Client, Error, MAX_KEPT_NAME_BYTES, MemoryStore, Policy, SqliteStore, StoreKey, default_crypto,
+};
+
+fn kept(client: &Client, name: &str) -> Option<Vec<u8>> {
+    client.kept(name).unwrap().map(|value| value.to_vec())
+}
+
+#[test]
+fn what_is_kept_is_there_after_a_restart() {
+    let store = MemoryStore::new();
+    let mut alice = client_in(&store, "alice", policy());
+    alice.keep([("one", Some("1")), ("two", Some("2"))]).unwrap();
+    drop(alice);
+
+    let alice = reopen(&store);
+
+    assert_eq!(kept(&alice, "one").unwrap(), b"1");
+    assert_eq!(kept(&alice, "two").unwrap(), b"2");
+    assert_eq!(kept(&alice, "three"), None);
+}
+
+#[test]
+fn an_empty_value_is_a_value() {
+    let mut alice = client("alice");
+    alice.keep([("empty", Some(""))]).unwrap();
+    assert_eq!(kept(&alice, "empty").unwrap(), b"");
+}
+
+#[test]
+fn what_is_replaced_or_dropped_is_erased() {
+    let store = MemoryStore::new();
+    let mut alice = client_in(&store, "alice", policy());
+    let holds = |text: &[u8]| {
+        store::records(&store).iter().any(|(_, value)| value.windows(text.len()).any(|window| window == text))
+    };
+    alice.keep([("one", Some("the first value"))]).unwrap();
+    assert!(holds(b"the first value"));
+
+    alice.keep([("one", Some("the second value"))]).unwrap();
+    assert!(!holds(b"the first value"));
+    alice.keep([("one", None::<&str>)]).unwrap();
+
+    assert!(!holds(b"the second value"));
+    assert_eq!(kept(&alice, "one"), None);
+}
+
+#[test]
+fn a_call_is_whole_or_nothing() {
+    let store = FaultyStore::new();
+    let mut alice = client_over(&store, "alice");
+    alice.keep([("one", Some("1"))]).unwrap();
+
+    store.fail_writes();
+    assert!(alice.keep([("one", Some("2")), ("two", Some("2"))]).is_err());
+    store.heal();
+    let long = "x".repeat(MAX_KEPT_NAME_BYTES + 1);
+    let refused = alice.keep([("one", Some("3")), (&long, Some("3"))]);
+
+    assert!(matches!(refused, Err(Error::KeptName { bytes }) if bytes == long.len()));
+    assert_eq!(kept(&alice, "one").unwrap(), b"1");
+    assert_eq!(kept(&alice, "two"), None);
+    store.take_batches();
+    alice.keep([("one", Some("4")), ("two", Some("4"))]).unwrap();
+    assert_eq!(store.take_batches().len(), 1, "one transaction");
+}
+
+#[test]
+fn names_are_listed_by_their_beginning_in_order() {
+    let mut alice = client("alice");
+    alice.keep(["b/2", "a", "b/10", "b/1", "c"].map(|name| (name, Some("")))).unwrap();
+
+    assert_eq!(alice.kept_names("b/").unwrap(), [&b"b/1"[..], b"b/10", b"b/2"]);
+    assert_eq!(alice.kept_names("").unwrap().len(), 5);
+}
+
+#[test]
+fn a_group_that_is_forgotten_takes_nothing_that_is_kept_with_it() {
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    alice.keep([("chat", Some("kept"))]).unwrap();
+
+    alice.forget(&group()).unwrap();
+
+    assert_eq!(kept(&alice, "chat").unwrap(), b"kept");
+}
+
+#[test]
+fn a_locked_device_gives_nothing_out_and_takes_nothing_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = StoreKey::from_bytes([7; 32]);
+    let store = SqliteStore::create(folder.path().join("alice"), &key, default_crypto()).unwrap();
+    let mut alice = Client::create(Arc::new(store), default_crypto(), device("alice"), Policy::default()).unwrap();
+    alice.keep([("seed", Some("secret"))]).unwrap();
+
+    alice.lock().unwrap();
+
+    assert!(matches!(alice.kept("seed"), Err(Error::Locked)));
+    assert!(matches!(alice.kept_names(""), Err(Error::Locked)));
+    assert!(matches!(alice.keep([("seed", Some("other"))]), Err(Error::Locked)));
+    alice.unlock(&key).unwrap();
+    assert_eq!(kept(&alice, "seed").unwrap(), b"secret");
+}
+
+#[test]
+fn it_is_in_snapshots_by_name_and_in_no_backup() {
+    let mut alice = client("alice");
+    alice.keep([("seed", Some("a secret of the layer above"))]).unwrap();
+
+    let snapshot = alice.snapshot().unwrap();
+    let found: Vec<_> = snapshot.records().iter().filter(|record| record.name() == "device: kept value").collect();
+    let backup = Backup::open(&alice.backup(b"archive", "words").unwrap(), "words").unwrap();
+    let restored = Client::restore(
+        Arc::new(MemoryStore::new()),
+        default_crypto(),
+        regrow_engine::DeviceId::new("alice", "tablet").unwrap(),
+        policy(),
+        &backup,
+    )
+    .unwrap();
+
+    assert_eq!(found.len(), 1);
+    assert!(found[0].decode().is_some());
+    assert_eq!(kept(&restored, "seed"), None);
+}
