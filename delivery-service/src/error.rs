@@ -1,5 +1,7 @@
 //! What can go wrong on our side. What a client did wrong is an answer, not an error: see [`crate::Outcome`].
 
+use std::{io, path::PathBuf};
+
 use crate::store::Table;
 
 /// The store failed. Nothing of the call has happened; the same call may be made again.
@@ -17,6 +19,32 @@ pub enum StoreError {
     /// Another process has the store open. One service owns one store.
     #[error("the store is in use by another process")]
     InUse,
+    /// The file was written by a version of this software from before its first release.
+    #[error("the store has format {found}, which no release has written; make a new one")]
+    OlderFormat {
+        /// The format of the file.
+        found: i64,
+    },
+    /// There is no such file.
+    #[error("there is no store at {}", .path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is another program's.
+    #[error("the file is no store of this software")]
+    NotAStore,
+    /// A file of the store cannot be created or opened.
+    #[error("cannot open {}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another call of the same batch broke the transaction, and nothing of the batch has happened.
+    #[error("the batch that the call was part of has failed")]
+    BatchFailed,
     /// A record cannot be decoded, or contradicts another: the store is damaged, or was changed by something else.
     #[error("a record in table {} cannot be understood", .0.name())]
     Corrupt(Table),

@@ -46,11 +46,12 @@
 //! use openmls_rust_crypto::OpenMlsRustCrypto;
 //! use regrow_delivery_service::{
 //!     Cursor, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits, Outcome, Sequence,
-//!     SqliteStore, Timestamp,
+//!     ServiceKey, SqliteStore, Timestamp,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let service = DeliveryService::new(SqliteStore::in_memory()?, Limits::default());
+//! # let random = [7; 32];
+//! let service = DeliveryService::open(SqliteStore::in_memory()?, Limits::default(), ServiceKey::from_seed(&random))?;
 //! let (alice, room) = (DeviceId::from("alice"), GroupId::from("room"));
 //! let now = Timestamp(4_102_444_800);
 //!
@@ -71,7 +72,9 @@
 //! // The service's side.
 //! service.create_group(&room, &alice, HandshakeMode::Assisted, &group_info, now)?;
 //! let outcome = service.submit_message(&room, &alice, &message, now)?;
-//! assert_eq!(outcome, Outcome::Accepted { sequence: Sequence(1), epoch: Epoch(0) });
+//! let Outcome::Accepted(receipt) = outcome else { unreachable!() };
+//! assert_eq!((receipt.sequence, receipt.epoch), (Sequence(1), Epoch(0)));
+//! receipt.verify(&service.public_key())?;
 //!
 //! let stream = service.read(&alice, Cursor::START, 100)?;
 //! assert_eq!((stream[0].kind, &stream[0].bytes), (DeliveryKind::Message, &message));
@@ -85,33 +88,47 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | `service` | [`DeliveryService`]: the calls, each one transaction |
+//! | `admission` | the rules on who comes in: devices, sessions, invitations |
 //! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
 //! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
+//! | [`check`] | whether a store is whole |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
 
 #![forbid(unsafe_code)]
 
+mod admission;
+#[cfg(feature = "api")]
+pub mod api;
+pub mod check;
+#[cfg(feature = "client")]
+pub mod client;
 mod error;
 mod handshake;
 mod limits;
 mod names;
 mod ordering;
 mod outcome;
+mod receipt;
+#[cfg(feature = "server")]
+pub mod server;
 mod service;
 pub mod store;
 
 pub use self::{
+    admission::{DeviceKey, Registration, StoredSession, TokenHash},
     error::StoreError,
     limits::Limits,
-    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp},
+    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp, UserId},
     ordering::{
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
         key_package::{ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
         reading::{Delivery, DeliveryKind},
+        rollback::ReportOutcome,
     },
     outcome::{Outcome, RejectReason, RosterChange},
+    receipt::{ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey},
     service::{DeliveryService, Roster},
     store::{SqliteStore, Store},
 };

@@ -1,7 +1,10 @@
 //! What one client may cost the service.
 
+use serde::{Deserialize, Serialize};
+
 /// Limits on what clients send and on what is kept for them. [`Limits::default`] suits a chat product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// The largest commit, proposal, message, welcome, group info or key package, in bytes. Default 4 MiB: the group
     /// info of ten thousand members with its ratchet tree has about that.
@@ -19,9 +22,16 @@ pub struct Limits {
     /// oldest entry goes: one device that never reads must not stop its group. The reader sees a gap in the sequence
     /// numbers, and can rejoin by external commit.
     pub max_queue_length: u64,
+    /// Groups that one device is a member of, and past ones that it has not read to the end. Default 5,000: each is looked
+    /// at with every read of its stream.
+    pub max_groups_per_device: usize,
     /// Proposals by reference in one epoch. Default 2,000: every member of a large group may propose an update, but the
     /// pending proposals of an assisted group are held in memory.
     pub max_proposals_per_epoch: u64,
+    /// How many of those who should be able to process a commit, in percent, may be unable before it is taken back: more
+    /// than these, and it is. Default 50: a majority, so that one hostile member in a group of four or more can neither
+    /// block it with a bad commit nor take back a good one.
+    pub rollback_percent: u8,
     /// Seconds for which an entry is kept for those who have not acknowledged it, and for which a resubmission is
     /// recognized. Default 30 days: a device that was away for longer rejoins. Counted from the moment of acceptance.
     pub retention_seconds: u64,
@@ -35,7 +45,9 @@ impl Default for Limits {
             max_removed_devices_per_group: 100_000,
             max_key_packages_per_device: 200,
             max_queue_length: 100_000,
+            max_groups_per_device: 5_000,
             max_proposals_per_epoch: 2_000,
+            rollback_percent: 50,
             retention_seconds: 30 * 24 * 60 * 60,
         }
     }

@@ -67,6 +67,11 @@ name! {
     DeviceId
 }
 
+name! {
+    /// A user, who has one or more devices. The ordering rules know of devices alone.
+    UserId
+}
+
 /// The number of an epoch (RFC 9420, 8.1): 0 when a group is created, one more with each accepted commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

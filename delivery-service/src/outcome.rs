@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::names::{DeviceId, Epoch, Sequence};
+use crate::{
+    names::{DeviceId, Epoch},
+    receipt::Receipt,
+};
 
 /// The answer to a submission. Unless it is `Accepted`, nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Ordered, now or when the very same bytes were first submitted.
-    Accepted {
-        /// The entry's number in the group's log.
-        sequence: Sequence,
-        /// The group's epoch right after this entry.
-        epoch: Epoch,
-    },
+    /// Ordered, now or when the very same bytes were first submitted: the service's signed word on it.
+    Accepted(Receipt),
     /// Made in an epoch that is past. Process what has been ordered since, and make it again.
     Stale {
         /// The group's epoch.
@@ -62,6 +60,14 @@ pub enum RejectReason {
     /// [`crate::Limits::max_removed_devices_per_group`].
     #[error("the sender was removed from the group, and has to be added again")]
     Removed,
+    /// The commit was accepted, and has been taken back since, because other members could not process it. What it
+    /// was to do has to be done anew.
+    #[error("the commit was taken back, because members could not process it")]
+    RolledBack,
+    /// What is reported is not the group's last commit, or not this device's to report: it made it, or is added or
+    /// removed by it.
+    #[error("not a commit that this device can report")]
+    NotReportable,
     /// Another kind of content than the call is for: a commit submitted as a message, say.
     #[error("the wrong kind of content")]
     WrongContentType,
@@ -100,6 +106,12 @@ pub enum RejectReason {
     #[error("more than {limit} devices")]
     GroupFull {
         /// The limit, in devices.
+        limit: usize,
+    },
+    /// A device would be in more groups than [`crate::Limits::max_groups_per_device`].
+    #[error("a device would be in more than {limit} groups")]
+    TooManyGroups {
+        /// The limit, in groups.
         limit: usize,
     },
     /// Above [`crate::Limits::max_proposals_per_epoch`].

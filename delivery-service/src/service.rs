@@ -1,6 +1,13 @@
 //! The delivery service as its callers see it. Every call is one transaction of the store.
 
-use std::{collections::BTreeSet, sync::Mutex};
+mod admission;
+mod upkeep;
+
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use openmls_rust_crypto::RustCrypto;
 
@@ -8,19 +15,21 @@ use crate::{
     error::StoreError,
     handshake::Followed,
     limits::Limits,
-    names::{Cursor, DeviceId, Epoch, GroupId, Timestamp},
+    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
         Call, Halt, Submitted,
         commit::{self, CommitSubmission},
         expiry::{self, Expired},
         group::{self, HandshakeMode},
         key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
-        message, proposal,
+        message, own, proposal,
         reading::{self, Delivery},
+        rollback::{self, ReportOutcome},
         roster,
     },
     outcome::Outcome,
-    store::{Store, Transaction},
+    receipt::{ServiceKey, ServicePublicKey},
+    store::{Batch, Store, Transaction},
 };
 
 /// Who is in a group.
@@ -34,20 +43,85 @@ pub struct Roster {
 
 /// Orders what groups send, hands out key packages, routes welcomes: the rules, without a network.
 ///
-/// Calls may be made from many threads. Each takes the current time, happens as a whole or not at all, and returns
-/// `Err` only if the store failed; what a client did wrong is in the [`Outcome`].
+/// Calls may be made from many threads, and happen one after the other. Each takes the current time, happens as a whole or not at all, and returns
+/// `Err` only if the store failed; what a client did wrong is in the [`Outcome`]. Calls that come at the same time are
+/// made durable together by [`batch`](Self::batch).
 pub struct DeliveryService<S> {
+    rules: Arc<Rules>,
+    state: Mutex<State<S>>,
+}
+
+/// What is stored, and what of it is in memory as well.
+struct State<S> {
     store: S,
+    followed: Followed,
+}
+
+/// What does not change.
+struct Rules {
+    key: ServiceKey,
     limits: Limits,
     crypto: RustCrypto,
-    /// Locked before the store, and for the whole call, so that what is in memory is what the store has.
-    followed: Mutex<Followed>,
+}
+
+impl Rules {
+    fn call(&self, now: Timestamp) -> Call<'_> {
+        Call { key: &self.key, crypto: &self.crypto, limits: &self.limits, now }
+    }
 }
 
 impl<S: Store> DeliveryService<S> {
-    /// A service over `store`, which goes on where it left off.
-    pub fn new(store: S, limits: Limits) -> Self {
-        Self { store, limits, crypto: RustCrypto::default(), followed: Mutex::new(Followed::new()) }
+    /// A service over `store`, which goes on where it left off. A new one signs its receipts with `fresh_key`, an old
+    /// one with the key that it has.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
+        let key = store.transaction(|tx| own::key(tx, fresh_key))?;
+        let rules = Arc::new(Rules { key, limits, crypto: RustCrypto::default() });
+        Ok(Self::over(store, Followed::default(), rules))
+    }
+
+    fn over(store: S, followed: Followed, rules: Arc<Rules>) -> Self {
+        Self { rules, state: Mutex::new(State { store, followed }) }
+    }
+
+    /// The key that receipts are verified with.
+    pub fn public_key(&self) -> ServicePublicKey {
+        self.rules.key.public()
+    }
+
+    /// The limits that it keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.rules.limits
+    }
+
+    /// Makes many calls at the price of one: `work` makes them of the service that it is given. Each is whole or nothing
+    /// by itself, and all are durable when this returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// The store failed: then nothing of what `work` did has happened, whatever it was answered.
+    pub fn batch<T>(&self, work: impl FnOnce(&DeliveryService<Batch<'_>>) -> T) -> Result<T, StoreError> {
+        let mut state = self.state();
+        // If the batch fails or panics, what is in memory may not be what is stored: it is loaded again.
+        let (rules, followed) = (Arc::clone(&self.rules), mem::take(&mut state.followed));
+        let (result, followed) = state.store.transaction(|tx| {
+            let batch = DeliveryService::over(Batch::new(tx), followed, rules);
+            let result = work(&batch);
+            // A call that panicked may have left a group half-changed in memory.
+            let State { store, followed } = batch.state.into_inner().unwrap_or_else(|poisoned| {
+                let State { store, .. } = poisoned.into_inner();
+                State { store, followed: Followed::default() }
+            });
+            match store.broken {
+                Some(error) => Err(error),
+                None => Ok((result, followed)),
+            }
+        })?;
+        state.followed = followed;
+        Ok(result)
     }
 
     /// Stores key packages (RFC 9420, 10) of `device` for others to claim, each an MLSMessage. With `last_resort`, the
@@ -64,14 +138,13 @@ impl<S: Store> DeliveryService<S> {
         last_resort: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<KeyPackageCount, UploadError> {
-        let call = self.call(now);
+        let call = self.rules.call(now);
         // Verifying is slow and needs no store; what is beyond the limit is not even looked at.
-        if key_packages.len() > self.limits.max_key_packages_per_device {
-            return Err(UploadError::TooMany { limit: self.limits.max_key_packages_per_device });
+        if key_packages.len() > call.limits.max_key_packages_per_device {
+            return Err(UploadError::TooMany { limit: call.limits.max_key_packages_per_device });
         }
         let verify = |index, bytes, is_last_resort| {
             key_package::verify(call, device, bytes, is_last_resort)
-                .map(|not_after| key_package::Verified { bytes, not_after })
                 .map_err(|reason| UploadError::Refused { index, reason })
         };
         let verified = key_packages
@@ -80,7 +153,7 @@ impl<S: Store> DeliveryService<S> {
             .map(|(index, bytes)| verify(index, bytes.as_slice(), false))
             .collect::<Result<Vec<_>, _>>()?;
         let last_resort = last_resort.map(|bytes| verify(key_packages.len(), bytes, true)).transpose()?;
-        self.store.transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
+        self.state().store.transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
     }
 
     /// Hands out a key package of `device`: the oldest that has not expired, each once; the last-resort one if there is
@@ -94,7 +167,7 @@ impl<S: Store> DeliveryService<S> {
         device: &DeviceId,
         now: Timestamp,
     ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-        self.store.transaction(|tx| key_package::claim(tx, device, now))
+        self.state().store.transaction(|tx| key_package::claim(tx, device, now))
     }
 
     /// How many key packages of `device` can still be handed out.
@@ -103,7 +176,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError> {
-        self.store.transaction(|tx| key_package::left(tx, device, now))
+        self.state().store.transaction(|tx| key_package::left(tx, device, now))
     }
 
     /// Creates a group from the group info of its epoch 0 (an MLSMessage with the ratchet tree in it), in which
@@ -124,8 +197,7 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender: creator, bytes: group_info };
-        let call = self.call(now);
-        self.handshake(group, |tx, followed| group::create(tx, followed, call, submitted, mode))
+        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, mode))
     }
 
     /// Orders a commit (RFC 9420, 12.4): accepted if and only if it was made in the group's current epoch, and valid as
@@ -136,8 +208,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError> {
-        let call = self.call(now);
-        self.handshake(&submission.group, |tx, followed| commit::submit(tx, followed, call, submission))
+        self.handshake(&submission.group, now, |tx, followed, call| commit::submit(tx, followed, call, submission))
     }
 
     /// Orders a proposal by reference (RFC 9420, 12.1) of the current epoch.
@@ -153,8 +224,7 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: proposal };
-        let call = self.call(now);
-        self.handshake(group, |tx, followed| proposal::submit(tx, followed, call, submitted))
+        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted))
     }
 
     /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the answer is [`Outcome::Stale`], the
@@ -171,7 +241,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: message };
-        settle(self.store.transaction(|tx| message::submit(tx, self.call(now), submitted)))
+        let call = self.rules.call(now);
+        settle(self.state().store.transaction(|tx| message::submit(tx, call, submitted)))
     }
 
     /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such
@@ -181,7 +252,10 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn group_info(&self, group: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.transaction(|tx| group::group_info(tx, group))
+        self.state().store.transaction(|tx| match group::load(tx, group)? {
+            Some(record) => group::group_info(tx, group, record.epoch),
+            None => Ok(None),
+        })
     }
 
     /// The group's epoch, and the devices that are members in it. `None` if there is no such group.
@@ -190,12 +264,31 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn roster(&self, group: &GroupId) -> Result<Option<Roster>, StoreError> {
-        self.store.transaction(|tx| {
+        self.state().store.transaction(|tx| {
             let Some(record) = group::load(tx, group)? else {
                 return Ok(None);
             };
             Ok(Some(Roster { epoch: record.epoch, devices: roster::members(tx, group)? }))
         })
+    }
+
+    /// Says that `device` cannot process the last commit of the group, whose number is `sequence`. When more than
+    /// [`Limits::rollback_percent`] of those who should be able to have said so, the commit is taken back: the group is
+    /// in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
+    ///
+    /// Asked are the members whom the commit neither adds nor removes, and not its sender.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn report_commit(
+        &self,
+        group: &GroupId,
+        device: &DeviceId,
+        sequence: Sequence,
+        now: Timestamp,
+    ) -> Result<ReportOutcome, StoreError> {
+        self.handshake(group, now, |tx, followed, call| rollback::report(tx, followed, call, group, device, sequence))
     }
 
     /// The group's epoch. `None` if there is no such group.
@@ -204,7 +297,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn epoch(&self, group: &GroupId) -> Result<Option<Epoch>, StoreError> {
-        self.store.transaction(|tx| Ok(group::load(tx, group)?.map(|record| record.epoch)))
+        self.state().store.transaction(|tx| Ok(group::load(tx, group)?.map(|record| record.epoch)))
     }
 
     /// The next entries of the device's stream: at most `limit` of those after `after`, over all of its groups, in the
@@ -216,7 +309,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn read(&self, device: &DeviceId, after: Cursor, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        self.store.transaction(|tx| reading::read(tx, device, after, limit))
+        self.state().store.transaction(|tx| reading::read(tx, device, after, limit))
     }
 
     /// Says that the device has processed everything up to `up_to`. Entries that every reader has acknowledged are
@@ -226,7 +319,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-        self.store.transaction(|tx| roster::acknowledge(tx, device, up_to))
+        self.state().store.transaction(|tx| roster::acknowledge(tx, device, up_to))
     }
 
     /// Deletes what is past its time at `now`: entries and remembered answers past the retention time, and key packages
@@ -237,38 +330,41 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed. What the transactions before have deleted is deleted.
     pub fn expire(&self, now: Timestamp) -> Result<Expired, StoreError> {
         let mut expired = Expired::default();
-        while self.store.transaction(|tx| expiry::expire_batch(tx, now, &mut expired))? {}
+        while self.state().store.transaction(|tx| expiry::expire_batch(tx, now, &mut expired))? {}
         Ok(expired)
     }
 
-    fn call(&self, now: Timestamp) -> Call<'_> {
-        Call { crypto: &self.crypto, limits: &self.limits, now }
-    }
-
     /// One transaction that may change the public group in memory along with the store.
-    fn handshake(
+    fn handshake<T>(
         &self,
         group: &GroupId,
-        work: impl FnOnce(&mut dyn Transaction, &mut Followed) -> Result<Outcome, Halt>,
-    ) -> Result<Outcome, StoreError> {
-        let mut followed = self.followed.lock().unwrap_or_else(|poisoned| {
-            // A panic may have left a group half-changed in memory. The store is what counts.
-            let mut followed = poisoned.into_inner();
-            *followed = Followed::new();
-            self.followed.clear_poison();
-            followed
-        });
-        let result = self.store.transaction(|tx| work(tx, &mut followed));
+        now: Timestamp,
+        work: impl FnOnce(&mut dyn Transaction, &mut Followed, Call<'_>) -> Result<T, Halt<T>>,
+    ) -> Result<T, StoreError> {
+        let State { store, followed } = &mut *self.state();
+        let result = store.transaction(|tx| work(tx, followed, self.rules.call(now)));
         if matches!(result, Err(Halt::Failed(_))) {
             followed.forget(group);
         }
         settle(result)
     }
+
+    fn state(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(|poisoned| {
+            // A panic has rolled its transaction back, and may have left a group half-changed in memory. The store is
+            // what counts.
+            let mut state = poisoned.into_inner();
+            state.followed = Followed::default();
+            self.state.clear_poison();
+            state
+        })
+    }
 }
 
-fn settle(result: Result<Outcome, Halt>) -> Result<Outcome, StoreError> {
+fn settle<T>(result: Result<T, Halt<T>>) -> Result<T, StoreError> {
     match result {
-        Ok(outcome) | Err(Halt::Answer(outcome)) => Ok(outcome),
+        Ok(answer) => Ok(answer),
+        Err(Halt::Answer(answer)) => Ok(*answer),
         Err(Halt::Failed(error)) => Err(error),
     }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    cell::RefCell,
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -13,12 +14,12 @@ use regrow_delivery_service::{
     DeliveryService,
     HandshakeMode::Assisted,
     Limits, Outcome, SqliteStore, Store, StoreError,
-    store::{Table, Transaction, Visitor},
+    store::{Keep, Part, Table, Transaction, Visitor},
 };
 
 /// A store that fails at a chosen write, or when the transaction is committed.
 struct FailingStore {
-    inner: SqliteStore,
+    inner: RefCell<SqliteStore>,
     writes_left: AtomicUsize,
 }
 
@@ -39,10 +40,10 @@ impl FailingStore {
 
 impl Store for &FailingStore {
     fn transaction<T, E: From<StoreError>>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.inner.transaction(|tx| {
+        self.inner.borrow_mut().transaction(|tx| {
             let result = work(&mut FailingTransaction { store: self, tx })?;
             // The last chance to fail is the commit itself.
             self.spend()?;
@@ -74,10 +75,19 @@ impl Transaction for FailingTransaction<'_> {
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.tx.scan(table, range, visit)
     }
+
+    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
+        let store = self.store;
+        self.tx.part(&mut |tx| work(&mut FailingTransaction { store, tx }))
+    }
 }
 
 fn failing_store() -> FailingStore {
-    FailingStore { inner: SqliteStore::in_memory().unwrap(), writes_left: AtomicUsize::new(NEVER) }
+    FailingStore { inner: RefCell::new(SqliteStore::in_memory().unwrap()), writes_left: AtomicUsize::new(NEVER) }
+}
+
+fn open(store: &FailingStore) -> DeliveryService<&FailingStore> {
+    DeliveryService::open(store, Limits::default(), service_key()).unwrap()
 }
 
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
@@ -96,7 +106,7 @@ fn fail_everywhere(
         store.writes_left.store(NEVER, Ordering::Relaxed);
         match result {
             Ok(outcome) => {
-                assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+                assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
                 return writes;
             }
             Err(_) => assert_eq!(visible(service, &NAMES), before, "after a failure at write {writes}"),
@@ -108,7 +118,7 @@ fn fail_everywhere(
 #[test]
 fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let store = failing_store();
-    let service = DeliveryService::new(&store, Limits::default());
+    let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let dave = Client::new("dave");
     let commit = members[0].commit(&[dave.key_package()], &[&"carol".into()]);
@@ -125,7 +135,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
 #[test]
 fn a_message_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let store = failing_store();
-    let service = DeliveryService::new(&store, Limits::default());
+    let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let message = members[0].send("hello");
     let failures =
@@ -137,7 +147,7 @@ fn a_message_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
 #[test]
 fn creating_a_group_fails_as_a_whole() {
     let store = failing_store();
-    let service = DeliveryService::new(&store, Limits::default());
+    let service = open(&store);
     let alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();
     fail_everywhere(&store, &service, || service.create_group(&room(), &"alice".into(), Assisted, &info, NOW));
@@ -146,14 +156,14 @@ fn creating_a_group_fails_as_a_whole() {
 #[test]
 fn a_proposal_that_was_not_stored_cannot_be_committed() {
     let store = failing_store();
-    let service = DeliveryService::new(&store, Limits::default());
+    let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let proposal = members[0].propose_to_remove(&"bob".into());
 
     // The last of its writes: the proposal is in memory by then.
     let writes = {
         let other = failing_store();
-        let service = DeliveryService::new(&other, Limits::default());
+        let service = open(&other);
         let mut members = group_of(&service, Assisted, &["alice", "bob"]);
         let proposal = members[0].propose_to_remove(&"bob".into());
         fail_everywhere(&other, &service, || service.submit_proposal(&room(), &"alice".into(), &proposal, NOW))

@@ -26,7 +26,8 @@ static OPAQUE: LazyLock<Scene> = LazyLock::new(|| Scene::new(Opaque));
 
 impl Scene {
     fn new(mode: HandshakeMode) -> Self {
-        let service = DeliveryService::new(SqliteStore::in_memory().unwrap(), Limits::default());
+        let service =
+            DeliveryService::open(SqliteStore::in_memory().unwrap(), Limits::default(), service_key()).unwrap();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let message = members[0].send("hello");
         let proposal = members[1].propose_to_update(None);
@@ -78,7 +79,7 @@ impl Scene {
             accepted.push(service.submit_commit(&commit, NOW).unwrap());
         }
         for outcome in accepted {
-            assert!(!matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+            assert!(!matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
         }
         assert_eq!(visible(service, &["alice", "bob", "dave"]), before);
     }

@@ -56,7 +56,7 @@ fn proposals_are_ordered_unseen_and_committed() {
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
     let outcome = service.submit_proposal(&room(), &id("bob"), &leave, NOW).unwrap();
-    assert!(matches!(outcome, Outcome::Accepted { .. }));
+    assert!(matches!(outcome, Outcome::Accepted(_)));
     members[0].receive(&leave);
     let commit = members[0].update();
     accept(&service, &commit);

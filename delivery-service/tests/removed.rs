@@ -41,7 +41,7 @@ fn who_was_removed_does_not_join_by_itself() {
         assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
-        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted { .. }), "others do: {mode:?}");
+        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "others do: {mode:?}");
         assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "later as well: {mode:?}");
     }
 }
@@ -104,7 +104,7 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
         let outcome = answer(&service, "bob", mode);
 
         match mode {
-            Assisted => assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}"),
+            Assisted => assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}"),
             Opaque => assert_eq!(outcome, rejected(RejectReason::Removed)),
         }
     }
@@ -153,8 +153,14 @@ fn beyond_the_limit_nobody_joins_by_itself() {
 #[test]
 fn it_is_remembered_in_the_store() {
     let directory = tempfile::tempdir().unwrap();
-    let open =
-        || DeliveryService::new(SqliteStore::open(directory.path().join("ds.sqlite")).unwrap(), Limits::default());
+    let open = || {
+        DeliveryService::open(
+            SqliteStore::open(directory.path().join("ds.sqlite")).unwrap(),
+            Limits::default(),
+            service_key(),
+        )
+        .unwrap()
+    };
     let service = open();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     commit(&service, &mut members[0], &[], &["bob"]);

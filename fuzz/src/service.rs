@@ -3,7 +3,7 @@
 use std::{cell::RefCell, sync::LazyLock};
 
 use regrow_delivery_service::{
-    DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, SqliteStore, Timestamp,
+    DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, ServiceKey, SqliteStore, Timestamp,
 };
 use regrow_engine::Handshake;
 
@@ -38,14 +38,14 @@ static GROUP_INFO: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// A service without groups.
 pub fn empty(_: HandshakeMode) -> Service {
-    DeliveryService::new(SqliteStore::in_memory().expect("a store"), Limits::default())
+    DeliveryService::open(SqliteStore::in_memory().expect("a store"), Limits::default(), ServiceKey::from_seed(&[7; 32])).expect("a service")
 }
 
 /// A service with the group that Alice has made.
 pub fn with_group(mode: HandshakeMode) -> Service {
     let service = empty(mode);
     let outcome = service.create_group(&group_name(), &ALICE, mode, &GROUP_INFO, AT).expect("the store works");
-    assert!(matches!(outcome, Outcome::Accepted { .. }), "the group is made: {outcome:?}");
+    assert!(matches!(outcome, Outcome::Accepted(_)), "the group is made: {outcome:?}");
     service
 }
 
@@ -77,5 +77,5 @@ pub fn with_services(prepare: fn(HandshakeMode) -> Service, is_accepted: impl Fn
 
 /// Whether it was accepted.
 pub fn accepted(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Accepted { .. })
+    matches!(outcome, Outcome::Accepted(_))
 }

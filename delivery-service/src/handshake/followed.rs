@@ -27,6 +27,7 @@ const KEPT_IN_MEMORY: usize = 100;
 ///
 /// A group in memory is changed before its transaction is committed. So whoever calls [`Followed::merge`],
 /// [`Followed::queue`] or [`Followed::start`] must call [`Followed::forget`] if that transaction fails.
+#[derive(Default)]
 pub(crate) struct Followed {
     groups: HashMap<GroupId, Kept>,
     uses: u64,
@@ -38,10 +39,6 @@ struct Kept {
 }
 
 impl Followed {
-    pub(crate) fn new() -> Self {
-        Self { groups: HashMap::new(), uses: 0 }
-    }
-
     /// Starts to follow a group from the group info of its epoch 0, in which its creator must be alone.
     pub(crate) fn start(
         &mut self,
@@ -62,7 +59,7 @@ impl Followed {
             return Err(RejectReason::NotSignedBySender.into());
         }
         drop(members);
-        records.write(tx, id)?;
+        records.write(tx, id, Epoch(0))?;
         self.keep(id, group);
         Ok(())
     }
@@ -76,7 +73,7 @@ impl Followed {
     ) -> Result<&mut PublicGroup, StoreError> {
         let in_memory = self.groups.get(id).is_some_and(|kept| is_in(&kept.group, epoch));
         if !in_memory {
-            let group = load(tx, id)?;
+            let group = load(tx, id, epoch)?;
             if !is_in(&group, epoch) {
                 return Err(StoreError::Corrupt(Table::PublicGroups));
             }
@@ -88,7 +85,7 @@ impl Followed {
         Ok(&mut kept.group)
     }
 
-    /// Moves the group to the epoch that a verified commit begins.
+    /// Moves the group from `epoch` to the one that a verified commit begins. What is stored of `epoch` stays.
     pub(crate) fn merge(
         &mut self,
         tx: &mut dyn Transaction,
@@ -100,7 +97,7 @@ impl Followed {
         self.group(tx, id, epoch)?
             .merge_commit(&records, *commit.staged)
             .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
-        records.write(tx, id)
+        records.write(tx, id, Epoch(epoch.0 + 1))
     }
 
     /// Queues a verified proposal, for a commit of this epoch to refer to.
@@ -115,7 +112,7 @@ impl Followed {
         self.group(tx, id, epoch)?
             .add_proposal(&records, proposal)
             .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
-        records.write(tx, id)
+        records.write(tx, id, epoch)
     }
 
     /// Drops what is in memory of a group: the store is what counts.
@@ -153,8 +150,8 @@ fn from_group_info(
         .map_err(|error| RejectReason::Invalid(error.to_string()))
 }
 
-fn load(tx: &mut dyn Transaction, id: &GroupId) -> Result<PublicGroup, StoreError> {
-    let records = Records::load(tx, id)?;
+fn load(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
+    let records = Records::load(tx, id, epoch)?;
     PublicGroup::load(&records, &openmls::group::GroupId::from_slice(id.as_bytes()))
         .ok()
         .flatten()

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::StoreError,
-    names::GroupId,
+    names::{Epoch, GroupId},
     store::{Table, Transaction, key::Key},
 };
 
@@ -36,9 +36,9 @@ pub(super) struct Records {
 pub(super) struct CodecError;
 
 impl Records {
-    /// All records of a group.
-    pub(super) fn load(tx: &mut dyn Transaction, group: &GroupId) -> Result<Self, StoreError> {
-        let range = Key::group(group).everything_below();
+    /// All records of a group in an epoch.
+    pub(super) fn load(tx: &mut dyn Transaction, group: &GroupId, epoch: Epoch) -> Result<Self, StoreError> {
+        let range = Key::epoch_of(group, epoch).everything_below();
         let name_at = range.start.len();
         let mut records = BTreeMap::new();
         tx.scan(Table::PublicGroups, &range.start..&range.end, &mut |key, value| {
@@ -48,10 +48,11 @@ impl Records {
         Ok(Self { records: RefCell::new(records), ..Self::default() })
     }
 
-    /// Writes what was gathered.
-    pub(super) fn write(self, tx: &mut dyn Transaction, group: &GroupId) -> Result<(), StoreError> {
+    /// Writes what was gathered of a group, which is now in this epoch. With an epoch OpenMLS writes every record, so
+    /// that none of two epochs ago is left among them.
+    pub(super) fn write(self, tx: &mut dyn Transaction, group: &GroupId, epoch: Epoch) -> Result<(), StoreError> {
         if self.clears_proposals.into_inner() {
-            let range = Key::group(group).then_last(PROPOSAL).everything_below();
+            let range = Key::epoch_of(group, epoch).then_last(PROPOSAL).everything_below();
             let mut going = Vec::new();
             tx.scan(Table::PublicGroups, &range.start..&range.end, &mut |key, _| {
                 going.push(key.to_vec());
@@ -62,7 +63,7 @@ impl Records {
             }
         }
         for (name, value) in self.records.into_inner() {
-            tx.put(Table::PublicGroups, Key::group(group).then_last(&name).as_bytes(), &value)?;
+            tx.put(Table::PublicGroups, Key::epoch_of(group, epoch).then_last(&name).as_bytes(), &value)?;
         }
         Ok(())
     }

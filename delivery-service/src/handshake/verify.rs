@@ -14,6 +14,7 @@ use tls_codec::{DeserializeBytes as _, Serialize as _, TlsVarInt};
 
 use crate::{
     names::DeviceId,
+    ordering::welcome::Owners,
     outcome::{RejectReason, RosterChange},
 };
 
@@ -24,8 +25,8 @@ pub(crate) struct VerifiedCommit {
     pub(crate) change: RosterChange,
     /// Those of the removed who asked for it themselves.
     pub(crate) left: BTreeSet<DeviceId>,
-    /// The references of the key packages that it adds: whom the welcome must be for.
-    pub(crate) added_key_packages: BTreeSet<Vec<u8>>,
+    /// The references of the key packages that it adds, and whose they are: whom the welcome must be for.
+    pub(crate) added_key_packages: Owners,
     /// The committer's signature key in the new epoch.
     signature_key: OpenMlsSignaturePublicKey,
 }
@@ -148,7 +149,7 @@ fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 struct RosterEffect {
     change: RosterChange,
     left: BTreeSet<DeviceId>,
-    added_key_packages: BTreeSet<Vec<u8>>,
+    added_key_packages: Owners,
 }
 
 /// Whom a commit adds and removes, and the key packages of those it adds. Refuses what leaves the roster without a
@@ -174,10 +175,11 @@ fn roster_effect(
         match queued.proposal() {
             Proposal::Add(proposal) => {
                 let key_package = proposal.key_package();
-                add(basic_identity(key_package.leaf_node().credential())?)?;
+                let device = basic_identity(key_package.leaf_node().credential())?;
+                add(device.clone())?;
                 let reference =
                     key_package.hash_ref(crypto).map_err(|error| RejectReason::Invalid(error.to_string()))?;
-                added_key_packages.insert(reference.as_slice().to_vec());
+                added_key_packages.insert(reference.as_slice().to_vec(), device);
             }
             Proposal::Remove(proposal) => {
                 let removed = identity_at(group, proposal.removed())?;

@@ -1,10 +1,8 @@
 //! From bytes to MLSMessages (RFC 9420, 6), and what can be read of one without any key.
 
-use std::collections::BTreeSet;
-
 use openmls::{
     framing::{MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
-    messages::{Welcome, group_info::VerifiableGroupInfo},
+    messages::group_info::VerifiableGroupInfo,
     prelude::KeyPackageIn,
 };
 use sha2::{Digest as _, Sha256};
@@ -53,18 +51,12 @@ pub(crate) fn key_package(bytes: &[u8], limits: &Limits) -> Result<KeyPackageIn,
     }
 }
 
-pub(crate) fn welcome(bytes: &[u8], limits: &Limits) -> Result<Welcome, RejectReason> {
+/// Checks that these bytes are a welcome.
+pub(crate) fn check_welcome(bytes: &[u8], limits: &Limits) -> Result<(), RejectReason> {
     match message(bytes, limits)? {
-        MlsMessageBodyIn::Welcome(welcome) => Ok(welcome),
+        MlsMessageBodyIn::Welcome(_) => Ok(()),
         _ => Err(RejectReason::Malformed),
     }
-}
-
-/// The references of the key packages that a welcome is for (RFC 9420, 12.4.3.1). None is there twice in a good one.
-pub(crate) fn welcomed(welcome: &Welcome) -> Option<BTreeSet<Vec<u8>>> {
-    let secrets = welcome.secrets();
-    let references: BTreeSet<_> = secrets.iter().map(|secret| secret.new_member().as_slice().to_vec()).collect();
-    (references.len() == secrets.len()).then_some(references)
 }
 
 /// Whether a group info says that it is of this group and epoch, and has the ratchet tree with it (RFC 9420, 12.4.3.3):

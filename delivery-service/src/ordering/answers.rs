@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, Submitted, group::Group};
+use super::{Call, Halt, Submitted, log::StoredReceipt};
 use crate::{
     error::StoreError,
-    names::{Cursor, DeviceId, Epoch, GroupId, Sequence},
+    names::{Cursor, DeviceId, GroupId},
     outcome::{Outcome, RejectReason},
+    receipt::Receipt,
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -17,10 +18,11 @@ use crate::{
 pub(crate) type Hash = [u8; 32];
 
 #[derive(Serialize, Deserialize)]
-struct Answer {
+pub(crate) struct Answer {
     sender: DeviceId,
-    sequence: Sequence,
-    epoch: Epoch,
+    pub(crate) receipt: StoredReceipt,
+    /// The entry was a commit, and was taken back.
+    voided: bool,
 }
 
 /// What is to be forgotten at a deadline.
@@ -45,25 +47,35 @@ pub(crate) fn halt_if_known(
     if answer.sender != *sender {
         return Err(RejectReason::SubmittedByAnother.into());
     }
-    Err(Halt::Answer(Outcome::Accepted { sequence: answer.sequence, epoch: answer.epoch }))
+    if answer.voided {
+        return Err(RejectReason::RolledBack.into());
+    }
+    Err(Halt::answer(Outcome::Accepted(answer.receipt.of(group))))
 }
 
-/// Remembers the answer to the entry at `cursor`, and until when both are kept.
+/// Remembers the receipt of the entry at `cursor`, and until when both are kept.
 pub(crate) fn remember(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     submitted: Submitted<'_>,
     hash: Hash,
-    group: &Group,
+    receipt: &Receipt,
     cursor: Cursor,
-) -> Result<Outcome, StoreError> {
-    let (sequence, epoch) = (group.sequence, group.epoch);
-    let answer = Answer { sender: submitted.sender.clone(), sequence, epoch };
+) -> Result<(), StoreError> {
+    let answer = Answer { sender: submitted.sender.clone(), receipt: receipt.into(), voided: false };
     key::put(tx, Table::Answers, &Key::group(submitted.group).then_last(&hash), &answer)?;
     let deadline = call.now.plus(call.limits.retention_seconds);
     let due = Due { group: submitted.group.clone(), hash };
-    key::put(tx, Table::Deadlines, &Key::number(deadline.0).then(cursor.0), &due)?;
-    Ok(Outcome::Accepted { sequence, epoch })
+    key::put(tx, Table::Deadlines, &Key::number(deadline.0).then(cursor.0), &due)
+}
+
+/// The commit of this hash has been taken back: submitted again, it is refused.
+pub(crate) fn void(tx: &mut dyn Transaction, group: &GroupId, hash: &Hash) -> Result<(), StoreError> {
+    let key = Key::group(group).then_last(hash);
+    match key::get::<Answer>(tx, Table::Answers, &key)? {
+        Some(answer) => key::put(tx, Table::Answers, &key, &Answer { voided: true, ..answer }),
+        None => Ok(()),
+    }
 }
 
 /// Forgets an answer. Returns whether it was there.

@@ -8,15 +8,18 @@ use openmls::{framing::ContentType, group::PublicGroup};
 use super::{
     Call, Halt, Submitted,
     group::{self, HandshakeMode},
+    key_package,
     log::EntryKind,
+    rollback::LastCommit,
     roster, submission,
+    welcome::{self, Owners, Welcome},
 };
 use crate::{
     error::StoreError,
     handshake::{Followed, VerifiedCommit, public_group_of, verify_commit, verify_group_info, wire},
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
-    store::{Table, Transaction, key::Key},
+    store::Transaction,
 };
 
 /// A commit, and what comes with it.
@@ -46,7 +49,7 @@ pub(crate) fn submit(
     call: Call<'_>,
     submission: &CommitSubmission,
 ) -> Result<Outcome, Halt> {
-    let CommitSubmission { group: id, sender, commit, welcome, group_info, roster_change } = submission;
+    let CommitSubmission { group: id, sender, commit, welcome: _, group_info, roster_change } = submission;
     let submitted = Submitted { group: id, sender, bytes: commit };
     let message = wire::protocol_message(commit, call.limits)?;
     let admitted = submission::admit(tx, submitted, message, ContentType::Commit)?;
@@ -59,7 +62,7 @@ pub(crate) fn submit(
             Some(verify_commit(public_group, call.crypto, admitted.message, sender)?)
         }
         HandshakeMode::Opaque if is_external => {
-            let public_group = stored_public_group(tx, call, id)?;
+            let public_group = stored_public_group(tx, call, id, epoch)?;
             Some(verify_commit(&public_group, call.crypto, admitted.message, sender)?)
         }
         HandshakeMode::Opaque => None,
@@ -68,17 +71,23 @@ pub(crate) fn submit(
         return Err(RejectReason::RosterMismatch.into());
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
-    check_welcome(call, welcome.as_deref(), roster_change, is_external, verified.as_ref())?;
+    let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
     check_group_info(call, group_info.as_deref(), id, next_epoch, verified.as_ref())?;
 
     // From here on nothing is refused.
+    let before = group.clone();
     let nobody = BTreeSet::new();
     let left = verified.as_ref().map_or(&nobody, |verified| &verified.left);
+    let mut last_commit = LastCommit::of(before, sender, admitted.hash, roster_change);
     for device in roster_change.removed.difference(&roster_change.added).filter(|device| !left.contains(device)) {
-        roster::remember_removal(tx, call.limits, id, &mut group, device)?;
+        if roster::remember_removal(tx, call.limits, id, &mut group, device)? {
+            last_commit.remembered.insert(device.clone());
+        }
     }
     for device in &roster_change.added {
-        roster::forget_removal(tx, id, &mut group, device)?;
+        if roster::forget_removal(tx, id, &mut group, device)? {
+            last_commit.forgotten.insert(device.clone());
+        }
     }
     if group.mode == HandshakeMode::Assisted
         && let Some(verified) = verified
@@ -87,20 +96,26 @@ pub(crate) fn submit(
     }
     group.epoch = next_epoch;
     group.proposals = 0;
-    let (cursor, outcome) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
+    let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
     change_roster(tx, id, roster_change, cursor, welcome.is_some())?;
-    if let Some(welcome) = welcome {
-        tx.put(Table::Welcomes, Key::group(id).then(cursor.0).as_bytes(), welcome)?;
+    if let Some((welcome, owners)) = welcome {
+        welcome::save(tx, id, cursor, &welcome, &owners)?;
     }
-    group::replace_group_info(tx, id, group_info.as_deref())?;
-    Ok(outcome)
+    group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
+    last_commit.save(tx, id, cursor, receipt.sequence)?;
+    Ok(Outcome::Accepted(receipt))
 }
 
 /// The public group as the last commit's group info describes it. In opaque mode the service follows no group, but an
 /// external commit is public, and whoever makes one had this group info: so it is checked against it. Without that
 /// check, any stranger could end an epoch.
-fn stored_public_group(tx: &mut dyn Transaction, call: Call<'_>, id: &GroupId) -> Result<PublicGroup, Halt> {
-    let bytes = group::group_info(tx, id)?.ok_or(RejectReason::NoGroupInfo)?;
+fn stored_public_group(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    id: &GroupId,
+    epoch: Epoch,
+) -> Result<PublicGroup, Halt> {
+    let bytes = group::group_info(tx, id, epoch)?.ok_or(RejectReason::NoGroupInfo)?;
     Ok(public_group_of(call.crypto, wire::group_info(&bytes, call.limits)?)?)
 }
 
@@ -145,29 +160,47 @@ fn check_roster_change(
             return Err(RejectReason::GroupFull { limit: call.limits.max_devices_per_group }.into());
         }
     }
+    for device in added.difference(removed) {
+        roster::check_group_count(tx, call.limits, device)?;
+    }
     Ok(())
 }
 
 /// Checks that there is a welcome for exactly those whom the commit adds: without one a member would be on the roster
-/// and outside the group. In opaque mode the service can only count them.
+/// and outside the group. In opaque mode the service can only count them. Returns it, if there has to be one, and whose
+/// the key packages are that it is for, as far as that is known.
 fn check_welcome(
+    tx: &mut dyn Transaction,
     call: Call<'_>,
-    welcome: Option<&[u8]>,
-    change: &RosterChange,
+    submission: &CommitSubmission,
     is_external: bool,
     verified: Option<&VerifiedCommit>,
-) -> Result<(), RejectReason> {
-    let needs_welcome = !is_external && !change.added.is_empty();
-    let welcomed = match welcome {
-        Some(bytes) if needs_welcome => wire::welcomed(&wire::welcome(bytes, call.limits)?),
-        None if !needs_welcome => Some(BTreeSet::new()),
-        _ => None,
+) -> Result<Option<(Welcome, Owners)>, Halt> {
+    let added = &submission.roster_change.added;
+    let needs_welcome = !is_external && !added.is_empty();
+    let bytes = match &submission.welcome {
+        Some(bytes) if needs_welcome => bytes,
+        None if !needs_welcome => return Ok(None),
+        _ => return Err(RejectReason::WelcomeMismatch.into()),
     };
-    let is_right = welcomed.is_some_and(|welcomed| match verified {
-        Some(verified) => welcomed == verified.added_key_packages,
-        None => !needs_welcome || welcomed.len() == change.added.len(),
-    });
-    if is_right { Ok(()) } else { Err(RejectReason::WelcomeMismatch) }
+    wire::check_welcome(bytes, call.limits)?;
+    let welcome = Welcome::read(bytes)?;
+    let mut owners = Owners::new();
+    let mut references = BTreeSet::new();
+    for reference in welcome.references() {
+        let owner = match verified {
+            Some(verified) => verified.added_key_packages.get(reference).cloned(),
+            None => key_package::owner(tx, reference)?.filter(|owner| added.contains(owner)),
+        };
+        owners.extend(owner.map(|owner| (reference.to_vec(), owner)));
+        references.insert(reference);
+    }
+    let is_once_for_each = references.len() == welcome.references().count() && references.len() == added.len();
+    if is_once_for_each && verified.is_none_or(|_| owners.len() == added.len()) {
+        Ok(Some((welcome, owners)))
+    } else {
+        Err(RejectReason::WelcomeMismatch.into())
+    }
 }
 
 fn check_group_info(

@@ -8,6 +8,7 @@ use crate::{
     handshake::{Followed, wire},
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
+    receipt::ChainHash,
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -41,10 +42,22 @@ pub(crate) struct Group {
     pub(crate) removed: u64,
     /// A device was removed that is not remembered, because there are too many.
     pub(crate) removed_beyond_limit: bool,
+    /// The hash of the log's chain.
+    pub(crate) head: ChainHash,
     /// Who created the group, and from what: to recognize the same request.
     creator: DeviceId,
     #[serde(with = "serde_bytes")]
     created_from: [u8; 32],
+}
+
+impl Group {
+    /// Puts back what an epoch has changed. What counts entries goes on.
+    pub(crate) fn return_to(&mut self, before: &Self) {
+        self.epoch = before.epoch;
+        self.proposals = before.proposals;
+        self.removed = before.removed;
+        self.removed_beyond_limit = before.removed_beyond_limit;
+    }
 }
 
 pub(crate) fn load(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Group>, StoreError> {
@@ -66,13 +79,16 @@ pub(crate) fn create(
     let Submitted { group: id, sender: creator, bytes } = submitted;
     let (epoch, sequence) = (Epoch(0), Sequence(0));
     let created_from = wire::hash(bytes);
+    let head = ChainHash::of_creation(id, bytes);
+    let accepted = Outcome::Accepted(call.key.sign(id, sequence, epoch, head));
     if let Some(group) = load(tx, id)? {
         let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
-        return if is_same { Ok(Outcome::Accepted { sequence, epoch }) } else { Err(RejectReason::GroupExists.into()) };
+        return if is_same { Ok(accepted) } else { Err(RejectReason::GroupExists.into()) };
     }
     if id.is_too_long() || creator.is_too_long() {
         return Err(RejectReason::NameTooLong.into());
     }
+    roster::check_group_count(tx, call.limits, creator)?;
     let group_info = wire::group_info(bytes, call.limits)?;
     if !wire::is_of(&group_info, id, epoch) {
         return Err(RejectReason::GroupInfoMismatch.into());
@@ -88,27 +104,30 @@ pub(crate) fn create(
         proposals: 0,
         removed: 0,
         removed_beyond_limit: false,
+        head,
         creator: creator.clone(),
         created_from,
     };
     save(tx, id, &group)?;
-    replace_group_info(tx, id, Some(bytes))?;
+    replace_group_info(tx, id, epoch, Some(bytes))?;
     let first_entry = log::end(tx)?.next();
     roster::join(tx, id, creator, first_entry, false)?;
-    Ok(Outcome::Accepted { sequence, epoch })
+    Ok(accepted)
 }
 
-/// The group info of the current epoch, if its commit came with one.
-pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
-    tx.get(Table::GroupInfos, Key::group(id).as_bytes())
+/// The group info of the current epoch, if its commit came with one. That of the epoch before is kept beside it, for the
+/// last commit may be taken back.
+pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
+    tx.get(Table::GroupInfos, Key::epoch_of(id, epoch).as_bytes())
 }
 
 pub(crate) fn replace_group_info(
     tx: &mut dyn Transaction,
     id: &GroupId,
+    epoch: Epoch,
     group_info: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let key = Key::group(id);
+    let key = Key::epoch_of(id, epoch);
     match group_info {
         Some(bytes) => tx.put(Table::GroupInfos, key.as_bytes(), bytes),
         None => tx.delete(Table::GroupInfos, key.as_bytes()).map(drop),

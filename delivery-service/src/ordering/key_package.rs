@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use openmls::versions::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, answers::Hash};
+use super::{Call, answers::Hash, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-const NUMBER: &str = "key_package";
+pub(crate) const NUMBER: &str = "key_package";
 
 /// What waits for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,27 +90,29 @@ pub enum KeyPackageFault {
 
 /// A key package in the store.
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    not_after: Timestamp,
+pub(crate) struct Stored {
+    pub(crate) not_after: Timestamp,
     #[serde(with = "serde_bytes")]
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What goes when a key package expires.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Due {
-    device: DeviceId,
+    pub(crate) device: DeviceId,
     #[serde(with = "serde_bytes")]
-    hash: Hash,
+    pub(crate) hash: Hash,
+    #[serde(with = "serde_bytes")]
+    pub(crate) reference: KeyPackageRef,
 }
 
-/// Checks one key package (RFC 9420, 10.1), and returns when it expires.
-pub(crate) fn verify(
+/// Checks one key package (RFC 9420, 10.1).
+pub(crate) fn verify<'b>(
     call: Call<'_>,
     device: &DeviceId,
-    bytes: &[u8],
+    bytes: &'b [u8],
     last_resort: bool,
-) -> Result<Timestamp, KeyPackageFault> {
+) -> Result<Verified<'b>, KeyPackageFault> {
     let key_package = wire::key_package(bytes, call.limits)
         .map_err(|_| KeyPackageFault::Malformed)?
         .validate(call.crypto, ProtocolVersion::Mls10)
@@ -130,13 +132,16 @@ pub(crate) fn verify(
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
-    Ok(Timestamp(lifetime.not_after()))
+    let reference = key_package.hash_ref(call.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
+    let (reference, not_after) = (reference.as_slice().to_vec(), Timestamp(lifetime.not_after()));
+    Ok(Verified { bytes, reference, not_after })
 }
 
 /// A key package that was verified.
 pub(crate) struct Verified<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) not_after: Timestamp,
+    bytes: &'a [u8],
+    reference: KeyPackageRef,
+    not_after: Timestamp,
 }
 
 /// Stores verified key packages. One that was uploaded before is left out, also when it has been handed out since.
@@ -179,7 +184,8 @@ fn insert(
     let number = key::count_up(tx, NUMBER)?;
     let stored = Stored { not_after: key_package.not_after, bytes: key_package.bytes.to_vec() };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
-    let due = Due { device: device.clone(), hash };
+    key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), device)?;
+    let due = Due { device: device.clone(), hash, reference: key_package.reference.clone() };
     key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &due)?;
     Ok(true)
 }
@@ -235,6 +241,11 @@ fn oldest_unexpired(
     Ok(found)
 }
 
+/// The device that uploaded the key package of this reference, if it has not expired.
+pub(crate) fn owner(tx: &mut dyn Transaction, reference: &[u8]) -> Result<Option<DeviceId>, StoreError> {
+    key::get(tx, Table::KeyPackageOwners, &Key::reference(reference))
+}
+
 /// What can still be handed out.
 pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError> {
     let range = Key::device(device).everything_below();
@@ -248,10 +259,33 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
     Ok(KeyPackageCount { left, last_resort })
 }
 
+/// Deletes all key packages of the device, and forgets which it had uploaded.
+pub(crate) fn forget_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
+    let prefix = Key::device(device);
+    let range = prefix.everything_below();
+    for table in [Table::KeyPackages, Table::LastResorts] {
+        let mut stored = Vec::new();
+        tx.scan(table, &range.start..&range.end, &mut |key, value| {
+            let number = key::number_in(table, key, prefix.as_bytes().len())?;
+            stored.push((number, key::decode::<Stored>(table, value)?.not_after));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for (number, not_after) in stored {
+            let deadline = Key::number(not_after.0).then(number);
+            if let Some(due) = key::get::<Due>(tx, Table::KeyPackageDeadlines, &deadline)? {
+                forget(tx, number, &due)?;
+            }
+            tx.delete(Table::KeyPackageDeadlines, deadline.as_bytes())?;
+        }
+    }
+    key::delete_all(tx, Table::KeyPackagesSeen, &prefix)
+}
+
 /// Deletes the key package with this number, if it still waits, and forgets that it was ever uploaded: it has expired,
 /// and cannot be uploaded again.
 pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, due: &Due) -> Result<bool, StoreError> {
     tx.delete(Table::KeyPackagesSeen, Key::device(&due.device).then_last(&due.hash).as_bytes())?;
+    tx.delete(Table::KeyPackageOwners, Key::reference(&due.reference).as_bytes())?;
     let key = Key::device(&due.device).then(number);
     let waited = tx.delete(Table::KeyPackages, key.as_bytes())?;
     let was_last_resort = tx.delete(Table::LastResorts, key.as_bytes())?;

@@ -1,20 +1,24 @@
 //! One log per group, in one order over all groups.
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::{
+    borrow::Cow,
+    ops::{ControlFlow, Range},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Submitted, group::Group};
+use super::{Call, Submitted, group::Group, reading::DeliveryKind, welcome};
 use crate::{
     error::StoreError,
-    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
+    receipt::{ChainHash, ChainedEntry, Receipt},
     store::{
         Table, Transaction,
         key::{self, Key},
     },
 };
 
-const CURSOR: &str = "cursor";
+pub(crate) const CURSOR: &str = "cursor";
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,17 +26,53 @@ pub(crate) enum EntryKind {
     Commit,
     Proposal,
     Message,
+    Rollback { voided: Sequence },
+}
+
+impl From<EntryKind> for DeliveryKind {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Commit => Self::Commit,
+            EntryKind::Proposal => Self::Proposal,
+            EntryKind::Message => Self::Message,
+            EntryKind::Rollback { voided } => Self::Rollback { voided },
+        }
+    }
 }
 
 /// An entry as it is stored: routing data and the bytes. Who receives it follows from the memberships.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: EntryKind,
-    pub(crate) sequence: Sequence,
     pub(crate) sender: Cow<'a, DeviceId>,
     pub(crate) time: Timestamp,
+    pub(crate) receipt: StoredReceipt,
     #[serde(borrow, with = "serde_bytes")]
     pub(crate) bytes: Cow<'a, [u8]>,
+}
+
+/// A receipt without its group, which is in the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredReceipt {
+    sequence: Sequence,
+    epoch: Epoch,
+    head: ChainHash,
+    #[serde(with = "serde_bytes")]
+    signature: [u8; 64],
+}
+
+impl From<&Receipt> for StoredReceipt {
+    fn from(receipt: &Receipt) -> Self {
+        let Receipt { group: _, sequence, epoch, head, signature } = *receipt;
+        Self { sequence, epoch, head, signature }
+    }
+}
+
+impl StoredReceipt {
+    pub(crate) fn of(self, group: &GroupId) -> Receipt {
+        let Self { sequence, epoch, head, signature } = self;
+        Receipt { group: group.clone(), sequence, epoch, head, signature }
+    }
 }
 
 /// The position of the last entry of all.
@@ -40,14 +80,15 @@ pub(crate) fn end(tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
     key::last_count(tx, CURSOR).map(Cursor)
 }
 
-/// Appends an entry and counts it in `group`, which the caller saves. A full log loses its oldest entry.
+/// Appends an entry, extends the chain by it and counts it in `group`, which the caller saves. `group` is in the epoch
+/// after the entry. A full log loses its oldest entry.
 pub(crate) fn append(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     submitted: Submitted<'_>,
     group: &mut Group,
     kind: EntryKind,
-) -> Result<Cursor, StoreError> {
+) -> Result<(Cursor, Receipt), StoreError> {
     let Submitted { group: id, sender, bytes } = submitted;
     while group.queued > 0 && group.queued >= call.limits.max_queue_length {
         let oldest = oldest(tx, id)?.ok_or(StoreError::Corrupt(Table::Log))?;
@@ -55,16 +96,14 @@ pub(crate) fn append(
     }
     group.sequence = Sequence(group.sequence.0 + 1);
     group.queued += 1;
+    let (sequence, epoch, time) = (group.sequence, group.epoch, call.now);
+    group.head = group.head.then(id, &ChainedEntry { kind: kind.into(), sequence, epoch, sender, time, bytes });
+    let receipt = call.key.sign(id, sequence, epoch, group.head);
     let cursor = Cursor(key::count_up(tx, CURSOR)?);
-    let entry = Entry {
-        kind,
-        sequence: group.sequence,
-        sender: Cow::Borrowed(sender),
-        time: call.now,
-        bytes: Cow::Borrowed(bytes),
-    };
+    let entry =
+        Entry { kind, sender: Cow::Borrowed(sender), time, receipt: (&receipt).into(), bytes: Cow::Borrowed(bytes) };
     key::put(tx, Table::Log, &Key::group(id).then(cursor.0), &entry)?;
-    Ok(cursor)
+    Ok((cursor, receipt))
 }
 
 /// The position of the oldest entry that the group's log still has.
@@ -85,21 +124,21 @@ pub(crate) fn forget(
     let key = Key::group(id).then(cursor.0);
     let was_there = tx.delete(Table::Log, key.as_bytes())?;
     if was_there {
-        tx.delete(Table::Welcomes, key.as_bytes())?;
+        welcome::delete(tx, id, cursor)?;
         group.queued = group.queued.saturating_sub(1);
     }
     Ok(was_there)
 }
 
-/// Deletes the entries before `end`. The caller saves `group`. Returns how many went.
-pub(crate) fn forget_before(
+/// Deletes the entries in a range. The caller saves `group`. Returns how many went.
+pub(crate) fn forget_range(
     tx: &mut dyn Transaction,
     id: &GroupId,
     group: &mut Group,
-    end: Cursor,
+    range: Range<Cursor>,
 ) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
-    let (from, to) = (prefix.clone().then(0), prefix.clone().then(end.0));
+    let (from, to) = (prefix.clone().then(range.start.0), prefix.clone().then(range.end.0));
     let mut going = Vec::new();
     tx.scan(Table::Log, from.as_bytes()..to.as_bytes(), &mut |key, _| {
         going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));

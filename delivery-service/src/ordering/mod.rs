@@ -10,10 +10,13 @@ pub(crate) mod group;
 pub(crate) mod key_package;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod own;
 pub(crate) mod proposal;
 pub(crate) mod reading;
+pub(crate) mod rollback;
 pub(crate) mod roster;
 pub(crate) mod submission;
+pub(crate) mod welcome;
 
 use openmls_rust_crypto::RustCrypto;
 
@@ -22,11 +25,13 @@ use crate::{
     limits::Limits,
     names::{DeviceId, GroupId, Timestamp},
     outcome::{Outcome, RejectReason},
+    receipt::ServiceKey,
 };
 
 /// What every call works with.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
+    pub(crate) key: &'a ServiceKey,
     pub(crate) crypto: &'a RustCrypto,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
@@ -42,21 +47,27 @@ pub(crate) struct Submitted<'a> {
 
 /// Why a transaction ends without a change.
 #[derive(Debug)]
-pub(crate) enum Halt {
+pub(crate) enum Halt<T = Outcome> {
     /// The client has its answer.
-    Answer(Outcome),
+    Answer(Box<T>),
     /// The store failed.
     Failed(StoreError),
 }
 
-impl From<StoreError> for Halt {
+impl<T> Halt<T> {
+    pub(crate) fn answer(answer: T) -> Self {
+        Self::Answer(Box::new(answer))
+    }
+}
+
+impl<T> From<StoreError> for Halt<T> {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
     }
 }
 
-impl From<RejectReason> for Halt {
+impl From<RejectReason> for Halt<Outcome> {
     fn from(reason: RejectReason) -> Self {
-        Self::Answer(Outcome::Rejected(reason))
+        Self::answer(Outcome::Rejected(reason))
     }
 }

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    log::{Entry, EntryKind},
+    log::Entry,
     roster::{self, Membership},
+    welcome,
 };
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    receipt::{ChainHash, ChainedEntry, Receipt},
     store::{
         Table, Transaction,
         key::{self, Key, number_in},
@@ -30,6 +32,13 @@ pub enum DeliveryKind {
     Proposal,
     /// An application message.
     Message,
+    /// A commit that members could not process has been taken back. It and all entries up to this one are void, and
+    /// deleted: the group is in the epoch before it again, with that epoch's roster. A device that had followed the
+    /// commit rejoins by external commit; one that the commit had added is no member.
+    Rollback {
+        /// The number of the commit.
+        voided: Sequence,
+    },
 }
 
 /// One entry of a device's stream.
@@ -41,14 +50,26 @@ pub struct Delivery {
     pub group: GroupId,
     /// What it is.
     pub kind: DeliveryKind,
-    /// Its number in the group's log.
-    pub sequence: Sequence,
-    /// Who submitted it.
+    /// The service's signed word on it, with its number in the group's log.
+    pub receipt: Receipt,
+    /// Who submitted it; for a rollback, the last device whose report it took.
     pub sender: DeviceId,
     /// When it was accepted.
     pub time: Timestamp,
-    /// The MLSMessage as it was submitted.
+    /// The MLSMessage as it was submitted. Of a welcome, what is for this device: the secrets of others are left out.
+    /// Empty for a rollback.
     pub bytes: Vec<u8>,
+}
+
+impl Delivery {
+    /// The hash of the group's chain after this entry, if `before` is the hash before it: to be compared with the
+    /// receipt's. `None` for a welcome, in whose place the chain has a commit.
+    pub fn chained(&self, before: ChainHash) -> Option<ChainHash> {
+        let Receipt { sequence, epoch, .. } = self.receipt;
+        let (kind, sender, time, bytes) = (self.kind, &self.sender, self.time, self.bytes.as_slice());
+        let entry = ChainedEntry { kind, sequence, epoch, sender, time, bytes };
+        (kind != DeliveryKind::Welcome).then(|| before.then(&self.group, &entry))
+    }
 }
 
 /// The first `limit` entries after `after` that the device may read.
@@ -109,13 +130,13 @@ fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut
     let Some(value) = tx.get(Table::Log, key.as_bytes())? else {
         return Ok(());
     };
-    let welcome = tx.get(Table::Welcomes, key.as_bytes())?.ok_or(StoreError::Corrupt(Table::Welcomes))?;
+    let welcome = welcome::load(tx, &membership.group, membership.from, &membership.device)?;
     let entry: Entry<'_> = key::decode(Table::Log, &value)?;
     page.add(Delivery {
         cursor: membership.from,
         group: membership.group.clone(),
         kind: DeliveryKind::Welcome,
-        sequence: entry.sequence,
+        receipt: entry.receipt.of(&membership.group),
         sender: entry.sender.into_owned(),
         time: entry.time,
         bytes: welcome,
@@ -145,12 +166,8 @@ fn collect(
         page.add(Delivery {
             cursor,
             group: membership.group.clone(),
-            kind: match entry.kind {
-                EntryKind::Commit => DeliveryKind::Commit,
-                EntryKind::Proposal => DeliveryKind::Proposal,
-                EntryKind::Message => DeliveryKind::Message,
-            },
-            sequence: entry.sequence,
+            kind: entry.kind.into(),
+            receipt: entry.receipt.of(&membership.group),
             sender: entry.sender.into_owned(),
             time: entry.time,
             bytes: entry.bytes.into_owned(),

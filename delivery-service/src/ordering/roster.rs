@@ -6,13 +6,16 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Halt,
     group::{self, Group},
     log,
 };
 use crate::{
+    admission,
     error::StoreError,
     limits::Limits,
     names::{Cursor, DeviceId, GroupId},
+    outcome::RejectReason,
     store::{
         Table, Transaction,
         key::{self, Key, number_in},
@@ -35,11 +38,11 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key::device(&self.device).then_group(&self.group).then(self.from.0)
     }
 
-    fn unread_key(&self) -> Key {
+    pub(crate) fn unread_key(&self) -> Key {
         Key::group(&self.group).then(self.unread.0).then_device(&self.device).then(self.from.0)
     }
 
@@ -109,6 +112,10 @@ pub(crate) fn join(
     by_welcome: bool,
 ) -> Result<(), StoreError> {
     tx.put(Table::Members, member_key(group, device).as_bytes(), &from.0.to_be_bytes())?;
+    // A device that the service has removed reads nothing any more, and no log waits for it.
+    if admission::device::is_removed(tx, device)? {
+        return Ok(());
+    }
     let (group, device) = (group.clone(), device.clone());
     Membership { group, device, from, until: None, by_welcome, unread: from }.save(tx)
 }
@@ -126,9 +133,12 @@ pub(crate) fn leave(
     let from = number_in(Table::Members, &from, 0)?;
     tx.delete(Table::Members, key.as_bytes())?;
     let key = Key::device(device).then_group(group).then(from);
-    let membership: Membership = key::get(tx, Table::Memberships, &key)?.ok_or_else(corrupt)?;
-    let unread = membership.unread;
-    membership.change(tx, Some(until), unread)
+    // A device that the service does not know any more has none.
+    if let Some(membership) = key::get::<Membership>(tx, Table::Memberships, &key)? {
+        let unread = membership.unread;
+        membership.change(tx, Some(until), unread)?;
+    }
+    Ok(())
 }
 
 /// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
@@ -141,33 +151,46 @@ pub(crate) fn may_join_by_itself(
     Ok(!group.removed_beyond_limit && tx.get(Table::Removed, member_key(id, device).as_bytes())?.is_none())
 }
 
-/// Remembers that others have removed the device. The group's record is the caller's to save.
+/// Remembers that others have removed the device. The group's record is the caller's to save. Returns whether it is
+/// remembered.
 pub(crate) fn remember_removal(
     tx: &mut dyn Transaction,
     limits: &Limits,
     id: &GroupId,
     group: &mut Group,
     device: &DeviceId,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     if group.removed >= limits.max_removed_devices_per_group {
         group.removed_beyond_limit = true;
-        return Ok(());
+        return Ok(false);
     }
     group.removed += 1;
+    mark_removed(tx, id, device)?;
+    Ok(true)
+}
+
+pub(crate) fn mark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
     tx.put(Table::Removed, member_key(id, device).as_bytes(), &[])
 }
 
-/// The device has been added again, if it was ever removed. The group's record is the caller's to save.
+/// Returns whether it was marked.
+pub(crate) fn unmark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+    tx.delete(Table::Removed, member_key(id, device).as_bytes())
+}
+
+/// The device has been added again, if it was ever removed. The group's record is the caller's to save. Returns whether
+/// it was.
 pub(crate) fn forget_removal(
     tx: &mut dyn Transaction,
     id: &GroupId,
     group: &mut Group,
     device: &DeviceId,
-) -> Result<(), StoreError> {
-    if tx.delete(Table::Removed, member_key(id, device).as_bytes())? {
+) -> Result<bool, StoreError> {
+    let was_removed = unmark_removed(tx, id, device)?;
+    if was_removed {
         group.removed = group.removed.saturating_sub(1);
     }
-    Ok(())
+    Ok(was_removed)
 }
 
 /// All memberships of a device that it has not read to the end.
@@ -179,6 +202,17 @@ pub(crate) fn memberships(tx: &mut dyn Transaction, device: &DeviceId) -> Result
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(memberships)
+}
+
+/// Checks that the device may be in one group more.
+pub(crate) fn check_group_count(tx: &mut dyn Transaction, limits: &Limits, device: &DeviceId) -> Result<(), Halt> {
+    let (range, limit) = (Key::device(device).everything_below(), limits.max_groups_per_device);
+    let mut groups = 0;
+    tx.scan(Table::Memberships, &range.start..&range.end, &mut |_, _| {
+        groups += 1;
+        Ok(if groups < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    if groups < limit { Ok(()) } else { Err(RejectReason::TooManyGroups { limit }.into()) }
 }
 
 /// Marks everything up to `up_to` as read by the device, and deletes what nobody has yet to read. Returns how many
@@ -198,6 +232,16 @@ pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cu
     Ok(deleted)
 }
 
+/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
+/// removal.
+pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
+    for membership in memberships(tx, device)? {
+        membership.delete(tx)?;
+        trim(tx, &membership.group)?;
+    }
+    Ok(())
+}
+
 /// Deletes the entries before the first one that somebody has yet to read.
 fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
@@ -209,7 +253,7 @@ fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
         return Ok(0);
     }
     let mut group = group::load(tx, id)?.ok_or(StoreError::Corrupt(Table::Groups))?;
-    let deleted = log::forget_before(tx, id, &mut group, end)?;
+    let deleted = log::forget_range(tx, id, &mut group, Cursor::START..end)?;
     group::save(tx, id, &group)?;
     Ok(deleted)
 }

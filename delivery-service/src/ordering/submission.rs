@@ -14,6 +14,7 @@ use crate::{
     handshake::wire,
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
+    receipt::Receipt,
     store::Transaction,
 };
 
@@ -82,12 +83,12 @@ fn check_wire_format(
 fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
     match made_in.cmp(&current_epoch) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(Halt::Answer(Outcome::Stale { current_epoch })),
+        std::cmp::Ordering::Less => Err(Halt::answer(Outcome::Stale { current_epoch })),
         std::cmp::Ordering::Greater => Err(RejectReason::EpochAhead { current_epoch }.into()),
     }
 }
 
-/// Appends an admitted submission to the log, with all that `group` has become, and answers it.
+/// Appends an admitted submission to the log, with all that `group` has become.
 pub(crate) fn order(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -95,9 +96,9 @@ pub(crate) fn order(
     kind: EntryKind,
     mut group: Group,
     hash: Hash,
-) -> Result<(Cursor, Outcome), StoreError> {
-    let cursor = log::append(tx, call, submitted, &mut group, kind)?;
+) -> Result<(Cursor, Receipt), StoreError> {
+    let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind)?;
     group::save(tx, submitted.group, &group)?;
-    let outcome = answers::remember(tx, call, submitted, hash, &group, cursor)?;
-    Ok((cursor, outcome))
+    answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
+    Ok((cursor, receipt))
 }

@@ -10,8 +10,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Table, Transaction};
 use crate::{
     error::StoreError,
-    names::{DeviceId, GroupId},
+    names::{DeviceId, Epoch, GroupId, UserId},
 };
+
+/// After every key: each begins with a length that is no name's, with a short name of ours, or is a hash.
+pub(crate) const AFTER_ALL: [u8; 64] = [u8::MAX; 64];
 
 /// A key under construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +28,27 @@ impl Key {
         Self(Vec::with_capacity(64)).name(group.as_bytes())
     }
 
+    /// A key for what is kept of a group for two epochs, this one and the one before: it is the same in every second one.
+    pub(crate) fn epoch_of(group: &GroupId, epoch: Epoch) -> Self {
+        Self::group(group).then(epoch.0 % 2)
+    }
+
     pub(crate) fn device(device: &DeviceId) -> Self {
         Self(Vec::with_capacity(64)).name(device.as_bytes())
+    }
+
+    pub(crate) fn user(user: &UserId) -> Self {
+        Self(Vec::with_capacity(64)).name(user.as_bytes())
     }
 
     /// A key that sorts by a number first.
     pub(crate) fn number(number: u64) -> Self {
         Self(Vec::with_capacity(16)).then(number)
+    }
+
+    /// A key that is the reference of a key package: a hash.
+    pub(crate) fn reference(reference: &[u8]) -> Self {
+        Self(reference.to_vec())
     }
 
     /// A key that is a fixed name of ours.
@@ -129,6 +146,20 @@ pub(crate) fn first(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Res
         Ok(ControlFlow::Break(()))
     })?;
     Ok(first)
+}
+
+/// Deletes everything whose key begins with `prefix`.
+pub(crate) fn delete_all(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Result<(), StoreError> {
+    let range = prefix.everything_below();
+    let mut going = Vec::new();
+    tx.scan(table, &range.start..&range.end, &mut |key, _| {
+        going.push(key.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for key in going {
+        tx.delete(table, &key)?;
+    }
+    Ok(())
 }
 
 /// The next number of a counter: 1, 2, …, never one twice.

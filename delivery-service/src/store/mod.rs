@@ -3,18 +3,20 @@
 //! The store knows nothing of groups or epochs. All rules, and what a key means, are in the modules that order; so a
 //! store is short, and another one (a server's database) is easy to write and to trust.
 
+mod backup;
+mod batch;
 pub(crate) mod key;
 mod sqlite;
 
 use std::ops::{ControlFlow, Range};
 
-pub use self::sqlite::SqliteStore;
+pub use self::{backup::BackupError, batch::Batch, sqlite::SqliteStore};
 use crate::error::StoreError;
 
 /// A store whose records change in transactions: all of one's changes are kept, or none.
 ///
-/// Transactions are serializable: each sees what those before it did, and nothing of those beside it.
-pub trait Store: Send + Sync {
+/// Transactions are one after the other: each sees what those before it did.
+pub trait Store {
     /// Runs `work` in one transaction. Its changes are durable when this returns `Ok`; after `Err`, whether from `work`
     /// or from the store, none of them has happened.
     ///
@@ -22,9 +24,28 @@ pub trait Store: Send + Sync {
     ///
     /// What `work` returned, or the store's own failure.
     fn transaction<T, E: From<StoreError>>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E>;
+
+    /// A number that stays the same until somebody else changes the store, for those who keep in memory what is stored.
+    /// What is changed through this value does not count. It never changes for a store that is nobody else's to open.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    fn others_version(&self) -> Result<i64, StoreError> {
+        Ok(0)
+    }
+
+    /// Gives back a little of the room that deleted records took, if there is much of it. Returns whether there is more.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    fn shrink(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// What can be done within one transaction. Each call fails with [`StoreError`] if the store does.
@@ -57,6 +78,26 @@ pub trait Transaction {
     ///
     /// The store failed, or `visit` did.
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
+
+    /// Runs `work` as a part of this transaction. Unless it says [`Keep::Yes`], what it changed is undone, and
+    /// only that.
+    ///
+    /// # Errors
+    ///
+    /// The store could not begin or end the part. The whole transaction has to fail then.
+    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError>;
+}
+
+/// What [`Transaction::part`] runs.
+pub type Part<'a> = dyn FnMut(&mut dyn Transaction) -> Keep + 'a;
+
+/// Whether the changes of a part of a transaction are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// As far as the transaction is.
+    Yes,
+    /// No: they are undone.
+    No,
 }
 
 /// What [`Transaction::scan`] shows keys and values to.
@@ -66,18 +107,26 @@ pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreE
 /// sort by name and then by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
+    /// name: what the service keeps of itself, its signing key.
+    Own,
     /// name of a counter: the last number that it gave out.
     Counters,
     /// group: mode, epoch, counts.
     Groups,
-    /// group: the group info of the current epoch.
+    /// group, epoch modulo 2: the group info of the current epoch, and of the one before.
     GroupInfos,
-    /// group, name of a record: OpenMLS's state of the public group.
+    /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in this epoch, and the one before.
     PublicGroups,
+    /// group: what it takes to take back the last commit.
+    LastCommits,
+    /// group, device: the number of the commit that the device cannot process.
+    Reports,
     /// group, cursor: an entry of the log.
     Log,
-    /// group, cursor: the welcome that came with a commit.
+    /// group, cursor: what all joiners need of the welcome that came with a commit.
     Welcomes,
+    /// group, cursor, device: what that joiner alone needs of it; with no name, what is of joiners that are not known.
+    WelcomeSecrets,
     /// group, hash of the bytes: the answer that was given.
     Answers,
     /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
@@ -96,19 +145,35 @@ pub enum Table {
     LastResorts,
     /// device, hash: a key package that was uploaded, whether or not it still waits.
     KeyPackagesSeen,
+    /// reference of a key package: the device that uploaded it.
+    KeyPackageOwners,
     /// deadline, number: the device and the hash, when a key package expires.
     KeyPackageDeadlines,
+    /// device: whose it is and its key; or that it was removed.
+    Devices,
+    /// user, device: a device that the user has, or had.
+    Users,
+    /// device, hash of a token: when that session ends.
+    Sessions,
+    /// hash of a token: for whom an invitation is, and until when.
+    Invitations,
+    /// deadline, hash of a token: the session or the invitation that ends.
+    AdmissionDeadlines,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 26] = [
+        Self::Own,
         Self::Counters,
         Self::Groups,
         Self::GroupInfos,
         Self::PublicGroups,
+        Self::LastCommits,
+        Self::Reports,
         Self::Log,
         Self::Welcomes,
+        Self::WelcomeSecrets,
         Self::Answers,
         Self::Deadlines,
         Self::Members,
@@ -118,18 +183,28 @@ impl Table {
         Self::KeyPackages,
         Self::LastResorts,
         Self::KeyPackagesSeen,
+        Self::KeyPackageOwners,
         Self::KeyPackageDeadlines,
+        Self::Devices,
+        Self::Users,
+        Self::Sessions,
+        Self::Invitations,
+        Self::AdmissionDeadlines,
     ];
 
     /// The table's name: lower case, with underscores.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Own => "own",
             Self::Counters => "counters",
             Self::Groups => "groups",
             Self::GroupInfos => "group_infos",
             Self::PublicGroups => "public_groups",
+            Self::LastCommits => "last_commits",
+            Self::Reports => "reports",
             Self::Log => "log",
             Self::Welcomes => "welcomes",
+            Self::WelcomeSecrets => "welcome_secrets",
             Self::Answers => "answers",
             Self::Deadlines => "deadlines",
             Self::Members => "members",
@@ -139,7 +214,13 @@ impl Table {
             Self::KeyPackages => "key_packages",
             Self::LastResorts => "last_resorts",
             Self::KeyPackagesSeen => "key_packages_seen",
+            Self::KeyPackageOwners => "key_package_owners",
             Self::KeyPackageDeadlines => "key_package_deadlines",
+            Self::Devices => "devices",
+            Self::Users => "users",
+            Self::Sessions => "sessions",
+            Self::Invitations => "invitations",
+            Self::AdmissionDeadlines => "admission_deadlines",
         }
     }
 }

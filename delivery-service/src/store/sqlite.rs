@@ -1,41 +1,99 @@
 //! The embedded store: SQLite, in a file or in memory.
+//!
+//! One process owns a file, and holds the lock file beside it for as long as it does: the server. Others open the file
+//! [beside](SqliteStore::open_beside) it for a moment, for an invitation or a check, and wait for each other as SQLite
+//! does. Copies of a file are made in `backup`.
 
 use std::{
+    fs::{self, File, TryLockError},
+    io,
     ops::{ControlFlow, Range},
-    path::Path,
-    sync::{Mutex, PoisonError},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Store, Table, Transaction, Visitor};
+use super::{Keep, Part, Store, Table, Transaction, Visitor};
 use crate::error::StoreError;
 
 /// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record does.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+
+/// In SQLite's `application_id`: `RgDS`. It tells our files from other programs', whose `user_version` means something
+/// else.
+const APPLICATION: i64 = 0x5267_4453;
 
 /// One prepared statement for each table and operation, with room to spare: none is ever prepared twice.
 const CACHED_STATEMENTS: usize = 4 * Table::ALL.len() + 16;
 
-/// A store in SQLite. One process owns the file: a second one is refused with [`StoreError::InUse`].
+/// How long a transaction waits for another process's. Commands beside a server take milliseconds; whoever has not
+/// ended after this is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far the write-ahead log's file shrinks once its content is in the database: it is overwritten, not truncated, up
+/// to this. A long reader makes it grow.
+const WRITE_AHEAD_BYTES: u32 = 64 * 1024 * 1024;
+
+/// A store in SQLite.
 ///
 /// A file is written through a write-ahead log and synchronized with every transaction, so what was answered survives a
-/// power failure.
+/// power failure. The file has to be on a disk of this machine: SQLite's write-ahead log does not work over a network.
 #[derive(Debug)]
 pub struct SqliteStore {
-    connection: Mutex<Connection>,
+    connection: Connection,
+    /// Held until the connection is closed: fields are dropped in this order.
+    _owner: Option<File>,
 }
 
+/// Free pages that a file may have, whatever its size, before it shrinks: they are used again, and a file that shrinks and
+/// grows all the time is written twice. So is a quarter of a large one.
+const FREE_PAGES: i64 = 4_096;
+
+/// How many pages one transaction of [`Store::shrink`] gives back: a few milliseconds' worth.
+const SHRINK_PAGES: u32 = 256;
+
 impl SqliteStore {
-    /// Opens the store in the file at `path`, and creates it if it is not there.
+    /// Opens the store in the file at `path` as its owner, and creates it if it is not there, for nobody but this user
+    /// to read. The owner holds a lock on `path` with `.lock` after it, which the system lets go when the process ends,
+    /// however it ends. The lock file stays, and says nothing.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NewerFormat`] for a file of a later version, [`StoreError::InUse`] if another process has it open,
-    /// [`StoreError::Backend`] if it is no SQLite file or cannot be opened.
+    /// [`StoreError::InUse`] if there is an owner; [`StoreError::NewerFormat`] or [`StoreError::OlderFormat`] for a file
+    /// of another version, [`StoreError::NotAStore`] for another program's; [`StoreError::Backend`] if it is no SQLite
+    /// file or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::prepare(Connection::open(path).map_err(backend)?)
+        let path = path.as_ref();
+        let owner = own(path)?;
+        create_private(path).map_err(|error| file_error(path, error))?;
+        let connection = Connection::open(path).map_err(backend)?;
+        let mut store = Self { connection, _owner: Some(owner) };
+        store.prepare()?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, beside its owner if it has one: for commands, which do one thing and end. The owner
+    /// sees that the file was changed by its [`data_version`](Self::data_version).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] if there is no such file; the same as [`open`](Self::open), but never
+    /// [`StoreError::InUse`].
+    pub fn open_beside(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        if !path.try_exists().map_err(|error| file_error(path, error))? {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
+        let flags = OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = Connection::open_with_flags(path, flags).map_err(backend)?;
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        connection.busy_timeout(PATIENCE).map_err(backend)?;
+        if !is_ours(&connection)? {
+            return Err(StoreError::NotAStore);
+        }
+        connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
+        Ok(Self { connection, _owner: None })
     }
 
     /// A store in memory, gone when it is dropped.
@@ -44,48 +102,193 @@ impl SqliteStore {
     ///
     /// [`StoreError::Backend`] if SQLite cannot be started.
     pub fn in_memory() -> Result<Self, StoreError> {
-        Self::prepare(Connection::open_in_memory().map_err(backend)?)
+        let mut store = Self { connection: Connection::open_in_memory().map_err(backend)?, _owner: None };
+        store.prepare()?;
+        Ok(store)
     }
 
-    fn prepare(connection: Connection) -> Result<Self, StoreError> {
-        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        // Whoever has the file keeps it, so there is nothing to wait for.
-        connection.busy_timeout(Duration::ZERO).map_err(backend)?;
-        // Before the first access, so that the index of the write-ahead log is in our memory, not in a shared file.
-        connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE;").map_err(backend)?;
-        // Before anything is written: a file of a newer format stays as it is.
-        let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(backend)?;
-        if found > FORMAT {
-            return Err(StoreError::NewerFormat { found, supported: FORMAT });
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        self.connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        self.connection.busy_timeout(PATIENCE).map_err(backend)?;
+        // Before anything is written: a file that is not ours, or of a newer format, stays as it is.
+        let exists = is_ours(&self.connection)?;
+        if !exists {
+            // Has no effect once there is a page in the file, so it comes first.
+            self.connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;").map_err(backend)?;
         }
-        connection.execute_batch(&schema()).map_err(backend)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        self.connection.execute_batch(&schema()).map_err(backend)
+    }
+
+    /// A number that stays the same until another process changes the file. What this process does does not change it.
+    ///
+    /// A server that keeps records in memory (sessions, devices) reads it with every batch, which costs a look into
+    /// shared memory, and loads them again when it is another than the last time: then `invite` or `remove-device`, or
+    /// whatever else opened the file beside it, has written.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(backend)
+    }
+
+    /// Gives up to `pages` of the file's free pages back to the file system, and returns how many are left. To be called
+    /// now and then, until it returns zero: each call is one short transaction.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn vacuum(&mut self, pages: u32) -> Result<u64, StoreError> {
+        let free = |connection: &Connection| -> rusqlite::Result<i64> {
+            connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
+        };
+        let work = || {
+            if free(&self.connection)? > 0 {
+                // Each step of the statement frees one page.
+                let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+                let mut rows = statement.query([])?;
+                while rows.next()?.is_some() {}
+            }
+            free(&self.connection)
+        };
+        work().map(|left| u64::try_from(left).unwrap_or(0)).map_err(backend)
+    }
+
+    /// Runs `work` on the store as it is now, beside all writers, whom it does not hinder. Its changes, if it makes any,
+    /// are undone.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returned, or the store's own failure.
+    pub fn snapshot<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Dropped, it is rolled back.
+        let transaction = self.connection.transaction().map_err(backend)?;
+        work(&mut SqliteTransaction { connection: &transaction })
+    }
+
+    /// What SQLite itself finds wrong with the file, in its words: nothing in a good one.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged beyond looking at it, or cannot be read.
+    pub fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
+        let work = || {
+            let mut statement = self.connection.prepare("PRAGMA integrity_check")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            lines.collect::<Result<Vec<_>, _>>()
+        };
+        let lines = match work() {
+            Ok(lines) => lines,
+            // Too damaged for the check itself.
+            Err(error) if is_damage(&error) => vec![error.to_string()],
+            Err(error) => return Err(backend(error)),
+        };
+        Ok(if lines == ["ok"] { Vec::new() } else { lines })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Takes the lock that says who owns the file at `path`.
+fn own(path: &Path) -> Result<File, StoreError> {
+    // One file under two names has one owner.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut lock = path.into_os_string();
+    lock.push(".lock");
+    let lock = PathBuf::from(lock);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock)
+        .map_err(|error| file_error(&lock, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(file_error(&lock, error)),
+    }
+}
+
+/// Makes an empty file that only this user can read, if there is none: in it will be the service's signing key. SQLite
+/// gives the files beside it the same permissions.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn file_error(path: &Path, error: io::Error) -> StoreError {
+    StoreError::File { path: path.to_owned(), error }
+}
+
+/// Whether there is a store in the file, of this format. `false` if there is nothing in it at all.
+fn is_ours(connection: &Connection) -> Result<bool, StoreError> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(backend);
+    let found = number("PRAGMA user_version")?;
+    let application = number("PRAGMA application_id")?;
+    if application != APPLICATION {
+        let is_empty = found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+        return if is_empty { Ok(false) } else { Err(StoreError::NotAStore) };
+    }
+    match found {
+        FORMAT => Ok(true),
+        found if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
+        found => Err(StoreError::OlderFormat { found }),
     }
 }
 
 fn schema() -> String {
-    let mut script = String::from("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;");
+    let mut script = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = {WRITE_AHEAD_BYTES};
+         BEGIN IMMEDIATE;"
+    );
     for table in Table::ALL {
         script += &format!(
             "CREATE TABLE IF NOT EXISTS {} (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
             table.name()
         );
     }
-    script += &format!("PRAGMA user_version = {FORMAT}; COMMIT;");
+    script += &format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;");
     script
 }
 
 impl Store for SqliteStore {
     fn transaction<T, E: From<StoreError>>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        // A panic in an earlier transaction has rolled it back when its guard was dropped: the connection is sound.
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection.unchecked_transaction().map_err(backend)?;
-        let result = work(&mut SqliteTransaction { connection: &connection })?;
+        // Immediate: a transaction that read before another process wrote could not write any more. Dropped by an error
+        // or a panic, it is rolled back.
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
+        let result = work(&mut SqliteTransaction { connection: &transaction })?;
         transaction.commit().map_err(backend)?;
         Ok(result)
+    }
+
+    fn others_version(&self) -> Result<i64, StoreError> {
+        self.data_version()
+    }
+
+    fn shrink(&mut self) -> Result<bool, StoreError> {
+        let pages = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(backend);
+        let (free, all) = (pages("PRAGMA freelist_count")?, pages("PRAGMA page_count")?);
+        if free <= FREE_PAGES || free <= all / 4 {
+            return Ok(false);
+        }
+        self.vacuum(SHRINK_PAGES).map(|_| true)
     }
 }
 
@@ -134,9 +337,51 @@ impl Transaction for SqliteTransaction<'_> {
         }
         Ok(())
     }
+
+    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
+        let connection = self.connection;
+        run(connection, "SAVEPOINT part")?;
+        let mut open = OpenPart { connection, ended: false };
+        let keep = work(self);
+        open.end(keep)?;
+        Ok(keep)
+    }
 }
 
-fn backend(error: rusqlite::Error) -> StoreError {
+/// A part of a transaction that has begun. Dropped by a panic, it is undone: what comes after it is not a part of it.
+struct OpenPart<'a> {
+    connection: &'a Connection,
+    ended: bool,
+}
+
+impl OpenPart<'_> {
+    fn end(&mut self, keep: Keep) -> Result<(), StoreError> {
+        self.ended = true;
+        if keep == Keep::No {
+            run(self.connection, "ROLLBACK TO part")?;
+        }
+        run(self.connection, "RELEASE part")
+    }
+}
+
+impl Drop for OpenPart<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // If that fails, the panic goes on, and the transaction is not committed.
+            let _ = self.end(Keep::No);
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(backend)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+pub(super) fn backend(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
         _ => StoreError::Backend(Box::new(error)),

@@ -11,7 +11,7 @@ use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
     CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits,
-    Outcome, RejectReason, RosterChange, Sequence, SqliteStore, Store, Timestamp,
+    Outcome, RejectReason, RosterChange, Sequence, ServiceKey, SqliteStore, Store, Timestamp,
 };
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -27,12 +27,25 @@ pub fn room() -> GroupId {
     GroupId::from("room")
 }
 
+/// The key that a service in a test signs with.
+pub fn service_key() -> ServiceKey {
+    ServiceKey::from_seed(&[7; 32])
+}
+
+/// The number and the epoch of what was accepted.
+pub fn accepted(outcome: &Outcome) -> Option<(Sequence, Epoch)> {
+    match outcome {
+        Outcome::Accepted(receipt) => Some((receipt.sequence, receipt.epoch)),
+        _ => None,
+    }
+}
+
 pub fn service() -> DeliveryService<SqliteStore> {
     service_with(Limits::default())
 }
 
 pub fn service_with(limits: Limits) -> DeliveryService<SqliteStore> {
-    DeliveryService::new(SqliteStore::in_memory().unwrap(), limits)
+    DeliveryService::open(SqliteStore::in_memory().unwrap(), limits, service_key()).unwrap()
 }
 
 /// A device that is in no group.
@@ -78,7 +91,7 @@ impl Client {
     pub fn create<S: Store>(self, service: &DeliveryService<S>, mode: HandshakeMode) -> Member {
         let member = self.create_unregistered(&room(), mode);
         let outcome = service.create_group(&room(), &member.id(), mode, &member.group_info(), NOW).unwrap();
-        assert_eq!(outcome, Outcome::Accepted { sequence: Sequence(0), epoch: Epoch(0) });
+        assert_eq!(accepted(&outcome), Some((Sequence(0), Epoch(0))));
         member
     }
 
@@ -359,7 +372,7 @@ pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, nam
 /// Submits a commit that must be accepted.
 pub fn accept<S: Store>(service: &DeliveryService<S>, submission: &CommitSubmission) -> (Sequence, Epoch) {
     match service.submit_commit(submission, NOW).unwrap() {
-        Outcome::Accepted { sequence, epoch } => (sequence, epoch),
+        Outcome::Accepted(receipt) => (receipt.sequence, receipt.epoch),
         other => panic!("not accepted: {other:?}"),
     }
 }
@@ -368,7 +381,7 @@ pub fn accept<S: Store>(service: &DeliveryService<S>, submission: &CommitSubmiss
 pub fn say<S: Store>(service: &DeliveryService<S>, member: &mut Member, text: &str) -> Vec<u8> {
     let bytes = member.send(text);
     let outcome = service.submit_message(&room(), &member.id(), &bytes, NOW).unwrap();
-    assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
     bytes
 }
 

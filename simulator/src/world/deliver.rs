@@ -58,8 +58,8 @@ enum Met {
 }
 
 /// What all devices may look at while they process.
-struct Outside<'w> {
-    service: &'w DeliveryService<Surrounded<'w>>,
+struct Outside<'w, 's> {
+    service: &'w DeliveryService<Surrounded<'s>>,
     courier: &'w Courier,
     sent: &'w Sent,
     forged: &'w BTreeMap<Sequence, Forgery>,
@@ -68,7 +68,7 @@ struct Outside<'w> {
     now: Timestamp,
 }
 
-impl World<'_> {
+impl<'t> World<'t> {
     /// Delivers, and lets those act who have something left to do, until there is nothing more.
     pub(super) fn deliver_everything(&mut self) -> Result<(), Failed> {
         for _ in 0..ROUNDS {
@@ -118,7 +118,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn outside(&self) -> Outside<'_> {
+    fn outside(&self) -> Outside<'_, 't> {
         Outside {
             service: &self.service,
             courier: &self.courier,
@@ -141,6 +141,7 @@ impl World<'_> {
                 DeliveryKind::Commit => "commit",
                 DeliveryKind::Proposal => "proposal",
                 DeliveryKind::Message => "message",
+                DeliveryKind::Rollback { .. } => "rollback",
             };
             let sequence = Sequence(happening.sequence);
             if happening.forgot {
@@ -172,7 +173,7 @@ impl World<'_> {
 
 impl Device {
     /// Processes what is new for it, and what was held back and is let go; up to this commit, if there is one.
-    fn catch_up(&mut self, outside: &Outside<'_>, until: Option<&[u8]>) -> Result<Vec<Happening>, Failed> {
+    fn catch_up(&mut self, outside: &Outside<'_, '_>, until: Option<&[u8]>) -> Result<Vec<Happening>, Failed> {
         let mut happenings = Vec::new();
         'pages: loop {
             let page = outside.service.read(&self.address, self.cursor, PAGE);
@@ -200,13 +201,13 @@ impl Device {
         &mut self,
         delivery: Delivery,
         late: bool,
-        outside: &Outside<'_>,
+        outside: &Outside<'_, '_>,
         happenings: &mut Vec<Happening>,
     ) -> Result<(), Failed> {
         if !late {
             self.note_entry(&delivery, outside.now.0);
         }
-        let message = outside.sent.at(delivery.sequence);
+        let message = outside.sent.at(delivery.receipt.sequence);
         let own = delivery.sender == self.address;
         let fate = match message {
             Some((_, message)) if !own => outside.courier.fate(&message.id, &self.name),
@@ -227,8 +228,8 @@ impl Device {
     }
 
     /// Gives a delivery to the engine, and compares what comes of it with what should.
-    fn process(&mut self, delivery: &Delivery, late: bool, outside: &Outside<'_>) -> Result<Happening, Failed> {
-        let message = outside.sent.at(delivery.sequence).filter(|_| delivery.kind == DeliveryKind::Message);
+    fn process(&mut self, delivery: &Delivery, late: bool, outside: &Outside<'_, '_>) -> Result<Happening, Failed> {
+        let message = outside.sent.at(delivery.receipt.sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let own = delivery.sender == self.address;
         let epoch = self.epoch(outside.group);
         let forgot = self.ousted && delivery.kind == DeliveryKind::Welcome;
@@ -238,6 +239,10 @@ impl Device {
             DeliveryKind::Commit => Operation::ReceiveCommit,
             DeliveryKind::Proposal => Operation::ReceiveProposal,
             DeliveryKind::Message => Operation::ReceiveMessage,
+            DeliveryKind::Rollback { .. } => {
+                let problem = "the delivery service takes back a commit, which no member has reported";
+                return Err(Failed::new(FailCode::Rejected, problem));
+            }
         };
         let mark = self.mark_if_mortal();
         let result = loop {
@@ -282,7 +287,7 @@ impl Device {
             (Ok(Some(Meaning::Proposal { .. })), _) => Some(Met::Received(MessageHash::of(&delivery.bytes))),
             _ => None,
         };
-        let forgery = outside.forged.get(&delivery.sequence);
+        let forgery = outside.forged.get(&delivery.receipt.sequence);
         let detected = forgery.is_some() && impersonate::is_noticed(&result, self.client.device());
         let breach = match message {
             _ if forgery.is_some_and(|forgery| forgery.device == self.index) => {
@@ -328,7 +333,7 @@ impl Device {
         };
         Ok(Happening {
             kind: delivery.kind,
-            sequence: delivery.sequence.0,
+            sequence: delivery.receipt.sequence.0,
             id: message.map(|(_, message)| message.id.clone()),
             meaning,
             crashed,
@@ -343,7 +348,7 @@ impl Device {
 
 impl Device {
     /// Joins by a welcome. What it has of a group that a thief has locked it out of stands in the way.
-    fn accept_invitation(&mut self, welcome: &Delivery, outside: &Outside<'_>) -> Result<(), Error> {
+    fn accept_invitation(&mut self, welcome: &Delivery, outside: &Outside<'_, '_>) -> Result<(), Error> {
         if self.ousted {
             self.client.forget(outside.group)?;
         }

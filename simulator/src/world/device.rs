@@ -189,10 +189,10 @@ impl Device {
     /// Notes which entry comes, and whether the service had thrown away what was before it. A welcome begins anew.
     pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, now: u64) {
         let retention = ds::Limits::default().retention_seconds;
-        let gone = |(number, time): (u64, u64)| delivery.sequence.0 > number + 1 && time + retention <= now;
+        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= now;
         let joins = delivery.kind == ds::DeliveryKind::Welcome;
         self.missed = !joins && (self.missed || self.last.is_some_and(gone));
-        self.last = Some((delivery.sequence.0, delivery.time.0));
+        self.last = Some((delivery.receipt.sequence.0, delivery.time.0));
     }
 
     /// Whether the process dies here; if so it is to be started again.

@@ -62,7 +62,7 @@ enum Answer {
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Accepted { sequence, .. } => Self::Ordered(sequence),
+            Outcome::Accepted(receipt) => Self::Ordered(receipt.sequence),
             Outcome::Stale { current_epoch } => Self::Refused(format!("stale in epoch {}", current_epoch.0)),
             Outcome::Rejected(reason) => Self::Refused(format!("the delivery service refuses it: {reason}")),
         }

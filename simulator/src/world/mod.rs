@@ -47,7 +47,7 @@ use std::{
     sync::Arc,
 };
 
-use regrow_delivery_service::{DeliveryService, Limits, Sequence, SqliteStore};
+use regrow_delivery_service::{DeliveryService, Limits, Sequence, ServiceKey, SqliteStore};
 use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
 
 use self::{
@@ -176,11 +176,14 @@ impl<'t> World<'t> {
     ) -> Result<Self, Failed> {
         let policy = policy(scenario);
         let store = SqliteStore::in_memory().map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        // Receipts do not matter to a scenario: its service has the same key in every one.
+        let key = ServiceKey::from_seed(&[0; 32]);
         let mut world = Self {
             seed,
             group: GroupId::from(GROUP),
             clock: START,
-            service: DeliveryService::new(Surrounded::new(store, surroundings), Limits::default()),
+            service: DeliveryService::open(Surrounded::new(store, surroundings), Limits::default(), key)
+                .map_err(|e| Failed::new(FailCode::Rejected, e))?,
             devices: Vec::with_capacity(scenario.members.len()),
             by_name: BTreeMap::new(),
             courier: Courier::default(),

@@ -208,7 +208,7 @@ impl World<'_> {
         outcome: Result<Outcome, regrow_delivery_service::StoreError>,
     ) -> Result<(Answer, Sequence), Failed> {
         match outcome.map_err(|e| Failed::new(FailCode::Rejected, e))? {
-            Outcome::Accepted { sequence, .. } => Ok((Answer::Accepted, sequence)),
+            Outcome::Accepted(receipt) => Ok((Answer::Accepted, receipt.sequence)),
             Outcome::Stale { .. } => Ok((Answer::Stale, Sequence(0))),
             Outcome::Rejected(regrow_delivery_service::RejectReason::NotAMember) => {
                 Err(Failed::new(FailCode::NotAMember, "the delivery service has no such member in the group"))

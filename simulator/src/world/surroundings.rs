@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 
 use regrow_delivery_service::{
     SqliteStore, Store as ServiceStore, StoreError,
-    store::{Table, Transaction, Visitor},
+    store::{Keep, Part, Table, Transaction, Visitor},
 };
 use regrow_engine::{CryptoProvider, Store};
 
@@ -56,10 +56,11 @@ impl<'s> Surrounded<'s> {
 
 impl ServiceStore for Surrounded<'_> {
     fn transaction<T, E: From<StoreError>>(
-        &self,
+        &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.store.transaction(|records| work(&mut *self.surroundings.service(Box::new(Plain(records)))))
+        let surroundings = self.surroundings;
+        self.store.transaction(|records| work(&mut *surroundings.service(Box::new(Plain(records)))))
     }
 }
 
@@ -81,5 +82,9 @@ impl Transaction for Plain<'_> {
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.0.scan(table, range, visit)
+    }
+
+    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
+        self.0.part(work)
     }
 }

@@ -1,0 +1,148 @@
+//! The devices that the service knows. A name is given once: a device that was removed leaves a mark under its name, so
+//! that nobody else is ever taken for it.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DeviceKey, TokenHash, invitation, session};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, GroupId, Timestamp, UserId},
+    ordering::{key_package, roster},
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+/// The answer to a registration. Unless it is `Registered`, nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// The device is known, now or since the same request was first made.
+    Registered,
+    /// The name is that of another device, or was.
+    NameTaken,
+    /// The invitation is unknown, used, expired, or not for this user.
+    NotInvited,
+    /// A name is longer than [`crate::MAX_NAME_BYTES`].
+    NameTooLong,
+}
+
+/// A device as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub(crate) user: UserId,
+    /// None, once the device has been removed.
+    pub(crate) key: Option<DeviceKey>,
+    registered: Timestamp,
+}
+
+fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, StoreError> {
+    key::get(tx, Table::Devices, &Key::device(device))
+}
+
+/// Makes a device known. With an invitation, uses that up.
+pub(crate) fn register(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    user: &UserId,
+    key: DeviceKey,
+    invitation: Option<&TokenHash>,
+    now: Timestamp,
+) -> Result<Registration, StoreError> {
+    if device.is_too_long() || user.is_too_long() {
+        return Ok(Registration::NameTooLong);
+    }
+    let known = load(tx, device)?;
+    if known.as_ref().is_some_and(|known| known.key == Some(key) && known.user == *user) {
+        return Ok(Registration::Registered);
+    }
+    // The right to register comes before the name, so that those who have none learn nothing of names.
+    if let Some(invitation) = invitation
+        && !invitation::admits(tx, invitation, user, now)?
+    {
+        return Ok(Registration::NotInvited);
+    }
+    if known.is_some() {
+        return Ok(Registration::NameTaken);
+    }
+    if let Some(invitation) = invitation {
+        invitation::use_up(tx, invitation)?;
+    }
+    let record = Device { user: user.clone(), key: Some(key), registered: now };
+    key::put(tx, Table::Devices, &Key::device(device), &record)?;
+    tx.put(Table::Users, Key::user(user).then_device(device).as_bytes(), &[])?;
+    Ok(Registration::Registered)
+}
+
+/// The key of a device that is known and has not been removed.
+pub(crate) fn key_of(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
+    Ok(load(tx, device)?.and_then(|device| device.key))
+}
+
+/// Whether the device was known, and has been removed.
+pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
+    Ok(load(tx, device)?.is_some_and(|device| device.key.is_none()))
+}
+
+/// All devices that the user has or had, in the order of their names.
+fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+    let range = Key::user(user).everything_below();
+    let name_at = range.start.len() + Key::NAME_PREFIX;
+    let mut devices = Vec::new();
+    tx.scan(Table::Users, &range.start..&range.end, &mut |key, _| {
+        devices.push(DeviceId::new(key.get(name_at..).ok_or(StoreError::Corrupt(Table::Users))?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(devices)
+}
+
+/// The devices of a user, without those that were removed.
+pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+    let mut devices = ever_of(tx, user)?;
+    let mut error = None;
+    devices.retain(|device| match is_removed(tx, device) {
+        Ok(removed) => !removed,
+        Err(failed) => {
+            error = Some(failed);
+            false
+        }
+    });
+    error.map_or(Ok(devices), Err)
+}
+
+/// Whether the user has or had any device.
+pub(crate) fn is_known_user(tx: &mut dyn Transaction, user: &UserId) -> Result<bool, StoreError> {
+    Ok(key::first(tx, Table::Users, &Key::user(user))?.is_some())
+}
+
+/// Whether a device, or another one that its user has or had, is on the group's roster: a restored device of a member
+/// has the right to find its way back.
+pub(crate) fn concerns(tx: &mut dyn Transaction, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+    if roster::is_member(tx, group, device)? {
+        return Ok(true);
+    }
+    let Some(Device { user, key: Some(_), .. }) = load(tx, device)? else {
+        return Ok(false);
+    };
+    for other in ever_of(tx, &user)? {
+        if roster::is_member(tx, group, &other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes a device: its sessions, its key packages and what it has yet to read go, its name stays taken. Returns the
+/// sessions that ended; `None` if there is no such device.
+pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Vec<TokenHash>>, StoreError> {
+    let Some(record) = load(tx, device)?.filter(|record| record.key.is_some()) else {
+        return Ok(None);
+    };
+    key::put(tx, Table::Devices, &Key::device(device), &Device { key: None, ..record })?;
+    let ended = session::close_all(tx, device)?;
+    key_package::forget_device(tx, device)?;
+    roster::forget_reader(tx, device)?;
+    Ok(Some(ended))
+}

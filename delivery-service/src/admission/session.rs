@@ -1,0 +1,107 @@
+//! Sessions: a device has proved its key, and acts under a token for a while.
+
+use std::ops::ControlFlow;
+
+use super::{
+    TokenHash, device,
+    expiry::{self, Due},
+};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, Timestamp},
+    store::{
+        Table, Transaction,
+        key::{Key, number_in},
+    },
+};
+
+/// Sessions of one device at a time. With one more, the one that would end first ends: a device that lost its token
+/// opens another, and one that opens them without end must not fill the store.
+const MAX_PER_DEVICE: usize = 16;
+
+/// A session that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSession {
+    /// The hash of its token.
+    pub token: TokenHash,
+    /// Whose it is.
+    pub device: DeviceId,
+    /// When it ends by itself.
+    pub expires: Timestamp,
+}
+
+fn key_of(device: &DeviceId, token: &TokenHash) -> Key {
+    Key::device(device).then_last(&token.0)
+}
+
+/// Opens a session. Returns those that ended for it; `None` if the device is not known any more.
+pub(crate) fn open(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    token: &TokenHash,
+    expires: Timestamp,
+) -> Result<Option<Vec<TokenHash>>, StoreError> {
+    if device::key_of(tx, device)?.is_none() {
+        return Ok(None);
+    }
+    let mut open = of_device(tx, device)?;
+    open.sort_by_key(|session| session.expires);
+    let ended: Vec<_> = open.iter().rev().skip(MAX_PER_DEVICE - 1).map(|session| session.token).collect();
+    for token in &ended {
+        close(tx, device, token)?;
+    }
+    tx.put(Table::Sessions, key_of(device, token).as_bytes(), &expires.0.to_be_bytes())?;
+    let session = StoredSession { token: *token, device: device.clone(), expires };
+    expiry::remember(tx, expires, token, &Due::Session(session.device))?;
+    Ok(Some(ended))
+}
+
+/// Ends a session. Returns whether there was one.
+pub(crate) fn close(tx: &mut dyn Transaction, device: &DeviceId, token: &TokenHash) -> Result<bool, StoreError> {
+    tx.delete(Table::Sessions, key_of(device, token).as_bytes())
+}
+
+/// Ends all sessions of a device.
+pub(crate) fn close_all(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<TokenHash>, StoreError> {
+    let tokens: Vec<_> = of_device(tx, device)?.into_iter().map(|session| session.token).collect();
+    for token in &tokens {
+        close(tx, device, token)?;
+    }
+    Ok(tokens)
+}
+
+fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<StoredSession>, StoreError> {
+    let range = Key::device(device).everything_below();
+    let mut sessions = Vec::new();
+    tx.scan(Table::Sessions, &range.start..&range.end, &mut |key, value| {
+        sessions.push(decode(key, value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sessions)
+}
+
+/// All sessions that last beyond `now`.
+pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<StoredSession>, StoreError> {
+    let mut sessions = Vec::new();
+    // Keys begin with a length, and no name is that long.
+    tx.scan(Table::Sessions, &[]..&[u8::MAX], &mut |key, value| {
+        let session = decode(key, value)?;
+        if session.expires > now {
+            sessions.push(session);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sessions)
+}
+
+fn decode(key: &[u8], value: &[u8]) -> Result<StoredSession, StoreError> {
+    let corrupt = || StoreError::Corrupt(Table::Sessions);
+    let (device, token) = key.split_last_chunk().ok_or_else(corrupt)?;
+    let device = DeviceId::new(device.get(Key::NAME_PREFIX..).ok_or_else(corrupt)?);
+    Ok(StoredSession { token: TokenHash(*token), device, expires: Timestamp(number_in(Table::Sessions, value, 0)?) })
+}
+
+/// The session's time has come.
+pub(crate) fn expire(tx: &mut dyn Transaction, device: &DeviceId, token: &TokenHash) -> Result<(), StoreError> {
+    close(tx, device, token).map(drop)
+}

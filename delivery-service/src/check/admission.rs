@@ -1,0 +1,86 @@
+//! Devices, their sessions, and invitations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Checker, Finding, Parts, place};
+use crate::{
+    admission::{device::Device, expiry::Due, invitation::Invitation},
+    error::StoreError,
+    names::{DeviceId, UserId},
+    store::{
+        Table,
+        key::{self, Key},
+    },
+};
+
+/// The devices that the service knows or knew, and whether each is still there.
+pub(super) type Devices = BTreeMap<DeviceId, bool>;
+
+pub(super) fn check(checker: &mut Checker<'_>) -> Result<Devices, StoreError> {
+    let (mut devices, mut users) = (Devices::new(), Vec::new());
+    checker.each(Table::Devices, |_, key, value| {
+        let mut parts = Parts(key);
+        let id = DeviceId::new(parts.name()?);
+        parts.end()?;
+        let device: Device = key::decode(Table::Devices, value).ok()?;
+        users.push((key.to_vec(), Key::user(&device.user).then_device(&id)));
+        devices.insert(id, device.key.is_some());
+        Some(())
+    })?;
+    for (key, user) in &users {
+        checker.needs(Table::Devices, key, Table::Users, user.as_bytes())?;
+    }
+    let right: BTreeSet<_> = users.iter().map(|(_, user)| user.as_bytes()).collect();
+    checker.each(Table::Users, |findings, key, _| {
+        let mut parts = Parts(key);
+        let (_, device) = (UserId::new(parts.name()?), DeviceId::new(parts.name()?));
+        parts.end()?;
+        let here = || place(Table::Users, key);
+        if !devices.contains_key(&device) {
+            findings.push(Finding::Dangling { place: here(), missing_in: Table::Devices });
+        } else if !right.contains(key) {
+            findings.push(Finding::Contradiction { place: here(), with: Table::Devices });
+        }
+        Some(())
+    })?;
+    tokens(checker, &devices)?;
+    Ok(devices)
+}
+
+/// Sessions and invitations, each with the time at which it ends.
+fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
+    let mut deadlines = BTreeSet::new();
+    checker.each(Table::AdmissionDeadlines, |_, key, value| {
+        let mut parts = Parts(key);
+        parts.number()?;
+        let _: [u8; 32] = parts.rest().try_into().ok()?;
+        let _: Due = key::decode(Table::AdmissionDeadlines, value).ok()?;
+        deadlines.insert(key.to_vec());
+        Some(())
+    })?;
+    checker.each(Table::Sessions, |findings, key, value| {
+        let mut parts = Parts(key);
+        let device = DeviceId::new(parts.name()?);
+        let token: [u8; 32] = parts.rest().try_into().ok()?;
+        let expires = u64::from_be_bytes(value.try_into().ok()?);
+        let here = || place(Table::Sessions, key);
+        if devices.get(&device) != Some(&true) {
+            findings.push(Finding::Dangling { place: here(), missing_in: Table::Devices });
+        }
+        if !deadlines.contains(Key::number(expires).then_last(&token).as_bytes()) {
+            findings.push(Finding::Dangling { place: here(), missing_in: Table::AdmissionDeadlines });
+        }
+        Some(())
+    })?;
+    checker.each(Table::Invitations, |findings, key, value| {
+        let token: [u8; 32] = key.try_into().ok()?;
+        let invitation: Invitation = key::decode(Table::Invitations, value).ok()?;
+        if !deadlines.contains(Key::number(invitation.expires.0).then_last(&token).as_bytes()) {
+            findings.push(Finding::Dangling {
+                place: place(Table::Invitations, key),
+                missing_in: Table::AdmissionDeadlines,
+            });
+        }
+        Some(())
+    })
+}

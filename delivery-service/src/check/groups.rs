@@ -1,0 +1,138 @@
+//! Groups: their records, their group infos, and what they have counted.
+
+use std::collections::BTreeMap;
+
+use super::{Checker, Finding, Names, Parts, log::Logs, place, place_of_group};
+use crate::{
+    error::StoreError,
+    handshake::wire,
+    limits::Limits,
+    names::GroupId,
+    ordering::{group::Group, rollback::LastCommit},
+    store::{
+        Table,
+        key::{self, Key},
+    },
+};
+
+pub(super) type Groups = BTreeMap<GroupId, Group>;
+
+/// Every group that can be understood.
+pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
+    let mut groups = Groups::new();
+    checker.each(Table::Groups, |_, key, value| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?);
+        parts.end()?;
+        groups.insert(id, key::decode(Table::Groups, value).ok()?);
+        Some(())
+    })?;
+    Ok(groups)
+}
+
+pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> Result<(), StoreError> {
+    let nothing = Default::default();
+    for (id, group) in groups {
+        let log = logs.get(id).unwrap_or(&nothing);
+        count(checker, id, Table::Log, group.queued, log.entries.len() as u64);
+        if let Some(last) = &log.last {
+            let is_last = last.sequence == group.sequence;
+            if last.sequence > group.sequence || is_last && (last.head != group.head || last.epoch != group.epoch) {
+                checker.found(Finding::BrokenChain(place_of_group(id)));
+            }
+        }
+    }
+    removed(checker, groups)?;
+    group_infos(checker, groups)?;
+    last_commits(checker, groups)
+}
+
+fn count(checker: &mut Checker<'_>, id: &GroupId, table: Table, recorded: u64, counted: u64) {
+    if recorded != counted {
+        checker.found(Finding::Miscounted { place: place_of_group(id), table, recorded, counted });
+    }
+}
+
+/// Those who were removed from a group, as many as it has counted.
+fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+    let mut counts: BTreeMap<GroupId, u64> = BTreeMap::new();
+    checker.each(Table::Removed, |findings, key, _| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?);
+        parts.name()?;
+        parts.end()?;
+        if !groups.contains_key(&id) {
+            findings.push(Finding::Dangling { place: place(Table::Removed, key), missing_in: Table::Groups });
+        }
+        *counts.entry(id).or_default() += 1;
+        Some(())
+    })?;
+    for (id, group) in groups {
+        count(checker, id, Table::Removed, group.removed, counts.get(id).copied().unwrap_or(0));
+    }
+    Ok(())
+}
+
+fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+    let any_size = Limits { max_body_bytes: usize::MAX, ..Limits::default() };
+    checker.each(Table::GroupInfos, |findings, key, value| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?);
+        let parity = parts.number()?;
+        parts.end()?;
+        let group_info = wire::group_info(value, &any_size).ok()?;
+        let missing = || place(Table::GroupInfos, key);
+        let Some(group) = groups.get(&id) else {
+            findings.push(Finding::Dangling { place: missing(), missing_in: Table::Groups });
+            return Some(());
+        };
+        // That of the epoch before may be any, for the last commit may have been taken back.
+        let is_right = if parity == group.epoch.0 % 2 {
+            wire::is_of(&group_info, &id, group.epoch)
+        } else {
+            group_info.group_id().as_slice() == id.as_bytes()
+        };
+        if !is_right {
+            findings.push(Finding::Contradiction { place: missing(), with: Table::Groups });
+        }
+        Some(())
+    })
+}
+
+/// What it takes to take back a commit, and who has asked for it.
+fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+    let mut reportable = Names::new();
+    checker.each(Table::LastCommits, |findings, key, value| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?);
+        parts.end()?;
+        let last: LastCommit = key::decode(Table::LastCommits, value).ok()?;
+        let here = || place(Table::LastCommits, key);
+        match groups.get(&id) {
+            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Groups }),
+            Some(group) if !last.leads_to(group) => {
+                findings.push(Finding::Contradiction { place: here(), with: Table::Groups });
+            }
+            Some(_) => {}
+        }
+        reportable.insert(id);
+        Some(())
+    })?;
+    let mut members = Vec::new();
+    checker.each(Table::Reports, |findings, key, _| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?);
+        parts.name()?;
+        parts.end()?;
+        if !reportable.contains(&id) {
+            findings.push(Finding::Dangling { place: place(Table::Reports, key), missing_in: Table::LastCommits });
+        }
+        members.push(key.to_vec());
+        Some(())
+    })?;
+    for key in members {
+        // Group and device, as there.
+        checker.needs(Table::Reports, &key, Table::Members, Key::from_bytes(key.clone()).as_bytes())?;
+    }
+    Ok(())
+}

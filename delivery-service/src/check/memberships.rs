@@ -1,0 +1,108 @@
+//! Memberships: the roster, what each device reads, and whom each log waits for.
+
+use std::collections::BTreeMap;
+
+use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Logs, place};
+use crate::{
+    error::StoreError,
+    names::{Cursor, DeviceId, GroupId},
+    ordering::{group::HandshakeMode, roster::Membership, welcome},
+    store::{Table, key::Key},
+};
+
+pub(super) fn check(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    logs: &Logs,
+    devices: &Devices,
+) -> Result<(), StoreError> {
+    let roster = members(checker, groups)?;
+    let memberships: BTreeMap<Vec<u8>, Membership> = checker.all(Table::Memberships)?.into_iter().collect();
+    for (key, membership) in &memberships {
+        let here = || place(Table::Memberships, key.clone());
+        if membership.key().as_bytes() != key {
+            checker.found(Finding::Unreadable(here()));
+            continue;
+        }
+        if !groups.contains_key(&membership.group) {
+            checker.found(Finding::Dangling { place: here(), missing_in: Table::Groups });
+        }
+        checker.needs(Table::Memberships, key, Table::Unread, membership.unread_key().as_bytes())?;
+        if membership.until.is_none() {
+            match roster.get(&(membership.group.clone(), membership.device.clone())) {
+                None => checker.found(Finding::Dangling { place: here(), missing_in: Table::Members }),
+                Some(from) if *from != membership.from => {
+                    checker.found(Finding::Contradiction { place: here(), with: Table::Members });
+                }
+                Some(_) => {}
+            }
+        }
+        let is_welcomed = membership.by_welcome
+            && logs.get(&membership.group).is_some_and(|log| log.entries.contains_key(&membership.from.0));
+        if is_welcomed {
+            let Membership { group, device, from, .. } = membership;
+            match welcome::load(checker.tx, group, *from, device) {
+                Ok(_) => {}
+                Err(StoreError::Corrupt(missing_in)) => checker.found(Finding::Dangling { place: here(), missing_in }),
+                Err(error) => return Err(error),
+            }
+            // In opaque mode, a committer may declare that it adds whom it has not welcomed.
+            let is_assisted = groups.get(group).is_some_and(|group| group.mode == HandshakeMode::Assisted);
+            if is_assisted && !welcome::has_secrets(checker.tx, group, *from, device)? {
+                checker.found(Finding::Dangling { place: here(), missing_in: Table::WelcomeSecrets });
+            }
+        }
+    }
+    unread(checker, &memberships)?;
+    for ((group, device), from) in &roster {
+        let membership = Key::device(device).then_group(group).then(from.0);
+        if !memberships.contains_key(membership.as_bytes()) && devices.get(device) != Some(&false) {
+            // (One that the service has removed reads nothing, though it is on rosters still.)
+            let key = Key::group(group).then_device(device);
+            checker.found(Finding::Dangling {
+                place: place(Table::Members, key.as_bytes()),
+                missing_in: Table::Memberships,
+            });
+        }
+    }
+    Ok(())
+}
+
+type Roster = BTreeMap<(GroupId, DeviceId), Cursor>;
+
+fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreError> {
+    let mut roster = Roster::new();
+    checker.each(Table::Members, |findings, key, value| {
+        let mut parts = Parts(key);
+        let (group, device) = (GroupId::new(parts.name()?), DeviceId::new(parts.name()?));
+        parts.end()?;
+        let from = Cursor(u64::from_be_bytes(value.try_into().ok()?));
+        if !groups.contains_key(&group) {
+            findings.push(Finding::Dangling { place: place(Table::Members, key), missing_in: Table::Groups });
+        }
+        roster.insert((group, device), from);
+        Some(())
+    })?;
+    Ok(roster)
+}
+
+/// Whom logs wait for: each is a membership, at the position that it has read up to.
+fn unread(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
+    checker.each(Table::Unread, |findings, key, value| {
+        let mut parts = Parts(key);
+        parts.name()?;
+        parts.number()?;
+        parts.name()?;
+        parts.number()?;
+        parts.end()?;
+        let here = || place(Table::Unread, key);
+        match memberships.get(value) {
+            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Memberships }),
+            Some(membership) if membership.unread_key().as_bytes() != key => {
+                findings.push(Finding::Contradiction { place: here(), with: Table::Memberships });
+            }
+            Some(_) => {}
+        }
+        Some(())
+    })
+}

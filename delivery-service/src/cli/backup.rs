@@ -1,0 +1,39 @@
+//! `regrow-ds backup`.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::anyhow;
+use regrow_delivery_service::store::BackupError;
+
+use super::{
+    Ending, OrStop as _, Stopped,
+    settings::{DatabaseArgs, open_store},
+};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct BackupArgs {
+    /// The new file
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Copies the store.
+pub(super) fn backup(args: &BackupArgs) -> Result<Ending, Stopped> {
+    let config = args.database.load()?;
+    let store = open_store(&config)?;
+    store.back_up(&args.out).map_err(|error| {
+        let (ending, remedy) = match &error {
+            BackupError::Exists { .. } => (Ending::Unusable, "Name a new file: a backup is never overwritten"),
+            BackupError::Damaged { .. } => (Ending::Found, "Look at the store with `regrow-ds check`"),
+            _ => (Ending::Failed, "Make sure that there is room, and that this user may write there"),
+        };
+        Stopped { ending, error: anyhow!("{error}. {remedy}") }
+    })?;
+    writeln!(io::stdout(), "copied to {}, and found whole", args.out.display()).or_stop(Ending::Failed)?;
+    Ok(Ending::Well)
+}

@@ -1,0 +1,229 @@
+//! `regrow-ds chat`: a chat in a terminal, to see the service and the client work.
+//!
+//! It is a demonstration and no product: what was said is on the screen and nowhere else. Everything that it does is a call of
+//! [`Messenger`]; the rest is reading lines and printing them.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use regrow_delivery_service::{
+    api::Admission,
+    client::{Error, Event, Messenger, Options, Server},
+};
+use regrow_engine::{Change, Client, DeviceId, DiskError, GroupId, Policy, SqliteStore, StoreKey, default_crypto};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::{Ending, OrStop as _, Stopped};
+
+/// The environment variable that the passphrase is taken from.
+const PASSPHRASE: &str = "REGROW_PASSPHRASE";
+
+/// How long it waits after the service could not be reached, and tries again.
+const PAUSE: Duration = Duration::from_secs(3);
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ChatArgs {
+    /// The group; who comes first makes it, and adds the others
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// Who you are: a user and a device
+    #[arg(long = "as", value_name = "USER/DEVICE", value_parser = device)]
+    device: DeviceId,
+    /// Where the device's keys are, or are to be; sealed under a passphrase, from $REGROW_PASSPHRASE or asked for
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// Where the service is
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8765")]
+    service: String,
+    /// The certificates (PEM) of the authorities that the service's may be of [default: the platform's]
+    #[arg(long, value_name = "FILE")]
+    authorities: Option<PathBuf>,
+    /// An invitation to register with
+    #[arg(long, value_name = "TOKEN")]
+    invitation: Option<String>,
+}
+
+fn device(name: &str) -> Result<DeviceId, String> {
+    let (user, device) = name.split_once('/').ok_or("expected a user and a device, such as alice/phone")?;
+    DeviceId::new(user, device).map_err(|error| error.to_string())
+}
+
+/// Chats until the input ends, or `/quit`.
+pub(super) fn run(args: &ChatArgs) -> Result<Ending, Stopped> {
+    let client = open(&args.file, &args.device).or_stop(Ending::Failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().or_stop(Ending::Failed)?;
+    runtime.block_on(chat(args, client)).or_stop(Ending::Failed)?;
+    Ok(Ending::Well)
+}
+
+/// The device in that file, or a new one.
+fn open(file: &Path, device: &DeviceId) -> anyhow::Result<Client> {
+    let key = StoreKey::from_passphrase(&passphrase()?);
+    match SqliteStore::open(file, &key, default_crypto()) {
+        Ok(store) => {
+            let client = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
+            match client.device() == device {
+                true => Ok(client),
+                false => Err(anyhow!("{} is the file of {}", file.display(), client.device())),
+            }
+        }
+        Err(DiskError::Missing { .. }) => {
+            let store = SqliteStore::create(file, &key, default_crypto())?;
+            Ok(Client::create(Arc::new(store), default_crypto(), device.clone(), Policy::default())?)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn passphrase() -> anyhow::Result<Zeroizing<String>> {
+    if let Ok(passphrase) = std::env::var(PASSPHRASE) {
+        return Ok(Zeroizing::new(passphrase));
+    }
+    if !io::stdin().is_terminal() {
+        return Err(anyhow!("there is no terminal to ask for the passphrase: set {PASSPHRASE}"));
+    }
+    write!(io::stderr(), "Passphrase: ")?;
+    io::stderr().flush()?;
+    // Where there is no stty, the passphrase is seen.
+    let silent = Command::new("stty").arg("-echo").status().is_ok_and(|status| status.success());
+    let mut line = Zeroizing::new(String::with_capacity(256));
+    let read = io::stdin().lock().read_line(&mut line);
+    if silent {
+        let _ = Command::new("stty").arg("echo").status();
+        writeln!(io::stderr())?;
+    }
+    read?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
+    let mut server = Server::at(&args.service);
+    if let Some(file) = &args.authorities {
+        server.authorities = Some(std::fs::read(file).with_context(|| file.display().to_string())?);
+    }
+    let admission = args.invitation.clone().map(Admission::Invitation);
+    let mut messenger = Messenger::register(client, &server, None, admission, Options::default()).await?;
+    let group = GroupId::from(args.group.as_str());
+    if !messenger.engine().groups()?.contains(&group) {
+        match messenger.create_group(&group).await {
+            Ok(()) => say(format_args!("* this is a new group: /add USER"))?,
+            Err(Error::GroupTaken { .. }) => say(format_args!("* waiting to be added by a member"))?,
+            Err(other) => return Err(other.into()),
+        }
+    }
+    let mut lines = lines();
+    let mut offline = false;
+    loop {
+        tokio::select! {
+            line = lines.recv() => match line.as_deref().map(str::trim) {
+                None | Some("/quit") => return Ok(()),
+                Some("") => {}
+                Some(line) => {
+                    if let Err(error) = obey(&mut messenger, &group, line).await {
+                        say(format_args!("! {error:#}"))?;
+                    }
+                }
+            },
+            event = next(&mut messenger, offline) => match event {
+                Ok(event) => {
+                    offline = false;
+                    show(&event)?;
+                }
+                Err(error) if error.is_temporary() => {
+                    if !offline {
+                        say(format_args!("! {error}; trying again"))?;
+                    }
+                    offline = true;
+                }
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+}
+
+/// The next event; after a while, if the service could not be reached.
+async fn next(messenger: &mut Messenger, offline: bool) -> Result<Event, Error> {
+    if offline {
+        tokio::time::sleep(PAUSE).await;
+    }
+    messenger.next_event().await
+}
+
+/// What is typed, line by line. The thread ends with the program, for nothing can wake it from reading.
+fn lines() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow::Result<()> {
+    match line.split_once(' ').map_or((line, ""), |(command, user)| (command, user.trim())) {
+        ("/add", user) if !user.is_empty() => messenger.add_user(group, user).await?,
+        ("/remove", user) if !user.is_empty() => messenger.remove_user(group, user).await?,
+        ("/rotate", "") => messenger.rotate(group, false).await?,
+        ("/leave", "") => messenger.leave(group).await?,
+        ("/who", "") => {
+            for member in messenger.roster(group)? {
+                say(format_args!("* {}", member.device))?;
+            }
+        }
+        ("/verify", user) if !user.is_empty() => {
+            say(format_args!("* {user} has to see the same number:\n{}", messenger.safety_number(group, user)?))?;
+        }
+        (command, _) if command.starts_with('/') => {
+            return Err(anyhow!("/add USER, /remove USER, /rotate, /leave, /who, /verify USER, /quit"));
+        }
+        _ => messenger.send(group, line.as_bytes()).await?,
+    }
+    Ok(())
+}
+
+fn show(event: &Event) -> io::Result<()> {
+    match event {
+        // What others have written must not move the cursor about.
+        Event::Message { sender, text, .. } => {
+            let text: String = text.to_string().chars().filter(|character| !character.is_control()).collect();
+            say(format_args!("{sender}: {text}"))
+        }
+        Event::Joined { by, .. } => say(format_args!("* {by} has added you")),
+        Event::Changed { change, .. } => {
+            for what in &change.changes {
+                match what {
+                    Change::Added(device) => say(format_args!("* {device} has joined"))?,
+                    Change::Removed(device) => say(format_args!("* {device} has gone"))?,
+                    _ => {}
+                }
+            }
+            for user in &change.no_longer_verified {
+                say(format_args!("! {user} has new keys: /verify {user}"))?;
+            }
+            Ok(())
+        }
+        Event::Proposed { .. } => Ok(()),
+        Event::Removed { .. } => say(format_args!("* you are not in the group any more")),
+        Event::Refused { reason, .. } | Event::Undeliverable { reason, .. } => say(format_args!("! {reason}")),
+        Event::Equivocation { .. } => say(format_args!("! THE SERVICE LIES, and there is proof of it")),
+        Event::BrokenChain { .. } => say(format_args!("! THE SERVICE LIES about what it has signed")),
+        other => say(format_args!("! {other:?}")),
+    }
+}
+
+fn say(what: std::fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{what}")?;
+    stdout.flush()
+}

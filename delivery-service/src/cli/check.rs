@@ -1,0 +1,37 @@
+//! `regrow-ds check`.
+
+use std::io::{self, Write as _};
+
+use super::{
+    Ending, OrStop as _, Stopped,
+    settings::{DatabaseArgs, open_store, stopped_by_store},
+};
+
+/// Findings that are printed. Whoever has more has a damaged disk, and no use for the rest.
+const PRINTED: usize = 100;
+
+#[derive(clap::Args, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Prints what is wrong with the store.
+pub(super) fn check(args: &CheckArgs) -> Result<Ending, Stopped> {
+    let config = args.database.load()?;
+    let mut store = open_store(&config)?;
+    let findings = store.check().map_err(|error| stopped_by_store(&config, error))?;
+    let mut out = io::stdout().lock();
+    let mut print = || {
+        for finding in findings.iter().take(PRINTED) {
+            writeln!(out, "{finding}")?;
+        }
+        match findings.len() {
+            0 => writeln!(out, "nothing found"),
+            1 => writeln!(out, "1 finding"),
+            many => writeln!(out, "{many} findings"),
+        }
+    };
+    print().or_stop(Ending::Failed)?;
+    Ok(if findings.is_empty() { Ending::Well } else { Ending::Found })
+}

@@ -1,0 +1,95 @@
+//! `regrow-ds invite`.
+
+use std::io::{self, Write as _};
+
+use anyhow::anyhow;
+use regrow_delivery_service::{
+    MAX_NAME_BYTES, Timestamp, UserId,
+    server::{
+        Surroundings,
+        invitation::{InviteError, invite},
+    },
+};
+
+use super::{
+    Ending, OrStop as _, Stopped,
+    settings::{DatabaseArgs, open_service, stopped_by_store},
+};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct InviteArgs {
+    /// For a device of this user, who may have others [default: for the first device of a user who is new]
+    #[arg(long, value_name = "NAME", value_parser = user)]
+    user: Option<UserId>,
+    /// How long each is good, such as 90m, 12h or 7d
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = seconds)]
+    expires: u64,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+fn user(name: &str) -> Result<UserId, String> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(format!("expected a name of 1 to {MAX_NAME_BYTES} bytes"));
+    }
+    Ok(UserId::from(name))
+}
+
+/// Reads a duration of one number and one unit.
+fn seconds(text: &str) -> Result<u64, String> {
+    let expected = || "expected a duration such as 90m, 12h or 7d".to_owned();
+    let unit_at = text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at)).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(expected()),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    number.checked_mul(unit).filter(|seconds| *seconds > 0).ok_or_else(expected)
+}
+
+/// Prints tokens, one on each line.
+pub(super) fn run(args: &InviteArgs) -> Result<Ending, Stopped> {
+    let config = args.database.load()?;
+    let service = open_service(&config)?;
+    let surroundings = Surroundings::of_this_machine();
+    let expires = Timestamp(surroundings.now().0.saturating_add(args.expires));
+    // All in one transaction, so that a thousand take no longer than one.
+    let tokens = service
+        .batch(|service| {
+            (0..args.count)
+                .map(|_| invite(service, args.user.as_ref(), expires, &surroundings))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(|error| stopped_by_store(&config, error))?
+        .map_err(|error| match error {
+            InviteError::Store(error) => stopped_by_store(&config, error),
+            error => Stopped { ending: Ending::Failed, error: anyhow!(error) },
+        })?;
+    let mut out = io::stdout().lock();
+    tokens.iter().try_for_each(|token| writeln!(out, "{token}")).or_stop(Ending::Failed)?;
+    Ok(Ending::Well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn a_duration_is_one_number_and_one_unit() {
+        assert_eq!(["90s", "2m", "12h", "7d"].map(seconds), [Ok(90), Ok(120), Ok(43_200), Ok(604_800)]);
+    }
+
+    #[test]
+    fn other_durations_are_refused() {
+        for text in ["", "7", "d", "0d", "7w", "1d12h", "-1d", "7 d", "99999999999999999999d", "7ä"] {
+            assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+}

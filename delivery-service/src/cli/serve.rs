@@ -1,0 +1,70 @@
+//! `regrow-ds serve`.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+use regrow_delivery_service::{
+    SqliteStore,
+    server::{
+        Server, StartError, Surroundings,
+        config::Config,
+        log,
+        serve::{Addresses, Listening, ServeError},
+        shutdown::{Shutdown, asked_to_end},
+    },
+};
+
+use super::{Ending, OrStop as _, SettingsArgs, Stopped, settings::stopped_by_store};
+
+/// Serves until it is asked to end.
+pub(super) fn serve(args: &SettingsArgs) -> Result<Ending, Stopped> {
+    let config = args.load()?;
+    log::start(&config.settings.log, log::standard_error).or_stop(Ending::Unusable)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+        .or_stop(Ending::Failed)?;
+    runtime.block_on(run(&config))?;
+    Ok(Ending::Well)
+}
+
+async fn run(config: &Config) -> Result<(), Stopped> {
+    let settings = &config.settings;
+    // The store first: whoever has it may take the addresses.
+    let store = SqliteStore::open(&settings.database).map_err(|error| stopped_by_store(config, error))?;
+    let server = Server::start(store, settings, Surroundings::of_this_machine()).map_err(|error| match error {
+        StartError::Store(error) => stopped_by_store(config, error),
+        StartError::Issuer(error) => Stopped { ending: Ending::Unusable, error: error.into() },
+        error => Stopped { ending: Ending::Failed, error: error.into() },
+    })?;
+    let listening = match Listening::bind(settings).await {
+        Ok(listening) => listening,
+        Err(error) => {
+            server.stop().await;
+            let ending = if matches!(error, ServeError::Tls(_)) { Ending::Unusable } else { Ending::Failed };
+            return Err(Stopped { ending, error: error.into() });
+        }
+    };
+    announce(listening.addresses()).or_stop(Ending::Failed)?;
+    let shutdown = Shutdown::default();
+    let ending = shutdown.clone();
+    tokio::spawn(async move {
+        match asked_to_end().await {
+            Ok(signal) => tracing::info!(signal, "asked to end"),
+            Err(error) => tracing::error!(%error, "cannot listen to signals"),
+        }
+        ending.begin();
+    });
+    listening.run(server, shutdown).await.or_stop(Ending::Failed)?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Says where it listens: the first line of the output, which a script can wait for, and read the ports from.
+fn announce(Addresses { devices, tls, operators }: Addresses) -> io::Result<()> {
+    let scheme = if tls { "https" } else { "http" };
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {scheme}://{devices}, for operators on http://{operators}")?;
+    out.flush()
+}

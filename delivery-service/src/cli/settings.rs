@@ -1,0 +1,131 @@
+//! The flags that set settings. Whatever has no flag is set by the file or the environment.
+
+use std::{env, path::PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use regrow_delivery_service::{
+    DeliveryService, ServiceKey, SqliteStore, StoreError,
+    server::{
+        Surroundings,
+        config::{Config, Flag, Sources},
+    },
+};
+
+use super::{Ending, OrStop as _, Stopped};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SettingsArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Where devices connect
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where operators' programs connect
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen_operators: Option<String>,
+    /// The certificate and its chain, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Who may register a device: open, token or jwt
+    #[arg(long, value_name = "MODE")]
+    registration: Option<String>,
+    /// error, warn, info or debug, or directives as in RUST_LOG
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl SettingsArgs {
+    pub(super) fn load(&self) -> Result<Config, Stopped> {
+        let flags = [
+            ("--listen", "listen", &self.listen),
+            ("--listen-operators", "listen_operators", &self.listen_operators),
+            ("--tls-certificate", "tls.certificate", &self.tls_certificate),
+            ("--tls-key", "tls.key", &self.tls_key),
+            ("--registration", "registration.mode", &self.registration),
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(name, key, value)| Some(Flag { name, key, value: value.clone()? }))
+            .collect();
+        self.database.load_with(given)
+    }
+}
+
+/// What it takes to find the store.
+#[derive(clap::Args, Debug)]
+pub(super) struct DatabaseArgs {
+    /// The file with settings [default: regrow-ds.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The file of the store
+    #[arg(long, value_name = "FILE")]
+    database: Option<String>,
+}
+
+impl DatabaseArgs {
+    pub(super) fn load(&self) -> Result<Config, Stopped> {
+        self.load_with(Vec::new())
+    }
+
+    fn load_with(&self, mut flags: Vec<Flag>) -> Result<Config, Stopped> {
+        if let Some(value) = self.database.clone() {
+            flags.push(Flag { name: "--database", key: "database", value });
+        }
+        let sources = Sources { file: self.config.clone(), variables: env::vars_os().collect(), flags };
+        Config::load(&sources).or_stop(Ending::Unusable)
+    }
+}
+
+/// Opens the store beside the server that uses it, if one does.
+pub(super) fn open_store(config: &Config) -> Result<SqliteStore, Stopped> {
+    let path = &config.settings.database;
+    SqliteStore::open_beside(path).map_err(|error| stopped_by_store(config, error))
+}
+
+/// The service over the store, for a call beside the server that uses it.
+pub(super) fn open_service(config: &Config) -> Result<DeliveryService<SqliteStore>, Stopped> {
+    let store = open_store(config)?;
+    // The store has a key already, or is not even a service's yet.
+    let fresh = fresh_key().or_stop(Ending::Failed)?;
+    DeliveryService::open(store, config.settings.limits.ordering, fresh)
+        .map_err(|error| stopped_by_store(config, error))
+}
+
+/// A key for a service that has none yet.
+fn fresh_key() -> anyhow::Result<ServiceKey> {
+    let seed = Surroundings::of_this_machine().random().context("cannot make the service's key")?;
+    Ok(ServiceKey::from_seed(&seed))
+}
+
+/// Says which store it is, and what to do about it.
+pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
+    let path = config.settings.database.display();
+    let origin = config.origin("database");
+    let (ending, remedy) = match &error {
+        StoreError::InUse => (
+            Ending::Failed,
+            format!("Another server uses {path}, or a command does not end: stop it, or name another `database`"),
+        ),
+        StoreError::Missing { .. } => (
+            Ending::Unusable,
+            format!("Name the server's `database` (this is from: {origin}), or start the server once"),
+        ),
+        StoreError::NewerFormat { .. } => {
+            (Ending::Unusable, "Use the version that wrote it, or a later one".to_owned())
+        }
+        StoreError::OlderFormat { .. } | StoreError::NotAStore => {
+            (Ending::Unusable, format!("Name another `database` (this is {path}, from: {origin})"))
+        }
+        StoreError::File { .. } => (Ending::Failed, "Make sure that this user may write there".to_owned()),
+        _ => (Ending::Failed, format!("Look at {path} with `regrow-ds check`, and at the disk that it is on")),
+    };
+    Stopped { ending, error: anyhow!("{error}. {remedy}") }
+}

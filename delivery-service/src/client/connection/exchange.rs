@@ -1,0 +1,200 @@
+//! One request and its answer, in CBOR.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response, Url, header};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    api::{CBOR, Code, Problem},
+    client::{error::ConnectionError, retry::Retry},
+};
+
+/// The largest answer that is read, whatever the service sends: a page of deliveries has up to 16 MiB, and a single large
+/// one more.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The largest error that is read.
+const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+
+/// A request that can be made again and again.
+pub(super) struct Request {
+    method: Method,
+    url: Url,
+    body: Option<Vec<u8>>,
+    timeout: Duration,
+}
+
+impl Request {
+    pub(super) fn new(base: &Url, method: Method, path: &[&str], timeout: Duration) -> Result<Self, ConnectionError> {
+        let mut url = base.clone();
+        // Each segment is encoded, so that no name leads elsewhere.
+        match url.path_segments_mut() {
+            Ok(mut segments) => _ = segments.pop_if_empty().extend(path),
+            Err(()) => return Err(ConnectionError::Address { detail: "it has no path".into() }),
+        }
+        // A segment of dots would be taken for a step, encoded or not (RFC 3986, 5.2.4): the URL leaves it out.
+        let expected = base.path().split('/').filter(|segment| !segment.is_empty()).count() + path.len();
+        if url.path().split('/').filter(|segment| !segment.is_empty()).count() != expected {
+            return Err(ConnectionError::Name(crate::api::InvalidDeviceName));
+        }
+        Ok(Self { method, url, body: None, timeout })
+    }
+
+    pub(super) fn with(mut self, body: &impl Serialize) -> Result<Self, ConnectionError> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(body, &mut bytes).map_err(|e| protocol(format!("a request: {e}")))?;
+        self.body = Some(bytes);
+        Ok(self)
+    }
+
+    pub(super) fn asking(mut self, query: &[(&str, u64)]) -> Self {
+        self.url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (name, value.to_string())));
+        self
+    }
+
+    /// The same, with so much more time.
+    pub(super) fn patient(mut self, wait: Duration) -> Self {
+        self.timeout = self.timeout.saturating_add(wait);
+        self
+    }
+}
+
+/// What an answer can be read as.
+pub(super) trait Answer: Sized {
+    fn read(body: &[u8]) -> Result<Self, ConnectionError>;
+}
+
+impl<T: DeserializeOwned> Answer for T {
+    fn read(body: &[u8]) -> Result<Self, ConnectionError> {
+        ciborium::from_reader(body).map_err(|e| protocol(e.to_string()))
+    }
+}
+
+/// An answer without content, or with content that is of no interest.
+pub(super) struct Nothing;
+
+impl Answer for Nothing {
+    fn read(_: &[u8]) -> Result<Self, ConnectionError> {
+        Ok(Self)
+    }
+}
+
+/// Makes the request as often as it may be.
+pub(super) async fn retried<T: Answer>(
+    http: &reqwest::Client,
+    request: &Request,
+    token: Option<&str>,
+    retry: &Retry,
+) -> Result<T, ConnectionError> {
+    let mut attempt = 0;
+    loop {
+        let error = match once(http, request, token).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let Some(wait) = retry.after(attempt, &error) else { return Err(error) };
+        attempt += 1;
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Makes the request once.
+pub(super) async fn once<T: Answer>(
+    http: &reqwest::Client,
+    request: &Request,
+    token: Option<&str>,
+) -> Result<T, ConnectionError> {
+    let body = answer(http, request, token).await?;
+    T::read(&body)
+}
+
+/// The answer's bytes.
+async fn answer(http: &reqwest::Client, request: &Request, token: Option<&str>) -> Result<Vec<u8>, ConnectionError> {
+    let mut builder = http.request(request.method.clone(), request.url.clone()).timeout(request.timeout);
+    builder = builder.header(header::ACCEPT, CBOR);
+    if let Some(token) = token {
+        builder = builder.bearer_auth(token);
+    }
+    if let Some(body) = &request.body {
+        builder = builder.header(header::CONTENT_TYPE, CBOR).body(body.clone());
+    }
+    let response = builder.send().await.map_err(unreachable)?;
+    if response.status().is_success() {
+        return read(response, MAX_ANSWER_BYTES).await;
+    }
+    Err(problem(response).await)
+}
+
+async fn problem(response: Response) -> ConnectionError {
+    let status = response.status();
+    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = match read(response, MAX_PROBLEM_BYTES).await {
+        Ok(body) => body,
+        Err(error @ ConnectionError::Unreachable { .. }) => return error,
+        Err(_) => Vec::new(),
+    };
+    // Whatever stands before the service answers in its own words, which are not CBOR.
+    let problem = match ciborium::from_reader::<Problem, _>(&body[..]) {
+        Ok(problem) if problem.status == status.as_u16() => problem,
+        _ => match status.as_u16() {
+            429 => Problem::new(Code::TooManyRequests),
+            502..=504 => Problem::new(Code::Unavailable),
+            _ => return protocol(format!("the status is {status}, and nothing says why")),
+        },
+    };
+    Problem { retry_after: problem.retry_after.or(seconds), ..problem }.into()
+}
+
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ConnectionError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > limit {
+            return Err(protocol(format!("the answer has more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Without the address, in which names are.
+fn unreachable(error: reqwest::Error) -> ConnectionError {
+    let error = error.without_url();
+    let mut detail = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        detail = format!("{detail}: {cause}");
+        source = cause.source();
+    }
+    ConnectionError::Unreachable { detail }
+}
+
+pub(super) fn protocol(detail: String) -> ConnectionError {
+    ConnectionError::Protocol { detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(segments: &[&str]) -> Result<String, ConnectionError> {
+        let base = Url::parse("http://127.0.0.1:1/behind/a/proxy/").unwrap();
+        Request::new(&base, Method::GET, segments, Duration::ZERO).map(|request| request.url.path().to_owned())
+    }
+
+    #[test]
+    fn a_name_in_a_path_stays_one_segment() {
+        assert_eq!(
+            path(&["v1", "users", "a/b?c#d ä", "devices"]).unwrap(),
+            "/behind/a/proxy/v1/users/a%2Fb%3Fc%23d%20%C3%A4/devices"
+        );
+        assert_eq!(path(&["v1", "users", "%2e%2e", "devices"]).unwrap(), "/behind/a/proxy/v1/users/%252e%252e/devices");
+    }
+
+    #[test]
+    fn a_name_of_dots_leads_nowhere() {
+        for name in [".", "..", ""] {
+            assert!(path(&["v1", "users", name, "devices"]).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How a device shows the service who it is: it signs a challenge, and gets a token for a while.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, Url};
+use zeroize::Zeroizing;
+
+use super::exchange::{self, Nothing, Request, protocol};
+use crate::{
+    api::{
+        Admission, Challenge, ChallengeRequest, Code, DeviceName, RegisterRequest, ServiceInfo, Session,
+        SessionRequest, proof,
+    },
+    client::{error::ConnectionError, transport_key::TransportKey},
+    receipt::ServicePublicKey,
+};
+
+/// How long before its end a session is replaced, so that no request arrives just after it.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// The device's sessions with the service, one after the other.
+pub(super) struct Sessions {
+    device: DeviceName,
+    key: TransportKey,
+    service: ServicePublicKey,
+    /// Whether what is at the address has said that it has the service's key. A signature for another is of no use to it in
+    /// any case: the key is in what is signed.
+    met: bool,
+    open: Option<Open>,
+}
+
+struct Open {
+    token: Zeroizing<String>,
+    until: Option<Instant>,
+}
+
+impl Sessions {
+    pub(super) fn new(device: DeviceName, key: TransportKey, service: ServicePublicKey) -> Self {
+        Self { device, key, service, met: false, open: None }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// The token of the session that is open, or of a new one. Each exchange is made once.
+    pub(super) async fn token(
+        &mut self,
+        http: &reqwest::Client,
+        base: &Url,
+        timeout: Duration,
+    ) -> Result<Zeroizing<String>, ConnectionError> {
+        if let Some(Open { token, until }) = &self.open
+            && until.is_none_or(|until| Instant::now() < until)
+        {
+            return Ok(token.clone());
+        }
+        self.meet(http, base, timeout).await?;
+        let challenge = self.challenge(http, base, timeout).await?;
+        let signed = proof::session(&self.service, &challenge.challenge.0, &self.device)?;
+        let body = SessionRequest {
+            device: self.device.clone(),
+            challenge: challenge.challenge,
+            signature: self.key.sign(&signed).into(),
+        };
+        let request = Request::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
+        let Session { token, expires_in } = exchange::once(http, &request, None).await?;
+        let token = Zeroizing::new(token);
+        let lasts = Duration::from_secs(expires_in);
+        let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
+        self.open = Some(Open { token: token.clone(), until });
+        Ok(token)
+    }
+
+    /// Registers the device, unless it is.
+    pub(super) async fn register(
+        &mut self,
+        http: &reqwest::Client,
+        base: &Url,
+        timeout: Duration,
+        admission: Option<Admission>,
+    ) -> Result<(), ConnectionError> {
+        self.meet(http, base, timeout).await?;
+        let challenge = self.challenge(http, base, timeout).await?;
+        let key = self.key.public();
+        let signed = proof::registration(&self.service, &challenge.challenge.0, &self.device, &key)?;
+        let body = RegisterRequest {
+            device: self.device.clone(),
+            key: key.as_slice().into(),
+            challenge: challenge.challenge,
+            signature: self.key.sign(&signed).into(),
+            admission,
+        };
+        let request = Request::new(base, Method::POST, &["v1", "devices"], timeout)?.with(&body)?;
+        match exchange::once::<Nothing>(http, &request, None).await {
+            Ok(Nothing) => Ok(()),
+            // Perhaps it was this device, and the answer was lost: then its key opens a session. An invitation is used
+            // up by that as well.
+            Err(taken @ ConnectionError::Problem(_)) if is_perhaps_registered(&taken) => {
+                match self.token(http, base, timeout).await {
+                    Err(ConnectionError::Problem(_)) => Err(taken),
+                    other => other.map(drop),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Asks what is at the address which key it has, once.
+    async fn meet(&mut self, http: &reqwest::Client, base: &Url, timeout: Duration) -> Result<(), ConnectionError> {
+        if !self.met {
+            let request = Request::new(base, Method::GET, &["v1", "service"], timeout)?;
+            let found = key_of(&exchange::once(http, &request, None).await?)?;
+            if found != self.service {
+                return Err(ConnectionError::WrongService { expected: self.service, found });
+            }
+            self.met = true;
+        }
+        Ok(())
+    }
+
+    async fn challenge(
+        &self,
+        http: &reqwest::Client,
+        base: &Url,
+        timeout: Duration,
+    ) -> Result<Challenge, ConnectionError> {
+        let body = ChallengeRequest { device: self.device.clone() };
+        let request = Request::new(base, Method::POST, &["v1", "challenges"], timeout)?.with(&body)?;
+        exchange::once(http, &request, None).await
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, service, open, .. } = self;
+        write!(f, "Sessions {{ device: {device}, service: {service}, open: {} }}", open.is_some())
+    }
+}
+
+/// Whether the session has ended before its time: revoked, or forgotten by the service.
+pub(super) fn is_over(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::NoSession)
+}
+
+fn is_perhaps_registered(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::Problem(problem) if matches!(problem.code, Code::DeviceExists | Code::NotAdmitted))
+}
+
+pub(super) fn key_of(info: &ServiceInfo) -> Result<ServicePublicKey, ConnectionError> {
+    let key = info.key.0.as_slice().try_into();
+    key.map(ServicePublicKey).map_err(|_| protocol("the service's key does not have 32 bytes".into()))
+}

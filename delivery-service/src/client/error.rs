@@ -1,0 +1,127 @@
+//! What can go wrong between a device and its service, by what a caller would do about it.
+
+use regrow_engine::GroupId;
+
+use crate::{api::Problem, names::Sequence, receipt::ServicePublicKey};
+
+/// A call of the service failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// No answer, from nobody. Whether the service has got the request is not known. Try again when there is a network.
+    #[error("the service cannot be reached: {detail}")]
+    Unreachable {
+        /// What the network says.
+        detail: String,
+    },
+    /// The service has answered that it does not do it.
+    #[error(transparent)]
+    Problem(#[from] Box<Problem>),
+    /// What has answered does not speak this interface: another version, or no delivery service at all.
+    #[error("not the answer of a delivery service: {detail}")]
+    Protocol {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// What has answered is another service than the one that the device is registered with. Nothing was shown to it.
+    #[error("this is the service with the key {found}, not the one with the key {expected}")]
+    WrongService {
+        /// The key that the device knows its service by.
+        expected: ServicePublicKey,
+        /// The key that the other one says that it has.
+        found: ServicePublicKey,
+    },
+    /// The address is none of a service.
+    #[error("not the address of a service: {detail}")]
+    Address {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The certificates of the authorities cannot be used.
+    #[error("not the certificates of authorities: {detail}")]
+    Certificate {
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// The device's name cannot stand in a request: see [`crate::api::DeviceName::to_id`].
+    #[error(transparent)]
+    Name(#[from] crate::api::InvalidDeviceName),
+}
+
+/// A call of a [`Messenger`](super::Messenger) failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine has refused, or its store has failed.
+    #[error(transparent)]
+    Engine(#[from] regrow_engine::Error),
+    /// The service could not be asked, or has refused. What was wanted is kept, and is tried again with the next call.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The device is not registered with a service. [Register](super::Messenger::register) it.
+    #[error("the device is not registered with a service")]
+    NotRegistered,
+    /// The device is registered with a service already. [Open](super::Messenger::open) it.
+    #[error("the device is registered with the service with the key {service}")]
+    Registered {
+        /// The service's key.
+        service: ServicePublicKey,
+    },
+    /// The service was caught in a lie about this group, and nothing is sent there before the application says that it
+    /// goes on all the same: see [`Messenger::trust_again`](super::Messenger::trust_again).
+    #[error("the service has shown two histories of the group {group}, or one that does not hold together")]
+    Suspended {
+        /// The group.
+        group: GroupId,
+    },
+    /// The service has handed out an entry that it does not stand by: the receipt is not signed with its key. Nothing of
+    /// it was processed.
+    #[error("entry {} of the group {group} comes without the service's signature", .sequence.0)]
+    ForgedReceipt {
+        /// The group.
+        group: GroupId,
+        /// The entry's number.
+        sequence: Sequence,
+    },
+    /// A group of that name exists at the service, and this device is not in it. A member can add it.
+    #[error("the group {group} exists already, and this device is not in it")]
+    GroupTaken {
+        /// The group.
+        group: GroupId,
+    },
+    /// There is no randomness.
+    #[error("there is no randomness")]
+    Randomness,
+    /// What the messenger keeps in the store is not what it has put there.
+    #[error("what is kept as `{name}` is damaged: {detail}")]
+    Damaged {
+        /// What it is of.
+        name: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl From<Problem> for ConnectionError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Connection(problem.into())
+    }
+}
+
+impl Error {
+    /// Whether it is the network that is missing, or the service is busy: what was wanted is tried again.
+    pub fn is_temporary(&self) -> bool {
+        use crate::api::Code;
+        match self {
+            Self::Connection(ConnectionError::Unreachable { .. }) => true,
+            Self::Connection(ConnectionError::Problem(problem)) => {
+                matches!(problem.code, Code::Unavailable | Code::TooManyRequests | Code::Timeout | Code::Internal)
+            }
+            _ => false,
+        }
+    }
+}

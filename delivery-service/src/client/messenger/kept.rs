@@ -1,0 +1,244 @@
+//! What a messenger keeps in the device's store, and under which names.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+};
+
+use regrow_engine::{Client, GroupId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::event::{Rejoin, Wish};
+use crate::{
+    client::{audit::Audit, error::Error},
+    names::{Cursor, Sequence},
+};
+
+/// Where this device is registered, and the key that it opens sessions with.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub(super) struct Account {
+    #[serde(with = "serde_bytes")]
+    pub(super) seed: [u8; 32],
+    #[serde(with = "serde_bytes")]
+    pub(super) service: [u8; 32],
+    /// Whether the service has confirmed it.
+    pub(super) registered: bool,
+}
+
+/// Key packages that were made and have not reached the service, as far as is known.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct Upload {
+    pub(super) key_packages: Vec<ByteBuf>,
+    pub(super) last_resort: Option<ByteBuf>,
+}
+
+/// What is known of a group beside what the engine knows.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct GroupRecord {
+    pub(super) audit: Audit,
+    /// The entry by which this device came into the group. 0 if it has made it.
+    pub(super) joined: u64,
+    /// The group info that the service is to make the group from.
+    pub(super) creating: Option<ByteBuf>,
+    pub(super) rejoin: Option<Rejoin>,
+    pub(super) bad: Option<BadCommit>,
+    /// What is wanted and the engine does not know of yet.
+    pub(super) wishes: VecDeque<Wish>,
+    /// Nothing is sent.
+    pub(super) suspended: bool,
+}
+
+/// A commit that this device cannot follow.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct BadCommit {
+    pub(super) sequence: Sequence,
+    /// When it was met, in seconds since the Unix epoch.
+    pub(super) since: u64,
+    pub(super) reported: bool,
+}
+
+/// Something that waits to be sent, or that was sent in the present epoch.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Out {
+    /// The text; nothing if it is a proposal.
+    #[serde(with = "text")]
+    pub(super) text: Option<Zeroizing<Vec<u8>>>,
+    /// The MLSMessage, once there is one, and its epoch.
+    pub(super) sealed: Option<Sealed>,
+    /// Where the service has ordered it.
+    pub(super) ordered: Option<Sequence>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    pub(super) epoch: u64,
+    pub(super) bytes: ByteBuf,
+}
+
+const ACCOUNT: &str = "regrow-ds/account";
+const CURSOR: &str = "regrow-ds/cursor";
+const UPLOAD: &str = "regrow-ds/upload";
+const LAST_RESORT: &str = "regrow-ds/last resort";
+const GROUP: &str = "regrow-ds/group/";
+const OUT: &str = "regrow-ds/out/";
+const SENT: &str = "regrow-ds/sent/";
+
+/// Values to be kept together.
+#[derive(Default)]
+pub(super) struct Changes(Vec<(String, Option<Zeroizing<Vec<u8>>>)>);
+
+impl Changes {
+    pub(super) fn account(mut self, account: &Account) -> Result<Self, Error> {
+        self.0.push((ACCOUNT.into(), Some(encode(account)?)));
+        Ok(self)
+    }
+
+    pub(super) fn cursor(mut self, cursor: Cursor) -> Result<Self, Error> {
+        self.0.push((CURSOR.into(), Some(encode(&cursor)?)));
+        Ok(self)
+    }
+
+    pub(super) fn upload(mut self, upload: Option<&Upload>) -> Result<Self, Error> {
+        self.0.push((UPLOAD.into(), upload.map(encode).transpose()?));
+        Ok(self)
+    }
+
+    pub(super) fn last_resort(mut self, made: u64) -> Result<Self, Error> {
+        self.0.push((LAST_RESORT.into(), Some(encode(&made)?)));
+        Ok(self)
+    }
+
+    pub(super) fn group(mut self, id: &GroupId, record: Option<&GroupRecord>) -> Result<Self, Error> {
+        self.0.push((group_name(GROUP, id), record.map(encode).transpose()?));
+        Ok(self)
+    }
+
+    pub(super) fn out(mut self, name: &str, out: Option<&Out>) -> Result<Self, Error> {
+        self.0.push((name.to_owned(), out.map(encode).transpose()?));
+        Ok(self)
+    }
+
+    pub(super) fn keep(self, client: &mut Client) -> Result<(), Error> {
+        Ok(client.keep(self.0)?)
+    }
+}
+
+pub(super) fn account(client: &Client) -> Result<Option<Account>, Error> {
+    get(client, ACCOUNT, "account")
+}
+
+pub(super) fn cursor(client: &Client) -> Result<Cursor, Error> {
+    Ok(get(client, CURSOR, "cursor")?.unwrap_or(Cursor::START))
+}
+
+pub(super) fn upload(client: &Client) -> Result<Option<Upload>, Error> {
+    get(client, UPLOAD, "upload")
+}
+
+/// When the last-resort key package was made that the service has.
+pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
+    get(client, LAST_RESORT, "last resort")
+}
+
+/// All groups' records.
+pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, GroupRecord)>, Error> {
+    let mut groups = Vec::new();
+    for name in client.kept_names(GROUP)? {
+        let id = data_encoding::BASE64URL_NOPAD.decode(&name[GROUP.len()..]);
+        let id = GroupId::new(id.map_err(|e| damaged("group", &e))?);
+        if let Some(record) = get(client, &name, "group")? {
+            groups.push((id, record));
+        }
+    }
+    Ok(groups)
+}
+
+/// The names of what waits to be sent in a group, in order.
+pub(super) fn waiting(client: &Client, group: &GroupId) -> Result<Vec<String>, Error> {
+    names(client, &items(OUT, group))
+}
+
+/// The names of what was sent in a group and may have to be sent again, in order.
+pub(super) fn sent(client: &Client, group: &GroupId) -> Result<Vec<String>, Error> {
+    names(client, &items(SENT, group))
+}
+
+pub(super) fn out(client: &Client, name: &str) -> Result<Option<Out>, Error> {
+    get(client, name, "message")
+}
+
+/// The name of the next thing to be sent in a group.
+pub(super) fn next_out(client: &Client, group: &GroupId) -> Result<String, Error> {
+    let prefix = items(OUT, group);
+    let last = names(client, &prefix)?.pop();
+    let last = last.and_then(|name| name[prefix.len()..].parse::<u64>().ok());
+    Ok(format!("{prefix}{:020}", last.map_or(0, |last| last.saturating_add(1))))
+}
+
+/// The name of what was sent under that number in the group's log.
+pub(super) fn sent_at(group: &GroupId, sequence: Sequence) -> String {
+    format!("{}{:020}", items(SENT, group), sequence.0)
+}
+
+fn names(client: &Client, prefix: &str) -> Result<Vec<String>, Error> {
+    let names = client.kept_names(prefix)?.into_iter();
+    names.map(|name| String::from_utf8(name).map_err(|e| damaged("message", &e))).collect()
+}
+
+fn group_name(prefix: &str, group: &GroupId) -> String {
+    format!("{prefix}{}", data_encoding::BASE64URL_NOPAD.encode(group.as_bytes()))
+}
+
+fn items(prefix: &str, group: &GroupId) -> String {
+    format!("{}/", group_name(prefix, group))
+}
+
+fn get<T: DeserializeOwned>(client: &Client, name: impl AsRef<[u8]>, what: &'static str) -> Result<Option<T>, Error> {
+    let Some(bytes) = client.kept(name)? else { return Ok(None) };
+    ciborium::from_reader(&bytes[..]).map(Some).map_err(|e| damaged(what, &e))
+}
+
+/// Encoded twice, and the first time only counted: a buffer that grows leaves copies of the texts that were in it behind.
+fn encode(value: &(impl Serialize + ?Sized)) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |e: ciborium::ser::Error<io::Error>| damaged("value", &e);
+    let mut count = Count(0);
+    ciborium::into_writer(value, &mut count).map_err(failed)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(count.0));
+    ciborium::into_writer(value, &mut *bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn damaged(name: &'static str, detail: &dyn std::fmt::Display) -> Error {
+    Error::Damaged { name, detail: detail.to_string() }
+}
+
+/// A text as a byte string.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(text: &Option<Zeroizing<Vec<u8>>>, to: S) -> Result<S::Ok, S::Error> {
+        text.as_ref().map(|text| Bytes::new(text)).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Zeroizing<Vec<u8>>>, D::Error> {
+        Ok(Option::<ByteBuf>::deserialize(from)?.map(|text| Zeroizing::new(text.into_vec())))
+    }
+}
+
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! What is read of the service's stream: verified, given to the engine, taken in, told.
+//!
+//! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
+//! in between reads the same page once more, and nothing is told twice or lost.
+
+use regrow_engine::{Event as Engine, GroupId, Lost, Proposed, Received};
+
+use super::{
+    Event, Messenger, Rejoin, Text,
+    kept::{self, BadCommit, Changes, Out},
+    names,
+};
+use crate::{
+    api::{self, DeliveryPage},
+    client::{
+        envelope,
+        error::{ConnectionError, Error},
+    },
+    names::Sequence,
+    ordering::reading::{Delivery, DeliveryKind},
+};
+
+impl Messenger {
+    /// A page was read: it is kept in memory, if the service stands by each of its entries.
+    pub(super) fn fetch(&mut self, page: DeliveryPage) -> Result<(), Error> {
+        if page.deliveries.is_empty() {
+            return self.at_the_end();
+        }
+        let mut after = self.cursor;
+        let mut fetched = Vec::with_capacity(page.deliveries.len());
+        for delivery in &page.deliveries {
+            let delivery = self.stood_by(delivery)?;
+            if delivery.cursor <= after {
+                return Err(protocol("the cursors do not grow"));
+            }
+            after = delivery.cursor;
+            fetched.push(delivery);
+        }
+        self.fetched = fetched.into();
+        Ok(())
+    }
+
+    /// The entry, if it is one and its receipt is signed by the service.
+    fn stood_by(&self, delivery: &api::Delivery) -> Result<Delivery, Error> {
+        let delivery = Delivery::try_from(delivery.clone()).map_err(|error| protocol(&error.to_string()))?;
+        match delivery.receipt.verify(&self.service) {
+            Ok(()) => Ok(delivery),
+            Err(_) => Err(Error::ForgedReceipt {
+                group: names::group_in_engine(&delivery.group),
+                sequence: delivery.receipt.sequence,
+            }),
+        }
+    }
+
+    /// There is nothing more to be read: whoever should be in another epoch has missed what leads there.
+    fn at_the_end(&mut self) -> Result<(), Error> {
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let state = self.group(&id);
+            let elsewhere = state.elsewhere.take();
+            if state.record.rejoin.is_some() && elsewhere.is_some() {
+                state.waits = false;
+                self.busy.insert(id);
+                continue;
+            }
+            let Some(epoch) = elsewhere else { continue };
+            if self.epoch_of(&id)?.is_some_and(|own| own != epoch) && self.group(&id).record.bad.is_none() {
+                self.rejoin(&id, Rejoin::Missed);
+                self.save(&[&id], Changes::default())?;
+            } else {
+                self.group(&id).waits = false;
+                self.busy.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what was fetched, up to where something else than the engine's receiving is to be done: each time the engine
+    /// receives, it lets go of what it has received before.
+    pub(super) fn take(&mut self) -> Result<(), Error> {
+        let result = self.take_run();
+        if result.is_err() {
+            // It is read again.
+            self.fetched.clear();
+        }
+        result
+    }
+
+    fn take_run(&mut self) -> Result<(), Error> {
+        let by_itself =
+            |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Welcome | DeliveryKind::Rollback { .. });
+        let Some(first) = self.fetched.front() else { return Ok(()) };
+        let length = match by_itself(first) {
+            true => 1,
+            false => self.fetched.iter().take_while(|delivery| !by_itself(delivery)).count(),
+        };
+        let run: Vec<Delivery> = self.fetched.drain(..length).collect();
+        self.unsettled = true;
+        match &run[..] {
+            [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => self.take_welcome(welcome)?,
+            [rollback @ Delivery { kind: DeliveryKind::Rollback { voided }, .. }] => {
+                self.take_rollback(rollback, *voided)?;
+            }
+            run => {
+                let bytes: Vec<&[u8]> = run.iter().map(|delivery| &delivery.bytes[..]).collect();
+                let results = self.client.receive_all(&bytes, self.now())?;
+                for (delivery, result) in run.iter().zip(results) {
+                    self.take_in(delivery, result)?;
+                }
+            }
+        }
+        let Some(last) = run.last() else { return Ok(()) };
+        let ids: Vec<GroupId> = run.iter().map(|delivery| names::group_in_engine(&delivery.group)).collect();
+        self.save(&ids.iter().collect::<Vec<_>>(), Changes::default().cursor(last.cursor)?)?;
+        self.cursor = last.cursor;
+        Ok(())
+    }
+
+    /// An entry was given to the engine.
+    fn take_in(&mut self, delivery: &Delivery, result: Result<Received, regrow_engine::Error>) -> Result<(), Error> {
+        use regrow_engine::Error as Fault;
+        let id = names::group_in_engine(&delivery.group);
+        // The rest of what was sent to a group that this device has left.
+        if !self.groups.contains_key(&id) {
+            return Ok(());
+        }
+        self.audit(&id, delivery);
+        let state = self.group(&id);
+        (state.waits, state.stranded) = (false, false);
+        let (bad, rejoins) = (state.record.bad.as_ref().map(|bad| bad.sequence), state.record.rejoin.is_some());
+        self.busy.insert(id.clone());
+        let is_commit = delivery.kind == DeliveryKind::Commit;
+        match result {
+            Ok(Received { event: Engine::Lost(Lost::Commit { detail }), .. }) => {
+                self.cannot_follow(&id, delivery, detail)
+            }
+            Ok(received) => self.tell(received)?,
+            Err(Fault::UnknownGroup { .. } | Fault::Removed { .. }) => {}
+            Err(_) if rejoins => {}
+            Err(Fault::FutureEpoch { .. }) => match bad {
+                None => self.rejoin(&id, Rejoin::Missed),
+                // Somebody has gone on from it, so that it is not taken back any more.
+                Some(sequence) if is_commit && delivery.receipt.sequence > sequence => {
+                    self.rejoin(&id, Rejoin::BadCommit);
+                }
+                Some(_) => {}
+            },
+            Err(error) if is_commit => self.cannot_follow(&id, delivery, error.to_string()),
+            Err(error) => self.cannot_read(&id, delivery, error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, id: &GroupId, delivery: &Delivery) {
+        let state = self.group(id);
+        state.changed = true;
+        let rejoins = state.record.rejoin.is_some();
+        let mut findings = state.record.audit.read(delivery);
+        // Who rejoins has been told.
+        findings.retain(|finding| !rejoins || !matches!(finding, crate::client::audit::Finding::Gap { .. }));
+        self.found(id, findings);
+    }
+
+    /// A commit was ordered that this device cannot carry out.
+    fn cannot_follow(&mut self, id: &GroupId, delivery: &Delivery, reason: String) {
+        let now = self.now();
+        let sequence = delivery.receipt.sequence;
+        let state = self.group(id);
+        if state.record.rejoin.is_some() || state.record.bad.as_ref().is_some_and(|bad| bad.sequence >= sequence) {
+            return;
+        }
+        state.record.bad = Some(BadCommit { sequence, since: now.0, reported: false });
+        state.changed = true;
+        if let Some(sender) = sender(delivery) {
+            self.ready.push_back(Event::BadCommit { group: id.clone(), sequence, sender, reason });
+        }
+    }
+
+    fn cannot_read(&mut self, id: &GroupId, delivery: &Delivery, reason: String) {
+        if let Some(sender) = sender(delivery) {
+            self.ready.push_back(Event::Unreadable { group: id.clone(), sender, reason });
+        }
+    }
+
+    /// What the engine has received, also what an earlier process has.
+    pub(super) fn tell(&mut self, received: Received) -> Result<(), Error> {
+        let Received { group: id, id: message, event } = received;
+        let now = self.now();
+        match event {
+            Engine::Message(text) => match envelope::open(&id, &text.text) {
+                Some(opened) => {
+                    // One that the service has not signed is a member's invention, and says nothing of the service.
+                    if let Some(receipt) = opened.receipt.filter(|receipt| receipt.verify(&self.service).is_ok()) {
+                        self.hear(&id, &receipt);
+                    }
+                    let (sender, epoch, text) = (text.sender, text.epoch, Text(opened.text));
+                    self.ready.push_back(Event::Message { group: id, id: message, sender, epoch, text });
+                }
+                None => {
+                    let reason = "it is not in the envelope that this program knows".to_owned();
+                    self.ready.push_back(Event::Unreadable { group: id, sender: text.sender, reason });
+                }
+            },
+            Engine::Proposal { by, change } => {
+                let state = self.group(&id);
+                state.proposals_since.get_or_insert(now);
+                if let Proposed::Remove(device) = &change {
+                    state.leaving.insert(device.clone());
+                }
+                self.ready.push_back(Event::Proposed { group: id, by, change });
+            }
+            Engine::Commit(change) => {
+                let own = self.device().clone();
+                let state = self.group(&id);
+                (state.elsewhere, state.proposals_since) = (None, None);
+                state.leaving.clear();
+                state.check_roster = true;
+                state.resume |= change.resume;
+                // Nothing of the epochs before can be taken back any more.
+                self.forget_sent(&id, change.epoch.0)?;
+                let state = self.group(&id);
+                if change.by == own && change.added().any(|device| *device == own) {
+                    (state.record.rejoin, state.record.bad, state.changed) = (None, None, true);
+                    self.ready.push_back(Event::Rejoined { group: id.clone() });
+                }
+                self.ready.push_back(Event::Changed { group: id, change });
+            }
+            Engine::Removed { by, .. } => {
+                self.drop_group(&id)?;
+                self.ready.push_back(Event::Removed { group: id, by: Some(by) });
+            }
+            Engine::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
+            // Met again when its entry is: the cursor stands before it.
+            Engine::Lost(Lost::Commit { .. }) | Engine::Own | Engine::Ignored(_) => {}
+        }
+        Ok(())
+    }
+
+    fn forget_sent(&mut self, id: &GroupId, epoch: u64) -> Result<(), Error> {
+        let mut changes = Changes::default();
+        for name in kept::sent(&self.client, id)? {
+            let sealed = kept::out(&self.client, &name)?.and_then(|out| out.sealed);
+            if sealed.is_none_or(|sealed| sealed.epoch < epoch) {
+                changes = changes.out(&name, None)?;
+            }
+        }
+        changes.keep(&mut self.client)
+    }
+
+    /// This device was added to a group.
+    fn take_welcome(&mut self, delivery: &Delivery) -> Result<(), Error> {
+        use regrow_engine::Error as Fault;
+        let id = names::group_in_engine(&delivery.group);
+        let now = self.now();
+        let result = match self.client.join(&delivery.bytes, now) {
+            // It is in the group already by this welcome, and the process had died before it could write that down; or
+            // it was removed, and has missed that.
+            Err(Fault::GroupExists { .. }) if self.epoch_of(&id)? != Some(delivery.receipt.epoch.0) => {
+                self.client.forget(&id)?;
+                self.client.join(&delivery.bytes, now)
+            }
+            other => other,
+        };
+        let joined = match result {
+            Ok(joined) => joined == id,
+            Err(error @ (Fault::Storage(_) | Fault::Locked | Fault::Crypto(_))) => return Err(error.into()),
+            Err(_) => self.epoch_of(&id)? == Some(delivery.receipt.epoch.0),
+        };
+        self.audit(&id, delivery);
+        self.busy.insert(id.clone());
+        self.upkeep.look_again();
+        let state = self.group(&id);
+        (state.record.joined, state.changed) = (delivery.receipt.sequence.0, true);
+        (state.waits, state.stranded, state.resume, state.check_roster) = (false, false, true, true);
+        if joined {
+            (state.record.rejoin, state.record.bad) = (None, None);
+            if let Some(by) = sender(delivery) {
+                self.ready.push_back(Event::Joined { group: id, by });
+            }
+        } else {
+            // It is on the roster, and has the key of its leaf there: it comes in by another door.
+            self.rejoin(&id, Rejoin::Welcome);
+        }
+        Ok(())
+    }
+
+    /// A commit was taken back, and everything after it.
+    fn take_rollback(&mut self, delivery: &Delivery, voided: Sequence) -> Result<(), Error> {
+        let id = names::group_in_engine(&delivery.group);
+        let (restored, own) = (delivery.receipt.epoch.0, self.epoch_of(&id)?);
+        let was_removed = matches!(self.client.group(&id), Err(regrow_engine::Error::Removed { .. }));
+        if own.is_none() && !was_removed && !self.groups.contains_key(&id) {
+            return Ok(());
+        }
+        self.audit(&id, delivery);
+        if let Some(pending) = self.external_commit(&id)? {
+            self.client.discard(pending)?;
+        }
+        self.busy.insert(id.clone());
+        let state = self.group(&id);
+        (state.waits, state.stranded, state.elsewhere, state.resume) = (false, false, None, true);
+        (state.record.bad, state.changed) = (None, true);
+        if state.record.rejoin == Some(Rejoin::BadCommit) {
+            state.record.rejoin = None;
+        }
+        let (joined, group) = (Sequence(state.record.joined), id.clone());
+        if joined >= voided {
+            self.client.forget(&id)?;
+            self.drop_group(&id)?;
+            self.ready.push_back(Event::RolledBack { group, commit: voided, followed: true });
+            self.ready.push_back(Event::Removed { group: id, by: None });
+            return Ok(());
+        }
+        self.send_again(&id, voided..delivery.receipt.sequence)?;
+        let followed = own.is_none_or(|own| own > restored);
+        self.ready.push_back(Event::RolledBack { group, commit: voided, followed });
+        if followed {
+            self.rejoin(&id, Rejoin::RolledBack);
+        }
+        Ok(())
+    }
+
+    /// What was sent in the epoch that is void waits again.
+    fn send_again(&mut self, id: &GroupId, voided: std::ops::Range<Sequence>) -> Result<(), Error> {
+        for name in kept::sent(&self.client, id)? {
+            let Some(out) = kept::out(&self.client, &name)? else { continue };
+            if out.ordered.is_some_and(|sequence| voided.contains(&sequence)) {
+                let again = Out { text: out.text, sealed: None, ordered: None };
+                let waiting = kept::next_out(&self.client, id)?;
+                Changes::default().out(&name, None)?.out(&waiting, Some(&again))?.keep(&mut self.client)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The epoch that this device is in, if it is in the group.
+    pub(super) fn epoch_of(&mut self, id: &GroupId) -> Result<Option<u64>, Error> {
+        match self.client.group(id) {
+            Ok(mut group) => Ok(Some(group.epoch()?.0)),
+            Err(regrow_engine::Error::UnknownGroup { .. } | regrow_engine::Error::Removed { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Who has submitted it, as the service says.
+fn sender(delivery: &Delivery) -> Option<regrow_engine::DeviceId> {
+    regrow_engine::DeviceId::from_identity(delivery.sender.as_bytes()).ok()
+}
+
+fn protocol(detail: &str) -> Error {
+    ConnectionError::Protocol { detail: detail.to_owned() }.into()
+}

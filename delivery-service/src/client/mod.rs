@@ -1,0 +1,23 @@
+//! A device's side of the delivery service: with the engine, over HTTP.
+//!
+//! [`Messenger`] is what an application uses: it keeps an engine's [`Client`](regrow_engine::Client) in step with a
+//! service, and watches what the service signs. [`Connection`] is the service's interface as typed calls, for those who
+//! want to do something else with it. There is no task in the background and no state that is not in the device's store.
+
+mod audit;
+mod connection;
+mod envelope;
+mod error;
+mod messenger;
+mod retry;
+mod tls;
+mod transport_key;
+
+pub use self::{
+    audit::RECEIPTS_KEPT,
+    connection::{Connection, Server},
+    error::{ConnectionError, Error},
+    messenger::{Clock, Event, Messenger, Options, Rejoin, Text, Wish},
+    retry::Retry,
+    transport_key::TransportKey,
+};

@@ -1,0 +1,122 @@
+//! When to try again, and after how long: exponential backoff with jitter (RFC 9110, 10.2.3 for `Retry-After`).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::error::ConnectionError;
+use crate::api::Code;
+
+/// How often a call is tried, and how long it waits in between. Every call can be made again: the service answers the
+/// same bytes with the same answer.
+#[derive(Clone)]
+pub struct Retry {
+    /// How often a call is tried in all. Default 4.
+    pub attempts: u32,
+    /// The longest wait before the second attempt; before each further one it is twice as long. Default 250 ms.
+    pub first: Duration,
+    /// The longest wait, whatever the attempt. Default 10 s.
+    pub longest: Duration,
+    /// The longest wait that the service may ask for with `Retry-After`; asked for more, the call fails. Default 60 s.
+    pub longest_asked: Duration,
+    /// Which part of a wait is waited, from 0 to 1. By default random, so that all who were cut off at the same moment
+    /// do not come back at the same moment.
+    pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 4,
+            first: Duration::from_millis(250),
+            longest: Duration::from_secs(10),
+            longest_asked: Duration::from_secs(60),
+            jitter: Arc::new(|| f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)),
+        }
+    }
+}
+
+impl Retry {
+    /// Tries once.
+    pub fn never() -> Self {
+        Self { attempts: 1, ..Self::default() }
+    }
+
+    /// How long to wait after that error of that attempt, counted from 0; [`None`] if it is the end.
+    pub(crate) fn after(&self, attempt: u32, error: &ConnectionError) -> Option<Duration> {
+        if attempt.saturating_add(1) >= self.attempts {
+            return None;
+        }
+        match error {
+            ConnectionError::Unreachable { .. } => Some(self.backoff(attempt)),
+            ConnectionError::Problem(problem) => {
+                let waits = match problem.code {
+                    Code::TooManyRequests | Code::Unavailable | Code::Timeout => true,
+                    // A limit on what is kept does not go away by waiting, unless the service says when.
+                    Code::LimitReached => problem.retry_after.is_some(),
+                    _ => false,
+                };
+                let asked = Duration::from_secs(problem.retry_after.unwrap_or(0));
+                (waits && asked <= self.longest_asked).then(|| asked + self.backoff(attempt))
+            }
+            _ => None,
+        }
+    }
+
+    fn backoff(&self, attempt: u32) -> Duration {
+        let whole = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(self.longest);
+        whole.mul_f64((self.jitter)().clamp(0.0, 1.0))
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempts, first, longest, longest_asked, .. } = self;
+        f.debug_struct("Retry")
+            .field("attempts", attempts)
+            .field("first", first)
+            .field("longest", longest)
+            .field("longest_asked", longest_asked)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Problem;
+
+    fn retry() -> Retry {
+        Retry { jitter: Arc::new(|| 1.0), ..Retry::default() }
+    }
+
+    fn unreachable() -> ConnectionError {
+        ConnectionError::Unreachable { detail: String::new() }
+    }
+
+    #[test]
+    fn each_wait_is_twice_the_last_up_to_the_longest() {
+        let retry = Retry { attempts: 100, ..retry() };
+        let waits: Vec<_> = (0..8).filter_map(|attempt| retry.after(attempt, &unreachable())).collect();
+        assert_eq!(
+            waits.iter().map(Duration::as_millis).collect::<Vec<_>>(),
+            [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]
+        );
+        assert_eq!(retry.after(98, &unreachable()), Some(Duration::from_secs(10)), "and it does not overflow");
+    }
+
+    #[test]
+    fn the_last_attempt_is_the_last() {
+        assert!(retry().after(2, &unreachable()).is_some());
+        assert!(retry().after(3, &unreachable()).is_none());
+        assert!(Retry::never().after(0, &unreachable()).is_none());
+    }
+
+    #[test]
+    fn what_the_service_asks_for_is_waited_and_not_more_than_is_sensible() {
+        let problem = |code, retry_after| ConnectionError::from(Problem { retry_after, ..Problem::new(code) });
+        let asked = |code, seconds| retry().after(0, &problem(code, Some(seconds)));
+        assert_eq!(asked(Code::TooManyRequests, 7), Some(Duration::from_millis(7250)));
+        assert_eq!(asked(Code::Unavailable, 61), None);
+        assert_eq!(retry().after(0, &problem(Code::LimitReached, None)), None);
+        assert_eq!(retry().after(0, &problem(Code::Stale, None)), None);
+    }
+}

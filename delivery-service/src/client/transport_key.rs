@@ -1,0 +1,65 @@
+//! The key by which a device opens sessions with its service. It is made on the device, for this service alone, and is no
+//! key of MLS (`docs/decisions/0030`).
+
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use zeroize::Zeroizing;
+
+use super::error::Error;
+
+/// A device's key for a service (Ed25519). It is erased from memory when it is dropped.
+#[derive(Clone)]
+pub struct TransportKey(SigningKey);
+
+impl TransportKey {
+    /// A new key, of the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`Error::Randomness`].
+    pub fn generate() -> Result<Self, Error> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(|_| Error::Randomness)?;
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// The key that follows from 32 random bytes.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    /// What it follows from: as secret as the key.
+    pub fn seed(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The public half, that the service knows the device by.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(message).to_bytes().to_vec()
+    }
+}
+
+impl fmt::Debug for TransportKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TransportKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_not_shown() {
+        assert_eq!(format!("{:?}", TransportKey::from_seed(&[0xAB; 32])), "TransportKey(..)");
+    }
+
+    #[test]
+    fn two_devices_have_two_keys() {
+        assert_ne!(TransportKey::generate().unwrap().public(), TransportKey::generate().unwrap().public());
+    }
+}

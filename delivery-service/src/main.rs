@@ -1,0 +1,23 @@
+//! `regrow-ds`: the delivery service as a server, and the commands that go with it.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::main(cli::Cli::parse()) {
+        Ok(ending) => ending.into(),
+        Err(stopped) => {
+            // That there is no standard error is no reason for anything.
+            let _ = writeln!(io::stderr(), "regrow-ds: {:#}", stopped.error);
+            stopped.ending.into()
+        }
+    }
+}

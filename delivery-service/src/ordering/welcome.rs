@@ -1,0 +1,150 @@
+//! Welcomes (RFC 9420, 12.4.3.1), taken apart: what all joiners need is kept once, and each joiner's secrets by
+//! themselves. A welcome for a thousand devices has a thousand secrets, and each device can open one of them.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
+
+use crate::{
+    error::StoreError,
+    names::{Cursor, DeviceId, GroupId},
+    outcome::RejectReason,
+    store::{Table, Transaction, key::Key},
+};
+
+/// The reference of a key package (RFC 9420, 5.2).
+pub(crate) type KeyPackageRef = Vec<u8>;
+
+/// Whose the key packages of these references are.
+pub(crate) type Owners = BTreeMap<KeyPackageRef, DeviceId>;
+
+/// A welcome, as an MLSMessage (RFC 9420, 6).
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Welcome {
+    version: u16,
+    wire_format: u16,
+    cipher_suite: u16,
+    secrets: Vec<EncryptedSecrets>,
+    encrypted_group_info: VLBytes,
+}
+
+/// What one joiner needs: EncryptedGroupSecrets.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct EncryptedSecrets {
+    new_member: VLBytes,
+    kem_output: VLBytes,
+    ciphertext: VLBytes,
+}
+
+impl Welcome {
+    /// Reads a welcome, which OpenMLS has read before.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, RejectReason> {
+        Self::tls_deserialize_exact_bytes(bytes).map_err(|_| RejectReason::Malformed)
+    }
+
+    fn write(&self) -> Result<Vec<u8>, StoreError> {
+        self.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::Welcomes))
+    }
+
+    /// The references of the key packages that it is for, in the order in which they stand there.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &[u8]> {
+        self.secrets.iter().map(|secrets| secrets.new_member.as_slice())
+    }
+}
+
+fn shared_key(group: &GroupId, cursor: Cursor) -> Key {
+    Key::group(group).then(cursor.0)
+}
+
+fn key_of(group: &GroupId, cursor: Cursor, device: &DeviceId) -> Key {
+    shared_key(group, cursor).then_device(device)
+}
+
+/// Nobody's name: where the secrets are of which it is not known whose they are.
+fn anybody() -> DeviceId {
+    DeviceId::new([])
+}
+
+/// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for, as
+/// far as it is known.
+pub(crate) fn save(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    cursor: Cursor,
+    welcome: &Welcome,
+    owners: &Owners,
+) -> Result<(), StoreError> {
+    let mut by_owner: BTreeMap<DeviceId, Vec<EncryptedSecrets>> = BTreeMap::new();
+    for secrets in &welcome.secrets {
+        let owner = owners.get(secrets.new_member.as_slice()).cloned().unwrap_or_else(anybody);
+        by_owner.entry(owner).or_default().push(secrets.clone());
+    }
+    let shared = Welcome { secrets: Vec::new(), ..welcome.clone() };
+    tx.put(Table::Welcomes, shared_key(group, cursor).as_bytes(), &shared.write()?)?;
+    for (owner, secrets) in by_owner {
+        let bytes = secrets.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?;
+        tx.put(Table::WelcomeSecrets, key_of(group, cursor, &owner).as_bytes(), &bytes)?;
+    }
+    Ok(())
+}
+
+/// The welcome that came with the commit at `cursor`, as far as it is for this device: with its secrets, or with all those
+/// of which it is not known whose they are.
+pub(crate) fn load(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    cursor: Cursor,
+    device: &DeviceId,
+) -> Result<Vec<u8>, StoreError> {
+    let corrupt = || StoreError::Corrupt(Table::Welcomes);
+    let shared = tx.get(Table::Welcomes, shared_key(group, cursor).as_bytes())?.ok_or_else(corrupt)?;
+    let shared = Welcome::read(&shared).map_err(|_| corrupt())?;
+    let secrets = match tx.get(Table::WelcomeSecrets, key_of(group, cursor, device).as_bytes())? {
+        Some(own) => Some(own),
+        None => tx.get(Table::WelcomeSecrets, key_of(group, cursor, &anybody()).as_bytes())?,
+    };
+    // In opaque mode, a committer may declare that it adds a device for which it has made no secrets. That device is not
+    // to be kept from reading on by it.
+    let secrets = match secrets {
+        Some(bytes) => {
+            Vec::tls_deserialize_exact_bytes(&bytes).map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?
+        }
+        None => Vec::new(),
+    };
+    Welcome { secrets, ..shared }.write()
+}
+
+/// Whether there is something in the welcome for this joiner alone.
+pub(crate) fn has_secrets(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    cursor: Cursor,
+    device: &DeviceId,
+) -> Result<bool, StoreError> {
+    Ok(tx.get(Table::WelcomeSecrets, key_of(group, cursor, device).as_bytes())?.is_some())
+}
+
+/// Whether this is what [`save`] wrote for all joiners.
+pub(crate) fn is_shared(bytes: &[u8]) -> bool {
+    Welcome::read(bytes).is_ok_and(|welcome| welcome.secrets.is_empty())
+}
+
+/// Whether this is what [`save`] wrote for one joiner.
+pub(crate) fn is_secrets(bytes: &[u8]) -> bool {
+    Vec::<EncryptedSecrets>::tls_deserialize_exact_bytes(bytes).is_ok_and(|secrets| !secrets.is_empty())
+}
+
+/// Deletes the welcome that came with the commit at `cursor`, if one did.
+pub(crate) fn delete(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) -> Result<(), StoreError> {
+    let key = shared_key(group, cursor);
+    if !tx.delete(Table::Welcomes, key.as_bytes())? {
+        return Ok(());
+    }
+    let range = key.everything_below();
+    let mut going = Vec::new();
+    tx.scan(Table::WelcomeSecrets, &range.start..&range.end, &mut |key, _| {
+        going.push(key.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    going.iter().try_for_each(|key| tx.delete(Table::WelcomeSecrets, key).map(drop))
+}

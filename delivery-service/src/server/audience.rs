@@ -1,0 +1,220 @@
+//! Who listens: the devices with a stream or a long poll, by the groups that they read.
+//!
+//! It only says *when* to read; *what* a device reads is the store's to say. A device that is woken for nothing reads an
+//! empty page. One that listens is registered before its first read, and woken after what it has not read yet became
+//! durable, so that nothing falls between a read and the wait after it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::refusal::Refusal;
+use crate::{
+    api::Code,
+    names::{DeviceId, GroupId},
+};
+
+/// How long to wait for somebody else's stream to end.
+const FULL: Duration = Duration::from_secs(5);
+
+/// What has changed for those who listen.
+pub(crate) enum Change {
+    /// The group's log has a new entry.
+    Entry(GroupId),
+    /// The same, and these devices may have become members, or ceased to be.
+    Roster(GroupId, Vec<DeviceId>),
+    /// The device reads these groups.
+    Follow(DeviceId, Vec<GroupId>),
+}
+
+/// Who listens. Clones are the same audience.
+#[derive(Clone)]
+pub(crate) struct Audience {
+    index: Arc<Mutex<Index>>,
+    seats: usize,
+    seats_per_device: usize,
+}
+
+#[derive(Default)]
+struct Index {
+    listeners: HashMap<DeviceId, Listener>,
+    groups: HashMap<GroupId, BTreeSet<DeviceId>>,
+    taken: usize,
+}
+
+struct Listener {
+    wake: watch::Sender<()>,
+    seats: usize,
+    groups: BTreeSet<GroupId>,
+}
+
+impl Audience {
+    /// Room for so many streams, in all and of each device.
+    pub(crate) fn new(seats: usize, seats_per_device: usize) -> Self {
+        Self { index: Arc::default(), seats, seats_per_device }
+    }
+
+    /// A seat for one stream. It is given back when it is dropped.
+    ///
+    /// It hears nothing before [`Change::Follow`] says which groups the device reads.
+    pub(crate) fn enter(&self, device: &DeviceId) -> Result<Seat, Refusal> {
+        let mut index = self.lock();
+        if index.taken >= self.seats {
+            return Err(Refusal::for_now(Code::Unavailable, FULL));
+        }
+        let listener = index.listeners.entry(device.clone()).or_insert_with(|| Listener {
+            wake: watch::Sender::new(()),
+            seats: 0,
+            groups: BTreeSet::new(),
+        });
+        if listener.seats >= self.seats_per_device {
+            // One that was just made has no seat yet.
+            if listener.seats == 0 {
+                index.listeners.remove(device);
+            }
+            return Err(Refusal::for_now(Code::TooManyRequests, FULL));
+        }
+        listener.seats += 1;
+        let woken = listener.wake.subscribe();
+        index.taken += 1;
+        Ok(Seat { audience: self.clone(), device: device.clone(), woken })
+    }
+
+    /// Streams at the moment.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().taken
+    }
+
+    /// Takes in what has become durable, and wakes whom it concerns. `is_member` says who is on a roster now.
+    pub(crate) fn apply(&self, changes: Vec<Change>, mut is_member: impl FnMut(&GroupId, &DeviceId) -> bool) {
+        let mut index = self.lock();
+        if index.taken == 0 {
+            return;
+        }
+        // Who begins to listen comes first, so that whatever is in the same batch wakes it.
+        let (mut changed, mut moved) = (BTreeSet::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Follow(device, groups) => index.follow(&device, groups),
+                Change::Roster(group, devices) => {
+                    moved.extend(devices.into_iter().map(|device| (group.clone(), device)));
+                    changed.insert(group);
+                }
+                Change::Entry(group) => {
+                    changed.insert(group);
+                }
+            }
+        }
+        // Those who are removed still read the entry that removes them.
+        for group in &changed {
+            index.wake(group);
+        }
+        for (group, device) in moved {
+            if index.listeners.contains_key(&device) {
+                let member = is_member(&group, &device);
+                index.set(&group, &device, member);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn wake(&self, group: &GroupId) {
+        for device in self.groups.get(group).into_iter().flatten() {
+            if let Some(listener) = self.listeners.get(device) {
+                listener.wake.send_replace(());
+            }
+        }
+    }
+
+    /// Its groups are these now.
+    fn follow(&mut self, device: &DeviceId, groups: Vec<GroupId>) {
+        self.forget_groups(device);
+        let Some(listener) = self.listeners.get_mut(device) else {
+            return;
+        };
+        listener.groups = groups.iter().cloned().collect();
+        for group in groups {
+            self.groups.entry(group).or_default().insert(device.clone());
+        }
+    }
+
+    /// The device is a member of the group, or is none.
+    fn set(&mut self, group: &GroupId, device: &DeviceId, member: bool) {
+        let Some(listener) = self.listeners.get_mut(device) else {
+            return;
+        };
+        if member {
+            listener.groups.insert(group.clone());
+            self.groups.entry(group.clone()).or_default().insert(device.clone());
+        } else {
+            listener.groups.remove(group);
+            self.forget(group, device);
+        }
+        if let Some(listener) = self.listeners.get(device) {
+            listener.wake.send_replace(());
+        }
+    }
+
+    fn forget(&mut self, group: &GroupId, device: &DeviceId) {
+        if let Some(devices) = self.groups.get_mut(group) {
+            devices.remove(device);
+            if devices.is_empty() {
+                self.groups.remove(group);
+            }
+        }
+    }
+
+    fn forget_groups(&mut self, device: &DeviceId) {
+        let groups = self.listeners.get_mut(device).map(|listener| std::mem::take(&mut listener.groups));
+        for group in groups.into_iter().flatten() {
+            self.forget(&group, device);
+        }
+    }
+
+    fn leave(&mut self, device: &DeviceId) {
+        self.taken = self.taken.saturating_sub(1);
+        let Some(listener) = self.listeners.get_mut(device) else {
+            return;
+        };
+        listener.seats = listener.seats.saturating_sub(1);
+        if listener.seats == 0 {
+            self.forget_groups(device);
+            self.listeners.remove(device);
+        }
+    }
+}
+
+/// The right to one stream, and what wakes it.
+pub(crate) struct Seat {
+    audience: Audience,
+    device: DeviceId,
+    woken: watch::Receiver<()>,
+}
+
+impl Seat {
+    /// To be called before a read: only what comes after it wakes.
+    pub(crate) fn settle(&mut self) {
+        self.woken.borrow_and_update();
+    }
+
+    /// Waits for the next wake-up since [`settle`](Self::settle).
+    pub(crate) async fn woken(&mut self) {
+        // The sender lives as long as this seat.
+        let _ = self.woken.changed().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.audience.lock().leave(&self.device);
+    }
+}

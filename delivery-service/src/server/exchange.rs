@@ -1,0 +1,208 @@
+//! Requests and answers as bytes: JSON or CBOR, whichever the client sends and accepts, and problems for all that goes
+//! wrong, whoever noticed it.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::Body as Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{caller::Caller, refusal::Refusal, state::State};
+use crate::api::{CBOR, Code, JSON, PROBLEM, Problem};
+
+/// How deep a body in CBOR may be nested. Ours are four levels deep.
+const MAX_NESTING: usize = 16;
+
+/// The largest body of a request without a session: to register takes a name, a key, a signature and a token.
+const MAX_BYTES_WITHOUT_SESSION: usize = 64 * 1024;
+
+/// How much of what a decoder says is passed on: it may repeat what it was given.
+const MAX_DETAIL: usize = 200;
+
+/// How bodies are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    #[default]
+    Json,
+    Cbor,
+}
+
+impl Format {
+    /// What a request accepts. `None` if it accepts neither.
+    fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+        if values.peek().is_none() {
+            return Some(Self::default());
+        }
+        let mut best: Option<(u16, Self)> = None;
+        for range in values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
+            let (kind, quality) = media_range(range);
+            let format = match kind.as_str() {
+                JSON | PROBLEM | "*/*" | "application/*" | "text/event-stream" => Self::Json,
+                CBOR => Self::Cbor,
+                _ => continue,
+            };
+            if quality > 0 && best.is_none_or(|(best, _)| quality > best) {
+                best = Some((quality, format));
+            }
+        }
+        best.map(|(_, format)| format)
+    }
+
+    /// What the body of a request is written in.
+    fn of_content(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+        match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
+            (Some(value), None) => match media_range(value).0.as_str() {
+                JSON => Ok(Self::Json),
+                CBOR => Ok(Self::Cbor),
+                _ => Err(Code::UnsupportedMediaType.into()),
+            },
+            _ => Err(Code::UnsupportedMediaType.into()),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Refusal> {
+        let not_understood =
+            |error: String| Refusal::because(Code::BadRequest, error.chars().take(MAX_DETAIL).collect::<String>());
+        match self {
+            Self::Json => serde_json::from_slice(bytes).map_err(|error| not_understood(error.to_string())),
+            Self::Cbor => {
+                let mut rest = bytes;
+                let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_NESTING)
+                    .map_err(|error| not_understood(error.to_string()))?;
+                if rest.is_empty() { Ok(value) } else { Err(not_understood("more than one item".into())) }
+            }
+        }
+    }
+
+    /// A body in this format.
+    pub(crate) fn write<T: Serialize>(self, value: &T) -> Result<Vec<u8>, Refusal> {
+        let failed = || Refusal::from(Code::Internal);
+        match self {
+            Self::Json => serde_json::to_vec(value).map_err(|_| failed()),
+            Self::Cbor => {
+                let mut bytes = Vec::new();
+                ciborium::into_writer(value, &mut bytes).map_err(|_| failed())?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => JSON,
+            Self::Cbor => CBOR,
+        })
+    }
+
+    /// An answer in this format.
+    pub(crate) fn answer<T: Serialize>(self, status: StatusCode, value: &T) -> Result<Response, Refusal> {
+        Ok((status, [(header::CONTENT_TYPE, self.media_type())], self.write(value)?).into_response())
+    }
+
+    /// The answer to a request that was carried out.
+    pub(crate) fn ok<T: Serialize>(self, value: &T) -> Result<Response, Refusal> {
+        self.answer(StatusCode::OK, value)
+    }
+
+    fn problem(self, problem: &Problem, mut headers: HeaderMap) -> Response {
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let media_type = match self {
+            Self::Json => HeaderValue::from_static(PROBLEM),
+            Self::Cbor => self.media_type(),
+        };
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, media_type);
+        if let Some(seconds) = problem.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        (status, headers, self.write(problem).unwrap_or_default()).into_response()
+    }
+}
+
+/// A media range (RFC 9110, 12.5.1) in lower case without its parameters, and its quality in thousandths.
+fn media_range(range: &str) -> (String, u16) {
+    let mut parts = range.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let quality = parts
+        .find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
+        .map_or(1.0, |quality| quality.parse::<f32>().unwrap_or(0.0));
+    (kind, (quality.clamp(0.0, 1.0) * 1000.0) as u16)
+}
+
+impl<S: Sync> FromRequestParts<S> for Format {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::accepted(&parts.headers).ok_or_else(|| Code::NotAcceptable.into())
+    }
+}
+
+/// The body of a request, understood.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
+        let format = Format::of_content(request.headers())?;
+        let limit = match Caller::of(request.extensions()) {
+            Some(_) => state.max_request_bytes(),
+            None => MAX_BYTES_WITHOUT_SESSION,
+        };
+        let bytes = collect(request.into_body(), limit, state.request_time()).await?;
+        format.read(&bytes).map(Self)
+    }
+}
+
+async fn collect(body: Bytes, limit: usize, time: Duration) -> Result<Vec<u8>, Refusal> {
+    let bytes = tokio::time::timeout(time, Limited::new(body, limit).collect()).await;
+    match bytes.map_err(|_| Refusal::from(Code::Timeout))? {
+        Ok(bytes) => Ok(bytes.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Refusal::because(Code::TooLarge, format!("more than {limit} bytes")))
+        }
+        Err(_) => Err(Code::BadRequest.into()),
+    }
+}
+
+/// The outermost layer: gives every refusal its body, and makes one of every error that something else answered.
+pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infallible> {
+    let format = Format::accepted(request.headers()).unwrap_or_default();
+    let mut response = next.run(request).await;
+    if let Some(Refusal(problem)) = response.extensions_mut().remove::<Refusal>() {
+        return Ok(format.problem(&problem, std::mem::take(response.headers_mut())));
+    }
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let code = match status.as_u16() {
+            404 => Code::NotFound,
+            405 => Code::MethodNotAllowed,
+            408 => Code::Timeout,
+            413 => Code::TooLarge,
+            415 => Code::UnsupportedMediaType,
+            503 => Code::Unavailable,
+            400..500 => Code::BadRequest,
+            _ => Code::Internal,
+        };
+        return Ok(format.problem(&Problem::new(code), std::mem::take(response.headers_mut())));
+    }
+    Ok(response)
+}
+
+/// What a handler that panicked is answered with.
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    // What it says may hold what the request held.
+    tracing::error!("a handler panicked");
+    Refusal::from(Code::Internal).into_response()
+}

@@ -1,0 +1,113 @@
+//! The names of all settings, as they stand in a file: `limits.queue`.
+//!
+//! They are read off the settings' own types, so that no list has to be kept in step with them.
+
+use std::collections::BTreeSet;
+
+use figment::value::{Dict, Value};
+
+use super::settings::{Registration, Settings, Tls};
+
+/// How alike two names are that can be taken for each other, from 0 to 1.
+const ALIKE: f64 = 0.85;
+
+/// Every key, in the order of the settings.
+pub fn all() -> Vec<String> {
+    let jwt = Registration::Jwt { issuer: String::new(), audience: String::new(), jwks: String::new() };
+    let tls = Some(Tls { certificate: "".into(), key: "".into() });
+    let mut keys: Vec<String> = Vec::new();
+    for registration in [Registration::Open { anywhere: false }, jwt] {
+        let settings = Settings { registration, tls: tls.clone(), ..Settings::default() };
+        for (key, _) in values(&settings) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    keys
+}
+
+/// Every key that has a value, and that value as TOML: first what stands in no table, as TOML wants it.
+pub fn values(settings: &Settings) -> Vec<(String, String)> {
+    let Ok(table) = toml::Table::try_from(settings) else { return Vec::new() };
+    let mut values = Vec::new();
+    walk("", &table, &mut values);
+    values
+}
+
+fn walk(prefix: &str, table: &toml::Table, values: &mut Vec<(String, String)>) {
+    let name = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    for (key, value) in table {
+        if !value.is_table() {
+            values.push((name(key), value.to_string()));
+        }
+    }
+    for (key, value) in table {
+        if let toml::Value::Table(inner) = value {
+            walk(&name(key), inner, values);
+        }
+    }
+}
+
+/// Whether the setting is text, which stays what it is if it looks like a number.
+pub(super) fn is_text(key: &str) -> bool {
+    let Some((_, value)) = values(&Settings::default()).into_iter().find(|(known, _)| known == key) else {
+        // What has no value by default: names of files, and of an issuer.
+        return key.starts_with("tls.") || key.starts_with("registration.") && key != "registration.anywhere";
+    };
+    value.starts_with(['"', '\''])
+}
+
+/// The keys in `dict` that are no settings. A table of that name is named, and not what is in it.
+pub(super) fn unknown_in(dict: &Dict) -> Vec<String> {
+    let known = all();
+    let mut unknown = Vec::new();
+    look_for_unknown("", dict, &known, &mut unknown);
+    unknown
+}
+
+fn look_for_unknown(prefix: &str, dict: &Dict, known: &[String], unknown: &mut Vec<String>) {
+    for (key, value) in dict {
+        let key = format!("{prefix}{key}");
+        let below = format!("{key}.");
+        let is_table = known.iter().any(|known| known.starts_with(&below));
+        match value {
+            Value::Dict(_, inner) if is_table => look_for_unknown(&below, inner, known, unknown),
+            _ if is_table || known.contains(&key) => {}
+            _ => unknown.push(key),
+        }
+    }
+}
+
+/// The key that was probably meant.
+pub(super) fn nearest(key: &str) -> Option<String> {
+    let mut known: BTreeSet<String> = all().into_iter().collect();
+    let tables: Vec<_> =
+        known.iter().filter_map(|key| key.rsplit_once('.')).map(|(table, _)| table.to_owned()).collect();
+    known.extend(tables);
+    let last = |key: &str| key.rsplit('.').next().map(str::to_owned);
+    // The right name in the wrong table, or else the most alike.
+    if let Some(moved) = known.iter().find(|known| last(known) == last(key)) {
+        return Some(moved.clone());
+    }
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(&known, key), known))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known)
+}
+
+/// A key of `registration` that does not belong to the mode that is set, and what to say about it.
+pub(super) fn foreign_to_mode(find: impl Fn(&str) -> Option<Value>) -> Option<(String, String)> {
+    let mode = find("registration.mode")?.into_string()?;
+    let owned = [("anywhere", "open"), ("issuer", "jwt"), ("audience", "jwt"), ("jwks", "jwt")];
+    if !["open", "token", "jwt"].contains(&mode.as_str()) {
+        return None;
+    }
+    owned.iter().filter(|(_, owner)| *owner != mode).find_map(|(key, owner)| {
+        let key = format!("registration.{key}");
+        find(&key)?;
+        Some((key, format!("it belongs to the mode `{owner}`, and the mode is `{mode}`")))
+    })
+}

@@ -1,0 +1,297 @@
+//! What is counted, for Prometheus. `docs/operators.md` says of each what it means.
+//!
+//! Labels are words of ours: a kind, an outcome, a route's template. What a client chooses is none, for it would be a name
+//! in a place where names do not belong, and a series for each.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::StatusCode;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::ordering::{expiry::Expired, key_package::ClaimedKeyPackage};
+
+/// What all names begin with.
+pub const PREFIX: &str = "regrow_ds";
+
+type Word = (&'static str, &'static str);
+type Kinds = Family<[Word; 1], Counter>;
+type KindsAndOutcomes = Family<[Word; 2], Counter>;
+type Requests = Family<Request, Counter>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    route: String,
+    status: &'static str,
+}
+
+/// What is submitted to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// A new group.
+    Group,
+    /// A commit.
+    Commit,
+    /// A proposal.
+    Proposal,
+    /// An application message.
+    Message,
+}
+
+impl Submission {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Commit => "commit",
+            Self::Proposal => "proposal",
+            Self::Message => "message",
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Ordered, or was before.
+    Accepted,
+    /// Made in an epoch that is past.
+    Stale,
+    /// Refused, for a reason in a word.
+    Rejected(&'static str),
+}
+
+/// What a claim of a key package got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// One that nobody else gets.
+    Normal,
+    /// The last-resort one.
+    LastResort,
+    /// Nothing: there was none.
+    Nothing,
+}
+
+impl Claim {
+    /// What was got.
+    pub fn of(claimed: Option<&ClaimedKeyPackage>) -> Self {
+        match claimed {
+            Some(claimed) if claimed.last_resort => Self::LastResort,
+            Some(_) => Self::Normal,
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// The class of an HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusClass(&'static str);
+
+impl StatusClass {
+    /// The class that a status is in.
+    pub fn of(status: StatusCode) -> Self {
+        Self(match status.as_u16() {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        })
+    }
+}
+
+/// All that is counted. Clones count the same.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Counts>);
+
+/// Histograms by one label.
+type Histograms = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
+
+#[derive(Debug)]
+struct Counts {
+    registry: Registry,
+    submissions: KindsAndOutcomes,
+    rejections: KindsAndOutcomes,
+    reports: Counter,
+    rollbacks: Counter,
+    uploaded: Counter,
+    claims: Kinds,
+    expired: Kinds,
+    queue: Gauge,
+    batch_size: Histogram,
+    batch_seconds: Histogram,
+    streams: Gauge,
+    connections: Gauge,
+    accepted: Counter,
+    handshakes: Counter,
+    requests: Requests,
+    request_seconds: Histograms,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let counts = Counts {
+            submissions: Family::default(),
+            rejections: Family::default(),
+            reports: Counter::default(),
+            rollbacks: Counter::default(),
+            uploaded: Counter::default(),
+            claims: Family::default(),
+            expired: Family::default(),
+            queue: Gauge::default(),
+            // 1 to 4,096, the default length of the queue.
+            batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            batch_seconds: Histogram::new(seconds()),
+            streams: Gauge::default(),
+            connections: Gauge::default(),
+            accepted: Counter::default(),
+            handshakes: Counter::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
+            registry: Registry::default(),
+        };
+        let version: Family<[Word; 1], Gauge> = Family::default();
+        version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        let r = &mut registry;
+        r.register("build_info", "The version that runs", version);
+        r.register("submissions", "What was submitted to groups, by kind and outcome", counts.submissions.clone());
+        r.register("rejections", "Submissions that were refused, by kind and reason", counts.rejections.clone());
+        r.register("reports", "Reports of commits that a member cannot process", counts.reports.clone());
+        r.register("rollbacks", "Commits that were taken back", counts.rollbacks.clone());
+        r.register("key_packages_uploaded", "Key packages that were uploaded", counts.uploaded.clone());
+        r.register("key_package_claims", "Claims of key packages, by what they got", counts.claims.clone());
+        r.register("expired", "What was deleted because its time had passed, by kind", counts.expired.clone());
+        r.register("queue_depth", "Requests that wait for the store", counts.queue.clone());
+        r.register("batch_size", "Requests that were made durable together", counts.batch_size.clone());
+        r.register("batch_seconds", "Time that a batch took in the store", counts.batch_seconds.clone());
+        r.register("streams", "Streams and long polls that are open", counts.streams.clone());
+        r.register("connections", "Connections that are open", counts.connections.clone());
+        r.register("connections_accepted", "Connections that were accepted", counts.accepted.clone());
+        r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
+        r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
+        r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
+        Self(Arc::new(Counts { registry, ..counts }))
+    }
+}
+
+/// 100 microseconds to 6.5 seconds.
+fn seconds() -> impl Iterator<Item = f64> {
+    exponential_buckets(0.0001, 2.0, 17)
+}
+
+impl Metrics {
+    /// Everything, in the format of OpenMetrics.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // A string takes everything.
+        let _ = text::encode(&mut out, &self.0.registry);
+        out
+    }
+
+    /// Something was submitted, and answered.
+    pub fn submitted(&self, what: Submission, answer: Answer) {
+        let kind = ("kind", what.word());
+        let outcome = match answer {
+            Answer::Accepted => "accepted",
+            Answer::Stale => "stale",
+            Answer::Rejected(reason) => {
+                self.0.rejections.get_or_create_owned(&[kind, ("reason", reason)]).inc();
+                "rejected"
+            }
+        };
+        self.0.submissions.get_or_create_owned(&[kind, ("outcome", outcome)]).inc();
+    }
+
+    /// A report of a commit was noted.
+    pub fn reported(&self) {
+        self.0.reports.inc();
+    }
+
+    /// A commit was taken back.
+    pub fn rolled_back(&self) {
+        self.0.rollbacks.inc();
+    }
+
+    /// Key packages were uploaded.
+    pub fn uploaded(&self, key_packages: usize) {
+        self.0.uploaded.inc_by(key_packages as u64);
+    }
+
+    /// A key package was asked for.
+    pub fn claimed(&self, claim: Claim) {
+        let got = match claim {
+            Claim::Normal => "normal",
+            Claim::LastResort => "last_resort",
+            Claim::Nothing => "nothing",
+        };
+        self.0.claims.get_or_create_owned(&[("got", got)]).inc();
+    }
+
+    /// The time of some records had passed.
+    pub fn expired(&self, expired: Expired) {
+        let Expired { entries, answers, key_packages } = expired;
+        for (kind, number) in [("entry", entries), ("answer", answers), ("key_package", key_packages)] {
+            self.0.expired.get_or_create_owned(&[("kind", kind)]).inc_by(number);
+        }
+    }
+
+    /// So many requests wait for the store.
+    pub fn queue(&self, depth: usize) {
+        self.0.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    /// A batch of requests is durable.
+    pub fn batch(&self, size: usize, took: Duration) {
+        self.0.batch_size.observe(size as f64);
+        self.0.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// So many streams and long polls are open.
+    pub fn streams(&self, open: usize) {
+        self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// A connection is open, for as long as what is returned is kept.
+    pub fn connection(&self) -> Open {
+        self.0.accepted.inc();
+        Open::new(&self.0.connections)
+    }
+
+    /// A TLS handshake failed, or took too long.
+    pub fn handshake_failed(&self) {
+        self.0.handshakes.inc();
+    }
+
+    /// A request was answered. The route is a template, never a path.
+    pub fn request(&self, method: &'static str, route: &str, status: StatusClass, took: Duration) {
+        let labels = Request { method, route: route.to_owned(), status: status.0 };
+        self.0.requests.get_or_create_owned(&labels).inc();
+        self.0.request_seconds.get_or_create(&[("route", route.to_owned())]).observe(took.as_secs_f64());
+    }
+}
+
+/// Something that counts while it is open.
+#[derive(Debug)]
+pub struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

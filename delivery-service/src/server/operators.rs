@@ -1,0 +1,48 @@
+//! The address for operators' programs: `/metrics`, `/healthz` and `/readyz`.
+//!
+//! It is apart from where devices connect, so that a firewall can tell them apart, and has no TLS and no login. Nothing
+//! that it says is of a user, a device or a group.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::State as Extracted,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::time::timeout;
+
+use super::State;
+
+/// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is served there, of the server with this state.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/metrics", get(text))
+        // The process lives, or it would not answer.
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(state)
+}
+
+async fn text(Extracted(state): Extracted<State>) -> impl IntoResponse {
+    let metrics = state.metrics();
+    metrics.queue(state.queue_depth());
+    metrics.streams(state.streams());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
+}
+
+async fn ready(Extracted(state): Extracted<State>) -> (StatusCode, &'static str) {
+    if state.is_stopping() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match timeout(READY_WITHIN, state.is_ready()).await {
+        Ok(true) => (StatusCode::OK, "ready\n"),
+        Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "the store fails, or its queue is full\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}

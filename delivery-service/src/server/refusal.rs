@@ -1,0 +1,76 @@
+//! A request that is not carried out: a [`Problem`] on its way to the client.
+//!
+//! Handlers and extractors return one with `?`. It becomes a response without a body; the outermost layer,
+//! [`exchange::layer`](super::exchange::layer), writes the body in the format that the client accepts.
+
+use std::time::Duration;
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use super::surroundings::NoRandomness;
+use crate::{
+    api::{Code, InvalidDeviceName, Problem},
+    error::StoreError,
+};
+
+/// Why a request is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub Box<Problem>);
+
+impl Refusal {
+    /// A refusal that says what is wrong with the request.
+    pub(crate) fn because(code: Code, detail: impl std::fmt::Display) -> Self {
+        Problem::new(code).because(detail).into()
+    }
+
+    /// A refusal until some time has passed.
+    pub(crate) fn for_now(code: Code, wait: Duration) -> Self {
+        // Rounded up: whoever waits this long is let in.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Problem { retry_after: Some(seconds.max(1)), ..Problem::new(code) }.into()
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Problem::new(code).into()
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Code::Internal.into()
+    }
+}
+
+impl From<NoRandomness> for Refusal {
+    fn from(error: NoRandomness) -> Self {
+        tracing::error!(%error, "cannot make a token");
+        Code::Internal.into()
+    }
+}
+
+impl From<InvalidDeviceName> for Refusal {
+    fn from(error: InvalidDeviceName) -> Self {
+        Self::because(Code::BadRequest, error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

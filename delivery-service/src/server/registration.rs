@@ -1,0 +1,70 @@
+//! Who may register a device, by the operator's mode: everybody, who has an invitation, or whom an issuer vouches for.
+
+use std::time::Duration;
+
+use super::{
+    jwt::{Issuer, IssuerError},
+    refusal::Refusal,
+    sessions::Token,
+    settings::Registration as Mode,
+    surroundings::Surroundings,
+};
+use crate::{
+    admission::TokenHash,
+    api::{Admission, Code},
+};
+
+/// The gate that a registration has to pass.
+pub(crate) enum Gate {
+    Open,
+    Token,
+    Jwt(Box<Issuer>),
+}
+
+impl Gate {
+    pub(crate) fn new(mode: &Mode, surroundings: &Surroundings) -> Result<Self, IssuerError> {
+        Ok(match mode {
+            Mode::Open { .. } => Self::Open,
+            Mode::Token => Self::Token,
+            Mode::Jwt { issuer, audience, jwks } => {
+                Self::Jwt(Box::new(Issuer::new(issuer, audience, jwks, surroundings.clone())?))
+            }
+        })
+    }
+
+    /// Lets a registration of a device of `user` pass, perhaps with an invitation that has yet to be checked and used up
+    /// along with it.
+    pub(crate) async fn pass(&self, user: &str, admission: Option<&Admission>) -> Result<Option<TokenHash>, Refusal> {
+        let missing = |what| Err(Refusal::because(Code::NotAdmitted, what));
+        match (self, admission) {
+            (Self::Open, _) => Ok(None),
+            (Self::Token, Some(Admission::Invitation(invitation))) => match Token::read(invitation) {
+                Some(token) => Ok(Some(token.hash())),
+                None => Err(not_invited()),
+            },
+            (Self::Token, _) => missing("it takes an invitation"),
+            (Self::Jwt(issuer), Some(Admission::Jwt(token))) => {
+                issuer.vouches_for(token, user).await?;
+                Ok(None)
+            }
+            (Self::Jwt(_), _) => missing("it takes a JSON Web Token of the issuer"),
+        }
+    }
+}
+
+/// One answer for every invitation that is not good, so that nobody learns which there are.
+pub(crate) fn not_invited() -> Refusal {
+    Refusal::because(Code::NotAdmitted, "the invitation is not known, was used, has expired, or is for another user")
+}
+
+impl From<IssuerError> for Refusal {
+    fn from(error: IssuerError) -> Self {
+        match error {
+            IssuerError::NotVouchedFor(_) => Self::because(Code::NotAdmitted, error),
+            IssuerError::NoKeys(_) | IssuerError::NoClient => {
+                tracing::warn!(%error, "cannot check a registration");
+                Self::for_now(Code::Unavailable, Duration::from_secs(10))
+            }
+        }
+    }
+}

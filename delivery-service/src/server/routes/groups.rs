@@ -1,0 +1,288 @@
+//! What devices submit to groups, and what they ask of them.
+//!
+//! A device that a group does not concern gets the same answer whether or not the group is there, whatever it submits:
+//! see [`for_those_concerned`].
+
+use std::collections::BTreeSet;
+
+use axum::{extract::State as Extracted, response::Response};
+
+use crate::{
+    api::{
+        Accepted, Code, CommitRequest, CreateGroupRequest, DeviceName, GroupInfo, GroupState, Handshake,
+        MessageRequest, Problem, ProposalRequest, ReportAnswer, ReportRequest,
+    },
+    names::{DeviceId, GroupId, Sequence},
+    ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
+    outcome::{Outcome, RosterChange},
+    server::{
+        caller::Caller,
+        exchange::{Body, Format},
+        metrics::{Answer, Metrics, Submission},
+        outcomes::{accepted, unknown_device},
+        paths::{GroupPath, checked},
+        reader::name_of,
+        refusal::Refusal,
+        state::State,
+        worker::{Aftermath, Service},
+    },
+};
+
+/// Create a group
+#[utoipa::path(post, path = "/v1/groups", tag = "groups", security(("session" = [])),
+    request_body(content((CreateGroupRequest = "application/json"), (CreateGroupRequest = "application/cbor"))),
+    responses(
+    (status = 200, description = "The group is there, and the caller is its member", body = Accepted),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn create(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    Body(request): Body<CreateGroupRequest>,
+) -> Result<Response, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let created = state.worker().call(move |service, aftermath| {
+        let device = caller.admit(service)?;
+        let group = GroupId::new(request.group.0);
+        let mode = match request.handshake {
+            Handshake::Assisted => HandshakeMode::Assisted,
+            Handshake::Opaque => HandshakeMode::Opaque,
+        };
+        let outcome = service.create_group(&group, &device, mode, &request.group_info.0, now)?;
+        count(aftermath, metrics, Submission::Group, &outcome);
+        aftermath.roster(group, vec![device]);
+        accepted(outcome)
+    });
+    format.ok(&created.await?)
+}
+
+/// The state of a group
+///
+/// Its epoch and its member devices. For members alone.
+#[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
+    (status = 200, description = "The state", body = GroupState),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn state_of(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+) -> Result<Response, Refusal> {
+    let roster = state.worker().call(move |service, _| {
+        let device = caller.admit(service)?;
+        let roster = service.roster(&group)?.filter(|roster| roster.devices.contains(&device));
+        Ok(roster.ok_or(Code::NotFound)?)
+    });
+    let roster = roster.await?;
+    let mut devices = roster.devices.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    devices.sort();
+    format.ok(&GroupState { epoch: roster.epoch.0, devices })
+}
+
+/// The group info
+///
+/// What it takes to join or rejoin by an external commit. For devices of users who have a device in the group.
+#[utoipa::path(get, path = "/v1/groups/{group}/info", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
+    (status = 200, description = "The group info of the present epoch", body = GroupInfo),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn info(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+) -> Result<Response, Refusal> {
+    let group_info = state.worker().call(move |service, _| {
+        let device = caller.admit(service)?;
+        for_those_concerned(service, &group, &device)?;
+        Ok(service.group_info(&group)?.ok_or(Code::NotFound)?)
+    });
+    format.ok(&GroupInfo { group_info: group_info.await?.into() })
+}
+
+/// Submit a commit
+///
+/// Accepted if and only if it was made in the group's present epoch. The very same bytes again are answered the same.
+#[utoipa::path(post, path = "/v1/groups/{group}/commits", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
+    request_body(content((CommitRequest = "application/json"), (CommitRequest = "application/cbor"))), responses(
+    (status = 200, description = "It is ordered", body = Accepted),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn commit(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+    Body(request): Body<CommitRequest>,
+) -> Result<Response, Refusal> {
+    let roster_change = RosterChange { added: all_checked(&request.added)?, removed: all_checked(&request.removed)? };
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let ordered = state.worker().call(move |service, aftermath| {
+        let sender = caller.admit(service)?;
+        let submission = CommitSubmission {
+            group: group.clone(),
+            sender: sender.clone(),
+            commit: request.commit.0,
+            welcome: request.welcome.map(|bytes| bytes.0),
+            group_info: request.group_info.map(|bytes| bytes.0),
+            roster_change,
+        };
+        let outcome = match all_known(service, &submission.roster_change.added)? {
+            true => service.submit_commit(&submission, now)?,
+            // Accepted when they were known, perhaps.
+            false => match service.answer_to(&group, &sender, &submission.commit)? {
+                Some(outcome) => outcome,
+                None => {
+                    for_those_concerned(service, &group, &sender)?;
+                    return Err(unknown_device());
+                }
+            },
+        };
+        count(aftermath, metrics, Submission::Commit, &outcome);
+        let RosterChange { added, removed } = submission.roster_change;
+        aftermath.roster(group.clone(), added.into_iter().chain(removed).collect());
+        answer(service, &group, &sender, outcome)
+    });
+    format.ok(&ordered.await?)
+}
+
+/// Submit a proposal
+///
+/// A proposal by reference, made in the group's present epoch.
+#[utoipa::path(post, path = "/v1/groups/{group}/proposals", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
+    request_body(content((ProposalRequest = "application/json"), (ProposalRequest = "application/cbor"))), responses(
+    (status = 200, description = "It is ordered", body = Accepted),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn propose(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+    Body(request): Body<ProposalRequest>,
+) -> Result<Response, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let ordered = state.worker().call(move |service, aftermath| {
+        let sender = caller.admit(service)?;
+        let outcome = service.submit_proposal(&group, &sender, &request.proposal.0, now)?;
+        count(aftermath, metrics, Submission::Proposal, &outcome);
+        aftermath.entry(group.clone());
+        answer(service, &group, &sender, outcome)
+    });
+    format.ok(&ordered.await?)
+}
+
+/// Send a message
+///
+/// An application message, made in the group's present epoch.
+#[utoipa::path(post, path = "/v1/groups/{group}/messages", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
+    request_body(content((MessageRequest = "application/json"), (MessageRequest = "application/cbor"))), responses(
+    (status = 200, description = "It is ordered", body = Accepted),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn send(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+    Body(request): Body<MessageRequest>,
+) -> Result<Response, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let ordered = state.worker().call(move |service, aftermath| {
+        let sender = caller.admit(service)?;
+        let outcome = service.submit_message(&group, &sender, &request.message.0, now)?;
+        count(aftermath, metrics, Submission::Message, &outcome);
+        aftermath.entry(group.clone());
+        answer(service, &group, &sender, outcome)
+    });
+    format.ok(&ordered.await?)
+}
+
+/// Report a commit
+///
+/// Says that the calling device cannot process the group's last commit. When enough members have, it is taken back, and
+/// there is nothing to report any more.
+#[utoipa::path(post, path = "/v1/groups/{group}/reports", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
+    request_body(content((ReportRequest = "application/json"), (ReportRequest = "application/cbor"))), responses(
+    (status = 200, description = "It is noted", body = ReportAnswer),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn report(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+    Body(request): Body<ReportRequest>,
+) -> Result<Response, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let reported = state.worker().call(move |service, aftermath| {
+        let device = caller.admit(service)?;
+        let members = |service: &Service<'_>| -> Result<BTreeSet<DeviceId>, Refusal> {
+            Ok(service.roster(&group)?.map(|roster| roster.devices).unwrap_or_default())
+        };
+        let before = members(service)?;
+        // Who is no member has nothing to report.
+        if !before.contains(&device) {
+            return Err(Code::NotFound.into());
+        }
+        match service.report_commit(&group, &device, Sequence(request.sequence), now)? {
+            ReportOutcome::Noted { reports, needed } => {
+                aftermath.then(move || metrics.reported());
+                Ok(ReportAnswer { reports, needed, rolled_back: false })
+            }
+            ReportOutcome::RolledBack(_) => {
+                aftermath.then(move || metrics.rolled_back());
+                let after = members(service)?;
+                aftermath.roster(group, before.symmetric_difference(&after).cloned().collect());
+                Ok(ReportAnswer { reports: 0, needed: 0, rolled_back: true })
+            }
+            ReportOutcome::Rejected(reason) => Err(reason.into()),
+        }
+    });
+    format.ok(&reported.await?)
+}
+
+/// Counts what became of a submission, once it is durable.
+fn count(aftermath: &mut Aftermath, metrics: Metrics, what: Submission, outcome: &Outcome) {
+    let answer = Answer::from(outcome);
+    aftermath.then(move || metrics.submitted(what, answer));
+}
+
+/// Who has no device in a group is not told whether it is there.
+fn for_those_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), Refusal> {
+    if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
+}
+
+/// The answer to a submission: what was accepted is accepted, and any other answer would tell of the group.
+fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
+    if !matches!(outcome, Outcome::Accepted(_)) {
+        for_those_concerned(service, group, sender)?;
+    }
+    accepted(outcome)
+}
+
+fn all_checked(devices: &[DeviceName]) -> Result<BTreeSet<DeviceId>, Refusal> {
+    devices.iter().map(checked).collect()
+}
+
+fn all_known(service: &Service<'_>, devices: &BTreeSet<DeviceId>) -> Result<bool, Refusal> {
+    for device in devices {
+        if service.device_key(device)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,85 @@
+//! The addresses of the API, and the document (OpenAPI 3.1) that follows from the code that answers them.
+
+mod deliveries;
+mod devices;
+mod groups;
+mod key_packages;
+mod service;
+mod sessions;
+mod stream;
+
+use axum::{Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{caller, exchange, refusal::Refusal, state::State};
+use crate::api::{Code, Problem};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Regrow delivery service",
+        description = "Orders what MLS groups send (RFC 9420, RFC 9750), hands out key packages and routes welcomes.\n\n\
+            Bodies are JSON, or CBOR with the same fields: say which by `Content-Type` and `Accept`. Bytes are base64url \
+            without padding in JSON, and byte strings in CBOR. Every error is a `Problem` (RFC 9457)."
+    ),
+    components(schemas(Problem)),
+    modifiers(&Session)
+)]
+struct Document;
+
+/// How a request shows its session.
+struct Session;
+
+impl Modify for Session {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("session", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+fn documented() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(service::info))
+        .routes(routes!(service::document))
+        .routes(routes!(sessions::challenge))
+        .routes(routes!(sessions::open))
+        .routes(routes!(sessions::close))
+        .routes(routes!(devices::register))
+        .routes(routes!(devices::remove))
+        .routes(routes!(devices::list))
+        .routes(routes!(key_packages::upload, key_packages::left))
+        .routes(routes!(key_packages::claim))
+        .routes(routes!(groups::create))
+        .routes(routes!(groups::state_of))
+        .routes(routes!(groups::info))
+        .routes(routes!(groups::commit))
+        .routes(routes!(groups::propose))
+        .routes(routes!(groups::send))
+        .routes(routes!(groups::report))
+        .routes(routes!(deliveries::next))
+        .routes(routes!(deliveries::acknowledge))
+        .routes(routes!(stream::stream))
+}
+
+/// The document of the API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+/// Everything that devices ask for. Whoever serves it puts `ConnectInfo<SocketAddr>` into the requests' extensions, so
+/// that addresses can be told apart.
+pub fn router(state: State) -> Router {
+    let router: Router<State> = documented().into();
+    router
+        .fallback(|| async { Refusal::from(Code::NotFound) })
+        .method_not_allowed_fallback(|| async { Refusal::from(Code::MethodNotAllowed) })
+        .layer(middleware::from_fn_with_state(state.clone(), caller::layer))
+        .layer(CatchPanicLayer::custom(exchange::panicked))
+        .layer(middleware::from_fn(exchange::layer))
+        .with_state(state)
+}

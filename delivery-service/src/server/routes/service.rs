@@ -1,0 +1,32 @@
+//! What the service says of itself.
+
+use axum::{extract::State as Extracted, response::Response};
+
+use crate::{
+    api::{Problem, ServiceInfo},
+    server::{exchange::Format, refusal::Refusal, state::State},
+};
+
+/// What the service is
+///
+/// Its version, the key that it signs receipts with, and how much a request may carry.
+#[utoipa::path(get, path = "/v1/service", tag = "service", responses(
+    (status = 200, description = "What it is", body = ServiceInfo),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> Result<Response, Refusal> {
+    format.ok(&ServiceInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        key: state.service_key().0.as_slice().into(),
+        max_body_bytes: state.max_request_bytes(),
+    })
+}
+
+/// This document
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "service", responses(
+    (status = 200, description = "The OpenAPI document", content_type = "application/json"),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn document() -> Result<Response, Refusal> {
+    Format::Json.ok(&super::openapi())
+}

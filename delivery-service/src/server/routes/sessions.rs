@@ -1,0 +1,103 @@
+//! How a device shows who it is: it signs a challenge, and gets a token for a while.
+
+use axum::{
+    extract::State as Extracted,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use crate::{
+    admission::{DeviceKey, StoredSession},
+    api::{self, Challenge, ChallengeRequest, Code, Problem, SessionRequest, proof},
+    server::{
+        caller::Caller,
+        exchange::{Body, Format},
+        paths::checked,
+        refusal::Refusal,
+        sessions::Token,
+        state::State,
+    },
+};
+
+/// Ask for something to sign
+///
+/// A challenge is good for one registration or one session of the device that it was given out for.
+#[utoipa::path(post, path = "/v1/challenges", tag = "sessions",
+    request_body(content((ChallengeRequest = "application/json"), (ChallengeRequest = "application/cbor"))), responses(
+    (status = 200, description = "A challenge", body = Challenge),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn challenge(
+    Extracted(state): Extracted<State>,
+    format: Format,
+    Body(request): Body<ChallengeRequest>,
+) -> Result<Response, Refusal> {
+    let device = checked(&request.device)?;
+    let challenge = state.surroundings().random()?;
+    let (now, expires_in) = (state.now(), state.limits().challenge_seconds);
+    state.challenges().give(device, challenge, now.plus(expires_in), now)?;
+    format.ok(&Challenge { challenge: challenge.as_slice().into(), expires_in })
+}
+
+/// Open a session
+///
+/// The device signs a challenge with the key that it was registered with, and gets a token.
+#[utoipa::path(post, path = "/v1/sessions", tag = "sessions",
+    request_body(content((SessionRequest = "application/json"), (SessionRequest = "application/cbor"))), responses(
+    (status = 201, description = "A session", body = api::Session),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn open(
+    Extracted(state): Extracted<State>,
+    format: Format,
+    Body(request): Body<SessionRequest>,
+) -> Result<Response, Refusal> {
+    let SessionRequest { device: name, challenge, signature } = request;
+    let device = checked(&name)?;
+    if !state.challenges().take(&device, &challenge.0, state.now()) {
+        return Err(Code::BadProof.into());
+    }
+    let signed = proof::session(state.service_key(), &challenge.0, &name)?;
+    let token = Token::new(state.surroundings().random()?);
+    let expires_in = state.limits().session_seconds;
+    let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
+    let sessions = state.sessions().clone();
+    let opened = state.worker().call(move |service, aftermath| {
+        // A device that is not known is answered as one with another key.
+        let key = service.device_key(&session.device)?.ok_or(Code::BadProof)?;
+        verify(&key, &signed, &signature.0)?;
+        let StoredSession { token, device, expires } = &session;
+        let ended = service.open_session(device, token, *expires)?.ok_or(Code::BadProof)?;
+        aftermath.then(move || {
+            ended.iter().for_each(|token| sessions.end(token));
+            sessions.insert(session);
+        });
+        Ok(())
+    });
+    opened.await?;
+    format.answer(StatusCode::CREATED, &api::Session { token: token.write(), expires_in })
+}
+
+/// End this session
+#[utoipa::path(delete, path = "/v1/sessions/current", tag = "sessions", security(("session" = [])), responses(
+    (status = 204, description = "It has ended, and the streams under it"),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
+    let sessions = state.sessions().clone();
+    let closed = state.worker().call(move |service, aftermath| {
+        service.close_session(&caller.0.device, &caller.0.token)?;
+        aftermath.then(move || sessions.end(&caller.0.token));
+        Ok(())
+    });
+    closed.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whether the holder of the key has signed this.
+pub(super) fn verify(key: &DeviceKey, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+    let key = VerifyingKey::from_bytes(&key.0).map_err(|_| Code::BadProof)?;
+    let signature = Signature::from_slice(signature).map_err(|_| Code::BadProof)?;
+    Ok(key.verify_strict(signed, &signature).map_err(|_| Code::BadProof)?)
+}

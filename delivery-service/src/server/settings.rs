@@ -1,0 +1,180 @@
+//! What an operator sets. Every field has a default with which the server works on loopback.
+//!
+//! These are plain values. Where they come from is in `config`, and whether they make sense is in `validation`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
+
+/// All settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where devices connect. Default `127.0.0.1:8765`.
+    pub listen: SocketAddr,
+    /// Where operators' programs connect: `/metrics`, `/healthz` and `/readyz`, in the clear. Default `127.0.0.1:8766`.
+    pub listen_operators: SocketAddr,
+    /// The file of the store. Default `regrow-ds.db` in the working directory.
+    pub database: PathBuf,
+    /// Listen without TLS elsewhere than on loopback, too: behind a proxy that ends TLS. Session tokens go over that
+    /// connection in the clear. Default false.
+    pub plain_http_anywhere: bool,
+    /// Seconds that requests may still take once the server is told to stop. Default 30.
+    pub drain_seconds: u64,
+    /// TLS. Without it, the server listens on loopback only, unless it is forced.
+    pub tls: Option<Tls>,
+    /// Who may register a device.
+    pub registration: Registration,
+    /// What one client may cost.
+    pub limits: ServerLimits,
+    /// What is written to the log, and how.
+    pub log: Log,
+}
+
+/// TLS.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and its chain, in PEM. Read again when it changes.
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// Who may register a device.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "mode", deny_unknown_fields)]
+pub enum Registration {
+    /// Everybody who can connect. Only on loopback, unless `anywhere` says otherwise.
+    Open {
+        /// Also when the server listens elsewhere than on loopback. Default false.
+        #[serde(default)]
+        anywhere: bool,
+    },
+    /// Who has an invitation of `regrow-ds invite`, each good for one device.
+    #[default]
+    Token,
+    /// Who has a JSON Web Token of the operator's issuer; `sub` is the user.
+    Jwt {
+        /// What `iss` has to be.
+        issuer: String,
+        /// What `aud` has to be.
+        audience: String,
+        /// The issuer's keys (RFC 7517): a file, or an address that begins with `https://`.
+        jwks: String,
+    },
+}
+
+/// What one client may cost the server. (What is kept for clients is in `ordering`.)
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerLimits {
+    /// What the ordering rules keep.
+    pub ordering: Limits,
+    /// Requests of one device per second, over time. Default 50.
+    pub device_requests_per_second: u32,
+    /// Requests of one device at once. Default 200.
+    pub device_burst: u32,
+    /// Requests without a session, of one address per second, over time. Default 10.
+    pub address_requests_per_second: u32,
+    /// Requests without a session, of one address at once. Default 50.
+    pub address_burst: u32,
+    /// Key packages of one device that one other device may claim in an hour. Default 10.
+    pub claims_per_device_and_hour: u32,
+    /// Streams and long polls of one device at a time. Default 4.
+    pub streams_per_device: usize,
+    /// Streams and long polls in all. Default 20,000.
+    pub streams: usize,
+    /// Connections at a time. Default 25,000.
+    pub connections: usize,
+    /// Requests at a time on one connection, with HTTP/2. A stream counts as one for as long as it is open. Default 128.
+    pub requests_per_connection: u32,
+    /// Bytes of all headers of one request. Default 32,768.
+    pub header_bytes: u32,
+    /// Seconds within which a client has to have finished the handshake of TLS. Default 10.
+    pub handshake_seconds: u64,
+    /// Seconds within which the headers of a request have to have arrived; with HTTP/1.1, after so many without another
+    /// request a connection is closed. Default 30.
+    pub header_seconds: u64,
+    /// Seconds without a sign of life after which a client is asked for one, with HTTP/2. If it gives none in as many, its
+    /// connection is closed. Default 30.
+    pub ping_seconds: u64,
+    /// Seconds within which a request has to have arrived. Default 30.
+    pub request_seconds: u64,
+    /// Seconds for which a challenge can be signed. Default 60.
+    pub challenge_seconds: u64,
+    /// Seconds for which a session lasts. Default 3600.
+    pub session_seconds: u64,
+    /// Requests that wait for the store; beyond them the answer is 503. Default 4,096.
+    pub queue: usize,
+}
+
+/// The log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`. Default `info`.
+    pub level: String,
+    /// `text` or `json`. Default `text`.
+    pub format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object on each line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8765)),
+            listen_operators: SocketAddr::from(([127, 0, 0, 1], 8766)),
+            database: "regrow-ds.db".into(),
+            plain_http_anywhere: false,
+            drain_seconds: 30,
+            tls: None,
+            registration: Registration::Open { anywhere: false },
+            limits: ServerLimits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            ordering: Limits::default(),
+            device_requests_per_second: 50,
+            device_burst: 200,
+            address_requests_per_second: 10,
+            address_burst: 50,
+            claims_per_device_and_hour: 10,
+            streams_per_device: 4,
+            streams: 20_000,
+            connections: 25_000,
+            requests_per_connection: 128,
+            header_bytes: 32 * 1024,
+            handshake_seconds: 10,
+            header_seconds: 30,
+            ping_seconds: 30,
+            request_seconds: 30,
+            challenge_seconds: 60,
+            session_seconds: 3_600,
+            queue: 4_096,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}

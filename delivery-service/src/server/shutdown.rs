@@ -1,0 +1,54 @@
+//! The word that the server is to end, for everything in it that waits.
+//!
+//! It is said once, by a signal's handler, and heard by the listeners, by every stream, and by `/readyz`. What each of
+//! them does then is its own affair.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Whether the server is to end. Clones are of the same server.
+#[derive(Clone, Debug)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Shutdown {
+    /// Says that it is to end.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was said.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it is said, or was.
+    pub async fn begun(&self) {
+        // The sender is in `self`, so it is there for as long as anybody waits.
+        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+    }
+}
+
+/// Returns with its name at the first signal that asks a process to end: SIGTERM, or SIGINT from a terminal.
+///
+/// # Errors
+/// The system does not let us listen to signals.
+pub async fn asked_to_end() -> std::io::Result<&'static str> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        })
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map(|()| "ctrl-c")
+}

@@ -1,0 +1,260 @@
+//! The server's state, which every request works with, and its start and stop.
+
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    audience::Audience,
+    challenges::Challenges,
+    jwt::IssuerError,
+    metrics::Metrics,
+    rates::Rates,
+    refusal::Refusal,
+    registration::Gate,
+    sessions::{Sessions, Token},
+    settings::{ServerLimits, Settings},
+    surroundings::{NoRandomness, Surroundings},
+    worker::Worker,
+};
+use crate::{
+    api::Problem,
+    error::StoreError,
+    names::{Timestamp, UserId},
+    receipt::{ServiceKey, ServicePublicKey},
+    service::DeliveryService,
+    store::Store,
+};
+
+/// How often what is in memory is looked through for what has ended.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a request is larger by than what it carries: names, field names, signatures.
+const REQUEST_OVERHEAD: usize = 64 * 1024;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Registrations could not be checked.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The system has no randomness.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A server without a listener: what [`router`](super::router) serves.
+pub struct Server {
+    state: State,
+    worker: JoinHandle<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    /// A server over a store. It has to be started within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] if the store fails, or if something that the settings name is not there.
+    pub fn start<S: Store + Send + 'static>(
+        store: S,
+        settings: &Settings,
+        surroundings: Surroundings,
+    ) -> Result<Self, StartError> {
+        let limits = settings.limits.clone();
+        let fresh_key = ServiceKey::from_seed(&surroundings.random()?);
+        let service = DeliveryService::open(store, limits.ordering, fresh_key)?;
+        let sessions = Sessions::default();
+        for session in service.sessions(surroundings.now())? {
+            sessions.insert(session);
+        }
+        let key = service.public_key();
+        let metrics = Metrics::default();
+        let audience = Audience::new(limits.streams, limits.streams_per_device);
+        let (worker, thread) = Worker::start(
+            service,
+            audience.clone(),
+            sessions.clone(),
+            metrics.clone(),
+            surroundings.clone(),
+            limits.queue,
+        )
+        .map_err(StartError::Thread)?;
+        let (stopping, stop) = watch::channel(false);
+        let inner = Inner {
+            worker,
+            audience,
+            sessions,
+            metrics,
+            challenges: Challenges::default(),
+            gate: Gate::new(&settings.registration, &surroundings)?,
+            rates: Rates::new(&limits, &surroundings),
+            limits,
+            surroundings,
+            key,
+            stop,
+        };
+        let state = State(Arc::new(inner));
+        tokio::spawn(sweep(state.clone()));
+        Ok(Self { state, worker: thread, stopping })
+    }
+
+    /// What requests work with.
+    pub fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    /// Ends all streams and long polls, so that the listener can finish what it has begun.
+    pub fn end_streams(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Answers what is in the queue, and closes the store. To be called when the listener has finished.
+    pub async fn stop(self) {
+        self.end_streams();
+        let Self { state, worker, .. } = self;
+        let ended = tokio::task::spawn_blocking(move || {
+            state.0.worker.stop();
+            worker.join()
+        });
+        if !matches!(ended.await, Ok(Ok(()))) {
+            tracing::error!("the store's thread has panicked");
+        }
+    }
+}
+
+/// What a request works with. Clones are the same.
+#[derive(Clone)]
+pub struct State(Arc<Inner>);
+
+struct Inner {
+    worker: Worker,
+    audience: Audience,
+    sessions: Sessions,
+    metrics: Metrics,
+    challenges: Challenges,
+    gate: Gate,
+    rates: Rates,
+    limits: ServerLimits,
+    surroundings: Surroundings,
+    key: ServicePublicKey,
+    stop: watch::Receiver<bool>,
+}
+
+impl State {
+    /// Makes an invitation, good for one device: of `user`, or else of a user who has none yet. Returns its token.
+    ///
+    /// # Errors
+    /// The [`Problem`] that kept the service from doing so.
+    pub async fn invite(&self, user: Option<UserId>, seconds: u64) -> Result<String, Problem> {
+        self.make_invitation(user, seconds).await.map_err(|Refusal(problem)| *problem)
+    }
+
+    async fn make_invitation(&self, user: Option<UserId>, seconds: u64) -> Result<String, Refusal> {
+        let token = Token::new(self.surroundings().random()?);
+        let (hash, expires) = (token.hash(), self.now().plus(seconds));
+        self.worker().call(move |service, _| Ok(service.invite(&hash, user.as_ref(), expires)?)).await?;
+        Ok(token.write())
+    }
+
+    /// Calls that wait for the store.
+    pub fn queue_depth(&self) -> usize {
+        self.0.worker.depth()
+    }
+
+    /// Streams and long polls that are open.
+    pub fn streams(&self) -> usize {
+        self.0.audience.taken()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Whether the server is being stopped.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stop.borrow()
+    }
+
+    /// Whether the store answers: makes an empty call.
+    pub async fn is_ready(&self) -> bool {
+        self.worker().call(|_, _| Ok(())).await.is_ok()
+    }
+
+    /// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group
+    /// info), a third larger in base64.
+    pub(crate) fn max_request_bytes(&self) -> usize {
+        let part = self.0.limits.ordering.max_body_bytes;
+        part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
+    }
+
+    pub(crate) fn request_time(&self) -> Duration {
+        Duration::from_secs(self.0.limits.request_seconds)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.surroundings.now()
+    }
+
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.0.surroundings
+    }
+
+    pub(crate) fn limits(&self) -> &ServerLimits {
+        &self.0.limits
+    }
+
+    pub(crate) fn service_key(&self) -> &ServicePublicKey {
+        &self.0.key
+    }
+
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.0.worker
+    }
+
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.0.audience
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn challenges(&self) -> &Challenges {
+        &self.0.challenges
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    /// Waits until the server is being stopped.
+    pub(crate) async fn stopping(&self) {
+        // Without the server, there is nobody to serve either.
+        let _ = self.0.stop.clone().wait_for(|stop| *stop).await;
+    }
+}
+
+/// Forgets, now and then, what has ended.
+async fn sweep(state: State) {
+    loop {
+        tokio::select! {
+            () = state.stopping() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        let now = state.now();
+        state.sessions().expire(now);
+        state.challenges().expire(now);
+        state.rates().forget();
+    }
+}

@@ -1,0 +1,122 @@
+//! Whether settings make sense together: what is dangerous has to be said twice, and what cannot work is refused.
+
+use std::fmt;
+
+use tracing_subscriber::EnvFilter;
+
+use super::settings::{Registration, Settings};
+
+/// A value that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nonsense {
+    /// The setting.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}. {}", self.key, self.problem, self.remedy)
+    }
+}
+
+/// All that does not make sense.
+pub fn check(settings: &Settings) -> Vec<Nonsense> {
+    let mut found = Vec::new();
+    let mut say = |key, problem: String, remedy| found.push(Nonsense { key, problem, remedy });
+    addresses(settings, &mut say);
+    registration(settings, &mut say);
+    for (key, value) in positive(settings) {
+        if value == 0 {
+            say(key, "0 lets nothing through".to_owned(), "Set at least 1");
+        }
+    }
+    if settings.limits.ordering.rollback_percent > 100 {
+        say(
+            "limits.ordering.rollback_percent",
+            "there are no more than 100 percent".to_owned(),
+            "Set 0 to 100; with 100 no commit is ever taken back",
+        );
+    }
+    if let Err(error) = EnvFilter::try_new(&settings.log.level) {
+        say("log.level", error.to_string(), "Set `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`");
+    }
+    found
+}
+
+fn addresses(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    let Settings { listen, listen_operators, tls, plain_http_anywhere, .. } = settings;
+    if !listen.ip().is_loopback() && tls.is_none() && !plain_http_anywhere {
+        say(
+            "listen",
+            format!("{listen} can be reached from other machines, and there is no TLS"),
+            "Set `tls.certificate` and `tls.key`, or `plain_http_anywhere = true` behind a proxy that ends TLS",
+        );
+    }
+    if listen == listen_operators && listen.port() != 0 {
+        say("listen_operators", format!("{listen} is where devices connect"), "Set another port");
+    }
+}
+
+fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    match &settings.registration {
+        Registration::Open { anywhere } => {
+            if !anywhere && !settings.listen.ip().is_loopback() {
+                say(
+                    "registration.mode",
+                    format!("`open` lets everybody register who can reach {}", settings.listen),
+                    "Set `token` or `jwt`, or `registration.anywhere = true` if that is meant",
+                );
+            }
+        }
+        Registration::Token => {}
+        Registration::Jwt { issuer, audience, jwks } => {
+            for (key, value) in [("registration.issuer", issuer), ("registration.audience", audience)] {
+                if value.is_empty() {
+                    say(key, "it is empty".to_owned(), "Set what the issuer writes into its tokens");
+                }
+            }
+            jwks_place(jwks, say);
+        }
+    }
+}
+
+/// The place is not repeated in the message: it may hold a password.
+fn jwks_place(jwks: &str, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    const KEY: &str = "registration.jwks";
+    let remedy = "Set a file, or an address that begins with `https://`";
+    let Some((scheme, rest)) = jwks.split_once("://") else {
+        if jwks.is_empty() {
+            say(KEY, "it is empty".to_owned(), remedy);
+        }
+        return;
+    };
+    if scheme != "https" {
+        say(KEY, "keys that come unprotected let anybody in".to_owned(), remedy);
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        say(KEY, "there is a password in the address".to_owned(), "A set of public keys needs none: leave it out");
+    }
+}
+
+fn positive(settings: &Settings) -> Vec<(&'static str, u64)> {
+    macro_rules! values {
+        ($limits:expr, $prefix:literal: $($field:ident),* $(,)?) => {
+            [$((concat!($prefix, stringify!($field)), u64::try_from($limits.$field).unwrap_or(u64::MAX))),*]
+        };
+    }
+    let mut positive = Vec::from(values!(settings.limits, "limits.":
+        device_requests_per_second, device_burst, address_requests_per_second, address_burst,
+        claims_per_device_and_hour, streams_per_device, streams, connections, requests_per_connection, header_bytes,
+        handshake_seconds, header_seconds, ping_seconds, request_seconds, challenge_seconds, session_seconds, queue,
+    ));
+    positive.extend(values!(settings.limits.ordering, "limits.ordering.":
+        max_body_bytes, max_devices_per_group, max_key_packages_per_device, max_queue_length, max_groups_per_device,
+        retention_seconds,
+    ));
+    positive
+}

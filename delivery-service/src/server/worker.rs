@@ -1,0 +1,432 @@
+//! The one thread that owns the service, and the queue before it.
+//!
+//! Calls that wait at the same time are made in one transaction, and each is answered when that is on disk: many writes
+//! for the price of one. An answer that acknowledges a write is therefore never sent before the write is durable, and
+//! what follows from a write ([`Aftermath`]) happens before its answer, whether or not somebody still waits for it.
+
+use std::{
+    iter,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{
+    audience::{Audience, Change},
+    metrics::Metrics,
+    refusal::Refusal,
+    sessions::Sessions,
+    surroundings::Surroundings,
+};
+use crate::{
+    api::Code,
+    error::StoreError,
+    names::{DeviceId, GroupId},
+    ordering::expiry::Expired,
+    service::DeliveryService,
+    store::{Batch, Store},
+};
+
+/// The most calls in one transaction: what the disk takes to synchronize is shared by so many that more would not
+/// matter, and nobody waits long behind them.
+const MAX_BATCH: usize = 256;
+
+/// How often what has expired is looked for, and what others have changed: a device that `regrow-ds remove-device` removed
+/// has no stream any more after this.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a client waits before it tries again when the queue is full.
+const FULL: Duration = Duration::from_secs(1);
+
+/// What part of the queue streams may fill with their reads, so that those who write still get in when an entry has woken
+/// thousands of readers.
+const READERS_SHARE: usize = 4;
+
+/// The service as a call sees it: within a batch.
+pub(crate) type Service<'b> = DeliveryService<Batch<'b>>;
+
+type Job = Box<dyn FnOnce(&Service<'_>) -> Done + Send>;
+
+enum Message {
+    Job(Job),
+    /// Answer what is in the queue, and end.
+    Stop,
+}
+
+/// A call that was made, and is answered once it is durable.
+struct Done {
+    aftermath: Aftermath,
+    answer: Box<dyn FnOnce(bool) + Send>,
+}
+
+/// What follows from a call once it is durable.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    changes: Vec<Change>,
+    then: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Aftermath {
+    /// The group's log has a new entry.
+    pub(crate) fn entry(&mut self, group: GroupId) {
+        self.changes.push(Change::Entry(group));
+    }
+
+    /// The group's log has a new entry, and these devices may have become members, or ceased to be.
+    pub(crate) fn roster(&mut self, group: GroupId, moved: Vec<DeviceId>) {
+        self.changes.push(Change::Roster(group, moved));
+    }
+
+    /// A device listens, and reads these groups.
+    pub(crate) fn follow(&mut self, device: DeviceId, groups: Vec<GroupId>) {
+        self.changes.push(Change::Follow(device, groups));
+    }
+
+    /// Something else that has to happen.
+    pub(crate) fn then(&mut self, work: impl FnOnce() + Send + 'static) {
+        self.then.push(Box::new(work));
+    }
+}
+
+/// A handle to the thread.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    queue: SyncSender<Message>,
+    depth: Arc<AtomicUsize>,
+    readers: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// Starts the thread, with a queue for so many calls.
+    pub(crate) fn start<S: Store + Send + 'static>(
+        service: DeliveryService<S>,
+        audience: Audience,
+        sessions: Sessions,
+        metrics: Metrics,
+        surroundings: Surroundings,
+        queue: usize,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = sync_channel(queue.max(1));
+        let depth = Arc::new(AtomicUsize::new(0));
+        let others_version = service.others_version().unwrap_or(0);
+        let depth_seen = Arc::clone(&depth);
+        let thread = Thread { service, audience, sessions, metrics, surroundings, others_version, depth: depth_seen };
+        let thread = thread::Builder::new().name("store".into()).spawn(move || thread.run(&receiver))?;
+        let readers = Arc::new(Semaphore::new((queue / READERS_SHARE).max(1)));
+        Ok((Self { queue: sender, depth, readers }, thread))
+    }
+
+    /// Makes a call, and returns its answer once all that it changed is durable.
+    ///
+    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full,
+    /// with [`Code::Internal`] if the store fails, and with what `work` fails with.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |service| {
+            let mut aftermath = Aftermath::default();
+            // What it changed in part is undone by the batch; what is in memory is read again.
+            let result = catch_unwind(AssertUnwindSafe(|| work(service, &mut aftermath)))
+                .unwrap_or_else(|_| Err(Code::Internal.into()));
+            let answer = move |durable| {
+                // Nobody may be waiting any more.
+                let _ = sender.send(if durable { result } else { Err(Code::Internal.into()) });
+            };
+            Done { aftermath, answer: Box::new(answer) }
+        });
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.queue.try_send(Message::Job(job)) {
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            return Err(match error {
+                TrySendError::Full(_) | TrySendError::Disconnected(_) => Refusal::for_now(Code::Unavailable, FULL),
+            });
+        }
+        receiver.await.unwrap_or_else(|_| Err(Refusal::for_now(Code::Unavailable, FULL)))
+    }
+
+    /// The same for a stream's read: it waits for its turn among the readers.
+    pub(crate) async fn call_as_reader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _turn = self.readers.acquire().await.map_err(|_| Refusal::for_now(Code::Unavailable, FULL))?;
+        self.call(work).await
+    }
+
+    /// Calls that wait, and are being made.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Asks the thread to answer what is in the queue and to end. Blocks while the queue is full.
+    pub(crate) fn stop(&self) {
+        // If it has ended already, that is what was asked for.
+        let _ = self.queue.send(Message::Stop);
+    }
+}
+
+struct Thread<S> {
+    service: DeliveryService<S>,
+    audience: Audience,
+    sessions: Sessions,
+    metrics: Metrics,
+    surroundings: Surroundings,
+    /// What somebody else had changed by when the sessions were loaded.
+    others_version: i64,
+    depth: Arc<AtomicUsize>,
+}
+
+impl<S: Store> Thread<S> {
+    fn run(mut self, queue: &Receiver<Message>) {
+        let mut upkeep_at = Instant::now() + UPKEEP_INTERVAL;
+        let mut stopping = false;
+        loop {
+            let wait = if stopping { Duration::ZERO } else { upkeep_at.saturating_duration_since(Instant::now()) };
+            match queue.recv_timeout(wait) {
+                Ok(first) => {
+                    let mut jobs = Vec::new();
+                    for message in iter::once(first).chain(queue.try_iter()).take(MAX_BATCH) {
+                        match message {
+                            Message::Job(job) => jobs.push(job),
+                            Message::Stop => stopping = true,
+                        }
+                    }
+                    self.make(jobs);
+                }
+                Err(RecvTimeoutError::Timeout) if !stopping => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+            if !stopping && Instant::now() >= upkeep_at {
+                let more = self.upkeep();
+                // A step at a time, with those who wait in between.
+                upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP_INTERVAL };
+            }
+        }
+    }
+
+    /// Makes calls in one transaction, and answers them.
+    fn make(&mut self, jobs: Vec<Job>) {
+        let (count, begun) = (jobs.len(), Instant::now());
+        let mut done = Vec::with_capacity(count);
+        let batch = catch_unwind(AssertUnwindSafe(|| {
+            self.service.batch(|service| done.extend(jobs.into_iter().map(|job| job(service))))
+        }));
+        let durable = match batch {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, calls = count, "a batch failed, and nothing of it has happened");
+                false
+            }
+            Err(_) => false,
+        };
+        self.metrics.batch(count, begun.elapsed());
+        let (mut changes, mut answers) = (Vec::new(), Vec::with_capacity(count));
+        for Done { aftermath, answer } in done {
+            if durable {
+                changes.extend(aftermath.changes);
+                aftermath.then.into_iter().for_each(|work| work());
+            }
+            answers.push(answer);
+        }
+        self.audience.apply(changes, |group, device| {
+            // A device that is woken for nothing reads once more; one that is not woken would wait.
+            self.service.is_member(group, device).unwrap_or(true)
+        });
+        answers.into_iter().for_each(|answer| answer(durable));
+        self.depth.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Sees what others have changed, and deletes some of what has expired. Returns whether there may be more.
+    fn upkeep(&mut self) -> bool {
+        if let Err(error) = self.look_at_others() {
+            tracing::error!(%error, "cannot see what others have changed");
+        }
+        let more = self.expire();
+        match self.service.shrink() {
+            Ok(more_room) => more || more_room,
+            Err(error) => {
+                tracing::error!(%error, "cannot give back what was deleted");
+                more
+            }
+        }
+    }
+
+    /// Loads the sessions again if somebody else has changed the store: they may have removed a device.
+    fn look_at_others(&mut self) -> Result<(), StoreError> {
+        let version = self.service.others_version()?;
+        if version != self.others_version {
+            self.sessions.replace(self.service.sessions(self.surroundings.now())?);
+            self.others_version = version;
+        }
+        Ok(())
+    }
+
+    /// Deletes some of what has expired. Returns whether there may be more.
+    fn expire(&mut self) -> bool {
+        let mut expired = Expired::default();
+        match self.service.expire_some(self.surroundings.now(), &mut expired) {
+            Ok(more) => {
+                self.metrics.expired(expired);
+                if expired != Expired::default() {
+                    tracing::debug!(?expired, "deleted what has expired");
+                }
+                more
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot delete what has expired");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        admission::DeviceKey,
+        limits::Limits,
+        names::{Timestamp, UserId},
+        receipt::ServiceKey,
+        store::SqliteStore,
+    };
+
+    fn worker(queue: usize) -> (Worker, JoinHandle<()>) {
+        let store = SqliteStore::in_memory().expect("a store");
+        let service = DeliveryService::open(store, Limits::default(), ServiceKey::from_seed(&[1; 32]));
+        let surroundings = Surroundings::of_this_machine();
+        let (audience, sessions, metrics) = (Audience::new(1, 1), Sessions::default(), Metrics::default());
+        let service = service.expect("a service");
+        Worker::start(service, audience, sessions, metrics, surroundings, queue).expect("a thread")
+    }
+
+    fn register(service: &Service<'_>, name: &str) {
+        let (device, user) = (DeviceId::from(name), UserId::from(name));
+        let registered = service.register_device(&device, &user, DeviceKey([0; 32]), None, Timestamp(0));
+        registered.expect("a device");
+    }
+
+    async fn is_known(worker: &Worker, name: &'static str) -> bool {
+        let key = worker.call(move |service, _| Ok(service.device_key(&DeviceId::from(name))?)).await;
+        key.expect("an answer").is_some()
+    }
+
+    /// Keeps the thread busy until the sender is dropped. Returns when it has begun.
+    fn occupy(worker: &Worker) -> (mpsc::Sender<()>, impl Future<Output = Result<(), Refusal>> + use<>) {
+        let (release, released) = mpsc::channel();
+        let (begin, began) = mpsc::channel();
+        let worker = worker.clone();
+        let busy = tokio::spawn(async move {
+            let work = move |_: &Service<'_>, _: &mut Aftermath| {
+                begin.send(()).expect("somebody waits");
+                let _ = released.recv();
+                Ok(())
+            };
+            worker.call(work).await
+        });
+        let busy = async move {
+            tokio::task::spawn_blocking(move || began.recv()).await.expect("a thread").expect("it has begun");
+            busy.await.expect("an answer")
+        };
+        (release, busy)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_queue_refuses() {
+        let (worker, _thread) = worker(1);
+        let (release, busy) = occupy(&worker);
+        let busy = tokio::spawn(busy);
+        while worker.depth() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // One is being made, and one or two can be had to wait; what is beyond is refused.
+        let waiting = [0; 3].map(|_| {
+            let worker = worker.clone();
+            tokio::spawn(async move { worker.call(|_, _| Ok(())).await })
+        });
+        while waiting.iter().all(|one| !one.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+        let mut refused = 0;
+        for one in waiting {
+            if let Err(Refusal(problem)) = one.await.expect("an answer") {
+                assert_eq!((problem.code, problem.retry_after), (Code::Unavailable, Some(1)));
+                refused += 1;
+            }
+        }
+        assert!(refused > 0);
+        busy.await.expect("an answer").expect("it was made");
+        assert_eq!(worker.call(|_, _| Ok(1)).await, Ok(1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_undoes_its_own_call_and_no_other() {
+        let (worker, _thread) = worker(16);
+        let (release, busy) = occupy(&worker);
+        let busy = tokio::spawn(busy);
+        let calls = ["before", "panics", "after"].map(|name| {
+            let worker = worker.clone();
+            tokio::spawn(async move {
+                let call = worker.call(move |service, _| {
+                    if name == "panics" {
+                        panic!("on purpose");
+                    }
+                    register(service, name);
+                    Ok(())
+                });
+                call.await
+            })
+        });
+        drop(release);
+        busy.await.expect("an answer").expect("it was made");
+        let [before, panics, after] = calls;
+        assert_eq!(before.await.expect("an answer"), Ok(()));
+        assert_eq!(panics.await.expect("an answer"), Err(Code::Internal.into()));
+        assert_eq!(after.await.expect("an answer"), Ok(()));
+        assert!(is_known(&worker, "before").await && is_known(&worker, "after").await);
+    }
+
+    #[tokio::test]
+    async fn what_follows_from_a_call_happens_before_its_answer_and_without_anybody_waiting() {
+        let (worker, thread) = worker(16);
+        let (sender, receiver) = mpsc::channel();
+        let call = worker.call(move |_, aftermath| {
+            aftermath.then(move || sender.send("done").expect("somebody listens"));
+            Ok(())
+        });
+        // Asked for once, and then left.
+        tokio::select! { biased; _ = call => {}, () = async {} => {} }
+        worker.stop();
+        thread.join().expect("it ends");
+        assert_eq!(receiver.recv(), Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_queue_is_made_before_the_end() {
+        let (worker, thread) = worker(16);
+        let call = worker.call(|service, _| {
+            register(service, "alice");
+            Ok("made")
+        });
+        let mut call = std::pin::pin!(call);
+        tokio::select! { biased; answer = &mut call => assert_eq!(answer, Ok("made")), () = async {} => {
+            worker.stop();
+            assert_eq!(call.await, Ok("made"));
+        } }
+        worker.stop();
+        thread.join().expect("it ends");
+        assert_eq!(worker.call(|_, _| Ok(())).await.map_err(|refusal| refusal.0.code), Err(Code::Unavailable));
+    }
+}

@@ -1,0 +1,165 @@
+//! The calls of the service that are about who comes in, and about what a server asks on behalf of those who did.
+
+use super::DeliveryService;
+use crate::{
+    admission::{
+        DeviceKey, Registration, StoredSession, TokenHash, device, expiry as admission_expiry, invitation, session,
+    },
+    error::StoreError,
+    handshake::wire,
+    names::{DeviceId, GroupId, Timestamp, UserId},
+    ordering::{
+        Halt, answers,
+        expiry::{self, Expired},
+        roster,
+    },
+    outcome::Outcome,
+    store::Store,
+};
+
+impl<S: Store> DeliveryService<S> {
+    /// Makes a device of a user known by its key. With an invitation, that is checked, and used up. The same device with
+    /// the same key again gets the same answer again.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn register_device(
+        &self,
+        device: &DeviceId,
+        user: &UserId,
+        key: DeviceKey,
+        invitation: Option<&TokenHash>,
+        now: Timestamp,
+    ) -> Result<Registration, StoreError> {
+        self.state().store.transaction(|tx| device::register(tx, device, user, key, invitation, now))
+    }
+
+    /// The key of a device that is known; `None` also if it has been removed.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn device_key(&self, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
+        self.state().store.transaction(|tx| device::key_of(tx, device))
+    }
+
+    /// The devices of a user that are known, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+        self.state().store.transaction(|tx| device::of_user(tx, user))
+    }
+
+    /// Removes a device: its sessions, its key packages and what it has yet to read are deleted, and its name is never
+    /// given again. It stays on the rosters of its groups until members commit its removal. Returns the sessions that
+    /// ended; `None` if there is no such device.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn remove_device(&self, device: &DeviceId) -> Result<Option<Vec<TokenHash>>, StoreError> {
+        self.state().store.transaction(|tx| device::remove(tx, device))
+    }
+
+    /// Opens a session of a device, which has proved its key. Returns the sessions that ended because the device has too
+    /// many; `None` if the device is not known.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn open_session(
+        &self,
+        device: &DeviceId,
+        token: &TokenHash,
+        expires: Timestamp,
+    ) -> Result<Option<Vec<TokenHash>>, StoreError> {
+        self.state().store.transaction(|tx| session::open(tx, device, token, expires))
+    }
+
+    /// Ends a session. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn close_session(&self, device: &DeviceId, token: &TokenHash) -> Result<bool, StoreError> {
+        self.state().store.transaction(|tx| session::close(tx, device, token))
+    }
+
+    /// All sessions that have not ended.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn sessions(&self, now: Timestamp) -> Result<Vec<StoredSession>, StoreError> {
+        self.state().store.transaction(|tx| session::all(tx, now))
+    }
+
+    /// Makes an invitation, good for one device: of `user`, or else of a user who has none yet.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn invite(&self, token: &TokenHash, user: Option<&UserId>, expires: Timestamp) -> Result<(), StoreError> {
+        self.state().store.transaction(|tx| invitation::invite(tx, token, user, expires))
+    }
+
+    /// Whether the device is on the group's roster.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn is_member(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+        self.state().store.transaction(|tx| roster::is_member(tx, group, device))
+    }
+
+    /// Whether the device may know of the group: it, or another device that its user has or had, is on the roster.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn concerns(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+        self.state().store.transaction(|tx| device::concerns(tx, group, device))
+    }
+
+    /// The groups whose new entries the device reads.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn groups_of(&self, device: &DeviceId) -> Result<Vec<GroupId>, StoreError> {
+        self.state().store.transaction(|tx| {
+            let memberships = roster::memberships(tx, device)?;
+            Ok(memberships.into_iter().filter(|one| one.until.is_none()).map(|one| one.group).collect())
+        })
+    }
+
+    /// The answer that these bytes had from this device before, if they are remembered. See [`Outcome`].
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn answer_to(&self, group: &GroupId, sender: &DeviceId, bytes: &[u8]) -> Result<Option<Outcome>, StoreError> {
+        match self.state().store.transaction(|tx| answers::halt_if_known(tx, group, &wire::hash(bytes), sender)) {
+            Ok(()) => Ok(None),
+            Err(Halt::Answer(outcome)) => Ok(Some(*outcome)),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    /// One small transaction of what [`expire`](Self::expire) does, and of the same for sessions and invitations, for a
+    /// caller that others wait for. Returns whether there may be more.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn expire_some(&self, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
+        self.state().store.transaction(|tx| {
+            let more_entries = expiry::expire_batch(tx, now, expired)?;
+            let more_tokens = admission_expiry::expire_batch(tx, now)?;
+            Ok(more_entries || more_tokens)
+        })
+    }
+}

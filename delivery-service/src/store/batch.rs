@@ -1,0 +1,47 @@
+//! A store within a transaction: many calls, made durable at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::{Keep, Store, Transaction};
+use crate::error::StoreError;
+
+/// A store whose transactions are parts of one transaction of another. Each is whole or nothing by itself, and none is
+/// durable before the other is.
+pub struct Batch<'a> {
+    whole: &'a mut dyn Transaction,
+    /// The whole cannot be kept: a part of it could not be undone.
+    pub(crate) broken: Option<StoreError>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(whole: &'a mut dyn Transaction) -> Self {
+        Self { whole, broken: None }
+    }
+}
+
+impl Store for Batch<'_> {
+    fn transaction<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.broken.is_some() {
+            return Err(StoreError::BatchFailed.into());
+        }
+        let mut work = Some(work);
+        let mut result = None;
+        let ended = self.whole.part(&mut |tx| {
+            // A panic undoes its own part and no other: whoever catches it finds the batch as it was before.
+            result = work.take().map(|work| catch_unwind(AssertUnwindSafe(|| work(tx))));
+            if matches!(result, Some(Ok(Ok(_)))) { Keep::Yes } else { Keep::No }
+        });
+        if let Err(error) = ended {
+            self.broken = Some(error);
+            return Err(StoreError::BatchFailed.into());
+        }
+        match result {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Err(StoreError::BatchFailed.into()),
+        }
+    }
+}

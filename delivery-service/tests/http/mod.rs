@@ -1,0 +1,352 @@
+//! The server without a network, and devices that speak to it. Every test file of the server uses a part of this.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use http_body_util::BodyExt as _;
+use regrow_delivery_service::{
+    CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore,
+    api::{self, Code, Delivery, DeviceName, Problem, proof},
+    server::{Server, Surroundings, router, settings::Settings},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tower::ServiceExt as _;
+
+use crate::common::{Client, Member, NOW};
+
+/// A server, and a clock that stands still unless it is moved.
+pub struct World {
+    pub server: Server,
+    pub router: Router,
+    pub key: ServicePublicKey,
+    seconds: Arc<AtomicU64>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With settings as `change` makes them. Limits on rates are out of the way unless it puts them there.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(SqliteStore::in_memory().unwrap(), change).await
+    }
+
+    pub async fn over(store: SqliteStore, change: impl FnOnce(&mut Settings)) -> Self {
+        let seconds = Arc::new(AtomicU64::new(NOW.0));
+        let clock = Arc::clone(&seconds);
+        let drawn = AtomicU64::new(0);
+        let surroundings = Surroundings::new(
+            move || Duration::from_secs(clock.load(Ordering::SeqCst)),
+            move || Ok(Sha256::digest(drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes()).into()),
+        );
+        let mut settings = Settings::default();
+        settings.limits.device_burst = 100_000;
+        settings.limits.address_burst = 100_000;
+        change(&mut settings);
+        let server = Server::start(store, &settings, surroundings).unwrap();
+        let router = router(server.state());
+        let mut world = Self { server, router, key: ServicePublicKey([0; 32]), seconds };
+        let info: api::ServiceInfo = world.call("GET", "/v1/service", None, None).await.ok();
+        world.key = ServicePublicKey(info.key.0.try_into().unwrap());
+        world
+    }
+
+    pub fn wait(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        // A stream has no end to wait for.
+        let streams = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = if streams { Body::empty() } else { body };
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A request with a body in JSON, if with one.
+    pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        self.send(request(method, path, token, body)).await
+    }
+
+    pub async fn post<T: Serialize>(&self, path: &str, token: Option<&str>, body: &T) -> Answer {
+        self.call("POST", path, token, Some(serde_json::to_value(body).unwrap())).await
+    }
+
+    pub async fn challenge(&self, name: &DeviceName) -> Vec<u8> {
+        let challenge: api::Challenge =
+            self.post("/v1/challenges", None, &api::ChallengeRequest { device: name.clone() }).await.ok();
+        challenge.challenge.0
+    }
+
+    pub async fn register(&self, device: &Key, admission: Option<api::Admission>) -> Answer {
+        let challenge = self.challenge(&device.name).await;
+        self.post("/v1/devices", None, &device.registration(&self.key, &challenge, admission)).await
+    }
+
+    pub async fn open_session(&self, device: &Key) -> Answer {
+        let challenge = self.challenge(&device.name).await;
+        self.post("/v1/sessions", None, &device.session(&self.key, &challenge)).await
+    }
+
+    pub async fn token(&self, device: &Key) -> String {
+        self.open_session(device).await.created::<api::Session>().token
+    }
+
+    /// A device that is registered and has a session.
+    pub async fn device(&self, user: &str, device: &str) -> Device {
+        let key = Key::new(user, device);
+        self.register(&key, None).await.is(StatusCode::CREATED);
+        let token = self.token(&key).await;
+        Device { key, token }
+    }
+
+    pub async fn read(&self, token: &str, after: u64) -> Vec<Delivery> {
+        let page: api::DeliveryPage =
+            self.call("GET", &format!("/v1/deliveries?after={after}"), Some(token), None).await.ok();
+        page.deliveries
+    }
+
+    pub async fn claim(&self, token: &str, user: &str) -> Answer {
+        self.call("POST", "/v1/key-packages/claims", Some(token), Some(json!({ "user": user }))).await
+    }
+
+    /// Makes a group of these devices: the first makes it, and adds the others.
+    pub async fn group(&self, mode: HandshakeMode, devices: &[&Device]) -> Vec<Member> {
+        let (creator, others) = devices.split_first().unwrap();
+        let mut first = creator.client().create_unregistered(&crate::common::room(), mode);
+        self.post("/v1/groups", Some(&creator.token), &create_request(&first, mode)).await.is(StatusCode::OK);
+        let clients: Vec<_> = others.iter().map(|device| device.client()).collect();
+        let mut members = Vec::new();
+        if !others.is_empty() {
+            let key_packages: Vec<_> = clients.iter().map(Client::key_package).collect();
+            let commit = first.commit(&key_packages, &[]);
+            self.commit(creator, &commit).await.is(StatusCode::OK);
+            first.confirm();
+        }
+        for (device, client) in others.iter().zip(clients) {
+            let welcome = self.read(&device.token, 0).await.remove(0);
+            assert_eq!(welcome.kind, api::DeliveryKind::Welcome);
+            members.push(client.join(&welcome.bytes.0, mode));
+        }
+        members.insert(0, first);
+        members
+    }
+
+    pub async fn commit(&self, device: &Device, submission: &CommitSubmission) -> Answer {
+        self.post(&room_path("/commits"), Some(&device.token), &commit_request(submission)).await
+    }
+
+    pub async fn message(&self, device: &Device, bytes: &[u8]) -> Answer {
+        self.post(&room_path("/messages"), Some(&device.token), &api::MessageRequest { message: bytes.into() }).await
+    }
+}
+
+pub fn room_path(rest: &str) -> String {
+    format!("/v1/groups/{}{rest}", BASE64URL_NOPAD.encode(crate::common::room().as_bytes()))
+}
+
+pub fn create_request(member: &Member, mode: HandshakeMode) -> api::CreateGroupRequest {
+    api::CreateGroupRequest {
+        group: crate::common::room().as_bytes().into(),
+        handshake: match mode {
+            HandshakeMode::Assisted => api::Handshake::Assisted,
+            HandshakeMode::Opaque => api::Handshake::Opaque,
+        },
+        group_info: member.group_info().into(),
+    }
+}
+
+pub fn commit_request(submission: &CommitSubmission) -> api::CommitRequest {
+    let names = |devices: &std::collections::BTreeSet<DeviceId>| {
+        devices.iter().map(|device| DeviceName::from_id(device).unwrap()).collect()
+    };
+    api::CommitRequest {
+        commit: submission.commit.clone().into(),
+        welcome: submission.welcome.clone().map(Into::into),
+        group_info: submission.group_info.clone().map(Into::into),
+        added: names(&submission.roster_change.added),
+        removed: names(&submission.roster_change.removed),
+    }
+}
+
+pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    match body {
+        Some(body) => {
+            request.header(header::CONTENT_TYPE, api::JSON).body(Body::from(serde_json::to_vec(&body).unwrap()))
+        }
+        None => request.body(Body::empty()),
+    }
+    .unwrap()
+}
+
+/// A device's name, and its key for the service.
+pub struct Key {
+    pub name: DeviceName,
+    pub signing: SigningKey,
+}
+
+impl Key {
+    pub fn new(user: &str, device: &str) -> Self {
+        let seed = Sha256::digest(format!("{user} {device}"));
+        Self { name: name(user, device), signing: SigningKey::from_bytes(&seed.into()) }
+    }
+
+    /// The same name with another key.
+    pub fn forged(user: &str, device: &str) -> Self {
+        Self { name: name(user, device), ..Self::new("mallory", "forge") }
+    }
+
+    pub fn registration(
+        &self,
+        service: &ServicePublicKey,
+        challenge: &[u8],
+        admission: Option<api::Admission>,
+    ) -> api::RegisterRequest {
+        let key = self.signing.verifying_key().to_bytes();
+        let signed = proof::registration(service, challenge, &self.name, &key).unwrap();
+        api::RegisterRequest {
+            device: self.name.clone(),
+            key: key.as_slice().into(),
+            challenge: challenge.into(),
+            signature: self.signing.sign(&signed).to_vec().into(),
+            admission,
+        }
+    }
+
+    pub fn session(&self, service: &ServicePublicKey, challenge: &[u8]) -> api::SessionRequest {
+        let signed = proof::session(service, challenge, &self.name).unwrap();
+        api::SessionRequest {
+            device: self.name.clone(),
+            challenge: challenge.into(),
+            signature: self.signing.sign(&signed).to_vec().into(),
+        }
+    }
+}
+
+pub fn name(user: &str, device: &str) -> DeviceName {
+    DeviceName { user: user.into(), device: device.into() }
+}
+
+/// A device with a session.
+pub struct Device {
+    pub key: Key,
+    pub token: String,
+}
+
+impl Device {
+    pub fn id(&self) -> DeviceId {
+        self.key.name.to_id().unwrap()
+    }
+
+    /// Its MLS side: the identity is the service's name for it.
+    pub fn client(&self) -> Client {
+        Client::new(std::str::from_utf8(self.id().as_bytes()).unwrap())
+    }
+
+    pub fn path(&self) -> String {
+        format!("/v1/devices/{}/{}", self.key.name.user, self.key.name.device)
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn is(&self, status: StatusCode) -> &Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    #[track_caller]
+    pub fn ok<T: DeserializeOwned>(&self) -> T {
+        self.is(StatusCode::OK);
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn created<T: DeserializeOwned>(&self) -> T {
+        self.is(StatusCode::CREATED);
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn problem(&self) -> Problem {
+        assert_eq!(self.headers[header::CONTENT_TYPE], api::PROBLEM, "{}", String::from_utf8_lossy(&self.body));
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status.as_u16());
+        problem
+    }
+
+    #[track_caller]
+    pub fn refused(&self, code: Code) -> Problem {
+        let problem = self.problem();
+        assert_eq!(problem.code, code, "{problem:?}");
+        problem
+    }
+}
+
+/// The events of a stream, one after the other.
+pub struct Events {
+    body: Body,
+    unread: String,
+}
+
+impl Events {
+    pub async fn open(world: &World, path: &str, token: &str, last: Option<&str>) -> Self {
+        let mut request = request("GET", path, Some(token), None);
+        if let Some(last) = last {
+            request.headers_mut().insert("last-event-id", last.parse().unwrap());
+        }
+        let response = world.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        Self { body: response.into_body(), unread: String::new() }
+    }
+
+    /// The next event's `id`, `event` and data. None when the stream has ended.
+    pub async fn next(&mut self) -> Option<(String, String, Delivery)> {
+        loop {
+            if let Some((event, rest)) = self.unread.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = event.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+                    line.map(str::to_owned)
+                };
+                let read = field("data")
+                    .map(|data| (field("id").unwrap(), field("event").unwrap(), serde_json::from_str(&data).unwrap()));
+                self.unread = rest.to_owned();
+                match read {
+                    Some(read) => return Some(read),
+                    None => continue,
+                }
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.unread += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+        }
+    }
+}

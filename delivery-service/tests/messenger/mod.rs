@@ -1,0 +1,375 @@
+//! Real servers on loopback, a network that can fail on the way to them, and messengers over it.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use regrow_delivery_service::{
+    SqliteStore,
+    api::{self, DeliveryPage},
+    client::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey},
+    server::{Server, Surroundings, router, settings::Settings},
+};
+use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, default_crypto};
+use sha2::{Digest as _, Sha256};
+
+/// What the network does to a request whose path ends like this.
+type Change = Box<dyn Fn(&mut DeliveryPage) + Send + Sync>;
+
+/// What is wrong with the network, or with what stands at its other end.
+#[derive(Default)]
+struct Faults {
+    down: bool,
+    lost_replies: Vec<String>,
+    change: Option<Change>,
+    asked: Vec<String>,
+}
+
+/// A server, and the way to it.
+pub struct World {
+    pub server: Option<Server>,
+    pub at: At,
+    faults: Arc<Mutex<Faults>>,
+    router: Arc<Mutex<Router>>,
+    clock: Arc<AtomicU64>,
+    change: fn(&mut Settings),
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::over(SqliteStore::in_memory().unwrap(), 1, |_| {}).await
+    }
+
+    /// A server over that file. Servers of the same number have the same key, if they are new.
+    pub async fn in_file(path: &Path, number: u8) -> Self {
+        Self::over(SqliteStore::open(path).unwrap(), number, |_| {}).await
+    }
+
+    pub async fn over(store: SqliteStore, number: u8, change: fn(&mut Settings)) -> Self {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let clock = Arc::new(AtomicU64::new(now));
+        let (server, routes) = start(store, number, &clock, change);
+        let (faults, router) = (Arc::new(Mutex::new(Faults::default())), Arc::new(Mutex::new(routes)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut at = At::at(format!("http://{}", listener.local_addr().unwrap()));
+        at.retry = Retry { attempts: 2, first: Duration::ZERO, ..Retry::default() };
+        let (way, behind) = (Arc::clone(&faults), Arc::clone(&router));
+        let network = Router::new().fallback(move |request: Request| {
+            let routes = behind.lock().unwrap().clone();
+            async move { tower::ServiceExt::oneshot(routes, request).await.into_response() }
+        });
+        let network = network.layer(middleware::from_fn(move |request, next| pass(Arc::clone(&way), request, next)));
+        let service = network.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        Self { server: Some(server), at, faults, router, clock, change }
+    }
+
+    /// The server is stopped, and started again over its file.
+    pub async fn restart(&mut self, path: &Path) {
+        self.server.take().unwrap().stop().await;
+        self.restart_over(path).await;
+    }
+
+    /// The same, when it is stopped.
+    pub async fn restart_over(&mut self, path: &Path) {
+        let (server, routes) = start(SqliteStore::open(path).unwrap(), 9, &self.clock, self.change);
+        self.server = Some(server);
+        *self.router.lock().unwrap() = routes;
+    }
+
+    pub fn pull_the_plug(&self) {
+        self.faults.lock().unwrap().down = true;
+    }
+
+    pub fn put_it_back(&self) {
+        self.faults.lock().unwrap().down = false;
+    }
+
+    /// The next request to a path that ends like this is carried out, and nobody hears of it.
+    pub fn lose_reply(&self, path: &str) {
+        self.faults.lock().unwrap().lost_replies.push(path.to_owned());
+    }
+
+    /// What is read is changed on the way.
+    pub fn tamper(&self, change: impl Fn(&mut DeliveryPage) + Send + Sync + 'static) {
+        self.faults.lock().unwrap().change = Some(Box::new(change));
+    }
+
+    pub fn stop_tampering(&self) {
+        self.faults.lock().unwrap().change = None;
+    }
+
+    /// How many requests there have been to paths that end like this.
+    pub fn asked(&self, path: &str) -> usize {
+        self.faults.lock().unwrap().asked.iter().filter(|asked| asked.ends_with(path)).count()
+    }
+
+    pub fn wait(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.clock.load(Ordering::SeqCst))
+    }
+
+    pub fn options(&self) -> Options {
+        let clock = Arc::clone(&self.clock);
+        Options {
+            wait: Duration::ZERO,
+            clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
+            ..Options::default()
+        }
+    }
+
+    /// A new device, registered.
+    pub async fn messenger(&self, user: &str, device: &str, handshake: Handshake) -> Device {
+        let store = MemoryStore::new();
+        let client = new_client(&store, user, device, handshake);
+        let mut messenger = Messenger::register(client, &self.at, None, None, self.options()).await.unwrap();
+        assert!(messenger.poll().await.unwrap().is_empty());
+        Device { store, messenger: Some(messenger), policy: policy(handshake), told: Vec::new() }
+    }
+
+    /// A device that does as it likes.
+    pub async fn hostile(&self, user: &str, handshake: Handshake) -> Hostile {
+        let client = new_client(&MemoryStore::new(), user, "phone", handshake);
+        let (_, service) = Connection::service(&self.at).await.unwrap();
+        let name = api::DeviceName { user: user.into(), device: "phone".into() };
+        let seed: [u8; 32] = Sha256::digest(user).into();
+        let mut connection = Connection::new(&self.at, name, TransportKey::from_seed(&seed), service).unwrap();
+        connection.register(None).await.unwrap();
+        let mut hostile = Hostile { client, connection, now: self.now() };
+        let key_packages = hostile.client.key_packages(1, hostile.now).unwrap();
+        let key_packages = key_packages.into_iter().map(|it| it.into_bytes().into()).collect();
+        hostile.connection.upload_key_packages(&api::UploadRequest { key_packages, last_resort: None }).await.unwrap();
+        hostile
+    }
+}
+
+pub fn memory() -> SqliteStore {
+    SqliteStore::in_memory().unwrap()
+}
+
+fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut Settings)) -> (Server, Router) {
+    let (clock, drawn) = (Arc::clone(clock), AtomicU64::new(0));
+    let surroundings = Surroundings::new(
+        move || Duration::from_secs(clock.load(Ordering::SeqCst)),
+        move || Ok(Sha256::digest([&[number][..], &drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes()].concat()).into()),
+    );
+    let mut settings = Settings::default();
+    settings.limits.device_burst = 100_000;
+    settings.limits.address_burst = 100_000;
+    change(&mut settings);
+    let server = Server::start(store, &settings, surroundings).unwrap();
+    let routes = router(server.state());
+    (server, routes)
+}
+
+async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let (down, lost) = {
+        let mut faults = faults.lock().unwrap();
+        faults.asked.push(path.clone());
+        let lost = faults.lost_replies.iter().position(|lost| path.ends_with(lost.as_str()));
+        (faults.down, lost.map(|at| faults.lost_replies.remove(at)).is_some())
+    };
+    if down {
+        return cut_off();
+    }
+    let response = next.run(request).await;
+    if lost {
+        return cut_off();
+    }
+    if !path.ends_with("/deliveries") || faults.lock().unwrap().change.is_none() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let mut page: DeliveryPage = ciborium::from_reader(&bytes[..]).unwrap();
+    if let Some(change) = &faults.lock().unwrap().change {
+        change(&mut page);
+    }
+    let mut changed = Vec::new();
+    ciborium::into_writer(&page, &mut changed).unwrap();
+    parts.headers.remove("content-length");
+    Response::from_parts(parts, Body::from(changed))
+}
+
+/// The connection ends in the middle of the answer.
+fn cut_off() -> Response {
+    let nothing = std::io::Error::other("the network is gone");
+    Body::from_stream(futures_util::stream::once(async { Err::<Vec<u8>, _>(nothing) })).into_response()
+}
+
+pub fn policy(handshake: Handshake) -> Policy {
+    Policy { handshake, key_packages: 3, ..Policy::default() }
+}
+
+fn new_client(store: &MemoryStore, user: &str, device: &str, handshake: Handshake) -> Client {
+    let id = DeviceId::new(user, device).unwrap();
+    Client::create(Arc::new(store.clone()), default_crypto(), id, policy(handshake)).unwrap()
+}
+
+pub fn chat() -> GroupId {
+    GroupId::from("chat")
+}
+
+/// A device with a messenger, and all that it was told.
+pub struct Device {
+    pub store: MemoryStore,
+    messenger: Option<Messenger>,
+    policy: Policy,
+    pub told: Vec<Event>,
+}
+
+impl std::ops::Deref for Device {
+    type Target = Messenger;
+
+    fn deref(&self) -> &Messenger {
+        self.messenger.as_ref().unwrap()
+    }
+}
+
+impl std::ops::DerefMut for Device {
+    fn deref_mut(&mut self) -> &mut Messenger {
+        self.messenger.as_mut().unwrap()
+    }
+}
+
+impl Device {
+    /// The process dies, and another opens what it has stored.
+    pub fn crash(&mut self, world: &World) {
+        self.messenger = None;
+        let client = Client::open(Arc::new(self.store.clone()), default_crypto(), self.policy.clone()).unwrap();
+        self.messenger = Some(Messenger::open(client, &world.at, world.options()).unwrap());
+    }
+
+    /// Reads what there is, and does what is to be done.
+    pub async fn poll_once(&mut self) {
+        let events = self.messenger.as_mut().unwrap().poll().await.unwrap();
+        self.told.extend(events);
+    }
+
+    /// The texts that it was told, with who has sent them.
+    pub fn texts(&self) -> Vec<String> {
+        let text = |event: &Event| match event {
+            Event::Message { sender, text, .. } => Some(format!("{}: {text}", sender.user())),
+            _ => None,
+        };
+        self.told.iter().filter_map(text).collect()
+    }
+
+    pub fn was_told(&self, what: impl Fn(&Event) -> bool) -> usize {
+        self.told.iter().filter(|event| what(event)).count()
+    }
+
+    pub fn members(&mut self) -> Vec<String> {
+        self.roster(&chat()).unwrap().into_iter().map(|member| member.device.to_string()).collect()
+    }
+
+    pub fn epoch(&mut self) -> u64 {
+        self.engine().group(&chat()).unwrap().epoch().unwrap().0
+    }
+}
+
+/// All read and do until nothing is left to be done.
+pub async fn settle(devices: &mut [&mut Device]) {
+    for _ in 0..8 {
+        for device in devices.iter_mut() {
+            device.poll_once().await;
+        }
+    }
+}
+
+/// The first makes the group and adds the others' users.
+pub async fn make_group(devices: &mut [&mut Device]) {
+    devices[0].create_group(&chat()).await.unwrap();
+    let own = devices[0].device().user().to_owned();
+    let users: Vec<_> = devices.iter().map(|device| device.device().user().to_owned()).collect();
+    for user in users.into_iter().filter(|user| *user != own) {
+        devices[0].add_user(&chat(), &user).await.unwrap();
+        settle(devices).await;
+    }
+}
+
+#[track_caller]
+pub fn assert_together(devices: &mut [&mut Device]) {
+    let states: Vec<_> = devices
+        .iter_mut()
+        .map(|device| device.engine().group(&chat()).unwrap().epoch_authenticator().unwrap())
+        .collect();
+    assert!(states.windows(2).all(|pair| pair[0] == pair[1]), "they are in different states");
+}
+
+/// An engine and a connection, without what keeps them honest.
+pub struct Hostile {
+    pub client: Client,
+    pub connection: Connection,
+    now: Timestamp,
+}
+
+impl Hostile {
+    /// Joins and follows the group, as far as it goes.
+    pub async fn read(&mut self) -> Vec<api::Delivery> {
+        let start = regrow_delivery_service::Cursor::START;
+        let page = self.connection.deliveries(start, 1000, Duration::ZERO).await.unwrap();
+        for delivery in &page.deliveries {
+            match delivery.kind {
+                api::DeliveryKind::Welcome => drop(self.client.join(&delivery.bytes.0, self.now)),
+                _ => drop(self.client.receive(&delivery.bytes.0, self.now)),
+            }
+        }
+        page.deliveries
+    }
+
+    /// Has a commit ordered that nobody can carry out.
+    pub async fn submit_rubbish(&mut self) -> api::Accepted {
+        let pending = self.client.group(&chat()).unwrap().update().unwrap();
+        let mut commit = pending.commit().to_vec();
+        *commit.last_mut().unwrap() ^= 1;
+        let request = api::CommitRequest {
+            commit: commit.into(),
+            welcome: None,
+            group_info: pending.group_info().map(Into::into),
+            added: Vec::new(),
+            removed: Vec::new(),
+        };
+        let group = regrow_delivery_service::GroupId::from("chat");
+        self.connection.submit_commit(&group, &request).await.unwrap()
+    }
+
+    /// Commits, and says of it that it removes these users.
+    pub async fn lie_about(&mut self, users: &[&str]) {
+        self.read().await;
+        let pending = self.client.group(&chat()).unwrap().update().unwrap();
+        let name = |user: &&str| api::DeviceName { user: (*user).to_owned(), device: "phone".into() };
+        let request = api::CommitRequest {
+            commit: pending.commit().into(),
+            welcome: None,
+            group_info: pending.group_info().map(Into::into),
+            added: Vec::new(),
+            removed: users.iter().map(name).collect(),
+        };
+        let group = regrow_delivery_service::GroupId::from("chat");
+        self.connection.submit_commit(&group, &request).await.unwrap();
+    }
+
+    pub async fn report(&mut self, sequence: u64) -> api::ReportAnswer {
+        let group = regrow_delivery_service::GroupId::from("chat");
+        self.connection.report(&group, regrow_delivery_service::Sequence(sequence)).await.unwrap()
+    }
+}

@@ -1,0 +1,248 @@
+//! Settings: where they come from, what is said of those that are wrong, and what is printed of them.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(feature = "server")]
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use regrow_delivery_service::server::{
+    config::{Config, ConfigError, Flag, Sources},
+    keys,
+    settings::{LogFormat, Registration, Settings},
+};
+
+/// A file of settings.
+struct Written {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn written(text: &str) -> Written {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("settings.toml");
+    fs::write(&path, text).unwrap();
+    Written { _directory: directory, path }
+}
+
+fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn load(text: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<(Config, String), String> {
+    let file = written(text);
+    let place = file.path.display().to_string();
+    let sources = Sources { file: Some(file.path.clone()), variables: variables(environment), flags: flags.to_vec() };
+    match Config::load(&sources) {
+        Ok(config) => Ok((config, place)),
+        // So that a test need not know where the file is.
+        Err(error) => Err(error.to_string().replace(&place, "FILE")),
+    }
+}
+
+fn of_file(text: &str) -> Settings {
+    load(text, &[], &[]).unwrap().0.settings
+}
+
+fn error(text: &str) -> String {
+    load(text, &[], &[]).unwrap_err()
+}
+
+fn error_of_environment(environment: &[(&str, &str)]) -> String {
+    load("", environment, &[]).unwrap_err()
+}
+
+#[test]
+fn nothing_has_to_be_set() {
+    let config = Config::load(&Sources { file: None, variables: Vec::new(), flags: Vec::new() }).unwrap();
+    assert!(config.settings.listen.ip().is_loopback());
+    assert!(keys::all().iter().all(|key| config.origin(key) == "default"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let text = "database = 'file'\n[limits]\nqueue = 1\nstreams = 1\n[limits.ordering]\nmax_body_bytes = 1";
+    let environment = [("REGROW_DS_LIMITS__QUEUE", "2"), ("REGROW_DS_DATABASE", "environment"), ("OTHER", "x")];
+    let flag = Flag { name: "--database", key: "database", value: "flag".into() };
+    let (config, file) = load(text, &environment, &[flag]).unwrap();
+    let Settings { database, limits, .. } = &config.settings;
+    assert_eq!((database.to_str().unwrap(), limits.queue, limits.streams), ("flag", 2, 1));
+    assert_eq!(config.origin("database"), "flag --database");
+    assert_eq!(config.origin("limits.queue"), "environment variable REGROW_DS_LIMITS__QUEUE");
+    assert_eq!(config.origin("limits.ordering.max_body_bytes"), file);
+    assert_eq!(config.origin("limits.ordering.max_queue_length"), "default");
+}
+
+#[test]
+fn what_looks_like_a_number_can_be_a_name() {
+    let (config, _) = load("", &[("REGROW_DS_DATABASE", "2026")], &[]).unwrap();
+    assert_eq!(config.settings.database.to_str(), Some("2026"));
+}
+
+#[test]
+fn a_mode_of_registration_replaces_the_default_one_whole() {
+    let jwt = "[registration]\nmode = 'jwt'\nissuer = 'i'\naudience = 'a'\njwks = 'keys.json'";
+    assert!(matches!(of_file(jwt).registration, Registration::Jwt { .. }));
+    assert!(matches!(of_file("registration.mode = 'token'").registration, Registration::Token));
+    let (config, _) = load("", &[("REGROW_DS_REGISTRATION__MODE", "token")], &[]).unwrap();
+    assert!(matches!(config.settings.registration, Registration::Token));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
+    assert_eq!(error("[limits]\nqueu = 1"), "FILE: there is no setting `limits.queu`; did you mean `limits.queue`?");
+    assert_eq!(
+        error("max_body_bytes = 1"),
+        "FILE: there is no setting `max_body_bytes`; did you mean `limits.ordering.max_body_bytes`?"
+    );
+    assert_eq!(error("[limit]\nqueue = 1"), "FILE: there is no setting `limit`; did you mean `limits`?");
+    assert_eq!(error("xyz = 1"), "FILE: there is no setting `xyz`");
+    assert_eq!(
+        error_of_environment(&[("REGROW_DS_LISTN", "127.0.0.1:1")]),
+        "environment variable REGROW_DS_LISTN: there is no setting `listn`; did you mean `listen`?"
+    );
+}
+
+#[test]
+fn all_unknown_keys_are_named_at_once() {
+    assert_eq!(error("one_thing = 1\nother_thing = 1").lines().count(), 2);
+}
+
+#[test]
+fn a_wrong_type_is_named_with_its_place() {
+    let found = error("[limits]\nqueue = 'many'");
+    assert!(found.starts_with("FILE: `limits.queue`: invalid type: found string \"many\""), "{found}");
+    let found = error_of_environment(&[("REGROW_DS_LIMITS__QUEUE", "many")]);
+    assert!(found.starts_with("environment variable REGROW_DS_LIMITS__QUEUE: `limits.queue`: "), "{found}");
+    let found = error("listen = 'nowhere'");
+    assert!(found.starts_with("FILE: `listen`: "), "{found}");
+    let found = error("[limits]\nqueue = -1");
+    assert!(found.starts_with("FILE: `limits.queue`: "), "{found}");
+    let found = error("log = 'debug'");
+    assert!(found.starts_with("FILE: `log`: "), "{found}");
+    let found = error("[tls]\ncertificate = 'c.pem'");
+    assert!(found.contains("`tls`: missing field `key`"), "{found}");
+    let found = error("[registration]\nmode = 'friends'");
+    assert!(found.starts_with("FILE: `registration.mode`: ") && found.contains("friends"), "{found}");
+}
+
+#[test]
+fn what_belongs_to_another_mode_of_registration_is_refused() {
+    assert_eq!(
+        error("[registration]\nmode = 'token'\nissuer = 'i'"),
+        "FILE: `registration.issuer`: it belongs to the mode `jwt`, and the mode is `token`"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_the_line() {
+    let found = error("listen = \n[limits]");
+    assert!(found.starts_with("FILE is not TOML: ") && found.contains("line 1"), "{found}");
+}
+
+#[test]
+fn a_file_that_was_named_has_to_be_there() {
+    let sources = Sources { file: Some("is/not/there.toml".into()), ..Sources::default() };
+    assert!(matches!(Config::load(&sources), Err(ConfigError::Unreadable { .. })));
+}
+
+#[test]
+fn other_machines_are_let_in_only_with_tls_or_if_it_is_forced() {
+    let elsewhere = "listen = '0.0.0.0:8765'\nregistration.mode = 'token'\n";
+    let found = error(elsewhere);
+    assert!(found.starts_with("FILE: `listen`: 0.0.0.0:8765 can be reached"), "{found}");
+    assert!(found.contains("`tls.certificate`"), "{found}");
+    of_file(&format!("{elsewhere}plain_http_anywhere = true"));
+    of_file(&format!("{elsewhere}[tls]\ncertificate = 'c'\nkey = 'k'"));
+}
+
+#[test]
+fn everybody_may_register_only_on_loopback_or_if_it_is_forced() {
+    let open = "listen = '0.0.0.0:8765'\nplain_http_anywhere = true\n[registration]\nmode = 'open'\n";
+    let found = error(open);
+    assert!(found.starts_with("FILE: `registration.mode`: `open` lets everybody register"), "{found}");
+    of_file(&format!("{open}anywhere = true"));
+    // Nor is that so because nobody has said anything of registration.
+    let found = error("listen = '0.0.0.0:8765'\nplain_http_anywhere = true");
+    assert!(found.contains("`registration.mode`"), "{found}");
+}
+
+#[test]
+fn limits_that_let_nothing_through_are_refused() {
+    // A device need not have been removed, or have proposed, and no commit need ever be taken back.
+    let may_be_zero = ["max_removed_devices_per_group", "max_proposals_per_epoch", "rollback_percent"];
+    for key in keys::all() {
+        let Some((table, name)) = key.strip_prefix("limits.").map(|_| key.rsplit_once('.').unwrap()) else { continue };
+        let text = format!("[{table}]\n{name} = 0");
+        if may_be_zero.contains(&name) {
+            of_file(&text);
+        } else {
+            assert!(error(&text).starts_with(&format!("FILE: `{key}`: 0 lets nothing through")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn other_nonsense_is_refused_with_what_to_do() {
+    for (text, key) in [
+        ("listen = '127.0.0.1:8766'", "listen_operators"),
+        ("limits.ordering.rollback_percent = 101", "limits.ordering.rollback_percent"),
+        ("log.level = 'loud=very=so'", "log.level"),
+        ("registration = { mode = 'jwt', issuer = '', audience = 'a', jwks = 'k' }", "registration.issuer"),
+        ("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = '' }", "registration.jwks"),
+        ("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'http://k' }", "registration.jwks"),
+    ] {
+        let found = error(text);
+        assert!(found.contains(&format!("`{key}`: ")) && found.contains(". "), "{found}");
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    let found = error("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'https://u:hunter2@k/' }");
+    assert!(found.contains("`registration.jwks`") && !found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    let text = "listen = '127.0.0.1:1'\n[tls]\ncertificate = 'c'\nkey = 'k'\n[log]\nformat = 'json'";
+    let (config, file) = load(text, &[("REGROW_DS_LIMITS__QUEUE", "2")], &[]).unwrap();
+    let printed = config.to_string();
+    let (again, _) = load(&printed, &[], &[]).unwrap();
+    assert_eq!(format!("{:?}", again.settings), format!("{:?}", config.settings));
+    assert_eq!(again.settings.log.format, LogFormat::Json);
+    for line in [
+        format!("listen = \"127.0.0.1:1\"  # {file}"),
+        "queue = 2  # environment variable REGROW_DS_LIMITS__QUEUE".to_owned(),
+        "max_body_bytes = 4194304  # default".to_owned(),
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line} is not in\n{printed}");
+    }
+}
+
+#[test]
+fn every_setting_is_printed() {
+    let printed = load("tls = { certificate = 'c', key = 'k' }", &[], &[]).unwrap().0.to_string();
+    let of_jwt = ["registration.issuer", "registration.audience", "registration.jwks"];
+    for key in keys::all().iter().filter(|key| !of_jwt.contains(&key.as_str())) {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(printed.contains(&format!("{name} = ")), "{key}");
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_operators_page_with_its_default() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
+    let defaults = keys::values(&Settings::default());
+    for key in keys::all() {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("`{key}` is not in docs/operators.md"));
+        let default = defaults.iter().find(|(known, _)| *known == key).map_or("none", |(_, value)| value);
+        assert!(row.contains(&format!("| `{default}` |")), "{row}: its default is {default}");
+    }
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `")).map(|(key, _)| key);
+    for key in rows {
+        assert!(
+            keys::all().iter().any(|known| known == key),
+            "there is no setting `{key}`, and docs/operators.md has it"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! What is counted, and that the operators' page says of each what it means.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(feature = "server")]
+
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use regrow_delivery_service::{
+    Expired,
+    server::metrics::{Answer, Claim, Metrics, StatusClass, Submission},
+};
+
+/// Everything has happened once.
+fn counted() -> Metrics {
+    let metrics = Metrics::default();
+    metrics.submitted(Submission::Commit, Answer::Accepted);
+    metrics.submitted(Submission::Commit, Answer::Stale);
+    metrics.submitted(Submission::Message, Answer::Rejected("malformed"));
+    metrics.reported();
+    metrics.rolled_back();
+    metrics.uploaded(3);
+    metrics.claimed(Claim::Normal);
+    metrics.claimed(Claim::LastResort);
+    metrics.claimed(Claim::Nothing);
+    metrics.expired(Expired { entries: 1, answers: 2, key_packages: 3 });
+    metrics.queue(4);
+    metrics.batch(5, Duration::from_millis(1));
+    metrics.streams(6);
+    metrics.handshake_failed();
+    metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
+    metrics
+}
+
+/// The names of all metrics, as they are asked for: counters end in `_total`.
+fn names(text: &str) -> BTreeSet<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types.map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() }).collect()
+}
+
+#[test]
+fn everything_is_counted() {
+    let metrics = counted();
+    let open = metrics.connection();
+    let text = metrics.text();
+    for line in [
+        r#"regrow_ds_submissions_total{kind="commit",outcome="accepted"} 1"#,
+        r#"regrow_ds_submissions_total{kind="commit",outcome="stale"} 1"#,
+        r#"regrow_ds_submissions_total{kind="message",outcome="rejected"} 1"#,
+        r#"regrow_ds_rejections_total{kind="message",reason="malformed"} 1"#,
+        "regrow_ds_reports_total 1",
+        "regrow_ds_rollbacks_total 1",
+        "regrow_ds_key_packages_uploaded_total 3",
+        r#"regrow_ds_key_package_claims_total{got="last_resort"} 1"#,
+        r#"regrow_ds_expired_total{kind="key_package"} 3"#,
+        "regrow_ds_queue_depth 4",
+        "regrow_ds_batch_size_sum 5.0",
+        "regrow_ds_streams 6",
+        "regrow_ds_connections 1",
+        "regrow_ds_connections_accepted_total 1",
+        "regrow_ds_handshake_failures_total 1",
+        r#"regrow_ds_requests_total{method="GET",route="/v1/service",status="2xx"} 1"#,
+        r#"regrow_ds_request_seconds_count{route="/v1/service"} 1"#,
+    ] {
+        assert!(text.lines().any(|counted| counted == line), "{line} is not in\n{text}");
+    }
+    drop(open);
+    assert!(metrics.text().lines().any(|line| line == "regrow_ds_connections 0"));
+}
+
+#[test]
+fn the_operators_page_has_every_metric_and_no_other() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `regrow_ds_")?.split_once('`'))
+        .map(|(name, _)| format!("regrow_ds_{name}"))
+        .collect();
+    assert_eq!(documented, names(&counted().text()));
+}
+
+#[test]
+fn alerts_are_on_metrics_that_there_are() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
+    let known = names(&counted().text());
+    for word in
+        page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("regrow_ds_"))
+    {
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+        assert!(known.contains(word) || of_histogram.is_some_and(|name| known.contains(name)), "{word}");
+    }
+}
