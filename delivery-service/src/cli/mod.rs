@@ -2,6 +2,8 @@
 
 mod backup;
 #[cfg(feature = "client")]
+mod bench;
+#[cfg(feature = "client")]
 mod chat;
 mod check;
 mod config;
@@ -47,6 +49,9 @@ enum Command {
     /// Chat in a terminal: two terminals, two files, one server
     #[cfg(feature = "client")]
     Chat(chat::ChatArgs),
+    /// Measure what the server does in a second
+    #[cfg(feature = "client")]
+    Bench(bench::BenchArgs),
 }
 
 /// How a command ended.
@@ -97,6 +102,8 @@ pub(crate) fn main(cli: Cli) -> Result<Ending, Stopped> {
     match cli.command {
         #[cfg(feature = "client")]
         Command::Chat(args) => chat::run(&args),
+        #[cfg(feature = "client")]
+        Command::Bench(args) => bench::bench(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Config(args) => config::config(&args),
         Command::Invite(args) => invite::run(&args),

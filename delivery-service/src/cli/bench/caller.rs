@@ -1,0 +1,126 @@
+//! A device that calls the server: no more of a client than a load needs.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use ed25519_dalek::{Signer as _, SigningKey};
+use futures_util::{Stream, TryStreamExt as _};
+use regrow_delivery_service::{
+    ServicePublicKey,
+    api::{
+        CBOR, Challenge, ChallengeRequest, DeviceName, RegisterRequest, ServiceInfo, Session, SessionRequest, proof,
+    },
+};
+use reqwest::header;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A registered device with an open session.
+#[derive(Clone)]
+pub(super) struct Caller {
+    http: reqwest::Client,
+    address: String,
+    token: String,
+}
+
+/// A client that many callers share.
+pub(super) fn http() -> anyhow::Result<reqwest::Client> {
+    // Nothing is encrypted on the way, and no certificate is looked at.
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let builder = reqwest::Client::builder().pool_max_idle_per_host(usize::MAX).tcp_nodelay(true);
+    Ok(builder.tls_backend_preconfigured(tls).build()?)
+}
+
+/// A body, once for all the times that it is sent.
+pub(super) fn encoded(body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(body, &mut bytes).context("cannot encode a request")?;
+    Ok(bytes)
+}
+
+impl Caller {
+    pub(super) async fn register(http: &reqwest::Client, address: &str, device: &DeviceName) -> anyhow::Result<Self> {
+        let mut caller = Self { http: http.clone(), address: address.to_owned(), token: String::new() };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
+        let key = SigningKey::from_bytes(&seed);
+        let info: ServiceInfo = caller.get("/v1/service").await?;
+        let service = info.key.0.as_slice().try_into().map(ServicePublicKey).context("the service's key")?;
+        let public = key.verifying_key().to_bytes();
+
+        let challenge = caller.challenge(device).await?;
+        let signed = proof::registration(&service, &challenge.challenge.0, device, &public)?;
+        let request = RegisterRequest {
+            device: device.clone(),
+            key: public.as_slice().into(),
+            challenge: challenge.challenge,
+            signature: key.sign(&signed).to_bytes().as_slice().into(),
+            admission: None,
+        };
+        caller.send("/v1/devices", encoded(&request)?).await?;
+
+        let challenge = caller.challenge(device).await?;
+        let signed = proof::session(&service, &challenge.challenge.0, device)?;
+        let request = SessionRequest {
+            device: device.clone(),
+            challenge: challenge.challenge,
+            signature: key.sign(&signed).to_bytes().as_slice().into(),
+        };
+        let session: Session = caller.post("/v1/sessions", &request).await?;
+        caller.token = session.token;
+        Ok(caller)
+    }
+
+    async fn challenge(&self, device: &DeviceName) -> anyhow::Result<Challenge> {
+        self.post("/v1/challenges", &ChallengeRequest { device: device.clone() }).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let request = self.http.get(format!("{}{path}", self.address));
+        read(request.header(header::ACCEPT, CBOR).send().await?).await
+    }
+
+    /// Posts a body, and reads the answer.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        read(self.posted(path, encoded(body)?).await?).await
+    }
+
+    /// Posts a body that is encoded already, and only looks whether it was taken.
+    pub(super) async fn send(&self, path: &str, body: Vec<u8>) -> anyhow::Result<()> {
+        let response = self.posted(path, body).await?;
+        checked(response).await?.bytes().await?;
+        Ok(())
+    }
+
+    async fn posted(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
+        let mut request = self.http.post(format!("{}{path}", self.address));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        request.header(header::ACCEPT, CBOR).header(header::CONTENT_TYPE, CBOR).body(body).send().await
+    }
+
+    /// Opens the stream, from its beginning on. What comes is as it stands on the wire.
+    pub(super) async fn stream(
+        &self,
+    ) -> anyhow::Result<impl Stream<Item = reqwest::Result<impl AsRef<[u8]> + use<>>> + Unpin + use<>> {
+        let request = self.http.get(format!("{}/v1/stream", self.address)).bearer_auth(&self.token);
+        let response = checked(request.header(header::ACCEPT, "text/event-stream").send().await?).await?;
+        Ok(Box::pin(response.bytes_stream().into_stream()))
+    }
+}
+
+async fn checked(response: reqwest::Response) -> anyhow::Result<reqwest::Response> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, body) = (response.status(), response.bytes().await.unwrap_or_default());
+    Err(anyhow!("the server answers {status}: {}", String::from_utf8_lossy(&body)))
+}
+
+async fn read<T: DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<T> {
+    let body = checked(response).await?.bytes().await?;
+    ciborium::from_reader(&body[..]).context("cannot read an answer")
+}

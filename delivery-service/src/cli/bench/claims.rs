@@ -1,0 +1,55 @@
+//! Key packages claimed in a second.
+
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use regrow_delivery_service::api::ClaimRequest;
+
+use super::{
+    Scale,
+    caller::{self, Caller, encoded},
+    figures::{Figure, Report},
+    material, progress,
+    server::Server,
+};
+
+/// Devices that claim at the same time.
+const CLAIMERS: usize = 64;
+
+/// Devices whose key packages are claimed, and how many each has.
+const OWNERS: usize = 20;
+const EACH: usize = 200;
+
+pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let http = caller::http()?;
+    let each = scale.of(EACH);
+    let mut claims = Vec::new();
+    for number in 0..OWNERS {
+        progress(&format!("key packages: making those of device {}", number + 1));
+        let name = material::name(&format!("owner{number}"));
+        let owner = Caller::register(&http, &server.address, &name).await?;
+        owner.send("/v1/key-packages", encoded(&material::upload(&name, each)?)?).await?;
+        let claim = encoded(&ClaimRequest { user: name.user, device: Some(name.device) })?;
+        claims.extend(std::iter::repeat_n(claim, each));
+    }
+    let mut claimers = Vec::new();
+    for number in 0..CLAIMERS {
+        let name = material::name(&format!("claimer{number}"));
+        claimers.push(Caller::register(&http, &server.address, &name).await?);
+    }
+    progress("key packages: claiming");
+    let (start, claims) = (Instant::now(), &claims);
+    let work = claimers.iter().enumerate().map(|(place, claimer)| async move {
+        let mut latencies = Vec::new();
+        for claim in claims.iter().skip(place).step_by(CLAIMERS) {
+            let began = Instant::now();
+            claimer.send("/v1/key-packages/claims", claim.clone()).await?;
+            latencies.push(began.elapsed());
+        }
+        anyhow::Ok(latencies)
+    });
+    let latencies: Vec<_> = try_join_all(work).await?.into_iter().flatten().collect();
+    let rate = latencies.len() as f64 / start.elapsed().as_secs_f64();
+    report.add(Figure::new("key packages claimed", rate, "/s").with(latencies));
+    Ok(())
+}

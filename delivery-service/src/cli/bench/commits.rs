@@ -1,0 +1,121 @@
+//! Commits ordered in a second: each in its own group after the other, the groups side by side.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+
+use super::{
+    Scale,
+    caller::{self, Caller},
+    figures::{Figure, Report},
+    floor,
+    material::{self, Chain},
+    progress,
+    server::Server,
+};
+
+/// Connections that submit at the same time, each for its share of the groups.
+const CONNECTIONS: usize = 64;
+
+/// Commits in all, if there are fewer groups than that.
+const COMMITS: usize = 2_000;
+
+/// A device and its groups.
+struct Load {
+    caller: Caller,
+    chains: Vec<Chain>,
+}
+
+pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {
+    let groups = if groups == 1 { 1 } else { scale.of(groups) };
+    // Twice as many commits as are measured at full load: the other half is for half the load.
+    let each = (scale.of(COMMITS) / groups).max(1);
+    let loads = prepare(server, scale, groups, 2 * each).await?;
+
+    let before = server.batches().await?;
+    progress(&format!("{groups} groups: committing"));
+    let (rate, latencies) = submit(&loads, 0..each, None).await?;
+    let after = server.batches().await?;
+    let batch = ((after.0 - before.0) / (after.1 - before.1).max(1.0)).max(1.0);
+
+    let rows: Vec<Vec<u8>> = (0..each)
+        .flat_map(|turn| loads.iter().flat_map(move |load| load.chains.iter().map(move |chain| &chain.commits[turn])))
+        .cloned()
+        .collect();
+    let floor = floor::rows_per_second(server.directory(), &rows, batch.round() as usize)?;
+    let members = scale.members;
+    let note = format!("{batch:.1} calls a transaction; {:.0} % of the floor", 100.0 * rate / floor);
+    let what = format!("commits, {groups} groups of {members}");
+    report.add(Figure::new(what, rate, "/s").with(latencies).noting(note));
+    report.add(Figure::new(format!("floor: {} rows of the same size", rows.len()), floor, "/s"));
+
+    progress(&format!("{groups} groups: committing at half the rate"));
+    let (half, latencies) = submit(&loads, each..2 * each, Some(rate / 2.0)).await?;
+    let what = format!("commits, {groups} groups of {members}, half the load");
+    report.add(Figure::new(what, half, "/s").with(latencies).noting("timed from when each was due"));
+    Ok(())
+}
+
+async fn prepare(server: &Server, scale: Scale, groups: usize, commits: usize) -> anyhow::Result<Vec<Load>> {
+    let http = caller::http()?;
+    let devices = CONNECTIONS.min(groups);
+    let members: Vec<_> = (1..scale.members).map(|number| material::name(&format!("member{number}"))).collect();
+    for member in &members {
+        Caller::register(&http, &server.address, member).await?;
+    }
+    let mut loads = Vec::new();
+    for number in 0..devices {
+        let name = material::name(&format!("committer{number}"));
+        let caller = Caller::register(&http, &server.address, &name).await?;
+        let mut client = material::device(&name)?;
+        let mut chains = Vec::new();
+        for group in (number..groups).step_by(devices) {
+            progress(&format!("{groups} groups: making group {}", group + 1));
+            let others = material::others(&members)?;
+            let chain = material::chain(&mut client, &format!("{}-{group}", scale.seed), &others, commits)?;
+            caller.send("/v1/groups", chain.creation.clone()).await?;
+            if let Some(addition) = &chain.addition {
+                caller.send(&format!("{}/commits", chain.path), addition.clone()).await?;
+            }
+            chains.push(chain);
+        }
+        loads.push(Load { caller, chains });
+    }
+    Ok(loads)
+}
+
+/// Submits these commits of each group: as fast as the answers come, or at so many in a second in all. Returns how many it
+/// were in a second, and how long each took.
+async fn submit(
+    loads: &[Load],
+    turns: std::ops::Range<usize>,
+    rate: Option<f64>,
+) -> anyhow::Result<(f64, Vec<Duration>)> {
+    let start = Instant::now();
+    let interval = rate.map(|rate| Duration::from_secs_f64(loads.len() as f64 / rate));
+    let work = loads.iter().enumerate().map(|(place, load)| {
+        let turns = turns.clone();
+        async move {
+            let mut latencies = Vec::new();
+            let mut due = start + interval.unwrap_or_default().mul_f64(place as f64 / loads.len() as f64);
+            for turn in turns {
+                for chain in &load.chains {
+                    let began = match interval {
+                        Some(interval) => {
+                            let began = due;
+                            due += interval;
+                            tokio::time::sleep_until(began.into()).await;
+                            began
+                        }
+                        None => Instant::now(),
+                    };
+                    load.caller.send(&format!("{}/commits", chain.path), chain.commits[turn].clone()).await?;
+                    latencies.push(began.elapsed());
+                }
+            }
+            anyhow::Ok(latencies)
+        }
+    });
+    let latencies: Vec<_> = try_join_all(work).await?.into_iter().flatten().collect();
+    Ok((latencies.len() as f64 / start.elapsed().as_secs_f64(), latencies))
+}

@@ -1,0 +1,96 @@
+//! Messages that reach many: one member sends, and all the others listen on a stream each.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, future::try_join_all};
+use regrow_delivery_service::api::MessageRequest;
+use regrow_engine::GroupId;
+
+use super::{
+    Scale,
+    caller::{self, Caller, encoded},
+    figures::{Figure, Report},
+    material, progress,
+    server::Server,
+};
+
+/// Deliveries in all.
+const DELIVERIES: usize = 100_000;
+
+/// The line that begins a message in a stream.
+const MESSAGE: &[u8] = b"event: message";
+
+pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, report: &mut Report) -> anyhow::Result<()> {
+    let count = (scale.of(DELIVERIES) / streams).clamp(10, 2_000);
+    let http = caller::http()?;
+    let sender = material::name("sender");
+    let caller = Caller::register(&http, &server.address, &sender).await?;
+    let names: Vec<_> = (0..streams).map(|number| material::name(&format!("listener{number}"))).collect();
+    progress(&format!("{streams} streams: making the group"));
+    let mut listeners = Vec::new();
+    for name in &names {
+        listeners.push(Caller::register(&http, &server.address, name).await?);
+    }
+    let mut client = material::device(&sender)?;
+    let id = GroupId::from("fanout");
+    let group_info = client.create_group(id.clone(), material::now())?.group_info()?;
+    let creation = regrow_delivery_service::api::CreateGroupRequest {
+        group: id.as_bytes().into(),
+        handshake: regrow_delivery_service::api::Handshake::Assisted,
+        group_info: group_info.into(),
+    };
+    caller.send("/v1/groups", encoded(&creation)?).await?;
+    let pending = client.group(&id)?.add(&material::others(&names)?, material::now())?;
+    let path = material::group_path(&id);
+    let addition = material::confirmed(&mut client, pending)?;
+    caller.send(&format!("{path}/commits"), addition).await?;
+    let messages = (0..count)
+        .map(|number| {
+            let text = format!("{}: message {number}", scale.seed);
+            encoded(&MessageRequest { message: client.group(&id)?.send(text.as_bytes())?.into() })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+
+    progress(&format!("{streams} streams: sending {count} messages"));
+    let sent: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let mut open = Vec::new();
+    for listener in &listeners {
+        open.push(listener.stream().await?);
+    }
+    let start = Instant::now();
+    let listening = try_join_all(open.into_iter().map(|mut stream| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let (mut latencies, mut rest) = (Vec::with_capacity(count), Vec::new());
+            while latencies.len() < count {
+                let Some(chunk) = stream.next().await else { anyhow::bail!("a stream ended") };
+                rest.extend_from_slice(chunk?.as_ref());
+                while let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") {
+                    let event: Vec<u8> = rest.drain(..end + 2).collect();
+                    if event.windows(MESSAGE.len()).any(|line| line == MESSAGE) {
+                        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                        latencies.push(sent.get(latencies.len()).map_or(Duration::ZERO, Instant::elapsed));
+                    }
+                }
+            }
+            Ok(latencies)
+        }
+    }));
+    let sending = async {
+        for message in messages {
+            sent.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            caller.send(&format!("{path}/messages"), message).await?;
+        }
+        anyhow::Ok(())
+    };
+    let (latencies, ()) = tokio::try_join!(listening, sending)?;
+    let elapsed = start.elapsed().as_secs_f64();
+    let latencies: Vec<_> = latencies.into_iter().flatten().collect();
+    let what = format!("deliveries to {streams} streams");
+    let note = format!("{:.0} messages/s, one after the other", count as f64 / elapsed);
+    report.add(Figure::new(what, latencies.len() as f64 / elapsed, "/s").with(latencies).noting(note));
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The server that is measured: `regrow-ds serve` in a process of its own, over a new file.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context as _, anyhow};
+
+use super::caller;
+
+/// What is lifted, so that the server is measured and not its limits: see `docs/operators.md`.
+const LIFTED: [(&str, &str); 10] = [
+    ("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000"),
+    ("REGROW_DS_LIMITS__DEVICE_BURST", "1000000"),
+    ("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000"),
+    ("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000"),
+    ("REGROW_DS_LIMITS__CLAIMS_PER_DEVICE_AND_HOUR", "1000000"),
+    ("REGROW_DS_LIMITS__STREAMS_PER_DEVICE", "1000000"),
+    ("REGROW_DS_LIMITS__QUEUE", "100000"),
+    ("REGROW_DS_LIMITS__ORDERING__MAX_GROUPS_PER_DEVICE", "1000000"),
+    ("REGROW_DS_LIMITS__ORDERING__MAX_KEY_PACKAGES_PER_DEVICE", "1000000"),
+    ("REGROW_DS_LOG__LEVEL", "warn"),
+];
+
+/// A directory for one server's file. It is deleted when this is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn make() -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("regrow-ds-bench-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make the directory {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left is in the directory for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server of ours. It is killed when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    /// Where devices connect.
+    pub(super) address: String,
+    operators: SocketAddr,
+    directory: Directory,
+}
+
+impl Server {
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let directory = Directory::make()?;
+        let program = std::env::current_exe().context("cannot find the program itself")?;
+        let mut child = Command::new(program)
+            .arg("serve")
+            .current_dir(&directory.0)
+            .envs(LIFTED)
+            .env("REGROW_DS_LISTEN", "127.0.0.1:0")
+            .env("REGROW_DS_LISTEN_OPERATORS", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the server")?;
+        let output = child.stdout.take().ok_or_else(|| anyhow!("the server has no output"))?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).context("cannot read what the server says")?;
+        let said: Vec<&str> = line.split_whitespace().filter(|word| word.contains("127.0.0.1:")).collect();
+        let [address, operators] = said[..] else {
+            return Err(anyhow!("the server does not say where it listens: {line:?}"));
+        };
+        let bare =
+            |text: &str| text.trim_start_matches("http://").trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        let (address, operators) = (format!("http://{}", bare(address)), bare(operators));
+        let operators = operators.parse().with_context(|| format!("not an address: {operators}"))?;
+        Ok(Self { child, address, operators, directory })
+    }
+
+    /// Where the server's file is: for a file beside it, on the same disk.
+    pub(super) fn directory(&self) -> &std::path::Path {
+        &self.directory.0
+    }
+
+    /// The memory that the server's process has in use, in bytes: the `VmRSS` of Linux.
+    pub(super) fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .context("the memory of a process is known on Linux alone")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kilobytes.ok_or_else(|| anyhow!("no VmRSS in {status:?}"))? * 1024)
+    }
+
+    /// How many calls there were in a transaction until now: the sum and the number of transactions.
+    pub(super) async fn batches(&self) -> anyhow::Result<(f64, f64)> {
+        let url = format!("http://{}/metrics", self.operators);
+        let text = caller::http()?.get(url).send().await?.error_for_status()?.text().await?;
+        let value = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok()).unwrap_or_default()
+        };
+        Ok((value("regrow_ds_batch_size_sum"), value("regrow_ds_batch_size_count")))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

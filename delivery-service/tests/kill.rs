@@ -1,0 +1,393 @@
+//! The server is killed again and again while devices write and read, and nothing that it acknowledged is lost.
+#![cfg(all(feature = "server", feature = "client"))]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use proptest::{
+    prelude::Rng as _,
+    test_runner::{RngAlgorithm, TestRng},
+};
+use regrow_delivery_service::{
+    Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
+    api::{self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, UploadRequest},
+    client::{Connection, ConnectionError, Retry, Server, TransportKey},
+};
+use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
+
+/// How often the server is killed.
+const KILLS: u64 = 200;
+const GROUPS: usize = 4;
+/// Members of each group that write and read all the time.
+const WRITERS: usize = 3;
+
+/// The server's process.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// Starts it over the file in that directory, at the address where it was before.
+    fn start(directory: &Path, address: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_regrow-ds"))
+            .arg("serve")
+            .current_dir(directory)
+            .env("REGROW_DS_LISTEN", address)
+            .env("REGROW_DS_LISTEN_OPERATORS", "127.0.0.1:0")
+            .env("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000")
+            .env("REGROW_DS_LIMITS__DEVICE_BURST", "1000000")
+            .env("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000")
+            .env("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000")
+            .env("REGROW_DS_LOG__LEVEL", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).unwrap();
+        Self { child, address: address.trim_end_matches(',').to_owned() }
+    }
+
+    /// SIGKILL: nothing of the process runs any more.
+    fn kill(self) {}
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// What all devices share.
+struct Shared {
+    service: ServicePublicKey,
+    server: Server,
+    /// Writes that were acknowledged, in all.
+    acknowledged: AtomicU64,
+    over: AtomicBool,
+}
+
+/// What a device knows at the end.
+struct Device {
+    name: DeviceName,
+    connection: Connection,
+    client: Client,
+    group: regrow_engine::GroupId,
+    cursor: Cursor,
+    /// What it has read, in the order in which it came.
+    read: Vec<api::Delivery>,
+    /// What it has written, with the receipt that it got.
+    written: Vec<(Vec<u8>, api::Receipt)>,
+    /// Whom it has added.
+    added: Vec<DeviceName>,
+    rng: TestRng,
+}
+
+fn now() -> regrow_engine::Timestamp {
+    regrow_engine::Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+fn of(device: &DeviceId) -> DeviceName {
+    DeviceName { user: device.user().to_owned(), device: device.device().to_owned() }
+}
+
+impl Device {
+    async fn new(shared: &Shared, group: usize, member: &str, seed: u8) -> Self {
+        let name = DeviceName { user: format!("{member} of {group}"), device: "phone".into() };
+        let id = DeviceId::new(&name.user, &name.device).unwrap();
+        let mut client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default()).unwrap();
+        let key = TransportKey::generate().unwrap();
+        let mut connection = Connection::new(&shared.server, name.clone(), key, shared.service).unwrap();
+        connection.register(None).await.unwrap();
+        // A claim whose answer is lost takes a key package with it.
+        let key_packages = client.key_packages(10, now()).unwrap();
+        let key_packages = key_packages.into_iter().map(|bytes| bytes.into_bytes().into()).collect();
+        connection.upload_key_packages(&UploadRequest { key_packages, last_resort: None }).await.unwrap();
+        Self {
+            name,
+            connection,
+            client,
+            group: regrow_engine::GroupId::from(format!("group {group}").as_str()),
+            cursor: Cursor::START,
+            read: Vec::new(),
+            written: Vec::new(),
+            added: Vec::new(),
+            rng: TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
+        }
+    }
+
+    fn group(&self) -> GroupId {
+        GroupId::new(self.group.as_bytes())
+    }
+
+    async fn create(&mut self) {
+        let group_info = self.client.create_group(self.group.clone(), now()).unwrap().group_info().unwrap();
+        let request = CreateGroupRequest {
+            group: self.group.as_bytes().into(),
+            handshake: Handshake::Assisted,
+            group_info: group_info.into(),
+        };
+        self.connection.create_group(&request).await.unwrap();
+    }
+
+    async fn claim(&mut self, device: &DeviceName) -> KeyPackageBytes {
+        let request = ClaimRequest { user: device.user.clone(), device: Some(device.device.clone()) };
+        let claimed = self.connection.claim_key_packages(&request).await.unwrap();
+        KeyPackageBytes::new(claimed.key_packages[0].key_package.0.clone())
+    }
+
+    /// Reads on to the end of what is there.
+    async fn sync(&mut self) {
+        loop {
+            let page = self.connection.deliveries(self.cursor, 100, Duration::ZERO).await.unwrap().deliveries;
+            for delivery in &page {
+                // Its own, and what lost a race, mean nothing to it. What it must not lose is looked at in the end.
+                if delivery.kind == api::DeliveryKind::Welcome {
+                    self.client.join(&delivery.bytes.0, now()).unwrap();
+                } else {
+                    self.client.receive(&delivery.bytes.0, now()).unwrap();
+                    self.client.acknowledge().unwrap();
+                }
+                self.cursor = Cursor(delivery.cursor);
+            }
+            let done = page.is_empty();
+            self.read.extend(page);
+            if done {
+                return;
+            }
+        }
+    }
+
+    /// Keeps what was acknowledged. A lost race is no write.
+    fn note(&mut self, shared: &Shared, bytes: &[u8], answer: Result<api::Accepted, ConnectionError>) -> bool {
+        match answer {
+            Ok(accepted) => {
+                self.written.push((bytes.to_vec(), accepted.receipt));
+                shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(ConnectionError::Problem(problem)) if problem.code == Code::Stale => false,
+            Err(error) => panic!("{}: {error}", self.name),
+        }
+    }
+
+    async fn send(&mut self, shared: &Shared) {
+        let text = format!("{} says {}", self.name, self.written.len());
+        let bytes = self.client.group(&self.group).unwrap().send(text.as_bytes()).unwrap();
+        let answer = self.connection.submit_message(&self.group(), &bytes).await;
+        self.note(shared, &bytes, answer);
+    }
+
+    async fn commit(&mut self, shared: &Shared, pending: PendingCommit) -> bool {
+        let request = CommitRequest {
+            commit: pending.commit().into(),
+            welcome: pending.welcome().map(Into::into),
+            group_info: pending.group_info().map(Into::into),
+            added: pending.added().map(of).collect(),
+            removed: pending.removed().map(of).collect(),
+        };
+        let answer = self.connection.submit_commit(&self.group(), &request).await;
+        let accepted = self.note(shared, &request.commit.0, answer);
+        if accepted {
+            self.client.confirm(pending, now()).unwrap();
+        } else {
+            self.client.discard(pending).unwrap();
+            self.client.group(&self.group).unwrap().abandon().unwrap();
+        }
+        accepted
+    }
+
+    async fn add(&mut self, shared: &Shared, device: &DeviceName) {
+        let key_package = self.claim(device).await;
+        let pending = self.client.group(&self.group).unwrap().add(&[key_package], now()).unwrap();
+        if self.commit(shared, pending).await {
+            self.added.push(device.clone());
+        }
+    }
+
+    /// Writes and reads until it is over. `newcomers` are devices that it may add, one after the other.
+    async fn live(mut self, shared: Arc<Shared>, mut newcomers: Vec<DeviceName>) -> Self {
+        while !shared.over.load(Ordering::Relaxed) {
+            self.sync().await;
+            match self.rng.next_u32() % 10 {
+                0..6 => self.send(&shared).await,
+                6..9 => {
+                    let pending = self.client.group(&self.group).unwrap().update().unwrap();
+                    self.commit(&shared, pending).await;
+                }
+                _ => {
+                    if let Some(device) = newcomers.pop() {
+                        self.add(&shared, &device).await;
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// Everything that the service has for it, from the beginning.
+    async fn everything(&mut self) -> Vec<api::Delivery> {
+        let (mut all, mut cursor) = (Vec::new(), Cursor::START);
+        loop {
+            let page = self.connection.deliveries(cursor, 1_000, Duration::ZERO).await.unwrap().deliveries;
+            let Some(last) = page.last() else { return all };
+            cursor = Cursor(last.cursor);
+            all.extend(page);
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_two_hundred_kills() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path(), "127.0.0.1:0");
+    let address = process.address.clone();
+    // Whoever finds the server gone tries again soon, and as long as it takes.
+    let retry = Retry {
+        attempts: u32::MAX,
+        first: Duration::from_millis(5),
+        longest: Duration::from_millis(20),
+        ..Retry::default()
+    };
+    let server = Server { retry, ..Server::at(format!("http://{address}")) };
+    let (_, service) = Connection::service(&server).await.unwrap();
+    let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), over: AtomicBool::new(false) });
+
+    // Each group has members that are there from the beginning, and a stock of newcomers.
+    let mut lives = Vec::new();
+    let mut newcomers = BTreeMap::new();
+    for group in 0..GROUPS {
+        let mut members = Vec::new();
+        for member in 0..WRITERS {
+            let seed = u8::try_from(group * WRITERS + member).unwrap();
+            members.push(Device::new(&shared, group, &format!("member {member}"), seed).await);
+        }
+        let names: Vec<_> = members.iter().map(|member| member.name.clone()).collect();
+        members[0].create().await;
+        for name in &names[1..] {
+            members[0].add(&shared, name).await;
+        }
+        for (place, mut member) in members.into_iter().enumerate() {
+            member.sync().await;
+            let mut stock = Vec::new();
+            for number in 0..10 {
+                let device = Device::new(&shared, group, &format!("newcomer {place}.{number}"), 0).await;
+                stock.push(device.name.clone());
+                newcomers.insert(device.name.clone(), device);
+            }
+            lives.push(tokio::spawn(member.live(Arc::clone(&shared), stock)));
+        }
+    }
+
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[99; 32]);
+    for _ in 0..KILLS {
+        // The moment is a number of acknowledged writes; others are on their way then.
+        let until = shared.acknowledged.load(Ordering::Relaxed) + u64::from(1 + rng.next_u32() % 12);
+        while shared.acknowledged.load(Ordering::Relaxed) < until {
+            tokio::task::yield_now().await;
+        }
+        process.kill();
+        process = Process::start(directory.path(), &address);
+    }
+    shared.over.store(true, Ordering::Relaxed);
+
+    let mut members: Vec<Vec<Device>> = (0..GROUPS).map(|_| Vec::new()).collect();
+    for (place, life) in lives.into_iter().enumerate() {
+        members[place / WRITERS].push(life.await.unwrap());
+    }
+    for group in &mut members {
+        check_group(&shared, group, &mut newcomers).await;
+    }
+    process.kill();
+}
+
+async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BTreeMap<DeviceName, Device>) {
+    for member in members.iter_mut() {
+        member.sync().await;
+    }
+    // Nobody has acknowledged anything, so that all is still there. The creator may read it from the beginning.
+    let log = members[0].everything().await;
+    let sequences: Vec<_> = log.iter().map(|delivery| delivery.receipt.sequence).collect();
+    assert_eq!(sequences, (1..=log.len() as u64).collect::<Vec<_>>(), "the log has no gap and nothing twice");
+
+    let mut epoch = 0;
+    let mut head = None;
+    for delivery in &log {
+        let receipt = delivery.receipt.of(&members[0].group()).unwrap();
+        assert_eq!(receipt.verify(&shared.service), Ok(()));
+        if let Some(head) = head {
+            let delivery = Delivery::try_from(delivery.clone()).unwrap();
+            assert_eq!(delivery.chained(head), Some(receipt.head), "the chain goes on over every kill");
+        }
+        head = Some(receipt.head);
+        epoch += u64::from(delivery.kind == api::DeliveryKind::Commit);
+        assert_eq!(receipt.epoch, Epoch(epoch), "one commit makes one epoch");
+    }
+
+    let mut written = 0;
+    for member in members.iter() {
+        for (bytes, receipt) in &member.written {
+            let there: Vec<_> = log.iter().filter(|delivery| delivery.bytes.0 == *bytes).collect();
+            assert_eq!(there.len(), 1, "what was acknowledged is there once");
+            assert_eq!(there[0].receipt, *receipt, "as it was acknowledged");
+            written += 1;
+        }
+    }
+    assert_eq!(written, log.len(), "and nothing else is: every write was acknowledged in the end");
+
+    let mut added: BTreeSet<_> = members.iter().flat_map(|member| member.added.clone()).collect();
+    for member in members.iter_mut() {
+        // Each has read on over the kills as it would have without.
+        assert_eq!(member.everything().await, member.read, "{}", member.name);
+        check_one_welcome(member, &log);
+        added.remove(&member.name);
+    }
+    for name in added {
+        let mut newcomer = newcomers.remove(&name).unwrap();
+        newcomer.sync().await;
+        check_one_welcome(&newcomer, &log);
+    }
+    let epochs: BTreeSet<_> = members
+        .iter_mut()
+        .map(|member| {
+            let group = member.group.clone();
+            let mut group = member.client.group(&group).unwrap();
+            (group.epoch().unwrap().0, group.epoch_authenticator().unwrap().as_bytes().to_vec())
+        })
+        .collect();
+    assert_eq!(epochs.len(), 1, "all members are in the same state");
+}
+
+/// Who was added has one welcome, and reads from there on all that the log has.
+fn check_one_welcome(device: &Device, log: &[api::Delivery]) {
+    let welcomes = device.read.iter().filter(|delivery| delivery.kind == api::DeliveryKind::Welcome).count();
+    let creator = device.read.first().is_some_and(|delivery| delivery.receipt.sequence == 1 && welcomes == 0);
+    assert!(creator || welcomes == 1, "{} has {welcomes} welcomes", device.name);
+    let from = device.read[0].receipt.sequence;
+    let read: Vec<_> = device.read.iter().map(|delivery| delivery.receipt.clone()).collect();
+    let there: Vec<_> = log
+        .iter()
+        .filter(|delivery| delivery.receipt.sequence >= from)
+        .map(|delivery| delivery.receipt.clone())
+        .collect();
+    assert_eq!(read, there, "{}", device.name);
+}
