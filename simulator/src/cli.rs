@@ -57,6 +57,10 @@ struct RunArgs {
     /// Use this seed for every scenario
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Run against the delivery service at this address, which lets everybody register; what a scenario waits passes for
+    /// its members alone, and names are new in every run
+    #[arg(long, value_name = "URL")]
+    service: Option<String>,
     /// Run so many files side by side [default: one for each core]
     #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,

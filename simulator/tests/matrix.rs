@@ -154,7 +154,7 @@ fn it_agrees_with_the_thieves_of_the_scenario() {
 #[test]
 fn the_same_seed_gives_the_same_matrix_and_another_is_told() {
     let scenario = scenario(&["alice", "bob"], &[create(), send("alice", "m1"), json!({ "update": { "by": "bob" } })]);
-    let of = |seed| matrix::of(&scenario, &RunOptions { seed }).unwrap();
+    let of = |seed| matrix::of(&scenario, &RunOptions { seed, ..RunOptions::default() }).unwrap();
     assert_eq!(of(None), of(None));
     assert_eq!((of(None).seed, of(Some(9)).seed), (0, 9));
 }

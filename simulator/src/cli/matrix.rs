@@ -26,7 +26,7 @@ pub(super) fn matrix(args: &MatrixArgs) -> Result<Ending> {
             return Ok(Ending::Unusable);
         }
     };
-    let matrix = match world::matrix::of(&scenario, &RunOptions { seed: args.seed }) {
+    let matrix = match world::matrix::of(&scenario, &RunOptions { seed: args.seed, ..RunOptions::default() }) {
         Ok(matrix) => matrix,
         Err(outcome) => {
             output::complain(&terminal::failures(&loaded.file, &outcome.failures));

@@ -42,7 +42,11 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
     let mut report = Report::begin(args, &mut out, &loaded)?;
-    let job = Job { runner, options: RunOptions { seed: args.seed }, keep_lines: transcript.is_some() };
+    let job = Job {
+        runner,
+        options: RunOptions { seed: args.seed, service: args.service.clone() },
+        keep_lines: transcript.is_some(),
+    };
 
     let mut results = Vec::with_capacity(loaded.len());
     report.progress(0, loaded.len())?;

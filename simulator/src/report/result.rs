@@ -12,10 +12,12 @@ use crate::cost::Costs;
 use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, Scope};
 
 /// What a caller may set for a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// Replaces the scenario's own seed.
     pub seed: Option<u64>,
+    /// The address of the delivery service to run against. By default each run has one of its own, in this process.
+    pub service: Option<String>,
 }
 
 impl RunOptions {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, mem};
 
 use rayon::prelude::*;
-use regrow_delivery_service::{Delivery, DeliveryKind, DeliveryService, Sequence};
+use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
 use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Lost, MessageId as MessageHash, Policy, Timestamp};
 
 use super::{
@@ -15,8 +15,8 @@ use super::{
     device::{Device, Reading},
     event::Event,
     impersonate::{self, Forgery},
+    post::Post,
     service::Sent,
-    surroundings::Surrounded,
 };
 use crate::{
     cost::Operation,
@@ -59,7 +59,7 @@ enum Met {
 
 /// What all devices may look at while they process.
 struct Outside<'w, 's> {
-    service: &'w DeliveryService<Surrounded<'s>>,
+    service: &'w Post<'s>,
     courier: &'w Courier,
     sent: &'w Sent,
     forged: &'w BTreeMap<Sequence, Forgery>,

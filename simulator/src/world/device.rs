@@ -73,6 +73,8 @@ pub(super) struct Device {
 pub(super) struct Basis<'b> {
     pub(super) seed: u64,
     pub(super) policy: &'b Policy,
+    /// What the devices' names end with.
+    pub(super) suffix: String,
     pub(super) verified: Arc<Verified>,
     pub(super) common: Arc<Common>,
     pub(super) surroundings: &'b dyn Surroundings,
@@ -112,9 +114,9 @@ impl Device {
         log: Arc<Log>,
         on_disk: bool,
     ) -> Result<Self, Failed> {
-        let Basis { seed, policy, verified, common, surroundings } = basis;
+        let Basis { seed, policy, suffix, verified, common, surroundings } = basis;
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
-        let id = DeviceId::new(name.as_str(), DEVICE).map_err(|e| broken(&e))?;
+        let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(|e| broken(&e))?;
         let crypto = Arc::new(Layered(SeededCrypto::new(*seed, name.as_str()).sharing(verified.clone())));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = MortalStore::new(common);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use super::{Failed, World, surroundings::Sound};
+use super::{Failed, World, post::Post, surroundings::Sound};
 use crate::{
     adversary::{Exposure, Place, healed_after},
     oracle::Holdings,
@@ -54,7 +54,10 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Outcome> 
     }
     let mut transcript = Transcript::new(&scenario.name, false);
     let broken = |failed: Failed| Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() };
-    let mut world = World::new(scenario, seed, &mut transcript, &Sound, Some(Watch::default())).map_err(broken)?;
+    let mut world = Post::here(&Sound)
+        .map_err(|error| Failed::new(FailCode::Rejected, error))
+        .and_then(|service| World::new(scenario, seed, &mut transcript, &Sound, service, Some(Watch::default())))
+        .map_err(broken)?;
     let mut failures = world.play(scenario);
     if failures.is_empty() {
         failures = world.invariants();

@@ -5,6 +5,7 @@
 //! | `device` | one member's phone: its client, its store, its process that can die |
 //! | `store` | a store in memory whose process can die before it writes |
 //! | `file` | the same in a file, for a device whose storage is to be stolen |
+//! | `post`, `remote` | the delivery service: in this process, or a server over the network |
 //! | `service` | what devices submit, and what the adversary records of it |
 //! | `courier` | what the scenario does to deliveries: held, dropped, repeated |
 //! | `window` | which messages a member's policy lets it read, reckoned without any key |
@@ -33,7 +34,9 @@ mod expect;
 mod file;
 mod impersonate;
 pub mod matrix;
+mod post;
 pub mod randomness;
+mod remote;
 mod service;
 mod store;
 pub mod surroundings;
@@ -47,7 +50,7 @@ use std::{
     sync::Arc,
 };
 
-use regrow_delivery_service::{DeliveryService, Limits, Sequence, ServiceKey, SqliteStore};
+use regrow_delivery_service::Sequence;
 use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
 
 use self::{
@@ -56,8 +59,9 @@ use self::{
     device::{Basis, Device},
     event::Event,
     impersonate::{Forgery, Hands},
+    post::Post,
     service::Sent,
-    surroundings::{Sound, Surrounded, Surroundings},
+    surroundings::{Sound, Surroundings},
 };
 use crate::{
     adversary::{Thief, Traffic},
@@ -93,7 +97,13 @@ pub fn run_in(
     surroundings: &dyn Surroundings,
 ) -> Outcome {
     let seed = options.seed_of(scenario);
-    let mut world = match World::new(scenario, seed, transcript, surroundings, None) {
+    let service = match &options.service {
+        Some(address) => Post::there(address),
+        None => Post::here(surroundings),
+    };
+    let service = service.map_err(|error| Failed::new(FailCode::Rejected, error));
+    let world = service.and_then(|service| World::new(scenario, seed, transcript, surroundings, service, None));
+    let mut world = match world {
         Ok(world) => world,
         Err(failed) => return Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() },
     };
@@ -133,7 +143,7 @@ struct World<'t> {
     policy: Policy,
     group: GroupId,
     clock: Timestamp,
-    service: DeliveryService<Surrounded<'t>>,
+    service: Post<'t>,
     devices: Vec<Device>,
     by_name: BTreeMap<MemberName, usize>,
     courier: Courier,
@@ -172,18 +182,16 @@ impl<'t> World<'t> {
         seed: u64,
         transcript: &'t mut Transcript,
         surroundings: &'t dyn Surroundings,
+        service: Post<'t>,
         watch: Option<matrix::Watch>,
     ) -> Result<Self, Failed> {
         let policy = policy(scenario);
-        let store = SqliteStore::in_memory().map_err(|e| Failed::new(FailCode::Rejected, e))?;
-        // Receipts do not matter to a scenario: its service has the same key in every one.
-        let key = ServiceKey::from_seed(&[0; 32]);
+        let group = GroupId::from(format!("{GROUP}{}", service.suffix()).as_str());
         let mut world = Self {
             seed,
-            group: GroupId::from(GROUP),
+            group,
             clock: START,
-            service: DeliveryService::open(Surrounded::new(store, surroundings), Limits::default(), key)
-                .map_err(|e| Failed::new(FailCode::Rejected, e))?,
+            service,
             devices: Vec::with_capacity(scenario.members.len()),
             by_name: BTreeMap::new(),
             courier: Courier::default(),
@@ -206,7 +214,9 @@ impl<'t> World<'t> {
             policy,
         };
         let policy = world.policy.clone();
-        let basis = Basis { seed, policy: &policy, verified: Arc::default(), common: Arc::default(), surroundings };
+        let suffix = world.service.suffix().to_owned();
+        let basis =
+            Basis { seed, policy: &policy, suffix, verified: Arc::default(), common: Arc::default(), surroundings };
         let on_disk = stolen_on_disk(scenario);
         for (index, name) in scenario.members.iter().enumerate() {
             let log = world.chronicle.log(name.as_str());

@@ -34,7 +34,8 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     );
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let mut world = World::new(&scenario, 1, &mut transcript, &Sound, Some(Watch::default())).unwrap();
+    let mut world =
+        World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), Some(Watch::default())).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
     fault(&mut world);

@@ -75,7 +75,7 @@ pub fn run(scenario: &Scenario) -> Run {
 }
 
 pub fn run_with_seed(scenario: &Scenario, seed: u64) -> Run {
-    run_with(scenario, RunOptions { seed: Some(seed) })
+    run_with(scenario, RunOptions { seed: Some(seed), ..RunOptions::default() })
 }
 
 fn run_with(scenario: &Scenario, options: RunOptions) -> Run {

@@ -12,7 +12,7 @@ use crate::{
     adversary::Loot,
     report::Transcript,
     scenario::{self, Scope},
-    world::{World, surroundings::Sound},
+    world::{World, post::Post, surroundings::Sound},
 };
 
 /// Bob's storage is stolen. Before that he has joined, read, sent, committed, lost a race, died and gone on.
@@ -34,7 +34,7 @@ const TELLING: usize = 16;
 fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let mut world = World::new(&scenario, 1, &mut transcript, &Sound, None).unwrap();
+    let mut world = World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     test(&mut world);
 }

@@ -1,0 +1,259 @@
+//! A delivery service over the network: each device of the scenario has a connection and a session of its own.
+//!
+//! It answers like the ordering code in this process. Time is the server's: what a scenario waits passes for the devices alone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use regrow_delivery_service::{
+    ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId, HandshakeMode,
+    KeyPackageCount, Outcome, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp, UploadError,
+    api::{
+        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, KeyPackagesLeft, Problem,
+        UploadRequest,
+    },
+    client::{Connection, ConnectionError, Retry, Server, TransportKey},
+};
+use tokio::runtime::Runtime;
+
+/// How often a call is tried: a scenario may ask for more in a second than the server lets a device.
+const ATTEMPTS: u32 = 20;
+
+/// A server, and the connections to it.
+pub(super) struct Remote {
+    runtime: Runtime,
+    server: Server,
+    service: ServicePublicKey,
+    suffix: String,
+    connections: Mutex<BTreeMap<DeviceId, Arc<Mutex<Connection>>>>,
+}
+
+/// The server's answer is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("the delivery service answers with {0}")]
+struct Nonsense(&'static str);
+
+fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Backend(error.into())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a thread that panicked leaves is a connection or a map of them, and either is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Remote {
+    /// The server at that address.
+    pub(super) fn at(address: &str) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        // If it is not there at first, the address is probably wrong.
+        let mut server = Server { retry: Retry::never(), ..Server::at(address) };
+        let (_, service) = runtime.block_on(Connection::service(&server)).map_err(failed)?;
+        server.retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
+        // The names of a run are used once: those of removed devices are never given again.
+        let random = TransportKey::generate().map_err(failed)?.public();
+        let suffix = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { runtime, server, service, suffix, connections: Mutex::default() })
+    }
+
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    /// The connection of a device, which is registered when it is first asked for.
+    fn connection(&self, device: &DeviceId) -> Result<Arc<Mutex<Connection>>, StoreError> {
+        if let Some(connection) = lock(&self.connections).get(device) {
+            return Ok(Arc::clone(connection));
+        }
+        let key = TransportKey::generate().map_err(failed)?;
+        let mut connection = Connection::new(&self.server, name(device)?, key, self.service).map_err(failed)?;
+        self.runtime.block_on(connection.register(None)).map_err(failed)?;
+        let connection = Arc::new(Mutex::new(connection));
+        lock(&self.connections).insert(device.clone(), Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Does something in a device's name.
+    fn as_device<T>(
+        &self,
+        device: &DeviceId,
+        call: impl AsyncFnOnce(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Result<Result<T, Problem>, StoreError> {
+        let connection = self.connection(device)?;
+        let result = self.runtime.block_on(call(&mut lock(&connection)));
+        match result {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(ConnectionError::Problem(problem)) => Ok(Err(*problem)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Asks one device after the other, until one may know.
+    fn as_anybody<T>(
+        &self,
+        mut call: impl AsyncFnMut(&mut Connection) -> Result<T, ConnectionError>,
+    ) -> Result<Option<T>, StoreError> {
+        let devices: Vec<_> = lock(&self.connections).keys().cloned().collect();
+        for device in devices {
+            match self.as_device(&device, async |connection| call(connection).await)? {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(problem) if problem.code == Code::NotFound => {}
+                Err(problem) => return Err(failed(problem)),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn create_group(
+        &self,
+        group: &GroupId,
+        creator: &DeviceId,
+        mode: HandshakeMode,
+        group_info: &[u8],
+        _now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let handshake = match mode {
+            HandshakeMode::Assisted => Handshake::Assisted,
+            HandshakeMode::Opaque => Handshake::Opaque,
+        };
+        let request = CreateGroupRequest { group: group.as_bytes().into(), handshake, group_info: group_info.into() };
+        let answer = self.as_device(creator, async |connection| connection.create_group(&request).await)?;
+        outcome(group, answer)
+    }
+
+    pub(super) fn submit_commit(&self, submission: &CommitSubmission, _now: Timestamp) -> Result<Outcome, StoreError> {
+        let CommitSubmission { group, sender, commit, welcome, group_info, roster_change } = submission;
+        let request = CommitRequest {
+            commit: commit.as_slice().into(),
+            welcome: welcome.as_deref().map(Into::into),
+            group_info: group_info.as_deref().map(Into::into),
+            added: roster_change.added.iter().map(name).collect::<Result<_, _>>()?,
+            removed: roster_change.removed.iter().map(name).collect::<Result<_, _>>()?,
+        };
+        let answer = self.as_device(sender, async |connection| connection.submit_commit(group, &request).await)?;
+        outcome(group, answer)
+    }
+
+    pub(super) fn submit_proposal(
+        &self,
+        group: &GroupId,
+        sender: &DeviceId,
+        proposal: &[u8],
+        _now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let answer = self.as_device(sender, async |connection| connection.submit_proposal(group, proposal).await)?;
+        outcome(group, answer)
+    }
+
+    pub(super) fn submit_message(
+        &self,
+        group: &GroupId,
+        sender: &DeviceId,
+        message: &[u8],
+        _now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let answer = self.as_device(sender, async |connection| connection.submit_message(group, message).await)?;
+        outcome(group, answer)
+    }
+
+    /// The group info, as a member gets it: who joins alone has it from one.
+    pub(super) fn group_info(&self, group: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
+        let info = self.as_anybody(async |connection| connection.group_info(group).await)?;
+        Ok(info.map(|info| info.group_info.0))
+    }
+
+    pub(super) fn roster(&self, group: &GroupId) -> Result<Option<Roster>, StoreError> {
+        let Some(state) = self.as_anybody(async |connection| connection.group(group).await)? else {
+            return Ok(None);
+        };
+        let devices = state.devices.iter().map(|name| name.to_id().map_err(failed)).collect::<Result<_, _>>()?;
+        Ok(Some(Roster { epoch: Epoch(state.epoch), devices }))
+    }
+
+    pub(super) fn read(&self, device: &DeviceId, after: Cursor, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let page =
+            self.as_device(device, async |connection| connection.deliveries(after, limit, Duration::ZERO).await)?;
+        let deliveries = page.map_err(failed)?.deliveries.into_iter();
+        deliveries.map(|delivery| Delivery::try_from(delivery).map_err(failed)).collect()
+    }
+
+    /// How many entries went is the server's to know: others read there, too.
+    pub(super) fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
+        let answer = self.as_device(device, async |connection| connection.acknowledge(up_to).await)?;
+        answer.map(|acknowledged| acknowledged.deleted).map_err(failed)
+    }
+
+    pub(super) fn key_packages_left(&self, device: &DeviceId, _now: Timestamp) -> Result<KeyPackageCount, StoreError> {
+        let left = self.as_device(device, async |connection| connection.key_packages_left().await)?;
+        left.map(count).map_err(failed)
+    }
+
+    pub(super) fn upload_key_packages(
+        &self,
+        device: &DeviceId,
+        key_packages: &[Vec<u8>],
+        last_resort: Option<&[u8]>,
+        _now: Timestamp,
+    ) -> Result<KeyPackageCount, UploadError> {
+        let request = UploadRequest {
+            key_packages: key_packages.iter().map(|bytes| bytes.as_slice().into()).collect(),
+            last_resort: last_resort.map(Into::into),
+        };
+        let left = self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?;
+        Ok(left.map(count).map_err(failed)?)
+    }
+
+    pub(super) fn claim_key_package(
+        &self,
+        device: &DeviceId,
+        _now: Timestamp,
+    ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
+        let DeviceName { user, device: name } = name(device)?;
+        let request = ClaimRequest { user, device: Some(name) };
+        // How much one device may claim of another is limited. Its own it may have.
+        let answer = self.as_device(device, async |connection| connection.claim_key_packages(&request).await)?;
+        let claimed = answer.map_err(failed)?.key_packages.pop();
+        Ok(claimed.map(|claimed| ClaimedKeyPackage {
+            bytes: claimed.key_package.0,
+            last_resort: claimed.last_resort,
+            left: count(claimed.left),
+        }))
+    }
+
+    /// The server expires what it has by its own clock.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is called like the other")]
+    pub(super) fn expire(&self, _now: Timestamp) -> Result<Expired, StoreError> {
+        Ok(Expired::default())
+    }
+}
+
+fn name(device: &DeviceId) -> Result<DeviceName, StoreError> {
+    DeviceName::from_id(device).map_err(failed)
+}
+
+fn count(left: KeyPackagesLeft) -> KeyPackageCount {
+    KeyPackageCount { left: left.left, last_resort: left.last_resort }
+}
+
+fn outcome(group: &GroupId, answer: Result<api::Accepted, Problem>) -> Result<Outcome, StoreError> {
+    let problem = match answer {
+        Ok(accepted) => {
+            let receipt = accepted.receipt.of(group).ok_or_else(|| failed(Nonsense("a receipt that is none")))?;
+            return Ok(Outcome::Accepted(receipt));
+        }
+        Err(problem) => problem,
+    };
+    match (problem.code, problem.current_epoch, problem.reason.as_deref()) {
+        (Code::Stale, Some(epoch), _) => Ok(Outcome::Stale { current_epoch: Epoch(epoch) }),
+        (Code::NotFound, ..) => Ok(Outcome::Rejected(RejectReason::NotAMember)),
+        (Code::Rejected, _, Some("removed")) => Ok(Outcome::Rejected(RejectReason::Removed)),
+        (Code::Rejected | Code::GroupExists | Code::TooLarge | Code::LimitReached, ..) => {
+            Ok(Outcome::Rejected(RejectReason::Invalid(problem.to_string())))
+        }
+        _ => Err(failed(problem)),
+    }
+}
