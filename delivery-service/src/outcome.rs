@@ -83,7 +83,7 @@ pub enum RejectReason {
     /// Another device submitted these very bytes before.
     #[error("these bytes came from another device before")]
     SubmittedByAnother,
-    /// OpenMLS refused it (RFC 9420, 12.2 to 12.4); the text is OpenMLS's.
+    /// It is not valid (RFC 9420, 12.2 to 12.4); the text says why, mostly in OpenMLS's words.
     #[error("invalid: {0}")]
     Invalid(String),
     /// A leaf without a basic credential, or one whose credential changes its identity.
