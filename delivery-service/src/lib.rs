@@ -1,9 +1,9 @@
 //! A delivery service for MLS groups (RFC 9420, RFC 9750): it orders what groups send, hands out key packages and routes
 //! welcomes. It is trusted with availability, never with content.
 //!
-//! This is the service without a network: [`DeliveryService`] is a value over a [`Store`], and every call of a client is
-//! one method. There is no clock in it, no thread and no I/O but the store; a server puts it behind HTTP, a simulator
-//! calls it as it is.
+//! Its core is the service without a network: [`DeliveryService`] is a value over a [`Store`], and every call of a client is
+//! one method. There is no clock in it, no thread and no I/O but the store. The feature `server` puts it behind HTTP; a
+//! simulator calls it as it is.
 //!
 //! # What it promises
 //!
@@ -26,7 +26,7 @@
 //! In an [assisted](HandshakeMode::Assisted) group, handshakes are PublicMessages: the service verifies signatures,
 //! proposals and trees with OpenMLS and derives the roster from them. What only members can check it cannot: path
 //! secrets, and confirmation and membership tags. A hostile *member* can therefore have a commit ordered that the others
-//! refuse (RFC 9750, 5.3). The way out is an external commit on the group info of the new epoch, or a new group.
+//! refuse (RFC 9750, 5.3). They [report](DeliveryService::report_commit) it, and when most have, it is taken back.
 //!
 //! In an [opaque](HandshakeMode::Opaque) group it sees epoch and content type alone, and believes the roster that the
 //! committer declares. Members compare [`DeliveryService::roster`] with their tree. External commits are public in either
@@ -92,7 +92,12 @@
 //! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
 //! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
 //! | [`check`] | whether a store is whole |
+//! | `receipt` | the hash chain over each log, and the signed receipts: [`Receipt`], [`Equivocation`] |
+//! | `admission` | devices, sessions and invitations, for a server |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
+//! | `server` | the rules behind HTTP (feature `server`) |
+//! | `client` | a device of the engine, kept in step with a server (feature `client`) |
+//! | `api` | what goes over the wire between the two |
 
 #![forbid(unsafe_code)]
 
