@@ -1,7 +1,5 @@
 //! A store within a transaction: many calls, made durable at once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use super::{Keep, Store, Transaction};
 use crate::error::StoreError;
 
@@ -30,18 +28,13 @@ impl Store for Batch<'_> {
         let mut work = Some(work);
         let mut result = None;
         let ended = self.whole.part(&mut |tx| {
-            // A panic undoes its own part and no other: whoever catches it finds the batch as it was before.
-            result = work.take().map(|work| catch_unwind(AssertUnwindSafe(|| work(tx))));
-            if matches!(result, Some(Ok(Ok(_)))) { Keep::Yes } else { Keep::No }
+            result = work.take().map(|work| work(tx));
+            if matches!(result, Some(Ok(_))) { Keep::Yes } else { Keep::No }
         });
         if let Err(error) = ended {
             self.broken = Some(error);
             return Err(StoreError::BatchFailed.into());
         }
-        match result {
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => resume_unwind(panic),
-            None => Err(StoreError::BatchFailed.into()),
-        }
+        result.unwrap_or_else(|| Err(StoreError::BatchFailed.into()))
     }
 }

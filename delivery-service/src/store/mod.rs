@@ -80,7 +80,7 @@ pub trait Transaction {
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
 
     /// Runs `work` as a part of this transaction. Unless it says [`Keep::Yes`], what it changed is undone, and
-    /// only that.
+    /// only that; so it is if it panics, and the panic goes on.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     ops::{ControlFlow, Range},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -341,35 +342,13 @@ impl Transaction for SqliteTransaction<'_> {
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
         let connection = self.connection;
         run(connection, "SAVEPOINT part")?;
-        let mut open = OpenPart { connection, ended: false };
-        let keep = work(self);
-        open.end(keep)?;
-        Ok(keep)
-    }
-}
-
-/// A part of a transaction that has begun. Dropped by a panic, it is undone: what comes after it is not a part of it.
-struct OpenPart<'a> {
-    connection: &'a Connection,
-    ended: bool,
-}
-
-impl OpenPart<'_> {
-    fn end(&mut self, keep: Keep) -> Result<(), StoreError> {
-        self.ended = true;
-        if keep == Keep::No {
-            run(self.connection, "ROLLBACK TO part")?;
+        // A panic undoes its own part and no other: whoever catches it finds the transaction as it was before.
+        let kept = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if !matches!(kept, Ok(Keep::Yes)) {
+            run(connection, "ROLLBACK TO part")?;
         }
-        run(self.connection, "RELEASE part")
-    }
-}
-
-impl Drop for OpenPart<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            // If that fails, the panic goes on, and the transaction is not committed.
-            let _ = self.end(Keep::No);
-        }
+        run(connection, "RELEASE part")?;
+        kept.or_else(|panic| resume_unwind(panic))
     }
 }
 
