@@ -100,16 +100,13 @@ fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, Sto
 
 /// The devices of a user, without those that were removed.
 pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-    let mut devices = ever_of(tx, user)?;
-    let mut error = None;
-    devices.retain(|device| match is_removed(tx, device) {
-        Ok(removed) => !removed,
-        Err(failed) => {
-            error = Some(failed);
-            false
+    let mut devices = Vec::new();
+    for device in ever_of(tx, user)? {
+        if !is_removed(tx, &device)? {
+            devices.push(device);
         }
-    });
-    error.map_or(Ok(devices), Err)
+    }
+    Ok(devices)
 }
 
 /// Whether the user has or had any device.

@@ -78,15 +78,15 @@ pub(crate) fn submit(
     let before = group.clone();
     let nobody = BTreeSet::new();
     let left = verified.as_ref().map_or(&nobody, |verified| &verified.left);
-    let mut last_commit = LastCommit::of(before, sender, admitted.hash, roster_change);
+    let (mut remembered, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
     for device in roster_change.removed.difference(&roster_change.added).filter(|device| !left.contains(device)) {
         if roster::remember_removal(tx, call.limits, id, &mut group, device)? {
-            last_commit.remembered.insert(device.clone());
+            remembered.insert(device.clone());
         }
     }
     for device in &roster_change.added {
         if roster::forget_removal(tx, id, &mut group, device)? {
-            last_commit.forgotten.insert(device.clone());
+            forgotten.insert(device.clone());
         }
     }
     if group.mode == HandshakeMode::Assisted
@@ -102,7 +102,9 @@ pub(crate) fn submit(
         welcome::save(tx, id, cursor, &welcome, &owners)?;
     }
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
-    last_commit.save(tx, id, cursor, receipt.sequence)?;
+    let RosterChange { added, removed } = roster_change.clone();
+    let (sender, hash, sequence) = (sender.clone(), admitted.hash, receipt.sequence);
+    LastCommit { before, sender, hash, added, removed, remembered, forgotten, cursor, sequence }.save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     error::StoreError,
     handshake::{Followed, wire},
     names::{Cursor, DeviceId, GroupId, Sequence},
-    outcome::{RejectReason, RosterChange},
+    outcome::RejectReason,
     receipt::Receipt,
     store::{
         Table, Transaction,
@@ -47,38 +47,25 @@ pub enum ReportOutcome {
 /// it are kept where they were.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LastCommit {
-    before: Group,
-    sender: DeviceId,
+    pub(crate) before: Group,
+    pub(crate) sender: DeviceId,
     #[serde(with = "serde_bytes")]
-    hash: Hash,
-    added: BTreeSet<DeviceId>,
-    removed: BTreeSet<DeviceId>,
+    pub(crate) hash: Hash,
+    pub(crate) added: BTreeSet<DeviceId>,
+    pub(crate) removed: BTreeSet<DeviceId>,
     /// Whom it made one who was removed by others.
     pub(crate) remembered: BTreeSet<DeviceId>,
     /// Who was one, and has been added again.
     pub(crate) forgotten: BTreeSet<DeviceId>,
-    cursor: Cursor,
-    sequence: Sequence,
+    pub(crate) cursor: Cursor,
+    pub(crate) sequence: Sequence,
 }
 
 impl LastCommit {
-    pub(crate) fn of(before: Group, sender: &DeviceId, hash: Hash, change: &RosterChange) -> Self {
-        let RosterChange { added, removed } = change.clone();
-        let (remembered, forgotten) = Default::default();
-        let (cursor, sequence) = (Cursor::START, Sequence(0));
-        Self { before, sender: sender.clone(), hash, added, removed, remembered, forgotten, cursor, sequence }
-    }
-
     /// Saves it as the group's last commit, which nobody has reported yet.
-    pub(crate) fn save(
-        self,
-        tx: &mut dyn Transaction,
-        id: &GroupId,
-        cursor: Cursor,
-        sequence: Sequence,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn save(&self, tx: &mut dyn Transaction, id: &GroupId) -> Result<(), StoreError> {
         forget_reports(tx, id)?;
-        key::put(tx, Table::LastCommits, &Key::group(id), &Self { cursor, sequence, ..self })
+        key::put(tx, Table::LastCommits, &Key::group(id), self)
     }
 
     /// Whether it is the one that led to the epoch that the group is in.
