@@ -101,10 +101,6 @@ fn now() -> regrow_engine::Timestamp {
     regrow_engine::Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }
 
-fn of(device: &DeviceId) -> DeviceName {
-    DeviceName { user: device.user().to_owned(), device: device.device().to_owned() }
-}
-
 impl Device {
     async fn new(shared: &Shared, group: usize, member: &str, seed: u8) -> Self {
         let name = DeviceName { user: format!("{member} of {group}"), device: "phone".into() };
@@ -193,13 +189,7 @@ impl Device {
     }
 
     async fn commit(&mut self, shared: &Shared, pending: PendingCommit) -> bool {
-        let request = CommitRequest {
-            commit: pending.commit().into(),
-            welcome: pending.welcome().map(Into::into),
-            group_info: pending.group_info().map(Into::into),
-            added: pending.added().map(of).collect(),
-            removed: pending.removed().map(of).collect(),
-        };
+        let request = CommitRequest::from(&pending);
         let answer = self.connection.submit_commit(&self.group(), &request).await;
         let accepted = self.note(shared, &request.commit.0, answer);
         if accepted {

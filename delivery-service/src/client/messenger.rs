@@ -4,6 +4,7 @@
 //! between: so every call can be dropped while it waits, and nothing is half done. A call makes requests; `next_event` reads,
 //! and does whatever is still to be done.
 
+mod answers;
 mod event;
 mod kept;
 pub(super) mod names;
@@ -29,7 +30,7 @@ use super::{
     transport_key::TransportKey,
 };
 use crate::{
-    api::Admission,
+    api::{Admission, DeviceName},
     names::Cursor,
     ordering::reading::Delivery,
     receipt::{Equivocation, Receipt, ServicePublicKey},
@@ -225,7 +226,7 @@ impl Messenger {
 
     fn over(client: Client, server: &Server, account: &Account, options: Options) -> Result<Self, Error> {
         let service = ServicePublicKey(account.service);
-        let device = names::on_the_wire(client.device());
+        let device = DeviceName::from(client.device());
         let key = TransportKey::from_seed(&account.seed);
         let connection = Connection::new(server, device, key, service)?;
         let cursor = kept::cursor(&client)?;

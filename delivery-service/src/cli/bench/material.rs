@@ -86,14 +86,7 @@ pub(super) fn chain(
 
 /// The request that submits a commit, which is taken to be accepted.
 pub(super) fn confirmed(client: &mut Client, pending: PendingCommit) -> anyhow::Result<Vec<u8>> {
-    let of = |device: &DeviceId| DeviceName { user: device.user().to_owned(), device: device.device().to_owned() };
-    let request = CommitRequest {
-        commit: pending.commit().into(),
-        welcome: pending.welcome().map(Into::into),
-        group_info: pending.group_info().map(Into::into),
-        added: pending.added().map(of).collect(),
-        removed: pending.removed().map(of).collect(),
-    };
+    let request = CommitRequest::from(&pending);
     client.confirm(pending, now())?;
     encoded(&request)
 }

@@ -1,6 +1,6 @@
 //! The same things by their names in the engine, at the service, and on the wire.
 
-use regrow_engine::{DeviceId, GroupId};
+use regrow_engine::{DeviceId, GroupId, PendingCommit};
 
 use crate::{api, names};
 
@@ -12,8 +12,23 @@ pub(super) fn group_in_engine(group: &names::GroupId) -> GroupId {
     GroupId::new(group.as_bytes())
 }
 
-pub(super) fn on_the_wire(device: &DeviceId) -> api::DeviceName {
-    api::DeviceName { user: device.user().to_owned(), device: device.device().to_owned() }
+impl From<&DeviceId> for api::DeviceName {
+    fn from(device: &DeviceId) -> Self {
+        Self { user: device.user().to_owned(), device: device.device().to_owned() }
+    }
+}
+
+impl From<&PendingCommit> for api::CommitRequest {
+    /// The request that submits the commit.
+    fn from(pending: &PendingCommit) -> Self {
+        Self {
+            commit: pending.commit().into(),
+            welcome: pending.welcome().map(Into::into),
+            group_info: pending.group_info().map(Into::into),
+            added: pending.added().map(Into::into).collect(),
+            removed: pending.removed().map(Into::into).collect(),
+        }
+    }
 }
 
 /// [`None`] if it is no name of a device.

@@ -1,11 +1,10 @@
-//! What is to be done next in a group: decided, asked of the service, and taken in. Only the asking waits.
+//! What is to be done next in a group: decided, and asked of the service. Only the asking waits; what comes of it is taken in
+//! by `answers`.
 //!
 //! A step that was asked for and whose answer was lost is asked for again, for nothing has changed: the same bytes get the same
 //! answer.
 
-use std::collections::BTreeSet;
-
-use regrow_engine::{DeviceId, GroupId, Handshake, KeyPackageBytes, Outgoing, PendingCommit, ProposalMessage};
+use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage};
 use zeroize::Zeroizing;
 
 use super::{
@@ -14,25 +13,13 @@ use super::{
     names,
 };
 use crate::{
-    api::{self, Accepted, ClaimAnswer, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Problem, ReportAnswer},
-    client::{
-        envelope,
-        error::{ConnectionError, Error},
-    },
+    api::{self, ClaimRequest, CommitRequest, CreateGroupRequest},
+    client::{envelope, error::Error},
     names::Sequence,
-    receipt::Receipt,
 };
 
-/// Why the service refuses, in the words that this client acts on.
-mod reason {
-    pub(super) const EPOCH_AHEAD: &str = "epoch-ahead";
-    pub(super) const NOT_A_MEMBER: &str = "not-a-member";
-    pub(super) const UNKNOWN_GROUP: &str = "unknown-group";
-    pub(super) const REMOVED: &str = "removed";
-}
-
 /// One thing to be asked of the service.
-enum Step {
+pub(super) enum Step {
     Create { group_info: Vec<u8> },
     Report { commit: Sequence },
     Info,
@@ -41,36 +28,6 @@ enum Step {
     Proposal { name: String, sealed: Sealed },
     Message { name: String, sealed: Sealed },
     Roster { epoch: u64 },
-}
-
-/// An answer that decides, or a problem that does. What is for later is an error.
-fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T, Problem>, Error> {
-    match answer {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(ConnectionError::Problem(problem)) => match problem.code {
-            Code::BadRequest
-            | Code::Forbidden
-            | Code::NotFound
-            | Code::GroupExists
-            | Code::Stale
-            | Code::TooLarge
-            | Code::Rejected
-            | Code::LimitReached => Ok(Err(*problem)),
-            _ => Err((*problem).into()),
-        },
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// Whether the device and the group are in different epochs, as the service says.
-fn is_elsewhere(problem: &Problem) -> bool {
-    problem.code == Code::Stale || problem.reason.as_deref() == Some(reason::EPOCH_AHEAD)
-}
-
-/// Whether the service says that the device is not in the group.
-fn is_outside(problem: &Problem) -> bool {
-    matches!(problem.code, Code::NotFound | Code::Forbidden)
-        || matches!(problem.reason.as_deref(), Some(reason::NOT_A_MEMBER | reason::UNKNOWN_GROUP | reason::REMOVED))
 }
 
 impl Messenger {
@@ -108,13 +65,7 @@ impl Messenger {
                     self.informed(id, answer)?;
                 }
                 Step::Commit(pending) => {
-                    let request = CommitRequest {
-                        commit: pending.commit().into(),
-                        welcome: pending.welcome().map(Into::into),
-                        group_info: pending.group_info().map(Into::into),
-                        added: pending.added().map(names::on_the_wire).collect(),
-                        removed: pending.removed().map(names::on_the_wire).collect(),
-                    };
+                    let request = CommitRequest::from(&pending);
                     let answer = self.connection.submit_commit(&at_service, &request).await;
                     self.submitted(id, pending, answer)?;
                 }
@@ -255,7 +206,7 @@ impl Messenger {
     }
 
     /// What came of trying to do what is wanted: a commit, or that it is done, or cannot be.
-    fn made(
+    pub(super) fn made(
         &mut self,
         id: &GroupId,
         wish: &Wish,
@@ -278,7 +229,7 @@ impl Messenger {
     }
 
     /// The engine knows of the wish, or it is void.
-    fn granted(&mut self, id: &GroupId, wish: &Wish, changes: Changes) -> Result<(), Error> {
+    pub(super) fn granted(&mut self, id: &GroupId, wish: &Wish, changes: Changes) -> Result<(), Error> {
         let state = self.group(id);
         if state.record.wishes.front() == Some(wish) {
             state.record.wishes.pop_front();
@@ -390,219 +341,6 @@ impl Messenger {
         let out = Out { text: Some(text), sealed: Some(sealed.clone()), ordered: None };
         Changes::default().out(&name, Some(&out))?.keep(&mut self.client)?;
         Ok(Some(Step::Message { name, sealed }))
-    }
-
-    fn created(&mut self, id: &GroupId, info: &[u8], answer: Result<Accepted, ConnectionError>) -> Result<(), Error> {
-        match decided(answer)? {
-            Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                let state = self.group(id);
-                state.record.creating = None;
-                state.changed = true;
-                let finding = state.record.audit.begin(info, &receipt);
-                self.found(id, finding);
-                self.save(&[id], Changes::default())
-            }
-            Err(problem) => {
-                self.client.forget(id)?;
-                self.drop_group(id)?;
-                match problem.code {
-                    Code::GroupExists => Err(Error::GroupTaken { group: id.clone() }),
-                    _ => Err(problem.into()),
-                }
-            }
-        }
-    }
-
-    fn reported(&mut self, id: &GroupId, answer: Result<ReportAnswer, ConnectionError>) -> Result<(), Error> {
-        match decided(answer)? {
-            Ok(_) => {
-                let state = self.group(id);
-                if let Some(bad) = &mut state.record.bad {
-                    bad.reported = true;
-                    state.changed = true;
-                }
-            }
-            // It is not the last commit any more: others have gone on from it.
-            Err(_) => self.rejoin(id, Rejoin::BadCommit),
-        }
-        self.save(&[id], Changes::default())
-    }
-
-    fn informed(&mut self, id: &GroupId, answer: Result<api::GroupInfo, ConnectionError>) -> Result<(), Error> {
-        use regrow_engine::Error as Engine;
-        let reason = match decided(answer)? {
-            Ok(info) => match self.client.join_external(&info.group_info.0) {
-                Ok(pending) if pending.group() == id => return Ok(()),
-                Ok(pending) => {
-                    self.client.discard(pending)?;
-                    "the service has given out the group info of another group".to_owned()
-                }
-                Err(error @ (Engine::Storage(_) | Engine::Locked | Engine::Crypto(_))) => return Err(error.into()),
-                Err(error) => error.to_string(),
-            },
-            Err(problem) => problem.to_string(),
-        };
-        self.strand(id, reason);
-        Ok(())
-    }
-
-    /// It is tried again when something is heard of the group.
-    fn strand(&mut self, id: &GroupId, reason: String) {
-        let state = self.group(id);
-        state.waits = true;
-        if !state.stranded {
-            state.stranded = true;
-            self.ready.push_back(Event::Stranded { group: id.clone(), reason });
-        }
-    }
-
-    fn submitted(
-        &mut self,
-        id: &GroupId,
-        pending: PendingCommit,
-        answer: Result<Accepted, ConnectionError>,
-    ) -> Result<(), Error> {
-        match decided(answer)? {
-            // It is confirmed when it is read: what was ordered before it has to be read first, with the keys of its epoch.
-            Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
-                self.group(id).waits = true;
-            }
-            Err(problem) if is_elsewhere(&problem) => {
-                // A commit of a member ends by itself when the one is read that has won.
-                if pending.is_external() {
-                    self.client.discard(pending)?;
-                }
-                let state = self.group(id);
-                state.elsewhere = problem.current_epoch;
-                state.waits = true;
-            }
-            Err(problem) => {
-                let external = pending.is_external();
-                self.client.discard(pending)?;
-                if external {
-                    self.strand(id, problem.to_string());
-                } else {
-                    if is_outside(&problem) {
-                        self.group(id).waits = true;
-                    } else {
-                        self.client.group(id)?.abandon()?;
-                    }
-                    let reason = problem.to_string();
-                    self.ready.push_back(Event::Refused { group: id.clone(), wish: None, reason });
-                }
-            }
-        }
-        self.save(&[id], Changes::default())
-    }
-
-    fn claimed(&mut self, id: &GroupId, user: &str, answer: Result<ClaimAnswer, ConnectionError>) -> Result<(), Error> {
-        let wish = Wish::AddUser(user.to_owned());
-        let reason = match decided(answer)? {
-            Ok(answer) if !answer.key_packages.is_empty() => {
-                let now = self.now();
-                let claimed = answer.key_packages.into_iter();
-                let key_packages: Vec<_> = claimed.map(|it| KeyPackageBytes::new(it.key_package.0)).collect();
-                let made = self.client.group(id)?.add_user(user, &key_packages, now);
-                // The commit waits in the engine: the next step submits it.
-                return self.made(id, &wish, made).map(drop);
-            }
-            Ok(_) => format!("no device of {user} has a key package at the service"),
-            Err(problem) => problem.to_string(),
-        };
-        self.ready.push_back(Event::Refused { group: id.clone(), wish: Some(wish.clone()), reason });
-        self.granted(id, &wish, Changes::default())
-    }
-
-    fn proposed(&mut self, id: &GroupId, name: &str, answer: Result<Accepted, ConnectionError>) -> Result<(), Error> {
-        match decided(answer)? {
-            Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
-            }
-            Err(problem) if is_elsewhere(&problem) => {
-                let state = self.group(id);
-                state.elsewhere = problem.current_epoch;
-                (state.waits, state.resume) = (true, true);
-            }
-            Err(problem) => {
-                let reason = problem.to_string();
-                self.ready.push_back(Event::Refused { group: id.clone(), wish: None, reason });
-            }
-        }
-        self.save(&[id], Changes::default().out(name, None)?)
-    }
-
-    fn sent(
-        &mut self,
-        id: &GroupId,
-        name: &str,
-        sealed: &Sealed,
-        answer: Result<Accepted, ConnectionError>,
-    ) -> Result<(), Error> {
-        let text = kept::out(&self.client, name)?.and_then(|out| out.text).unwrap_or_default();
-        let changes = match decided(answer)? {
-            Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
-                let sealed = Sealed { epoch: sealed.epoch, bytes: Vec::new().into() };
-                let out = Out { text: Some(text), sealed: Some(sealed), ordered: Some(receipt.sequence) };
-                Changes::default().out(name, None)?.out(&kept::sent_at(id, receipt.sequence), Some(&out))?
-            }
-            // Encrypted again, once what has been ordered since is read.
-            Err(problem) if is_elsewhere(&problem) => {
-                let state = self.group(id);
-                state.elsewhere = problem.current_epoch;
-                state.waits = true;
-                Changes::default().out(name, Some(&Out { text: Some(text), sealed: None, ordered: None }))?
-            }
-            Err(problem) if is_outside(&problem) => {
-                self.group(id).waits = true;
-                Changes::default()
-            }
-            Err(problem) => {
-                let (group, reason) = (id.clone(), problem.to_string());
-                self.ready.push_back(Event::Undeliverable { group, text: Text(text), reason });
-                Changes::default().out(name, None)?
-            }
-        };
-        self.save(&[id], changes)
-    }
-
-    /// Whether the service delivers to those who are in the group (design, 5: members compare, and report a lie).
-    fn compared(
-        &mut self,
-        id: &GroupId,
-        epoch: u64,
-        answer: Result<api::GroupState, ConnectionError>,
-    ) -> Result<(), Error> {
-        self.group(id).check_roster = false;
-        let Ok(service) = decided(answer)? else { return Ok(()) };
-        // Of another epoch, it says nothing of this one. With the next commit it is looked at again.
-        if service.epoch != epoch {
-            return Ok(());
-        }
-        let members = self.client.group(id)?.roster()?.into_iter().map(|member| member.device);
-        let members: BTreeSet<DeviceId> = members.collect();
-        let readers: BTreeSet<DeviceId> = service.devices.iter().filter_map(names::device_in_engine).collect();
-        if members != readers {
-            self.ready.push_back(Event::RosterLie {
-                group: id.clone(),
-                intruders: readers.difference(&members).cloned().collect(),
-                left_out: members.difference(&readers).cloned().collect(),
-            });
-        }
-        Ok(())
-    }
-
-    /// The receipt, if the service has signed it.
-    fn verified(&self, id: &GroupId, receipt: &api::Receipt) -> Result<Receipt, Error> {
-        let forged = || Error::ForgedReceipt { group: id.clone(), sequence: Sequence(receipt.sequence) };
-        let receipt = receipt.of(&names::group_at_service(id)).ok_or_else(forged)?;
-        receipt.verify(&self.service).map_err(|_| forged())?;
-        Ok(receipt)
     }
 
     /// The external commit of this device that waits.
