@@ -293,6 +293,10 @@ async fn run() {
         // The moment is a number of acknowledged writes; others are on their way then.
         let until = shared.acknowledged.load(Ordering::Relaxed) + u64::from(1 + rng.next_u32() % 12);
         while shared.acknowledged.load(Ordering::Relaxed) < until {
+            // None ends before it is over, unless what it had written is gone.
+            if let Some(ended) = lives.iter().position(tokio::task::JoinHandle::is_finished) {
+                let _ = lives.swap_remove(ended).await.unwrap();
+            }
             tokio::task::yield_now().await;
         }
         process.kill();
