@@ -20,7 +20,7 @@ pub use upkeep::Expired;
 
 use self::{inbox::News, loaded::Loaded};
 use crate::{
-    Authenticate, DeviceId, Group, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
+    Authenticate, DeviceId, Group, JoinMessage, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
     error::Error,
     event::EpochChange,
@@ -259,14 +259,16 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
-    /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::Refused`] if the group is not acceptable.
-    pub fn join(&mut self, bytes: &[u8], now: Timestamp) -> Result<GroupId, Error> {
+    /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if
+    /// the group is not acceptable.
+    pub fn join<'m>(&mut self, welcome: impl Into<JoinMessage<'m>>, now: Timestamp) -> Result<GroupId, Error> {
         self.used(now)?;
-        let MlsMessageBodyIn::Welcome(message) = parse(bytes, "a welcome")? else {
+        let (message, tree) = welcome.into().parse("a welcome")?;
+        let MlsMessageBodyIn::Welcome(message) = message else {
             return Err(other_kind("a welcome"));
         };
         let call = self.call(Scope::Device)?;
-        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, now))?;
+        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, tree, now))?;
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
@@ -276,18 +278,19 @@ impl Client {
     /// Makes the external commit by which this device joins a group, or rejoins it in place of its own leaf whose state
     /// is lost (RFC 9420, 12.4.3.2). Nothing changes until it is [confirmed](Self::confirm).
     ///
-    /// `group_info` is the group's current one, with its ratchet tree.
+    /// `group_info` is the group's current one.
     ///
     /// # Errors
-    /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one; [`Error::Refused`] if
-    /// a leaf of this device is in the group whose signature key this device does not have, or if a member is not
+    /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one;
+    /// [`Error::NeedsRatchetTree`]; [`Error::Refused`] if a leaf of this device is in the group whose signature key this device does not have, or if a member is not
     /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
-    pub fn join_external(&mut self, group_info: &[u8]) -> Result<PendingCommit, Error> {
+    pub fn join_external<'m>(&mut self, group_info: impl Into<JoinMessage<'m>>) -> Result<PendingCommit, Error> {
         let call = self.call(Scope::Device)?;
-        let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info, "a group info")? else {
+        let (message, tree) = group_info.into().parse("a group info")?;
+        let MlsMessageBodyIn::GroupInfo(group_info) = message else {
             return Err(other_kind("a group info"));
         };
-        let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info))?;
+        let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info, tree))?;
         self.apply(call)?;
         Ok(pending)
     }
@@ -453,7 +456,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn parse(bytes: &[u8], expected: &'static str) -> Result<MlsMessageBodyIn, Error> {
+pub(crate) fn parse(bytes: &[u8], expected: &'static str) -> Result<MlsMessageBodyIn, Error> {
     MlsMessageIn::tls_deserialize_exact_bytes(bytes)
         .map(MlsMessageIn::extract)
         .map_err(|e| Error::Malformed { expected, detail: e.to_string() })

@@ -184,6 +184,15 @@ pub enum Error {
     /// The message is authentic, and says what this device does not accept.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
+    /// The welcome or group info has no ratchet tree in it (RFC 9420, 12.4.3.3), and none came beside it: get that of this
+    /// epoch from the delivery service, and call again [with it](crate::JoinMessage::with_tree).
+    #[error("joining the group {group} in epoch {epoch} needs its ratchet tree, from the delivery service")]
+    NeedsRatchetTree {
+        /// The group.
+        group: GroupId,
+        /// The epoch that the tree has to be of.
+        epoch: Epoch,
+    },
     /// The welcome is for none of this device's key packages: another device's, or the key package was used or expired.
     #[error("the welcome is for none of this device's key packages")]
     NotInvited,

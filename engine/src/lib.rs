@@ -74,6 +74,7 @@ mod event;
 mod group;
 pub mod guide;
 mod identity;
+mod join;
 mod key_package;
 mod layer;
 mod names;
@@ -95,6 +96,7 @@ pub use group::{
     Agreement, Due, Group, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish,
 };
 pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
+pub use join::JoinMessage;
 pub use key_package::KeyPackageBytes;
 pub use layer::{Layer, Layered};
 pub use names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp};

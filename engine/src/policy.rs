@@ -55,8 +55,15 @@ pub struct Policy {
     /// How far before that moment its validity begins, in seconds, for peers whose clocks are behind. Default: 1 hour.
     pub clock_skew: u64,
     /// Whether each commit carries a group info, so that a device that lost its state can rejoin by external commit
-    /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature and the size of the tree per commit.
+    /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature per commit, and the size of the tree if that is
+    /// [in it](Self::send_ratchet_tree).
     pub publish_group_info: bool,
+    /// Whether this device's welcomes and commits' group infos have the ratchet tree in them (RFC 9420, 12.4.3.3).
+    /// Default: yes, so that whoever gets one can join with nothing else. The tree of a thousand members has some 280 kB, in
+    /// each commit and in each welcome. Without it, whoever joins gets it from the delivery service
+    /// ([`Error::NeedsRatchetTree`](crate::Error::NeedsRatchetTree)): that of an assisted group has it, for it follows the group. That of an opaque group
+    /// has not, and should not see it: there it is always in them.
+    pub send_ratchet_tree: bool,
     /// After how many messages that this device has sent in a group [`Group::due`] says that its keys there are to be
     /// replaced. Default: 1000; [`None`]: however many. A rotation is a commit that every member processes; it locks out
     /// whoever has copied the device's state, but for the device's signature key. Every other commit of the device
@@ -103,6 +110,7 @@ impl Default for Policy {
             key_package_lifetime: 90 * 24 * 60 * 60,
             clock_skew: 60 * 60,
             publish_group_info: true,
+            send_ratchet_tree: true,
             rotate_after_messages: NonZeroU32::new(1000),
             rotate_after: NonZeroU64::new(7 * 24 * 60 * 60),
             rotate_signature_key_every: None,
@@ -119,6 +127,11 @@ impl Policy {
             Handshake::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
             Handshake::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
         }
+    }
+
+    /// Whether what this device sends to those who join has the tree in it.
+    pub(crate) fn sends_ratchet_tree(&self) -> bool {
+        self.send_ratchet_tree || self.handshake == Handshake::Opaque
     }
 
     pub(crate) fn ratchet(&self) -> SenderRatchetConfiguration {

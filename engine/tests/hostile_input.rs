@@ -11,7 +11,9 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use regrow_engine::{Client, DeviceId, Error, Event, Handshake, KeyPackageBytes, Lost, MemoryStore, Policy};
+use regrow_engine::{
+    Client, DeviceId, Error, Event, Handshake, JoinMessage, KeyPackageBytes, Lost, MemoryStore, Policy,
+};
 
 /// How many inputs each property is tried with.
 const CASES: u32 = 4000;
@@ -211,6 +213,18 @@ fn damaged_welcomes_change_nothing() {
 #[test]
 fn damaged_group_infos_change_nothing() {
     assisted().assault(&assisted().group_infos, |bob, bytes| bob.join_external(bytes).map(drop));
+}
+
+#[test]
+fn damaged_ratchet_trees_change_nothing() {
+    let policy = Policy { send_ratchet_tree: false, ..policy() };
+    let (mut alice, mut carol) = (client_in(&MemoryStore::new(), "alice", policy), client("carol"));
+    make_group(&mut [&mut alice]);
+    let add = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    let group_info = add.group_info().unwrap().to_vec();
+    alice.confirm(add, NOW).unwrap();
+    let tree = alice.group(&group()).unwrap().ratchet_tree().unwrap();
+    assisted().assault(&[tree], |bob, bytes| bob.join_external(JoinMessage::with_tree(&group_info, bytes)).map(drop));
 }
 
 #[test]

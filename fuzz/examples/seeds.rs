@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             write(target, &format!("{handshake:?}-{name}"), &bytes)?;
         }
     }
+    write("engine_ratchet_tree", "tree", &regrow_fuzz::tree_apart().1)?;
     write("engine_store_file", "device", &regrow_fuzz::file::original())?;
     write("engine_store_changes", "byte-and-page", &[0, 1, 0, 3, 9, 0, 0, 2, 3, 0, 0, 0, 0, 1])?;
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");

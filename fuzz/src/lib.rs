@@ -60,6 +60,19 @@ pub fn pair(handshake: Handshake) -> (Client, Client, KeyPackageBytes) {
     (alice, bob, key_packages.remove(1))
 }
 
+/// A group info without the ratchet tree, and that tree.
+pub fn tree_apart() -> (Vec<u8>, Vec<u8>) {
+    let (device, store) = (DeviceId::new("alice", "phone").expect("a name"), Arc::new(MemoryStore::new()));
+    let policy = Policy { send_ratchet_tree: false, ..policy(Handshake::Assisted) };
+    let mut alice = Client::create(store, crypto("alice"), device, policy).expect("a device");
+    alice.create_group(group(), NOW).expect("a group");
+    let key_packages = self::device("carol", Handshake::Assisted).key_packages(1, NOW).expect("key packages");
+    let added = alice.group(&group()).and_then(|mut chat| chat.add(&key_packages, NOW)).expect("a commit");
+    let group_info = added.group_info().expect("a group info").to_vec();
+    alice.confirm(added, NOW).expect("a new epoch");
+    (group_info, alice.group(&group()).and_then(|mut chat| chat.ratchet_tree()).expect("a tree"))
+}
+
 /// The members, one in a group of each handshake mode, and what they held at the beginning.
 struct Members {
     clients: Vec<(Handshake, Client, Vec<Vec<u8>>, Snapshot)>,

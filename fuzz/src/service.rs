@@ -38,7 +38,12 @@ static GROUP_INFO: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// A service without groups.
 pub fn empty(_: HandshakeMode) -> Service {
-    DeliveryService::open(SqliteStore::in_memory().expect("a store"), Limits::default(), ServiceKey::from_seed(&[7; 32])).expect("a service")
+    DeliveryService::open(
+        SqliteStore::in_memory().expect("a store"),
+        Limits::default(),
+        ServiceKey::from_seed(&[7; 32]),
+    )
+    .expect("a service")
 }
 
 /// A service with the group that Alice has made.

@@ -65,7 +65,7 @@ impl PendingCommit {
         self.welcome.as_deref()
     }
 
-    /// The group info of the epoch that it makes, an MLSMessage with the ratchet tree, if the policy wants one.
+    /// The group info of the epoch that it makes, an MLSMessage, if the policy wants one.
     pub fn group_info(&self) -> Option<&[u8]> {
         self.group_info.as_deref()
     }
@@ -215,6 +215,7 @@ impl GroupState {
         let builder = builder
             .load_psks(&call.records)
             .map_err(|e| internal(e.to_string()))?
+            .use_ratchet_tree_extension(policy.sends_ratchet_tree())
             .create_group_info(policy.publish_group_info);
         let built = match &new_key {
             None => builder.build(&call.crypto, &call.crypto, &signer, chosen),

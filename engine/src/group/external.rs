@@ -6,7 +6,7 @@
 use openmls::{
     group::{ExternalCommitBuilderError, PastEpochDeletion},
     messages::group_info::VerifiableGroupInfo,
-    prelude::{Capabilities, LeafNodeParameters, MlsGroup},
+    prelude::{Capabilities, LeafNodeParameters, MlsGroup, RatchetTreeIn},
 };
 
 use super::{
@@ -35,6 +35,7 @@ pub(crate) fn join(
     device: &DeviceId,
     policy: &Policy,
     group_info: VerifiableGroupInfo,
+    ratchet_tree: Option<RatchetTreeIn>,
 ) -> Result<PendingCommit, Error> {
     let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
     let id = GroupId::from_mls(group_info.group_id());
@@ -43,9 +44,14 @@ pub(crate) fn join(
     call.records.enter(scope.clone());
     call.records.delete_all(&scope.prefix())?;
 
-    let (key, rejoins) = signature_key(call, device, &group_info)?;
+    let ratchet_tree = match group_info.extensions().ratchet_tree() {
+        Some(extension) => extension.ratchet_tree().clone(),
+        None => ratchet_tree.ok_or(Error::NeedsRatchetTree { group: id.clone(), epoch })?,
+    };
+    let (key, rejoins) = signature_key(call, device, &ratchet_tree)?;
     let builder = MlsGroup::external_commit_builder()
         .with_config(policy.join_config())
+        .with_ratchet_tree(ratchet_tree)
         // As with a welcome: leaves may have outlived their key package.
         .skip_lifetime_validation()
         .build_group(call, group_info, key.credential(device))
@@ -58,6 +64,7 @@ pub(crate) fn join(
         .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities).build())
         .load_psks(&call.records)
         .map_err(|e| invalid(e.to_string()))?
+        .use_ratchet_tree_extension(policy.sends_ratchet_tree())
         .create_group_info(policy.publish_group_info)
         .build(&call.crypto, &call.crypto, &key.signer(&call.crypto)?, |_| true)
         .map_err(|e| invalid(e.to_string()))?
@@ -100,14 +107,9 @@ pub(crate) fn join(
 
 /// The key to join with: the one that this device's leaf has, if the group still has a leaf of it; else the device's.
 /// And whether there is such a leaf.
-fn signature_key(
-    call: &Call<'_>,
-    device: &DeviceId,
-    group_info: &VerifiableGroupInfo,
-) -> Result<(SignatureKey, bool), Error> {
+fn signature_key(call: &Call<'_>, device: &DeviceId, tree: &RatchetTreeIn) -> Result<(SignatureKey, bool), Error> {
     let identity = device.to_identity();
-    let tree = group_info.extensions().ratchet_tree().map(|extension| extension.ratchet_tree());
-    let leaf = tree.and_then(|tree| tree.leaves().find(|leaf| leaf.credential().serialized_content() == identity));
+    let leaf = tree.leaves().find(|leaf| leaf.credential().serialized_content() == identity);
     match leaf {
         // OpenMLS removes the leaf that has the joiner's signature key. Without that key the old leaf would stay.
         Some(leaf) => {

@@ -28,6 +28,7 @@ use openmls::{
     group::MlsGroup,
     prelude::{KeyPackage, LeafNodeIndex},
 };
+use tls_codec::Serialize as _;
 use zeroize::Zeroizing;
 
 pub use agreement::Agreement;
@@ -138,6 +139,15 @@ impl<'c> Group<'c> {
     /// [`Error::CommitPending`] while a commit of this device waits.
     pub fn group_info(&mut self) -> Result<Vec<u8>, Error> {
         self.client.with_group(&self.id, |call, group| group.group_info(call))
+    }
+
+    /// The group's current ratchet tree, as RFC 9420, 12.4.3.3, has it: for a device that joins with a
+    /// [message without it](crate::JoinMessage), where no delivery service has it.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the group cannot be loaded.
+    pub fn ratchet_tree(&mut self) -> Result<Vec<u8>, Error> {
+        self.client.with_group(&self.id, |_, group| group.ratchet_tree())
     }
 
     /// The commit that waits for the delivery service's answer, if there is one: after a restart, submit it again.
@@ -466,6 +476,11 @@ impl GroupState {
             .own_leaf_node()
             .ok_or_else(|| Error::Internal { action: "find the own leaf", detail: "the tree has none".into() })?;
         key_package::signature_key(&call.records, leaf.signature_key().as_slice())
+    }
+
+    pub(crate) fn ratchet_tree(&self) -> Result<Vec<u8>, Error> {
+        let tree = self.mls.export_ratchet_tree().tls_serialize_detached();
+        tree.map_err(|e| Error::Internal { action: "encode the ratchet tree", detail: e.to_string() })
     }
 
     pub(crate) fn group_info(&self, call: &Call<'_>) -> Result<Vec<u8>, Error> {

@@ -2,7 +2,7 @@
 
 use openmls::{
     group::{ProcessedWelcome, WelcomeError},
-    prelude::{JoinBuilder, Welcome},
+    prelude::{JoinBuilder, RatchetTreeIn, Welcome},
 };
 
 use super::{
@@ -27,10 +27,13 @@ pub(crate) fn join(
     call: &Call<'_>,
     policy: &Policy,
     welcome: Welcome,
+    ratchet_tree: Option<RatchetTreeIn>,
     now: Timestamp,
 ) -> Result<(GroupId, GroupState), Error> {
     let processed = ProcessedWelcome::new_from_welcome(call, &policy.join_config(), welcome).map_err(rejected)?;
-    let id = GroupId::from_mls(processed.unverified_group_info().group_id());
+    let info = processed.unverified_group_info();
+    let (id, epoch) = (GroupId::from_mls(info.group_id()), info.epoch().into());
+    let needs_tree = info.extensions().ratchet_tree().is_none();
     let scope = Scope::Group(id.clone());
     call.records.enter(scope.clone());
     if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
@@ -38,7 +41,12 @@ pub(crate) fn join(
     }
     call.records.delete_all(&scope.prefix())?;
     // Leaves that were never updated may have outlived their key package: that is no reason to stay outside.
-    let staged = JoinBuilder::new(call, processed).skip_lifetime_validation().build().map_err(rejected)?;
+    let mut builder = JoinBuilder::new(call, processed).skip_lifetime_validation();
+    if needs_tree {
+        let tree = ratchet_tree.ok_or_else(|| Error::NeedsRatchetTree { group: id.clone(), epoch })?;
+        builder = builder.with_ratchet_tree(tree);
+    }
+    let staged = builder.build().map_err(rejected)?;
     let devices: Vec<DeviceId> =
         staged.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
