@@ -25,7 +25,7 @@ use crate::{
         message, own, proposal,
         reading::{self, Delivery},
         rollback::{self, ReportOutcome},
-        roster,
+        roster, welcome,
     },
     outcome::Outcome,
     receipt::{ServiceKey, ServicePublicKey},
@@ -256,6 +256,34 @@ impl<S: Store> DeliveryService<S> {
             Some(record) => group::group_info(tx, group, record.epoch),
             None => Ok(None),
         })
+    }
+
+    /// The ratchet tree (RFC 9420, 12.4.3.3) of a group's present epoch, or of the one before, for an external commit with a
+    /// group info that does not have it in it. `None` if the service does not follow the group, which is opaque or not
+    /// there, and for every other epoch.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn ratchet_tree(&self, group: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
+        let State { store, followed } = &mut *self.state();
+        store.transaction(|tx| group::ratchet_tree(tx, followed, group, epoch))
+    }
+
+    /// The ratchet tree of the epoch that the device was welcomed to, for a welcome that does not have it in it. It is kept
+    /// for as long as the welcome is, whatever the group's epoch is by then. `None` if the device was not welcomed to that
+    /// epoch, or if the tree was sent with the welcome's group info.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn welcome_tree(
+        &self,
+        group: &GroupId,
+        device: &DeviceId,
+        epoch: Epoch,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state().store.transaction(|tx| welcome::tree(tx, group, device, epoch))
     }
 
     /// The group's epoch, and the devices that are members in it. `None` if there is no such group.

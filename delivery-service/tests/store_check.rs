@@ -25,12 +25,18 @@ impl Place {
     fn new() -> Self {
         let place = Self { directory: tempfile::tempdir().unwrap() };
         let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
-        // A group with a welcome that is not read, a proposal, messages, a removed device, and a reported commit.
+        // A group with welcomes that are not read, one without the tree, a proposal, messages, a removed device, and a reported
+        // commit.
         let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
         let remove = members[0].commit(&[], &[&"dave".into()]);
         accept(&service, &remove);
         members[0].confirm();
         members[1].receive(&remove.commit);
+        members[0].client.sends_trees = false;
+        let add = members[0].commit(&[Client::new("gus").key_package()], &[]);
+        accept(&service, &add);
+        members[0].confirm();
+        members[1].receive(&add.commit);
         say(&service, &mut members[0], "hello");
         say(&service, &mut members[1], "hello yourself");
         let update = members[0].update();
@@ -185,6 +191,7 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
     // What these say can be said, or not: nothing else depends on it.
     let may_be_missing = [
         Table::GroupInfos,
+        Table::WelcomeTrees,
         Table::Reports,
         Table::KeyPackages,
         Table::LastResorts,

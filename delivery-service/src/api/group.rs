@@ -42,7 +42,7 @@ pub struct CommitRequest {
     /// The welcome for all whom it adds, an MLSMessage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub welcome: Option<Bytes>,
-    /// The group info of the epoch that it begins with the ratchet tree, an MLSMessage.
+    /// The group info of the epoch that it begins, an MLSMessage. In an opaque group it has the ratchet tree in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_info: Option<Bytes>,
     /// Whom it adds.
@@ -136,8 +136,17 @@ pub struct GroupState {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupInfo {
-    /// The group info of the present epoch with the ratchet tree, an MLSMessage.
+    /// The group info of the present epoch, an MLSMessage. If it has no ratchet tree in it, that is to be got by itself.
     pub group_info: Bytes,
+}
+
+/// What joining needs beside a welcome or a group info that has no ratchet tree in it. `GET /v1/groups/{group}/trees/{epoch}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RatchetTree {
+    /// The tree, as RFC 9420, 12.4.3.3, has it.
+    pub ratchet_tree: Bytes,
 }
 
 /// Says that the calling device cannot process a commit. `POST /v1/groups/{group}/reports`

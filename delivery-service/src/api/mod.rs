@@ -22,7 +22,7 @@ pub use self::{
     },
     group::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
-        Receipt, ReportAnswer, ReportRequest,
+        RatchetTree, Receipt, ReportAnswer, ReportRequest,
     },
     key_package::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, KeyPackagesLeft, UploadRequest},
     problem::{Code, Problem},

@@ -8,7 +8,10 @@ use crate::{
     handshake::wire,
     limits::Limits,
     names::GroupId,
-    ordering::{group::Group, rollback::LastCommit},
+    ordering::{
+        group::{Group, HandshakeMode},
+        rollback::LastCommit,
+    },
     store::{
         Table,
         key::{self, Key},
@@ -88,7 +91,8 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreEr
         };
         // That of the epoch before may be any, for the last commit may have been taken back.
         let is_right = if parity == group.epoch.0 % 2 {
-            wire::is_of(&group_info, &id, group.epoch)
+            let needs_tree = group.mode == HandshakeMode::Opaque;
+            wire::is_of(&group_info, &id, group.epoch) && (wire::has_tree(&group_info) || !needs_tree)
         } else {
             group_info.group_id().as_slice() == id.as_bytes()
         };

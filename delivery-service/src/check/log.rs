@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Checker, Finding, Parts, groups::Groups, place};
 use crate::{
     error::StoreError,
+    handshake::wire,
     names::{Epoch, GroupId, Sequence},
     ordering::{
         answers::{Answer, Due},
@@ -140,6 +141,12 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
         }
         shared.insert(key.to_vec());
         welcome::is_shared(value).then_some(())
+    })?;
+    checker.each(Table::WelcomeTrees, |findings, key, value| {
+        if !shared.contains(key) {
+            findings.push(Finding::Dangling { place: place(Table::WelcomeTrees, key), missing_in: Table::Welcomes });
+        }
+        wire::is_ratchet_tree(value).then_some(())
     })?;
     checker.each(Table::WelcomeSecrets, |findings, key, value| {
         let mut parts = Parts(key);

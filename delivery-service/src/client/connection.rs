@@ -20,9 +20,9 @@ use crate::{
     api::{
         Accepted, AcknowledgeRequest, Acknowledged, Admission, ClaimAnswer, ClaimRequest, CommitRequest,
         CreateGroupRequest, DeliveryPage, DeviceName, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
-        ProposalRequest, ReportAnswer, ReportRequest, ServiceInfo, UploadRequest,
+        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadRequest,
     },
-    names::{Cursor, GroupId, Sequence},
+    names::{Cursor, Epoch, GroupId, Sequence},
     receipt::ServicePublicKey,
 };
 
@@ -185,6 +185,17 @@ impl Connection {
     /// [`ConnectionError`].
     pub async fn group_info(&mut self, group: &GroupId) -> Result<GroupInfo, ConnectionError> {
         let request = self.request(Method::GET, &["v1", "groups", &in_path(group), "info"])?;
+        self.call(request).await
+    }
+
+    /// What joining needs beside a welcome or a group info without the ratchet tree.
+    /// `GET /v1/groups/{group}/trees/{epoch}`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn ratchet_tree(&mut self, group: &GroupId, epoch: Epoch) -> Result<RatchetTree, ConnectionError> {
+        let epoch = epoch.0.to_string();
+        let request = self.request(Method::GET, &["v1", "groups", &in_path(group), "trees", &epoch])?;
         self.call(request).await
     }
 

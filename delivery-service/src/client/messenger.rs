@@ -136,6 +136,8 @@ pub struct Messenger {
     cursor: Cursor,
     /// What was read and not taken in yet.
     fetched: VecDeque<Delivery>,
+    /// The ratchet tree that the first of those was found to need.
+    tree: Option<Tree>,
     /// What the application is still to be told.
     ready: VecDeque<Event>,
     /// Whether the engine holds something for the application that it was told, as far as the next call shows.
@@ -143,6 +145,13 @@ pub struct Messenger {
     /// What the service is still to be told that this device has taken in.
     to_acknowledge: Option<Cursor>,
     upkeep: upkeep::Upkeep,
+}
+
+/// A ratchet tree that the service was asked for.
+struct Tree {
+    group: GroupId,
+    /// `None` if the service has none.
+    bytes: Option<Vec<u8>>,
 }
 
 /// What is known of a group.
@@ -235,6 +244,7 @@ impl Messenger {
             busy: BTreeSet::new(),
             cursor,
             fetched: VecDeque::new(),
+            tree: None,
             ready: VecDeque::new(),
             unsettled: true,
             to_acknowledge: None,
@@ -302,7 +312,7 @@ impl Messenger {
                 let page = self.connection.deliveries(self.cursor, self.options.page, wait).await?;
                 self.fetch(page)?;
             }
-            self.take()?;
+            self.take_with_trees().await?;
         }
     }
 
@@ -321,7 +331,7 @@ impl Messenger {
         }
         // Taking in replaces what the engine holds for the application: once for each call.
         if self.ready.is_empty() {
-            self.take()?;
+            self.take_with_trees().await?;
         }
         self.work().await?;
         Ok(self.ready.drain(..).collect())

@@ -9,6 +9,7 @@ use openmls::{
     messages::group_info::VerifiableGroupInfo,
 };
 use openmls_rust_crypto::RustCrypto;
+use tls_codec::Serialize as _;
 
 use super::{VerifiedCommit, basic_identity, records::Records};
 use crate::{
@@ -113,6 +114,30 @@ impl Followed {
             .add_proposal(&records, proposal)
             .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, epoch)
+    }
+
+    /// The ratchet tree (RFC 9420, 12.4.3.3) of an epoch of the group, which is in the epoch `present`: of that one, or of the
+    /// one before. `None` for any other.
+    pub(crate) fn ratchet_tree(
+        &mut self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        present: Epoch,
+        epoch: Epoch,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let tree = if epoch == present {
+            self.group(tx, id, epoch)?.export_ratchet_tree()
+        } else if epoch.0.checked_add(1) == Some(present.0) {
+            // Another one is in its place after a commit was taken back.
+            let before = load(tx, id, epoch)?;
+            if !is_in(&before, epoch) {
+                return Ok(None);
+            }
+            before.export_ratchet_tree()
+        } else {
+            return Ok(None);
+        };
+        tree.tls_serialize_detached().map(Some).map_err(|_| StoreError::Corrupt(Table::PublicGroups))
     }
 
     /// Drops what is in memory of a group: the store is what counts.

@@ -3,7 +3,7 @@
 use openmls::{
     framing::{MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
     messages::group_info::VerifiableGroupInfo,
-    prelude::KeyPackageIn,
+    prelude::{KeyPackageIn, RatchetTreeIn},
 };
 use sha2::{Digest as _, Sha256};
 use tls_codec::Deserialize as _;
@@ -59,12 +59,20 @@ pub(crate) fn check_welcome(bytes: &[u8], limits: &Limits) -> Result<(), RejectR
     }
 }
 
-/// Whether a group info says that it is of this group and epoch, and has the ratchet tree with it (RFC 9420, 12.4.3.3):
-/// whoever joins with it has the tree from nowhere else.
+/// Whether a group info says that it is of this group and epoch.
 pub(crate) fn is_of(group_info: &VerifiableGroupInfo, group: &GroupId, epoch: Epoch) -> bool {
-    group_info.group_id().as_slice() == group.as_bytes()
-        && group_info.epoch().as_u64() == epoch.0
-        && group_info.extensions().ratchet_tree().is_some()
+    group_info.group_id().as_slice() == group.as_bytes() && group_info.epoch().as_u64() == epoch.0
+}
+
+/// Whether the ratchet tree is in a group info (RFC 9420, 12.4.3.3). In an opaque group, whoever joins with it has the tree
+/// from nowhere else.
+pub(crate) fn has_tree(group_info: &VerifiableGroupInfo) -> bool {
+    group_info.extensions().ratchet_tree().is_some()
+}
+
+/// Whether these bytes are a ratchet tree.
+pub(crate) fn is_ratchet_tree(bytes: &[u8]) -> bool {
+    RatchetTreeIn::tls_deserialize_exact(bytes).is_ok()
 }
 
 /// Whether this is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).

@@ -34,8 +34,9 @@ pub struct CommitSubmission {
     /// The welcome for all whom the commit adds, as an MLSMessage; `None` if it adds nobody. An external joiner needs
     /// none.
     pub welcome: Option<Vec<u8>>,
-    /// The group info of the epoch that the commit begins, as an MLSMessage with the ratchet tree in it. Without one,
-    /// nobody can join by external commit until a later commit brings one.
+    /// The group info of the epoch that the commit begins, as an MLSMessage. Without one, nobody can join by external commit
+    /// until a later commit brings one. In opaque mode the ratchet tree has to be in it. In assisted mode it may be left out
+    /// of it and of the welcome: then whoever joins gets it from the service.
     pub group_info: Option<Vec<u8>>,
     /// Whom the commit adds and removes. Where the service sees into the commit it must be what the commit itself says:
     /// in assisted mode, and for every external commit. A member's commit in opaque mode is believed.
@@ -72,7 +73,7 @@ pub(crate) fn submit(
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
     let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
-    check_group_info(call, group_info.as_deref(), id, next_epoch, verified.as_ref())?;
+    let sent_tree = check_group_info(call, group_info.as_deref(), group.mode, id, next_epoch, verified.as_ref())?;
 
     // From here on nothing is refused.
     let before = group.clone();
@@ -94,12 +95,18 @@ pub(crate) fn submit(
     {
         followed.merge(tx, id, epoch, verified)?;
     }
+    let mode = group.mode;
     group.epoch = next_epoch;
     group.proposals = 0;
     let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
     change_roster(tx, id, roster_change, cursor, welcome.is_some())?;
     if let Some((welcome, owners)) = welcome {
-        welcome::save(tx, id, cursor, &welcome, &owners)?;
+        // What is in a welcome cannot be seen. It is made of the same group info.
+        let tree = match mode {
+            HandshakeMode::Assisted if !sent_tree => followed.ratchet_tree(tx, id, next_epoch, next_epoch)?,
+            _ => None,
+        };
+        welcome::save(tx, id, cursor, &welcome, &owners, tree.as_deref())?;
     }
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let RosterChange { added, removed } = roster_change.clone();
@@ -205,24 +212,27 @@ fn check_welcome(
     }
 }
 
+/// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.
 fn check_group_info(
     call: Call<'_>,
     group_info: Option<&[u8]>,
+    mode: HandshakeMode,
     id: &GroupId,
     epoch: Epoch,
     verified: Option<&VerifiedCommit>,
-) -> Result<(), RejectReason> {
+) -> Result<bool, RejectReason> {
     let Some(bytes) = group_info else {
-        return Ok(());
+        return Ok(false);
     };
     let group_info = wire::group_info(bytes, call.limits)?;
-    if !wire::is_of(&group_info, id, epoch) {
+    let has_tree = wire::has_tree(&group_info);
+    if !wire::is_of(&group_info, id, epoch) || mode == HandshakeMode::Opaque && !has_tree {
         return Err(RejectReason::GroupInfoMismatch);
     }
-    match verified {
-        Some(verified) => verify_group_info(call.crypto, verified, &group_info),
-        None => Ok(()),
+    if let Some(verified) = verified {
+        verify_group_info(call.crypto, verified, &group_info)?;
     }
+    Ok(has_tree)
 }
 
 fn change_roster(

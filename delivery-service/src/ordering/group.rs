@@ -90,7 +90,7 @@ pub(crate) fn create(
     }
     roster::check_group_count(tx, call.limits, creator)?;
     let group_info = wire::group_info(bytes, call.limits)?;
-    if !wire::is_of(&group_info, id, epoch) {
+    if !wire::is_of(&group_info, id, epoch) || !wire::has_tree(&group_info) {
         return Err(RejectReason::GroupInfoMismatch.into());
     }
     if mode == HandshakeMode::Assisted {
@@ -119,6 +119,19 @@ pub(crate) fn create(
 /// last commit may be taken back.
 pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
     tx.get(Table::GroupInfos, Key::epoch_of(id, epoch).as_bytes())
+}
+
+/// The ratchet tree of the group's present epoch, or of the one before, if the service follows the group.
+pub(crate) fn ratchet_tree(
+    tx: &mut dyn Transaction,
+    followed: &mut Followed,
+    id: &GroupId,
+    epoch: Epoch,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    match load(tx, id)? {
+        Some(group) if group.mode == HandshakeMode::Assisted => followed.ratchet_tree(tx, id, group.epoch, epoch),
+        _ => Ok(None),
+    }
 }
 
 pub(crate) fn replace_group_info(

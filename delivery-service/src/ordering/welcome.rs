@@ -5,11 +5,15 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
+use super::{log::Entry, roster};
 use crate::{
     error::StoreError,
-    names::{Cursor, DeviceId, GroupId},
+    names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::RejectReason,
-    store::{Table, Transaction, key::Key},
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
 };
 
 /// The reference of a key package (RFC 9420, 5.2).
@@ -66,13 +70,14 @@ fn anybody() -> DeviceId {
 }
 
 /// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for, as
-/// far as it is known.
+/// far as it is known; `tree` is the ratchet tree of the epoch that it leads into, unless that is in it.
 pub(crate) fn save(
     tx: &mut dyn Transaction,
     group: &GroupId,
     cursor: Cursor,
     welcome: &Welcome,
     owners: &Owners,
+    tree: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let mut by_owner: BTreeMap<DeviceId, Vec<EncryptedSecrets>> = BTreeMap::new();
     for secrets in &welcome.secrets {
@@ -85,7 +90,7 @@ pub(crate) fn save(
         let bytes = secrets.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?;
         tx.put(Table::WelcomeSecrets, key_of(group, cursor, &owner).as_bytes(), &bytes)?;
     }
-    Ok(())
+    tree.map_or(Ok(()), |tree| tx.put(Table::WelcomeTrees, shared_key(group, cursor).as_bytes(), tree))
 }
 
 /// The welcome that came with the commit at `cursor`, as far as it is for this device: with its secrets, or with all those
@@ -114,6 +119,26 @@ pub(crate) fn load(
     Welcome { secrets, ..shared }.write()
 }
 
+/// The ratchet tree of the epoch that this device was welcomed to, if it can still read the welcome, and if the tree is not
+/// in that.
+pub(crate) fn tree(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+    epoch: Epoch,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    for membership in roster::memberships(tx, device)? {
+        if membership.group == *group
+            && membership.by_welcome
+            && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
+            && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch
+        {
+            return tx.get(Table::WelcomeTrees, shared_key(group, membership.from).as_bytes());
+        }
+    }
+    Ok(None)
+}
+
 /// Whether there is something in the welcome for this joiner alone.
 pub(crate) fn has_secrets(
     tx: &mut dyn Transaction,
@@ -140,6 +165,7 @@ pub(crate) fn delete(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) 
     if !tx.delete(Table::Welcomes, key.as_bytes())? {
         return Ok(());
     }
+    tx.delete(Table::WelcomeTrees, key.as_bytes())?;
     let range = key.everything_below();
     let mut going = Vec::new();
     tx.scan(Table::WelcomeSecrets, &range.start..&range.end, &mut |key, _| {

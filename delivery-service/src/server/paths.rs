@@ -11,7 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::refusal::Refusal;
 use crate::{
     api::{Code, DeviceName},
-    names::{DeviceId, GroupId, MAX_NAME_BYTES, UserId},
+    names::{DeviceId, Epoch, GroupId, MAX_NAME_BYTES, UserId},
 };
 
 /// A device's name as it comes in. Text that cannot be shown is refused: two names that look the same must be the same.
@@ -60,6 +60,19 @@ impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
             // What is not a group's identifier is no group's.
             _ => Err(Code::NotFound.into()),
         }
+    }
+}
+
+/// `{epoch}`: an epoch's number.
+pub(crate) struct EpochPath(pub(crate) Epoch);
+
+impl<S: Send + Sync> FromRequestParts<S> for EpochPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        // What is not a number is no epoch's.
+        let epoch = parameter(parts, state, "epoch").await?.parse();
+        epoch.map(|epoch| Self(Epoch(epoch))).map_err(|_| Code::NotFound.into())
     }
 }
 

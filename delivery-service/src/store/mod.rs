@@ -127,6 +127,8 @@ pub enum Table {
     Welcomes,
     /// group, cursor, device: what that joiner alone needs of it; with no name, what is of joiners that are not known.
     WelcomeSecrets,
+    /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if it is not in the welcome.
+    WelcomeTrees,
     /// group, hash of the bytes: the answer that was given.
     Answers,
     /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
@@ -163,7 +165,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -174,6 +176,7 @@ impl Table {
         Self::Log,
         Self::Welcomes,
         Self::WelcomeSecrets,
+        Self::WelcomeTrees,
         Self::Answers,
         Self::Deadlines,
         Self::Members,
@@ -205,6 +208,7 @@ impl Table {
             Self::Log => "log",
             Self::Welcomes => "welcomes",
             Self::WelcomeSecrets => "welcome_secrets",
+            Self::WelcomeTrees => "welcome_trees",
             Self::Answers => "answers",
             Self::Deadlines => "deadlines",
             Self::Members => "members",

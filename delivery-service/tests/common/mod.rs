@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use openmls::{
     group::GroupContext,
-    prelude::{tls_codec::Deserialize as _, *},
+    prelude::{
+        tls_codec::{Deserialize as _, Serialize as _},
+        *,
+    },
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
@@ -54,6 +57,8 @@ pub struct Client {
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
+    /// Whether its welcomes and group infos have the ratchet tree in them.
+    pub sends_trees: bool,
 }
 
 impl Client {
@@ -63,7 +68,11 @@ impl Client {
             credential: BasicCredential::new(name.as_bytes().to_vec()).into(),
             signature_key: signer.public().into(),
         };
-        Self { id: DeviceId::from(name), provider: OpenMlsRustCrypto::default(), signer, credential }
+        Self { id: DeviceId::from(name), provider: OpenMlsRustCrypto::default(), signer, credential, sends_trees: true }
+    }
+
+    pub fn without_trees(self) -> Self {
+        Self { sends_trees: false, ..self }
     }
 
     pub fn key_package(&self) -> KeyPackage {
@@ -89,9 +98,11 @@ impl Client {
 
     /// Makes a group of one, here and at the service.
     pub fn create<S: Store>(self, service: &DeliveryService<S>, mode: HandshakeMode) -> Member {
-        let member = self.create_unregistered(&room(), mode);
+        let sends_trees = self.sends_trees;
+        let mut member = Self { sends_trees: true, ..self }.create_unregistered(&room(), mode);
         let outcome = service.create_group(&room(), &member.id(), mode, &member.group_info(), NOW).unwrap();
         assert_eq!(accepted(&outcome), Some((Sequence(0), Epoch(0))));
+        member.client.sends_trees = sends_trees;
         member
     }
 
@@ -123,8 +134,13 @@ impl Client {
     }
 
     pub fn join(self, welcome: &[u8], mode: HandshakeMode) -> Member {
+        self.join_with(welcome, None, mode)
+    }
+
+    pub fn join_with(self, welcome: &[u8], tree: Option<&[u8]>, mode: HandshakeMode) -> Member {
         let MlsMessageBodyIn::Welcome(welcome) = parse(welcome) else { panic!("not a welcome") };
-        let group = StagedWelcome::new_from_welcome(&self.provider, &join_config(mode), welcome, None)
+        let tree = tree.map(|tree| RatchetTreeIn::tls_deserialize_exact(tree).unwrap());
+        let group = StagedWelcome::new_from_welcome(&self.provider, &join_config(mode), welcome, tree)
             .unwrap()
             .into_group(&self.provider)
             .unwrap();
@@ -200,9 +216,14 @@ impl Member {
         self.group.epoch_authenticator().as_slice().to_vec()
     }
 
+    /// With the ratchet tree, if it sends trees.
     pub fn group_info(&self) -> Vec<u8> {
-        let Client { provider, signer, .. } = &self.client;
-        self.group.export_group_info(provider.crypto(), signer, true).unwrap().to_bytes().unwrap()
+        let Client { provider, signer, sends_trees, .. } = &self.client;
+        self.group.export_group_info(provider.crypto(), signer, *sends_trees).unwrap().to_bytes().unwrap()
+    }
+
+    pub fn tree(&self) -> Vec<u8> {
+        self.group.export_ratchet_tree().tls_serialize_detached().unwrap()
     }
 
     pub fn send(&mut self, text: &str) -> Vec<u8> {
@@ -235,6 +256,7 @@ impl Member {
         let bundle = builder
             .load_psks(provider.storage())
             .unwrap()
+            .use_ratchet_tree_extension(self.client.sends_trees)
             .create_group_info(true)
             .build(provider.rand(), provider.crypto(), signer, |_| true)
             .unwrap()

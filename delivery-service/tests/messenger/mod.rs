@@ -137,16 +137,20 @@ impl World {
 
     /// A new device, registered.
     pub async fn messenger(&self, user: &str, device: &str, handshake: Handshake) -> Device {
+        self.messenger_with(user, device, policy(handshake)).await
+    }
+
+    pub async fn messenger_with(&self, user: &str, device: &str, policy: Policy) -> Device {
         let store = MemoryStore::new();
-        let client = new_client(&store, user, device, handshake);
+        let client = new_client(&store, user, device, policy.clone());
         let mut messenger = Messenger::register(client, &self.at, None, None, self.options()).await.unwrap();
         assert!(messenger.poll().await.unwrap().is_empty());
-        Device { store, messenger: Some(messenger), policy: policy(handshake), told: Vec::new() }
+        Device { store, messenger: Some(messenger), policy, told: Vec::new() }
     }
 
     /// A device that does as it likes.
     pub async fn hostile(&self, user: &str, handshake: Handshake) -> Hostile {
-        let client = new_client(&MemoryStore::new(), user, "phone", handshake);
+        let client = new_client(&MemoryStore::new(), user, "phone", policy(handshake));
         let (_, service) = Connection::service(&self.at).await.unwrap();
         let name = api::DeviceName { user: user.into(), device: "phone".into() };
         let seed: [u8; 32] = Sha256::digest(user).into();
@@ -219,9 +223,9 @@ pub fn policy(handshake: Handshake) -> Policy {
     Policy { handshake, key_packages: 3, ..Policy::default() }
 }
 
-fn new_client(store: &MemoryStore, user: &str, device: &str, handshake: Handshake) -> Client {
+fn new_client(store: &MemoryStore, user: &str, device: &str, policy: Policy) -> Client {
     let id = DeviceId::new(user, device).unwrap();
-    Client::create(Arc::new(store.clone()), default_crypto(), id, policy(handshake)).unwrap()
+    Client::create(Arc::new(store.clone()), default_crypto(), id, policy).unwrap()
 }
 
 pub fn chat() -> GroupId {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{DeviceId, GroupId, KeyPackageBytes, PendingCommit};
+use regrow_engine::{DeviceId, GroupId, JoinMessage, KeyPackageBytes, PendingCommit};
 
 use super::{
     Event, Messenger, Rejoin, Text, Wish,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{self, Accepted, ClaimAnswer, Code, Problem, ReportAnswer},
     client::error::{ConnectionError, Error},
-    names::Sequence,
+    names::{Epoch, Sequence},
     receipt::Receipt,
 };
 
@@ -25,7 +25,7 @@ mod reason {
 }
 
 /// An answer that decides, or a problem that does. What is for later is an error.
-fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T, Problem>, Error> {
+pub(super) fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T, Problem>, Error> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
         Err(ConnectionError::Problem(problem)) => match problem.code {
@@ -101,15 +101,26 @@ impl Messenger {
         self.save(&[id], Changes::default())
     }
 
+    /// Makes the external commit by the group info that the service has given. Returns the epoch whose ratchet tree is to be
+    /// got for it first, if it is neither there nor beside it.
     pub(super) fn informed(
         &mut self,
         id: &GroupId,
-        answer: Result<api::GroupInfo, ConnectionError>,
-    ) -> Result<(), Error> {
+        info: &Result<api::GroupInfo, Problem>,
+        tree: Option<Result<api::RatchetTree, Problem>>,
+    ) -> Result<Option<Epoch>, Error> {
         use regrow_engine::Error as Engine;
-        let reason = match decided(answer)? {
-            Ok(info) => match self.client.join_external(&info.group_info.0) {
-                Ok(pending) if pending.group() == id => return Ok(()),
+        let joined = match (info, &tree) {
+            (Ok(info), None) => Ok(self.client.join_external(&info.group_info.0)),
+            (Ok(info), Some(Ok(tree))) => {
+                Ok(self.client.join_external(JoinMessage::with_tree(&info.group_info.0, &tree.ratchet_tree.0)))
+            }
+            (Err(problem), _) | (_, Some(Err(problem))) => Err(problem),
+        };
+        let reason = match joined {
+            Ok(joined) => match joined {
+                Ok(pending) if pending.group() == id => return Ok(None),
+                Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
                 Ok(pending) => {
                     self.client.discard(pending)?;
                     "the service has given out the group info of another group".to_owned()
@@ -120,7 +131,7 @@ impl Messenger {
             Err(problem) => problem.to_string(),
         };
         self.strand(id, reason);
-        Ok(())
+        Ok(None)
     }
 
     /// It is tried again when something is heard of the group.

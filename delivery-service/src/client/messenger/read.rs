@@ -3,10 +3,11 @@
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
 
-use regrow_engine::{Event as Engine, GroupId, Lost, Proposed, Received};
+use regrow_engine::{Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received};
 
 use super::{
-    Event, Messenger, Rejoin, Text,
+    Event, Messenger, Rejoin, Text, Tree,
+    answers::decided,
     kept::{self, BadCommit, Changes, Out},
     names,
 };
@@ -16,7 +17,7 @@ use crate::{
         envelope,
         error::{ConnectionError, Error},
     },
-    names::Sequence,
+    names::{Epoch, Sequence},
     ordering::reading::{Delivery, DeliveryKind},
 };
 
@@ -75,9 +76,19 @@ impl Messenger {
         Ok(())
     }
 
+    /// [Takes in](Self::take) what was fetched, with the ratchet tree from the service if it is a welcome without.
+    pub(super) async fn take_with_trees(&mut self) -> Result<(), Error> {
+        while let Some((group, epoch)) = self.take()? {
+            let answer = self.connection.ratchet_tree(&names::group_at_service(&group), epoch).await;
+            let bytes = decided(answer)?.ok().map(|tree| tree.ratchet_tree.0);
+            self.tree = Some(Tree { group, bytes });
+        }
+        Ok(())
+    }
+
     /// Takes in what was fetched, up to where something else than the engine's receiving is to be done: each time the engine
-    /// receives, it lets go of what it has received before.
-    pub(super) fn take(&mut self) -> Result<(), Error> {
+    /// receives, it lets go of what it has received before. Returns the group and epoch whose ratchet tree it takes to go on.
+    fn take(&mut self) -> Result<Option<(GroupId, Epoch)>, Error> {
         let result = self.take_run();
         if result.is_err() {
             // It is read again.
@@ -86,10 +97,10 @@ impl Messenger {
         result
     }
 
-    fn take_run(&mut self) -> Result<(), Error> {
+    fn take_run(&mut self) -> Result<Option<(GroupId, Epoch)>, Error> {
         let by_itself =
             |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Welcome | DeliveryKind::Rollback { .. });
-        let Some(first) = self.fetched.front() else { return Ok(()) };
+        let Some(first) = self.fetched.front() else { return Ok(None) };
         let length = match by_itself(first) {
             true => 1,
             false => self.fetched.iter().take_while(|delivery| !by_itself(delivery)).count(),
@@ -97,7 +108,12 @@ impl Messenger {
         let run: Vec<Delivery> = self.fetched.drain(..length).collect();
         self.unsettled = true;
         match &run[..] {
-            [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => self.take_welcome(welcome)?,
+            [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => {
+                if let Some(epoch) = self.take_welcome(welcome)? {
+                    self.fetched.push_front(welcome.clone());
+                    return Ok(Some((names::group_in_engine(&welcome.group), epoch)));
+                }
+            }
             [rollback @ Delivery { kind: DeliveryKind::Rollback { voided }, .. }] => {
                 self.take_rollback(rollback, *voided)?;
             }
@@ -109,11 +125,11 @@ impl Messenger {
                 }
             }
         }
-        let Some(last) = run.last() else { return Ok(()) };
+        let Some(last) = run.last() else { return Ok(None) };
         let ids: Vec<GroupId> = run.iter().map(|delivery| names::group_in_engine(&delivery.group)).collect();
         self.save(&ids.iter().collect::<Vec<_>>(), Changes::default().cursor(last.cursor)?)?;
         self.cursor = last.cursor;
-        Ok(())
+        Ok(None)
     }
 
     /// An entry was given to the engine.
@@ -247,23 +263,30 @@ impl Messenger {
         changes.keep(&mut self.client)
     }
 
-    /// This device was added to a group.
-    fn take_welcome(&mut self, delivery: &Delivery) -> Result<(), Error> {
+    /// This device was added to a group. Returns the epoch whose ratchet tree it takes to join, if the service is still to be
+    /// asked for it.
+    fn take_welcome(&mut self, delivery: &Delivery) -> Result<Option<Epoch>, Error> {
         use regrow_engine::Error as Fault;
         let id = names::group_in_engine(&delivery.group);
         let now = self.now();
-        let result = match self.client.join(&delivery.bytes, now) {
+        let tree = self.tree.take().filter(|tree| tree.group == id);
+        let welcome = match tree.as_ref().and_then(|tree| tree.bytes.as_deref()) {
+            Some(tree) => JoinMessage::with_tree(&delivery.bytes, tree),
+            None => JoinMessage::from(&delivery.bytes),
+        };
+        let result = match self.client.join(welcome, now) {
             // It is in the group already by this welcome, and the process had died before it could write that down; or
             // it was removed, and has missed that.
             Err(Fault::GroupExists { .. }) if self.epoch_of(&id)? != Some(delivery.receipt.epoch.0) => {
                 self.client.forget(&id)?;
-                self.client.join(&delivery.bytes, now)
+                self.client.join(welcome, now)
             }
             other => other,
         };
         let joined = match result {
             Ok(joined) => joined == id,
             Err(error @ (Fault::Storage(_) | Fault::Locked | Fault::Crypto(_))) => return Err(error.into()),
+            Err(Fault::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
             Err(_) => self.epoch_of(&id)? == Some(delivery.receipt.epoch.0),
         };
         self.audit(&id, delivery);
@@ -281,7 +304,7 @@ impl Messenger {
             // It is on the roster, and has the key of its leaf there: it comes in by another door.
             self.rejoin(&id, Rejoin::Welcome);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A commit was taken back, and everything after it.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Event, Messenger, Rejoin, Text, Wish,
+    answers::decided,
     kept::{self, Changes, Out, Sealed},
     names,
 };
@@ -61,8 +62,11 @@ impl Messenger {
                     self.reported(id, answer)?;
                 }
                 Step::Info => {
-                    let answer = self.connection.group_info(&at_service).await;
-                    self.informed(id, answer)?;
+                    let info = decided(self.connection.group_info(&at_service).await)?;
+                    if let Some(epoch) = self.informed(id, &info, None)? {
+                        let tree = decided(self.connection.ratchet_tree(&at_service, epoch).await)?;
+                        self.informed(id, &info, Some(tree))?;
+                    }
                 }
                 Step::Commit(pending) => {
                     let request = CommitRequest::from(&pending);

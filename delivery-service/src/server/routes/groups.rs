@@ -10,7 +10,7 @@ use axum::{extract::State as Extracted, response::Response};
 use crate::{
     api::{
         Accepted, Code, CommitRequest, CreateGroupRequest, DeviceName, GroupInfo, GroupState, Handshake,
-        MessageRequest, Problem, ProposalRequest, ReportAnswer, ReportRequest,
+        MessageRequest, Problem, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
     names::{DeviceId, GroupId, Sequence},
     ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
@@ -20,7 +20,7 @@ use crate::{
         exchange::{Body, Format},
         metrics::{Answer, Metrics, Submission},
         outcomes::{accepted, unknown_device},
-        paths::{GroupPath, checked},
+        paths::{EpochPath, GroupPath, checked},
         reader::name_of,
         refusal::Refusal,
         state::State,
@@ -103,6 +103,35 @@ pub(super) async fn info(
         Ok(service.group_info(&group)?.ok_or(Code::NotFound)?)
     });
     format.ok(&GroupInfo { group_info: group_info.await?.into() })
+}
+
+/// The ratchet tree
+///
+/// For those who join with a welcome or a group info that has none in it. Of an assisted group's present epoch and of the one
+/// before, for devices of users who have a device in the group; and of the epoch that the calling device was welcomed to, for as long as it can
+/// read the welcome.
+#[utoipa::path(get, path = "/v1/groups/{group}/trees/{epoch}", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding"),
+        ("epoch" = u64, Path, description = "The epoch that the tree is of")), responses(
+    (status = 200, description = "The tree", body = RatchetTree),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn tree(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    GroupPath(group): GroupPath,
+    EpochPath(epoch): EpochPath,
+) -> Result<Response, Refusal> {
+    let tree = state.worker().call(move |service, _| {
+        let device = caller.admit(service)?;
+        if let Some(tree) = service.welcome_tree(&group, &device, epoch)? {
+            return Ok(tree);
+        }
+        for_those_concerned(service, &group, &device)?;
+        Ok(service.ratchet_tree(&group, epoch)?.ok_or(Code::NotFound)?)
+    });
+    format.ok(&RatchetTree { ratchet_tree: tree.await?.into() })
 }
 
 /// Submit a commit

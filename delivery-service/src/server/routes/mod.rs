@@ -57,6 +57,7 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(groups::create))
         .routes(routes!(groups::state_of))
         .routes(routes!(groups::info))
+        .routes(routes!(groups::tree))
         .routes(routes!(groups::commit))
         .routes(routes!(groups::propose))
         .routes(routes!(groups::send))
