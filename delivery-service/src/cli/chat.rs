@@ -63,12 +63,17 @@ pub(super) fn run(args: &ChatArgs) -> Result<Ending, Stopped> {
     Ok(Ending::Well)
 }
 
+/// Whoever joins gets the ratchet tree from the service, so that no commit has to carry it.
+fn policy() -> Policy {
+    Policy { send_ratchet_tree: false, ..Policy::default() }
+}
+
 /// The device in that file, or a new one.
 fn open(file: &Path, device: &DeviceId) -> anyhow::Result<Client> {
     let key = StoreKey::from_passphrase(&passphrase()?);
     match SqliteStore::open(file, &key, default_crypto()) {
         Ok(store) => {
-            let client = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
+            let client = Client::open(Arc::new(store), default_crypto(), policy())?;
             match client.device() == device {
                 true => Ok(client),
                 false => Err(anyhow!("{} is the file of {}", file.display(), client.device())),
@@ -76,7 +81,7 @@ fn open(file: &Path, device: &DeviceId) -> anyhow::Result<Client> {
         }
         Err(DiskError::Missing { .. }) => {
             let store = SqliteStore::create(file, &key, default_crypto())?;
-            Ok(Client::create(Arc::new(store), default_crypto(), device.clone(), Policy::default())?)
+            Ok(Client::create(Arc::new(store), default_crypto(), device.clone(), policy())?)
         }
         Err(other) => Err(other.into()),
     }

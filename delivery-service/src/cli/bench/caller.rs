@@ -77,14 +77,23 @@ impl Caller {
         self.post("/v1/challenges", &ChallengeRequest { device: device.clone() }).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let request = self.http.get(format!("{}{path}", self.address));
-        read(request.header(header::ACCEPT, CBOR).send().await?).await
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        decoded(&self.fetch(path).await?)
+    }
+
+    /// What is answered, as it stands on the wire.
+    pub(super) async fn fetch(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.http.get(format!("{}{path}", self.address));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        let response = request.header(header::ACCEPT, CBOR).send().await?;
+        Ok(checked(response).await?.bytes().await?.to_vec())
     }
 
     /// Posts a body, and reads the answer.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
-        read(self.posted(path, encoded(body)?).await?).await
+        decoded(&checked(self.posted(path, encoded(body)?).await?).await?.bytes().await?)
     }
 
     /// Posts a body that is encoded already, and only looks whether it was taken.
@@ -120,7 +129,6 @@ async fn checked(response: reqwest::Response) -> anyhow::Result<reqwest::Respons
     Err(anyhow!("the server answers {status}: {}", String::from_utf8_lossy(&body)))
 }
 
-async fn read<T: DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<T> {
-    let body = checked(response).await?.bytes().await?;
-    ciborium::from_reader(&body[..]).context("cannot read an answer")
+pub(super) fn decoded<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
+    ciborium::from_reader(body).context("cannot read an answer")
 }

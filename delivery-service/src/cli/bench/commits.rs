@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use regrow_engine::Handshake;
 
 use super::{
     Scale,
@@ -11,7 +12,7 @@ use super::{
     floor,
     material::{self, Chain},
     progress,
-    server::Server,
+    server::{self, Server},
 };
 
 /// Connections that submit at the same time, each for its share of the groups.
@@ -26,37 +27,59 @@ struct Load {
     chains: Vec<Chain>,
 }
 
-pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(
+    server: &Server,
+    scale: Scale,
+    groups: usize,
+    handshake: Handshake,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let groups = if groups == 1 { 1 } else { scale.of(groups) };
     // Twice as many commits as are measured at full load: the other half is for half the load.
     let each = (scale.of(COMMITS) / groups).max(1);
-    let loads = prepare(server, scale, groups, 2 * each).await?;
+    let loads = prepare(server, scale, groups, handshake, 2 * each).await?;
 
-    let before = server.batches().await?;
+    let before = (server.batches().await?, server.cpu()?, server::own_cpu()?);
     progress(&format!("{groups} groups: committing"));
     let (rate, latencies) = submit(&loads, 0..each, None).await?;
-    let after = server.batches().await?;
-    let batch = ((after.0 - before.0) / (after.1 - before.1).max(1.0)).max(1.0);
+    let after = (server.batches().await?, server.cpu()?, server::own_cpu()?);
+    let batch = ((after.0.0 - before.0.0) / (after.0.1 - before.0.1).max(1.0)).max(1.0);
+    let per_commit = |from: Duration, to: Duration| (to - from).as_secs_f64() * 1e3 / latencies.len() as f64;
+    let (served, loaded) = (per_commit(before.1, after.1), per_commit(before.2, after.2));
 
     let rows: Vec<Vec<u8>> = (0..each)
         .flat_map(|turn| loads.iter().flat_map(move |load| load.chains.iter().map(move |chain| &chain.commits[turn])))
         .cloned()
         .collect();
     let floor = floor::rows_per_second(server.directory(), &rows, batch.round() as usize)?;
-    let members = scale.members;
-    let note = format!("{batch:.1} calls a transaction; {:.0} % of the floor", 100.0 * rate / floor);
-    let what = format!("commits, {groups} groups of {members}");
-    report.add(Figure::new(what, rate, "/s").with(latencies).noting(note));
+    let mode = match handshake {
+        Handshake::Assisted => "",
+        Handshake::Opaque => "opaque ",
+    };
+    let bytes = rows.iter().map(Vec::len).sum::<usize>() / rows.len().max(1);
+    let note = format!(
+        "{batch:.1} calls a transaction; {:.0} % of the floor; {served:.2} ms of the server's CPU and {loaded:.2} of the load's \
+         a commit of {bytes} bytes",
+        100.0 * rate / floor
+    );
+    let what = format!("commits, {groups} {mode}groups of {}", scale.members);
+    report.add(Figure::new(what.clone(), rate, "/s").with(latencies).noting(note));
     report.add(Figure::new(format!("floor: {} rows of the same size", rows.len()), floor, "/s"));
 
     progress(&format!("{groups} groups: committing at half the rate"));
     let (half, latencies) = submit(&loads, each..2 * each, Some(rate / 2.0)).await?;
-    let what = format!("commits, {groups} groups of {members}, half the load");
+    let what = format!("{what}, half the load");
     report.add(Figure::new(what, half, "/s").with(latencies).noting("timed from when each was due"));
     Ok(())
 }
 
-async fn prepare(server: &Server, scale: Scale, groups: usize, commits: usize) -> anyhow::Result<Vec<Load>> {
+async fn prepare(
+    server: &Server,
+    scale: Scale,
+    groups: usize,
+    handshake: Handshake,
+    commits: usize,
+) -> anyhow::Result<Vec<Load>> {
     let http = caller::http()?;
     let devices = CONNECTIONS.min(groups);
     let members: Vec<_> = (1..scale.members).map(|number| material::name(&format!("member{number}"))).collect();
@@ -67,7 +90,7 @@ async fn prepare(server: &Server, scale: Scale, groups: usize, commits: usize) -
     for number in 0..devices {
         let name = material::name(&format!("committer{number}"));
         let caller = Caller::register(&http, &server.address, &name).await?;
-        let mut client = material::device(&name)?;
+        let mut client = material::device(&name, material::policy(handshake))?;
         let mut chains = Vec::new();
         for group in (number..groups).step_by(devices) {
             progress(&format!("{groups} groups: making group {}", group + 1));
@@ -92,9 +115,11 @@ async fn submit(
     rate: Option<f64>,
 ) -> anyhow::Result<(f64, Vec<Duration>)> {
     let start = Instant::now();
-    let interval = rate.map(|rate| Duration::from_secs_f64(loads.len() as f64 / rate));
+    let groups: usize = loads.iter().map(|load| load.chains.len()).sum();
     let work = loads.iter().enumerate().map(|(place, load)| {
         let turns = turns.clone();
+        // Who has more groups than others submits more often: all come to their end at the same time.
+        let interval = rate.map(|rate| Duration::from_secs_f64(groups as f64 / load.chains.len() as f64 / rate));
         async move {
             let mut latencies = Vec::new();
             let mut due = start + interval.unwrap_or_default().mul_f64(place as f64 / loads.len() as f64);

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt as _, future::try_join_all};
 use regrow_delivery_service::api::MessageRequest;
-use regrow_engine::GroupId;
+use regrow_engine::{GroupId, Handshake};
 
 use super::{
     Scale,
@@ -34,15 +34,9 @@ pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, repor
     for name in &names {
         listeners.push(Caller::register(&http, &server.address, name).await?);
     }
-    let mut client = material::device(&sender)?;
+    let mut client = material::device(&sender, material::policy(Handshake::Assisted))?;
     let id = GroupId::from("fanout");
-    let group_info = client.create_group(id.clone(), material::now())?.group_info()?;
-    let creation = regrow_delivery_service::api::CreateGroupRequest {
-        group: id.as_bytes().into(),
-        handshake: regrow_delivery_service::api::Handshake::Assisted,
-        group_info: group_info.into(),
-    };
-    caller.send("/v1/groups", encoded(&creation)?).await?;
+    caller.send("/v1/groups", encoded(&material::created(&mut client, &id)?)?).await?;
     let pending = client.group(&id)?.add(&material::others(&names)?, material::now())?;
     let path = material::group_path(&id);
     let addition = material::confirmed(&mut client, pending)?;

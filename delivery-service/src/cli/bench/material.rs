@@ -31,19 +31,24 @@ pub(super) fn name(user: &str) -> DeviceName {
     DeviceName { user: user.to_owned(), device: "bench".to_owned() }
 }
 
-pub(super) fn device(name: &DeviceName) -> anyhow::Result<Client> {
+/// What a device of ours does in an assisted group, or in an opaque one.
+pub(super) fn policy(handshake: regrow_engine::Handshake) -> Policy {
+    Policy { handshake, send_ratchet_tree: false, ..Policy::default() }
+}
+
+pub(super) fn device(name: &DeviceName, policy: Policy) -> anyhow::Result<Client> {
     let id = DeviceId::new(&name.user, &name.device)?;
-    Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())?)
+    Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?)
 }
 
 /// One key package of each of so many other devices.
 pub(super) fn others(names: &[DeviceName]) -> anyhow::Result<Vec<KeyPackageBytes>> {
-    names.iter().map(|name| Ok(device(name)?.key_packages(1, now())?.remove(0))).collect()
+    names.iter().map(|name| Ok(device(name, Policy::default())?.key_packages(1, now())?.remove(0))).collect()
 }
 
 /// Key packages of a device, as they are uploaded.
 pub(super) fn upload(name: &DeviceName, count: usize) -> anyhow::Result<UploadRequest> {
-    let key_packages = device(name)?.key_packages(count, now())?;
+    let key_packages = device(name, Policy::default())?.key_packages(count, now())?;
     let key_packages = key_packages.into_iter().map(|bytes| bytes.into_bytes().into()).collect();
     Ok(UploadRequest { key_packages, last_resort: None })
 }
@@ -60,12 +65,7 @@ pub(super) fn chain(
     commits: usize,
 ) -> anyhow::Result<Chain> {
     let id = GroupId::from(group);
-    let group_info = client.create_group(id.clone(), now())?.group_info()?;
-    let creation = encoded(&CreateGroupRequest {
-        group: id.as_bytes().into(),
-        handshake: Handshake::Assisted,
-        group_info: group_info.into(),
-    })?;
+    let creation = encoded(&created(client, &id)?)?;
     let addition = if others.is_empty() {
         None
     } else {
@@ -82,6 +82,16 @@ pub(super) fn chain(
     // The group lives on at the server. Here it would only take room.
     client.forget(&id).context("cannot forget a group")?;
     Ok(Chain { path, creation, addition, commits })
+}
+
+/// Makes a group: the request for it.
+pub(super) fn created(client: &mut Client, id: &GroupId) -> anyhow::Result<CreateGroupRequest> {
+    let group_info = client.create_group(id.clone(), now())?.group_info()?;
+    let handshake = match client.policy().handshake {
+        regrow_engine::Handshake::Assisted => Handshake::Assisted,
+        regrow_engine::Handshake::Opaque => Handshake::Opaque,
+    };
+    Ok(CreateGroupRequest { group: id.as_bytes().into(), handshake, group_info: group_info.into() })
 }
 
 /// The request that submits a commit, which is taken to be accepted.

@@ -11,6 +11,7 @@ mod fanout;
 mod figures;
 mod floor;
 mod idle;
+mod joining;
 mod material;
 mod server;
 
@@ -47,6 +48,8 @@ enum Part {
     Commits,
     /// Deliveries in a second to 10, 100 and 1,000 streaming devices
     Fanout,
+    /// A welcome for 999 devices, with the ratchet tree and without: what is sent, and what each of them reads
+    Joining,
     /// Key packages claimed in a second
     Claims,
     /// The memory of a stream on which nothing happens
@@ -85,16 +88,22 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     let mut report = Report::default();
     if wanted(Part::Commits) {
-        for groups in [1, 100, 10_000] {
+        use regrow_engine::Handshake::{Assisted, Opaque};
+        for (groups, handshake) in [(1, Assisted), (100, Assisted), (100, Opaque), (10_000, Assisted)] {
             // A new server for each, so that none pays for what was there before.
             let server = Server::start()?;
-            commits::measure(&server, scale, groups, &mut report).await?;
+            commits::measure(&server, scale, groups, handshake, &mut report).await?;
         }
     }
     if wanted(Part::Fanout) {
         for streams in [10, 100, 1_000] {
             let server = Server::start()?;
             fanout::measure(&server, scale, streams, &mut report).await?;
+        }
+    }
+    if wanted(Part::Joining) {
+        for sends_tree in [true, false] {
+            joining::measure(&Server::start()?, scale, sends_tree, &mut report).await?;
         }
     }
     if wanted(Part::Claims) {

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -97,6 +98,11 @@ impl Server {
         Ok(kilobytes.ok_or_else(|| anyhow!("no VmRSS in {status:?}"))? * 1024)
     }
 
+    /// The processor time that the server's process has taken until now.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu_of(&self.child.id().to_string())
+    }
+
     /// How many calls there were in a transaction until now: the sum and the number of transactions.
     pub(super) async fn batches(&self) -> anyhow::Result<(f64, f64)> {
         let url = format!("http://{}/metrics", self.operators);
@@ -106,6 +112,22 @@ impl Server {
         };
         Ok((value("regrow_ds_batch_size_sum"), value("regrow_ds_batch_size_count")))
     }
+}
+
+/// The processor time that this process has taken until now.
+pub(super) fn own_cpu() -> anyhow::Result<Duration> {
+    cpu_of("self")
+}
+
+/// Of all threads, in Linux's clock ticks of 10 ms.
+fn cpu_of(process: &str) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .context("the processor time of a process is known on Linux alone")?;
+    // Behind the program's name, in which there may be spaces, comes the third field; these are the 14th and 15th.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok());
+    let (user, system) = ticks(11).zip(ticks(12)).ok_or_else(|| anyhow!("no processor time in {stat:?}"))?;
+    Ok(Duration::from_millis(10 * (user + system)))
 }
 
 impl Drop for Server {

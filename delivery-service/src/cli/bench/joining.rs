@@ -1,0 +1,91 @@
+//! Many devices that are added by one commit: what that sends, and what each of them reads to join.
+
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use regrow_delivery_service::api::{DeliveryPage, RatchetTree};
+use regrow_engine::{GroupId, Handshake, JoinMessage, Policy};
+
+use super::{
+    Scale,
+    caller::{self, Caller, decoded, encoded},
+    figures::{Figure, Report},
+    material, progress,
+    server::Server,
+};
+
+/// Who is added.
+const JOINERS: usize = 999;
+
+pub(super) async fn measure(
+    server: &Server,
+    scale: Scale,
+    sends_tree: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let joiners = scale.of(JOINERS);
+    let how = if sends_tree { "with the tree" } else { "without the tree" };
+    progress(&format!("{joiners} joiners, {how}: making them"));
+    let http = caller::http()?;
+    let adder = material::name("adder");
+    let caller = Caller::register(&http, &server.address, &adder).await?;
+    let names: Vec<_> = (0..joiners).map(|number| material::name(&format!("joiner{number}"))).collect();
+    let mut callers = Vec::new();
+    for name in &names {
+        callers.push(Caller::register(&http, &server.address, name).await?);
+    }
+    let mut first = material::device(&names[0], Policy::default())?;
+    let mut key_packages = material::others(&names[1..])?;
+    key_packages.insert(0, first.key_packages(1, material::now())?.remove(0));
+    let policy = Policy { send_ratchet_tree: sends_tree, ..material::policy(Handshake::Assisted) };
+    let mut client = material::device(&adder, policy)?;
+    let id = GroupId::from("joining");
+    let path = material::group_path(&id);
+    caller.send("/v1/groups", encoded(&material::created(&mut client, &id)?)?).await?;
+    let pending = client.group(&id)?.add(&key_packages, material::now())?;
+    let addition = material::confirmed(&mut client, pending)?;
+    let (sent, began) = (addition.len(), Instant::now());
+    caller.send(&format!("{path}/commits"), addition).await?;
+    let ordered = began.elapsed();
+
+    progress(&format!("{joiners} joiners, {how}: joining"));
+    let start = Instant::now();
+    let tree_path = (!sends_tree).then(|| format!("{path}/trees/1"));
+    let work = callers.iter().map(|caller| async {
+        let began = Instant::now();
+        let welcome = caller.fetch("/v1/deliveries?after=0").await?;
+        let tree = match &tree_path {
+            Some(path) => Some(caller.fetch(path).await?),
+            None => None,
+        };
+        anyhow::Ok((began.elapsed(), welcome, tree))
+    });
+    let read = try_join_all(work).await?;
+    let rate = read.len() as f64 / start.elapsed().as_secs_f64();
+
+    // The first does join with what it has read.
+    let (_, welcome, tree) = &read[0];
+    let page: DeliveryPage = decoded(welcome)?;
+    let welcome = page.deliveries.first().map(|delivery| delivery.bytes.0.clone()).unwrap_or_default();
+    match tree {
+        Some(tree) => {
+            let tree: RatchetTree = decoded(tree)?;
+            first.join(JoinMessage::with_tree(&welcome, &tree.ratchet_tree.0), material::now())?
+        }
+        None => first.join(&welcome, material::now())?,
+    };
+    let pending = client.group(&id)?.update()?;
+    let update = material::confirmed(&mut client, pending)?.len();
+
+    let (own, trees): (Vec<_>, Vec<_>) =
+        read.iter().map(|(_, welcome, tree)| (welcome.len(), tree.as_ref().map_or(0, Vec::len))).unzip();
+    let each = own.iter().sum::<usize>() / own.len().max(1);
+    let latencies = read.iter().map(|(latency, ..)| *latency).collect();
+    let note = format!(
+        "the commit has {sent} bytes and is ordered in {:.0} ms; each reads {each} bytes and a tree of {}; the next update has {update}",
+        ordered.as_secs_f64() * 1e3,
+        trees.iter().max().copied().unwrap_or_default(),
+    );
+    report.add(Figure::new(format!("joiners, {joiners} {how}"), rate, "/s").with(latencies).noting(note));
+    Ok(())
+}
