@@ -134,6 +134,6 @@ pub use self::{
     },
     outcome::{Outcome, RejectReason, RosterChange},
     receipt::{ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey},
-    service::{DeliveryService, Roster},
+    service::{CheckedCommit, CommitChecker, DeliveryService, Roster},
     store::{SqliteStore, Store},
 };

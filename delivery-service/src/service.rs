@@ -5,7 +5,6 @@ mod upkeep;
 
 use std::{
     collections::BTreeSet,
-    mem,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -18,7 +17,7 @@ use crate::{
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
         Call, Halt, Submitted,
-        commit::{self, CommitSubmission},
+        commit::{self, CommitSubmission, FoundRight},
         expiry::{self, Expired},
         group::{self, HandshakeMode},
         key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
@@ -48,20 +47,16 @@ pub struct Roster {
 /// made durable together by [`batch`](Self::batch).
 pub struct DeliveryService<S> {
     rules: Arc<Rules>,
-    state: Mutex<State<S>>,
+    store: Mutex<S>,
 }
 
-/// What is stored, and what of it is in memory as well.
-struct State<S> {
-    store: S,
-    followed: Followed,
-}
-
-/// What does not change.
+/// What it works with beside the store.
 struct Rules {
     key: ServiceKey,
     limits: Limits,
     crypto: RustCrypto,
+    /// What is stored of public groups, and is in memory as well.
+    followed: Followed,
 }
 
 impl Rules {
@@ -79,12 +74,12 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
         let key = store.transaction(|tx| own::key(tx, fresh_key))?;
-        let rules = Arc::new(Rules { key, limits, crypto: RustCrypto::default() });
-        Ok(Self::over(store, Followed::default(), rules))
+        let rules = Rules { key, limits, crypto: RustCrypto::default(), followed: Followed::default() };
+        Ok(Self::over(store, Arc::new(rules)))
     }
 
-    fn over(store: S, followed: Followed, rules: Arc<Rules>) -> Self {
-        Self { rules, state: Mutex::new(State { store, followed }) }
+    fn over(store: S, rules: Arc<Rules>) -> Self {
+        Self { rules, store: Mutex::new(store) }
     }
 
     /// The key that receipts are verified with.
@@ -104,24 +99,18 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed: then nothing of what `work` did has happened, whatever it was answered.
     pub fn batch<T>(&self, work: impl FnOnce(&DeliveryService<Batch<'_>>) -> T) -> Result<T, StoreError> {
-        let mut state = self.state();
-        // If the batch fails or panics, what is in memory may not be what is stored: it is loaded again.
-        let (rules, followed) = (Arc::clone(&self.rules), mem::take(&mut state.followed));
-        let (result, followed) = state.store.transaction(|tx| {
-            let batch = DeliveryService::over(Batch::new(tx), followed, rules);
+        let result = self.store().transaction(|tx| {
+            let batch = DeliveryService::over(Batch::new(tx), Arc::clone(&self.rules));
             let result = work(&batch);
-            // A call that panicked may have left a group half-changed in memory.
-            let State { store, followed } = batch.state.into_inner().unwrap_or_else(|poisoned| {
-                let State { store, .. } = poisoned.into_inner();
-                State { store, followed: Followed::default() }
-            });
-            match store.broken {
+            match batch.into_store().broken {
                 Some(error) => Err(error),
-                None => Ok((result, followed)),
+                None => Ok(result),
             }
-        })?;
-        state.followed = followed;
-        Ok(result)
+        });
+        if result.is_err() {
+            self.rules.followed.forget_all();
+        }
+        result
     }
 
     /// Stores key packages (RFC 9420, 10) of `device` for others to claim, each an MLSMessage. With `last_resort`, the
@@ -153,7 +142,7 @@ impl<S: Store> DeliveryService<S> {
             .map(|(index, bytes)| verify(index, bytes.as_slice(), false))
             .collect::<Result<Vec<_>, _>>()?;
         let last_resort = last_resort.map(|bytes| verify(key_packages.len(), bytes, true)).transpose()?;
-        self.state().store.transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
+        self.store().transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
     }
 
     /// Hands out a key package of `device`: the oldest that has not expired, each once; the last-resort one if there is
@@ -167,7 +156,7 @@ impl<S: Store> DeliveryService<S> {
         device: &DeviceId,
         now: Timestamp,
     ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-        self.state().store.transaction(|tx| key_package::claim(tx, device, now))
+        self.store().transaction(|tx| key_package::claim(tx, device, now))
     }
 
     /// How many key packages of `device` can still be handed out.
@@ -176,7 +165,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError> {
-        self.state().store.transaction(|tx| key_package::left(tx, device, now))
+        self.store().transaction(|tx| key_package::left(tx, device, now))
     }
 
     /// Creates a group from the group info of its epoch 0 (an MLSMessage with the ratchet tree in it), in which
@@ -208,7 +197,27 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError> {
-        self.handshake(&submission.group, now, |tx, followed, call| commit::submit(tx, followed, call, submission))
+        self.handshake(&submission.group, now, |tx, followed, call| {
+            commit::submit(tx, followed, call, submission, None)
+        })
+    }
+
+    /// Checks commits for this service, beside it: see [`CommitChecker`].
+    pub fn commit_checker(&self) -> CommitChecker {
+        CommitChecker { rules: Arc::clone(&self.rules) }
+    }
+
+    /// Orders a commit that may have been checked before, as [`submit_commit`](Self::submit_commit) does: what was found
+    /// counts if the group is as it was then, and otherwise it is checked now.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn submit_checked(&self, commit: CheckedCommit, now: Timestamp) -> Result<Outcome, StoreError> {
+        let CheckedCommit { submission, found } = commit;
+        self.handshake(&submission.group, now, |tx, followed, call| {
+            commit::submit(tx, followed, call, &submission, found)
+        })
     }
 
     /// Orders a proposal by reference (RFC 9420, 12.1) of the current epoch.
@@ -242,7 +251,7 @@ impl<S: Store> DeliveryService<S> {
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: message };
         let call = self.rules.call(now);
-        settle(self.state().store.transaction(|tx| message::submit(tx, call, submitted)))
+        settle(self.store().transaction(|tx| message::submit(tx, call, submitted)))
     }
 
     /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such
@@ -252,7 +261,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn group_info(&self, group: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.state().store.transaction(|tx| match group::load(tx, group)? {
+        self.store().transaction(|tx| match group::load(tx, group)? {
             Some(record) => group::group_info(tx, group, record.epoch),
             None => Ok(None),
         })
@@ -266,8 +275,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn ratchet_tree(&self, group: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
-        let State { store, followed } = &mut *self.state();
-        store.transaction(|tx| group::ratchet_tree(tx, followed, group, epoch))
+        self.store().transaction(|tx| group::ratchet_tree(tx, &self.rules.followed, group, epoch))
     }
 
     /// The ratchet tree of the epoch that the device was welcomed to, for a welcome that does not have it in it. It is kept
@@ -283,7 +291,7 @@ impl<S: Store> DeliveryService<S> {
         device: &DeviceId,
         epoch: Epoch,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.state().store.transaction(|tx| welcome::tree(tx, group, device, epoch))
+        self.store().transaction(|tx| welcome::tree(tx, group, device, epoch))
     }
 
     /// The group's epoch, and the devices that are members in it. `None` if there is no such group.
@@ -292,7 +300,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn roster(&self, group: &GroupId) -> Result<Option<Roster>, StoreError> {
-        self.state().store.transaction(|tx| {
+        self.store().transaction(|tx| {
             let Some(record) = group::load(tx, group)? else {
                 return Ok(None);
             };
@@ -325,7 +333,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn epoch(&self, group: &GroupId) -> Result<Option<Epoch>, StoreError> {
-        self.state().store.transaction(|tx| Ok(group::load(tx, group)?.map(|record| record.epoch)))
+        self.store().transaction(|tx| Ok(group::load(tx, group)?.map(|record| record.epoch)))
     }
 
     /// The next entries of the device's stream: at most `limit` of those after `after`, over all of its groups, in the
@@ -337,7 +345,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn read(&self, device: &DeviceId, after: Cursor, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        self.state().store.transaction(|tx| reading::read(tx, device, after, limit))
+        self.store().transaction(|tx| reading::read(tx, device, after, limit))
     }
 
     /// Says that the device has processed everything up to `up_to`. Entries that every reader has acknowledged are
@@ -347,7 +355,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-        self.state().store.transaction(|tx| roster::acknowledge(tx, device, up_to))
+        self.store().transaction(|tx| roster::acknowledge(tx, device, up_to))
     }
 
     /// Deletes what is past its time at `now`: entries and remembered answers past the retention time, and key packages
@@ -358,7 +366,7 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed. What the transactions before have deleted is deleted.
     pub fn expire(&self, now: Timestamp) -> Result<Expired, StoreError> {
         let mut expired = Expired::default();
-        while self.state().store.transaction(|tx| expiry::expire_batch(tx, now, &mut expired))? {}
+        while self.store().transaction(|tx| expiry::expire_batch(tx, now, &mut expired))? {}
         Ok(expired)
     }
 
@@ -367,25 +375,78 @@ impl<S: Store> DeliveryService<S> {
         &self,
         group: &GroupId,
         now: Timestamp,
-        work: impl FnOnce(&mut dyn Transaction, &mut Followed, Call<'_>) -> Result<T, Halt<T>>,
+        work: impl FnOnce(&mut dyn Transaction, &Followed, Call<'_>) -> Result<T, Halt<T>>,
     ) -> Result<T, StoreError> {
-        let State { store, followed } = &mut *self.state();
-        let result = store.transaction(|tx| work(tx, followed, self.rules.call(now)));
+        let followed = &self.rules.followed;
+        let result = self.store().transaction(|tx| work(tx, followed, self.rules.call(now)));
         if matches!(result, Err(Halt::Failed(_))) {
             followed.forget(group);
         }
         settle(result)
     }
 
-    fn state(&self) -> MutexGuard<'_, State<S>> {
-        self.state.lock().unwrap_or_else(|poisoned| {
-            // A panic has rolled its transaction back, and may have left a group half-changed in memory. The store is
-            // what counts.
-            let mut state = poisoned.into_inner();
-            state.followed = Followed::default();
-            self.state.clear_poison();
-            state
+    fn store(&self) -> MutexGuard<'_, S> {
+        self.store.lock().unwrap_or_else(|poisoned| {
+            // It has rolled its transaction back, and may have left a group changed in memory. The store is what counts.
+            self.rules.followed.forget_all();
+            self.store.clear_poison();
+            poisoned.into_inner()
         })
+    }
+
+    fn into_store(self) -> S {
+        let Self { store, rules } = self;
+        store.into_inner().unwrap_or_else(|poisoned| {
+            rules.followed.forget_all();
+            poisoned.into_inner()
+        })
+    }
+}
+
+/// Checks commits while the service does other things: signatures and trees are most of the work of ordering one, and take no
+/// store. It knows the groups that the service has in memory.
+///
+/// ```
+/// # use regrow_delivery_service::{CommitSubmission, DeliveryService, Limits, ServiceKey, SqliteStore, Timestamp};
+/// # fn order(service: &DeliveryService<SqliteStore>, submission: CommitSubmission, now: Timestamp)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// let checker = service.commit_checker();
+/// let commit = std::thread::spawn(move || checker.check(submission)).join().unwrap();
+/// let outcome = service.submit_checked(commit, now)?;
+/// # let _ = outcome;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CommitChecker {
+    rules: Arc<Rules>,
+}
+
+impl CommitChecker {
+    /// Checks a commit as far as it can be done now. It does not fail: what cannot be checked, or is wrong, is looked at when the
+    /// commit is [submitted](DeliveryService::submit_checked), which has the answer.
+    pub fn check(&self, submission: CommitSubmission) -> CheckedCommit {
+        let Rules { crypto, limits, followed, .. } = &*self.rules;
+        let found = commit::check_beside(followed, crypto, limits, &submission);
+        CheckedCommit { submission, found }
+    }
+}
+
+/// A commit that a [`CommitChecker`] has looked at.
+pub struct CheckedCommit {
+    submission: CommitSubmission,
+    found: Option<FoundRight>,
+}
+
+impl CheckedCommit {
+    /// The commit.
+    pub fn submission(&self) -> &CommitSubmission {
+        &self.submission
+    }
+
+    /// Whether all of it is right, for the group as it was.
+    pub fn is_right(&self) -> bool {
+        self.found.is_some()
     }
 }
 

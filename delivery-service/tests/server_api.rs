@@ -288,6 +288,7 @@ async fn the_document_and_the_routes_are_the_same() {
         "POST /v1/groups",
         "GET /v1/groups/{group}",
         "GET /v1/groups/{group}/info",
+        "GET /v1/groups/{group}/trees/{epoch}",
         "POST /v1/groups/{group}/commits",
         "POST /v1/groups/{group}/proposals",
         "POST /v1/groups/{group}/messages",

@@ -26,9 +26,10 @@ pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), St
         Some(())
     })?;
     for (id, group) in groups.iter().filter(|(_, group)| group.mode == HandshakeMode::Assisted) {
-        let mut followed = Followed::default();
+        let followed = Followed::default();
         let members = match followed.group(checker.tx, id, group.epoch) {
-            Ok(public_group) => public_group
+            Ok(following) => following
+                .group
                 .members()
                 .map(|member| basic_identity(&member.credential))
                 .collect::<Result<BTreeSet<_>, _>>(),

@@ -2,7 +2,10 @@
 //! store when it is first needed, and then kept in memory: decoding the tree of a large group costs as much as checking
 //! a commit.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use openmls::{
     group::{ProposalStore, PublicGroup, QueuedProposal},
@@ -20,29 +23,86 @@ use crate::{
     store::{Table, Transaction},
 };
 
-/// The most groups kept in memory. At a megabyte for a thousand members this bounds memory at about 100 MB; a group that
-/// is not among them costs a decoding, no more.
-const KEPT_IN_MEMORY: usize = 100;
+/// How much is kept in memory: a member takes about as much as a kilobyte, and a group as four.
+const KEPT_IN_MEMORY: usize = 100_000;
+
+/// What a group counts for beside its members.
+const WEIGHT_OF_A_GROUP: usize = 4;
 
 /// The public groups in memory.
 ///
 /// A group in memory is changed before its transaction is committed. So whoever calls [`Followed::merge`],
 /// [`Followed::queue`] or [`Followed::start`] must call [`Followed::forget`] if that transaction fails.
 #[derive(Default)]
-pub(crate) struct Followed {
-    groups: HashMap<GroupId, Kept>,
-    uses: u64,
+pub(crate) struct Followed(Mutex<Groups>);
+
+#[derive(Default)]
+struct Groups {
+    kept: HashMap<GroupId, Kept>,
+    /// By when each was last used: the first is the one to go.
+    by_use: BTreeMap<u64, GroupId>,
+    weight: usize,
+    /// Goes up with every use and every state.
+    count: u64,
 }
 
 struct Kept {
-    group: PublicGroup,
-    last_used: u64,
+    state: Following,
+    used: u64,
+    weight: usize,
+}
+
+/// A group in one of its states.
+#[derive(Clone)]
+pub(crate) struct Following {
+    pub(crate) group: Arc<PublicGroup>,
+    /// Which state it is: no other, of whatever group, has this number while the service runs.
+    pub(crate) state: u64,
+}
+
+impl Groups {
+    fn count_up(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn get(&mut self, id: &GroupId) -> Option<Following> {
+        let now = self.count_up();
+        let kept = self.kept.get_mut(id)?;
+        self.by_use.remove(&kept.used);
+        self.by_use.insert(now, id.clone());
+        kept.used = now;
+        Some(kept.state.clone())
+    }
+
+    fn remove(&mut self, id: &GroupId) -> Option<Following> {
+        let Kept { state, used, weight } = self.kept.remove(id)?;
+        self.by_use.remove(&used);
+        self.weight -= weight;
+        Some(state)
+    }
+
+    fn keep(&mut self, id: &GroupId, group: PublicGroup) -> Following {
+        self.remove(id);
+        let (used, number) = (self.count_up(), self.count_up());
+        let weight = WEIGHT_OF_A_GROUP + group.members().count();
+        let state = Following { group: Arc::new(group), state: number };
+        self.kept.insert(id.clone(), Kept { state: state.clone(), used, weight });
+        self.by_use.insert(used, id.clone());
+        self.weight += weight;
+        while self.weight > KEPT_IN_MEMORY
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.remove(&oldest);
+        }
+        state
+    }
 }
 
 impl Followed {
     /// Starts to follow a group from the group info of its epoch 0, in which its creator must be alone.
     pub(crate) fn start(
-        &mut self,
+        &self,
         tx: &mut dyn Transaction,
         crypto: &RustCrypto,
         id: &GroupId,
@@ -61,72 +121,79 @@ impl Followed {
         }
         drop(members);
         records.write(tx, id, Epoch(0))?;
-        self.keep(id, group);
+        self.groups().keep(id, group);
         Ok(())
     }
 
     /// The group, which is in `epoch` according to the ordering rules.
-    pub(crate) fn group(
-        &mut self,
-        tx: &mut dyn Transaction,
-        id: &GroupId,
-        epoch: Epoch,
-    ) -> Result<&mut PublicGroup, StoreError> {
-        let in_memory = self.groups.get(id).is_some_and(|kept| is_in(&kept.group, epoch));
-        if !in_memory {
-            let group = load(tx, id, epoch)?;
-            if !is_in(&group, epoch) {
-                return Err(StoreError::Corrupt(Table::PublicGroups));
-            }
-            self.keep(id, group);
+    pub(crate) fn group(&self, tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Following, StoreError> {
+        if let Some(following) = self.in_memory(id)
+            && is_in(&following.group, epoch)
+        {
+            return Ok(following);
         }
-        self.uses += 1;
-        let kept = self.groups.get_mut(id).ok_or(StoreError::Corrupt(Table::PublicGroups))?;
-        kept.last_used = self.uses;
-        Ok(&mut kept.group)
+        let group = load_in(tx, id, epoch)?;
+        Ok(self.groups().keep(id, group))
+    }
+
+    /// The group as it is in memory, if it is.
+    pub(crate) fn in_memory(&self, id: &GroupId) -> Option<Following> {
+        self.groups().get(id)
     }
 
     /// Moves the group from `epoch` to the one that a verified commit begins. What is stored of `epoch` stays.
     pub(crate) fn merge(
-        &mut self,
+        &self,
         tx: &mut dyn Transaction,
         id: &GroupId,
         epoch: Epoch,
         commit: VerifiedCommit,
     ) -> Result<(), StoreError> {
         let records = Records::default();
-        self.group(tx, id, epoch)?
-            .merge_commit(&records, *commit.staged)
-            .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
-        records.write(tx, id, Epoch(epoch.0 + 1))
+        let mut group = self.take(tx, id, epoch)?;
+        group.merge_commit(&records, *commit.staged).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
+        records.write(tx, id, Epoch(epoch.0 + 1))?;
+        self.groups().keep(id, group);
+        Ok(())
     }
 
     /// Queues a verified proposal, for a commit of this epoch to refer to.
     pub(crate) fn queue(
-        &mut self,
+        &self,
         tx: &mut dyn Transaction,
         id: &GroupId,
         epoch: Epoch,
         proposal: QueuedProposal,
     ) -> Result<(), StoreError> {
         let records = Records::default();
-        self.group(tx, id, epoch)?
-            .add_proposal(&records, proposal)
-            .map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
-        records.write(tx, id, epoch)
+        let mut group = self.take(tx, id, epoch)?;
+        group.add_proposal(&records, proposal).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
+        records.write(tx, id, epoch)?;
+        self.groups().keep(id, group);
+        Ok(())
+    }
+
+    /// The group, to be changed: it is not in memory until it is kept again.
+    fn take(&self, tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
+        let taken = self.groups().remove(id);
+        // Somebody may be checking a commit against it at this moment.
+        match taken.and_then(|following| Arc::into_inner(following.group)).filter(|group| is_in(group, epoch)) {
+            Some(group) => Ok(group),
+            None => load_in(tx, id, epoch),
+        }
     }
 
     /// The ratchet tree (RFC 9420, 12.4.3.3) of an epoch of the group, which is in the epoch `present`: of that one, or of the
     /// one before. `None` for any other.
     pub(crate) fn ratchet_tree(
-        &mut self,
+        &self,
         tx: &mut dyn Transaction,
         id: &GroupId,
         present: Epoch,
         epoch: Epoch,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let tree = if epoch == present {
-            self.group(tx, id, epoch)?.export_ratchet_tree()
+            self.group(tx, id, epoch)?.group.export_ratchet_tree()
         } else if epoch.0.checked_add(1) == Some(present.0) {
             // Another one is in its place after a commit was taken back.
             let before = load(tx, id, epoch)?;
@@ -141,18 +208,19 @@ impl Followed {
     }
 
     /// Drops what is in memory of a group: the store is what counts.
-    pub(crate) fn forget(&mut self, id: &GroupId) {
-        self.groups.remove(id);
+    pub(crate) fn forget(&self, id: &GroupId) {
+        self.groups().remove(id);
     }
 
-    fn keep(&mut self, id: &GroupId, group: PublicGroup) {
-        if self.groups.len() >= KEPT_IN_MEMORY
-            && let Some(oldest) = self.groups.iter().min_by_key(|(_, kept)| kept.last_used).map(|(id, _)| id.clone())
-        {
-            self.groups.remove(&oldest);
-        }
-        self.uses += 1;
-        self.groups.insert(id.clone(), Kept { group, last_used: self.uses });
+    /// Drops everything that is in memory.
+    pub(crate) fn forget_all(&self) {
+        let mut groups = self.groups();
+        *groups = Groups { count: groups.count, ..Groups::default() };
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        // Nothing that can panic is done with it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -181,6 +249,11 @@ fn load(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGr
         .ok()
         .flatten()
         .ok_or(StoreError::Corrupt(Table::PublicGroups))
+}
+
+/// The group, which has to be in that epoch.
+fn load_in(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
+    Some(load(tx, id, epoch)?).filter(|group| is_in(group, epoch)).ok_or(StoreError::Corrupt(Table::PublicGroups))
 }
 
 fn is_in(group: &PublicGroup, epoch: Epoch) -> bool {

@@ -8,6 +8,6 @@ mod verify;
 pub(crate) mod wire;
 
 pub(crate) use self::{
-    followed::{Followed, public_group_of},
-    verify::{VerifiedCommit, basic_identity, verify_commit, verify_group_info, verify_proposal},
+    followed::{Followed, Following, public_group_of},
+    verify::{VerifiedCommit, basic_identity, is_from_member, verify_commit, verify_group_info, verify_proposal},
 };

@@ -43,6 +43,13 @@ fn identity_at(group: &PublicGroup, leaf: LeafNodeIndex) -> Result<DeviceId, Rej
     basic_identity(leaf.credential())
 }
 
+/// Whether a message says that it is from the member who is this device. Its signature is still to be verified.
+pub(crate) fn is_from_member(group: &PublicGroup, message: &ProtocolMessage, device: &DeviceId) -> bool {
+    let ProtocolMessage::PublicMessage(public) = message else { return false };
+    let Sender::Member(leaf) = public.sender() else { return false };
+    identity_at(group, *leaf).is_ok_and(|identity| identity == *device)
+}
+
 fn keeps_identity(leaf: &LeafNode, device: &DeviceId) -> Result<(), RejectReason> {
     if basic_identity(leaf.credential())? == *device { Ok(()) } else { Err(RejectReason::UnacceptableCredential) }
 }

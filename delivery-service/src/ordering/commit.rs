@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use openmls::{framing::ContentType, group::PublicGroup};
+use openmls_rust_crypto::RustCrypto;
 
 use super::{
     Call, Halt, Submitted,
@@ -16,7 +17,10 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    handshake::{Followed, VerifiedCommit, public_group_of, verify_commit, verify_group_info, wire},
+    handshake::{
+        Followed, Following, VerifiedCommit, is_from_member, public_group_of, verify_commit, verify_group_info, wire,
+    },
+    limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
     store::Transaction,
@@ -43,12 +47,48 @@ pub struct CommitSubmission {
     pub roster_change: RosterChange,
 }
 
-/// Orders a commit.
+/// What was found of a commit to an assisted group, beside the service: that it is right.
+pub(crate) struct FoundRight {
+    /// The state of the group that it was checked in.
+    state: u64,
+    verified: VerifiedCommit,
+    /// Whether the ratchet tree is in the group info that it begins the epoch with.
+    sent_tree: bool,
+}
+
+/// Checks a commit of a member, in the group as it is in memory. `None` if that cannot be done, or if anything is wrong: that is for
+/// [`submit`] to say. Nobody who is not the member makes it verify anything.
+pub(crate) fn check_beside(
+    followed: &Followed,
+    crypto: &RustCrypto,
+    limits: &Limits,
+    submission: &CommitSubmission,
+) -> Option<FoundRight> {
+    let CommitSubmission { group: id, sender, commit, group_info, roster_change, .. } = submission;
+    let Following { group, state } = followed.in_memory(id)?;
+    let message = wire::protocol_message(commit, limits).ok()?;
+    let epoch = message.epoch();
+    if epoch != group.group_context().epoch() || !is_from_member(&group, &message, sender) {
+        return None;
+    }
+    let verified = verify_commit(&group, crypto, message, sender).ok()?;
+    if verified.change != *roster_change {
+        return None;
+    }
+    let next_epoch = Epoch(epoch.as_u64().checked_add(1)?);
+    let mode = HandshakeMode::Assisted;
+    let group_info = group_info.as_deref();
+    let sent_tree = check_group_info(crypto, limits, group_info, mode, id, next_epoch, Some(&verified)).ok()?;
+    Some(FoundRight { state, verified, sent_tree })
+}
+
+/// Orders a commit. What was found of it before counts if the group is still in that state.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
-    followed: &mut Followed,
+    followed: &Followed,
     call: Call<'_>,
     submission: &CommitSubmission,
+    found: Option<FoundRight>,
 ) -> Result<Outcome, Halt> {
     let CommitSubmission { group: id, sender, commit, welcome: _, group_info, roster_change } = submission;
     let submitted = Submitted { group: id, sender, bytes: commit };
@@ -57,10 +97,17 @@ pub(crate) fn submit(
     let (mut group, is_external) = (admitted.group, admitted.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
+    let mut found_tree = None;
     let verified = match group.mode {
         HandshakeMode::Assisted => {
-            let public_group = followed.group(tx, id, epoch)?;
-            Some(verify_commit(public_group, call.crypto, admitted.message, sender)?)
+            let Following { group: public_group, state } = followed.group(tx, id, epoch)?;
+            match found.filter(|found| found.state == state) {
+                Some(found) => {
+                    found_tree = Some(found.sent_tree);
+                    Some(found.verified)
+                }
+                None => Some(verify_commit(&public_group, call.crypto, admitted.message, sender)?),
+            }
         }
         HandshakeMode::Opaque if is_external => {
             let public_group = stored_public_group(tx, call, id, epoch)?;
@@ -73,7 +120,13 @@ pub(crate) fn submit(
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
     let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
-    let sent_tree = check_group_info(call, group_info.as_deref(), group.mode, id, next_epoch, verified.as_ref())?;
+    let sent_tree = match found_tree {
+        Some(found) => found,
+        None => {
+            let Call { crypto, limits, .. } = call;
+            check_group_info(crypto, limits, group_info.as_deref(), group.mode, id, next_epoch, verified.as_ref())?
+        }
+    };
 
     // From here on nothing is refused.
     let before = group.clone();
@@ -214,7 +267,8 @@ fn check_welcome(
 
 /// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.
 fn check_group_info(
-    call: Call<'_>,
+    crypto: &RustCrypto,
+    limits: &Limits,
     group_info: Option<&[u8]>,
     mode: HandshakeMode,
     id: &GroupId,
@@ -224,13 +278,13 @@ fn check_group_info(
     let Some(bytes) = group_info else {
         return Ok(false);
     };
-    let group_info = wire::group_info(bytes, call.limits)?;
+    let group_info = wire::group_info(bytes, limits)?;
     let has_tree = wire::has_tree(&group_info);
     if !wire::is_of(&group_info, id, epoch) || mode == HandshakeMode::Opaque && !has_tree {
         return Err(RejectReason::GroupInfoMismatch);
     }
     if let Some(verified) = verified {
-        verify_group_info(call.crypto, verified, &group_info)?;
+        verify_group_info(crypto, verified, &group_info)?;
     }
     Ok(has_tree)
 }

@@ -71,7 +71,7 @@ pub(crate) fn save(tx: &mut dyn Transaction, id: &GroupId, group: &Group) -> Res
 /// Creates a group from the group info of its epoch 0, in which its creator is alone.
 pub(crate) fn create(
     tx: &mut dyn Transaction,
-    followed: &mut Followed,
+    followed: &Followed,
     call: Call<'_>,
     submitted: Submitted<'_>,
     mode: HandshakeMode,
@@ -124,7 +124,7 @@ pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -
 /// The ratchet tree of the group's present epoch, or of the one before, if the service follows the group.
 pub(crate) fn ratchet_tree(
     tx: &mut dyn Transaction,
-    followed: &mut Followed,
+    followed: &Followed,
     id: &GroupId,
     epoch: Epoch,
 ) -> Result<Option<Vec<u8>>, StoreError> {

@@ -12,7 +12,7 @@ use crate::{
 /// Orders a member's proposal. In assisted mode it is verified, and queued in the public group.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
-    followed: &mut Followed,
+    followed: &Followed,
     call: Call<'_>,
     submitted: Submitted<'_>,
 ) -> Result<Outcome, Halt> {
@@ -27,8 +27,8 @@ pub(crate) fn submit(
         return Err(RejectReason::TooManyProposals { limit }.into());
     }
     if group.mode == HandshakeMode::Assisted {
-        let public_group = followed.group(tx, submitted.group, group.epoch)?;
-        let proposal = verify_proposal(public_group, call.crypto, admitted.message, submitted.sender)?;
+        let public_group = followed.group(tx, submitted.group, group.epoch)?.group;
+        let proposal = verify_proposal(&public_group, call.crypto, admitted.message, submitted.sender)?;
         followed.queue(tx, submitted.group, group.epoch, proposal)?;
     }
     group.proposals += 1;

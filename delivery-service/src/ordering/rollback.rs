@@ -82,7 +82,7 @@ impl LastCommit {
 /// Notes that the device cannot process the group's last commit, and takes that back if enough others have said so.
 pub(crate) fn report(
     tx: &mut dyn Transaction,
-    followed: &mut Followed,
+    followed: &Followed,
     call: Call<'_>,
     id: &GroupId,
     device: &DeviceId,

@@ -1,8 +1,16 @@
 //! The server's state, which every request works with, and its start and stop.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    num::NonZero,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
 use super::{
     audience::Audience,
@@ -18,11 +26,12 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    api::Problem,
+    api::{Code, Problem},
     error::StoreError,
     names::{Timestamp, UserId},
+    ordering::commit::CommitSubmission,
     receipt::{ServiceKey, ServicePublicKey},
-    service::DeliveryService,
+    service::{CheckedCommit, CommitChecker, DeliveryService},
     store::Store,
 };
 
@@ -74,6 +83,7 @@ impl Server {
             sessions.insert(session);
         }
         let key = service.public_key();
+        let checker = service.commit_checker();
         let metrics = Metrics::default();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
         let (worker, thread) = Worker::start(
@@ -88,6 +98,8 @@ impl Server {
         let (stopping, stop) = watch::channel(false);
         let inner = Inner {
             worker,
+            checker,
+            checks: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             audience,
             sessions,
             metrics,
@@ -118,7 +130,7 @@ impl Server {
     pub async fn stop(self) {
         self.end_streams();
         let Self { state, worker, .. } = self;
-        let ended = tokio::task::spawn_blocking(move || {
+        let ended = spawn_blocking(move || {
             state.0.worker.stop();
             worker.join()
         });
@@ -134,6 +146,9 @@ pub struct State(Arc<Inner>);
 
 struct Inner {
     worker: Worker,
+    checker: CommitChecker,
+    /// As many commits are checked at the same time as there are processors.
+    checks: Semaphore,
     audience: Audience,
     sessions: Sessions,
     metrics: Metrics,
@@ -236,6 +251,13 @@ impl State {
 
     pub(crate) fn rates(&self) -> &Rates {
         &self.0.rates
+    }
+
+    /// Checks a commit on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
+    pub(crate) async fn checked(&self, submission: CommitSubmission) -> Result<CheckedCommit, Refusal> {
+        let _turn = self.0.checks.acquire().await.map_err(|_| Code::Unavailable)?;
+        let checker = self.0.checker.clone();
+        Ok(spawn_blocking(move || checker.check(submission)).await.map_err(|_| Code::Internal)?)
     }
 
     /// Waits until the server is being stopped.

@@ -32,7 +32,7 @@ impl<S: Store> DeliveryService<S> {
         invitation: Option<&TokenHash>,
         now: Timestamp,
     ) -> Result<Registration, StoreError> {
-        self.state().store.transaction(|tx| device::register(tx, device, user, key, invitation, now))
+        self.store().transaction(|tx| device::register(tx, device, user, key, invitation, now))
     }
 
     /// The key of a device that is known; `None` also if it has been removed.
@@ -41,7 +41,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn device_key(&self, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
-        self.state().store.transaction(|tx| device::key_of(tx, device))
+        self.store().transaction(|tx| device::key_of(tx, device))
     }
 
     /// The devices of a user that are known, in the order of their names.
@@ -50,7 +50,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-        self.state().store.transaction(|tx| device::of_user(tx, user))
+        self.store().transaction(|tx| device::of_user(tx, user))
     }
 
     /// Removes a device: its sessions, its key packages and what it has yet to read are deleted, and its name is never
@@ -61,7 +61,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn remove_device(&self, device: &DeviceId) -> Result<Option<Vec<TokenHash>>, StoreError> {
-        self.state().store.transaction(|tx| device::remove(tx, device))
+        self.store().transaction(|tx| device::remove(tx, device))
     }
 
     /// Opens a session of a device, which has proved its key. Returns the sessions that ended because the device has too
@@ -76,7 +76,7 @@ impl<S: Store> DeliveryService<S> {
         token: &TokenHash,
         expires: Timestamp,
     ) -> Result<Option<Vec<TokenHash>>, StoreError> {
-        self.state().store.transaction(|tx| session::open(tx, device, token, expires))
+        self.store().transaction(|tx| session::open(tx, device, token, expires))
     }
 
     /// Ends a session. Returns whether there was one.
@@ -85,7 +85,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn close_session(&self, device: &DeviceId, token: &TokenHash) -> Result<bool, StoreError> {
-        self.state().store.transaction(|tx| session::close(tx, device, token))
+        self.store().transaction(|tx| session::close(tx, device, token))
     }
 
     /// All sessions that have not ended.
@@ -94,7 +94,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn sessions(&self, now: Timestamp) -> Result<Vec<StoredSession>, StoreError> {
-        self.state().store.transaction(|tx| session::all(tx, now))
+        self.store().transaction(|tx| session::all(tx, now))
     }
 
     /// Makes an invitation, good for one device: of `user`, or else of a user who has none yet.
@@ -103,7 +103,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn invite(&self, token: &TokenHash, user: Option<&UserId>, expires: Timestamp) -> Result<(), StoreError> {
-        self.state().store.transaction(|tx| invitation::invite(tx, token, user, expires))
+        self.store().transaction(|tx| invitation::invite(tx, token, user, expires))
     }
 
     /// Whether the device is on the group's roster.
@@ -112,7 +112,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn is_member(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-        self.state().store.transaction(|tx| roster::is_member(tx, group, device))
+        self.store().transaction(|tx| roster::is_member(tx, group, device))
     }
 
     /// Whether the device may know of the group: it, or another device that its user has or had, is on the roster.
@@ -121,7 +121,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn concerns(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-        self.state().store.transaction(|tx| device::concerns(tx, group, device))
+        self.store().transaction(|tx| device::concerns(tx, group, device))
     }
 
     /// The groups whose new entries the device reads.
@@ -130,7 +130,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn groups_of(&self, device: &DeviceId) -> Result<Vec<GroupId>, StoreError> {
-        self.state().store.transaction(|tx| {
+        self.store().transaction(|tx| {
             let memberships = roster::memberships(tx, device)?;
             Ok(memberships.into_iter().filter(|one| one.until.is_none()).map(|one| one.group).collect())
         })
@@ -142,7 +142,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn answer_to(&self, group: &GroupId, sender: &DeviceId, bytes: &[u8]) -> Result<Option<Outcome>, StoreError> {
-        match self.state().store.transaction(|tx| answers::halt_if_known(tx, group, &wire::hash(bytes), sender)) {
+        match self.store().transaction(|tx| answers::halt_if_known(tx, group, &wire::hash(bytes), sender)) {
             Ok(()) => Ok(None),
             Err(Halt::Answer(outcome)) => Ok(Some(*outcome)),
             Err(Halt::Failed(error)) => Err(error),
@@ -156,7 +156,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn expire_some(&self, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
-        self.state().store.transaction(|tx| {
+        self.store().transaction(|tx| {
             let more_entries = expiry::expire_batch(tx, now, expired)?;
             let more_tokens = admission_expiry::expire_batch(tx, now)?;
             Ok(more_entries || more_tokens)

@@ -10,7 +10,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn others_version(&self) -> Result<i64, StoreError> {
-        self.state().store.others_version()
+        self.store().others_version()
     }
 
     /// Gives back a little of the room that deleted records took. Returns whether there is more. See [`Store::shrink`].
@@ -19,6 +19,6 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn shrink(&self) -> Result<bool, StoreError> {
-        self.state().store.shrink()
+        self.store().shrink()
     }
 }

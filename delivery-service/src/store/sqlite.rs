@@ -36,6 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// to this. A long reader makes it grow.
 const WRITE_AHEAD_BYTES: u32 = 64 * 1024 * 1024;
 
+/// How much of the file is kept in memory. A commit reads and writes in ten tables: with SQLite's own 2 MB, a few hundred groups
+/// would each be read from the disk's cache again.
+const CACHE_KIBIBYTES: u32 = 64 * 1024;
+
 /// A store in SQLite.
 ///
 /// A file is written through a write-ahead log and synchronized with every transaction, so what was answered survives a
@@ -111,6 +115,9 @@ impl SqliteStore {
     fn prepare(&mut self) -> Result<(), StoreError> {
         self.connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         self.connection.busy_timeout(PATIENCE).map_err(backend)?;
+        // What a part of a batch would undo is copied page by page: to memory, and not to a file.
+        let memory = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIBIBYTES};");
+        self.connection.execute_batch(&memory).map_err(backend)?;
         // Before anything is written: a file that is not ours, or of a newer format, stays as it is.
         let exists = is_ours(&self.connection)?;
         if !exists {

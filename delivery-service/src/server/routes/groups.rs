@@ -153,20 +153,21 @@ pub(super) async fn commit(
     let roster_change = RosterChange { added: all_checked(&request.added)?, removed: all_checked(&request.removed)? };
     let metrics = state.metrics().clone();
     let now = state.now();
+    let submission = CommitSubmission {
+        group: group.clone(),
+        sender: caller.0.device.clone(),
+        commit: request.commit.0,
+        welcome: request.welcome.map(|bytes| bytes.0),
+        group_info: request.group_info.map(|bytes| bytes.0),
+        roster_change: roster_change.clone(),
+    };
+    let commit = state.checked(submission).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
-        let submission = CommitSubmission {
-            group: group.clone(),
-            sender: sender.clone(),
-            commit: request.commit.0,
-            welcome: request.welcome.map(|bytes| bytes.0),
-            group_info: request.group_info.map(|bytes| bytes.0),
-            roster_change,
-        };
-        let outcome = match all_known(service, &submission.roster_change.added)? {
-            true => service.submit_commit(&submission, now)?,
+        let outcome = match all_known(service, &roster_change.added)? {
+            true => service.submit_checked(commit, now)?,
             // Accepted when they were known, perhaps.
-            false => match service.answer_to(&group, &sender, &submission.commit)? {
+            false => match service.answer_to(&group, &sender, &commit.submission().commit)? {
                 Some(outcome) => outcome,
                 None => {
                     for_those_concerned(service, &group, &sender)?;
@@ -175,7 +176,7 @@ pub(super) async fn commit(
             },
         };
         count(aftermath, metrics, Submission::Commit, &outcome);
-        let RosterChange { added, removed } = submission.roster_change;
+        let RosterChange { added, removed } = roster_change;
         aftermath.roster(group.clone(), added.into_iter().chain(removed).collect());
         answer(service, &group, &sender, outcome)
     });
