@@ -219,13 +219,39 @@ async fn a_token_that_says_it_is_not_signed_admits_nobody() {
 async fn the_public_key_is_no_secret_to_sign_with() {
     let issuer = Issuer::new().await;
     let header = jsonwebtoken::Header { kid: Some("one".into()), ..Default::default() };
-    for secret in [
-        issuer.signing.verifying_key().as_bytes().to_vec(),
-        BASE64URL_NOPAD.encode(issuer.signing.verifying_key().as_bytes()).into_bytes(),
-    ] {
-        let secret = jsonwebtoken::EncodingKey::from_secret(&secret);
-        let token = jsonwebtoken::encode(&header, &issuer.claims(), &secret).expect("a token");
-        issuer.register(token).await.refused(Code::NotAdmitted);
+    let public = issuer.signing.verifying_key();
+    // The issuer need not say what its keys are for.
+    let named = jwks(&[("one", &issuer.signing)]);
+    let unnamed = named.replace(r#""alg":"EdDSA","#, "").replace(r#","use":"sig""#, "");
+    assert!(!unnamed.contains("EdDSA") && !unnamed.contains("sig"), "{unnamed}");
+    for keys in [named, unnamed] {
+        std::fs::write(issuer.directory.path().join("jwks.json"), &keys).expect("the keys");
+        issuer.world.wait(60);
+        let jwk = serde_json::from_str::<Value>(&keys).expect("the keys")["keys"][0].to_string();
+        for secret in [
+            public.as_bytes().to_vec(),
+            BASE64URL_NOPAD.encode(public.as_bytes()).into_bytes(),
+            jwk.into_bytes(),
+            keys.clone().into_bytes(),
+        ] {
+            let secret = jsonwebtoken::EncodingKey::from_secret(&secret);
+            let token = jsonwebtoken::encode(&header, &issuer.claims(), &secret).expect("a token");
+            issuer.register(token).await.refused(Code::NotAdmitted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_for_something_else_verifies_nothing() {
+    let issuer = Issuer::new().await;
+    let token = issuer.sign(&issuer.header(), &issuer.claims());
+    let good: Value = serde_json::from_str(&jwks(&[("one", &issuer.signing)])).expect("the keys");
+    for (field, value) in [("alg", "ES256"), ("alg", "RS256"), ("alg", "HS256"), ("use", "enc")] {
+        let mut keys = good.clone();
+        keys["keys"][0][field] = json!(value);
+        std::fs::write(issuer.directory.path().join("jwks.json"), keys.to_string()).expect("the keys");
+        issuer.register(token.clone()).await.refused(Code::NotAdmitted);
+        issuer.world.wait(60);
     }
 }
 
