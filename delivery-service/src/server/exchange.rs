@@ -206,3 +206,32 @@ pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Refusal::from(Code::Internal).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// As deep as it goes before it is looked at: what is read here is anything at all.
+    #[test]
+    fn what_is_nested_too_deep_is_refused_before_the_stack_is_full() {
+        let read = |format: Format, bytes: Vec<u8>| format.read::<IgnoredAny>(&bytes).map(drop);
+        // An array of one element, a map of one entry, a tag, and an array without an end.
+        for head in [&[0x81][..], &[0xA1, 0x00], &[0xC1], &[0x9F]] {
+            let refused = read(Format::Cbor, head.repeat(1_000_000)).map_err(|refusal| refusal.0.code);
+            assert_eq!(refused, Err(Code::BadRequest), "{head:02X?}");
+        }
+        for head in ["[", "{\"a\":"] {
+            let refused = read(Format::Json, head.repeat(1_000_000).into()).map_err(|refusal| refusal.0.code);
+            assert_eq!(refused, Err(Code::BadRequest), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_a_little_is_read() {
+        let cbor = [vec![0x81; MAX_NESTING / 2], vec![0x00]].concat();
+        assert!(Format::Cbor.read::<IgnoredAny>(&cbor).is_ok());
+        assert!(Format::Json.read::<IgnoredAny>(b"[[[[0]]]]").is_ok());
+    }
+}
