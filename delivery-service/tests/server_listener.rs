@@ -293,6 +293,47 @@ async fn clients_that_dawdle_are_cut_off() {
     }
 }
 
+/// What a client gets that sends the body of a request like this: a part at each tick, until there is an answer. It is
+/// read until the connection ends.
+async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let head = "POST /v1/challenges HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    write.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let send = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        for _ in 0..parts {
+            tick.tick().await;
+            // It may have been cut off meanwhile.
+            let _ = write.write_all(b" ").await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let answered = async {
+        // Data after the end of the connection may be answered with a reset.
+        let _ = read.read_to_end(&mut answer).await;
+    };
+    tokio::select! { () = answered => {}, () = send => {} }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn bodies_that_dawdle_are_cut_off() {
+    let world = World::with(|settings| settings.limits.request_seconds = 1).await;
+    let server = listen(world.server, &settings()).await;
+    let at = server.addresses.devices;
+    // Half of it and then nothing; and a byte now and then, all of them within three seconds.
+    let (half, trickle) = tokio::join!(
+        tokio::time::timeout(Duration::from_secs(20), answer_to_slow_body(at, 1, 2)),
+        tokio::time::timeout(Duration::from_secs(20), answer_to_slow_body(at, 30, 30))
+    );
+    for answer in [half, trickle] {
+        let answer = answer.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
