@@ -55,6 +55,83 @@ async fn a_stream_goes_on_after_the_last_event() {
     }
 }
 
+/// The events of a stream that resumes there: as many as there are to be read.
+async fn resumed(world: &World, device: &Device, last: u64) -> Vec<api::Delivery> {
+    let mut events = Events::open(world, "/v1/stream", &device.token, Some(&last.to_string())).await;
+    let mut read = Vec::new();
+    for _ in world.read(&device.token, last).await {
+        read.push(events.next().await.expect("an event").2);
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_stream_resumes_with_exactly_what_comes_after_wherever_it_broke_off() {
+    let world = World::new().await;
+    let (alice, bob) = pair(&world).await;
+    let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
+    for text in ["one", "two", "three"] {
+        world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
+    }
+    let all = world.read(&bob.token, 0).await;
+    assert_eq!(all.len(), 4);
+    let mut streams = Vec::new();
+    for broken_off in 0..all.len() {
+        let last = all[broken_off].cursor.to_string();
+        let mut events = Events::open(&world, "/v1/stream", &bob.token, Some(&last)).await;
+        for expected in &all[broken_off + 1..] {
+            assert_eq!(&events.next().await.expect("an event").2, expected);
+        }
+        streams.push(events);
+    }
+    world.server.end_streams();
+    for mut events in streams {
+        assert!(events.next().await.is_none(), "nothing that it had before");
+    }
+}
+
+#[tokio::test]
+async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
+    let world = World::new().await;
+    let (alice, bob) = pair(&world).await;
+    let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
+    let client = bob.client();
+    for text in ["before bob", "also before"] {
+        world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
+    }
+    world.commit(&alice, &members[0].commit(&[client.key_package()], &[])).await.is(StatusCode::OK);
+    members[0].confirm();
+    for text in ["to bob", "to bob again"] {
+        world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
+    }
+    let own = world.read(&bob.token, 0).await;
+    assert_eq!(own.len(), 3);
+    let others = world.read(&alice.token, 0).await;
+    assert_eq!(others.len(), 5);
+    for other in others {
+        let after: Vec<_> = own.iter().filter(|one| one.cursor > other.cursor).cloned().collect();
+        assert_eq!(resumed(&world, &bob, other.cursor).await, after);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_beyond_the_end_skips_what_comes_up_to_it() {
+    let world = World::new().await;
+    let (alice, bob) = pair(&world).await;
+    let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
+    let end = world.read(&bob.token, 0).await[0].cursor;
+    let mut events = Events::open(&world, "/v1/stream", &bob.token, Some(&(end + 1).to_string())).await;
+    let mut never = Events::open(&world, "/v1/stream", &bob.token, Some(&u64::MAX.to_string())).await;
+    for text in ["up to it", "beyond it"] {
+        world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
+    }
+    let [skipped, shown] = &world.read(&bob.token, end).await[..] else { panic!("two messages") };
+    assert_eq!(skipped.cursor, end + 1);
+    assert_eq!(&events.next().await.expect("an event").2, shown);
+    world.server.end_streams();
+    assert!(never.next().await.is_none());
+}
+
 #[tokio::test]
 async fn more_than_a_page_is_streamed_without_a_gap() {
     let world = World::new().await;
@@ -245,6 +322,8 @@ async fn streams_are_limited_and_a_seat_is_given_back() {
     let problem = world.call("GET", "/v1/stream", Some(&alice.token), None).await.refused(Code::TooManyRequests);
     assert!(problem.retry_after.is_some());
     let _three = Events::open(&world, "/v1/stream", &bob.token, None).await;
+    let problem = world.call("GET", "/v1/stream", Some(&bob.token), None).await.refused(Code::Unavailable);
+    assert!(problem.retry_after.is_some());
     world.call("GET", "/v1/deliveries?wait=60", Some(&bob.token), None).await.refused(Code::Unavailable);
     // Reading without a wait takes no seat.
     world.call("GET", "/v1/deliveries", Some(&bob.token), None).await.is(StatusCode::OK);
