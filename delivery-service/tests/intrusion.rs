@@ -7,9 +7,12 @@
 mod common;
 mod http;
 
+use std::sync::{Arc, Mutex, mpsc};
+
 use axum::{
     body::{Body, Bytes as Chunk},
     http::{Request, StatusCode, header},
+    response::Response,
 };
 use common::{Member, later, parse, room};
 use data_encoding::BASE64URL_NOPAD;
@@ -17,11 +20,13 @@ use ed25519_dalek::Signer as _;
 use http::{Answer, Device, Events, Key, World, commit_request, name, request, room_path};
 use openmls::prelude::MlsMessageBodyIn;
 use regrow_delivery_service::{
-    GroupId, HandshakeMode, ServicePublicKey, SqliteStore,
+    GroupId, HandshakeMode, ServicePublicKey, SqliteStore, Store, StoreError,
     api::{self, Bytes, Code, DeliveryKind, DeviceName, Devices, proof},
+    store::Transaction,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 
 /// Alice and Bob in a group, and Mallory, who is registered like anybody else.
 struct Scene {
@@ -383,6 +388,89 @@ async fn a_removed_device_does_nothing_any_more() {
     scene.world.open_session(&scene.bob.key).await.refused(Code::BadProof);
     let message = scene.members[1].send("still here");
     scene.world.message(&scene.bob, &message).await.refused(Code::NoSession);
+}
+
+/// A store whose next transaction waits for as long as the other end of the gate is there.
+struct Gated {
+    inner: SqliteStore,
+    gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
+}
+
+impl Store for Gated {
+    fn transaction<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if let Some(gate) = self.gate.lock().expect("the gate").take() {
+            let _ = gate.recv();
+        }
+        self.inner.transaction(work)
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out() {
+    let gate = Arc::new(Mutex::new(None));
+    let store = Gated { inner: SqliteStore::in_memory().expect("a store"), gate: Arc::clone(&gate) };
+    let mut scene = Scene::of(World::over(store, |_| {}).await, HandshakeMode::Assisted).await;
+    let laptop = scene.world.device("bob", "laptop").await;
+    stock(&scene, &scene.alice, 1).await;
+    let update = scene.world.commit(&scene.alice, &scene.members[0].update()).await.ok::<api::Accepted>();
+    scene.members[0].confirm();
+    let new = scene.members[0].update();
+    let before = scene.world.read(&scene.alice.token, 0).await;
+
+    // All of it is what Bob's phone may do, as long as it is there.
+    let other = scene.bob.client().create_unregistered(&GroupId::from("other"), HandshakeMode::Opaque);
+    let mut creation = http::create_request(&other, HandshakeMode::Opaque);
+    creation.group = b"other".as_slice().into();
+    let upload = json!({ "key_packages": [Bytes(scene.bob.client().upload(0, u64::MAX, false))] });
+    let message = api::MessageRequest { message: scene.members[1].send("still here").into() };
+    let requests = [
+        ("POST", room_path("/messages"), json(&message)),
+        ("POST", room_path("/commits"), json(&commit_request(&new))),
+        ("POST", room_path("/proposals"), Some(json!({ "proposal": "" }))),
+        ("POST", room_path("/reports"), json(&api::ReportRequest { sequence: update.receipt.sequence })),
+        ("GET", room_path(""), None),
+        ("GET", room_path("/info"), None),
+        ("POST", "/v1/groups".into(), json(&creation)),
+        ("POST", "/v1/key-packages".into(), Some(upload)),
+        ("GET", "/v1/key-packages".into(), None),
+        ("POST", "/v1/key-packages/claims".into(), Some(json!({ "user": "alice" }))),
+        ("GET", "/v1/users/alice/devices".into(), None),
+        ("GET", "/v1/deliveries".into(), None),
+        ("GET", "/v1/deliveries?wait=60".into(), None),
+        ("POST", "/v1/acknowledgements".into(), json(&api::AcknowledgeRequest { up_to: u64::MAX })),
+        ("DELETE", laptop.path(), None),
+    ];
+    let state = scene.world.server.state();
+    let waiting = async |count| {
+        while state.queue_depth() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ask = |request| tokio::spawn(tower::ServiceExt::oneshot(scene.world.router.clone(), request));
+    let (release, closed) = mpsc::channel();
+    *gate.lock().expect("the gate") = Some(closed);
+    let removal = ask(request("DELETE", &scene.bob.path(), Some(&laptop.token), None));
+    waiting(1).await;
+    let mut asked = Vec::new();
+    for (method, path, body) in requests {
+        asked.push((path.clone(), ask(request(method, &path, Some(&scene.bob.token), body))));
+        waiting(1 + asked.len()).await;
+    }
+    drop(release);
+
+    let status = async |asked: JoinHandle<Result<Response, _>>| {
+        asked.await.expect("it ends").unwrap_or_else(|never: std::convert::Infallible| match never {}).status()
+    };
+    assert_eq!(status(removal).await, StatusCode::NO_CONTENT);
+    for (path, asked) in asked {
+        assert_eq!(status(asked).await, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(scene.world.read(&scene.alice.token, 0).await, before);
+    scene.world.call("GET", "/v1/deliveries", Some(&laptop.token), None).await.is(StatusCode::OK);
+    scene.world.claim(&scene.mallory.token, "alice").await.is(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -951,7 +1039,8 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         .header(header::CONTENT_TYPE, api::JSON)
         .body(Body::from_stream(never))
         .expect("a request");
-    world.send(request).await.refused(Code::Timeout);
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), world.send(request)).await;
+    answer.expect("it is waited for").refused(Code::Timeout);
 }
 
 #[tokio::test]

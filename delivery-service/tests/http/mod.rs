@@ -18,7 +18,7 @@ use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http_body_util::BodyExt as _;
 use regrow_delivery_service::{
-    CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore,
+    CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore, Store,
     api::{self, Code, Delivery, DeviceName, Problem, proof},
     server::{Server, Surroundings, router, settings::Settings},
 };
@@ -47,7 +47,7 @@ impl World {
         Self::over(SqliteStore::in_memory().unwrap(), change).await
     }
 
-    pub async fn over(store: SqliteStore, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn over<S: Store + Send + 'static>(store: S, change: impl FnOnce(&mut Settings)) -> Self {
         let seconds = Arc::new(AtomicU64::new(NOW.0));
         let clock = Arc::clone(&seconds);
         let drawn = AtomicU64::new(0);
