@@ -346,3 +346,29 @@ async fn a_page_is_as_long_as_it_is_asked_for() {
     assert_eq!(rest.len(), 2);
     assert_eq!(world.read(&bob.token, Cursor(u64::MAX).0).await, []);
 }
+
+#[tokio::test]
+async fn no_answer_is_kept_on_the_way() {
+    let world = World::new().await;
+    let alice = world.device("alice", "phone").await;
+    let token = Some(alice.token.as_str());
+    let challenge = api::ChallengeRequest { device: alice.key.name.clone() };
+    let answers = [
+        (200, world.call("GET", "/v1/service", None, None).await),
+        (200, world.call("GET", "/v1/openapi.json", None, None).await),
+        (200, world.post("/v1/challenges", None, &challenge).await),
+        (201, world.register(&alice.key, None).await),
+        (201, world.open_session(&alice.key).await),
+        (200, world.call("GET", "/v1/deliveries", token, None).await),
+        (200, world.call("GET", "/v1/stream", token, None).await),
+        (401, world.call("GET", "/v1/deliveries", None, None).await),
+        (404, world.call("GET", "/nowhere", token, None).await),
+        (405, world.call("PUT", "/v1/groups", token, None).await),
+        (204, world.call("DELETE", "/v1/sessions/current", token, None).await),
+    ];
+    for (number, (status, answer)) in answers.iter().enumerate() {
+        assert_eq!(answer.status.as_u16(), *status, "{number}");
+        let said: Vec<_> = answer.headers.get_all(header::CACHE_CONTROL).iter().collect();
+        assert_eq!(said, ["no-store"], "{number}");
+    }
+}

@@ -176,12 +176,18 @@ async fn collect(body: Bytes, limit: usize, time: Duration) -> Result<Vec<u8>, R
     }
 }
 
-/// The outermost layer: gives every refusal its body, and makes one of every error that something else answered.
+/// The outermost layer: gives every refusal its body, and makes one of every error that something else answered. Nothing
+/// that is answered is to be kept on the way: it may be a token, or who is in a group.
 pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infallible> {
     let format = Format::accepted(request.headers()).unwrap_or_default();
-    let mut response = next.run(request).await;
+    let mut response = explained(format, next.run(request).await);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn explained(format: Format, mut response: Response) -> Response {
     if let Some(Refusal(problem)) = response.extensions_mut().remove::<Refusal>() {
-        return Ok(format.problem(&problem, std::mem::take(response.headers_mut())));
+        return format.problem(&problem, std::mem::take(response.headers_mut()));
     }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
@@ -195,9 +201,9 @@ pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infa
             400..500 => Code::BadRequest,
             _ => Code::Internal,
         };
-        return Ok(format.problem(&Problem::new(code), std::mem::take(response.headers_mut())));
+        return format.problem(&Problem::new(code), std::mem::take(response.headers_mut()));
     }
-    Ok(response)
+    response
 }
 
 /// What a handler that panicked is answered with.
