@@ -1150,15 +1150,77 @@ async fn tokens_are_not_guessed_without_end() {
     world.call("GET", "/v1/deliveries", None, None).await.refused(Code::NoSession);
 }
 
+/// A request without a session, by a connection from there and with these headers.
+async fn from(world: &World, address: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let mut request = request("GET", "/v1/service", None, None);
+    let address: std::net::SocketAddr = address.parse().expect("an address");
+    request.extensions_mut().insert(axum::extract::ConnectInfo(address));
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().expect("a header"));
+    }
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn nobody_says_of_itself_where_it_comes_from() {
+    let elsewhere = "192.0.2.9".parse().expect("an address");
+    for trusted_proxies in [Vec::new(), vec![elsewhere]] {
+        let world = World::with(|settings| {
+            settings.limits.address_burst = 2;
+            settings.trusted_proxies = trusted_proxies;
+        })
+        .await;
+        for number in 0..3 {
+            let (custom, standard) = (format!("198.51.100.{number}"), format!("for=198.51.100.{number}"));
+            let by_custom = from(&world, "192.0.2.1:1000", &[("x-forwarded-for", &custom)]).await;
+            let by_standard = from(&world, "192.0.2.2:1000", &[("forwarded", &standard)]).await;
+            for answer in [by_custom, by_standard] {
+                if number < 2 {
+                    answer.is(StatusCode::OK);
+                } else {
+                    answer.refused(Code::TooManyRequests);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_where_its_clients_come_from() {
+    let world = World::with(|settings| {
+        settings.limits.address_burst = 2;
+        settings.trusted_proxies = ["192.0.2.0/24", "2001:db8::1"].map(|text| text.parse().expect("a network")).into();
+    })
+    .await;
+    let proxy = "192.0.2.1:1000";
+    for _ in 0..2 {
+        from(&world, proxy, &[("x-forwarded-for", "198.51.100.7")]).await.is(StatusCode::OK);
+    }
+    // The same client, whatever it makes up itself, and whichever way it takes.
+    for (proxy, header) in [
+        (proxy, ("x-forwarded-for", "203.0.113.1, 198.51.100.7")),
+        (proxy, ("x-forwarded-for", "198.51.100.7, 192.0.2.8, 2001:db8::1")),
+        (proxy, ("forwarded", "for=203.0.113.1, for=198.51.100.7;proto=https")),
+        ("192.0.2.8:1000", ("x-forwarded-for", "198.51.100.7")),
+        ("[2001:db8::1]:1000", ("forwarded", "for=\"198.51.100.7:4711\"")),
+        ("198.51.100.7:1000", ("x-forwarded-for", "203.0.113.2")),
+    ] {
+        from(&world, proxy, &[header]).await.refused(Code::TooManyRequests);
+    }
+    // Another client, and the proxy itself.
+    from(&world, proxy, &[("x-forwarded-for", "198.51.100.8")]).await.is(StatusCode::OK);
+    for _ in 0..2 {
+        from(&world, proxy, &[]).await.is(StatusCode::OK);
+    }
+    // Who adds the other header is not somebody else for it.
+    let both = [("x-forwarded-for", "198.51.100.9"), ("forwarded", "for=203.0.113.3")];
+    from(&world, proxy, &both).await.refused(Code::TooManyRequests);
+}
+
 #[tokio::test]
 async fn one_address_does_not_use_up_the_rate_of_another() {
     let world = World::with(|settings| settings.limits.address_burst = 2).await;
-    let from = async |address: &str| {
-        let mut request = request("GET", "/v1/service", None, None);
-        let address: std::net::SocketAddr = address.parse().expect("an address");
-        request.extensions_mut().insert(axum::extract::ConnectInfo(address));
-        world.send(request).await
-    };
+    let from = async |address: &str| from(&world, address, &[]).await;
     for _ in 0..2 {
         from("192.0.2.1:1000").await.is(StatusCode::OK);
         from("[2001:db8::1]:1000").await.is(StatusCode::OK);

@@ -125,6 +125,21 @@ fn a_wrong_type_is_named_with_its_place() {
 }
 
 #[test]
+fn proxies_are_addresses_and_networks() {
+    let settings = of_file("trusted_proxies = ['192.0.2.1', '2001:db8::/32']");
+    assert_eq!(settings.trusted_proxies, ["192.0.2.1", "2001:db8::/32"].map(|text| text.parse().unwrap()));
+    let (config, _) = load("", &[("REGROW_DS_TRUSTED_PROXIES", "['10.0.0.0/8']")], &[]).unwrap();
+    assert!(config.to_string().contains("trusted_proxies = [\"10.0.0.0/8\"]  # environment variable"), "{config}");
+
+    let found = error("trusted_proxies = ['192.0.2.1', 'proxy.example']");
+    assert!(found.starts_with("FILE: `trusted_proxies.1`: `proxy.example` is neither an address"), "{found}");
+    let found = error("trusted_proxies = '192.0.2.1'");
+    assert!(found.starts_with("FILE: `trusted_proxies`: "), "{found}");
+    let found = error_of_environment(&[("REGROW_DS_TRUSTED_PROXIES", "['10.0.0.0/40']")]);
+    assert!(found.starts_with("environment variable REGROW_DS_TRUSTED_PROXIES: `trusted_proxies.0`: "), "{found}");
+}
+
+#[test]
 fn what_belongs_to_another_mode_of_registration_is_refused() {
     assert_eq!(
         error("[registration]\nmode = 'token'\nissuer = 'i'"),
@@ -186,6 +201,8 @@ fn other_nonsense_is_refused_with_what_to_do() {
         ("listen = '127.0.0.1:8766'", "listen_operators"),
         ("limits.ordering.rollback_percent = 101", "limits.ordering.rollback_percent"),
         ("log.level = 'loud=very=so'", "log.level"),
+        ("trusted_proxies = ['10.0.0.0/8', '0.0.0.0/0']", "trusted_proxies"),
+        ("trusted_proxies = ['::/0']", "trusted_proxies"),
         ("registration = { mode = 'jwt', issuer = '', audience = 'a', jwks = 'k' }", "registration.issuer"),
         ("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = '' }", "registration.jwks"),
         ("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'http://k' }", "registration.jwks"),

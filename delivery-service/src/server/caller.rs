@@ -59,7 +59,7 @@ pub(crate) async fn layer(
             state.rates().check_device(&session.device)?;
             request.extensions_mut().insert(Caller(session));
         }
-        None => state.rates().check_address(address(request.extensions()))?,
+        None => state.rates().check_address(address(&state, &request))?,
     }
     Ok(next.run(request).await)
 }
@@ -74,7 +74,10 @@ fn bearer(headers: &HeaderMap) -> Option<Token> {
     if scheme.eq_ignore_ascii_case("bearer") { Token::read(token) } else { None }
 }
 
-/// Where a request comes from. Requests of which the listener does not say so share one limit.
-fn address(extensions: &Extensions) -> IpAddr {
-    extensions.get::<ConnectInfo<SocketAddr>>().map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
+/// Where a request comes from: from whoever has connected, or from whom a trusted proxy has it. Requests of which the
+/// listener does not say so share one limit.
+fn address(state: &State, request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
+    state.proxies().client(peer, request.headers())
 }

@@ -18,6 +18,7 @@
 //! | `registration`, `jwt` | who may register a device |
 //! | `challenges`, `sessions`, `caller` | how a device shows who it is |
 //! | `rates` | how often who may ask |
+//! | `proxies` | whom it is believed where a request comes from |
 //! | `exchange`, `refusal`, `outcomes`, `paths` | requests, answers and problems on the wire |
 //! | `routes` | the addresses, and what each does |
 
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod operators;
 mod outcomes;
 mod paths;
+pub mod proxies;
 mod rates;
 mod reader;
 mod refusal;

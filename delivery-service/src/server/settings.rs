@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::proxies::Network;
 use crate::limits::Limits;
 
 /// All settings.
@@ -21,6 +22,9 @@ pub struct Settings {
     /// Listen without TLS elsewhere than on loopback, too: behind a proxy that ends TLS. Session tokens go over that
     /// connection in the clear. Default false.
     pub plain_http_anywhere: bool,
+    /// Proxies that are believed where a request comes from, in `Forwarded` or `X-Forwarded-For`: addresses, or networks such
+    /// as `10.0.0.0/8`. Default none.
+    pub trusted_proxies: Vec<Network>,
     /// Seconds that requests may still take once the server is told to stop. Default 30.
     pub drain_seconds: u64,
     /// TLS. Without it, the server listens on loopback only, unless it is forced.
@@ -139,6 +143,7 @@ impl Default for Settings {
             listen_operators: SocketAddr::from(([127, 0, 0, 1], 8766)),
             database: "regrow-ds.db".into(),
             plain_http_anywhere: false,
+            trusted_proxies: Vec::new(),
             drain_seconds: 30,
             tls: None,
             registration: Registration::Open { anywhere: false },

@@ -17,6 +17,7 @@ use super::{
     challenges::Challenges,
     jwt::IssuerError,
     metrics::Metrics,
+    proxies::Proxies,
     rates::Rates,
     refusal::Refusal,
     registration::Gate,
@@ -106,6 +107,7 @@ impl Server {
             challenges: Challenges::default(),
             gate: Gate::new(&settings.registration, &surroundings)?,
             rates: Rates::new(&limits, &surroundings),
+            proxies: Proxies::new(&settings.trusted_proxies),
             limits,
             surroundings,
             key,
@@ -155,6 +157,7 @@ struct Inner {
     challenges: Challenges,
     gate: Gate,
     rates: Rates,
+    proxies: Proxies,
     limits: ServerLimits,
     surroundings: Surroundings,
     key: ServicePublicKey,
@@ -258,6 +261,10 @@ impl State {
         let _turn = self.0.checks.acquire().await.map_err(|_| Code::Unavailable)?;
         let checker = self.0.checker.clone();
         Ok(spawn_blocking(move || checker.check(submission)).await.map_err(|_| Code::Internal)?)
+    }
+
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.0.proxies
     }
 
     /// Waits until the server is being stopped.

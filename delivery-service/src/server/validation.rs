@@ -28,6 +28,13 @@ pub fn check(settings: &Settings) -> Vec<Nonsense> {
     let mut found = Vec::new();
     let mut say = |key, problem: String, remedy| found.push(Nonsense { key, problem, remedy });
     addresses(settings, &mut say);
+    if settings.trusted_proxies.iter().any(|network| network.is_everything()) {
+        say(
+            "trusted_proxies",
+            "everybody would be believed where a request comes from".to_owned(),
+            "Set the addresses of the proxies, or the network that they alone are in",
+        );
+    }
     registration(settings, &mut say);
     for (key, value) in positive(settings) {
         if value == 0 {
