@@ -377,6 +377,47 @@ async fn beyond_the_limit_connections_wait_for_a_place() {
     assert!(answer(&mut second).await.ends_with("hello"));
 }
 
+/// Whether a new connection is served, or closed without a word.
+async fn is_served(address: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // It may have been closed before this is sent, or this may be what finds it closed.
+    let _ = stream.write_all(REQUEST).await;
+    let mut first = [0];
+    match stream.read(&mut first).await {
+        Ok(1) => Some(stream),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_gets_no_more() {
+    let server = bare(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
+    let one = is_served(server.address).await.unwrap();
+    let _two = is_served(server.address).await.unwrap();
+    assert!(is_served(server.address).await.is_none());
+    let metrics = server.metrics.text();
+    assert!(metrics.contains("regrow_ds_connections_refused_total 1"), "{metrics}");
+    assert!(metrics.contains("regrow_ds_connections_accepted_total 2"), "{metrics}");
+    // A connection that ends makes room for another.
+    drop(one);
+    while is_served(server.address).await.is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+    let limits = ServerLimits { connections_per_address: 1, ..ServerLimits::default() };
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, &limits).await.unwrap();
+    let listener = listener.behind(&["127.0.0.0/8".parse().unwrap()]);
+    let address = listener.address().unwrap();
+    tokio::spawn(listener.serve(hello(), Metrics::default(), Duration::ZERO, Shutdown::default()));
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(is_served(address).await.unwrap());
+    }
+}
+
 /// Answers when it is let go.
 fn slow(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
     let (begun, go) = (Arc::clone(begun), Arc::clone(go));

@@ -30,7 +30,13 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::{metrics::Metrics, settings::ServerLimits, shutdown::Shutdown};
+use super::{
+    crowd::{Crowd, Crowded},
+    metrics::Metrics,
+    proxies::{Network, Proxies},
+    settings::ServerLimits,
+    shutdown::Shutdown,
+};
 
 /// How long accepting pauses when the system has nothing left to accept with, such as file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,6 +53,7 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: ServerLimits,
+    proxies: Proxies,
 }
 
 impl Listener {
@@ -59,7 +66,14 @@ impl Listener {
         tls: Option<Arc<rustls::ServerConfig>>,
         limits: &ServerLimits,
     ) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, tls, limits: limits.clone() })
+        let (socket, limits) = (TcpListener::bind(address).await?, limits.clone());
+        Ok(Self { socket, tls, limits, proxies: Proxies::default() })
+    }
+
+    /// The same, behind these proxies: each may have more connections than one address may.
+    #[must_use]
+    pub fn behind(self, proxies: &[Network]) -> Self {
+        Self { proxies: Proxies::new(proxies), ..self }
     }
 
     /// Where it listens: with the port that the system chose, if 0 was asked for.
@@ -73,7 +87,7 @@ impl Listener {
     /// Answers requests with `app` until the server ends; requests that are under way then have until `drain` has passed.
     /// Every request has its [`ConnectInfo`]. Returns how many connections had to be cut off.
     pub async fn serve(self, app: Router, metrics: Metrics, drain: Duration, shutdown: Shutdown) -> usize {
-        let Self { socket, tls, limits } = self;
+        let Self { socket, tls, limits, proxies } = self;
         let connect = Connect {
             app,
             tls: tls.map(TlsAcceptor::from),
@@ -84,6 +98,7 @@ impl Listener {
             shutdown: shutdown.clone(),
         };
         let connect = Arc::new(connect);
+        let crowd = Crowd::new(limits.connections_per_address, proxies);
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         loop {
@@ -92,13 +107,17 @@ impl Listener {
                 () = shutdown.begun() => break,
             };
             match accepted {
-                Ok((stream, peer, place)) => {
-                    let connect = Arc::clone(&connect);
-                    connections.spawn(async move {
-                        connect.connection(stream, peer).await;
-                        drop(place);
-                    });
-                }
+                Ok((stream, peer, place)) => match crowd.enter(peer.ip()) {
+                    Ok(one) => {
+                        let connect = Arc::clone(&connect);
+                        connections.spawn(async move {
+                            connect.connection(stream, peer).await;
+                            drop((place, one));
+                        });
+                    }
+                    // Closed at once: to say why would take a handshake.
+                    Err(Crowded) => connect.metrics.connection_refused(),
+                },
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");

@@ -131,6 +131,7 @@ struct Counts {
     streams: Gauge,
     connections: Gauge,
     accepted: Counter,
+    crowded: Counter,
     handshakes: Counter,
     requests: Requests,
     request_seconds: Histograms,
@@ -154,6 +155,7 @@ impl Default for Metrics {
             streams: Gauge::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
+            crowded: Counter::default(),
             handshakes: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
@@ -176,6 +178,7 @@ impl Default for Metrics {
         r.register("streams", "Streams and long polls that are open", counts.streams.clone());
         r.register("connections", "Connections that are open", counts.connections.clone());
         r.register("connections_accepted", "Connections that were accepted", counts.accepted.clone());
+        r.register("connections_refused", "Connections beyond what one address may have", counts.crowded.clone());
         r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
@@ -264,6 +267,11 @@ impl Metrics {
     pub fn connection(&self) -> Open {
         self.0.accepted.inc();
         Open::new(&self.0.connections)
+    }
+
+    /// A connection was closed because its address has too many.
+    pub fn connection_refused(&self) {
+        self.0.crowded.inc();
     }
 
     /// A TLS handshake failed, or took too long.

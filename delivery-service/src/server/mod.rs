@@ -8,6 +8,7 @@
 //! | `config`, `keys`, `validation` | where each value comes from, the names of all, and whether they make sense |
 //! | `serve` | all of it together, and the order in which it ends |
 //! | `listener`, `tls` | connections, and the certificate that they are made with |
+//! | `crowd` | how many connections each address has |
 //! | `operators`, `metrics`, `log` | what operators see: health, numbers, lines |
 //! | `shutdown` | the word that it is over |
 //! | `invitation` | tokens that let a device register |
@@ -26,6 +27,7 @@ mod audience;
 mod caller;
 mod challenges;
 pub mod config;
+mod crowd;
 mod exchange;
 pub mod invitation;
 mod jwt;

@@ -72,7 +72,7 @@ fn at_least_one(number: u32) -> NonZeroU32 {
 }
 
 /// Who has one IPv6 address has all that begin with the same 64 bits.
-fn block_of(address: IpAddr) -> IpAddr {
+pub(crate) fn block_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,

@@ -70,6 +70,7 @@ impl Listening {
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
         let (devices, devices_at) = bind("listen", settings.listen, tls, settings).await?;
+        let devices = devices.behind(&settings.trusted_proxies);
         let (operators, operators_at) = bind("listen_operators", settings.listen_operators, None, settings).await?;
         let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
         let drain = Duration::from_secs(settings.drain_seconds);

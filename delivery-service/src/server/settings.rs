@@ -93,6 +93,8 @@ pub struct ServerLimits {
     pub streams: usize,
     /// Connections at a time. Default 25,000.
     pub connections: usize,
+    /// Connections of one address at a time, unless it is a trusted proxy's. Default 500.
+    pub connections_per_address: usize,
     /// Requests at a time on one connection, with HTTP/2. A stream counts as one for as long as it is open. Default 128.
     pub requests_per_connection: u32,
     /// Bytes of all headers of one request. Default 32,768.
@@ -165,6 +167,7 @@ impl Default for ServerLimits {
             streams_per_device: 4,
             streams: 20_000,
             connections: 25_000,
+            connections_per_address: 500,
             requests_per_connection: 128,
             header_bytes: 32 * 1024,
             handshake_seconds: 10,

@@ -118,7 +118,7 @@ fn positive(settings: &Settings) -> Vec<(&'static str, u64)> {
     }
     let mut positive = Vec::from(values!(settings.limits, "limits.":
         device_requests_per_second, device_burst, address_requests_per_second, address_burst,
-        claims_per_device_and_hour, streams_per_device, streams, connections, requests_per_connection, header_bytes,
+        claims_per_device_and_hour, streams_per_device, streams, connections, connections_per_address, requests_per_connection, header_bytes,
         handshake_seconds, header_seconds, ping_seconds, request_seconds, challenge_seconds, session_seconds, queue,
     ));
     positive.extend(values!(settings.limits.ordering, "limits.ordering.":
