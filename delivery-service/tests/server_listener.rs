@@ -267,6 +267,57 @@ async fn the_old_certificate_stays_while_the_new_one_is_no_good() {
     assert!(shown(&server, other.cert.der()).await);
 }
 
+/// Writes a certificate that expires at the beginning of that year. Returns when that is.
+fn write_certificate_until(files: &Tls, year: i32, seconds: u64) -> i64 {
+    let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    write(&files.certificate, &parameters.self_signed(&key).unwrap().pem(), seconds);
+    write(&files.key, &key.serialize_pem(), seconds);
+    parameters.not_after.unix_timestamp()
+}
+
+const EXPIRES: &str = "regrow_ds_certificate_expires_timestamp_seconds ";
+
+#[tokio::test]
+async fn operators_see_when_the_certificate_expires() {
+    let directory = tempfile::tempdir().unwrap();
+    let expires = write_certificate_until(&files(&directory), 2030, 0);
+    assert_eq!(expires, 1_893_456_000);
+    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let expected = format!("{EXPIRES}{expires}");
+    // It may be asked before it has begun to look at the files.
+    loop {
+        let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
+        match metrics.lines().find(|line| line.starts_with(EXPIRES)) {
+            Some(line) => break assert_eq!(line, expected),
+            None => tokio::task::yield_now().await,
+        }
+    }
+
+    let server = running(|_| {}).await;
+    let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
+    assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "there is none, and none that expires in 1970");
+}
+
+#[tokio::test]
+async fn operators_see_when_a_new_certificate_expires() {
+    let directory = tempfile::tempdir().unwrap();
+    write_certificate_until(&files(&directory), 2030, 0);
+    let certificate = Certificate::load(&files(&directory)).unwrap();
+    let expires = write_certificate_until(&files(&directory), 2031, 1);
+    let (metrics, shutdown) = (Metrics::default(), Shutdown::default());
+    let expected = format!("{EXPIRES}{expires}");
+    let seen = async {
+        while !metrics.text().lines().any(|line| line == expected) {
+            tokio::task::yield_now().await;
+        }
+        shutdown.begin();
+    };
+    let (followed, ()) = tokio::join!(certificate.follow(Duration::from_millis(1), &metrics, shutdown.clone()), seen);
+    followed.unwrap();
+}
+
 #[tokio::test]
 async fn without_a_certificate_nothing_listens() {
     let directory = tempfile::tempdir().unwrap();

@@ -27,6 +27,7 @@ fn counted() -> Metrics {
     metrics.streams(6);
     metrics.connection_refused();
     metrics.handshake_failed();
+    metrics.certificate_expires(1_900_000_000);
     metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
     metrics
 }
@@ -59,6 +60,7 @@ fn everything_is_counted() {
         "regrow_ds_connections_accepted_total 1",
         "regrow_ds_connections_refused_total 1",
         "regrow_ds_handshake_failures_total 1",
+        "regrow_ds_certificate_expires_timestamp_seconds 1900000000",
         r#"regrow_ds_requests_total{method="GET",route="/v1/service",status="2xx"} 1"#,
         r#"regrow_ds_request_seconds_count{route="/v1/service"} 1"#,
     ] {

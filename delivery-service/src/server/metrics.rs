@@ -133,6 +133,7 @@ struct Counts {
     accepted: Counter,
     crowded: Counter,
     handshakes: Counter,
+    certificate: Family<[Word; 0], Gauge>,
     requests: Requests,
     request_seconds: Histograms,
 }
@@ -157,6 +158,7 @@ impl Default for Metrics {
             accepted: Counter::default(),
             crowded: Counter::default(),
             handshakes: Counter::default(),
+            certificate: Family::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
             registry: Registry::default(),
@@ -180,6 +182,11 @@ impl Default for Metrics {
         r.register("connections_accepted", "Connections that were accepted", counts.accepted.clone());
         r.register("connections_refused", "Connections beyond what one address may have", counts.crowded.clone());
         r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
+        r.register(
+            "certificate_expires_timestamp_seconds",
+            "When the certificate in use expires, since 1970",
+            counts.certificate.clone(),
+        );
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
         Self(Arc::new(Counts { registry, ..counts }))
@@ -277,6 +284,11 @@ impl Metrics {
     /// A TLS handshake failed, or took too long.
     pub fn handshake_failed(&self) {
         self.0.handshakes.inc();
+    }
+
+    /// The certificate in use expires then, in seconds since 1970. Without one, there is no such number.
+    pub fn certificate_expires(&self, at: i64) {
+        self.0.certificate.get_or_create(&[]).set(at);
     }
 
     /// A request was answered. The route is a template, never a path.

@@ -100,7 +100,7 @@ impl Listening {
         ));
         let follow = async {
             match certificate {
-                Some(certificate) => certificate.follow(tls::LOOK_EVERY, shutdown.clone()).await,
+                Some(certificate) => certificate.follow(tls::LOOK_EVERY, &metrics, shutdown.clone()).await,
                 None => Ok(()),
             }
         };
@@ -110,7 +110,7 @@ impl Listening {
         };
         // Outermost, so that it sees what all other layers answer.
         let app = router(server.state()).layer(middleware::from_fn_with_state(metrics.clone(), log::follow));
-        let serve = devices.serve(app, metrics, drain, shutdown.clone());
+        let serve = devices.serve(app, metrics.clone(), drain, shutdown.clone());
         let (cut_off, followed, ()) = tokio::join!(serve, follow, end_streams);
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "not every request was answered in time");

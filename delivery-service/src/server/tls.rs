@@ -23,7 +23,7 @@ use rustls::{
 };
 use tokio::time::MissedTickBehavior;
 
-use super::{settings::Tls, shutdown::Shutdown};
+use super::{metrics::Metrics, settings::Tls, shutdown::Shutdown};
 
 /// How often the files are looked at. Whoever renews certificates does it days ahead.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -114,11 +114,27 @@ impl Certificate {
         self.reload().map(|()| true)
     }
 
-    /// Follows the files until the server ends: looks at them every now and then, and reads them at SIGHUP.
+    /// When it expires, in seconds since 1970. `None` if it cannot be told.
+    pub fn expires(&self) -> Option<i64> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, certificate) = x509_parser::parse_x509_certificate(current.key.cert.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        match self.expires() {
+            Some(at) => metrics.certificate_expires(at),
+            None => tracing::warn!("it cannot be told when the certificate expires"),
+        }
+    }
+
+    /// Follows the files until the server ends: looks at them every now and then, and reads them at SIGHUP. When the
+    /// certificate expires is among the metrics.
     ///
     /// # Errors
     /// The system does not let us listen to signals.
-    pub async fn follow(self: Arc<Self>, every: Duration, shutdown: Shutdown) -> io::Result<()> {
+    pub async fn follow(self: Arc<Self>, every: Duration, metrics: &Metrics, shutdown: Shutdown) -> io::Result<()> {
+        self.count(metrics);
         let mut look = tokio::time::interval(every);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         #[cfg(unix)]
@@ -134,7 +150,10 @@ impl Certificate {
                 _ = asked() => self.reload().map(|()| true),
             };
             match result {
-                Ok(true) => tracing::info!("the certificate was read again"),
+                Ok(true) => {
+                    self.count(metrics);
+                    tracing::info!("the certificate was read again");
+                }
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the new certificate cannot be used, and the old one stays"),
             }
