@@ -104,6 +104,8 @@
 mod admission;
 #[cfg(feature = "api")]
 pub mod api;
+#[cfg(any(feature = "client", feature = "server"))]
+mod authorities;
 pub mod check;
 #[cfg(feature = "client")]
 pub mod client;

@@ -17,7 +17,11 @@ use regrow_delivery_service::{
     api::{Admission, Code, Devices},
     server::{
         Server, Surroundings,
-        settings::{Registration, Settings},
+        listener::Listener,
+        metrics::Metrics,
+        settings::{Registration, ServerLimits, Settings, Tls},
+        shutdown::Shutdown,
+        tls::Certificate,
     },
 };
 use serde_json::{Value, json};
@@ -146,6 +150,7 @@ fn by_jwt(settings: &mut Settings, jwks: &Path) {
         issuer: "https://id.example".into(),
         audience: "regrow".into(),
         jwks: jwks.to_string_lossy().into(),
+        jwks_authorities: None,
     };
 }
 
@@ -356,4 +361,68 @@ async fn keys_that_come_in_the_clear_are_not_trusted() {
     by_jwt(&mut settings, Path::new("http://id.example/jwks"));
     let store = SqliteStore::in_memory().expect("a store");
     assert!(Server::start(store, &settings, Surroundings::of_this_machine()).is_err());
+}
+
+/// An issuer's address: its keys by TLS, with a certificate of its own in that directory.
+async fn serve_keys(directory: &Path, keys: String) -> (String, Shutdown) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let files = Tls { certificate: directory.join("issuer.pem"), key: directory.join("issuer.key") };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("the certificate");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("the key");
+    let tls = Certificate::load(&files).and_then(|certificate| certificate.server_config()).expect("TLS");
+    let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = Listener::bind(anywhere, Some(tls), &ServerLimits::default()).await.expect("an address");
+    let address = format!("https://{}/jwks.json", listener.address().expect("the address"));
+    let app = axum::Router::new().route("/jwks.json", axum::routing::get(async move || keys));
+    let shutdown = Shutdown::default();
+    tokio::spawn(listener.serve(app, Metrics::default(), std::time::Duration::ZERO, shutdown.clone()));
+    (address, shutdown)
+}
+
+fn by_jwt_at(settings: &mut Settings, address: &str, authorities: &Path) {
+    by_jwt(settings, Path::new(address));
+    if let Registration::Jwt { jwks_authorities, .. } = &mut settings.registration {
+        *jwks_authorities = Some(authorities.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_by_tls_from_whom_the_named_authorities_know() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let signing = SigningKey::from_bytes(&[3; 32]);
+    let (address, _serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
+    let world = World::with(|settings| by_jwt_at(settings, &address, &directory.path().join("issuer.pem"))).await;
+    let claims = json!({ "iss": "https://id.example", "aud": "regrow", "sub": "alice", "exp": NOW.0 + 600 });
+    let token = |key| Admission::Jwt(Issuer::sign_with(key, &json!({ "alg": "EdDSA", "kid": "one" }), &claims));
+    let mallory = SigningKey::from_bytes(&[66; 32]);
+    world.register(&Key::new("alice", "forge"), Some(token(&mallory))).await.refused(Code::NotAdmitted);
+    world.register(&Key::new("alice", "phone"), Some(token(&signing))).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn keys_from_somebody_with_another_certificate_are_not_trusted() {
+    let (directory, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let signing = SigningKey::from_bytes(&[3; 32]);
+    let (address, _serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
+    serve_keys(other.path(), String::new()).await;
+    let world = World::with(|settings| by_jwt_at(settings, &address, &other.path().join("issuer.pem"))).await;
+    let claims = json!({ "iss": "https://id.example", "aud": "regrow", "sub": "alice", "exp": NOW.0 + 600 });
+    let token = Issuer::sign_with(&signing, &json!({ "alg": "EdDSA", "kid": "one" }), &claims);
+    world.register(&Key::new("alice", "phone"), Some(Admission::Jwt(token))).await.refused(Code::Unavailable);
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_read_are_named_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("authorities.pem");
+    for text in [None, Some("not PEM")] {
+        if let Some(text) = text {
+            std::fs::write(&path, text).expect("a file");
+        }
+        let mut settings = Settings::default();
+        by_jwt_at(&mut settings, "https://id.example/jwks", &path);
+        let store = SqliteStore::in_memory().expect("a store");
+        let error = Server::start(store, &settings, Surroundings::of_this_machine()).err().expect("it does not start");
+        assert!(error.to_string().contains("authorities.pem: "), "{error}");
+    }
 }

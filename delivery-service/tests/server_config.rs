@@ -201,6 +201,10 @@ fn other_nonsense_is_refused_with_what_to_do() {
         ("listen = '127.0.0.1:8766'", "listen_operators"),
         ("limits.ordering.rollback_percent = 101", "limits.ordering.rollback_percent"),
         ("log.level = 'loud=very=so'", "log.level"),
+        (
+            "registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'k', jwks_authorities = 'c' }",
+            "registration.jwks_authorities",
+        ),
         ("trusted_proxies = ['10.0.0.0/8', '0.0.0.0/0']", "trusted_proxies"),
         ("trusted_proxies = ['::/0']", "trusted_proxies"),
         ("registration = { mode = 'jwt', issuer = '', audience = 'a', jwks = 'k' }", "registration.issuer"),
@@ -238,8 +242,8 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 #[test]
 fn every_setting_is_printed() {
     let printed = load("tls = { certificate = 'c', key = 'k' }", &[], &[]).unwrap().0.to_string();
-    let of_jwt = ["registration.issuer", "registration.audience", "registration.jwks"];
-    for key in keys::all().iter().filter(|key| !of_jwt.contains(&key.as_str())) {
+    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities"].map(|key| format!("registration.{key}"));
+    for key in keys::all().iter().filter(|key| !of_jwt.contains(key)) {
         let name = key.rsplit('.').next().unwrap();
         assert!(printed.contains(&format!("{name} = ")), "{key}");
     }

@@ -1,16 +1,10 @@
 //! Whose certificate the service's has to be: of the authorities that the caller names, or of those that the platform trusts.
-//! The cryptography is ring's.
-
-use std::sync::Arc;
 
 use reqwest::ClientBuilder;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, crypto::ring};
 
 use super::error::ConnectionError;
+use crate::authorities;
 
 /// With the authorities in that PEM and no others, or with the platform's.
 pub(super) fn trust(builder: ClientBuilder, authorities: Option<&[u8]>) -> Result<ClientBuilder, ConnectionError> {
@@ -19,29 +13,16 @@ pub(super) fn trust(builder: ClientBuilder, authorities: Option<&[u8]>) -> Resul
         let _ = ring::default_provider().install_default();
         return Ok(builder);
     };
-    let certificate = |detail: String| ConnectionError::Certificate { detail };
-    let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(pem) {
-        let authority = authority.map_err(|e| certificate(e.to_string()))?;
-        roots.add(authority).map_err(|e| certificate(e.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(certificate("there is none in the PEM".into()));
-    }
-    configured(builder, roots)
+    configured(builder, authorities::trusting(pem))
 }
 
 /// With nobody's, for a connection that is not to be encrypted.
 pub(super) fn nobody(builder: ClientBuilder) -> Result<ClientBuilder, ConnectionError> {
-    configured(builder, RootCertStore::empty())
+    configured(builder, authorities::trusting_nobody())
 }
 
-fn configured(builder: ClientBuilder, roots: RootCertStore) -> Result<ClientBuilder, ConnectionError> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ConnectionError::Certificate { detail: e.to_string() })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+fn configured(builder: ClientBuilder, config: Result<ClientConfig, String>) -> Result<ClientBuilder, ConnectionError> {
+    let config = config.map_err(|detail| ConnectionError::Certificate { detail })?;
     Ok(builder.tls_backend_preconfigured(config))
 }
 

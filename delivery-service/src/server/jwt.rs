@@ -1,7 +1,7 @@
 //! JSON Web Tokens (RFC 7519) of an operator's issuer, which say who may register devices of which user.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::surroundings::Surroundings;
-use crate::names::Timestamp;
+use crate::{authorities, names::Timestamp};
 
 /// Signatures with a public key. HMAC is not among them, for which the issuer's public key would be the secret, and there
 /// is no 'none'.
@@ -54,6 +54,14 @@ pub enum IssuerError {
     /// The issuer cannot be asked.
     #[error("the issuer's keys have to be a file, or at an address that begins with https://")]
     NoClient,
+    /// There is nobody that the issuer's certificate could be of.
+    #[error("cannot read the authorities in {}: {detail}", .path.display())]
+    NoAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
 }
 
 /// What of a token counts. Who issued it, and for whom, the library checks.
@@ -64,9 +72,37 @@ struct Claims {
     nbf: Option<u64>,
 }
 
-enum Source {
+/// Where an issuer's keys are.
+pub(crate) enum Source {
     File(PathBuf),
     Address(reqwest::Url, reqwest::Client),
+}
+
+impl Source {
+    /// A file, or an address whose certificate is of the authorities in a file, or else of those that the platform trusts.
+    pub(crate) fn new(jwks: &str, authorities: Option<&Path>) -> Result<Self, IssuerError> {
+        if !jwks.contains("://") {
+            return Ok(Self::File(jwks.into()));
+        }
+        if !jwks.starts_with("https://") {
+            return Err(IssuerError::NoClient);
+        }
+        let builder = reqwest::Client::builder().timeout(FETCH_TIME).redirect(reqwest::redirect::Policy::none());
+        let builder = match authorities {
+            Some(path) => {
+                let unreadable = |detail| IssuerError::NoAuthorities { path: path.to_owned(), detail };
+                let pem = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+                builder.tls_backend_preconfigured(authorities::trusting(&pem).map_err(unreadable)?)
+            }
+            None => {
+                // Without a default provider, TLS cannot begin. If there is one already, that is good as well.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                builder
+            }
+        };
+        let address = jwks.parse().map_err(|_| IssuerError::NoClient)?;
+        Ok(Self::Address(address, builder.build().map_err(|_| IssuerError::NoClient)?))
+    }
 }
 
 /// Who vouches for users, and its keys.
@@ -81,24 +117,10 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    pub(crate) fn new(name: &str, audience: &str, jwks: &str, surroundings: Surroundings) -> Result<Self, IssuerError> {
-        let source = if jwks.starts_with("https://") {
-            // Without a default provider, TLS cannot begin. If there is one already, that is good as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let client = reqwest::Client::builder()
-                .timeout(FETCH_TIME)
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(|_| IssuerError::NoClient)?;
-            Source::Address(jwks.parse().map_err(|_| IssuerError::NoClient)?, client)
-        } else if jwks.contains("://") {
-            return Err(IssuerError::NoClient);
-        } else {
-            Source::File(jwks.into())
-        };
+    pub(crate) fn new(name: &str, audience: &str, source: Source, surroundings: Surroundings) -> Self {
         let (name, audience) = (name.to_owned(), audience.to_owned());
         let keys = RwLock::new(Arc::new(JwkSet { keys: Vec::new() }));
-        Ok(Self { name, audience, source, keys, fetched: Mutex::new(None), surroundings })
+        Self { name, audience, source, keys, fetched: Mutex::new(None), surroundings }
     }
 
     /// Checks that the token is good, now, and that it is about this user.

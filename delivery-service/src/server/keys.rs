@@ -13,7 +13,12 @@ const ALIKE: f64 = 0.85;
 
 /// Every key, in the order of the settings.
 pub fn all() -> Vec<String> {
-    let jwt = Registration::Jwt { issuer: String::new(), audience: String::new(), jwks: String::new() };
+    let jwt = Registration::Jwt {
+        issuer: String::new(),
+        audience: String::new(),
+        jwks: String::new(),
+        jwks_authorities: Some("".into()),
+    };
     let tls = Some(Tls { certificate: "".into(), key: "".into() });
     let mut keys: Vec<String> = Vec::new();
     for registration in [Registration::Open { anywhere: false }, jwt] {
@@ -101,11 +106,12 @@ pub(super) fn nearest(key: &str) -> Option<String> {
 /// A key of `registration` that does not belong to the mode that is set, and what to say about it.
 pub(super) fn foreign_to_mode(find: impl Fn(&str) -> Option<Value>) -> Option<(String, String)> {
     let mode = find("registration.mode")?.into_string()?;
-    let owned = [("anywhere", "open"), ("issuer", "jwt"), ("audience", "jwt"), ("jwks", "jwt")];
+    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities"].map(|key| (key, "jwt"));
+    let owned = [("anywhere", "open")].into_iter().chain(of_jwt);
     if !["open", "token", "jwt"].contains(&mode.as_str()) {
         return None;
     }
-    owned.iter().filter(|(_, owner)| *owner != mode).find_map(|(key, owner)| {
+    owned.into_iter().filter(|(_, owner)| *owner != mode).find_map(|(key, owner)| {
         let key = format!("registration.{key}");
         find(&key)?;
         Some((key, format!("it belongs to the mode `{owner}`, and the mode is `{mode}`")))

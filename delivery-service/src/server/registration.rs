@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    jwt::{Issuer, IssuerError},
+    jwt::{Issuer, IssuerError, Source},
     refusal::Refusal,
     sessions::Token,
     settings::Registration as Mode,
@@ -26,8 +26,9 @@ impl Gate {
         Ok(match mode {
             Mode::Open { .. } => Self::Open,
             Mode::Token => Self::Token,
-            Mode::Jwt { issuer, audience, jwks } => {
-                Self::Jwt(Box::new(Issuer::new(issuer, audience, jwks, surroundings.clone())?))
+            Mode::Jwt { issuer, audience, jwks, jwks_authorities } => {
+                let source = Source::new(jwks, jwks_authorities.as_deref())?;
+                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, surroundings.clone())))
             }
         })
     }
@@ -61,7 +62,7 @@ impl From<IssuerError> for Refusal {
     fn from(error: IssuerError) -> Self {
         match error {
             IssuerError::NotVouchedFor(_) => Self::because(Code::NotAdmitted, error),
-            IssuerError::NoKeys(_) | IssuerError::NoClient => {
+            IssuerError::NoKeys(_) | IssuerError::NoClient | IssuerError::NoAuthorities { .. } => {
                 tracing::warn!(%error, "cannot check a registration");
                 Self::for_now(Code::Unavailable, Duration::from_secs(10))
             }

@@ -68,6 +68,10 @@ pub enum Registration {
         audience: String,
         /// The issuer's keys (RFC 7517): a file, or an address that begins with `https://`.
         jwks: String,
+        /// The authorities, in PEM, that the certificate at that address has to be of. Default those that the platform
+        /// trusts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        jwks_authorities: Option<PathBuf>,
     },
 }
 

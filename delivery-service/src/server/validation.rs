@@ -80,13 +80,20 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
             }
         }
         Registration::Token => {}
-        Registration::Jwt { issuer, audience, jwks } => {
+        Registration::Jwt { issuer, audience, jwks, jwks_authorities } => {
             for (key, value) in [("registration.issuer", issuer), ("registration.audience", audience)] {
                 if value.is_empty() {
                     say(key, "it is empty".to_owned(), "Set what the issuer writes into its tokens");
                 }
             }
             jwks_place(jwks, say);
+            if jwks_authorities.is_some() && !jwks.contains("://") {
+                say(
+                    "registration.jwks_authorities",
+                    "the keys are in a file".to_owned(),
+                    "Leave it out, or set `registration.jwks` to an address that begins with `https://`",
+                );
+            }
         }
     }
 }

@@ -1,0 +1,35 @@
+//! TLS to somebody whose certificate has to be of authorities that were named. The cryptography is ring's.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// With the authorities in that PEM and no others. Fails with what is wrong with it.
+pub(crate) fn trusting(pem: &[u8]) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(pem) {
+        let authority = authority.map_err(|error| error.to_string())?;
+        roots.add(authority).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate in the PEM".into());
+    }
+    configured(roots)
+}
+
+/// With nobody's, for a connection that is not to be encrypted.
+#[cfg(feature = "client")]
+pub(crate) fn trusting_nobody() -> Result<ClientConfig, String> {
+    configured(RootCertStore::empty())
+}
+
+fn configured(roots: RootCertStore) -> Result<ClientConfig, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
