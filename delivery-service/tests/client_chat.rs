@@ -4,11 +4,21 @@
 
 mod messenger;
 
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
 use messenger::*;
 use regrow_delivery_service::{
     SqliteStore,
-    api::Code,
-    client::{ConnectionError, Error, Event, Messenger, Wish},
+    api::{ClaimRequest, Code},
+    client::{Connection, ConnectionError, Error, Event, Messenger, Wish},
+    server::{
+        serve::Listening,
+        settings::{Settings, Tls},
+        shutdown::Shutdown,
+    },
 };
 use regrow_engine::{Client, DeviceId, Handshake::Assisted, MemoryStore, default_crypto};
 
@@ -28,6 +38,109 @@ async fn two_people_chat() {
     assert_eq!(bob.texts(), ["alice: Hello Bob!"]);
     assert_eq!(alice.texts(), ["bob: Hello Alice!"]);
     assert_together(&mut [&mut alice, &mut bob]);
+}
+
+/// An authority, and a certificate for `localhost` of it, written into that folder. Returns the authority's file.
+fn write_certificates(folder: &Path, name: &str) -> (PathBuf, Tls) {
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = folder.join(format!("{name}-authority.pem"));
+    std::fs::write(&authority, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = rcgen::Issuer::new(parameters, key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer);
+    let files = Tls { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
+    std::fs::write(&files.certificate, certificate.unwrap().pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    (authority, files)
+}
+
+#[tokio::test]
+async fn two_people_chat_behind_tls_with_an_authority_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, files) = write_certificates(folder.path(), "service");
+    let mut world = World::new().await;
+    let mut settings = Settings { tls: Some(files), ..Settings::default() };
+    settings.listen.set_port(0);
+    settings.listen_operators.set_port(0);
+    let listening = Listening::bind(&settings).await.unwrap();
+    let at = format!("https://localhost:{}", listening.addresses().devices.port());
+    let shutdown = Shutdown::default();
+    let serving = tokio::spawn(listening.run(world.server.take().unwrap(), shutdown.clone()));
+    world.at.address = at;
+
+    // Whoever knows another authority does not speak with it.
+    let (stranger, _) = write_certificates(folder.path(), "another");
+    world.at.authorities = Some(std::fs::read(stranger).unwrap());
+    let refused = Connection::service(&world.at).await;
+    assert!(matches!(refused, Err(ConnectionError::Unreachable { .. })), "{refused:?}");
+
+    world.at.authorities = Some(std::fs::read(authority).unwrap());
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.send(&chat(), b"Hello Bob!").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(bob.texts(), ["alice: Hello Bob!"]);
+    shutdown.begin();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_too_often_waits_as_long_as_the_service_says() {
+    let mut world = World::over(memory(), 1, |settings| settings.limits.claims_per_device_and_hour = 60).await;
+    let waited = world.wait_by_the_clock();
+    let mut alice = world.hostile("alice", Assisted).await;
+    world.hostile("bob", Assisted).await;
+    let claim = ClaimRequest { user: "bob".into(), device: None };
+    for _ in 0..60 {
+        alice.connection.claim_key_packages(&claim).await.unwrap();
+    }
+    assert!(waited.lock().unwrap().is_empty());
+
+    alice.connection.claim_key_packages(&claim).await.unwrap();
+
+    assert_eq!(*waited.lock().unwrap(), [Duration::from_secs(60)]);
+    assert_eq!(world.asked("/claims"), 62, "once too early, and once in time");
+}
+
+#[tokio::test]
+async fn who_may_do_little_at_a_time_gets_there_by_waiting() {
+    let mut world = World::over(memory(), 1, |settings| {
+        settings.limits.device_requests_per_second = 1;
+        settings.limits.device_burst = 1;
+    })
+    .await;
+    let waited = world.wait_by_the_clock();
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.send(&chat(), b"slowly").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(bob.texts(), ["alice: slowly"]);
+    // There are two attempts for each request: none was made too early.
+    let waited = waited.lock().unwrap();
+    assert!(waited.len() > 10 && waited.iter().all(|wait| *wait == Duration::from_secs(1)), "{waited:?}");
+}
+
+#[tokio::test]
+async fn what_was_not_told_yet_is_not_acknowledged() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    for text in [b"one", b"two"] {
+        alice.send(&chat(), text).await.unwrap();
+    }
+    assert!(matches!(bob.next_event().await.unwrap(), Event::Message { text, .. } if text.to_string() == "one"));
+
+    // The other one is here already.
+    bob.acknowledge().await.unwrap();
+    bob.crash(&world);
+    settle(&mut [&mut bob]).await;
+
+    assert_eq!(bob.texts(), ["alice: one", "alice: two"]);
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl Connection {
             };
             let Some(wait) = self.retry.after(attempt, &error) else { return Err(error) };
             attempt += 1;
-            tokio::time::sleep(wait).await;
+            self.retry.pause(wait).await;
         }
     }
 
@@ -287,7 +287,7 @@ impl Connection {
             }
             let Some(wait) = self.retry.after(attempt, &error) else { return Err(error) };
             attempt += 1;
-            tokio::time::sleep(wait).await;
+            self.retry.pause(wait).await;
         }
     }
 

@@ -18,6 +18,6 @@ pub use self::{
     connection::{Connection, Server},
     error::{ConnectionError, Error},
     messenger::{Clock, Event, Messenger, Options, Rejoin, Text, Wish},
-    retry::Retry,
+    retry::{Pause, Retry},
     transport_key::TransportKey,
 };

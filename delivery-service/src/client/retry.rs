@@ -1,9 +1,12 @@
 //! When to try again, and after how long: exponential backoff with jitter (RFC 9110, 10.2.3 for `Retry-After`).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use super::error::ConnectionError;
 use crate::api::Code;
+
+/// A wait that has begun.
+pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How often a call is tried, and how long it waits in between. Every call can be made again: the service answers the
 /// same bytes with the same answer.
@@ -20,6 +23,8 @@ pub struct Retry {
     /// Which part of a wait is waited, from 0 to 1. By default random, so that all who were cut off at the same moment
     /// do not come back at the same moment.
     pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+    /// How it waits. By default with Tokio's timer; who has a clock of its own can move that instead.
+    pub pause: Arc<dyn Fn(Duration) -> Pause + Send + Sync>,
 }
 
 impl Default for Retry {
@@ -30,6 +35,7 @@ impl Default for Retry {
             longest: Duration::from_secs(10),
             longest_asked: Duration::from_secs(60),
             jitter: Arc::new(|| f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX)),
+            pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
     }
 }
@@ -59,6 +65,11 @@ impl Retry {
             }
             _ => None,
         }
+    }
+
+    /// Waits.
+    pub(crate) fn pause(&self, wait: Duration) -> Pause {
+        (self.pause)(wait)
     }
 
     fn backoff(&self, attempt: u32) -> Duration {

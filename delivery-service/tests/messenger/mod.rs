@@ -25,6 +25,7 @@ use regrow_delivery_service::{
     server::{Server, Surroundings, router, settings::Settings},
 };
 use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, default_crypto};
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 /// What the network does to a request whose path ends like this.
@@ -35,6 +36,7 @@ type Change = Box<dyn Fn(&mut DeliveryPage) + Send + Sync>;
 struct Faults {
     down: bool,
     lost_replies: Vec<String>,
+    forged: Vec<String>,
     change: Option<Change>,
     asked: Vec<String>,
 }
@@ -102,6 +104,23 @@ impl World {
     /// The next request to a path that ends like this is carried out, and nobody hears of it.
     pub fn lose_reply(&self, path: &str) {
         self.faults.lock().unwrap().lost_replies.push(path.to_owned());
+    }
+
+    /// The receipt in the next answer to a path that ends like this is one that the service has not signed.
+    pub fn forge_receipt(&self, path: &str) {
+        self.faults.lock().unwrap().forged.push(path.to_owned());
+    }
+
+    /// Whoever waits between two attempts moves the clock by that instead, from now on. Returns what was waited.
+    pub fn wait_by_the_clock(&mut self) -> Arc<Mutex<Vec<Duration>>> {
+        let waited = Arc::new(Mutex::new(Vec::new()));
+        let (clock, noted) = (Arc::clone(&self.clock), Arc::clone(&waited));
+        self.at.retry.pause = Arc::new(move |wait| {
+            noted.lock().unwrap().push(wait);
+            clock.fetch_add(wait.as_secs(), Ordering::SeqCst);
+            Box::pin(std::future::ready(()))
+        });
+        waited
     }
 
     /// What is read is changed on the way.
@@ -185,11 +204,13 @@ fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut
 
 async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let (down, lost) = {
+    let (down, lost, forged) = {
         let mut faults = faults.lock().unwrap();
         faults.asked.push(path.clone());
         let lost = faults.lost_replies.iter().position(|lost| path.ends_with(lost.as_str()));
-        (faults.down, lost.map(|at| faults.lost_replies.remove(at)).is_some())
+        let lost = lost.map(|at| faults.lost_replies.remove(at)).is_some();
+        let forged = faults.forged.iter().position(|forged| path.ends_with(forged.as_str()));
+        (faults.down, lost, forged.map(|at| faults.forged.remove(at)).is_some())
     };
     if down {
         return cut_off();
@@ -198,17 +219,27 @@ async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Respo
     if lost {
         return cut_off();
     }
+    if forged {
+        return changed(response, |accepted: &mut api::Accepted| accepted.receipt.signature.0[0] ^= 1).await;
+    }
     if !path.ends_with("/deliveries") || faults.lock().unwrap().change.is_none() {
         return response;
     }
+    changed(response, |page: &mut DeliveryPage| {
+        if let Some(change) = &faults.lock().unwrap().change {
+            change(page);
+        }
+    })
+    .await
+}
+
+async fn changed<T: Serialize + DeserializeOwned>(response: Response, change: impl FnOnce(&mut T)) -> Response {
     let (mut parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
-    let mut page: DeliveryPage = ciborium::from_reader(&bytes[..]).unwrap();
-    if let Some(change) = &faults.lock().unwrap().change {
-        change(&mut page);
-    }
+    let mut value: T = ciborium::from_reader(&bytes[..]).unwrap();
+    change(&mut value);
     let mut changed = Vec::new();
-    ciborium::into_writer(&page, &mut changed).unwrap();
+    ciborium::into_writer(&value, &mut changed).unwrap();
     parts.headers.remove("content-length");
     Response::from_parts(parts, Body::from(changed))
 }
@@ -354,6 +385,13 @@ impl Hostile {
         };
         let group = regrow_delivery_service::GroupId::from("chat");
         self.connection.submit_commit(&group, &request).await.unwrap()
+    }
+
+    /// Sends these bytes, which are in no envelope but what they are themselves.
+    pub async fn send(&mut self, bytes: &[u8]) -> api::Accepted {
+        let message = self.client.group(&chat()).unwrap().send(bytes).unwrap();
+        let group = regrow_delivery_service::GroupId::from("chat");
+        self.connection.submit_message(&group, &message).await.unwrap()
     }
 
     /// Commits, and says of it that it removes these users.

@@ -95,7 +95,7 @@ pub(super) async fn retried<T: Answer>(
         };
         let Some(wait) = retry.after(attempt, &error) else { return Err(error) };
         attempt += 1;
-        tokio::time::sleep(wait).await;
+        retry.pause(wait).await;
     }
 }
 
