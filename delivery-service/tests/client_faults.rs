@@ -10,7 +10,7 @@ use std::sync::Arc;
 use messenger::*;
 use regrow_delivery_service::{
     ServicePublicKey,
-    api::DeliveryKind,
+    api::{DeliveryKind, DeliveryPage},
     client::{ConnectionError, Error, Event, Messenger, Rejoin},
 };
 use regrow_engine::{
@@ -263,6 +263,81 @@ async fn an_entry_that_the_service_has_not_signed_is_not_taken_in() {
     settle(&mut [&mut bob]).await;
     assert_eq!(bob.texts(), ["alice: hello"]);
     assert!(!bob.is_suspended(&chat()));
+}
+
+#[tokio::test]
+async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    let is_forged = |result| matches!(result, Err(Error::ForgedReceipt { .. }));
+    world.forge_receipt("/groups");
+    assert!(is_forged(alice.create_group(&chat()).await));
+    settle(&mut [&mut alice]).await;
+    alice.add_user(&chat(), "bob").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    let epoch = alice.epoch();
+
+    world.forge_receipt("/commits");
+    assert!(is_forged(alice.rotate(&chat(), false).await));
+    world.forge_receipt("/messages");
+    assert!(is_forged(bob.send(&chat(), b"once").await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    // What is asked again gets the same answer, and this time it is the service's.
+    assert_eq!((alice.epoch(), alice.texts()), (epoch + 1, vec!["bob: once".to_owned()]));
+    assert_together(&mut [&mut alice, &mut bob]);
+    world.forge_receipt("/proposals");
+    assert!(is_forged(bob.leave(&chat()).await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(alice.members().len(), 1);
+    assert!(!alice.is_suspended(&chat()));
+}
+
+#[tokio::test]
+async fn a_receipt_that_a_member_has_made_up_accuses_nobody() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
+    let mut made_up = alice.receipt(&chat()).unwrap();
+    made_up.head.0[0] ^= 1;
+    assert!(matches!(alice.compare(&made_up), Err(Error::ForgedReceipt { .. })));
+
+    // And as its messages carry it: a version, that a receipt follows, the receipt, and the text.
+    let numbers = [made_up.sequence.0.to_be_bytes(), made_up.epoch.0.to_be_bytes()].concat();
+    let envelope = [&[1, 1], &numbers[..], &made_up.head.0, &made_up.signature, b"see what I was told"].concat();
+    mallory.send(&envelope).await;
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+
+    for device in [&alice, &bob, &carol] {
+        assert_eq!(device.texts(), ["mallory: see what I was told"]);
+        assert_eq!(device.was_told(|event| matches!(event, Event::Equivocation { .. })), 0);
+        assert!(!device.is_suspended(&chat()) && device.equivocations(&chat()).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_goes_back_is_not_taken_in() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    for text in [b"one", b"two"] {
+        alice.send(&chat(), text).await.unwrap();
+    }
+    let changes: [fn(&mut DeliveryPage); 2] = [
+        |page| page.deliveries.iter_mut().for_each(|delivery| delivery.cursor = 1),
+        |page| {
+            let twice = page.deliveries.last().cloned();
+            page.deliveries.extend(twice);
+        },
+    ];
+    for change in changes {
+        world.tamper(change);
+        let error = bob.poll().await.unwrap_err();
+        assert!(matches!(error, Error::Connection(ConnectionError::Protocol { .. })), "{error}");
+    }
+    world.stop_tampering();
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.texts(), ["alice: one", "alice: two"]);
 }
 
 #[tokio::test]
