@@ -4,39 +4,28 @@
 
 mod common;
 mod http;
+mod place;
 
 use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use http::Key;
+use place::Place;
 use regrow_delivery_service::{
     ServicePublicKey, SqliteStore,
     api::{self, Admission},
 };
 use serde::Serialize;
 
-struct Place {
-    directory: tempfile::TempDir,
-}
-
 impl Place {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     /// The command, in a directory of its own and without whatever the environment has.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_regrow-ds"));
-        command.current_dir(self.directory.path()).env_clear().args(arguments);
+        command.current_dir(self.directory()).env_clear().args(arguments);
         command
     }
 
@@ -274,8 +263,8 @@ async fn a_backup_is_made_while_it_serves_and_can_be_put_back() {
     let key = server.key().await;
     assert!(server.end().success());
 
-    fs::remove_file(place.path("regrow-ds.db")).unwrap();
-    fs::rename(place.path("copy.db"), place.path("regrow-ds.db")).unwrap();
+    fs::remove_file(place.store()).unwrap();
+    fs::rename(place.path("copy.db"), place.store()).unwrap();
     let server = place.serve(&["--registration", "token"]);
     assert_eq!(server.key().await, key);
     assert!(!server.session(&alice).await.is_empty());
@@ -287,7 +276,7 @@ fn check_looks_beside_a_server_and_finds_damage() {
     let server = place.serve(&[]);
     assert_eq!(place.run(&["check"]).ends(0).out(), "nothing found\n");
     assert!(server.end().success());
-    rusqlite::Connection::open(place.path("regrow-ds.db"))
+    rusqlite::Connection::open(place.store())
         .unwrap()
         .execute("INSERT INTO members (key, value) VALUES (x'01', x'')", [])
         .unwrap();
@@ -301,14 +290,14 @@ fn commands_make_no_store() {
         let ran = place.run(command);
         assert!(ran.ends(2).error().contains("there is no store at regrow-ds.db"), "{}", ran.error());
     }
-    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(place.directory()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_store_of_another_version_is_left_alone() {
     let place = Place::new();
-    drop(SqliteStore::open(place.path("regrow-ds.db")).unwrap());
-    rusqlite::Connection::open(place.path("regrow-ds.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    drop(SqliteStore::open(place.store()).unwrap());
+    rusqlite::Connection::open(place.store()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     for command in ["serve", "check"] {
         let ran = place.run(&[command]);
         assert!(ran.ends(2).error().contains("format 99"), "{}", ran.error());

@@ -1,33 +1,15 @@
 //! The file of a store: one owner, others beside it, and copies.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod place;
 
+use std::{fs, path::Path};
+
+use place::Place;
 use regrow_delivery_service::{
     SqliteStore, Store as _, StoreError,
     store::{BackupError, Table},
 };
-
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn store(&self) -> PathBuf {
-        self.path("ds.db")
-    }
-}
 
 fn put(store: &mut SqliteStore, key: &[u8], value: &[u8]) {
     store.transaction::<_, StoreError>(|tx| tx.put(Table::Answers, key, value)).unwrap();
@@ -68,7 +50,7 @@ fn only_its_user_can_read_it() {
     let mut store = SqliteStore::open(place.store()).unwrap();
     put(&mut store, b"key", b"value");
     store.back_up(&place.path("copy.db")).unwrap();
-    for name in ["ds.db", "ds.db-wal", "copy.db"] {
+    for name in ["regrow-ds.db", "regrow-ds.db-wal", "copy.db"] {
         assert_eq!(fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
 }
@@ -184,7 +166,7 @@ fn a_backup_is_one_file() {
     let mut store = SqliteStore::open(place.store()).unwrap();
     put(&mut store, b"key", b"value");
     store.back_up(&place.path("copy.db")).unwrap();
-    let mut names: Vec<_> = fs::read_dir(place.directory.path())
+    let mut names: Vec<_> = fs::read_dir(place.directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.starts_with("copy"))
