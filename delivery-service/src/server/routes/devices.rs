@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::sessions::verify;
+use super::sessions::{challenged, verify};
 use crate::{
     admission::{DeviceKey, Registration},
     api::{Code, DeviceName, Devices, Problem, RegisterRequest, proof},
@@ -37,10 +37,7 @@ pub(super) async fn register(
     Body(request): Body<RegisterRequest>,
 ) -> Result<Response, Refusal> {
     let RegisterRequest { device: name, key, challenge, signature, admission } = request;
-    let device = checked(&name)?;
-    if !state.challenges().take(&device, &challenge.0, state.now()) {
-        return Err(Code::BadProof.into());
-    }
+    let device = challenged(&state, &name, &challenge.0)?;
     let signed = proof::registration(state.service_key(), &challenge.0, &name, &key.0)?;
     let key = DeviceKey(key.0.try_into().map_err(|_| Code::BadProof)?);
     verify(&key, &signed, &signature.0)?;

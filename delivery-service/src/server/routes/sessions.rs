@@ -9,7 +9,8 @@ use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::{
     admission::{DeviceKey, StoredSession},
-    api::{self, Challenge, ChallengeRequest, Code, Problem, SessionRequest, proof},
+    api::{self, Challenge, ChallengeRequest, Code, DeviceName, Problem, SessionRequest, proof},
+    names::DeviceId,
     server::{
         caller::Caller,
         exchange::{Body, Format},
@@ -54,10 +55,7 @@ pub(super) async fn open(
     Body(request): Body<SessionRequest>,
 ) -> Result<Response, Refusal> {
     let SessionRequest { device: name, challenge, signature } = request;
-    let device = checked(&name)?;
-    if !state.challenges().take(&device, &challenge.0, state.now()) {
-        return Err(Code::BadProof.into());
-    }
+    let device = challenged(&state, &name, &challenge.0)?;
     let signed = proof::session(state.service_key(), &challenge.0, &name)?;
     let token = Token::new(state.surroundings().random()?);
     let expires_in = state.limits().session_seconds;
@@ -93,6 +91,12 @@ pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) ->
     });
     closed.await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The device of that name, if the challenge was given out for it. It is used up by that.
+pub(super) fn challenged(state: &State, name: &DeviceName, challenge: &[u8]) -> Result<DeviceId, Refusal> {
+    let device = checked(name)?;
+    if state.challenges().take(&device, challenge, state.now()) { Ok(device) } else { Err(Code::BadProof.into()) }
 }
 
 /// Whether the holder of the key has signed this.
