@@ -46,11 +46,13 @@ async fn run(config: &Config) -> Result<(), Stopped> {
             return Err(Stopped { ending, error: error.into() });
         }
     };
+    // Before anybody is told that it is there, and may ask it to end.
+    let asked_to_end = asked_to_end().context("cannot listen to signals").or_stop(Ending::Failed)?;
     announce(listening.addresses()).or_stop(Ending::Failed)?;
     let shutdown = Shutdown::default();
     let ending = shutdown.clone();
     tokio::spawn(async move {
-        match asked_to_end().await {
+        match asked_to_end.await {
             Ok(signal) => tracing::info!(signal, "asked to end"),
             Err(error) => tracing::error!(%error, "cannot listen to signals"),
         }

@@ -35,20 +35,23 @@ impl Shutdown {
     }
 }
 
-/// Returns with its name at the first signal that asks a process to end: SIGTERM, or SIGINT from a terminal.
+/// Listens to the signals that ask a process to end: SIGTERM, or SIGINT from a terminal. From here on they do not end it by
+/// themselves; what is returned has the name of the first one that comes.
 ///
 /// # Errors
 /// The system does not let us listen to signals.
-pub async fn asked_to_end() -> std::io::Result<&'static str> {
+pub fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<&'static str>>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        Ok(async move {
+            Ok(tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            })
         })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| "ctrl-c")
+    Ok(async { tokio::signal::ctrl_c().await.map(|()| "ctrl-c") })
 }
