@@ -278,10 +278,11 @@ async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
     settle(&mut [&mut alice, &mut bob]).await;
     let epoch = alice.epoch();
 
-    world.forge_receipt("/commits");
-    assert!(is_forged(alice.rotate(&chat(), false).await));
     world.forge_receipt("/messages");
     assert!(is_forged(bob.send(&chat(), b"once").await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    world.forge_receipt("/commits");
+    assert!(is_forged(alice.rotate(&chat(), false).await));
     settle(&mut [&mut alice, &mut bob]).await;
     // What is asked again gets the same answer, and this time it is the service's.
     assert_eq!((alice.epoch(), alice.texts()), (epoch + 1, vec!["bob: once".to_owned()]));
