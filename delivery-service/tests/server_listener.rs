@@ -285,15 +285,17 @@ async fn operators_see_when_the_certificate_expires() {
     let expires = write_certificate_until(&files(&directory), 2030, 0);
     assert_eq!(expires, 1_893_456_000);
     let server = running(|settings| settings.tls = Some(files(&directory))).await;
-    let expected = format!("{EXPIRES}{expires}");
     // It may be asked before it has begun to look at the files.
-    loop {
-        let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
-        match metrics.lines().find(|line| line.starts_with(EXPIRES)) {
-            Some(line) => break assert_eq!(line, expected),
-            None => tokio::task::yield_now().await,
+    let line = soon(async {
+        loop {
+            let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
+            if let Some(line) = metrics.lines().find(|line| line.starts_with(EXPIRES)) {
+                return line.to_owned();
+            }
         }
-    }
+    })
+    .await;
+    assert_eq!(line, format!("{EXPIRES}{expires}"));
 
     let server = running(|_| {}).await;
     let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
@@ -314,7 +316,8 @@ async fn operators_see_when_a_new_certificate_expires() {
         }
         shutdown.begin();
     };
-    let (followed, ()) = tokio::join!(certificate.follow(Duration::from_millis(1), &metrics, shutdown.clone()), seen);
+    let follow = certificate.follow(Duration::from_millis(1), &metrics, shutdown.clone());
+    let (followed, ()) = soon(async { tokio::join!(follow, seen) }).await;
     followed.unwrap();
 }
 
@@ -342,6 +345,11 @@ async fn clients_that_dawdle_are_cut_off() {
         // Whether it is told why or not, it ends.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
+}
+
+/// What has to happen before long, or it never does.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), what).await.unwrap()
 }
 
 /// What a client gets that sends the body of a request like this: a part at each tick, until there is an answer. It is
@@ -375,12 +383,8 @@ async fn bodies_that_dawdle_are_cut_off() {
     let server = listen(world.server, &settings()).await;
     let at = server.addresses.devices;
     // Half of it and then nothing; and a byte now and then, all of them within three seconds.
-    let (half, trickle) = tokio::join!(
-        tokio::time::timeout(Duration::from_secs(20), answer_to_slow_body(at, 1, 2)),
-        tokio::time::timeout(Duration::from_secs(20), answer_to_slow_body(at, 30, 30))
-    );
+    let (half, trickle) = tokio::join!(soon(answer_to_slow_body(at, 1, 2)), soon(answer_to_slow_body(at, 30, 30)));
     for answer in [half, trickle] {
-        let answer = answer.unwrap();
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
 }
@@ -451,9 +455,12 @@ async fn an_address_with_too_many_connections_gets_no_more() {
     assert!(metrics.contains("regrow_ds_connections_accepted_total 2"), "{metrics}");
     // A connection that ends makes room for another.
     drop(one);
-    while is_served(server.address).await.is_none() {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while is_served(server.address).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
