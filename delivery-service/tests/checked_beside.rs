@@ -95,7 +95,8 @@ fn what_is_wrong_is_not_found_right() {
     let (_, from_outside) = carol.join_externally(&service.group_info(&room()).unwrap().unwrap(), Assisted);
     members[0].discard();
     let other = members[0].update();
-    let wrong: [(&str, fn(&mut CommitSubmission, &CommitSubmission)); 6] = [
+    type Change = fn(&mut CommitSubmission, &CommitSubmission);
+    let wrong: [(&str, Change); 6] = [
         ("another sender", |commit, _| commit.sender = "bob".into()),
         ("a stranger", |commit, _| commit.sender = "mallory".into()),
         ("another group", |commit, _| commit.group = "another".into()),
@@ -105,7 +106,7 @@ fn what_is_wrong_is_not_found_right() {
             commit.commit[at] ^= 1;
         }),
         ("another's group info", |commit, other| commit.group_info.clone_from(&other.group_info)),
-        ("another roster", |commit, _| drop(commit.roster_change.added.insert("dave".into()))),
+        ("another roster", |commit, _| commit.roster_change.added = devices(&["dave"])),
     ];
     for (what, change) in wrong {
         let mut commit = update.clone();
