@@ -8,22 +8,24 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use ed25519_dalek::{Signer as _, SigningKey};
 use proptest::{
     prelude::Rng as _,
     test_runner::{RngAlgorithm, TestRng},
 };
 use regrow_delivery_service::{
     Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
-    api::{self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, UploadRequest},
+    api::{self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, UploadRequest, proof},
     client::{Connection, ConnectionError, Retry, Server, TransportKey},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// How often the server is killed.
 const KILLS: u64 = 200;
@@ -81,9 +83,76 @@ struct Shared {
     over: AtomicBool,
 }
 
+/// A device's event stream, opened again after what came last whenever it breaks off.
+struct Listener {
+    http: reqwest::Client,
+    address: String,
+    service: ServicePublicKey,
+    name: DeviceName,
+    key: TransportKey,
+    heard: Arc<Mutex<Vec<api::Delivery>>>,
+}
+
+impl Listener {
+    fn of(device: &Device, shared: &Shared) -> Self {
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        Self {
+            http: reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap(),
+            address: shared.server.address.clone(),
+            service: shared.service,
+            name: device.name.clone(),
+            key: device.key.clone(),
+            heard: Arc::default(),
+        }
+    }
+
+    async fn listen(self) {
+        loop {
+            // The server is gone, and comes back.
+            let _ = self.listen_once().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn listen_once(&self) -> reqwest::Result<()> {
+        let challenge = api::ChallengeRequest { device: self.name.clone() };
+        let api::Challenge { challenge, .. } = self.post("/v1/challenges", &challenge).await?;
+        let signed = proof::session(&self.service, &challenge.0, &self.name).unwrap();
+        let signature = SigningKey::from_bytes(self.key.seed()).sign(&signed).to_bytes().as_slice().into();
+        let session = api::SessionRequest { device: self.name.clone(), challenge, signature };
+        let api::Session { token, .. } = self.post("/v1/sessions", &session).await?;
+        let mut request = self.http.get(format!("{}/v1/stream", self.address)).bearer_auth(token);
+        if let Some(last) = self.heard.lock().unwrap().last() {
+            request = request.header("last-event-id", last.cursor.to_string());
+        }
+        let mut response = request.send().await?.error_for_status()?;
+        let mut rest = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = rest.drain(..end + 2).collect();
+                let data = event.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
+                self.heard.lock().unwrap().extend(data.map(|data| serde_json::from_slice(data).unwrap()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> reqwest::Result<T> {
+        let request = self.http.post(format!("{}{path}", self.address)).header("content-type", api::JSON);
+        let answer = request.body(serde_json::to_vec(body).unwrap()).send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&answer.bytes().await?).unwrap())
+    }
+}
+
 /// What a device knows at the end.
 struct Device {
     name: DeviceName,
+    key: TransportKey,
     connection: Connection,
     client: Client,
     group: regrow_engine::GroupId,
@@ -107,7 +176,7 @@ impl Device {
         let id = DeviceId::new(&name.user, &name.device).unwrap();
         let mut client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default()).unwrap();
         let key = TransportKey::generate().unwrap();
-        let mut connection = Connection::new(&shared.server, name.clone(), key, shared.service).unwrap();
+        let mut connection = Connection::new(&shared.server, name.clone(), key.clone(), shared.service).unwrap();
         connection.register(None).await.unwrap();
         // A claim whose answer is lost takes a key package with it.
         let key_packages = client.key_packages(10, now()).unwrap();
@@ -115,6 +184,7 @@ impl Device {
         connection.upload_key_packages(&UploadRequest { key_packages, last_resort: None }).await.unwrap();
         Self {
             name,
+            key,
             connection,
             client,
             group: regrow_engine::GroupId::from(format!("group {group}").as_str()),
@@ -263,7 +333,7 @@ async fn run() {
     let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), over: AtomicBool::new(false) });
 
     // Each group has members that are there from the beginning, and a stock of newcomers.
-    let mut lives = Vec::new();
+    let (mut lives, mut streams) = (Vec::new(), Vec::new());
     let mut newcomers = BTreeMap::new();
     for group in 0..GROUPS {
         let mut members = Vec::new();
@@ -276,6 +346,8 @@ async fn run() {
         for name in &names[1..] {
             members[0].add(&shared, name).await;
         }
+        let listener = Listener::of(&members[1], &shared);
+        streams.push((members[1].name.clone(), Arc::clone(&listener.heard), tokio::spawn(listener.listen())));
         for (place, mut member) in members.into_iter().enumerate() {
             member.sync().await;
             let mut stock = Vec::new();
@@ -310,6 +382,11 @@ async fn run() {
     }
     for group in &mut members {
         check_group(&shared, group, &mut newcomers).await;
+    }
+    for (name, heard, listening) in streams {
+        let member = members.iter_mut().flatten().find(|member| member.name == name).unwrap();
+        check_stream(member, &heard).await;
+        listening.abort();
     }
     process.kill();
 }
@@ -369,6 +446,18 @@ async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BT
         })
         .collect();
     assert_eq!(epochs.len(), 1, "all members are in the same state");
+}
+
+/// The stream has told all that the device has read, once and in order.
+async fn check_stream(member: &Device, heard: &Mutex<Vec<api::Delivery>>) {
+    let end = member.read.last().unwrap().cursor;
+    let all_is_heard = async {
+        while heard.lock().unwrap().last().is_none_or(|last| last.cursor < end) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all_is_heard).await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), member.read, "{}", member.name);
 }
 
 /// Who was added has one welcome, and reads from there on all that the log has.
