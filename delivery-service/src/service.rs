@@ -1,6 +1,7 @@
 //! The delivery service as its callers see it. Every call is one transaction of the store.
 
 mod admission;
+mod checker;
 mod upkeep;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 
 use openmls_rust_crypto::RustCrypto;
 
+pub use self::checker::{CheckedCommit, CommitChecker};
 use crate::{
     error::StoreError,
     handshake::Followed,
@@ -17,7 +19,7 @@ use crate::{
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
         Call, Halt, Submitted,
-        commit::{self, CommitSubmission, FoundRight},
+        commit::{self, CommitSubmission},
         expiry::{self, Expired},
         group::{self, HandshakeMode},
         key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
@@ -202,24 +204,6 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// Checks commits for this service, beside it: see [`CommitChecker`].
-    pub fn commit_checker(&self) -> CommitChecker {
-        CommitChecker { rules: Arc::clone(&self.rules) }
-    }
-
-    /// Orders a commit that may have been checked before, as [`submit_commit`](Self::submit_commit) does: what was found
-    /// counts if the group is as it was then, and otherwise it is checked now.
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub fn submit_checked(&self, commit: CheckedCommit, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedCommit { submission, found } = commit;
-        self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, &submission, found)
-        })
-    }
-
     /// Orders a proposal by reference (RFC 9420, 12.1) of the current epoch.
     ///
     /// # Errors
@@ -400,53 +384,6 @@ impl<S: Store> DeliveryService<S> {
             rules.followed.forget_all();
             poisoned.into_inner()
         })
-    }
-}
-
-/// Checks commits while the service does other things: signatures and trees are most of the work of ordering one, and take no
-/// store. It knows the groups that the service has in memory.
-///
-/// ```
-/// # use regrow_delivery_service::{CommitSubmission, DeliveryService, Limits, ServiceKey, SqliteStore, Timestamp};
-/// # fn order(service: &DeliveryService<SqliteStore>, submission: CommitSubmission, now: Timestamp)
-/// # -> Result<(), Box<dyn std::error::Error>> {
-/// let checker = service.commit_checker();
-/// let commit = std::thread::spawn(move || checker.check(submission)).join().unwrap();
-/// let outcome = service.submit_checked(commit, now)?;
-/// # let _ = outcome;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct CommitChecker {
-    rules: Arc<Rules>,
-}
-
-impl CommitChecker {
-    /// Checks a commit as far as it can be done now. It does not fail: what cannot be checked, or is wrong, is looked at when the
-    /// commit is [submitted](DeliveryService::submit_checked), which has the answer.
-    pub fn check(&self, submission: CommitSubmission) -> CheckedCommit {
-        let Rules { crypto, limits, followed, .. } = &*self.rules;
-        let found = commit::check_beside(followed, crypto, limits, &submission);
-        CheckedCommit { submission, found }
-    }
-}
-
-/// A commit that a [`CommitChecker`] has looked at.
-pub struct CheckedCommit {
-    submission: CommitSubmission,
-    found: Option<FoundRight>,
-}
-
-impl CheckedCommit {
-    /// The commit.
-    pub fn submission(&self) -> &CommitSubmission {
-        &self.submission
-    }
-
-    /// Whether all of it is right, for the group as it was.
-    pub fn is_right(&self) -> bool {
-        self.found.is_some()
     }
 }
 
