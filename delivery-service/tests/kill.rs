@@ -111,20 +111,33 @@ impl Listener {
     }
 
     async fn listen(self) {
+        let mut token = None;
         loop {
             // The server is gone, and comes back.
-            let _ = self.listen_once().await;
+            if let Err(error) = self.listen_once(&mut token).await
+                && error.status() == Some(reqwest::StatusCode::UNAUTHORIZED)
+            {
+                token = None;
+            }
             tokio::task::yield_now().await;
         }
     }
 
-    async fn listen_once(&self) -> reqwest::Result<()> {
+    /// A device may have few sessions: there is one for all the streams.
+    async fn session(&self) -> reqwest::Result<String> {
         let challenge = api::ChallengeRequest { device: self.name.clone() };
         let api::Challenge { challenge, .. } = self.post("/v1/challenges", &challenge).await?;
         let signed = proof::session(&self.service, &challenge.0, &self.name).unwrap();
         let signature = SigningKey::from_bytes(self.key.seed()).sign(&signed).to_bytes().as_slice().into();
         let session = api::SessionRequest { device: self.name.clone(), challenge, signature };
-        let api::Session { token, .. } = self.post("/v1/sessions", &session).await?;
+        Ok(self.post::<api::Session>("/v1/sessions", &session).await?.token)
+    }
+
+    async fn listen_once(&self, token: &mut Option<String>) -> reqwest::Result<()> {
+        if token.is_none() {
+            *token = Some(self.session().await?);
+        }
+        let token = token.as_deref().unwrap();
         let mut request = self.http.get(format!("{}/v1/stream", self.address)).bearer_auth(token);
         if let Some(last) = self.heard.lock().unwrap().last() {
             request = request.header("last-event-id", last.cursor.to_string());
