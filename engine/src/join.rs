@@ -14,7 +14,7 @@ use crate::{client::parse, error::Error};
 /// # use std::sync::Arc;
 /// # use regrow_engine::{Client, DeviceId, Error, GroupId, JoinMessage, MemoryStore, Policy, Timestamp, default_crypto};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let now = Timestamp(1_700_000_000);
+/// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
 /// # let policy = Policy { send_ratchet_tree: false, ..Policy::default() };
 /// # let new = |name: &str| {
 /// #     let device = DeviceId::new(name, "phone").expect("a name");
