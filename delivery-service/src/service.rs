@@ -101,7 +101,8 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed: then nothing of what `work` did has happened, whatever it was answered.
     pub fn batch<T>(&self, work: impl FnOnce(&DeliveryService<Batch<'_>>) -> T) -> Result<T, StoreError> {
-        let result = self.store().transaction(|tx| {
+        let mut store = self.store();
+        let result = store.transaction(|tx| {
             let batch = DeliveryService::over(Batch::new(tx), Arc::clone(&self.rules));
             let result = work(&batch);
             match batch.into_store().broken {
@@ -109,6 +110,7 @@ impl<S: Store> DeliveryService<S> {
                 None => Ok(result),
             }
         });
+        // Before anybody else has the store.
         if result.is_err() {
             self.rules.followed.forget_all();
         }
@@ -362,7 +364,9 @@ impl<S: Store> DeliveryService<S> {
         work: impl FnOnce(&mut dyn Transaction, &Followed, Call<'_>) -> Result<T, Halt<T>>,
     ) -> Result<T, StoreError> {
         let followed = &self.rules.followed;
-        let result = self.store().transaction(|tx| work(tx, followed, self.rules.call(now)));
+        let mut store = self.store();
+        let result = store.transaction(|tx| work(tx, followed, self.rules.call(now)));
+        // Before anybody else has the store.
         if matches!(result, Err(Halt::Failed(_))) {
             followed.forget(group);
         }
