@@ -59,10 +59,10 @@ pub struct Policy {
     /// [in it](Self::send_ratchet_tree).
     pub publish_group_info: bool,
     /// Whether this device's welcomes and commits' group infos have the ratchet tree in them (RFC 9420, 12.4.3.3).
-    /// Default: yes, so that whoever gets one can join with nothing else. The tree of a thousand members has some 280 kB, in
-    /// each commit and in each welcome. Without it, whoever joins gets it from the delivery service
-    /// ([`Error::NeedsRatchetTree`](crate::Error::NeedsRatchetTree)): that of an assisted group has it, for it follows the group. That of an opaque group
-    /// has not, and should not see it: there it is always in them.
+    /// Default: yes, so that whoever gets one can join with nothing else. The tree of a thousand members has
+    /// 193 kB while nobody has updated, in each commit and in each welcome. Without it, whoever joins gets it from the
+    /// delivery service ([`Error::NeedsRatchetTree`](crate::Error::NeedsRatchetTree)): that of an assisted group has it, for it follows
+    /// the group. That of an opaque group has not, and should not see it: there it is always in them.
     pub send_ratchet_tree: bool,
     /// After how many messages that this device has sent in a group [`Group::due`] says that its keys there are to be
     /// replaced. Default: 1000; [`None`]: however many. A rotation is a commit that every member processes; it locks out
