@@ -16,6 +16,14 @@ async fn pair(world: &World) -> (Device, Device) {
     (world.messenger_with("alice", "phone", apart()).await, world.messenger_with("bob", "phone", apart()).await)
 }
 
+/// The two of them, and Alice has added Bob to a group of hers.
+async fn bob_is_invited(world: &World) -> (Device, Device) {
+    let (mut alice, bob) = pair(world).await;
+    alice.create_group(&chat()).await.unwrap();
+    alice.add_user(&chat(), "bob").await.unwrap();
+    (alice, bob)
+}
+
 fn has_joined(device: &Device) -> bool {
     let joined = device.was_told(|event| matches!(event, Event::Joined { .. }));
     let came_otherwise = device.was_told(|event| matches!(event, Event::Rejoining { .. }));
@@ -39,9 +47,7 @@ async fn who_is_welcomed_asks_the_service_for_the_tree_once() {
 #[tokio::test]
 async fn the_tree_of_a_welcome_is_there_when_the_group_has_gone_on() {
     let world = World::new().await;
-    let (mut alice, mut bob) = pair(&world).await;
-    alice.create_group(&chat()).await.unwrap();
-    alice.add_user(&chat(), "bob").await.unwrap();
+    let (mut alice, mut bob) = bob_is_invited(&world).await;
     for _ in 0..3 {
         settle(&mut [&mut alice]).await;
         alice.rotate(&chat(), false).await.unwrap();
@@ -54,9 +60,7 @@ async fn the_tree_of_a_welcome_is_there_when_the_group_has_gone_on() {
 #[tokio::test]
 async fn the_network_fails_while_the_tree_is_asked_for() {
     let world = World::new().await;
-    let (mut alice, mut bob) = pair(&world).await;
-    alice.create_group(&chat()).await.unwrap();
-    alice.add_user(&chat(), "bob").await.unwrap();
+    let (mut alice, mut bob) = bob_is_invited(&world).await;
     settle(&mut [&mut alice]).await;
     for _ in 0..3 {
         // As often as it tries.
@@ -73,9 +77,7 @@ async fn the_network_fails_while_the_tree_is_asked_for() {
 #[tokio::test]
 async fn to_ask_for_the_tree_can_be_dropped_at_any_time() {
     let world = World::new().await;
-    let (mut alice, mut bob) = pair(&world).await;
-    alice.create_group(&chat()).await.unwrap();
-    alice.add_user(&chat(), "bob").await.unwrap();
+    let (mut alice, mut bob) = bob_is_invited(&world).await;
     settle(&mut [&mut alice]).await;
     let mut patience = 0;
     let event = loop {

@@ -195,7 +195,20 @@ pub(crate) fn forget_removal(
 
 /// All memberships of a device that it has not read to the end.
 pub(crate) fn memberships(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
-    let range = Key::device(device).everything_below();
+    memberships_below(tx, &Key::device(device))
+}
+
+/// Those of them that are in one group.
+pub(crate) fn memberships_in(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    group: &GroupId,
+) -> Result<Vec<Membership>, StoreError> {
+    memberships_below(tx, &Key::device(device).then_group(group))
+}
+
+fn memberships_below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreError> {
+    let range = key.everything_below();
     let mut memberships = Vec::new();
     tx.scan(Table::Memberships, &range.start..&range.end, &mut |_, value| {
         memberships.push(key::decode(Table::Memberships, value)?);

@@ -127,9 +127,8 @@ pub(crate) fn tree(
     device: &DeviceId,
     epoch: Epoch,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    for membership in roster::memberships(tx, device)? {
-        if membership.group == *group
-            && membership.by_welcome
+    for membership in roster::memberships_in(tx, device, group)? {
+        if membership.by_welcome
             && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
             && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch
         {

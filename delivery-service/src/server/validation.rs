@@ -125,8 +125,9 @@ fn positive(settings: &Settings) -> Vec<(&'static str, u64)> {
     }
     let mut positive = Vec::from(values!(settings.limits, "limits.":
         device_requests_per_second, device_burst, address_requests_per_second, address_burst,
-        claims_per_device_and_hour, streams_per_device, streams, connections, connections_per_address, requests_per_connection, header_bytes,
-        handshake_seconds, header_seconds, ping_seconds, request_seconds, challenge_seconds, session_seconds, queue,
+        claims_per_device_and_hour, streams_per_device, streams, connections, connections_per_address,
+        requests_per_connection, header_bytes, handshake_seconds, header_seconds, ping_seconds, request_seconds,
+        challenge_seconds, session_seconds, queue,
     ));
     positive.extend(values!(settings.limits.ordering, "limits.ordering.":
         max_body_bytes, max_devices_per_group, max_key_packages_per_device, max_queue_length, max_groups_per_device,

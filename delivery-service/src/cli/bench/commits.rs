@@ -27,6 +27,23 @@ struct Load {
     chains: Vec<Chain>,
 }
 
+/// What has been used until now.
+struct Usage {
+    calls: f64,
+    transactions: f64,
+    /// Processor time of the server's process.
+    server: Duration,
+    /// And of this one.
+    load: Duration,
+}
+
+impl Usage {
+    async fn now(server: &Server) -> anyhow::Result<Self> {
+        let (calls, transactions) = server.batches().await?;
+        Ok(Self { calls, transactions, server: server.cpu()?, load: server::own_cpu()? })
+    }
+}
+
 pub(super) async fn measure(
     server: &Server,
     scale: Scale,
@@ -39,13 +56,13 @@ pub(super) async fn measure(
     let each = (scale.of(COMMITS) / groups).max(1);
     let loads = prepare(server, scale, groups, handshake, 2 * each).await?;
 
-    let before = (server.batches().await?, server.cpu()?, server::own_cpu()?);
+    let before = Usage::now(server).await?;
     progress(&format!("{groups} groups: committing"));
     let (rate, latencies) = submit(&loads, 0..each, None).await?;
-    let after = (server.batches().await?, server.cpu()?, server::own_cpu()?);
-    let batch = ((after.0.0 - before.0.0) / (after.0.1 - before.0.1).max(1.0)).max(1.0);
+    let after = Usage::now(server).await?;
+    let batch = ((after.calls - before.calls) / (after.transactions - before.transactions).max(1.0)).max(1.0);
     let per_commit = |from: Duration, to: Duration| (to - from).as_secs_f64() * 1e3 / latencies.len() as f64;
-    let (served, loaded) = (per_commit(before.1, after.1), per_commit(before.2, after.2));
+    let (served, loaded) = (per_commit(before.server, after.server), per_commit(before.load, after.load));
 
     let rows: Vec<Vec<u8>> = (0..each)
         .flat_map(|turn| loads.iter().flat_map(move |load| load.chains.iter().map(move |chain| &chain.commits[turn])))

@@ -110,25 +110,23 @@ impl Messenger {
         tree: Option<Result<api::RatchetTree, Problem>>,
     ) -> Result<Option<Epoch>, Error> {
         use regrow_engine::Error as Engine;
-        let joined = match (info, &tree) {
-            (Ok(info), None) => Ok(self.client.join_external(&info.group_info.0)),
-            (Ok(info), Some(Ok(tree))) => {
-                Ok(self.client.join_external(JoinMessage::with_tree(&info.group_info.0, &tree.ratchet_tree.0)))
+        let message = match (info, &tree) {
+            (Ok(info), None) => JoinMessage::from(&info.group_info.0),
+            (Ok(info), Some(Ok(tree))) => JoinMessage::with_tree(&info.group_info.0, &tree.ratchet_tree.0),
+            (Err(problem), _) | (_, Some(Err(problem))) => {
+                self.strand(id, problem.to_string());
+                return Ok(None);
             }
-            (Err(problem), _) | (_, Some(Err(problem))) => Err(problem),
         };
-        let reason = match joined {
-            Ok(joined) => match joined {
-                Ok(pending) if pending.group() == id => return Ok(None),
-                Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
-                Ok(pending) => {
-                    self.client.discard(pending)?;
-                    "the service has given out the group info of another group".to_owned()
-                }
-                Err(error @ (Engine::Storage(_) | Engine::Locked | Engine::Crypto(_))) => return Err(error.into()),
-                Err(error) => error.to_string(),
-            },
-            Err(problem) => problem.to_string(),
+        let reason = match self.client.join_external(message) {
+            Ok(pending) if pending.group() == id => return Ok(None),
+            Ok(pending) => {
+                self.client.discard(pending)?;
+                "the service has given out the group info of another group".to_owned()
+            }
+            Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
+            Err(error @ (Engine::Storage(_) | Engine::Locked | Engine::Crypto(_))) => return Err(error.into()),
+            Err(error) => error.to_string(),
         };
         self.strand(id, reason);
         Ok(None)
