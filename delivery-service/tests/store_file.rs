@@ -3,7 +3,12 @@
 
 mod place;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use place::Place;
 use regrow_delivery_service::{
@@ -75,6 +80,40 @@ fn the_owner_sees_that_another_has_written() {
     assert_eq!(owner.data_version().unwrap(), before, "its own writes do not count");
     put(&mut SqliteStore::open_beside(place.store()).unwrap(), b"key", b"2");
     assert_ne!(owner.data_version().unwrap(), before);
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn what_is_in_the_write_ahead_log_is_moved_into_the_database_beside_the_owner() {
+    let place = Place::new();
+    let mut store = SqliteStore::open(place.store()).unwrap();
+    // Less than what the owner would move itself.
+    put(&mut store, b"key", &vec![1; 1024 * 1024]);
+    assert!(length(&place.store()) < 1024 * 1024);
+    let begun = Instant::now();
+    while length(&place.store()) < 1024 * 1024 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not moved");
+        thread::yield_now();
+    }
+    assert_eq!(get(&mut store, b"key"), Some(vec![1; 1024 * 1024]));
+}
+
+#[test]
+fn the_write_ahead_log_begins_anew_while_the_owner_goes_on_writing() {
+    const MEGABYTE: u64 = 1024 * 1024;
+    let place = Place::new();
+    let mut store = SqliteStore::open(place.store()).unwrap();
+    for number in 0..160 {
+        put(&mut store, b"key", &vec![number; MEGABYTE as usize]);
+    }
+    let log = length(&place.path("regrow-ds.db-wal"));
+    assert!(log < 100 * MEGABYTE, "{log} bytes");
+    drop(store);
+    assert!(!place.path("regrow-ds.db-wal").exists(), "the last to close the file leaves nothing beside it");
+    assert_eq!(get(&mut SqliteStore::open(place.store()).unwrap(), b"key"), Some(vec![159; MEGABYTE as usize]));
 }
 
 #[test]

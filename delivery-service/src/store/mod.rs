@@ -5,6 +5,7 @@
 
 mod backup;
 mod batch;
+mod checkpoint;
 pub(crate) mod key;
 mod sqlite;
 

@@ -15,7 +15,10 @@ use std::{
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Keep, Part, Store, Table, Transaction, Visitor};
+use super::{
+    Keep, Part, Store, Table, Transaction, Visitor,
+    checkpoint::{Checkpointer, checkpoint},
+};
 use crate::error::StoreError;
 
 /// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record does.
@@ -36,6 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// to this. A long reader makes it grow.
 const WRITE_AHEAD_BYTES: u32 = 64 * 1024 * 1024;
 
+/// How many pages are in the write-ahead log when the writer moves them itself, whatever it takes: as many as its file is shrunk to.
+/// The [`Checkpointer`] sees to it that there are fewer, unless it cannot keep up.
+const WRITE_AHEAD_PAGES: u32 = WRITE_AHEAD_BYTES / 4_096;
+
 /// How much of the file is kept in memory. A commit reads and writes in ten tables: with SQLite's own 2 MB, a few hundred groups
 /// would each be read from the disk's cache again.
 const CACHE_KIBIBYTES: u32 = 64 * 1024;
@@ -46,6 +53,8 @@ const CACHE_KIBIBYTES: u32 = 64 * 1024;
 /// power failure. The file has to be on a disk of this machine: SQLite's write-ahead log does not work over a network.
 #[derive(Debug)]
 pub struct SqliteStore {
+    /// None for those who do one thing and end, and for what is in memory.
+    checkpointer: Option<Checkpointer>,
     connection: Connection,
     /// Held until the connection is closed: fields are dropped in this order.
     _owner: Option<File>,
@@ -73,8 +82,9 @@ impl SqliteStore {
         let owner = own(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
         let connection = Connection::open(path).map_err(backend)?;
-        let mut store = Self { connection, _owner: Some(owner) };
+        let mut store = Self { checkpointer: None, connection, _owner: Some(owner) };
         store.prepare()?;
+        store.checkpointer = Some(Checkpointer::start(path)?);
         Ok(store)
     }
 
@@ -98,7 +108,7 @@ impl SqliteStore {
             return Err(StoreError::NotAStore);
         }
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
-        Ok(Self { connection, _owner: None })
+        Ok(Self { checkpointer: None, connection, _owner: None })
     }
 
     /// A store in memory, gone when it is dropped.
@@ -107,7 +117,8 @@ impl SqliteStore {
     ///
     /// [`StoreError::Backend`] if SQLite cannot be started.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let mut store = Self { connection: Connection::open_in_memory().map_err(backend)?, _owner: None };
+        let connection = Connection::open_in_memory().map_err(backend)?;
+        let mut store = Self { checkpointer: None, connection, _owner: None };
         store.prepare()?;
         Ok(store)
     }
@@ -261,6 +272,7 @@ fn is_ours(connection: &Connection) -> Result<bool, StoreError> {
 fn schema() -> String {
     let mut script = format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = {WRITE_AHEAD_BYTES};
+         PRAGMA wal_autocheckpoint = {WRITE_AHEAD_PAGES};
          BEGIN IMMEDIATE;"
     );
     for table in Table::ALL {
@@ -283,6 +295,10 @@ impl Store for SqliteStore {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
         let result = work(&mut SqliteTransaction { connection: &transaction })?;
         transaction.commit().map_err(backend)?;
+        if self.checkpointer.as_ref().is_some_and(Checkpointer::written) {
+            // It is durable already: if this fails, the next who writes is told so.
+            let _ = checkpoint(&self.connection);
+        }
         Ok(result)
     }
 
