@@ -5,6 +5,7 @@
 //! (`docs/decisions/0039`).
 
 use std::{
+    fs::File,
     io, mem,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -24,8 +25,11 @@ const COLLECTED: Duration = Duration::from_millis(500);
 /// its file is shrunk to: a file that is cut off keeps its writer waiting.
 const FULL: i64 = 4_096;
 
-/// So few pages that are not moved yet can be left to a writer.
+/// So few pages can be left to a writer.
 const FEW: i64 = 256;
+
+/// How often what was written meanwhile is moved as well, before the rest is left to a writer however much it is.
+const PASSES: usize = 4;
 
 /// A thread that moves what its owner says it has written. It ends when this is dropped.
 #[derive(Debug)]
@@ -49,15 +53,16 @@ struct Todo {
 }
 
 impl Checkpointer {
-    /// Starts the thread for the database at `path`, which is there.
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+    /// Starts the thread for the database at `path`, which is `file`. Whoever calls keeps the file open until all
+    /// connections are closed: POSIX lets go of all locks that a process has on a file when it closes it once.
+    pub(super) fn start(path: &Path, file: Arc<File>) -> Result<Self, StoreError> {
         let connection = Connection::open(path).map_err(backend)?;
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
         let shared = Arc::new(Shared::default());
         let its = Arc::clone(&shared);
         let thread = thread::Builder::new().name("checkpoints".into());
         let failed = |error: io::Error| file_error(path, error);
-        let thread = thread.spawn(move || its.follow(&connection)).map_err(failed)?;
+        let thread = thread.spawn(move || its.follow(&connection, &file)).map_err(failed)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -85,7 +90,7 @@ impl Drop for Checkpointer {
 }
 
 impl Shared {
-    fn follow(&self, connection: &Connection) {
+    fn follow(&self, connection: &Connection, file: &File) {
         loop {
             let todo = self.changed.wait_while(self.todo(), |todo| !todo.written && !todo.end);
             let todo = todo.unwrap_or_else(PoisonError::into_inner);
@@ -98,25 +103,8 @@ impl Shared {
             todo.written = false;
             drop(todo);
             // What it cannot move now it moves the next time; if the disk fails, those who write are told so.
-            let almost = self.move_most(connection).unwrap_or(false);
+            let almost = move_most(connection, file).unwrap_or(false);
             self.todo().almost = almost;
-        }
-    }
-
-    /// Moves what there is. Returns whether the log is full, and few of its pages are left.
-    fn move_most(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let mut left_before = i64::MAX;
-        loop {
-            let (pages, moved) = checkpoint(connection)?;
-            let left = pages - moved;
-            if pages < FULL || left <= FEW {
-                return Ok(pages >= FULL);
-            }
-            // Somebody may be reading what is older, or writing faster than this.
-            if left >= left_before || self.todo().end {
-                return Ok(false);
-            }
-            left_before = left;
         }
     }
 
@@ -124,6 +112,25 @@ impl Shared {
         // Nothing that can panic is done with it.
         self.todo.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Moves what there is. Returns whether the log is full and the rest can be left to a writer; `None` if the disk failed.
+fn move_most(connection: &Connection, file: &File) -> Option<bool> {
+    let mut moved_before = 0;
+    for _ in 0..PASSES {
+        let (pages, moved) = checkpoint(connection).ok()?;
+        // SQLite does this only with the last page of the log, which here is the writer's: it would wait for all of them.
+        file.sync_data().ok()?;
+        if pages < FULL {
+            return Some(false);
+        }
+        if moved - moved_before <= FEW {
+            // If many are left, somebody reads what is older.
+            return Some(pages - moved <= FEW);
+        }
+        moved_before = moved;
+    }
+    Some(true)
 }
 
 /// Moves what can be moved while others read and write. Returns how many pages the log has, and how many of them are moved.
@@ -145,7 +152,8 @@ mod tests {
         let writer = Connection::open(&path).expect("a database");
         let schema = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (value BLOB);";
         writer.execute_batch(schema).expect("a table");
-        let checkpointer = Checkpointer::start(&path).expect("a thread");
+        let file = Arc::new(File::open(&path).expect("the file"));
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&file)).expect("a thread");
 
         let full = format!("INSERT INTO t VALUES (zeroblob({}))", FULL * 4_096);
         writer.execute_batch(&full).expect("a full log");

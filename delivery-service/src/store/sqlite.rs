@@ -10,6 +10,7 @@ use std::{
     ops::{ControlFlow, Range},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -57,7 +58,14 @@ pub struct SqliteStore {
     checkpointer: Option<Checkpointer>,
     connection: Connection,
     /// Held until the connection is closed: fields are dropped in this order.
-    _owner: Option<File>,
+    _owner: Option<Owner>,
+}
+
+/// What the owner of a file holds.
+#[derive(Debug)]
+struct Owner {
+    _lock: File,
+    _database: Arc<File>,
 }
 
 /// Free pages that a file may have, whatever its size, before it shrinks: they are used again, and a file that shrinks and
@@ -79,12 +87,14 @@ impl SqliteStore {
     /// file or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let owner = own(path)?;
+        let lock = own(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
+        let database = Arc::new(File::open(path).map_err(|error| file_error(path, error))?);
         let connection = Connection::open(path).map_err(backend)?;
+        let owner = Owner { _lock: lock, _database: Arc::clone(&database) };
         let mut store = Self { checkpointer: None, connection, _owner: Some(owner) };
         store.prepare()?;
-        store.checkpointer = Some(Checkpointer::start(path)?);
+        store.checkpointer = Some(Checkpointer::start(path, database)?);
         Ok(store)
     }
 
