@@ -18,8 +18,9 @@ use rusqlite::{Connection, Row};
 use super::sqlite::{backend, file_error};
 use crate::error::StoreError;
 
-/// How long what is written is collected before it is moved: a page that is written many times in between is moved once.
-const COLLECTED: Duration = Duration::from_millis(500);
+/// How long what is written is collected before it is moved. A page that is written many times in between is moved once; but while
+/// the disk synchronizes many pages, a transaction waits for the disk.
+const COLLECTED: Duration = Duration::from_millis(50);
 
 /// Pages in the log when it is to begin anew: 16 MB. It is often larger by what is written until then, and still smaller than what
 /// its file is shrunk to: a file that is cut off keeps its writer waiting.

@@ -302,10 +302,12 @@ impl Store for SqliteStore {
     ) -> Result<T, E> {
         // Immediate: a transaction that read before another process wrote could not write any more. Dropped by an error
         // or a panic, it is rolled back.
+        let changes = self.connection.total_changes();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
         let result = work(&mut SqliteTransaction { connection: &transaction })?;
         transaction.commit().map_err(backend)?;
-        if self.checkpointer.as_ref().is_some_and(Checkpointer::written) {
+        let has_written = self.connection.total_changes() != changes;
+        if has_written && self.checkpointer.as_ref().is_some_and(Checkpointer::written) {
             // It is durable already: if this fails, the next who writes is told so.
             let _ = checkpoint(&self.connection);
         }

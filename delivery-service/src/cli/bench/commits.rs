@@ -19,7 +19,7 @@ use super::{
 const CONNECTIONS: usize = 64;
 
 /// Commits in all, if there are fewer groups than that.
-const COMMITS: usize = 2_000;
+const COMMITS: usize = 5_000;
 
 /// A device and its groups.
 struct Load {
