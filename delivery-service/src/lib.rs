@@ -102,8 +102,6 @@
 #![forbid(unsafe_code)]
 
 mod admission;
-#[cfg(feature = "api")]
-pub mod api;
 #[cfg(any(feature = "client", feature = "server"))]
 mod authorities;
 pub mod check;
@@ -112,30 +110,31 @@ pub mod client;
 mod error;
 mod handshake;
 mod limits;
-mod names;
 mod ordering;
-mod outcome;
-mod receipt;
 #[cfg(feature = "server")]
 pub mod server;
 mod service;
 pub mod store;
 
+pub use regrow_protocol::{
+    ChainHash, ChainedEntry, Cursor, Delivery, DeliveryKind, DeviceId, Epoch, Equivocation, ForgedReceipt, GroupId,
+    MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, RosterChange, Sequence, ServiceKey, ServicePublicKey,
+    StoredReceipt, Timestamp, UserId, api,
+};
+// The modules of the shared words, under their names there.
+use regrow_protocol::{names, outcome, receipt};
+
 pub use self::{
     admission::{DeviceKey, Registration, StoredSession, TokenHash},
     error::StoreError,
     limits::Limits,
-    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp, UserId},
     ordering::{
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
         key_package::{ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
-        reading::{Delivery, DeliveryKind},
         rollback::ReportOutcome,
     },
-    outcome::{Outcome, RejectReason, RosterChange},
-    receipt::{ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey},
     service::{CheckedCommit, CommitChecker, DeliveryService, Roster},
     store::{SqliteStore, Store},
 };

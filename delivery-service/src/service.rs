@@ -13,6 +13,7 @@ use openmls_rust_crypto::RustCrypto;
 
 pub use self::checker::{CheckedCommit, CommitChecker};
 use crate::{
+    Delivery,
     error::StoreError,
     handshake::Followed,
     limits::Limits,
@@ -23,8 +24,7 @@ use crate::{
         expiry::{self, Expired},
         group::{self, HandshakeMode},
         key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
-        message, own, proposal,
-        reading::{self, Delivery},
+        message, own, proposal, reading,
         rollback::{self, ReportOutcome},
         roster, welcome,
     },

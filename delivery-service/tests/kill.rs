@@ -21,8 +21,8 @@ use proptest::{
 };
 use regrow_delivery_service::{
     Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
-    api::{self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, UploadRequest, proof},
-    client::{Connection, ConnectionError, Retry, Server, TransportKey},
+    api::{self, ClaimRequest, Code, CreateGroupRequest, DeviceName, Handshake, UploadRequest, proof},
+    client::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
 use serde::{Serialize, de::DeserializeOwned};
@@ -272,7 +272,7 @@ impl Device {
     }
 
     async fn commit(&mut self, shared: &Shared, pending: PendingCommit) -> bool {
-        let request = CommitRequest::from(&pending);
+        let request = commit_request(&pending);
         let answer = self.connection.submit_commit(&self.group(), &request).await;
         let accepted = self.note(shared, &request.commit.0, answer);
         if accepted {

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    names::{Epoch, GroupId, Sequence},
-    ordering::reading::{Delivery, DeliveryKind},
-    receipt::{ChainHash, Equivocation, Receipt},
+    Delivery, DeliveryKind,
+    names::{GroupId, Sequence},
+    receipt::{ChainHash, Equivocation, Receipt, StoredReceipt},
 };
 
 /// How many receipts of each group are kept to be compared, of the entries that were read last; and as many of entries that
@@ -43,44 +43,24 @@ impl Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Audit {
     /// Of the entries that were read last, the latest at the end.
-    read: VecDeque<Signed>,
+    read: VecDeque<StoredReceipt>,
     /// Of entries that were not read yet, or not by this device: answers to submissions, and what members were told.
-    told: BTreeMap<u64, Signed>,
-    proofs: Vec<(Signed, Signed)>,
-}
-
-/// A receipt of a group that goes without saying. The signature was verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Signed {
-    sequence: Sequence,
-    epoch: Epoch,
-    head: ChainHash,
-    #[serde(with = "serde_bytes")]
-    signature: [u8; 64],
-}
-
-impl From<&Receipt> for Signed {
-    fn from(Receipt { sequence, epoch, head, signature, .. }: &Receipt) -> Self {
-        Self { sequence: *sequence, epoch: *epoch, head: *head, signature: *signature }
-    }
-}
-
-impl Signed {
-    fn of(&self, group: &GroupId) -> Receipt {
-        let Self { sequence, epoch, head, signature } = self.clone();
-        Receipt { group: group.clone(), sequence, epoch, head, signature }
-    }
+    told: BTreeMap<u64, StoredReceipt>,
+    proofs: Vec<(StoredReceipt, StoredReceipt)>,
 }
 
 impl Audit {
     /// The receipt of the last entry that was read.
     pub(super) fn latest(&self, group: &GroupId) -> Option<Receipt> {
-        self.read.back().map(|signed| signed.of(group))
+        self.read.back().map(|signed| signed.clone().of(group))
     }
 
     /// The proofs that were found.
     pub(super) fn proofs(&self, group: &GroupId) -> Vec<Equivocation> {
-        let proof = |(one, other): &(Signed, Signed)| Equivocation { one: one.of(group), other: other.of(group) };
+        let proof = |(one, other): &(StoredReceipt, StoredReceipt)| Equivocation {
+            one: one.clone().of(group),
+            other: other.clone().of(group),
+        };
         self.proofs.iter().map(proof).collect()
     }
 
@@ -136,7 +116,7 @@ impl Audit {
     /// Whether something that is known contradicts the receipt. A proof is reported once for an entry.
     fn compare(&mut self, receipt: &Receipt) -> Option<Equivocation> {
         let told = self.told.get(&receipt.sequence.0);
-        let known = self.read.iter().chain(told).map(|signed| signed.of(&receipt.group));
+        let known = self.read.iter().chain(told).map(|signed| signed.clone().of(&receipt.group));
         let other = known.into_iter().find(|known| known.contradicts(receipt))?;
         if self.proofs.iter().any(|(one, _)| one.sequence == receipt.sequence) {
             return None;
@@ -170,7 +150,7 @@ fn explains_gap(delivery: &Delivery, next: Sequence) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        names::{Cursor, DeviceId, Timestamp},
+        names::{Cursor, DeviceId, Epoch, Timestamp},
         receipt::{ChainedEntry, ServiceKey},
     };
 

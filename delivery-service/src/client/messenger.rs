@@ -30,9 +30,9 @@ use super::{
     transport_key::TransportKey,
 };
 use crate::{
-    api::{Admission, DeviceName},
+    Delivery,
+    api::Admission,
     names::Cursor,
-    ordering::reading::Delivery,
     receipt::{Equivocation, Receipt, ServicePublicKey},
 };
 
@@ -235,7 +235,7 @@ impl Messenger {
 
     fn over(client: Client, server: &Server, account: &Account, options: Options) -> Result<Self, Error> {
         let service = ServicePublicKey(account.service);
-        let device = DeviceName::from(client.device());
+        let device = names::device_name(client.device());
         let key = TransportKey::from_seed(&account.seed);
         let connection = Connection::new(server, device, key, service)?;
         let cursor = kept::cursor(&client)?;

@@ -10,7 +10,8 @@ use openmls::{
     prelude::{LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, Verifiable as _},
 };
 use openmls_rust_crypto::RustCrypto;
-use tls_codec::{DeserializeBytes as _, Serialize as _, TlsVarInt};
+use regrow_protocol::mls;
+use tls_codec::Serialize as _;
 
 use crate::{
     names::DeviceId,
@@ -108,25 +109,11 @@ pub(crate) fn verify_commit(
     Ok(VerifiedCommit { staged, change, left, added_key_packages, signature_key })
 }
 
-/// The public keys of a commit's path, that of its leaf included: read from the PublicMessage that the commit came in (RFC
-/// 9420, 6, 7.6, 12.4).
+/// The public keys of a commit's path, that of its leaf included: read from the PublicMessage that the commit came in.
 fn path_keys(message: &[u8], leaf: &LeafNode) -> Option<Vec<Vec<u8>>> {
-    let (_group_id, rest) = vector(message)?;
-    let (_epoch, rest) = rest.split_at_checked(8)?;
-    let (_sender, rest) = Sender::tls_deserialize_bytes(rest).ok()?;
-    let (_authenticated_data, rest) = vector(rest)?;
-    let (_content_type, rest) = rest.split_at_checked(1)?;
-    let (_proposals, rest) = vector(rest)?;
-    let path = rest.strip_prefix(&[1])?.strip_prefix(&*leaf.tls_serialize_detached().ok()?)?;
-    let (mut nodes, _) = vector(path)?;
-    let mut keys = vec![vector(&leaf.encryption_key().tls_serialize_detached().ok()?)?.0.to_vec()];
-    while !nodes.is_empty() {
-        let (key, rest) = vector(nodes)?;
-        let (_encrypted_path_secrets, rest) = vector(rest)?;
-        keys.push(key.to_vec());
-        nodes = rest;
-    }
-    Some(keys)
+    let leaf = leaf.tls_serialize_detached().ok()?;
+    let keys = mls::path_keys(mls::commit(message)?, &leaf)?;
+    Some(keys.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 /// Whether a parent in the tree has one of the keys. RFC 9420, 12.4.2, wants those of a path to be new; OpenMLS compares them
@@ -136,19 +123,12 @@ fn has_parent_with(keys: &[Vec<u8>], group: &PublicGroup) -> Option<bool> {
     for (_, parent) in group.treesync().full_parents() {
         node.clear();
         parent.tls_serialize(&mut node).ok()?;
-        // A ParentNode begins with its encryption key (7.1).
-        let (key, _) = vector(&node)?;
+        let key = mls::encryption_key(&node)?;
         if keys.iter().any(|known| known == key) {
             return Some(true);
         }
     }
     Some(false)
-}
-
-/// What is in a vector of variable length, and what comes after it (RFC 9420, 2.1.2).
-fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = TlsVarInt::tls_deserialize_bytes(bytes).ok()?;
-    rest.split_at_checked(usize::try_from(length.value()).ok()?)
 }
 
 /// What a commit does to the roster.
@@ -273,6 +253,7 @@ mod tests {
     use openmls_basic_credential::SignatureKeyPair;
     use openmls_rust_crypto::{MemoryStorage, OpenMlsRustCrypto};
     use openmls_traits::{random::OpenMlsRand, types::CryptoError};
+    use tls_codec::DeserializeBytes as _;
 
     use super::{super::records::Records, *};
 

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, Submitted, log::StoredReceipt};
+use super::{Call, Halt, Submitted};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},
     outcome::{Outcome, RejectReason},
-    receipt::Receipt,
+    receipt::{Receipt, StoredReceipt},
     store::{
         Table, Transaction,
         key::{self, Key},

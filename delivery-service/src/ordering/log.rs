@@ -7,11 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Submitted, group::Group, reading::DeliveryKind, welcome};
+use super::{Call, Submitted, group::Group, welcome};
 use crate::{
+    DeliveryKind,
     error::StoreError,
-    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
-    receipt::{ChainHash, ChainedEntry, Receipt},
+    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    receipt::{ChainedEntry, Receipt, StoredReceipt},
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -49,30 +50,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) receipt: StoredReceipt,
     #[serde(borrow, with = "serde_bytes")]
     pub(crate) bytes: Cow<'a, [u8]>,
-}
-
-/// A receipt without its group, which is in the key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct StoredReceipt {
-    sequence: Sequence,
-    epoch: Epoch,
-    head: ChainHash,
-    #[serde(with = "serde_bytes")]
-    signature: [u8; 64],
-}
-
-impl From<&Receipt> for StoredReceipt {
-    fn from(receipt: &Receipt) -> Self {
-        let Receipt { group: _, sequence, epoch, head, signature } = *receipt;
-        Self { sequence, epoch, head, signature }
-    }
-}
-
-impl StoredReceipt {
-    pub(crate) fn of(self, group: &GroupId) -> Receipt {
-        let Self { sequence, epoch, head, signature } = self;
-        Receipt { group: group.clone(), sequence, epoch, head, signature }
-    }
 }
 
 /// The position of the last entry of all.

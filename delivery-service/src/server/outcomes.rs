@@ -2,6 +2,7 @@
 
 use super::{metrics::Answer, refusal::Refusal};
 use crate::{
+    RejectCode,
     api::{Accepted, Code, Problem},
     names::Epoch,
     ordering::key_package::{KeyPackageFault, UploadError},
@@ -24,8 +25,8 @@ impl From<RejectReason> for Refusal {
             | RejectReason::TooManyProposals { .. } => Code::LimitReached,
             _ => Code::Rejected,
         };
-        let word = Some(word_for(&reason).to_owned());
-        Self::from(Problem { reason: word, current_epoch, ..Problem::new(code) }.because(reason))
+        let problem = Problem { current_epoch, ..Problem::new(code) }.with_reason(reason.code());
+        Self::from(problem.because(reason))
     }
 }
 
@@ -34,50 +35,15 @@ impl From<&Outcome> for Answer {
         match outcome {
             Outcome::Accepted(_) => Self::Accepted,
             Outcome::Stale { .. } => Self::Stale,
-            Outcome::Rejected(reason) => Self::Rejected(word_for(reason)),
+            Outcome::Rejected(reason) => Self::Rejected(reason.code().name()),
         }
-    }
-}
-
-/// A word for each reason. They are part of the interface and stay.
-fn word_for(reason: &RejectReason) -> &'static str {
-    match reason {
-        RejectReason::Malformed => "malformed",
-        RejectReason::TooLarge { .. } => "too-large",
-        RejectReason::NameTooLong => "name-too-long",
-        RejectReason::GroupExists => "group-exists",
-        RejectReason::UnknownGroup => "unknown-group",
-        RejectReason::WrongGroup => "wrong-group",
-        RejectReason::EpochAhead { .. } => "epoch-ahead",
-        RejectReason::NotAMember => "not-a-member",
-        RejectReason::Removed => "removed",
-        RejectReason::RolledBack => "rolled-back",
-        RejectReason::NotReportable => "not-reportable",
-        RejectReason::WrongContentType => "wrong-content-type",
-        RejectReason::WrongWireFormat => "wrong-wire-format",
-        RejectReason::ExternalSender => "external-sender",
-        RejectReason::NotSignedBySender => "not-signed-by-sender",
-        RejectReason::SubmittedByAnother => "submitted-by-another",
-        RejectReason::Invalid(_) => "invalid",
-        RejectReason::UnacceptableCredential => "unacceptable-credential",
-        RejectReason::SignatureKeyChanged => "signature-key-changed",
-        RejectReason::RosterMismatch => "roster-mismatch",
-        RejectReason::ImpossibleRosterChange => "impossible-roster-change",
-        RejectReason::NoGroupInfo => "no-group-info",
-        RejectReason::GroupFull { .. } => "group-full",
-        RejectReason::TooManyGroups { .. } => "too-many-groups",
-        RejectReason::TooManyProposals { .. } => "too-many-proposals",
-        RejectReason::WelcomeMismatch => "welcome-mismatch",
-        RejectReason::GroupInfoMismatch => "group-info-mismatch",
     }
 }
 
 /// A commit adds a device that the service does not know.
 pub(crate) fn unknown_device() -> Refusal {
-    let reason = Some("unknown-device".to_owned());
-    Refusal::from(
-        Problem { reason, ..Problem::new(Code::Rejected) }.because("a device that is added is not registered"),
-    )
+    let problem = Problem::new(Code::Rejected).with_reason(RejectCode::UnknownDevice);
+    Refusal::from(problem.because("a device that is added is not registered"))
 }
 
 /// The answer to a submission.
@@ -94,22 +60,22 @@ pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
 impl From<UploadError> for Refusal {
     fn from(error: UploadError) -> Self {
         let (code, reason) = match &error {
-            UploadError::Refused { reason, .. } => (Code::Rejected, word_for_fault(reason)),
-            UploadError::TooMany { .. } => (Code::LimitReached, "too-many-key-packages"),
-            UploadError::NameTooLong => (Code::BadRequest, "name-too-long"),
+            UploadError::Refused { reason, .. } => (Code::Rejected, code_of(reason)),
+            UploadError::TooMany { .. } => (Code::LimitReached, RejectCode::TooManyKeyPackages),
+            UploadError::NameTooLong => (Code::BadRequest, RejectCode::NameTooLong),
             UploadError::Store(_) => return Code::Internal.into(),
         };
-        Self::from(Problem { reason: Some(reason.into()), ..Problem::new(code) }.because(error))
+        Self::from(Problem::new(code).with_reason(reason).because(error))
     }
 }
 
-fn word_for_fault(fault: &KeyPackageFault) -> &'static str {
+fn code_of(fault: &KeyPackageFault) -> RejectCode {
     match fault {
-        KeyPackageFault::Malformed => "malformed",
-        KeyPackageFault::Invalid(_) => "invalid",
-        KeyPackageFault::OfAnotherDevice => "of-another-device",
-        KeyPackageFault::Expired => "expired",
-        KeyPackageFault::NotYetValid => "not-yet-valid",
-        KeyPackageFault::WrongLastResort => "wrong-last-resort",
+        KeyPackageFault::Malformed => RejectCode::Malformed,
+        KeyPackageFault::Invalid(_) => RejectCode::Invalid,
+        KeyPackageFault::OfAnotherDevice => RejectCode::OfAnotherDevice,
+        KeyPackageFault::Expired => RejectCode::Expired,
+        KeyPackageFault::NotYetValid => RejectCode::NotYetValid,
+        KeyPackageFault::WrongLastResort => RejectCode::WrongLastResort,
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{audience::Seat, caller::Caller, refusal::Refusal, state::State};
 use crate::{
-    api::{self, Code, DeviceName},
+    Delivery,
+    api::{self, Code, DeviceName, InvalidDeviceName},
     names::{Cursor, DeviceId},
-    ordering::reading::{Delivery, DeliveryKind},
 };
 
 /// A device that reads and waits.
@@ -84,7 +84,7 @@ impl Reader {
         if let Some(last) = page.last() {
             self.after = last.cursor;
         }
-        page.into_iter().map(api::Delivery::try_from).collect()
+        page.into_iter().map(on_the_wire).collect()
     }
 
     async fn wait(&mut self) -> Result<(), End> {
@@ -110,37 +110,19 @@ pub(crate) async fn read_now(
         let device = caller.admit(service)?;
         Ok(service.read(&device, after, limit)?)
     });
-    read.await?.into_iter().map(api::Delivery::try_from).collect()
+    read.await?.into_iter().map(on_the_wire).collect()
+}
+
+fn on_the_wire(delivery: Delivery) -> Result<api::Delivery, Refusal> {
+    api::Delivery::try_from(delivery).map_err(of_another_kind)
 }
 
 /// The name of a device that the store has. All that come in by this server have one.
 pub(crate) fn name_of(device: &DeviceId) -> Result<DeviceName, Refusal> {
-    DeviceName::from_id(device).map_err(|error| {
-        tracing::error!(%error, "the store has a device of another kind");
-        Code::Internal.into()
-    })
+    DeviceName::from_id(device).map_err(of_another_kind)
 }
 
-impl TryFrom<Delivery> for api::Delivery {
-    type Error = Refusal;
-
-    fn try_from(delivery: Delivery) -> Result<Self, Refusal> {
-        let (kind, voided) = match delivery.kind {
-            DeliveryKind::Welcome => (api::DeliveryKind::Welcome, None),
-            DeliveryKind::Commit => (api::DeliveryKind::Commit, None),
-            DeliveryKind::Proposal => (api::DeliveryKind::Proposal, None),
-            DeliveryKind::Message => (api::DeliveryKind::Message, None),
-            DeliveryKind::Rollback { voided } => (api::DeliveryKind::Rollback, Some(voided.0)),
-        };
-        Ok(Self {
-            cursor: delivery.cursor.0,
-            group: delivery.group.as_bytes().into(),
-            kind,
-            sender: name_of(&delivery.sender)?,
-            time: delivery.time.0,
-            bytes: delivery.bytes.into(),
-            voided,
-            receipt: (&delivery.receipt).into(),
-        })
-    }
+fn of_another_kind(error: InvalidDeviceName) -> Refusal {
+    tracing::error!(%error, "the store has a device of another kind");
+    Code::Internal.into()
 }

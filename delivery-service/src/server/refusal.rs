@@ -18,7 +18,7 @@ use crate::{
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(pub Box<Problem>);
+pub(crate) struct Refusal(pub(crate) Box<Problem>);
 
 impl Refusal {
     /// A refusal that says what is wrong with the request.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use regrow_delivery_service::api::{CommitRequest, CreateGroupRequest, DeviceName, Handshake, UploadRequest};
+use regrow_delivery_service::{
+    api::{CreateGroupRequest, DeviceName, Handshake, UploadRequest},
+    client::commit_request,
+};
 use regrow_engine::{
     Client, DeviceId, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Timestamp, default_crypto,
 };
@@ -96,7 +99,7 @@ pub(super) fn created(client: &mut Client, id: &GroupId) -> anyhow::Result<Creat
 
 /// The request that submits a commit, which is taken to be accepted.
 pub(super) fn confirmed(client: &mut Client, pending: PendingCommit) -> anyhow::Result<Vec<u8>> {
-    let request = CommitRequest::from(&pending);
+    let request = commit_request(&pending);
     client.confirm(pending, now())?;
     encoded(&request)
 }

@@ -10,19 +10,12 @@ use super::{
     names,
 };
 use crate::{
+    RejectCode,
     api::{self, Accepted, ClaimAnswer, Code, Problem, ReportAnswer},
     client::error::{ConnectionError, Error},
     names::{Epoch, Sequence},
     receipt::Receipt,
 };
-
-/// Why the service refuses, in the words that this client acts on.
-mod reason {
-    pub(super) const EPOCH_AHEAD: &str = "epoch-ahead";
-    pub(super) const NOT_A_MEMBER: &str = "not-a-member";
-    pub(super) const UNKNOWN_GROUP: &str = "unknown-group";
-    pub(super) const REMOVED: &str = "removed";
-}
 
 /// An answer that decides, or a problem that does. What is for later is an error.
 pub(super) fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T, Problem>, Error> {
@@ -45,13 +38,16 @@ pub(super) fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T,
 
 /// Whether the device and the group are in different epochs, as the service says.
 fn is_elsewhere(problem: &Problem) -> bool {
-    problem.code == Code::Stale || problem.reason.as_deref() == Some(reason::EPOCH_AHEAD)
+    problem.code == Code::Stale || problem.reject_code() == Some(RejectCode::EpochAhead)
 }
 
 /// Whether the service says that the device is not in the group.
 fn is_outside(problem: &Problem) -> bool {
     matches!(problem.code, Code::NotFound | Code::Forbidden)
-        || matches!(problem.reason.as_deref(), Some(reason::NOT_A_MEMBER | reason::UNKNOWN_GROUP | reason::REMOVED))
+        || matches!(
+            problem.reject_code(),
+            Some(RejectCode::NotAMember | RejectCode::UnknownGroup | RejectCode::Removed)
+        )
 }
 
 impl Messenger {

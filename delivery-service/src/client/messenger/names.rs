@@ -12,22 +12,18 @@ pub(super) fn group_in_engine(group: &names::GroupId) -> GroupId {
     GroupId::new(group.as_bytes())
 }
 
-impl From<&DeviceId> for api::DeviceName {
-    fn from(device: &DeviceId) -> Self {
-        Self { user: device.user().to_owned(), device: device.device().to_owned() }
-    }
+pub(super) fn device_name(device: &DeviceId) -> api::DeviceName {
+    api::DeviceName { user: device.user().to_owned(), device: device.device().to_owned() }
 }
 
-impl From<&PendingCommit> for api::CommitRequest {
-    /// The request that submits the commit.
-    fn from(pending: &PendingCommit) -> Self {
-        Self {
-            commit: pending.commit().into(),
-            welcome: pending.welcome().map(Into::into),
-            group_info: pending.group_info().map(Into::into),
-            added: pending.added().map(Into::into).collect(),
-            removed: pending.removed().map(Into::into).collect(),
-        }
+/// The request that submits the commit.
+pub fn commit_request(pending: &PendingCommit) -> api::CommitRequest {
+    api::CommitRequest {
+        commit: pending.commit().into(),
+        welcome: pending.welcome().map(Into::into),
+        group_info: pending.group_info().map(Into::into),
+        added: pending.added().map(device_name).collect(),
+        removed: pending.removed().map(device_name).collect(),
     }
 }
 

@@ -12,13 +12,13 @@ use super::{
     names,
 };
 use crate::{
+    Delivery, DeliveryKind,
     api::{self, DeliveryPage},
     client::{
         envelope,
         error::{ConnectionError, Error},
     },
     names::{Epoch, Sequence},
-    ordering::reading::{Delivery, DeliveryKind},
 };
 
 impl Messenger {

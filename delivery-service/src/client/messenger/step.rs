@@ -14,7 +14,7 @@ use super::{
     names,
 };
 use crate::{
-    api::{self, ClaimRequest, CommitRequest, CreateGroupRequest},
+    api::{self, ClaimRequest, CreateGroupRequest},
     client::{envelope, error::Error},
     names::Sequence,
 };
@@ -69,7 +69,7 @@ impl Messenger {
                     }
                 }
                 Step::Commit(pending) => {
-                    let request = CommitRequest::from(&pending);
+                    let request = names::commit_request(&pending);
                     let answer = self.connection.submit_commit(&at_service, &request).await;
                     self.submitted(id, pending, answer)?;
                 }

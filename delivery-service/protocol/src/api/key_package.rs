@@ -6,7 +6,7 @@ use super::{Bytes, DeviceName, list};
 
 /// Stores key packages of the calling device. `POST /v1/key-packages`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UploadRequest {
     /// Each an MLSMessage with a key package. One that was uploaded before is left out.
@@ -19,7 +19,7 @@ pub struct UploadRequest {
 
 /// What of a device can still be handed out. `GET /v1/key-packages`, and the answer to an upload
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyPackagesLeft {
     /// Key packages, the last-resort one not counted.
@@ -30,7 +30,7 @@ pub struct KeyPackagesLeft {
 
 /// Takes one key package of each device of a user, or of one. `POST /v1/key-packages/claims`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimRequest {
     /// The user.
@@ -42,7 +42,7 @@ pub struct ClaimRequest {
 
 /// What was claimed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimAnswer {
     /// One for each device that had one.
@@ -53,7 +53,7 @@ pub struct ClaimAnswer {
 
 /// A key package that was handed out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimedKeyPackage {
     /// Whose it is.

@@ -27,7 +27,8 @@ macro_rules! name {
                 &self.0
             }
 
-            pub(crate) fn is_too_long(&self) -> bool {
+            /// Whether the name is longer than [`MAX_NAME_BYTES`].
+            pub fn is_too_long(&self) -> bool {
                 self.0.len() > MAX_NAME_BYTES
             }
         }
@@ -93,11 +94,15 @@ impl Cursor {
     /// Before the first entry: what a device that has read nothing yet reads after.
     pub const START: Self = Self(0);
 
-    pub(crate) fn next(self) -> Self {
+    /// The position after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    pub(crate) fn previous(self) -> Self {
+    /// The position before this one.
+    #[must_use]
+    pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 }
@@ -108,7 +113,9 @@ impl Cursor {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    pub(crate) fn plus(self, seconds: u64) -> Self {
+    /// The moment that many seconds later.
+    #[must_use]
+    pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 }

@@ -6,7 +6,7 @@ use super::Bytes;
 
 /// `GET /v1/service`, for everybody
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInfo {
     /// The version of its software.

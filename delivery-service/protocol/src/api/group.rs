@@ -8,9 +8,9 @@ use crate::{
     receipt::{self, ChainHash},
 };
 
-/// How much of a group's handshakes the service sees: see [`crate::HandshakeMode`].
+/// How much of a group's handshakes the service sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Handshake {
     /// Handshakes are PublicMessages, which the service checks.
@@ -21,7 +21,7 @@ pub enum Handshake {
 
 /// Makes a group. `POST /v1/groups`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateGroupRequest {
     /// The group's identifier.
@@ -34,7 +34,7 @@ pub struct CreateGroupRequest {
 
 /// Submits a commit. `POST /v1/groups/{group}/commits`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// The commit, an MLSMessage.
@@ -55,7 +55,7 @@ pub struct CommitRequest {
 
 /// Submits a proposal by reference. `POST /v1/groups/{group}/proposals`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProposalRequest {
     /// The proposal, an MLSMessage.
@@ -64,7 +64,7 @@ pub struct ProposalRequest {
 
 /// Submits an application message. `POST /v1/groups/{group}/messages`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageRequest {
     /// The message, an MLSMessage.
@@ -73,7 +73,7 @@ pub struct MessageRequest {
 
 /// The service's signed word on an entry of the group's log: see [`crate::Receipt`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// The entry's number; 0 for the group's creation.
@@ -113,7 +113,7 @@ impl Receipt {
 
 /// A submission was ordered, now or when the very same bytes were first submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
     /// The service's signed word on it.
@@ -122,7 +122,7 @@ pub struct Accepted {
 
 /// A group as the service knows it. `GET /v1/groups/{group}`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupState {
     /// Its epoch.
@@ -133,7 +133,7 @@ pub struct GroupState {
 
 /// What an external commit needs. `GET /v1/groups/{group}/info`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupInfo {
     /// The group info of the present epoch, an MLSMessage. If it has no ratchet tree in it, that is to be got by itself.
@@ -142,7 +142,7 @@ pub struct GroupInfo {
 
 /// What joining needs beside a welcome or a group info that has no ratchet tree in it. `GET /v1/groups/{group}/trees/{epoch}`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RatchetTree {
     /// The tree, as RFC 9420, 12.4.3.3, has it.
@@ -151,7 +151,7 @@ pub struct RatchetTree {
 
 /// Says that the calling device cannot process a commit. `POST /v1/groups/{group}/reports`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportRequest {
     /// The commit's number in the group's log.
@@ -160,7 +160,7 @@ pub struct ReportRequest {
 
 /// What came of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportAnswer {
     /// How many devices have reported the commit.

@@ -64,7 +64,7 @@ impl de::Visitor<'_> for Base64 {
     }
 }
 
-#[cfg(feature = "server")]
+#[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
         PartialSchema, ToSchema,

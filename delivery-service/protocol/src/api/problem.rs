@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reject_code::RejectCode;
+
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $code:ident = $name:literal, $status:literal;)*) => {
         /// What went wrong, by what a client would do about it. The names are part of the interface and stay.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum Code {
             $($(#[doc = $doc])* #[serde(rename = $name)] $code,)*
         }
@@ -105,7 +107,7 @@ impl fmt::Display for Code {
 
 /// An error (RFC 9457), with the members that some codes add.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("{code}: {}", detail.as_deref().unwrap_or(title))]
 pub struct Problem {
     /// A name for the kind of problem: `urn:regrow:problem:` and the code.
@@ -119,7 +121,7 @@ pub struct Problem {
     /// More on it. For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Why a submission was rejected, in a word that stays.
+    /// Why a submission was rejected, in a word that stays: the name of a [`RejectCode`], or a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The group's epoch, if what was submitted is stale or of an epoch that has not come.
@@ -149,5 +151,16 @@ impl Problem {
     #[must_use]
     pub fn because(self, detail: impl fmt::Display) -> Self {
         Self { detail: Some(detail.to_string()), ..self }
+    }
+
+    /// The same, with the reason of a refusal.
+    #[must_use]
+    pub fn with_reason(self, reason: RejectCode) -> Self {
+        Self { reason: Some(reason.name().to_owned()), ..self }
+    }
+
+    /// The reason of a refusal. [`None`] if there is none, or one that this version of the crate does not know.
+    pub fn reject_code(&self) -> Option<RejectCode> {
+        self.reason.as_deref().and_then(RejectCode::from_name)
     }
 }

@@ -3,24 +3,23 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tls_codec::{DeserializeBytes as _, Serialize as _, TlsSerialize, TlsSize, TlsVarInt, VLBytes};
 
 use super::Bytes;
-use crate::names::DeviceId;
+use crate::{mls, names::DeviceId};
 
 /// The version of the identity's encoding, its first byte.
 const IDENTITY_VERSION: u8 = 1;
 
 /// A device of a user: what stands in the credential of its leaf, in a form that people can read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceName {
     /// The user.
-    #[cfg_attr(feature = "server", schema(example = "alice"))]
+    #[cfg_attr(feature = "openapi", schema(example = "alice"))]
     pub user: String,
     /// The device among that user's.
-    #[cfg_attr(feature = "server", schema(example = "phone"))]
+    #[cfg_attr(feature = "openapi", schema(example = "phone"))]
     pub device: String,
 }
 
@@ -28,13 +27,6 @@ pub struct DeviceName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a user and a device have names of 1 to 255 bytes in all")]
 pub struct InvalidDeviceName;
-
-#[derive(TlsSerialize, TlsSize)]
-struct Identity<'a> {
-    version: u8,
-    user: &'a VLBytes,
-    device: &'a VLBytes,
-}
 
 impl DeviceName {
     /// The identity that stands in the device's credential: the byte 1, and then the user's and the device's name, each
@@ -46,10 +38,10 @@ impl DeviceName {
         if self.user.is_empty() || self.device.is_empty() {
             return Err(InvalidDeviceName);
         }
-        let (user, device) = (self.user.as_bytes().into(), self.device.as_bytes().into());
-        let identity = Identity { version: IDENTITY_VERSION, user: &user, device: &device };
-        let id = DeviceId::new(identity.tls_serialize_detached().map_err(|_| InvalidDeviceName)?);
-        if id.is_too_long() { Err(InvalidDeviceName) } else { Ok(id) }
+        let mut identity = vec![IDENTITY_VERSION];
+        let fits = [&self.user, &self.device].iter().all(|name| mls::put_vector(&mut identity, name.as_bytes()));
+        let id = DeviceId::new(identity);
+        if !fits || id.is_too_long() { Err(InvalidDeviceName) } else { Ok(id) }
     }
 
     /// Reads what [`to_id`](Self::to_id) wrote.
@@ -71,9 +63,7 @@ impl DeviceName {
 
 /// The name at the beginning, and what comes after it.
 fn read_name(bytes: &[u8]) -> Result<(&str, &[u8]), InvalidDeviceName> {
-    let (length, rest) = TlsVarInt::tls_deserialize_bytes(bytes).map_err(|_| InvalidDeviceName)?;
-    let length = usize::try_from(length.value()).map_err(|_| InvalidDeviceName)?;
-    let (name, rest) = rest.split_at_checked(length).ok_or(InvalidDeviceName)?;
+    let (name, rest) = mls::vector(bytes).ok_or(InvalidDeviceName)?;
     Ok((str::from_utf8(name).map_err(|_| InvalidDeviceName)?, rest))
 }
 
@@ -85,7 +75,7 @@ impl fmt::Display for DeviceName {
 
 /// Asks for something to sign. `POST /v1/challenges`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChallengeRequest {
     /// The device that will sign it.
@@ -94,7 +84,7 @@ pub struct ChallengeRequest {
 
 /// Something to sign, once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Challenge {
     /// 32 random bytes.
@@ -105,7 +95,7 @@ pub struct Challenge {
 
 /// Makes a device known to the service. `POST /v1/devices`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
     /// Its name, which no other device has or had.
@@ -123,7 +113,7 @@ pub struct RegisterRequest {
 
 /// What gives the right to register a device.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
     /// An invitation that the operator has made, good for one device.
@@ -143,7 +133,7 @@ impl fmt::Debug for Admission {
 
 /// Opens a session. `POST /v1/sessions`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
     /// The device.
@@ -156,7 +146,7 @@ pub struct SessionRequest {
 
 /// A session. Every other request bears its token: `Authorization: Bearer …`
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// The token.
@@ -173,7 +163,7 @@ impl fmt::Debug for Session {
 
 /// The devices of a user. `GET /v1/users/{user}/devices`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
     /// In the order of their names.

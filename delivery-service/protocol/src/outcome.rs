@@ -28,7 +28,7 @@ pub enum RejectReason {
     /// The bytes are not the MLSMessage (RFC 9420, 6) that belongs here.
     #[error("not the MLS message that belongs here")]
     Malformed,
-    /// Larger than [`crate::Limits::max_body_bytes`].
+    /// Larger than the limit `max_body_bytes` of the service.
     #[error("larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -57,7 +57,7 @@ pub enum RejectReason {
     NotAMember,
     /// The sender was removed from the group by others, and does not come back by an external commit of its own: it has
     /// to be added again. So does whoever joins a group that more devices were removed from than
-    /// [`crate::Limits::max_removed_devices_per_group`].
+    /// the limit `max_removed_devices_per_group` of the service.
     #[error("the sender was removed from the group, and has to be added again")]
     Removed,
     /// The commit was accepted, and has been taken back since, because other members could not process it. What it
@@ -102,19 +102,19 @@ pub enum RejectReason {
     /// The group's last commit came without a group info, so that an external commit can be neither made nor checked.
     #[error("there is no group info for this epoch")]
     NoGroupInfo,
-    /// Above [`crate::Limits::max_devices_per_group`].
+    /// Above the limit `max_devices_per_group` of the service.
     #[error("more than {limit} devices")]
     GroupFull {
         /// The limit, in devices.
         limit: usize,
     },
-    /// A device would be in more groups than [`crate::Limits::max_groups_per_device`].
+    /// A device would be in more groups than the limit `max_groups_per_device` of the service.
     #[error("a device would be in more than {limit} groups")]
     TooManyGroups {
         /// The limit, in groups.
         limit: usize,
     },
-    /// Above [`crate::Limits::max_proposals_per_epoch`].
+    /// Above the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {
         /// The limit, in proposals.

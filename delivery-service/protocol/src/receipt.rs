@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    delivery::DeliveryKind,
     names::{DeviceId, Epoch, GroupId, Sequence, Timestamp},
-    ordering::reading::DeliveryKind,
 };
 
 const CREATION_LABEL: &[u8] = b"Regrow chain 1 creation";
@@ -36,11 +36,13 @@ impl ServiceKey {
         ServicePublicKey(self.0.verifying_key().to_bytes())
     }
 
-    pub(crate) fn seed(&self) -> &[u8; 32] {
+    /// The random bytes that the key follows from. They are as secret as the key.
+    pub fn seed(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    pub(crate) fn sign(&self, group: &GroupId, sequence: Sequence, epoch: Epoch, head: ChainHash) -> Receipt {
+    /// Signs that the entry stands in the group's log, at the end of the chain with this hash.
+    pub fn sign(&self, group: &GroupId, sequence: Sequence, epoch: Epoch, head: ChainHash) -> Receipt {
         let signature = self.0.sign(&signed(group, sequence, epoch, head)).to_bytes();
         Receipt { group: group.clone(), sequence, epoch, head, signature }
     }
@@ -209,6 +211,35 @@ impl Receipt {
         self.group == other.group
             && self.sequence == other.sequence
             && (self.epoch, self.head) != (other.epoch, other.head)
+    }
+}
+
+/// A receipt without its group, for a record that has the group in its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredReceipt {
+    /// The entry's number in the group's log.
+    pub sequence: Sequence,
+    /// The group's epoch right after the entry.
+    pub epoch: Epoch,
+    /// The hash of the chain up to and with the entry.
+    pub head: ChainHash,
+    /// The service's signature.
+    #[serde(with = "serde_bytes")]
+    pub signature: [u8; 64],
+}
+
+impl From<&Receipt> for StoredReceipt {
+    fn from(receipt: &Receipt) -> Self {
+        let Receipt { group: _, sequence, epoch, head, signature } = *receipt;
+        Self { sequence, epoch, head, signature }
+    }
+}
+
+impl StoredReceipt {
+    /// The receipt of an entry of that group.
+    pub fn of(self, group: &GroupId) -> Receipt {
+        let Self { sequence, epoch, head, signature } = self;
+        Receipt { group: group.clone(), sequence, epoch, head, signature }
     }
 }
 

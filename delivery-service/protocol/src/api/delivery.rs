@@ -7,7 +7,7 @@ use crate::names::{Cursor, GroupId, Sequence, Timestamp};
 
 /// What a delivery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryKind {
     /// The welcome with which this device joins, in place of the commit that added it.
@@ -24,7 +24,7 @@ pub enum DeliveryKind {
 
 /// One entry of a device's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// Where it stands in the stream: what to acknowledge, and what to read on after.
@@ -81,9 +81,34 @@ impl TryFrom<Delivery> for crate::Delivery {
     }
 }
 
+impl TryFrom<crate::Delivery> for Delivery {
+    type Error = InvalidDeviceName;
+
+    /// The entry as it goes over the wire.
+    fn try_from(delivery: crate::Delivery) -> Result<Self, InvalidDeviceName> {
+        let (kind, voided) = match delivery.kind {
+            crate::DeliveryKind::Welcome => (DeliveryKind::Welcome, None),
+            crate::DeliveryKind::Commit => (DeliveryKind::Commit, None),
+            crate::DeliveryKind::Proposal => (DeliveryKind::Proposal, None),
+            crate::DeliveryKind::Message => (DeliveryKind::Message, None),
+            crate::DeliveryKind::Rollback { voided } => (DeliveryKind::Rollback, Some(voided.0)),
+        };
+        Ok(Self {
+            cursor: delivery.cursor.0,
+            group: delivery.group.as_bytes().into(),
+            kind,
+            sender: DeviceName::from_id(&delivery.sender)?,
+            time: delivery.time.0,
+            bytes: delivery.bytes.into(),
+            voided,
+            receipt: (&delivery.receipt).into(),
+        })
+    }
+}
+
 /// The next entries of the stream. `GET /v1/deliveries?after=…&limit=…&wait=…`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryPage {
     /// In the order of their cursors.
@@ -92,7 +117,7 @@ pub struct DeliveryPage {
 
 /// Says that everything up to a cursor is processed. `POST /v1/acknowledgements`
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgeRequest {
     /// The cursor of the last entry that was processed.
@@ -101,7 +126,7 @@ pub struct AcknowledgeRequest {
 
 /// What came of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledged {
     /// The entries that nobody has yet to read, and that are deleted.

@@ -1,0 +1,31 @@
+//! The words that devices and the delivery service share. Both sides compile this crate; it does no I/O and has no
+//! cryptography but the signatures and hashes of receipts.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`names`] | identifiers: groups, devices, users, epochs, positions, moments |
+//! | [`receipt`] | the hash chain over each group's log, and signed receipts |
+//! | [`outcome`] | answers to submissions, and the reasons of a refusal |
+//! | [`delivery`] | the entries of a device's stream |
+//! | [`api`] | bodies of requests and answers, and problem codes |
+//! | [`mls`] | readers of fields in encoded MLS messages |
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod delivery;
+pub mod mls;
+pub mod names;
+pub mod outcome;
+pub mod receipt;
+mod reject_code;
+
+pub use self::{
+    delivery::{Delivery, DeliveryKind},
+    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp, UserId},
+    outcome::{Outcome, RejectReason, RosterChange},
+    receipt::{
+        ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey, StoredReceipt,
+    },
+    reject_code::RejectCode,
+};
