@@ -52,7 +52,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let random = [7; 32];
 //! let service = DeliveryService::open(SqliteStore::in_memory()?, Limits::default(), ServiceKey::from_seed(&random))?;
-//! let (alice, room) = (DeviceId::from("alice"), GroupId::from("room"));
+//! let (alice, room) = (DeviceId::new("alice", "phone")?, GroupId::new("room")?);
 //! let now = Timestamp(4_102_444_800);
 //!
 //! // The client's side.
@@ -60,7 +60,7 @@
 //! let suite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 //! let signer = SignatureKeyPair::new(suite.signature_algorithm())?;
 //! let credential = CredentialWithKey {
-//!     credential: BasicCredential::new(alice.as_bytes().to_vec()).into(),
+//!     credential: BasicCredential::new(alice.to_identity()).into(),
 //!     signature_key: signer.public().into(),
 //! };
 //! let config = MlsGroupCreateConfig::builder().ciphersuite(suite).build();

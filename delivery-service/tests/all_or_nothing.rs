@@ -121,7 +121,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let dave = Client::new("dave");
-    let commit = members[0].commit(&[dave.key_package()], &[&"carol".into()]);
+    let commit = members[0].commit(&[dave.key_package()], &[&device("carol")]);
 
     let failures = fail_everywhere(&store, &service, || service.submit_commit(&commit, NOW));
     assert!(failures > 10, "a commit is many writes, and failed at {failures}");
@@ -139,9 +139,9 @@ fn a_message_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let message = members[0].send("hello");
     let failures =
-        fail_everywhere(&store, &service, || service.submit_message(&room(), &"alice".into(), &message, NOW));
+        fail_everywhere(&store, &service, || service.submit_message(&room(), &device("alice"), &message, NOW));
     assert!(failures > 4);
-    assert_eq!(stream(&service, &"bob".into()).len(), 2);
+    assert_eq!(stream(&service, &device("bob")).len(), 2);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn creating_a_group_fails_as_a_whole() {
     let service = open(&store);
     let alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();
-    fail_everywhere(&store, &service, || service.create_group(&room(), &"alice".into(), Assisted, &info, NOW));
+    fail_everywhere(&store, &service, || service.create_group(&room(), &device("alice"), Assisted, &info, NOW));
 }
 
 #[test]
@@ -158,18 +158,18 @@ fn a_proposal_that_was_not_stored_cannot_be_committed() {
     let store = failing_store();
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
-    let proposal = members[0].propose_to_remove(&"bob".into());
+    let proposal = members[0].propose_to_remove(&device("bob"));
 
     // The last of its writes: the proposal is in memory by then.
     let writes = {
         let other = failing_store();
         let service = open(&other);
         let mut members = group_of(&service, Assisted, &["alice", "bob"]);
-        let proposal = members[0].propose_to_remove(&"bob".into());
-        fail_everywhere(&other, &service, || service.submit_proposal(&room(), &"alice".into(), &proposal, NOW))
+        let proposal = members[0].propose_to_remove(&device("bob"));
+        fail_everywhere(&other, &service, || service.submit_proposal(&room(), &device("alice"), &proposal, NOW))
     };
     store.writes_left.store(writes - 1, Ordering::Relaxed);
-    service.submit_proposal(&room(), &"alice".into(), &proposal, NOW).unwrap_err();
+    service.submit_proposal(&room(), &device("alice"), &proposal, NOW).unwrap_err();
     store.writes_left.store(NEVER, Ordering::Relaxed);
 
     let commit = members[0].update();

@@ -11,7 +11,7 @@ use regrow_delivery_service::{
 };
 
 fn id(name: &str) -> DeviceId {
-    DeviceId::from(name)
+    device(name)
 }
 
 fn is_invalid(outcome: &Outcome) -> bool {
@@ -241,6 +241,23 @@ fn a_forged_proposal_is_refused() {
     let at = tampered.len() - 40;
     tampered[at] ^= 1;
     assert!(is_invalid(&service.submit_proposal(&room(), &id("alice"), &tampered, NOW).unwrap()));
+}
+
+#[test]
+fn leaf_that_names_no_device_is_refused() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    for identity in [&b"carol"[..], b"\x01\x05carol", b"\x01\x06carol \x05phone", b"\x01\x01\x7f\x05phone", b""] {
+        let carol = Client::new("carol").with_identity(identity);
+        let commit = members[0].commit(&[carol.key_package()], &[]);
+        let outcome = service.submit_commit(&commit, NOW).unwrap();
+        assert_eq!(outcome, rejected(RejectReason::UnacceptableCredential), "{identity:?}");
+        members[0].discard();
+
+        let alone = Client::new("carol").with_identity(identity).create_unregistered(&group("other"), Assisted);
+        let outcome = service.create_group(&group("other"), &id("carol"), Assisted, &alone.group_info(), NOW).unwrap();
+        assert_eq!(outcome, rejected(RejectReason::UnacceptableCredential), "{identity:?}");
+    }
 }
 
 #[test]

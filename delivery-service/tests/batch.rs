@@ -34,15 +34,15 @@ fn what_is_refused_in_a_batch_leaves_the_rest() {
     let outcomes = service
         .batch(|batch| {
             [
-                batch.submit_message(&room(), &"alice".into(), &one, NOW).unwrap(),
-                batch.submit_message(&room(), &"mallory".into(), b"nonsense", NOW).unwrap(),
-                batch.submit_message(&room(), &"bob".into(), &two, NOW).unwrap(),
+                batch.submit_message(&room(), &device("alice"), &one, NOW).unwrap(),
+                batch.submit_message(&room(), &device("mallory"), b"nonsense", NOW).unwrap(),
+                batch.submit_message(&room(), &device("bob"), &two, NOW).unwrap(),
                 batch.submit_commit(&commit, NOW).unwrap(),
             ]
         })
         .unwrap();
     assert_eq!(outcomes[1], rejected(RejectReason::Malformed));
-    let texts: Vec<_> = stream(&service, &"alice".into()).into_iter().map(|delivery| delivery.bytes).collect();
+    let texts: Vec<_> = stream(&service, &device("alice")).into_iter().map(|delivery| delivery.bytes).collect();
     assert_eq!(texts[texts.len() - 3..], [one, two, commit.commit]);
 }
 

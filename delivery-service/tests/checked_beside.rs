@@ -35,7 +35,7 @@ fn what_was_found_right_is_ordered() {
     assert_eq!(accepted(&submit_after(&service, &add, || ())), Some((Sequence(2), Epoch(2))));
     members[0].confirm();
     members[1].receive(&add.commit);
-    let welcome = stream(&service, &"carol".into()).remove(0).bytes;
+    let welcome = stream(&service, &device("carol")).remove(0).bytes;
     assert_eq!(carol.join(&welcome, Assisted).authenticator(), members[1].authenticator());
     // The next is checked in the state that this one has made.
     let update = members[1].update();
@@ -59,7 +59,7 @@ fn a_proposal_in_between_changes_the_state() {
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let (update, leave) = (members[0].update(), members[1].propose_to_leave());
     let outcome = submit_after(&service, &update, || {
-        let proposed = service.submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+        let proposed = service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         assert!(accepted(&proposed).is_some());
     });
     // It refers to no proposal, and is as right as it was: looked at once more.
@@ -76,7 +76,7 @@ fn an_epoch_of_the_same_number_is_another_after_a_commit_was_taken_back() {
     let void = members[0].update();
     let outcome = submit_after(&service, &void, || {
         for name in ["bob", "carol"] {
-            service.report_commit(&room(), &name.into(), Sequence(2), NOW).unwrap();
+            service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
         }
         assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
         accept(&service, &replacement);
@@ -97,9 +97,9 @@ fn what_is_wrong_is_not_found_right() {
     let other = members[0].update();
     type Change = fn(&mut CommitSubmission, &CommitSubmission);
     let wrong: [(&str, Change); 6] = [
-        ("another sender", |commit, _| commit.sender = "bob".into()),
-        ("a stranger", |commit, _| commit.sender = "mallory".into()),
-        ("another group", |commit, _| commit.group = "another".into()),
+        ("another sender", |commit, _| commit.sender = device("bob")),
+        ("a stranger", |commit, _| commit.sender = device("mallory")),
+        ("another group", |commit, _| commit.group = group("another")),
         ("a damaged signature", |commit, _| {
             // Behind it are two tags of 33 bytes.
             let at = commit.commit.len() - 80;

@@ -93,7 +93,7 @@ async fn who_asks_too_often_waits_as_long_as_the_service_says() {
     let waited = world.wait_by_the_clock();
     let mut alice = world.hostile("alice", Assisted).await;
     world.hostile("bob", Assisted).await;
-    let claim = ClaimRequest { user: "bob".into(), device: None };
+    let claim = ClaimRequest { user: user("bob"), device: None };
     for _ in 0..60 {
         alice.connection.claim_key_packages(&claim).await.unwrap();
     }
@@ -189,7 +189,7 @@ async fn a_user_is_all_of_its_devices() {
     assert_eq!(alice.texts(), ["bob: from the laptop"]);
     assert_eq!(phone.texts(), ["bob: from the laptop"]);
 
-    alice.remove_user(&chat(), "bob").await.unwrap();
+    alice.remove_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut phone, &mut laptop]).await;
     assert_eq!(alice.members(), ["alice/phone"]);
     for device in [&phone, &laptop] {
@@ -252,7 +252,7 @@ async fn a_group_that_is_there_is_not_made_again() {
     alice.create_group(&chat()).await.unwrap();
 
     assert!(matches!(bob.create_group(&chat()).await, Err(Error::GroupTaken { .. })));
-    alice.add_user(&chat(), "bob").await.unwrap();
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_together(&mut [&mut alice, &mut bob]);
@@ -263,9 +263,9 @@ async fn nobody_of_that_name_is_refused_and_forgotten() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     make_group(&mut [&mut alice]).await;
-    alice.add_user(&chat(), "nobody").await.unwrap();
+    alice.add_user(&chat(), &user("nobody")).await.unwrap();
     settle(&mut [&mut alice]).await;
-    let wish = Some(Wish::AddUser("nobody".into()));
+    let wish = Some(Wish::AddUser(user("nobody")));
     assert_eq!(alice.was_told(|event| matches!(event, Event::Refused { wish: told, .. } if *told == wish)), 1);
     assert_eq!(world.asked("/claims"), 1);
 }
@@ -310,7 +310,7 @@ async fn a_race_is_lost_and_no_wish() {
     make_group(&mut [&mut alice, &mut bob]).await;
 
     alice.rotate(&chat(), false).await.unwrap();
-    bob.add_user(&chat(), "carol").await.unwrap();
+    bob.add_user(&chat(), &user("carol")).await.unwrap();
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
 
     assert_eq!(carol.members().len(), 3);
@@ -324,8 +324,8 @@ async fn wishes_wait_for_one_another() {
     let mut bob = world.messenger("bob", "phone", Assisted).await;
     let mut carol = world.messenger("carol", "phone", Assisted).await;
     alice.create_group(&chat()).await.unwrap();
-    alice.add_user(&chat(), "bob").await.unwrap();
-    alice.add_user(&chat(), "carol").await.unwrap();
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
+    alice.add_user(&chat(), &user("carol")).await.unwrap();
     alice.send(&chat(), b"to both").await.unwrap();
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
     assert_eq!(bob.texts(), ["alice: to both"]);
@@ -388,7 +388,7 @@ async fn the_network_is_gone_and_comes_back() {
 
     world.pull_the_plug();
     alice.send(&chat(), b"into the void").await.unwrap();
-    alice.add_user(&chat(), "carol").await.unwrap();
+    alice.add_user(&chat(), &user("carol")).await.unwrap();
     let error = alice.next_event().await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     // What is wanted is in the store, not in memory.
@@ -516,7 +516,7 @@ async fn what_waits_in_a_group_that_one_is_removed_from_is_given_back() {
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
-    alice.remove_user(&chat(), "bob").await.unwrap();
+    alice.remove_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice]).await;
 
     bob.send(&chat(), b"too late").await.unwrap();

@@ -16,7 +16,7 @@ use regrow_delivery_service::{
 use regrow_engine::{
     Client, DeviceId,
     Handshake::{Assisted, Opaque},
-    MemoryStore, default_crypto,
+    MemoryStore, UserId, default_crypto,
 };
 
 fn is_bad(event: &Event) -> bool {
@@ -34,7 +34,7 @@ async fn with_mallory(world: &World) -> (Device, Device, Device, Hostile) {
     let mut carol = world.messenger("carol", "phone", Opaque).await;
     let mut mallory = world.hostile("mallory", Opaque).await;
     make_group(&mut [&mut alice, &mut bob, &mut carol]).await;
-    alice.add_user(&chat(), "mallory").await.unwrap();
+    alice.add_user(&chat(), &user("mallory")).await.unwrap();
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
     mallory.read().await;
     (alice, bob, carol, mallory)
@@ -94,7 +94,7 @@ async fn who_had_followed_what_is_taken_back_rejoins_and_sends_again() {
     let (mut mallory, mut trudy) = (world.hostile("mallory", Assisted).await, world.hostile("trudy", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
     for user in ["mallory", "trudy"] {
-        alice.add_user(&chat(), user).await.unwrap();
+        alice.add_user(&chat(), &UserId::new(user).unwrap()).await.unwrap();
         settle(&mut [&mut alice, &mut bob]).await;
     }
     mallory.read().await;
@@ -127,7 +127,7 @@ async fn who_was_added_by_what_is_taken_back_is_not_in_the_group() {
     let (mut mallory, mut trudy) = (world.hostile("mallory", Assisted).await, world.hostile("trudy", Assisted).await);
     make_group(&mut [&mut alice]).await;
     for user in ["mallory", "trudy", "eve"] {
-        alice.add_user(&chat(), user).await.unwrap();
+        alice.add_user(&chat(), &UserId::new(user).unwrap()).await.unwrap();
         settle(&mut [&mut alice, &mut eve]).await;
     }
     assert_eq!(eve.members().len(), 4);
@@ -141,7 +141,7 @@ async fn who_was_added_by_what_is_taken_back_is_not_in_the_group() {
     assert!(eve.engine().groups().unwrap().is_empty());
     assert_eq!(eve.was_told(|event| matches!(event, Event::Removed { by: None, .. })), 1);
     // And can be added again.
-    alice.add_user(&chat(), "eve").await.unwrap();
+    alice.add_user(&chat(), &user("eve")).await.unwrap();
     settle(&mut [&mut alice, &mut eve]).await;
     assert_together(&mut [&mut alice, &mut eve]);
 }
@@ -160,7 +160,7 @@ async fn who_missed_a_commit_rejoins() {
     alice.send(&chat(), b"unreadable").await.unwrap();
     world.tamper(move |page| {
         page.deliveries.retain(|delivery| {
-            let commit = delivery.kind == DeliveryKind::Commit && delivery.sender.user == "alice";
+            let commit = delivery.kind == DeliveryKind::Commit && *delivery.sender.user() == *"alice";
             !(commit && hidden.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
         });
     });
@@ -274,7 +274,7 @@ async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
     world.forge_receipt("/groups");
     assert!(is_forged(alice.create_group(&chat()).await));
     settle(&mut [&mut alice]).await;
-    alice.add_user(&chat(), "bob").await.unwrap();
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     let epoch = alice.epoch();
 

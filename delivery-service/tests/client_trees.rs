@@ -20,7 +20,7 @@ async fn pair(world: &World) -> (Device, Device) {
 async fn bob_is_invited(world: &World) -> (Device, Device) {
     let (mut alice, bob) = pair(world).await;
     alice.create_group(&chat()).await.unwrap();
-    alice.add_user(&chat(), "bob").await.unwrap();
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
     (alice, bob)
 }
 

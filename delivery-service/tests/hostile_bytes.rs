@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use common::*;
 use proptest::{prelude::*, test_runner::RngSeed};
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService, DeviceId, GroupId,
+    CommitSubmission, DeliveryService, GroupId,
     HandshakeMode::{self, Assisted, Opaque},
     Limits, Outcome, RosterChange, SqliteStore,
 };
@@ -50,14 +50,15 @@ impl Scene {
     /// Gives the bytes to every call that takes bytes. Whatever is accepted must have been made of good bytes.
     fn is_unimpressed_by(&self, bytes: &[u8]) {
         let service = &self.service;
-        let (alice, bob, dave) = (DeviceId::from("alice"), DeviceId::from("bob"), DeviceId::from("dave"));
+        let (alice, bob, dave) = (device("alice"), device("bob"), device("dave"));
         let before = visible(service, &["alice", "bob", "dave"]);
         let mut accepted = Vec::new();
         for device in [&alice, &bob, &dave] {
             let _ = service.upload_key_packages(device, &[bytes.to_vec()], Some(bytes), NOW).unwrap_err();
             for mode in [Assisted, Opaque] {
                 accepted.push(service.create_group(&room(), device, mode, bytes, NOW).unwrap());
-                accepted.push(service.create_group(&GroupId::from("new"), device, Assisted, bytes, NOW).unwrap());
+                accepted
+                    .push(service.create_group(&GroupId::new("new").unwrap(), device, Assisted, bytes, NOW).unwrap());
             }
             if !self.samples.iter().any(|sample| sample == bytes) {
                 accepted.push(service.submit_proposal(&room(), device, bytes, NOW).unwrap());
@@ -155,7 +156,7 @@ fn mutated_messages_never_panic_and_are_answered_as_messages() {
             for at in 0..sample.len().min(200) {
                 for how in 0..6 {
                     let bytes = mutated(sample, at, 0x55, how);
-                    scene.service.submit_message(&room(), &"alice".into(), &bytes, NOW).unwrap();
+                    scene.service.submit_message(&room(), &device("alice"), &bytes, NOW).unwrap();
                 }
             }
         }

@@ -20,8 +20,8 @@ use ed25519_dalek::Signer as _;
 use http::{Answer, Device, Events, Key, World, commit_request, name, request, room_path};
 use openmls::prelude::MlsMessageBodyIn;
 use regrow_delivery_service::{
-    GroupId, HandshakeMode, ServicePublicKey, SqliteStore, Store, StoreError,
-    api::{self, Bytes, Code, DeliveryKind, DeviceName, Devices, proof},
+    DeviceId, GroupId, HandshakeMode, ServicePublicKey, SqliteStore, Store, StoreError,
+    api::{self, Bytes, Code, DeliveryKind, Devices, proof},
     store::Transaction,
 };
 use serde_json::{Value, json};
@@ -299,7 +299,7 @@ async fn a_key_is_registered_by_its_holder_alone() {
     let (alice, mallory) = (Key::new("alice", "phone"), Key::new("mallory", "phone"));
     let challenge = world.challenge(&mallory.name).await;
     let anothers = alice.signing.verifying_key().to_bytes();
-    let signed = proof::registration(&world.key, &challenge, &mallory.name, &anothers).expect("a name");
+    let signed = proof::registration(&world.key, &challenge, &mallory.name, &anothers);
     let request = api::RegisterRequest {
         key: anothers.as_slice().into(),
         signature: mallory.signing.sign(&signed).to_vec().into(),
@@ -421,9 +421,9 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
     let before = scene.world.read(&scene.alice.token, 0).await;
 
     // All of it is what Bob's phone may do, as long as it is there.
-    let other = scene.bob.client().create_unregistered(&GroupId::from("other"), HandshakeMode::Opaque);
+    let other = scene.bob.client().create_unregistered(&GroupId::new("other").unwrap(), HandshakeMode::Opaque);
     let mut creation = http::create_request(&other, HandshakeMode::Opaque);
-    creation.group = b"other".as_slice().into();
+    creation.group = GroupId::new("other").unwrap();
     let upload = json!({ "key_packages": [Bytes(scene.bob.client().upload(0, u64::MAX, false))] });
     let message = api::MessageRequest { message: scene.members[1].send("still here").into() };
     let requests = [
@@ -507,8 +507,7 @@ async fn a_removed_device_is_not_added_to_a_group() {
 async fn nobody_is_added_under_a_name_that_somebody_may_register_later() {
     let mut scene = Scene::of(World::new().await, HandshakeMode::Opaque).await;
     let later = Key::new("carol", "phone");
-    let client =
-        common::Client::new(std::str::from_utf8(later.name.to_id().expect("a name").as_bytes()).expect("text"));
+    let client = common::Client::of(later.name.clone());
     let add = scene.members[0].commit(&[client.key_package()], &[]);
     let problem = scene.world.commit(&scene.alice, &add).await.refused(Code::Rejected);
     assert_eq!(problem.reason.as_deref(), Some("unknown-device"));
@@ -568,7 +567,7 @@ async fn a_stranger_cannot_tell_a_group_from_none() {
     let commit = commit_request(&scene.members[1].update());
     let of_another = {
         let client = scene.mallory.client();
-        client.create_unregistered(&GroupId::from("mine"), HandshakeMode::Assisted).send("hello")
+        client.create_unregistered(&GroupId::new("mine").unwrap(), HandshakeMode::Assisted).send("hello")
     };
     let there = room_path("");
     let nowhere = format!("/v1/groups/{}", BASE64URL_NOPAD.encode(b"moor"));
@@ -592,7 +591,7 @@ async fn a_stranger_cannot_tell_a_group_from_none() {
 #[tokio::test]
 async fn a_stranger_with_an_external_commit_of_another_group_learns_nothing() {
     let scene = Scene::new().await;
-    let own = scene.mallory.client().create_unregistered(&GroupId::from("mine"), HandshakeMode::Assisted);
+    let own = scene.mallory.client().create_unregistered(&GroupId::new("mine").unwrap(), HandshakeMode::Assisted);
     let (_, external) = scene
         .world
         .device("mallory", "laptop")
@@ -644,9 +643,9 @@ async fn a_group_that_exists_is_not_made_again() {
 #[tokio::test]
 async fn nobody_makes_a_group_in_anothers_name() {
     let scene = Scene::new().await;
-    let alices = scene.alice.client().create_unregistered(&GroupId::from("new"), HandshakeMode::Assisted);
+    let alices = scene.alice.client().create_unregistered(&GroupId::new("new").unwrap(), HandshakeMode::Assisted);
     let mut request = http::create_request(&alices, HandshakeMode::Assisted);
-    request.group = b"new".as_slice().into();
+    request.group = GroupId::new("new").unwrap();
     scene.as_mallory("POST", "/v1/groups", json(&request)).await.refused(Code::Rejected);
 }
 
@@ -766,7 +765,8 @@ async fn a_joiner_gets_its_own_secrets_of_a_welcome_alone() {
         for device in [&carol, &dave] {
             let upload = json!({ "key_packages": [Bytes(device.client().upload(0, u64::MAX, false))] });
             scene.world.call("POST", "/v1/key-packages", Some(&device.token), Some(upload)).await.is(StatusCode::OK);
-            let claimed: api::ClaimAnswer = scene.world.claim(&scene.alice.token, &device.key.name.user).await.ok();
+            let claimed: api::ClaimAnswer =
+                scene.world.claim(&scene.alice.token, device.key.name.user().as_str()).await.ok();
             let MlsMessageBodyIn::KeyPackage(key_package) = parse(&claimed.key_packages[0].key_package.0) else {
                 panic!("not a key package")
             };
@@ -935,11 +935,39 @@ async fn names_that_cannot_be_seen_are_refused() {
     for user in
         ["", "a\u{0}", "a\nb", "\u{7f}", "a\u{200b}", "\u{202e}ecila", "\u{feff}alice", " alice", "alice ", &long]
     {
-        for device in [name(user, "phone"), name("alice", user)] {
-            let request = api::ChallengeRequest { device };
+        for (user, device) in [(user, "phone"), ("alice", user)] {
+            let request = json!({ "device": { "user": user, "device": device } });
             world.post("/v1/challenges", None, &request).await.refused(Code::BadRequest);
         }
     }
+}
+
+/// Two names that look alike are one name, which has one form.
+#[tokio::test]
+async fn another_form_of_a_name_is_refused() {
+    let world = World::new().await;
+    world.device("\u{e9}va", "phone").await;
+    let forms = ["e\u{301}va", "\u{e9}v\u{ff41}", "\u{e9}va\u{fe0f}", "\u{e9}va\u{3164}", "\u{e9}va\u{115f}", ".."];
+    for form in forms {
+        for (user, device) in [(form, "phone"), ("alice", form)] {
+            let request = json!({ "device": { "user": user, "device": device } });
+            world.post("/v1/challenges", None, &request).await.refused(Code::BadRequest);
+        }
+    }
+}
+
+/// A group's identifier is part of many keys of the store.
+#[tokio::test]
+async fn group_without_a_name_or_with_a_long_one_is_refused() {
+    let mut scene = Scene::new().await;
+    for group in [String::new(), BASE64URL_NOPAD.encode(&[7; 256])] {
+        let info = BASE64URL_NOPAD.encode(&scene.members[0].group_info());
+        let request = json!({ "group": group, "handshake": "assisted", "group_info": info });
+        scene.world.post("/v1/groups", Some(&scene.alice.token), &request).await.refused(Code::BadRequest);
+    }
+    let path = format!("/v1/groups/{}/messages", BASE64URL_NOPAD.encode(&[7; 256]));
+    let message = api::MessageRequest { message: scene.members[0].send("text").into() };
+    scene.world.post(&path, Some(&scene.alice.token), &message).await.refused(Code::NotFound);
 }
 
 #[tokio::test]
@@ -984,8 +1012,8 @@ async fn percent_signs_are_undone_once() {
     let scene = Scene::new().await;
     let of = async |path: &str| scene.as_mallory("GET", path, None).await.ok::<Devices>().devices;
     assert_eq!(of("/v1/users/%61lice/devices").await, std::slice::from_ref(&scene.alice.key.name));
-    assert_eq!(of("/v1/users/%2561lice/devices").await, Vec::<DeviceName>::new());
-    assert_eq!(of("/v1/users/alice%2Fphone/devices").await, Vec::<DeviceName>::new());
+    assert_eq!(of("/v1/users/%2561lice/devices").await, Vec::<DeviceId>::new());
+    assert_eq!(of("/v1/users/alice%2Fphone/devices").await, Vec::<DeviceId>::new());
 }
 
 #[tokio::test]
@@ -1237,9 +1265,9 @@ async fn one_address_does_not_use_up_the_rate_of_another() {
 async fn a_device_is_not_in_more_groups_than_it_may() {
     let world = World::with(|settings| settings.limits.ordering.max_groups_per_device = 1).await;
     let scene = Scene::of(world, HandshakeMode::Opaque).await;
-    let second = scene.alice.client().create_unregistered(&GroupId::from("second"), HandshakeMode::Opaque);
+    let second = scene.alice.client().create_unregistered(&GroupId::new("second").unwrap(), HandshakeMode::Opaque);
     let mut request = http::create_request(&second, HandshakeMode::Opaque);
-    request.group = b"second".as_slice().into();
+    request.group = GroupId::new("second").unwrap();
     let answer = scene.world.post("/v1/groups", Some(&scene.alice.token), &request).await;
     assert_eq!(answer.refused(Code::LimitReached).reason.as_deref(), Some("too-many-groups"));
 }

@@ -139,6 +139,6 @@ fn key_packages_of_one_device_are_not_those_of_another() {
     let service = service();
     let bob = Client::new("bob");
     service.upload_key_packages(&bob.id, &[bob.upload(0, FOREVER, false)], None, NOW).unwrap();
-    assert_eq!(claim(&service, &"bo".into()), None);
-    assert_eq!(claim(&service, &"bobby".into()), None);
+    assert_eq!(claim(&service, &device("bo")), None);
+    assert_eq!(claim(&service, &device("bobby")), None);
 }

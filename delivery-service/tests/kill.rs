@@ -21,7 +21,7 @@ use proptest::{
 };
 use regrow_delivery_service::{
     Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
-    api::{self, ClaimRequest, Code, CreateGroupRequest, DeviceName, Handshake, UploadRequest, proof},
+    api::{self, ClaimRequest, Code, CreateGroupRequest, Handshake, UploadRequest, proof},
     client::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
@@ -88,7 +88,7 @@ struct Listener {
     http: reqwest::Client,
     address: String,
     service: ServicePublicKey,
-    name: DeviceName,
+    name: DeviceId,
     key: TransportKey,
     heard: Arc<Mutex<Vec<api::Delivery>>>,
 }
@@ -127,7 +127,7 @@ impl Listener {
     async fn session(&self) -> reqwest::Result<String> {
         let challenge = api::ChallengeRequest { device: self.name.clone() };
         let api::Challenge { challenge, .. } = self.post("/v1/challenges", &challenge).await?;
-        let signed = proof::session(&self.service, &challenge.0, &self.name).unwrap();
+        let signed = proof::session(&self.service, &challenge.0, &self.name);
         let signature = SigningKey::from_bytes(self.key.seed()).sign(&signed).to_bytes().as_slice().into();
         let session = api::SessionRequest { device: self.name.clone(), challenge, signature };
         Ok(self.post::<api::Session>("/v1/sessions", &session).await?.token)
@@ -164,18 +164,18 @@ impl Listener {
 
 /// What a device knows at the end.
 struct Device {
-    name: DeviceName,
+    name: DeviceId,
     key: TransportKey,
     connection: Connection,
     client: Client,
-    group: regrow_engine::GroupId,
+    group: GroupId,
     cursor: Cursor,
     /// What it has read, in the order in which it came.
     read: Vec<api::Delivery>,
     /// What it has written, with the receipt that it got.
     written: Vec<(Vec<u8>, api::Receipt)>,
     /// Whom it has added.
-    added: Vec<DeviceName>,
+    added: Vec<DeviceId>,
     rng: TestRng,
 }
 
@@ -185,9 +185,9 @@ fn now() -> regrow_engine::Timestamp {
 
 impl Device {
     async fn new(shared: &Shared, group: usize, member: &str, seed: u8) -> Self {
-        let name = DeviceName { user: format!("{member} of {group}"), device: "phone".into() };
-        let id = DeviceId::new(&name.user, &name.device).unwrap();
-        let mut client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default()).unwrap();
+        let name = DeviceId::new(format!("{member}-of-{group}"), "phone").unwrap();
+        let mut client =
+            Client::create(Arc::new(MemoryStore::new()), default_crypto(), name.clone(), Policy::default()).unwrap();
         let key = TransportKey::generate().unwrap();
         let mut connection = Connection::new(&shared.server, name.clone(), key.clone(), shared.service).unwrap();
         connection.register(None).await.unwrap();
@@ -200,7 +200,7 @@ impl Device {
             key,
             connection,
             client,
-            group: regrow_engine::GroupId::from(format!("group {group}").as_str()),
+            group: GroupId::new(format!("group {group}")).unwrap(),
             cursor: Cursor::START,
             read: Vec::new(),
             written: Vec::new(),
@@ -210,21 +210,21 @@ impl Device {
     }
 
     fn group(&self) -> GroupId {
-        GroupId::new(self.group.as_bytes())
+        self.group.clone()
     }
 
     async fn create(&mut self) {
         let group_info = self.client.create_group(self.group.clone(), now()).unwrap().group_info().unwrap();
         let request = CreateGroupRequest {
-            group: self.group.as_bytes().into(),
+            group: self.group.clone(),
             handshake: Handshake::Assisted,
             group_info: group_info.into(),
         };
         self.connection.create_group(&request).await.unwrap();
     }
 
-    async fn claim(&mut self, device: &DeviceName) -> KeyPackageBytes {
-        let request = ClaimRequest { user: device.user.clone(), device: Some(device.device.clone()) };
+    async fn claim(&mut self, device: &DeviceId) -> KeyPackageBytes {
+        let request = ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
         let claimed = self.connection.claim_key_packages(&request).await.unwrap();
         KeyPackageBytes::new(claimed.key_packages[0].key_package.0.clone())
     }
@@ -284,7 +284,7 @@ impl Device {
         accepted
     }
 
-    async fn add(&mut self, shared: &Shared, device: &DeviceName) {
+    async fn add(&mut self, shared: &Shared, device: &DeviceId) {
         let key_package = self.claim(device).await;
         let pending = self.client.group(&self.group).unwrap().add(&[key_package], now()).unwrap();
         if self.commit(shared, pending).await {
@@ -293,7 +293,7 @@ impl Device {
     }
 
     /// Writes and reads until it is over. `newcomers` are devices that it may add, one after the other.
-    async fn live(mut self, shared: Arc<Shared>, mut newcomers: Vec<DeviceName>) -> Self {
+    async fn live(mut self, shared: Arc<Shared>, mut newcomers: Vec<DeviceId>) -> Self {
         while !shared.over.load(Ordering::Relaxed) {
             self.sync().await;
             match self.rng.next_u32() % 10 {
@@ -352,7 +352,7 @@ async fn run() {
         let mut members = Vec::new();
         for member in 0..WRITERS {
             let seed = u8::try_from(group * WRITERS + member).unwrap();
-            members.push(Device::new(&shared, group, &format!("member {member}"), seed).await);
+            members.push(Device::new(&shared, group, &format!("member{member}"), seed).await);
         }
         let names: Vec<_> = members.iter().map(|member| member.name.clone()).collect();
         members[0].create().await;
@@ -365,7 +365,7 @@ async fn run() {
             member.sync().await;
             let mut stock = Vec::new();
             for number in 0..10 {
-                let device = Device::new(&shared, group, &format!("newcomer {place}.{number}"), 0).await;
+                let device = Device::new(&shared, group, &format!("newcomer{place}.{number}"), 0).await;
                 stock.push(device.name.clone());
                 newcomers.insert(device.name.clone(), device);
             }
@@ -404,7 +404,7 @@ async fn run() {
     process.kill();
 }
 
-async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BTreeMap<DeviceName, Device>) {
+async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BTreeMap<DeviceId, Device>) {
     for member in members.iter_mut() {
         member.sync().await;
     }

@@ -11,7 +11,7 @@ use regrow_delivery_service::{
 };
 
 fn id(name: &str) -> DeviceId {
-    DeviceId::from(name)
+    device(name)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use common::*;
 use regrow_delivery_service::{
-    DeliveryService, DeviceId,
+    DeliveryService,
     HandshakeMode::{self, Assisted, Opaque},
     Limits, Outcome, SqliteStore, Store as _, StoreError,
     store::Table,
@@ -35,7 +35,7 @@ fn goes_on_after_a_restart(mode: HandshakeMode) {
     members[0].confirm();
     members[1].receive(&commit.commit);
     let leave = members[1].propose_to_leave();
-    service.submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+    service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
     let seen = visible(&service, &NAMES);
     drop(service);
 
@@ -49,7 +49,7 @@ fn goes_on_after_a_restart(mode: HandshakeMode) {
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
     members[0].confirm();
     say(&service, &mut members[0], "hello");
-    assert_eq!(stream(&service, &DeviceId::from("carol")).len(), 5);
+    assert_eq!(stream(&service, &device("carol")).len(), 5);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_large_public_group_goes_on_after_every_commit() {
             if number == turn { member.confirm() } else { drop(member.receive(&commit.commit)) }
         }
     }
-    let remove = members[5].commit(&[Client::new("new").key_package()], &[&"m7".into(), &"m8".into()]);
+    let remove = members[5].commit(&[Client::new("new").key_package()], &[&device("m7"), &device("m8")]);
     assert!(matches!(open(&directory).submit_commit(&remove, NOW).unwrap(), Outcome::Accepted(_)));
 }
 
@@ -99,7 +99,7 @@ fn committed_proposals_do_not_stay_in_the_store() {
     let mut members = group_of(&open(&directory), Assisted, &NAMES);
     let before = records();
     let leave = members[1].propose_to_leave();
-    open(&directory).submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+    open(&directory).submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
     assert_eq!(records(), before + 1);
     members[0].receive(&leave);
     // The epoch before the last is kept, for the last commit may be taken back.

@@ -32,7 +32,7 @@ fn update(service: &DeliveryService<SqliteStore>, member: &mut Member) {
 }
 
 fn welcome_tree(service: &DeliveryService<SqliteStore>, device: &str, epoch: u64) -> Option<Vec<u8>> {
-    service.welcome_tree(&room(), &device.into(), Epoch(epoch)).unwrap()
+    service.welcome_tree(&room(), &common::device(device), Epoch(epoch)).unwrap()
 }
 
 fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
@@ -52,7 +52,7 @@ fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
     drop(service);
 
     let service = open();
-    let entries = stream(&service, &"bob".into());
+    let entries = stream(&service, &device("bob"));
     let tree = welcome_tree(&service, "bob", 1).unwrap();
     let mut bob = bob.join_with(&entries[0].bytes, Some(&tree), Assisted);
     for entry in &entries[1..] {
@@ -72,9 +72,9 @@ fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
     assert!(welcome_tree(&service, "bob", 1).is_some());
 
     for device in ["alice", "bob"] {
-        service.acknowledge(&device.into(), Cursor(u64::MAX)).unwrap();
+        service.acknowledge(&common::device(device), Cursor(u64::MAX)).unwrap();
     }
-    assert!(stream(&service, &"bob".into()).is_empty());
+    assert!(stream(&service, &device("bob")).is_empty());
     assert_eq!(welcome_tree(&service, "bob", 1), None);
 }
 
@@ -99,7 +99,7 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
     update(&service, &mut alice);
     assert_eq!(kept(), 1, "that of the commit that adds somebody");
     for device in ["alice", "bob"] {
-        service.acknowledge(&device.into(), Cursor(u64::MAX)).unwrap();
+        service.acknowledge(&common::device(device), Cursor(u64::MAX)).unwrap();
     }
     assert_eq!(kept(), 0);
 
@@ -124,7 +124,7 @@ fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
     for epoch in [0, 1, 2, 5, 6, u64::MAX] {
         assert_eq!(tree(&service, epoch), None, "{epoch}");
     }
-    let nowhere = service.ratchet_tree(&"another room".into(), Epoch(0)).unwrap();
+    let nowhere = service.ratchet_tree(&group("another room"), Epoch(0)).unwrap();
     assert_eq!(nowhere, None);
 }
 
@@ -135,7 +135,7 @@ fn after_a_commit_was_taken_back_its_tree_is_gone() {
     let before = members[0].tree();
     accept(&service, &members[0].update());
     assert!(tree(&service, 2).is_some());
-    service.report_commit(&room(), &"bob".into(), Sequence(2), NOW).unwrap();
+    service.report_commit(&room(), &device("bob"), Sequence(2), NOW).unwrap();
 
     assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
     assert_eq!(tree(&service, 1), Some(before));
@@ -160,7 +160,7 @@ fn a_group_is_not_made_without_its_tree() {
     let service = service();
     let info = alice.create_unregistered(&room(), Assisted).group_info();
     for mode in [Assisted, Opaque] {
-        let outcome = service.create_group(&room(), &"alice".into(), mode, &info, NOW).unwrap();
+        let outcome = service.create_group(&room(), &device("alice"), mode, &info, NOW).unwrap();
         assert_eq!(outcome, rejected(RejectReason::GroupInfoMismatch));
     }
 }

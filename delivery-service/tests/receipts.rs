@@ -52,7 +52,7 @@ fn a_joiner_goes_on_from_the_welcomes_receipt() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     say(&service, &mut members[0], "hello");
-    let bobs = stream(&service, &"bob".into());
+    let bobs = stream(&service, &device("bob"));
     assert_eq!(bobs[0].kind, DeliveryKind::Welcome);
     assert_eq!(bobs[0].chained(ChainHash([0; 32])), None, "a welcome stands for a commit that the joiner does not see");
     assert_chained(&service, bobs[0].receipt.head, &bobs[1..]);
@@ -63,11 +63,11 @@ fn the_submitter_gets_the_receipt_that_the_readers_get_and_gets_it_again() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let bytes = members[0].send("hello");
-    let submit = || receipt(service.submit_message(&room(), &"alice".into(), &bytes, NOW).unwrap());
+    let submit = || receipt(service.submit_message(&room(), &device("alice"), &bytes, NOW).unwrap());
     let first = submit();
     assert_eq!(submit(), first);
     for name in NAMES {
-        assert_eq!(stream(&service, &name.into()).last().unwrap().receipt, first, "{name}");
+        assert_eq!(stream(&service, &device(name)).last().unwrap().receipt, first, "{name}");
     }
 }
 
@@ -96,6 +96,6 @@ fn a_store_keeps_its_key_and_its_chains() {
     let service = open(4);
     assert_eq!(service.public_key(), key);
     say(&service, &mut members[0], "again");
-    let bobs = stream(&service, &"bob".into());
+    let bobs = stream(&service, &device("bob"));
     assert_chained(&service, bobs[0].receipt.head, &bobs[1..]);
 }

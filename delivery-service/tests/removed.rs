@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService, DeviceId,
+    CommitSubmission, DeliveryService,
     HandshakeMode::{self, Assisted, Opaque},
     Limits, Outcome, RejectReason, SqliteStore,
 };
@@ -16,7 +16,7 @@ const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
 /// A commit of this member's that is accepted.
 fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
     let added: Vec<_> = add.iter().map(|client| client.key_package()).collect();
-    let removed: Vec<_> = remove.iter().map(|name| DeviceId::from(*name)).collect();
+    let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
     let submission = by.commit(&added, &removed.iter().collect::<Vec<_>>());
     accept(service, &submission);
     by.confirm();
@@ -54,7 +54,7 @@ fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
     let (_, mut of_bob) = external(&service, "dave", Assisted);
     commit(&service, &mut members[0], &[], &["bob"]);
 
-    of_bob.sender = "bob".into();
+    of_bob.sender = device("bob");
     assert_eq!(service.submit_commit(&of_bob, NOW).unwrap(), rejected(RejectReason::Removed));
     assert!(matches!(service.submit_commit(&stale, NOW).unwrap(), Outcome::Stale { .. }));
 }
@@ -96,7 +96,7 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let leave = members[1].propose_to_leave();
-        service.submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+        service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         members[0].receive(&leave);
         commit(&service, &mut members[0], &[], &[]);
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
@@ -116,7 +116,7 @@ fn who_asked_to_leave_and_was_removed_all_the_same_stays_out() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[1].propose_to_leave();
-    service.submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+    service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
     // Alice, whom the proposal has not reached.
     commit(&service, &mut members[0], &[], &["bob"]);
 

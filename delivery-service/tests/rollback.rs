@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
 fn report(service: &DeliveryService<SqliteStore>, by: &str, sequence: Sequence) -> ReportOutcome {
-    service.report_commit(&room(), &by.into(), sequence, NOW).unwrap()
+    service.report_commit(&room(), &device(by), sequence, NOW).unwrap()
 }
 
 fn noted(reports: u64, needed: u64) -> ReportOutcome {
@@ -38,7 +38,7 @@ fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec
     let service = service();
     let mut members = group_of(&service, mode, &NAMES);
     let frank = Client::new("frank");
-    let commit = members[0].commit(&[frank.key_package()], &[&"erin".into()]);
+    let commit = members[0].commit(&[frank.key_package()], &[&device("erin")]);
     accept(&service, &commit);
     (service, members, frank, commit)
 }
@@ -55,7 +55,7 @@ fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
 
         let roster = service.roster(&room()).unwrap().unwrap();
         assert_eq!((roster.epoch, roster.devices), (Epoch(1), devices(&NAMES)));
-        let bobs = stream(&service, &"bob".into());
+        let bobs = stream(&service, &device("bob"));
         assert_eq!(kinds(&bobs).last(), Some(&DeliveryKind::Rollback { voided: Sequence(2) }));
         assert_eq!(bobs.last().unwrap().receipt.epoch, Epoch(1));
     }
@@ -103,7 +103,7 @@ fn what_was_said_in_the_void_epoch_is_deleted() {
     members[0].confirm();
     say(&service, &mut members[0], "nobody else can read it");
     roll_back(&service, &["bob", "carol"], Sequence(2));
-    let bobs = stream(&service, &"bob".into());
+    let bobs = stream(&service, &device("bob"));
     assert_eq!(kinds(&bobs), [DeliveryKind::Welcome, DeliveryKind::Rollback { voided: Sequence(2) }]);
     assert_eq!(bobs[1].receipt.sequence, Sequence(4), "the void entries keep their numbers");
 }
@@ -119,12 +119,12 @@ fn the_commit_does_not_come_back_by_being_submitted_again() {
 #[test]
 fn whom_it_added_reads_only_that_it_is_void_and_whom_it_removed_reads_on() {
     let (service, mut members, frank, _) = commit_in_question(Assisted);
-    service.acknowledge(&"erin".into(), Cursor(u64::MAX)).unwrap();
+    service.acknowledge(&device("erin"), Cursor(u64::MAX)).unwrap();
     roll_back(&service, &["bob", "carol"], Sequence(2));
     say(&service, &mut members[1], "after it");
     let void = DeliveryKind::Rollback { voided: Sequence(2) };
     assert_eq!(kinds(&stream(&service, &frank.id)), [void]);
-    assert_eq!(kinds(&stream(&service, &"erin".into())), [void, DeliveryKind::Message]);
+    assert_eq!(kinds(&stream(&service, &device("erin"))), [void, DeliveryKind::Message]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn who_was_removed_by_it_is_not_remembered_as_removed() {
 fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
-    let (commit, erin) = (members[0].commit(&[], &[&"erin".into()]), Client::new("erin"));
+    let (commit, erin) = (members[0].commit(&[], &[&device("erin")]), Client::new("erin"));
     accept(&service, &commit);
     for member in &mut members[1..4] {
         member.receive(&commit.commit);
@@ -158,7 +158,7 @@ fn proposals_of_the_epoch_before_can_still_be_committed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let leave = members[4].propose_to_leave();
-    service.submit_proposal(&room(), &"erin".into(), &leave, NOW).unwrap();
+    service.submit_proposal(&room(), &device("erin"), &leave, NOW).unwrap();
     for member in &mut members[..4] {
         member.receive(&leave);
     }

@@ -31,15 +31,14 @@ async fn by_token() -> World {
 }
 
 async fn invite(world: &World, user: Option<&str>) -> Admission {
-    let invitation = world.server.state().invite(user.map(UserId::from), 3_600).await;
+    let invitation = world.server.state().invite(user.map(|user| UserId::new(user).unwrap()), 3_600).await;
     Admission::Invitation(invitation.expect("an invitation"))
 }
 
 #[tokio::test]
 async fn in_an_open_service_everybody_registers() {
     let world = World::new().await;
-    let name: regrow_delivery_service::api::DeviceName =
-        world.register(&Key::new("alice", "phone"), None).await.created();
+    let name: regrow_delivery_service::DeviceId = world.register(&Key::new("alice", "phone"), None).await.created();
     assert_eq!(name, http::name("alice", "phone"));
 }
 

@@ -133,10 +133,10 @@ async fn writes_are_answered_the_same_again() {
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
     let create = create_request(
-        &alice.client().create_unregistered(&GroupId::from("other"), HandshakeMode::Opaque),
+        &alice.client().create_unregistered(&GroupId::new("other").unwrap(), HandshakeMode::Opaque),
         HandshakeMode::Opaque,
     );
-    let create = api::CreateGroupRequest { group: b"other".as_slice().into(), ..create };
+    let create = api::CreateGroupRequest { group: GroupId::new("other").unwrap(), ..create };
     let message = members[0].send("once");
     let commit = members[0].update();
     for (path, body) in [

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use common::*;
 use regrow_delivery_service::{
-    DeliveryService, DeviceId, DeviceKey, GroupId,
+    DeliveryService, DeviceKey, GroupId,
     HandshakeMode::{Assisted, Opaque},
-    Limits, SqliteStore, Store as _, StoreError, TokenHash, UserId,
+    Limits, SqliteStore, Store as _, StoreError, TokenHash,
     check::Finding,
     store::Table,
 };
@@ -28,7 +28,7 @@ impl Place {
         // A group with welcomes that are not read, one without the tree, a proposal, messages, a removed device, and a reported
         // commit.
         let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
-        let remove = members[0].commit(&[], &[&"dave".into()]);
+        let remove = members[0].commit(&[], &[&device("dave")]);
         accept(&service, &remove);
         members[0].confirm();
         members[1].receive(&remove.commit);
@@ -42,12 +42,14 @@ impl Place {
         let update = members[0].update();
         let (sequence, _) = accept(&service, &update);
         members[1].receive(&update.commit);
-        service.report_commit(&room(), &"carol".into(), sequence, NOW).unwrap();
+        service.report_commit(&room(), &device("carol"), sequence, NOW).unwrap();
         let leave = members[1].propose_to_leave();
-        service.submit_proposal(&room(), &"bob".into(), &leave, NOW).unwrap();
+        service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         // A group of which the service sees little.
-        let other = Client::new("erin").create_unregistered(&GroupId::from("other"), Opaque);
-        service.create_group(&GroupId::from("other"), &"erin".into(), Opaque, &other.group_info(), NOW).unwrap();
+        let other = Client::new("erin").create_unregistered(&GroupId::new("other").unwrap(), Opaque);
+        service
+            .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
+            .unwrap();
         // Key packages, one of which was handed out.
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
@@ -55,11 +57,11 @@ impl Place {
         service.claim_key_package(&frank.id, NOW).unwrap().unwrap();
         // A device with a session, one that was removed, and an invitation.
         for name in ["frank", "gone"] {
-            let (id, user) = (DeviceId::from(name), UserId::from(name));
-            service.register_device(&id, &user, DeviceKey([1; 32]), None, NOW).unwrap();
+            let id = device(name);
+            service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
         }
         service.open_session(&frank.id, &TokenHash([2; 32]), later(60)).unwrap().unwrap();
-        service.remove_device(&"gone".into()).unwrap().unwrap();
+        service.remove_device(&device("gone")).unwrap().unwrap();
         service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();
         place
     }
@@ -129,12 +131,12 @@ fn nothing_is_found_in_a_good_store() {
 fn a_store_that_goes_on_stays_good() {
     let place = Place::new();
     let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
-    let end = stream(&service, &"alice".into()).last().unwrap().cursor;
+    let end = stream(&service, &device("alice")).last().unwrap().cursor;
     for device in ["alice", "bob", "carol", "dave"] {
-        service.acknowledge(&device.into(), end).unwrap();
+        service.acknowledge(&common::device(device), end).unwrap();
         assert_eq!(service_check(&place, &service), [], "acknowledged by {device}");
     }
-    service.remove_device(&"frank".into()).unwrap().unwrap();
+    service.remove_device(&device("frank")).unwrap().unwrap();
     assert_eq!(service_check(&place, &service), [], "a device was removed");
     service.expire(later(Limits::default().retention_seconds + 1)).unwrap();
     assert_eq!(service_check(&place, &service), [], "all has expired");
@@ -149,11 +151,11 @@ fn service_check(place: &Place, _: &DeliveryService<SqliteStore>) -> Vec<Finding
 fn a_commit_that_was_taken_back_leaves_a_good_store() {
     let place = Place::new();
     let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
-    let last = stream(&service, &"bob".into());
+    let last = stream(&service, &device("bob"));
     let commit = last.iter().rev().find(|one| one.kind == regrow_delivery_service::DeliveryKind::Commit).unwrap();
-    service.report_commit(&room(), &"bob".into(), commit.receipt.sequence, NOW).unwrap();
+    service.report_commit(&room(), &device("bob"), commit.receipt.sequence, NOW).unwrap();
     assert_eq!(
-        kinds(&stream(&service, &"bob".into())).last().map(|kind| format!("{kind:?}").starts_with("Rollback")),
+        kinds(&stream(&service, &device("bob"))).last().map(|kind| format!("{kind:?}").starts_with("Rollback")),
         Some(true)
     );
     assert_eq!(service_check(&place, &service), []);
@@ -239,7 +241,7 @@ fn a_group_that_was_set_back_contradicts_its_log() {
     let place = Place::new();
     let before = place.records(Table::Groups);
     let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
-    let outcome = service.report_commit(&room(), &"bob".into(), reported(&service), NOW).unwrap();
+    let outcome = service.report_commit(&room(), &device("bob"), reported(&service), NOW).unwrap();
     assert!(format!("{outcome:?}").starts_with("RolledBack"), "{outcome:?}");
     drop(service);
     for (key, value) in before {
@@ -253,7 +255,7 @@ fn a_group_that_was_set_back_contradicts_its_log() {
 }
 
 fn reported(service: &DeliveryService<SqliteStore>) -> regrow_delivery_service::Sequence {
-    let entries = stream(service, &"bob".into());
+    let entries = stream(service, &device("bob"));
     let is_commit =
         |one: &&regrow_delivery_service::Delivery| one.kind == regrow_delivery_service::DeliveryKind::Commit;
     entries.iter().rev().find(is_commit).unwrap().receipt.sequence
@@ -285,7 +287,9 @@ fn a_membership_that_says_something_else_than_the_roster_is_found() {
 #[test]
 fn a_member_whom_the_public_group_does_not_have_is_found() {
     let place = Place::new();
-    let stranger = [&4_u64.to_be_bytes()[..], b"room", &7_u64.to_be_bytes(), b"mallory"].concat();
+    let mallory = device("mallory").to_identity();
+    let length = mallory.len() as u64;
+    let stranger = [&4_u64.to_be_bytes()[..], b"room", &length.to_be_bytes(), &mallory].concat();
     place.put(Table::Members, &stranger, &1_u64.to_be_bytes());
     let findings = place.check();
     let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { place, with: Table::Members } if place.table == Table::Groups);

@@ -42,7 +42,7 @@ fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners:
 }
 
 fn joiners(count: usize) -> Vec<Client> {
-    (0..count).map(|number| Client::new(&format!("joiner {number}"))).collect()
+    (0..count).map(|number| Client::new(&format!("joiner{number}"))).collect()
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn nothing_is_left_of_a_welcome_that_all_have_read() {
         let service =
             DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
         add_all(&service, Assisted, &joiners, false);
-        for device in joiners.iter().map(|joiner| joiner.id.clone()).chain(["alice".into()]) {
+        for device in joiners.iter().map(|joiner| joiner.id.clone()).chain([device("alice")]) {
             service.acknowledge(&device, Cursor(u64::MAX)).unwrap();
         }
     }

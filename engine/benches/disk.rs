@@ -92,7 +92,7 @@ impl Pair {
         let client = |store, user: &str| {
             Client::create(store, default_crypto(), DeviceId::new(user, "phone").unwrap(), Policy::default()).unwrap()
         };
-        let group = GroupId::from("chat");
+        let group = GroupId::new("chat").unwrap();
         let (mut measured, mut other) = (client(store, "alice"), client(Arc::new(MemoryStore::new()), "bob"));
         let mut added: Vec<KeyPackageBytes> = other.key_packages(1, now).unwrap();
         for number in 2..members {

@@ -70,7 +70,7 @@ fn kilobytes(bytes: Option<u64>) -> String {
 fn one_group(path: &Path) {
     let store = file(path);
     let (mut alice, mut bob) = (client(store.clone(), "alice"), client(Arc::new(MemoryStore::new()), "bob"));
-    let (id, now) = (GroupId::from("chat"), now());
+    let (id, now) = (GroupId::new("chat").unwrap(), now());
     let added = bob.key_packages(1, now).unwrap();
     let pending = alice.create_group(id.clone(), now).unwrap().add(&added, now).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
@@ -114,7 +114,7 @@ fn many_groups(path: &Path) {
     let added: Vec<_> = (0..GROUPS).map(|_| bob.key_packages(1, now).unwrap().remove(0)).collect();
     drop(bob);
     let (empty, before) = (size(path), resident());
-    let ids: Vec<GroupId> = (0..GROUPS).map(|number| GroupId::from(format!("group {number}").as_str())).collect();
+    let ids: Vec<GroupId> = (0..GROUPS).map(|number| GroupId::new(format!("group {number}")).unwrap()).collect();
 
     println!("\n| groups | | file kB | process kB |");
     println!("| ---: | --- | ---: | ---: |");

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let mut bob = create(folder.path(), "bob", "phone")?;
     let mut alice = create(folder.path(), "alice", "phone")?;
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat")?;
     let pending = bob.create_group(chat.clone(), now)?.add(&alice.key_packages(1, now)?, now)?;
     let welcome = pending.welcome().ok_or("nobody is added")?.to_vec();
     bob.confirm(pending, now)?;

@@ -6,21 +6,21 @@
 use std::{error::Error, sync::Arc, time::SystemTime};
 
 use regrow_engine::{
-    Client, DeviceId, GroupId, MemoryStore, Outgoing, PendingCommit, Policy, Timestamp, Wish, default_crypto,
+    Client, DeviceId, GroupId, MemoryStore, Outgoing, PendingCommit, Policy, Timestamp, UserId, Wish, default_crypto,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let now = Timestamp(SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
     let (mut laptop, mut phone) = (device("alice", "laptop")?, device("alice", "phone")?);
     let (mut tablet, mut bob) = (device("alice", "tablet")?, device("bob", "phone")?);
-    let groups = ["friends", "work", "chess"].map(GroupId::from);
+    let groups = [GroupId::new("friends")?, GroupId::new("work")?, GroupId::new("chess")?];
 
     println!("Alice talks to Bob in {} groups, with a laptop and a phone.", groups.len());
     for group in &groups {
         laptop.create_group(group.clone(), now)?;
         for (user, device) in [("alice", &mut phone), ("bob", &mut bob)] {
             let key_packages = device.key_packages(1, now)?;
-            let pending = laptop.group(group)?.add_user(user, &key_packages, now)?;
+            let pending = laptop.group(group)?.add_user(&UserId::new(user)?, &key_packages, now)?;
             submit(&mut laptop, pending, now, &mut [device])?;
         }
     }
@@ -74,9 +74,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  to call it again changes nothing: {} groups are left", laptop.remove_device(&lost)?.len());
 
     println!("\nBob is removed from the chess club, with whatever devices he has.");
-    let pending = laptop.group(&groups[2])?.remove_user("bob")?;
+    let pending = laptop.group(&groups[2])?.remove_user(&UserId::new("bob")?)?;
     submit(&mut laptop, pending, now, &mut [])?;
-    println!("  Bob is in {} groups", laptop.groups_of_user("bob")?.len());
+    println!("  Bob is in {} groups", laptop.groups_of_user(&UserId::new("bob")?)?.len());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let policy = Policy { rotate_signature_key_every: NonZeroU32::new(4), ..Policy::default() };
     let mut alice = device("alice", policy)?;
     let mut bob = device("bob", Policy::default())?;
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat")?;
     let start = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
 
     let key_packages = bob.key_packages(1, Timestamp(start))?;

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut bob = create(&folder.path().join("bob"), &bobs, "bob")?;
 
     // Bob's key package and Alice's commit and welcome would go by way of the delivery service.
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat")?;
     let pending = alice.create_group(chat.clone(), now)?.add(&bob.key_packages(1, now)?, now)?;
     let welcome = pending.welcome().ok_or("nobody is added")?.to_vec();
     alice.confirm(pending, now)?;

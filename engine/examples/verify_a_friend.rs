@@ -5,23 +5,25 @@
 
 use std::{error::Error, sync::Arc, time::SystemTime};
 
-use regrow_engine::{Client, Comparison, DeviceId, Event, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+use regrow_engine::{
+    Client, Comparison, DeviceId, Event, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let now = Timestamp(SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat")?;
     let (mut alice, mut bob) = (device("alice", "phone")?, device("bob", "phone")?);
     let pending = alice.create_group(chat.clone(), now)?.add(&bob.key_packages(1, now)?, now)?;
     bob.join(pending.welcome().ok_or("nobody is added")?, now)?;
     alice.confirm(pending, now)?;
 
     // They meet. Each device computes the number for itself, and Alice scans what Bob's shows.
-    let shown = bob.group(&chat)?.safety_number("alice")?;
-    let own = alice.group(&chat)?.safety_number("bob")?;
+    let shown = bob.group(&chat)?.safety_number(&UserId::new("alice")?)?;
+    let own = alice.group(&chat)?.safety_number(&UserId::new("bob")?)?;
     println!("Bob's device shows    {shown}");
     println!("Alice's device shows  {own}");
     if own.compare(&shown.to_qr_payload()) == Comparison::Match {
-        alice.group(&chat)?.verify_user("bob", &own)?;
+        alice.group(&chat)?.verify_user(&UserId::new("bob")?, &own)?;
     }
     println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
 
@@ -32,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("\nA commit of {}; no longer verified: {:?}", change.by, change.no_longer_verified);
     }
     bob.confirm(pending, now)?;
-    println!("Alice's device shows  {}", alice.group(&chat)?.safety_number("bob")?);
+    println!("Alice's device shows  {}", alice.group(&chat)?.safety_number(&UserId::new("bob")?)?);
     println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
     println!("\nThe group's code is   {}", alice.group(&chat)?.code()?);
     println!("On Bob's phone it is  {}", bob.group(&chat)?.code()?);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    DeviceId, StoreKey,
+    DeviceId, StoreKey, UserId,
     error::Error,
     names::GroupId,
     provider::SharedCrypto,
@@ -45,7 +45,7 @@ pub(crate) struct Content {
     pub(crate) device: DeviceId,
     /// The groups, and the devices whose places in them are to be given up.
     pub(crate) groups: BTreeMap<GroupId, BTreeSet<DeviceId>>,
-    pub(crate) verified: BTreeMap<String, Keys>,
+    pub(crate) verified: BTreeMap<UserId, Keys>,
 }
 
 impl Backup {
@@ -185,7 +185,7 @@ mod tests {
 
     fn content() -> Content {
         let device = DeviceId::new("alice", "phone").unwrap();
-        let groups = BTreeMap::from([(GroupId::from("chat"), BTreeSet::from([device.clone()]))]);
+        let groups = BTreeMap::from([(GroupId::new("chat").unwrap(), BTreeSet::from([device.clone()]))]);
         Content { device, groups, verified: BTreeMap::new() }
     }
 

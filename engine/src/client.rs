@@ -32,7 +32,7 @@ use crate::{
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
     layer::Layered,
-    names::{GroupId, Timestamp},
+    names::{self, GroupId, Timestamp},
     provider::{Call, CryptoProvider, SharedCrypto},
     storage::{Batch, Kind, Scope, StorageError, Store, Transaction},
 };
@@ -227,7 +227,7 @@ impl Client {
             let key = key_package::signature_key(&call.records, record.signature_key.as_bytes())?;
             let policy = &self.policy;
             MlsGroup::builder()
-                .with_group_id(id.to_mls())
+                .with_group_id(names::to_mls(&id))
                 .ciphersuite(policy.ciphersuite)
                 .with_wire_format_policy(policy.wire_format())
                 .padding_size(policy.padding)

@@ -1,9 +1,10 @@
 //! What can go wrong, by what a caller would do about it.
 
 use openmls_traits::types::{Ciphersuite, CryptoError};
+use regrow_protocol::{DeviceId, InvalidGroupId, InvalidName, UserId};
 
 use crate::{
-    Change, DeviceId,
+    Change,
     names::{Epoch, GroupId},
     storage::{StorageError, StoreError},
 };
@@ -52,6 +53,12 @@ pub enum Error {
         bytes: usize,
     },
 
+    /// A name is not one of a user or a device.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// Bytes are not the identifier of a group.
+    #[error(transparent)]
+    GroupId(#[from] InvalidGroupId),
     /// This device has no such group.
     #[error("this device is in no group {group}")]
     UnknownGroup {
@@ -118,14 +125,14 @@ pub enum Error {
     #[error("no device of the user {user} is in the group")]
     UnknownUser {
         /// The user that was named.
-        user: String,
+        user: UserId,
     },
     /// The safety number that was compared is not the present one: devices or keys of one of the two users have changed
     /// since. Show the new one, and compare again.
     #[error("the safety number of {user} has changed since it was compared")]
     SafetyNumberChanged {
         /// The user that was to be marked as verified.
-        user: String,
+        user: UserId,
     },
     /// The device is a member of the group already.
     #[error("{device} is already a member of the group")]
@@ -142,7 +149,7 @@ pub enum Error {
         /// The device that was named, or whose key package it is.
         device: DeviceId,
         /// The user that it should be of.
-        user: String,
+        user: UserId,
     },
     /// The key package is another device's. Ask for those of the device that is meant.
     #[error("the key package is of {device}, not of {expected}")]
@@ -313,24 +320,4 @@ pub enum Refusal {
     /// The proposal is of a type that this engine does not take part in.
     #[error("proposals of this type are not accepted: {0}")]
     ProposalType(String),
-}
-
-/// A name is not one of a user or a device.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidName {
-    /// A name is empty or too long.
-    #[error("a name has {bytes} bytes; it must have 1 to {max}", max = crate::identity::MAX_NAME_BYTES)]
-    Length {
-        /// The name's length.
-        bytes: usize,
-    },
-    /// The bytes do not encode a user and a device.
-    #[error("the identity does not encode a user and a device")]
-    Encoding,
-    /// The identity's encoding is of a version that this engine does not know.
-    #[error("the identity's encoding is of version {version}, which is unknown")]
-    Version {
-        /// The version in its first byte.
-        version: u8,
-    },
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    DeviceId,
+    DeviceId, UserId,
     names::{Epoch, GroupId, MessageId},
 };
 
@@ -119,7 +119,7 @@ pub struct EpochChange {
     pub changes: Vec<Change>,
     /// The users that were [verified](crate::Group::verify_user) until now: a key of theirs has appeared that was not
     /// compared, of a new device or of one that changed its key. They have to be verified again.
-    pub no_longer_verified: Vec<String>,
+    pub no_longer_verified: Vec<UserId>,
     /// Whether intents of this device are still to be carried out: call [`Group::resume`](crate::Group::resume).
     pub resume: bool,
 }

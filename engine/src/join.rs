@@ -22,7 +22,7 @@ use crate::{client::parse, error::Error};
 /// # };
 /// # let (mut alice, mut bob) = (new("alice")?, new("bob")?);
 /// # let key_package = bob.key_packages(1, now)?.remove(0);
-/// # let room = GroupId::from("room");
+/// # let room = GroupId::new("room")?;
 /// # alice.create_group(room.clone(), now)?;
 /// # let pending = alice.group(&room)?.add(&[key_package], now)?;
 /// # let welcome = pending.welcome().unwrap_or_default().to_vec();

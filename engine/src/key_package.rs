@@ -15,7 +15,7 @@ use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::{Error, Refusal},
     group::{data, record::memberships},
-    identity::SignatureKey,
+    identity::{SignatureKey, device_of_leaf},
     names::Timestamp,
     provider::{Call, SharedCrypto},
     storage::{Kind, Scope, Transaction},
@@ -116,7 +116,7 @@ pub(crate) fn verify(
     if now.0 < lifetime.not_before() || lifetime.not_after() <= now.0 {
         return Err(lifetime_refused(&key_package));
     }
-    DeviceId::from_leaf(key_package.leaf_node())?;
+    device_of_leaf(key_package.leaf_node())?;
     Ok(key_package)
 }
 

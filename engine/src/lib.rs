@@ -18,7 +18,7 @@
 //! # }
 //! # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
 //! let (mut alice, mut bob) = (device("alice")?, device("bob")?);
-//! let chat = GroupId::from("chat");
+//! let chat = GroupId::new("chat")?;
 //! let key_packages = bob.key_packages(1, now)?;
 //! let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
 //! let welcome = pending.welcome().expect("it adds somebody").to_vec();
@@ -90,20 +90,21 @@ pub use openmls_traits::types::Ciphersuite;
 pub use authenticate::{Authenticate, Claim};
 pub use backup::{Backup, BackupError};
 pub use client::{Client, Expired, MAX_KEPT_NAME_BYTES};
-pub use error::{Error, InvalidName, Refusal};
+pub use error::{Error, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Lost, Message, Proposed, Received};
 pub use group::{
     Agreement, Due, Group, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish,
 };
-pub use identity::{DeviceId, MAX_NAME_BYTES, SignaturePublicKey};
+pub use identity::SignaturePublicKey;
 pub use join::JoinMessage;
 pub use key_package::KeyPackageBytes;
 pub use layer::{Layer, Layered};
-pub use names::{Epoch, EpochAuthenticator, GroupId, MessageId, Timestamp};
+pub use names::{EpochAuthenticator, MessageId};
 pub use policy::{Handshake, Policy};
 #[cfg(feature = "post-quantum")]
 pub use provider::post_quantum_crypto;
 pub use provider::{CryptoProvider, default_crypto};
+pub use regrow_protocol::{DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Timestamp, UserId};
 pub use snapshot::{Record, Snapshot};
 pub use storage::{Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
 pub use verification::{Comparison, GroupCode, SafetyNumber};

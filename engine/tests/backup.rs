@@ -55,7 +55,7 @@ fn resume(client: &mut Client, id: &GroupId, member: &mut Client) -> bool {
 }
 
 fn another_group(creator: &mut Client, other: &mut Client, id: &str) -> GroupId {
-    let id = GroupId::from(id);
+    let id = GroupId::new(id).unwrap();
     let key_package = key_package(other);
     let pending = creator.create_group(id.clone(), NOW).unwrap().add(&[key_package], NOW).unwrap();
     other.join(pending.welcome().unwrap(), NOW).unwrap();
@@ -68,8 +68,8 @@ fn a_drill() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut bob, &mut alice, &mut carol]);
     let work = another_group(&mut alice, &mut bob, "work");
-    let number = alice.group(&group()).unwrap().safety_number("bob").unwrap();
-    alice.group(&group()).unwrap().verify_user("bob", &number).unwrap();
+    let number = alice.group(&group()).unwrap().safety_number(&user_id("bob")).unwrap();
+    alice.group(&group()).unwrap().verify_user(&user_id("bob"), &number).unwrap();
     let archive = b"Bob: hello\nAlice: hello yourself".repeat(1000);
     let bytes = alice.backup(&archive, WORDS).unwrap();
     // The groups go on without her: her phone is at the bottom of the sea.
@@ -187,8 +187,8 @@ fn no_key_of_the_device_is_in_its_backup() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
-    let number = alice.group(&group()).unwrap().safety_number("bob").unwrap();
-    alice.group(&group()).unwrap().verify_user("bob", &number).unwrap();
+    let number = alice.group(&group()).unwrap().safety_number(&user_id("bob")).unwrap();
+    alice.group(&group()).unwrap().verify_user(&user_id("bob"), &number).unwrap();
     alice.key_packages(2, NOW).unwrap();
     alice.group(&group()).unwrap().propose_update().map(drop).unwrap();
     let _pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();

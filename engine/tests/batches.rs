@@ -238,7 +238,7 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
     let store = MemoryStore::new();
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let mut bob = client_in(&store, "bob", policy.clone());
-    let groups = [group(), GroupId::from("other")];
+    let groups = [group(), GroupId::new("other").unwrap()];
     let mut heard: Vec<Vec<u8>> = Vec::new();
     for id in &groups {
         let key_packages = [key_package(&mut bob)];

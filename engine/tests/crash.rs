@@ -58,7 +58,7 @@ fn open(folder: &Path) -> (Arc<SqliteStore>, usize) {
 
 /// The group that the turn's welcome is of.
 fn room(bytes: &[u8]) -> GroupId {
-    GroupId::new([b"room ", bytes].concat())
+    GroupId::new([b"room ", bytes].concat()).unwrap()
 }
 
 /// What the child does when it is told so.

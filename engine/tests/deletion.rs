@@ -497,7 +497,7 @@ fn a_refused_external_commits_epoch_cannot_be_read() {
 #[test]
 fn a_signature_key_that_a_rejoin_makes_useless_is_gone() {
     let (_, mut alice, mut bob, mut carol) = trio();
-    let other = GroupId::from("other");
+    let other = GroupId::new("other").unwrap();
     let rotation = bob.create_group(other, NOW).unwrap().rotate_signature_key().unwrap();
     bob.confirm(rotation, NOW).unwrap();
     assert_eq!(count(&bob, "signature key"), 2);

@@ -68,7 +68,7 @@ fn accept_all(client: &mut Client, answer: Answer, joiner: &mut Client) {
 }
 
 fn groups<const N: usize>(names: [&str; N]) -> [GroupId; N] {
-    names.map(GroupId::from)
+    names.map(group_named)
 }
 
 /// Alice's laptop in so many groups with her phone.
@@ -90,7 +90,7 @@ fn a_user_is_added_and_removed_with_all_devices_in_one_commit() {
     make_group(&mut [&mut alice, &mut carol]);
     let key_packages = bobs.each_mut().map(key_package);
 
-    let pending = alice.group(&group()).unwrap().add_user("bob", &key_packages, NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), &key_packages, NOW).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
     accept(&mut alice, pending, &mut [&mut carol]);
     for bob in &mut bobs {
@@ -98,7 +98,7 @@ fn a_user_is_added_and_removed_with_all_devices_in_one_commit() {
     }
     assert_eq!(roster(&mut carol, &group()), ["alice/phone", "carol/phone", "bob/phone", "bob/laptop", "bob/tablet"]);
 
-    let pending = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     assert_eq!(pending.removed().count(), 3);
     let [one, two, three] = &mut bobs;
     let events = accept(&mut alice, pending, &mut [one, two, three, &mut carol]);
@@ -115,11 +115,11 @@ fn a_user_of_whom_some_devices_are_in_gets_the_missing_ones() {
     make_group(&mut [&mut alice, &mut phone]);
 
     let key_packages = [key_package(&mut phone), key_package(&mut laptop)];
-    let pending = alice.group(&group()).unwrap().add_user("bob", &key_packages, NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), &key_packages, NOW).unwrap();
     assert_eq!(pending.changes(), [Change::Added(id("bob", "laptop"))]);
     accept(&mut alice, pending, &mut [&mut phone]);
 
-    let again = alice.group(&group()).unwrap().add_user("bob", &key_packages, NOW);
+    let again = alice.group(&group()).unwrap().add_user(&user_id("bob"), &key_packages, NOW);
     assert!(matches!(again, Err(Error::NothingToCommit)));
 }
 
@@ -131,7 +131,7 @@ fn a_set_that_is_not_one_users_is_refused_whole() {
     let before = records(&store);
     let key_packages = [key_package(&mut client("bob")), key_package(&mut client("mallory"))];
 
-    let refused = alice.group(&group()).unwrap().add_user("bob", &key_packages, NOW);
+    let refused = alice.group(&group()).unwrap().add_user(&user_id("bob"), &key_packages, NOW);
 
     assert!(
         matches!(&refused, Err(Error::OtherUser { device: other, user }) if *other == device("mallory") && user == "bob"),
@@ -146,8 +146,8 @@ fn who_cannot_be_removed_as_a_user_is_refused() {
     make_group(&mut [&mut alice, &mut laptop]);
 
     let mut chat = alice.group(&group()).unwrap();
-    assert!(matches!(chat.remove_user("alice"), Err(Error::OwnRemoval)));
-    assert!(matches!(chat.remove_user("bob"), Err(Error::UnknownUser { .. })));
+    assert!(matches!(chat.remove_user(&user_id("alice")), Err(Error::OwnRemoval)));
+    assert!(matches!(chat.remove_user(&user_id("bob")), Err(Error::UnknownUser { .. })));
     assert_eq!(chat.resume().unwrap(), None);
 }
 
@@ -157,7 +157,7 @@ fn a_device_that_comes_in_during_the_race_is_removed_with_its_user() {
     let mut alice = client_in(&store, "alice", policy());
     let (mut bob, mut carol, mut tablet) = (client("bob"), client("carol"), named("bob", "tablet"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
-    let _lost = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let _lost = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     let won = add(&mut carol, &[key_package(&mut tablet)]);
     let welcome = won.welcome().unwrap().to_vec();
     accept(&mut carol, won, &mut [&mut alice, &mut bob]);
@@ -179,7 +179,7 @@ fn a_device_that_another_proposes_does_not_come_in_by_the_commit_that_removes_it
     let proposal = bob.group(&group()).unwrap().propose_add(&tablet, NOW).unwrap().as_bytes().to_vec();
     deliver(&proposal, &mut [&mut alice, &mut carol]);
 
-    let pending = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     accept(&mut alice, pending, &mut [&mut carol]);
 
     assert_eq!(roster(&mut carol, &group()), ["alice/phone", "carol/phone"]);
@@ -190,8 +190,8 @@ fn a_device_that_another_proposes_does_not_come_in_by_the_commit_that_removes_it
 fn a_user_whom_another_has_removed_is_not_removed_again() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
-    let _lost = alice.group(&group()).unwrap().remove_user("bob").unwrap();
-    let won = carol.group(&group()).unwrap().remove_user("bob").unwrap();
+    let _lost = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
+    let won = carol.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     let events = accept(&mut carol, won, &mut [&mut alice]);
     assert!(matches!(&events[0], Event::Commit(change) if !change.resume));
 
@@ -208,14 +208,14 @@ fn the_last_wish_for_a_user_counts() {
     let laptop = key_package(&mut named("bob", "laptop"));
 
     // Wanted, and taken back before it could happen.
-    let pending = alice.group(&group()).unwrap().add_user("bob", std::slice::from_ref(&laptop), NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), std::slice::from_ref(&laptop), NOW).unwrap();
     alice.discard(pending).unwrap();
-    let pending = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     assert_eq!(pending.changes(), [Change::Removed(device("bob"))]);
 
     // Removed, and wanted with another device.
     alice.discard(pending).unwrap();
-    let pending = alice.group(&group()).unwrap().add_user("bob", &[laptop], NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), &[laptop], NOW).unwrap();
     accept(&mut alice, pending, &mut [&mut bob]);
     assert_eq!(roster(&mut alice, &group()), ["alice/phone", "bob/laptop"]);
 }
@@ -227,9 +227,9 @@ fn a_device_that_is_wanted_stays_wanted_when_its_user_is_removed_first() {
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let mut laptop = named("bob", "laptop");
     let key_packages = [key_package(&mut laptop), key_package(&mut laptop)];
-    let removal = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let removal = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     alice.discard(removal).unwrap();
-    let _lost = alice.group(&group()).unwrap().add_user("bob", &key_packages[..1], NOW).unwrap();
+    let _lost = alice.group(&group()).unwrap().add_user(&user_id("bob"), &key_packages[..1], NOW).unwrap();
     let won = add(&mut carol, &key_packages[1..]);
     accept(&mut carol, won, &mut [&mut alice, &mut bob]);
 
@@ -495,7 +495,7 @@ fn a_kept_wish_that_another_has_carried_out_is_done() {
 fn a_device_that_wants_a_user_removed_does_not_want_its_device_removed_as_well() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
-    let pending = alice.group(&group()).unwrap().remove_user("bob").unwrap();
+    let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
 
     let answer = alice.remove_device(&device("bob")).unwrap();
 
@@ -583,8 +583,8 @@ fn who_is_in_which_group() {
         }
     }
 
-    assert_eq!(alice.groups_of_user("bob").unwrap(), [one.clone(), two]);
+    assert_eq!(alice.groups_of_user(&user_id("bob")).unwrap(), [one.clone(), two]);
     assert_eq!(alice.groups_of_device(&device("bob")).unwrap(), [one]);
-    assert_eq!(alice.groups_of_user("alice").unwrap().len(), 3);
-    assert!(alice.groups_of_user("bobby").unwrap().is_empty());
+    assert_eq!(alice.groups_of_user(&user_id("alice")).unwrap().len(), 3);
+    assert!(alice.groups_of_user(&user_id("bobby")).unwrap().is_empty());
 }

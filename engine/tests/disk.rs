@@ -262,7 +262,7 @@ fn neither_names_nor_values_can_be_read_in_the_file() {
     let (name, value) = (b"the name of a record".to_vec(), noise(3, 9_000));
     put(&*store, &name, &value);
     let mut alice = client_on(&store, "alice-in-the-file");
-    alice.create_group(GroupId::from("a-group-in-the-file"), NOW).unwrap();
+    alice.create_group(GroupId::new("a-group-in-the-file").unwrap(), NOW).unwrap();
 
     let bytes = place.bytes();
 

@@ -142,7 +142,7 @@ fn a_device_without_its_leafs_key_does_not_join_beside_it() {
 #[test]
 fn a_device_rejoins_with_its_leafs_key_after_it_rotated_elsewhere() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
-    let other = GroupId::from("other");
+    let other = GroupId::new("other").unwrap();
     let rotation = bob.create_group(other.clone(), NOW).unwrap().rotate_signature_key().unwrap();
     bob.confirm(rotation, NOW).unwrap();
 

@@ -102,10 +102,10 @@ fn target(handshake: Handshake) -> Target {
     let add = carol.group(&group()).unwrap().propose_add(&daves, NOW).unwrap().as_bytes().to_vec();
     let bobs = key_package(&mut bob);
     let commit = alice.group(&group()).unwrap().add(std::slice::from_ref(&daves), NOW).unwrap();
-    let other = alice.create_group("other".into(), NOW).unwrap().add(std::slice::from_ref(&bobs), NOW).unwrap();
+    let other = alice.create_group(group_named("other"), NOW).unwrap().add(std::slice::from_ref(&bobs), NOW).unwrap();
     alice.confirm(other.clone(), NOW).unwrap();
     let elsewhere = alice.group(other.group()).unwrap().send(b"elsewhere").unwrap();
-    let open = dave.create_group("open".into(), NOW).unwrap().group_info().unwrap();
+    let open = dave.create_group(group_named("open"), NOW).unwrap().group_info().unwrap();
     let external = new("erin").join_external(&group_info(&mut bob)).unwrap();
     alice.confirm(commit.clone(), NOW).unwrap();
     let early = send(&mut alice, b"early");

@@ -9,9 +9,7 @@ use common::{
     *,
 };
 use openmls::{prelude::CredentialType, schedule::PreSharedKeyId};
-use regrow_engine::{
-    Ciphersuite, Client, DeviceId, Error, GroupId, InvalidName, MAX_NAME_BYTES, MemoryStore, Policy, Refusal, Timestamp,
-};
+use regrow_engine::{Ciphersuite, Client, Error, GroupId, InvalidName, MemoryStore, Policy, Refusal, Timestamp};
 
 /// Two devices in a group with an intruder.
 struct Infiltrated {
@@ -133,6 +131,25 @@ fn a_leaf_names_a_user_and_a_device() {
     let refusal = world.refusal(&commit);
 
     assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
+}
+
+/// Two names that look alike are one name.
+#[test]
+fn leaf_with_another_form_of_a_name_is_refused() {
+    let forms = ["e\u{301}va", "\u{ff45}va", "eva\u{200b}", "eva\u{fe0f}", "e\u{202e}va", "e\u{3164}va"];
+    for form in forms {
+        let mut world = infiltrated();
+        let length = form.len() as u8;
+        let identity = [&[1, length], form.as_bytes(), &[5], b"phone"].concat();
+        let (commit, _) = world.mallory.commit(vec![Intruder::new(&identity).key_package()], None);
+
+        let refusal = world.refusal(&commit);
+
+        assert!(
+            matches!(refusal, Refusal::Credential(InvalidName::NotNormal | InvalidName::Character { .. })),
+            "{refusal}"
+        );
+    }
 }
 
 #[test]
@@ -326,7 +343,7 @@ fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
     assert_eq!(bob.key_package_count().unwrap(), 2);
 
     let mut invite = |name: &str, published: &regrow_engine::KeyPackageBytes| {
-        let id = GroupId::from(name);
+        let id = GroupId::new(name).unwrap();
         let mut chat = alice.create_group(id, NOW).unwrap();
         chat.add(std::slice::from_ref(published), NOW).unwrap().welcome().unwrap().to_vec()
     };
@@ -352,36 +369,4 @@ fn a_leaf_says_what_the_cryptography_in_use_can() {
         capabilities.ciphersuites().iter().map(|suite| Ciphersuite::try_from(*suite).unwrap()).collect();
     assert_eq!(listed, supported);
     assert_eq!(capabilities.credentials(), [CredentialType::Basic]);
-}
-
-#[test]
-fn a_name_is_not_empty_and_not_too_long() {
-    let longest = "x".repeat(MAX_NAME_BYTES);
-    let device = DeviceId::new(longest.clone(), longest.clone()).unwrap();
-
-    assert_eq!(DeviceId::from_identity(&device.to_identity()), Ok(device));
-    for (user, name) in [("", "phone"), ("alice", ""), (&*(longest.clone() + "x"), "phone")] {
-        assert!(matches!(DeviceId::new(user, name), Err(InvalidName::Length { .. })));
-    }
-}
-
-/// Two encodings of one name would be one device twice in a group.
-#[test]
-fn a_name_has_one_encoding() {
-    let identity = DeviceId::new("ab", "c").unwrap().to_identity();
-    assert_eq!(identity, [1, 2, b'a', b'b', 1, b'c']);
-
-    for other in [
-        &[1, 0x40, 2, b'a', b'b', 1, b'c'][..],
-        &[1, 0x80, 0, 0, 2, b'a', b'b', 1, b'c'],
-        &[1, 2, b'a', b'b', 0x40, 1, b'c'],
-        &[1, 2, b'a', b'b', 1, b'c', 0],
-        &[1, 2, b'a', 0xff, 1, b'c'],
-        &[1, 2, b'a', b'b', 2, b'c'],
-        &[1, 0xbf, 0xff, 0xff, 0xff],
-        &[],
-    ] {
-        assert_eq!(DeviceId::from_identity(other), Err(InvalidName::Encoding), "{other:?}");
-    }
-    assert_eq!(DeviceId::from_identity(&[2, 1, b'a', 1, b'b']), Err(InvalidName::Version { version: 2 }));
 }

@@ -77,11 +77,11 @@ fn groups_that_are_left_leave_their_room_to_those_that_come() {
     let before = disk.size().1;
     let round = |alice: &mut Client| {
         for number in 0..30_u8 {
-            alice.create_group(GroupId::new([number]), NOW).unwrap();
+            alice.create_group(GroupId::new([number]).unwrap(), NOW).unwrap();
         }
         let full = disk.size();
         for number in 0..30_u8 {
-            alice.forget(&GroupId::new([number])).unwrap();
+            alice.forget(&GroupId::new([number]).unwrap()).unwrap();
         }
         assert_eq!(disk.size().1, before);
         full
@@ -95,7 +95,7 @@ fn groups_that_are_left_leave_their_room_to_those_that_come() {
 fn more_groups_than_are_kept_in_memory_are_all_there() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
-    let ids: Vec<GroupId> = (0..60).map(|number| GroupId::from(format!("group {number}").as_str())).collect();
+    let ids: Vec<GroupId> = (0..60).map(|number| GroupId::new(format!("group {number}")).unwrap()).collect();
     for id in &ids {
         let added = key_package(&mut bob);
         let pending = alice.create_group(id.clone(), NOW).unwrap().add(&[added], NOW).unwrap();
@@ -127,7 +127,7 @@ fn more_groups_than_are_kept_in_memory_are_all_there() {
 fn few_groups_are_kept_in_memory() {
     let store = FaultyStore::new();
     let mut alice = client_over(&store, "alice");
-    let name = |number: usize| GroupId::from(format!("group {number}").as_str());
+    let name = |number: usize| GroupId::new(format!("group {number}")).unwrap();
     for number in 0..33 {
         alice.create_group(name(number), NOW).unwrap();
     }

@@ -104,7 +104,7 @@ fn what_is_sent_does_not_grow_with_the_tree() {
     let sizes = |policy: Policy, members: usize| {
         let mut alice = client_in(&MemoryStore::new(), "alice", policy);
         alice.create_group(group(), NOW).unwrap();
-        let mut others: Vec<_> = (0..members).map(|number| client(&format!("member {number}"))).collect();
+        let mut others: Vec<_> = (0..members).map(|number| client(&format!("member{number}"))).collect();
         let _ = add(&mut alice, &mut others.iter_mut().collect::<Vec<_>>());
         let mut one = client("one");
         let pending = add(&mut alice, &mut [&mut one]);

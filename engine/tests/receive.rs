@@ -98,7 +98,7 @@ fn what_is_of_a_future_epoch_says_that_something_is_missing() {
 #[test]
 fn messages_of_other_groups_are_none_of_this_devices() {
     let (mut alice, mut bob, store) = pair(Handshake::Assisted);
-    let other = GroupId::from("other");
+    let other = GroupId::new("other").unwrap();
     let message = alice.create_group(other.clone(), NOW).unwrap().send(b"elsewhere").unwrap();
 
     let error = assert_unmoved(&mut bob, &store, &message);

@@ -182,14 +182,14 @@ fn a_late_own_message_of_a_past_epoch_shows_nothing() {
 #[test]
 fn a_copy_that_the_application_notices_makes_nothing_in_any_group() {
     let (mut alice, mut bob) = pair(Handshake::Assisted);
-    bob.create_group("other".into(), NOW).unwrap();
+    bob.create_group(group_named("other"), NOW).unwrap();
     let waiting = bob.join_external(&group_info(&mut alice)).unwrap();
 
     bob.rolled_back().unwrap();
 
     let mut bob = copy(&bob, Handshake::Assisted);
     assert_makes_nothing(&mut bob);
-    assert!(matches!(bob.group(&"other".into()).unwrap().send(b"no"), Err(Error::RolledBack { .. })));
+    assert!(matches!(bob.group(&group_named("other")).unwrap().send(b"no"), Err(Error::RolledBack { .. })));
     // An external commit that was waiting is as old as the rest.
     alice.receive(waiting.commit(), NOW).unwrap();
     bob.confirm(waiting, NOW).unwrap();

@@ -29,7 +29,7 @@ fn world() -> World {
     let bobs_message = send(&mut bob, b"hello");
     let bobs_proposal = bob.group(&group()).unwrap().propose_update().unwrap().as_bytes().to_vec();
     let bobs_commit = bob.group(&group()).unwrap().update().unwrap();
-    let (first, second) = (GroupId::from("invited"), GroupId::from("open"));
+    let (first, second) = (GroupId::new("invited").unwrap(), GroupId::new("open").unwrap());
     let mut invited = dave.create_group(first, NOW).unwrap();
     let welcome = invited.add(&[key_package(&mut alice)], NOW).unwrap().welcome().unwrap().to_vec();
     let group_info = dave.create_group(second, NOW).unwrap().group_info().unwrap();
@@ -64,7 +64,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
             |w| w.alice.key_packages(1, NOW).map(drop),
             |w| w.alice.expire(regrow_engine::Timestamp(u64::MAX)).map(drop),
         ),
-        ("create", nothing, |w| w.alice.create_group("new".into(), NOW).map(drop)),
+        ("create", nothing, |w| w.alice.create_group(group_named("new"), NOW).map(drop)),
         ("join", nothing, |w| w.alice.join(&w.welcome, NOW).map(drop)),
         ("join from outside", nothing, |w| w.alice.join_external(&w.group_info).map(drop)),
         ("confirm from outside", wait_outside, |w| {
@@ -117,8 +117,8 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         ("propose an update", nothing, |w| chat(w)?.propose_update().map(drop)),
         ("leave", nothing, |w| chat(w)?.leave().map(drop)),
         ("verify a user", nothing, |w| {
-            let number = chat(w)?.safety_number("bob")?;
-            chat(w)?.verify_user("bob", &number)
+            let number = chat(w)?.safety_number(&user_id("bob"))?;
+            chat(w)?.verify_user(&user_id("bob"), &number)
         }),
         ("send", nothing, |w| chat(w)?.send(b"hello").map(drop)),
         ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message, NOW).map(drop)),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use common::*;
 use regrow_engine::{
-    Client, Comparison, DeviceId, Error, Event, GroupId, MemoryStore, PendingCommit, SafetyNumber, default_crypto,
+    Client, Comparison, DeviceId, Error, Event, GroupId, MemoryStore, PendingCommit, SafetyNumber, UserId,
+    default_crypto,
 };
 use sha2::{Digest as _, Sha512};
 
@@ -24,16 +25,16 @@ fn device_of(user: &str, name: &str) -> Client {
 }
 
 fn number(client: &mut Client, user: &str) -> SafetyNumber {
-    client.group(&group()).unwrap().safety_number(user).unwrap()
+    client.group(&group()).unwrap().safety_number(&user_id(user)).unwrap()
 }
 
 /// The user is verified by the number that is shown now.
 fn verify(client: &mut Client, user: &str) {
     let compared = number(client, user);
-    client.group(&group()).unwrap().verify_user(user, &compared).unwrap();
+    client.group(&group()).unwrap().verify_user(&user_id(user), &compared).unwrap();
 }
 
-fn verified(client: &mut Client) -> Vec<String> {
+fn verified(client: &mut Client) -> Vec<UserId> {
     client.group(&group()).unwrap().verified_users().unwrap()
 }
 
@@ -42,7 +43,7 @@ fn add(client: &mut Client, newcomer: &mut Client) -> PendingCommit {
 }
 
 /// The users that the commit says are no longer verified, to its maker and to the other.
-fn no_longer_verified(committer: &mut Client, pending: PendingCommit, other: &mut Client) -> [Vec<String>; 2] {
+fn no_longer_verified(committer: &mut Client, pending: PendingCommit, other: &mut Client) -> [Vec<UserId>; 2] {
     let Event::Commit(received) = other.receive(pending.commit(), NOW).unwrap().event else { panic!("not a commit") };
     [committer.confirm(pending, NOW).unwrap().no_longer_verified, received.no_longer_verified]
 }
@@ -152,7 +153,7 @@ fn what_is_no_key_of_either_does_not_change_the_number() {
 fn who_is_not_in_the_group_has_no_number() {
     let (mut alice, _) = pair();
 
-    let error = alice.group(&group()).unwrap().safety_number("carol").unwrap_err();
+    let error = alice.group(&group()).unwrap().safety_number(&user_id("carol")).unwrap_err();
 
     assert!(matches!(error, Error::UnknownUser { user } if user == "carol"));
 }
@@ -199,11 +200,11 @@ fn a_number_that_has_changed_since_verifies_nobody() {
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
     accept(&mut bob, rotation, &mut [&mut alice]);
 
-    let error = alice.group(&group()).unwrap().verify_user("bob", &compared).unwrap_err();
+    let error = alice.group(&group()).unwrap().verify_user(&user_id("bob"), &compared).unwrap_err();
 
     assert!(matches!(error, Error::SafetyNumberChanged { user } if user == "bob"));
     assert!(verified(&mut alice).is_empty());
-    let unknown = alice.group(&group()).unwrap().verify_user("carol", &compared).unwrap_err();
+    let unknown = alice.group(&group()).unwrap().verify_user(&user_id("carol"), &compared).unwrap_err();
     assert!(matches!(unknown, Error::UnknownUser { .. }));
 }
 
@@ -284,13 +285,13 @@ fn what_is_no_new_key_ends_no_verification() {
     verify(&mut alice, "bob");
 
     let pending = bob.group(&group()).unwrap().update().unwrap();
-    assert_eq!(no_longer_verified(&mut bob, pending, &mut alice), [vec![], Vec::<String>::new()]);
+    assert_eq!(no_longer_verified(&mut bob, pending, &mut alice), [vec![], Vec::<UserId>::new()]);
     let pending = add(&mut alice, &mut client("carol"));
-    assert_eq!(no_longer_verified(&mut alice, pending, &mut bob), [vec![], Vec::<String>::new()]);
+    assert_eq!(no_longer_verified(&mut alice, pending, &mut bob), [vec![], Vec::<UserId>::new()]);
     let rotation = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
-    assert_eq!(no_longer_verified(&mut alice, rotation, &mut bob), [vec![], Vec::<String>::new()]);
+    assert_eq!(no_longer_verified(&mut alice, rotation, &mut bob), [vec![], Vec::<UserId>::new()]);
     let rejoin = bob.join_external(&group_info(&mut alice)).unwrap();
-    assert_eq!(no_longer_verified(&mut bob, rejoin, &mut alice), [vec![], Vec::<String>::new()]);
+    assert_eq!(no_longer_verified(&mut bob, rejoin, &mut alice), [vec![], Vec::<UserId>::new()]);
 
     assert_eq!(verified(&mut alice), ["bob"]);
 }
@@ -313,7 +314,7 @@ fn a_device_that_was_away_is_told_when_it_rejoins() {
 fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
-    let other = GroupId::from("other");
+    let other = GroupId::new("other").unwrap();
 
     let same = key_package(&mut bob);
     let pending = alice.create_group(other.clone(), NOW).unwrap().add(&[same], NOW).unwrap();
@@ -328,8 +329,8 @@ fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
     // Once compared in both, with what each has, he is verified in both.
     verify(&mut alice, "bob");
     assert!(alice.group(&other).unwrap().verified_users().unwrap().is_empty());
-    let compared = alice.group(&other).unwrap().safety_number("bob").unwrap();
-    alice.group(&other).unwrap().verify_user("bob", &compared).unwrap();
+    let compared = alice.group(&other).unwrap().safety_number(&user_id("bob")).unwrap();
+    alice.group(&other).unwrap().verify_user(&user_id("bob"), &compared).unwrap();
     verify(&mut alice, "bob");
     assert_eq!(alice.group(&other).unwrap().verified_users().unwrap(), ["bob"]);
     assert_eq!(verified(&mut alice), ["bob"]);
@@ -340,7 +341,7 @@ fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
     let (mut alice, mut bob, mut laptop) = (client("alice"), client("bob"), device_of("bob", "laptop"));
     make_group(&mut [&mut alice, &mut bob]);
     verify(&mut alice, "bob");
-    let other = GroupId::from("other");
+    let other = GroupId::new("other").unwrap();
     laptop.create_group(other.clone(), NOW).unwrap();
     let info = laptop.group(&other).unwrap().group_info().unwrap();
     let pending = alice.join_external(&info).unwrap();

@@ -61,7 +61,7 @@ fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
     seeds.push(("engine_receive", "proposal", proposal.as_bytes().to_vec()));
     let removed = pair(handshake).0.group(&group())?.remove(&[bob.device().clone()])?;
     seeds.push(("engine_receive", "removed", removed.commit().to_vec()));
-    let another = alice.create_group(GroupId::from("another"), NOW)?.add(&[key_package], NOW)?;
+    let another = alice.create_group(GroupId::new("another")?, NOW)?.add(&[key_package], NOW)?;
     seeds.push(("engine_join", "welcome", another.welcome().unwrap_or_default().to_vec()));
     let key_package = device("carol", handshake).key_packages(1, NOW)?.remove(0);
     seeds.push(("engine_key_package", "key-package", key_package.into_bytes()));

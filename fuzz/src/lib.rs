@@ -25,7 +25,7 @@ pub const PASSPHRASE: &str = "words";
 
 /// The group that the member is in.
 pub fn group() -> GroupId {
-    GroupId::from("chat")
+    GroupId::new("chat").expect("a short name")
 }
 
 pub(crate) fn policy(handshake: Handshake) -> Policy {

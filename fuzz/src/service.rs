@@ -17,12 +17,12 @@ pub type Service = DeliveryService<SqliteStore>;
 
 /// The group's name at the service.
 pub fn group_name() -> GroupId {
-    GroupId::new(group().as_bytes())
+    group()
 }
 
 /// The name of a user's device at the service.
 pub fn name(user: &str) -> DeviceId {
-    DeviceId::new(device(user, Handshake::Assisted).device().to_identity())
+    device(user, Handshake::Assisted).device().clone()
 }
 
 /// The only member of the group.

@@ -389,7 +389,7 @@ fn thief_reads_what_was_not_acknowledged() {
         Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy.clone()).unwrap()
     };
     let (mut alice, mut bob) = (device("alice"), device("bob"));
-    let group = GroupId::from("chat");
+    let group = GroupId::new("chat").unwrap();
     let key_packages = bob.key_packages(1, now).unwrap();
     let pending = alice.create_group(group.clone(), now).unwrap().add(&key_packages, now).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();

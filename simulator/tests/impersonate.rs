@@ -504,11 +504,12 @@ fn stolen_pair() -> (Client, Client, Replay) {
     };
     let (mut alice, mut bob) = (device("alice"), device("bob"));
     let key_packages = bob.key_packages(1, NOW).unwrap();
-    let pending = alice.create_group(GroupId::from("chat"), NOW).unwrap().add(&key_packages, NOW).unwrap();
+    let pending = alice.create_group(GroupId::new("chat").unwrap(), NOW).unwrap().add(&key_packages, NOW).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
     alice.confirm(pending, NOW).unwrap();
     bob.join(&welcome, NOW).unwrap();
-    let thief = Replay::new(&bob.snapshot().unwrap(), default_crypto(), policy(), GroupId::from("chat")).unwrap();
+    let thief =
+        Replay::new(&bob.snapshot().unwrap(), default_crypto(), policy(), GroupId::new("chat").unwrap()).unwrap();
     (alice, bob, thief)
 }
 
@@ -524,7 +525,7 @@ fn ordered(pending: PendingCommit, by: &mut Client, others: &mut [&mut Client], 
 #[test]
 fn members_refuse_an_external_commit_without_the_leafs_signature_key() {
     let (mut alice, mut bob, mut thief) = stolen_pair();
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat").unwrap();
     let rotation = bob.group(&chat).unwrap().rotate_signature_key().unwrap();
     ordered(rotation, &mut bob, &mut [&mut alice], &mut thief);
 
@@ -543,7 +544,7 @@ fn members_refuse_an_external_commit_without_the_leafs_signature_key() {
 #[test]
 fn members_accept_an_external_commit_with_the_leafs_signature_key() {
     let (mut alice, mut bob, mut thief) = stolen_pair();
-    let chat = GroupId::from("chat");
+    let chat = GroupId::new("chat").unwrap();
     let update = bob.group(&chat).unwrap().update().unwrap();
     ordered(update, &mut bob, &mut [&mut alice], &mut thief);
 

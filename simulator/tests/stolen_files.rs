@@ -103,7 +103,7 @@ fn client(store: Arc<dyn Store>, user: &str) -> Client {
 
 /// What a thief reads who has the storage of bob, sealed under this key: whether alice's next message.
 fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> Result<bool, BreakInError> {
-    let (folder, group) = (tempfile::tempdir().unwrap(), GroupId::from("chat"));
+    let (folder, group) = (tempfile::tempdir().unwrap(), GroupId::new("chat").unwrap());
     let store = Arc::new(SqliteStore::create(folder.path().join("bob"), key, default_crypto()).unwrap());
     let mut bob = client(store, "bob");
     let mut alice = client(Arc::new(MemoryStore::new()), "alice");
@@ -141,6 +141,6 @@ fn files_that_cannot_be_tried_are_not_taken_for_safe_ones() {
     let spoilt = |spoil: fn(&mut Vec<u8>)| reads_what_is_sealed_under(&StoreKey::from_bytes([7; 32]), spoil);
     assert!(matches!(spoilt(|bytes| bytes.fill(0x55)), Err(BreakInError::NoStore(_))));
     assert!(matches!(spoilt(Vec::clear), Err(BreakInError::NoStore(_))));
-    let nothing = replay::thief(&Loot::Disk(Vec::new()), default_crypto(), policy(), GroupId::from("chat"));
+    let nothing = replay::thief(&Loot::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
     assert!(matches!(nothing, Err(BreakInError::NoStore(_))));
 }

@@ -1,7 +1,8 @@
 //! The entries of a device's stream, as a client has them in hand.
 
 use crate::{
-    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
+    identity::DeviceId,
+    names::{Cursor, GroupId, Sequence, Timestamp},
     receipt::{ChainHash, ChainedEntry, Receipt},
 };
 

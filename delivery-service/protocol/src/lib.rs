@@ -3,7 +3,7 @@
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`names`] | identifiers: groups, devices, users, epochs, positions, moments |
+//! | [`names`] | identifiers: groups, users, devices, epochs, positions, moments |
 //! | [`receipt`] | the hash chain over each group's log, and signed receipts |
 //! | [`outcome`] | answers to submissions, and the reasons of a refusal |
 //! | [`delivery`] | the entries of a device's stream |
@@ -14,7 +14,9 @@
 
 pub mod api;
 pub mod delivery;
+mod identity;
 pub mod mls;
+mod name_rules;
 pub mod names;
 pub mod outcome;
 pub mod receipt;
@@ -22,7 +24,9 @@ mod reject_code;
 
 pub use self::{
     delivery::{Delivery, DeliveryKind},
-    names::{Cursor, DeviceId, Epoch, GroupId, MAX_NAME_BYTES, Sequence, Timestamp, UserId},
+    names::{
+        Cursor, DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Sequence, Timestamp, UserId,
+    },
     outcome::{Outcome, RejectReason, RosterChange},
     receipt::{
         ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey, StoredReceipt,

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    names::{DeviceId, Epoch},
-    receipt::Receipt,
-};
+use crate::{identity::DeviceId, names::Epoch, receipt::Receipt};
 
 /// The answer to a submission. Unless it is `Accepted`, nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +31,6 @@ pub enum RejectReason {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The name of the group or of a device is longer than [`crate::MAX_NAME_BYTES`].
-    #[error("a name is too long")]
-    NameTooLong,
     /// There is a group of this name already.
     #[error("the group exists already")]
     GroupExists,
@@ -86,7 +80,8 @@ pub enum RejectReason {
     /// It is not valid (RFC 9420, 12.2 to 12.4); the text says why, mostly in OpenMLS's words.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// A leaf without a basic credential, or one whose credential changes its identity.
+    /// A leaf without a basic credential, or with one that names no device as [`DeviceId::from_identity`] reads it; or a leaf
+    /// that would become another device's.
     #[error("a leaf's credential is not acceptable")]
     UnacceptableCredential,
     /// An external commit replaces its sender's leaf, and has another signature key than that leaf. A new key is

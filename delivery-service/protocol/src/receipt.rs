@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     delivery::DeliveryKind,
-    names::{DeviceId, Epoch, GroupId, Sequence, Timestamp},
+    identity::DeviceId,
+    names::{Epoch, GroupId, Sequence, Timestamp},
 };
 
 const CREATION_LABEL: &[u8] = b"Regrow chain 1 creation";
@@ -110,7 +111,7 @@ impl ChainHash {
         for number in [kind, voided, sequence.0, epoch.0, time.0] {
             hash.number(number);
         }
-        hash.name(sender.as_bytes());
+        hash.name(&sender.to_identity());
         hash.bytes(&Sha256::digest(bytes));
         hash.finish()
     }
@@ -264,8 +265,12 @@ impl Equivocation {
 mod tests {
     use super::*;
 
+    fn group(name: &str) -> GroupId {
+        GroupId::new(name).unwrap()
+    }
+
     fn receipt(key: &ServiceKey, sequence: u64, epoch: u64, head: u8) -> Receipt {
-        key.sign(&GroupId::from("room"), Sequence(sequence), Epoch(epoch), ChainHash([head; 32]))
+        key.sign(&group("room"), Sequence(sequence), Epoch(epoch), ChainHash([head; 32]))
     }
 
     #[test]
@@ -281,7 +286,7 @@ mod tests {
         let key = ServiceKey::from_seed(&[1; 32]);
         let good = receipt(&key, 1, 0, 7);
         for forged in [
-            Receipt { group: GroupId::from("other"), ..good.clone() },
+            Receipt { group: group("other"), ..good.clone() },
             Receipt { sequence: Sequence(2), ..good.clone() },
             Receipt { epoch: Epoch(1), ..good.clone() },
             Receipt { head: ChainHash([8; 32]), ..good.clone() },
@@ -312,8 +317,8 @@ mod tests {
 
     #[test]
     fn every_field_of_an_entry_is_in_the_chain() {
-        let (group, start) = (GroupId::from("room"), ChainHash([0; 32]));
-        let (alice, bob) = (DeviceId::from("alice"), DeviceId::from("bob"));
+        let (room, start) = (group("room"), ChainHash([0; 32]));
+        let [alice, bob] = ["alice", "bob"].map(|user| DeviceId::new(user, "phone").unwrap());
         let good = ChainedEntry {
             kind: DeliveryKind::Message,
             sequence: Sequence(1),
@@ -334,10 +339,10 @@ mod tests {
             ChainedEntry { bytes: b"other", ..good },
         ]
         .iter()
-        .map(|entry| start.then(&group, entry))
+        .map(|entry| start.then(&room, entry))
         .collect();
-        heads.push(ChainHash([1; 32]).then(&group, &good));
-        heads.push(start.then(&GroupId::from("other"), &good));
+        heads.push(ChainHash([1; 32]).then(&room, &good));
+        heads.push(start.then(&group("other"), &good));
         let different: std::collections::BTreeSet<_> = heads.iter().collect();
         assert_eq!(different.len(), heads.len());
     }

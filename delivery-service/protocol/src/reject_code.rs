@@ -38,8 +38,6 @@ codes! {
     Malformed = "malformed";
     /// [`RejectReason::TooLarge`].
     TooLarge = "too-large";
-    /// [`RejectReason::NameTooLong`].
-    NameTooLong = "name-too-long";
     /// [`RejectReason::GroupExists`].
     GroupExists = "group-exists";
     /// [`RejectReason::UnknownGroup`].
@@ -114,7 +112,6 @@ impl RejectReason {
         match self {
             Self::Malformed => RejectCode::Malformed,
             Self::TooLarge { .. } => RejectCode::TooLarge,
-            Self::NameTooLong => RejectCode::NameTooLong,
             Self::GroupExists => RejectCode::GroupExists,
             Self::UnknownGroup => RejectCode::UnknownGroup,
             Self::WrongGroup => RejectCode::WrongGroup,

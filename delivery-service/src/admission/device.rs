@@ -25,8 +25,6 @@ pub enum Registration {
     NameTaken,
     /// The invitation is unknown, used, expired, or not for this user.
     NotInvited,
-    /// A name is longer than [`crate::MAX_NAME_BYTES`].
-    NameTooLong,
 }
 
 /// A device as it is stored.
@@ -46,14 +44,11 @@ fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, S
 pub(crate) fn register(
     tx: &mut dyn Transaction,
     device: &DeviceId,
-    user: &UserId,
     key: DeviceKey,
     invitation: Option<&TokenHash>,
     now: Timestamp,
 ) -> Result<Registration, StoreError> {
-    if device.is_too_long() || user.is_too_long() {
-        return Ok(Registration::NameTooLong);
-    }
+    let user = device.user();
     let known = load(tx, device)?;
     if known.as_ref().is_some_and(|known| known.key == Some(key) && known.user == *user) {
         return Ok(Registration::Registered);
@@ -92,7 +87,8 @@ fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, Sto
     let name_at = range.start.len() + Key::NAME_PREFIX;
     let mut devices = Vec::new();
     tx.scan(Table::Users, &range.start..&range.end, &mut |key, _| {
-        devices.push(DeviceId::new(key.get(name_at..).ok_or(StoreError::Corrupt(Table::Users))?));
+        let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
+        devices.push(device.ok_or(StoreError::Corrupt(Table::Users))?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(devices)

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{TokenHash, invitation, session};
 use crate::{
     error::StoreError,
-    names::{DeviceId, Timestamp},
+    names::Timestamp,
     store::{
         Table, Transaction,
+        identity::Identity,
         key::{self, Key},
     },
 };
@@ -21,7 +22,7 @@ const BATCH: usize = 1_000;
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Due {
     /// A session of this device.
-    Session(DeviceId),
+    Session(Identity),
     /// An invitation.
     Invitation,
 }
@@ -46,7 +47,7 @@ pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<b
     for (key, due) in &passed {
         let token = key.last_chunk().copied().map(TokenHash).ok_or(StoreError::Corrupt(Table::AdmissionDeadlines))?;
         match due {
-            Due::Session(device) => session::expire(tx, device, &token)?,
+            Due::Session(Identity(device)) => session::expire(tx, device, &token)?,
             Due::Invitation => invitation::use_up(tx, &token)?,
         }
         tx.delete(Table::AdmissionDeadlines, key)?;

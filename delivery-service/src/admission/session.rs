@@ -11,6 +11,7 @@ use crate::{
     names::{DeviceId, Timestamp},
     store::{
         Table, Transaction,
+        identity::Identity,
         key::{Key, number_in},
     },
 };
@@ -52,7 +53,7 @@ pub(crate) fn open(
     }
     tx.put(Table::Sessions, key_of(device, token).as_bytes(), &expires.0.to_be_bytes())?;
     let session = StoredSession { token: *token, device: device.clone(), expires };
-    expiry::remember(tx, expires, token, &Due::Session(session.device))?;
+    expiry::remember(tx, expires, token, &Due::Session(Identity(session.device)))?;
     Ok(Some(ended))
 }
 
@@ -97,7 +98,8 @@ pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Stored
 fn decode(key: &[u8], value: &[u8]) -> Result<StoredSession, StoreError> {
     let corrupt = || StoreError::Corrupt(Table::Sessions);
     let (device, token) = key.split_last_chunk().ok_or_else(corrupt)?;
-    let device = DeviceId::new(device.get(Key::NAME_PREFIX..).ok_or_else(corrupt)?);
+    let device = device.get(Key::NAME_PREFIX..).and_then(|name| DeviceId::from_identity(name).ok());
+    let device = device.ok_or_else(corrupt)?;
     Ok(StoredSession { token: TokenHash(*token), device, expires: Timestamp(number_in(Table::Sessions, value, 0)?) })
 }
 

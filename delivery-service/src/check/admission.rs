@@ -20,7 +20,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Result<Devices, StoreError> {
     let (mut devices, mut users) = (Devices::new(), Vec::new());
     checker.each(Table::Devices, |_, key, value| {
         let mut parts = Parts(key);
-        let id = DeviceId::new(parts.name()?);
+        let id = DeviceId::from_identity(parts.name()?).ok()?;
         parts.end()?;
         let device: Device = key::decode(Table::Devices, value).ok()?;
         users.push((key.to_vec(), Key::user(&device.user).then_device(&id)));
@@ -33,7 +33,10 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Result<Devices, StoreError> {
     let right: BTreeSet<_> = users.iter().map(|(_, user)| user.as_bytes()).collect();
     checker.each(Table::Users, |findings, key, _| {
         let mut parts = Parts(key);
-        let (_, device) = (UserId::new(parts.name()?), DeviceId::new(parts.name()?));
+        let (_, device) = (
+            str::from_utf8(parts.name()?).ok().and_then(|name| UserId::from_normal(name).ok())?,
+            DeviceId::from_identity(parts.name()?).ok()?,
+        );
         parts.end()?;
         let here = || place(Table::Users, key);
         if !devices.contains_key(&device) {
@@ -60,7 +63,7 @@ fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError
     })?;
     checker.each(Table::Sessions, |findings, key, value| {
         let mut parts = Parts(key);
-        let device = DeviceId::new(parts.name()?);
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
         let token: [u8; 32] = parts.rest().try_into().ok()?;
         let expires = u64::from_be_bytes(value.try_into().ok()?);
         let here = || place(Table::Sessions, key);

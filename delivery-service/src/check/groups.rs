@@ -25,7 +25,7 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
     let mut groups = Groups::new();
     checker.each(Table::Groups, |_, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         parts.end()?;
         groups.insert(id, key::decode(Table::Groups, value).ok()?);
         Some(())
@@ -61,7 +61,7 @@ fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError>
     let mut counts: BTreeMap<GroupId, u64> = BTreeMap::new();
     checker.each(Table::Removed, |findings, key, _| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         parts.name()?;
         parts.end()?;
         if !groups.contains_key(&id) {
@@ -80,7 +80,7 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreEr
     let any_size = Limits { max_body_bytes: usize::MAX, ..Limits::default() };
     checker.each(Table::GroupInfos, |findings, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         let parity = parts.number()?;
         parts.end()?;
         let group_info = wire::group_info(value, &any_size).ok()?;
@@ -108,7 +108,7 @@ fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreE
     let mut reportable = Names::new();
     checker.each(Table::LastCommits, |findings, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         parts.end()?;
         let last: LastCommit = key::decode(Table::LastCommits, value).ok()?;
         let here = || place(Table::LastCommits, key);
@@ -125,7 +125,7 @@ fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreE
     let mut members = Vec::new();
     checker.each(Table::Reports, |findings, key, _| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         parts.name()?;
         parts.end()?;
         if !reportable.contains(&id) {

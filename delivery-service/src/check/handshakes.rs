@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
     checker.each(Table::PublicGroups, |findings, key, _| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         parts.number()?;
         let group = groups.get(&id);
         if group.is_none() {

@@ -14,6 +14,7 @@ use crate::{
     },
     store::{
         Table,
+        identity::Identity,
         key::{self, Key},
     },
 };
@@ -36,7 +37,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
     let to_go: BTreeSet<_> = dues.values().map(|(device, hash, _)| (device, *hash)).collect();
     checker.each(Table::KeyPackagesSeen, |findings, key, _| {
         let mut parts = Parts(key);
-        let device = DeviceId::new(parts.name()?);
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
         let hash: Hash = parts.rest().try_into().ok()?;
         if !to_go.contains(&(&device, hash)) {
             findings.push(Finding::Dangling {
@@ -51,7 +52,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
     for table in [Table::KeyPackages, Table::LastResorts] {
         checker.each(table, |findings, key, value| {
             let mut parts = Parts(key);
-            let device = DeviceId::new(parts.name()?);
+            let device = DeviceId::from_identity(parts.name()?).ok()?;
             let number = parts.number()?;
             parts.end()?;
             let Stored { not_after, bytes } = key::decode(table, value).ok()?;
@@ -84,7 +85,7 @@ fn owners(checker: &mut Checker<'_>, dues: &Dues) -> Result<BTreeMap<KeyPackageR
     let to_go: BTreeSet<_> = dues.values().map(|(device, _, reference)| (reference.as_slice(), device)).collect();
     let mut owners = BTreeMap::new();
     checker.each(Table::KeyPackageOwners, |findings, key, value| {
-        let device: DeviceId = key::decode(Table::KeyPackageOwners, value).ok()?;
+        let Identity(device) = key::decode(Table::KeyPackageOwners, value).ok()?;
         if !to_go.contains(&(key, &device)) {
             findings.push(Finding::Dangling {
                 place: place(Table::KeyPackageOwners, key),

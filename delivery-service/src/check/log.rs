@@ -47,7 +47,7 @@ pub(super) fn check(
     let mut logs = Logs::new();
     checker.each(Table::Log, |findings, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         let cursor = parts.number()?;
         parts.end()?;
         let here = || place(Table::Log, key);
@@ -130,7 +130,7 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
     let mut shared = BTreeSet::new();
     checker.each(Table::Welcomes, |findings, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         let cursor = parts.number()?;
         parts.end()?;
         let here = || place(Table::Welcomes, key);
@@ -165,7 +165,7 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
 fn answers(checker: &mut Checker<'_>, groups: &Groups, service: Option<&ServicePublicKey>) -> Result<(), StoreError> {
     checker.each(Table::Answers, |findings, key, value| {
         let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?);
+        let id = GroupId::new(parts.name()?).ok()?;
         let here = || place(Table::Answers, key);
         if parts.rest().len() != size_of::<crate::ordering::answers::Hash>() {
             return None;

@@ -74,7 +74,7 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
     let mut roster = Roster::new();
     checker.each(Table::Members, |findings, key, value| {
         let mut parts = Parts(key);
-        let (group, device) = (GroupId::new(parts.name()?), DeviceId::new(parts.name()?));
+        let (group, device) = (GroupId::new(parts.name()?).ok()?, DeviceId::from_identity(parts.name()?).ok()?);
         parts.end()?;
         let from = Cursor(u64::from_be_bytes(value.try_into().ok()?));
         if !groups.contains_key(&group) {

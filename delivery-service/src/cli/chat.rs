@@ -16,7 +16,9 @@ use regrow_delivery_service::{
     api::Admission,
     client::{Error, Event, Messenger, Options, Server},
 };
-use regrow_engine::{Change, Client, DeviceId, DiskError, GroupId, Policy, SqliteStore, StoreKey, default_crypto};
+use regrow_engine::{
+    Change, Client, DeviceId, DiskError, GroupId, InvalidName, Policy, SqliteStore, StoreKey, UserId, default_crypto,
+};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -31,8 +33,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 #[derive(clap::Args, Debug)]
 pub(super) struct ChatArgs {
     /// The group; who comes first makes it, and adds the others
-    #[arg(value_name = "GROUP")]
-    group: String,
+    #[arg(value_name = "GROUP", value_parser = group)]
+    group: GroupId,
     /// Who you are: a user and a device
     #[arg(long = "as", value_name = "USER/DEVICE", value_parser = device)]
     device: DeviceId,
@@ -50,9 +52,15 @@ pub(super) struct ChatArgs {
     invitation: Option<String>,
 }
 
+fn group(name: &str) -> Result<GroupId, String> {
+    GroupId::new(name).map_err(|error| error.to_string())
+}
+
 fn device(name: &str) -> Result<DeviceId, String> {
-    let (user, device) = name.split_once('/').ok_or("expected a user and a device, such as alice/phone")?;
-    DeviceId::new(user, device).map_err(|error| error.to_string())
+    name.parse().map_err(|error| match error {
+        InvalidName::Encoding => "expected a user and a device, such as alice/phone".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 /// Chats until the input ends, or `/quit`.
@@ -115,9 +123,9 @@ async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
     }
     let admission = args.invitation.clone().map(Admission::Invitation);
     let mut messenger = Messenger::register(client, &server, None, admission, Options::default()).await?;
-    let group = GroupId::from(args.group.as_str());
-    if !messenger.engine().groups()?.contains(&group) {
-        match messenger.create_group(&group).await {
+    let group = &args.group;
+    if !messenger.engine().groups()?.contains(group) {
+        match messenger.create_group(group).await {
             Ok(()) => say(format_args!("* this is a new group: /add USER"))?,
             Err(Error::GroupTaken { .. }) => say(format_args!("* waiting to be added by a member"))?,
             Err(other) => return Err(other.into()),
@@ -131,7 +139,7 @@ async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
                 None | Some("/quit") => return Ok(()),
                 Some("") => {}
                 Some(line) => {
-                    if let Err(error) = obey(&mut messenger, &group, line).await {
+                    if let Err(error) = obey(&mut messenger, group, line).await {
                         say(format_args!("! {error:#}"))?;
                     }
                 }
@@ -177,8 +185,8 @@ fn lines() -> mpsc::Receiver<String> {
 
 async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow::Result<()> {
     match line.split_once(' ').map_or((line, ""), |(command, user)| (command, user.trim())) {
-        ("/add", user) if !user.is_empty() => messenger.add_user(group, user).await?,
-        ("/remove", user) if !user.is_empty() => messenger.remove_user(group, user).await?,
+        ("/add", user) if !user.is_empty() => messenger.add_user(group, &UserId::new(user)?).await?,
+        ("/remove", user) if !user.is_empty() => messenger.remove_user(group, &UserId::new(user)?).await?,
         ("/rotate", "") => messenger.rotate(group, false).await?,
         ("/leave", "") => messenger.leave(group).await?,
         ("/who", "") => {
@@ -187,7 +195,10 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow:
             }
         }
         ("/verify", user) if !user.is_empty() => {
-            say(format_args!("* {user} has to see the same number:\n{}", messenger.safety_number(group, user)?))?;
+            say(format_args!(
+                "* {user} has to see the same number:\n{}",
+                messenger.safety_number(group, &UserId::new(user)?)?
+            ))?;
         }
         (command, _) if command.starts_with('/') => {
             return Err(anyhow!("/add USER, /remove USER, /rotate, /leave, /who, /verify USER, /quit"));

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anyhow::anyhow;
 use regrow_delivery_service::{
-    MAX_NAME_BYTES, Timestamp, UserId,
+    Timestamp, UserId,
     server::{
         Surroundings,
         invitation::{InviteError, invite},
@@ -19,7 +19,7 @@ use super::{
 #[derive(clap::Args, Debug)]
 pub(super) struct InviteArgs {
     /// For a device of this user, who may have others [default: for the first device of a user who is new]
-    #[arg(long, value_name = "NAME", value_parser = user)]
+    #[arg(long, value_name = "NAME")]
     user: Option<UserId>,
     /// How long each is good, such as 90m, 12h or 7d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = seconds)]
@@ -29,13 +29,6 @@ pub(super) struct InviteArgs {
     count: u32,
     #[command(flatten)]
     database: DatabaseArgs,
-}
-
-fn user(name: &str) -> Result<UserId, String> {
-    if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return Err(format!("expected a name of 1 to {MAX_NAME_BYTES} bytes"));
-    }
-    Ok(UserId::from(name))
 }
 
 /// Reads a duration of one number and one unit.

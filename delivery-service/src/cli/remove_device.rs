@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::anyhow;
-use regrow_delivery_service::api::DeviceName;
+use regrow_delivery_service::DeviceId;
 
 use super::{
     Ending, OrStop as _, Stopped,
@@ -24,16 +24,15 @@ pub(super) struct RemoveDeviceArgs {
 
 /// Removes a device for good.
 pub(super) fn run(args: &RemoveDeviceArgs) -> Result<Ending, Stopped> {
-    let name = DeviceName { user: args.user.clone(), device: args.device.clone() };
-    let device = name.to_id().or_stop(Ending::Unusable)?;
+    let device = DeviceId::new(&args.user, &args.device).or_stop(Ending::Unusable)?;
     let config = args.database.load()?;
     let service = open_service(&config)?;
     let removed = service.remove_device(&device).map_err(|error| stopped_by_store(&config, error))?;
     let Some(sessions) = removed else {
-        let error = anyhow!("there is no device {name}, or no longer. Names are as they were registered");
+        let error = anyhow!("there is no device {device}, or no longer. Names are as they were registered");
         return Err(Stopped { ending: Ending::Found, error });
     };
     let sessions = sessions.len();
-    writeln!(io::stdout(), "removed {name}, and ended its sessions ({sessions})").or_stop(Ending::Failed)?;
+    writeln!(io::stdout(), "removed {device}, and ended its sessions ({sessions})").or_stop(Ending::Failed)?;
     Ok(Ending::Well)
 }

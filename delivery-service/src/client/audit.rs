@@ -155,7 +155,11 @@ mod tests {
     };
 
     fn group() -> GroupId {
-        GroupId::from("room")
+        GroupId::new("room").unwrap()
+    }
+
+    fn device(user: &str) -> DeviceId {
+        DeviceId::new(user, "phone").unwrap()
     }
 
     fn key() -> ServiceKey {
@@ -175,7 +179,7 @@ mod tests {
 
         fn order(&mut self, kind: DeliveryKind, bytes: &[u8]) -> Delivery {
             self.sequence += 1;
-            let (sequence, epoch, sender) = (Sequence(self.sequence), Epoch(0), DeviceId::from("alice"));
+            let (sequence, epoch, sender) = (Sequence(self.sequence), Epoch(0), device("alice"));
             let time = Timestamp(1);
             let entry = ChainedEntry { kind, sequence, epoch, sender: &sender, time, bytes };
             self.head = self.head.then(&group(), &entry);
@@ -222,7 +226,7 @@ mod tests {
         assert_eq!(audit.clone().read(&good), []);
         for changed in [
             Delivery { kind: DeliveryKind::Commit, ..good.clone() },
-            Delivery { sender: DeviceId::from("bob"), ..good.clone() },
+            Delivery { sender: device("bob"), ..good.clone() },
             Delivery { time: Timestamp(2), ..good.clone() },
             Delivery { bytes: b"other".to_vec(), ..good.clone() },
         ] {

@@ -19,10 +19,10 @@ use super::{error::ConnectionError, retry::Retry, tls, transport_key::TransportK
 use crate::{
     api::{
         Accepted, AcknowledgeRequest, Acknowledged, Admission, ClaimAnswer, ClaimRequest, CommitRequest,
-        CreateGroupRequest, DeliveryPage, DeviceName, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
+        CreateGroupRequest, DeliveryPage, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
         ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadRequest,
     },
-    names::{Cursor, Epoch, GroupId, Sequence},
+    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, UserId},
     receipt::ServicePublicKey,
 };
 
@@ -64,7 +64,7 @@ impl Connection {
     /// [`ConnectionError::Address`], [`ConnectionError::Certificate`].
     pub fn new(
         server: &Server,
-        device: DeviceName,
+        device: DeviceId,
         key: TransportKey,
         service: ServicePublicKey,
     ) -> Result<Self, ConnectionError> {
@@ -120,8 +120,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub async fn remove_device(&mut self, device: &DeviceName) -> Result<(), ConnectionError> {
-        let request = self.request(Method::DELETE, &["v1", "devices", &device.user, &device.device])?;
+    pub async fn remove_device(&mut self, device: &DeviceId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::DELETE, &["v1", "devices", device.user().as_str(), device.device()])?;
         self.call::<Nothing>(request).await.map(drop)
     }
 
@@ -129,8 +129,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub async fn devices(&mut self, user: &str) -> Result<Devices, ConnectionError> {
-        let request = self.request(Method::GET, &["v1", "users", user, "devices"])?;
+    pub async fn devices(&mut self, user: &UserId) -> Result<Devices, ConnectionError> {
+        let request = self.request(Method::GET, &["v1", "users", user.as_str(), "devices"])?;
         self.call(request).await
     }
 
@@ -316,5 +316,5 @@ fn client(server: &Server) -> Result<(reqwest::Client, Url), ConnectionError> {
 }
 
 fn in_path(group: &GroupId) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(group.as_bytes())
+    group.to_base64url()
 }

@@ -4,7 +4,6 @@
 use regrow_engine::GroupId;
 use zeroize::Zeroizing;
 
-use super::messenger::names;
 use crate::{
     names::{Epoch, Sequence},
     receipt::{ChainHash, Receipt},
@@ -56,7 +55,7 @@ pub(super) fn open(group: &GroupId, bytes: &[u8]) -> Option<Opened> {
             let (head, rest) = rest.split_first_chunk()?;
             let (signature, rest) = rest.split_first_chunk()?;
             let receipt = Receipt {
-                group: names::group_at_service(group),
+                group: group.clone(),
                 sequence: Sequence(u64::from_be_bytes(*sequence)),
                 epoch: Epoch(u64::from_be_bytes(*epoch)),
                 head: ChainHash(*head),
@@ -74,12 +73,12 @@ mod tests {
     use crate::receipt::ServiceKey;
 
     fn group() -> GroupId {
-        GroupId::from("room")
+        GroupId::new("room").unwrap()
     }
 
     fn receipt() -> Receipt {
         let key = ServiceKey::from_seed(&[1; 32]);
-        key.sign(&names::group_at_service(&group()), Sequence(3), Epoch(2), ChainHash([7; 32]))
+        key.sign(&group(), Sequence(3), Epoch(2), ChainHash([7; 32]))
     }
 
     #[test]
@@ -93,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_receipt_of_one_group_is_none_of_another() {
-        let opened = open(&GroupId::from("other"), &seal(Some(&receipt()), b"hi")).expect("an envelope");
+        let opened = open(&GroupId::new("other").unwrap(), &seal(Some(&receipt()), b"hi")).expect("an envelope");
         let service = ServiceKey::from_seed(&[1; 32]).public();
         assert!(opened.receipt.expect("it has one").verify(&service).is_err());
     }

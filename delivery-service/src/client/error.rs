@@ -42,9 +42,6 @@ pub enum ConnectionError {
         /// What is wrong with them.
         detail: String,
     },
-    /// The device's name cannot stand in a request: see [`crate::api::DeviceName::to_id`].
-    #[error(transparent)]
-    Name(#[from] crate::api::InvalidDeviceName),
 }
 
 /// A call of a [`Messenger`](super::Messenger) failed.

@@ -7,7 +7,6 @@
 mod answers;
 mod event;
 mod kept;
-pub(super) mod names;
 mod outbox;
 mod read;
 mod step;
@@ -20,10 +19,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, Timestamp};
+use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, Timestamp, UserId};
 
-pub use self::event::{Event, Rejoin, Text, Wish};
 use self::kept::{Account, Changes, GroupRecord};
+pub use self::{
+    event::{Event, Rejoin, Text, Wish},
+    step::commit_request,
+};
 use super::{
     connection::{Connection, Server},
     error::{ConnectionError, Error},
@@ -100,7 +102,7 @@ impl fmt::Debug for Options {
 /// ```no_run
 /// # use std::sync::Arc;
 /// use regrow_delivery_service::client::{Event, Messenger, Options, Server};
-/// use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, default_crypto};
+/// use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, UserId, default_crypto};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::at("http://127.0.0.1:8765");
@@ -109,9 +111,9 @@ impl fmt::Debug for Options {
 /// let client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, Policy::default())?;
 /// let mut alice = Messenger::register(client, &server, None, None, Options::default()).await?;
 ///
-/// let chat = GroupId::from("chat");
+/// let chat = GroupId::new("chat")?;
 /// alice.create_group(&chat).await?;
-/// alice.add_user(&chat, "bob").await?;
+/// alice.add_user(&chat, &UserId::new("bob")?).await?;
 /// alice.send(&chat, b"Hello Bob!").await?;
 /// loop {
 ///     match alice.next_event().await {
@@ -235,7 +237,7 @@ impl Messenger {
 
     fn over(client: Client, server: &Server, account: &Account, options: Options) -> Result<Self, Error> {
         let service = ServicePublicKey(account.service);
-        let device = names::device_name(client.device());
+        let device = client.device().clone();
         let key = TransportKey::from_seed(&account.seed);
         let connection = Connection::new(server, device, key, service)?;
         let cursor = kept::cursor(&client)?;
@@ -398,15 +400,14 @@ impl Messenger {
     ///
     /// # Errors
     /// [`Error::Engine`] if one of the two is not in the group.
-    pub fn safety_number(&mut self, group: &GroupId, user: &str) -> Result<SafetyNumber, Error> {
+    pub fn safety_number(&mut self, group: &GroupId, user: &UserId) -> Result<SafetyNumber, Error> {
         Ok(self.client.group(group)?.safety_number(user)?)
     }
 
     /// The receipt of the last entry of the group that this device has read: what to show to a member by another way, who
     /// [compares](Self::compare) it.
     pub fn receipt(&self, group: &GroupId) -> Option<Receipt> {
-        let at_service = names::group_at_service(group);
-        self.groups.get(group).and_then(|state| state.record.audit.latest(&at_service))
+        self.groups.get(group).and_then(|state| state.record.audit.latest(group))
     }
 
     /// Compares what the service has told another member, by whatever way that came here. The proof, if it contradicts
@@ -415,7 +416,7 @@ impl Messenger {
     /// # Errors
     /// [`Error::ForgedReceipt`] if the service has not signed it.
     pub fn compare(&mut self, receipt: &Receipt) -> Result<Option<Equivocation>, Error> {
-        let group = names::group_in_engine(&receipt.group);
+        let group = receipt.group.clone();
         receipt
             .verify(&self.service)
             .map_err(|_| Error::ForgedReceipt { group: group.clone(), sequence: receipt.sequence })?;
@@ -427,8 +428,7 @@ impl Messenger {
 
     /// The proofs that the service has shown two histories of the group.
     pub fn equivocations(&self, group: &GroupId) -> Vec<Equivocation> {
-        let at_service = names::group_at_service(group);
-        self.groups.get(group).map(|state| state.record.audit.proofs(&at_service)).unwrap_or_default()
+        self.groups.get(group).map(|state| state.record.audit.proofs(group)).unwrap_or_default()
     }
 
     /// Whether nothing is sent in the group because the service was caught there.

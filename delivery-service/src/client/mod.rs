@@ -17,7 +17,7 @@ pub use self::{
     audit::RECEIPTS_KEPT,
     connection::{Connection, Server},
     error::{ConnectionError, Error},
-    messenger::{Clock, Event, Messenger, Options, Rejoin, Text, Wish, names::commit_request},
+    messenger::{Clock, Event, Messenger, Options, Rejoin, Text, Wish, commit_request},
     retry::{Pause, Retry},
     transport_key::TransportKey,
 };

@@ -34,9 +34,8 @@ pub(crate) struct VerifiedCommit {
 
 /// The device that a leaf belongs to.
 pub(crate) fn basic_identity(credential: &Credential) -> Result<DeviceId, RejectReason> {
-    BasicCredential::try_from(credential.clone())
-        .map(|credential| DeviceId::new(credential.identity()))
-        .map_err(|_| RejectReason::UnacceptableCredential)
+    let credential = BasicCredential::try_from(credential.clone()).map_err(|_| RejectReason::UnacceptableCredential)?;
+    DeviceId::from_identity(credential.identity()).map_err(|_| RejectReason::UnacceptableCredential)
 }
 
 fn identity_at(group: &PublicGroup, leaf: LeafNodeIndex) -> Result<DeviceId, RejectReason> {
@@ -281,9 +280,13 @@ mod tests {
         group: MlsGroup,
     }
 
+    fn device(user: &str) -> DeviceId {
+        DeviceId::new(user, "phone").unwrap()
+    }
+
     fn credential(name: &str, signer: &SignatureKeyPair) -> CredentialWithKey {
         CredentialWithKey {
-            credential: BasicCredential::new(name.into()).into(),
+            credential: BasicCredential::new(device(name).to_identity()).into(),
             signature_key: signer.public().into(),
         }
     }
@@ -332,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_path_with_a_key_that_the_tree_has_is_refused() {
-        let (mut alice, crypto, sender) = (Alice::new(), RustCrypto::default(), DeviceId::from("alice"));
+        let (mut alice, crypto, sender) = (Alice::new(), RustCrypto::default(), device("alice"));
         let commit = alice.update(&[1; 32]);
         assert!(verify_commit(&alice.public(), &crypto, commit, &sender).is_ok());
         alice.group.merge_pending_commit(&alice.provider).unwrap();

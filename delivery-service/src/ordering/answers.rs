@@ -9,7 +9,7 @@ use crate::{
     outcome::{Outcome, RejectReason},
     receipt::{Receipt, StoredReceipt},
     store::{
-        Table, Transaction,
+        Table, Transaction, identity,
         key::{self, Key},
     },
 };
@@ -19,6 +19,7 @@ pub(crate) type Hash = [u8; 32];
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer {
+    #[serde(with = "identity")]
     sender: DeviceId,
     pub(crate) receipt: StoredReceipt,
     /// The entry was a commit, and was taken back.

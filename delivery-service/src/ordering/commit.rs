@@ -192,9 +192,6 @@ fn check_roster_change(
     RosterChange { added, removed }: &RosterChange,
 ) -> Result<(), Halt> {
     let impossible = || Halt::from(RejectReason::ImpossibleRosterChange);
-    if added.iter().any(DeviceId::is_too_long) {
-        return Err(RejectReason::NameTooLong.into());
-    }
     let only_sender = BTreeSet::from([sender.clone()]);
     let moves_itself_rightly = if is_external {
         // RFC 9420, 12.4.3.2: it adds its sender, and removes at most the sender's own old leaf.

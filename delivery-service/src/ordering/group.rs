@@ -10,7 +10,7 @@ use crate::{
     outcome::{Outcome, RejectReason},
     receipt::ChainHash,
     store::{
-        Table, Transaction,
+        Table, Transaction, identity,
         key::{self, Key},
     },
 };
@@ -45,6 +45,7 @@ pub(crate) struct Group {
     /// The hash of the log's chain.
     pub(crate) head: ChainHash,
     /// Who created the group, and from what: to recognize the same request.
+    #[serde(with = "identity")]
     creator: DeviceId,
     #[serde(with = "serde_bytes")]
     created_from: [u8; 32],
@@ -84,9 +85,6 @@ pub(crate) fn create(
     if let Some(group) = load(tx, id)? {
         let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
         return if is_same { Ok(accepted) } else { Err(RejectReason::GroupExists.into()) };
-    }
-    if id.is_too_long() || creator.is_too_long() {
-        return Err(RejectReason::NameTooLong.into());
     }
     roster::check_group_count(tx, call.limits, creator)?;
     let group_info = wire::group_info(bytes, call.limits)?;

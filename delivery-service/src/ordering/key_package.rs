@@ -13,6 +13,7 @@ use crate::{
     names::{DeviceId, Timestamp},
     store::{
         Table, Transaction,
+        identity::{self, Identity},
         key::{self, Key},
     },
 };
@@ -56,9 +57,6 @@ pub enum UploadError {
         /// The limit, in key packages.
         limit: usize,
     },
-    /// The device's name is longer than [`crate::MAX_NAME_BYTES`].
-    #[error("the device's name is too long")]
-    NameTooLong,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,6 +97,7 @@ pub(crate) struct Stored {
 /// What goes when a key package expires.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Due {
+    #[serde(with = "identity")]
     pub(crate) device: DeviceId,
     #[serde(with = "serde_bytes")]
     pub(crate) hash: Hash,
@@ -152,9 +151,6 @@ pub(crate) fn upload(
     key_packages: &[Verified<'_>],
     last_resort: Option<&Verified<'_>>,
 ) -> Result<KeyPackageCount, UploadError> {
-    if device.is_too_long() {
-        return Err(UploadError::NameTooLong);
-    }
     for key_package in key_packages {
         insert(tx, Table::KeyPackages, device, key_package)?;
     }
@@ -184,7 +180,8 @@ fn insert(
     let number = key::count_up(tx, NUMBER)?;
     let stored = Stored { not_after: key_package.not_after, bytes: key_package.bytes.to_vec() };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
-    key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), device)?;
+    let owner = Identity(device.clone());
+    key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
     let due = Due { device: device.clone(), hash, reference: key_package.reference.clone() };
     key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &due)?;
     Ok(true)
@@ -243,7 +240,8 @@ fn oldest_unexpired(
 
 /// The device that uploaded the key package of this reference, if it has not expired.
 pub(crate) fn owner(tx: &mut dyn Transaction, reference: &[u8]) -> Result<Option<DeviceId>, StoreError> {
-    key::get(tx, Table::KeyPackageOwners, &Key::reference(reference))
+    let owner: Option<Identity> = key::get(tx, Table::KeyPackageOwners, &Key::reference(reference))?;
+    Ok(owner.map(|Identity(device)| device))
 }
 
 /// What can still be handed out.

@@ -14,7 +14,7 @@ use crate::{
     names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
     receipt::{ChainedEntry, Receipt, StoredReceipt},
     store::{
-        Table, Transaction,
+        Table, Transaction, identity,
         key::{self, Key},
     },
 };
@@ -45,6 +45,7 @@ impl From<EntryKind> for DeliveryKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: EntryKind,
+    #[serde(with = "identity::cow")]
     pub(crate) sender: Cow<'a, DeviceId>,
     pub(crate) time: Timestamp,
     pub(crate) receipt: StoredReceipt,

@@ -22,7 +22,7 @@ use crate::{
     outcome::RejectReason,
     receipt::Receipt,
     store::{
-        Table, Transaction,
+        Table, Transaction, identity,
         key::{self, Key},
     },
 };
@@ -48,14 +48,19 @@ pub enum ReportOutcome {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LastCommit {
     pub(crate) before: Group,
+    #[serde(with = "identity")]
     pub(crate) sender: DeviceId,
     #[serde(with = "serde_bytes")]
     pub(crate) hash: Hash,
+    #[serde(with = "identity::set")]
     pub(crate) added: BTreeSet<DeviceId>,
+    #[serde(with = "identity::set")]
     pub(crate) removed: BTreeSet<DeviceId>,
     /// Whom it made one who was removed by others.
+    #[serde(with = "identity::set")]
     pub(crate) remembered: BTreeSet<DeviceId>,
     /// Who was one, and has been added again.
+    #[serde(with = "identity::set")]
     pub(crate) forgotten: BTreeSet<DeviceId>,
     pub(crate) cursor: Cursor,
     pub(crate) sequence: Sequence,

@@ -17,7 +17,7 @@ use crate::{
     names::{Cursor, DeviceId, GroupId},
     outcome::RejectReason,
     store::{
-        Table, Transaction,
+        Table, Transaction, identity,
         key::{self, Key, number_in},
     },
 };
@@ -26,6 +26,7 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Membership {
     pub(crate) group: GroupId,
+    #[serde(with = "identity")]
     pub(crate) device: DeviceId,
     /// The entry that added the device. For a group's creator, the first entry that there will be.
     pub(crate) from: Cursor,
@@ -86,7 +87,7 @@ pub(crate) fn members(tx: &mut dyn Transaction, group: &GroupId) -> Result<BTree
     let mut members = BTreeSet::new();
     tx.scan(Table::Members, &range.start..&range.end, &mut |key, _| {
         let name = key.get(name_at..).ok_or(StoreError::Corrupt(Table::Members))?;
-        members.insert(DeviceId::new(name));
+        members.insert(DeviceId::from_identity(name).map_err(|_| StoreError::Corrupt(Table::Members))?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(members)

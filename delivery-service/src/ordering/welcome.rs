@@ -60,13 +60,13 @@ fn shared_key(group: &GroupId, cursor: Cursor) -> Key {
     Key::group(group).then(cursor.0)
 }
 
-fn key_of(group: &GroupId, cursor: Cursor, device: &DeviceId) -> Key {
-    shared_key(group, cursor).then_device(device)
-}
-
-/// Nobody's name: where the secrets are of which it is not known whose they are.
-fn anybody() -> DeviceId {
-    DeviceId::new([])
+/// Where the secrets of that device are; or those of devices that are not known.
+fn key_of(group: &GroupId, cursor: Cursor, device: Option<&DeviceId>) -> Key {
+    let key = shared_key(group, cursor);
+    match device {
+        Some(device) => key.then_device(device),
+        None => key.then_nobody(),
+    }
 }
 
 /// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for, as
@@ -79,16 +79,16 @@ pub(crate) fn save(
     owners: &Owners,
     tree: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let mut by_owner: BTreeMap<DeviceId, Vec<EncryptedSecrets>> = BTreeMap::new();
+    let mut by_owner: BTreeMap<Option<&DeviceId>, Vec<EncryptedSecrets>> = BTreeMap::new();
     for secrets in &welcome.secrets {
-        let owner = owners.get(secrets.new_member.as_slice()).cloned().unwrap_or_else(anybody);
+        let owner = owners.get(secrets.new_member.as_slice());
         by_owner.entry(owner).or_default().push(secrets.clone());
     }
     let shared = Welcome { secrets: Vec::new(), ..welcome.clone() };
     tx.put(Table::Welcomes, shared_key(group, cursor).as_bytes(), &shared.write()?)?;
     for (owner, secrets) in by_owner {
         let bytes = secrets.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?;
-        tx.put(Table::WelcomeSecrets, key_of(group, cursor, &owner).as_bytes(), &bytes)?;
+        tx.put(Table::WelcomeSecrets, key_of(group, cursor, owner).as_bytes(), &bytes)?;
     }
     tree.map_or(Ok(()), |tree| tx.put(Table::WelcomeTrees, shared_key(group, cursor).as_bytes(), tree))
 }
@@ -104,9 +104,9 @@ pub(crate) fn load(
     let corrupt = || StoreError::Corrupt(Table::Welcomes);
     let shared = tx.get(Table::Welcomes, shared_key(group, cursor).as_bytes())?.ok_or_else(corrupt)?;
     let shared = Welcome::read(&shared).map_err(|_| corrupt())?;
-    let secrets = match tx.get(Table::WelcomeSecrets, key_of(group, cursor, device).as_bytes())? {
+    let secrets = match tx.get(Table::WelcomeSecrets, key_of(group, cursor, Some(device)).as_bytes())? {
         Some(own) => Some(own),
-        None => tx.get(Table::WelcomeSecrets, key_of(group, cursor, &anybody()).as_bytes())?,
+        None => tx.get(Table::WelcomeSecrets, key_of(group, cursor, None).as_bytes())?,
     };
     // In opaque mode, a committer may declare that it adds a device for which it has made no secrets. That device is not
     // to be kept from reading on by it.
@@ -145,7 +145,7 @@ pub(crate) fn has_secrets(
     cursor: Cursor,
     device: &DeviceId,
 ) -> Result<bool, StoreError> {
-    Ok(tx.get(Table::WelcomeSecrets, key_of(group, cursor, device).as_bytes())?.is_some())
+    Ok(tx.get(Table::WelcomeSecrets, key_of(group, cursor, Some(device)).as_bytes())?.is_some())
 }
 
 /// Whether this is what [`save`] wrote for all joiners.

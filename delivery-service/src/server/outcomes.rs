@@ -62,7 +62,6 @@ impl From<UploadError> for Refusal {
         let (code, reason) = match &error {
             UploadError::Refused { reason, .. } => (Code::Rejected, code_of(reason)),
             UploadError::TooMany { .. } => (Code::LimitReached, RejectCode::TooManyKeyPackages),
-            UploadError::NameTooLong => (Code::BadRequest, RejectCode::NameTooLong),
             UploadError::Store(_) => return Code::Internal.into(),
         };
         Self::from(Problem::new(code).with_reason(reason).because(error))

@@ -6,46 +6,12 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use data_encoding::BASE64URL_NOPAD;
 
 use super::refusal::Refusal;
 use crate::{
-    api::{Code, DeviceName},
-    names::{DeviceId, Epoch, GroupId, MAX_NAME_BYTES, UserId},
+    api::Code,
+    names::{DeviceId, Epoch, GroupId, UserId},
 };
-
-/// A device's name as it comes in. Text that cannot be shown is refused: two names that look the same must be the same.
-pub(crate) fn checked(name: &DeviceName) -> Result<DeviceId, Refusal> {
-    check_text(&name.user)?;
-    check_text(&name.device)?;
-    Ok(name.to_id()?)
-}
-
-/// A user's name as it comes in.
-pub(crate) fn checked_user(user: &str) -> Result<UserId, Refusal> {
-    check_text(user)?;
-    if user.is_empty() || user.len() > MAX_NAME_BYTES {
-        return Err(Refusal::because(Code::BadRequest, "a user has a name of 1 to 255 bytes"));
-    }
-    Ok(UserId::from(user))
-}
-
-fn check_text(text: &str) -> Result<(), Refusal> {
-    if text.chars().any(|character| character.is_control() || is_invisible(character)) {
-        return Err(Refusal::because(Code::BadRequest, "a name holds characters that cannot be seen"));
-    }
-    if text.trim() != text {
-        return Err(Refusal::because(Code::BadRequest, "a name begins or ends with a space"));
-    }
-    Ok(())
-}
-
-/// Characters that change how others are shown, or are not shown themselves.
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// `{group}`: a group's identifier, in base64url without padding.
 pub(crate) struct GroupPath(pub(crate) GroupId);
@@ -55,11 +21,8 @@ impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let group = parameter(parts, state, "group").await?;
-        match BASE64URL_NOPAD.decode(group.as_bytes()) {
-            Ok(group) if group.len() <= MAX_NAME_BYTES => Ok(Self(GroupId::new(group))),
-            // What is not a group's identifier is no group's.
-            _ => Err(Code::NotFound.into()),
-        }
+        // What is not a group's identifier is no group's.
+        GroupId::from_base64url(group).map(Self).ok_or_else(|| Code::NotFound.into())
     }
 }
 
@@ -83,12 +46,12 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        checked_user(&parameter(parts, state, "user").await?).map(Self)
+        Ok(Self(UserId::from_normal(parameter(parts, state, "user").await?)?))
     }
 }
 
 /// `{user}/{device}`.
-pub(crate) struct DevicePath(pub(crate) DeviceName);
+pub(crate) struct DevicePath(pub(crate) DeviceId);
 
 impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
     type Rejection = Refusal;
@@ -96,9 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let user = parameter(parts, state, "user").await?;
         let device = parameter(parts, state, "device").await?;
-        let name = DeviceName { user, device };
-        checked(&name)?;
-        Ok(Self(name))
+        Ok(Self(DeviceId::of(UserId::from_normal(user)?, &device)?))
     }
 }
 

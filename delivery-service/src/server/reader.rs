@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::{audience::Seat, caller::Caller, refusal::Refusal, state::State};
 use crate::{
-    Delivery,
-    api::{self, Code, DeviceName, InvalidDeviceName},
-    names::{Cursor, DeviceId},
+    api::{self, Code},
+    names::Cursor,
 };
 
 /// A device that reads and waits.
@@ -84,7 +83,7 @@ impl Reader {
         if let Some(last) = page.last() {
             self.after = last.cursor;
         }
-        page.into_iter().map(on_the_wire).collect()
+        Ok(page.into_iter().map(api::Delivery::from).collect())
     }
 
     async fn wait(&mut self) -> Result<(), End> {
@@ -110,19 +109,5 @@ pub(crate) async fn read_now(
         let device = caller.admit(service)?;
         Ok(service.read(&device, after, limit)?)
     });
-    read.await?.into_iter().map(on_the_wire).collect()
-}
-
-fn on_the_wire(delivery: Delivery) -> Result<api::Delivery, Refusal> {
-    api::Delivery::try_from(delivery).map_err(of_another_kind)
-}
-
-/// The name of a device that the store has. All that come in by this server have one.
-pub(crate) fn name_of(device: &DeviceId) -> Result<DeviceName, Refusal> {
-    DeviceName::from_id(device).map_err(of_another_kind)
-}
-
-fn of_another_kind(error: InvalidDeviceName) -> Refusal {
-    tracing::error!(%error, "the store has a device of another kind");
-    Code::Internal.into()
+    Ok(read.await?.into_iter().map(api::Delivery::from).collect())
 }

@@ -12,8 +12,9 @@ use axum::{
 
 use super::surroundings::NoRandomness;
 use crate::{
-    api::{Code, InvalidDeviceName, Problem},
+    api::{Code, Problem},
     error::StoreError,
+    names::InvalidName,
 };
 
 /// Why a request is not carried out.
@@ -60,8 +61,8 @@ impl From<NoRandomness> for Refusal {
     }
 }
 
-impl From<InvalidDeviceName> for Refusal {
-    fn from(error: InvalidDeviceName) -> Self {
+impl From<InvalidName> for Refusal {
+    fn from(error: InvalidName) -> Self {
         Self::because(Code::BadRequest, error)
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     admission::TokenHash,
     api::{Admission, Code},
+    names::UserId,
 };
 
 /// The gate that a registration has to pass.
@@ -35,7 +36,11 @@ impl Gate {
 
     /// Lets a registration of a device of `user` pass, perhaps with an invitation that has yet to be checked and used up
     /// along with it.
-    pub(crate) async fn pass(&self, user: &str, admission: Option<&Admission>) -> Result<Option<TokenHash>, Refusal> {
+    pub(crate) async fn pass(
+        &self,
+        user: &UserId,
+        admission: Option<&Admission>,
+    ) -> Result<Option<TokenHash>, Refusal> {
         let missing = |what| Err(Refusal::because(Code::NotAdmitted, what));
         match (self, admission) {
             (Self::Open, _) => Ok(None),
@@ -45,7 +50,7 @@ impl Gate {
             },
             (Self::Token, _) => missing("it takes an invitation"),
             (Self::Jwt(issuer), Some(Admission::Jwt(token))) => {
-                issuer.vouches_for(token, user).await?;
+                issuer.vouches_for(token, user.as_str()).await?;
                 Ok(None)
             }
             (Self::Jwt(_), _) => missing("it takes a JSON Web Token of the issuer"),

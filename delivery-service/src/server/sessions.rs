@@ -14,7 +14,6 @@ use tokio::sync::watch;
 
 use crate::{
     admission::{StoredSession, TokenHash},
-    api::DeviceName,
     names::{DeviceId, Timestamp},
 };
 
@@ -46,7 +45,6 @@ impl Token {
 pub(crate) struct OpenSession {
     pub(crate) token: TokenHash,
     pub(crate) device: DeviceId,
-    pub(crate) name: DeviceName,
     pub(crate) expires: Timestamp,
     ended: watch::Sender<bool>,
 }
@@ -71,11 +69,7 @@ pub(crate) struct Sessions(Arc<RwLock<HashMap<TokenHash, Arc<OpenSession>>>>);
 impl Sessions {
     pub(crate) fn insert(&self, session: StoredSession) {
         let StoredSession { token, device, expires } = session;
-        // A name that is none cannot have been registered.
-        let Ok(name) = DeviceName::from_id(&device) else {
-            return;
-        };
-        let session = OpenSession { token, device, name, expires, ended: watch::Sender::new(false) };
+        let session = OpenSession { token, device, expires, ended: watch::Sender::new(false) };
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(token, Arc::new(session));
     }
 

@@ -294,13 +294,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{
-        admission::DeviceKey,
-        limits::Limits,
-        names::{Timestamp, UserId},
-        receipt::ServiceKey,
-        store::SqliteStore,
-    };
+    use crate::{admission::DeviceKey, limits::Limits, names::Timestamp, receipt::ServiceKey, store::SqliteStore};
 
     fn worker(queue: usize) -> (Worker, JoinHandle<()>) {
         let store = SqliteStore::in_memory().expect("a store");
@@ -311,14 +305,17 @@ mod tests {
         Worker::start(service, audience, sessions, metrics, surroundings, queue).expect("a thread")
     }
 
+    fn device(user: &str) -> DeviceId {
+        DeviceId::new(user, "phone").expect("a short name")
+    }
+
     fn register(service: &Service<'_>, name: &str) {
-        let (device, user) = (DeviceId::from(name), UserId::from(name));
-        let registered = service.register_device(&device, &user, DeviceKey([0; 32]), None, Timestamp(0));
+        let registered = service.register_device(&device(name), DeviceKey([0; 32]), None, Timestamp(0));
         registered.expect("a device");
     }
 
     async fn is_known(worker: &Worker, name: &'static str) -> bool {
-        let key = worker.call(move |service, _| Ok(service.device_key(&DeviceId::from(name))?)).await;
+        let key = worker.call(move |service, _| Ok(service.device_key(&device(name))?)).await;
         key.expect("an answer").is_some()
     }
 

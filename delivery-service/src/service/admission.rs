@@ -27,12 +27,11 @@ impl<S: Store> DeliveryService<S> {
     pub fn register_device(
         &self,
         device: &DeviceId,
-        user: &UserId,
         key: DeviceKey,
         invitation: Option<&TokenHash>,
         now: Timestamp,
     ) -> Result<Registration, StoreError> {
-        self.store().transaction(|tx| device::register(tx, device, user, key, invitation, now))
+        self.store().transaction(|tx| device::register(tx, device, key, invitation, now))
     }
 
     /// The key of a device that is known; `None` also if it has been removed.

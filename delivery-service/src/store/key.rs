@@ -34,11 +34,11 @@ impl Key {
     }
 
     pub(crate) fn device(device: &DeviceId) -> Self {
-        Self(Vec::with_capacity(64)).name(device.as_bytes())
+        Self(Vec::with_capacity(64)).then_device(device)
     }
 
     pub(crate) fn user(user: &UserId) -> Self {
-        Self(Vec::with_capacity(64)).name(user.as_bytes())
+        Self(Vec::with_capacity(64)).name(user.as_str().as_bytes())
     }
 
     /// A key that sorts by a number first.
@@ -66,11 +66,16 @@ impl Key {
     }
 
     pub(crate) fn then_device(self, device: &DeviceId) -> Self {
-        self.name(device.as_bytes())
+        self.name(&device.to_identity())
     }
 
     pub(crate) fn then_group(self, group: &GroupId) -> Self {
         self.name(group.as_bytes())
+    }
+
+    /// In the place of a device, none.
+    pub(crate) fn then_nobody(self) -> Self {
+        self.name(&[])
     }
 
     /// Bytes that end the key; they need no length.

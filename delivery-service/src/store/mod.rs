@@ -6,6 +6,7 @@
 mod backup;
 mod batch;
 mod checkpoint;
+pub(crate) mod identity;
 pub(crate) mod key;
 mod sqlite;
 

@@ -27,7 +27,16 @@ pub fn later(seconds: u64) -> Timestamp {
 }
 
 pub fn room() -> GroupId {
-    GroupId::from("room")
+    GroupId::new("room").unwrap()
+}
+
+pub fn group(name: &str) -> GroupId {
+    GroupId::new(name).unwrap()
+}
+
+/// The phone of that user.
+pub fn device(user: &str) -> DeviceId {
+    DeviceId::new(user, "phone").unwrap()
 }
 
 /// The key that a service in a test signs with.
@@ -62,13 +71,18 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(name: &str) -> Self {
+    /// The phone of that user.
+    pub fn new(user: &str) -> Self {
+        Self::of(device(user))
+    }
+
+    pub fn of(id: DeviceId) -> Self {
         let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).unwrap();
         let credential = CredentialWithKey {
-            credential: BasicCredential::new(name.as_bytes().to_vec()).into(),
+            credential: BasicCredential::new(id.to_identity()).into(),
             signature_key: signer.public().into(),
         };
-        Self { id: DeviceId::from(name), provider: OpenMlsRustCrypto::default(), signer, credential, sends_trees: true }
+        Self { id, provider: OpenMlsRustCrypto::default(), signer, credential, sends_trees: true }
     }
 
     pub fn without_trees(self) -> Self {
@@ -127,9 +141,14 @@ impl Client {
     }
 
     /// The same keys under another name.
-    pub fn renamed(mut self, name: &str) -> Self {
-        self.id = DeviceId::from(name);
-        self.credential.credential = BasicCredential::new(name.as_bytes().to_vec()).into();
+    pub fn renamed(mut self, user: &str) -> Self {
+        self.id = device(user);
+        self.with_identity(&device(user).to_identity())
+    }
+
+    /// The same device, with these bytes as the identity in its credential.
+    pub fn with_identity(mut self, identity: &[u8]) -> Self {
+        self.credential.credential = BasicCredential::new(identity.to_vec()).into();
         self
     }
 
@@ -265,11 +284,11 @@ impl Member {
         let mut change = RosterChange::default();
         let staged = self.group.pending_commit().unwrap();
         for queued in staged.add_proposals() {
-            change.added.insert(identity(queued.add_proposal().key_package().leaf_node().credential()));
+            change.added.extend(identity(queued.add_proposal().key_package().leaf_node().credential()));
         }
         for queued in staged.remove_proposals() {
             let leaf = self.group.member(queued.remove_proposal().removed()).unwrap();
-            change.removed.insert(identity(leaf));
+            change.removed.extend(identity(leaf));
         }
         let (commit, welcome, group_info) = bundle.into_messages();
         CommitSubmission {
@@ -369,7 +388,7 @@ impl Member {
     }
 
     fn leaf_of(&self, device: &DeviceId) -> LeafNodeIndex {
-        self.group.members().find(|member| identity(&member.credential) == *device).unwrap().index
+        self.group.members().find(|member| identity(&member.credential).as_ref() == Some(device)).unwrap().index
     }
 }
 
@@ -420,12 +439,12 @@ pub fn kinds(stream: &[Delivery]) -> Vec<DeliveryKind> {
 }
 
 pub fn devices(names: &[&str]) -> BTreeSet<DeviceId> {
-    names.iter().map(|name| DeviceId::from(*name)).collect()
+    names.iter().map(|name| device(name)).collect()
 }
 
 /// Everything that can be seen of the group from outside, to compare before and after.
 pub fn visible<S: Store>(service: &DeliveryService<S>, names: &[&str]) -> impl PartialEq + std::fmt::Debug + use<S> {
-    let streams: Vec<_> = names.iter().map(|name| stream(service, &DeviceId::from(*name))).collect();
+    let streams: Vec<_> = names.iter().map(|name| stream(service, &device(name))).collect();
     (service.roster(&room()).unwrap(), service.group_info(&room()).unwrap(), streams)
 }
 
@@ -437,8 +456,9 @@ fn capabilities() -> Capabilities {
     Capabilities::builder().extensions(vec![APPLICATION_DATA]).build()
 }
 
-fn identity(credential: &Credential) -> DeviceId {
-    DeviceId::new(BasicCredential::try_from(credential.clone()).unwrap().identity())
+/// The device that the credential names, if it names one.
+fn identity(credential: &Credential) -> Option<DeviceId> {
+    DeviceId::from_identity(BasicCredential::try_from(credential.clone()).unwrap().identity()).ok()
 }
 
 fn wire_format(mode: HandshakeMode) -> WireFormatPolicy {

@@ -19,7 +19,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use http_body_util::BodyExt as _;
 use regrow_delivery_service::{
     CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore, Store,
-    api::{self, Code, Delivery, DeviceName, Problem, proof},
+    api::{self, Code, Delivery, Problem, proof},
     server::{Server, Surroundings, router, settings::Settings},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -90,7 +90,7 @@ impl World {
         self.call("POST", path, token, Some(serde_json::to_value(body).unwrap())).await
     }
 
-    pub async fn challenge(&self, name: &DeviceName) -> Vec<u8> {
+    pub async fn challenge(&self, name: &DeviceId) -> Vec<u8> {
         let challenge: api::Challenge =
             self.post("/v1/challenges", None, &api::ChallengeRequest { device: name.clone() }).await.ok();
         challenge.challenge.0
@@ -165,7 +165,7 @@ pub fn room_path(rest: &str) -> String {
 
 pub fn create_request(member: &Member, mode: HandshakeMode) -> api::CreateGroupRequest {
     api::CreateGroupRequest {
-        group: crate::common::room().as_bytes().into(),
+        group: crate::common::room(),
         handshake: match mode {
             HandshakeMode::Assisted => api::Handshake::Assisted,
             HandshakeMode::Opaque => api::Handshake::Opaque,
@@ -175,15 +175,12 @@ pub fn create_request(member: &Member, mode: HandshakeMode) -> api::CreateGroupR
 }
 
 pub fn commit_request(submission: &CommitSubmission) -> api::CommitRequest {
-    let names = |devices: &std::collections::BTreeSet<DeviceId>| {
-        devices.iter().map(|device| DeviceName::from_id(device).unwrap()).collect()
-    };
     api::CommitRequest {
         commit: submission.commit.clone().into(),
         welcome: submission.welcome.clone().map(Into::into),
         group_info: submission.group_info.clone().map(Into::into),
-        added: names(&submission.roster_change.added),
-        removed: names(&submission.roster_change.removed),
+        added: submission.roster_change.added.iter().cloned().collect(),
+        removed: submission.roster_change.removed.iter().cloned().collect(),
     }
 }
 
@@ -203,7 +200,7 @@ pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value
 
 /// A device's name, and its key for the service.
 pub struct Key {
-    pub name: DeviceName,
+    pub name: DeviceId,
     pub signing: SigningKey,
 }
 
@@ -225,7 +222,7 @@ impl Key {
         admission: Option<api::Admission>,
     ) -> api::RegisterRequest {
         let key = self.signing.verifying_key().to_bytes();
-        let signed = proof::registration(service, challenge, &self.name, &key).unwrap();
+        let signed = proof::registration(service, challenge, &self.name, &key);
         api::RegisterRequest {
             device: self.name.clone(),
             key: key.as_slice().into(),
@@ -236,7 +233,7 @@ impl Key {
     }
 
     pub fn session(&self, service: &ServicePublicKey, challenge: &[u8]) -> api::SessionRequest {
-        let signed = proof::session(service, challenge, &self.name).unwrap();
+        let signed = proof::session(service, challenge, &self.name);
         api::SessionRequest {
             device: self.name.clone(),
             challenge: challenge.into(),
@@ -245,8 +242,8 @@ impl Key {
     }
 }
 
-pub fn name(user: &str, device: &str) -> DeviceName {
-    DeviceName { user: user.into(), device: device.into() }
+pub fn name(user: &str, device: &str) -> DeviceId {
+    DeviceId::new(user, device).unwrap()
 }
 
 /// A device with a session.
@@ -257,16 +254,16 @@ pub struct Device {
 
 impl Device {
     pub fn id(&self) -> DeviceId {
-        self.key.name.to_id().unwrap()
+        self.key.name.clone()
     }
 
-    /// Its MLS side: the identity is the service's name for it.
+    /// Its MLS side.
     pub fn client(&self) -> Client {
-        Client::new(std::str::from_utf8(self.id().as_bytes()).unwrap())
+        Client::of(self.id())
     }
 
     pub fn path(&self) -> String {
-        format!("/v1/devices/{}/{}", self.key.name.user, self.key.name.device)
+        format!("/v1/devices/{}/{}", self.key.name.user(), self.key.name.device())
     }
 }
 

@@ -24,7 +24,7 @@ use regrow_delivery_service::{
     client::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey},
     server::{Server, Surroundings, router, settings::Settings},
 };
-use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, default_crypto};
+use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, UserId, default_crypto};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
@@ -171,7 +171,7 @@ impl World {
     pub async fn hostile(&self, user: &str, handshake: Handshake) -> Hostile {
         let client = new_client(&MemoryStore::new(), user, "phone", policy(handshake));
         let (_, service) = Connection::service(&self.at).await.unwrap();
-        let name = api::DeviceName { user: user.into(), device: "phone".into() };
+        let name = DeviceId::new(user, "phone").unwrap();
         let seed: [u8; 32] = Sha256::digest(user).into();
         let mut connection = Connection::new(&self.at, name, TransportKey::from_seed(&seed), service).unwrap();
         connection.register(None).await.unwrap();
@@ -259,8 +259,12 @@ fn new_client(store: &MemoryStore, user: &str, device: &str, policy: Policy) -> 
     Client::create(Arc::new(store.clone()), default_crypto(), id, policy).unwrap()
 }
 
+pub fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
 pub fn chat() -> GroupId {
-    GroupId::from("chat")
+    GroupId::new("chat").unwrap()
 }
 
 /// A device with a messenger, and all that it was told.
@@ -333,8 +337,8 @@ pub async fn settle(devices: &mut [&mut Device]) {
 /// The first makes the group and adds the others' users.
 pub async fn make_group(devices: &mut [&mut Device]) {
     devices[0].create_group(&chat()).await.unwrap();
-    let own = devices[0].device().user().to_owned();
-    let users: Vec<_> = devices.iter().map(|device| device.device().user().to_owned()).collect();
+    let own = devices[0].device().user().clone();
+    let users: Vec<_> = devices.iter().map(|device| device.device().user().clone()).collect();
     for user in users.into_iter().filter(|user| *user != own) {
         devices[0].add_user(&chat(), &user).await.unwrap();
         settle(devices).await;
@@ -383,22 +387,20 @@ impl Hostile {
             added: Vec::new(),
             removed: Vec::new(),
         };
-        let group = regrow_delivery_service::GroupId::from("chat");
-        self.connection.submit_commit(&group, &request).await.unwrap()
+        self.connection.submit_commit(&chat(), &request).await.unwrap()
     }
 
     /// Sends these bytes, which are in no envelope but what they are themselves.
     pub async fn send(&mut self, bytes: &[u8]) -> api::Accepted {
         let message = self.client.group(&chat()).unwrap().send(bytes).unwrap();
-        let group = regrow_delivery_service::GroupId::from("chat");
-        self.connection.submit_message(&group, &message).await.unwrap()
+        self.connection.submit_message(&chat(), &message).await.unwrap()
     }
 
     /// Commits, and says of it that it removes these users.
     pub async fn lie_about(&mut self, users: &[&str]) {
         self.read().await;
         let pending = self.client.group(&chat()).unwrap().update().unwrap();
-        let name = |user: &&str| api::DeviceName { user: (*user).to_owned(), device: "phone".into() };
+        let name = |user: &&str| DeviceId::new(user, "phone").unwrap();
         let request = api::CommitRequest {
             commit: pending.commit().into(),
             welcome: None,
@@ -406,12 +408,10 @@ impl Hostile {
             added: Vec::new(),
             removed: users.iter().map(name).collect(),
         };
-        let group = regrow_delivery_service::GroupId::from("chat");
-        self.connection.submit_commit(&group, &request).await.unwrap();
+        self.connection.submit_commit(&chat(), &request).await.unwrap();
     }
 
     pub async fn report(&mut self, sequence: u64) -> api::ReportAnswer {
-        let group = regrow_delivery_service::GroupId::from("chat");
-        self.connection.report(&group, regrow_delivery_service::Sequence(sequence)).await.unwrap()
+        self.connection.report(&chat(), regrow_delivery_service::Sequence(sequence)).await.unwrap()
     }
 }

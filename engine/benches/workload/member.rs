@@ -48,7 +48,7 @@ fn device(name: &str) -> DeviceId {
 }
 
 fn group() -> EngineGroupId {
-    EngineGroupId::from(GROUP)
+    EngineGroupId::new(GROUP).unwrap()
 }
 
 fn now() -> Timestamp {

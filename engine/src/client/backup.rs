@@ -56,7 +56,7 @@ impl Client {
     /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), name, Policy::default())
     /// # }
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
-    /// # let chat = GroupId::from("chat");
+    /// # let chat = GroupId::new("chat")?;
     /// # let (mut alice, mut bob) = (device(DeviceId::new("alice", "phone")?)?, device(DeviceId::new("bob", "phone")?)?);
     /// # let pending = bob.create_group(chat.clone(), now)?.add(&alice.key_packages(1, now)?, now)?;
     /// # let welcome = pending.welcome().ok_or("nobody is added")?.to_vec();

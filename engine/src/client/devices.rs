@@ -6,9 +6,10 @@ use openmls::prelude::KeyPackage;
 
 use super::Client;
 use crate::{
-    DeviceId, KeyPackageBytes, Wish,
+    DeviceId, KeyPackageBytes, UserId, Wish,
     error::Error,
     group::{GroupState, leaf_of, leaves_of_user},
+    identity::device_of_leaf,
     key_package,
     names::{GroupId, Timestamp},
     provider::Call,
@@ -39,8 +40,8 @@ impl Client {
     /// # }
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
     /// let (mut phone, mut tablet) = (device("alice", "phone")?, device("alice", "tablet")?);
-    /// phone.create_group(GroupId::from("friends"), now)?;
-    /// phone.create_group(GroupId::from("work"), now)?;
+    /// phone.create_group(GroupId::new("friends")?, now)?;
+    /// phone.create_group(GroupId::new("work")?, now)?;
     /// // The tablet publishes key packages, and its name is read from its screen.
     /// let key_packages = tablet.key_packages(2, now)?;
     ///
@@ -64,12 +65,12 @@ impl Client {
         self.used(now)?;
         let (own, policy) = (self.device.clone(), self.policy.clone());
         if device.user() != own.user() {
-            return Err(Error::OtherUser { device: device.clone(), user: own.user().to_owned() });
+            return Err(Error::OtherUser { device: device.clone(), user: own.user().clone() });
         }
         let mut unused = Vec::with_capacity(key_packages.len());
         for bytes in key_packages {
             let key_package = key_package::verify(&self.crypto, bytes, &policy, now)?;
-            let owner = DeviceId::from_leaf(key_package.leaf_node())?;
+            let owner = device_of_leaf(key_package.leaf_node())?;
             if owner != *device {
                 return Err(Error::OtherDevice { device: owner, expected: device.clone() });
             }
@@ -114,7 +115,7 @@ impl Client {
     /// # let (mut laptop, mut phone) = (device("alice", "laptop")?, device("alice", "phone")?);
     /// # for group in ["friends", "work"] {
     /// #     let key_packages = phone.key_packages(1, now)?;
-    /// #     let pending = laptop.create_group(GroupId::from(group), now)?.add(&key_packages, now)?;
+    /// #     let pending = laptop.create_group(GroupId::new(group)?, now)?.add(&key_packages, now)?;
     /// #     laptop.confirm(pending, now)?;
     /// # }
     /// let lost = DeviceId::new("alice", "phone").expect("short names");
@@ -144,7 +145,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Storage`] if a group cannot be loaded.
-    pub fn groups_of_user(&mut self, user: &str) -> Result<Vec<GroupId>, Error> {
+    pub fn groups_of_user(&mut self, user: &UserId) -> Result<Vec<GroupId>, Error> {
         self.groups_where(|group| Ok(!leaves_of_user(&group.mls, user)?.is_empty()))
     }
 

@@ -39,7 +39,7 @@ impl Client {
     /// # }
     /// # let store = MemoryStore::new();
     /// # let (mut alice, mut bob) = (device(&MemoryStore::new(), "alice")?, device(&store, "bob")?);
-    /// # let chat = GroupId::from("chat");
+    /// # let chat = GroupId::new("chat")?;
     /// # let key_packages = bob.key_packages(1, now)?;
     /// # let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();

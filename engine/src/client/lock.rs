@@ -27,14 +27,14 @@ impl Client {
     /// let key = StoreKey::from_passphrase("correct horse battery staple");
     /// let store = Arc::new(SqliteStore::create(&path, &key, default_crypto())?);
     /// let mut alice = Client::create(store, default_crypto(), DeviceId::new("alice", "phone")?, Policy::default())?;
-    /// alice.create_group(GroupId::from("chat"), now)?;
+    /// alice.create_group(GroupId::new("chat")?, now)?;
     ///
     /// alice.lock()?;
     ///
-    /// assert!(matches!(alice.group(&"chat".into()), Err(Error::Locked)));
+    /// assert!(matches!(alice.group(&GroupId::new("chat")?), Err(Error::Locked)));
     /// assert!(matches!(alice.unlock(&StoreKey::from_passphrase("a guess")), Err(Error::WrongKey)));
     /// alice.unlock(&key)?;
-    /// alice.group(&"chat".into())?.send(b"here again")?;
+    /// alice.group(&GroupId::new("chat")?)?.send(b"here again")?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

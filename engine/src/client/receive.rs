@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     event::{Event, Received},
     group::{GroupState, external, receive::Incoming},
-    names::{GroupId, MessageId, Timestamp},
+    names::{self, GroupId, MessageId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
 };
@@ -56,7 +56,7 @@ impl Client {
     /// # }
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
     /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
-    /// # let chat = GroupId::from("chat");
+    /// # let chat = GroupId::new("chat")?;
     /// # let key_packages = bob.key_packages(1, now)?;
     /// # let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
@@ -168,7 +168,7 @@ impl Inbox<'_> {
             MlsMessageBodyIn::PrivateMessage(message) => message.into(),
             _ => return Err(other_kind("a message to a group")),
         };
-        let (group_id, id) = (GroupId::from_mls(message.group_id()), MessageId::of(bytes));
+        let (group_id, id) = (names::group_id(message.group_id())?, MessageId::of(bytes));
         let touched = self.ahead.remove(&group_id).or_else(|| self.stored.remove(&group_id));
         let (mut group, event) = match external::pending(&self.call, &group_id)? {
             Some(pending) if pending.id() == id => {

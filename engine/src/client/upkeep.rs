@@ -37,7 +37,7 @@ impl Client {
     /// let policy = Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..Policy::default() };
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
     /// let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?;
-    /// let pending = alice.create_group(GroupId::from("chat"), now)?.update()?;
+    /// let pending = alice.create_group(GroupId::new("chat")?, now)?.update()?;
     /// alice.confirm(pending, now)?; // The first epoch is over, and late messages of it can be read …
     ///
     /// let ten_minutes_later = Timestamp(now.0 + 600);

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Group, GroupState};
 use crate::{
     error::Error,
-    names::{Epoch, EpochAuthenticator},
+    names::{self, Epoch, EpochAuthenticator},
 };
 
 /// For how many epochs it is remembered what was agreed on: two members compare while one is so much behind the other.
@@ -69,7 +69,7 @@ impl Group<'_> {
     /// # }
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
     /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
-    /// # let chat = GroupId::from("chat");
+    /// # let chat = GroupId::new("chat")?;
     /// # let key_packages = bob.key_packages(1, now)?;
     /// # let pending = alice.create_group(chat.clone(), now)?.add(&key_packages, now)?;
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
@@ -89,7 +89,7 @@ impl Group<'_> {
 impl GroupState {
     /// The group is in an epoch that it was not in.
     pub(crate) fn note_epoch(&mut self) {
-        let epoch = self.mls.epoch().into();
+        let epoch = names::epoch(self.mls.epoch());
         let authenticator = self.mls.epoch_authenticator().as_slice().to_vec();
         self.membership_mut().history.note(epoch, &authenticator);
     }

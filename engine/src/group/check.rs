@@ -11,6 +11,7 @@ use super::{data, device_at, leaves_by_identity};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
+    identity::device_of_leaf,
     key_package,
 };
 
@@ -27,13 +28,13 @@ pub(crate) enum Effect<'p> {
 pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<Effect<'p>, Error> {
     Ok(match (queued.proposal(), queued.sender()) {
         (Proposal::Add(add), _) => {
-            Effect::Add { device: DeviceId::from_leaf(add.key_package().leaf_node())?, key_package: add.key_package() }
+            Effect::Add { device: device_of_leaf(add.key_package().leaf_node())?, key_package: add.key_package() }
         }
         (Proposal::Remove(remove), _) => Effect::Remove { leaf: remove.removed() },
         (Proposal::Update(update), Sender::Member(leaf)) => {
-            let device = DeviceId::from_leaf(update.leaf_node())?;
+            let device = device_of_leaf(update.leaf_node())?;
             if let Some(node) = group.public_group().leaf(*leaf) {
-                succession(DeviceId::from_leaf(node)?, &device)?;
+                succession(device_of_leaf(node)?, &device)?;
             }
             Effect::Update { leaf: *leaf }
         }
@@ -61,12 +62,12 @@ pub(crate) fn addable(key_package: &KeyPackage, group: &MlsGroup, beside: &[&Lea
     }
     let new = key_package.leaf_node();
     if !data::is_supported_by(new, group) {
-        return Err(Refusal::Unsupporting { device: DeviceId::from_leaf(new)? }.into());
+        return Err(Refusal::Unsupporting { device: device_of_leaf(new)? }.into());
     }
     let members = group.treesync().full_leaves().map(|(_, leaf)| leaf);
     for leaf in members.chain(beside.iter().copied()) {
         if leaf.signature_key() == new.signature_key() || leaf.encryption_key() == new.encryption_key() {
-            let (device, owner) = (DeviceId::from_leaf(new)?, DeviceId::from_leaf(leaf)?);
+            let (device, owner) = (device_of_leaf(new)?, device_of_leaf(leaf)?);
             if device != owner {
                 return Err(Refusal::KeyInUse { device, owner }.into());
             }
@@ -90,7 +91,7 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, p
         }
     }
     if let Some(leaf) = staged.update_path_leaf_node() {
-        let device = DeviceId::from_leaf(leaf)?;
+        let device = device_of_leaf(leaf)?;
         match sender {
             Sender::Member(committer) => {
                 if let Some(before) = device_at(group, *committer)? {
@@ -135,7 +136,7 @@ fn external_replacement(
     new: &LeafNode,
 ) -> Result<(), Error> {
     let Some(old) = group.public_group().leaf(replaced) else { return Ok(()) };
-    let removed = DeviceId::from_leaf(old)?;
+    let removed = device_of_leaf(old)?;
     if removed != *joiner {
         return Err(Refusal::ForeignRemoval { joiner: joiner.clone(), removed }.into());
     }

@@ -19,9 +19,9 @@ use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
     event::{Change, EpochChange},
-    identity::SignatureKey,
+    identity::{SignatureKey, device_of_leaf},
     key_package,
-    names::{Epoch, GroupId, MessageId, Timestamp},
+    names::{self, Epoch, GroupId, MessageId, Timestamp},
     provider::Call,
     verification::VerifiedUser,
 };
@@ -168,7 +168,7 @@ impl GroupState {
         }
         let mut add = Vec::new();
         for key_package in plan.add.drain(..) {
-            match added.contains(&DeviceId::from_leaf(key_package.leaf_node())?) {
+            match added.contains(&device_of_leaf(key_package.leaf_node())?) {
                 true => plan.commit_proposals = true,
                 false => add.push(key_package),
             }
@@ -200,8 +200,8 @@ impl GroupState {
             key_package::store_signature_key(&call.records, new_key)?;
         }
         let extensions = plan.data.map(|data| data::with(&self.mls, &data)).transpose()?;
-        let epoch = self.mls.epoch().into();
-        let group = GroupId::from_mls(self.mls.group_id());
+        let epoch = names::epoch(self.mls.epoch());
+        let group = names::group_id(self.mls.group_id())?;
         let chosen = |queued: &QueuedProposal| {
             queued.proposal_or_ref_type() == ProposalOrRefType::Proposal
                 || proposal_reference(queued).is_ok_and(|reference| proposals.contains(&reference))

@@ -50,13 +50,13 @@ impl Group<'_> {
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
     /// # let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())?;
-    /// let mut chat = alice.create_group(GroupId::from("chat"), now)?;
+    /// let mut chat = alice.create_group(GroupId::new("chat")?, now)?;
     ///
     /// let pending = chat.set_data(b"name: The chess club")?;
     ///
     /// let change = alice.confirm(pending, now)?;
     /// assert_eq!(change.changes, [Change::Data(b"name: The chess club".to_vec())]);
-    /// assert_eq!(alice.group(&"chat".into())?.data()?, b"name: The chess club");
+    /// assert_eq!(alice.group(&GroupId::new("chat")?)?.data()?, b"name: The chess club");
     /// # Ok::<(), Error>(())
     /// ```
     pub fn set_data(&mut self, data: &[u8]) -> Result<PendingCommit, Error> {

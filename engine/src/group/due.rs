@@ -4,7 +4,7 @@
 use openmls::prelude::{LeafNodeIndex, Proposal, QueuedProposal};
 
 use super::{Group, GroupState};
-use crate::{DeviceId, Policy, error::Error, names::Timestamp};
+use crate::{DeviceId, Policy, error::Error, identity::device_of_leaf, names::Timestamp};
 
 /// What it is time for in a group, as the [`Policy`] has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Group<'_> {
     /// let policy = Policy { rotate_after_messages: NonZeroU32::new(2), ..Policy::default() };
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
     /// let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?;
-    /// let mut chat = alice.create_group(GroupId::from("chat"), now)?;
+    /// let mut chat = alice.create_group(GroupId::new("chat")?, now)?;
     /// chat.send(b"one")?;
     /// chat.send(b"two")?;
     ///
@@ -55,7 +55,7 @@ impl Group<'_> {
     /// let pending = chat.update()?;
     /// // … and once the delivery service has accepted it:
     /// alice.confirm(pending, now)?;
-    /// assert_eq!(alice.group(&"chat".into())?.due(now)?, Due::default());
+    /// assert_eq!(alice.group(&GroupId::new("chat")?)?.due(now)?, Due::default());
     /// # Ok::<(), Error>(())
     /// ```
     pub fn due(&mut self, now: Timestamp) -> Result<Due, Error> {
@@ -92,7 +92,7 @@ impl GroupState {
         let leaves = self.mls.treesync().full_leaves().filter(|(leaf, _)| {
             *leaf != own && !proposed.contains(leaf) && self.membership().freshness.age(*leaf, now) >= limit.get()
         });
-        leaves.map(|(_, node)| Ok(DeviceId::from_leaf(node)?)).collect()
+        leaves.map(|(_, node)| Ok(device_of_leaf(node)?)).collect()
     }
 }
 

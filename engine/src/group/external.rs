@@ -21,9 +21,9 @@ use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
     event::{Change, EpochChange},
-    identity::SignatureKey,
+    identity::{SignatureKey, device_of_credential},
     key_package::{self, DeviceRecord},
-    names::{Epoch, GroupId, Timestamp},
+    names::{self, GroupId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
     verification::VerifiedUser,
@@ -38,8 +38,8 @@ pub(crate) fn join(
     ratchet_tree: Option<RatchetTreeIn>,
 ) -> Result<PendingCommit, Error> {
     let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
-    let id = GroupId::from_mls(group_info.group_id());
-    let epoch = Epoch::from(group_info.epoch());
+    let id = names::group_id(group_info.group_id())?;
+    let epoch = names::epoch(group_info.epoch());
     let scope = Scope::Joining(id.clone());
     call.records.enter(scope.clone());
     call.records.delete_all(&scope.prefix())?;
@@ -75,7 +75,7 @@ pub(crate) fn join(
     mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(|e| invalid(e.to_string()))?;
 
     let devices: Vec<DeviceId> =
-        mls.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
+        mls.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
     data::of(mls.extensions())?;
     trust::members(call, mls.members(), device)?;
@@ -150,7 +150,7 @@ pub(crate) fn confirm(
     let claims = trust::members_claims(group.mls.members(), device)?;
     let change = EpochChange {
         by: device.clone(),
-        epoch: group.mls.epoch().into(),
+        epoch: names::epoch(group.mls.epoch()),
         changes: pending.changes,
         no_longer_verified: VerifiedUser::forget_changed(&call.records, claims)?,
         resume: !group.membership().intents.is_empty(),

@@ -9,7 +9,7 @@ use openmls::{
 use serde::{Deserialize, Serialize};
 
 use super::{data, leaves_by_identity, leaves_of_user};
-use crate::{DeviceId, error::Error};
+use crate::{DeviceId, UserId, error::Error, identity::device_of_leaf};
 
 /// A wish concerning a group.
 #[derive(Clone, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub(crate) enum Intent {
     /// Remove these devices.
     Remove(Vec<DeviceId>),
     /// Remove all devices that this user has in the group by the time of the commit.
-    RemoveUser(String),
+    RemoveUser(UserId),
     /// Set the group's data to this.
     Data(Vec<u8>),
     /// Give the own leaf new keys, and a new signature key if so wanted.
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) add: Vec<KeyPackage>,
     pub(crate) remove: Vec<LeafNodeIndex>,
     /// The users of whom no device stays.
-    pub(crate) remove_users: BTreeSet<String>,
+    pub(crate) remove_users: BTreeSet<UserId>,
     /// What the group's data is to be.
     pub(crate) data: Option<Vec<u8>>,
     pub(crate) update: bool,
@@ -90,7 +90,7 @@ fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) 
 
 /// Whom the key package would add.
 pub(crate) fn device_of(key_package: &KeyPackage) -> Result<DeviceId, Error> {
-    Ok(DeviceId::from_leaf(key_package.leaf_node())?)
+    Ok(device_of_leaf(key_package.leaf_node())?)
 }
 
 /// Works out what remains to be done, and forgets the intents that have become void: adding who is a member already,

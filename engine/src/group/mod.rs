@@ -43,10 +43,11 @@ use self::{
     record::{Activity, GroupRecord, Membership, RecordOf},
 };
 use crate::{
-    Client, DeviceId, KeyPackageBytes, SignaturePublicKey,
+    Client, DeviceId, KeyPackageBytes, SignaturePublicKey, UserId,
     error::Error,
+    identity::device_of_leaf,
     key_package,
-    names::{Epoch, EpochAuthenticator, GroupId, Timestamp},
+    names::{self, Epoch, EpochAuthenticator, GroupId, Timestamp},
     provider::Call,
     storage::Kind,
 };
@@ -87,7 +88,7 @@ impl<'c> Group<'c> {
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
     pub fn epoch(&mut self) -> Result<Epoch, Error> {
-        self.client.with_group(&self.id, |_, group| Ok(group.mls.epoch().into()))
+        self.client.with_group(&self.id, |_, group| Ok(names::epoch(group.mls.epoch())))
     }
 
     /// Who is in the group, in the order of the leaves.
@@ -100,7 +101,7 @@ impl<'c> Group<'c> {
             leaves
                 .map(|(leaf, node)| {
                     Ok(Member {
-                        device: DeviceId::from_leaf(node)?,
+                        device: device_of_leaf(node)?,
                         signature_key: SignaturePublicKey::of(node),
                         leaf_index: leaf.u32(),
                     })
@@ -173,7 +174,7 @@ impl<'c> Group<'c> {
             let mut verified: Vec<KeyPackage> = Vec::with_capacity(key_packages.len());
             for bytes in key_packages {
                 let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
-                let device = DeviceId::from_leaf(key_package.leaf_node())?;
+                let device = device_of_leaf(key_package.leaf_node())?;
                 if members.contains_key(device.to_identity().as_slice()) {
                     return Err(Error::AlreadyMember { device });
                 }
@@ -271,7 +272,7 @@ impl<'c> Group<'c> {
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |call, group| {
             let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
-            let device = DeviceId::from_leaf(key_package.leaf_node())?;
+            let device = device_of_leaf(key_package.leaf_node())?;
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
@@ -464,7 +465,7 @@ impl GroupState {
 
     pub(crate) fn refuse_if_rolled_back(&self) -> Result<(), Error> {
         match self.membership.rolled_back {
-            true => Err(Error::RolledBack { group: GroupId::from_mls(self.mls.group_id()) }),
+            true => Err(Error::RolledBack { group: names::group_id(self.mls.group_id())? }),
             false => Ok(()),
         }
     }
@@ -494,7 +495,7 @@ impl GroupState {
 
 /// OpenMLS's state of the group of the transaction's scope.
 pub(crate) fn load_mls(call: &Call<'_>, id: &GroupId) -> Result<MlsGroup, Error> {
-    MlsGroup::load(&call.records, &id.to_mls())?.ok_or_else(|| {
+    MlsGroup::load(&call.records, &names::to_mls(id))?.ok_or_else(|| {
         Error::Storage(crate::storage::StorageError::Damaged {
             record: Kind::Group.name(),
             detail: "incomplete".into(),
@@ -504,7 +505,7 @@ pub(crate) fn load_mls(call: &Call<'_>, id: &GroupId) -> Result<MlsGroup, Error>
 
 /// Whose leaf it is; [`None`] if it is blank.
 pub(crate) fn device_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Result<Option<DeviceId>, Error> {
-    Ok(group.public_group().leaf(leaf).map(DeviceId::from_leaf).transpose()?)
+    Ok(group.public_group().leaf(leaf).map(device_of_leaf).transpose()?)
 }
 
 /// All members' leaves, by the identity in their credential. (Reading a thousand names costs more than comparing them.)
@@ -513,10 +514,10 @@ pub(crate) fn leaves_by_identity(group: &MlsGroup) -> HashMap<&[u8], LeafNodeInd
 }
 
 /// The leaves of that user's devices.
-pub(crate) fn leaves_of_user(group: &MlsGroup, user: &str) -> Result<Vec<LeafNodeIndex>, Error> {
+pub(crate) fn leaves_of_user(group: &MlsGroup, user: &UserId) -> Result<Vec<LeafNodeIndex>, Error> {
     let mut leaves = Vec::new();
     for (leaf, node) in group.treesync().full_leaves() {
-        if DeviceId::from_leaf(node)?.user() == user {
+        if device_of_leaf(node)?.user() == user {
             leaves.push(leaf);
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     event::Proposed,
     identity::DeviceSigner,
-    names::{Epoch, GroupId, MessageId},
+    names::{self, Epoch, GroupId, MessageId},
     provider::Call,
 };
 
@@ -116,7 +116,11 @@ impl GroupState {
         let equal = |other: &&QueuedProposal| other.proposal_reference_ref() == queued.proposal_reference_ref();
         let known = self.mls.pending_proposals().filter(equal).count() > 1;
         self.membership_mut().propose(MessageId::of(&bytes), reference, known);
-        Ok(ProposalMessage { group: GroupId::from_mls(self.mls.group_id()), epoch: self.mls.epoch().into(), bytes })
+        Ok(ProposalMessage {
+            group: names::group_id(self.mls.group_id())?,
+            epoch: names::epoch(self.mls.epoch()),
+            bytes,
+        })
     }
 }
 

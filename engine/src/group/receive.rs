@@ -13,7 +13,8 @@ use crate::{
     DeviceId, Policy,
     error::Error,
     event::{Event, Ignored, Lost, Message},
-    names::{Epoch, MessageId, Timestamp},
+    identity::device_of_credential,
+    names::{self, MessageId, Timestamp},
     provider::Call,
     storage::StorageError,
     verification::VerifiedUser,
@@ -47,7 +48,7 @@ impl GroupState {
             return Ok(Event::Own);
         }
 
-        let (epoch, current) = (Epoch::from(message.epoch()), Epoch::from(self.mls.epoch()));
+        let (epoch, current) = (names::epoch(message.epoch()), names::epoch(self.mls.epoch()));
         if epoch > current {
             return Err(Error::FutureEpoch { epoch, current });
         }
@@ -77,7 +78,7 @@ impl GroupState {
         let credential = processed.credential().clone();
         match processed.into_content() {
             ProcessedMessageContent::ApplicationMessage(text) => Ok(Event::Message(Message {
-                sender: DeviceId::from_credential(&credential)?,
+                sender: device_of_credential(&credential)?,
                 epoch,
                 text: text.into_bytes().into(),
             })),
@@ -97,10 +98,10 @@ impl GroupState {
                     return Ok(Event::Ignored(Ignored::AlreadyRead));
                 }
                 self.mls.store_pending_proposal(&call.records, *queued)?;
-                Ok(Event::Proposal { by: DeviceId::from_credential(&credential)?, change })
+                Ok(Event::Proposal { by: device_of_credential(&credential)?, change })
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
-                let by = DeviceId::from_credential(&credential)?;
+                let by = device_of_credential(&credential)?;
                 let opened = opening.content();
                 let commit = opened.as_ref().map_or_else(|| path::public_commit(bytes), |opened| Some(opened));
                 if let Some(leaf) = staged.update_path_leaf_node()

@@ -9,7 +9,7 @@ use super::{GroupState, intent::Intent, leaf_of, record::Membership};
 use crate::{
     DeviceId,
     error::Error,
-    names::GroupId,
+    names::{self, GroupId},
     provider::Call,
     storage::{Kind, Scope, StorageError, Transaction},
 };
@@ -29,7 +29,9 @@ pub(crate) fn all(records: &Transaction<'_>) -> Result<BTreeMap<GroupId, BTreeSe
     let mut all = BTreeMap::new();
     for key in records.keys(&prefix)? {
         if let Some(replaced) = records.get(&key, Kind::Rejoin)? {
-            all.insert(GroupId::new(&key[prefix.len()..]), replaced);
+            let group = GroupId::new(&key[prefix.len()..])
+                .map_err(|error| StorageError::Damaged { record: Kind::Rejoin.name(), detail: error.to_string() })?;
+            all.insert(group, replaced);
         }
     }
     Ok(all)
@@ -52,7 +54,7 @@ pub(crate) fn still_to_remove(membership: &Membership, own: &DeviceId) -> BTreeS
 impl GroupState {
     /// This device is in the group: the devices that it replaces there are to be removed, if they are members.
     pub(crate) fn replace_former(&mut self, call: &Call<'_>) -> Result<(), Error> {
-        let group = GroupId::from_mls(self.mls.group_id());
+        let group = names::group_id(self.mls.group_id())?;
         let replaced: Option<BTreeSet<DeviceId>> = call.records.get(&key(&group), Kind::Rejoin)?;
         let Some(replaced) = replaced else { return Ok(()) };
         forget(&call.records, &group);

@@ -11,7 +11,8 @@ use crate::{
     Claim, DeviceId, SignaturePublicKey,
     error::{Error, Refusal},
     event::Change,
-    names::GroupId,
+    identity::{device_of_credential, device_of_leaf},
+    names::{self, GroupId},
     provider::Call,
 };
 
@@ -23,7 +24,7 @@ pub(crate) fn proposal(call: &Call<'_>, queued: &QueuedProposal, group: &MlsGrou
     let Sender::Member(leaf) = queued.sender() else { return Ok(()) };
     let Some(by) = device_at(group, *leaf)? else { return Ok(()) };
     match change(queued, group, &by)? {
-        Some(change) => permit(call, &GroupId::from_mls(group.group_id()), &by, &change),
+        Some(change) => permit(call, &names::group_id(group.group_id())?, &by, &change),
         None => Ok(()),
     }
 }
@@ -38,7 +39,7 @@ pub(crate) fn commit(
 ) -> Result<Vec<Claim>, Error> {
     let claims = claims(staged, sender, group)?;
     claims.iter().try_for_each(|claim| authenticate(call, claim))?;
-    let id = GroupId::from_mls(group.group_id());
+    let id = names::group_id(group.group_id())?;
     for queued in staged.queued_proposals() {
         let proposer = match queued.sender() {
             Sender::Member(leaf) => device_at(group, *leaf)?,
@@ -67,7 +68,7 @@ pub(crate) fn permit(call: &Call<'_>, group: &GroupId, by: &DeviceId, change: &C
 pub(crate) fn members_claims(members: impl Iterator<Item = Member>, own: &DeviceId) -> Result<Vec<Claim>, Error> {
     let mut claims = Vec::new();
     for member in members {
-        let device = DeviceId::from_credential(&member.credential)?;
+        let device = device_of_credential(&member.credential)?;
         if device != *own {
             claims.push(Claim { device, signature_key: SignaturePublicKey(member.signature_key), previous: None });
         }
@@ -107,7 +108,7 @@ fn changed(leaf: &LeafNode, place: LeafNodeIndex, group: &MlsGroup) -> Result<Op
 }
 
 fn claim(leaf: &LeafNode, group: &MlsGroup) -> Result<Claim, Error> {
-    let device = DeviceId::from_leaf(leaf)?;
+    let device = device_of_leaf(leaf)?;
     let before = leaf_of(group, &device).and_then(|place| group.public_group().leaf(place));
     Ok(Claim { device, signature_key: SignaturePublicKey::of(leaf), previous: before.map(SignaturePublicKey::of) })
 }

@@ -1,7 +1,9 @@
 //! A user in a group: all devices at once.
 
 use super::{Group, intent::Intent, leaves_by_identity, leaves_of_user};
-use crate::{DeviceId, KeyPackageBytes, PendingCommit, error::Error, key_package, names::Timestamp};
+use crate::{
+    KeyPackageBytes, PendingCommit, UserId, error::Error, identity::device_of_leaf, key_package, names::Timestamp,
+};
 
 impl Group<'_> {
     /// Adds a user, with all devices whose key packages these are, in one commit: ask for one key package of each of the
@@ -14,7 +16,7 @@ impl Group<'_> {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use regrow_engine::{Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    /// # use regrow_engine::{Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto};
     /// # fn device(user: &str, name: &str) -> Result<Client, Error> {
     /// #     let id = DeviceId::new(user, name).expect("short names");
     /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
@@ -25,17 +27,17 @@ impl Group<'_> {
     /// // The delivery service hands out one key package for each device of Bob's.
     /// let of_bob = [phone.key_packages(1, now)?.remove(0), laptop.key_packages(1, now)?.remove(0)];
     ///
-    /// let pending = alice.create_group(GroupId::from("chat"), now)?.add_user("bob", &of_bob, now)?;
+    /// let pending = alice.create_group(GroupId::new("chat")?, now)?.add_user(&UserId::new("bob")?, &of_bob, now)?;
     ///
     /// assert_eq!(pending.added().count(), 2);
     /// alice.confirm(pending, now)?;
-    /// let pending = alice.group(&"chat".into())?.remove_user("bob")?;
+    /// let pending = alice.group(&GroupId::new("chat")?)?.remove_user(&UserId::new("bob")?)?;
     /// assert_eq!(pending.removed().count(), 2);
     /// # Ok::<(), Error>(())
     /// ```
     pub fn add_user(
         &mut self,
-        user: &str,
+        user: &UserId,
         key_packages: &[KeyPackageBytes],
         now: Timestamp,
     ) -> Result<PendingCommit, Error> {
@@ -45,9 +47,9 @@ impl Group<'_> {
             let mut missing = Vec::new();
             for bytes in key_packages {
                 let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
-                let device = DeviceId::from_leaf(key_package.leaf_node())?;
+                let device = device_of_leaf(key_package.leaf_node())?;
                 if device.user() != user {
-                    return Err(Error::OtherUser { device, user: user.to_owned() });
+                    return Err(Error::OtherUser { device, user: user.clone() });
                 }
                 if !members.contains_key(device.to_identity().as_slice()) {
                     missing.push(key_package);
@@ -64,16 +66,16 @@ impl Group<'_> {
     /// [`Error::UnknownUser`] if no device of the user is in the group; [`Error::OwnRemoval`] if it is this device's
     /// user; [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it;
     /// [`Error::CommitPending`].
-    pub fn remove_user(&mut self, user: &str) -> Result<PendingCommit, Error> {
+    pub fn remove_user(&mut self, user: &UserId) -> Result<PendingCommit, Error> {
         let own = self.client.device.clone();
         self.intend(|_, group| {
             if own.user() == user {
                 return Err(Error::OwnRemoval);
             }
             if leaves_of_user(&group.mls, user)?.is_empty() {
-                return Err(Error::UnknownUser { user: user.to_owned() });
+                return Err(Error::UnknownUser { user: user.clone() });
             }
-            Ok(Intent::RemoveUser(user.to_owned()))
+            Ok(Intent::RemoveUser(user.clone()))
         })
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Group, GroupState, trust};
 use crate::{
-    DeviceId, GroupCode, SafetyNumber, SignaturePublicKey,
+    DeviceId, GroupCode, SafetyNumber, SignaturePublicKey, UserId,
     error::Error,
+    identity::device_of_leaf,
     verification::{Keys, VerifiedUser},
 };
 
@@ -15,7 +16,7 @@ impl Group<'_> {
     ///
     /// # Errors
     /// [`Error::UnknownUser`] if no device of that user is in the group.
-    pub fn safety_number(&mut self, user: &str) -> Result<SafetyNumber, Error> {
+    pub fn safety_number(&mut self, user: &UserId) -> Result<SafetyNumber, Error> {
         let own = self.client.device.clone();
         self.client.with_group(&self.id, |_, group| group.safety_number(&own, user))
     }
@@ -28,11 +29,11 @@ impl Group<'_> {
     /// # Errors
     /// [`Error::SafetyNumberChanged`] if the number is another by now: somebody's devices or keys have changed since it
     /// was asked for. Show the new one and compare again. [`Error::UnknownUser`].
-    pub fn verify_user(&mut self, user: &str, compared: &SafetyNumber) -> Result<(), Error> {
+    pub fn verify_user(&mut self, user: &UserId, compared: &SafetyNumber) -> Result<(), Error> {
         let own = self.client.device.clone();
         self.client.with_group(&self.id, |call, group| {
             if group.safety_number(&own, user)? != *compared {
-                return Err(Error::SafetyNumberChanged { user: user.to_owned() });
+                return Err(Error::SafetyNumberChanged { user: user.clone() });
             }
             Ok(VerifiedUser::remember(&call.records, user, group.keys_of(user)?)?)
         })
@@ -43,12 +44,12 @@ impl Group<'_> {
     ///
     /// # Errors
     /// [`Error::Storage`].
-    pub fn verified_users(&mut self) -> Result<Vec<String>, Error> {
+    pub fn verified_users(&mut self) -> Result<Vec<UserId>, Error> {
         let own = self.client.device.clone();
         self.client.with_group(&self.id, |call, group| {
-            let mut users: BTreeMap<String, Keys> = BTreeMap::new();
+            let mut users: BTreeMap<UserId, Keys> = BTreeMap::new();
             for claim in trust::members_claims(group.mls.members(), &own)? {
-                users.entry(claim.device.user().to_owned()).or_default().insert((claim.device, claim.signature_key));
+                users.entry(claim.device.user().clone()).or_default().insert((claim.device, claim.signature_key));
             }
             let mut verified = Vec::new();
             for (user, keys) in users {
@@ -71,19 +72,19 @@ impl Group<'_> {
 }
 
 impl GroupState {
-    fn safety_number(&self, own: &DeviceId, user: &str) -> Result<SafetyNumber, Error> {
+    fn safety_number(&self, own: &DeviceId, user: &UserId) -> Result<SafetyNumber, Error> {
         let keys = self.keys_of(user)?;
         if keys.is_empty() {
-            return Err(Error::UnknownUser { user: user.to_owned() });
+            return Err(Error::UnknownUser { user: user.clone() });
         }
         SafetyNumber::new((own.user(), &self.keys_of(own.user())?), (user, &keys))
     }
 
     /// The devices of that user in the group, and their keys.
-    fn keys_of(&self, user: &str) -> Result<Keys, Error> {
+    fn keys_of(&self, user: &UserId) -> Result<Keys, Error> {
         let mut keys = Keys::new();
         for (_, leaf) in self.mls.treesync().full_leaves() {
-            let device = DeviceId::from_leaf(leaf)?;
+            let device = device_of_leaf(leaf)?;
             if device.user() == user {
                 keys.insert((device, SignaturePublicKey::of(leaf)));
             }

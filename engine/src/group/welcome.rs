@@ -13,8 +13,9 @@ use super::{
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
+    identity::device_of_credential,
     key_package::DeviceRecord,
-    names::{GroupId, Timestamp},
+    names::{self, GroupId, Timestamp},
     provider::Call,
     storage::{Kind, Scope, StorageError},
 };
@@ -32,7 +33,7 @@ pub(crate) fn join(
 ) -> Result<(GroupId, GroupState), Error> {
     let processed = ProcessedWelcome::new_from_welcome(call, &policy.join_config(), welcome).map_err(rejected)?;
     let info = processed.unverified_group_info();
-    let (id, epoch) = (GroupId::from_mls(info.group_id()), info.epoch().into());
+    let (id, epoch) = (names::group_id(info.group_id())?, names::epoch(info.epoch()));
     let needs_tree = info.extensions().ratchet_tree().is_none();
     let scope = Scope::Group(id.clone());
     call.records.enter(scope.clone());
@@ -48,7 +49,7 @@ pub(crate) fn join(
     }
     let staged = builder.build().map_err(rejected)?;
     let devices: Vec<DeviceId> =
-        staged.members().map(|member| DeviceId::from_credential(&member.credential)).collect::<Result<_, _>>()?;
+        staged.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
     data::of(staged.group_context().extensions())?;
     trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;

@@ -60,7 +60,7 @@ impl Scope {
         }
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (id, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        let group = GroupId::new(id);
+        let group = GroupId::new(id).ok()?;
         match tag {
             Self::GROUP => Some((Self::Group(group), rest)),
             Self::JOINING => Some((Self::Joining(group), rest)),
@@ -135,18 +135,14 @@ kinds! {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_scope_is_the_beginning_of_another() {
-        let scopes = [
-            Scope::Device,
-            Scope::Group("a".into()),
-            Scope::Group("ab".into()),
-            Scope::Group(GroupId::new(*b"")),
-            Scope::Joining("a".into()),
-        ];
+        let [a, ab, zero] = [&b"a"[..], b"ab", b"\0"].map(|id| GroupId::new(id).unwrap());
+        let scopes = [Scope::Device, Scope::Group(a.clone()), Scope::Group(ab), Scope::Group(zero), Scope::Joining(a)];
         for one in &scopes {
             for other in &scopes {
                 assert_eq!(one == other, other.prefix().starts_with(&one.prefix()), "{one:?} {other:?}");

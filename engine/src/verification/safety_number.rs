@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use tls_codec::{Serialize as _, VLByteSlice};
 
 use super::{digits, write_blocks};
-use crate::{DeviceId, SignaturePublicKey, error::Error};
+use crate::{DeviceId, SignaturePublicKey, UserId, error::Error};
 
 /// The version of the format. It is hashed, and it is the first byte of the QR payload.
 const VERSION: u8 = 1;
@@ -30,27 +30,27 @@ const FINGERPRINT_BYTES: usize = 32;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use regrow_engine::{Client, Comparison, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+/// # use regrow_engine::{Client, Comparison, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto};
 /// # fn device(user: &str) -> Result<Client, Error> {
 /// #     let id = DeviceId::new(user, "phone").expect("a short name");
 /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
 /// # }
 /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
 /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
-/// # let id = GroupId::from("chat");
+/// # let id = GroupId::new("chat")?;
 /// # let key_packages = bob.key_packages(1, now)?;
 /// # let pending = alice.create_group(id.clone(), now)?.add(&key_packages, now)?;
 /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
 /// # alice.confirm(pending, now)?;
 /// # bob.join(&welcome, now)?;
 /// // Alice and Bob meet. Each device shows its number of the other, as digits or as a QR code.
-/// let shown = bob.group(&id)?.safety_number("alice")?;
-/// let own = alice.group(&id)?.safety_number("bob")?;
+/// let shown = bob.group(&id)?.safety_number(&UserId::new("alice")?)?;
+/// let own = alice.group(&id)?.safety_number(&UserId::new("bob")?)?;
 /// assert_eq!(own.to_string(), shown.to_string());
 ///
 /// // Alice scans Bob's code. If it matches, she has verified him, until a key of his appears that she has not seen.
 /// if own.compare(&shown.to_qr_payload()) == Comparison::Match {
-///     alice.group(&id)?.verify_user("bob", &own)?;
+///     alice.group(&id)?.verify_user(&UserId::new("bob")?, &own)?;
 /// }
 /// assert_eq!(alice.group(&id)?.verified_users()?, ["bob"]);
 /// # Ok::<(), Error>(())
@@ -65,7 +65,7 @@ pub struct SafetyNumber {
 pub(crate) type Keys = BTreeSet<(DeviceId, SignaturePublicKey)>;
 
 impl SafetyNumber {
-    pub(crate) fn new(one: (&str, &Keys), other: (&str, &Keys)) -> Result<Self, Error> {
+    pub(crate) fn new(one: (&UserId, &Keys), other: (&UserId, &Keys)) -> Result<Self, Error> {
         let mut fingerprints = [fingerprint(one.0, one.1)?, fingerprint(other.0, other.1)?];
         fingerprints.sort_unstable();
         Ok(Self { fingerprints })
@@ -121,12 +121,15 @@ pub enum Comparison {
 }
 
 /// Signal's iterated hash, over all of a user's devices in place of one key.
-fn fingerprint(user: &str, keys: &Keys) -> Result<[u8; FINGERPRINT_BYTES], Error> {
+fn fingerprint(user: &UserId, keys: &Keys) -> Result<[u8; FINGERPRINT_BYTES], Error> {
     let mut entries = keys.iter().map(|(device, key)| entry(device, key)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_unstable();
     let keys = entries.concat();
-    let mut hash =
-        Sha512::new().chain_update([VERSION]).chain_update(vector(user.as_bytes())?).chain_update(&keys).finalize();
+    let mut hash = Sha512::new()
+        .chain_update([VERSION])
+        .chain_update(vector(user.as_str().as_bytes())?)
+        .chain_update(&keys)
+        .finalize();
     for _ in 1..ITERATIONS {
         hash = Sha512::new().chain_update(hash).chain_update(&keys).finalize();
     }
@@ -157,7 +160,9 @@ mod tests {
         let alice = Keys::from([key("alice", "phone", 1)]);
         let bob = Keys::from([key("bob", "phone", 2), key("bob", "laptop", 3)]);
 
-        let number = SafetyNumber::new(("alice", &alice), ("bob", &bob)).map(|number| number.to_string());
+        let [of_alice, of_bob] = ["alice", "bob"].map(|user| UserId::new(user).unwrap_or_else(|e| panic!("{e}")));
+
+        let number = SafetyNumber::new((&of_alice, &alice), (&of_bob, &bob)).map(|number| number.to_string());
 
         assert_eq!(
             number.ok().as_deref(),

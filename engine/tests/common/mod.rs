@@ -9,7 +9,7 @@ pub mod tape;
 use std::sync::Arc;
 
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Store, Timestamp,
+    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Store, Timestamp, UserId,
     default_crypto,
 };
 
@@ -25,7 +25,15 @@ pub fn device(user: &str) -> DeviceId {
 }
 
 pub fn group() -> GroupId {
-    GroupId::from("chat")
+    group_named("chat")
+}
+
+pub fn group_named(name: &str) -> GroupId {
+    GroupId::new(name).unwrap()
+}
+
+pub fn user_id(name: &str) -> UserId {
+    UserId::new(name).unwrap()
 }
 
 /// A new device of that user and the store it is in.
@@ -110,7 +118,7 @@ pub fn epoch(client: &mut Client) -> u64 {
 /// The names of the group's members.
 pub fn members(client: &mut Client) -> Vec<String> {
     let roster = client.group(&group()).unwrap().roster().unwrap();
-    roster.iter().map(|member| member.device.user().to_owned()).collect()
+    roster.iter().map(|member| member.device.user().to_string()).collect()
 }
 
 pub fn group_info(client: &mut Client) -> Vec<u8> {

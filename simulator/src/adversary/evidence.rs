@@ -22,7 +22,7 @@ use super::{
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use regrow_engine::{Client, DeviceId, Layered, MemoryStore, Policy, Timestamp, default_crypto};
+/// # use regrow_engine::{Client, DeviceId, GroupId, Layered, MemoryStore, Policy, Timestamp, default_crypto};
 /// use regrow_simulator::adversary::{Evidence, Log, Place, Taped};
 ///
 /// let (now, log) = (Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs()), Log::new("all", true));
@@ -33,13 +33,13 @@ use super::{
 /// });
 /// let [Ok(alice), Ok(bob)] = &mut devices else { return Ok(()) };
 /// let key_packages = bob.key_packages(1, now)?;
-/// let pending = alice.create_group("chat".into(), now)?.add(&key_packages, now)?;
+/// let pending = alice.create_group(GroupId::new("chat")?, now)?.add(&key_packages, now)?;
 /// let welcome = pending.welcome().map(<[u8]>::to_vec).unwrap_or_default();
 /// alice.confirm(pending, now)?;
 /// bob.join(&welcome, now)?;
 ///
 /// let snapshot = bob.snapshot()?;
-/// let ciphertext = alice.group(&"chat".into())?.send(b"a text of some length")?;
+/// let ciphertext = alice.group(&GroupId::new("chat")?)?.send(b"a text of some length")?;
 ///
 /// let mut evidence = Evidence::default();
 /// evidence.record(&log);

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, string::FromUtf8Error, sync::Arc};
 
+use regrow_engine::UserId;
+
 use super::{
     check,
     fields::{At, Fields, Reader, nearest, shown, unknown},
@@ -11,6 +13,9 @@ use super::{
     problem::Problem,
     step,
 };
+
+/// The longest name of a member, in bytes: beside the name of its device, an identity has room for that many.
+const MAX_USER_BYTES: usize = 200;
 
 /// How many members a scenario may have: more than a group of the engine has ever been measured with.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -128,6 +133,15 @@ fn group<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<GroupSettings> {
     })
 }
 
+/// A member is a user: its name has to be one, in the form in which users are told apart.
+fn check_user<'a>(reader: &mut Reader<'a>, at: &At<'a>, name: &str) {
+    if name.len() > MAX_USER_BYTES {
+        reader.note(at, format!("the name of a member has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
+    } else if let Err(error) = UserId::from_normal(name) {
+        reader.note(at, format!("`{}` is not the name of a user: {error}", shown(name)));
+    }
+}
+
 fn members<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> {
     let names = match at.elements() {
         Some(elements) if elements.is_empty() => {
@@ -139,14 +153,23 @@ fn members<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> 
             reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {count}"));
             return None;
         }
-        Some(elements) => reader.distinct(&elements)?,
+        Some(elements) => {
+            let names = reader.distinct(&elements)?;
+            let before = reader.problems.len();
+            elements.iter().zip(&names).for_each(|(at, name)| check_user(reader, at, name));
+            (reader.problems.len() == before).then_some(names)?
+        }
         None if at.json.kind() == "an object" => {
             let fields = reader.object(at.clone(), MANY_MEMBERS)?;
-            let prefix = fields.required(reader, "prefix").and_then(|at| reader.name(&at));
+            let prefix_at = fields.required(reader, "prefix");
+            let prefix = prefix_at.as_ref().and_then(|at| reader.name(at));
             let count = fields.required(reader, "count");
             let count = count.and_then(|at| reader.number(&at, 1, MAX_MEMBERS as u64));
             let (prefix, count) = (prefix?, count?);
-            (1..=count).map(|number| format!("{prefix}{number}")).collect()
+            let before = reader.problems.len();
+            check_user(reader, &prefix_at?, &format!("{prefix}{count}"));
+            (reader.problems.len() == before)
+                .then(|| (1..=count).map(|number| format!("{prefix}{number}")).collect())?
         }
         None => {
             let found = at.json.kind();

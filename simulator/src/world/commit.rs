@@ -37,7 +37,7 @@ impl World<'_> {
     /// A device, or a thief, has made a commit.
     pub(super) fn note_prepared(&mut self, device: usize, pending: &PendingCommit) {
         let by_name = &self.by_name;
-        self.chronicle.prepared(device, pending, |id| by_name.get(id.user()).copied());
+        self.chronicle.prepared(device, pending, |id| by_name.get(id.user().as_str()).copied());
     }
 
     /// Makes something again and again, from the same state and the same randomness, until its changes are in order.
@@ -67,7 +67,7 @@ impl World<'_> {
 
     /// Makes the external commit by which a device joins the group as it is now.
     pub(super) fn join_external(&mut self, device: usize) -> Result<PendingCommit, Failed> {
-        let info = self.service.group_info(&self.service_group()).map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        let info = self.service.group_info(&self.group).map_err(|e| Failed::new(FailCode::Rejected, e))?;
         let info = info.ok_or_else(|| Failed::new(FailCode::NoGroupInfo, "the delivery service has no group info"))?;
         let pending = self.persist(device, Operation::ExternalCommit, |client, _| client.join_external(&info))?;
         self.note_prepared(device, &pending);

@@ -30,7 +30,7 @@ pub(super) struct Device {
     pub(super) index: usize,
     pub(super) name: MemberName,
     /// Its name as the delivery service knows it.
-    pub(super) address: ds::DeviceId,
+    pub(super) address: DeviceId,
     pub(super) client: Client,
     store: MortalStore,
     crypto: Arc<Layered<SeededCrypto>>,
@@ -123,7 +123,7 @@ impl Device {
         if on_disk {
             store = store.with_file(StorageFile::create(*seed, name.as_str(), &crypto.0)?);
         }
-        let address = ds::DeviceId::new(id.to_identity());
+        let address = id.clone();
         let given =
             (surroundings.store(name.as_str(), Arc::new(store.clone())), surroundings.crypto(name.as_str(), provider));
         let client = Client::create(given.0.clone(), given.1.clone(), id, (*policy).clone()).map_err(|e| broken(&e))?;

@@ -128,7 +128,7 @@ impl World<'_> {
                 failures.push((format!("{name} is in epoch {epoch}, like the service"), format!("{name} is {seen}")));
             }
             let listed = device.client.group(&group).and_then(|mut group| group.roster()).map(|members| {
-                members.into_iter().map(|member| member.device.user().to_owned()).collect::<BTreeSet<_>>()
+                members.into_iter().map(|member| member.device.user().to_string()).collect::<BTreeSet<_>>()
             });
             if own.is_some() && listed.is_ok_and(|listed| listed != expected) {
                 failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));

@@ -166,7 +166,7 @@ impl World<'_> {
 
     fn forge_commit(&mut self, thief: usize, act: Act) -> Result<(Answer, Option<Vec<u8>>), Failed> {
         let info = match act {
-            Act::Rejoin => self.service.group_info(&self.service_group()).map_err(broken)?,
+            Act::Rejoin => self.service.group_info(&self.group).map_err(broken)?,
             Act::Commit | Act::Send => None,
         };
         let operation = if info.is_some() { Operation::ExternalCommit } else { Operation::Commit };

@@ -186,7 +186,8 @@ impl<'t> World<'t> {
         watch: Option<matrix::Watch>,
     ) -> Result<Self, Failed> {
         let policy = policy(scenario);
-        let group = GroupId::from(format!("{GROUP}{}", service.suffix()).as_str());
+        let group = GroupId::new(format!("{GROUP}{}", service.suffix()))
+            .map_err(|error| Failed::new(FailCode::InvalidMessage, error))?;
         let mut world = Self {
             seed,
             group,

@@ -10,10 +10,9 @@ use std::{
 
 use regrow_delivery_service::{
     ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId, HandshakeMode,
-    KeyPackageCount, Outcome, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp, UploadError,
+    KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp, UploadError,
     api::{
-        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, DeviceName, Handshake, KeyPackagesLeft, Problem,
-        UploadRequest,
+        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadRequest,
     },
     client::{Connection, ConnectionError, Retry, Server, TransportKey},
 };
@@ -70,7 +69,7 @@ impl Remote {
             return Ok(Arc::clone(connection));
         }
         let key = TransportKey::generate().map_err(failed)?;
-        let mut connection = Connection::new(&self.server, name(device)?, key, self.service).map_err(failed)?;
+        let mut connection = Connection::new(&self.server, device.clone(), key, self.service).map_err(failed)?;
         self.runtime.block_on(connection.register(None)).map_err(failed)?;
         let connection = Arc::new(Mutex::new(connection));
         lock(&self.connections).insert(device.clone(), Arc::clone(&connection));
@@ -120,7 +119,7 @@ impl Remote {
             HandshakeMode::Assisted => Handshake::Assisted,
             HandshakeMode::Opaque => Handshake::Opaque,
         };
-        let request = CreateGroupRequest { group: group.as_bytes().into(), handshake, group_info: group_info.into() };
+        let request = CreateGroupRequest { group: group.clone(), handshake, group_info: group_info.into() };
         let answer = self.as_device(creator, async |connection| connection.create_group(&request).await)?;
         outcome(group, answer)
     }
@@ -131,8 +130,8 @@ impl Remote {
             commit: commit.as_slice().into(),
             welcome: welcome.as_deref().map(Into::into),
             group_info: group_info.as_deref().map(Into::into),
-            added: roster_change.added.iter().map(name).collect::<Result<_, _>>()?,
-            removed: roster_change.removed.iter().map(name).collect::<Result<_, _>>()?,
+            added: roster_change.added.iter().cloned().collect(),
+            removed: roster_change.removed.iter().cloned().collect(),
         };
         let answer = self.as_device(sender, async |connection| connection.submit_commit(group, &request).await)?;
         outcome(group, answer)
@@ -170,8 +169,7 @@ impl Remote {
         let Some(state) = self.as_anybody(async |connection| connection.group(group).await)? else {
             return Ok(None);
         };
-        let devices = state.devices.iter().map(|name| name.to_id().map_err(failed)).collect::<Result<_, _>>()?;
-        Ok(Some(Roster { epoch: Epoch(state.epoch), devices }))
+        Ok(Some(Roster { epoch: Epoch(state.epoch), devices: state.devices.into_iter().collect() }))
     }
 
     pub(super) fn read(&self, device: &DeviceId, after: Cursor, limit: usize) -> Result<Vec<Delivery>, StoreError> {
@@ -212,8 +210,7 @@ impl Remote {
         device: &DeviceId,
         _now: Timestamp,
     ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-        let DeviceName { user, device: name } = name(device)?;
-        let request = ClaimRequest { user, device: Some(name) };
+        let request = ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
         // How much one device may claim of another is limited. Its own it may have.
         let answer = self.as_device(device, async |connection| connection.claim_key_packages(&request).await)?;
         let claimed = answer.map_err(failed)?.key_packages.pop();
@@ -231,10 +228,6 @@ impl Remote {
     }
 }
 
-fn name(device: &DeviceId) -> Result<DeviceName, StoreError> {
-    DeviceName::from_id(device).map_err(failed)
-}
-
 fn count(left: KeyPackagesLeft) -> KeyPackageCount {
     KeyPackageCount { left: left.left, last_resort: left.last_resort }
 }
@@ -247,10 +240,10 @@ fn outcome(group: &GroupId, answer: Result<api::Accepted, Problem>) -> Result<Ou
         }
         Err(problem) => problem,
     };
-    match (problem.code, problem.current_epoch, problem.reason.as_deref()) {
+    match (problem.code, problem.current_epoch, problem.reject_code()) {
         (Code::Stale, Some(epoch), _) => Ok(Outcome::Stale { current_epoch: Epoch(epoch) }),
         (Code::NotFound, ..) => Ok(Outcome::Rejected(RejectReason::NotAMember)),
-        (Code::Rejected, _, Some("removed")) => Ok(Outcome::Rejected(RejectReason::Removed)),
+        (Code::Rejected, _, Some(RejectCode::Removed)) => Ok(Outcome::Rejected(RejectReason::Removed)),
         (Code::Rejected | Code::GroupExists | Code::TooLarge | Code::LimitReached, ..) => {
             Ok(Outcome::Rejected(RejectReason::Invalid(problem.to_string())))
         }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use regrow_delivery_service::{
-    CommitSubmission, GroupId as ServiceGroup, HandshakeMode, Outcome, RosterChange, Sequence, Timestamp,
-};
-use regrow_engine::{DeviceId, Handshake, PendingCommit, ProposalMessage};
+use regrow_delivery_service::{CommitSubmission, HandshakeMode, Outcome, RosterChange, Sequence, Timestamp};
+use regrow_engine::{Handshake, PendingCommit, ProposalMessage};
 
 use super::{
     Failed, World,
@@ -59,10 +57,6 @@ impl World<'_> {
         Timestamp(self.clock.0)
     }
 
-    pub(super) fn service_group(&self) -> ServiceGroup {
-        ServiceGroup::new(self.group.as_bytes())
-    }
-
     /// Starts the group at the service.
     pub(super) fn submit_group(&mut self, by: usize, group_info: &[u8]) -> Result<(), Failed> {
         let mode = match self.policy.handshake {
@@ -70,7 +64,7 @@ impl World<'_> {
             Handshake::Opaque => HandshakeMode::Opaque,
         };
         let creator = &self.devices[by].address;
-        let outcome = self.service.create_group(&self.service_group(), creator, mode, group_info, self.now());
+        let outcome = self.service.create_group(&self.group, creator, mode, group_info, self.now());
         self.answer(outcome)?;
         if self.rosters.is_empty() {
             self.rosters.push([by].into());
@@ -105,16 +99,15 @@ impl World<'_> {
         by: usize,
         pending: &PendingCommit,
     ) -> Result<Outcome, regrow_delivery_service::StoreError> {
-        let address = |device: &DeviceId| regrow_delivery_service::DeviceId::new(device.to_identity());
         let submission = CommitSubmission {
-            group: self.service_group(),
+            group: self.group.clone(),
             sender: self.devices[by].address.clone(),
             commit: pending.commit().to_vec(),
             welcome: pending.welcome().map(<[u8]>::to_vec),
             group_info: pending.group_info().map(<[u8]>::to_vec),
             roster_change: RosterChange {
-                added: pending.added().map(address).collect(),
-                removed: pending.removed().map(address).collect(),
+                added: pending.added().cloned().collect(),
+                removed: pending.removed().cloned().collect(),
             },
         };
         self.service.submit_commit(&submission, self.now())
@@ -141,7 +134,7 @@ impl World<'_> {
     }
 
     pub(super) fn submit_proposal(&mut self, by: usize, proposal: &ProposalMessage) -> Result<Answer, Failed> {
-        let (group, now) = (self.service_group(), self.now());
+        let (group, now) = (self.group.clone(), self.now());
         let outcome = self.service.submit_proposal(&group, &self.devices[by].address, proposal.as_bytes(), now);
         let (answer, sequence) = self.answer(outcome)?;
         let epoch = proposal.epoch().0;
@@ -179,7 +172,7 @@ impl World<'_> {
         by: usize,
         bytes: &[u8],
     ) -> Result<Outcome, regrow_delivery_service::StoreError> {
-        self.service.submit_message(&self.service_group(), &self.devices[by].address, bytes, self.now())
+        self.service.submit_message(&self.group, &self.devices[by].address, bytes, self.now())
     }
 
     /// The service has ordered an application message.
@@ -224,7 +217,7 @@ impl World<'_> {
 
     /// A new epoch has begun: who is in it, as the service sees it.
     pub(super) fn note_epoch(&mut self) -> Result<(), Failed> {
-        let roster = self.service.roster(&self.service_group()).map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        let roster = self.service.roster(&self.group).map_err(|e| Failed::new(FailCode::Rejected, e))?;
         let roster = roster.ok_or_else(|| Failed::new(FailCode::Rejected, "the service has lost the group"))?;
         let members =
             self.devices.iter().filter(|device| roster.devices.contains(&device.address)).map(|device| device.index);

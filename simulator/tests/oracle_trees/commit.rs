@@ -47,7 +47,7 @@ impl Walk {
     /// What the commit does, as the oracle is told it.
     pub fn describe(&self, pending: &PendingCommit, own: &[(usize, KeyPackageId)]) -> Commit {
         let mut what = Commit { epoch: pending.epoch().0, external: pending.is_external(), ..Commit::default() };
-        let index = |device: &DeviceId| device.user()[1..].parse::<usize>().unwrap();
+        let index = |device: &DeviceId| device.user().as_str()[1..].parse::<usize>().unwrap();
         let proposed = || {
             self.log.iter().filter_map(|entry| match entry {
                 Entry::Proposal { by, epoch, what, .. } if *epoch == self.epoch => Some((*by, *what)),
@@ -101,7 +101,7 @@ impl Walk {
         if pending.epoch().0 != self.epoch {
             return self.discard(by, (id, pending));
         }
-        let index = |device: &DeviceId| device.user()[1..].parse::<usize>().unwrap();
+        let index = |device: &DeviceId| device.user().as_str()[1..].parse::<usize>().unwrap();
         pending.removed().for_each(|device| {
             self.roster.remove(&index(device));
         });

@@ -134,7 +134,7 @@ impl Walk {
                 last_resort: None,
             }
         };
-        let group = GroupId::from("group");
+        let group = GroupId::new("group").unwrap();
         let mut walk = Self {
             oracle: Oracle::new(regrow_simulator::oracle::Policy { past_epochs, out_of_order, opaque }),
             facts: Vec::new(),

@@ -72,6 +72,7 @@ mod schema {
     };
 
     use super::Bytes;
+    use crate::names::GroupId;
 
     impl PartialSchema for Bytes {
         fn schema() -> RefOr<Schema> {
@@ -84,6 +85,18 @@ mod schema {
     }
 
     impl ToSchema for Bytes {}
+
+    impl PartialSchema for GroupId {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some("The identifier of a group: 1 to 255 bytes, as in Bytes."))
+                .content_encoding("base64url")
+                .into()
+        }
+    }
+
+    impl ToSchema for GroupId {}
 }
 
 #[cfg(test)]

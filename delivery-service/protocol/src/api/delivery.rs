@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, DeviceName, InvalidDeviceName, Receipt};
-use crate::names::{Cursor, GroupId, Sequence, Timestamp};
+use super::{Bytes, Receipt};
+use crate::{
+    identity::DeviceId,
+    names::{Cursor, GroupId, Sequence, Timestamp},
+};
 
 /// What a delivery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +33,11 @@ pub struct Delivery {
     /// Where it stands in the stream: what to acknowledge, and what to read on after.
     pub cursor: u64,
     /// The group's identifier.
-    pub group: Bytes,
+    pub group: GroupId,
     /// What it is.
     pub kind: DeliveryKind,
     /// Who submitted it.
-    pub sender: DeviceName,
+    pub sender: DeviceId,
     /// When it was accepted, in seconds since the Unix epoch.
     pub time: u64,
     /// The MLSMessage as it was submitted; nothing for a rollback. Of a welcome: the part that is for this device.
@@ -52,9 +55,6 @@ pub enum InvalidDelivery {
     /// It says what is void, and is no rollback; or the other way round.
     #[error("a delivery says what is void, and is no rollback")]
     Voided,
-    /// It was sent by nobody.
-    #[error(transparent)]
-    Sender(#[from] InvalidDeviceName),
     /// A hash or a signature has not its length.
     #[error("a receipt has not the right length")]
     Receipt,
@@ -66,7 +66,7 @@ impl TryFrom<Delivery> for crate::Delivery {
     /// The entry that this says it is. Whether the service has signed it is then for
     /// [`Receipt::verify`](crate::Receipt::verify).
     fn try_from(delivery: Delivery) -> Result<Self, InvalidDelivery> {
-        let group = GroupId::new(delivery.group.0);
+        let group = delivery.group;
         let kind = match (delivery.kind, delivery.voided) {
             (DeliveryKind::Welcome, None) => crate::DeliveryKind::Welcome,
             (DeliveryKind::Commit, None) => crate::DeliveryKind::Commit,
@@ -77,15 +77,13 @@ impl TryFrom<Delivery> for crate::Delivery {
         };
         let receipt = delivery.receipt.of(&group).ok_or(InvalidDelivery::Receipt)?;
         let (cursor, time) = (Cursor(delivery.cursor), Timestamp(delivery.time));
-        Ok(Self { cursor, group, kind, receipt, sender: delivery.sender.to_id()?, time, bytes: delivery.bytes.0 })
+        Ok(Self { cursor, group, kind, receipt, sender: delivery.sender, time, bytes: delivery.bytes.0 })
     }
 }
 
-impl TryFrom<crate::Delivery> for Delivery {
-    type Error = InvalidDeviceName;
-
+impl From<crate::Delivery> for Delivery {
     /// The entry as it goes over the wire.
-    fn try_from(delivery: crate::Delivery) -> Result<Self, InvalidDeviceName> {
+    fn from(delivery: crate::Delivery) -> Self {
         let (kind, voided) = match delivery.kind {
             crate::DeliveryKind::Welcome => (DeliveryKind::Welcome, None),
             crate::DeliveryKind::Commit => (DeliveryKind::Commit, None),
@@ -93,16 +91,16 @@ impl TryFrom<crate::Delivery> for Delivery {
             crate::DeliveryKind::Message => (DeliveryKind::Message, None),
             crate::DeliveryKind::Rollback { voided } => (DeliveryKind::Rollback, Some(voided.0)),
         };
-        Ok(Self {
+        Self {
             cursor: delivery.cursor.0,
-            group: delivery.group.as_bytes().into(),
+            group: delivery.group,
             kind,
-            sender: DeviceName::from_id(&delivery.sender)?,
+            sender: delivery.sender,
             time: delivery.time.0,
             bytes: delivery.bytes.into(),
             voided,
             receipt: (&delivery.receipt).into(),
-        })
+        }
     }
 }
 

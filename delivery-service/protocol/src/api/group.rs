@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, DeviceName, list};
+use super::{Bytes, list};
 use crate::{
+    identity::DeviceId,
     names::{Epoch, GroupId, Sequence},
     receipt::{self, ChainHash},
 };
@@ -25,7 +26,7 @@ pub enum Handshake {
 #[serde(deny_unknown_fields)]
 pub struct CreateGroupRequest {
     /// The group's identifier.
-    pub group: Bytes,
+    pub group: GroupId,
     /// How much the service sees of its handshakes.
     pub handshake: Handshake,
     /// The group info of its epoch 0 with the ratchet tree, an MLSMessage.
@@ -47,10 +48,10 @@ pub struct CommitRequest {
     pub group_info: Option<Bytes>,
     /// Whom it adds.
     #[serde(default, deserialize_with = "list::bounded")]
-    pub added: Vec<DeviceName>,
+    pub added: Vec<DeviceId>,
     /// Whom it removes.
     #[serde(default, deserialize_with = "list::bounded")]
-    pub removed: Vec<DeviceName>,
+    pub removed: Vec<DeviceId>,
 }
 
 /// Submits a proposal by reference. `POST /v1/groups/{group}/proposals`
@@ -128,7 +129,7 @@ pub struct GroupState {
     /// Its epoch.
     pub epoch: u64,
     /// Its member devices, in the order of their names.
-    pub devices: Vec<DeviceName>,
+    pub devices: Vec<DeviceId>,
 }
 
 /// What an external commit needs. `GET /v1/groups/{group}/info`

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, DeviceName, list};
+use super::{Bytes, list};
+use crate::identity::{DeviceId, UserId};
 
 /// Stores key packages of the calling device. `POST /v1/key-packages`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct KeyPackagesLeft {
 #[serde(deny_unknown_fields)]
 pub struct ClaimRequest {
     /// The user.
-    pub user: String,
+    pub user: UserId,
     /// The device; all of the user's if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -48,7 +49,7 @@ pub struct ClaimAnswer {
     /// One for each device that had one.
     pub key_packages: Vec<ClaimedKeyPackage>,
     /// The devices that had none left.
-    pub without: Vec<DeviceName>,
+    pub without: Vec<DeviceId>,
 }
 
 /// A key package that was handed out.
@@ -57,7 +58,7 @@ pub struct ClaimAnswer {
 #[serde(deny_unknown_fields)]
 pub struct ClaimedKeyPackage {
     /// Whose it is.
-    pub device: DeviceName,
+    pub device: DeviceId,
     /// The MLSMessage as it was uploaded.
     pub key_package: Bytes,
     /// Whether it is the last-resort one, which others get as well.

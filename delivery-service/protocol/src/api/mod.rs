@@ -1,7 +1,7 @@
 //! What goes between a device and the service: the bodies of requests and answers, in JSON or in CBOR.
 //!
 //! Bytes are base64url without padding in JSON and byte strings in CBOR. A group is named by its identifier's bytes, a
-//! device by its user's and its own name. Unknown fields are errors: what a client sends is understood whole.
+//! device by its user's and its own name, each in its normal form. Unknown fields are errors: what a client sends is understood whole.
 
 mod bytes;
 mod delivery;
@@ -16,10 +16,7 @@ mod service;
 pub use self::{
     bytes::Bytes,
     delivery::{AcknowledgeRequest, Acknowledged, Delivery, DeliveryKind, DeliveryPage, InvalidDelivery},
-    device::{
-        Admission, Challenge, ChallengeRequest, DeviceName, Devices, InvalidDeviceName, RegisterRequest, Session,
-        SessionRequest,
-    },
+    device::{Admission, Challenge, ChallengeRequest, Devices, RegisterRequest, Session, SessionRequest},
     group::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
         RatchetTree, Receipt, ReportAnswer, ReportRequest,

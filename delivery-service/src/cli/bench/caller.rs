@@ -6,10 +6,8 @@ use anyhow::{Context as _, anyhow};
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{Stream, TryStreamExt as _};
 use regrow_delivery_service::{
-    ServicePublicKey,
-    api::{
-        CBOR, Challenge, ChallengeRequest, DeviceName, RegisterRequest, ServiceInfo, Session, SessionRequest, proof,
-    },
+    DeviceId, ServicePublicKey,
+    api::{CBOR, Challenge, ChallengeRequest, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
 };
 use reqwest::header;
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,7 +39,7 @@ pub(super) fn encoded(body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
 }
 
 impl Caller {
-    pub(super) async fn register(http: &reqwest::Client, address: &str, device: &DeviceName) -> anyhow::Result<Self> {
+    pub(super) async fn register(http: &reqwest::Client, address: &str, device: &DeviceId) -> anyhow::Result<Self> {
         let mut caller = Self { http: http.clone(), address: address.to_owned(), token: String::new() };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
@@ -51,7 +49,7 @@ impl Caller {
         let public = key.verifying_key().to_bytes();
 
         let challenge = caller.challenge(device).await?;
-        let signed = proof::registration(&service, &challenge.challenge.0, device, &public)?;
+        let signed = proof::registration(&service, &challenge.challenge.0, device, &public);
         let request = RegisterRequest {
             device: device.clone(),
             key: public.as_slice().into(),
@@ -62,7 +60,7 @@ impl Caller {
         caller.send("/v1/devices", encoded(&request)?).await?;
 
         let challenge = caller.challenge(device).await?;
-        let signed = proof::session(&service, &challenge.challenge.0, device)?;
+        let signed = proof::session(&service, &challenge.challenge.0, device);
         let request = SessionRequest {
             device: device.clone(),
             challenge: challenge.challenge,
@@ -73,7 +71,7 @@ impl Caller {
         Ok(caller)
     }
 
-    async fn challenge(&self, device: &DeviceName) -> anyhow::Result<Challenge> {
+    async fn challenge(&self, device: &DeviceId) -> anyhow::Result<Challenge> {
         self.post("/v1/challenges", &ChallengeRequest { device: device.clone() }).await
     }
 

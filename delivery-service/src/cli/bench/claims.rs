@@ -26,15 +26,16 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
     let mut claims = Vec::new();
     for number in 0..OWNERS {
         progress(&format!("key packages: making those of device {}", number + 1));
-        let name = material::name(&format!("owner{number}"));
+        let name = material::name(&format!("owner{number}"))?;
         let owner = Caller::register(&http, &server.address, &name).await?;
-        owner.send("/v1/key-packages", encoded(&material::upload(&name, each)?)?).await?;
-        let claim = encoded(&ClaimRequest { user: name.user, device: Some(name.device) })?;
+        let upload = material::Device::new(&name)?.upload(each)?;
+        owner.send("/v1/key-packages", encoded(&upload)?).await?;
+        let claim = encoded(&ClaimRequest { user: name.user().clone(), device: Some(name.device().to_owned()) })?;
         claims.extend(std::iter::repeat_n(claim, each));
     }
     let mut claimers = Vec::new();
     for number in 0..CLAIMERS {
-        let name = material::name(&format!("claimer{number}"));
+        let name = material::name(&format!("claimer{number}"))?;
         claimers.push(Caller::register(&http, &server.address, &name).await?);
     }
     progress("key packages: claiming");

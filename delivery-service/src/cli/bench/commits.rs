@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use regrow_engine::Handshake;
+use regrow_delivery_service::api::Handshake;
 
 use super::{
     Scale,
@@ -99,20 +99,22 @@ async fn prepare(
 ) -> anyhow::Result<Vec<Load>> {
     let http = caller::http()?;
     let devices = CONNECTIONS.min(groups);
-    let members: Vec<_> = (1..scale.members).map(|number| material::name(&format!("member{number}"))).collect();
+    let names = (1..scale.members).map(|number| material::name(&format!("member{number}")));
+    let members = names.collect::<anyhow::Result<Vec<_>>>()?;
     for member in &members {
         Caller::register(&http, &server.address, member).await?;
     }
     let mut loads = Vec::new();
     for number in 0..devices {
-        let name = material::name(&format!("committer{number}"));
+        let name = material::name(&format!("committer{number}"))?;
         let caller = Caller::register(&http, &server.address, &name).await?;
-        let mut client = material::device(&name, material::policy(handshake))?;
+        let device = material::Device::new(&name)?;
         let mut chains = Vec::new();
         for group in (number..groups).step_by(devices) {
             progress(&format!("{groups} groups: making group {}", group + 1));
-            let others = material::others(&members)?;
-            let chain = material::chain(&mut client, &format!("{}-{group}", scale.seed), &others, commits)?;
+            let others = material::key_packages(&members)?;
+            let name = format!("{}-{group}", scale.seed);
+            let chain = material::chain(&device, &name, handshake, &others, commits)?;
             caller.send("/v1/groups", chain.creation.clone()).await?;
             if let Some(addition) = &chain.addition {
                 caller.send(&format!("{}/commits", chain.path), addition.clone()).await?;

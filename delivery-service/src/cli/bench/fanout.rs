@@ -6,8 +6,10 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::try_join_all};
-use regrow_delivery_service::api::MessageRequest;
-use regrow_engine::{GroupId, Handshake};
+use regrow_delivery_service::{
+    GroupId,
+    api::{Handshake, MessageRequest},
+};
 
 use super::{
     Scale,
@@ -26,25 +28,25 @@ const MESSAGE: &[u8] = b"event: message";
 pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, report: &mut Report) -> anyhow::Result<()> {
     let count = (scale.of(DELIVERIES) / streams).clamp(10, 2_000);
     let http = caller::http()?;
-    let sender = material::name("sender");
+    let sender = material::name("sender")?;
     let caller = Caller::register(&http, &server.address, &sender).await?;
-    let names: Vec<_> = (0..streams).map(|number| material::name(&format!("listener{number}"))).collect();
+    let names = (0..streams).map(|number| material::name(&format!("listener{number}")));
+    let names = names.collect::<anyhow::Result<Vec<_>>>()?;
     progress(&format!("{streams} streams: making the group"));
     let mut listeners = Vec::new();
     for name in &names {
         listeners.push(Caller::register(&http, &server.address, name).await?);
     }
-    let mut client = material::device(&sender, material::policy(Handshake::Assisted))?;
-    let id = GroupId::from("fanout");
-    caller.send("/v1/groups", encoded(&material::created(&mut client, &id)?)?).await?;
-    let pending = client.group(&id)?.add(&material::others(&names)?, material::now())?;
+    let (device, id) = (material::Device::new(&sender)?, GroupId::new("fanout")?);
+    let mut group = device.create(&id, Handshake::Assisted, false)?;
+    caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let path = material::group_path(&id);
-    let addition = material::confirmed(&mut client, pending)?;
+    let addition = group.add(&material::key_packages(&names)?)?;
     caller.send(&format!("{path}/commits"), addition).await?;
     let messages = (0..count)
         .map(|number| {
             let text = format!("{}: message {number}", scale.seed);
-            encoded(&MessageRequest { message: client.group(&id)?.send(text.as_bytes())?.into() })
+            encoded(&MessageRequest { message: group.send(text.as_bytes())?.into() })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
 

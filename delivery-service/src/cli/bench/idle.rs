@@ -17,7 +17,8 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
     let streams = scale.of(STREAMS);
     let mut callers = Vec::new();
     for number in 0..streams.div_ceil(EACH) {
-        callers.push(Caller::register(&http, &server.address, &material::name(&format!("idle{number}"))).await?);
+        let name = material::name(&format!("idle{number}"))?;
+        callers.push(Caller::register(&http, &server.address, &name).await?);
     }
     let before = server.memory()?;
     let mut open = Vec::new();

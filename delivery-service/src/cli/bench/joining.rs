@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
-use regrow_delivery_service::api::{DeliveryPage, RatchetTree};
-use regrow_engine::{GroupId, Handshake, JoinMessage, Policy};
+use regrow_delivery_service::{
+    GroupId,
+    api::{DeliveryPage, Handshake, RatchetTree},
+};
 
 use super::{
     Scale,
@@ -27,23 +29,22 @@ pub(super) async fn measure(
     let how = if sends_tree { "with the tree" } else { "without the tree" };
     progress(&format!("{joiners} joiners, {how}: making them"));
     let http = caller::http()?;
-    let adder = material::name("adder");
+    let adder = material::name("adder")?;
     let caller = Caller::register(&http, &server.address, &adder).await?;
-    let names: Vec<_> = (0..joiners).map(|number| material::name(&format!("joiner{number}"))).collect();
+    let names = (0..joiners).map(|number| material::name(&format!("joiner{number}")));
+    let names = names.collect::<anyhow::Result<Vec<_>>>()?;
     let mut callers = Vec::new();
     for name in &names {
         callers.push(Caller::register(&http, &server.address, name).await?);
     }
-    let mut first = material::device(&names[0], Policy::default())?;
-    let mut key_packages = material::others(&names[1..])?;
-    key_packages.insert(0, first.key_packages(1, material::now())?.remove(0));
-    let policy = Policy { send_ratchet_tree: sends_tree, ..material::policy(Handshake::Assisted) };
-    let mut client = material::device(&adder, policy)?;
-    let id = GroupId::from("joining");
+    let first = material::Device::new(&names[0])?;
+    let mut key_packages = material::key_packages(&names[1..])?;
+    key_packages.insert(0, first.key_package()?);
+    let (device, id) = (material::Device::new(&adder)?, GroupId::new("joining")?);
     let path = material::group_path(&id);
-    caller.send("/v1/groups", encoded(&material::created(&mut client, &id)?)?).await?;
-    let pending = client.group(&id)?.add(&key_packages, material::now())?;
-    let addition = material::confirmed(&mut client, pending)?;
+    let mut group = device.create(&id, Handshake::Assisted, sends_tree)?;
+    caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
+    let addition = group.add(&key_packages)?;
     let (sent, began) = (addition.len(), Instant::now());
     caller.send(&format!("{path}/commits"), addition).await?;
     let ordered = began.elapsed();
@@ -70,12 +71,11 @@ pub(super) async fn measure(
     match tree {
         Some(tree) => {
             let tree: RatchetTree = decoded(tree)?;
-            first.join(JoinMessage::with_tree(&welcome, &tree.ratchet_tree.0), material::now())?
+            first.join(&welcome, Some(&tree.ratchet_tree.0))?;
         }
-        None => first.join(&welcome, material::now())?,
-    };
-    let pending = client.group(&id)?.update()?;
-    let update = material::confirmed(&mut client, pending)?.len();
+        None => first.join(&welcome, None)?,
+    }
+    let update = group.update()?.len();
 
     let (own, trees): (Vec<_>, Vec<_>) =
         read.iter().map(|(_, welcome, tree)| (welcome.len(), tree.as_ref().map_or(0, Vec::len))).unzip();

@@ -1,20 +1,25 @@
-//! What is sent: real groups, made with the engine before the clock runs.
+//! What is sent: real groups, made with OpenMLS before the clock runs.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+use anyhow::{Context as _, anyhow};
+use openmls::prelude::{
+    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
+    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider as _, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    PURE_PLAINTEXT_WIRE_FORMAT_POLICY, RatchetTreeIn, StagedWelcome, WireFormatPolicy,
+    tls_codec::DeserializeBytes as _,
 };
-
-use anyhow::Context as _;
+use openmls_basic_credential::SignatureKeyPair;
+use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
-    api::{CreateGroupRequest, DeviceName, Handshake, UploadRequest},
-    client::commit_request,
-};
-use regrow_engine::{
-    Client, DeviceId, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Timestamp, default_crypto,
+    DeviceId, GroupId,
+    api::{CommitRequest, CreateGroupRequest, Handshake, UploadRequest},
 };
 
 use super::caller::encoded;
+
+const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+
+/// Messages are padded to a multiple of that many bytes, as the engine pads them unless it is told otherwise.
+const PADDING: usize = 128;
 
 /// A group, and the commits that will be submitted to it, one after the other: bodies in CBOR.
 pub(super) struct Chain {
@@ -26,80 +31,153 @@ pub(super) struct Chain {
     pub(super) commits: Vec<Vec<u8>>,
 }
 
-pub(super) fn now() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-}
-
-pub(super) fn name(user: &str) -> DeviceName {
-    DeviceName { user: user.to_owned(), device: "bench".to_owned() }
-}
-
-/// What a device of ours does in an assisted group, or in an opaque one.
-pub(super) fn policy(handshake: regrow_engine::Handshake) -> Policy {
-    Policy { handshake, send_ratchet_tree: false, ..Policy::default() }
-}
-
-pub(super) fn device(name: &DeviceName, policy: Policy) -> anyhow::Result<Client> {
-    let id = DeviceId::new(&name.user, &name.device)?;
-    Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?)
-}
-
-/// One key package of each of so many other devices.
-pub(super) fn others(names: &[DeviceName]) -> anyhow::Result<Vec<KeyPackageBytes>> {
-    names.iter().map(|name| Ok(device(name, Policy::default())?.key_packages(1, now())?.remove(0))).collect()
-}
-
-/// Key packages of a device, as they are uploaded.
-pub(super) fn upload(name: &DeviceName, count: usize) -> anyhow::Result<UploadRequest> {
-    let key_packages = device(name, Policy::default())?.key_packages(count, now())?;
-    let key_packages = key_packages.into_iter().map(|bytes| bytes.into_bytes().into()).collect();
-    Ok(UploadRequest { key_packages, last_resort: None })
+pub(super) fn name(user: &str) -> anyhow::Result<DeviceId> {
+    Ok(DeviceId::new(user, "bench")?)
 }
 
 pub(super) fn group_path(group: &GroupId) -> String {
-    format!("/v1/groups/{}", data_encoding::BASE64URL_NOPAD.encode(group.as_bytes()))
+    format!("/v1/groups/{}", group.to_base64url())
 }
 
-/// Makes a group of `client`'s with these others, and so many commits in it.
+/// A device's keys, in memory.
+pub(super) struct Device {
+    provider: OpenMlsRustCrypto,
+    signer: SignatureKeyPair,
+    credential: CredentialWithKey,
+}
+
+impl Device {
+    pub(super) fn new(id: &DeviceId) -> anyhow::Result<Self> {
+        let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).context("no signature key")?;
+        let credential = CredentialWithKey {
+            credential: BasicCredential::new(id.to_identity()).into(),
+            signature_key: signer.public().into(),
+        };
+        Ok(Self { provider: OpenMlsRustCrypto::default(), signer, credential })
+    }
+
+    pub(super) fn key_package(&self) -> anyhow::Result<KeyPackage> {
+        let bundle = KeyPackage::builder().build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone());
+        Ok(bundle.context("cannot make a key package")?.key_package().clone())
+    }
+
+    /// Key packages, as they are uploaded.
+    pub(super) fn upload(&self, count: usize) -> anyhow::Result<UploadRequest> {
+        let key_package = || Ok(MlsMessageOut::from(self.key_package()?).to_bytes()?.into());
+        let key_packages = (0..count).map(|_| key_package()).collect::<anyhow::Result<_>>()?;
+        Ok(UploadRequest { key_packages, last_resort: None })
+    }
+
+    /// Makes a group with this device in it. Its welcomes have the ratchet tree in them if that is so wanted.
+    pub(super) fn create(&self, id: &GroupId, handshake: Handshake, sends_tree: bool) -> anyhow::Result<Group<'_>> {
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(CIPHERSUITE)
+            .wire_format_policy(wire_format(handshake))
+            .padding_size(PADDING)
+            .build();
+        let mls_id = openmls::group::GroupId::from_slice(id.as_bytes());
+        let Self { provider, signer, credential } = self;
+        let mls = MlsGroup::new_with_group_id(provider, signer, &config, mls_id, credential.clone())
+            .context("cannot make a group")?;
+        // In an opaque group the service follows no tree: each group info has it.
+        let sends_tree = sends_tree || handshake == Handshake::Opaque;
+        Ok(Group { device: self, id: id.clone(), mls, handshake, sends_tree })
+    }
+
+    /// Joins an assisted group with a welcome, and with the ratchet tree beside it if that is not in it.
+    pub(super) fn join(&self, welcome: &[u8], tree: Option<&[u8]>) -> anyhow::Result<()> {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)?;
+        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else { return Err(anyhow!("not a welcome")) };
+        let tree = tree.map(RatchetTreeIn::tls_deserialize_exact_bytes).transpose()?;
+        let config = MlsGroupJoinConfig::builder().wire_format_policy(wire_format(Handshake::Assisted)).build();
+        let staged = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, tree).context("cannot join")?;
+        staged.into_group(&self.provider).context("cannot join")?;
+        Ok(())
+    }
+}
+
+fn wire_format(handshake: Handshake) -> WireFormatPolicy {
+    match handshake {
+        Handshake::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+        Handshake::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    }
+}
+
+/// One key package of each of so many other devices.
+pub(super) fn key_packages(names: &[DeviceId]) -> anyhow::Result<Vec<KeyPackage>> {
+    names.iter().map(|name| Device::new(name)?.key_package()).collect()
+}
+
+/// A group, and the device that commits in it.
+pub(super) struct Group<'d> {
+    device: &'d Device,
+    id: GroupId,
+    mls: MlsGroup,
+    handshake: Handshake,
+    sends_tree: bool,
+}
+
+impl Group<'_> {
+    /// The request that makes the group.
+    pub(super) fn creation(&self) -> anyhow::Result<CreateGroupRequest> {
+        let Device { provider, signer, .. } = self.device;
+        let group_info = self.mls.export_group_info(provider.crypto(), signer, true).context("no group info")?;
+        let group_info = group_info.to_bytes()?.into();
+        Ok(CreateGroupRequest { group: self.id.clone(), handshake: self.handshake, group_info })
+    }
+
+    /// The request that adds these devices. The commit counts as accepted.
+    pub(super) fn add(&mut self, key_packages: &[KeyPackage]) -> anyhow::Result<Vec<u8>> {
+        let identities =
+            key_packages.iter().map(|key_package| key_package.leaf_node().credential().serialized_content());
+        let added = identities.map(DeviceId::from_identity).collect::<Result<_, _>>()?;
+        self.commit(key_packages, added)
+    }
+
+    /// The request that gives the device new keys. The commit counts as accepted.
+    pub(super) fn update(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.commit(&[], Vec::new())
+    }
+
+    fn commit(&mut self, add: &[KeyPackage], added: Vec<DeviceId>) -> anyhow::Result<Vec<u8>> {
+        let Device { provider, signer, .. } = self.device;
+        let builder = self.mls.commit_builder().force_self_update(true).propose_adds(add.iter().cloned());
+        let builder = builder.load_psks(provider.storage()).context("cannot commit")?;
+        let builder = builder.use_ratchet_tree_extension(self.sends_tree).create_group_info(true);
+        let built = builder.build(provider.rand(), provider.crypto(), signer, |_| true).context("cannot commit")?;
+        let (commit, welcome, group_info) = built.stage_commit(provider).context("cannot commit")?.into_messages();
+        let bytes = |message: MlsMessageOut| anyhow::Ok(message.to_bytes()?.into());
+        let request = CommitRequest {
+            commit: bytes(commit)?,
+            welcome: welcome.map(bytes).transpose()?,
+            group_info: group_info.map(bytes).transpose()?,
+            added,
+            removed: Vec::new(),
+        };
+        self.mls.merge_pending_commit(provider).context("cannot commit")?;
+        encoded(&request)
+    }
+
+    pub(super) fn send(&mut self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let Device { provider, signer, .. } = self.device;
+        Ok(self.mls.create_message(provider, signer, text).context("cannot send")?.to_bytes()?)
+    }
+}
+
+/// Makes a group of `device`'s with these others, and so many commits in it.
 pub(super) fn chain(
-    client: &mut Client,
+    device: &Device,
     group: &str,
-    others: &[KeyPackageBytes],
+    handshake: Handshake,
+    others: &[KeyPackage],
     commits: usize,
 ) -> anyhow::Result<Chain> {
-    let id = GroupId::from(group);
-    let creation = encoded(&created(client, &id)?)?;
-    let addition = if others.is_empty() {
-        None
-    } else {
-        let pending = client.group(&id)?.add(others, now())?;
-        Some(confirmed(client, pending)?)
-    };
-    let commits = (0..commits)
-        .map(|_| {
-            let pending = client.group(&id)?.update()?;
-            confirmed(client, pending)
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let path = group_path(&id);
+    let id = GroupId::new(group)?;
+    let mut group = device.create(&id, handshake, false)?;
+    let creation = encoded(&group.creation()?)?;
+    let addition = if others.is_empty() { None } else { Some(group.add(others)?) };
+    let commits = (0..commits).map(|_| group.update()).collect::<anyhow::Result<_>>()?;
     // The group lives on at the server. Here it would only take room.
-    client.forget(&id).context("cannot forget a group")?;
-    Ok(Chain { path, creation, addition, commits })
-}
-
-/// Makes a group: the request for it.
-pub(super) fn created(client: &mut Client, id: &GroupId) -> anyhow::Result<CreateGroupRequest> {
-    let group_info = client.create_group(id.clone(), now())?.group_info()?;
-    let handshake = match client.policy().handshake {
-        regrow_engine::Handshake::Assisted => Handshake::Assisted,
-        regrow_engine::Handshake::Opaque => Handshake::Opaque,
-    };
-    Ok(CreateGroupRequest { group: id.as_bytes().into(), handshake, group_info: group_info.into() })
-}
-
-/// The request that submits a commit, which is taken to be accepted.
-pub(super) fn confirmed(client: &mut Client, pending: PendingCommit) -> anyhow::Result<Vec<u8>> {
-    let request = commit_request(&pending);
-    client.confirm(pending, now())?;
-    encoded(&request)
+    group.mls.delete(device.provider.storage()).context("cannot forget a group")?;
+    Ok(Chain { path: group_path(&id), creation, addition, commits })
 }

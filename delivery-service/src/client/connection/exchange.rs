@@ -36,7 +36,7 @@ impl Request {
         // A segment of dots would be taken for a step, encoded or not (RFC 3986, 5.2.4): the URL leaves it out.
         let expected = base.path().split('/').filter(|segment| !segment.is_empty()).count() + path.len();
         if url.path().split('/').filter(|segment| !segment.is_empty()).count() != expected {
-            return Err(ConnectionError::Name(crate::api::InvalidDeviceName));
+            return Err(ConnectionError::Address { detail: "a name leads elsewhere".into() });
         }
         Ok(Self { method, url, body: None, timeout })
     }

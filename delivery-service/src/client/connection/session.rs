@@ -10,11 +10,9 @@ use zeroize::Zeroizing;
 
 use super::exchange::{self, Nothing, Request, protocol};
 use crate::{
-    api::{
-        Admission, Challenge, ChallengeRequest, Code, DeviceName, RegisterRequest, ServiceInfo, Session,
-        SessionRequest, proof,
-    },
+    api::{Admission, Challenge, ChallengeRequest, Code, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
     client::{error::ConnectionError, transport_key::TransportKey},
+    names::DeviceId,
     receipt::ServicePublicKey,
 };
 
@@ -23,7 +21,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 
 /// The device's sessions with the service, one after the other.
 pub(super) struct Sessions {
-    device: DeviceName,
+    device: DeviceId,
     key: TransportKey,
     service: ServicePublicKey,
     /// Whether what is at the address has said that it has the service's key. A signature for another is of no use to it in
@@ -38,7 +36,7 @@ struct Open {
 }
 
 impl Sessions {
-    pub(super) fn new(device: DeviceName, key: TransportKey, service: ServicePublicKey) -> Self {
+    pub(super) fn new(device: DeviceId, key: TransportKey, service: ServicePublicKey) -> Self {
         Self { device, key, service, met: false, open: None }
     }
 
@@ -64,7 +62,7 @@ impl Sessions {
         }
         self.meet(http, base, timeout).await?;
         let challenge = self.challenge(http, base, timeout).await?;
-        let signed = proof::session(&self.service, &challenge.challenge.0, &self.device)?;
+        let signed = proof::session(&self.service, &challenge.challenge.0, &self.device);
         let body = SessionRequest {
             device: self.device.clone(),
             challenge: challenge.challenge,
@@ -90,7 +88,7 @@ impl Sessions {
         self.meet(http, base, timeout).await?;
         let challenge = self.challenge(http, base, timeout).await?;
         let key = self.key.public();
-        let signed = proof::registration(&self.service, &challenge.challenge.0, &self.device, &key)?;
+        let signed = proof::registration(&self.service, &challenge.challenge.0, &self.device, &key);
         let body = RegisterRequest {
             device: self.device.clone(),
             key: key.as_slice().into(),

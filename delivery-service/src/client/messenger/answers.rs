@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{DeviceId, GroupId, JoinMessage, KeyPackageBytes, PendingCommit};
+use regrow_engine::{DeviceId, GroupId, JoinMessage, KeyPackageBytes, PendingCommit, UserId};
 
 use super::{
     Event, Messenger, Rejoin, Text, Wish,
     kept::{self, Changes, Out, Sealed},
-    names,
 };
 use crate::{
     RejectCode,
@@ -120,7 +119,7 @@ impl Messenger {
                 self.client.discard(pending)?;
                 "the service has given out the group info of another group".to_owned()
             }
-            Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
+            Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(epoch)),
             Err(error @ (Engine::Storage(_) | Engine::Locked | Engine::Crypto(_))) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
@@ -182,10 +181,10 @@ impl Messenger {
     pub(super) fn claimed(
         &mut self,
         id: &GroupId,
-        user: &str,
+        user: &UserId,
         answer: Result<ClaimAnswer, ConnectionError>,
     ) -> Result<(), Error> {
-        let wish = Wish::AddUser(user.to_owned());
+        let wish = Wish::AddUser(user.clone());
         let reason = match decided(answer)? {
             Ok(answer) if !answer.key_packages.is_empty() => {
                 let now = self.now();
@@ -277,7 +276,7 @@ impl Messenger {
         }
         let members = self.client.group(id)?.roster()?.into_iter().map(|member| member.device);
         let members: BTreeSet<DeviceId> = members.collect();
-        let readers: BTreeSet<DeviceId> = service.devices.iter().filter_map(names::device_in_engine).collect();
+        let readers: BTreeSet<DeviceId> = service.devices.into_iter().collect();
         if members != readers {
             self.ready.push_back(Event::RosterLie {
                 group: id.clone(),
@@ -291,7 +290,7 @@ impl Messenger {
     /// The receipt, if the service has signed it.
     fn verified(&self, id: &GroupId, receipt: &api::Receipt) -> Result<Receipt, Error> {
         let forged = || Error::ForgedReceipt { group: id.clone(), sequence: Sequence(receipt.sequence) };
-        let receipt = receipt.of(&names::group_at_service(id)).ok_or_else(forged)?;
+        let receipt = receipt.of(id).ok_or_else(forged)?;
         receipt.verify(&self.service).map_err(|_| forged())?;
         Ok(receipt)
     }

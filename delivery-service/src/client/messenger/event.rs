@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regrow_engine::{DeviceId, Epoch, EpochChange, GroupId, MessageId, Proposed};
+use regrow_engine::{DeviceId, Epoch, EpochChange, GroupId, MessageId, Proposed, UserId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -167,9 +167,9 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
     /// Add a user, with all devices.
-    AddUser(String),
+    AddUser(UserId),
     /// Remove a user, with all devices.
-    RemoveUser(String),
+    RemoveUser(UserId),
     /// Remove one device.
     RemoveDevice(DeviceId),
     /// Give this device new keys, and a new signature key if so wanted.

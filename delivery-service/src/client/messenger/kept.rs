@@ -147,8 +147,8 @@ pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
 pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, GroupRecord)>, Error> {
     let mut groups = Vec::new();
     for name in client.kept_names(GROUP)? {
-        let id = data_encoding::BASE64URL_NOPAD.decode(&name[GROUP.len()..]);
-        let id = GroupId::new(id.map_err(|e| damaged("group", &e))?);
+        let id = GroupId::from_base64url(&name[GROUP.len()..]);
+        let id = id.ok_or_else(|| damaged("group", &"its name is none of a group"))?;
         if let Some(record) = get(client, &name, "group")? {
             groups.push((id, record));
         }
@@ -189,7 +189,7 @@ fn names(client: &Client, prefix: &str) -> Result<Vec<String>, Error> {
 }
 
 fn group_name(prefix: &str, group: &GroupId) -> String {
-    format!("{prefix}{}", data_encoding::BASE64URL_NOPAD.encode(group.as_bytes()))
+    format!("{prefix}{}", group.to_base64url())
 }
 
 fn items(prefix: &str, group: &GroupId) -> String {

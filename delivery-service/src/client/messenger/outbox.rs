@@ -1,6 +1,6 @@
 //! What an application wants of a group: written down, and begun with.
 
-use regrow_engine::{DeviceId, GroupId};
+use regrow_engine::{DeviceId, GroupId, UserId};
 use zeroize::Zeroizing;
 
 use super::{
@@ -44,19 +44,19 @@ impl Messenger {
     ///
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
-    pub async fn add_user(&mut self, group: &GroupId, user: &str) -> Result<(), Error> {
-        self.wish(group, Wish::AddUser(user.to_owned())).await
+    pub async fn add_user(&mut self, group: &GroupId, user: &UserId) -> Result<(), Error> {
+        self.wish(group, Wish::AddUser(user.clone())).await
     }
 
     /// Removes a user, with all devices.
     ///
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group, or is one of the user's: it can [leave](Self::leave).
-    pub async fn remove_user(&mut self, group: &GroupId, user: &str) -> Result<(), Error> {
+    pub async fn remove_user(&mut self, group: &GroupId, user: &UserId) -> Result<(), Error> {
         if user == self.device().user() {
             return Err(regrow_engine::Error::OwnRemoval.into());
         }
-        self.wish(group, Wish::RemoveUser(user.to_owned())).await
+        self.wish(group, Wish::RemoveUser(user.clone())).await
     }
 
     /// Removes one device: one of this user's that was lost, or another's.

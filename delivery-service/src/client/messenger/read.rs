@@ -9,7 +9,6 @@ use super::{
     Event, Messenger, Rejoin, Text, Tree,
     answers::decided,
     kept::{self, BadCommit, Changes, Out},
-    names,
 };
 use crate::{
     Delivery, DeliveryKind,
@@ -46,10 +45,7 @@ impl Messenger {
         let delivery = Delivery::try_from(delivery.clone()).map_err(|error| protocol(&error.to_string()))?;
         match delivery.receipt.verify(&self.service) {
             Ok(()) => Ok(delivery),
-            Err(_) => Err(Error::ForgedReceipt {
-                group: names::group_in_engine(&delivery.group),
-                sequence: delivery.receipt.sequence,
-            }),
+            Err(_) => Err(Error::ForgedReceipt { group: delivery.group.clone(), sequence: delivery.receipt.sequence }),
         }
     }
 
@@ -79,7 +75,7 @@ impl Messenger {
     /// [Takes in](Self::take) what was fetched, with the ratchet tree from the service if it is a welcome without.
     pub(super) async fn take_with_trees(&mut self) -> Result<(), Error> {
         while let Some((group, epoch)) = self.take()? {
-            let answer = self.connection.ratchet_tree(&names::group_at_service(&group), epoch).await;
+            let answer = self.connection.ratchet_tree(&group, epoch).await;
             let bytes = decided(answer)?.ok().map(|tree| tree.ratchet_tree.0);
             self.tree = Some(Tree { group, bytes });
         }
@@ -111,7 +107,7 @@ impl Messenger {
             [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => {
                 if let Some(epoch) = self.take_welcome(welcome)? {
                     self.fetched.push_front(welcome.clone());
-                    return Ok(Some((names::group_in_engine(&welcome.group), epoch)));
+                    return Ok(Some((welcome.group.clone(), epoch)));
                 }
             }
             [rollback @ Delivery { kind: DeliveryKind::Rollback { voided }, .. }] => {
@@ -126,7 +122,7 @@ impl Messenger {
             }
         }
         let Some(last) = run.last() else { return Ok(None) };
-        let ids: Vec<GroupId> = run.iter().map(|delivery| names::group_in_engine(&delivery.group)).collect();
+        let ids: Vec<GroupId> = run.iter().map(|delivery| delivery.group.clone()).collect();
         self.save(&ids.iter().collect::<Vec<_>>(), Changes::default().cursor(last.cursor)?)?;
         self.cursor = last.cursor;
         Ok(None)
@@ -135,7 +131,7 @@ impl Messenger {
     /// An entry was given to the engine.
     fn take_in(&mut self, delivery: &Delivery, result: Result<Received, regrow_engine::Error>) -> Result<(), Error> {
         use regrow_engine::Error as Fault;
-        let id = names::group_in_engine(&delivery.group);
+        let id = delivery.group.clone();
         // The rest of what was sent to a group that this device has left.
         if !self.groups.contains_key(&id) {
             return Ok(());
@@ -187,15 +183,13 @@ impl Messenger {
         }
         state.record.bad = Some(BadCommit { sequence, since: now.0, reported: false });
         state.changed = true;
-        if let Some(sender) = sender(delivery) {
-            self.ready.push_back(Event::BadCommit { group: id.clone(), sequence, sender, reason });
-        }
+        let sender = delivery.sender.clone();
+        self.ready.push_back(Event::BadCommit { group: id.clone(), sequence, sender, reason });
     }
 
     fn cannot_read(&mut self, id: &GroupId, delivery: &Delivery, reason: String) {
-        if let Some(sender) = sender(delivery) {
-            self.ready.push_back(Event::Unreadable { group: id.clone(), sender, reason });
-        }
+        let sender = delivery.sender.clone();
+        self.ready.push_back(Event::Unreadable { group: id.clone(), sender, reason });
     }
 
     /// What the engine has received, also what an earlier process has.
@@ -267,7 +261,7 @@ impl Messenger {
     /// asked for it.
     fn take_welcome(&mut self, delivery: &Delivery) -> Result<Option<Epoch>, Error> {
         use regrow_engine::Error as Fault;
-        let id = names::group_in_engine(&delivery.group);
+        let id = delivery.group.clone();
         let now = self.now();
         let tree = self.tree.take().filter(|tree| tree.group == id);
         let welcome = match tree.as_ref().and_then(|tree| tree.bytes.as_deref()) {
@@ -286,7 +280,7 @@ impl Messenger {
         let joined = match result {
             Ok(joined) => joined == id,
             Err(error @ (Fault::Storage(_) | Fault::Locked | Fault::Crypto(_))) => return Err(error.into()),
-            Err(Fault::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(Epoch(epoch.0))),
+            Err(Fault::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(epoch)),
             Err(_) => self.epoch_of(&id)? == Some(delivery.receipt.epoch.0),
         };
         self.audit(&id, delivery);
@@ -297,9 +291,7 @@ impl Messenger {
         (state.waits, state.stranded, state.resume, state.check_roster) = (false, false, true, true);
         if joined {
             (state.record.rejoin, state.record.bad) = (None, None);
-            if let Some(by) = sender(delivery) {
-                self.ready.push_back(Event::Joined { group: id, by });
-            }
+            self.ready.push_back(Event::Joined { group: id, by: delivery.sender.clone() });
         } else {
             // It is on the roster, and has the key of its leaf there: it comes in by another door.
             self.rejoin(&id, Rejoin::Welcome);
@@ -309,7 +301,7 @@ impl Messenger {
 
     /// A commit was taken back, and everything after it.
     fn take_rollback(&mut self, delivery: &Delivery, voided: Sequence) -> Result<(), Error> {
-        let id = names::group_in_engine(&delivery.group);
+        let id = delivery.group.clone();
         let (restored, own) = (delivery.receipt.epoch.0, self.epoch_of(&id)?);
         let was_removed = matches!(self.client.group(&id), Err(regrow_engine::Error::Removed { .. }));
         if own.is_none() && !was_removed && !self.groups.contains_key(&id) {
@@ -364,11 +356,6 @@ impl Messenger {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Who has submitted it, as the service says.
-fn sender(delivery: &Delivery) -> Option<regrow_engine::DeviceId> {
-    regrow_engine::DeviceId::from_identity(delivery.sender.as_bytes()).ok()
 }
 
 fn protocol(detail: &str) -> Error {

@@ -4,14 +4,13 @@
 //! A step that was asked for and whose answer was lost is asked for again, for nothing has changed: the same bytes get the same
 //! answer.
 
-use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage};
+use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage, UserId};
 use zeroize::Zeroizing;
 
 use super::{
     Event, Messenger, Rejoin, Text, Wish,
     answers::decided,
     kept::{self, Changes, Out, Sealed},
-    names,
 };
 use crate::{
     api::{self, ClaimRequest, CreateGroupRequest},
@@ -25,10 +24,21 @@ pub(super) enum Step {
     Report { commit: Sequence },
     Info,
     Commit(PendingCommit),
-    Claim { user: String },
+    Claim { user: UserId },
     Proposal { name: String, sealed: Sealed },
     Message { name: String, sealed: Sealed },
     Roster { epoch: u64 },
+}
+
+/// The request that submits the commit.
+pub fn commit_request(pending: &PendingCommit) -> api::CommitRequest {
+    api::CommitRequest {
+        commit: pending.commit().into(),
+        welcome: pending.welcome().map(Into::into),
+        group_info: pending.group_info().map(Into::into),
+        added: pending.added().cloned().collect(),
+        removed: pending.removed().cloned().collect(),
+    }
 }
 
 impl Messenger {
@@ -44,7 +54,6 @@ impl Messenger {
 
     /// Does what is to be done in one group.
     pub(super) async fn advance(&mut self, id: &GroupId) -> Result<(), Error> {
-        let at_service = names::group_at_service(id);
         while let Some(step) = self.next_step(id)? {
             match step {
                 Step::Create { group_info } => {
@@ -53,24 +62,24 @@ impl Messenger {
                         Handshake::Opaque => api::Handshake::Opaque,
                     };
                     let info = group_info.as_slice().into();
-                    let request = CreateGroupRequest { group: id.as_bytes().into(), handshake, group_info: info };
+                    let request = CreateGroupRequest { group: id.clone(), handshake, group_info: info };
                     let answer = self.connection.create_group(&request).await;
                     self.created(id, &group_info, answer)?;
                 }
                 Step::Report { commit } => {
-                    let answer = self.connection.report(&at_service, commit).await;
+                    let answer = self.connection.report(id, commit).await;
                     self.reported(id, answer)?;
                 }
                 Step::Info => {
-                    let info = decided(self.connection.group_info(&at_service).await)?;
+                    let info = decided(self.connection.group_info(id).await)?;
                     if let Some(epoch) = self.informed(id, &info, None)? {
-                        let tree = decided(self.connection.ratchet_tree(&at_service, epoch).await)?;
+                        let tree = decided(self.connection.ratchet_tree(id, epoch).await)?;
                         self.informed(id, &info, Some(tree))?;
                     }
                 }
                 Step::Commit(pending) => {
-                    let request = names::commit_request(&pending);
-                    let answer = self.connection.submit_commit(&at_service, &request).await;
+                    let request = commit_request(&pending);
+                    let answer = self.connection.submit_commit(id, &request).await;
                     self.submitted(id, pending, answer)?;
                 }
                 Step::Claim { user } => {
@@ -79,15 +88,15 @@ impl Messenger {
                     self.claimed(id, &user, answer)?;
                 }
                 Step::Proposal { name, sealed } => {
-                    let answer = self.connection.submit_proposal(&at_service, &sealed.bytes).await;
+                    let answer = self.connection.submit_proposal(id, &sealed.bytes).await;
                     self.proposed(id, &name, answer)?;
                 }
                 Step::Message { name, sealed } => {
-                    let answer = self.connection.submit_message(&at_service, &sealed.bytes).await;
+                    let answer = self.connection.submit_message(id, &sealed.bytes).await;
                     self.sent(id, &name, &sealed, answer)?;
                 }
                 Step::Roster { epoch } => {
-                    let answer = self.connection.group(&at_service).await;
+                    let answer = self.connection.group(id).await;
                     self.compared(id, epoch, answer)?;
                 }
             }

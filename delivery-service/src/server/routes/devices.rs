@@ -6,16 +6,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::sessions::{challenged, verify};
+use super::sessions::{check_challenge, verify};
 use crate::{
     admission::{DeviceKey, Registration},
-    api::{Code, DeviceName, Devices, Problem, RegisterRequest, proof},
-    names::UserId,
+    api::{Code, Devices, Problem, RegisterRequest, proof},
+    names::DeviceId,
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        paths::{DevicePath, UserPath, checked},
-        reader::name_of,
+        paths::{DevicePath, UserPath},
         refusal::Refusal,
         registration::not_invited,
         state::State,
@@ -28,7 +27,7 @@ use crate::{
 /// to no other device, ever. The same request with a new challenge is answered the same.
 #[utoipa::path(post, path = "/v1/devices", tag = "devices",
     request_body(content((RegisterRequest = "application/json"), (RegisterRequest = "application/cbor"))), responses(
-    (status = 201, description = "The device is known", body = DeviceName),
+    (status = 201, description = "The device is known", body = DeviceId),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn register(
@@ -36,9 +35,9 @@ pub(super) async fn register(
     format: Format,
     Body(request): Body<RegisterRequest>,
 ) -> Result<Response, Refusal> {
-    let RegisterRequest { device: name, key, challenge, signature, admission } = request;
-    let device = challenged(&state, &name, &challenge.0)?;
-    let signed = proof::registration(state.service_key(), &challenge.0, &name, &key.0)?;
+    let RegisterRequest { device, key, challenge, signature, admission } = request;
+    check_challenge(&state, &device, &challenge.0)?;
+    let signed = proof::registration(state.service_key(), &challenge.0, &device, &key.0);
     let key = DeviceKey(key.0.try_into().map_err(|_| Code::BadProof)?);
     verify(&key, &signed, &signature.0)?;
 
@@ -46,19 +45,18 @@ pub(super) async fn register(
     let known = device.clone();
     let known = state.worker().call(move |service, _| Ok(service.device_key(&known)?));
     if known.await? != Some(key) {
-        let invitation = state.gate().pass(&name.user, admission.as_ref()).await?;
-        let (user, now) = (UserId::from(name.user.as_str()), state.now());
+        let invitation = state.gate().pass(device.user(), admission.as_ref()).await?;
+        let (registering, now) = (device.clone(), state.now());
         let registered = state.worker().call(move |service, _| {
-            match service.register_device(&device, &user, key, invitation.as_ref(), now)? {
+            match service.register_device(&registering, key, invitation.as_ref(), now)? {
                 Registration::Registered => Ok(()),
                 Registration::NameTaken => Err(Code::DeviceExists.into()),
                 Registration::NotInvited => Err(not_invited()),
-                Registration::NameTooLong => Err(Code::BadRequest.into()),
             }
         });
         registered.await?;
     }
-    format.answer(StatusCode::CREATED, &name)
+    format.answer(StatusCode::CREATED, &device)
 }
 
 /// Remove a device
@@ -74,12 +72,11 @@ pub(super) async fn register(
 pub(super) async fn remove(
     Extracted(state): Extracted<State>,
     caller: Caller,
-    DevicePath(name): DevicePath,
+    DevicePath(device): DevicePath,
 ) -> Result<Response, Refusal> {
-    if name.user != caller.0.name.user {
+    if device.user() != caller.0.device.user() {
         return Err(Code::Forbidden.into());
     }
-    let device = checked(&name)?;
     let sessions = state.sessions().clone();
     let removed = state.worker().call(move |service, aftermath| {
         caller.admit(service)?;
@@ -107,7 +104,7 @@ pub(super) async fn list(
         caller.admit(service)?;
         Ok(service.devices_of(&user)?)
     });
-    let mut devices = devices.await?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    let mut devices = devices.await?;
     devices.sort();
     format.ok(&Devices { devices })
 }

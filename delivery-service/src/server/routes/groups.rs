@@ -9,8 +9,8 @@ use axum::{extract::State as Extracted, response::Response};
 
 use crate::{
     api::{
-        Accepted, Code, CommitRequest, CreateGroupRequest, DeviceName, GroupInfo, GroupState, Handshake,
-        MessageRequest, Problem, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
+        Accepted, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, Problem,
+        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
     names::{DeviceId, GroupId, Sequence},
     ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
@@ -20,8 +20,7 @@ use crate::{
         exchange::{Body, Format},
         metrics::{Answer, Metrics, Submission},
         outcomes::{accepted, unknown_device},
-        paths::{EpochPath, GroupPath, checked},
-        reader::name_of,
+        paths::{EpochPath, GroupPath},
         refusal::Refusal,
         state::State,
         worker::{Aftermath, Service},
@@ -45,7 +44,7 @@ pub(super) async fn create(
     let now = state.now();
     let created = state.worker().call(move |service, aftermath| {
         let device = caller.admit(service)?;
-        let group = GroupId::new(request.group.0);
+        let group = request.group;
         let mode = match request.handshake {
             Handshake::Assisted => HandshakeMode::Assisted,
             Handshake::Opaque => HandshakeMode::Opaque,
@@ -78,9 +77,8 @@ pub(super) async fn state_of(
         Ok(roster.ok_or(Code::NotFound)?)
     });
     let roster = roster.await?;
-    let mut devices = roster.devices.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
-    devices.sort();
-    format.ok(&GroupState { epoch: roster.epoch.0, devices })
+    // In the order of the names, as the set is.
+    format.ok(&GroupState { epoch: roster.epoch.0, devices: roster.devices.into_iter().collect() })
 }
 
 /// The group info
@@ -150,7 +148,8 @@ pub(super) async fn commit(
     GroupPath(group): GroupPath,
     Body(request): Body<CommitRequest>,
 ) -> Result<Response, Refusal> {
-    let roster_change = RosterChange { added: all_checked(&request.added)?, removed: all_checked(&request.removed)? };
+    let roster_change =
+        RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
     let metrics = state.metrics().clone();
     let now = state.now();
     let submission = CommitSubmission {
@@ -302,10 +301,6 @@ fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Ou
         for_those_concerned(service, group, sender)?;
     }
     accepted(outcome)
-}
-
-fn all_checked(devices: &[DeviceName]) -> Result<BTreeSet<DeviceId>, Refusal> {
-    devices.iter().map(checked).collect()
 }
 
 fn all_known(service: &Service<'_>, devices: &BTreeSet<DeviceId>) -> Result<bool, Refusal> {

@@ -3,14 +3,13 @@
 use axum::{extract::State as Extracted, response::Response};
 
 use crate::{
-    api::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, DeviceName, KeyPackagesLeft, Problem, UploadRequest},
+    api::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadRequest},
+    names::DeviceId,
     ordering::key_package::KeyPackageCount,
     server::{
         caller::Caller,
         exchange::{Body, Format},
         metrics::Claim,
-        paths::{checked, checked_user},
-        reader::name_of,
         refusal::Refusal,
         state::State,
     },
@@ -85,8 +84,7 @@ pub(super) async fn claim(
     Body(request): Body<ClaimRequest>,
 ) -> Result<Response, Refusal> {
     let ClaimRequest { user, device } = request;
-    let user_id = checked_user(&user)?;
-    let one = device.map(|device| checked(&DeviceName { user, device })).transpose()?;
+    let one = device.map(|device| DeviceId::of(user.clone(), &device)).transpose()?;
     let limits = state.clone();
     let now = state.now();
     let claimed = state.worker().call(move |service, aftermath| {
@@ -94,7 +92,7 @@ pub(super) async fn claim(
         let devices = match one {
             Some(device) if service.device_key(&device)?.is_some() => vec![device],
             Some(_) => Vec::new(),
-            None => service.devices_of(&user_id)?,
+            None => service.devices_of(&user)?,
         };
         if devices.is_empty() {
             return Err(Code::NotFound.into());
@@ -104,9 +102,8 @@ pub(super) async fn claim(
             limits.rates().check_claim(&claimer, device)?;
         }
         let mut answer = ClaimAnswer { key_packages: Vec::new(), without: Vec::new() };
-        for id in &devices {
-            let device = name_of(id)?;
-            let claimed = service.claim_key_package(id, now)?;
+        for device in devices {
+            let claimed = service.claim_key_package(&device, now)?;
             let (metrics, claim) = (limits.metrics().clone(), Claim::of(claimed.as_ref()));
             aftermath.then(move || metrics.claimed(claim));
             match claimed {

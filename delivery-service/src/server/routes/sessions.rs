@@ -9,12 +9,11 @@ use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::{
     admission::{DeviceKey, StoredSession},
-    api::{self, Challenge, ChallengeRequest, Code, DeviceName, Problem, SessionRequest, proof},
+    api::{self, Challenge, ChallengeRequest, Code, Problem, SessionRequest, proof},
     names::DeviceId,
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        paths::checked,
         refusal::Refusal,
         sessions::Token,
         state::State,
@@ -34,7 +33,7 @@ pub(super) async fn challenge(
     format: Format,
     Body(request): Body<ChallengeRequest>,
 ) -> Result<Response, Refusal> {
-    let device = checked(&request.device)?;
+    let device = request.device;
     let challenge = state.surroundings().random()?;
     let (now, expires_in) = (state.now(), state.limits().challenge_seconds);
     state.challenges().give(device, challenge, now.plus(expires_in), now)?;
@@ -54,9 +53,9 @@ pub(super) async fn open(
     format: Format,
     Body(request): Body<SessionRequest>,
 ) -> Result<Response, Refusal> {
-    let SessionRequest { device: name, challenge, signature } = request;
-    let device = challenged(&state, &name, &challenge.0)?;
-    let signed = proof::session(state.service_key(), &challenge.0, &name)?;
+    let SessionRequest { device, challenge, signature } = request;
+    check_challenge(&state, &device, &challenge.0)?;
+    let signed = proof::session(state.service_key(), &challenge.0, &device);
     let token = Token::new(state.surroundings().random()?);
     let expires_in = state.limits().session_seconds;
     let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
@@ -93,10 +92,9 @@ pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) ->
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The device of that name, if the challenge was given out for it. It is used up by that.
-pub(super) fn challenged(state: &State, name: &DeviceName, challenge: &[u8]) -> Result<DeviceId, Refusal> {
-    let device = checked(name)?;
-    if state.challenges().take(&device, challenge, state.now()) { Ok(device) } else { Err(Code::BadProof.into()) }
+/// Checks that the challenge was given out for the device. It is used up by that.
+pub(super) fn check_challenge(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<(), Refusal> {
+    if state.challenges().take(device, challenge, state.now()) { Ok(()) } else { Err(Code::BadProof.into()) }
 }
 
 /// Whether the holder of the key has signed this.
