@@ -21,12 +21,6 @@ pub(crate) fn trusting(pem: &[u8]) -> Result<ClientConfig, String> {
     configured(roots)
 }
 
-/// With nobody's, for a connection that is not to be encrypted.
-#[cfg(feature = "client")]
-pub(crate) fn trusting_nobody() -> Result<ClientConfig, String> {
-    configured(RootCertStore::empty())
-}
-
 fn configured(roots: RootCertStore) -> Result<ClientConfig, String> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -92,21 +92,17 @@
 //! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
 //! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
 //! | [`check`] | whether a store is whole |
-//! | `receipt` | the hash chain over each log, and the signed receipts: [`Receipt`], [`Equivocation`] |
 //! | `admission` | devices, sessions and invitations, for a server |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
 //! | `server` | the rules behind HTTP (feature `server`) |
-//! | `client` | a device of the engine, kept in step with a server (feature `client`) |
-//! | `api` | what goes over the wire between the two |
+//! | [`api`] | what goes over the wire, from the crate `regrow-protocol` |
 
 #![forbid(unsafe_code)]
 
 mod admission;
-#[cfg(any(feature = "client", feature = "server"))]
+#[cfg(feature = "server")]
 mod authorities;
 pub mod check;
-#[cfg(feature = "client")]
-pub mod client;
 mod error;
 mod handshake;
 mod limits;

@@ -1,5 +1,5 @@
 //! The server is killed again and again while devices write and read, and nothing that it acknowledged is lost.
-#![cfg(all(feature = "server", feature = "client"))]
+#![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -22,9 +22,9 @@ use proptest::{
 use regrow_delivery_service::{
     Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
     api::{self, ClaimRequest, Code, CreateGroupRequest, Handshake, UploadRequest, proof},
-    client::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
+use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How often the server is killed.

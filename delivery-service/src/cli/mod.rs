@@ -1,10 +1,7 @@
 //! The command line: what can be asked, and the exit status that answers.
 
 mod backup;
-#[cfg(feature = "client")]
 mod bench;
-#[cfg(feature = "client")]
-mod chat;
 mod check;
 mod config;
 mod invite;
@@ -46,11 +43,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Look for damage in the store, also while a server uses it
     Check(check::CheckArgs),
-    /// Chat in a terminal: two terminals, two files, one server
-    #[cfg(feature = "client")]
-    Chat(chat::ChatArgs),
     /// Measure what the server does in a second
-    #[cfg(feature = "client")]
     Bench(bench::BenchArgs),
 }
 
@@ -100,9 +93,6 @@ impl<T, E: Into<anyhow::Error>> OrStop<T> for Result<T, E> {
 /// Does what was asked.
 pub(crate) fn main(cli: Cli) -> Result<Ending, Stopped> {
     match cli.command {
-        #[cfg(feature = "client")]
-        Command::Chat(args) => chat::run(&args),
-        #[cfg(feature = "client")]
         Command::Bench(args) => bench::bench(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Config(args) => config::config(&args),

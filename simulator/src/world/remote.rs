@@ -14,8 +14,8 @@ use regrow_delivery_service::{
     api::{
         self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadRequest,
     },
-    client::{Connection, ConnectionError, Retry, Server, TransportKey},
 };
+use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey};
 use tokio::runtime::Runtime;
 
 /// How often a call is tried: a scenario may ask for more in a second than the server lets a device.

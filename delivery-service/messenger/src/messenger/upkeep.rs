@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{KeyPackagesLeft, UploadRequest},
-    client::error::Error,
+    error::Error,
 };
 
 /// How often it is looked whether keys are due, in seconds. Each look loads every group.

@@ -1,28 +1,29 @@
-//! `regrow-ds chat`: a chat in a terminal, to see the service and the client work.
+//! `regrow-chat`: a chat in a terminal, to see the service and the messenger work.
 //!
 //! It is a demonstration and no product: what was said is on the screen and nowhere else. Everything that it does is a call of
 //! [`Messenger`]; the rest is reading lines and printing them.
 
+#![forbid(unsafe_code)]
+
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
-use regrow_delivery_service::{
-    api::Admission,
-    client::{Error, Event, Messenger, Options, Server},
-};
+use clap::Parser;
 use regrow_engine::{
     Change, Client, DeviceId, DiskError, GroupId, InvalidName, Policy, SqliteStore, StoreKey, UserId, default_crypto,
 };
+use regrow_messenger::{Error, Event, Messenger, Options, Server, api::Admission};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::{Ending, OrStop as _, Stopped};
+/// The exit status of a chat that failed. Unusable arguments have the status 2, which is clap's.
+const FAILED: u8 = 3;
 
 /// The environment variable that the passphrase is taken from.
 const PASSPHRASE: &str = "REGROW_PASSPHRASE";
@@ -30,8 +31,12 @@ const PASSPHRASE: &str = "REGROW_PASSPHRASE";
 /// How long it waits after the service could not be reached, and tries again.
 const PAUSE: Duration = Duration::from_secs(3);
 
-#[derive(clap::Args, Debug)]
-pub(super) struct ChatArgs {
+/// Chat in a terminal: two terminals, two files, one server.
+///
+/// Exit status: 0 the input has ended, 2 unusable arguments, 3 the chat could not go on.
+#[derive(Parser, Debug)]
+#[command(name = "regrow-chat", version)]
+struct ChatArgs {
     /// The group; who comes first makes it, and adds the others
     #[arg(value_name = "GROUP", value_parser = group)]
     group: GroupId,
@@ -63,12 +68,22 @@ fn device(name: &str) -> Result<DeviceId, String> {
     })
 }
 
+fn main() -> ExitCode {
+    match run(&ChatArgs::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // That there is no standard error is no reason for anything.
+            let _ = writeln!(io::stderr(), "regrow-chat: {error:#}");
+            FAILED.into()
+        }
+    }
+}
+
 /// Chats until the input ends, or `/quit`.
-pub(super) fn run(args: &ChatArgs) -> Result<Ending, Stopped> {
-    let client = open(&args.file, &args.device).or_stop(Ending::Failed)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().or_stop(Ending::Failed)?;
-    runtime.block_on(chat(args, client)).or_stop(Ending::Failed)?;
-    Ok(Ending::Well)
+fn run(args: &ChatArgs) -> anyhow::Result<()> {
+    let client = open(&args.file, &args.device)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(chat(args, client))
 }
 
 /// Whoever joins gets the ratchet tree from the service, so that no commit has to carry it.

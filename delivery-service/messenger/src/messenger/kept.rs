@@ -12,7 +12,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::event::{Rejoin, Wish};
 use crate::{
-    client::{audit::Audit, error::Error},
+    audit::Audit,
+    error::Error,
     names::{Cursor, Sequence},
 };
 

@@ -7,7 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::{CBOR, Code, Problem},
-    client::{error::ConnectionError, retry::Retry},
+    error::ConnectionError,
+    retry::Retry,
 };
 
 /// The largest answer that is read, whatever the service sends: a page of deliveries has up to 16 MiB, and a single large

@@ -4,6 +4,8 @@
 //! service, and watches what the service signs. [`Connection`] is the service's interface as typed calls, for those who
 //! want to do something else with it. There is no task in the background and no state that is not in the device's store.
 
+#![forbid(unsafe_code)]
+
 mod audit;
 mod connection;
 mod envelope;
@@ -12,6 +14,12 @@ mod messenger;
 mod retry;
 mod tls;
 mod transport_key;
+
+pub use regrow_protocol::{
+    ChainHash, Cursor, DeviceId, Epoch, Equivocation, GroupId, InvalidGroupId, InvalidName, Receipt, Sequence,
+    ServicePublicKey, Timestamp, UserId, api,
+};
+use regrow_protocol::{Delivery, DeliveryKind, RejectCode, names, receipt};
 
 pub use self::{
     audit::RECEIPTS_KEPT,

@@ -1,19 +1,16 @@
 //! Messengers over a real server: what is wanted happens, on a network that works and on one that does not.
-#![cfg(all(feature = "client", feature = "server"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod messenger;
+mod world;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use messenger::*;
 use regrow_delivery_service::{
     SqliteStore,
     api::{ClaimRequest, Code},
-    client::{Connection, ConnectionError, Error, Event, Messenger, Wish},
     server::{
         serve::Listening,
         settings::{Settings, Tls},
@@ -21,6 +18,8 @@ use regrow_delivery_service::{
     },
 };
 use regrow_engine::{Client, DeviceId, Handshake::Assisted, MemoryStore, default_crypto};
+use regrow_messenger::{Connection, ConnectionError, Error, Event, Messenger, Wish};
+use world::*;
 
 #[tokio::test]
 async fn two_people_chat() {

@@ -101,7 +101,7 @@ impl fmt::Debug for Options {
 ///
 /// ```no_run
 /// # use std::sync::Arc;
-/// use regrow_delivery_service::client::{Event, Messenger, Options, Server};
+/// use regrow_messenger::{Event, Messenger, Options, Server};
 /// use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, UserId, default_crypto};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

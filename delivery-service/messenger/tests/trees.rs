@@ -1,12 +1,11 @@
 //! Messengers that do not send the ratchet tree: whoever joins gets it from the service.
-#![cfg(all(feature = "client", feature = "server"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod messenger;
+mod world;
 
-use messenger::*;
-use regrow_delivery_service::client::{Event, Rejoin};
 use regrow_engine::{Handshake, Policy};
+use regrow_messenger::{Event, Rejoin};
+use world::*;
 
 fn apart() -> Policy {
     Policy { send_ratchet_tree: false, ..policy(Handshake::Assisted) }

@@ -7,7 +7,7 @@ use super::{
     Messenger, Wish,
     kept::{self, Changes, Out},
 };
-use crate::client::error::Error;
+use crate::error::Error;
 
 impl Messenger {
     /// Makes a group, with this device as its only member.

@@ -13,10 +13,8 @@ use super::{
 use crate::{
     Delivery, DeliveryKind,
     api::{self, DeliveryPage},
-    client::{
-        envelope,
-        error::{ConnectionError, Error},
-    },
+    envelope,
+    error::{ConnectionError, Error},
     names::{Epoch, Sequence},
 };
 
@@ -169,7 +167,7 @@ impl Messenger {
         let rejoins = state.record.rejoin.is_some();
         let mut findings = state.record.audit.read(delivery);
         // Who rejoins has been told.
-        findings.retain(|finding| !rejoins || !matches!(finding, crate::client::audit::Finding::Gap { .. }));
+        findings.retain(|finding| !rejoins || !matches!(finding, crate::audit::Finding::Gap { .. }));
         self.found(id, findings);
     }
 

@@ -21,10 +21,10 @@ use axum::{
 use regrow_delivery_service::{
     SqliteStore,
     api::{self, DeliveryPage},
-    client::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey},
     server::{Server, Surroundings, router, settings::Settings},
 };
 use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, UserId, default_crypto};
+use regrow_messenger::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 

@@ -1,23 +1,22 @@
 //! A service, and members, that are not what they should be: what cannot be followed is taken back or left behind, and a lie
 //! is found.
-#![cfg(all(feature = "client", feature = "server"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod messenger;
+mod world;
 
 use std::sync::Arc;
 
-use messenger::*;
 use regrow_delivery_service::{
     ServicePublicKey,
     api::{DeliveryKind, DeliveryPage},
-    client::{ConnectionError, Error, Event, Messenger, Rejoin},
 };
 use regrow_engine::{
     Client, DeviceId,
     Handshake::{Assisted, Opaque},
     MemoryStore, UserId, default_crypto,
 };
+use regrow_messenger::{ConnectionError, Error, Event, Messenger, Rejoin};
+use world::*;
 
 fn is_bad(event: &Event) -> bool {
     matches!(event, Event::BadCommit { .. })

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     api::{self, ClaimRequest, CreateGroupRequest},
-    client::{envelope, error::Error},
+    envelope,
+    error::Error,
     names::Sequence,
 };
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     RejectCode,
     api::{self, Accepted, ClaimAnswer, Code, Problem, ReportAnswer},
-    client::error::{ConnectionError, Error},
+    error::{ConnectionError, Error},
     names::{Epoch, Sequence},
     receipt::Receipt,
 };

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 use super::exchange::{self, Nothing, Request, protocol};
 use crate::{
     api::{Admission, Challenge, ChallengeRequest, Code, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
-    client::{error::ConnectionError, transport_key::TransportKey},
+    error::ConnectionError,
     names::DeviceId,
     receipt::ServicePublicKey,
+    transport_key::TransportKey,
 };
 
 /// How long before its end a session is replaced, so that no request arrives just after it.
