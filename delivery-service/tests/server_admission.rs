@@ -16,7 +16,7 @@ use regrow_delivery_service::{
     SqliteStore, UserId,
     api::{Admission, Code, Devices},
     server::{
-        Server, Surroundings,
+        Environment, Server,
         listener::Listener,
         metrics::Metrics,
         settings::{Registration, ServerLimits, Settings, Tls},
@@ -360,7 +360,7 @@ async fn keys_that_come_in_the_clear_are_not_trusted() {
     let mut settings = Settings::default();
     by_jwt(&mut settings, Path::new("http://id.example/jwks"));
     let store = SqliteStore::in_memory().expect("a store");
-    assert!(Server::start(store, &settings, Surroundings::of_this_machine()).is_err());
+    assert!(Server::start(store, &settings, Environment::of_this_machine()).is_err());
 }
 
 /// An issuer's address: its keys by TLS, with a certificate of its own in that directory.
@@ -422,7 +422,7 @@ async fn authorities_that_cannot_be_read_are_named_at_the_start() {
         let mut settings = Settings::default();
         by_jwt_at(&mut settings, "https://id.example/jwks", &path);
         let store = SqliteStore::in_memory().expect("a store");
-        let error = Server::start(store, &settings, Surroundings::of_this_machine()).err().expect("it does not start");
+        let error = Server::start(store, &settings, Environment::of_this_machine()).err().expect("it does not start");
         assert!(error.to_string().contains("authorities.pem: "), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::surroundings::Surroundings;
+use super::{clock_guard::ClockGuard, environment::Environment};
 use crate::{authorities, names::Timestamp};
 
 /// Signatures with a public key. HMAC is not among them, for which the issuer's public key would be the secret, and there
@@ -113,14 +113,15 @@ pub(crate) struct Issuer {
     keys: RwLock<Arc<JwkSet>>,
     /// When the keys were fetched. Whoever fetches them holds it.
     fetched: Mutex<Option<Duration>>,
-    surroundings: Surroundings,
+    environment: Environment,
+    clock: ClockGuard,
 }
 
 impl Issuer {
-    pub(crate) fn new(name: &str, audience: &str, source: Source, surroundings: Surroundings) -> Self {
+    pub(crate) fn new(name: &str, audience: &str, source: Source, environment: Environment, clock: ClockGuard) -> Self {
         let (name, audience) = (name.to_owned(), audience.to_owned());
         let keys = RwLock::new(Arc::new(JwkSet { keys: Vec::new() }));
-        Self { name, audience, source, keys, fetched: Mutex::new(None), surroundings }
+        Self { name, audience, source, keys, fetched: Mutex::new(None), environment, clock }
     }
 
     /// Checks that the token is good, now, and that it is about this user.
@@ -144,7 +145,7 @@ impl Issuer {
         let claims = decode::<Claims>(token, &key, &validation)
             .map_err(|_| refused("it is not the issuer's, or not for this service"))?
             .claims;
-        check_time(&claims, self.surroundings.now())?;
+        check_time(&claims, self.clock.now())?;
         if claims.sub == user { Ok(()) } else { Err(refused("it is for another user")) }
     }
 
@@ -156,7 +157,7 @@ impl Issuer {
         let mut fetched = self.fetched.lock().await;
         // Somebody else may have fetched it in the meantime.
         let known = find(&self.known(), id);
-        let now = self.surroundings.elapsed();
+        let now = self.environment.monotonic();
         if known.is_none() && fetched.is_none_or(|then| now.saturating_sub(then) >= REFETCH) {
             let keys = self.fetch().await;
             // Also after a failure, the next attempt is a minute away.

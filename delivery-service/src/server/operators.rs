@@ -9,12 +9,13 @@ use axum::{
     Router,
     extract::State as Extracted,
     http::{StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
 use tokio::time::timeout;
 
-use super::State;
+use super::{State, host, log};
 
 /// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ pub fn router(state: State) -> Router {
         // The process lives, or it would not answer.
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .layer(middleware::from_fn_with_state(state.operators_hosts(), host::layer))
         .with_state(state)
 }
 
@@ -33,6 +35,8 @@ async fn text(Extracted(state): Extracted<State>) -> impl IntoResponse {
     let metrics = state.metrics();
     metrics.queue(state.queue_depth());
     metrics.streams(state.streams());
+    metrics.memory(state.memory_used());
+    metrics.log_lines_lost(log::lines_lost());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
 }
 

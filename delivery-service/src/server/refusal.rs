@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::surroundings::NoRandomness;
+use super::environment::NoRandomness;
 use crate::{
     api::{Code, InvalidDeviceName, Problem},
     error::StoreError,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    clock_guard::ClockGuard,
+    environment::Environment,
     jwt::{Issuer, IssuerError, Source},
     refusal::Refusal,
-    sessions::Token,
     settings::Registration as Mode,
-    surroundings::Surroundings,
+    tokens::Token,
 };
 use crate::{
     admission::TokenHash,
@@ -22,13 +23,13 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(mode: &Mode, surroundings: &Surroundings) -> Result<Self, IssuerError> {
+    pub(crate) fn new(mode: &Mode, environment: &Environment, clock: &ClockGuard) -> Result<Self, IssuerError> {
         Ok(match mode {
             Mode::Open { .. } => Self::Open,
             Mode::Token => Self::Token,
             Mode::Jwt { issuer, audience, jwks, jwks_authorities } => {
                 let source = Source::new(jwks, jwks_authorities.as_deref())?;
-                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, surroundings.clone())))
+                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, environment.clone(), clock.clone())))
             }
         })
     }

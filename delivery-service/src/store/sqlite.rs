@@ -90,6 +90,7 @@ impl SqliteStore {
         let lock = own(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
         let database = Arc::new(File::open(path).map_err(|error| file_error(path, error))?);
+        own_file(path, &database)?;
         let connection = Connection::open(path).map_err(backend)?;
         let owner = Owner { _lock: lock, _database: Arc::clone(&database) };
         let mut store = Self { checkpointer: None, connection, _owner: Some(owner) };
@@ -243,6 +244,20 @@ fn own(path: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
         Err(TryLockError::Error(error)) => Err(file_error(&lock, error)),
+    }
+}
+
+/// Locks the database file itself, which may have other names: a hard link, or a mount. SQLite locks
+/// ranges of bytes there (`fcntl`), which this lock (`flock`) neither hinders nor sees. Other systems
+/// than Linux do not keep the two apart; there, the lock beside the file has to do.
+fn own_file(path: &Path, database: &File) -> Result<(), StoreError> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    match database.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(file_error(path, error)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        reader::{End, Reader, read_now},
+        reader::{Answered, End, Reader, read_now},
         refusal::Refusal,
         state::State,
     },
@@ -69,7 +69,7 @@ pub(super) async fn next(
     let deliveries = if wait.is_zero() {
         read_now(&state, caller, Cursor(after), limit).await?
     } else {
-        let mut reader = Reader::new(state, caller, Cursor(after), limit)?;
+        let mut reader = Reader::new(state, caller, Cursor(after), limit, Answered::Whole)?;
         match tokio::time::timeout(wait, reader.next_page()).await {
             Ok(Ok(page)) => page,
             // Nothing has come, or the server is being stopped: both are an empty page.

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::sessions::{challenged, verify};
+use super::sessions::{challenged, redeem, verify};
 use crate::{
     admission::{DeviceKey, Registration},
     api::{Code, DeviceName, Devices, Problem, RegisterRequest, proof},
@@ -37,7 +37,8 @@ pub(super) async fn register(
     Body(request): Body<RegisterRequest>,
 ) -> Result<Response, Refusal> {
     let RegisterRequest { device: name, key, challenge, signature, admission } = request;
-    let device = challenged(&state, &name, &challenge.0)?;
+    let proof = challenged(&state, &name, &challenge.0)?;
+    let device = proof.device().clone();
     let signed = proof::registration(state.service_key(), &challenge.0, &name, &key.0)?;
     let key = DeviceKey(key.0.try_into().map_err(|_| Code::BadProof)?);
     verify(&key, &signed, &signature.0)?;
@@ -58,6 +59,8 @@ pub(super) async fn register(
         });
         registered.await?;
     }
+    // Last, so that only those who are admitted take memory.
+    redeem(&state, &proof)?;
     format.answer(StatusCode::CREATED, &name)
 }
 

@@ -21,6 +21,7 @@ use crate::{
         metrics::{Answer, Metrics, Submission},
         outcomes::{accepted, unknown_device},
         paths::{EpochPath, GroupPath, checked},
+        rates::Price,
         reader::name_of,
         refusal::Refusal,
         state::State,
@@ -151,6 +152,7 @@ pub(super) async fn commit(
     Body(request): Body<CommitRequest>,
 ) -> Result<Response, Refusal> {
     let roster_change = RosterChange { added: all_checked(&request.added)?, removed: all_checked(&request.removed)? };
+    state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
     let metrics = state.metrics().clone();
     let now = state.now();
     let submission = CommitSubmission {

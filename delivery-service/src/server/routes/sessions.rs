@@ -1,5 +1,7 @@
 //! How a device shows who it is: it signs a challenge, and gets a token for a while.
 
+use std::time::Duration;
+
 use axum::{
     extract::State as Extracted,
     http::StatusCode,
@@ -10,13 +12,13 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use crate::{
     admission::{DeviceKey, StoredSession},
     api::{self, Challenge, ChallengeRequest, Code, DeviceName, Problem, SessionRequest, proof},
-    names::DeviceId,
     server::{
         caller::Caller,
+        challenges::Genuine,
         exchange::{Body, Format},
         paths::checked,
+        rates::Price,
         refusal::Refusal,
-        sessions::Token,
         state::State,
     },
 };
@@ -35,10 +37,10 @@ pub(super) async fn challenge(
     Body(request): Body<ChallengeRequest>,
 ) -> Result<Response, Refusal> {
     let device = checked(&request.device)?;
-    let challenge = state.surroundings().random()?;
-    let (now, expires_in) = (state.now(), state.limits().challenge_seconds);
-    state.challenges().give(device, challenge, now.plus(expires_in), now)?;
-    format.ok(&Challenge { challenge: challenge.as_slice().into(), expires_in })
+    let expires_in = state.limits().challenge_seconds;
+    let expires = state.monotonic().saturating_add(Duration::from_secs(expires_in));
+    let challenge = state.challenges().make(&device, state.environment().random()?, expires);
+    format.ok(&Challenge { challenge: challenge.into(), expires_in })
 }
 
 /// Open a session
@@ -55,21 +57,29 @@ pub(super) async fn open(
     Body(request): Body<SessionRequest>,
 ) -> Result<Response, Refusal> {
     let SessionRequest { device: name, challenge, signature } = request;
-    let device = challenged(&state, &name, &challenge.0)?;
+    let proof = challenged(&state, &name, &challenge.0)?;
     let signed = proof::session(state.service_key(), &challenge.0, &name)?;
-    let token = Token::new(state.surroundings().random()?);
+    let device = proof.device().clone();
+    let known = device.clone();
+    let key = state.worker().call(move |service, _| Ok(service.device_key(&known)?)).await?;
+    // A device that is not known is answered as one with another key.
+    verify(&key.ok_or(Code::BadProof)?, &signed, &signature.0)?;
+    // From here on the request is the device's own, and is charged to it.
+    state.rates().charge(&device, Price::Request)?;
+    redeem(&state, &proof)?;
+
+    let token = state.tokens().make(&device, state.environment().random()?);
     let expires_in = state.limits().session_seconds;
     let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
+    let deadline = state.monotonic().saturating_add(Duration::from_secs(expires_in));
     let sessions = state.sessions().clone();
     let opened = state.worker().call(move |service, aftermath| {
-        // A device that is not known is answered as one with another key.
-        let key = service.device_key(&session.device)?.ok_or(Code::BadProof)?;
-        verify(&key, &signed, &signature.0)?;
         let StoredSession { token, device, expires } = &session;
+        // The device may have been removed in the meantime.
         let ended = service.open_session(device, token, *expires)?.ok_or(Code::BadProof)?;
         aftermath.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
-            sessions.insert(session);
+            sessions.insert(session, deadline);
         });
         Ok(())
     });
@@ -93,10 +103,15 @@ pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) ->
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The device of that name, if the challenge was given out for it. It is used up by that.
-pub(super) fn challenged(state: &State, name: &DeviceName, challenge: &[u8]) -> Result<DeviceId, Refusal> {
-    let device = checked(name)?;
-    if state.challenges().take(&device, challenge, state.now()) { Ok(device) } else { Err(Code::BadProof.into()) }
+/// Checks that the challenge is this server's, for the device of that name, and has not expired.
+pub(super) fn challenged(state: &State, name: &DeviceName, challenge: &[u8]) -> Result<Genuine, Refusal> {
+    let genuine = state.challenges().check(&checked(name)?, challenge, state.monotonic());
+    Ok(genuine.ok_or(Code::BadProof)?)
+}
+
+/// Redeems a challenge that the device has signed: it is good once.
+pub(super) fn redeem(state: &State, proof: &Genuine) -> Result<(), Refusal> {
+    state.challenges().redeem(proof, state.monotonic())
 }
 
 /// Whether the holder of the key has signed this.
