@@ -242,7 +242,8 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 #[test]
 fn every_setting_is_printed() {
     let printed = load("tls = { certificate = 'c', key = 'k' }", &[], &[]).unwrap().0.to_string();
-    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities"].map(|key| format!("registration.{key}"));
+    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"]
+        .map(|key| format!("registration.{key}"));
     for key in keys::all().iter().filter(|key| !of_jwt.contains(key)) {
         let name = key.rsplit('.').next().unwrap();
         assert!(printed.contains(&format!("{name} = ")), "{key}");

@@ -3,6 +3,7 @@
 #![cfg(feature = "server")]
 
 mod common;
+mod h2;
 mod http;
 
 use std::{
@@ -10,47 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use h2::{get, preface};
 use http::World;
 use regrow_delivery_service::server::{serve::Listening, settings::Settings, shutdown::Shutdown};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-
-/// The start of an HTTP/2 connection, with these settings: an identifier and a value each.
-fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    let payload: Vec<u8> =
-        settings.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
-    bytes.extend(frame(4, 0, 0, &payload));
-    bytes
-}
-
-/// A frame (RFC 9113, 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A request without a body: headers that are neither indexed nor compressed (RFC 7541, 6.2.2).
-fn get(stream: u32, path: &str, token: &str) -> Vec<u8> {
-    let bearer = format!("Bearer {token}");
-    let headers = [
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("authorization", bearer.as_str()),
-    ];
-    let block: Vec<u8> = headers
-        .iter()
-        .flat_map(|(name, value)| {
-            let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-            [vec![0], text(name), text(value)].concat()
-        })
-        .collect();
-    frame(1, 0x5, stream, &block)
-}
 
 /// How long a stop takes while what `connect` returns is kept.
 async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {

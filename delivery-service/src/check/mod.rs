@@ -211,6 +211,9 @@ impl Checker<'_> {
             if key == own::LAST_TIME.as_bytes() {
                 return (value.len() == size_of::<u64>()).then_some(());
             }
+            if key == own::TRIAL.as_bytes() {
+                return Some(());
+            }
             if key == own::MARK_KEY.as_bytes() {
                 return (value.len() == 32).then_some(());
             }

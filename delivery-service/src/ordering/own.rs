@@ -45,3 +45,19 @@ pub(crate) fn last_time(tx: &mut dyn Transaction) -> Result<Option<Timestamp>, S
 pub(crate) fn note_time(tx: &mut dyn Transaction, now: Timestamp) -> Result<(), StoreError> {
     tx.put(Table::Own, Key::fixed(LAST_TIME).as_bytes(), &now.0.to_be_bytes())
 }
+
+/// Bytes that no client has sent, written to see whether the disk takes them.
+pub(crate) const TRIAL: &str = "trial";
+
+/// A large message has about as much.
+const TRIAL_BYTES: usize = 1024 * 1024;
+
+/// Writes the trial record.
+pub(crate) fn write_trial(tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    tx.put(Table::Own, Key::fixed(TRIAL).as_bytes(), &vec![0; TRIAL_BYTES])
+}
+
+/// Deletes the trial record.
+pub(crate) fn delete_trial(tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    tx.delete(Table::Own, Key::fixed(TRIAL).as_bytes()).map(drop)
+}

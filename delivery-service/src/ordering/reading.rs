@@ -19,7 +19,7 @@ use crate::{
 
 /// The most bytes that one read collects, whatever its limit: 1 MiB, for a reader that is slow holds a page of them. What
 /// does not fit comes with the next read; a single entry always fits.
-const MAX_READ_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
 
 /// What a delivery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

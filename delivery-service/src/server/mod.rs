@@ -13,6 +13,7 @@
 //! | `memory`, `shares`, `context` | the budgets of memory, and the request that is charged |
 //! | `checks` | decoding and checking beside the store |
 //! | `host` | the host that a request is for |
+//! | `health` | whether the store takes writes |
 //! | `operators`, `metrics`, `log`, `log_writer` | what operators see: health, numbers, lines |
 //! | `shutdown` | the word that it is over |
 //! | `invitation` | tokens that let a device register |
@@ -39,6 +40,7 @@ mod context;
 mod crowd;
 mod environment;
 mod exchange;
+mod health;
 mod host;
 pub mod invitation;
 mod jwt;

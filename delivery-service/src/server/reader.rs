@@ -8,11 +8,14 @@ use super::{
 use crate::{
     api::{self, Code, DeviceName},
     names::{Cursor, DeviceId},
-    ordering::reading::{Delivery, DeliveryKind},
+    ordering::reading::{Delivery, DeliveryKind, MAX_READ_BYTES},
 };
 
 /// Memory that is charged for a page before it is read. Most pages are smaller.
 const PAGE_BYTES: usize = 64 * 1024;
+
+/// The most deliveries in a page.
+pub(crate) const MAX_DELIVERIES: usize = 1_000;
 
 /// Memory of a delivery beside its bytes: names, a receipt, field names.
 const DELIVERY_BYTES: usize = 1024;
@@ -156,6 +159,12 @@ impl Page {
         let mut expected = PAGE_BYTES;
         loop {
             if let Some(context) = context {
+                // A device with much that it has not taken waits for the most that a page may need: else the store
+                // would read for it, again and again, pages for which there is no memory.
+                if context.charge.is_pressed() {
+                    let largest = state.limits().ordering.max_body_bytes.max(MAX_READ_BYTES);
+                    expected = largest + encoded_bytes(largest) + limit.min(MAX_DELIVERIES) * DELIVERY_BYTES;
+                }
                 context.charge.grow_to(expected).await?;
             }
             let (caller, charge) = (caller.clone(), context.map(|context| context.charge.clone()));

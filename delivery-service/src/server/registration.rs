@@ -27,11 +27,28 @@ impl Gate {
         Ok(match mode {
             Mode::Open { .. } => Self::Open,
             Mode::Token => Self::Token,
-            Mode::Jwt { issuer, audience, jwks, jwks_authorities } => {
+            Mode::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
                 let source = Source::new(jwks, jwks_authorities.as_deref())?;
-                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, environment.clone(), clock.clone())))
+                let refresh = Duration::from_secs(*jwks_refresh_seconds);
+                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, refresh, environment.clone(), clock.clone())?))
             }
         })
+    }
+
+    /// Whether it can check registrations.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self {
+            Self::Open | Self::Token => true,
+            Self::Jwt(issuer) => issuer.has_keys(),
+        }
+    }
+
+    /// Fetches what it takes to check registrations.
+    pub(crate) async fn prepare(&self) -> Result<(), IssuerError> {
+        match self {
+            Self::Open | Self::Token => Ok(()),
+            Self::Jwt(issuer) => issuer.prepare().await,
+        }
     }
 
     /// Lets a registration of a device of `user` pass, perhaps with an invitation that has yet to be checked and used up
@@ -63,7 +80,10 @@ impl From<IssuerError> for Refusal {
     fn from(error: IssuerError) -> Self {
         match error {
             IssuerError::NotVouchedFor(_) => Self::because(Code::NotAdmitted, error),
-            IssuerError::NoKeys(_) | IssuerError::NoClient | IssuerError::NoAuthorities { .. } => {
+            IssuerError::NoKeys(_)
+            | IssuerError::NoKeyFile { .. }
+            | IssuerError::NoClient
+            | IssuerError::NoAuthorities { .. } => {
                 tracing::warn!(%error, "cannot check a registration");
                 Self::for_now(Code::Unavailable, Duration::from_secs(10))
             }

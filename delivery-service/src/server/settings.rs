@@ -78,7 +78,14 @@ pub enum Registration {
         /// trusts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         jwks_authorities: Option<PathBuf>,
+        /// Seconds after which the keys are fetched again, so that a withdrawn key stops being good. Default 300.
+        #[serde(default = "jwks_refresh_seconds")]
+        jwks_refresh_seconds: u64,
     },
+}
+
+fn jwks_refresh_seconds() -> u64 {
+    300
 }
 
 /// What one client may cost the server. (What is kept for clients is in `ordering`.)

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
     audience::Audience,
@@ -11,6 +11,7 @@ use super::{
     clock_guard::ClockGuard,
     environment::{Environment, NoRandomness},
     exchange::max_request_bytes,
+    health::Health,
     host::Hosts,
     jwt::IssuerError,
     memory::Memory,
@@ -22,7 +23,7 @@ use super::{
     sessions::Sessions,
     settings::{ServerLimits, Settings},
     tokens::{SessionTokens, Token},
-    worker::Worker,
+    worker::{Parts, Worker},
 };
 use crate::{
     api::Problem,
@@ -36,6 +37,12 @@ use crate::{
 
 /// How often what is in memory is looked through for what has ended.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a server waits between two attempts to fetch an issuer's keys for the first time.
+const FIRST_KEYS_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,13 +95,20 @@ impl Server {
         let key = service.public_key();
         let checker = service.commit_checker();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
-        let (worker, thread) =
-            Worker::start(service, audience.clone(), sessions.clone(), metrics.clone(), clock.clone(), limits.queue)
-                .map_err(StartError::Thread)?;
+        let health = Health::default();
+        let parts = Parts {
+            audience: audience.clone(),
+            sessions: sessions.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            health: health.clone(),
+        };
+        let (worker, thread) = Worker::start(service, parts, limits.queue).map_err(StartError::Thread)?;
         let (stopping, stop) = watch::channel(false);
         let inner = Inner {
             worker,
             checker,
+            health,
             checks: Checks::default(),
             memory: Memory::new(&limits),
             hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
@@ -115,6 +129,7 @@ impl Server {
         };
         let state = State(Arc::new(inner));
         tokio::spawn(sweep(state.clone()));
+        tokio::spawn(fetch_keys(state.clone()));
         Ok(Self { state, worker: thread, stopping })
     }
 
@@ -149,6 +164,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     worker: Worker,
     checker: CommitChecker,
+    health: Health,
     checks: Checks,
     memory: Memory,
     hosts: Hosts,
@@ -204,9 +220,25 @@ impl State {
         *self.0.stop.borrow()
     }
 
-    /// Whether the store answers: makes an empty call.
-    pub async fn is_ready(&self) -> bool {
-        self.worker().call(|_, _| Ok(())).await.is_ok()
+    /// Whether requests can be carried out: the store takes writes and answers, and registrations can be checked.
+    ///
+    /// # Errors
+    /// The reason for which they cannot.
+    pub async fn readiness(&self) -> Result<(), &'static str> {
+        if self.is_stopping() {
+            return Err("stopping");
+        }
+        if let Some(fault) = self.0.health.fault() {
+            return Err(fault.reason());
+        }
+        if !self.gate().is_ready() {
+            return Err("the issuer's keys have not been fetched yet");
+        }
+        match timeout(READY_WITHIN, self.worker().call(|_, _| Ok(()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the store fails, or its queue is full"),
+            Err(_) => Err("the store does not answer"),
+        }
     }
 
     /// The largest body of a request.
@@ -327,5 +359,16 @@ async fn sweep(state: State) {
         state.memory().forget();
         state.checks().forget();
         state.worker().forget();
+    }
+}
+
+/// Fetches an issuer's keys until it has them, so that the server is ready.
+async fn fetch_keys(state: State) {
+    while let Err(error) = state.gate().prepare().await {
+        tracing::warn!(%error, "the server is not ready: it cannot check registrations");
+        tokio::select! {
+            () = state.stopping() => return,
+            () = tokio::time::sleep(FIRST_KEYS_EVERY) => {}
+        }
     }
 }

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     exchange::{body_bytes, max_request_bytes},
+    memory::large_bytes,
     rates::Price,
     settings::{Registration, Settings},
 };
@@ -106,8 +107,7 @@ fn memory(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'stat
             "Set at least as much, or less for `limits.ordering.max_body_bytes`",
         );
     }
-    // An eighth is not for devices.
-    if limits.memory_bytes / 8 * 7 < limits.device_memory_bytes {
+    if large_bytes(limits.memory_bytes) < limits.device_memory_bytes {
         say(
             "limits.memory_bytes",
             "it is too little for one device".to_owned(),
@@ -150,7 +150,14 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
             }
         }
         Registration::Token => {}
-        Registration::Jwt { issuer, audience, jwks, jwks_authorities } => {
+        Registration::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
+            if *jwks_refresh_seconds == 0 {
+                say(
+                    "registration.jwks_refresh_seconds",
+                    "0 fetches them for each request".to_owned(),
+                    "Set at least 1",
+                );
+            }
             for (key, value) in [("registration.issuer", issuer), ("registration.audience", audience)] {
                 if value.is_empty() {
                     say(key, "it is empty".to_owned(), "Set what the issuer writes into its tokens");

@@ -25,6 +25,7 @@ use super::{
     audience::{Audience, Change},
     clock_guard::{ClockGuard, STORE_EVERY},
     context::RequestContext,
+    health::{Fault, Health},
     memory::{Charge, Principal},
     metrics::Metrics,
     refusal::Refusal,
@@ -54,6 +55,10 @@ const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The part of the queue that one party may fill: one place in so many.
 const PARTY_SHARE: usize = 32;
+
+/// Pages that one party reads from the store at a time. A page may be dropped and read again for lack of memory, so
+/// who asks for hundreds at once must not fill the queue with them.
+const READS_OF_PARTY: usize = 1;
 
 /// How long a call waits for a place among those of its party before the answer is 503.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);
@@ -86,7 +91,8 @@ enum Message {
 /// A call that was made, and is answered once it is durable.
 struct Done {
     aftermath: Aftermath,
-    answer: Box<dyn FnOnce(bool) + Send>,
+    /// Answers, unless the transaction has failed: then with that.
+    answer: Box<dyn FnOnce(Result<(), Refusal>) + Send>,
 }
 
 /// What follows from a call once it is durable.
@@ -118,6 +124,15 @@ impl Aftermath {
     }
 }
 
+/// The parts of the server that the thread keeps up to date.
+pub(crate) struct Parts {
+    pub(crate) audience: Audience,
+    pub(crate) sessions: Sessions,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: ClockGuard,
+    pub(crate) health: Health,
+}
+
 /// A handle to the thread.
 #[derive(Clone)]
 pub(crate) struct Worker {
@@ -125,18 +140,17 @@ pub(crate) struct Worker {
     depth: Arc<AtomicUsize>,
     readers: Arc<Semaphore>,
     shares: Arc<Shares<Principal>>,
+    reads: Arc<Shares<Principal>>,
 }
 
 impl Worker {
     /// Starts the thread, with a queue for so many calls.
     pub(crate) fn start<S: Store + Send + 'static>(
         service: DeliveryService<S>,
-        audience: Audience,
-        sessions: Sessions,
-        metrics: Metrics,
-        clock: ClockGuard,
+        parts: Parts,
         queue: usize,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let Parts { audience, sessions, metrics, clock, health } = parts;
         let (sender, receiver) = sync_channel(queue.max(1));
         let depth = Arc::new(AtomicUsize::new(0));
         let others_version = service.others_version().unwrap_or(0);
@@ -147,6 +161,7 @@ impl Worker {
             sessions,
             metrics,
             clock,
+            health,
             time_stored: None,
             others_version,
             depth: depth_seen,
@@ -154,7 +169,8 @@ impl Worker {
         let thread = thread::Builder::new().name("store".into()).spawn(move || thread.run(&receiver))?;
         let readers = Arc::new(Semaphore::new((queue / READERS_SHARE).max(1)));
         let shares = Arc::new(Shares::new(queue / PARTY_SHARE));
-        Ok((Self { queue: sender, depth, readers, shares }, thread))
+        let reads = Arc::new(Shares::new(READS_OF_PARTY));
+        Ok((Self { queue: sender, depth, readers, shares, reads }, thread))
     }
 
     /// Makes a call, and returns its answer once all that it changed is durable.
@@ -192,9 +208,9 @@ impl Worker {
                 .unwrap_or_else(|_| Err(Code::Internal.into()));
             // The request's memory is charged until here, although its client may have gone.
             drop((place, charge));
-            let answer = move |durable| {
+            let answer = move |durable: Result<(), Refusal>| {
                 // Nobody may be waiting any more.
-                let _ = sender.send(if durable { result } else { Err(Code::Internal.into()) });
+                let _ = sender.send(durable.and(result));
             };
             Done { aftermath, answer: Box::new(answer) }
         });
@@ -214,6 +230,13 @@ impl Worker {
         context: Option<&RequestContext>,
         work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let full = |_| Refusal::for_now(Code::Unavailable, FULL);
+        let _own = match context {
+            Some(RequestContext { principal, .. }) => {
+                Some(self.reads.of(principal).acquire_owned().await.map_err(full)?)
+            }
+            None => None,
+        };
         let _turn = self.readers.acquire().await.map_err(|_| Refusal::for_now(Code::Unavailable, FULL))?;
         self.call_for(context, work).await
     }
@@ -221,6 +244,7 @@ impl Worker {
     /// Forgets the shares of the queue that nobody uses.
     pub(crate) fn forget(&self) {
         self.shares.forget();
+        self.reads.forget();
     }
 
     /// Does the upkeep now, all of it, whatever the time is. For tests and simulations, whose clocks do not run.
@@ -250,6 +274,7 @@ struct Thread<S> {
     sessions: Sessions,
     metrics: Metrics,
     clock: ClockGuard,
+    health: Health,
     /// When a confirmed time was last stored, by the monotonic clock.
     time_stored: Option<Duration>,
     /// What somebody else had changed by when the sessions were loaded.
@@ -308,17 +333,18 @@ impl<S: Store> Thread<S> {
             self.service.batch(|service| done.extend(jobs.into_iter().map(|job| (job.make)(service))))
         }));
         let durable = match batch {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::error!(%error, calls = count, "a batch failed, and nothing of it has happened");
-                false
+                tracing::error!(calls = count, "a batch failed, and nothing of it has happened");
+                self.note(Err(&error));
+                Err(Refusal::from(error))
             }
-            Err(_) => false,
+            Err(_) => Err(Code::Internal.into()),
         };
         self.metrics.batch(count, begun.elapsed());
         let (mut changes, mut answers) = (Vec::new(), Vec::with_capacity(count));
         for Done { aftermath, answer } in done {
-            if durable {
+            if durable.is_ok() {
                 changes.extend(aftermath.changes);
                 aftermath.then.into_iter().for_each(|work| work());
             }
@@ -328,12 +354,36 @@ impl<S: Store> Thread<S> {
             // A device that is woken for nothing reads once more; one that is not woken would wait.
             self.service.is_member(group, device).unwrap_or(true)
         });
-        answers.into_iter().for_each(|answer| answer(durable));
+        answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Notes whether the store takes writes.
+    fn note(&self, result: Result<(), &StoreError>) {
+        let fault = result.err().map(Fault::of);
+        if self.health.note(fault) {
+            match fault {
+                Some(fault) => tracing::error!(reason = fault.reason(), "the server is not ready"),
+                None => tracing::info!("the store takes writes again"),
+            }
+        }
+    }
+
+    /// Looks whether the store is where it was, and takes writes again if it did not.
+    fn examine(&self) -> bool {
+        let examined = self.service.examine().and_then(|()| match self.health.fault() {
+            Some(_) => self.service.try_write(),
+            None => Ok(()),
+        });
+        self.note(examined.as_ref().map(|_| ()));
+        examined.is_ok()
     }
 
     /// Sees what others have changed, and deletes some of what has expired. Returns whether there may be more.
     fn upkeep(&mut self) -> bool {
+        if !self.examine() {
+            return false;
+        }
         if let Err(error) = self.look_at_others() {
             tracing::error!(%error, "cannot see what others have changed");
         }
@@ -389,7 +439,10 @@ impl<S: Store> Thread<S> {
         }
         match self.service.note_time(now) {
             Ok(()) => self.time_stored = Some(monotonic),
-            Err(error) => tracing::error!(%error, "cannot store the time"),
+            Err(error) => {
+                tracing::error!(%error, "cannot store the time");
+                self.note(Err(&error));
+            }
         }
     }
 }
@@ -410,7 +463,8 @@ mod tests {
         let (audience, sessions, metrics) = (Audience::new(1, 1), Sessions::default(), Metrics::default());
         let clock = ClockGuard::new(Environment::of_this_machine(), metrics.clone(), None, Duration::ZERO);
         let service = service.expect("a service");
-        Worker::start(service, audience, sessions, metrics, clock, queue).expect("a thread")
+        Worker::start(service, Parts { audience, sessions, metrics, clock, health: Health::default() }, queue)
+            .expect("a thread")
     }
 
     fn register(service: &Service<'_>, name: &str) {

@@ -48,4 +48,23 @@ impl<S: Store> DeliveryService<S> {
     pub fn note_time(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store().transaction(|tx| own::note_time(tx, now))
     }
+
+    /// Looks whether the store is still where it was opened. See [`Store::examine`].
+    ///
+    /// # Errors
+    ///
+    /// The store is not there any more.
+    pub fn examine(&self) -> Result<(), StoreError> {
+        self.store().examine()
+    }
+
+    /// Writes something and deletes it again: whether the disk takes writes, and of a usual size.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn try_write(&self) -> Result<(), StoreError> {
+        self.store().transaction(|tx| own::write_trial(tx))?;
+        self.store().transaction(|tx| own::delete_trial(tx))
+    }
 }
