@@ -58,7 +58,7 @@ const PARTY_SHARE: usize = 32;
 
 /// Pages that one party reads from the store at a time. A page may be dropped and read again for lack of memory, so
 /// who asks for hundreds at once must not fill the queue with them.
-const READS_OF_PARTY: usize = 1;
+const READS_OF_PARTY: usize = 2;
 
 /// How long a call waits for a place among those of its party before the answer is 503.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,8 @@
 //! The server without a network, and devices that speak to it. Every test file of the server uses a part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+mod document;
+
 use std::{
     sync::{
         Arc,
@@ -112,12 +114,14 @@ impl World {
 
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
         request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
+        let asked = document::Asked::of(&request);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         // A stream has no end to wait for.
         let streams = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let body = if streams { Body::empty() } else { body };
         let body = body.collect().await.unwrap().to_bytes();
+        document::check(&asked, parts.status, &parts.headers, &body);
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
