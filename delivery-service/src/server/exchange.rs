@@ -49,7 +49,8 @@ pub(crate) const fn max_request_bytes(part: usize) -> usize {
 pub(crate) const fn body_bytes(bytes: usize) -> usize {
     let lists = bytes.saturating_mul(4);
     let lists = if lists < DECODED_LISTS { lists } else { DECODED_LISTS };
-    bytes.saturating_mul(2).saturating_add(lists)
+    // Half a size more for the copy that is made whenever the collected body has to grow.
+    bytes.saturating_mul(2).saturating_add(bytes / 2).saturating_add(lists)
 }
 
 /// How much of what a decoder says is passed on: it may repeat what it was given.
@@ -194,12 +195,13 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
             return Err(too_large(limit));
         }
         let collect = async {
-            let mut collected = Collected::new(state, caller, limit, expected.unwrap_or(0));
+            let mut collected = Collected::new(state, caller, limit);
             let mut body = request.into_body();
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|_| Code::BadRequest)?;
                 collected.add(frame.data_ref().map_or(&[], |data| data)).await?;
             }
+            collected.bytes.shrink_to_fit();
             Ok::<_, Refusal>(collected.bytes)
         };
         let collected = tokio::time::timeout(state.request_time(), collect).await;
@@ -228,11 +230,12 @@ struct Collected<'s> {
 }
 
 impl<'s> Collected<'s> {
-    fn new(state: &'s State, device: Option<DeviceId>, limit: usize, expected: usize) -> Self {
+    fn new(state: &'s State, device: Option<DeviceId>, limit: usize) -> Self {
         let context = RequestContext::current();
         let base = context.as_ref().map_or(0, |context| context.charge.bytes());
-        // The system gives a page of it when something is written there.
-        let bytes = Vec::with_capacity(expected);
+        // No room in advance: a client that says how much it sends need not send it. While it grows, the body takes up to
+        // twice its size, which is what is charged.
+        let bytes = Vec::new();
         Self { state, device, context, base, limit, bytes, units: 0 }
     }
 
