@@ -42,6 +42,18 @@ pub enum StoreError {
         /// What the system says.
         error: io::Error,
     },
+    /// The disk has no room for the transaction.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The file, or the disk that it is on, cannot be written.
+    #[error("the store is read-only")]
+    ReadOnly,
+    /// The path does not lead to the file that is open: a write would be lost with that file.
+    #[error("{} is gone, or is another file than the one in use", .path.display())]
+    Replaced {
+        /// The database, or its write-ahead log.
+        path: PathBuf,
+    },
     /// Another call of the same batch broke the transaction, and nothing of the batch has happened.
     #[error("the batch that the call was part of has failed")]
     BatchFailed,

@@ -11,6 +11,11 @@ use std::{
 
 use clap::Parser as _;
 
+/// The system's allocator keeps large blocks that are free again, scattered over the arenas of all
+/// threads: the process would grow beyond the budgets of memory. This one gives them back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::main(cli::Cli::parse()) {
         Ok(ending) => ending.into(),

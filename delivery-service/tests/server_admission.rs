@@ -16,7 +16,7 @@ use regrow_delivery_service::{
     SqliteStore, UserId,
     api::{Admission, Code, Devices},
     server::{
-        Server, Surroundings,
+        Environment, Server,
         listener::Listener,
         metrics::Metrics,
         settings::{Registration, ServerLimits, Settings, Tls},
@@ -150,6 +150,7 @@ fn by_jwt(settings: &mut Settings, jwks: &Path) {
         audience: "regrow".into(),
         jwks: jwks.to_string_lossy().into(),
         jwks_authorities: None,
+        jwks_refresh_seconds: 300,
     };
 }
 
@@ -168,7 +169,7 @@ impl Issuer {
     }
 
     fn claims(&self) -> Value {
-        json!({ "iss": "https://id.example", "aud": "regrow", "sub": "alice", "exp": NOW.0 + 600 })
+        json!({ "iss": "https://id.example", "aud": "regrow", "sub": "alice", "exp": NOW.0 + 6_000 })
     }
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
@@ -230,7 +231,7 @@ async fn the_public_key_is_no_secret_to_sign_with() {
     assert!(!unnamed.contains("EdDSA") && !unnamed.contains("sig"), "{unnamed}");
     for keys in [named, unnamed] {
         std::fs::write(issuer.directory.path().join("jwks.json"), &keys).expect("the keys");
-        issuer.world.wait(60);
+        issuer.world.wait(300);
         let jwk = serde_json::from_str::<Value>(&keys).expect("the keys")["keys"][0].to_string();
         for secret in [
             public.as_bytes().to_vec(),
@@ -254,8 +255,8 @@ async fn a_key_that_is_for_something_else_verifies_nothing() {
         let mut keys = good.clone();
         keys["keys"][0][field] = json!(value);
         std::fs::write(issuer.directory.path().join("jwks.json"), keys.to_string()).expect("the keys");
+        issuer.world.wait(300);
         issuer.register(token.clone()).await.refused(Code::NotAdmitted);
-        issuer.world.wait(60);
     }
 }
 
@@ -265,6 +266,7 @@ async fn a_symmetric_key_of_the_issuers_verifies_nothing() {
     let secret = json!({ "kty": "oct", "kid": "shared", "k": BASE64URL_NOPAD.encode(b"secret") });
     let path = issuer.directory.path().join("jwks.json");
     std::fs::write(path, json!({ "keys": [secret] }).to_string()).expect("the keys");
+    issuer.world.wait(300);
     let header = jsonwebtoken::Header { kid: Some("shared".into()), ..Default::default() };
     let key = jsonwebtoken::EncodingKey::from_secret(b"secret");
     let token = jsonwebtoken::encode(&header, &issuer.claims(), &key).expect("a token");
@@ -331,18 +333,110 @@ async fn a_key_that_a_token_brings_along_is_not_used() {
     issuer.register(Issuer::sign_with(&mallory, &header, &issuer.claims())).await.refused(Code::NotAdmitted);
 }
 
+/// Registers from an address: the party that makes the server fetch keys.
+async fn register_from(world: &World, address: &str, token: String) -> Answer {
+    let key = Key::new("alice", "phone");
+    let challenge = world.challenge(&key.name).await;
+    let body = key.registration(&world.key, &challenge, Some(Admission::Jwt(token)));
+    let mut request = http::request("POST", "/v1/devices", None, Some(serde_json::to_value(body).expect("JSON")));
+    let address: std::net::SocketAddr = address.parse().expect("an address");
+    request.extensions_mut().insert(axum::extract::ConnectInfo(address));
+    world.send(request).await
+}
+
+impl Issuer {
+    fn publish(&self, keys: &[(&str, &SigningKey)]) {
+        std::fs::write(self.directory.path().join("jwks.json"), jwks(keys)).expect("the keys");
+    }
+
+    /// A token by this key.
+    fn signed_by(&self, id: &str, key: &SigningKey) -> String {
+        Self::sign_with(key, &json!({ "alg": "EdDSA", "kid": id }), &self.claims())
+    }
+}
+
 #[tokio::test]
-async fn a_new_key_is_fetched_but_not_more_often_than_once_a_minute() {
+async fn unknown_key_of_a_stranger_delays_no_new_key() {
     let issuer = Issuer::new().await;
     let new = SigningKey::from_bytes(&[4; 32]);
-    let token = Issuer::sign_with(&new, &json!({ "alg": "EdDSA", "kid": "two" }), &issuer.claims());
-    issuer.register(token.clone()).await.refused(Code::NotAdmitted);
-    let path = issuer.directory.path().join("jwks.json");
-    std::fs::write(path, jwks(&[("one", &issuer.signing), ("two", &new)])).expect("the keys");
-    issuer.world.wait(59);
-    issuer.register(token.clone()).await.refused(Code::NotAdmitted);
+    let guess = issuer.signed_by("guess", &new);
+    for _ in 0..10 {
+        register_from(&issuer.world, "198.51.100.7:1", guess.clone()).await.refused(Code::NotAdmitted);
+    }
+    issuer.publish(&[("one", &issuer.signing), ("two", &new)]);
+    // The stranger has made the server fetch the keys once, and does not again.
+    let token = issuer.signed_by("two", &new);
+    register_from(&issuer.world, "198.51.100.7:1", token.clone()).await.refused(Code::NotAdmitted);
+    register_from(&issuer.world, "192.0.2.1:1", token).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn many_strangers_delay_a_new_key_by_seconds() {
+    let issuer = Issuer::new().await;
+    let new = SigningKey::from_bytes(&[4; 32]);
+    for number in 0..20 {
+        let guess = issuer.signed_by("guess", &new);
+        register_from(&issuer.world, &format!("198.51.100.{number}:1"), guess).await.refused(Code::NotAdmitted);
+    }
+    issuer.publish(&[("one", &issuer.signing), ("two", &new)]);
+    issuer.world.wait(10);
+    let token = issuer.signed_by("two", &new);
+    register_from(&issuer.world, "192.0.2.1:1", token).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn withdrawn_key_stops_being_good() {
+    let issuer = Issuer::new().await;
+    let new = SigningKey::from_bytes(&[4; 32]);
+    issuer.publish(&[("two", &new)]);
+    issuer.world.wait(299);
+    issuer.register(issuer.signed_by("one", &issuer.signing)).await.is(StatusCode::CREATED);
     issuer.world.wait(1);
-    issuer.register(token).await.is(StatusCode::CREATED);
+    let old = issuer.signed_by("one", &issuer.signing);
+    let other = Key::new("alice", "laptop");
+    issuer.world.register(&other, Some(Admission::Jwt(old))).await.refused(Code::NotAdmitted);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_again_are_good_for_an_hour() {
+    let issuer = Issuer::new().await;
+    std::fs::remove_file(issuer.directory.path().join("jwks.json")).expect("a file");
+    issuer.world.wait(3_599);
+    let token = issuer.signed_by("one", &issuer.signing);
+    issuer.register(token.clone()).await.is(StatusCode::CREATED);
+    issuer.world.wait(1);
+    let other = Key::new("alice", "laptop");
+    issuer.world.register(&other, Some(Admission::Jwt(token.clone()))).await.refused(Code::Unavailable);
+    issuer.publish(&[("one", &issuer.signing)]);
+    issuer.world.wait(10);
+    issuer.world.register(&other, Some(Admission::Jwt(token))).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn key_file_that_cannot_be_read_is_named_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("jwks.json");
+    for text in [None, Some("not JSON")] {
+        if let Some(text) = text {
+            std::fs::write(&path, text).expect("a file");
+        }
+        let mut settings = Settings::default();
+        by_jwt(&mut settings, &path);
+        let store = SqliteStore::in_memory().expect("a store");
+        let error = Server::start(store, &settings, Environment::of_this_machine()).err().expect("it does not start");
+        assert!(error.to_string().contains("jwks.json: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn server_is_not_ready_before_it_has_the_keys() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let signing = SigningKey::from_bytes(&[3; 32]);
+    let (address, serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
+    serving.begin();
+    let world = World::with(|settings| by_jwt_at(settings, &address, &directory.path().join("issuer.pem"))).await;
+    let reason = world.server.state().readiness().await.expect_err("it is not ready");
+    assert_eq!(reason, "the issuer's keys have not been fetched yet");
 }
 
 #[tokio::test]
@@ -359,7 +453,7 @@ async fn keys_that_come_in_the_clear_are_not_trusted() {
     let mut settings = Settings::default();
     by_jwt(&mut settings, Path::new("http://id.example/jwks"));
     let store = SqliteStore::in_memory().expect("a store");
-    assert!(Server::start(store, &settings, Surroundings::of_this_machine()).is_err());
+    assert!(Server::start(store, &settings, Environment::of_this_machine()).is_err());
 }
 
 /// An issuer's address: its keys by TLS, with a certificate of its own in that directory.
@@ -421,7 +515,7 @@ async fn authorities_that_cannot_be_read_are_named_at_the_start() {
         let mut settings = Settings::default();
         by_jwt_at(&mut settings, "https://id.example/jwks", &path);
         let store = SqliteStore::in_memory().expect("a store");
-        let error = Server::start(store, &settings, Surroundings::of_this_machine()).err().expect("it does not start");
+        let error = Server::start(store, &settings, Environment::of_this_machine()).err().expect("it does not start");
         assert!(error.to_string().contains("authorities.pem: "), "{error}");
     }
 }

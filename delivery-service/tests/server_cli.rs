@@ -313,3 +313,26 @@ async fn operators_are_answered() {
         assert_eq!(response.status().as_u16(), status, "{path}");
     }
 }
+
+#[test]
+fn another_name_of_the_file_starts_no_second_server() {
+    let place = Place::new();
+    let _first = place.serve(&[]);
+    fs::hard_link(place.store(), place.path("other.db")).unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0", "--database", "other.db"];
+    let ran = place.run(&[&["serve"], &arguments[..]].concat());
+    assert!(ran.ends(3).error().contains("the store is in use by another process"), "{}", ran.error());
+    assert!(!place.path("other.db-wal").exists());
+}
+
+#[tokio::test]
+async fn hang_up_without_a_certificate_ends_nothing() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    for _ in 0..3 {
+        server.signal("-HUP");
+        server.key().await;
+    }
+    assert!(server.child.try_wait().unwrap().is_none());
+    assert!(server.end().success());
+}

@@ -242,7 +242,8 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 #[test]
 fn every_setting_is_printed() {
     let printed = load("tls = { certificate = 'c', key = 'k' }", &[], &[]).unwrap().0.to_string();
-    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities"].map(|key| format!("registration.{key}"));
+    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"]
+        .map(|key| format!("registration.{key}"));
     for key in keys::all().iter().filter(|key| !of_jwt.contains(key)) {
         let name = key.rsplit('.').next().unwrap();
         assert!(printed.contains(&format!("{name} = ")), "{key}");
@@ -266,4 +267,37 @@ fn every_setting_is_in_the_operators_page_with_its_default() {
             "there is no setting `{key}`, and docs/operators.md has it"
         );
     }
+}
+
+#[test]
+fn mistyped_log_level_is_named_with_the_nearest_one() {
+    for (level, nearest) in [("inof", "info"), ("wran", "warn"), ("debg", "debug"), ("hyper=inof", "info")] {
+        let found = error(&format!("[log]\nlevel = '{level}'"));
+        let expected = format!("FILE: `log.level`: `{level}` is no level; did you mean `{nearest}`?");
+        assert!(found.starts_with(&expected), "{found}");
+    }
+    for level in ["WARN", "off", "trace", "warn,hyper=debug", "regrow_ds=info"] {
+        assert_eq!(of_file(&format!("[log]\nlevel = '{level}'")).log.level, level);
+    }
+}
+
+#[test]
+fn budgets_that_hold_no_request_are_refused() {
+    let found = error("[limits]\ndevice_memory_bytes = 1000000");
+    assert!(found.contains("`limits.device_memory_bytes`: the largest request takes "), "{found}");
+    let found = error("[limits]\nmemory_bytes = 33554432");
+    assert!(found.contains("`limits.memory_bytes`: it is too little for one device"), "{found}");
+    let found = error("[limits]\ndevice_burst = 50");
+    assert!(found.contains("`limits.device_burst`: the largest request costs 172 units"), "{found}");
+    of_file(
+        "[limits]\nmemory_bytes = 16777216\ndevice_memory_bytes = 4194304\n[limits.ordering]\nmax_body_bytes = 65536",
+    );
+}
+
+#[test]
+fn allowed_hosts_are_names_without_a_port() {
+    for host in ["https://a.example", "a.example:80", "a b", ""] {
+        assert!(error(&format!("allowed_hosts = ['{host}']")).contains("`allowed_hosts`"), "{host}");
+    }
+    assert_eq!(of_file("allowed_hosts = ['a.example', '192.0.2.1', '[::1]']").allowed_hosts.len(), 3);
 }

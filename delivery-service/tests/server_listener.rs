@@ -21,7 +21,7 @@ use regrow_delivery_service::server::{
     metrics::Metrics,
     serve::{Addresses, Listening, ServeError},
     settings::{ServerLimits, Settings, Tls},
-    shutdown::Shutdown,
+    shutdown::{HangUp, Shutdown},
     tls::{Certificate, TlsError},
 };
 use rustls::{
@@ -42,7 +42,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 struct Running {
     addresses: Addresses,
     shutdown: Shutdown,
-    ended: JoinHandle<Result<(), ServeError>>,
+    ended: JoinHandle<()>,
 }
 
 fn settings() -> Settings {
@@ -222,7 +222,7 @@ async fn the_api_is_behind_tls() {
     let server = running(|settings| settings.tls = Some(files(&directory))).await;
     let config = trusting(&certificate, &[&TLS13], &["http/1.1"]);
     let mut stream = handshake(server.addresses.devices, config).await.unwrap();
-    let request = b"GET /v1/service HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /v1/service HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -316,9 +316,9 @@ async fn operators_see_when_a_new_certificate_expires() {
         }
         shutdown.begin();
     };
-    let follow = certificate.follow(Duration::from_millis(1), &metrics, shutdown.clone());
-    let (followed, ()) = soon(async { tokio::join!(follow, seen) }).await;
-    followed.unwrap();
+    let hang_up = HangUp::listen().unwrap();
+    let follow = certificate.follow(Duration::from_millis(1), &metrics, hang_up, shutdown.clone());
+    soon(async { tokio::join!(follow, seen) }).await;
 }
 
 #[tokio::test]
@@ -357,7 +357,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut read, mut write) = stream.into_split();
-    let head = "POST /v1/challenges HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/challenges HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     write.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let send = async {
@@ -540,7 +540,7 @@ async fn streams_end_with_the_server() {
     assert_eq!(stream.status().as_u16(), 200);
     server.shutdown.begin();
     stream.text().await.unwrap();
-    server.ended.await.unwrap().unwrap();
+    server.ended.await.unwrap();
 }
 
 #[tokio::test]
@@ -558,7 +558,8 @@ async fn operators_see_that_it_ends() {
     let state = world.server.state();
     let router = regrow_delivery_service::server::operators::router(state);
     world.server.end_streams();
-    let request = axum::http::Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+    let request =
+        axum::http::Request::get("/readyz").header("host", "localhost").body(axum::body::Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
 }

@@ -49,7 +49,7 @@ impl io::Write for Captured {
 }
 
 async fn send(router: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HeaderMap {
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -28,6 +28,11 @@ fn counted() -> Metrics {
     metrics.connection_refused();
     metrics.handshake_failed();
     metrics.certificate_expires(1_900_000_000);
+    metrics.clock_confirmed(true);
+    metrics.clock_jumped();
+    metrics.connection_stuck();
+    metrics.memory(7);
+    metrics.log_lines_lost(8);
     metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
     metrics
 }
@@ -61,6 +66,11 @@ fn everything_is_counted() {
         "regrow_ds_connections_refused_total 1",
         "regrow_ds_handshake_failures_total 1",
         "regrow_ds_certificate_expires_timestamp_seconds 1900000000",
+        "regrow_ds_clock_confirmed 1",
+        "regrow_ds_clock_jumps_total 1",
+        "regrow_ds_connections_stuck_total 1",
+        "regrow_ds_memory_bytes 7",
+        "regrow_ds_log_lines_lost_total 8",
         r#"regrow_ds_requests_total{method="GET",route="/v1/service",status="2xx"} 1"#,
         r#"regrow_ds_request_seconds_count{route="/v1/service"} 1"#,
     ] {

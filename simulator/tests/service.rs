@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::Path};
 use regrow_delivery_service::{
     SqliteStore,
     server::{
-        Server, Surroundings,
+        Environment, Server,
         serve::Listening,
         settings::{ServerLimits, Settings},
         shutdown::Shutdown,
@@ -35,10 +35,10 @@ fn server() -> SocketAddr {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = SqliteStore::in_memory().unwrap();
-            let server = Server::start(store, &settings, Surroundings::of_this_machine()).unwrap();
+            let server = Server::start(store, &settings, Environment::of_this_machine()).unwrap();
             let listening = Listening::bind(&settings).await.unwrap();
             say.send(listening.addresses().devices).unwrap();
-            listening.run(server, Shutdown::default()).await.unwrap();
+            listening.run(server, Shutdown::default()).await;
         });
     });
     said.recv().unwrap()

@@ -83,7 +83,7 @@ async fn two_people_chat_behind_tls_with_an_authority_of_their_own() {
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(bob.texts(), ["alice: Hello Bob!"]);
     shutdown.begin();
-    serving.await.unwrap().unwrap();
+    serving.await.unwrap();
 }
 
 #[tokio::test]

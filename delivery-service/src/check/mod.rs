@@ -208,6 +208,15 @@ impl Checker<'_> {
     fn service(&mut self) -> Result<Option<ServicePublicKey>, StoreError> {
         let mut service = None;
         self.each(Table::Own, |_, key, value| {
+            if key == own::LAST_TIME.as_bytes() {
+                return (value.len() == size_of::<u64>()).then_some(());
+            }
+            if key == own::TRIAL.as_bytes() {
+                return Some(());
+            }
+            if key == own::MARK_KEY.as_bytes() {
+                return (value.len() == 32).then_some(());
+            }
             if key != own::SIGNING_KEY.as_bytes() {
                 return None;
             }

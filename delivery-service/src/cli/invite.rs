@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use regrow_delivery_service::{
     Timestamp, UserId,
     server::{
-        Surroundings,
+        Environment,
         invitation::{InviteError, invite},
     },
 };
@@ -51,13 +51,13 @@ fn seconds(text: &str) -> Result<u64, String> {
 pub(super) fn run(args: &InviteArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;
-    let surroundings = Surroundings::of_this_machine();
-    let expires = Timestamp(surroundings.now().0.saturating_add(args.expires));
+    let environment = Environment::of_this_machine();
+    let expires = Timestamp(environment.wall().0.saturating_add(args.expires));
     // All in one transaction, so that a thousand take no longer than one.
     let tokens = service
         .batch(|service| {
             (0..args.count)
-                .map(|_| invite(service, args.user.as_ref(), expires, &surroundings))
+                .map(|_| invite(service, args.user.as_ref(), expires, &environment))
                 .collect::<Result<Vec<_>, _>>()
         })
         .map_err(|error| stopped_by_store(&config, error))?

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use regrow_delivery_service::{
     SqliteStore,
     server::{
-        Server, StartError, Surroundings,
+        Environment, Server, StartError,
         config::Config,
         log,
         serve::{Addresses, Listening, ServeError},
@@ -19,13 +19,20 @@ use super::{Ending, OrStop as _, SettingsArgs, Stopped, settings::stopped_by_sto
 /// Serves until it is asked to end.
 pub(super) fn serve(args: &SettingsArgs) -> Result<Ending, Stopped> {
     let config = args.load()?;
-    log::start(&config.settings.log, log::standard_error).or_stop(Ending::Unusable)?;
+    let writer = log::LogWriter::to_standard_error().context("cannot start the log").or_stop(Ending::Failed)?;
+    log::start(&config.settings.log, writer.clone()).or_stop(Ending::Unusable)?;
+    let ended = serve_with(&config);
+    writer.flush();
+    ended
+}
+
+fn serve_with(config: &Config) -> Result<Ending, Stopped> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start threads")
         .or_stop(Ending::Failed)?;
-    runtime.block_on(run(&config))?;
+    runtime.block_on(run(config))?;
     Ok(Ending::Well)
 }
 
@@ -33,7 +40,7 @@ async fn run(config: &Config) -> Result<(), Stopped> {
     let settings = &config.settings;
     // The store first: whoever has it may take the addresses.
     let store = SqliteStore::open(&settings.database).map_err(|error| stopped_by_store(config, error))?;
-    let server = Server::start(store, settings, Surroundings::of_this_machine()).map_err(|error| match error {
+    let server = Server::start(store, settings, Environment::of_this_machine()).map_err(|error| match error {
         StartError::Store(error) => stopped_by_store(config, error),
         StartError::Issuer(error) => Stopped { ending: Ending::Unusable, error: error.into() },
         error => Stopped { ending: Ending::Failed, error: error.into() },
@@ -58,7 +65,7 @@ async fn run(config: &Config) -> Result<(), Stopped> {
         }
         ending.begin();
     });
-    listening.run(server, shutdown).await.or_stop(Ending::Failed)?;
+    listening.run(server, shutdown).await;
     tracing::info!("ended");
     Ok(())
 }

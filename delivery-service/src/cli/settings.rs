@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use regrow_delivery_service::{
     DeliveryService, ServiceKey, SqliteStore, StoreError,
     server::{
-        Surroundings,
+        Environment,
         config::{Config, Flag, Sources},
     },
 };
@@ -101,7 +101,7 @@ pub(super) fn open_service(config: &Config) -> Result<DeliveryService<SqliteStor
 
 /// A key for a service that has none yet.
 fn fresh_key() -> anyhow::Result<ServiceKey> {
-    let seed = Surroundings::of_this_machine().random().context("cannot make the service's key")?;
+    let seed = Environment::of_this_machine().random().context("cannot make the service's key")?;
     Ok(ServiceKey::from_seed(&seed))
 }
 

@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// The most bytes that one read collects, whatever its limit. What does not fit comes with the next read; a single
-/// entry always fits.
-const MAX_READ_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes that one read collects, whatever its limit: 1 MiB, for a reader that is slow holds a page of them. What
+/// does not fit comes with the next read; a single entry always fits.
+pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
 
 /// The first `limit` entries after `after` that the device may read.
 pub(crate) fn read(

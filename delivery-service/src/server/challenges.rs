@@ -1,96 +1,151 @@
-//! Challenges: random bytes that a device signs to show that it has its key now, and has not been overheard before.
+//! Stateless challenges: bytes that a device signs to show that it has its key now.
 //!
-//! They are in memory alone: whoever had one when the server stopped asks for another.
+//! The server remembers no challenge that it gives out, so that nobody can use up the places of
+//! others. A challenge carries its expiry and a MAC over it and the device's name, under a key that
+//! each start draws anew. The server remembers only redeemed challenges, until they expire: a device
+//! alone can redeem one, so a stranger cannot fill that memory (`docs/decisions/0047`).
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::refusal::Refusal;
-use crate::{
-    api::Code,
-    names::{DeviceId, Timestamp},
-};
+use hmac::Mac as _;
 
-/// Challenges of one device at a time. Everybody can ask for one in any device's name, so with one more the oldest goes:
-/// if the newest were refused instead, a stranger could keep a device out.
+use super::{mac::mac, refusal::Refusal};
+use crate::{api::Code, names::DeviceId};
+
+/// Separates this use of the key from every other. Which of the two purposes a challenge serves,
+/// registration or session, is in the bytes that the device signs (`api::proof`).
+const LABEL: &[u8] = b"Regrow challenge 1";
+
+/// Challenges that one device redeems within the lifetime of one. A device that logs in more often
+/// waits for the oldest to expire.
 const MAX_PER_DEVICE: usize = 32;
 
-/// Challenges in all, at a few hundred bytes each.
-const MAX: usize = 100_000;
+/// Random bytes in a challenge: no two challenges are equal.
+const NONCE: usize = 16;
+/// The expiry in a challenge: milliseconds of the monotonic clock.
+const EXPIRY: usize = 8;
+/// The MAC at the end of a challenge: HMAC-SHA256.
+const TAG: usize = 32;
 
-/// How long to wait if there are too many.
-const FULL: Duration = Duration::from_secs(5);
+type Nonce = [u8; NONCE];
 
-type Challenge = [u8; 32];
+/// Makes challenges, and knows those that were redeemed.
+pub(crate) struct Challenges {
+    key: [u8; 32],
+    redeemed: Mutex<HashMap<DeviceId, Vec<(Nonce, Duration)>>>,
+}
 
-/// The challenges that were given out and have been neither used nor expired.
-#[derive(Default)]
-pub(crate) struct Challenges(Mutex<Outstanding>);
-
-#[derive(Default)]
-struct Outstanding {
-    of_device: HashMap<DeviceId, VecDeque<(Challenge, Timestamp)>>,
-    count: usize,
+/// A challenge of this server for this device, which has not expired. It may have been redeemed.
+#[derive(Clone, Debug)]
+pub(crate) struct Genuine {
+    device: DeviceId,
+    nonce: Nonce,
+    expires: Duration,
 }
 
 impl Challenges {
-    /// Gives out `challenge` to whoever says to be `device`.
-    pub(crate) fn give(
-        &self,
-        device: DeviceId,
-        challenge: Challenge,
-        expires: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let mut outstanding = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if outstanding.count >= MAX {
-            outstanding.expire(now);
+    /// Challenges under a key that was drawn for this start.
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        Self { key, redeemed: Mutex::default() }
+    }
+
+    /// A challenge for a device, good until `expires`.
+    pub(crate) fn make(&self, device: &DeviceId, random: [u8; 32], expires: Duration) -> Vec<u8> {
+        let expires = u64::try_from(expires.as_millis()).unwrap_or(u64::MAX);
+        let mut challenge = Vec::with_capacity(NONCE + EXPIRY + TAG);
+        challenge.extend_from_slice(random.first_chunk::<NONCE>().unwrap_or(&[0; NONCE]));
+        challenge.extend_from_slice(&expires.to_be_bytes());
+        let tag = mac(&self.key, &[LABEL, &device.to_identity(), &challenge]).finalize().into_bytes();
+        challenge.extend_from_slice(&tag);
+        challenge
+    }
+
+    /// Checks that this server has made the challenge for the device, and that it has not expired.
+    pub(crate) fn check(&self, device: &DeviceId, challenge: &[u8], now: Duration) -> Option<Genuine> {
+        let (signed, tag) = challenge.split_last_chunk::<TAG>()?;
+        let (nonce, expiry) = signed.split_first_chunk::<NONCE>()?;
+        let expires = Duration::from_millis(u64::from_be_bytes(expiry.try_into().ok()?));
+        // Compares in constant time.
+        mac(&self.key, &[LABEL, &device.to_identity(), signed]).verify_slice(tag).ok()?;
+        (expires > now).then(|| Genuine { device: device.clone(), nonce: *nonce, expires })
+    }
+
+    /// Redeems a challenge. The caller has verified the device's signature over it.
+    pub(crate) fn redeem(&self, challenge: &Genuine, now: Duration) -> Result<(), Refusal> {
+        let Genuine { device, nonce, expires } = challenge;
+        let mut redeemed = self.redeemed();
+        let of_device = redeemed.entry(device.clone()).or_default();
+        of_device.retain(|(_, expires)| *expires > now);
+        if of_device.iter().any(|(known, _)| known == nonce) {
+            return Err(Code::BadProof.into());
         }
-        if outstanding.count >= MAX {
-            return Err(Refusal::for_now(Code::Unavailable, FULL));
+        if of_device.len() >= MAX_PER_DEVICE {
+            let first = of_device.iter().map(|(_, expires)| *expires).min().unwrap_or(now);
+            return Err(Refusal::for_now(Code::TooManyRequests, first.saturating_sub(now)));
         }
-        let of_device = outstanding.of_device.entry(device).or_default();
-        of_device.push_back((challenge, expires));
-        if of_device.len() > MAX_PER_DEVICE {
-            of_device.pop_front();
-        } else {
-            outstanding.count += 1;
-        }
+        of_device.push((*nonce, *expires));
         Ok(())
     }
 
-    /// Uses a challenge up. Returns whether it was outstanding, and this device's.
-    pub(crate) fn take(&self, device: &DeviceId, challenge: &[u8], now: Timestamp) -> bool {
-        let mut outstanding = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(of_device) = outstanding.of_device.get_mut(device) else {
-            return false;
-        };
-        let Some(at) = of_device.iter().position(|(one, _)| one.as_slice() == challenge) else {
-            return false;
-        };
-        let taken = of_device.remove(at);
-        if of_device.is_empty() {
-            outstanding.of_device.remove(device);
-        }
-        outstanding.count -= 1;
-        taken.is_some_and(|(_, expires)| expires > now)
+    /// Forgets the challenges that have expired.
+    pub(crate) fn expire(&self, now: Duration) {
+        self.redeemed().retain(|_, of_device| {
+            of_device.retain(|(_, expires)| *expires > now);
+            !of_device.is_empty()
+        });
     }
 
-    /// Forgets those that have expired.
-    pub(crate) fn expire(&self, now: Timestamp) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).expire(now);
+    fn redeemed(&self) -> MutexGuard<'_, HashMap<DeviceId, Vec<(Nonce, Duration)>>> {
+        self.redeemed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Outstanding {
-    fn expire(&mut self, now: Timestamp) {
-        self.of_device.retain(|_, challenges| {
-            challenges.retain(|(_, expires)| *expires > now);
-            !challenges.is_empty()
-        });
-        self.count = self.of_device.values().map(VecDeque::len).sum();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+    const LATER: Duration = Duration::from_secs(160);
+
+    fn alice() -> DeviceId {
+        DeviceId::new("alice", "phone").expect("a name")
+    }
+
+    #[test]
+    fn changed_challenge_is_refused() {
+        let challenges = Challenges::new([1; 32]);
+        let challenge = challenges.make(&alice(), [2; 32], LATER);
+        assert!(challenges.check(&alice(), &challenge, NOW).is_some());
+        for place in 0..challenge.len() {
+            let mut changed = challenge.clone();
+            changed[place] ^= 1;
+            assert!(challenges.check(&alice(), &changed, NOW).is_none(), "byte {place}");
+        }
+        assert!(Challenges::new([3; 32]).check(&alice(), &challenge, NOW).is_none(), "of another start");
+        assert!(challenges.check(&alice(), &challenge, LATER).is_none(), "expired");
+        assert!(
+            challenges.check(&DeviceId::new("bob", "phone").expect("a name"), &challenge, NOW).is_none(),
+            "of another device"
+        );
+    }
+
+    #[test]
+    fn only_redeemed_challenges_take_memory_until_they_expire() {
+        let challenges = Challenges::new([1; 32]);
+        for number in 0..1_000_u32 {
+            let random = [number.to_be_bytes(); 8].concat().try_into().expect("32 bytes");
+            challenges.make(&alice(), random, LATER);
+        }
+        assert!(challenges.redeemed().is_empty());
+        let challenge = challenges.make(&alice(), [2; 32], LATER);
+        let genuine = challenges.check(&alice(), &challenge, NOW).expect("genuine");
+        assert_eq!(challenges.redeem(&genuine, NOW), Ok(()));
+        assert_eq!(challenges.redeem(&genuine, NOW), Err(Code::BadProof.into()));
+        challenges.expire(LATER);
+        assert!(challenges.redeemed().is_empty());
     }
 }

@@ -1,26 +1,57 @@
 //! Requests and answers as bytes: JSON or CBOR, whichever the client sends and accepts, and problems for all that goes
 //! wrong, whoever noticed it.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::{
-    body::Body as Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{caller::Caller, refusal::Refusal, state::State};
-use crate::api::{CBOR, Code, JSON, PROBLEM, Problem};
+use super::{caller::Caller, context::RequestContext, rates::Price, refusal::Refusal, state::State};
+use crate::{
+    api::{CBOR, Code, JSON, PROBLEM, Problem},
+    names::DeviceId,
+};
 
 /// How deep a body in CBOR may be nested. Ours are four levels deep.
 const MAX_NESTING: usize = 16;
 
 /// The largest body of a request without a session: to register takes a name, a key, a signature and a token.
 const MAX_BYTES_WITHOUT_SESSION: usize = 64 * 1024;
+
+/// The memory of a body that is being decoded: the body, what becomes of it, and up to this much more for lists of small
+/// elements, each of which takes more room than its text.
+const DECODED_LISTS: usize = 2 * 1024 * 1024;
+
+/// A request is larger by this than the parts that it carries: names, field names, signatures.
+const REQUEST_OVERHEAD: usize = 64 * 1024;
+
+/// Bodies from here on are decoded beside the runtime's threads.
+const LARGE: usize = 64 * 1024;
+
+/// The bytes that this many take in JSON: base64, with room for field names.
+pub(crate) const fn encoded_bytes(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 5 * 2).saturating_add(4 * 1024)
+}
+
+/// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group info), a
+/// third larger in base64.
+pub(crate) const fn max_request_bytes(part: usize) -> usize {
+    part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
+}
+
+/// The memory that a body of this size takes until it is carried out.
+pub(crate) const fn body_bytes(bytes: usize) -> usize {
+    let lists = bytes.saturating_mul(4);
+    let lists = if lists < DECODED_LISTS { lists } else { DECODED_LISTS };
+    // Half a size more for the copy that is made whenever the collected body has to grow.
+    bytes.saturating_mul(2).saturating_add(bytes / 2).saturating_add(lists)
+}
 
 /// How much of what a decoder says is passed on: it may repeat what it was given.
 const MAX_DETAIL: usize = 200;
@@ -151,28 +182,78 @@ impl<S: Sync> FromRequestParts<S> for Format {
 /// The body of a request, understood.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
         let format = Format::of_content(request.headers())?;
-        let limit = match Caller::of(request.extensions()) {
-            Some(_) => state.max_request_bytes(),
-            None => MAX_BYTES_WITHOUT_SESSION,
+        let caller = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
+        let limit = if caller.is_some() { state.max_request_bytes() } else { MAX_BYTES_WITHOUT_SESSION };
+        let expected = request.headers().get(header::CONTENT_LENGTH);
+        let expected = expected.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if expected.is_some_and(|expected| expected > limit) {
+            return Err(too_large(limit));
+        }
+        let collect = async {
+            let mut collected = Collected::new(state, caller, limit);
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| Code::BadRequest)?;
+                collected.add(frame.data_ref().map_or(&[], |data| data)).await?;
+            }
+            collected.bytes.shrink_to_fit();
+            Ok::<_, Refusal>(collected.bytes)
         };
-        let bytes = collect(request.into_body(), limit, state.request_time()).await?;
-        format.read(&bytes).map(Self)
+        let collected = tokio::time::timeout(state.request_time(), collect).await;
+        let bytes = collected.map_err(|_| Refusal::from(Code::Timeout))??;
+        if bytes.len() < LARGE {
+            return format.read(&bytes).map(Self);
+        }
+        state.checks().run(move || format.read(&bytes)).await?.map(Self)
     }
 }
 
-async fn collect(body: Bytes, limit: usize, time: Duration) -> Result<Vec<u8>, Refusal> {
-    let bytes = tokio::time::timeout(time, Limited::new(body, limit).collect()).await;
-    match bytes.map_err(|_| Refusal::from(Code::Timeout))? {
-        Ok(bytes) => Ok(bytes.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Refusal::because(Code::TooLarge, format!("more than {limit} bytes")))
+fn too_large(limit: usize) -> Refusal {
+    Refusal::because(Code::TooLarge, format!("more than {limit} bytes"))
+}
+
+/// A body that is being collected. Each piece is paid for before it is kept: with memory, and by a device with cost units.
+struct Collected<'s> {
+    state: &'s State,
+    device: Option<DeviceId>,
+    context: Option<RequestContext>,
+    /// The charge of the request without its body.
+    base: usize,
+    limit: usize,
+    bytes: Vec<u8>,
+    units: u32,
+}
+
+impl<'s> Collected<'s> {
+    fn new(state: &'s State, device: Option<DeviceId>, limit: usize) -> Self {
+        let context = RequestContext::current();
+        let base = context.as_ref().map_or(0, |context| context.charge.bytes());
+        // No room in advance: a client that says how much it sends need not send it. While it grows, the body takes up to
+        // twice its size, which is what is charged.
+        let bytes = Vec::new();
+        Self { state, device, context, base, limit, bytes, units: 0 }
+    }
+
+    async fn add(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        let length = self.bytes.len() + piece.len();
+        if length > self.limit {
+            return Err(too_large(self.limit));
         }
-        Err(_) => Err(Code::BadRequest.into()),
+        if let Some(device) = &self.device {
+            let units = Price::Bytes(length).units();
+            self.state.rates().charge(device, Price::Units(units.saturating_sub(self.units)))?;
+            self.units = units;
+        }
+        if let Some(context) = &self.context {
+            context.charge.grow_to(self.base + body_bytes(length)).await?;
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
     }
 }
 

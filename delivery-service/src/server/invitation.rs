@@ -3,8 +3,8 @@
 //! `regrow-ds invite` makes them beside the server, which looks in the store when one is shown to it.
 
 use super::{
-    sessions::Token,
-    surroundings::{NoRandomness, Surroundings},
+    environment::{Environment, NoRandomness},
+    tokens::Token,
 };
 use crate::{
     error::StoreError,
@@ -33,9 +33,9 @@ pub fn invite<S: Store>(
     service: &DeliveryService<S>,
     user: Option<&UserId>,
     expires: Timestamp,
-    surroundings: &Surroundings,
+    environment: &Environment,
 ) -> Result<String, InviteError> {
-    let token = Token::new(surroundings.random()?);
+    let token = Token::new(environment.random()?);
     service.invite(&token.hash(), user, expires)?;
     Ok(token.write())
 }

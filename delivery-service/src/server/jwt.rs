@@ -1,11 +1,17 @@
 //! JSON Web Tokens (RFC 7519) of an operator's issuer, which say who may register devices of which user.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
+use governor::{
+    Quota, RateLimiter,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed, keyed::DefaultKeyedStateStore},
+};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     jwk::{Jwk, JwkSet, PublicKeyUse},
@@ -13,7 +19,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::surroundings::Surroundings;
+use super::{clock_guard::ClockGuard, context::RequestContext, environment::Environment, memory::Principal};
 use crate::{authorities, names::Timestamp};
 
 /// Signatures with a public key. HMAC is not among them, for which the issuer's public key would be the secret, and there
@@ -33,8 +39,20 @@ const ALGORITHMS: &[Algorithm] = &[
 /// Seconds by which the issuer's clock may differ from ours.
 const LEEWAY: u64 = 60;
 
-/// Keys are fetched again for a key that is not known, but not more often: everybody can name one.
-const REFETCH: Duration = Duration::from_secs(60);
+/// Fetches for keys that are not known, at once and over time. Everybody can name such a key: the
+/// budget recovers quickly enough that nobody keeps a new key out for long.
+const UNKNOWN_BURST: u32 = 6;
+const UNKNOWN_EVERY: Duration = Duration::from_secs(10);
+
+/// How often one party can make the server fetch keys because of a key that is not known.
+const UNKNOWN_OF_PARTY: Duration = Duration::from_secs(60);
+
+/// How long keys are good that cannot be fetched again: an issuer that is down for an hour must not
+/// be able to withdraw nothing, nor to stop all registrations at once.
+const STALE: Duration = Duration::from_secs(60 * 60);
+
+/// How long the server waits before it fetches again after a failure.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// How long the issuer has to answer.
 const FETCH_TIME: Duration = Duration::from_secs(10);
@@ -51,6 +69,14 @@ pub enum IssuerError {
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be read: {0}")]
     NoKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The file of the issuer's keys cannot be read.
+    #[error("cannot read the issuer's keys in {}: {detail}. Set `registration.jwks` to a JSON Web Key Set", .path.display())]
+    NoKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The issuer cannot be asked.
     #[error("the issuer's keys have to be a file, or at an address that begins with https://")]
     NoClient,
@@ -105,22 +131,78 @@ impl Source {
     }
 }
 
-/// Who vouches for users, and its keys.
+/// An issuer that vouches for users, and its keys.
 pub(crate) struct Issuer {
     name: String,
     audience: String,
     source: Source,
-    keys: RwLock<Arc<JwkSet>>,
-    /// When the keys were fetched. Whoever fetches them holds it.
-    fetched: Mutex<Option<Duration>>,
-    surroundings: Surroundings,
+    /// How old keys may get before they are fetched again.
+    refresh: Duration,
+    known: RwLock<Known>,
+    /// Held by the one that fetches; all others wait for its result.
+    fetching: Mutex<()>,
+    unknown: RateLimiter<NotKeyed, InMemoryState, Environment, NoOpMiddleware<Duration>>,
+    unknown_of_party: RateLimiter<
+        Option<Principal>,
+        DefaultKeyedStateStore<Option<Principal>>,
+        Environment,
+        NoOpMiddleware<Duration>,
+    >,
+    environment: Environment,
+    clock: ClockGuard,
+}
+
+/// The keys, and when they were fetched, by the monotonic clock.
+#[derive(Clone, Default)]
+struct Known {
+    keys: Option<(Arc<JwkSet>, Duration)>,
+    failed: Option<Duration>,
 }
 
 impl Issuer {
-    pub(crate) fn new(name: &str, audience: &str, source: Source, surroundings: Surroundings) -> Self {
-        let (name, audience) = (name.to_owned(), audience.to_owned());
-        let keys = RwLock::new(Arc::new(JwkSet { keys: Vec::new() }));
-        Self { name, audience, source, keys, fetched: Mutex::new(None), surroundings }
+    /// Keys in a file are read at once: a server that cannot read them does not start.
+    pub(crate) fn new(
+        name: &str,
+        audience: &str,
+        source: Source,
+        refresh: Duration,
+        environment: Environment,
+        clock: ClockGuard,
+    ) -> Result<Self, IssuerError> {
+        let mut known = Known::default();
+        if let Source::File(path) = &source {
+            known.keys = Some((Arc::new(read(path)?), environment.monotonic()));
+        }
+        let every = |period: Duration, burst| {
+            let quota = Quota::with_period(period).map(|quota| quota.allow_burst(burst));
+            quota.unwrap_or_else(|| Quota::per_minute(NonZeroU32::MIN))
+        };
+        let burst = NonZeroU32::new(UNKNOWN_BURST).unwrap_or(NonZeroU32::MIN);
+        Ok(Self {
+            name: name.to_owned(),
+            audience: audience.to_owned(),
+            source,
+            refresh,
+            known: RwLock::new(known),
+            fetching: Mutex::new(()),
+            unknown: RateLimiter::direct_with_clock(every(UNKNOWN_EVERY, burst), environment.clone()),
+            unknown_of_party: RateLimiter::dashmap_with_clock(
+                every(UNKNOWN_OF_PARTY, NonZeroU32::MIN),
+                environment.clone(),
+            ),
+            environment,
+            clock,
+        })
+    }
+
+    /// Whether there are keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.known().keys.is_some()
+    }
+
+    /// Fetches the keys if there are none yet.
+    pub(crate) async fn prepare(&self) -> Result<(), IssuerError> {
+        if self.has_keys() { Ok(()) } else { self.fetch(|known| known.keys.is_none()).await }
     }
 
     /// Checks that the token is good, now, and that it is about this user.
@@ -144,39 +226,81 @@ impl Issuer {
         let claims = decode::<Claims>(token, &key, &validation)
             .map_err(|_| refused("it is not the issuer's, or not for this service"))?
             .claims;
-        check_time(&claims, self.surroundings.now())?;
+        check_time(&claims, self.clock.now())?;
         if claims.sub == user { Ok(()) } else { Err(refused("it is for another user")) }
     }
 
     /// The key of this name; without a name, the only key that there is.
     async fn key(&self, id: Option<&str>) -> Result<Jwk, IssuerError> {
-        if let Some(key) = find(&self.known(), id) {
+        let keys = self.fresh().await?;
+        if let Some(key) = find(&keys, id) {
             return Ok(key);
         }
-        let mut fetched = self.fetched.lock().await;
-        // Somebody else may have fetched it in the meantime.
-        let known = find(&self.known(), id);
-        let now = self.surroundings.elapsed();
-        if known.is_none() && fetched.is_none_or(|then| now.saturating_sub(then) >= REFETCH) {
-            let keys = self.fetch().await;
-            // Also after a failure, the next attempt is a minute away.
-            *fetched = Some(now);
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys?);
+        let unknown = || IssuerError::NotVouchedFor("its key is not known");
+        // It may be new. Each party may ask once in a while, and all together a little more often.
+        let party = RequestContext::current().map(|context| context.principal);
+        if self.unknown_of_party.check_key(&party).is_err() || self.unknown.check().is_err() {
+            return Err(unknown());
         }
-        known.or_else(|| find(&self.known(), id)).ok_or(IssuerError::NotVouchedFor("its key is not known"))
+        self.unknown_of_party.retain_recent();
+        // Who waited for another fetch has what that has found.
+        self.fetch(|known| known.keys.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &keys))).await?;
+        self.known().keys.and_then(|(keys, _)| find(&keys, id)).ok_or_else(unknown)
     }
 
-    fn known(&self) -> Arc<JwkSet> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn fetch(&self) -> Result<JwkSet, IssuerError> {
-        let bytes = match &self.source {
-            Source::File(path) => std::fs::read(path).map_err(|error| IssuerError::NoKeys(error.into()))?,
-            Source::Address(address, client) => download(client, address.clone()).await?,
+    /// The keys, fetched again if they are too old.
+    async fn fresh(&self) -> Result<Arc<JwkSet>, IssuerError> {
+        let age = |fetched: Duration| self.environment.monotonic().saturating_sub(fetched);
+        let is_old = |known: &Known| {
+            let rests = known.failed.is_some_and(|failed| age(failed) < AFTER_FAILURE);
+            !rests && known.keys.as_ref().is_none_or(|(_, fetched)| age(*fetched) >= self.refresh)
         };
-        serde_json::from_slice(&bytes).map_err(|error| IssuerError::NoKeys(error.into()))
+        let fetched = if is_old(&self.known()) { self.fetch(is_old).await } else { Ok(()) };
+        match self.known().keys {
+            Some((keys, fetched)) if age(fetched) < self.refresh.max(STALE) => Ok(keys),
+            _ => Err(fetched.err().unwrap_or_else(|| IssuerError::NoKeys("the issuer does not answer".into()))),
+        }
     }
+
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fetches the keys if that is still wanted when the fetches before are over.
+    async fn fetch(&self, is_wanted: impl Fn(&Known) -> bool) -> Result<(), IssuerError> {
+        let _one = self.fetching.lock().await;
+        if !is_wanted(&self.known()) {
+            return Ok(());
+        }
+        let fetched = match &self.source {
+            Source::File(path) => read(path),
+            Source::Address(address, client) => download(client, address.clone()).await.and_then(|keys| parse(&keys)),
+        };
+        let now = self.environment.monotonic();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.failed = fetched.is_err().then_some(now);
+        known.keys = match fetched {
+            Ok(keys) => Some((Arc::new(keys), now)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot fetch the issuer's keys again");
+                if known.keys.is_none() {
+                    return Err(error);
+                }
+                return Ok(());
+            }
+        };
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<JwkSet, IssuerError> {
+    let unreadable = |detail: String| IssuerError::NoKeyFile { path: path.to_owned(), detail };
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    parse(&bytes).map_err(|_| unreadable("it is no JSON Web Key Set".to_owned()))
+}
+
+fn parse(bytes: &[u8]) -> Result<JwkSet, IssuerError> {
+    serde_json::from_slice(bytes).map_err(|error| IssuerError::NoKeys(error.into()))
 }
 
 fn find(keys: &JwkSet, id: Option<&str>) -> Option<Jwk> {

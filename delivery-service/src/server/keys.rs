@@ -18,6 +18,7 @@ pub fn all() -> Vec<String> {
         audience: String::new(),
         jwks: String::new(),
         jwks_authorities: Some("".into()),
+        jwks_refresh_seconds: 300,
     };
     let tls = Some(Tls { certificate: "".into(), key: "".into() });
     let mut keys: Vec<String> = Vec::new();
@@ -58,7 +59,9 @@ fn walk(prefix: &str, table: &toml::Table, values: &mut Vec<(String, String)>) {
 pub(super) fn is_text(key: &str) -> bool {
     let Some((_, value)) = values(&Settings::default()).into_iter().find(|(known, _)| known == key) else {
         // What has no value by default: names of files, and of an issuer.
-        return key.starts_with("tls.") || key.starts_with("registration.") && key != "registration.anywhere";
+        return key.starts_with("tls.")
+            || key.starts_with("registration.")
+                && !["registration.anywhere", "registration.jwks_refresh_seconds"].contains(&key);
     };
     value.starts_with(['"', '\''])
 }
@@ -106,7 +109,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
 /// A key of `registration` that does not belong to the mode that is set, and what to say about it.
 pub(super) fn foreign_to_mode(find: impl Fn(&str) -> Option<Value>) -> Option<(String, String)> {
     let mode = find("registration.mode")?.into_string()?;
-    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities"].map(|key| (key, "jwt"));
+    let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"].map(|key| (key, "jwt"));
     let owned = [("anywhere", "open")].into_iter().chain(of_jwt);
     if !["open", "token", "jwt"].contains(&mode.as_str()) {
         return None;

@@ -1,51 +1,29 @@
-//! Connections: they are accepted up to a limit, speak HTTP/1.1 or HTTP/2, and end when the server does.
-//!
-//! A connection that does not get to its first request in time is closed, whichever way it dawdles: in the handshake, in
-//! the first bytes, in the headers. How long a body may take is for whoever reads it.
+//! The listener: it accepts connections up to a limit, until the server ends. What becomes of each is
+//! in `connection`.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use axum::Router;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
 
 use super::{
+    connection::{Connect, http},
     crowd::{Crowd, Crowded},
     metrics::Metrics,
     proxies::{Network, Proxies},
+    rates::block_of,
     settings::ServerLimits,
     shutdown::Shutdown,
 };
 
 /// How long accepting pauses when the system has nothing left to accept with, such as file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The most headers of one request. A browser sends about twenty.
-const HEADERS: usize = 100;
-
-/// The smallest buffer that hyper takes.
-const SMALLEST_BUFFER: usize = 8 * 1024;
 
 /// Accepts connections, and answers their requests.
 #[derive(Debug)]
@@ -92,13 +70,13 @@ impl Listener {
             app,
             tls: tls.map(TlsAcceptor::from),
             http: http(&limits),
-            header_time: Duration::from_secs(limits.header_seconds),
-            handshake_time: Duration::from_secs(limits.handshake_seconds),
+            limits: limits.clone(),
+            devices: Crowd::new(limits.connections_per_device),
             metrics,
             shutdown: shutdown.clone(),
         };
         let connect = Arc::new(connect);
-        let crowd = Crowd::new(limits.connections_per_address, proxies);
+        let crowd = Crowd::new(limits.connections_per_address);
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         loop {
@@ -107,17 +85,21 @@ impl Listener {
                 () = shutdown.begun() => break,
             };
             match accepted {
-                Ok((stream, peer, place)) => match crowd.enter(peer.ip()) {
-                    Ok(one) => {
-                        let connect = Arc::clone(&connect);
-                        connections.spawn(async move {
-                            connect.connection(stream, peer).await;
-                            drop((place, one));
-                        });
+                Ok((stream, peer, place)) => {
+                    let is_proxy = proxies.trust(peer.ip());
+                    let one = if is_proxy { None } else { Some(crowd.enter(block_of(peer.ip()))) };
+                    match one.transpose() {
+                        Ok(one) => {
+                            let connect = Arc::clone(&connect);
+                            connections.spawn(async move {
+                                connect.connection(stream, peer, is_proxy).await;
+                                drop((place, one));
+                            });
+                        }
+                        // Closed at once: to say why would take a handshake.
+                        Err(Crowded) => connect.metrics.connection_refused(),
                     }
-                    // Closed at once: to say why would take a handshake.
-                    Err(Crowded) => connect.metrics.connection_refused(),
-                },
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
@@ -127,7 +109,7 @@ impl Listener {
                     }
                 }
             }
-            // What has ended is forgotten.
+            // Connections that have ended are forgotten.
             while connections.try_join_next().is_some() {}
         }
         // New ones are refused by the system from here on.
@@ -158,116 +140,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
-}
-
-fn http(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    let ping = Duration::from_secs(limits.ping_seconds);
-    let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(SMALLEST_BUFFER);
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(limits.header_seconds))
-        .max_headers(HEADERS)
-        .max_buf_size(header_bytes);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.requests_per_connection)
-        .max_header_list_size(limits.header_bytes)
-        .keep_alive_interval(ping)
-        .keep_alive_timeout(ping);
-    http
-}
-
-/// What every connection is made with.
-struct Connect {
-    app: Router,
-    tls: Option<TlsAcceptor>,
-    http: auto::Builder<TokioExecutor>,
-    header_time: Duration,
-    handshake_time: Duration,
-    metrics: Metrics,
-    shutdown: Shutdown,
-}
-
-impl Connect {
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
-        let _open = self.metrics.connection();
-        // Answers are small, and nobody waits for more of them to fill a packet.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection ended before it began");
-            return;
-        }
-        let Some(tls) = &self.tls else {
-            return self.requests(stream, peer).await;
-        };
-        let handshake = tokio::select! {
-            handshake = timeout(self.handshake_time, tls.accept(stream)) => handshake,
-            () = self.shutdown.begun() => return,
-        };
-        match handshake {
-            Ok(Ok(stream)) => self.requests(stream, peer).await,
-            // What the client sent is not repeated: there may be the name of a host in it.
-            Ok(Err(error)) => {
-                self.metrics.handshake_failed();
-                tracing::debug!(kind = %error.kind(), "a TLS handshake failed");
-            }
-            Err(_) => {
-                self.metrics.handshake_failed();
-                tracing::debug!("a TLS handshake took too long");
-            }
-        }
-    }
-
-    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
-        let came = Arc::new(AtomicBool::new(false));
-        let service = {
-            let (app, came) = (self.app.clone(), Arc::clone(&came));
-            service_fn(move |mut request: Request<Incoming>| {
-                came.store(true, Ordering::Relaxed);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                app.clone().oneshot(request.map(Body::new))
-            })
-        };
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        // hyper waits for the first bytes for as long as it takes.
-        let mut first = pin!(sleep_until(Instant::now() + self.header_time));
-        let mut is_waiting = true;
-        let mut is_ending = false;
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(reason = reason(&*error), "a connection ended in an error");
-                    }
-                    return;
-                }
-                () = first.as_mut(), if is_waiting => {
-                    is_waiting = false;
-                    if !came.load(Ordering::Relaxed) {
-                        tracing::debug!("a connection without a request took too long");
-                        return;
-                    }
-                }
-                () = self.shutdown.begun(), if !is_ending => {
-                    is_ending = true;
-                    // One that has asked for nothing waits for nothing.
-                    if !came.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
-}
-
-/// What kind of error ended a connection. Its text may repeat what the client sent.
-fn reason(error: &(dyn std::error::Error + 'static)) -> &'static str {
-    match error.downcast_ref::<hyper::Error>() {
-        Some(error) if error.is_timeout() => "it took too long",
-        Some(error) if error.is_parse() => "it is not HTTP",
-        Some(error) if error.is_incomplete_message() => "it ended within a request",
-        Some(error) if error.is_body_write_aborted() || error.is_canceled() => "an answer broke off",
-        _ => "the network failed",
-    }
 }

@@ -3,7 +3,7 @@
 //! No line has the name of a user, a device or a group in clear, nor a token, an address or a path as it was asked for.
 //! The number is the answer's `X-Request-Id` as well, so that whoever complains can be helped.
 
-use std::{fmt::Write as _, io, time::Instant};
+use std::{fmt::Write as _, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -14,6 +14,7 @@ use axum::{
 use tracing::{Instrument as _, Level};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt as _};
 
+pub use super::log_writer::{LogWriter, lines_lost};
 use super::{
     metrics::{Metrics, StatusClass},
     settings::{Log, LogFormat},
@@ -74,16 +75,16 @@ pub fn subscriber(
     log: &Log,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError> {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(&log.level)?).with_writer(writer).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level)?)
+        .with_writer(writer)
+        // It would be printed to the standard error, and panic where that is broken.
+        .log_internal_errors(false)
+        .with_ansi(false);
     Ok(match log.format {
         LogFormat::Text => Box::new(lines.finish()),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
     })
-}
-
-/// The log's usual place.
-pub fn standard_error() -> io::Stderr {
-    io::stderr()
 }
 
 /// Middleware around every route: numbers, counts and logs the request. For `axum::middleware::from_fn_with_state`, as the

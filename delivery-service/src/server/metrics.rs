@@ -133,7 +133,12 @@ struct Counts {
     accepted: Counter,
     crowded: Counter,
     handshakes: Counter,
+    stuck: Counter,
+    memory: Gauge,
+    log_lost: Counter,
     certificate: Family<[Word; 0], Gauge>,
+    clock_confirmed: Gauge,
+    clock_jumps: Counter,
     requests: Requests,
     request_seconds: Histograms,
 }
@@ -158,7 +163,12 @@ impl Default for Metrics {
             accepted: Counter::default(),
             crowded: Counter::default(),
             handshakes: Counter::default(),
+            stuck: Counter::default(),
+            memory: Gauge::default(),
+            log_lost: Counter::default(),
             certificate: Family::default(),
+            clock_confirmed: Gauge::default(),
+            clock_jumps: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
             registry: Registry::default(),
@@ -182,11 +192,17 @@ impl Default for Metrics {
         r.register("connections_accepted", "Connections that were accepted", counts.accepted.clone());
         r.register("connections_refused", "Connections beyond what one address may have", counts.crowded.clone());
         r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
+        r.register("connections_stuck", "Connections closed because the client took nothing", counts.stuck.clone());
+        r.register("memory_bytes", "Memory that is charged for bodies and answers", counts.memory.clone());
+        r.register("log_lines_lost", "Lines of the log that could not be written", counts.log_lost.clone());
         r.register(
             "certificate_expires_timestamp_seconds",
             "When the certificate in use expires, since 1970",
             counts.certificate.clone(),
         );
+        let help = "1 while the wall clock is confirmed; records are deleted for their age only then";
+        r.register("clock_confirmed", help, counts.clock_confirmed.clone());
+        r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
         Self(Arc::new(Counts { registry, ..counts }))
@@ -286,9 +302,34 @@ impl Metrics {
         self.0.handshakes.inc();
     }
 
+    /// A connection was closed because its client took nothing of an answer for too long.
+    pub fn connection_stuck(&self) {
+        self.0.stuck.inc();
+    }
+
+    /// So many bytes are charged for bodies and answers.
+    pub fn memory(&self, bytes: usize) {
+        self.0.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// So many lines of the log are lost since the start.
+    pub fn log_lines_lost(&self, lines: u64) {
+        self.0.log_lost.inc_by(lines.saturating_sub(self.0.log_lost.get()));
+    }
+
     /// The certificate in use expires then, in seconds since 1970. Without one, there is no such number.
     pub fn certificate_expires(&self, at: i64) {
         self.0.certificate.get_or_create(&[]).set(at);
+    }
+
+    /// Whether the wall clock is confirmed.
+    pub fn clock_confirmed(&self, confirmed: bool) {
+        self.0.clock_confirmed.set(i64::from(confirmed));
+    }
+
+    /// The wall clock has jumped.
+    pub fn clock_jumped(&self) {
+        self.0.clock_jumps.inc();
     }
 
     /// A request was answered. The route is a template, never a path.

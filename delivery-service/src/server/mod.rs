@@ -7,17 +7,23 @@
 //! | `settings` | what an operator sets |
 //! | `config`, `keys`, `validation` | where each value comes from, the names of all, and whether they make sense |
 //! | `serve` | all of it together, and the order in which it ends |
-//! | `listener`, `tls` | connections, and the certificate that they are made with |
-//! | `crowd` | how many connections each address has |
-//! | `operators`, `metrics`, `log` | what operators see: health, numbers, lines |
+//! | `listener`, `connection`, `tls` | connections, and the certificate that they are made with |
+//! | `progress` | answers that clients do not take |
+//! | `crowd` | how many connections each address and each device has |
+//! | `memory`, `shares`, `context` | the budgets of memory, and the request that is charged |
+//! | `checks` | decoding and checking beside the store |
+//! | `host` | the host that a request is for |
+//! | `health` | whether the store takes writes |
+//! | `operators`, `metrics`, `log`, `log_writer` | what operators see: health, numbers, lines |
 //! | `shutdown` | the word that it is over |
 //! | `invitation` | tokens that let a device register |
 //! | `state` | the server's state, its start and its stop |
-//! | `surroundings` | the clock and the randomness |
+//! | `environment`, `clock_guard` | the clocks and the randomness; the guard against a wall clock that jumps |
 //! | `worker` | the thread that owns the service, and the queue before it |
 //! | `audience`, `reader` | who listens, when they are woken, and how they read |
 //! | `registration`, `jwt` | who may register a device |
-//! | `challenges`, `sessions`, `caller` | how a device shows who it is |
+//! | `challenges`, `sessions`, `tokens`, `caller` | how a device shows which it is |
+//! | `mac` | HMAC over fields |
 //! | `rates` | how often who may ask |
 //! | `proxies` | whom it is believed where a request comes from |
 //! | `exchange`, `refusal`, `outcomes`, `paths` | requests, answers and problems on the wire |
@@ -26,18 +32,29 @@
 mod audience;
 mod caller;
 mod challenges;
+mod checks;
+mod clock_guard;
 pub mod config;
+mod connection;
+mod context;
 mod crowd;
+mod environment;
 mod exchange;
+mod health;
+mod host;
 pub mod invitation;
 mod jwt;
 pub mod keys;
 pub mod listener;
 pub mod log;
+mod log_writer;
+mod mac;
+mod memory;
 pub mod metrics;
 pub mod operators;
 mod outcomes;
 mod paths;
+mod progress;
 pub mod proxies;
 mod rates;
 mod reader;
@@ -47,16 +64,17 @@ mod routes;
 pub mod serve;
 mod sessions;
 pub mod settings;
+mod shares;
 pub mod shutdown;
 mod state;
-mod surroundings;
 pub mod tls;
+mod tokens;
 pub mod validation;
 mod worker;
 
 pub use self::{
+    environment::{Environment, NoRandomness},
     jwt::IssuerError,
     routes::{openapi, router},
     state::{Server, StartError, State},
-    surroundings::{NoRandomness, Surroundings},
 };

@@ -3,21 +3,15 @@
 //! It is apart from where devices connect, so that a firewall can tell them apart, and has no TLS and no login. Nothing
 //! that it says is of a user, a device or a group.
 
-use std::time::Duration;
-
+use super::{State, host, log};
 use axum::{
     Router,
     extract::State as Extracted,
     http::{StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
-use tokio::time::timeout;
-
-use super::State;
-
-/// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
-const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is served there, of the server with this state.
 pub fn router(state: State) -> Router {
@@ -26,6 +20,7 @@ pub fn router(state: State) -> Router {
         // The process lives, or it would not answer.
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .layer(middleware::from_fn_with_state(state.operators_hosts(), host::layer))
         .with_state(state)
 }
 
@@ -33,16 +28,14 @@ async fn text(Extracted(state): Extracted<State>) -> impl IntoResponse {
     let metrics = state.metrics();
     metrics.queue(state.queue_depth());
     metrics.streams(state.streams());
+    metrics.memory(state.memory_used());
+    metrics.log_lines_lost(log::lines_lost());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
 }
 
-async fn ready(Extracted(state): Extracted<State>) -> (StatusCode, &'static str) {
-    if state.is_stopping() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
-    }
-    match timeout(READY_WITHIN, state.is_ready()).await {
-        Ok(true) => (StatusCode::OK, "ready\n"),
-        Ok(false) => (StatusCode::SERVICE_UNAVAILABLE, "the store fails, or its queue is full\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+async fn ready(Extracted(state): Extracted<State>) -> (StatusCode, String) {
+    match state.readiness().await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }

@@ -1,5 +1,7 @@
-//! How often who may ask: a device with a session, an address without one, and one device for the key packages of
-//! another. Each has a bucket that fills at a steady rate (GCRA, by `governor`).
+//! How much a party may ask for: a device with a session, an address without one, and one device for
+//! the key packages of another. Each has a bucket that fills at a steady rate (GCRA, by `governor`).
+//!
+//! The bucket of a device holds cost units. [`Price`] has what a request costs of them.
 
 use std::{
     hash::Hash,
@@ -10,37 +12,93 @@ use std::{
 
 use governor::{Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
-use super::{refusal::Refusal, settings::ServerLimits, surroundings::Surroundings};
+use super::{environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark};
 use crate::{api::Code, names::DeviceId};
 
-type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Surroundings, NoOpMiddleware<Duration>>;
+/// Requests of a known device without a session: a login takes two.
+const KNOWN_PER_SECOND: u32 = 1;
+const KNOWN_BURST: u32 = 10;
+
+/// Bytes of a body that cost one unit.
+const BYTES_PER_UNIT: usize = 64 * 1024;
+
+/// Devices that a commit adds or removes for one unit.
+const DEVICES_PER_UNIT: usize = 10;
+
+/// The price of a request, in cost units. Each request costs one; the rest comes on top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Price {
+    /// One request.
+    Request,
+    /// Bytes of a body beyond the first 64 KiB: one unit for each 64 KiB that is begun.
+    Bytes(usize),
+    /// Devices that a commit adds or removes: one unit for each ten.
+    Devices(usize),
+    /// So many units.
+    Units(u32),
+}
+
+impl Price {
+    pub(crate) fn units(self) -> u32 {
+        let units = match self {
+            Self::Request => 1,
+            Self::Bytes(bytes) => bytes.div_ceil(BYTES_PER_UNIT).saturating_sub(1),
+            Self::Devices(devices) => devices / DEVICES_PER_UNIT,
+            Self::Units(units) => return units,
+        };
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+}
+
+type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Environment, NoOpMiddleware<Duration>>;
 
 pub(crate) struct Rates {
     devices: Limiter<DeviceId>,
     addresses: Limiter<IpAddr>,
+    known: Limiter<DeviceMark>,
     claims: Limiter<(DeviceId, DeviceId)>,
-    surroundings: Surroundings,
+    environment: Environment,
+    /// The most units that a device can have at once.
+    burst: u32,
 }
 
 impl Rates {
-    pub(crate) fn new(limits: &ServerLimits, surroundings: &Surroundings) -> Self {
+    pub(crate) fn new(limits: &ServerLimits, environment: &Environment) -> Self {
         let per_second = |rate, burst| Quota::per_second(at_least_one(rate)).allow_burst(at_least_one(burst));
         Self {
-            devices: limiter(per_second(limits.device_requests_per_second, limits.device_burst), surroundings),
-            addresses: limiter(per_second(limits.address_requests_per_second, limits.address_burst), surroundings),
-            claims: limiter(Quota::per_hour(at_least_one(limits.claims_per_device_and_hour)), surroundings),
-            surroundings: surroundings.clone(),
+            devices: limiter(per_second(limits.device_requests_per_second, limits.device_burst), environment),
+            addresses: limiter(per_second(limits.address_requests_per_second, limits.address_burst), environment),
+            known: limiter(per_second(KNOWN_PER_SECOND, KNOWN_BURST), environment),
+            claims: limiter(Quota::per_hour(at_least_one(limits.claims_per_device_and_hour)), environment),
+            environment: environment.clone(),
+            burst: limits.device_burst,
         }
     }
 
-    /// A request of a device with a session.
-    pub(crate) fn check_device(&self, device: &DeviceId) -> Result<(), Refusal> {
-        self.check(&self.devices, device)
+    /// Charges a device with a session.
+    pub(crate) fn charge(&self, device: &DeviceId, price: Price) -> Result<(), Refusal> {
+        // One request may cost all that a device can have, and no more: the settings are checked for that.
+        let Some(units) = NonZeroU32::new(price.units().min(self.burst)) else {
+            return Ok(());
+        };
+        match self.devices.check_key_n(device, units) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(refused)) => {
+                let wait = refused.wait_time_from(self.environment.monotonic());
+                Err(Refusal::for_now(Code::TooManyRequests, wait))
+            }
+            Err(_) => Err(Code::TooManyRequests.into()),
+        }
     }
 
     /// A request without a session.
     pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
         self.check(&self.addresses, &block_of(address))
+    }
+
+    /// Whether a device that has logged in before may ask once more without a session, whatever others at its address do.
+    pub(crate) fn admits_known(&self, device: DeviceMark) -> bool {
+        self.known.check_key(&device).is_ok()
     }
 
     /// A claim of a key package of `target` by `claimer`.
@@ -52,18 +110,19 @@ impl Rates {
     pub(crate) fn forget(&self) {
         self.devices.retain_recent();
         self.addresses.retain_recent();
+        self.known.retain_recent();
         self.claims.retain_recent();
     }
 
     fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K>, key: &K) -> Result<(), Refusal> {
         limiter.check_key(key).map_err(|refused| {
-            Refusal::for_now(Code::TooManyRequests, refused.wait_time_from(self.surroundings.elapsed()))
+            Refusal::for_now(Code::TooManyRequests, refused.wait_time_from(self.environment.monotonic()))
         })
     }
 }
 
-fn limiter<K: Hash + Eq + Clone>(quota: Quota, surroundings: &Surroundings) -> Limiter<K> {
-    RateLimiter::dashmap_with_clock(quota, surroundings.clone())
+fn limiter<K: Hash + Eq + Clone>(quota: Quota, environment: &Environment) -> Limiter<K> {
+    RateLimiter::dashmap_with_clock(quota, environment.clone())
 }
 
 /// A rate of none would let nobody in, ever.

@@ -2,18 +2,54 @@
 //! common. It holds one page at the most, and reads the next one when that is gone; so a client that reads slowly costs
 //! no more than one that reads fast.
 
-use std::time::Duration;
-
-use super::{audience::Seat, caller::Caller, refusal::Refusal, state::State};
+use super::{
+    audience::Seat, caller::Caller, context::RequestContext, exchange::encoded_bytes, refusal::Refusal, state::State,
+};
 use crate::{
+    Delivery,
     api::{self, Code},
     names::Cursor,
+    ordering::reading::MAX_READ_BYTES,
 };
+
+/// Memory that is charged for a page before it is read. Most pages are smaller.
+const PAGE_BYTES: usize = 64 * 1024;
+
+/// The most deliveries in a page.
+pub(crate) const MAX_DELIVERIES: usize = 1_000;
+
+/// Memory of a delivery beside its bytes: names, a receipt, field names.
+const DELIVERY_BYTES: usize = 1024;
+
+/// How a page is answered, which decides on the memory that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// All of it in one answer.
+    Whole,
+    /// One delivery after the other.
+    OneByOne,
+}
+
+impl Answered {
+    /// The memory that the page takes until it is answered.
+    fn memory(self, page: &[Delivery]) -> usize {
+        let bytes = |delivery: &Delivery| delivery.bytes.len() + DELIVERY_BYTES;
+        let stored: usize = page.iter().map(bytes).sum();
+        let encoded = match self {
+            Self::Whole => stored,
+            Self::OneByOne => page.iter().map(bytes).max().unwrap_or(0),
+        };
+        stored + encoded_bytes(encoded)
+    }
+}
 
 /// A device that reads and waits.
 pub(crate) struct Reader {
     state: State,
     caller: Caller,
+    /// What its pages are charged to.
+    context: Option<RequestContext>,
+    answered: Answered,
     seat: Seat,
     /// Whether the audience knows which groups it reads.
     follows: bool,
@@ -39,13 +75,24 @@ impl From<Refusal> for End {
 }
 
 impl Reader {
-    /// Takes a seat, if there is one.
-    pub(crate) fn new(state: State, caller: Caller, after: Cursor, limit: usize) -> Result<Self, Refusal> {
+    /// Takes a seat, if there is one. To be called within the request.
+    pub(crate) fn new(
+        state: State,
+        caller: Caller,
+        after: Cursor,
+        limit: usize,
+        answered: Answered,
+    ) -> Result<Self, Refusal> {
         let seat = state.audience().enter(&caller.0.device)?;
-        Ok(Self { state, caller, seat, follows: false, after, limit })
+        // The answer that begins a stream ends before its pages do.
+        let context = RequestContext::current().map(|context| match answered {
+            Answered::Whole => context,
+            Answered::OneByOne => context.sibling(),
+        });
+        Ok(Self { state, caller, context, answered, seat, follows: false, after, limit })
     }
 
-    /// The next page, which is never empty, as soon as there is one.
+    /// The next page, which is never empty, as soon as there is one. The page before has been answered.
     pub(crate) async fn next_page(&mut self) -> Result<Vec<api::Delivery>, End> {
         loop {
             self.seat.settle();
@@ -56,29 +103,22 @@ impl Reader {
             if !page.is_empty() {
                 return Ok(page);
             }
+            if let Some(context) = &self.context {
+                context.charge.shrink_to(0);
+            }
             self.wait().await?;
         }
     }
 
     /// Whether the session has ended, so that even what is read already is not to be shown.
     pub(crate) fn is_over(&self) -> bool {
-        self.caller.0.is_over(self.state.now())
+        self.caller.0.is_over(self.state.monotonic())
     }
 
     /// The next page, which may be empty.
     async fn read(&mut self) -> Result<Vec<api::Delivery>, Refusal> {
-        let (caller, after, limit, follow) = (self.caller.clone(), self.after, self.limit, !self.follows);
-        let page = self
-            .state
-            .worker()
-            .call_as_reader(move |service, aftermath| {
-                let device = caller.admit(service)?;
-                if follow {
-                    aftermath.follow(device.clone(), service.groups_of(&device)?);
-                }
-                Ok(service.read(&device, after, limit)?)
-            })
-            .await?;
+        let request = Page { after: self.after, limit: self.limit, answered: self.answered, follow: !self.follows };
+        let page = request.read(&self.state, &self.caller, self.context.as_ref()).await?;
         self.follows = true;
         if let Some(last) = page.last() {
             self.after = last.cursor;
@@ -87,13 +127,67 @@ impl Reader {
     }
 
     async fn wait(&mut self) -> Result<(), End> {
-        let left = self.caller.0.expires.0.saturating_sub(self.state.now().0);
+        let left = self.caller.0.deadline.saturating_sub(self.state.monotonic());
         tokio::select! {
             biased;
             () = self.caller.0.ended() => Err(End::Over),
             () = self.state.stopping() => Err(End::Stopping),
             () = self.seat.woken() => Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(left)) => Ok(()),
+            () = tokio::time::sleep(left) => Ok(()),
+        }
+    }
+}
+
+/// A page that is asked for.
+#[derive(Clone, Copy)]
+struct Page {
+    after: Cursor,
+    limit: usize,
+    answered: Answered,
+    /// Whether the audience has to learn which groups the device reads.
+    follow: bool,
+}
+
+impl Page {
+    /// Reads the page when there is memory for it.
+    async fn read(
+        self,
+        state: &State,
+        caller: &Caller,
+        context: Option<&RequestContext>,
+    ) -> Result<Vec<Delivery>, Refusal> {
+        let Self { after, limit, answered, follow } = self;
+        let mut expected = PAGE_BYTES;
+        loop {
+            if let Some(context) = context {
+                // A device with much that it has not taken waits for the most that a page may need: else the store
+                // would read for it, again and again, pages for which there is no memory.
+                if context.charge.is_pressed() {
+                    let largest = state.limits().ordering.max_body_bytes.max(MAX_READ_BYTES);
+                    expected = largest + encoded_bytes(largest) + limit.min(MAX_DELIVERIES) * DELIVERY_BYTES;
+                }
+                context.charge.grow_to(expected).await?;
+            }
+            let (caller, charge) = (caller.clone(), context.map(|context| context.charge.clone()));
+            let read = state.worker().call_as_reader(context, move |service, aftermath| {
+                let device = caller.admit(service)?;
+                if follow {
+                    aftermath.follow(device.clone(), service.groups_of(&device)?);
+                }
+                let page = service.read(&device, after, limit)?;
+                let needed = answered.memory(&page);
+                let Some(charge) = charge else { return Ok(Ok(page)) };
+                // A page that there is no memory for is dropped, and read again when there is.
+                if !charge.try_grow_to(needed) {
+                    return Ok(Err(needed));
+                }
+                charge.shrink_to(needed);
+                Ok(Ok(page))
+            });
+            match read.await? {
+                Ok(page) => return Ok(page),
+                Err(needed) => expected = needed,
+            }
         }
     }
 }
@@ -105,9 +199,7 @@ pub(crate) async fn read_now(
     after: Cursor,
     limit: usize,
 ) -> Result<Vec<api::Delivery>, Refusal> {
-    let read = state.worker().call(move |service, _| {
-        let device = caller.admit(service)?;
-        Ok(service.read(&device, after, limit)?)
-    });
-    Ok(read.await?.into_iter().map(api::Delivery::from).collect())
+    let page = Page { after, limit, answered: Answered::Whole, follow: false };
+    let page = page.read(state, &caller, RequestContext::current().as_ref()).await?;
+    Ok(page.into_iter().map(api::Delivery::from).collect())
 }

@@ -10,12 +10,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::surroundings::NoRandomness;
+use super::{environment::NoRandomness, health::Fault};
 use crate::{
     api::{Code, Problem},
     error::StoreError,
     names::InvalidName,
 };
+
+/// How long a client waits for a disk that takes no writes: somebody has to do something about it.
+const FAULTY: Duration = Duration::from_secs(10);
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,12 @@ impl Refusal {
     /// A refusal that says what is wrong with the request.
     pub(crate) fn because(code: Code, detail: impl std::fmt::Display) -> Self {
         Problem::new(code).because(detail).into()
+    }
+
+    /// A refusal for as long as the store takes no writes.
+    pub(crate) fn faulty(fault: Fault) -> Self {
+        let Self(problem) = Self::for_now(Code::Unavailable, FAULTY);
+        Problem { detail: Some(fault.reason().to_owned()), ..*problem }.into()
     }
 
     /// A refusal until some time has passed.
@@ -50,7 +59,11 @@ impl From<Code> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
-        Code::Internal.into()
+        match Fault::of(&error) {
+            Fault::Failed => Code::Internal.into(),
+            // It may pass: the same request can be made again.
+            fault => Self::faulty(fault),
+        }
     }
 }
 

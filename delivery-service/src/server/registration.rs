@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    clock_guard::ClockGuard,
+    environment::Environment,
     jwt::{Issuer, IssuerError, Source},
     refusal::Refusal,
-    sessions::Token,
     settings::Registration as Mode,
-    surroundings::Surroundings,
+    tokens::Token,
 };
 use crate::{
     admission::TokenHash,
@@ -23,15 +24,32 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(mode: &Mode, surroundings: &Surroundings) -> Result<Self, IssuerError> {
+    pub(crate) fn new(mode: &Mode, environment: &Environment, clock: &ClockGuard) -> Result<Self, IssuerError> {
         Ok(match mode {
             Mode::Open { .. } => Self::Open,
             Mode::Token => Self::Token,
-            Mode::Jwt { issuer, audience, jwks, jwks_authorities } => {
+            Mode::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
                 let source = Source::new(jwks, jwks_authorities.as_deref())?;
-                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, surroundings.clone())))
+                let refresh = Duration::from_secs(*jwks_refresh_seconds);
+                Self::Jwt(Box::new(Issuer::new(issuer, audience, source, refresh, environment.clone(), clock.clone())?))
             }
         })
+    }
+
+    /// Whether it can check registrations.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self {
+            Self::Open | Self::Token => true,
+            Self::Jwt(issuer) => issuer.has_keys(),
+        }
+    }
+
+    /// Fetches what it takes to check registrations.
+    pub(crate) async fn prepare(&self) -> Result<(), IssuerError> {
+        match self {
+            Self::Open | Self::Token => Ok(()),
+            Self::Jwt(issuer) => issuer.prepare().await,
+        }
     }
 
     /// Lets a registration of a device of `user` pass, perhaps with an invitation that has yet to be checked and used up
@@ -67,7 +85,10 @@ impl From<IssuerError> for Refusal {
     fn from(error: IssuerError) -> Self {
         match error {
             IssuerError::NotVouchedFor(_) => Self::because(Code::NotAdmitted, error),
-            IssuerError::NoKeys(_) | IssuerError::NoClient | IssuerError::NoAuthorities { .. } => {
+            IssuerError::NoKeys(_)
+            | IssuerError::NoKeyFile { .. }
+            | IssuerError::NoClient
+            | IssuerError::NoAuthorities { .. } => {
                 tracing::warn!(%error, "cannot check a registration");
                 Self::for_now(Code::Unavailable, Duration::from_secs(10))
             }

@@ -14,7 +14,7 @@ use super::{
     metrics::Metrics,
     operators, router,
     settings::Settings,
-    shutdown::Shutdown,
+    shutdown::{HangUp, Shutdown},
     tls::{self, Certificate, TlsError},
 };
 
@@ -57,6 +57,7 @@ pub struct Listening {
     devices: Listener,
     operators: Listener,
     certificate: Option<Arc<Certificate>>,
+    hang_up: HangUp,
     addresses: Addresses,
     drain: Duration,
 }
@@ -67,6 +68,7 @@ impl Listening {
     /// # Errors
     /// [`ServeError`].
     pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
+        let hang_up = HangUp::listen().map_err(ServeError::Signals)?;
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
         let (devices, devices_at) = bind("listen", settings.listen, tls, settings).await?;
@@ -74,7 +76,7 @@ impl Listening {
         let (operators, operators_at) = bind("listen_operators", settings.listen_operators, None, settings).await?;
         let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
         let drain = Duration::from_secs(settings.drain_seconds);
-        Ok(Self { devices, operators, certificate, addresses, drain })
+        Ok(Self { devices, operators, certificate, hang_up, addresses, drain })
     }
 
     /// Where it listens.
@@ -83,11 +85,8 @@ impl Listening {
     }
 
     /// Answers for `server` until `shutdown` begins, and then ends both.
-    ///
-    /// # Errors
-    /// [`ServeError::Signals`].
-    pub async fn run(self, server: Server, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { devices, operators, certificate, addresses: _, drain } = self;
+    pub async fn run(self, server: Server, shutdown: Shutdown) {
+        let Self { devices, operators, certificate, mut hang_up, addresses: _, drain } = self;
         let metrics = server.state().metrics().clone();
         // Operators are answered until the very end: `/readyz` says that it is ending.
         let operators_end = Shutdown::default();
@@ -100,8 +99,13 @@ impl Listening {
         ));
         let follow = async {
             match certificate {
-                Some(certificate) => certificate.follow(tls::LOOK_EVERY, &metrics, shutdown.clone()).await,
-                None => Ok(()),
+                Some(certificate) => certificate.follow(tls::LOOK_EVERY, &metrics, hang_up, shutdown.clone()).await,
+                None => loop {
+                    tokio::select! {
+                        () = shutdown.begun() => return,
+                        () = hang_up.next() => tracing::info!("there is no certificate to read again"),
+                    }
+                },
             }
         };
         let end_streams = async {
@@ -111,14 +115,13 @@ impl Listening {
         // Outermost, so that it sees what all other layers answer.
         let app = router(server.state()).layer(middleware::from_fn_with_state(metrics.clone(), log::follow));
         let serve = devices.serve(app, metrics.clone(), drain, shutdown.clone());
-        let (cut_off, followed, ()) = tokio::join!(serve, follow, end_streams);
+        let (cut_off, (), ()) = tokio::join!(serve, follow, end_streams);
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "not every request was answered in time");
         }
         server.stop().await;
         operators_end.begin();
         let _ = watched.await;
-        followed.map_err(ServeError::Signals)
     }
 }
 

@@ -25,8 +25,14 @@ pub struct Settings {
     /// Proxies that are believed where a request comes from, in `Forwarded` or `X-Forwarded-For`: addresses, or networks such
     /// as `10.0.0.0/8`. Default none.
     pub trusted_proxies: Vec<Network>,
+    /// Hosts that a request may be for, without a port, beside the address of `listen` and loopback. Default none: then a
+    /// server on loopback is asked for loopback alone, and another one for any host.
+    pub allowed_hosts: Vec<String>,
     /// Seconds that requests may still take once the server is told to stop. Default 30.
     pub drain_seconds: u64,
+    /// Seconds for which a wall clock that has jumped has to agree with the monotonic clock before anything is deleted
+    /// because of its age. Default 3,600.
+    pub clock_confirm_seconds: u64,
     /// TLS. Without it, the server listens on loopback only, unless it is forced.
     pub tls: Option<Tls>,
     /// Who may register a device.
@@ -72,7 +78,14 @@ pub enum Registration {
         /// trusts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         jwks_authorities: Option<PathBuf>,
+        /// Seconds after which the keys are fetched again, so that a withdrawn key stops being good. Default 300.
+        #[serde(default = "jwks_refresh_seconds")]
+        jwks_refresh_seconds: u64,
     },
+}
+
+fn jwks_refresh_seconds() -> u64 {
+    300
 }
 
 /// What one client may cost the server. (What is kept for clients is in `ordering`.)
@@ -81,9 +94,16 @@ pub enum Registration {
 pub struct ServerLimits {
     /// What the ordering rules keep.
     pub ordering: Limits,
-    /// Requests of one device per second, over time. Default 50.
+    /// Bytes that bodies and answers may take in the server's memory, together. An eighth is for requests without a
+    /// session. Default 256 MiB.
+    pub memory_bytes: usize,
+    /// Bytes of them for one device, and for one connection. Default 32 MiB: the largest request and its decoded copy, and
+    /// half as much again.
+    pub device_memory_bytes: usize,
+    /// Cost units of one device per second, over time: a request costs one, and its body and its effects may cost more.
+    /// Default 50.
     pub device_requests_per_second: u32,
-    /// Requests of one device at once. Default 200.
+    /// Cost units of one device at once. Default 200: the largest body costs 180.
     pub device_burst: u32,
     /// Requests without a session, of one address per second, over time. Default 10.
     pub address_requests_per_second: u32,
@@ -99,7 +119,9 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Connections of one address at a time, unless it is a trusted proxy's. Default 500.
     pub connections_per_address: usize,
-    /// Requests at a time on one connection, with HTTP/2. A stream counts as one for as long as it is open. Default 128.
+    /// Connections of one device at a time, unless they are a trusted proxy's. Default 16.
+    pub connections_per_device: usize,
+    /// Requests at a time on one connection, with HTTP/2. A stream counts as one for as long as it is open. Default 64.
     pub requests_per_connection: u32,
     /// Bytes of all headers of one request. Default 32,768.
     pub header_bytes: u32,
@@ -113,6 +135,8 @@ pub struct ServerLimits {
     pub ping_seconds: u64,
     /// Seconds within which a request has to have arrived. Default 30.
     pub request_seconds: u64,
+    /// Seconds within which a client has to take the next piece of an answer (16 KiB). Default 30.
+    pub write_seconds: u64,
     /// Seconds for which a challenge can be signed. Default 60.
     pub challenge_seconds: u64,
     /// Seconds for which a session lasts. Default 3600.
@@ -125,7 +149,7 @@ pub struct ServerLimits {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`. Default `info`.
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or directives as in `RUST_LOG`. Default `info`.
     pub level: String,
     /// `text` or `json`. Default `text`.
     pub format: LogFormat,
@@ -150,7 +174,9 @@ impl Default for Settings {
             database: "regrow-ds.db".into(),
             plain_http_anywhere: false,
             trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
             drain_seconds: 30,
+            clock_confirm_seconds: 3_600,
             tls: None,
             registration: Registration::Open { anywhere: false },
             limits: ServerLimits::default(),
@@ -163,6 +189,8 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             ordering: Limits::default(),
+            memory_bytes: 256 * 1024 * 1024,
+            device_memory_bytes: 32 * 1024 * 1024,
             device_requests_per_second: 50,
             device_burst: 200,
             address_requests_per_second: 10,
@@ -172,12 +200,14 @@ impl Default for ServerLimits {
             streams: 20_000,
             connections: 25_000,
             connections_per_address: 500,
-            requests_per_connection: 128,
+            connections_per_device: 16,
+            requests_per_connection: 64,
             header_bytes: 32 * 1024,
             handshake_seconds: 10,
             header_seconds: 30,
             ping_seconds: 30,
             request_seconds: 30,
+            write_seconds: 30,
             challenge_seconds: 60,
             session_seconds: 3_600,
             queue: 4_096,

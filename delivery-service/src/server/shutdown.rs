@@ -1,4 +1,4 @@
-//! The word that the server is to end, for everything in it that waits.
+//! The word that the server is to end, for everything in it that waits; and the signals that say so.
 //!
 //! It is said once, by a signal's handler, and heard by the listeners, by every stream, and by `/readyz`. What each of
 //! them does then is its own affair.
@@ -54,4 +54,35 @@ pub fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<&'
     }
     #[cfg(not(unix))]
     Ok(async { tokio::signal::ctrl_c().await.map(|()| "ctrl-c") })
+}
+
+/// SIGHUP, which asks a server to read its certificate again. From [`listen`](Self::listen) on it does
+/// not end the process any more, whether or not there is a certificate.
+#[derive(Debug)]
+pub struct HangUp {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl HangUp {
+    /// Listens to the signal.
+    ///
+    /// # Errors
+    /// The system does not let us listen to signals.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        // None will come.
+        std::future::pending().await
+    }
 }

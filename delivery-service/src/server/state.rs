@@ -1,33 +1,32 @@
 //! The server's state, which every request works with, and its start and stop.
 
-use std::{
-    num::NonZero,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-use tokio::{
-    sync::{Semaphore, watch},
-    task::spawn_blocking,
-};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
     audience::Audience,
     challenges::Challenges,
+    checks::Checks,
+    clock_guard::ClockGuard,
+    environment::{Environment, NoRandomness},
+    exchange::max_request_bytes,
+    health::Health,
+    host::Hosts,
     jwt::IssuerError,
+    memory::Memory,
     metrics::Metrics,
     proxies::Proxies,
     rates::Rates,
     refusal::Refusal,
     registration::Gate,
-    sessions::{Sessions, Token},
+    sessions::Sessions,
     settings::{ServerLimits, Settings},
-    surroundings::{NoRandomness, Surroundings},
-    worker::Worker,
+    tokens::{SessionTokens, Token},
+    worker::{Parts, Worker},
 };
 use crate::{
-    api::{Code, Problem},
+    api::Problem,
     error::StoreError,
     names::{Timestamp, UserId},
     ordering::commit::CommitSubmission,
@@ -39,8 +38,11 @@ use crate::{
 /// How often what is in memory is looked through for what has ended.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a request is larger by than what it carries: names, field names, signatures.
-const REQUEST_OVERHEAD: usize = 64 * 1024;
+/// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a server waits between two attempts to fetch an issuer's keys for the first time.
+const FIRST_KEYS_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -74,47 +76,60 @@ impl Server {
     pub fn start<S: Store + Send + 'static>(
         store: S,
         settings: &Settings,
-        surroundings: Surroundings,
+        environment: Environment,
     ) -> Result<Self, StartError> {
         let limits = settings.limits.clone();
-        let fresh_key = ServiceKey::from_seed(&surroundings.random()?);
+        let fresh_key = ServiceKey::from_seed(&environment.random()?);
         let service = DeliveryService::open(store, limits.ordering, fresh_key)?;
+        let mark_key = service.mark_key(environment.random()?)?;
+        let metrics = Metrics::default();
+        let confirm = Duration::from_secs(settings.clock_confirm_seconds);
+        let clock = ClockGuard::new(environment.clone(), metrics.clone(), service.last_time()?, confirm);
         let sessions = Sessions::default();
-        for session in service.sessions(surroundings.now())? {
-            sessions.insert(session);
+        let (now, monotonic) = (clock.now(), environment.monotonic());
+        for session in service.sessions(now)? {
+            // No session lasts longer than a new one, whatever the clock was when it was opened.
+            let left = session.expires.0.saturating_sub(now.0).min(limits.session_seconds);
+            sessions.insert(session, monotonic.saturating_add(Duration::from_secs(left)));
         }
         let key = service.public_key();
         let checker = service.commit_checker();
-        let metrics = Metrics::default();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
-        let (worker, thread) = Worker::start(
-            service,
-            audience.clone(),
-            sessions.clone(),
-            metrics.clone(),
-            surroundings.clone(),
-            limits.queue,
-        )
-        .map_err(StartError::Thread)?;
+        let health = Health::default();
+        let parts = Parts {
+            audience: audience.clone(),
+            sessions: sessions.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            health: health.clone(),
+        };
+        let (worker, thread) = Worker::start(service, parts, limits.queue).map_err(StartError::Thread)?;
         let (stopping, stop) = watch::channel(false);
         let inner = Inner {
             worker,
             checker,
-            checks: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
+            health,
+            checks: Checks::default(),
+            memory: Memory::new(&limits),
+            hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
+            operators_hosts: Hosts::new(&settings.allowed_hosts, settings.listen_operators),
             audience,
             sessions,
             metrics,
-            challenges: Challenges::default(),
-            gate: Gate::new(&settings.registration, &surroundings)?,
-            rates: Rates::new(&limits, &surroundings),
+            challenges: Challenges::new(environment.random()?),
+            tokens: SessionTokens::new(mark_key),
+            gate: Gate::new(&settings.registration, &environment, &clock)?,
+            rates: Rates::new(&limits, &environment),
             proxies: Proxies::new(&settings.trusted_proxies),
             limits,
-            surroundings,
+            environment,
+            clock,
             key,
             stop,
         };
         let state = State(Arc::new(inner));
         tokio::spawn(sweep(state.clone()));
+        tokio::spawn(fetch_keys(state.clone()));
         Ok(Self { state, worker: thread, stopping })
     }
 
@@ -149,17 +164,22 @@ pub struct State(Arc<Inner>);
 struct Inner {
     worker: Worker,
     checker: CommitChecker,
-    /// As many commits are checked at the same time as there are processors.
-    checks: Semaphore,
+    health: Health,
+    checks: Checks,
+    memory: Memory,
+    hosts: Hosts,
+    operators_hosts: Hosts,
     audience: Audience,
     sessions: Sessions,
     metrics: Metrics,
     challenges: Challenges,
+    tokens: SessionTokens,
     gate: Gate,
     rates: Rates,
     proxies: Proxies,
     limits: ServerLimits,
-    surroundings: Surroundings,
+    environment: Environment,
+    clock: ClockGuard,
     key: ServicePublicKey,
     stop: watch::Receiver<bool>,
 }
@@ -174,7 +194,7 @@ impl State {
     }
 
     async fn make_invitation(&self, user: Option<UserId>, seconds: u64) -> Result<String, Refusal> {
-        let token = Token::new(self.surroundings().random()?);
+        let token = Token::new(self.environment().random()?);
         let (hash, expires) = (token.hash(), self.now().plus(seconds));
         self.worker().call(move |service, _| Ok(service.invite(&hash, user.as_ref(), expires)?)).await?;
         Ok(token.write())
@@ -200,28 +220,54 @@ impl State {
         *self.0.stop.borrow()
     }
 
-    /// Whether the store answers: makes an empty call.
-    pub async fn is_ready(&self) -> bool {
-        self.worker().call(|_, _| Ok(())).await.is_ok()
+    /// Whether requests can be carried out: the store takes writes and answers, and registrations can be checked.
+    ///
+    /// # Errors
+    /// The reason for which they cannot.
+    pub async fn readiness(&self) -> Result<(), &'static str> {
+        if self.is_stopping() {
+            return Err("stopping");
+        }
+        if let Some(fault) = self.0.health.fault() {
+            return Err(fault.reason());
+        }
+        if !self.gate().is_ready() {
+            return Err("the issuer's keys have not been fetched yet");
+        }
+        match timeout(READY_WITHIN, self.worker().call(|_, _| Ok(()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the store fails, or its queue is full"),
+            Err(_) => Err("the store does not answer"),
+        }
     }
 
-    /// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group
-    /// info), a third larger in base64.
+    /// The largest body of a request.
     pub(crate) fn max_request_bytes(&self) -> usize {
-        let part = self.0.limits.ordering.max_body_bytes;
-        part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
+        max_request_bytes(self.0.limits.ordering.max_body_bytes)
     }
 
     pub(crate) fn request_time(&self) -> Duration {
         Duration::from_secs(self.0.limits.request_seconds)
     }
 
+    /// The time that records get.
     pub(crate) fn now(&self) -> Timestamp {
-        self.0.surroundings.now()
+        self.0.clock.now()
     }
 
-    pub(crate) fn surroundings(&self) -> &Surroundings {
-        &self.0.surroundings
+    /// The monotonic clock's time.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.0.environment.monotonic()
+    }
+
+    /// Does the upkeep of the store now, all of it. For tests and simulations, whose clocks do not run: a server does it
+    /// every second by itself.
+    pub async fn upkeep(&self) {
+        self.worker().upkeep().await;
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.environment
     }
 
     pub(crate) fn limits(&self) -> &ServerLimits {
@@ -248,6 +294,10 @@ impl State {
         &self.0.challenges
     }
 
+    pub(crate) fn tokens(&self) -> &SessionTokens {
+        &self.0.tokens
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
     }
@@ -258,9 +308,30 @@ impl State {
 
     /// Checks a commit on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
     pub(crate) async fn checked(&self, submission: CommitSubmission) -> Result<CheckedCommit, Refusal> {
-        let _turn = self.0.checks.acquire().await.map_err(|_| Code::Unavailable)?;
         let checker = self.0.checker.clone();
-        Ok(spawn_blocking(move || checker.check(submission)).await.map_err(|_| Code::Internal)?)
+        self.checks().run(move || checker.check(submission)).await
+    }
+
+    /// The places for work beside the store.
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.0.checks
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    pub(crate) fn hosts(&self) -> Hosts {
+        self.0.hosts.clone()
+    }
+
+    pub(crate) fn operators_hosts(&self) -> Hosts {
+        self.0.operators_hosts.clone()
+    }
+
+    /// Bytes that are charged for bodies and answers.
+    pub fn memory_used(&self) -> usize {
+        self.memory().used()
     }
 
     pub(crate) fn proxies(&self) -> &Proxies {
@@ -281,9 +352,23 @@ async fn sweep(state: State) {
             () = state.stopping() => return,
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}
         }
-        let now = state.now();
+        let now = state.monotonic();
         state.sessions().expire(now);
         state.challenges().expire(now);
         state.rates().forget();
+        state.memory().forget();
+        state.checks().forget();
+        state.worker().forget();
+    }
+}
+
+/// Fetches an issuer's keys until it has them, so that the server is ready.
+async fn fetch_keys(state: State) {
+    while let Err(error) = state.gate().prepare().await {
+        tracing::warn!(%error, "the server is not ready: it cannot check registrations");
+        tokio::select! {
+            () = state.stopping() => return,
+            () = tokio::time::sleep(FIRST_KEYS_EVERY) => {}
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! certificate in use stays, and the log says why.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
@@ -23,7 +23,11 @@ use rustls::{
 };
 use tokio::time::MissedTickBehavior;
 
-use super::{metrics::Metrics, settings::Tls, shutdown::Shutdown};
+use super::{
+    metrics::Metrics,
+    settings::Tls,
+    shutdown::{HangUp, Shutdown},
+};
 
 /// How often the files are looked at. Whoever renews certificates does it days ahead.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -130,24 +134,15 @@ impl Certificate {
 
     /// Follows the files until the server ends: looks at them every now and then, and reads them at SIGHUP. When the
     /// certificate expires is among the metrics.
-    ///
-    /// # Errors
-    /// The system does not let us listen to signals.
-    pub async fn follow(self: Arc<Self>, every: Duration, metrics: &Metrics, shutdown: Shutdown) -> io::Result<()> {
+    pub async fn follow(self: Arc<Self>, every: Duration, metrics: &Metrics, mut hang_up: HangUp, shutdown: Shutdown) {
         self.count(metrics);
         let mut look = tokio::time::interval(every);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        #[cfg(unix)]
-        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-        #[cfg(unix)]
-        let mut asked = async || hang_up.recv().await.is_some();
-        #[cfg(not(unix))]
-        let mut asked = std::future::pending::<bool>;
         loop {
             let result = tokio::select! {
-                () = shutdown.begun() => return Ok(()),
+                () = shutdown.begun() => return,
                 _ = look.tick() => self.reload_if_changed(),
-                _ = asked() => self.reload().map(|()| true),
+                () = hang_up.next() => self.reload().map(|()| true),
             };
             match result {
                 Ok(true) => {

@@ -2,9 +2,21 @@
 
 use std::fmt;
 
+use axum::http::uri::Authority;
 use tracing_subscriber::EnvFilter;
 
-use super::settings::{Registration, Settings};
+use super::{
+    exchange::{body_bytes, max_request_bytes},
+    memory::large_bytes,
+    rates::Price,
+    settings::{Registration, Settings},
+};
+
+/// The levels of the log, as they are written.
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+
+/// Memory of a request beside its body: its headers, its names, a page that it reads.
+const ROOM_BESIDE_BODY: usize = 256 * 1024;
 
 /// A value that cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +60,68 @@ pub fn check(settings: &Settings) -> Vec<Nonsense> {
             "Set 0 to 100; with 100 no commit is ever taken back",
         );
     }
-    if let Err(error) = EnvFilter::try_new(&settings.log.level) {
-        say("log.level", error.to_string(), "Set `error`, `warn`, `info`, `debug`, or directives as in `RUST_LOG`");
+    if let Some(problem) = log_level(&settings.log.level) {
+        say("log.level", problem, "Set `error`, `warn`, `info`, `debug`, or directives such as `warn,hyper=debug`");
+    }
+    memory(settings, &mut say);
+    if let Some(host) = settings.allowed_hosts.iter().find(|host| !is_host(host)) {
+        say(
+            "allowed_hosts",
+            format!("`{host}` is no host"),
+            "Set names such as `chat.example.org`, or addresses, without a scheme, a port or a path",
+        );
     }
     found
+}
+
+fn is_host(host: &str) -> bool {
+    host.parse::<Authority>().is_ok_and(|authority| authority.port().is_none() && authority.host() == host)
+}
+
+/// What is wrong with the log's level. A single word that is no level would be the name of a module, of which every line
+/// is written, and of all others none: a mistyped level would silence the log.
+fn log_level(text: &str) -> Option<String> {
+    for directive in text.split(',').map(str::trim) {
+        let word = directive.rsplit_once('=').map_or(directive, |(_, level)| level).to_ascii_lowercase();
+        let is_filter = directive.contains(['[', '{', '/']);
+        if !is_filter && !LEVELS.contains(&word.as_str()) {
+            let nearest = LEVELS
+                .iter()
+                .max_by(|one, other| strsim::jaro_winkler(one, &word).total_cmp(&strsim::jaro_winkler(other, &word)));
+            let nearest = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            return Some(format!("`{directive}` is no level{nearest}"));
+        }
+    }
+    EnvFilter::try_new(text).err().map(|error| error.to_string())
+}
+
+/// The budgets have to hold the largest request, or it would never be taken.
+fn memory(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    let limits = &settings.limits;
+    let largest = max_request_bytes(limits.ordering.max_body_bytes);
+    let needed = body_bytes(largest) + ROOM_BESIDE_BODY;
+    if limits.device_memory_bytes < needed {
+        say(
+            "limits.device_memory_bytes",
+            format!("the largest request takes {needed} bytes"),
+            "Set at least as much, or less for `limits.ordering.max_body_bytes`",
+        );
+    }
+    if large_bytes(limits.memory_bytes) < limits.device_memory_bytes {
+        say(
+            "limits.memory_bytes",
+            "it is too little for one device".to_owned(),
+            "Set eight times `limits.device_memory_bytes`",
+        );
+    }
+    let units = Price::Bytes(largest).units() + 1;
+    if limits.device_burst < units {
+        say(
+            "limits.device_burst",
+            format!("the largest request costs {units} units"),
+            "Set at least as much, or less for `limits.ordering.max_body_bytes`",
+        );
+    }
 }
 
 fn addresses(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
@@ -80,7 +150,14 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
             }
         }
         Registration::Token => {}
-        Registration::Jwt { issuer, audience, jwks, jwks_authorities } => {
+        Registration::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
+            if *jwks_refresh_seconds == 0 {
+                say(
+                    "registration.jwks_refresh_seconds",
+                    "0 fetches them for each request".to_owned(),
+                    "Set at least 1",
+                );
+            }
             for (key, value) in [("registration.issuer", issuer), ("registration.audience", audience)] {
                 if value.is_empty() {
                     say(key, "it is empty".to_owned(), "Set what the issuer writes into its tokens");
@@ -126,7 +203,7 @@ fn positive(settings: &Settings) -> Vec<(&'static str, u64)> {
     let mut positive = Vec::from(values!(settings.limits, "limits.":
         device_requests_per_second, device_burst, address_requests_per_second, address_burst,
         claims_per_device_and_hour, streams_per_device, streams, connections, connections_per_address,
-        requests_per_connection, header_bytes, handshake_seconds, header_seconds, ping_seconds, request_seconds,
+        connections_per_device, memory_bytes, device_memory_bytes, write_seconds, requests_per_connection, header_bytes, handshake_seconds, header_seconds, ping_seconds, request_seconds,
         challenge_seconds, session_seconds, queue,
     ));
     positive.extend(values!(settings.limits.ordering, "limits.ordering.":

@@ -16,19 +16,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{
     audience::{Audience, Change},
+    clock_guard::{ClockGuard, STORE_EVERY},
+    context::RequestContext,
+    health::{Fault, Health},
+    memory::{Charge, Principal},
     metrics::Metrics,
     refusal::Refusal,
     sessions::Sessions,
-    surroundings::Surroundings,
+    shares::Shares,
 };
 use crate::{
     api::Code,
     error::StoreError,
-    names::{DeviceId, GroupId},
+    names::{DeviceId, GroupId, Timestamp},
     ordering::expiry::Expired,
     service::DeliveryService,
     store::{Batch, Store},
@@ -42,6 +49,20 @@ const MAX_BATCH: usize = 256;
 /// has no stream any more after this.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The most memory of the requests in one transaction, but for a single one: while the disk takes what they write, all
+/// others wait.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The part of the queue that one party may fill: one place in so many.
+const PARTY_SHARE: usize = 32;
+
+/// Pages that one party reads from the store at a time. A page may be dropped and read again for lack of memory, so
+/// who asks for hundreds at once must not fill the queue with them.
+const READS_OF_PARTY: usize = 2;
+
+/// How long a call waits for a place among those of its party before the answer is 503.
+const SHARE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a client waits before it tries again when the queue is full.
 const FULL: Duration = Duration::from_secs(1);
 
@@ -52,10 +73,17 @@ const READERS_SHARE: usize = 4;
 /// The service as a call sees it: within a batch.
 pub(crate) type Service<'b> = DeliveryService<Batch<'b>>;
 
-type Job = Box<dyn FnOnce(&Service<'_>) -> Done + Send>;
+/// A call that waits.
+struct Job {
+    make: Box<dyn FnOnce(&Service<'_>) -> Done + Send>,
+    /// The memory of the request that makes it: some of it will be written.
+    bytes: usize,
+}
 
 enum Message {
     Job(Job),
+    /// Do the upkeep until there is nothing more to do, and say so.
+    Upkeep(oneshot::Sender<()>),
     /// Answer what is in the queue, and end.
     Stop,
 }
@@ -63,7 +91,8 @@ enum Message {
 /// A call that was made, and is answered once it is durable.
 struct Done {
     aftermath: Aftermath,
-    answer: Box<dyn FnOnce(bool) + Send>,
+    /// Answers, unless the transaction has failed: then with that.
+    answer: Box<dyn FnOnce(Result<(), Refusal>) + Send>,
 }
 
 /// What follows from a call once it is durable.
@@ -95,32 +124,53 @@ impl Aftermath {
     }
 }
 
+/// The parts of the server that the thread keeps up to date.
+pub(crate) struct Parts {
+    pub(crate) audience: Audience,
+    pub(crate) sessions: Sessions,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: ClockGuard,
+    pub(crate) health: Health,
+}
+
 /// A handle to the thread.
 #[derive(Clone)]
 pub(crate) struct Worker {
     queue: SyncSender<Message>,
     depth: Arc<AtomicUsize>,
     readers: Arc<Semaphore>,
+    shares: Arc<Shares<Principal>>,
+    reads: Arc<Shares<Principal>>,
 }
 
 impl Worker {
     /// Starts the thread, with a queue for so many calls.
     pub(crate) fn start<S: Store + Send + 'static>(
         service: DeliveryService<S>,
-        audience: Audience,
-        sessions: Sessions,
-        metrics: Metrics,
-        surroundings: Surroundings,
+        parts: Parts,
         queue: usize,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let Parts { audience, sessions, metrics, clock, health } = parts;
         let (sender, receiver) = sync_channel(queue.max(1));
         let depth = Arc::new(AtomicUsize::new(0));
         let others_version = service.others_version().unwrap_or(0);
         let depth_seen = Arc::clone(&depth);
-        let thread = Thread { service, audience, sessions, metrics, surroundings, others_version, depth: depth_seen };
+        let thread = Thread {
+            service,
+            audience,
+            sessions,
+            metrics,
+            clock,
+            health,
+            time_stored: None,
+            others_version,
+            depth: depth_seen,
+        };
         let thread = thread::Builder::new().name("store".into()).spawn(move || thread.run(&receiver))?;
         let readers = Arc::new(Semaphore::new((queue / READERS_SHARE).max(1)));
-        Ok((Self { queue: sender, depth, readers }, thread))
+        let shares = Arc::new(Shares::new(queue / PARTY_SHARE));
+        let reads = Arc::new(Shares::new(READS_OF_PARTY));
+        Ok((Self { queue: sender, depth, readers, shares, reads }, thread))
     }
 
     /// Makes a call, and returns its answer once all that it changed is durable.
@@ -131,35 +181,79 @@ impl Worker {
         &self,
         work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.call_for(RequestContext::current().as_ref(), work).await
+    }
+
+    /// The same for a request that this task need not work for.
+    async fn call_for<T: Send + 'static>(
+        &self,
+        context: Option<&RequestContext>,
+        work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let full = || Refusal::for_now(Code::Unavailable, FULL);
+        let place = match context {
+            Some(RequestContext { principal, .. }) => {
+                let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;
+                Some(place.map_err(|_| full())?.map_err(|_| full())?)
+            }
+            None => None,
+        };
+        let charge = context.map(|context| context.charge.clone());
+        let bytes = charge.as_ref().map_or(0, Charge::bytes);
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |service| {
+        let make = Box::new(move |service: &Service<'_>| {
             let mut aftermath = Aftermath::default();
             // What it changed in part is undone by the batch; what is in memory is read again.
             let result = catch_unwind(AssertUnwindSafe(|| work(service, &mut aftermath)))
                 .unwrap_or_else(|_| Err(Code::Internal.into()));
-            let answer = move |durable| {
+            // The request's memory is charged until here, although its client may have gone.
+            drop((place, charge));
+            let answer = move |durable: Result<(), Refusal>| {
                 // Nobody may be waiting any more.
-                let _ = sender.send(if durable { result } else { Err(Code::Internal.into()) });
+                let _ = sender.send(durable.and(result));
             };
             Done { aftermath, answer: Box::new(answer) }
         });
         self.depth.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.queue.try_send(Message::Job(job)) {
+        if let Err(error) = self.queue.try_send(Message::Job(Job { make, bytes })) {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             return Err(match error {
-                TrySendError::Full(_) | TrySendError::Disconnected(_) => Refusal::for_now(Code::Unavailable, FULL),
+                TrySendError::Full(_) | TrySendError::Disconnected(_) => full(),
             });
         }
-        receiver.await.unwrap_or_else(|_| Err(Refusal::for_now(Code::Unavailable, FULL)))
+        receiver.await.unwrap_or_else(|_| Err(full()))
     }
 
     /// The same for a stream's read: it waits for its turn among the readers.
     pub(crate) async fn call_as_reader<T: Send + 'static>(
         &self,
+        context: Option<&RequestContext>,
         work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let full = |_| Refusal::for_now(Code::Unavailable, FULL);
+        let _own = match context {
+            Some(RequestContext { principal, .. }) => {
+                Some(self.reads.of(principal).acquire_owned().await.map_err(full)?)
+            }
+            None => None,
+        };
         let _turn = self.readers.acquire().await.map_err(|_| Refusal::for_now(Code::Unavailable, FULL))?;
-        self.call(work).await
+        self.call_for(context, work).await
+    }
+
+    /// Forgets the shares of the queue that nobody uses.
+    pub(crate) fn forget(&self) {
+        self.shares.forget();
+        self.reads.forget();
+    }
+
+    /// Does the upkeep now, all of it, whatever the time is. For tests and simulations, whose clocks do not run.
+    pub(crate) async fn upkeep(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.queue.try_send(Message::Upkeep(sender)).is_ok() {
+            // A thread that ends has no upkeep to do.
+            let _ = receiver.await;
+        }
     }
 
     /// Calls that wait, and are being made.
@@ -179,7 +273,10 @@ struct Thread<S> {
     audience: Audience,
     sessions: Sessions,
     metrics: Metrics,
-    surroundings: Surroundings,
+    clock: ClockGuard,
+    health: Health,
+    /// When a confirmed time was last stored, by the monotonic clock.
+    time_stored: Option<Duration>,
     /// What somebody else had changed by when the sessions were loaded.
     others_version: i64,
     depth: Arc<AtomicUsize>,
@@ -193,14 +290,29 @@ impl<S: Store> Thread<S> {
             let wait = if stopping { Duration::ZERO } else { upkeep_at.saturating_duration_since(Instant::now()) };
             match queue.recv_timeout(wait) {
                 Ok(first) => {
-                    let mut jobs = Vec::new();
-                    for message in iter::once(first).chain(queue.try_iter()).take(MAX_BATCH) {
+                    let (mut jobs, mut asked) = (Vec::new(), Vec::new());
+                    let mut bytes = 0;
+                    let mut messages = iter::once(first).chain(queue.try_iter()).take(MAX_BATCH);
+                    while bytes < MAX_BATCH_BYTES
+                        && let Some(message) = messages.next()
+                    {
                         match message {
-                            Message::Job(job) => jobs.push(job),
+                            Message::Job(job) => {
+                                bytes += job.bytes;
+                                jobs.push(job);
+                            }
+                            Message::Upkeep(done) => asked.push(done),
                             Message::Stop => stopping = true,
                         }
                     }
                     self.make(jobs);
+                    if !asked.is_empty() {
+                        while self.upkeep() {}
+                    }
+                    for done in asked {
+                        // Nobody may be waiting any more.
+                        let _ = done.send(());
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) if !stopping => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
@@ -218,20 +330,21 @@ impl<S: Store> Thread<S> {
         let (count, begun) = (jobs.len(), Instant::now());
         let mut done = Vec::with_capacity(count);
         let batch = catch_unwind(AssertUnwindSafe(|| {
-            self.service.batch(|service| done.extend(jobs.into_iter().map(|job| job(service))))
+            self.service.batch(|service| done.extend(jobs.into_iter().map(|job| (job.make)(service))))
         }));
         let durable = match batch {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::error!(%error, calls = count, "a batch failed, and nothing of it has happened");
-                false
+                tracing::error!(calls = count, "a batch failed, and nothing of it has happened");
+                self.note(Err(&error));
+                Err(Refusal::from(error))
             }
-            Err(_) => false,
+            Err(_) => Err(Code::Internal.into()),
         };
         self.metrics.batch(count, begun.elapsed());
         let (mut changes, mut answers) = (Vec::new(), Vec::with_capacity(count));
         for Done { aftermath, answer } in done {
-            if durable {
+            if durable.is_ok() {
                 changes.extend(aftermath.changes);
                 aftermath.then.into_iter().for_each(|work| work());
             }
@@ -241,12 +354,36 @@ impl<S: Store> Thread<S> {
             // A device that is woken for nothing reads once more; one that is not woken would wait.
             self.service.is_member(group, device).unwrap_or(true)
         });
-        answers.into_iter().for_each(|answer| answer(durable));
+        answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Notes whether the store takes writes.
+    fn note(&self, result: Result<(), &StoreError>) {
+        let fault = result.err().map(Fault::of);
+        if self.health.note(fault) {
+            match fault {
+                Some(fault) => tracing::error!(reason = fault.reason(), "the server is not ready"),
+                None => tracing::info!("the store takes writes again"),
+            }
+        }
+    }
+
+    /// Looks whether the store is where it was, and takes writes again if it did not.
+    fn examine(&self) -> bool {
+        let examined = self.service.examine().and_then(|()| match self.health.fault() {
+            Some(_) => self.service.try_write(),
+            None => Ok(()),
+        });
+        self.note(examined.as_ref().map(|_| ()));
+        examined.is_ok()
     }
 
     /// Sees what others have changed, and deletes some of what has expired. Returns whether there may be more.
     fn upkeep(&mut self) -> bool {
+        if !self.examine() {
+            return false;
+        }
         if let Err(error) = self.look_at_others() {
             tracing::error!(%error, "cannot see what others have changed");
         }
@@ -264,16 +401,22 @@ impl<S: Store> Thread<S> {
     fn look_at_others(&mut self) -> Result<(), StoreError> {
         let version = self.service.others_version()?;
         if version != self.others_version {
-            self.sessions.replace(self.service.sessions(self.surroundings.now())?);
+            // Those too whose time has passed: what time it is, the monotonic clock says.
+            self.sessions.keep_only(&self.service.sessions(Timestamp(0))?);
             self.others_version = version;
         }
         Ok(())
     }
 
-    /// Deletes some of what has expired. Returns whether there may be more.
+    /// Deletes some of the records whose time has passed, if it is certain what time it is. Returns whether there may be
+    /// more.
     fn expire(&mut self) -> bool {
+        let Some(now) = self.clock.observe() else {
+            return false;
+        };
+        self.store_time(now);
         let mut expired = Expired::default();
-        match self.service.expire_some(self.surroundings.now(), &mut expired) {
+        match self.service.expire_some(now, &mut expired) {
             Ok(more) => {
                 self.metrics.expired(expired);
                 if expired != Expired::default() {
@@ -287,6 +430,21 @@ impl<S: Store> Thread<S> {
             }
         }
     }
+
+    /// Stores the time now and then, for the next start to compare its clock with.
+    fn store_time(&mut self, now: Timestamp) {
+        let monotonic = self.clock.monotonic();
+        if self.time_stored.is_some_and(|then| monotonic.saturating_sub(then) < STORE_EVERY) {
+            return;
+        }
+        match self.service.note_time(now) {
+            Ok(()) => self.time_stored = Some(monotonic),
+            Err(error) => {
+                tracing::error!(%error, "cannot store the time");
+                self.note(Err(&error));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -294,15 +452,18 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{admission::DeviceKey, limits::Limits, names::Timestamp, receipt::ServiceKey, store::SqliteStore};
+    use crate::{
+        admission::DeviceKey, limits::Limits, receipt::ServiceKey, server::environment::Environment, store::SqliteStore,
+    };
 
     fn worker(queue: usize) -> (Worker, JoinHandle<()>) {
         let store = SqliteStore::in_memory().expect("a store");
         let service = DeliveryService::open(store, Limits::default(), ServiceKey::from_seed(&[1; 32]));
-        let surroundings = Surroundings::of_this_machine();
         let (audience, sessions, metrics) = (Audience::new(1, 1), Sessions::default(), Metrics::default());
+        let clock = ClockGuard::new(Environment::of_this_machine(), metrics.clone(), None, Duration::ZERO);
         let service = service.expect("a service");
-        Worker::start(service, audience, sessions, metrics, surroundings, queue).expect("a thread")
+        Worker::start(service, Parts { audience, sessions, metrics, clock, health: Health::default() }, queue)
+            .expect("a thread")
     }
 
     fn device(user: &str) -> DeviceId {

@@ -1,7 +1,7 @@
 //! What a server does now and then on behalf of nobody.
 
 use super::DeliveryService;
-use crate::{error::StoreError, store::Store};
+use crate::{error::StoreError, names::Timestamp, ordering::own, store::Store};
 
 impl<S: Store> DeliveryService<S> {
     /// A number that stays the same until somebody else changes the store. See [`Store::others_version`].
@@ -20,5 +20,51 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn shrink(&self) -> Result<bool, StoreError> {
         self.store().shrink()
+    }
+
+    /// The key under which a server marks its session tokens: the store's, or `fresh` if it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn mark_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.store().transaction(|tx| own::secret(tx, own::MARK_KEY, &fresh))
+    }
+
+    /// The last wall-clock time that [`note_time`](Self::note_time) stored. `None` in a new store.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn last_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store().transaction(|tx| own::last_time(tx))
+    }
+
+    /// Stores a wall-clock time that the caller has confirmed, for the next start to compare its clock with.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn note_time(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store().transaction(|tx| own::note_time(tx, now))
+    }
+
+    /// Looks whether the store is still where it was opened. See [`Store::examine`].
+    ///
+    /// # Errors
+    ///
+    /// The store is not there any more.
+    pub fn examine(&self) -> Result<(), StoreError> {
+        self.store().examine()
+    }
+
+    /// Writes something and deletes it again: whether the disk takes writes, and of a usual size.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn try_write(&self) -> Result<(), StoreError> {
+        self.store().transaction(|tx| own::write_trial(tx))?;
+        self.store().transaction(|tx| own::delete_trial(tx))
     }
 }

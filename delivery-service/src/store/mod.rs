@@ -40,6 +40,15 @@ pub trait Store {
         Ok(0)
     }
 
+    /// Looks whether what is written is still there for whoever opens the store next.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Replaced`] if not.
+    fn examine(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Gives back a little of the room that deleted records took, if there is much of it. Returns whether there is more.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub struct SqliteStore {
     checkpointer: Option<Checkpointer>,
     connection: Connection,
     /// Held until the connection is closed: fields are dropped in this order.
-    _owner: Option<Owner>,
+    owner: Option<Owner>,
 }
 
 /// What the owner of a file holds.
@@ -66,6 +66,43 @@ pub struct SqliteStore {
 struct Owner {
     _lock: File,
     _database: Arc<File>,
+    files: OwnFiles,
+}
+
+/// The files that the owner writes, by device and inode: the database and its write-ahead log, which
+/// stays for as long as the owner is connected. A file that somebody has moved away or deleted is
+/// still there for those who have it open, and for nobody afterwards.
+#[derive(Debug)]
+struct OwnFiles(Vec<(PathBuf, (u64, u64))>);
+
+impl OwnFiles {
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let known = [path.to_owned(), PathBuf::from(log)].map(|path| match identity(&path) {
+            Ok(identity) => Ok((path, identity)),
+            Err(error) => Err(file_error(&path, error)),
+        });
+        known.into_iter().collect::<Result<_, _>>().map(Self)
+    }
+
+    fn are_in_place(&self) -> Result<(), StoreError> {
+        for (path, known) in &self.0 {
+            if identity(path).ok() != Some(*known) {
+                return Err(StoreError::Replaced { path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The device and the inode of a file. Elsewhere than on Unix, only whether it is there.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(path)?;
+    #[cfg(unix)]
+    return Ok((std::os::unix::fs::MetadataExt::dev(&metadata), std::os::unix::fs::MetadataExt::ino(&metadata)));
+    #[cfg(not(unix))]
+    Ok((0, u64::from(metadata.is_file())))
 }
 
 /// Free pages that a file may have, whatever its size, before it shrinks: they are used again, and a file that shrinks and
@@ -90,10 +127,12 @@ impl SqliteStore {
         let lock = own(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
         let database = Arc::new(File::open(path).map_err(|error| file_error(path, error))?);
+        own_file(path, &database)?;
         let connection = Connection::open(path).map_err(backend)?;
-        let owner = Owner { _lock: lock, _database: Arc::clone(&database) };
-        let mut store = Self { checkpointer: None, connection, _owner: Some(owner) };
+        let mut store = Self { checkpointer: None, connection, owner: None };
         store.prepare()?;
+        let files = OwnFiles::of(path)?;
+        store.owner = Some(Owner { _lock: lock, _database: Arc::clone(&database), files });
         store.checkpointer = Some(Checkpointer::start(path, database)?);
         Ok(store)
     }
@@ -118,7 +157,7 @@ impl SqliteStore {
             return Err(StoreError::NotAStore);
         }
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
-        Ok(Self { checkpointer: None, connection, _owner: None })
+        Ok(Self { checkpointer: None, connection, owner: None })
     }
 
     /// A store in memory, gone when it is dropped.
@@ -128,7 +167,7 @@ impl SqliteStore {
     /// [`StoreError::Backend`] if SQLite cannot be started.
     pub fn in_memory() -> Result<Self, StoreError> {
         let connection = Connection::open_in_memory().map_err(backend)?;
-        let mut store = Self { checkpointer: None, connection, _owner: None };
+        let mut store = Self { checkpointer: None, connection, owner: None };
         store.prepare()?;
         Ok(store)
     }
@@ -246,6 +285,20 @@ fn own(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Locks the database file itself, which may have other names: a hard link, or a mount. SQLite locks
+/// ranges of bytes there (`fcntl`), which this lock (`flock`) neither hinders nor sees. Other systems
+/// than Linux do not keep the two apart; there, the lock beside the file has to do.
+fn own_file(path: &Path, database: &File) -> Result<(), StoreError> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    match database.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(file_error(path, error)),
+    }
+}
+
 /// Makes an empty file that only this user can read, if there is none: in it will be the service's signing key. SQLite
 /// gives the files beside it the same permissions.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
@@ -305,8 +358,11 @@ impl Store for SqliteStore {
         let changes = self.connection.total_changes();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
         let result = work(&mut SqliteTransaction { connection: &transaction })?;
+        let has_written = transaction.total_changes() != changes;
+        if let Some(owner) = self.owner.as_ref().filter(|_| has_written) {
+            owner.files.are_in_place()?;
+        }
         transaction.commit().map_err(backend)?;
-        let has_written = self.connection.total_changes() != changes;
         if has_written && self.checkpointer.as_ref().is_some_and(Checkpointer::written) {
             // It is durable already: if this fails, the next who writes is told so.
             let _ = checkpoint(&self.connection);
@@ -316,6 +372,10 @@ impl Store for SqliteStore {
 
     fn others_version(&self) -> Result<i64, StoreError> {
         self.data_version()
+    }
+
+    fn examine(&self) -> Result<(), StoreError> {
+        self.owner.as_ref().map_or(Ok(()), |owner| owner.files.are_in_place())
     }
 
     fn shrink(&mut self) -> Result<bool, StoreError> {
@@ -398,6 +458,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 pub(super) fn backend(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
+        Some(ErrorCode::DiskFull) => StoreError::DiskFull,
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
         _ => StoreError::Backend(Box::new(error)),
     }
 }

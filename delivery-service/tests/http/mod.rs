@@ -1,10 +1,12 @@
 //! The server without a network, and devices that speak to it. Every test file of the server uses a part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+mod document;
+
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +14,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
 };
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -20,7 +22,7 @@ use http_body_util::BodyExt as _;
 use regrow_delivery_service::{
     CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore, Store,
     api::{self, Code, Delivery, Problem, proof},
-    server::{Server, Surroundings, router, settings::Settings},
+    server::{Environment, Server, router, settings::Settings},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -34,7 +36,25 @@ pub struct World {
     pub server: Server,
     pub router: Router,
     pub key: ServicePublicKey,
-    seconds: Arc<AtomicU64>,
+    clocks: Arc<Clocks>,
+}
+
+/// A wall clock and a monotonic clock that stand still unless they are moved.
+pub struct Clocks {
+    start: u64,
+    monotonic: AtomicU64,
+    jumped: AtomicI64,
+}
+
+impl Clocks {
+    fn at(start: u64) -> Arc<Self> {
+        Arc::new(Self { start, monotonic: AtomicU64::new(0), jumped: AtomicI64::new(0) })
+    }
+
+    fn wall(&self) -> Duration {
+        let monotonic = self.start + self.monotonic.load(Ordering::SeqCst);
+        Duration::from_secs(monotonic.saturating_add_signed(self.jumped.load(Ordering::SeqCst)))
+    }
 }
 
 impl World {
@@ -48,36 +68,60 @@ impl World {
     }
 
     pub async fn over<S: Store + Send + 'static>(store: S, change: impl FnOnce(&mut Settings)) -> Self {
-        let seconds = Arc::new(AtomicU64::new(NOW.0));
-        let clock = Arc::clone(&seconds);
-        let drawn = AtomicU64::new(0);
-        let surroundings = Surroundings::new(
-            move || Duration::from_secs(clock.load(Ordering::SeqCst)),
+        Self::started_at(NOW.0, store, change).await
+    }
+
+    /// A server whose wall clock says `start` when it starts.
+    pub async fn started_at<S: Store + Send + 'static>(
+        start: u64,
+        store: S,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let clocks = Clocks::at(start);
+        let (wall, monotonic) = (Arc::clone(&clocks), Arc::clone(&clocks));
+        let drawn = AtomicU64::new(start.wrapping_mul(1_000_000));
+        let environment = Environment::new(
+            move || wall.wall(),
+            move || Duration::from_secs(monotonic.monotonic.load(Ordering::SeqCst)),
             move || Ok(Sha256::digest(drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes()).into()),
         );
         let mut settings = Settings::default();
         settings.limits.device_burst = 100_000;
         settings.limits.address_burst = 100_000;
         change(&mut settings);
-        let server = Server::start(store, &settings, surroundings).unwrap();
+        let server = Server::start(store, &settings, environment).unwrap();
         let router = router(server.state());
-        let mut world = Self { server, router, key: ServicePublicKey([0; 32]), seconds };
+        let mut world = Self { server, router, key: ServicePublicKey([0; 32]), clocks };
         let info: api::ServiceInfo = world.call("GET", "/v1/service", None, None).await.ok();
         world.key = ServicePublicKey(info.key.0.try_into().unwrap());
         world
     }
 
+    /// Lets time pass.
     pub fn wait(&self, seconds: u64) {
-        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+        self.clocks.monotonic.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    /// Lets the wall clock jump.
+    pub fn jump(&self, seconds: i64) {
+        self.clocks.jumped.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// What the server counts, as text.
+    pub fn metrics(&self) -> String {
+        self.server.state().metrics().text()
+    }
+
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
+        let asked = document::Asked::of(&request);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         // A stream has no end to wait for.
         let streams = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let body = if streams { Body::empty() } else { body };
         let body = body.collect().await.unwrap().to_bytes();
+        document::check(&asked, parts.status, &parts.headers, &body);
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
@@ -185,7 +229,7 @@ pub fn commit_request(submission: &CommitSubmission) -> api::CommitRequest {
 }
 
 pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }

@@ -21,7 +21,7 @@ use axum::{
 use regrow_delivery_service::{
     SqliteStore,
     api::{self, DeliveryPage},
-    server::{Server, Surroundings, router, settings::Settings},
+    server::{Environment, Server, router, settings::Settings},
 };
 use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, UserId, default_crypto};
 use regrow_messenger::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey};
@@ -188,8 +188,9 @@ pub fn memory() -> SqliteStore {
 }
 
 fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut Settings)) -> (Server, Router) {
-    let (clock, drawn) = (Arc::clone(clock), AtomicU64::new(0));
-    let surroundings = Surroundings::new(
+    let (wall, clock, drawn) = (Arc::clone(clock), Arc::clone(clock), AtomicU64::new(0));
+    let environment = Environment::new(
+        move || Duration::from_secs(wall.load(Ordering::SeqCst)),
         move || Duration::from_secs(clock.load(Ordering::SeqCst)),
         move || Ok(Sha256::digest([&[number][..], &drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes()].concat()).into()),
     );
@@ -197,7 +198,7 @@ fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut
     settings.limits.device_burst = 100_000;
     settings.limits.address_burst = 100_000;
     change(&mut settings);
-    let server = Server::start(store, &settings, surroundings).unwrap();
+    let server = Server::start(store, &settings, environment).unwrap();
     let routes = router(server.state());
     (server, routes)
 }

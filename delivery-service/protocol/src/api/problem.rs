@@ -10,7 +10,6 @@ macro_rules! codes {
     ($($(#[doc = $doc:literal])* $code:ident = $name:literal, $status:literal;)*) => {
         /// What went wrong, by what a client would do about it. The names are part of the interface and stay.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum Code {
             $($(#[doc = $doc])* #[serde(rename = $name)] $code,)*
         }
@@ -103,6 +102,30 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The codes by their names on the wire. The derive macro would take the names of the variants: it does
+/// not see a literal that another macro has passed on.
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        PartialSchema, ToSchema,
+        openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+    };
+
+    use super::Code;
+
+    impl PartialSchema for Code {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some("What went wrong, by what a client would do about it. The names stay."))
+                .enum_values(Some(Code::ALL.iter().map(|code| code.name())))
+                .into()
+        }
+    }
+
+    impl ToSchema for Code {}
 }
 
 /// An error (RFC 9457), with the members that some codes add.

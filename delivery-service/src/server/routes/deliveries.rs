@@ -14,7 +14,7 @@ use crate::{
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        reader::{End, Reader, read_now},
+        reader::{Answered, End, MAX_DELIVERIES, Reader, read_now},
         refusal::Refusal,
         state::State,
     },
@@ -22,8 +22,6 @@ use crate::{
 
 /// Deliveries in one page unless the client says otherwise.
 const DEFAULT_LIMIT: usize = 100;
-/// The most of them.
-const MAX_LIMIT: usize = 1_000;
 /// The longest wait in seconds: proxies give up on what is silent for longer.
 const MAX_WAIT: u64 = 60;
 
@@ -64,12 +62,12 @@ pub(super) async fn next(
     range: Result<Query<Range>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(Range { after, limit, wait }) = range?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_DELIVERIES);
     let wait = Duration::from_secs(wait.min(MAX_WAIT));
     let deliveries = if wait.is_zero() {
         read_now(&state, caller, Cursor(after), limit).await?
     } else {
-        let mut reader = Reader::new(state, caller, Cursor(after), limit)?;
+        let mut reader = Reader::new(state, caller, Cursor(after), limit, Answered::Whole)?;
         match tokio::time::timeout(wait, reader.next_page()).await {
             Ok(Ok(page)) => page,
             // Nothing has come, or the server is being stopped: both are an empty page.

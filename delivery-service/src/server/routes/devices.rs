@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::sessions::{check_challenge, verify};
+use super::sessions::{challenged, redeem, verify};
 use crate::{
     admission::{DeviceKey, Registration},
     api::{Code, Devices, Problem, RegisterRequest, proof},
@@ -36,7 +36,7 @@ pub(super) async fn register(
     Body(request): Body<RegisterRequest>,
 ) -> Result<Response, Refusal> {
     let RegisterRequest { device, key, challenge, signature, admission } = request;
-    check_challenge(&state, &device, &challenge.0)?;
+    let proof = challenged(&state, &device, &challenge.0)?;
     let signed = proof::registration(state.service_key(), &challenge.0, &device, &key.0);
     let key = DeviceKey(key.0.try_into().map_err(|_| Code::BadProof)?);
     verify(&key, &signed, &signature.0)?;
@@ -56,6 +56,8 @@ pub(super) async fn register(
         });
         registered.await?;
     }
+    // Last, so that only those who are admitted take memory.
+    redeem(&state, &proof)?;
     format.answer(StatusCode::CREATED, &device)
 }
 

@@ -21,6 +21,7 @@ use crate::{
         metrics::{Answer, Metrics, Submission},
         outcomes::{accepted, unknown_device},
         paths::{EpochPath, GroupPath},
+        rates::Price,
         refusal::Refusal,
         state::State,
         worker::{Aftermath, Service},
@@ -148,6 +149,7 @@ pub(super) async fn commit(
     GroupPath(group): GroupPath,
     Body(request): Body<CommitRequest>,
 ) -> Result<Response, Refusal> {
+    state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
     let roster_change =
         RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
     let metrics = state.metrics().clone();

@@ -16,7 +16,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{caller, exchange, refusal::Refusal, state::State};
+use super::{caller, exchange, host, refusal::Refusal, state::State};
 use crate::api::{Code, Problem};
 
 #[derive(OpenApi)]
@@ -80,6 +80,7 @@ pub fn router(state: State) -> Router {
         .fallback(|| async { Refusal::from(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Refusal::from(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), caller::layer))
+        .layer(middleware::from_fn_with_state(state.hosts(), host::layer))
         .layer(CatchPanicLayer::custom(exchange::panicked))
         .layer(middleware::from_fn(exchange::layer))
         .with_state(state)

@@ -1,5 +1,7 @@
 //! How a device shows who it is: it signs a challenge, and gets a token for a while.
 
+use std::time::Duration;
+
 use axum::{
     extract::State as Extracted,
     http::StatusCode,
@@ -13,9 +15,10 @@ use crate::{
     names::DeviceId,
     server::{
         caller::Caller,
+        challenges::Genuine,
         exchange::{Body, Format},
+        rates::Price,
         refusal::Refusal,
-        sessions::Token,
         state::State,
     },
 };
@@ -33,11 +36,10 @@ pub(super) async fn challenge(
     format: Format,
     Body(request): Body<ChallengeRequest>,
 ) -> Result<Response, Refusal> {
-    let device = request.device;
-    let challenge = state.surroundings().random()?;
-    let (now, expires_in) = (state.now(), state.limits().challenge_seconds);
-    state.challenges().give(device, challenge, now.plus(expires_in), now)?;
-    format.ok(&Challenge { challenge: challenge.as_slice().into(), expires_in })
+    let expires_in = state.limits().challenge_seconds;
+    let expires = state.monotonic().saturating_add(Duration::from_secs(expires_in));
+    let challenge = state.challenges().make(&request.device, state.environment().random()?, expires);
+    format.ok(&Challenge { challenge: challenge.into(), expires_in })
 }
 
 /// Open a session
@@ -54,21 +56,28 @@ pub(super) async fn open(
     Body(request): Body<SessionRequest>,
 ) -> Result<Response, Refusal> {
     let SessionRequest { device, challenge, signature } = request;
-    check_challenge(&state, &device, &challenge.0)?;
+    let proof = challenged(&state, &device, &challenge.0)?;
     let signed = proof::session(state.service_key(), &challenge.0, &device);
-    let token = Token::new(state.surroundings().random()?);
+    let known = device.clone();
+    let key = state.worker().call(move |service, _| Ok(service.device_key(&known)?)).await?;
+    // A device that is not known is answered as one with another key.
+    verify(&key.ok_or(Code::BadProof)?, &signed, &signature.0)?;
+    // From here on the request is the device's own, and is charged to it.
+    state.rates().charge(&device, Price::Request)?;
+    redeem(&state, &proof)?;
+
+    let token = state.tokens().make(&device, state.environment().random()?);
     let expires_in = state.limits().session_seconds;
     let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
+    let deadline = state.monotonic().saturating_add(Duration::from_secs(expires_in));
     let sessions = state.sessions().clone();
     let opened = state.worker().call(move |service, aftermath| {
-        // A device that is not known is answered as one with another key.
-        let key = service.device_key(&session.device)?.ok_or(Code::BadProof)?;
-        verify(&key, &signed, &signature.0)?;
         let StoredSession { token, device, expires } = &session;
+        // The device may have been removed in the meantime.
         let ended = service.open_session(device, token, *expires)?.ok_or(Code::BadProof)?;
         aftermath.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
-            sessions.insert(session);
+            sessions.insert(session, deadline);
         });
         Ok(())
     });
@@ -92,9 +101,15 @@ pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) ->
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Checks that the challenge was given out for the device. It is used up by that.
-pub(super) fn check_challenge(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<(), Refusal> {
-    if state.challenges().take(device, challenge, state.now()) { Ok(()) } else { Err(Code::BadProof.into()) }
+/// Checks that the challenge is this server's, for that device, and has not expired.
+pub(super) fn challenged(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<Genuine, Refusal> {
+    let genuine = state.challenges().check(device, challenge, state.monotonic());
+    Ok(genuine.ok_or(Code::BadProof)?)
+}
+
+/// Redeems a challenge that the device has signed: it is good once.
+pub(super) fn redeem(state: &State, proof: &Genuine) -> Result<(), Refusal> {
+    state.challenges().redeem(proof, state.monotonic())
 }
 
 /// Whether the holder of the key has signed this.

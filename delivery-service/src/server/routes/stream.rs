@@ -4,7 +4,7 @@ use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
     extract::{Query, State as Extracted, rejection::QueryRejection},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderName},
     response::{
         IntoResponse as _, Response, Sse,
         sse::{Event, KeepAlive},
@@ -16,7 +16,12 @@ use serde::Deserialize;
 use crate::{
     api::{Code, Delivery, DeliveryKind, Problem},
     names::Cursor,
-    server::{caller::Caller, reader::Reader, refusal::Refusal, state::State},
+    server::{
+        caller::Caller,
+        reader::{Answered, Reader},
+        refusal::Refusal,
+        state::State,
+    },
 };
 
 /// Deliveries that a stream holds at the most.
@@ -24,6 +29,9 @@ const PAGE: usize = 64;
 
 /// How often something is said when there is nothing to say, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Read by nginx and others: the answer is passed on as it comes.
+const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -56,8 +64,10 @@ pub(super) async fn stream(
 ) -> Result<Response, Refusal> {
     let Query(Start { after }) = start?;
     let after = Cursor(last_event(&headers)?.unwrap_or(after));
-    let reader = Reader::new(state, caller, after, PAGE)?;
-    Ok(Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let reader = Reader::new(state, caller, after, PAGE, Answered::OneByOne)?;
+    let stream = Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // A proxy that collects events would keep them from the client.
+    Ok(([(NO_BUFFERING, "no")], stream).into_response())
 }
 
 fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {

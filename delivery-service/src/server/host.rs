@@ -1,0 +1,66 @@
+//! The host that a request is for. A request for another host than this server's is refused, so that
+//! a page in a browser cannot reach a server on loopback by a name of its own (DNS rebinding).
+
+use std::net::SocketAddr;
+
+use axum::{
+    extract::{Request, State as Extracted},
+    http::{HeaderMap, Uri, header, uri::Authority},
+    middleware::Next,
+    response::Response,
+};
+
+use super::refusal::Refusal;
+use crate::api::Code;
+
+/// The hosts that requests may be for.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts(Option<std::sync::Arc<[String]>>);
+
+impl Hosts {
+    /// The hosts in the setting; without any, a server on loopback is asked for loopback alone, and
+    /// another one for any host.
+    pub(crate) fn new(allowed: &[String], listen: SocketAddr) -> Self {
+        if allowed.is_empty() && !listen.ip().is_loopback() {
+            return Self(None);
+        }
+        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned(), bare(&listen.to_string())];
+        Self(Some(allowed.iter().map(|host| bare(host)).chain(own).collect()))
+    }
+
+    fn admit(&self, host: &str) -> bool {
+        self.0.as_ref().is_none_or(|hosts| hosts.contains(&bare(host)))
+    }
+}
+
+/// The host without its port, in lower case.
+fn bare(host: &str) -> String {
+    let host = host.parse::<Authority>().map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned());
+    host.to_ascii_lowercase()
+}
+
+/// Refuses requests for other hosts, and those that say none.
+pub(crate) async fn layer(
+    Extracted(hosts): Extracted<Hosts>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let refused = |what| Err(Refusal::because(Code::BadRequest, what));
+    match host_of(request.uri(), request.headers()) {
+        Some(host) if hosts.admit(host) => Ok(next.run(request).await),
+        Some(_) => refused("the request is for another host; see the setting `allowed_hosts`"),
+        None => refused("the request does not say which host it is for"),
+    }
+}
+
+/// The host in the request's target (HTTP/2 has it there), or else in its only header `Host`.
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    if let Some(host) = uri.host() {
+        return Some(host);
+    }
+    let mut values = headers.get_all(header::HOST).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    value.to_str().ok().filter(|host| !host.is_empty())
+}

@@ -1,0 +1,156 @@
+//! The way out of the log: a bounded queue before a thread that writes.
+//!
+//! A request's thread only puts a line into the queue. The thread behind it may wait for a full pipe
+//! for as long as it likes: lines that find the queue full are lost, and counted. A place that cannot
+//! be written at all loses its lines as well, and nobody panics.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Write},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that wait to be written: a second of them on a busy server.
+const QUEUE_BYTES: usize = 1024 * 1024;
+
+/// How long the end of the process waits for lines that are not written yet.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+
+/// Lines that this process has lost. A process has one log.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines the log has lost since the process started.
+pub fn lines_lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Where the log is written to, without ever waiting. Clones share the queue.
+#[derive(Clone, Debug)]
+pub struct LogWriter(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// The thread writes a line that it has taken.
+    writing: bool,
+}
+
+impl LogWriter {
+    /// Starts the thread that writes to `place`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(place: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let its = Arc::clone(&shared);
+        thread::Builder::new().name("log".into()).spawn(move || its.write_to(place))?;
+        Ok(Self(shared))
+    }
+
+    /// A writer to the standard error. It shares no lock with those who print there.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no second handle.
+    pub fn to_standard_error() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::fd::AsFd as _;
+            Self::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))
+        }
+        #[cfg(not(unix))]
+        Self::start(io::stderr())
+    }
+
+    /// Waits until the lines so far are written, for a second at the most.
+    pub fn flush(&self) {
+        let until = Instant::now() + FLUSH_WITHIN;
+        let mut queue = self.0.lock();
+        while queue.writing || !queue.lines.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            queue = self.0.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut queue = self.0.lock();
+        if queue.bytes.saturating_add(line.len()) > QUEUE_BYTES {
+            LOST.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.bytes += line.len();
+        queue.lines.push_back(line.to_vec());
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    /// Writes lines for as long as the process lives.
+    fn write_to(&self, mut place: impl Write) {
+        loop {
+            let mut queue = self.changed.wait_while(self.lock(), |queue| queue.lines.is_empty());
+            let line = match &mut queue {
+                Ok(queue) => queue.take(),
+                Err(poisoned) => poisoned.get_mut().take(),
+            };
+            drop(queue);
+            let written = place.write_all(&line).and_then(|()| place.flush());
+            if written.is_err() {
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
+            self.lock().writing = false;
+            self.changed.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Vec<u8> {
+        let line = self.lines.pop_front().unwrap_or_default();
+        self.bytes -= line.len();
+        self.writing = true;
+        line
+    }
+}
+
+/// Takes one event's text at a time, as `tracing-subscriber` writes it.
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}

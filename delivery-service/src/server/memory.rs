@@ -1,0 +1,326 @@
+//! The memory budget: bodies that are being collected, their decoded copies, and answers that a
+//! client has not taken yet.
+//!
+//! A request holds a [`Charge`]. Its bytes count against three budgets at once: the connection's,
+//! the caller's, and the server's. The server's has two parts, so that requests without a session
+//! cannot use up the part of those with one. A charge that finds no room waits for a bounded time,
+//! and is then refused. `docs/operators.md` adds up the parts.
+
+use std::{
+    hash::Hash,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{refusal::Refusal, settings::ServerLimits, shares::Shares, tokens::DeviceMark};
+use crate::{api::Code, names::DeviceId};
+
+/// How long a request waits for memory before the answer is 503.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// When a client that was refused memory tries again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Budgets count in blocks of this many bytes.
+const BLOCK: usize = 1024;
+
+/// The part of the server's budget for requests that show no device: one in so many bytes.
+const STRANGERS_PART: usize = 8;
+
+/// The part of the strangers' budget that one address may use: one in so many bytes.
+const ADDRESS_PART: usize = 4;
+
+/// The part of the server's budget for the first bytes of each request: one in so many.
+const SMALL_PART: usize = 8;
+
+/// The first bytes of a request come from a budget of their own, so that small requests go on while
+/// others fill the server with large ones.
+const SMALL: usize = 64 * 1024;
+
+/// The part of that budget that one device may use: one in so many bytes.
+const SMALL_OF_DEVICE: usize = 16;
+
+/// A known device without a session logs in, which takes small bodies: 1 MiB.
+const KNOWN_BYTES: usize = 1024 * 1024;
+
+/// The party that a request is charged to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Principal {
+    /// A device with a session.
+    Device(DeviceId),
+    /// A device that shows the token of a past session.
+    Known(DeviceMark),
+    /// An address, or a network of IPv6, for a request that shows no device.
+    Address(IpAddr),
+}
+
+/// The budgets of the server.
+pub(crate) struct Memory {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    devices: Shares<DeviceId>,
+    small_of_devices: Shares<DeviceId>,
+    known: Shares<DeviceMark>,
+    addresses: Shares<IpAddr>,
+    total: usize,
+    /// Half of a device's budget, in blocks.
+    half_of_device: usize,
+}
+
+impl Memory {
+    pub(crate) fn new(limits: &ServerLimits) -> Self {
+        let (strangers, small) = (limits.memory_bytes / STRANGERS_PART, limits.memory_bytes / SMALL_PART);
+        let large = large_bytes(limits.memory_bytes);
+        Self {
+            small: Arc::new(Semaphore::new(blocks(small))),
+            large: Arc::new(Semaphore::new(blocks(large))),
+            strangers: Arc::new(Semaphore::new(blocks(strangers))),
+            devices: Shares::new(blocks(limits.device_memory_bytes)),
+            small_of_devices: Shares::new(blocks(small / SMALL_OF_DEVICE)),
+            known: Shares::new(blocks(KNOWN_BYTES)),
+            addresses: Shares::new(blocks(strangers / ADDRESS_PART)),
+            total: blocks(small) + blocks(large) + blocks(strangers),
+            half_of_device: blocks(limits.device_memory_bytes) / 2,
+        }
+    }
+
+    /// The budgets that a request of `principal` counts against, on a connection with this budget.
+    pub(crate) fn charge(&self, principal: &Principal, connection: Option<Arc<Semaphore>>) -> Charge {
+        let mut budgets: Vec<_> = connection.into_iter().map(|budget| (budget, Portion::All)).collect();
+        match principal {
+            Principal::Device(device) => budgets.extend([
+                (self.devices.of(device), Portion::All),
+                (self.small_of_devices.of(device), Portion::First),
+                (Arc::clone(&self.small), Portion::First),
+                (Arc::clone(&self.large), Portion::Rest),
+            ]),
+            Principal::Known(mark) => budgets.extend([
+                (self.known.of(mark), Portion::All),
+                (Arc::clone(&self.small), Portion::First),
+                (Arc::clone(&self.large), Portion::Rest),
+            ]),
+            Principal::Address(address) => budgets
+                .extend([(self.addresses.of(address), Portion::All), (Arc::clone(&self.strangers), Portion::All)]),
+        }
+        Charge::against(budgets, self.half_of_device)
+    }
+
+    /// Bytes that are charged at this moment.
+    pub(crate) fn used(&self) -> usize {
+        let budgets = [&self.small, &self.large, &self.strangers];
+        let free: usize = budgets.iter().map(|budget| budget.available_permits()).sum();
+        self.total.saturating_sub(free).saturating_mul(BLOCK)
+    }
+
+    /// Forgets the budgets that nobody uses.
+    pub(crate) fn forget(&self) {
+        self.devices.forget();
+        self.small_of_devices.forget();
+        self.known.forget();
+        self.addresses.forget();
+    }
+}
+
+/// The part of the server's budget for devices, without the first bytes of each request.
+pub(crate) const fn large_bytes(memory_bytes: usize) -> usize {
+    memory_bytes - memory_bytes / STRANGERS_PART - memory_bytes / SMALL_PART
+}
+
+/// The budget of one connection.
+pub(crate) fn of_connection(limits: &ServerLimits) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(blocks(limits.device_memory_bytes)))
+}
+
+fn blocks(bytes: usize) -> usize {
+    bytes.div_ceil(BLOCK).min(Semaphore::MAX_PERMITS)
+}
+
+/// The bytes of a request that count against a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Portion {
+    /// All of them.
+    All,
+    /// The first [`SMALL`] bytes.
+    First,
+    /// The bytes after those.
+    Rest,
+}
+
+impl Portion {
+    /// The blocks of a request of `bytes` that count.
+    fn of(self, bytes: usize) -> usize {
+        blocks(match self {
+            Self::All => bytes,
+            Self::First => bytes.min(SMALL),
+            Self::Rest => bytes.saturating_sub(SMALL),
+        })
+    }
+}
+
+/// Memory that is charged to a request, and given back when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Charge(Arc<Inner>);
+
+struct Inner {
+    /// The narrowest first: who waits for its own budget keeps nobody else from the server's.
+    budgets: Vec<(Arc<Semaphore>, Portion)>,
+    held: Mutex<Held>,
+    half_of_device: usize,
+}
+
+/// What is held of each budget.
+struct Held {
+    bytes: usize,
+    permits: Vec<Option<OwnedSemaphorePermit>>,
+}
+
+impl Charge {
+    fn against(budgets: Vec<(Arc<Semaphore>, Portion)>, half_of_device: usize) -> Self {
+        let permits = budgets.iter().map(|_| None).collect();
+        Self(Arc::new(Inner { budgets, held: Mutex::new(Held { bytes: 0, permits }), half_of_device }))
+    }
+
+    /// Another charge against the same budgets.
+    pub(crate) fn sibling(&self) -> Self {
+        Self::against(self.0.budgets.clone(), self.0.half_of_device)
+    }
+
+    /// Bytes that are charged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held().bytes
+    }
+
+    /// Whether the connection or the party has used more than half of its own budget.
+    pub(crate) fn is_pressed(&self) -> bool {
+        let own = self.0.budgets.iter().filter(|(_, portion)| *portion == Portion::All);
+        own.into_iter().any(|(budget, _)| budget.available_permits() < self.0.half_of_device)
+    }
+
+    /// Charges more until it is `bytes`. Waits for room, for a bounded time.
+    pub(crate) async fn grow_to(&self, bytes: usize) -> Result<(), Refusal> {
+        let before = self.bytes();
+        if bytes <= before {
+            return Ok(());
+        }
+        let refused = || Refusal::for_now(Code::Unavailable, RETRY);
+        let acquire = async {
+            let mut permits = Vec::with_capacity(self.0.budgets.len());
+            for (budget, portion) in &self.0.budgets {
+                let more = portion.more(before, bytes);
+                permits.push(Arc::clone(budget).acquire_many_owned(more).await.ok()?);
+            }
+            Some(permits)
+        };
+        let permits = timeout(PATIENCE, acquire).await.map_err(|_| refused())?;
+        self.add(permits.ok_or_else(refused)?, before, bytes);
+        Ok(())
+    }
+
+    /// Charges more until it is `bytes`, if there is room at once. Returns whether there was.
+    pub(crate) fn try_grow_to(&self, bytes: usize) -> bool {
+        let before = self.bytes();
+        if bytes <= before {
+            return true;
+        }
+        let budgets = self.0.budgets.iter();
+        let permits: Option<Vec<_>> = budgets
+            .map(|(budget, portion)| Arc::clone(budget).try_acquire_many_owned(portion.more(before, bytes)).ok())
+            .collect();
+        permits.map(|permits| self.add(permits, before, bytes)).is_some()
+    }
+
+    /// Gives back the charge beyond `bytes`.
+    pub(crate) fn shrink_to(&self, bytes: usize) {
+        let mut held = self.held();
+        held.bytes = held.bytes.min(bytes);
+        for ((_, portion), permit) in self.0.budgets.iter().zip(&mut held.permits) {
+            if let Some(permit) = permit {
+                let surplus = permit.num_permits().saturating_sub(portion.of(bytes));
+                drop(permit.split(surplus));
+            }
+        }
+    }
+
+    /// Adds permits that were acquired to go from `before` to `bytes`.
+    fn add(&self, permits: Vec<OwnedSemaphorePermit>, before: usize, bytes: usize) {
+        let mut held = self.held();
+        // One request grows its charge in one place at a time; were it otherwise, it would count twice.
+        held.bytes = held.bytes.saturating_add(bytes - before);
+        for (held, more) in held.permits.iter_mut().zip(permits) {
+            match held {
+                Some(held) => held.merge(more),
+                None => *held = Some(more),
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Portion {
+    /// The blocks that are missing to go from `before` to `bytes`.
+    fn more(self, before: usize, bytes: usize) -> u32 {
+        u32::try_from(self.of(bytes).saturating_sub(self.of(before))).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn device(name: &str) -> Principal {
+        Principal::Device(DeviceId::new(name, "phone").expect("a name"))
+    }
+
+    #[test]
+    fn large_requests_leave_room_for_small_ones_and_for_strangers() {
+        let memory = Memory::new(&ServerLimits::default());
+        let mut held = Vec::new();
+        for number in 0..20 {
+            let charge = memory.charge(&device(&format!("mallory{number}")), None);
+            if charge.try_grow_to(31 * MIB) {
+                held.push(charge);
+            }
+        }
+        assert_eq!(held.len(), 6, "192 MiB are for large requests");
+        assert!(!memory.charge(&device("alice"), None).try_grow_to(MIB));
+        assert!(memory.charge(&device("alice"), None).try_grow_to(SMALL));
+        assert!(memory.charge(&Principal::Address([192, 0, 2, 1].into()), None).try_grow_to(MIB));
+        drop(held);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn one_address_leaves_room_for_another() {
+        let memory = Memory::new(&ServerLimits::default());
+        let stranger = |last| memory.charge(&Principal::Address([192, 0, 2, last].into()), None);
+        let (one, other) = (stranger(1), stranger(1));
+        assert!(one.try_grow_to(8 * MIB) && !other.try_grow_to(1));
+        assert!(stranger(2).try_grow_to(8 * MIB));
+    }
+
+    #[test]
+    fn charge_that_shrinks_and_grows_gives_back_all() {
+        let memory = Memory::new(&ServerLimits::default());
+        let charge = memory.charge(&device("alice"), Some(of_connection(&ServerLimits::default())));
+        for bytes in [1, 100_000, 5 * MIB, 70_000, 0, 2 * MIB] {
+            charge.shrink_to(bytes);
+            assert!(charge.try_grow_to(bytes));
+            assert_eq!(charge.bytes(), bytes);
+            assert!(memory.used() >= bytes && memory.used() <= bytes + 2 * BLOCK, "{bytes}");
+        }
+        drop(charge);
+        assert_eq!(memory.used(), 0);
+    }
+}
