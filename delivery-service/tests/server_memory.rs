@@ -5,9 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", target_os = "linux"))]
 
+#[path = "it/common/mod.rs"]
 mod common;
+#[path = "it/h2/mod.rs"]
 mod h2;
+#[path = "it/http/mod.rs"]
 mod http;
+#[path = "it/place/mod.rs"]
 mod place;
 
 use std::{

@@ -126,6 +126,8 @@ impl SqliteStore {
         let path = path.as_ref();
         let lock = own(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
+        // SQLite follows symbolic links, and keeps its write-ahead log beside the file itself.
+        let path = &fs::canonicalize(path).map_err(|error| file_error(path, error))?;
         let database = Arc::new(File::open(path).map_err(|error| file_error(path, error))?);
         own_file(path, &database)?;
         let connection = Connection::open(path).map_err(backend)?;

@@ -1,0 +1,398 @@
+//! A service, and members, that are not what they should be: what cannot be followed is taken back or left behind, and a lie
+//! is found.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use crate::world::*;
+use regrow_delivery_service::{
+    ServicePublicKey,
+    api::{DeliveryKind, DeliveryPage},
+};
+use regrow_engine::{
+    Client, DeviceId,
+    Handshake::{Assisted, Opaque},
+    MemoryStore, UserId, default_crypto,
+};
+use regrow_messenger::{ConnectionError, Error, Event, Messenger, Rejoin};
+
+fn is_bad(event: &Event) -> bool {
+    matches!(event, Event::BadCommit { .. })
+}
+
+fn is_taken_back(event: &Event) -> bool {
+    matches!(event, Event::RolledBack { .. })
+}
+
+/// Three messengers and a member that does as it likes, in an opaque group.
+async fn with_mallory(world: &World) -> (Device, Device, Device, Hostile) {
+    let mut alice = world.messenger("alice", "phone", Opaque).await;
+    let mut bob = world.messenger("bob", "phone", Opaque).await;
+    let mut carol = world.messenger("carol", "phone", Opaque).await;
+    let mut mallory = world.hostile("mallory", Opaque).await;
+    make_group(&mut [&mut alice, &mut bob, &mut carol]).await;
+    alice.add_user(&chat(), &user("mallory")).await.unwrap();
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    mallory.read().await;
+    (alice, bob, carol, mallory)
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_can_follow_is_taken_back_and_all_go_on() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
+    let epoch = alice.epoch();
+
+    mallory.submit_rubbish().await;
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    alice.send(&chat(), b"that was that").await.unwrap();
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+
+    assert_eq!(carol.texts(), ["alice: that was that"]);
+    assert_together(&mut [&mut alice, &mut bob, &mut carol]);
+    assert_eq!(alice.epoch(), epoch + 1, "nobody had to rejoin");
+    for device in [&alice, &bob, &carol] {
+        assert_eq!(device.was_told(is_taken_back), 1);
+        assert_eq!(device.was_told(|event| matches!(event, Event::Rejoining { .. })), 0);
+    }
+    assert!(alice.was_told(is_bad) + bob.was_told(is_bad) + carol.was_told(is_bad) >= 2);
+}
+
+#[tokio::test]
+async fn who_waits_in_vain_that_it_is_taken_back_rejoins() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
+    mallory.submit_rubbish().await;
+
+    // The others are away, and one report is not enough.
+    settle(&mut [&mut alice]).await;
+    assert_eq!((alice.was_told(is_bad), alice.was_told(is_taken_back)), (1, 0));
+    alice.crash(&world);
+    world.wait(60);
+    settle(&mut [&mut alice]).await;
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::BadCommit, .. })), 1);
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
+    // It cannot be taken back any more: the others come after.
+    settle(&mut [&mut bob, &mut carol, &mut alice]).await;
+
+    bob.send(&chat(), b"after all").await.unwrap();
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    assert_eq!(alice.texts(), ["bob: after all"]);
+    assert_eq!(carol.texts(), ["bob: after all"]);
+    assert_together(&mut [&mut alice, &mut bob, &mut carol]);
+}
+
+#[tokio::test]
+async fn who_had_followed_what_is_taken_back_rejoins_and_sends_again() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let (mut mallory, mut trudy) = (world.hostile("mallory", Assisted).await, world.hostile("trudy", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    for user in ["mallory", "trudy"] {
+        alice.add_user(&chat(), &UserId::new(user).unwrap()).await.unwrap();
+        settle(&mut [&mut alice, &mut bob]).await;
+    }
+    mallory.read().await;
+    trudy.read().await;
+
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"sent in the epoch that is void").await.unwrap();
+    let commit = mallory.read().await.into_iter().rev().find(|it| it.kind == DeliveryKind::Commit).unwrap();
+    // There is nothing wrong with it, but they say so, and they are enough.
+    mallory.report(commit.receipt.sequence).await;
+    assert!(trudy.report(commit.receipt.sequence).await.rolled_back);
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    for device in [&alice, &bob] {
+        assert_eq!(device.was_told(|event| matches!(event, Event::RolledBack { followed: true, .. })), 1);
+        assert_eq!(device.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
+    }
+    assert_together(&mut [&mut alice, &mut bob]);
+    // Alice reads it in the epoch in which it was sent again, and had perhaps read it before: it is another message.
+    assert!(alice.texts().contains(&"bob: sent in the epoch that is void".to_owned()), "{:?}", alice.texts());
+    assert!(world.asked("/messages") >= 2);
+}
+
+#[tokio::test]
+async fn who_was_added_by_what_is_taken_back_is_not_in_the_group() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut eve = world.messenger("eve", "phone", Assisted).await;
+    let (mut mallory, mut trudy) = (world.hostile("mallory", Assisted).await, world.hostile("trudy", Assisted).await);
+    make_group(&mut [&mut alice]).await;
+    for user in ["mallory", "trudy", "eve"] {
+        alice.add_user(&chat(), &UserId::new(user).unwrap()).await.unwrap();
+        settle(&mut [&mut alice, &mut eve]).await;
+    }
+    assert_eq!(eve.members().len(), 4);
+    mallory.read().await;
+    trudy.read().await;
+    let commit = mallory.read().await.into_iter().rev().find(|it| it.kind == DeliveryKind::Commit).unwrap();
+    mallory.report(commit.receipt.sequence).await;
+    assert!(trudy.report(commit.receipt.sequence).await.rolled_back);
+
+    settle(&mut [&mut alice, &mut eve]).await;
+    assert!(eve.engine().groups().unwrap().is_empty());
+    assert_eq!(eve.was_told(|event| matches!(event, Event::Removed { by: None, .. })), 1);
+    // And can be added again.
+    alice.add_user(&chat(), &user("eve")).await.unwrap();
+    settle(&mut [&mut alice, &mut eve]).await;
+    assert_together(&mut [&mut alice, &mut eve]);
+}
+
+#[tokio::test]
+async fn who_missed_a_commit_rejoins() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+
+    // The service keeps a commit back from bob.
+    let hidden = std::sync::atomic::AtomicU64::new(0);
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice]).await;
+    alice.send(&chat(), b"unreadable").await.unwrap();
+    world.tamper(move |page| {
+        page.deliveries.retain(|delivery| {
+            let commit = delivery.kind == DeliveryKind::Commit && *delivery.sender.user() == *"alice";
+            !(commit && hidden.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+        });
+    });
+    bob.poll_once().await;
+    world.stop_tampering();
+    settle(&mut [&mut bob, &mut alice]).await;
+    assert_eq!(bob.was_told(|event| matches!(event, Event::Gap { .. })), 1);
+    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
+
+    alice.send(&chat(), b"readable").await.unwrap();
+    settle(&mut [&mut bob, &mut alice]).await;
+    assert_eq!(bob.texts(), ["alice: readable"]);
+    assert_together(&mut [&mut alice, &mut bob]);
+}
+
+#[tokio::test]
+async fn who_was_away_for_too_long_finds_out_when_it_speaks() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice]).await;
+
+    // Nothing is left of it at the service.
+    world.tamper(|page| page.deliveries.clear());
+    bob.send(&chat(), b"hello?").await.unwrap();
+    for _ in 0..4 {
+        bob.poll_once().await;
+    }
+    world.stop_tampering();
+    settle(&mut [&mut bob, &mut alice]).await;
+
+    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
+    assert_eq!(alice.texts(), ["bob: hello?"]);
+}
+
+#[tokio::test]
+async fn two_histories_are_found_and_the_proof_convicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one.db"), folder.path().join("other.db"));
+    let mut world = World::in_file(&one, 1).await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+
+    // The service forks: one half of it speaks with alice, the other with bob.
+    world.server.take().unwrap().stop().await;
+    std::fs::copy(&one, &other).unwrap();
+    world.restart_over(&one).await;
+    let fork = World::in_file(&other, 2).await;
+    alice.send(&chat(), b"what alice is told").await.unwrap();
+    settle(&mut [&mut alice]).await;
+    bob.crash(&fork);
+    bob.send(&chat(), b"what bob is told").await.unwrap();
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.was_told(|event| matches!(event, Event::Equivocation { .. })), 0);
+
+    // And lets them meet again.
+    bob.crash(&world);
+    bob.send(&chat(), b"do you read me?").await.unwrap();
+    settle(&mut [&mut alice]).await;
+
+    let proofs = alice.equivocations(&chat());
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Equivocation { .. })), 1);
+    assert!(proofs[0].convicts(&alice.service()), "everybody who has its key");
+    assert!(alice.texts().contains(&"bob: do you read me?".to_owned()));
+    // Nothing is sent before somebody has looked into it, also by a later process.
+    alice.crash(&world);
+    assert!(matches!(alice.send(&chat(), b"?").await, Err(Error::Suspended { .. })));
+    assert_eq!(alice.equivocations(&chat()), proofs);
+    alice.trust_again(&chat()).unwrap();
+    alice.send(&chat(), b"all the same").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_what_was_signed_breaks_the_chain() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.send(&chat(), b"hello").await.unwrap();
+    world.tamper(|page| page.deliveries.iter_mut().for_each(|delivery| delivery.time += 1));
+    bob.poll_once().await;
+    assert_eq!(bob.was_told(|event| matches!(event, Event::BrokenChain { .. })), 1);
+    assert!(bob.is_suspended(&chat()));
+}
+
+#[tokio::test]
+async fn an_entry_that_the_service_has_not_signed_is_not_taken_in() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.send(&chat(), b"hello").await.unwrap();
+    world.tamper(|page| page.deliveries.iter_mut().for_each(|delivery| delivery.receipt.signature.0[0] ^= 1));
+    assert!(matches!(bob.poll().await, Err(Error::ForgedReceipt { .. })));
+
+    world.stop_tampering();
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.texts(), ["alice: hello"]);
+    assert!(!bob.is_suspended(&chat()));
+}
+
+#[tokio::test]
+async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    let is_forged = |result| matches!(result, Err(Error::ForgedReceipt { .. }));
+    world.forge_receipt("/groups");
+    assert!(is_forged(alice.create_group(&chat()).await));
+    settle(&mut [&mut alice]).await;
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    let epoch = alice.epoch();
+
+    world.forge_receipt("/messages");
+    assert!(is_forged(bob.send(&chat(), b"once").await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    world.forge_receipt("/commits");
+    assert!(is_forged(alice.rotate(&chat(), false).await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    // What is asked again gets the same answer, and this time it is the service's.
+    assert_eq!((alice.epoch(), alice.texts()), (epoch + 1, vec!["bob: once".to_owned()]));
+    assert_together(&mut [&mut alice, &mut bob]);
+    world.forge_receipt("/proposals");
+    assert!(is_forged(bob.leave(&chat()).await));
+    settle(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(alice.members().len(), 1);
+    assert!(!alice.is_suspended(&chat()));
+}
+
+#[tokio::test]
+async fn a_receipt_that_a_member_has_made_up_accuses_nobody() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
+    let mut made_up = alice.receipt(&chat()).unwrap();
+    made_up.head.0[0] ^= 1;
+    assert!(matches!(alice.compare(&made_up), Err(Error::ForgedReceipt { .. })));
+
+    // And as its messages carry it: a version, that a receipt follows, the receipt, and the text.
+    let numbers = [made_up.sequence.0.to_be_bytes(), made_up.epoch.0.to_be_bytes()].concat();
+    let envelope = [&[1, 1], &numbers[..], &made_up.head.0, &made_up.signature, b"see what I was told"].concat();
+    mallory.send(&envelope).await;
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+
+    for device in [&alice, &bob, &carol] {
+        assert_eq!(device.texts(), ["mallory: see what I was told"]);
+        assert_eq!(device.was_told(|event| matches!(event, Event::Equivocation { .. })), 0);
+        assert!(!device.is_suspended(&chat()) && device.equivocations(&chat()).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_goes_back_is_not_taken_in() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    for text in [b"one", b"two"] {
+        alice.send(&chat(), text).await.unwrap();
+    }
+    let changes: [fn(&mut DeliveryPage); 2] = [
+        |page| page.deliveries.iter_mut().for_each(|delivery| delivery.cursor = 1),
+        |page| {
+            let twice = page.deliveries.last().cloned();
+            page.deliveries.extend(twice);
+        },
+    ];
+    for change in changes {
+        world.tamper(change);
+        let error = bob.poll().await.unwrap_err();
+        assert!(matches!(error, Error::Connection(ConnectionError::Protocol { .. })), "{error}");
+    }
+    world.stop_tampering();
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.texts(), ["alice: one", "alice: two"]);
+}
+
+#[tokio::test]
+async fn another_service_is_refused() {
+    let (world, another) = (World::new().await, World::over(memory(), 2, |_| {}).await);
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let known = alice.service();
+    alice.crash(&another);
+    let error = alice.next_event().await.unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Connection(ConnectionError::WrongService { expected, found }) if expected == known && found != known
+    ));
+    assert_eq!(another.asked("/challenges"), 0, "nothing was said to it");
+
+    let pinned = ServicePublicKey([7; 32]);
+    let device = DeviceId::new("bob", "phone").unwrap();
+    let client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(Assisted)).unwrap();
+    let refused = Messenger::register(client, &world.at, Some(pinned), None, world.options()).await;
+    assert!(matches!(refused, Err(Error::Connection(ConnectionError::WrongService { .. }))));
+}
+
+#[tokio::test]
+async fn a_roster_that_was_declared_otherwise_is_a_lie() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
+    for device in [&alice, &bob, &carol] {
+        assert_eq!(device.was_told(|event| matches!(event, Event::RosterLie { .. })), 0);
+    }
+    // It removes carol from the roster, and nobody from the group.
+    mallory.lie_about(&["carol"]).await;
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    let told = |device: &Device| {
+        device.was_told(|event| {
+            matches!(event, Event::RosterLie { intruders, left_out, .. }
+                if intruders.is_empty() && left_out.len() == 1 && left_out[0].user() == "carol")
+        })
+    };
+    assert_eq!((told(&alice), told(&bob)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_device_that_was_put_back_rejoins_and_does_what_was_wanted() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    let epoch = alice.epoch();
+
+    // The application has found out that its storage was put back.
+    bob.engine().rolled_back().unwrap();
+    bob.rotate(&chat(), true).await.unwrap();
+    bob.send(&chat(), b"here I am").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Restored, .. })), 1);
+    assert_eq!(alice.epoch(), epoch + 2, "it has rejoined, and then rotated");
+    assert_eq!(alice.texts(), ["bob: here I am"]);
+    assert_together(&mut [&mut alice, &mut bob]);
+}

@@ -1,0 +1,104 @@
+//! Calls in one batch: each is whole or nothing by itself, and all become durable together.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::common::*;
+use regrow_delivery_service::{
+    DeliveryService, Epoch,
+    HandshakeMode::Assisted,
+    Limits, RejectReason, SqliteStore, Store as _, StoreError,
+    store::{Keep, Table, Transaction},
+};
+
+const NAMES: [&str; 3] = ["alice", "bob", "carol"];
+
+#[test]
+fn of_two_commits_of_one_epoch_in_a_batch_one_is_accepted() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &NAMES);
+    let (first, second) = (members[0].update(), members[1].update());
+    let (first, second) = service
+        .batch(|batch| (batch.submit_commit(&first, NOW).unwrap(), batch.submit_commit(&second, NOW).unwrap()))
+        .unwrap();
+    assert!(accepted(&first).is_some());
+    assert_eq!(second, regrow_delivery_service::Outcome::Stale { current_epoch: Epoch(2) });
+}
+
+#[test]
+fn what_is_refused_in_a_batch_leaves_the_rest() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &NAMES);
+    let (one, two) = (members[0].send("one"), members[1].send("two"));
+    let commit = members[2].update();
+    let outcomes = service
+        .batch(|batch| {
+            [
+                batch.submit_message(&room(), &device("alice"), &one, NOW).unwrap(),
+                batch.submit_message(&room(), &device("mallory"), b"nonsense", NOW).unwrap(),
+                batch.submit_message(&room(), &device("bob"), &two, NOW).unwrap(),
+                batch.submit_commit(&commit, NOW).unwrap(),
+            ]
+        })
+        .unwrap();
+    assert_eq!(outcomes[1], rejected(RejectReason::Malformed));
+    let texts: Vec<_> = stream(&service, &device("alice")).into_iter().map(|delivery| delivery.bytes).collect();
+    assert_eq!(texts[texts.len() - 3..], [one, two, commit.commit]);
+}
+
+#[test]
+fn a_batch_that_ends_in_a_panic_has_not_happened_and_the_service_goes_on() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &NAMES);
+    let commit = members[0].update();
+    let before = visible(&service, &NAMES);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        service.batch(|batch| {
+            accept(batch, &commit);
+            panic!("in the middle");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(visible(&service, &NAMES), before);
+    accept(&service, &commit);
+}
+
+#[test]
+fn a_batch_is_durable_when_it_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
+        DeliveryService::open(store, Limits::default(), service_key()).unwrap()
+    };
+    let mut members = group_of(&open(), Assisted, &NAMES);
+    let commit = members[0].update();
+    open().batch(|batch| accept(batch, &commit)).unwrap();
+    assert_eq!(open().epoch(&room()).unwrap(), Some(Epoch(2)));
+}
+
+#[test]
+fn a_part_that_is_not_kept_or_panics_is_undone_and_what_is_around_it_is_not() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::Own, key).unwrap().is_some();
+    store
+        .transaction::<_, StoreError>(|tx| {
+            let put = |keep: Option<Keep>, tx: &mut dyn Transaction, key: &[u8]| {
+                tx.part(&mut |tx| {
+                    tx.put(Table::Own, key, b"value").unwrap();
+                    keep.unwrap_or_else(|| panic!("in the middle of a part"))
+                })
+            };
+            put(Some(Keep::Yes), tx, b"before")?;
+            put(Some(Keep::No), tx, b"refused")?;
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(None, tx, b"panicked")));
+            assert!(panicked.is_err());
+            put(Some(Keep::Yes), tx, b"after")?;
+            Ok(())
+        })
+        .unwrap();
+    store
+        .transaction::<_, StoreError>(|tx| {
+            let found = [b"before".as_slice(), b"refused", b"panicked", b"after"].map(|key| kept(tx, key));
+            assert_eq!(found, [true, false, false, true]);
+            Ok(())
+        })
+        .unwrap();
+}

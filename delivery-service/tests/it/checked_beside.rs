@@ -1,0 +1,167 @@
+//! Commits that were checked beside the service: what was found counts for the very state of the group that it was found in.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::common::*;
+use regrow_delivery_service::{
+    CommitSubmission, DeliveryService, Epoch,
+    HandshakeMode::{Assisted, Opaque},
+    Outcome, RejectReason, Sequence, SqliteStore,
+};
+
+fn is_right(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -> bool {
+    service.commit_checker().check(commit.clone()).is_right()
+}
+
+/// Checks it, does something else, and submits it.
+fn submit_after(
+    service: &DeliveryService<SqliteStore>,
+    commit: &CommitSubmission,
+    meanwhile: impl FnOnce(),
+) -> Outcome {
+    let checked = service.commit_checker().check(commit.clone());
+    assert!(checked.is_right());
+    meanwhile();
+    service.submit_checked(checked, NOW).unwrap()
+}
+
+#[test]
+fn what_was_found_right_is_ordered() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let carol = Client::new("carol");
+    let add = members[0].commit(&[carol.key_package()], &[]);
+    assert_eq!(accepted(&submit_after(&service, &add, || ())), Some((Sequence(2), Epoch(2))));
+    members[0].confirm();
+    members[1].receive(&add.commit);
+    let welcome = stream(&service, &device("carol")).remove(0).bytes;
+    assert_eq!(carol.join(&welcome, Assisted).authenticator(), members[1].authenticator());
+    // The next is checked in the state that this one has made.
+    let update = members[1].update();
+    assert_eq!(accepted(&submit_after(&service, &update, || ())), Some((Sequence(3), Epoch(3))));
+}
+
+#[test]
+fn of_two_that_are_right_one_is_ordered() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let (first, second) = (members[0].update(), members[1].update());
+    let outcome = submit_after(&service, &second, || {
+        accept(&service, &first);
+    });
+    assert_eq!(outcome, Outcome::Stale { current_epoch: Epoch(2) });
+}
+
+#[test]
+fn a_proposal_in_between_changes_the_state() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let (update, leave) = (members[0].update(), members[1].propose_to_leave());
+    let outcome = submit_after(&service, &update, || {
+        let proposed = service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
+        assert!(accepted(&proposed).is_some());
+    });
+    // It refers to no proposal, and is as right as it was: looked at once more.
+    assert_eq!(accepted(&outcome), Some((Sequence(3), Epoch(2))));
+}
+
+#[test]
+fn an_epoch_of_the_same_number_is_another_after_a_commit_was_taken_back() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let replacement = members[1].update();
+    accept(&service, &members[0].update());
+    members[0].confirm();
+    let void = members[0].update();
+    let outcome = submit_after(&service, &void, || {
+        for name in ["bob", "carol"] {
+            service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
+        }
+        assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
+        accept(&service, &replacement);
+    });
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
+}
+
+#[test]
+fn what_is_wrong_is_not_found_right() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let update = members[0].update();
+    assert!(is_right(&service, &update));
+    let carol = Client::new("carol");
+    let (_, from_outside) = carol.join_externally(&service.group_info(&room()).unwrap().unwrap(), Assisted);
+    members[0].discard();
+    let other = members[0].update();
+    type Change = fn(&mut CommitSubmission, &CommitSubmission);
+    let wrong: [(&str, Change); 6] = [
+        ("another sender", |commit, _| commit.sender = device("bob")),
+        ("a stranger", |commit, _| commit.sender = device("mallory")),
+        ("another group", |commit, _| commit.group = group("another")),
+        ("a damaged signature", |commit, _| {
+            // Behind it are two tags of 33 bytes.
+            let at = commit.commit.len() - 80;
+            commit.commit[at] ^= 1;
+        }),
+        ("another's group info", |commit, other| commit.group_info.clone_from(&other.group_info)),
+        ("another roster", |commit, _| commit.roster_change.added = devices(&["dave"])),
+    ];
+    for (what, change) in wrong {
+        let mut commit = update.clone();
+        change(&mut commit, &other);
+        assert!(!is_right(&service, &commit), "{what}");
+        let outcome = service.submit_checked(service.commit_checker().check(commit), NOW).unwrap();
+        assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
+    }
+    // Who comes from outside, and what nobody can see into, is for the service itself.
+    assert!(!is_right(&service, &from_outside));
+    let opaque = self::service();
+    let mut alice = Client::new("alice").create(&opaque, Opaque);
+    assert!(!is_right(&opaque, &alice.update()));
+}
+
+#[test]
+fn a_group_that_is_not_in_memory_is_checked_by_the_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ds.sqlite");
+    let open = || {
+        let store = SqliteStore::open(&path).unwrap();
+        DeliveryService::open(store, Default::default(), service_key()).unwrap()
+    };
+    let service = open();
+    let mut alice = Client::new("alice").create(&service, Assisted);
+    drop(service);
+    let service = open();
+    let update = alice.update();
+    let checked = service.commit_checker().check(update);
+    assert!(!checked.is_right());
+    assert_eq!(accepted(&service.submit_checked(checked, NOW).unwrap()), Some((Sequence(1), Epoch(1))));
+    alice.confirm();
+    assert!(is_right(&service, &alice.update()));
+}
+
+#[test]
+fn who_checks_at_the_same_time_is_in_nobodys_way() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let checker = service.commit_checker();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::channel::<CommitSubmission>();
+        scope.spawn(move || {
+            for commit in receiver {
+                for _ in 0..20 {
+                    checker.check(commit.clone());
+                }
+            }
+        });
+        for turn in 0..30 {
+            let commit = members[turn % 2].update();
+            sender.send(commit.clone()).unwrap();
+            let checked = service.commit_checker().check(commit.clone());
+            assert!(accepted(&service.submit_checked(checked, NOW).unwrap()).is_some(), "{turn}");
+            members[turn % 2].confirm();
+            members[(turn + 1) % 2].receive(&commit.commit);
+        }
+    });
+    assert_eq!(members[0].authenticator(), members[1].authenticator());
+}

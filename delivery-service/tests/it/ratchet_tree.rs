@@ -1,0 +1,195 @@
+//! The ratchet tree is kept by the service that follows the group, and given to those who join without it.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ops::ControlFlow;
+
+use crate::common::*;
+use crate::http::{World, room_path};
+use axum::http::StatusCode;
+use regrow_delivery_service::{
+    Cursor, DeliveryService, Epoch,
+    HandshakeMode::{Assisted, Opaque},
+    Limits, RejectReason, Sequence, SqliteStore, Store as _, StoreError,
+    api::{self, Code},
+    store::Table,
+};
+
+/// A group of Alice's, who sends no tree, and Bob whom she has added and who has not joined yet.
+fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
+    let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
+    accept(service, &alice.commit(&[bob.key_package()], &[]));
+    alice.confirm();
+    (alice, bob)
+}
+
+fn update(service: &DeliveryService<SqliteStore>, member: &mut Member) {
+    accept(service, &member.update());
+    member.confirm();
+}
+
+fn welcome_tree(service: &DeliveryService<SqliteStore>, device: &str, epoch: u64) -> Option<Vec<u8>> {
+    service.welcome_tree(&room(), &crate::common::device(device), Epoch(epoch)).unwrap()
+}
+
+fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
+    service.ratchet_tree(&room(), Epoch(epoch)).unwrap()
+}
+
+#[test]
+fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ds.sqlite");
+    let open = || DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+    let service = open();
+    let (mut alice, bob) = bob_is_invited(&service);
+    for _ in 0..3 {
+        update(&service, &mut alice);
+    }
+    drop(service);
+
+    let service = open();
+    let entries = stream(&service, &device("bob"));
+    let tree = welcome_tree(&service, "bob", 1).unwrap();
+    let mut bob = bob.join_with(&entries[0].bytes, Some(&tree), Assisted);
+    for entry in &entries[1..] {
+        bob.receive(&entry.bytes);
+    }
+    assert_eq!(bob.authenticator(), alice.authenticator());
+}
+
+#[test]
+fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
+    let service = service();
+    let (mut alice, _) = bob_is_invited(&service);
+    update(&service, &mut alice);
+    assert_eq!(welcome_tree(&service, "alice", 1), None);
+    assert_eq!(welcome_tree(&service, "mallory", 1), None);
+    assert_eq!((welcome_tree(&service, "bob", 0), welcome_tree(&service, "bob", 2)), (None, None));
+    assert!(welcome_tree(&service, "bob", 1).is_some());
+
+    for device in ["alice", "bob"] {
+        service.acknowledge(&crate::common::device(device), Cursor(u64::MAX)).unwrap();
+    }
+    assert!(stream(&service, &device("bob")).is_empty());
+    assert_eq!(welcome_tree(&service, "bob", 1), None);
+}
+
+#[test]
+fn nothing_is_left_of_a_tree_that_nobody_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ds.sqlite");
+    let kept = || {
+        let mut kept = 0;
+        let mut store = SqliteStore::open_beside(&path).unwrap();
+        let counted = store.transaction::<_, StoreError>(|tx| {
+            tx.scan(Table::WelcomeTrees, &[0][..]..&[1][..], &mut |_, _| {
+                kept += 1;
+                Ok(ControlFlow::Continue(()))
+            })
+        });
+        counted.unwrap();
+        kept
+    };
+    let service = DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+    let (mut alice, bob) = bob_is_invited(&service);
+    update(&service, &mut alice);
+    assert_eq!(kept(), 1, "that of the commit that adds somebody");
+    for device in ["alice", "bob"] {
+        service.acknowledge(&crate::common::device(device), Cursor(u64::MAX)).unwrap();
+    }
+    assert_eq!(kept(), 0);
+
+    // A tree that is sent is not kept a second time.
+    drop(bob);
+    alice.client.sends_trees = true;
+    accept(&service, &alice.commit(&[Client::new("carol").key_package()], &[]));
+    assert_eq!(kept(), 0);
+}
+
+#[test]
+fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
+    let service = service();
+    let (mut alice, _) = bob_is_invited(&service);
+    let mut trees = vec![alice.tree()];
+    for _ in 0..3 {
+        update(&service, &mut alice);
+        trees.push(alice.tree());
+    }
+    assert_eq!(tree(&service, 4), Some(trees.pop().unwrap()));
+    assert_eq!(tree(&service, 3), Some(trees.pop().unwrap()));
+    for epoch in [0, 1, 2, 5, 6, u64::MAX] {
+        assert_eq!(tree(&service, epoch), None, "{epoch}");
+    }
+    let nowhere = service.ratchet_tree(&group("another room"), Epoch(0)).unwrap();
+    assert_eq!(nowhere, None);
+}
+
+#[test]
+fn after_a_commit_was_taken_back_its_tree_is_gone() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let before = members[0].tree();
+    accept(&service, &members[0].update());
+    assert!(tree(&service, 2).is_some());
+    service.report_commit(&room(), &device("bob"), Sequence(2), NOW).unwrap();
+
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
+    assert_eq!(tree(&service, 1), Some(before));
+    assert_eq!((tree(&service, 0), tree(&service, 2)), (None, None));
+}
+
+#[test]
+fn a_service_that_does_not_follow_the_group_wants_the_tree_in_the_group_info() {
+    let service = service();
+    let mut alice = Client::new("alice").without_trees().create(&service, Opaque);
+    let commit = alice.update();
+    assert_eq!(service.submit_commit(&commit, NOW).unwrap(), rejected(RejectReason::GroupInfoMismatch));
+    alice.discard();
+    alice.client.sends_trees = true;
+    accept(&service, &alice.update());
+    assert_eq!((tree(&service, 0), tree(&service, 1)), (None, None));
+}
+
+#[test]
+fn a_group_is_not_made_without_its_tree() {
+    let alice = Client::new("alice").without_trees();
+    let service = service();
+    let info = alice.create_unregistered(&room(), Assisted).group_info();
+    for mode in [Assisted, Opaque] {
+        let outcome = service.create_group(&room(), &device("alice"), mode, &info, NOW).unwrap();
+        assert_eq!(outcome, rejected(RejectReason::GroupInfoMismatch));
+    }
+}
+
+#[tokio::test]
+async fn a_tree_is_given_to_those_whom_the_group_concerns() {
+    let world = World::new().await;
+    let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
+    let (tablet, mallory) = (world.device("alice", "tablet").await, world.device("mallory", "phone").await);
+    let mut members = world.group(Assisted, &[&alice]).await;
+    members[0].client.sends_trees = false;
+    let add = members[0].commit(&[bob.client().key_package()], &[]);
+    world.commit(&alice, &add).await.is(StatusCode::OK);
+    members[0].confirm();
+    let invited_to = members[0].tree();
+    let removal = members[0].commit(&[], &[&bob.id()]);
+    world.commit(&alice, &removal).await.is(StatusCode::OK);
+    members[0].confirm();
+
+    let get = async |path: &str, token: &str| world.call("GET", &room_path(path), Some(token), None).await;
+    for who in [&alice, &tablet] {
+        let present: api::RatchetTree = get("/trees/2", &who.token).await.ok();
+        assert_eq!(present.ratchet_tree.0, members[0].tree());
+    }
+    // Bob may still read his welcome, and nothing of what came after him.
+    let own: api::RatchetTree = get("/trees/1", &bob.token).await.ok();
+    assert_eq!(own.ratchet_tree.0, invited_to);
+    get("/trees/2", &bob.token).await.refused(Code::NotFound);
+    for path in ["/trees/0", "/trees/1", "/trees/2", "/trees/3", "/trees/-1", "/trees/latest"] {
+        get(path, &mallory.token).await.refused(Code::NotFound);
+    }
+    for path in ["/trees/0", "/trees/3", "/trees/99999999999999999999"] {
+        get(path, &alice.token).await.refused(Code::NotFound);
+    }
+}

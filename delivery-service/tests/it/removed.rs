@@ -1,0 +1,168 @@
+//! Who was removed by others does not come back by itself (RFC 9420, 12.4.3.2): somebody has to add it again.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::common::*;
+use regrow_delivery_service::{
+    CommitSubmission, DeliveryService,
+    HandshakeMode::{self, Assisted, Opaque},
+    Limits, Outcome, RejectReason, SqliteStore,
+};
+
+const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
+
+/// A commit of this member's that is accepted.
+fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
+    let added: Vec<_> = add.iter().map(|client| client.key_package()).collect();
+    let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
+    let submission = by.commit(&added, &removed.iter().collect::<Vec<_>>());
+    accept(service, &submission);
+    by.confirm();
+}
+
+/// The external commit of a device that has no leaf.
+fn external(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> (Member, CommitSubmission) {
+    Client::new(name).join_externally(&service.group_info(&room()).unwrap().unwrap(), mode)
+}
+
+fn answer(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
+    service.submit_commit(&external(service, name, mode).1, NOW).unwrap()
+}
+
+#[test]
+fn who_was_removed_does_not_join_by_itself() {
+    for mode in MODES {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
+        commit(&service, &mut members[0], &[], &["bob"]);
+
+        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+
+        assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
+        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "others do: {mode:?}");
+        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "later as well: {mode:?}");
+    }
+}
+
+#[test]
+fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let (_, stale) = external(&service, "dave", Assisted);
+    let (_, mut of_bob) = external(&service, "dave", Assisted);
+    commit(&service, &mut members[0], &[], &["bob"]);
+
+    of_bob.sender = device("bob");
+    assert_eq!(service.submit_commit(&of_bob, NOW).unwrap(), rejected(RejectReason::Removed));
+    assert!(matches!(service.submit_commit(&stale, NOW).unwrap(), Outcome::Stale { .. }));
+}
+
+#[test]
+fn who_was_added_again_rejoins_by_itself() {
+    for mode in MODES {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob"]);
+        commit(&service, &mut members[0], &[], &["bob"]);
+        let bob = Client::new("bob");
+        commit(&service, &mut members[0], &[&bob], &[]);
+
+        let (_, rejoin) = bob.join_externally(&service.group_info(&room()).unwrap().unwrap(), mode);
+
+        assert_eq!(rejoin.roster_change.removed, devices(&["bob"]));
+        accept(&service, &rejoin);
+    }
+}
+
+#[test]
+fn who_joined_by_itself_and_was_removed_does_not_do_so_again() {
+    for mode in MODES {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice"]);
+        let (_, join) = external(&service, "bob", mode);
+        accept(&service, &join);
+        members[0].receive(&join.commit);
+        commit(&service, &mut members[0], &[], &["bob"]);
+
+        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+    }
+}
+
+/// In an opaque group the service does not see who asked for a removal: there nobody comes back by itself.
+#[test]
+fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
+    for mode in MODES {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob"]);
+        let leave = members[1].propose_to_leave();
+        service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
+        members[0].receive(&leave);
+        commit(&service, &mut members[0], &[], &[]);
+        assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
+
+        let outcome = answer(&service, "bob", mode);
+
+        match mode {
+            Assisted => assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}"),
+            Opaque => assert_eq!(outcome, rejected(RejectReason::Removed)),
+        }
+    }
+}
+
+/// To ask for one's own removal helps nobody whom others remove.
+#[test]
+fn who_asked_to_leave_and_was_removed_all_the_same_stays_out() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let leave = members[1].propose_to_leave();
+    service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
+    // Alice, whom the proposal has not reached.
+    commit(&service, &mut members[0], &[], &["bob"]);
+
+    assert_eq!(answer(&service, "bob", Assisted), rejected(RejectReason::Removed));
+}
+
+#[test]
+fn beyond_the_limit_nobody_joins_by_itself() {
+    for mode in MODES {
+        let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
+        let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
+        commit(&service, &mut members[0], &[], &["bob"]);
+        accept(&service, &external(&service, "dave", mode).1);
+        // One is remembered; when it is added again there is room for another.
+        let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
+        let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
+        commit(&service, &mut members[0], &[], &["bob"]);
+        commit(&service, &mut members[0], &[&Client::new("bob")], &[]);
+        commit(&service, &mut members[0], &[], &["carol"]);
+        assert_eq!(answer(&service, "carol", mode), rejected(RejectReason::Removed), "{mode:?}");
+
+        commit(&service, &mut members[0], &[], &["bob"]);
+
+        for name in ["bob", "carol", "dave"] {
+            assert_eq!(answer(&service, name, mode), rejected(RejectReason::Removed), "{name}, {mode:?}");
+        }
+        let dave = Client::new("dave");
+        commit(&service, &mut members[0], &[&dave], &[]);
+        let (_, rejoin) = dave.join_externally(&service.group_info(&room()).unwrap().unwrap(), mode);
+        accept(&service, &rejoin);
+    }
+}
+
+#[test]
+fn it_is_remembered_in_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        DeliveryService::open(
+            SqliteStore::open(directory.path().join("ds.sqlite")).unwrap(),
+            Limits::default(),
+            service_key(),
+        )
+        .unwrap()
+    };
+    let service = open();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    commit(&service, &mut members[0], &[], &["bob"]);
+    drop(service);
+
+    assert_eq!(answer(&open(), "bob", Assisted), rejected(RejectReason::Removed));
+}

@@ -1,0 +1,197 @@
+//! A commit that members cannot process is taken back when enough of them have said so, and not before.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::common::*;
+use regrow_delivery_service::{
+    CommitSubmission, Cursor, DeliveryKind, DeliveryService, Epoch,
+    HandshakeMode::{self, Assisted, Opaque},
+    Limits, RejectReason, ReportOutcome, RosterChange, Sequence, SqliteStore,
+};
+
+const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+
+fn report(service: &DeliveryService<SqliteStore>, by: &str, sequence: Sequence) -> ReportOutcome {
+    service.report_commit(&room(), &device(by), sequence, NOW).unwrap()
+}
+
+fn noted(reports: u64, needed: u64) -> ReportOutcome {
+    ReportOutcome::Noted { reports, needed }
+}
+
+fn refused(reason: RejectReason) -> ReportOutcome {
+    ReportOutcome::Rejected(reason)
+}
+
+/// Reports by so many that the commit is taken back. Returns the number of the entry that says so.
+fn roll_back(service: &DeliveryService<SqliteStore>, by: &[&str], sequence: Sequence) -> Sequence {
+    let outcomes: Vec<_> = by.iter().map(|name| report(service, name, sequence)).collect();
+    match outcomes.last() {
+        Some(ReportOutcome::RolledBack(receipt)) => receipt.sequence,
+        other => panic!("not taken back: {other:?}"),
+    }
+}
+
+/// A group whose last commit is one of Alice's that adds Frank and removes Erin.
+fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec<Member>, Client, CommitSubmission) {
+    let service = service();
+    let mut members = group_of(&service, mode, &NAMES);
+    let frank = Client::new("frank");
+    let commit = members[0].commit(&[frank.key_package()], &[&device("erin")]);
+    accept(&service, &commit);
+    (service, members, frank, commit)
+}
+
+#[test]
+fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
+    for mode in [Assisted, Opaque] {
+        let (service, _, _, _) = commit_in_question(mode);
+        // Bob, Carol and Dave are asked: not Alice who made it, not Frank and Erin, whom it adds and removes.
+        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
+        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2), "one device, one report");
+        assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)));
+        assert_eq!(roll_back(&service, &["carol"], Sequence(2)), Sequence(3));
+
+        let roster = service.roster(&room()).unwrap().unwrap();
+        assert_eq!((roster.epoch, roster.devices), (Epoch(1), devices(&NAMES)));
+        let bobs = stream(&service, &device("bob"));
+        assert_eq!(kinds(&bobs).last(), Some(&DeliveryKind::Rollback { voided: Sequence(2) }));
+        assert_eq!(bobs.last().unwrap().receipt.epoch, Epoch(1));
+    }
+}
+
+#[test]
+fn who_made_it_is_added_or_removed_by_it_or_is_a_stranger_is_not_asked() {
+    let (service, ..) = commit_in_question(Assisted);
+    for by in ["alice", "frank"] {
+        assert_eq!(report(&service, by, Sequence(2)), refused(RejectReason::NotReportable), "{by}");
+    }
+    for by in ["erin", "mallory"] {
+        assert_eq!(report(&service, by, Sequence(2)), refused(RejectReason::NotAMember), "{by}");
+    }
+}
+
+#[test]
+fn only_the_last_commit_can_be_reported() {
+    let (service, mut members, ..) = commit_in_question(Assisted);
+    assert_eq!(report(&service, "bob", Sequence(1)), refused(RejectReason::NotReportable));
+    assert_eq!(report(&service, "bob", Sequence(3)), refused(RejectReason::NotReportable));
+    assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
+    members[0].confirm();
+    accept(&service, &members[0].update());
+    assert_eq!(report(&service, "carol", Sequence(2)), refused(RejectReason::NotReportable), "there is a later one");
+    assert_eq!(report(&service, "carol", Sequence(3)), noted(1, 3), "what was reported of the last does not count");
+}
+
+#[test]
+fn the_group_goes_on_from_the_epoch_before() {
+    for mode in [Assisted, Opaque] {
+        let (service, mut members, ..) = commit_in_question(mode);
+        roll_back(&service, &["bob", "carol"], Sequence(2));
+        let update = members[1].update();
+        assert_eq!(accept(&service, &update), (Sequence(4), Epoch(2)));
+        members[1].confirm();
+        members[2].receive(&update.commit);
+        assert_eq!(members[1].authenticator(), members[2].authenticator());
+    }
+}
+
+#[test]
+fn what_was_said_in_the_void_epoch_is_deleted() {
+    let (service, mut members, ..) = commit_in_question(Assisted);
+    members[0].confirm();
+    say(&service, &mut members[0], "nobody else can read it");
+    roll_back(&service, &["bob", "carol"], Sequence(2));
+    let bobs = stream(&service, &device("bob"));
+    assert_eq!(kinds(&bobs), [DeliveryKind::Welcome, DeliveryKind::Rollback { voided: Sequence(2) }]);
+    assert_eq!(bobs[1].receipt.sequence, Sequence(4), "the void entries keep their numbers");
+}
+
+#[test]
+fn the_commit_does_not_come_back_by_being_submitted_again() {
+    let (service, _, _, commit) = commit_in_question(Assisted);
+    roll_back(&service, &["bob", "carol"], Sequence(2));
+    let again = service.submit_commit(&commit, NOW).unwrap();
+    assert_eq!(again, rejected(RejectReason::RolledBack));
+}
+
+#[test]
+fn whom_it_added_reads_only_that_it_is_void_and_whom_it_removed_reads_on() {
+    let (service, mut members, frank, _) = commit_in_question(Assisted);
+    service.acknowledge(&device("erin"), Cursor(u64::MAX)).unwrap();
+    roll_back(&service, &["bob", "carol"], Sequence(2));
+    say(&service, &mut members[1], "after it");
+    let void = DeliveryKind::Rollback { voided: Sequence(2) };
+    assert_eq!(kinds(&stream(&service, &frank.id)), [void]);
+    assert_eq!(kinds(&stream(&service, &device("erin"))), [void, DeliveryKind::Message]);
+}
+
+#[test]
+fn who_was_removed_by_it_is_not_remembered_as_removed() {
+    let (service, ..) = commit_in_question(Assisted);
+    roll_back(&service, &["bob", "carol"], Sequence(2));
+    let info = service.group_info(&room()).unwrap().unwrap();
+    let (_, joins) = Client::new("grace").join_externally(&info, Assisted);
+    accept(&service, &joins);
+}
+
+#[test]
+fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &NAMES);
+    let (commit, erin) = (members[0].commit(&[], &[&device("erin")]), Client::new("erin"));
+    accept(&service, &commit);
+    for member in &mut members[1..4] {
+        member.receive(&commit.commit);
+    }
+    members[0].confirm();
+    accept(&service, &members[0].commit(&[erin.key_package()], &[]));
+    roll_back(&service, &["bob", "carol"], Sequence(3));
+    let info = service.group_info(&room()).unwrap().unwrap();
+    let (_, joins) = erin.join_externally(&info, Assisted);
+    assert_eq!(service.submit_commit(&joins, NOW).unwrap(), rejected(RejectReason::Removed));
+}
+
+#[test]
+fn proposals_of_the_epoch_before_can_still_be_committed() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &NAMES);
+    let leave = members[4].propose_to_leave();
+    service.submit_proposal(&room(), &device("erin"), &leave, NOW).unwrap();
+    for member in &mut members[..4] {
+        member.receive(&leave);
+    }
+    accept(&service, &members[0].update());
+    roll_back(&service, &["bob", "carol"], Sequence(3));
+    let commit = members[1].update();
+    let commit = CommitSubmission {
+        roster_change: RosterChange { removed: devices(&["erin"]), ..RosterChange::default() },
+        ..commit
+    };
+    accept(&service, &commit);
+}
+
+#[test]
+fn a_rollback_outlives_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
+        DeliveryService::open(store, Limits::default(), service_key()).unwrap()
+    };
+    let mut members = group_of(&open(), Assisted, &NAMES);
+    accept(&open(), &members[0].update());
+    report(&open(), "bob", Sequence(2));
+    report(&open(), "carol", Sequence(2));
+    roll_back(&open(), &["dave"], Sequence(2));
+    accept(&open(), &members[1].update());
+    assert_eq!(open().epoch(&room()).unwrap(), Some(Epoch(2)));
+}
+
+#[test]
+fn the_share_it_takes_is_the_operators() {
+    let service = service_with(Limits { rollback_percent: 100, ..Limits::default() });
+    let mut members = group_of(&service, Assisted, &NAMES);
+    accept(&service, &members[0].update());
+    for by in ["bob", "carol", "dave", "erin"] {
+        assert!(matches!(report(&service, by, Sequence(2)), ReportOutcome::Noted { needed: 5, .. }), "never");
+    }
+}

@@ -1,0 +1,334 @@
+//! `regrow-ds` as it is run: settings, exit statuses, one server for a file, and commands beside it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(all(feature = "server", unix))]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+};
+
+use crate::http::Key;
+use crate::place::Place;
+use regrow_delivery_service::{
+    ServicePublicKey, SqliteStore,
+    api::{self, Admission},
+};
+use serde::Serialize;
+
+impl Place {
+    /// The command, in a directory of its own and without whatever the environment has.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_regrow-ds"));
+        command.current_dir(self.directory()).env_clear().args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran(self.command(arguments).output().unwrap())
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Serving {
+        let own = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
+        let mut child = self
+            .command(&[&own, arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(self.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let log = || fs::read_to_string(self.path("log")).unwrap();
+        let addresses = line.trim().strip_prefix("listening on http://");
+        let addresses = addresses.and_then(|rest| rest.split_once(", for operators on http://"));
+        let (devices, operators) = addresses.unwrap_or_else(|| panic!("{line:?}: {}", log()));
+        Serving { devices: devices.parse().unwrap(), operators: operators.parse().unwrap(), child }
+    }
+}
+
+/// A command that has ended.
+struct Ran(Output);
+
+impl Ran {
+    #[track_caller]
+    fn ends(&self, status: i32) -> &Self {
+        assert_eq!(self.0.status.code(), Some(status), "{}{}", self.out(), self.error());
+        self
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    fn error(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+}
+
+/// A server that runs. It is killed when it is dropped.
+struct Serving {
+    child: Child,
+    devices: SocketAddr,
+    operators: SocketAddr,
+}
+
+impl Serving {
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.child.wait().unwrap()
+    }
+
+    async fn post<T: Serialize>(&self, path: &str, body: &T) -> reqwest::Response {
+        let request = client().post(format!("http://{}{path}", self.devices));
+        let body = serde_json::to_vec(body).unwrap();
+        request.header("content-type", api::JSON).body(body).send().await.unwrap()
+    }
+
+    async fn key(&self) -> ServicePublicKey {
+        let response = client().get(format!("http://{}/v1/service", self.devices)).send().await.unwrap();
+        let info: api::ServiceInfo = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        ServicePublicKey(info.key.0.try_into().unwrap())
+    }
+
+    async fn challenge(&self, device: &Key) -> Vec<u8> {
+        let request = api::ChallengeRequest { device: device.name.clone() };
+        let response = self.post("/v1/challenges", &request).await;
+        let challenge: api::Challenge = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        challenge.challenge.0
+    }
+
+    async fn register(&self, device: &Key, invitation: &str) -> u16 {
+        let (key, challenge) = (self.key().await, self.challenge(device).await);
+        let admission = Some(Admission::Invitation(invitation.to_owned()));
+        self.post("/v1/devices", &device.registration(&key, &challenge, admission)).await.status().as_u16()
+    }
+
+    async fn session(&self, device: &Key) -> String {
+        let (key, challenge) = (self.key().await, self.challenge(device).await);
+        let response = self.post("/v1/sessions", &device.session(&key, &challenge)).await;
+        let session: api::Session = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        session.token
+    }
+
+    async fn get(&self, path: &str, token: &str) -> u16 {
+        let request = client().get(format!("http://{}{path}", self.devices)).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
+}
+
+#[test]
+fn config_prints_what_is_in_force() {
+    let place = Place::new();
+    fs::write(place.path("regrow-ds.toml"), "[limits]\nqueue = 7\n").unwrap();
+    let ran = Ran(place
+        .command(&["config", "--listen", "127.0.0.1:9"])
+        .env("REGROW_DS_LIMITS__STREAMS", "8")
+        .output()
+        .unwrap());
+    ran.ends(0);
+    for line in [
+        "listen = \"127.0.0.1:9\"  # flag --listen",
+        "queue = 7  # regrow-ds.toml",
+        "streams = 8  # environment variable REGROW_DS_LIMITS__STREAMS",
+        "drain_seconds = 30  # default",
+    ] {
+        assert!(ran.out().lines().any(|printed| printed == line), "{line} is not in\n{}", ran.out());
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named_with_their_place() {
+    let place = Place::new();
+    fs::write(place.path("regrow-ds.toml"), "[limits]\nqueu = 7\n").unwrap();
+    let ran = place.run(&["config"]);
+    assert_eq!(
+        ran.ends(2).error(),
+        "regrow-ds: regrow-ds.toml: there is no setting `limits.queu`; did you mean `limits.queue`?\n"
+    );
+    let ran = place.run(&["serve", "--config", "other.toml"]);
+    assert!(ran.ends(2).error().starts_with("regrow-ds: cannot read other.toml: "), "{}", ran.error());
+    let ran = place.run(&["serve", "--listen", "0.0.0.0:0", "--config", "/dev/null"]);
+    assert!(ran.ends(2).error().contains("flag --listen: `listen`: 0.0.0.0:0 can be reached"), "{}", ran.error());
+    assert!(place.run(&["serve", "--nonsense"]).ends(2).error().contains("--nonsense"));
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_named() {
+    let place = Place::new();
+    let ran = place.run(&["serve", "--listen", "127.0.0.1:0", "--tls-certificate", "c.pem", "--tls-key", "k.pem"]);
+    assert!(ran.ends(2).error().contains("cannot read the certificate in c.pem"), "{}", ran.error());
+}
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused() {
+    let place = Place::new();
+    let _first = place.serve(&[]);
+    let ran = place.run(&["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"]);
+    let expected = "regrow-ds: the store is in use by another process. Another server uses regrow-ds.db";
+    assert!(ran.ends(3).error().contains(expected), "{}", ran.error());
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_setting() {
+    let place = Place::new();
+    let first = place.serve(&[]);
+    let taken = first.devices.to_string();
+    let ran = place.run(&["serve", "--database", "other.db", "--listen", &taken, "--listen-operators", "127.0.0.1:0"]);
+    let expected = format!("cannot listen at {taken} (`listen`)");
+    assert!(ran.ends(3).error().contains(&expected), "{}", ran.error());
+}
+
+#[test]
+fn it_ends_when_it_is_asked_to_and_goes_on_when_it_is_started_again() {
+    let place = Place::new();
+    assert!(place.serve(&[]).end().success());
+    let again = place.serve(&[]);
+    again.signal("-INT");
+    let mut again = again;
+    assert!(again.child.wait().unwrap().success());
+    place.run(&["check"]).ends(0);
+}
+
+#[tokio::test]
+async fn invitations_are_made_while_it_serves_and_each_is_good_once() {
+    let place = Place::new();
+    let server = place.serve(&["--registration", "token"]);
+    let tokens = place.run(&["invite", "--count", "2", "--expires", "1h"]).ends(0).out();
+    let tokens: Vec<_> = tokens.lines().collect();
+    assert_eq!(tokens.len(), 2);
+    let (alice, bob) = (Key::new("alice", "phone"), Key::new("bob", "phone"));
+    assert_eq!(server.register(&alice, "guessed").await, 403);
+    assert_eq!(server.register(&alice, tokens[0]).await, 201);
+    assert_eq!(server.register(&bob, tokens[0]).await, 403, "it is used up");
+    assert_eq!(server.register(&bob, tokens[1]).await, 201);
+    // Another device of hers takes an invitation that names her.
+    let tablet = Key::new("alice", "tablet");
+    let for_anybody = place.run(&["invite"]).ends(0).out();
+    assert_eq!(server.register(&tablet, for_anybody.trim()).await, 403);
+    let for_alice = place.run(&["invite", "--user", "alice"]).ends(0).out();
+    assert_eq!(server.register(&tablet, for_alice.trim()).await, 201);
+}
+
+#[tokio::test]
+async fn a_device_is_removed_while_it_serves_and_its_stream_ends() {
+    let place = Place::new();
+    let server = place.serve(&["--registration", "token"]);
+    let alice = Key::new("alice", "phone");
+    let token = place.run(&["invite"]).ends(0).out();
+    assert_eq!(server.register(&alice, token.trim()).await, 201);
+    let token = server.session(&alice).await;
+    assert_eq!(server.get("/v1/key-packages", &token).await, 200);
+    let stream = client().get(format!("http://{}/v1/stream", server.devices)).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(stream.status().as_u16(), 200);
+
+    let ran = place.run(&["remove-device", "alice", "phone"]);
+    assert_eq!(ran.ends(0).out(), "removed alice/phone, and ended its sessions (1)\n");
+    assert_eq!(server.get("/v1/key-packages", &token).await, 401);
+    stream.text().await.unwrap();
+    place.run(&["remove-device", "alice", "phone"]).ends(1);
+    place.run(&["remove-device", "nobody", "phone"]).ends(1);
+}
+
+#[tokio::test]
+async fn a_backup_is_made_while_it_serves_and_can_be_put_back() {
+    let place = Place::new();
+    let server = place.serve(&["--registration", "token"]);
+    let alice = Key::new("alice", "phone");
+    let token = place.run(&["invite"]).ends(0).out();
+    assert_eq!(server.register(&alice, token.trim()).await, 201);
+    place.run(&["backup", "copy.db"]).ends(0);
+    assert!(place.run(&["backup", "copy.db"]).ends(2).error().contains("never overwritten"));
+    place.run(&["check", "--database", "copy.db"]).ends(0);
+    let key = server.key().await;
+    assert!(server.end().success());
+
+    fs::remove_file(place.store()).unwrap();
+    fs::rename(place.path("copy.db"), place.store()).unwrap();
+    let server = place.serve(&["--registration", "token"]);
+    assert_eq!(server.key().await, key);
+    assert!(!server.session(&alice).await.is_empty());
+}
+
+#[test]
+fn check_looks_beside_a_server_and_finds_damage() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    assert_eq!(place.run(&["check"]).ends(0).out(), "nothing found\n");
+    assert!(server.end().success());
+    rusqlite::Connection::open(place.store())
+        .unwrap()
+        .execute("INSERT INTO members (key, value) VALUES (x'01', x'')", [])
+        .unwrap();
+    assert_eq!(place.run(&["check"]).ends(1).out(), "members 01: cannot be understood\n1 finding\n");
+}
+
+#[test]
+fn commands_make_no_store() {
+    let place = Place::new();
+    for command in [&["invite"][..], &["remove-device", "alice", "phone"], &["backup", "copy.db"], &["check"]] {
+        let ran = place.run(command);
+        assert!(ran.ends(2).error().contains("there is no store at regrow-ds.db"), "{}", ran.error());
+    }
+    assert_eq!(fs::read_dir(place.directory()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_of_another_version_is_left_alone() {
+    let place = Place::new();
+    drop(SqliteStore::open(place.store()).unwrap());
+    rusqlite::Connection::open(place.store()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for command in ["serve", "check"] {
+        let ran = place.run(&[command]);
+        assert!(ran.ends(2).error().contains("format 99"), "{}", ran.error());
+    }
+}
+
+#[tokio::test]
+async fn operators_are_answered() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/v1/service", 404)] {
+        let response = client().get(format!("http://{}{path}", server.operators)).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+    }
+}
+
+#[test]
+fn another_name_of_the_file_starts_no_second_server() {
+    let place = Place::new();
+    let _first = place.serve(&[]);
+    fs::hard_link(place.store(), place.path("other.db")).unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0", "--database", "other.db"];
+    let ran = place.run(&[&["serve"], &arguments[..]].concat());
+    assert!(ran.ends(3).error().contains("the store is in use by another process"), "{}", ran.error());
+    assert!(!place.path("other.db-wal").exists());
+}
+
+#[tokio::test]
+async fn hang_up_without_a_certificate_ends_nothing() {
+    let place = Place::new();
+    let mut server = place.serve(&[]);
+    for _ in 0..3 {
+        server.signal("-HUP");
+        server.key().await;
+    }
+    assert!(server.child.try_wait().unwrap().is_none());
+    assert!(server.end().success());
+}

@@ -1,0 +1,173 @@
+//! A wall clock that jumps: nothing is lost, and nobody is kept out.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use crate::common::NOW;
+use crate::http::{Device, World};
+use axum::http::StatusCode;
+use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
+
+const HOUR: u64 = 3_600;
+const DAY: i64 = 24 * 3_600;
+
+/// A group in which Bob has yet to read his welcome and a message.
+async fn with_unread(world: &World) -> (Device, Device) {
+    let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
+    let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
+    let hello = members[0].send("hello");
+    world.message(&alice, &hello).await.is(StatusCode::OK);
+    (alice, bob)
+}
+
+async fn unread(world: &World, device: &Device) -> usize {
+    world.read(&world.token(&device.key).await, 0).await.len()
+}
+
+/// Time enough to be sure of the clock.
+async fn confirm(world: &World) {
+    world.server.state().upkeep().await;
+    world.wait(HOUR);
+    world.server.state().upkeep().await;
+    assert!(world.metrics().contains("regrow_ds_clock_confirmed 1"), "{}", world.metrics());
+}
+
+#[tokio::test]
+async fn clock_back_an_hour_refuses_nobody() {
+    let world = World::with(|settings| {
+        settings.limits.device_burst = 8;
+        settings.limits.address_burst = 20;
+    })
+    .await;
+    let alice = world.device("alice", "phone").await;
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
+    world.jump(-3_600);
+    for _ in 0..2 {
+        world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
+    }
+    world.open_session(&alice.key).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn clock_ahead_for_seconds_deletes_nothing() {
+    let world = World::new().await;
+    let (alice, bob) = with_unread(&world).await;
+    confirm(&world).await;
+    assert_eq!(unread(&world, &bob).await, 2);
+    world.jump(31 * DAY);
+    for _ in 0..3 {
+        world.wait(1);
+        world.server.state().upkeep().await;
+    }
+    let token = world.token(&alice.key).await;
+    world.jump(-31 * DAY);
+    world.server.state().upkeep().await;
+    assert_eq!(unread(&world, &bob).await, 2);
+    world.call("GET", "/v1/key-packages", Some(&token), None).await.is(StatusCode::OK);
+    assert!(world.metrics().contains("regrow_ds_clock_jumps_total 1"), "{}", world.metrics());
+}
+
+#[tokio::test]
+async fn confirmed_time_deletes_what_is_too_old() {
+    let world = World::new().await;
+    let (_, bob) = with_unread(&world).await;
+    confirm(&world).await;
+    world.jump(31 * DAY);
+    confirm(&world).await;
+    assert_eq!(unread(&world, &bob).await, 0);
+}
+
+#[tokio::test]
+async fn jump_that_is_not_confirmed_in_full_starts_anew() {
+    let world = World::new().await;
+    let (_, bob) = with_unread(&world).await;
+    confirm(&world).await;
+    // Each jump is to a time of its own.
+    for _ in 0..10 {
+        world.jump(31 * DAY);
+        world.server.state().upkeep().await;
+        world.wait(HOUR - 1);
+        world.server.state().upkeep().await;
+    }
+    assert_eq!(unread(&world, &bob).await, 2);
+}
+
+#[tokio::test]
+async fn entries_of_a_clock_behind_are_kept_in_full() {
+    let world = World::new().await;
+    confirm(&world).await;
+    world.jump(-40 * DAY);
+    let (_, bob) = with_unread(&world).await;
+    world.jump(40 * DAY);
+    confirm(&world).await;
+    assert_eq!(unread(&world, &bob).await, 2);
+}
+
+#[tokio::test]
+async fn session_outlives_a_jump_and_ends_in_its_time() {
+    let world = World::new().await;
+    let alice = world.device("alice", "phone").await;
+    for jump in [DAY, -30 * DAY] {
+        world.jump(jump);
+        world.server.state().upkeep().await;
+        world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
+    }
+    world.wait(HOUR);
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::NoSession);
+}
+
+async fn start(path: &Path, wall: u64) -> World {
+    World::started_at(wall, SqliteStore::open(path).expect("a store"), |_| {}).await
+}
+
+#[tokio::test]
+async fn restart_with_another_clock_deletes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let world = start(&path, NOW.0).await;
+    let (_, bob) = with_unread(&world).await;
+    confirm(&world).await;
+    world.server.stop().await;
+
+    for wall in [NOW.0 + 31 * DAY as u64, 1_000, NOW.0 + HOUR] {
+        let world = start(&path, wall).await;
+        world.server.state().upkeep().await;
+        world.wait(HOUR - 1);
+        world.server.state().upkeep().await;
+        assert_eq!(unread(&world, &bob).await, 2, "started at {wall}");
+        world.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn restart_with_the_clock_behind_goes_on_from_the_stored_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let world = start(&path, NOW.0).await;
+    let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
+    confirm(&world).await;
+    world.server.stop().await;
+
+    // Without a battery, a clock begins in 1970.
+    let world = start(&path, 0).await;
+    let tokens = [world.token(&alice.key).await, world.token(&bob.key).await];
+    let [alice, bob] = [(alice, &tokens[0]), (bob, &tokens[1])]
+        .map(|(device, token)| Device { key: device.key, token: token.clone() });
+    world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
+    let read = world.read(&bob.token, 0).await;
+    assert!(read[0].time >= NOW.0, "{}", read[0].time);
+}
+
+#[tokio::test]
+async fn sessions_go_on_after_a_short_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let world = start(&path, NOW.0).await;
+    let alice = world.device("alice", "phone").await;
+    world.server.stop().await;
+    let world = start(&path, NOW.0 + 60).await;
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
+    world.wait(HOUR - 60);
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::NoSession);
+}

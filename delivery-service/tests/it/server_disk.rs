@@ -1,0 +1,84 @@
+//! A disk that is full, and a file that is moved away under the server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(all(feature = "server", target_os = "linux"))]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::http::{Device, World};
+use axum::http::StatusCode;
+use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
+
+/// A server over a file, a device with a group of its own, and a message for it.
+struct Place {
+    world: World,
+    alice: Device,
+    member: crate::common::Member,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = SqliteStore::open(directory.path().join("store.db")).expect("a store");
+        let world = World::over(store, |_| {}).await;
+        let alice = world.device("alice", "phone").await;
+        let member = world.group(HandshakeMode::Opaque, &[&alice]).await.remove(0);
+        Self { world, alice, member, directory }
+    }
+
+    async fn send(&mut self) -> crate::http::Answer {
+        let message = self.member.send("hello");
+        self.world.message(&self.alice, &message).await
+    }
+
+    async fn readiness(&self) -> Result<(), &'static str> {
+        self.world.server.state().upkeep().await;
+        self.world.server.state().readiness().await
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        ["store.db", "store.db-wal", "store.db-shm"].map(|name| self.directory.path().join(name)).into()
+    }
+}
+
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}-aside", path.extension().expect("an extension").to_string_lossy()))
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_after_the_file_was_moved_away() {
+    let mut place = Place::new().await;
+    place.send().await.is(StatusCode::OK);
+    for path in place.files() {
+        fs::rename(&path, aside(&path)).expect("a file");
+    }
+    let problem = place.send().await.refused(Code::Unavailable);
+    assert_eq!(problem.detail.as_deref(), Some("the file of the store is gone or was replaced"));
+    assert_eq!(place.readiness().await, Err("the file of the store is gone or was replaced"));
+
+    for path in place.files() {
+        fs::rename(aside(&path), &path).expect("a file");
+    }
+    assert_eq!(place.readiness().await, Ok(()));
+    place.send().await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_after_the_file_was_replaced() {
+    let mut place = Place::new().await;
+    let path = place.directory.path().join("store.db");
+    fs::copy(&path, place.directory.path().join("copy.db")).expect("a copy");
+    fs::rename(place.directory.path().join("copy.db"), &path).expect("a file");
+    place.send().await.refused(Code::Unavailable);
+    assert!(place.readiness().await.is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_without_the_write_ahead_log() {
+    let mut place = Place::new().await;
+    fs::remove_file(place.directory.path().join("store.db-wal")).expect("a file");
+    place.send().await.refused(Code::Unavailable);
+}

@@ -1,0 +1,79 @@
+//! The host that a request is for.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::http::World;
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request, StatusCode, header},
+};
+use regrow_delivery_service::{api::Code, server::operators};
+use tower::ServiceExt as _;
+
+fn request(uri: &str, hosts: &[&str]) -> Request<Body> {
+    let mut request = Request::get(uri).body(Body::empty()).expect("a request");
+    for host in hosts {
+        request.headers_mut().append(header::HOST, HeaderValue::from_str(host).expect("a header"));
+    }
+    request
+}
+
+async fn status(world: &World, uri: &str, hosts: &[&str]) -> StatusCode {
+    let response = world.router.clone().oneshot(request(uri, hosts)).await.expect("an answer");
+    response.status()
+}
+
+#[tokio::test]
+async fn server_on_loopback_is_asked_for_loopback_alone() {
+    let world = World::new().await;
+    for host in ["localhost", "localhost:8765", "127.0.0.1:8765", "[::1]:8765", "LOCALHOST"] {
+        assert_eq!(status(&world, "/v1/service", &[host]).await, StatusCode::OK, "{host}");
+    }
+    for host in ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.1"] {
+        assert_eq!(status(&world, "/v1/service", &[host]).await, StatusCode::BAD_REQUEST, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn request_without_one_host_is_refused() {
+    let world = World::new().await;
+    for hosts in [&[][..], &[""], &["localhost", "localhost"], &["localhost", "evil.example"]] {
+        assert_eq!(status(&world, "/v1/service", hosts).await, StatusCode::BAD_REQUEST, "{hosts:?}");
+    }
+    // HTTP/2 has it in the target.
+    assert_eq!(status(&world, "http://localhost/v1/service", &[]).await, StatusCode::OK);
+    assert_eq!(status(&world, "http://evil.example/v1/service", &[]).await, StatusCode::BAD_REQUEST);
+    let mut foreign = request("/v1/service", &["evil.example"]);
+    foreign.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    world.send(foreign).await.refused(Code::BadRequest);
+}
+
+#[tokio::test]
+async fn allowed_hosts_are_served_as_well() {
+    let world = World::with(|settings| settings.allowed_hosts = vec!["Chat.example.org".into()]).await;
+    for host in ["chat.example.org", "chat.example.org:443", "localhost"] {
+        assert_eq!(status(&world, "/v1/service", &[host]).await, StatusCode::OK, "{host}");
+    }
+    assert_eq!(status(&world, "/v1/service", &["example.org"]).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn server_elsewhere_is_asked_for_any_host() {
+    let world = World::with(|settings| {
+        settings.listen = "0.0.0.0:8765".parse().expect("an address");
+        settings.plain_http_anywhere = true;
+    })
+    .await;
+    assert_eq!(status(&world, "/v1/service", &["chat.example.org"]).await, StatusCode::OK);
+    assert_eq!(status(&world, "/v1/service", &[]).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn operators_are_protected_as_well() {
+    let world = World::new().await;
+    let router = operators::router(world.server.state());
+    for (host, expected) in [("localhost:8766", StatusCode::OK), ("evil.example", StatusCode::BAD_REQUEST)] {
+        let response = router.clone().oneshot(request("/metrics", &[host])).await.expect("an answer");
+        assert_eq!(response.status(), expected, "{host}");
+    }
+}

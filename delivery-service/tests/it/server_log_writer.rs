@@ -1,0 +1,106 @@
+//! The log of a process whose standard error is broken, blocked or full.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(all(feature = "server", unix))]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::place::Place;
+
+/// A server whose standard error is what a shell makes of it.
+struct Serving {
+    child: Child,
+    devices: SocketAddr,
+    operators: SocketAddr,
+    _place: Place,
+}
+
+impl Serving {
+    /// Runs the server by `shell`, in which `"$@"` is the command.
+    fn with(shell: &str) -> Self {
+        let place = Place::new();
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
+        let mut child = Command::new("bash")
+            .args(["-c", shell, "bash", env!("CARGO_BIN_EXE_regrow-ds")])
+            .args(serve)
+            .current_dir(place.directory())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let mut addresses = line.split("http://").skip(1).map(|rest| {
+            rest.trim_matches(|character: char| !character.is_ascii_digit())
+                .trim_end_matches(", for operators on ")
+                .parse()
+                .unwrap()
+        });
+        let (devices, operators) = (addresses.next().unwrap(), addresses.next().unwrap());
+        Self { child, devices, operators, _place: place }
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks often enough to fill a pipe of 64 KiB and the queue before it.
+    fn serves(&mut self, requests: usize) {
+        for _ in 0..requests {
+            let answer = Self::get(self.devices, "/v1/service");
+            assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+        }
+        assert!(Self::get(self.operators, "/readyz").starts_with("HTTP/1.1 200"));
+        assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+    }
+
+    fn lines_lost(&self) -> u64 {
+        let metrics = Self::get(self.operators, "/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("regrow_ds_log_lines_lost_total "));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn full_disk_under_the_log_loses_lines_and_nothing_else() {
+    let mut server = Serving::with(r#"exec "$@" 2>/dev/full"#);
+    server.serves(20);
+    assert!(server.lines_lost() > 0);
+}
+
+#[test]
+fn closed_standard_error_stops_nothing() {
+    Serving::with(r#"exec "$@" 2>&-"#).serves(20);
+}
+
+#[test]
+fn log_whose_reader_has_gone_stops_nothing() {
+    let mut server = Serving::with(r#"exec "$@""#);
+    drop(server.child.stderr.take());
+    server.serves(20);
+    assert!(server.lines_lost() > 0);
+}
+
+#[test]
+fn log_that_nobody_reads_blocks_nothing() {
+    // The pipe stays open, and is never read.
+    let mut server = Serving::with(r#"exec "$@""#);
+    server.serves(1_000);
+}

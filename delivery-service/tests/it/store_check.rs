@@ -1,0 +1,315 @@
+//! What `check` finds: nothing in a store that only the service has written, and damage of each kind.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ops::ControlFlow;
+
+use crate::common::*;
+use regrow_delivery_service::{
+    DeliveryService, DeviceKey, GroupId,
+    HandshakeMode::{Assisted, Opaque},
+    Limits, SqliteStore, Store as _, StoreError, TokenHash,
+    check::Finding,
+    store::Table,
+};
+
+type Record = (Vec<u8>, Vec<u8>);
+
+/// A store in which every table has a record.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { directory: tempfile::tempdir().unwrap() };
+        let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+        // A group with welcomes that are not read, one without the tree, a proposal, messages, a removed device, and a reported
+        // commit.
+        let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
+        let remove = members[0].commit(&[], &[&device("dave")]);
+        accept(&service, &remove);
+        members[0].confirm();
+        members[1].receive(&remove.commit);
+        members[0].client.sends_trees = false;
+        let add = members[0].commit(&[Client::new("gus").key_package()], &[]);
+        accept(&service, &add);
+        members[0].confirm();
+        members[1].receive(&add.commit);
+        say(&service, &mut members[0], "hello");
+        say(&service, &mut members[1], "hello yourself");
+        let update = members[0].update();
+        let (sequence, _) = accept(&service, &update);
+        members[1].receive(&update.commit);
+        service.report_commit(&room(), &device("carol"), sequence, NOW).unwrap();
+        let leave = members[1].propose_to_leave();
+        service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
+        // A group of which the service sees little.
+        let other = Client::new("erin").create_unregistered(&GroupId::new("other").unwrap(), Opaque);
+        service
+            .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
+            .unwrap();
+        // Key packages, one of which was handed out.
+        let frank = Client::new("frank");
+        let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
+        service.upload_key_packages(&frank.id, &[one, two], Some(&last), NOW).unwrap();
+        service.claim_key_package(&frank.id, NOW).unwrap().unwrap();
+        // A device with a session, one that was removed, and an invitation.
+        for name in ["frank", "gone"] {
+            let id = device(name);
+            service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
+        }
+        service.open_session(&frank.id, &TokenHash([2; 32]), later(60)).unwrap().unwrap();
+        service.remove_device(&device("gone")).unwrap().unwrap();
+        service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();
+        place
+    }
+
+    fn store(&self) -> SqliteStore {
+        SqliteStore::open(self.directory.path().join("ds.db")).unwrap()
+    }
+
+    fn records(&self, table: Table) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.store()
+            .transaction::<_, StoreError>(|tx| {
+                tx.scan(table, &[]..&[u8::MAX; 64], &mut |key, value| {
+                    records.push((key.to_vec(), value.to_vec()));
+                    Ok(ControlFlow::Continue(()))
+                })
+            })
+            .unwrap();
+        records
+    }
+
+    fn put(&self, table: Table, key: &[u8], value: &[u8]) {
+        self.store().transaction::<_, StoreError>(|tx| tx.put(table, key, value)).unwrap();
+    }
+
+    fn delete(&self, table: Table, key: &[u8]) {
+        assert!(self.store().transaction::<_, StoreError>(|tx| tx.delete(table, key)).unwrap());
+    }
+
+    fn check(&self) -> Vec<Finding> {
+        self.store().check().unwrap()
+    }
+
+    /// What is found once every record of the table is gone.
+    fn without(table: Table) -> Vec<Finding> {
+        let place = Self::new();
+        for (key, _) in place.records(table) {
+            place.delete(table, &key);
+        }
+        place.check()
+    }
+}
+
+fn is_about(finding: &Finding, table: Table) -> bool {
+    match finding {
+        Finding::Dangling { missing_in, .. } if *missing_in == table => true,
+        Finding::Contradiction { with, .. } if *with == table => true,
+        Finding::Miscounted { table: counted, .. } if *counted == table => true,
+        finding => finding.place().is_some_and(|place| place.table == table),
+    }
+}
+
+#[test]
+fn there_is_a_record_in_every_table() {
+    let place = Place::new();
+    for table in Table::ALL {
+        assert!(!place.records(table).is_empty(), "{}", table.name());
+    }
+}
+
+#[test]
+fn nothing_is_found_in_a_good_store() {
+    assert_eq!(Place::new().check(), []);
+}
+
+#[test]
+fn a_store_that_goes_on_stays_good() {
+    let place = Place::new();
+    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+    let end = stream(&service, &device("alice")).last().unwrap().cursor;
+    for device in ["alice", "bob", "carol", "dave"] {
+        service.acknowledge(&crate::common::device(device), end).unwrap();
+        assert_eq!(service_check(&place, &service), [], "acknowledged by {device}");
+    }
+    service.remove_device(&device("frank")).unwrap().unwrap();
+    assert_eq!(service_check(&place, &service), [], "a device was removed");
+    service.expire(later(Limits::default().retention_seconds + 1)).unwrap();
+    assert_eq!(service_check(&place, &service), [], "all has expired");
+}
+
+/// Checks beside the service that uses the store.
+fn service_check(place: &Place, _: &DeliveryService<SqliteStore>) -> Vec<Finding> {
+    SqliteStore::open_beside(place.directory.path().join("ds.db")).unwrap().check().unwrap()
+}
+
+#[test]
+fn a_commit_that_was_taken_back_leaves_a_good_store() {
+    let place = Place::new();
+    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+    let last = stream(&service, &device("bob"));
+    let commit = last.iter().rev().find(|one| one.kind == regrow_delivery_service::DeliveryKind::Commit).unwrap();
+    service.report_commit(&room(), &device("bob"), commit.receipt.sequence, NOW).unwrap();
+    assert_eq!(
+        kinds(&stream(&service, &device("bob"))).last().map(|kind| format!("{kind:?}").starts_with("Rollback")),
+        Some(true)
+    );
+    assert_eq!(service_check(&place, &service), []);
+}
+
+#[test]
+fn a_key_that_cannot_be_understood_is_found_in_every_table() {
+    let place = Place::new();
+    for table in Table::ALL {
+        place.put(table, b"\x01", b"");
+    }
+    let findings = place.check();
+    for table in Table::ALL {
+        let found = |finding: &Finding| matches!(finding, Finding::Unreadable(place) if place.table == table);
+        assert!(findings.iter().any(found), "{}: {findings:?}", table.name());
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
+    // Others say all that they say by their keys, or are OpenMLS's.
+    let without_values = [Table::Reports, Table::Removed, Table::KeyPackagesSeen, Table::Users];
+    for table in Table::ALL.into_iter().filter(|table| !without_values.contains(table)) {
+        let place = Place::new();
+        for (key, _) in place.records(table) {
+            place.put(table, &key, b"\xC1");
+        }
+        let findings = place.check();
+        assert!(findings.iter().any(|finding| is_about(finding, table)), "{}: {findings:?}", table.name());
+    }
+}
+
+#[test]
+fn a_record_that_is_missing_is_found_where_another_needs_it() {
+    // What these say can be said, or not: nothing else depends on it.
+    let may_be_missing = [
+        Table::GroupInfos,
+        Table::WelcomeTrees,
+        Table::Reports,
+        Table::KeyPackages,
+        Table::LastResorts,
+        Table::Sessions,
+        Table::Invitations,
+    ];
+    for table in Table::ALL {
+        let findings = Place::without(table);
+        if may_be_missing.contains(&table) {
+            assert_eq!(findings, [], "{}", table.name());
+        } else {
+            assert!(findings.iter().any(|finding| is_about(finding, table)), "{}: {findings:?}", table.name());
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_was_changed_breaks_the_chain() {
+    let place = Place::new();
+    let records = place.records(Table::Log);
+    let [(first, first_value), (second, second_value)] = records.first_chunk::<2>().unwrap();
+    place.put(Table::Log, first, second_value);
+    place.put(Table::Log, second, first_value);
+    let findings = place.check();
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::BrokenChain(_))), "{findings:?}");
+}
+
+#[test]
+fn one_byte_of_an_entry_breaks_the_chain() {
+    let place = Place::new();
+    let records = place.records(Table::Log);
+    let (key, mut value) = records[1].clone();
+    // The last bytes are the message's own.
+    *value.last_mut().unwrap() ^= 1;
+    place.put(Table::Log, &key, &value);
+    let findings = place.check();
+    assert!(
+        matches!(&findings[..], [Finding::BrokenChain(place)] if (place.table, &place.key) == (Table::Log, &key)),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn a_group_that_was_set_back_contradicts_its_log() {
+    let place = Place::new();
+    let before = place.records(Table::Groups);
+    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+    let outcome = service.report_commit(&room(), &device("bob"), reported(&service), NOW).unwrap();
+    assert!(format!("{outcome:?}").starts_with("RolledBack"), "{outcome:?}");
+    drop(service);
+    for (key, value) in before {
+        place.put(Table::Groups, &key, &value);
+    }
+    let findings = place.check();
+    assert!(
+        findings.iter().any(|finding| matches!(finding, Finding::BrokenChain(place) if place.table == Table::Groups)),
+        "{findings:?}"
+    );
+}
+
+fn reported(service: &DeliveryService<SqliteStore>) -> regrow_delivery_service::Sequence {
+    let entries = stream(service, &device("bob"));
+    let is_commit =
+        |one: &&regrow_delivery_service::Delivery| one.kind == regrow_delivery_service::DeliveryKind::Commit;
+    entries.iter().rev().find(is_commit).unwrap().receipt.sequence
+}
+
+#[test]
+fn receipts_of_another_service_are_found() {
+    let place = Place::new();
+    let (key, _) = place.records(Table::Own).remove(0);
+    place.put(Table::Own, &key, &[9; 32]);
+    let findings = place.check();
+    let forged =
+        |table| findings.iter().any(|finding| matches!(finding, Finding::ForgedReceipt(place) if place.table == table));
+    assert!(forged(Table::Log) && forged(Table::Answers), "{findings:?}");
+}
+
+#[test]
+fn a_membership_that_says_something_else_than_the_roster_is_found() {
+    let place = Place::new();
+    let (key, _) = place.records(Table::Members).remove(0);
+    place.put(Table::Members, &key, &u64::MAX.to_be_bytes());
+    let findings = place.check();
+    assert!(
+        findings.iter().any(|finding| matches!(finding, Finding::Contradiction { with: Table::Members, .. })),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn a_member_whom_the_public_group_does_not_have_is_found() {
+    let place = Place::new();
+    let mallory = device("mallory").to_identity();
+    let length = mallory.len() as u64;
+    let stranger = [&4_u64.to_be_bytes()[..], b"room", &length.to_be_bytes(), &mallory].concat();
+    place.put(Table::Members, &stranger, &1_u64.to_be_bytes());
+    let findings = place.check();
+    let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { place, with: Table::Members } if place.table == Table::Groups);
+    assert!(findings.iter().any(of_group), "{findings:?}");
+}
+
+#[test]
+fn a_damaged_file_is_a_finding() {
+    let place = Place::new();
+    drop(place.store());
+    let path = place.directory.path().join("ds.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8_192].fill(0xFF);
+    std::fs::write(&path, bytes).unwrap();
+    let findings = SqliteStore::open_beside(&path).unwrap().check().unwrap();
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::File(_))), "{findings:?}");
+}
+
+#[test]
+fn findings_can_be_read() {
+    let place = Place::new();
+    place.put(Table::Members, b"\x01", b"");
+    assert_eq!(place.check()[0].to_string(), "members 01: cannot be understood");
+}

@@ -1,0 +1,130 @@
+//! A welcome is kept once, and each joiner reads of it what is for itself.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::ops::ControlFlow;
+
+use crate::common::*;
+use openmls::prelude::{MlsMessageBodyIn, MlsMessageOut};
+use regrow_delivery_service::{
+    Cursor, DeliveryKind, DeliveryService, DeviceId,
+    HandshakeMode::{self, Assisted, Opaque},
+    Limits, RejectReason, SqliteStore, Store as _, StoreError,
+    store::Table,
+};
+
+/// The device's part of the welcome that waits for it.
+fn welcome(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Vec<u8> {
+    let first = stream(service, device).remove(0);
+    assert_eq!(first.kind, DeliveryKind::Welcome);
+    first.bytes
+}
+
+fn secrets(welcome: &[u8]) -> usize {
+    match parse(welcome) {
+        MlsMessageBodyIn::Welcome(welcome) => welcome.secrets().len(),
+        _ => panic!("not a welcome"),
+    }
+}
+
+/// A group of Alice's to which all of these are added by one commit, with key packages that the service has or not.
+fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners: &[Client], uploaded: bool) {
+    let mut alice = Client::new("alice").create(service, mode);
+    let key_packages: Vec<_> = joiners.iter().map(Client::key_package).collect();
+    if uploaded {
+        for (joiner, key_package) in joiners.iter().zip(&key_packages) {
+            let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
+            service.upload_key_packages(&joiner.id, &[bytes], None, NOW).unwrap();
+        }
+    }
+    accept(service, &alice.commit(&key_packages, &[]));
+}
+
+fn joiners(count: usize) -> Vec<Client> {
+    (0..count).map(|number| Client::new(&format!("joiner{number}"))).collect()
+}
+
+#[test]
+fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
+    for (mode, uploaded) in [(Assisted, false), (Assisted, true), (Opaque, true)] {
+        let service = service();
+        let joiners = joiners(20);
+        add_all(&service, mode, &joiners, uploaded);
+        for joiner in joiners {
+            let welcome = welcome(&service, &joiner.id);
+            assert_eq!(secrets(&welcome), 1);
+            joiner.join(&welcome, mode);
+        }
+    }
+}
+
+#[test]
+fn secrets_of_key_packages_that_the_service_does_not_know_go_to_all_joiners() {
+    let service = service();
+    let joiners = joiners(3);
+    add_all(&service, Opaque, &joiners, false);
+    for joiner in joiners {
+        let welcome = welcome(&service, &joiner.id);
+        assert_eq!(secrets(&welcome), 3);
+        joiner.join(&welcome, Opaque);
+    }
+}
+
+#[test]
+fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
+    let part = |count: usize| {
+        let service = service();
+        let joiners = joiners(count);
+        add_all(&service, Assisted, &joiners, true);
+        // What grows is the tree that the group info has in it.
+        let tree = service.group_info(&room()).unwrap().unwrap().len();
+        welcome(&service, &joiners[0].id).len() - tree
+    };
+    let (few, many) = (part(2), part(60));
+    assert!(many.abs_diff(few) < 32, "{few} bytes for 2, {many} for 60");
+}
+
+#[test]
+fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut alice = Client::new("alice").create(&service, mode);
+        let (bob, carol) = (Client::new("bob"), Client::new("carol"));
+        let both = alice.commit(&[bob.key_package(), carol.key_package()], &[]);
+        alice.discard();
+        let one = alice.commit(&[bob.key_package()], &[]);
+        for (commit, welcome) in [(&one, &both.welcome), (&both, &one.welcome)] {
+            let mut wrong = commit.clone();
+            wrong.welcome.clone_from(welcome);
+            assert_eq!(service.submit_commit(&wrong, NOW).unwrap(), rejected(RejectReason::WelcomeMismatch));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_welcome_that_all_have_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ds.sqlite");
+    let joiners = joiners(5);
+    {
+        let service =
+            DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+        add_all(&service, Assisted, &joiners, false);
+        for device in joiners.iter().map(|joiner| joiner.id.clone()).chain([device("alice")]) {
+            service.acknowledge(&device, Cursor(u64::MAX)).unwrap();
+        }
+    }
+    let mut left = 0;
+    SqliteStore::open(&path)
+        .unwrap()
+        .transaction::<_, StoreError>(|tx| {
+            for table in [Table::Welcomes, Table::WelcomeSecrets] {
+                tx.scan(table, &[0][..]..&[1][..], &mut |_, _| {
+                    left += 1;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(left, 0);
+}
