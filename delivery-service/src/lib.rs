@@ -92,7 +92,6 @@
 //! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
 //! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
 //! | [`check`] | whether a store is whole |
-//! | `admission` | devices, sessions and invitations, for a server |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
 //! | `server` | the rules behind HTTP (feature `server`) |
 //! | [`api`] | what goes over the wire, from the crate `regrow-protocol` |
@@ -121,7 +120,10 @@ pub use regrow_protocol::{
 use regrow_protocol::{names, outcome, receipt};
 
 pub use self::{
-    admission::{DeviceKey, Registration, StoredSession, TokenHash},
+    admission::{
+        DeviceKey, DeviceRecords, InvitationId, KnownUser, MembershipRecord, NotAnInvitation, OpenInvitation,
+        Registration, RemovedUser, StoredSession, TokenHash, UserRecords,
+    },
     error::StoreError,
     limits::Limits,
     ordering::{

@@ -2,6 +2,7 @@
 
 mod admission;
 mod checker;
+mod operators;
 mod upkeep;
 
 use std::{

@@ -2,7 +2,7 @@
 //!
 //! The server is a process of its own with default limits, and the attackers are as many devices as
 //! it takes to fill the budgets. Each attack is bounded, and measured by the process's resident size.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 #![cfg(all(feature = "server", target_os = "linux"))]
 
 #[path = "it/common/mod.rs"]

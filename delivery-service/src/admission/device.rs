@@ -27,16 +27,27 @@ pub enum Registration {
     NotInvited,
 }
 
+/// A user that the service knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownUser {
+    /// The user's name.
+    pub user: UserId,
+    /// Devices that are known.
+    pub devices: usize,
+    /// Devices that were removed. Their names stay taken.
+    pub removed: usize,
+}
+
 /// A device as it is stored.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Device {
     pub(crate) user: UserId,
     /// None, once the device has been removed.
     pub(crate) key: Option<DeviceKey>,
-    registered: Timestamp,
+    pub(crate) registered: Timestamp,
 }
 
-fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, StoreError> {
+pub(crate) fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, StoreError> {
     key::get(tx, Table::Devices, &Key::device(device))
 }
 
@@ -81,14 +92,40 @@ pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
     Ok(load(tx, device)?.is_some_and(|device| device.key.is_none()))
 }
 
+/// All users that have or had a device, in the order of the keys of [`Table::Users`].
+pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreError> {
+    let mut pairs = Vec::new();
+    tx.scan(Table::Users, &[]..&key::AFTER_ALL, &mut |key, _| {
+        pairs.push(device_in(key)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut users: Vec<KnownUser> = Vec::new();
+    for device in pairs {
+        if users.last().is_none_or(|last| last.user != *device.user()) {
+            users.push(KnownUser { user: device.user().clone(), devices: 0, removed: 0 });
+        }
+        let removed = is_removed(tx, &device)?;
+        if let Some(user) = users.last_mut() {
+            *(if removed { &mut user.removed } else { &mut user.devices }) += 1;
+        }
+    }
+    Ok(users)
+}
+
+/// The device in a key of [`Table::Users`], behind the name of its user.
+fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
+    let length = usize::try_from(key::number_in(Table::Users, key, 0)?).unwrap_or(usize::MAX);
+    let name_at = length.saturating_add(2 * Key::NAME_PREFIX);
+    let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
+    device.ok_or(StoreError::Corrupt(Table::Users))
+}
+
 /// All devices that the user has or had, in the order of their names.
-fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+pub(crate) fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     let range = Key::user(user).everything_below();
-    let name_at = range.start.len() + Key::NAME_PREFIX;
     let mut devices = Vec::new();
     tx.scan(Table::Users, &range.start..&range.end, &mut |key, _| {
-        let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
-        devices.push(device.ok_or(StoreError::Corrupt(Table::Users))?);
+        devices.push(device_in(key)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(devices)

@@ -1,5 +1,7 @@
 //! Invitations: whoever has one may register one device.
 
+use std::{fmt, ops::ControlFlow, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,6 +16,53 @@ use crate::{
         key::{self, Key},
     },
 };
+
+/// The name of an invitation for operators: the first bytes of its token's hash, in hexadecimal digits. Nobody can
+/// register with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InvitationId([u8; 8]);
+
+impl InvitationId {
+    fn of(token: &TokenHash) -> Self {
+        let mut id = [0; 8];
+        for (to, from) in id.iter_mut().zip(token.0) {
+            *to = from;
+        }
+        Self(id)
+    }
+}
+
+impl fmt::Display for InvitationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+/// A text is not the name of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an invitation has a name of 16 hexadecimal digits, as `regrow-ds invitations` prints it")]
+pub struct NotAnInvitation;
+
+impl FromStr for InvitationId {
+    type Err = NotAnInvitation;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or(NotAnInvitation)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+/// An invitation that has not been used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenInvitation {
+    /// Its name.
+    pub id: InvitationId,
+    /// The user whose device it admits; `None` for the first device of a new user.
+    pub user: Option<UserId>,
+    /// The time from which on it is not good any more.
+    pub expires: Timestamp,
+}
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Invitation {
@@ -55,4 +104,67 @@ pub(crate) fn admits(
 /// Deletes an invitation, because it was used or has expired.
 pub(crate) fn use_up(tx: &mut dyn Transaction, token: &TokenHash) -> Result<(), StoreError> {
     tx.delete(Table::Invitations, key_of(token).as_bytes()).map(drop)
+}
+
+/// All invitations that are good at `now`, those that expire first at the beginning.
+pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<OpenInvitation>, StoreError> {
+    let mut open = Vec::new();
+    tx.scan(Table::Invitations, &[]..&key::AFTER_ALL, &mut |key, value| {
+        let token = token_in(key)?;
+        let Invitation { user, expires } = key::decode(Table::Invitations, value)?;
+        if expires > now {
+            open.push(OpenInvitation { id: InvitationId::of(&token), user, expires });
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    open.sort_by_key(|invitation| (invitation.expires, invitation.id));
+    Ok(open)
+}
+
+/// Deletes the invitations of this name. Returns whether there was one.
+pub(crate) fn revoke(tx: &mut dyn Transaction, id: InvitationId) -> Result<bool, StoreError> {
+    let range = key_of_id(id).everything_below();
+    let mut revoked = Vec::new();
+    tx.scan(Table::Invitations, &range.start..&range.end, &mut |key, _| {
+        revoked.push(token_in(key)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    revoked.iter().try_for_each(|token| use_up(tx, token))?;
+    Ok(!revoked.is_empty())
+}
+
+/// Deletes all invitations for devices of this user.
+pub(crate) fn revoke_all(tx: &mut dyn Transaction, user: &UserId) -> Result<(), StoreError> {
+    let mut revoked = Vec::new();
+    tx.scan(Table::Invitations, &[]..&key::AFTER_ALL, &mut |key, value| {
+        let invitation: Invitation = key::decode(Table::Invitations, value)?;
+        if invitation.user.as_ref() == Some(user) {
+            revoked.push(token_in(key)?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    revoked.iter().try_for_each(|token| use_up(tx, token))
+}
+
+fn key_of_id(InvitationId(id): InvitationId) -> Key {
+    Key::from_bytes(id.to_vec())
+}
+
+fn token_in(key: &[u8]) -> Result<TokenHash, StoreError> {
+    key.try_into().map(TokenHash).map_err(|_| StoreError::Corrupt(Table::Invitations))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_an_invitation_is_read_as_it_is_written() {
+        let id = InvitationId::of(&TokenHash([0x0f; 32]));
+        assert_eq!(id.to_string(), "0f0f0f0f0f0f0f0f");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "0f", "+f0f0f0f0f0f0f0f", "0f0f0f0f0f0f0f0g", "0f0f0f0f0f0f0f0f0f"] {
+            assert_eq!(text.parse::<InvitationId>(), Err(NotAnInvitation), "{text:?}");
+        }
+    }
 }

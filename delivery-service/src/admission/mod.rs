@@ -8,12 +8,18 @@ pub(crate) mod device;
 pub(crate) mod expiry;
 pub(crate) mod invitation;
 pub(crate) mod session;
+pub(crate) mod user;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{device::Registration, session::StoredSession};
+pub use self::{
+    device::{KnownUser, Registration},
+    invitation::{InvitationId, NotAnInvitation, OpenInvitation},
+    session::StoredSession,
+    user::{DeviceRecords, MembershipRecord, RemovedUser, UserRecords},
+};
 
 /// The public key (Ed25519) that a device opens its sessions with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -71,7 +71,8 @@ pub(crate) fn close_all(tx: &mut dyn Transaction, device: &DeviceId) -> Result<V
     Ok(tokens)
 }
 
-fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<StoredSession>, StoreError> {
+/// The sessions of a device.
+pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<StoredSession>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut sessions = Vec::new();
     tx.scan(Table::Sessions, &range.start..&range.end, &mut |key, value| {

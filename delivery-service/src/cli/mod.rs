@@ -4,10 +4,12 @@ mod backup;
 mod bench;
 mod check;
 mod config;
+mod invitations;
 mod invite;
 mod remove_device;
 mod serve;
 mod settings;
+mod users;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,16 @@ enum Command {
     Config(SettingsArgs),
     /// Print invitations, each good for one device to register, also while a server runs
     Invite(invite::InviteArgs),
+    /// Print the invitations that are still good, also while a server runs
+    Invitations(invitations::InvitationsArgs),
+    /// Revoke an invitation, also while a server runs
+    RevokeInvitation(invitations::RevokeArgs),
+    /// Print the users that have or had a device, also while a server runs
+    Users(users::UsersArgs),
+    /// Print the records that are kept under a user's name, as JSON, also while a server runs
+    ExportUser(users::UserArgs),
+    /// Remove all devices of a user for good, and the user's invitations, also while a server runs
+    RemoveUser(users::UserArgs),
     /// Remove a device for good: its sessions, its key packages and what it has yet to read
     RemoveDevice(remove_device::RemoveDeviceArgs),
     /// Copy the store into a new file, also while a server uses it
@@ -97,6 +109,11 @@ pub(crate) fn main(cli: Cli) -> Result<Ending, Stopped> {
         Command::Serve(args) => serve::serve(&args),
         Command::Config(args) => config::config(&args),
         Command::Invite(args) => invite::run(&args),
+        Command::Invitations(args) => invitations::list(&args),
+        Command::RevokeInvitation(args) => invitations::revoke(&args),
+        Command::Users(args) => users::list(&args),
+        Command::ExportUser(args) => users::export(&args),
+        Command::RemoveUser(args) => users::remove(&args),
         Command::RemoveDevice(args) => remove_device::run(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Check(args) => check::check(&args),

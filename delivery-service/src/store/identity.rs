@@ -25,6 +25,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub(crate) mod cow {
     use super::{Cow, Deserializer, DeviceId, Serializer};
 
+    #[expect(clippy::ptr_arg, reason = "serde calls it with the type of the field")]
     pub(crate) fn serialize<S: Serializer>(device: &Cow<'_, DeviceId>, serializer: S) -> Result<S::Ok, S::Error> {
         super::serialize(device, serializer)
     }

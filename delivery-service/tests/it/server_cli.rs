@@ -247,6 +247,60 @@ async fn a_device_is_removed_while_it_serves_and_its_stream_ends() {
 }
 
 #[tokio::test]
+async fn a_user_is_exported_and_removed_while_it_serves() {
+    let place = Place::new();
+    let server = place.serve(&["--registration", "token"]);
+    let mut tokens = Vec::new();
+    for device in ["phone", "laptop"] {
+        let invitation = place.run(&["invite", "--user", "alice"]).ends(0).out();
+        let key = Key::new("alice", device);
+        assert_eq!(server.register(&key, invitation.trim()).await, 201);
+        tokens.push(server.session(&key).await);
+    }
+    let spare = place.run(&["invite", "--user", "alice"]).ends(0).out();
+    place.run(&["remove-device", "alice", "laptop"]).ends(0);
+    let users = || place.run(&["users"]).ends(0).out();
+    assert_eq!(users(), "alice: 1 devices, and 1 that were removed\n");
+
+    let exported: serde_json::Value =
+        serde_json::from_str(&place.run(&["export-user", "alice"]).ends(0).out()).unwrap();
+    assert_eq!(exported["user"], "alice");
+    assert_eq!(exported["devices"].as_array().unwrap().len(), 2);
+    assert_eq!(exported["devices"][1]["removed"], true);
+    assert_eq!(exported["devices"][0]["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(exported["invitations"].as_array().unwrap().len(), 1);
+
+    assert_eq!(place.run(&["remove-user", "alice"]).ends(0).out(), "removed alice/phone\nended 1 sessions\n");
+    for token in tokens {
+        assert_eq!(server.get("/v1/key-packages", &token).await, 401);
+    }
+    assert_eq!(server.register(&Key::new("alice", "tablet"), spare.trim()).await, 403);
+    assert_eq!(users(), "alice: 0 devices, and 2 that were removed\n");
+    assert!(place.run(&["remove-user", "alice"]).ends(1).error().contains("no device of alice is known"));
+    place.run(&["export-user", "nobody"]).ends(1);
+}
+
+#[tokio::test]
+async fn a_revoked_invitation_admits_nobody() {
+    let place = Place::new();
+    let server = place.serve(&["--registration", "token"]);
+    let token = place.run(&["invite", "--user", "alice", "--expires", "2h"]).ends(0).out();
+    let other = place.run(&["invite"]).ends(0).out();
+    let listed = place.run(&["invitations"]).ends(0).out();
+    let (first, second) = listed.trim().split_once('\n').unwrap();
+    let (id, _) = first.split_once(" for alice, good for ").unwrap();
+    assert!(second.contains(" for a new user, good for "), "{listed}");
+    assert!(!listed.contains(token.trim()) && !listed.contains(other.trim()));
+
+    assert_eq!(place.run(&["revoke-invitation", id]).ends(0).out(), format!("revoked {id}\n"));
+    assert_eq!(server.register(&Key::new("alice", "phone"), token.trim()).await, 403);
+    assert_eq!(server.register(&Key::new("bob", "phone"), other.trim()).await, 201);
+    place.run(&["revoke-invitation", id]).ends(1);
+    assert!(place.run(&["revoke-invitation", "xyz"]).ends(2).error().contains("16 hexadecimal digits"));
+    assert_eq!(place.run(&["invitations"]).ends(0).out(), "");
+}
+
+#[tokio::test]
 async fn a_backup_is_made_while_it_serves_and_can_be_put_back() {
     let place = Place::new();
     let server = place.serve(&["--registration", "token"]);
@@ -282,7 +336,18 @@ fn check_looks_beside_a_server_and_finds_damage() {
 #[test]
 fn commands_make_no_store() {
     let place = Place::new();
-    for command in [&["invite"][..], &["remove-device", "alice", "phone"], &["backup", "copy.db"], &["check"]] {
+    let commands: [&[&str]; 9] = [
+        &["invite"],
+        &["invitations"],
+        &["revoke-invitation", "0123456789abcdef"],
+        &["users"],
+        &["export-user", "alice"],
+        &["remove-user", "alice"],
+        &["remove-device", "alice", "phone"],
+        &["backup", "copy.db"],
+        &["check"],
+    ];
+    for command in commands {
         let ran = place.run(command);
         assert!(ran.ends(2).error().contains("there is no store at regrow-ds.db"), "{}", ran.error());
     }

@@ -9,7 +9,7 @@ use regrow_delivery_service::{
     DeviceId, ServicePublicKey,
     api::{CBOR, Challenge, ChallengeRequest, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
 };
-use reqwest::header;
+use reqwest::{Method, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A registered device with an open session.
@@ -102,7 +102,17 @@ impl Caller {
     }
 
     async fn posted(&self, path: &str, body: Vec<u8>) -> reqwest::Result<reqwest::Response> {
-        let mut request = self.http.post(format!("{}{path}", self.address));
+        self.requested(Method::POST, path, body).await
+    }
+
+    /// Sends a request, and returns the answer with any status.
+    pub(super) async fn requested(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> reqwest::Result<reqwest::Response> {
+        let mut request = self.http.request(method, format!("{}{path}", self.address));
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }

@@ -10,6 +10,7 @@ mod commits;
 mod fanout;
 mod figures;
 mod floor;
+mod hostile;
 mod idle;
 mod joining;
 mod material;
@@ -54,6 +55,8 @@ enum Part {
     Claims,
     /// The memory of a stream on which nothing happens
     Idle,
+    /// Commits of other devices while one device sends the worst requests that the default limits allow
+    Hostile,
 }
 
 /// How much is done.
@@ -111,6 +114,9 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     }
     if wanted(Part::Idle) {
         idle::measure(&Server::start()?, scale, &mut report).await?;
+    }
+    if wanted(Part::Hostile) {
+        hostile::measure(&Server::with_device_limits()?, scale, &mut report).await?;
     }
     Ok(report)
 }

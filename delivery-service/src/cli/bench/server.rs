@@ -13,19 +13,23 @@ use anyhow::{Context as _, anyhow};
 
 use super::caller;
 
-/// What is lifted, so that the server is measured and not its limits: see `docs/operators.md`.
-const LIFTED: [(&str, &str); 11] = [
-    ("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000"),
-    ("REGROW_DS_LIMITS__DEVICE_BURST", "1000000"),
+/// Limits of addresses. All devices of a benchmark have the same address.
+const ADDRESS_LIMITS: [(&str, &str); 4] = [
     ("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000"),
     ("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000"),
-    ("REGROW_DS_LIMITS__CLAIMS_PER_DEVICE_AND_HOUR", "1000000"),
     ("REGROW_DS_LIMITS__CONNECTIONS_PER_ADDRESS", "1000000"),
+    ("REGROW_DS_LOG__LEVEL", "warn"),
+];
+
+/// Limits of devices, which are lifted where the server is measured and not its limits: see `docs/operators.md`.
+const DEVICE_LIMITS: [(&str, &str); 7] = [
+    ("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000"),
+    ("REGROW_DS_LIMITS__DEVICE_BURST", "1000000"),
+    ("REGROW_DS_LIMITS__CLAIMS_PER_DEVICE_AND_HOUR", "1000000"),
     ("REGROW_DS_LIMITS__STREAMS_PER_DEVICE", "1000000"),
     ("REGROW_DS_LIMITS__QUEUE", "100000"),
     ("REGROW_DS_LIMITS__ORDERING__MAX_GROUPS_PER_DEVICE", "1000000"),
     ("REGROW_DS_LIMITS__ORDERING__MAX_KEY_PACKAGES_PER_DEVICE", "1000000"),
-    ("REGROW_DS_LOG__LEVEL", "warn"),
 ];
 
 /// A directory for one server's file. It is deleted when this is dropped.
@@ -58,13 +62,23 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Starts a server whose limits let everything pass.
     pub(super) fn start() -> anyhow::Result<Self> {
+        Self::started_with(&[ADDRESS_LIMITS.as_slice(), &DEVICE_LIMITS].concat())
+    }
+
+    /// Starts a server with the default limits of devices.
+    pub(super) fn with_device_limits() -> anyhow::Result<Self> {
+        Self::started_with(&ADDRESS_LIMITS)
+    }
+
+    fn started_with(limits: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = Directory::make()?;
         let program = std::env::current_exe().context("cannot find the program itself")?;
         let mut child = Command::new(program)
             .arg("serve")
             .current_dir(&directory.0)
-            .envs(LIFTED)
+            .envs(limits.iter().copied())
             .env("REGROW_DS_LISTEN", "127.0.0.1:0")
             .env("REGROW_DS_LISTEN_OPERATORS", "127.0.0.1:0")
             .stdin(Stdio::null())

@@ -1,0 +1,119 @@
+//! The records that the service has of a user: for the user, who may ask for them, and for an operator who removes a user.
+
+use serde::Serialize;
+
+use super::{TokenHash, device, invitation, session};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, GroupId, Timestamp, UserId},
+    ordering::{key_package, roster},
+    store::Transaction,
+};
+
+/// A user that was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedUser {
+    /// Devices that were removed with the user.
+    pub devices: Vec<DeviceId>,
+    /// Sessions that ended.
+    pub sessions: Vec<TokenHash>,
+}
+
+/// All records of a user that are under the user's name. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserRecords {
+    /// The user's name.
+    pub user: UserId,
+    /// The user's devices, the removed ones among them.
+    pub devices: Vec<DeviceRecords>,
+    /// Invitations for further devices, by their expiry.
+    pub invitations: Vec<u64>,
+}
+
+/// The records of one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceRecords {
+    /// The device's name among the user's.
+    pub device: String,
+    /// The time at which it was registered.
+    pub registered: u64,
+    /// Whether it was removed. Its name stays taken.
+    pub removed: bool,
+    /// The public key that opens its sessions (Ed25519), in hexadecimal digits. A removed device has none.
+    pub key: Option<String>,
+    /// Its open sessions, by their expiry.
+    pub sessions: Vec<u64>,
+    /// Key packages that can still be handed out.
+    pub key_packages: usize,
+    /// Whether it has a last-resort key package.
+    pub last_resort: bool,
+    /// Its memberships that it has not read to the end.
+    pub memberships: Vec<MembershipRecord>,
+}
+
+/// The record of one membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MembershipRecord {
+    /// The group's identifier.
+    pub group: GroupId,
+    /// The cursor of the entry that began the membership.
+    pub from: u64,
+    /// The cursor of the entry that ended the membership, if one has.
+    pub until: Option<u64>,
+}
+
+/// Removes all devices of a user, and the user's invitations. Returns `None` if the user has no device.
+pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<RemovedUser>, StoreError> {
+    let mut removed = RemovedUser { devices: Vec::new(), sessions: Vec::new() };
+    for device in device::of_user(tx, user)? {
+        removed.sessions.extend(device::remove(tx, &device)?.unwrap_or_default());
+        removed.devices.push(device);
+    }
+    invitation::revoke_all(tx, user)?;
+    Ok(if removed.devices.is_empty() { None } else { Some(removed) })
+}
+
+/// Collects the records of a user. Returns `None` if the user has and had no device.
+pub(crate) fn records(
+    tx: &mut dyn Transaction,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<Option<UserRecords>, StoreError> {
+    let mut devices = Vec::new();
+    for device in device::ever_of(tx, user)? {
+        devices.extend(records_of_device(tx, &device, now)?);
+    }
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let invitations = invitation::all(tx, now)?.into_iter().filter(|invitation| invitation.user.as_ref() == Some(user));
+    let invitations = invitations.map(|invitation| invitation.expires.0).collect();
+    Ok(Some(UserRecords { user: user.clone(), devices, invitations }))
+}
+
+fn records_of_device(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Result<Option<DeviceRecords>, StoreError> {
+    let Some(device::Device { key, registered, .. }) = device::load(tx, device)? else {
+        return Ok(None);
+    };
+    let sessions = session::of_device(tx, device)?.into_iter().map(|session| session.expires.0).collect();
+    let key_packages = key_package::left(tx, device, now)?;
+    let memberships = roster::memberships(tx, device)?.into_iter().map(|membership| MembershipRecord {
+        group: membership.group,
+        from: membership.from.0,
+        until: membership.until.map(|until| until.0),
+    });
+    Ok(Some(DeviceRecords {
+        device: device.device().to_owned(),
+        registered: registered.0,
+        removed: key.is_none(),
+        key: key.map(|key| key.0.iter().map(|byte| format!("{byte:02x}")).collect()),
+        sessions,
+        key_packages: key_packages.left,
+        last_resort: key_packages.last_resort,
+        memberships: memberships.collect(),
+    }))
+}

@@ -1,0 +1,260 @@
+//! The answers that other devices get while one device sends the worst requests that its limits allow.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use futures_util::future::{join_all, try_join_all};
+use regrow_delivery_service::{
+    GroupId,
+    api::{Bytes, ClaimRequest, CommitRequest, Handshake, UploadRequest},
+};
+use reqwest::{Method, StatusCode, header};
+
+use super::{
+    Scale,
+    caller::{self, Caller, encoded},
+    figures::{Figure, Report},
+    material::{self, Chain},
+    progress,
+    server::Server,
+};
+
+/// Devices that commit in groups of their own while another device attacks.
+const OTHERS: usize = 8;
+
+/// Commits in a second of each of them. It stays below the default rate of a device.
+const RATE: f64 = 10.0;
+
+/// Commits of each of them in one phase.
+const COMMITS: usize = 100;
+
+/// Connections on which the attacker sends at the same time.
+const CONNECTIONS: usize = 8;
+
+/// Members of the group in which the attacker submits forged commits.
+const MEMBERS: usize = 20;
+
+/// The largest bytes that a commit or a welcome may have.
+const LARGEST: usize = 4 * 1024 * 1024 - 1024;
+
+/// Key packages in one upload of the attacker's.
+const UPLOAD: usize = 100;
+
+/// The pause of an attacker after a refusal that names no time.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A request that the attacker repeats.
+struct Attack {
+    name: &'static str,
+    method: Method,
+    path: String,
+    body: Vec<u8>,
+}
+
+/// An answer to the attacker.
+struct Answered {
+    /// The time after which the server wants to be asked again, if it has refused to look at the request.
+    pause: Option<Duration>,
+}
+
+/// A device with a group of its own, and the commits that it submits.
+struct Other {
+    caller: Caller,
+    chain: Chain,
+}
+
+pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let http = caller::http()?;
+    let (mallory, attacks) = attacker(server, &http).await?;
+    let each = scale.of(COMMITS);
+    let others = others(server, &http, scale, each * (attacks.len() + 1)).await?;
+
+    progress("hostile: quiet");
+    let mut latencies = commits(&others, 0..each).await?;
+    let quiet = p99(&mut latencies);
+    report.add(Figure::new("commits of others, quiet", ratio(quiet, quiet), "x").with(latencies));
+    for (phase, attack) in attacks.iter().enumerate() {
+        progress(&format!("hostile: {}", attack.name));
+        let turns = (phase + 1) * each..(phase + 2) * each;
+        let (mut latencies, sent) = attacked(&mallory, attack, &others, turns).await?;
+        let note = format!("the ratio of the 99th percentiles; meanwhile {sent} attacks were answered");
+        let ratio = ratio(p99(&mut latencies), quiet);
+        report.add(Figure::new(format!("commits of others, {}", attack.name), ratio, "x").with(latencies).noting(note));
+    }
+    Ok(())
+}
+
+/// Submits the commits of `turns` while the attack goes on. Returns the latencies and the number of answers to the attacker.
+async fn attacked(
+    mallory: &Caller,
+    attack: &Attack,
+    others: &[Other],
+    turns: std::ops::Range<usize>,
+) -> anyhow::Result<(Vec<Duration>, usize)> {
+    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let attacking = join_all((0..CONNECTIONS).map(|_| async {
+        while !stop.load(Ordering::Relaxed) {
+            let pause = match mallory.repeated(attack).await {
+                Ok(answer) => {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                    answer.pause
+                }
+                // The server ends a connection whose request it refuses before its body has arrived.
+                Err(_) => Some(PAUSE),
+            };
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }));
+    let measured = async {
+        let latencies = commits(others, turns).await;
+        stop.store(true, Ordering::Relaxed);
+        latencies
+    };
+    let (latencies, _) = tokio::join!(measured, attacking);
+    Ok((latencies?, sent.into_inner()))
+}
+
+impl Caller {
+    /// Sends the attack once, and takes the answer.
+    async fn repeated(&self, attack: &Attack) -> reqwest::Result<Answered> {
+        let response = self.requested(attack.method.clone(), &attack.path, attack.body.clone()).await?;
+        let status = response.status();
+        let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        response.bytes().await?;
+        let is_refused = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        Ok(Answered { pause: is_refused.then(|| wait.map_or(PAUSE, Duration::from_secs)) })
+    }
+}
+
+/// Submits the commits of these turns at a steady rate. Each is timed from the moment at which it was due.
+async fn commits(others: &[Other], turns: std::ops::Range<usize>) -> anyhow::Result<Vec<Duration>> {
+    let start = Instant::now();
+    let interval = Duration::from_secs_f64(1.0 / RATE);
+    let work = others.iter().enumerate().map(|(place, other)| {
+        let turns = turns.clone();
+        async move {
+            let mut latencies = Vec::with_capacity(turns.len());
+            let mut due = start + interval.mul_f64(place as f64 / OTHERS as f64);
+            for turn in turns {
+                tokio::time::sleep_until(due.into()).await;
+                other.caller.send(&format!("{}/commits", other.chain.path), other.chain.commits[turn].clone()).await?;
+                latencies.push(due.elapsed());
+                due += interval;
+            }
+            anyhow::Ok(latencies)
+        }
+    });
+    Ok(try_join_all(work).await?.into_iter().flatten().collect())
+}
+
+async fn others(server: &Server, http: &reqwest::Client, scale: Scale, commits: usize) -> anyhow::Result<Vec<Other>> {
+    let mut others = Vec::with_capacity(OTHERS);
+    for number in 0..OTHERS {
+        progress(&format!("hostile: making group {}", number + 1));
+        let name = material::name(&format!("other{number}"))?;
+        let caller = Caller::register(http, &server.address, &name).await?;
+        let group = format!("{}-{number}", scale.seed);
+        let chain = material::chain(&material::Device::new(&name)?, &group, Handshake::Assisted, &[], commits)?;
+        caller.send("/v1/groups", chain.creation.clone()).await?;
+        others.push(Other { caller, chain });
+    }
+    Ok(others)
+}
+
+/// Registers the attacker, makes its groups, and lists its attacks.
+async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Caller, Vec<Attack>)> {
+    progress("hostile: making the attacker");
+    let name = material::name("mallory")?;
+    let caller = Caller::register(http, &server.address, &name).await?;
+    let device = material::Device::new(&name)?;
+    let opaque = GroupId::new("mallory, opaque")?;
+    caller.send("/v1/groups", encoded(&device.create(&opaque, Handshake::Opaque, false)?.creation()?)?).await?;
+
+    let assisted = GroupId::new("mallory, assisted")?;
+    let mut group = device.create(&assisted, Handshake::Assisted, false)?;
+    caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
+    let mut key_packages = Vec::with_capacity(MEMBERS);
+    for number in 0..MEMBERS {
+        let name = material::name(&format!("member{number}"))?;
+        let member = Caller::register(http, &server.address, &name).await?;
+        let (upload, key_package) = material::Device::new(&name)?.upload_of_one()?;
+        member.send("/v1/key-packages", encoded(&upload)?).await?;
+        let claim = ClaimRequest { user: name.user().clone(), device: Some(name.device().to_owned()) };
+        caller.send("/v1/key-packages/claims", encoded(&claim)?).await?;
+        key_packages.push(key_package);
+    }
+    let path = material::group_path(&assisted);
+    caller.send(&format!("{path}/commits"), group.add(&key_packages)?).await?;
+
+    let commits_to = |group: &GroupId| format!("{}/commits", material::group_path(group));
+    let post = |name, path: String, body| Attack { name, method: Method::POST, path, body };
+    let attacks = vec![
+        post("commits of 4 MB to no group", commits_to(&GroupId::new("no group")?), commit(vec![0; LARGEST], None)?),
+        post("commits of 4 MB of zeros", commits_to(&assisted), commit(vec![0; LARGEST], None)?),
+        post("a million empty secrets", commits_to(&opaque), commit(vec![1], Some(empty_secrets()))?),
+        post("forged commits", format!("{path}/commits"), forged(group.update()?)?),
+        post("key packages with one that is bad", "/v1/key-packages".into(), bad_upload(&device)?),
+        Attack { name: "ratchet trees", method: Method::GET, path: format!("{path}/trees/1"), body: Vec::new() },
+        Attack {
+            name: "pages of deliveries",
+            method: Method::GET,
+            path: "/v1/deliveries?after=0".into(),
+            body: Vec::new(),
+        },
+    ];
+    Ok((caller, attacks))
+}
+
+fn commit(commit: Vec<u8>, welcome: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+    let request = CommitRequest {
+        commit: commit.into(),
+        welcome: welcome.map(Into::into),
+        group_info: None,
+        added: Vec::new(),
+        removed: Vec::new(),
+    };
+    encoded(&request)
+}
+
+/// A Welcome (RFC 9420, 12.4.3.1) with as many secrets for new members as fit, each of no bytes.
+fn empty_secrets() -> Vec<u8> {
+    const SECRET: [u8; 3] = [0; 3];
+    let secrets = SECRET.repeat(LARGEST / SECRET.len());
+    let length = u32::try_from(secrets.len()).unwrap_or(u32::MAX) | 0b10 << 30;
+    // The version, the wire format of a welcome, and the first ciphersuite.
+    let mut welcome = vec![0, 1, 0, 3, 0, 1];
+    welcome.extend(length.to_be_bytes());
+    welcome.extend(secrets);
+    welcome.extend([16; 17]);
+    welcome
+}
+
+/// The request with another last byte in its commit: the membership tag is wrong, or the signature.
+fn forged(request: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    let mut request: CommitRequest = caller::decoded(&request)?;
+    let middle = request.commit.0.len() / 2;
+    request.commit.0[middle] ^= 1;
+    encoded(&request)
+}
+
+/// Key packages of which the last has a wrong signature: all of them are verified, and none is taken.
+fn bad_upload(device: &material::Device) -> anyhow::Result<Vec<u8>> {
+    let mut upload: UploadRequest = device.upload(UPLOAD)?;
+    let Bytes(last) = upload.key_packages.last_mut().context("no key package")?;
+    *last.last_mut().context("an empty key package")? ^= 1;
+    encoded(&upload)
+}
+
+fn p99(latencies: &mut [Duration]) -> Duration {
+    latencies.sort_unstable();
+    latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+fn ratio(hostile: Duration, quiet: Duration) -> f64 {
+    hostile.as_secs_f64() / quiet.as_secs_f64().max(f64::EPSILON)
+}
