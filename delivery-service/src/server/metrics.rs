@@ -17,6 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::resources::Figures;
 use crate::ordering::{expiry::Expired, key_package::ClaimedKeyPackage};
 
 /// What all names begin with.
@@ -135,6 +136,9 @@ struct Counts {
     handshakes: Counter,
     stuck: Counter,
     memory: Gauge,
+    disk_free: Family<[Word; 0], Gauge>,
+    open_files: Family<[Word; 0], Gauge>,
+    max_open_files: Family<[Word; 0], Gauge>,
     log_lost: Counter,
     certificate: Family<[Word; 0], Gauge>,
     clock_confirmed: Gauge,
@@ -165,6 +169,9 @@ impl Default for Metrics {
             handshakes: Counter::default(),
             stuck: Counter::default(),
             memory: Gauge::default(),
+            disk_free: Family::default(),
+            open_files: Family::default(),
+            max_open_files: Family::default(),
             log_lost: Counter::default(),
             certificate: Family::default(),
             clock_confirmed: Gauge::default(),
@@ -194,6 +201,9 @@ impl Default for Metrics {
         r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
         r.register("connections_stuck", "Connections closed because the client took nothing", counts.stuck.clone());
         r.register("memory_bytes", "Memory that is charged for bodies and answers", counts.memory.clone());
+        r.register("disk_free_bytes", "Room on the disk of the store", counts.disk_free.clone());
+        r.register("open_files", "File descriptors that are open", counts.open_files.clone());
+        r.register("max_open_files", "File descriptors that the process may have", counts.max_open_files.clone());
         r.register("log_lines_lost", "Lines of the log that could not be written", counts.log_lost.clone());
         r.register(
             "certificate_expires_timestamp_seconds",
@@ -310,6 +320,21 @@ impl Metrics {
     /// So many bytes are charged for bodies and answers.
     pub fn memory(&self, bytes: usize) {
         self.0.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The room on the store's disk and the open files. A figure that is missing changes nothing.
+    pub fn resources(&self, figures: Figures) {
+        let Figures { disk_free_bytes, open_files, max_open_files } = figures;
+        let counts = &self.0;
+        for (gauge, figure) in [
+            (&counts.disk_free, disk_free_bytes),
+            (&counts.open_files, open_files),
+            (&counts.max_open_files, max_open_files),
+        ] {
+            if let Some(figure) = figure {
+                gauge.get_or_create(&[]).set(i64::try_from(figure).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     /// So many lines of the log are lost since the start.

@@ -14,7 +14,7 @@
 //! | `checks` | decoding and checking beside the store |
 //! | `host` | the host that a request is for |
 //! | `health` | whether the store takes writes |
-//! | `operators`, `metrics`, `log`, `log_writer` | what operators see: health, numbers, lines |
+//! | `operators`, `metrics`, `resources`, `log`, `log_writer` | what operators see: health, numbers, lines |
 //! | `shutdown` | the word that it is over |
 //! | `invitation` | tokens that let a device register |
 //! | `state` | the server's state, its start and its stop |
@@ -60,6 +60,7 @@ mod rates;
 mod reader;
 mod refusal;
 mod registration;
+pub mod resources;
 mod routes;
 pub mod serve;
 mod sessions;

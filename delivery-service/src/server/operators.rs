@@ -29,6 +29,7 @@ async fn text(Extracted(state): Extracted<State>) -> impl IntoResponse {
     metrics.queue(state.queue_depth());
     metrics.streams(state.streams());
     metrics.memory(state.memory_used());
+    state.watch_resources();
     metrics.log_lines_lost(log::lines_lost());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.text())
 }

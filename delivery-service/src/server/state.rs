@@ -20,6 +20,7 @@ use super::{
     rates::Rates,
     refusal::Refusal,
     registration::Gate,
+    resources::Resources,
     sessions::Sessions,
     settings::{ServerLimits, Settings},
     tokens::{SessionTokens, Token},
@@ -121,6 +122,7 @@ impl Server {
             gate: Gate::new(&settings.registration, &environment, &clock)?,
             rates: Rates::new(&limits, &environment),
             proxies: Proxies::new(&settings.trusted_proxies),
+            resources: Resources::of(&settings.database),
             limits,
             environment,
             clock,
@@ -177,6 +179,7 @@ struct Inner {
     gate: Gate,
     rates: Rates,
     proxies: Proxies,
+    resources: Resources,
     limits: ServerLimits,
     environment: Environment,
     clock: ClockGuard,
@@ -334,6 +337,11 @@ impl State {
         self.memory().used()
     }
 
+    /// Puts the room on the disk and the open files into the metrics.
+    pub(crate) fn watch_resources(&self) {
+        self.0.resources.watch(self.metrics());
+    }
+
     pub(crate) fn proxies(&self) -> &Proxies {
         &self.0.proxies
     }
@@ -348,6 +356,7 @@ impl State {
 /// Forgets, now and then, what has ended.
 async fn sweep(state: State) {
     loop {
+        state.watch_resources();
         tokio::select! {
             () = state.stopping() => return,
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}

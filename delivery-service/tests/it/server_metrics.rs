@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use regrow_delivery_service::{
     Expired,
-    server::metrics::{Answer, Claim, Metrics, StatusClass, Submission},
+    server::{
+        metrics::{Answer, Claim, Metrics, StatusClass, Submission},
+        resources::Figures,
+    },
 };
 
 /// Everything has happened once.
@@ -33,6 +36,7 @@ fn counted() -> Metrics {
     metrics.connection_stuck();
     metrics.memory(7);
     metrics.log_lines_lost(8);
+    metrics.resources(Figures { disk_free_bytes: Some(9), open_files: Some(10), max_open_files: Some(11) });
     metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
     metrics
 }
@@ -54,6 +58,9 @@ fn everything_is_counted() {
         r#"regrow_ds_submissions_total{kind="message",outcome="rejected"} 1"#,
         r#"regrow_ds_rejections_total{kind="message",reason="malformed"} 1"#,
         "regrow_ds_reports_total 1",
+        "regrow_ds_disk_free_bytes 9",
+        "regrow_ds_open_files 10",
+        "regrow_ds_max_open_files 11",
         "regrow_ds_rollbacks_total 1",
         "regrow_ds_key_packages_uploaded_total 3",
         r#"regrow_ds_key_package_claims_total{got="last_resort"} 1"#,
