@@ -3,13 +3,14 @@
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use listenfd::ListenFd;
 use regrow_delivery_service::{
     SqliteStore,
     server::{
         Environment, Server, StartError,
         config::Config,
         log,
-        serve::{Addresses, Listening, ServeError},
+        serve::{Addresses, Listening, ServeError, Sockets},
         shutdown::{Shutdown, asked_to_end},
     },
 };
@@ -45,7 +46,8 @@ async fn run(config: &Config) -> Result<(), Stopped> {
         StartError::Issuer(error) => Stopped { ending: Ending::Unusable, error: error.into() },
         error => Stopped { ending: Ending::Failed, error: error.into() },
     })?;
-    let listening = match Listening::bind(settings).await {
+    let sockets = handed_over().context("cannot take the sockets of LISTEN_FDS").or_stop(Ending::Failed)?;
+    let listening = match Listening::adopt(settings, sockets).await {
         Ok(listening) => listening,
         Err(error) => {
             server.stop().await;
@@ -68,6 +70,12 @@ async fn run(config: &Config) -> Result<(), Stopped> {
     listening.run(server, shutdown).await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Takes the sockets that systemd, or another parent, hands over: the first is for devices, and the second for operators.
+fn handed_over() -> io::Result<Sockets> {
+    let mut passed = ListenFd::from_env();
+    Ok(Sockets { devices: passed.take_tcp_listener(0)?, operators: passed.take_tcp_listener(1)? })
 }
 
 /// Says where it listens: the first line of the output, which a script can wait for, and read the ports from.

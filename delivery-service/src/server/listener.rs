@@ -44,8 +44,24 @@ impl Listener {
         tls: Option<Arc<rustls::ServerConfig>>,
         limits: &ServerLimits,
     ) -> io::Result<Self> {
-        let (socket, limits) = (TcpListener::bind(address).await?, limits.clone());
-        Ok(Self { socket, tls, limits, proxies: Proxies::default() })
+        Ok(Self::over(TcpListener::bind(address).await?, tls, limits))
+    }
+
+    /// Listens at a socket that another process has opened.
+    ///
+    /// # Errors
+    /// The system refuses the socket.
+    pub fn adopt(
+        socket: std::net::TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: &ServerLimits,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self::over(TcpListener::from_std(socket)?, tls, limits))
+    }
+
+    fn over(socket: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, limits: &ServerLimits) -> Self {
+        Self { socket, tls, limits: limits.clone(), proxies: Proxies::default() }
     }
 
     /// The same, behind these proxies: each may have more connections than one address may.

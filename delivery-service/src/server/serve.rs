@@ -3,7 +3,12 @@
 //! To end: no connection is accepted any more, streams are told, requests that are under way are answered, and when the
 //! last has been, or the time is up, the worker makes durable what it has taken and lets go of the store.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::middleware;
 
@@ -51,6 +56,16 @@ pub enum ServeError {
     Signals(#[source] io::Error),
 }
 
+/// Sockets that another process has opened, such as systemd. They stay open while one server follows another, so that
+/// clients wait in between and are not refused.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// The socket for devices. It takes the place of `listen`.
+    pub devices: Option<TcpListener>,
+    /// The socket for operators' programs. It takes the place of `listen_operators`.
+    pub operators: Option<TcpListener>,
+}
+
 /// Listens at both addresses. Nothing is accepted yet, but clients can connect, and wait.
 #[derive(Debug)]
 pub struct Listening {
@@ -68,12 +83,23 @@ impl Listening {
     /// # Errors
     /// [`ServeError`].
     pub async fn bind(settings: &Settings) -> Result<Self, ServeError> {
+        Self::adopt(settings, Sockets::default()).await
+    }
+
+    /// Reads the certificate, and takes the sockets, and the addresses of those that are missing.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn adopt(settings: &Settings, sockets: Sockets) -> Result<Self, ServeError> {
         let hang_up = HangUp::listen().map_err(ServeError::Signals)?;
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let (devices, devices_at) = bind("listen", settings.listen, tls, settings).await?;
+        let listen = Place { setting: "listen", address: settings.listen, socket: sockets.devices };
+        let (devices, devices_at) = listen.take(tls, settings).await?;
         let devices = devices.behind(&settings.trusted_proxies);
-        let (operators, operators_at) = bind("listen_operators", settings.listen_operators, None, settings).await?;
+        let (setting, address) = ("listen_operators", settings.listen_operators);
+        let (operators, operators_at) =
+            Place { setting, address, socket: sockets.operators }.take(None, settings).await?;
         let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
         let drain = Duration::from_secs(settings.drain_seconds);
         Ok(Self { devices, operators, certificate, hang_up, addresses, drain })
@@ -125,14 +151,27 @@ impl Listening {
     }
 }
 
-async fn bind(
+/// An address to listen at, or a socket that listens already.
+struct Place {
     setting: &'static str,
     address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    settings: &Settings,
-) -> Result<(Listener, SocketAddr), ServeError> {
-    let failed = |error| ServeError::Address { setting, address, error };
-    let listener = Listener::bind(address, tls, &settings.limits).await.map_err(failed)?;
-    let at = listener.address().map_err(failed)?;
-    Ok((listener, at))
+    socket: Option<TcpListener>,
+}
+
+impl Place {
+    async fn take(
+        self,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        settings: &Settings,
+    ) -> Result<(Listener, SocketAddr), ServeError> {
+        let Self { setting, address, socket } = self;
+        let failed = |error| ServeError::Address { setting, address, error };
+        let listener = match socket {
+            Some(socket) => Listener::adopt(socket, tls, &settings.limits),
+            None => Listener::bind(address, tls, &settings.limits).await,
+        };
+        let listener = listener.map_err(failed)?;
+        let at = listener.address().map_err(failed)?;
+        Ok((listener, at))
+    }
 }

@@ -35,6 +35,7 @@ mod server_log_writer;
 mod server_login;
 mod server_metrics;
 mod server_stream;
+mod server_upgrade;
 mod store_check;
 mod store_file;
 mod welcome;
