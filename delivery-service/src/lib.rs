@@ -130,7 +130,7 @@ pub use self::{
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
-        key_package::{ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
+        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
         rollback::ReportOutcome,
     },
     service::{CheckedCommit, CommitChecker, DeliveryService, Roster},

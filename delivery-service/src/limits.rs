@@ -18,6 +18,12 @@ pub struct Limits {
     /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
     /// away for months, and little enough to count them with every claim.
     pub max_key_packages_per_device: usize,
+    /// Claims of a user's devices that no commit has used yet. Default 10,000: one commit may add as many devices as a
+    /// group has.
+    pub max_open_claims_per_user: u64,
+    /// Claims of one user's devices on one device of another user that no commit has used yet. Default 5. Beyond it only
+    /// the last-resort key package is handed out, so that a stranger does not use up the others.
+    pub max_open_claims_per_target: usize,
     /// Entries that one group's log keeps for readers that have not acknowledged. Default 100,000. When it is full the
     /// oldest entry goes: one device that never reads must not stop its group. The reader sees a gap in the sequence
     /// numbers, and can rejoin by external commit.
@@ -44,6 +50,8 @@ impl Default for Limits {
             max_devices_per_group: 10_000,
             max_removed_devices_per_group: 100_000,
             max_key_packages_per_device: 200,
+            max_open_claims_per_user: 10_000,
+            max_open_claims_per_target: 5,
             max_queue_length: 100_000,
             max_groups_per_device: 5_000,
             max_proposals_per_epoch: 2_000,

@@ -24,7 +24,7 @@ use crate::{
         commit::{self, CommitSubmission},
         expiry::{self, Expired},
         group::{self, HandshakeMode},
-        key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
+        key_package::{self, ClaimOutcome, KeyPackageCount, UploadError},
         message, own, proposal, reading,
         rollback::{self, ReportOutcome},
         roster, welcome,
@@ -150,8 +150,12 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
     }
 
-    /// Hands out a key package of `device`: the oldest that has not expired, each once; the last-resort one if there is
-    /// no other; `None` if there is not even that.
+    /// Hands out a key package of `device` to `claimer`: the oldest that has not expired, each once; the last-resort one
+    /// if there is no other, or if devices of the claimer's user have
+    /// [as many others](Limits::max_open_claims_per_target) as they may.
+    ///
+    /// The claim lasts seven days. A commit that adds the device uses it up, if the claimer makes that commit or proposed
+    /// the addition. A commit that is taken back gives it back.
     ///
     /// # Errors
     ///
@@ -159,9 +163,10 @@ impl<S: Store> DeliveryService<S> {
     pub fn claim_key_package(
         &self,
         device: &DeviceId,
+        claimer: &DeviceId,
         now: Timestamp,
-    ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-        self.store().transaction(|tx| key_package::claim(tx, device, now))
+    ) -> Result<ClaimOutcome, StoreError> {
+        settle(self.store().transaction(|tx| key_package::claim(tx, self.rules.call(now), device, claimer)))
     }
 
     /// How many key packages of `device` can still be handed out.

@@ -1,7 +1,7 @@
 #![no_main]
 
-use regrow_delivery_service::UploadError;
-use regrow_fuzz::service::{ALICE, AT, empty, with_services};
+use regrow_delivery_service::{ClaimOutcome, UploadError};
+use regrow_fuzz::service::{ALICE, AT, CAROL, empty, with_services};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     with_services(empty, |service, _| {
@@ -10,8 +10,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         for upload in [&one, &last_resort] {
             assert!(!matches!(upload, Err(UploadError::Store(_))), "the store works");
         }
-        let claimed = service.claim_key_package(&ALICE, AT).expect("the store works");
-        assert_eq!(claimed.is_some(), one.is_ok() || last_resort.is_ok(), "what is stored can be claimed");
-        claimed.is_some()
+        let claimed = service.claim_key_package(&ALICE, &CAROL, AT).expect("the store works");
+        let claimed = matches!(claimed, ClaimOutcome::Claimed(_));
+        assert_eq!(claimed, one.is_ok() || last_resort.is_ok(), "a key package that is stored can be claimed");
+        claimed
     });
 });

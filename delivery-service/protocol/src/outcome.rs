@@ -109,6 +109,25 @@ pub enum RejectReason {
         /// The limit, in groups.
         limit: usize,
     },
+    /// The service does not know a device that the commit adds, or has removed it.
+    #[error("{device} is not registered; leave it out")]
+    UnknownDevice {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The commit adds a device with a key package that the service has not handed out to the committer or to the
+    /// proposer; or it was handed out too long ago, was used by another commit, was withdrawn, or has expired.
+    #[error("the key package of {device} was not claimed, or cannot be used any more; claim another one")]
+    UnclaimedKeyPackage {
+        /// The device that it would add.
+        device: DeviceId,
+    },
+    /// Devices of the claimer's user have as many unused key packages as `max_open_claims_per_user` of the service allows.
+    #[error("more than {limit} claimed key packages are not used yet; use them, or wait until the claims expire")]
+    TooManyClaims {
+        /// The limit, in claims.
+        limit: u64,
+    },
     /// Above the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {

@@ -86,8 +86,12 @@ codes! {
     WelcomeMismatch = "welcome-mismatch";
     /// [`RejectReason::GroupInfoMismatch`].
     GroupInfoMismatch = "group-info-mismatch";
-    /// A commit adds a device that is not registered at the service.
+    /// [`RejectReason::UnknownDevice`].
     UnknownDevice = "unknown-device";
+    /// [`RejectReason::UnclaimedKeyPackage`].
+    UnclaimedKeyPackage = "unclaimed-key-package";
+    /// [`RejectReason::TooManyClaims`].
+    TooManyClaims = "too-many-claims";
     /// An upload would exceed the number of key packages that the service keeps of a device.
     TooManyKeyPackages = "too-many-key-packages";
     /// An uploaded key package is another device's.
@@ -134,6 +138,9 @@ impl RejectReason {
             Self::GroupFull { .. } => RejectCode::GroupFull,
             Self::TooManyGroups { .. } => RejectCode::TooManyGroups,
             Self::TooManyProposals { .. } => RejectCode::TooManyProposals,
+            Self::UnknownDevice { .. } => RejectCode::UnknownDevice,
+            Self::UnclaimedKeyPackage { .. } => RejectCode::UnclaimedKeyPackage,
+            Self::TooManyClaims { .. } => RejectCode::TooManyClaims,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,
             Self::GroupInfoMismatch => RejectCode::GroupInfoMismatch,
         }

@@ -6,7 +6,7 @@ use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Lo
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},
-    ordering::{group::HandshakeMode, roster::Membership, welcome},
+    ordering::{roster::Membership, welcome},
     store::{Table, key::Key},
 };
 
@@ -45,11 +45,6 @@ pub(super) fn check(
                 Ok(_) => {}
                 Err(StoreError::Corrupt(missing_in)) => checker.found(Finding::Dangling { place: here(), missing_in }),
                 Err(error) => return Err(error),
-            }
-            // In opaque mode, a committer may declare that it adds whom it has not welcomed.
-            let is_assisted = groups.get(group).is_some_and(|group| group.mode == HandshakeMode::Assisted);
-            if is_assisted && !welcome::has_secrets(checker.tx, group, *from, device)? {
-                checker.found(Finding::Dangling { place: here(), missing_in: Table::WelcomeSecrets });
             }
         }
     }

@@ -8,6 +8,7 @@ use openmls_rust_crypto::RustCrypto;
 
 use super::{
     Call, Halt, Submitted,
+    claim::{self, Claim, Claimer},
     group::{self, HandshakeMode},
     key_package,
     log::EntryKind,
@@ -16,6 +17,7 @@ use super::{
     welcome::{self, Owners, Welcome},
 };
 use crate::{
+    admission,
     error::StoreError,
     handshake::{
         Followed, Following, VerifiedCommit, is_from_member, public_group_of, verify_commit, verify_group_info, wire,
@@ -120,6 +122,10 @@ pub(crate) fn submit(
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
     let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
+    let claims = match &welcome {
+        Some((_, owners)) => use_claims(tx, call, submission, owners, verified.as_ref())?,
+        None => Vec::new(),
+    };
     let sent_tree = match found_tree {
         Some(found) => found,
         None => {
@@ -164,7 +170,8 @@ pub(crate) fn submit(
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let RosterChange { added, removed } = roster_change.clone();
     let (sender, hash, sequence) = (sender.clone(), admitted.hash, receipt.sequence);
-    LastCommit { before, sender, hash, added, removed, remembered, forgotten, cursor, sequence }.save(tx, id)?;
+    LastCommit { before, sender, hash, added, removed, remembered, forgotten, claims, cursor, sequence }
+        .save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
 }
 
@@ -219,6 +226,12 @@ fn check_roster_change(
             return Err(RejectReason::GroupFull { limit: call.limits.max_devices_per_group }.into());
         }
     }
+    for device in added {
+        // An external joiner calls by itself: the caller of the service knows who that is.
+        if !is_external && admission::device::key_of(tx, device)?.is_none() {
+            return Err(RejectReason::UnknownDevice { device: device.clone() }.into());
+        }
+    }
     for device in added.difference(removed) {
         roster::check_group_count(tx, call.limits, device)?;
     }
@@ -226,8 +239,7 @@ fn check_roster_change(
 }
 
 /// Checks that there is a welcome for exactly those whom the commit adds: without one a member would be on the roster
-/// and outside the group. In opaque mode the service can only count them. Returns it, if there has to be one, and whose
-/// the key packages are that it is for, as far as that is known.
+/// and outside the group. Returns it, if there has to be one, and the devices that its key packages belong to.
 fn check_welcome(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -248,18 +260,42 @@ fn check_welcome(
     let mut references = BTreeSet::new();
     for reference in welcome.references() {
         let owner = match verified {
-            Some(verified) => verified.added_key_packages.get(reference).cloned(),
+            Some(verified) => verified.additions.get(reference).map(|addition| addition.device.clone()),
             None => key_package::owner(tx, reference)?.filter(|owner| added.contains(owner)),
         };
         owners.extend(owner.map(|owner| (reference.to_vec(), owner)));
         references.insert(reference);
     }
-    let is_once_for_each = references.len() == welcome.references().count() && references.len() == added.len();
-    if is_once_for_each && verified.is_none_or(|_| owners.len() == added.len()) {
-        Ok(Some((welcome, owners)))
-    } else {
-        Err(RejectReason::WelcomeMismatch.into())
+    if references.len() != welcome.references().count() || references.len() != added.len() {
+        return Err(RejectReason::WelcomeMismatch.into());
     }
+    let known: BTreeSet<_> = owners.values().collect();
+    match added.iter().find(|device| !known.contains(device)) {
+        None => Ok(Some((welcome, owners))),
+        Some(_) if verified.is_some() => Err(RejectReason::WelcomeMismatch.into()),
+        Some(device) => Err(RejectReason::UnclaimedKeyPackage { device: device.clone() }.into()),
+    }
+}
+
+/// Uses up a claim for each addition of a commit. Returns the claims.
+fn use_claims(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    submission: &CommitSubmission,
+    owners: &Owners,
+    verified: Option<&VerifiedCommit>,
+) -> Result<Vec<Claim>, Halt> {
+    let CommitSubmission { group, sender, .. } = submission;
+    let mut claims = Vec::new();
+    for (reference, device) in owners {
+        let proposer = verified.and_then(|verified| verified.additions.get(reference));
+        let claimer = match proposer {
+            Some(addition) => Claimer::One(sender, &addition.proposer),
+            None => Claimer::Member(sender, group),
+        };
+        claims.push(claim::consume(tx, call, reference, device, claimer)?);
+    }
+    Ok(claims)
 }
 
 /// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use super::{answers, group, key_package, log, roster};
+use super::{answers, claim, group, key_package, log, roster};
 use crate::{
     error::StoreError,
     names::{Cursor, Timestamp},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most deadlines that one transaction handles, so that nobody waits long for the store.
-const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 1_000;
 
 /// What [`crate::DeliveryService::expire`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub(crate) fn expire_batch(
 ) -> Result<bool, StoreError> {
     let more_entries = expire_entries(tx, now, expired)?;
     let more_key_packages = expire_key_packages(tx, now, expired)?;
-    Ok(more_entries || more_key_packages)
+    let more_claims = claim::expire_batch(tx, now)?;
+    Ok(more_entries || more_key_packages || more_claims)
 }
 
 fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
@@ -73,10 +74,20 @@ fn passed<T: serde::de::DeserializeOwned>(
     table: Table,
     now: Timestamp,
 ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    let passed = passed_keys(tx, table, now)?;
+    passed.into_iter().map(|(key, value)| Ok((key, key::decode(table, &value)?))).collect()
+}
+
+/// The first deadlines that have passed at `now`, and their values as they are stored.
+pub(crate) fn passed_keys(
+    tx: &mut dyn Transaction,
+    table: Table,
+    now: Timestamp,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
     let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
     let mut passed = Vec::new();
     tx.scan(table, from.as_bytes()..to.as_bytes(), &mut |key, value| {
-        passed.push((key.to_vec(), key::decode(table, value)?));
+        passed.push((key.to_vec(), value.to_vec()));
         Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(passed)

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 use openmls::versions::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, answers::Hash, welcome::KeyPackageRef};
+use super::{Call, Halt, answers::Hash, claim, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
     names::{DeviceId, Timestamp},
+    outcome::RejectReason,
     store::{
         Table, Transaction,
         identity::{self, Identity},
@@ -38,6 +39,17 @@ pub struct ClaimedKeyPackage {
     pub last_resort: bool,
     /// What is left for the next one.
     pub left: KeyPackageCount,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// A key package is handed out. An addition by the claimer can use it until the claim expires, after seven days.
+    Claimed(ClaimedKeyPackage),
+    /// There is none, not even for last resort; or the claimer has so many others of the device that it gets no more.
+    NoneLeft,
+    /// The claimer may not have one.
+    Rejected(RejectReason),
 }
 
 /// Why an upload failed. Nothing of it was stored.
@@ -90,6 +102,8 @@ pub enum KeyPackageFault {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) not_after: Timestamp,
+    #[serde(with = "serde_bytes")]
+    pub(crate) reference: KeyPackageRef,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
@@ -178,7 +192,8 @@ fn insert(
     }
     tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &[])?;
     let number = key::count_up(tx, NUMBER)?;
-    let stored = Stored { not_after: key_package.not_after, bytes: key_package.bytes.to_vec() };
+    let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.to_vec());
+    let stored = Stored { not_after: key_package.not_after, reference, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
     key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
@@ -201,22 +216,31 @@ fn replace_last_resort(
     Ok(())
 }
 
-/// Hands out the oldest key package that has not expired, or else the last-resort one.
+/// Hands out the oldest key package that has not expired, or else the last-resort one, and opens a claim on it.
 pub(crate) fn claim(
     tx: &mut dyn Transaction,
+    call: Call<'_>,
     device: &DeviceId,
-    now: Timestamp,
-) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-    if let Some((key, stored)) = oldest_unexpired(tx, Table::KeyPackages, device, now)? {
-        tx.delete(Table::KeyPackages, &key)?;
-        let left = left(tx, device, now)?;
-        return Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: false, left }));
-    }
-    let Some((_, stored)) = oldest_unexpired(tx, Table::LastResorts, device, now)? else {
-        return Ok(None);
+    claimer: &DeviceId,
+) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
+    claim::check_count(tx, call, claimer)?;
+    let usual = match claim::is_target_spent(tx, call, claimer, device)? {
+        true => None,
+        false => oldest_unexpired(tx, Table::KeyPackages, device, call.now)?,
     };
-    let left = left(tx, device, now)?;
-    Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: true, left }))
+    let (stored, last_resort) = match usual {
+        Some((key, stored)) => {
+            tx.delete(Table::KeyPackages, &key)?;
+            (stored, false)
+        }
+        None => match oldest_unexpired(tx, Table::LastResorts, device, call.now)? {
+            Some((_, stored)) => (stored, true),
+            None => return Ok(ClaimOutcome::NoneLeft),
+        },
+    };
+    claim::open(tx, call, &stored.reference, claimer, device)?;
+    let left = left(tx, device, call.now)?;
+    Ok(ClaimOutcome::Claimed(ClaimedKeyPackage { bytes: stored.bytes, last_resort, left }))
 }
 
 fn oldest_unexpired(

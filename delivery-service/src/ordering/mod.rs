@@ -4,6 +4,7 @@
 //! undo it to the caller: it is kept if and only if the submission is accepted.
 
 pub(crate) mod answers;
+pub(crate) mod claim;
 pub(crate) mod commit;
 pub(crate) mod expiry;
 pub(crate) mod group;
@@ -16,6 +17,7 @@ pub(crate) mod reading;
 pub(crate) mod rollback;
 pub(crate) mod roster;
 pub(crate) mod submission;
+pub(crate) mod tally;
 pub(crate) mod welcome;
 
 use openmls_rust_crypto::RustCrypto;

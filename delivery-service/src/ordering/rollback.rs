@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call, Halt, Submitted,
     answers::{self, Hash},
+    claim::{self, Claim},
     group::{self, Group},
     log::{self, EntryKind},
     roster, submission,
@@ -62,6 +63,8 @@ pub(crate) struct LastCommit {
     /// Who was one, and has been added again.
     #[serde(with = "identity::set")]
     pub(crate) forgotten: BTreeSet<DeviceId>,
+    /// The claims that its additions have used.
+    pub(crate) claims: Vec<Claim>,
     pub(crate) cursor: Cursor,
     pub(crate) sequence: Sequence,
 }
@@ -122,7 +125,9 @@ fn roll_back(
     last: LastCommit,
     reporter: &DeviceId,
 ) -> Result<Receipt, StoreError> {
-    let LastCommit { before, hash, added, removed, remembered, forgotten, cursor: voided_from, sequence, .. } = last;
+    let LastCommit {
+        before, hash, added, removed, remembered, forgotten, claims, cursor: voided_from, sequence, ..
+    } = last;
     // What came in the epoch that is void nobody will read.
     let end = log::end(tx)?.next();
     log::forget_range(tx, id, &mut group, voided_from..end)?;
@@ -146,6 +151,7 @@ fn roll_back(
     for device in &forgotten {
         roster::mark_removed(tx, id, device)?;
     }
+    claim::give_back(tx, call, claims)?;
     tx.delete(Table::LastCommits, Key::group(id).as_bytes())?;
     forget_reports(tx, id)?;
     Ok(receipt)

@@ -22,6 +22,7 @@ impl From<RejectReason> for Refusal {
             RejectReason::TooLarge { .. } => Code::TooLarge,
             RejectReason::GroupFull { .. }
             | RejectReason::TooManyGroups { .. }
+            | RejectReason::TooManyClaims { .. }
             | RejectReason::TooManyProposals { .. } => Code::LimitReached,
             _ => Code::Rejected,
         };
@@ -38,12 +39,6 @@ impl From<&Outcome> for Answer {
             Outcome::Rejected(reason) => Self::Rejected(reason.code().name()),
         }
     }
-}
-
-/// A commit adds a device that the service does not know.
-pub(crate) fn unknown_device() -> Refusal {
-    let problem = Problem::new(Code::Rejected).with_reason(RejectCode::UnknownDevice);
-    Refusal::from(problem.because("a device that is added is not registered"))
 }
 
 /// The answer to a submission.

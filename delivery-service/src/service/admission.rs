@@ -6,14 +6,11 @@ use crate::{
         DeviceKey, Registration, StoredSession, TokenHash, device, expiry as admission_expiry, invitation, session,
     },
     error::StoreError,
-    handshake::wire,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
-        Halt, answers,
         expiry::{self, Expired},
         roster,
     },
-    outcome::Outcome,
     store::Store,
 };
 
@@ -133,19 +130,6 @@ impl<S: Store> DeliveryService<S> {
             let memberships = roster::memberships(tx, device)?;
             Ok(memberships.into_iter().filter(|one| one.until.is_none()).map(|one| one.group).collect())
         })
-    }
-
-    /// The answer that these bytes had from this device before, if they are remembered. See [`Outcome`].
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub fn answer_to(&self, group: &GroupId, sender: &DeviceId, bytes: &[u8]) -> Result<Option<Outcome>, StoreError> {
-        match self.store().transaction(|tx| answers::halt_if_known(tx, group, &wire::hash(bytes), sender)) {
-            Ok(()) => Ok(None),
-            Err(Halt::Answer(outcome)) => Ok(Some(*outcome)),
-            Err(Halt::Failed(error)) => Err(error),
-        }
     }
 
     /// One small transaction of what [`expire`](Self::expire) does, and of the same for sessions and invitations, for a

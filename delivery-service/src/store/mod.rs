@@ -136,7 +136,7 @@ pub enum Table {
     Log,
     /// group, cursor: what all joiners need of the welcome that came with a commit.
     Welcomes,
-    /// group, cursor, device: what that joiner alone needs of it; with no name, what is of joiners that are not known.
+    /// group, cursor, device: what that joiner alone needs of it.
     WelcomeSecrets,
     /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if it is not in the welcome.
     WelcomeTrees,
@@ -162,6 +162,14 @@ pub enum Table {
     KeyPackageOwners,
     /// deadline, number: the device and the hash, when a key package expires.
     KeyPackageDeadlines,
+    /// reference of a key package, claimer, number: a claim that no commit has used yet.
+    Claims,
+    /// user of the claimer, claimed device, number: that claim again.
+    ClaimTargets,
+    /// deadline, number: the key of the claim that expires then.
+    ClaimDeadlines,
+    /// what is counted, and for which party: the count.
+    Tallies,
     /// device: whose it is and its key; or that it was removed.
     Devices,
     /// user, device: a device that the user has, or had.
@@ -176,7 +184,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -199,6 +207,10 @@ impl Table {
         Self::KeyPackagesSeen,
         Self::KeyPackageOwners,
         Self::KeyPackageDeadlines,
+        Self::Claims,
+        Self::ClaimTargets,
+        Self::ClaimDeadlines,
+        Self::Tallies,
         Self::Devices,
         Self::Users,
         Self::Sessions,
@@ -231,6 +243,10 @@ impl Table {
             Self::KeyPackagesSeen => "key_packages_seen",
             Self::KeyPackageOwners => "key_package_owners",
             Self::KeyPackageDeadlines => "key_package_deadlines",
+            Self::Claims => "claims",
+            Self::ClaimTargets => "claim_targets",
+            Self::ClaimDeadlines => "claim_deadlines",
+            Self::Tallies => "tallies",
             Self::Devices => "devices",
             Self::Users => "users",
             Self::Sessions => "sessions",

@@ -29,7 +29,7 @@ impl Scene {
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let message = members[0].send("hello");
         let proposal = members[1].propose_to_update(None);
-        let commit = members[0].commit(&[Client::new("carol").key_package()], &[]);
+        let commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
         let info = service.group_info(&room()).unwrap().unwrap();
         let (_, join) = Client::new("dave").join_externally(&info, mode);
         let samples = vec![

@@ -3,13 +3,23 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    DeliveryService, DeviceId, KeyPackageCount, KeyPackageFault, Limits, SqliteStore, Timestamp, UploadError,
+    ClaimOutcome, ClaimedKeyPackage, DeliveryService, DeviceId, KeyPackageCount, KeyPackageFault, Limits, SqliteStore,
+    Timestamp, UploadError,
 };
 
 const FOREVER: u64 = u64::MAX;
 
 fn claim(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Option<Vec<u8>> {
-    service.claim_key_package(device, NOW).unwrap().map(|claimed| claimed.bytes)
+    claim_at(service, device, NOW).map(|claimed| claimed.bytes)
+}
+
+/// A claim of a device that has no others.
+fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
+    match service.claim_key_package(target, &device("alice"), now).unwrap() {
+        ClaimOutcome::Claimed(claimed) => Some(claimed),
+        ClaimOutcome::NoneLeft => None,
+        ClaimOutcome::Rejected(reason) => panic!("{reason}"),
+    }
 }
 
 #[test]
@@ -20,7 +30,7 @@ fn each_is_handed_out_once_and_the_oldest_first() {
     let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap();
     assert_eq!(count, KeyPackageCount { left: 2, last_resort: false });
 
-    let claimed = service.claim_key_package(&bob.id, NOW).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, NOW).unwrap();
     assert_eq!(claimed.bytes, key_packages[0]);
     assert_eq!(claimed.left, KeyPackageCount { left: 1, last_resort: false });
     assert_eq!(claim(&service, &bob.id).as_ref(), Some(&key_packages[1]));
@@ -36,7 +46,7 @@ fn the_last_resort_is_handed_out_when_no_other_is_left_and_again() {
     assert_eq!(count, KeyPackageCount { left: 1, last_resort: true });
 
     assert_eq!(claim(&service, &bob.id), Some(usual));
-    let claimed = service.claim_key_package(&bob.id, NOW).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, NOW).unwrap();
     assert!(claimed.last_resort);
     assert_eq!(claimed.bytes, last);
     assert_eq!(claim(&service, &bob.id), Some(last));
@@ -63,10 +73,10 @@ fn expired_ones_are_never_handed_out() {
     service.upload_key_packages(&bob.id, &soon, Some(&last), NOW).unwrap();
 
     assert_eq!(service.key_packages_left(&bob.id, later(10)).unwrap().left, 1);
-    let claimed = service.claim_key_package(&bob.id, later(10)).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, later(10)).unwrap();
     assert_eq!(claimed.bytes, soon[1]);
-    assert!(service.claim_key_package(&bob.id, later(29)).unwrap().unwrap().last_resort);
-    assert_eq!(service.claim_key_package(&bob.id, later(30)).unwrap(), None);
+    assert!(claim_at(&service, &bob.id, later(29)).unwrap().last_resort);
+    assert_eq!(claim_at(&service, &bob.id, later(30)), None);
     assert_eq!(service.expire(later(9)).unwrap().key_packages, 0);
     assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one was handed out");
 }

@@ -10,6 +10,7 @@ mod all_or_nothing;
 mod assisted;
 mod batch;
 mod checked_beside;
+mod claims;
 mod hostile_bytes;
 mod intrusion;
 mod key_packages;

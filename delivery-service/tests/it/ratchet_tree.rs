@@ -18,7 +18,7 @@ use regrow_delivery_service::{
 /// A group of Alice's, who sends no tree, and Bob whom she has added and who has not joined yet.
 fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
-    accept(service, &alice.commit(&[bob.key_package()], &[]));
+    accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
     alice.confirm();
     (alice, bob)
 }
@@ -103,7 +103,7 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
     // A tree that is sent is not kept a second time.
     drop(bob);
     alice.client.sends_trees = true;
-    accept(&service, &alice.commit(&[Client::new("carol").key_package()], &[]));
+    accept(&service, &alice.commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]));
     assert_eq!(kept(), 0);
 }
 
@@ -169,7 +169,7 @@ async fn a_tree_is_given_to_those_whom_the_group_concerns() {
     let (tablet, mallory) = (world.device("alice", "tablet").await, world.device("mallory", "phone").await);
     let mut members = world.group(Assisted, &[&alice]).await;
     members[0].client.sends_trees = false;
-    let add = members[0].commit(&[bob.client().key_package()], &[]);
+    let add = members[0].commit(&[world.claimed(&alice, &bob, &bob.client()).await], &[]);
     world.commit(&alice, &add).await.is(StatusCode::OK);
     members[0].confirm();
     let invited_to = members[0].tree();

@@ -36,7 +36,7 @@ fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec
     let service = service();
     let mut members = group_of(&service, mode, &NAMES);
     let frank = Client::new("frank");
-    let commit = members[0].commit(&[frank.key_package()], &[&device("erin")]);
+    let commit = members[0].commit(&[frank.claimed_by(&service, &device("alice"))], &[&device("erin")]);
     accept(&service, &commit);
     (service, members, frank, commit)
 }
@@ -144,7 +144,7 @@ fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
         member.receive(&commit.commit);
     }
     members[0].confirm();
-    accept(&service, &members[0].commit(&[erin.key_package()], &[]));
+    accept(&service, &members[0].commit(&[erin.claimed_by(&service, &device("alice"))], &[]));
     roll_back(&service, &["bob", "carol"], Sequence(3));
     let info = service.group_info(&room()).unwrap().unwrap();
     let (_, joins) = erin.join_externally(&info, Assisted);

@@ -31,7 +31,7 @@ impl Place {
         members[0].confirm();
         members[1].receive(&remove.commit);
         members[0].client.sends_trees = false;
-        let add = members[0].commit(&[Client::new("gus").key_package()], &[]);
+        let add = members[0].commit(&[Client::new("gus").claimed_by(&service, &device("alice"))], &[]);
         accept(&service, &add);
         members[0].confirm();
         members[1].receive(&add.commit);
@@ -52,7 +52,7 @@ impl Place {
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
         service.upload_key_packages(&frank.id, &[one, two], Some(&last), NOW).unwrap();
-        service.claim_key_package(&frank.id, NOW).unwrap().unwrap();
+        service.claim_key_package(&frank.id, &device("alice"), NOW).unwrap();
         // A device with a session, one that was removed, and an invitation.
         for name in ["frank", "gone"] {
             let id = device(name);
@@ -175,7 +175,7 @@ fn a_key_that_cannot_be_understood_is_found_in_every_table() {
 #[test]
 fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
     // Others say all that they say by their keys, or are OpenMLS's.
-    let without_values = [Table::Reports, Table::Removed, Table::KeyPackagesSeen, Table::Users];
+    let without_values = [Table::Reports, Table::Removed, Table::KeyPackagesSeen, Table::ClaimTargets, Table::Users];
     for table in Table::ALL.into_iter().filter(|table| !without_values.contains(table)) {
         let place = Place::new();
         for (key, _) in place.records(table) {

@@ -9,8 +9,9 @@ use std::{
 };
 
 use regrow_delivery_service::{
-    ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId, HandshakeMode,
-    KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp, UploadError,
+    ClaimOutcome, ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId,
+    HandshakeMode, KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp,
+    UploadError,
     api::{
         self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadRequest,
     },
@@ -208,16 +209,18 @@ impl Remote {
     pub(super) fn claim_key_package(
         &self,
         device: &DeviceId,
+        claimer: &DeviceId,
         _now: Timestamp,
-    ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
+    ) -> Result<ClaimOutcome, StoreError> {
         let request = ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
-        // How much one device may claim of another is limited. Its own it may have.
-        let answer = self.as_device(device, async |connection| connection.claim_key_packages(&request).await)?;
+        let answer = self.as_device(claimer, async |connection| connection.claim_key_packages(&request).await)?;
         let claimed = answer.map_err(failed)?.key_packages.pop();
-        Ok(claimed.map(|claimed| ClaimedKeyPackage {
-            bytes: claimed.key_package.0,
-            last_resort: claimed.last_resort,
-            left: count(claimed.left),
+        Ok(claimed.map_or(ClaimOutcome::NoneLeft, |claimed| {
+            ClaimOutcome::Claimed(ClaimedKeyPackage {
+                bytes: claimed.key_package.0,
+                last_resort: claimed.last_resort,
+                left: count(claimed.left),
+            })
         }))
     }
 

@@ -19,7 +19,7 @@ use crate::{
         caller::Caller,
         exchange::{Body, Format},
         metrics::{Answer, Metrics, Submission},
-        outcomes::{accepted, unknown_device},
+        outcomes::accepted,
         paths::{EpochPath, GroupPath},
         rates::Price,
         refusal::Refusal,
@@ -165,17 +165,7 @@ pub(super) async fn commit(
     let commit = state.checked(submission).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
-        let outcome = match all_known(service, &roster_change.added)? {
-            true => service.submit_checked(commit, now)?,
-            // Accepted when they were known, perhaps.
-            false => match service.answer_to(&group, &sender, &commit.submission().commit)? {
-                Some(outcome) => outcome,
-                None => {
-                    for_those_concerned(service, &group, &sender)?;
-                    return Err(unknown_device());
-                }
-            },
-        };
+        let outcome = service.submit_checked(commit, now)?;
         count(aftermath, metrics, Submission::Commit, &outcome);
         let RosterChange { added, removed } = roster_change;
         aftermath.roster(group.clone(), added.into_iter().chain(removed).collect());
@@ -303,13 +293,4 @@ fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Ou
         for_those_concerned(service, group, sender)?;
     }
     accepted(outcome)
-}
-
-fn all_known(service: &Service<'_>, devices: &BTreeSet<DeviceId>) -> Result<bool, Refusal> {
-    for device in devices {
-        if service.device_key(device)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

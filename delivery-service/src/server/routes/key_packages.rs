@@ -5,7 +5,7 @@ use axum::{extract::State as Extracted, response::Response};
 use crate::{
     api::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadRequest},
     names::DeviceId,
-    ordering::key_package::KeyPackageCount,
+    ordering::key_package::{ClaimOutcome, KeyPackageCount},
     server::{
         caller::Caller,
         exchange::{Body, Format},
@@ -103,17 +103,20 @@ pub(super) async fn claim(
         }
         let mut answer = ClaimAnswer { key_packages: Vec::new(), without: Vec::new() };
         for device in devices {
-            let claimed = service.claim_key_package(&device, now)?;
-            let (metrics, claim) = (limits.metrics().clone(), Claim::of(claimed.as_ref()));
+            let outcome = service.claim_key_package(&device, &claimer, now)?;
+            let (metrics, claim) = (limits.metrics().clone(), Claim::of(&outcome));
             aftermath.then(move || metrics.claimed(claim));
-            match claimed {
-                Some(claimed) => answer.key_packages.push(ClaimedKeyPackage {
+            match outcome {
+                ClaimOutcome::Claimed(claimed) => answer.key_packages.push(ClaimedKeyPackage {
                     device,
                     key_package: claimed.bytes.into(),
                     last_resort: claimed.last_resort,
                     left: claimed.left.into(),
                 }),
-                None => answer.without.push(device),
+                ClaimOutcome::NoneLeft => answer.without.push(device),
+                // What was claimed before it is handed out.
+                ClaimOutcome::Rejected(reason) if answer.key_packages.is_empty() => return Err(reason.into()),
+                ClaimOutcome::Rejected(_) => answer.without.push(device),
             }
         }
         Ok(answer)

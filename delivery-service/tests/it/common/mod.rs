@@ -13,8 +13,9 @@ use openmls::{
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
-    CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits,
-    Outcome, RejectReason, RosterChange, Sequence, ServiceKey, SqliteStore, Store, Timestamp,
+    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, DeviceKey, Epoch,
+    GroupId, HandshakeMode, Limits, Outcome, RejectReason, RosterChange, Sequence, ServiceKey, SqliteStore, Store,
+    Timestamp,
 };
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -37,6 +38,11 @@ pub fn group(name: &str) -> GroupId {
 /// The phone of that user.
 pub fn device(user: &str) -> DeviceId {
     DeviceId::new(user, "phone").unwrap()
+}
+
+/// Makes a device known, unless it is.
+pub fn register<S: Store>(service: &DeliveryService<S>, device: &DeviceId) {
+    service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
 }
 
 /// The key that a service in a test signs with.
@@ -93,6 +99,33 @@ impl Client {
         let bundle = KeyPackage::builder()
             .key_package_lifetime(Lifetime::init(0, u64::MAX))
             .leaf_node_capabilities(capabilities())
+            .build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone())
+            .unwrap();
+        bundle.key_package().clone()
+    }
+
+    /// Makes the device known to the service, and takes a key package of it from there in the name of that device.
+    pub fn claimed_by<S: Store>(&self, service: &DeliveryService<S>, claimer: &DeviceId) -> KeyPackage {
+        let key_package = self.key_package();
+        register(service, &self.id);
+        let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
+        service.upload_key_packages(&self.id, std::slice::from_ref(&bytes), None, NOW).unwrap();
+        // Those that it has uploaded before are handed out first.
+        while let ClaimOutcome::Claimed(claimed) = service.claim_key_package(&self.id, claimer, NOW).unwrap() {
+            if claimed.bytes == bytes {
+                return key_package;
+            }
+        }
+        panic!("the key package is not handed out")
+    }
+
+    /// A key package for last resort that any group of these tests takes.
+    pub fn last_resort_key_package(&self) -> KeyPackage {
+        let extensions = vec![APPLICATION_DATA, ExtensionType::LastResort];
+        let bundle = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .leaf_node_capabilities(Capabilities::builder().extensions(extensions).build())
+            .mark_as_last_resort()
             .build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone())
             .unwrap();
         bundle.key_package().clone()
@@ -340,6 +373,11 @@ impl Member {
         self.group.clear_pending_commit(self.client.provider.storage()).unwrap();
     }
 
+    pub fn propose_to_add(&mut self, key_package: &KeyPackage) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_add_member(provider, signer, key_package).unwrap().0.to_bytes().unwrap()
+    }
+
     pub fn propose_to_leave(&mut self) -> Vec<u8> {
         let Client { provider, signer, .. } = &self.client;
         self.group.leave_group(provider, signer).unwrap().to_bytes().unwrap()
@@ -397,7 +435,7 @@ pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, nam
     let (creator, others) = names.split_first().unwrap();
     let mut creator = Client::new(creator).create(service, mode);
     let others: Vec<_> = others.iter().map(|name| Client::new(name)).collect();
-    let key_packages: Vec<_> = others.iter().map(Client::key_package).collect();
+    let key_packages: Vec<_> = others.iter().map(|other| other.claimed_by(service, &creator.id())).collect();
     let submission = creator.commit(&key_packages, &[]);
     accept(service, &submission);
     creator.confirm();
