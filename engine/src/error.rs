@@ -2,9 +2,10 @@
 
 use openmls_traits::types::{Ciphersuite, CryptoError};
 use regrow_protocol::{DeviceId, InvalidGroupId, InvalidName, UserId};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Change,
+    Change, LeafFault,
     names::{Epoch, GroupId},
     storage::{StorageError, StoreError},
 };
@@ -228,7 +229,7 @@ impl From<StorageError> for Error {
 }
 
 /// Why an authentic message is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// A credential does not name a user and a device.
     #[error("a credential does not name a device: {0}")]
@@ -311,11 +312,25 @@ pub enum Refusal {
         /// Its first byte, if it has one.
         version: Option<u8>,
     },
-    /// A device does not support what the group requires (RFC 9420, 11.1): it is of another make, or too old.
-    #[error("{device} does not support what the group requires")]
-    Unsupporting {
-        /// Whom the key package would add.
+    /// A device's leaf has a fault that makes every member refuse a commit with it (RFC 9420, 7.3). Ask the device for a new
+    /// key package, or for a client that makes proper ones.
+    #[error("the leaf of {device} cannot be in the group: {fault}")]
+    Leaf {
+        /// The device that the leaf names.
         device: DeviceId,
+        /// The leaf's fault.
+        fault: LeafFault,
+    },
+    /// The proposal comes from an external sender or from a device that wants to join (RFC 9420, 12.1.8). The engine
+    /// takes proposals from members only.
+    #[error("the proposal does not come from a member of the group")]
+    OutsideProposal,
+    /// A commit cannot be made with the proposal or the addition, for a reason that shows only then: a key package has
+    /// expired by the system's clock, for example.
+    #[error("no commit can be made with it: {detail}")]
+    NotCommittable {
+        /// The reason that OpenMLS gives.
+        detail: String,
     },
     /// The proposal is of a type that this engine does not take part in.
     #[error("proposals of this type are not accepted: {0}")]

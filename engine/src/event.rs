@@ -108,6 +108,12 @@ pub enum Proposed {
     Data(Vec<u8>),
 }
 
+impl Proposed {
+    pub(crate) fn adds(&self, device: &DeviceId) -> bool {
+        matches!(self, Self::Add(added) if added == device)
+    }
+}
+
 /// What a commit changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochChange {

@@ -93,7 +93,8 @@ pub use client::{Client, Expired, MAX_KEPT_NAME_BYTES};
 pub use error::{Error, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Lost, Message, Proposed, Received};
 pub use group::{
-    Agreement, Due, Group, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage, Rotation, Wish,
+    Agreement, Due, Group, LeafFault, LeftOut, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage,
+    Rotation, Wish,
 };
 pub use identity::SignaturePublicKey;
 pub use join::JoinMessage;

@@ -18,8 +18,8 @@ use openmls::{
     },
 };
 use regrow_engine::{
-    Authenticate, Change, Claim, Client, DeviceId, Error, Event, GroupId, Handshake, MAX_GROUP_DATA_BYTES, MemoryStore,
-    Outgoing, PendingCommit, Policy, Proposed, Refusal,
+    Authenticate, Change, Claim, Client, DeviceId, Error, Event, GroupId, Handshake, LeafFault, MAX_GROUP_DATA_BYTES,
+    MemoryStore, Outgoing, PendingCommit, Policy, Proposed, Refusal,
 };
 
 fn data(client: &mut Client) -> Vec<u8> {
@@ -356,7 +356,8 @@ fn a_device_that_does_not_support_it_is_not_added() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let old = publish(&old_key_package("old"));
-    let expected = Refusal::Unsupporting { device: device("old") };
+    let fault = LeafFault::GroupExtension { extension: 0xF752 };
+    let expected = Refusal::Leaf { device: device("old"), fault };
 
     let mut chat = alice.group(&group()).unwrap();
     let added = chat.add(std::slice::from_ref(&old), NOW);

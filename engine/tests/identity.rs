@@ -301,19 +301,6 @@ fn a_key_package_with_another_devices_key_is_not_used() {
     assert_eq!(chat.resume().unwrap(), None, "the wish was kept");
 }
 
-#[test]
-fn a_proposal_with_another_devices_key_holds_nobody_up() {
-    let mut world = infiltrated();
-    let eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package();
-    let proposal = world.mallory.propose_add(&eve);
-    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
-
-    update(&mut world.alice, &mut [&mut world.bob]);
-
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
-    assert!(!members(&mut world.bob).contains(&"eve".to_owned()));
-}
-
 /// A removed device is added again with the key package that it was added with before: the group cannot know, and the
 /// device, which has used it up, does not come.
 #[test]

@@ -20,7 +20,7 @@ const ESCAPE: char = '\\';
 const SEPARATOR: char = '/';
 
 /// A name is not one of a user or a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum InvalidName {
     /// A name is empty, or the names are too long.
     #[error("the names have {bytes} bytes; each has at least 1, and an identity at most {MAX_NAME_BYTES}")]

@@ -7,7 +7,7 @@ use openmls::{
     prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
 };
 
-use super::{data, device_at, leaves_by_identity};
+use super::{data, device_at, leaf::NewLeaf, leaves_by_identity};
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
@@ -19,14 +19,18 @@ use crate::{
 pub(crate) enum Effect<'p> {
     Add { device: DeviceId, key_package: &'p KeyPackage },
     Remove { leaf: LeafNodeIndex },
-    Update { leaf: LeafNodeIndex },
+    Update { leaf: LeafNodeIndex, new: &'p LeafNode },
     Data(&'p [u8]),
     ExternalInit,
 }
 
-/// What the proposal changes, if it is one that Regrow takes part in.
+/// What the proposal changes.
+///
+/// # Errors
+/// [`Refusal::OutsideProposal`] and [`Refusal::ProposalType`] for proposals that Regrow takes no part in.
 pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<Effect<'p>, Error> {
     Ok(match (queued.proposal(), queued.sender()) {
+        (_, Sender::External(_) | Sender::NewMemberProposal) => return Err(Refusal::OutsideProposal.into()),
         (Proposal::Add(add), _) => {
             Effect::Add { device: device_of_leaf(add.key_package().leaf_node())?, key_package: add.key_package() }
         }
@@ -36,7 +40,7 @@ pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result
             if let Some(node) = group.public_group().leaf(*leaf) {
                 succession(device_of_leaf(node)?, &device)?;
             }
-            Effect::Update { leaf: *leaf }
+            Effect::Update { leaf: *leaf, new: update.leaf_node() }
         }
         (Proposal::GroupContextExtensions(change), Sender::Member(_)) => {
             Effect::Data(data::proposed(group.extensions(), change.extensions())?)
@@ -46,34 +50,22 @@ pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result
     })
 }
 
-/// Refuses a proposal whose commit would be [refused](commit): who commits to it would be alone in its epoch.
-pub(crate) fn proposal(queued: &QueuedProposal, policy: &Policy) -> Result<(), Error> {
-    match queued.proposal() {
-        Proposal::Add(add) => key_package::accept_lifetime_range(add.key_package(), policy),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a key package that cannot be added, for nobody would accept the commit that does: one for another ciphersuite, without
-/// what the group requires, or with a key that the leaf of another device has, in the group or among those `beside` it (RFC 9420, 7.3, 10.1).
-pub(crate) fn addable(key_package: &KeyPackage, group: &MlsGroup, beside: &[&LeafNode]) -> Result<(), Error> {
-    if key_package.ciphersuite() != group.ciphersuite() {
-        return Err(Refusal::Ciphersuite(key_package.ciphersuite()).into());
-    }
-    let new = key_package.leaf_node();
-    if !data::is_supported_by(new, group) {
-        return Err(Refusal::Unsupporting { device: device_of_leaf(new)? }.into());
-    }
-    let members = group.treesync().full_leaves().map(|(_, leaf)| leaf);
-    for leaf in members.chain(beside.iter().copied()) {
-        if leaf.signature_key() == new.signature_key() || leaf.encryption_key() == new.encryption_key() {
-            let (device, owner) = (device_of_leaf(new)?, device_of_leaf(leaf)?);
-            if device != owner {
-                return Err(Refusal::KeyInUse { device, owner }.into());
-            }
+/// Refuses a proposal that no commit can have, together with the leaves `beside` it: every member would refuse the commit.
+pub(crate) fn proposal(
+    queued: &QueuedProposal,
+    group: &MlsGroup,
+    policy: &Policy,
+    beside: &[NewLeaf<'_>],
+) -> Result<(), Error> {
+    match effect(queued, group)? {
+        Effect::Add { key_package, .. } => {
+            key_package::accept_lifetime_range(key_package, policy)?;
+            Ok(NewLeaf::added(key_package).check(group, beside)?)
         }
+        Effect::Update { leaf, new } => Ok(NewLeaf::updated(new, leaf).check(group, beside)?),
+        Effect::Data(_) if !data::is_supported(group) => Err(Refusal::GroupContext.into()),
+        Effect::Remove { .. } | Effect::Data(_) | Effect::ExternalInit => Ok(()),
     }
-    Ok(())
 }
 
 /// Accepts or refuses a commit that is authentic and valid (RFC 9420, 5.3.1, 7.3, 12.2, 12.4.3.2).

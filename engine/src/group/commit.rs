@@ -1,9 +1,8 @@
 //! Commits of this device: a value first, the group's new epoch once the delivery service has ordered it.
 
 use openmls::{
-    credentials::NewSignerBundle,
     group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{LeafNode, MlsMessageOut, ProposalOrRefType, Sender},
+    prelude::{MlsMessageOut, Sender},
 };
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +10,17 @@ use super::{
     GroupState,
     check::{self, Effect},
     data, device_at,
+    draft::Draft,
     freshness::LeafChanges,
     intent::{self, Plan},
-    leaf_of, trust,
+    selection::{LeftOut, Selection},
+    trust,
 };
 use crate::{
     DeviceId, Policy, SignaturePublicKey,
     error::Error,
-    event::{Change, EpochChange},
-    identity::{SignatureKey, device_of_leaf},
+    event::{Change, EpochChange, Proposed},
+    identity::SignatureKey,
     key_package,
     names::{self, Epoch, GroupId, MessageId, Timestamp},
     provider::Call,
@@ -40,6 +41,7 @@ pub struct PendingCommit {
     pub(crate) welcome: Option<Vec<u8>>,
     pub(crate) group_info: Option<Vec<u8>>,
     pub(crate) changes: Vec<Change>,
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) new_signature_key: Option<SignaturePublicKey>,
     pub(crate) external: bool,
 }
@@ -85,6 +87,12 @@ impl PendingCommit {
         &self.changes
     }
 
+    /// The proposals, and the additions that this device wanted, that the commit leaves out because no commit can have
+    /// them. Tell the person who wanted an addition; a member that makes such proposals again and again can be removed.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
     /// Whether it is an external commit: this device joins by it (RFC 9420, 12.4.3.2).
     pub fn is_external(&self) -> bool {
         self.external
@@ -110,75 +118,23 @@ impl GroupState {
         let planned = intent::plan(&mut intents, &self.mls);
         self.membership_mut().intents = intents;
         let mut plan = planned?;
-        let proposals = self.committable_proposals(call, &mut plan)?;
-        if plan.is_void(!proposals.is_empty()) {
+        let wanted = plan.add.len();
+        let selection = self.select(call, device, policy, &mut plan)?;
+        // An addition that no commit can have is reported by a commit, also if nothing else is wanted.
+        plan.update |= selection.add.len() < wanted;
+        if plan.is_void(&selection) {
             return Ok(None);
         }
-        let pending = self.stage_commit(call, device, policy, plan, &proposals)?;
+        let pending = self.stage_commit(call, device, policy, plan, selection)?;
+        for LeftOut { by, change, .. } in &pending.left_out {
+            if let Proposed::Add(added) = change
+                && by == device
+            {
+                intent::forget_adding(&mut self.membership_mut().intents, |known| known == added)?;
+            }
+        }
         self.membership_mut().pending = Some(pending.clone());
         Ok(Some(pending))
-    }
-
-    /// Which of the proposals that wait this device can commit to. What they do is struck from the plan, of which they
-    /// are then a part.
-    fn committable_proposals(&self, call: &Call<'_>, plan: &mut Plan) -> Result<Vec<Vec<u8>>, Error> {
-        let own = self.mls.own_leaf_index();
-        let mut added: Vec<DeviceId> = Vec::new();
-        let mut leaves: Vec<&LeafNode> = Vec::new();
-        let mut data_proposed = false;
-        let mut chosen = Vec::new();
-        for queued in self.mls.pending_proposals() {
-            let reference = proposal_reference(queued)?;
-            if self.membership().unordered.values().any(|unordered| *unordered == reference) {
-                continue;
-            }
-            // It was accepted when it came; if it is not any more, others may go on without it.
-            if let Err(Error::Refused(_)) = trust::proposal(call, queued, &self.mls) {
-                continue;
-            }
-            match check::effect(queued, &self.mls)? {
-                // RFC 9420, 12.2: no committer removes itself or updates itself by a proposal.
-                Effect::Remove { leaf } if leaf == own => continue,
-                Effect::Update { leaf } if leaf == own => continue,
-                Effect::Add { device, key_package } => {
-                    let addable = check::addable(key_package, &self.mls, &leaves).is_ok();
-                    let unwanted = plan.remove_users.contains(device.user());
-                    if !addable || unwanted || added.contains(&device) || leaf_of(&self.mls, &device).is_some() {
-                        continue;
-                    }
-                    added.push(device);
-                    leaves.push(key_package.leaf_node());
-                }
-                Effect::Remove { leaf } => {
-                    plan.commit_proposals |= plan.remove.contains(&leaf);
-                    plan.remove.retain(|planned| *planned != leaf);
-                }
-                Effect::Update { .. } => {}
-                // RFC 9420, 12.2: one such proposal in a commit. What this device wants comes first.
-                Effect::Data(data) => {
-                    if data_proposed || plan.data.as_deref().is_some_and(|wanted| wanted != data) {
-                        continue;
-                    }
-                    data_proposed = true;
-                    plan.commit_proposals |= plan.data.take().is_some();
-                }
-                Effect::ExternalInit => continue,
-            }
-            chosen.push(reference);
-        }
-        let mut add = Vec::new();
-        for key_package in plan.add.drain(..) {
-            match added.contains(&device_of_leaf(key_package.leaf_node())?) {
-                true => plan.commit_proposals = true,
-                false => add.push(key_package),
-            }
-        }
-        plan.add = add;
-        for key_package in &plan.add {
-            check::addable(key_package, &self.mls, &leaves)?;
-            leaves.push(key_package.leaf_node());
-        }
-        Ok(chosen)
     }
 
     fn stage_commit(
@@ -187,11 +143,9 @@ impl GroupState {
         device: &DeviceId,
         policy: &Policy,
         plan: Plan,
-        proposals: &[Vec<u8>],
+        parts: Selection,
     ) -> Result<PendingCommit, Error> {
         let internal = |detail: String| Error::Internal { action: "make a commit", detail };
-        let key = self.signature_key(call)?;
-        let signer = key.signer(&call.crypto)?;
         let new_key = match plan.signature_key {
             true => Some(SignatureKey::generate(&call.crypto, self.mls.ciphersuite().signature_algorithm())?),
             false => None,
@@ -202,34 +156,9 @@ impl GroupState {
         let extensions = plan.data.map(|data| data::with(&self.mls, &data)).transpose()?;
         let epoch = names::epoch(self.mls.epoch());
         let group = names::group_id(self.mls.group_id())?;
-        let chosen = |queued: &QueuedProposal| {
-            queued.proposal_or_ref_type() == ProposalOrRefType::Proposal
-                || proposal_reference(queued).is_ok_and(|reference| proposals.contains(&reference))
-        };
-        // Always with a path: every commit heals its committer, and welcomes and removals need no second thought.
-        let mut builder =
-            self.mls.commit_builder().force_self_update(true).propose_adds(plan.add).propose_removals(plan.remove);
-        if let Some(extensions) = extensions {
-            builder = builder.propose_group_context_extensions(extensions).map_err(|e| internal(e.to_string()))?;
-        }
-        let builder = builder
-            .load_psks(&call.records)
-            .map_err(|e| internal(e.to_string()))?
-            .use_ratchet_tree_extension(policy.sends_ratchet_tree())
-            .create_group_info(policy.publish_group_info);
-        let built = match &new_key {
-            None => builder.build(&call.crypto, &call.crypto, &signer, chosen),
-            Some(new_key) => {
-                let bundle = NewSignerBundle {
-                    signer: &new_key.signer(&call.crypto)?,
-                    credential_with_key: new_key.credential(device),
-                };
-                builder.build_with_new_signer(&call.crypto, &call.crypto, &signer, bundle, chosen)
-            }
-        };
-        let bundle =
-            built.map_err(|e| internal(e.to_string()))?.stage_commit(call).map_err(|e| internal(e.to_string()))?;
-        let (commit, welcome, group_info) = bundle.into_messages();
+        let key = self.signature_key(call)?;
+        let mut draft = Draft { device, policy, key, new_key, remove: plan.remove, extensions, parts };
+        let (commit, welcome, group_info) = draft.stage(&mut self.mls, call)?.into_messages();
         let staged = self.mls.pending_commit().ok_or_else(|| internal("no commit is pending".into()))?;
         trust::commit(call, staged, &Sender::Member(self.mls.own_leaf_index()), &self.mls, device)?;
         let change = summarize(staged, &self.mls, device.clone())?;
@@ -243,7 +172,8 @@ impl GroupState {
             welcome: welcome.map(bytes).transpose()?,
             group_info: group_info.map(bytes).transpose()?,
             changes: change.changes,
-            new_signature_key: new_key.map(|key| key.public().clone()),
+            left_out: draft.parts.left_out,
+            new_signature_key: draft.new_key.map(|key| key.public().clone()),
             external: false,
         })
     }
@@ -300,7 +230,7 @@ pub(crate) fn change(queued: &QueuedProposal, group: &MlsGroup, by: &DeviceId) -
     Ok(match check::effect(queued, group)? {
         Effect::Add { device, .. } => Some(Change::Added(device)),
         Effect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
-        Effect::Update { leaf } => device_at(group, leaf)?.map(Change::Updated),
+        Effect::Update { leaf, .. } => device_at(group, leaf)?.map(Change::Updated),
         Effect::Data(data) => Some(Change::Data(data.to_vec())),
         Effect::ExternalInit => Some(Change::Added(by.clone())),
     })

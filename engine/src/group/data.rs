@@ -5,7 +5,7 @@
 
 use openmls::{
     group::{GroupContext, MlsGroup},
-    prelude::{Extension, ExtensionType, Extensions, LeafNode, RequiredCapabilitiesExtension, UnknownExtension},
+    prelude::{Extension, ExtensionType, Extensions, RequiredCapabilitiesExtension, UnknownExtension},
 };
 
 use super::{Group, PendingCommit, intent::Intent};
@@ -82,14 +82,9 @@ pub(crate) fn required() -> Result<Extensions<GroupContext>, Error> {
 }
 
 /// Whether all members of the group support its data, for it requires that.
-fn is_supported(group: &MlsGroup) -> bool {
+pub(crate) fn is_supported(group: &MlsGroup) -> bool {
     let required = group.extensions().required_capabilities();
     required.is_some_and(|required| required.extension_types().contains(&extension_type()))
-}
-
-/// Whether the leaf can be in the group, as far as the group's data is concerned.
-pub(crate) fn is_supported_by(leaf: &LeafNode, group: &MlsGroup) -> bool {
-    leaf.capabilities().extensions().contains(&extension_type()) || !is_supported(group)
 }
 
 /// The data in a group context with these extensions.

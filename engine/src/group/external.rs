@@ -96,6 +96,7 @@ pub(crate) fn join(
         welcome: None,
         group_info: group_info.map(|info| info.to_bytes().map_err(|e| internal(e.to_string()))).transpose()?,
         changes,
+        left_out: Vec::new(),
         new_signature_key: None,
         external: true,
     };

@@ -40,7 +40,7 @@ impl LeafChanges {
         let mut changes = Self { renewed: committer.into_iter().collect(), blanked: Vec::new() };
         for queued in staged.queued_proposals() {
             match check::effect(queued, group)? {
-                Effect::Update { leaf } => changes.renewed.push(leaf),
+                Effect::Update { leaf, .. } => changes.renewed.push(leaf),
                 Effect::Remove { leaf } => changes.blanked.push(leaf),
                 Effect::Add { .. } | Effect::Data(_) | Effect::ExternalInit => {}
             }

@@ -8,7 +8,7 @@ use openmls::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{data, leaves_by_identity, leaves_of_user};
+use super::{data, leaves_by_identity, leaves_of_user, selection::Selection};
 use crate::{DeviceId, UserId, error::Error, identity::device_of_leaf};
 
 /// A wish concerning a group.
@@ -48,9 +48,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether a commit would do nothing that was wanted.
-    pub(crate) fn is_void(&self, proposals: bool) -> bool {
-        self.add.is_empty()
+    /// Whether a commit of the plan and of the parts that were selected for it would do nothing that was wanted. Proposals
+    /// that no commit can have are a reason for one: nothing is sent while they wait.
+    pub(crate) fn is_void(&self, selection: &Selection) -> bool {
+        let proposals = !selection.proposals.is_empty() || !selection.left_out.is_empty();
+        selection.add.is_empty()
             && self.remove.is_empty()
             && self.data.is_none()
             && !self.update
@@ -76,7 +78,8 @@ pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Er
     Ok(())
 }
 
-fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) -> Result<(), Error> {
+/// Forgets the wish to add these devices.
+pub(crate) fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) -> Result<(), Error> {
     for intent in intents {
         let Intent::Add(key_packages) = intent else { continue };
         for key_package in std::mem::take(key_packages) {

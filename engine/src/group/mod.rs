@@ -4,10 +4,12 @@ mod agreement;
 mod check;
 pub(crate) mod commit;
 pub(crate) mod data;
+mod draft;
 mod due;
 pub(crate) mod external;
 mod freshness;
 pub(crate) mod intent;
+mod leaf;
 mod opened;
 mod past;
 mod path;
@@ -15,6 +17,7 @@ mod proposal;
 pub(crate) mod receive;
 pub(crate) mod record;
 pub(crate) mod rejoin;
+mod selection;
 mod sent;
 mod trust;
 mod user;
@@ -35,11 +38,14 @@ pub use agreement::Agreement;
 pub use commit::PendingCommit;
 pub use data::MAX_GROUP_DATA_BYTES;
 pub use due::{Due, Rotation};
+pub use leaf::LeafFault;
 pub use proposal::{Outgoing, ProposalMessage};
+pub use selection::LeftOut;
 pub use wish::Wish;
 
 use self::{
     intent::Intent,
+    leaf::NewLeaf,
     record::{Activity, GroupRecord, Membership, RecordOf},
 };
 use crate::{
@@ -276,7 +282,7 @@ impl<'c> Group<'c> {
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });
             }
-            check::addable(&key_package, &group.mls, &[])?;
+            NewLeaf::added(&key_package).check(&group.mls, &[])?;
             group.propose_add(call, &key_package)
         })
     }
@@ -349,8 +355,7 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_pending()?;
             let intent = intent(call, group)?;
-            group.remember(intent)?;
-            group.commit_intents(call, &device, &policy)?.ok_or(Error::NothingToCommit)
+            group.commit_wish(call, &device, &policy, intent)
         })
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     DeviceId, Policy,
-    error::Error,
+    error::{Error, Refusal},
     event::{Event, Ignored, Lost, Message},
     identity::device_of_credential,
     names::{self, MessageId, Timestamp},
@@ -88,7 +88,7 @@ impl GroupState {
             }
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let change = proposal::describe(&queued, &self.mls)?;
-                check::proposal(&queued, policy)?;
+                check::proposal(&queued, &self.mls, policy, &[])?;
                 trust::proposal(call, &queued, &self.mls)?;
                 if self
                     .mls
@@ -116,9 +116,7 @@ impl GroupState {
                 let known = epoch < current || self.has_sent(call, bytes)?;
                 Ok(if known { Event::Own } else { self.note_rollback() })
             }
-            ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
-                Err(Error::Invalid { detail: "proposals from outside the group are not taken part in".into() })
-            }
+            ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::OutsideProposal.into()),
         }
     }
 

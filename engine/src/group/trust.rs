@@ -3,7 +3,7 @@
 
 use openmls::{
     group::{Member, MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{LeafNode, LeafNodeIndex, Proposal, Sender},
+    prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
 };
 
 use super::{commit::change, device_at, leaf_of};
@@ -27,6 +27,13 @@ pub(crate) fn proposal(call: &Call<'_>, queued: &QueuedProposal, group: &MlsGrou
         Some(change) => permit(call, &names::group_id(group.group_id())?, &by, &change),
         None => Ok(()),
     }
+}
+
+/// Accepts or refuses an addition that the device wants.
+pub(crate) fn addition(call: &Call<'_>, added: &KeyPackage, group: &MlsGroup, by: &DeviceId) -> Result<(), Error> {
+    let claim = claim(added.leaf_node(), group)?;
+    authenticate(call, &claim)?;
+    permit(call, &names::group_id(group.group_id())?, by, &Change::Added(claim.device))
 }
 
 /// Accepts or refuses a commit, another's or this device's; what the leaves claim that it brings.

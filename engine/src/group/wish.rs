@@ -7,6 +7,7 @@ use super::{
     GroupState, PendingCommit,
     intent::{self, Intent, device_of},
     leaf_of,
+    selection::LeftOut,
 };
 use crate::{DeviceId, Policy, error::Error, provider::Call};
 
@@ -25,6 +26,30 @@ impl GroupState {
     /// Remembers what is wanted; no commit is pending.
     pub(crate) fn remember(&mut self, wish: Intent) -> Result<(), Error> {
         intent::remember(&mut self.membership_mut().intents, wish)
+    }
+
+    /// Remembers what is wanted, and makes the commit that does it; no commit is pending.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if no commit can have an addition that is wanted.
+    pub(crate) fn commit_wish(
+        &mut self,
+        call: &Call<'_>,
+        own: &DeviceId,
+        policy: &Policy,
+        wish: Intent,
+    ) -> Result<PendingCommit, Error> {
+        let added: Vec<DeviceId> = match &wish {
+            Intent::Add(key_packages) => key_packages.iter().map(device_of).collect::<Result<_, _>>()?,
+            _ => Vec::new(),
+        };
+        self.remember(wish)?;
+        let pending = self.commit_intents(call, own, policy)?.ok_or(Error::NothingToCommit)?;
+        let fails = |part: &&LeftOut| part.by == *own && added.iter().any(|device| part.change.adds(device));
+        match pending.left_out().iter().find(fails) {
+            Some(part) => Err(part.reason.clone().into()),
+            None => Ok(pending),
+        }
     }
 
     /// Removes the device; [`None`] if it is not a member.
@@ -46,10 +71,10 @@ impl GroupState {
         if let Some(pending) = self.membership().pending.as_ref().filter(|it| it.removed().any(|it| it == device)) {
             return Ok(Some(Wish::Commit(pending.clone())));
         }
-        if !self.membership().all_wishes().any(removes) {
-            self.wish(Intent::Remove(vec![device.clone()]))?;
+        if self.membership().all_wishes().any(removes) {
+            return self.progress(call, own, policy).map(Some);
         }
-        self.progress(call, own, policy).map(Some)
+        self.wish(call, own, policy, Intent::Remove(vec![device.clone()])).map(Some)
     }
 
     /// Adds the device, by the key package that is given for this group's ciphersuite; [`None`] if it is a member.
@@ -76,7 +101,7 @@ impl GroupState {
         }
         if !wanted {
             let key_package = key_package(self).ok_or(Error::NoKeyPackage)?;
-            self.wish(Intent::Add(vec![key_package]))?;
+            return self.wish(call, own, policy, Intent::Add(vec![key_package])).map(Some);
         }
         self.progress(call, own, policy).map(Some)
     }
@@ -88,11 +113,13 @@ impl GroupState {
             || self.membership().wanted_key_packages().any(|known| is_it(known.leaf_node()))
     }
 
-    fn wish(&mut self, wish: Intent) -> Result<(), Error> {
-        match self.membership().pending.is_some() {
-            true => intent::remember(&mut self.membership_mut().later, wish),
-            false => self.remember(wish),
+    /// Remembers what is wanted: the commit that does it, if none waits.
+    fn wish(&mut self, call: &Call<'_>, own: &DeviceId, policy: &Policy, wish: Intent) -> Result<Wish, Error> {
+        if self.membership().pending.is_none() {
+            return self.commit_wish(call, own, policy, wish).map(Wish::Commit);
         }
+        intent::remember(&mut self.membership_mut().later, wish)?;
+        Ok(Wish::Kept)
     }
 
     /// What is wanted is remembered: the commit that does it, if none waits.

@@ -60,6 +60,16 @@ impl Intruder {
         bundle.key_package().clone()
     }
 
+    /// A key package whose leaf has these capabilities and extensions.
+    pub fn key_package_with(&self, capabilities: Capabilities, extensions: Extensions<LeafNode>) -> KeyPackage {
+        let builder = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(0, super::NOW.0 + 100 * 365 * 24 * 60 * 60))
+            .leaf_node_capabilities(capabilities)
+            .leaf_node_extensions(extensions);
+        let bundle = builder.build(SUITE, &self.provider, &*self.signer, self.credential()).unwrap();
+        bundle.key_package().clone()
+    }
+
     /// What a group of Regrow's requires: support for its data.
     pub fn capabilities() -> Capabilities {
         Capabilities::builder().extensions(vec![GROUP_DATA]).build()
@@ -148,13 +158,17 @@ impl Intruder {
         group.as_mut().unwrap().propose_add_member(provider, signer, key_package).unwrap().0.to_bytes().unwrap()
     }
 
+    /// An update proposal with these parameters.
+    pub fn propose_update(&mut self, parameters: LeafNodeParameters) -> Vec<u8> {
+        let Self { provider, signer, group, .. } = self;
+        let proposal = group.as_mut().unwrap().propose_self_update(provider, &**signer, parameters);
+        proposal.unwrap().0.to_bytes().unwrap()
+    }
+
     /// An update proposal with another identity.
     pub fn propose_update_as(&mut self, identity: &[u8]) -> Vec<u8> {
-        let Self { provider, signer, group, .. } = self;
-        let signer = &**signer;
-        let parameters = LeafNodeParameters::builder().with_credential_with_key(credential(identity, signer)).build();
-        let proposal = group.as_mut().unwrap().propose_self_update(provider, signer, parameters);
-        proposal.unwrap().0.to_bytes().unwrap()
+        let credential = credential(identity, &self.signer);
+        self.propose_update(LeafNodeParameters::builder().with_credential_with_key(credential).build())
     }
 
     /// An update proposal that gives the leaf another's signature key, as its own new one.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
 use regrow_delivery_service::{
     GroupId,
-    api::{Bytes, ClaimRequest, CommitRequest, Handshake, UploadRequest},
+    api::{Bytes, CommitRequest, Handshake, UploadRequest},
 };
 use reqwest::{Method, StatusCode, header};
 
@@ -178,16 +178,14 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
     let assisted = GroupId::new("mallory, assisted")?;
     let mut group = device.create(&assisted, Handshake::Assisted, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
-    let mut key_packages = Vec::with_capacity(MEMBERS);
-    for number in 0..MEMBERS {
-        let name = material::name(&format!("member{number}"))?;
-        let member = Caller::register(http, &server.address, &name).await?;
-        let (upload, key_package) = material::Device::new(&name)?.upload_of_one()?;
-        member.send("/v1/key-packages", encoded(&upload)?).await?;
-        let claim = ClaimRequest { user: name.user().clone(), device: Some(name.device().to_owned()) };
-        caller.send("/v1/key-packages/claims", encoded(&claim)?).await?;
-        key_packages.push(key_package);
+    let names = (0..MEMBERS).map(|number| material::name(&format!("member{number}")));
+    let names = names.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut members = Vec::with_capacity(MEMBERS);
+    for name in &names {
+        members.push(Caller::register(http, &server.address, name).await?);
     }
+    let key_packages = material::key_packages(&names)?;
+    caller.claim(&members, &key_packages).await?;
     let path = material::group_path(&assisted);
     caller.send(&format!("{path}/commits"), group.add(&key_packages)?).await?;
 

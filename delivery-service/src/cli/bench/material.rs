@@ -68,13 +68,6 @@ impl Device {
         Ok(UploadRequest { key_packages, last_resort: None })
     }
 
-    /// A key package, and the request that uploads it.
-    pub(super) fn upload_of_one(&self) -> anyhow::Result<(UploadRequest, KeyPackage)> {
-        let key_package = self.key_package()?;
-        let bytes = MlsMessageOut::from(key_package.clone()).to_bytes()?.into();
-        Ok((UploadRequest { key_packages: vec![bytes], last_resort: None }, key_package))
-    }
-
     /// Makes a group with this device in it. Its welcomes have the ratchet tree in them if that is so wanted.
     pub(super) fn create(&self, id: &GroupId, handshake: Handshake, sends_tree: bool) -> anyhow::Result<Group<'_>> {
         let config = MlsGroupCreateConfig::builder()

@@ -1,0 +1,201 @@
+//! The conditions under which a commit can bring a leaf into a group (RFC 9420, 7.2, 7.3, 10.1).
+//!
+//! A commit whose leaf breaks one of them is refused as a whole, by every member. So a proposal meets the same function
+//! twice: when it arrives, and when a commit takes it along.
+
+use openmls::{
+    group::MlsGroup,
+    prelude::{CredentialType, ExtensionType, KeyPackage, LeafNode, LeafNodeIndex, ProposalType, ProtocolVersion},
+};
+use openmls_traits::types::VerifiableCiphersuite;
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceId, error::Refusal, identity::device_of_leaf};
+
+/// The fault of a leaf that no commit can bring into a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum LeafFault {
+    /// The leaf has an extension that its capabilities do not list (RFC 9420, 7.2). OpenMLS counts GREASE among these.
+    #[error("it has the extension {extension:#06x}, which its capabilities do not list")]
+    UndeclaredExtension {
+        /// The extension's type.
+        extension: u16,
+    },
+    /// The leaf has an extension that belongs elsewhere (RFC 9420, 17.3).
+    #[error("it has the extension {extension:#06x}, which cannot be in a leaf")]
+    MisplacedExtension {
+        /// The extension's type.
+        extension: u16,
+    },
+    /// The leaf's capabilities do not list the version mls10.
+    #[error("its capabilities do not list the version mls10")]
+    Version,
+    /// The leaf's capabilities do not list the group's ciphersuite.
+    #[error("its capabilities do not list the group's ciphersuite")]
+    Ciphersuite,
+    /// The leaf's capabilities do not list the credential type basic, which all members use.
+    #[error("its capabilities do not list the credential type basic")]
+    CredentialType,
+    /// The leaf does not support an extension that the group has or requires (RFC 9420, 11.1): its device is of another
+    /// make, or too old.
+    #[error("it does not support the extension {extension:#06x}, which the group needs")]
+    GroupExtension {
+        /// The extension's type.
+        extension: u16,
+    },
+    /// The leaf does not support a proposal or credential type that the group requires (RFC 9420, 11.1).
+    #[error("it does not support a proposal or credential type that the group requires")]
+    RequiredCapability,
+    /// The leaf of an update has the encryption key of the leaf that it replaces (RFC 9420, 12.1.2).
+    #[error("it keeps the encryption key of the leaf that it replaces")]
+    EncryptionKeyKept,
+}
+
+/// A leaf that a commit would bring into a group.
+#[derive(Clone, Copy)]
+pub(crate) struct NewLeaf<'l> {
+    leaf: &'l LeafNode,
+    place: Place<'l>,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'l> {
+    /// The leaf comes in this key package.
+    Added(&'l KeyPackage),
+    /// The leaf replaces the one that is there.
+    Updated(LeafNodeIndex),
+}
+
+impl<'l> NewLeaf<'l> {
+    /// The leaf that an Add proposal with this key package brings.
+    pub(crate) fn added(key_package: &'l KeyPackage) -> Self {
+        Self { leaf: key_package.leaf_node(), place: Place::Added(key_package) }
+    }
+
+    /// The leaf that an Update proposal puts in this place.
+    pub(crate) fn updated(leaf: &'l LeafNode, place: LeafNodeIndex) -> Self {
+        Self { leaf, place: Place::Updated(place) }
+    }
+
+    /// Checks whether a commit can bring the leaf, together with the leaves `beside` it.
+    pub(crate) fn check(&self, group: &MlsGroup, beside: &[NewLeaf<'_>]) -> Result<(), Refusal> {
+        let device = device_of_leaf(self.leaf)?;
+        if let Place::Added(key_package) = self.place
+            && key_package.ciphersuite() != group.ciphersuite()
+        {
+            return Err(Refusal::Ciphersuite(key_package.ciphersuite()));
+        }
+        if let Err(fault) = check_capabilities(self.leaf, group) {
+            return Err(Refusal::Leaf { device, fault });
+        }
+        self.check_keys_of_members(&device, group)?;
+        match beside.iter().find(|other| self.shares_key(other)) {
+            Some(other) => Err(Refusal::KeyInUse { device, owner: device_of_leaf(other.leaf)? }),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares the leaf's keys with those of the members (RFC 9420, 7.3).
+    fn check_keys_of_members(&self, device: &DeviceId, group: &MlsGroup) -> Result<(), Refusal> {
+        let own_place = if let Place::Updated(place) = self.place { Some(place) } else { None };
+        for (index, member) in group.treesync().full_leaves() {
+            let same_encryption_key = member.encryption_key() == self.leaf.encryption_key();
+            if own_place == Some(index) {
+                if same_encryption_key {
+                    return Err(Refusal::Leaf { device: device.clone(), fault: LeafFault::EncryptionKeyKept });
+                }
+                continue;
+            }
+            if same_encryption_key || member.signature_key() == self.leaf.signature_key() || self.init_key_is_of(member)
+            {
+                let owner = device_of_leaf(member)?;
+                // A commit that adds a member again removes the member's former leaf.
+                if owner != *device {
+                    return Err(Refusal::KeyInUse { device: device.clone(), owner });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two leaves of one commit have a key in common. Of two updates of one leaf, a commit takes the last.
+    fn shares_key(&self, other: &NewLeaf<'_>) -> bool {
+        if matches!((self.place, other.place), (Place::Updated(one), Place::Updated(other)) if one == other) {
+            return false;
+        }
+        let same_init_key = match (self.place, other.place) {
+            (Place::Added(one), Place::Added(other)) => one.hpke_init_key() == other.hpke_init_key(),
+            _ => false,
+        };
+        same_init_key
+            || self.leaf.encryption_key() == other.leaf.encryption_key()
+            || self.leaf.signature_key() == other.leaf.signature_key()
+            || self.init_key_is_of(other.leaf)
+            || other.init_key_is_of(self.leaf)
+    }
+
+    /// Whether the init key of the leaf's key package is the encryption key of that leaf.
+    fn init_key_is_of(&self, leaf: &LeafNode) -> bool {
+        let Place::Added(key_package) = self.place else { return false };
+        *leaf.encryption_key() == key_package.hpke_init_key().key().clone().into()
+    }
+}
+
+/// Checks the leaf's extensions and capabilities, as OpenMLS does for every leaf of a commit.
+fn check_capabilities(leaf: &LeafNode, group: &MlsGroup) -> Result<(), LeafFault> {
+    let capabilities = leaf.capabilities();
+    let supports = |extension: ExtensionType| is_default(extension) || capabilities.extensions().contains(&extension);
+    for extension in leaf.extensions().iter().map(|extension| extension.extension_type()) {
+        if !is_valid_in_leaf(extension) {
+            return Err(LeafFault::MisplacedExtension { extension: extension.into() });
+        }
+        if !supports(extension) {
+            return Err(LeafFault::UndeclaredExtension { extension: extension.into() });
+        }
+    }
+    if !capabilities.versions().contains(&ProtocolVersion::Mls10) {
+        return Err(LeafFault::Version);
+    }
+    if !capabilities.ciphersuites().contains(&VerifiableCiphersuite::from(group.ciphersuite())) {
+        return Err(LeafFault::Ciphersuite);
+    }
+    if !capabilities.credentials().contains(&CredentialType::Basic) {
+        return Err(LeafFault::CredentialType);
+    }
+    let required = group.extensions().required_capabilities();
+    let present = group.extensions().iter().map(|extension| extension.extension_type());
+    let needed = required.into_iter().flat_map(|required| required.extension_types().iter().copied());
+    if let Some(extension) = present.chain(needed).find(|extension| !supports(*extension)) {
+        return Err(LeafFault::GroupExtension { extension: extension.into() });
+    }
+    let lacks_required = required.is_some_and(|required| {
+        let lacks_proposal =
+            |kind: &ProposalType| !is_default_proposal(*kind) && !capabilities.proposals().contains(kind);
+        let lacks_credential = |kind: &CredentialType| !capabilities.credentials().contains(kind);
+        required.proposal_types().iter().any(lacks_proposal) || required.credential_types().iter().any(lacks_credential)
+    });
+    if lacks_required { Err(LeafFault::RequiredCapability) } else { Ok(()) }
+}
+
+/// Whether every client supports the extension without listing it (RFC 9420, 7.2).
+fn is_default(extension: ExtensionType) -> bool {
+    let is_misplaced = !is_valid_in_leaf(extension) && extension != ExtensionType::LastResort;
+    extension == ExtensionType::ApplicationId || is_misplaced
+}
+
+/// Whether a leaf may have an extension of this type (RFC 9420, 17.3).
+fn is_valid_in_leaf(extension: ExtensionType) -> bool {
+    !matches!(
+        extension,
+        ExtensionType::LastResort
+            | ExtensionType::RatchetTree
+            | ExtensionType::RequiredCapabilities
+            | ExtensionType::ExternalPub
+            | ExtensionType::ExternalSenders
+    )
+}
+
+/// Whether every client supports proposals of this type without listing it (RFC 9420, 7.2).
+fn is_default_proposal(kind: ProposalType) -> bool {
+    !matches!(kind, ProposalType::SelfRemove | ProposalType::Grease(_) | ProposalType::Custom(_))
+}

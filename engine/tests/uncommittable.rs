@@ -1,0 +1,311 @@
+//! Proposals and additions that no commit can have: they stop nobody.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    intruder::{GROUP_DATA, Intruder, SUITE, infiltrate, publish},
+    *,
+};
+use openmls::prelude::{
+    Capabilities, Ciphersuite, CredentialType, Extension, ExtensionType, Extensions, KeyPackage, LeafNode,
+    LeafNodeParameters, UnknownExtension,
+};
+use regrow_engine::{
+    Batch, Change, Client, Error, LeafFault, LeftOut, MemoryStore, Outgoing, PendingCommit, Proposed, Refusal,
+    Store as _, default_crypto,
+};
+
+/// A type that RFC 9420, 13.5, reserves for GREASE.
+const GREASE: u16 = 0x8A8A;
+const UNDECLARED: u16 = 0xF123;
+/// A moment after every system clock, whose bytes are in no record by chance.
+const EXPIRY: u32 = 0xF1F2_F3F4;
+
+/// Alice, Bob and Mallory, who is an intruder, in one group; Bob's device is in the store.
+struct Infiltrated {
+    alice: Client,
+    bob: Client,
+    store: MemoryStore,
+    mallory: Intruder,
+}
+
+fn infiltrated() -> Infiltrated {
+    let store = MemoryStore::new();
+    let mut bob = client_in(&store, "bob", policy());
+    let (alice, mallory) = infiltrate(&mut bob);
+    Infiltrated { alice, bob, store, mallory }
+}
+
+impl Infiltrated {
+    /// Alice and Bob receive the proposal. The reason for which both refuse it.
+    fn refusal(&mut self, proposal: &[u8]) -> Refusal {
+        let refusals = [&mut self.alice, &mut self.bob].map(|client| match client.receive(proposal, NOW) {
+            Err(Error::Refused(refusal)) => refusal,
+            other => panic!("not refused, but: {other:?}"),
+        });
+        assert_eq!(refusals[0], refusals[1]);
+        refusals[0].clone()
+    }
+
+    /// Alice and Bob can send, rotate and add, and can remove Mallory.
+    fn assert_goes_on(&mut self) {
+        let Self { alice, bob, .. } = self;
+        if alice.group(&group()).unwrap().send(b"still here").is_err() {
+            let pending = alice.group(&group()).unwrap().commit().unwrap();
+            accept(alice, pending, &mut [bob]);
+        }
+        let text = send(alice, b"hello");
+        assert_eq!(read(bob, &text), b"hello");
+        let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+        accept(bob, rotation, &mut [alice]);
+        let addition = alice.group(&group()).unwrap().add(&[key_package(&mut client("carol"))], NOW).unwrap();
+        accept(alice, addition, &mut [bob]);
+        let removal = bob.group(&group()).unwrap().remove(&[device("mallory")]).unwrap();
+        accept(bob, removal, &mut [alice]);
+        assert_same_epoch(&mut [alice, bob]);
+        assert_eq!(members(alice), ["alice", "bob", "carol"]);
+    }
+
+    /// Bob's device after a restart, by the time that the key packages have expired whose lifetimes end at [`EXPIRY`].
+    fn restart_bob_after_expiry(&mut self) {
+        let [before, after] = [EXPIRY, 1].map(|moment| [&[0xce][..], &moment.to_be_bytes()].concat());
+        let mut batch = Batch::default();
+        for (key, value) in store::records(&self.store) {
+            if let Some(at) = value.windows(before.len()).position(|window| window == before) {
+                let aged = [&value[..at], &after, &value[at + before.len()..]].concat();
+                batch.put(key, aged.into());
+            }
+        }
+        assert!(!batch.is_empty());
+        self.store.apply(batch).unwrap();
+        self.bob = Client::open(Arc::new(self.store.clone()), default_crypto(), policy()).unwrap();
+        self.bob.acknowledge().unwrap();
+    }
+}
+
+fn unknown(extension: u16) -> Extensions<LeafNode> {
+    Extensions::single(Extension::Unknown(extension, UnknownExtension(vec![1]))).unwrap()
+}
+
+fn declaring(extensions: &[ExtensionType]) -> Capabilities {
+    Capabilities::new(None, None, Some(extensions), None, Some(&[CredentialType::Basic]))
+}
+
+/// Capabilities and extensions of leaves that no commit can bring, and their faults.
+fn faulty_leaves() -> Vec<(Capabilities, Extensions<LeafNode>, LeafFault)> {
+    let other = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+    let (none, data) = (Extensions::empty(), [GROUP_DATA]);
+    let basic = [CredentialType::Basic];
+    vec![
+        (declaring(&data), unknown(UNDECLARED), LeafFault::UndeclaredExtension { extension: UNDECLARED }),
+        (
+            declaring(&[GROUP_DATA, ExtensionType::Grease(GREASE)]),
+            unknown(GREASE),
+            LeafFault::UndeclaredExtension { extension: GREASE },
+        ),
+        (declaring(&[]), none.clone(), LeafFault::GroupExtension { extension: 0xF752 }),
+        (
+            Capabilities::new(None, Some(&[other]), Some(&data), None, Some(&basic)),
+            none.clone(),
+            LeafFault::Ciphersuite,
+        ),
+        (
+            Capabilities::new(None, None, Some(&data), None, Some(&[CredentialType::X509])),
+            none,
+            LeafFault::CredentialType,
+        ),
+    ]
+}
+
+#[test]
+fn an_update_that_no_commit_can_have_is_refused() {
+    for (capabilities, extensions, fault) in faulty_leaves() {
+        let mut world = infiltrated();
+        let parameters =
+            LeafNodeParameters::builder().with_capabilities(capabilities).with_extensions(extensions).build();
+        let proposal = world.mallory.propose_update(parameters);
+
+        let refusal = world.refusal(&proposal);
+
+        assert_eq!(refusal, Refusal::Leaf { device: device("mallory"), fault });
+        world.assert_goes_on();
+    }
+}
+
+#[test]
+fn an_addition_that_no_commit_can_have_is_refused() {
+    // OpenMLS does not let the intruder propose a leaf without support for the group's extensions.
+    let proposable = |fault: &LeafFault| !matches!(fault, LeafFault::GroupExtension { .. });
+    for (capabilities, extensions, fault) in faulty_leaves().into_iter().filter(|(_, _, fault)| proposable(fault)) {
+        let mut world = infiltrated();
+        let eve = Intruder::new(&device("eve").to_identity()).key_package_with(capabilities, extensions);
+        let proposal = world.mallory.propose_add(&eve);
+
+        let refusal = world.refusal(&proposal);
+
+        assert_eq!(refusal, Refusal::Leaf { device: device("eve"), fault });
+        world.assert_goes_on();
+    }
+}
+
+#[test]
+fn an_addition_with_a_members_key_is_refused() {
+    let mut world = infiltrated();
+    let eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package();
+    let proposal = world.mallory.propose_add(&eve);
+
+    let refusal = world.refusal(&proposal);
+
+    assert_eq!(refusal, Refusal::KeyInUse { device: device("eve"), owner: device("mallory") });
+    world.assert_goes_on();
+}
+
+#[test]
+fn an_update_to_another_members_key_is_refused() {
+    let mut world = infiltrated();
+    let eve = Intruder::new(&device("eve").to_identity());
+    let pending = world.alice.group(&group()).unwrap().add(&[publish(&eve.key_package())], NOW).unwrap();
+    let commit = pending.commit().to_vec();
+    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+    world.mallory.receive(&commit);
+    let proposal = world.mallory.propose_update_with_key_of(&eve);
+
+    let refusal = world.refusal(&proposal);
+
+    assert_eq!(refusal, Refusal::KeyInUse { device: device("mallory"), owner: device("eve") });
+}
+
+#[test]
+fn of_two_additions_with_one_key_a_commit_takes_the_first() {
+    let mut world = infiltrated();
+    let eve = Intruder::new(&device("eve").to_identity());
+    let frank = Intruder::with_key_of(&eve, &device("frank").to_identity());
+    for key_package in [eve.key_package(), frank.key_package()] {
+        let proposal = world.mallory.propose_add(&key_package);
+        deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+    }
+
+    let pending = world.alice.group(&group()).unwrap().commit().unwrap();
+
+    assert_eq!(pending.changes(), [Change::Added(device("eve"))]);
+    let reason = Refusal::KeyInUse { device: device("frank"), owner: device("eve") };
+    assert_eq!(pending.left_out(), [by_mallory("frank", reason)]);
+    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn a_wanted_addition_comes_before_a_proposal_with_its_key() {
+    let mut world = infiltrated();
+    let carol = Intruder::new(&device("carol").to_identity());
+    let eve = Intruder::with_key_of(&carol, &device("eve").to_identity());
+    let proposal = world.mallory.propose_add(&eve.key_package());
+    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+
+    let pending = world.alice.group(&group()).unwrap().add(&[publish(&carol.key_package())], NOW).unwrap();
+
+    assert_eq!(pending.changes(), [Change::Added(device("carol"))]);
+    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn a_proposal_to_add_a_member_again_holds_nobody_up() {
+    let mut world = infiltrated();
+    let again = Intruder::new(&device("bob").to_identity()).key_package();
+    let proposal = world.mallory.propose_add(&again);
+    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+
+    let pending = world.alice.group(&group()).unwrap().commit().unwrap();
+
+    assert_eq!(pending.left_out(), [by_mallory("bob", Refusal::Duplicate(device("bob")))]);
+    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+    world.assert_goes_on();
+}
+
+fn by_mallory(added: &str, reason: Refusal) -> LeftOut {
+    LeftOut { by: device("mallory"), change: Proposed::Add(device(added)), reason }
+}
+
+/// A key package that expires at [`EXPIRY`].
+fn expiring(user: &str) -> KeyPackage {
+    Intruder::new(&device(user).to_identity()).key_package_for(0, EXPIRY.into(), SUITE)
+}
+
+fn left_out_as_not_committable(pending: &PendingCommit, by: &str, added: &str) -> bool {
+    let is_it = |part: &LeftOut| {
+        part.by == device(by)
+            && part.change == Proposed::Add(device(added))
+            && matches!(part.reason, Refusal::NotCommittable { .. })
+    };
+    matches!(pending.left_out(), [part] if is_it(part))
+}
+
+#[test]
+fn a_proposal_that_expires_while_it_waits_is_left_out() {
+    let mut world = infiltrated();
+    let good = Intruder::new(&device("dave").to_identity()).key_package();
+    for key_package in [&expiring("eve"), &good] {
+        let proposal = world.mallory.propose_add(key_package);
+        deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+    }
+    world.restart_bob_after_expiry();
+
+    let pending = world.bob.group(&group()).unwrap().commit().unwrap();
+
+    assert!(left_out_as_not_committable(&pending, "mallory", "eve"), "{:?}", pending.left_out());
+    assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn a_removal_goes_on_while_an_expired_proposal_waits() {
+    let mut world = infiltrated();
+    let proposal = world.mallory.propose_add(&expiring("eve"));
+    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+    world.restart_bob_after_expiry();
+
+    let pending = world.bob.group(&group()).unwrap().remove(&[device("mallory")]).unwrap();
+
+    assert!(left_out_as_not_committable(&pending, "mallory", "eve"), "{:?}", pending.left_out());
+    assert_eq!(pending.changes(), [Change::Removed(device("mallory"))]);
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+#[test]
+fn a_wanted_addition_that_expires_fails_alone() {
+    let mut world = infiltrated();
+    let wanted = [publish(&expiring("eve")), key_package(&mut client("dave"))];
+    drop(world.bob.group(&group()).unwrap().add(&wanted, NOW).unwrap());
+    update(&mut world.alice, &mut [&mut world.bob]);
+    world.restart_bob_after_expiry();
+
+    let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
+
+    assert!(left_out_as_not_committable(&pending, "bob", "eve"), "{:?}", pending.left_out());
+    assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None);
+}
+
+#[test]
+fn the_only_wish_that_expires_is_told_by_a_commit() {
+    let mut world = infiltrated();
+    drop(world.bob.group(&group()).unwrap().add(&[publish(&expiring("eve"))], NOW).unwrap());
+    update(&mut world.alice, &mut [&mut world.bob]);
+    world.restart_bob_after_expiry();
+
+    let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
+
+    assert!(left_out_as_not_committable(&pending, "bob", "eve"), "{:?}", pending.left_out());
+    assert_eq!(pending.changes(), []);
+    accept(&mut world.bob, pending, &mut [&mut world.alice]);
+    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
