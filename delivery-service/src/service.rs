@@ -2,6 +2,7 @@
 
 mod admission;
 mod checker;
+mod membership;
 mod upkeep;
 
 use std::{
@@ -300,10 +301,12 @@ impl<S: Store> DeliveryService<S> {
     }
 
     /// Says that `device` cannot process the last commit of the group, whose number is `sequence`. When more than
-    /// [`Limits::rollback_percent`] of those who should be able to have said so, the commit is taken back: the group is
-    /// in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
+    /// [`Limits::rollback_percent`] of the users that are asked, and at least two, have said so, the commit is taken back:
+    /// the group is in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
+    /// The entries since the commit stay in the log before it.
     ///
-    /// Asked are the members whom the commit neither adds nor removes, and not its sender.
+    /// Asked are the users who have accepted the group, without the committer's user, the users whose devices the commit
+    /// removes, the users that it adds, and users that any of the last two have added in the seven days before.
     ///
     /// # Errors
     ///

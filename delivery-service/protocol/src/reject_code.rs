@@ -92,6 +92,14 @@ codes! {
     UnclaimedKeyPackage = "unclaimed-key-package";
     /// [`RejectReason::TooManyClaims`].
     TooManyClaims = "too-many-claims";
+    /// [`RejectReason::Blocked`].
+    Blocked = "blocked";
+    /// [`RejectReason::TooManyInvitations`].
+    TooManyInvitations = "too-many-invitations";
+    /// [`RejectReason::NotInvited`].
+    NotInvited = "not-invited";
+    /// [`RejectReason::TooManyBlocks`].
+    TooManyBlocks = "too-many-blocks";
     /// An upload would exceed the number of key packages that the service keeps of a device.
     TooManyKeyPackages = "too-many-key-packages";
     /// An uploaded key package is another device's.
@@ -141,6 +149,10 @@ impl RejectReason {
             Self::UnknownDevice { .. } => RejectCode::UnknownDevice,
             Self::UnclaimedKeyPackage { .. } => RejectCode::UnclaimedKeyPackage,
             Self::TooManyClaims { .. } => RejectCode::TooManyClaims,
+            Self::Blocked { .. } => RejectCode::Blocked,
+            Self::TooManyInvitations { .. } => RejectCode::TooManyInvitations,
+            Self::NotInvited => RejectCode::NotInvited,
+            Self::TooManyBlocks { .. } => RejectCode::TooManyBlocks,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,
             Self::GroupInfoMismatch => RejectCode::GroupInfoMismatch,
         }

@@ -7,15 +7,13 @@ use crate::{
     error::StoreError,
     handshake::wire,
     limits::Limits,
-    names::GroupId,
+    names::{DeviceId, GroupId},
     ordering::{
         group::{Group, HandshakeMode},
         rollback::LastCommit,
+        roster::member_key,
     },
-    store::{
-        Table,
-        key::{self, Key},
-    },
+    store::{Table, key},
 };
 
 pub(super) type Groups = BTreeMap<GroupId, Group>;
@@ -126,17 +124,16 @@ fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreE
     checker.each(Table::Reports, |findings, key, _| {
         let mut parts = Parts(key);
         let id = GroupId::new(parts.name()?).ok()?;
-        parts.name()?;
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
         parts.end()?;
         if !reportable.contains(&id) {
             findings.push(Finding::Dangling { place: place(Table::Reports, key), missing_in: Table::LastCommits });
         }
-        members.push(key.to_vec());
+        members.push((key.to_vec(), member_key(&id, &device)));
         Some(())
     })?;
-    for key in members {
-        // Group and device, as there.
-        checker.needs(Table::Reports, &key, Table::Members, Key::from_bytes(key.clone()).as_bytes())?;
+    for (key, member) in members {
+        checker.needs(Table::Reports, &key, Table::Members, member.as_bytes())?;
     }
     Ok(())
 }

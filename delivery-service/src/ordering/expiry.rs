@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use super::{answers, claim, group, key_package, log, roster};
+use super::{answers, claim, group, key_package, log, membership, roster};
 use crate::{
     error::StoreError,
     names::{Cursor, Timestamp},
@@ -35,7 +35,8 @@ pub(crate) fn expire_batch(
     let more_entries = expire_entries(tx, now, expired)?;
     let more_key_packages = expire_key_packages(tx, now, expired)?;
     let more_claims = claim::expire_batch(tx, now)?;
-    Ok(more_entries || more_key_packages || more_claims)
+    let more_invitations = membership::expire_batch(tx, now)?;
+    Ok(more_entries || more_key_packages || more_claims || more_invitations)
 }
 
 fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use openmls::versions::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, answers::Hash, claim, welcome::KeyPackageRef};
+use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
@@ -50,6 +50,12 @@ pub enum ClaimOutcome {
     NoneLeft,
     /// The claimer may not have one.
     Rejected(RejectReason),
+}
+
+impl From<RejectReason> for ClaimOutcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
 }
 
 /// Why an upload failed. Nothing of it was stored.
@@ -223,6 +229,7 @@ pub(crate) fn claim(
     device: &DeviceId,
     claimer: &DeviceId,
 ) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
+    block::check(tx, device, claimer.user())?;
     claim::check_count(tx, call, claimer)?;
     let usual = match claim::is_target_spent(tx, call, claimer, device)? {
         true => None,

@@ -4,12 +4,14 @@
 //! undo it to the caller: it is kept if and only if the submission is accepted.
 
 pub(crate) mod answers;
+pub(crate) mod block;
 pub(crate) mod claim;
 pub(crate) mod commit;
 pub(crate) mod expiry;
 pub(crate) mod group;
 pub(crate) mod key_package;
 pub(crate) mod log;
+pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod own;
 pub(crate) mod proposal;
@@ -68,8 +70,8 @@ impl<T> From<StoreError> for Halt<T> {
     }
 }
 
-impl From<RejectReason> for Halt<Outcome> {
+impl<T: From<RejectReason>> From<RejectReason> for Halt<T> {
     fn from(reason: RejectReason) -> Self {
-        Self::answer(Outcome::Rejected(reason))
+        Self::answer(reason.into())
     }
 }

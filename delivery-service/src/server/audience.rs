@@ -89,8 +89,8 @@ impl Audience {
         self.lock().taken
     }
 
-    /// Takes in what has become durable, and wakes whom it concerns. `is_member` says who is on a roster now.
-    pub(crate) fn apply(&self, changes: Vec<Change>, mut is_member: impl FnMut(&GroupId, &DeviceId) -> bool) {
+    /// Takes in what has become durable, and wakes whom it concerns. `reads` says which devices read a group now.
+    pub(crate) fn apply(&self, changes: Vec<Change>, mut reads: impl FnMut(&GroupId, &DeviceId) -> bool) {
         let mut index = self.lock();
         if index.taken == 0 {
             return;
@@ -115,8 +115,8 @@ impl Audience {
         }
         for (group, device) in moved {
             if index.listeners.contains_key(&device) {
-                let member = is_member(&group, &device);
-                index.set(&group, &device, member);
+                let follows = reads(&group, &device);
+                index.set(&group, &device, follows);
             }
         }
     }

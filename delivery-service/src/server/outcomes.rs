@@ -23,6 +23,8 @@ impl From<RejectReason> for Refusal {
             RejectReason::GroupFull { .. }
             | RejectReason::TooManyGroups { .. }
             | RejectReason::TooManyClaims { .. }
+            | RejectReason::TooManyInvitations { .. }
+            | RejectReason::TooManyBlocks { .. }
             | RejectReason::TooManyProposals { .. } => Code::LimitReached,
             _ => Code::Rejected,
         };

@@ -352,7 +352,7 @@ impl<S: Store> Thread<S> {
         }
         self.audience.apply(changes, |group, device| {
             // A device that is woken for nothing reads once more; one that is not woken would wait.
-            self.service.is_member(group, device).unwrap_or(true)
+            self.service.reads(group, device).unwrap_or(true)
         });
         answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);

@@ -144,7 +144,7 @@ pub enum Table {
     Answers,
     /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
     Deadlines,
-    /// group, device: where the current membership began.
+    /// group, user, device: where the current membership began, and since when and by whom the user is a member.
     Members,
     /// group, device: a device that others removed, and that nobody has added again.
     Removed,
@@ -168,6 +168,10 @@ pub enum Table {
     ClaimTargets,
     /// deadline, number: the key of the claim that expires then.
     ClaimDeadlines,
+    /// deadline, cursor, device: the key of the membership whose invitation expires then.
+    InvitationDeadlines,
+    /// user, user: the second is blocked by the first.
+    Blocks,
     /// what is counted, and for which party: the count.
     Tallies,
     /// device: whose it is and its key; or that it was removed.
@@ -184,7 +188,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -210,6 +214,8 @@ impl Table {
         Self::Claims,
         Self::ClaimTargets,
         Self::ClaimDeadlines,
+        Self::InvitationDeadlines,
+        Self::Blocks,
         Self::Tallies,
         Self::Devices,
         Self::Users,
@@ -246,6 +252,8 @@ impl Table {
             Self::Claims => "claims",
             Self::ClaimTargets => "claim_targets",
             Self::ClaimDeadlines => "claim_deadlines",
+            Self::InvitationDeadlines => "invitation_deadlines",
+            Self::Blocks => "blocks",
             Self::Tallies => "tallies",
             Self::Devices => "devices",
             Self::Users => "users",

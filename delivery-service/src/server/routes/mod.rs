@@ -3,6 +3,7 @@
 mod deliveries;
 mod devices;
 mod groups;
+mod invitations;
 mod key_packages;
 mod service;
 mod sessions;
@@ -62,6 +63,9 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(groups::propose))
         .routes(routes!(groups::send))
         .routes(routes!(groups::report))
+        .routes(routes!(invitations::accept, invitations::decline))
+        .routes(routes!(invitations::blocked))
+        .routes(routes!(invitations::block, invitations::unblock))
         .routes(routes!(deliveries::next))
         .routes(routes!(deliveries::acknowledge))
         .routes(routes!(stream::stream))
