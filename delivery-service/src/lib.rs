@@ -128,9 +128,9 @@ pub use self::{
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
-        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
+        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
         rollback::ReportOutcome,
     },
-    service::{CheckedCommit, CommitChecker, DeliveryService, Roster},
+    service::{CheckedCommit, CommitChecker, DeliveryService, Effect, Roster},
     store::{SqliteStore, Store},
 };

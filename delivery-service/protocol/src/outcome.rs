@@ -34,6 +34,12 @@ pub enum RejectReason {
     /// There is a group of this name already.
     #[error("the group exists already")]
     GroupExists,
+    /// There was a group of this name, and its last member has ended it. A name is given once.
+    #[error("a group of this name was ended; take another name")]
+    GroupEnded,
+    /// The group has other members, and cannot be ended.
+    #[error("the group has other members; remove them first")]
+    NotAlone,
     /// There is no group of this name.
     #[error("no such group")]
     UnknownGroup,

@@ -40,6 +40,10 @@ codes! {
     TooLarge = "too-large";
     /// [`RejectReason::GroupExists`].
     GroupExists = "group-exists";
+    /// [`RejectReason::GroupEnded`].
+    GroupEnded = "group-ended";
+    /// [`RejectReason::NotAlone`].
+    NotAlone = "not-alone";
     /// [`RejectReason::UnknownGroup`].
     UnknownGroup = "unknown-group";
     /// [`RejectReason::WrongGroup`].
@@ -125,6 +129,8 @@ impl RejectReason {
             Self::Malformed => RejectCode::Malformed,
             Self::TooLarge { .. } => RejectCode::TooLarge,
             Self::GroupExists => RejectCode::GroupExists,
+            Self::GroupEnded => RejectCode::GroupEnded,
+            Self::NotAlone => RejectCode::NotAlone,
             Self::UnknownGroup => RejectCode::UnknownGroup,
             Self::WrongGroup => RejectCode::WrongGroup,
             Self::EpochAhead { .. } => RejectCode::EpochAhead,

@@ -13,7 +13,7 @@ use crate::{
         rollback::LastCommit,
         roster::member_key,
     },
-    store::{Table, key},
+    store::{Table, identity::Identity, key},
 };
 
 pub(super) type Groups = BTreeMap<GroupId, Group>;
@@ -29,6 +29,23 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
         Some(())
     })?;
     Ok(groups)
+}
+
+/// The names of the groups that were ended.
+pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups) -> Result<Names, StoreError> {
+    let mut ended = Names::new();
+    checker.each(Table::EndedGroups, |findings, key, value| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?).ok()?;
+        parts.end()?;
+        let _: Identity = key::decode(Table::EndedGroups, value).ok()?;
+        if groups.contains_key(&id) {
+            findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
+        }
+        ended.insert(id);
+        Some(())
+    })?;
+    Ok(ended)
 }
 
 pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> Result<(), StoreError> {

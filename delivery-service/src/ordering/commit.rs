@@ -28,6 +28,7 @@ use crate::{
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
+    service::effect::Effect,
     store::Transaction,
 };
 
@@ -163,6 +164,8 @@ pub(crate) fn submit(
     group.proposals = 0;
     let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
     let former = change_roster(tx, call, submission, cursor, &claims)?;
+    let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
+    call.effects.note(Effect::Readers(id.clone(), moved));
     if let Some((welcome, owners)) = welcome {
         // What is in a welcome cannot be seen. It is made of the same group info.
         let tree = match mode {

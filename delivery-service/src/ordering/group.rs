@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, Submitted, log, membership,
+    Call, Halt, Submitted, ending, log, membership,
     roster::{self, Arrival},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
     receipt::ChainHash,
+    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
@@ -89,6 +90,9 @@ pub(crate) fn create(
         let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
         return if is_same { Ok(accepted) } else { Err(RejectReason::GroupExists.into()) };
     }
+    if ending::is_ended(tx, id)? {
+        return Err(RejectReason::GroupEnded.into());
+    }
     membership::check_group_count(tx, call.limits, creator)?;
     let group_info = wire::group_info(bytes, call.limits)?;
     if !wire::is_of(&group_info, id, epoch) || !wire::has_tree(&group_info) {
@@ -113,6 +117,7 @@ pub(crate) fn create(
     replace_group_info(tx, id, epoch, Some(bytes))?;
     let first_entry = log::end(tx)?.next();
     roster::join(tx, call, id, creator, first_entry, Arrival::Created, None)?;
+    call.effects.note(Effect::Readers(id.clone(), vec![creator.clone()]));
     Ok(accepted)
 }
 

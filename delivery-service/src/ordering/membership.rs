@@ -14,6 +14,7 @@ use crate::{
     limits::Limits,
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
     outcome::RejectReason,
+    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
@@ -223,6 +224,7 @@ pub(crate) fn accept<T: From<RejectReason>>(
 /// its removal, and no log waits for it.
 pub(crate) fn decline<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
+    call: Call<'_>,
     group: &GroupId,
     device: &DeviceId,
 ) -> Result<(), Halt<T>> {
@@ -232,7 +234,11 @@ pub(crate) fn decline<T: From<RejectReason>>(
     match membership.invitation {
         None => Err(Halt::answer(RejectReason::NotInvited.into())),
         Some(Invitation { declined: true, .. }) => Ok(()),
-        Some(_) => Ok(end_invitation(tx, membership)?),
+        Some(_) => {
+            end_invitation(tx, membership)?;
+            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
+            Ok(())
+        }
     }
 }
 
@@ -253,6 +259,14 @@ pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<b
         end_invitation(tx, membership)?;
     }
     Ok(passed.len() == expiry::BATCH)
+}
+
+/// Deletes the membership under that key, if it is there.
+pub(crate) fn forget(tx: &mut dyn Transaction, key: &Key) -> Result<(), StoreError> {
+    match key::get::<Membership>(tx, Table::Memberships, key)? {
+        Some(membership) => membership.delete(tx),
+        None => Ok(()),
+    }
 }
 
 /// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its

@@ -7,6 +7,7 @@ pub(crate) mod answers;
 pub(crate) mod block;
 pub(crate) mod claim;
 pub(crate) mod commit;
+pub(crate) mod ending;
 pub(crate) mod expiry;
 pub(crate) mod group;
 pub(crate) mod key_package;
@@ -30,6 +31,7 @@ use crate::{
     names::{DeviceId, GroupId, Timestamp},
     outcome::{Outcome, RejectReason},
     receipt::ServiceKey,
+    service::effect::Effects,
 };
 
 /// What every call works with.
@@ -39,6 +41,7 @@ pub(crate) struct Call<'a> {
     pub(crate) crypto: &'a RustCrypto,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
+    pub(crate) effects: &'a Effects,
 }
 
 /// Bytes that a device submits to a group.

@@ -27,6 +27,7 @@ use crate::{
     names::{DeviceId, GroupId, Sequence, Timestamp, UserId},
     outcome::RejectReason,
     receipt::Receipt,
+    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
@@ -199,6 +200,7 @@ fn roll_back(
     let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name))?;
 
     let removed: BTreeSet<_> = former.iter().map(|former| former.device.clone()).collect();
+    call.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));
     for device in added.difference(&removed) {
         roster::leave(tx, id, device, cursor)?;
     }

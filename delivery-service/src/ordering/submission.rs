@@ -15,6 +15,7 @@ use crate::{
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
     receipt::Receipt,
+    service::effect::Effect,
     store::Transaction,
 };
 
@@ -107,5 +108,6 @@ pub(crate) fn order(
     let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind)?;
     group::save(tx, submitted.group, &group)?;
     answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
+    call.effects.note(Effect::Entry(submitted.group.clone()));
     Ok((cursor, receipt))
 }

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use crate::{
     api::Code,
     names::{DeviceId, GroupId},
+    service::Effect,
 };
 
 /// How long to wait for somebody else's stream to end.
@@ -23,10 +24,8 @@ const FULL: Duration = Duration::from_secs(5);
 
 /// What has changed for those who listen.
 pub(crate) enum Change {
-    /// The group's log has a new entry.
-    Entry(GroupId),
-    /// The same, and these devices may have become members, or ceased to be.
-    Roster(GroupId, Vec<DeviceId>),
+    /// The service has accepted a call.
+    Effect(Effect),
     /// The device reads these groups.
     Follow(DeviceId, Vec<GroupId>),
 }
@@ -100,11 +99,11 @@ impl Audience {
         for change in changes {
             match change {
                 Change::Follow(device, groups) => index.follow(&device, groups),
-                Change::Roster(group, devices) => {
+                Change::Effect(Effect::Readers(group, devices)) => {
                     moved.extend(devices.into_iter().map(|device| (group.clone(), device)));
                     changed.insert(group);
                 }
-                Change::Entry(group) => {
+                Change::Effect(Effect::Entry(group)) => {
                     changed.insert(group);
                 }
             }

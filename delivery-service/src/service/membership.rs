@@ -24,7 +24,7 @@ impl<S: Store> DeliveryService<S> {
             if !roster::is_member(tx, group, device)? {
                 return Err(RejectReason::NotAMember.into());
             }
-            match membership::accept(tx, self.rules.call(now), group, device)? {
+            match membership::accept(tx, self.call(now), group, device)? {
                 true => Ok(Reply::Done),
                 false => Err(RejectReason::NotInvited.into()),
             }
@@ -39,11 +39,11 @@ impl<S: Store> DeliveryService<S> {
     /// # Errors
     ///
     /// The store failed.
-    pub fn decline_invitation(&self, group: &GroupId, device: &DeviceId) -> Result<Reply, StoreError> {
-        settle(self.store().transaction(|tx| {
-            membership::decline(tx, group, device)?;
+    pub fn decline_invitation(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
+        self.ordered(|tx| {
+            membership::decline(tx, self.call(now), group, device)?;
             Ok::<_, Halt<Reply>>(Reply::Done)
-        }))
+        })
     }
 
     /// Whether the device reads new entries of the group: it is on the roster, and has not declined.

@@ -124,6 +124,8 @@ pub enum Table {
     Counters,
     /// group: mode, epoch, counts.
     Groups,
+    /// group: the device that has ended the group of this name.
+    EndedGroups,
     /// group, epoch modulo 2: the group info of the current epoch, and of the one before.
     GroupInfos,
     /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in this epoch, and the one before.
@@ -156,7 +158,7 @@ pub enum Table {
     KeyPackages,
     /// device, number: the last-resort key package.
     LastResorts,
-    /// device, hash: a key package that was uploaded, whether or not it still waits.
+    /// device, hash: the reference of a key package that was uploaded, whether or not it still waits.
     KeyPackagesSeen,
     /// reference of a key package: the device that uploaded it.
     KeyPackageOwners,
@@ -188,10 +190,11 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
+        Self::EndedGroups,
         Self::GroupInfos,
         Self::PublicGroups,
         Self::LastCommits,
@@ -230,6 +233,7 @@ impl Table {
             Self::Own => "own",
             Self::Counters => "counters",
             Self::Groups => "groups",
+            Self::EndedGroups => "ended_groups",
             Self::GroupInfos => "group_infos",
             Self::PublicGroups => "public_groups",
             Self::LastCommits => "last_commits",

@@ -79,7 +79,7 @@ fn a_submission_accepts_the_group() {
     let welcome = stream(&service, &bob.id).remove(0);
     let mut bob = bob.join(&welcome.bytes, Assisted);
     say(&service, &mut bob, "hello");
-    let declined = service.decline_invitation(&room(), &bob.id()).unwrap();
+    let declined = service.decline_invitation(&room(), &bob.id(), NOW).unwrap();
     assert_eq!(declined, Reply::Rejected(RejectReason::NotInvited), "it leaves by a proposal now");
     assert_eq!(creates(&service, bob.client, "own"), rejected(RejectReason::TooManyGroups { limit: 1 }));
 }
@@ -93,12 +93,12 @@ fn a_group_that_is_declined_is_not_read() {
         accept(&service, &alice.commit(&[bob.claimed_by(&service, &alice.id())], &[]));
         alice.confirm();
         for _ in 0..2 {
-            assert_eq!(service.decline_invitation(&room(), &bob.id).unwrap(), Reply::Done);
+            assert_eq!(service.decline_invitation(&room(), &bob.id, NOW).unwrap(), Reply::Done);
         }
         say(&service, &mut alice, "hello");
         assert_eq!(stream(&service, &bob.id), []);
         assert_eq!(service.groups_of(&bob.id).unwrap(), []);
-        assert_eq!(service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap(), 1, "no log waits for it");
+        assert_eq!(service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap(), 2, "no log waits for it");
         assert!(service.is_member(&room(), &bob.id).unwrap(), "members have to remove it");
         let late = service.accept_invitation(&room(), &bob.id, NOW).unwrap();
         assert_eq!(late, Reply::Rejected(RejectReason::NotInvited));
@@ -115,7 +115,7 @@ fn a_device_proposes_to_leave_and_declines() {
     alice.confirm();
     let welcome = stream(&service, &bob.id).remove(0);
     let mut bob = bob.join(&welcome.bytes, Assisted);
-    assert_eq!(service.decline_invitation(&room(), &bob.id()).unwrap(), Reply::Done);
+    assert_eq!(service.decline_invitation(&room(), &bob.id(), NOW).unwrap(), Reply::Done);
     let leave = bob.propose_to_leave();
     let outcome = service.submit_proposal(&room(), &bob.id(), &leave, NOW).unwrap();
     assert!(accepted(&outcome).is_some(), "{outcome:?}");
@@ -157,7 +157,7 @@ fn a_user_has_no_more_open_invitations_than_the_limit() {
     assert_eq!(outcome, rejected(RejectReason::TooManyInvitations { limit: 2 }));
     assert!(is_added(&service, "alice", "four", &bob), "others may still add it");
     service.accept_invitation(&group("one"), &bob.id, NOW).unwrap();
-    service.decline_invitation(&group("two"), &bob.id).unwrap();
+    service.decline_invitation(&group("two"), &bob.id, NOW).unwrap();
     assert!(is_added(&service, "mallory", "five", &bob), "answered ones do not count");
 }
 
@@ -166,7 +166,7 @@ fn a_device_that_its_own_user_adds_is_not_invited() {
     let service = narrow_service();
     let tablet = Client::of(DeviceId::new("alice", "tablet").unwrap());
     assert!(is_added(&service, "alice", "one", &tablet));
-    let declined = service.decline_invitation(&group("one"), &tablet.id).unwrap();
+    let declined = service.decline_invitation(&group("one"), &tablet.id, NOW).unwrap();
     assert_eq!(declined, Reply::Rejected(RejectReason::NotInvited));
     assert_eq!(creates(&service, tablet, "own"), rejected(RejectReason::TooManyGroups { limit: 1 }));
 }

@@ -12,6 +12,8 @@ mod batch;
 mod checked_beside;
 mod claims;
 mod consent;
+mod effects;
+mod ending;
 mod hostile_bytes;
 mod intrusion;
 mod key_packages;

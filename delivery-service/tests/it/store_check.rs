@@ -48,6 +48,10 @@ impl Place {
         service
             .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
             .unwrap();
+        // A group that was ended.
+        let ended = Client::new("erin").create_unregistered(&group("ended"), Opaque);
+        service.create_group(&group("ended"), &device("erin"), Opaque, &ended.group_info(), NOW).unwrap();
+        service.end_group(&group("ended"), &device("erin"), NOW).unwrap();
         // Key packages, one of which was handed out.
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
@@ -200,6 +204,7 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
         Table::Sessions,
         Table::Invitations,
         Table::Blocks,
+        Table::EndedGroups,
     ];
     for table in Table::ALL {
         let findings = Place::without(table);

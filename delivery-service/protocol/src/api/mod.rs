@@ -21,7 +21,9 @@ pub use self::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
         RatchetTree, Receipt, ReportAnswer, ReportRequest,
     },
-    key_package::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, KeyPackagesLeft, UploadRequest},
+    key_package::{
+        ClaimAnswer, ClaimRequest, ClaimedKeyPackage, KeyPackagesLeft, RefusedKeyPackage, UploadAnswer, UploadRequest,
+    },
     problem::{Code, Problem},
     service::ServiceInfo,
 };

@@ -6,9 +6,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
+use super::groups::done;
 use crate::{
     api::{BlockedUsers, Code, Problem},
-    outcome::Reply,
     server::{
         caller::Caller,
         exchange::Format,
@@ -53,11 +53,10 @@ pub(super) async fn decline(
     caller: Caller,
     GroupPath(group): GroupPath,
 ) -> Result<Response, Refusal> {
-    let declined = state.worker().call(move |service, aftermath| {
+    let now = state.now();
+    let declined = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
-        let answer = done(service.decline_invitation(&group, &device)?)?;
-        aftermath.roster(group, vec![device]);
-        Ok(answer)
+        done(service.decline_invitation(&group, &device, now)?)
     });
     declined.await
 }
@@ -125,11 +124,4 @@ pub(super) async fn unblock(
     });
     unblocked.await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn done(reply: Reply) -> Result<Response, Refusal> {
-    match reply {
-        Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),
-        Reply::Rejected(reason) => Err(reason.into()),
-    }
 }
