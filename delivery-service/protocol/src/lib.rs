@@ -27,7 +27,7 @@ pub use self::{
     names::{
         Cursor, DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Sequence, Timestamp, UserId,
     },
-    outcome::{Outcome, RejectReason, RosterChange},
+    outcome::{Outcome, RejectReason, Reply, RosterChange},
     receipt::{
         ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey, StoredReceipt,
     },

@@ -34,6 +34,12 @@ pub enum RejectReason {
     /// There is a group of this name already.
     #[error("the group exists already")]
     GroupExists,
+    /// There was a group of this name, and its last member has ended it. A name is given once.
+    #[error("a group of this name was ended; take another name")]
+    GroupEnded,
+    /// The group has other members, and cannot be ended.
+    #[error("the group has other members; remove them first")]
+    NotAlone,
     /// There is no group of this name.
     #[error("no such group")]
     UnknownGroup,
@@ -58,8 +64,8 @@ pub enum RejectReason {
     /// was to do has to be done anew.
     #[error("the commit was taken back, because members could not process it")]
     RolledBack,
-    /// What is reported is not the group's last commit, or not this device's to report: it made it, or is added or
-    /// removed by it.
+    /// What is reported is not the group's last commit, or not this device's to report: its user made it, is added or
+    /// removed by it, or became a member too lately.
     #[error("not a commit that this device can report")]
     NotReportable,
     /// Another kind of content than the call is for: a commit submitted as a message, say.
@@ -128,6 +134,28 @@ pub enum RejectReason {
         /// The limit, in claims.
         limit: u64,
     },
+    /// The user of a device that the commit adds, or that is asked for a key package, has blocked the user who does so.
+    #[error("the user of {device} has blocked the user who adds it; leave it out")]
+    Blocked {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The user who adds the devices has added as many that have not accepted as `max_open_invitations_per_user` of the
+    /// service allows.
+    #[error("more than {limit} devices that the user has added have not accepted yet; wait until some have")]
+    TooManyInvitations {
+        /// The limit, in devices and groups.
+        limit: u64,
+    },
+    /// The device has no invitation that it could answer: it has accepted the group, has declined, or waited too long.
+    #[error("there is no open invitation of this device to the group")]
+    NotInvited,
+    /// The user has blocked as many users as the service keeps.
+    #[error("more than {limit} blocked users; unblock some")]
+    TooManyBlocks {
+        /// The limit, in users.
+        limit: usize,
+    },
     /// Above the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {
@@ -140,6 +168,27 @@ pub enum RejectReason {
     /// The group info is of another group or epoch, lacks the ratchet tree, or is not the committer's.
     #[error("the group info does not match the commit")]
     GroupInfoMismatch,
+}
+
+impl From<RejectReason> for Outcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+/// The answer to a request that orders nothing. Unless it is `Done`, nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is done, now or before.
+    Done,
+    /// Refused, and asking again will not help.
+    Rejected(RejectReason),
+}
+
+impl From<RejectReason> for Reply {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
 }
 
 /// Who a commit adds and removes. A device that is in both gives up its old leaf for a new one.

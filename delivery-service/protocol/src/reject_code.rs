@@ -40,6 +40,10 @@ codes! {
     TooLarge = "too-large";
     /// [`RejectReason::GroupExists`].
     GroupExists = "group-exists";
+    /// [`RejectReason::GroupEnded`].
+    GroupEnded = "group-ended";
+    /// [`RejectReason::NotAlone`].
+    NotAlone = "not-alone";
     /// [`RejectReason::UnknownGroup`].
     UnknownGroup = "unknown-group";
     /// [`RejectReason::WrongGroup`].
@@ -92,6 +96,14 @@ codes! {
     UnclaimedKeyPackage = "unclaimed-key-package";
     /// [`RejectReason::TooManyClaims`].
     TooManyClaims = "too-many-claims";
+    /// [`RejectReason::Blocked`].
+    Blocked = "blocked";
+    /// [`RejectReason::TooManyInvitations`].
+    TooManyInvitations = "too-many-invitations";
+    /// [`RejectReason::NotInvited`].
+    NotInvited = "not-invited";
+    /// [`RejectReason::TooManyBlocks`].
+    TooManyBlocks = "too-many-blocks";
     /// An upload would exceed the number of key packages that the service keeps of a device.
     TooManyKeyPackages = "too-many-key-packages";
     /// An uploaded key package is another device's.
@@ -117,6 +129,8 @@ impl RejectReason {
             Self::Malformed => RejectCode::Malformed,
             Self::TooLarge { .. } => RejectCode::TooLarge,
             Self::GroupExists => RejectCode::GroupExists,
+            Self::GroupEnded => RejectCode::GroupEnded,
+            Self::NotAlone => RejectCode::NotAlone,
             Self::UnknownGroup => RejectCode::UnknownGroup,
             Self::WrongGroup => RejectCode::WrongGroup,
             Self::EpochAhead { .. } => RejectCode::EpochAhead,
@@ -141,6 +155,10 @@ impl RejectReason {
             Self::UnknownDevice { .. } => RejectCode::UnknownDevice,
             Self::UnclaimedKeyPackage { .. } => RejectCode::UnclaimedKeyPackage,
             Self::TooManyClaims { .. } => RejectCode::TooManyClaims,
+            Self::Blocked { .. } => RejectCode::Blocked,
+            Self::TooManyInvitations { .. } => RejectCode::TooManyInvitations,
+            Self::NotInvited => RejectCode::NotInvited,
+            Self::TooManyBlocks { .. } => RejectCode::TooManyBlocks,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,
             Self::GroupInfoMismatch => RejectCode::GroupInfoMismatch,
         }

@@ -55,7 +55,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
             let device = DeviceId::from_identity(parts.name()?).ok()?;
             let number = parts.number()?;
             parts.end()?;
-            let Stored { not_after, reference: stored, bytes } = key::decode(table, value).ok()?;
+            let Stored { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
             let hash = wire::hash(&bytes);
             if number == 0 || number > end {
                 findings.push(Finding::Contradiction { place: place(table, key), with: Table::Counters });

@@ -8,6 +8,7 @@ mod admission;
 mod claims;
 mod groups;
 mod handshakes;
+mod invitations;
 mod key_packages;
 mod log;
 mod memberships;
@@ -150,6 +151,7 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
     key_packages::check(&mut checker, ends.key_packages)?;
     let mut counts = Counts::new();
     claims::check(&mut checker, ends.claims, &mut counts)?;
+    invitations::check(&mut checker, &mut counts)?;
     tallies(&mut checker, &counts)?;
     Ok(checker.findings)
 }

@@ -109,7 +109,7 @@ pub(crate) fn check_count(
     if Tally::OpenClaims(claimer.user()).get(tx)? < limit {
         return Ok(());
     }
-    Err(Halt::answer(key_package::ClaimOutcome::Rejected(RejectReason::TooManyClaims { limit })))
+    Err(RejectReason::TooManyClaims { limit }.into())
 }
 
 /// Whether the claimer's user has as many open claims on the device as it may have. A user's own devices have no such limit.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use super::{answers, claim, group, key_package, log, roster};
+use super::{answers, claim, ending, group, key_package, log, membership, roster};
 use crate::{
     error::StoreError,
     names::{Cursor, Timestamp},
@@ -35,7 +35,8 @@ pub(crate) fn expire_batch(
     let more_entries = expire_entries(tx, now, expired)?;
     let more_key_packages = expire_key_packages(tx, now, expired)?;
     let more_claims = claim::expire_batch(tx, now)?;
-    Ok(more_entries || more_key_packages || more_claims)
+    let more_invitations = membership::expire_batch(tx, now)?;
+    Ok(more_entries || more_key_packages || more_claims || more_invitations)
 }
 
 fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
@@ -43,13 +44,17 @@ fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expire
     let mut groups = BTreeSet::new();
     for (deadline, due) in &passed {
         let cursor = Cursor(number_in(Table::Deadlines, deadline, size_of::<u64>())?);
+        tx.delete(Table::Deadlines, deadline)?;
+        // The entries of a group that was ended are gone.
+        if ending::is_ended(tx, &due.group)? {
+            continue;
+        }
         let mut group = group::load(tx, &due.group)?.ok_or(StoreError::Corrupt(Table::Deadlines))?;
         if log::forget(tx, &due.group, &mut group, cursor)? {
             group::save(tx, &due.group, &group)?;
             expired.entries += 1;
         }
         expired.answers += u64::from(answers::forget(tx, due)?);
-        tx.delete(Table::Deadlines, deadline)?;
         groups.insert(&due.group);
     }
     for group in groups {

@@ -1,12 +1,12 @@
 //! Key packages (RFC 9420, 10; RFC 9750, 5.1): each is handed out once, the last-resort one when no other is left,
 //! expired ones never.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use openmls::versions::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, answers::Hash, claim, welcome::KeyPackageRef};
+use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
@@ -28,6 +28,8 @@ pub struct KeyPackageCount {
     pub left: usize,
     /// Whether there is a last-resort key package.
     pub last_resort: bool,
+    /// Whether it has been handed out. Its device replaces it then, so that no two groups need know that they share it.
+    pub last_resort_used: bool,
 }
 
 /// A key package that was handed out.
@@ -52,26 +54,28 @@ pub enum ClaimOutcome {
     Rejected(RejectReason),
 }
 
-/// Why an upload failed. Nothing of it was stored.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// One of the key packages is refused.
-    #[error("key package {index} is refused: {reason}")]
-    Refused {
-        /// Which, from 0; the last-resort one comes after all others.
-        index: usize,
-        /// Why.
-        reason: KeyPackageFault,
-    },
-    /// More would wait than [`crate::Limits::max_key_packages_per_device`].
-    #[error("more than {limit} key packages")]
-    TooMany {
-        /// The limit, in key packages.
-        limit: usize,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+impl From<RejectReason> for ClaimOutcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+/// The answer to an upload: the key packages that are not refused are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// What can be handed out now.
+    pub left: KeyPackageCount,
+    /// The key packages that are refused. Others are not affected by them.
+    pub refused: Vec<RefusedKeyPackage>,
+}
+
+/// A key package that was not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKeyPackage {
+    /// Which, from 0 in the order of the upload; the last-resort one comes after all others.
+    pub index: usize,
+    /// Why.
+    pub reason: KeyPackageFault,
 }
 
 /// What is wrong with a key package.
@@ -96,14 +100,22 @@ pub enum KeyPackageFault {
     /// It is marked for last resort and uploaded as one of the others, or the other way round.
     #[error("last-resort extension where it does not belong, or missing")]
     WrongLastResort,
+    /// As many wait as [`crate::Limits::max_key_packages_per_device`] allows.
+    #[error("more than {limit} key packages would wait; upload it when some have been handed out")]
+    TooMany {
+        /// The limit, in key packages.
+        limit: usize,
+    },
 }
 
 /// A key package in the store.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) not_after: Timestamp,
     #[serde(with = "serde_bytes")]
     pub(crate) reference: KeyPackageRef,
+    /// Whether it was handed out, and waits as the last resort still.
+    used: bool,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
@@ -157,25 +169,101 @@ pub(crate) struct Verified<'a> {
     not_after: Timestamp,
 }
 
-/// Stores verified key packages. One that was uploaded before is left out, also when it has been handed out since.
+/// An upload whose key packages were verified, and the faults that were found.
+pub(crate) struct VerifiedUpload<'b> {
+    key_packages: Vec<(usize, Verified<'b>)>,
+    last_resort: Option<Verified<'b>>,
+    refused: Vec<RefusedKeyPackage>,
+}
+
+/// Verifies the key packages of an upload. Those beyond the limit are not even looked at.
+pub(crate) fn verify_all<'b>(
+    call: Call<'_>,
+    device: &DeviceId,
+    key_packages: &'b [Vec<u8>],
+    last_resort: Option<&'b [u8]>,
+) -> VerifiedUpload<'b> {
+    let limit = call.limits.max_key_packages_per_device;
+    let mut upload = VerifiedUpload { key_packages: Vec::new(), last_resort: None, refused: Vec::new() };
+    for (index, bytes) in key_packages.iter().enumerate() {
+        let verified = match index < limit {
+            true => verify(call, device, bytes, false),
+            false => Err(KeyPackageFault::TooMany { limit }),
+        };
+        match verified {
+            Ok(verified) => upload.key_packages.push((index, verified)),
+            Err(reason) => upload.refused.push(RefusedKeyPackage { index, reason }),
+        }
+    }
+    match last_resort.map(|bytes| verify(call, device, bytes, true)) {
+        Some(Ok(verified)) => upload.last_resort = Some(verified),
+        Some(Err(reason)) => upload.refused.push(RefusedKeyPackage { index: key_packages.len(), reason }),
+        None => {}
+    }
+    upload
+}
+
+/// Stores verified key packages, as many as there is room for. One that was uploaded before is left out, also when it
+/// has been handed out since.
 pub(crate) fn upload(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     device: &DeviceId,
-    key_packages: &[Verified<'_>],
-    last_resort: Option<&Verified<'_>>,
-) -> Result<KeyPackageCount, UploadError> {
-    for key_package in key_packages {
-        insert(tx, Table::KeyPackages, device, key_package)?;
+    upload: VerifiedUpload<'_>,
+) -> Result<Upload, StoreError> {
+    let limit = call.limits.max_key_packages_per_device;
+    let VerifiedUpload { key_packages, last_resort, mut refused } = upload;
+    let mut waiting = left(tx, device, call.now)?.left;
+    for (index, key_package) in key_packages {
+        if waiting < limit {
+            waiting += usize::from(insert(tx, Table::KeyPackages, device, &key_package)?);
+        } else if !is_seen(tx, device, &wire::hash(key_package.bytes))? {
+            refused.push(RefusedKeyPackage { index, reason: KeyPackageFault::TooMany { limit } });
+        }
     }
     if let Some(key_package) = last_resort {
-        replace_last_resort(tx, device, key_package)?;
+        replace_last_resort(tx, device, &key_package)?;
     }
-    let count = left(tx, device, call.now)?;
-    if count.left > call.limits.max_key_packages_per_device {
-        return Err(UploadError::TooMany { limit: call.limits.max_key_packages_per_device });
+    refused.sort_by_key(|refused| refused.index);
+    Ok(Upload { left: left(tx, device, call.now)?, refused })
+}
+
+/// Withdraws all key packages of the device but those of this upload: what waits is deleted, and claims of what was
+/// handed out are worth nothing.
+pub(crate) fn withdraw(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    upload: &VerifiedUpload<'_>,
+) -> Result<(), StoreError> {
+    let VerifiedUpload { key_packages, last_resort, .. } = upload;
+    let uploaded = key_packages.iter().map(|(_, key_package)| key_package).chain(last_resort);
+    let kept: BTreeSet<_> = uploaded.map(|key_package| key_package.reference.clone()).collect();
+    let range = Key::device(device).everything_below();
+    for table in [Table::KeyPackages, Table::LastResorts] {
+        let mut going = Vec::new();
+        tx.scan(table, &range.start..&range.end, &mut |key, value| {
+            if !kept.contains(&key::decode::<Stored>(table, value)?.reference) {
+                going.push(key.to_vec());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in going {
+            tx.delete(table, &key)?;
+        }
     }
-    Ok(count)
+    let mut references = Vec::new();
+    tx.scan(Table::KeyPackagesSeen, &range.start..&range.end, &mut |_, reference| {
+        references.push(reference.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for reference in references.iter().filter(|reference| !kept.contains(*reference)) {
+        tx.delete(Table::KeyPackageOwners, Key::reference(reference).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn is_seen(tx: &mut dyn Transaction, device: &DeviceId, hash: &Hash) -> Result<bool, StoreError> {
+    Ok(tx.get(Table::KeyPackagesSeen, Key::device(device).then_last(hash).as_bytes())?.is_some())
 }
 
 /// Returns whether it was new.
@@ -186,14 +274,14 @@ fn insert(
     key_package: &Verified<'_>,
 ) -> Result<bool, StoreError> {
     let hash = wire::hash(key_package.bytes);
-    let seen = Key::device(device).then_last(&hash);
-    if tx.get(Table::KeyPackagesSeen, seen.as_bytes())?.is_some() {
+    if is_seen(tx, device, &hash)? {
         return Ok(false);
     }
-    tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &[])?;
+    let seen = Key::device(device).then_last(&hash);
+    tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &key_package.reference)?;
     let number = key::count_up(tx, NUMBER)?;
     let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.to_vec());
-    let stored = Stored { not_after: key_package.not_after, reference, bytes };
+    let stored = Stored { not_after: key_package.not_after, reference, used: false, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
     key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
@@ -223,6 +311,7 @@ pub(crate) fn claim(
     device: &DeviceId,
     claimer: &DeviceId,
 ) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
+    block::check(tx, device, claimer.user())?;
     claim::check_count(tx, call, claimer)?;
     let usual = match claim::is_target_spent(tx, call, claimer, device)? {
         true => None,
@@ -234,7 +323,13 @@ pub(crate) fn claim(
             (stored, false)
         }
         None => match oldest_unexpired(tx, Table::LastResorts, device, call.now)? {
-            Some((_, stored)) => (stored, true),
+            Some((key, stored)) => {
+                if !stored.used {
+                    let used = Stored { used: true, ..stored.clone() };
+                    key::put(tx, Table::LastResorts, &Key::from_bytes(key), &used)?;
+                }
+                (stored, true)
+            }
             None => return Ok(ClaimOutcome::NoneLeft),
         },
     };
@@ -277,8 +372,9 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
         left += usize::from(stored.not_after > now);
         Ok(ControlFlow::Continue(()))
     })?;
-    let last_resort = oldest_unexpired(tx, Table::LastResorts, device, now)?.is_some();
-    Ok(KeyPackageCount { left, last_resort })
+    let last_resort = oldest_unexpired(tx, Table::LastResorts, device, now)?;
+    let last_resort_used = last_resort.as_ref().is_some_and(|(_, stored)| stored.used);
+    Ok(KeyPackageCount { left, last_resort: last_resort.is_some(), last_resort_used })
 }
 
 /// Deletes all key packages of the device, and forgets which it had uploaded.

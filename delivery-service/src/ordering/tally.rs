@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::StoreError,
-    names::UserId,
+    names::{DeviceId, UserId},
     store::{
         Table, Transaction,
         key::{Key, number_in},
@@ -16,6 +16,10 @@ use crate::{
 pub(crate) enum Tally<'a> {
     /// Open claims of a user's devices.
     OpenClaims(&'a UserId),
+    /// Groups that a device is in and has accepted, and past ones that it has not read to the end.
+    Groups(&'a DeviceId),
+    /// Memberships of devices that this user has added, and that have not accepted.
+    Invitations(&'a UserId),
 }
 
 /// Counts by their keys, as the store check recounts them.
@@ -25,6 +29,8 @@ impl Tally<'_> {
     pub(crate) fn key(&self) -> Key {
         match self {
             Self::OpenClaims(user) => Key::number(0).then_user(user),
+            Self::Groups(device) => Key::number(1).then_device(device),
+            Self::Invitations(user) => Key::number(2).then_user(user),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
-use super::{log::Entry, roster};
+use super::{log::Entry, membership};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, Epoch, GroupId},
@@ -110,7 +110,7 @@ pub(crate) fn tree(
     device: &DeviceId,
     epoch: Epoch,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    for membership in roster::memberships_in(tx, device, group)? {
+    for membership in membership::of_device_in(tx, device, group)? {
         if membership.by_welcome
             && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
             && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch

@@ -9,7 +9,7 @@ use crate::{
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
         expiry::{self, Expired},
-        roster,
+        membership, roster,
     },
     store::Store,
 };
@@ -127,8 +127,9 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn groups_of(&self, device: &DeviceId) -> Result<Vec<GroupId>, StoreError> {
         self.store().transaction(|tx| {
-            let memberships = roster::memberships(tx, device)?;
-            Ok(memberships.into_iter().filter(|one| one.until.is_none()).map(|one| one.group).collect())
+            let memberships = membership::of_device(tx, device)?;
+            let read = memberships.into_iter().filter(|one| one.until.is_none() && one.is_read());
+            Ok(read.map(|one| one.group).collect())
         })
     }
 

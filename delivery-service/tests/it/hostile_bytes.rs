@@ -52,7 +52,8 @@ impl Scene {
         let before = visible(service, &["alice", "bob", "dave"]);
         let mut accepted = Vec::new();
         for device in [&alice, &bob, &dave] {
-            let _ = service.upload_key_packages(device, &[bytes.to_vec()], Some(bytes), NOW).unwrap_err();
+            let upload = service.upload_key_packages(device, &[bytes.to_vec()], Some(bytes), NOW).unwrap();
+            assert_eq!(upload.refused.len(), 2);
             for mode in [Assisted, Opaque] {
                 accepted.push(service.create_group(&room(), device, mode, bytes, NOW).unwrap());
                 accepted

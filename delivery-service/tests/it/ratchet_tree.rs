@@ -128,11 +128,13 @@ fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
 #[test]
 fn after_a_commit_was_taken_back_its_tree_is_gone() {
     let service = service();
-    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let before = members[0].tree();
     accept(&service, &members[0].update());
     assert!(tree(&service, 2).is_some());
-    service.report_commit(&room(), &device("bob"), Sequence(2), NOW).unwrap();
+    for by in ["bob", "carol"] {
+        service.report_commit(&room(), &device(by), Sequence(2), NOW).unwrap();
+    }
 
     assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
     assert_eq!(tree(&service, 1), Some(before));

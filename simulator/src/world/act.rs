@@ -446,7 +446,10 @@ impl World<'_> {
             }
             let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
             let uploaded = self.service.upload_key_packages(&self.devices[device].address, &bytes, None, self.now());
-            uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            let uploaded = uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            if let Some(refused) = uploaded.refused.first() {
+                return Err(Failed::new(FailCode::Rejected, &refused.reason));
+            }
             let of = self.devices[device].name.clone();
             self.tell(Event::KeyPackages { of, count: bytes.len(), sha256: fingerprint(&bytes.concat()) });
         }

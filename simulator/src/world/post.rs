@@ -5,8 +5,7 @@
 
 use regrow_delivery_service::{
     ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,
-    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp,
-    UploadError,
+    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp, Upload,
 };
 
 use super::{
@@ -55,7 +54,7 @@ calls! {
     fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError>;
     fn upload_key_packages(
         &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
-    ) -> Result<KeyPackageCount, UploadError>;
+    ) -> Result<Upload, StoreError>;
     fn claim_key_package(
         &self, device: &DeviceId, claimer: &DeviceId, now: Timestamp
     ) -> Result<ClaimOutcome, StoreError>;

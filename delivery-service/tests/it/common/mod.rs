@@ -14,8 +14,8 @@ use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
     ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, DeviceKey, Epoch,
-    GroupId, HandshakeMode, Limits, Outcome, RejectReason, RosterChange, Sequence, ServiceKey, SqliteStore, Store,
-    Timestamp,
+    GroupId, HandshakeMode, Limits, Outcome, RejectReason, Reply, RosterChange, Sequence, ServiceKey, SqliteStore,
+    Store, Timestamp,
 };
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
@@ -443,6 +443,7 @@ pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, nam
     members.extend(others.into_iter().map(|client| {
         let stream = service.read(&client.id, Cursor::START, 10).unwrap();
         assert_eq!(stream[0].kind, DeliveryKind::Welcome);
+        assert_eq!(service.accept_invitation(&room(), &client.id, NOW).unwrap(), Reply::Done);
         client.join(&stream[0].bytes, mode)
     }));
     members
