@@ -13,6 +13,7 @@ use std::{fmt, sync::Arc};
 
 use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
+use regrow_protocol::profile::MAX_USE_SECONDS;
 use tls_codec::DeserializeBytes as _;
 
 pub use kept::MAX_KEPT_NAME_BYTES;
@@ -114,6 +115,9 @@ impl Client {
     fn new(store: Arc<dyn Store>, crypto: SharedCrypto, policy: Policy, device: DeviceId) -> Result<Self, Error> {
         if policy.lock_after.is_some() && store.as_lock().is_none() {
             return Err(Error::NoLock);
+        }
+        if policy.key_package_lifetime > MAX_USE_SECONDS {
+            return Err(Error::KeyPackageLifetime);
         }
         let (authority, groups, lock) = (Arc::new(Everyone), Loaded::default(), lock::LockState::default());
         Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock })

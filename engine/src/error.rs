@@ -205,6 +205,10 @@ pub enum Error {
     #[error("the welcome is for none of this device's key packages")]
     NotInvited,
 
+    /// The policy has key packages used for longer than any device accepts.
+    #[error("key packages can be used for {max} seconds at most", max = regrow_protocol::profile::MAX_USE_SECONDS)]
+    KeyPackageLifetime,
+
     /// The cryptography or the randomness failed.
     #[error("cryptography failed: {0}")]
     Crypto(CryptoError),
@@ -286,13 +290,13 @@ pub enum Refusal {
         /// Whose leaf would be replaced.
         device: DeviceId,
     },
-    /// A key package is not valid now, or is valid for longer than the policy allows (RFC 9420, 7.2).
-    #[error("the key package's lifetime, from {not_before} to {not_after}, is not acceptable now")]
+    /// A key package is not used now, or would be used for longer than any device accepts (RFC 9420, 7.2). Ask for a new one.
+    #[error("the key package, to be used from {not_before} to {until}, is not acceptable now")]
     Lifetime {
-        /// The first second of its validity.
+        /// The first second of its lifetime, since the Unix epoch.
         not_before: u64,
-        /// The second after its last.
-        not_after: u64,
+        /// The second after the last in which it is used.
+        until: u64,
     },
     /// Something in the message uses another ciphersuite than the group.
     #[error("the ciphersuite is {0:?}, not the group's")]

@@ -71,10 +71,28 @@ pub enum Lost {
         /// What is wrong with it.
         detail: String,
     },
+    /// A commit of the present epoch adds a device whose key package is not valid by the system's clock, or refers to a
+    /// proposal that was passed over for that reason ([`Ignored::Clock`]). Check the clock. The commit is good by the
+    /// clocks of others: never report it to the delivery service.
+    Clock {
+        /// The lifetime, and the system's time.
+        detail: String,
+    },
     /// A message of this device's own came back that this device does not know: its storage was put back to an earlier
     /// state, or copied and used elsewhere. It could use keys that it has used, so that from here on it makes nothing in
     /// the group: every call that would fails with [`Error::RolledBack`](crate::Error::RolledBack).
     RolledBack,
+}
+
+impl Lost {
+    /// Whether the delivery service is to hear of the commit, so that it can take back a commit that most members cannot
+    /// carry out. A commit that only this device cannot carry out is nothing to report.
+    pub fn is_reportable(&self) -> bool {
+        match self {
+            Self::Commit { .. } => true,
+            Self::Clock { .. } | Self::RolledBack => false,
+        }
+    }
 }
 
 /// An application message (RFC 9420, 15).
@@ -185,4 +203,6 @@ pub enum Ignored {
     AlreadyRead,
     /// An application message of an epoch, or of a generation, whose keys the policy no longer keeps. It cannot be read.
     TooOld,
+    /// A proposal adds a device whose key package is not valid by the system's clock. Check the clock.
+    Clock,
 }

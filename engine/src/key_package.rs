@@ -3,11 +3,12 @@
 use openmls::{
     credentials::CredentialWithKey,
     prelude::{
-        Capabilities, CredentialType, ExtensionType, KeyPackage, KeyPackageBundle, KeyPackageIn, MlsMessageBodyIn,
-        MlsMessageIn, MlsMessageOut, ProtocolVersion,
+        Capabilities, CredentialType, Extension, ExtensionType, Extensions, KeyPackage, KeyPackageBundle, KeyPackageIn,
+        MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion, UnknownExtension,
     },
 };
 use openmls_traits::crypto::OpenMlsCrypto as _;
+use regrow_protocol::profile::{MAX_LIFETIME_SECONDS, USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 use tls_codec::DeserializeBytes as _;
 
@@ -65,7 +66,7 @@ pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
         Some(&crypto.supported_ciphersuites()),
-        Some(&[ExtensionType::LastResort, data::extension_type()]),
+        Some(&[ExtensionType::LastResort, data::extension_type(), ExtensionType::Unknown(USE_PERIOD_EXTENSION)]),
         None,
         Some(&[CredentialType::Basic]),
     )
@@ -82,9 +83,12 @@ pub(crate) fn generate(
     let internal = |detail: String| Error::Internal { action: "make a key package", detail };
     let key = signature_key(&call.records, DeviceRecord::load(&call.records)?.signature_key.as_bytes())?;
     let credential: CredentialWithKey = key.credential(device);
+    let period = UsePeriod { made: now, until: Timestamp(now.0.saturating_add(policy.key_package_lifetime)) };
+    let extension = Extension::Unknown(USE_PERIOD_EXTENSION, UnknownExtension(period.to_bytes().to_vec()));
     let mut builder = KeyPackage::builder()
         .key_package_lifetime(policy.lifetime(now))
-        .leaf_node_capabilities(capabilities(&call.crypto));
+        .leaf_node_capabilities(capabilities(&call.crypto))
+        .key_package_extensions(Extensions::single(extension).map_err(|e| internal(e.to_string()))?);
     if last_resort {
         builder = builder.mark_as_last_resort();
     }
@@ -96,12 +100,7 @@ pub(crate) fn generate(
 }
 
 /// Reads and verifies a peer's key package, for use now (RFC 9420, 10.1), in a group of its ciphersuite.
-pub(crate) fn verify(
-    crypto: &SharedCrypto,
-    bytes: &KeyPackageBytes,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<KeyPackage, Error> {
+pub(crate) fn verify(crypto: &SharedCrypto, bytes: &KeyPackageBytes, now: Timestamp) -> Result<KeyPackage, Error> {
     let malformed = |detail: String| Error::Malformed { expected: "a key package", detail };
     let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes.0).map_err(|e| malformed(e.to_string()))?;
     let key_package: KeyPackageIn = match message.extract() {
@@ -111,37 +110,49 @@ pub(crate) fn verify(
     let key_package = key_package
         .validate(crypto, ProtocolVersion::Mls10)
         .map_err(|e| Error::Invalid { detail: format!("the key package is not valid: {e}") })?;
-    accept_lifetime_range(&key_package, policy)?;
-    let lifetime = key_package.life_time();
-    if now.0 < lifetime.not_before() || lifetime.not_after() <= now.0 {
-        return Err(lifetime_refused(&key_package));
+    let until = use_until(&key_package)?;
+    if now.0 < key_package.life_time().not_before() || until <= now {
+        return Err(lifetime_refused(&key_package).into());
     }
     device_of_leaf(key_package.leaf_node())?;
     Ok(key_package)
 }
 
-/// Refuses a key package that is valid for longer than the policy's would be (RFC 9420, 7.2: a maximum is a MUST).
+/// The first moment at which the key package is used no more.
 ///
-/// Whether it has expired is for the one who adds: by the time that a commit is read, it may have.
-pub(crate) fn accept_lifetime_range(key_package: &KeyPackage, policy: &Policy) -> Result<(), Error> {
+/// Every member has the same bounds (RFC 9420, 7.2: a maximum is a MUST), so that no two of them judge a commit
+/// differently. Whether the moment has come is for the device that adds: when a commit is read, it may have.
+///
+/// # Errors
+/// [`Refusal::Lifetime`] if the key package would be used for too long.
+pub(crate) fn use_until(key_package: &KeyPackage) -> Result<Timestamp, Refusal> {
     let lifetime = key_package.life_time();
-    let longest = policy.key_package_lifetime.saturating_add(policy.clock_skew);
-    match lifetime.not_after().checked_sub(lifetime.not_before()) {
-        Some(range) if range <= longest => Ok(()),
-        _ => Err(lifetime_refused(key_package)),
+    let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
+    match key_package.extensions().unknown(USE_PERIOD_EXTENSION) {
+        Some(UnknownExtension(content)) => UsePeriod::read(content)
+            .filter(|period| period.is_acceptable(not_before, not_after))
+            .map(|period| period.until),
+        None => {
+            let length = not_after.0.checked_sub(not_before.0);
+            length.is_some_and(|length| length <= MAX_LIFETIME_SECONDS).then_some(not_after)
+        }
     }
+    .ok_or_else(|| lifetime_refused(key_package))
 }
 
-fn lifetime_refused(key_package: &KeyPackage) -> Error {
+fn lifetime_refused(key_package: &KeyPackage) -> Refusal {
     let lifetime = key_package.life_time();
-    Refusal::Lifetime { not_before: lifetime.not_before(), not_after: lifetime.not_after() }.into()
+    let period = key_package.extensions().unknown(USE_PERIOD_EXTENSION);
+    let until = period.and_then(|UnknownExtension(content)| UsePeriod::read(content)).map(|period| period.until.0);
+    Refusal::Lifetime { not_before: lifetime.not_before(), until: until.unwrap_or(lifetime.not_after()) }
 }
 
 /// Erases the key packages that have expired; how many there were.
 pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize, Error> {
     let mut expired = 0;
     for (key, bundle) in bundles(records)? {
-        if bundle.key_package().life_time().not_after() <= now.0 {
+        let until = use_until(bundle.key_package());
+        if until.map_or(true, |until| until <= now) {
             records.delete(key);
             expired += 1;
         }

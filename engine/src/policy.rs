@@ -49,11 +49,16 @@ pub struct Policy {
     /// Application messages are padded to a multiple of this many bytes; 0 pads nothing. Default: 128. Without it
     /// anyone who sees the ciphertext knows the length of the text.
     pub padding: usize,
-    /// How long a key package can be used from the moment it is made, in seconds. Default: 90 days. Until it is used
-    /// or expires its private key is on the device.
+    /// How long a key package is used from the moment it is made, in seconds: handed out, and added to groups. Default: 90
+    /// days; at most [`MAX_USE_SECONDS`](regrow_protocol::profile::MAX_USE_SECONDS). Until it is used or the time is over, its
+    /// private key is on the device.
     pub key_package_lifetime: u64,
-    /// How far before that moment its validity begins, in seconds, for peers whose clocks are behind. Default: 1 hour.
+    /// How far before that moment the lifetime in its leaf begins, in seconds, for members whose clocks are behind.
+    /// Default: 30 days. A member whose clock is behind by more falls out of the group when it reads the commit.
     pub clock_skew: u64,
+    /// How far after the time of its use the lifetime in its leaf ends, in seconds, for members whose clocks are ahead, and
+    /// for those who read the commit late. Default: 365 days. A member that comes back after a longer time rejoins.
+    pub reading_delay: u64,
     /// Whether each commit carries a group info, so that a device that lost its state can rejoin by external commit
     /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature per commit, and the size of the tree if that is
     /// [in it](Self::send_ratchet_tree).
@@ -108,7 +113,8 @@ impl Default for Policy {
             max_forward: 1000,
             padding: 128,
             key_package_lifetime: 90 * 24 * 60 * 60,
-            clock_skew: 60 * 60,
+            clock_skew: 30 * 24 * 60 * 60,
+            reading_delay: 365 * 24 * 60 * 60,
             publish_group_info: true,
             send_ratchet_tree: true,
             rotate_after_messages: NonZeroU32::new(1000),
@@ -150,6 +156,7 @@ impl Policy {
     }
 
     pub(crate) fn lifetime(&self, now: Timestamp) -> Lifetime {
-        Lifetime::init(now.0.saturating_sub(self.clock_skew), now.0.saturating_add(self.key_package_lifetime))
+        let until = now.0.saturating_add(self.key_package_lifetime);
+        Lifetime::init(now.0.saturating_sub(self.clock_skew), until.saturating_add(self.reading_delay))
     }
 }

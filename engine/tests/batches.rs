@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{
     store::{FaultyStore, records},
     *,
@@ -13,7 +15,7 @@ use proptest::{
     sample::Index,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use regrow_engine::{Client, Error, Event, GroupId, Handshake, MemoryStore, Policy, StorageError};
+use regrow_engine::{Authenticate, Claim, Client, Error, Event, GroupId, Handshake, MemoryStore, Policy, StorageError};
 
 /// Alice, with whom everybody talks, and Bob, who is away, over a store that counts.
 fn pair() -> (Client, Client, FaultyStore) {
@@ -110,14 +112,22 @@ fn copy(store: &MemoryStore) -> MemoryStore {
     copy
 }
 
+/// Accepts everybody but Carol.
+struct WithoutCarol;
+
+impl Authenticate for WithoutCarol {
+    fn authenticate(&self, claim: &Claim) -> Result<(), String> {
+        if claim.device == device("carol") { Err("not in the directory".into()) } else { Ok(()) }
+    }
+}
+
 /// Its key is used up, and its ratchet advanced, before the commit is looked at.
 #[test]
 fn a_commit_that_is_refused_inside_a_batch_can_be_refused_again() {
     let policy = Policy { handshake: Handshake::Opaque, ..policy() };
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
-    let shorter = Policy { key_package_lifetime: policy.key_package_lifetime / 2, ..policy.clone() };
-    let (store, mut carol) = (MemoryStore::new(), client_in(&MemoryStore::new(), "carol", policy));
-    let mut bob = client_in(&store, "bob", shorter);
+    let (store, mut carol) = (MemoryStore::new(), client_in(&MemoryStore::new(), "carol", policy.clone()));
+    let mut bob = client_in(&store, "bob", policy).with_authentication(Arc::new(WithoutCarol));
     make_group(&mut [&mut alice, &mut bob]);
     let message = send(&mut alice, b"one");
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
@@ -316,7 +326,7 @@ fn batches_of_any_size_are_as_single_messages() {
         let (store, heard) = play(&steps, &policy);
         let (one_by_one, batches) = (copy(&store), copy(&store));
         let open = |store: &MemoryStore| {
-            Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy.clone()).unwrap()
+            Client::open(Arc::new(store.clone()), regrow_engine::default_crypto(), policy.clone()).unwrap()
         };
 
         let mut bob = open(&one_by_one);

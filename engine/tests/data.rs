@@ -7,13 +7,13 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use common::{
-    intruder::{GROUP_DATA, Intruder, SUITE, infiltrate, publish},
+    intruder::{GROUP_DATA, Intruder, USE, infiltrate, publish},
     *,
 };
 use openmls::{
     group::GroupContext,
     prelude::{
-        Capabilities, Extension, Extensions, KeyPackage, Lifetime, OpenMlsProvider, RequiredCapabilitiesExtension,
+        Capabilities, Extension, Extensions, KeyPackage, OpenMlsProvider, RequiredCapabilitiesExtension,
         UnknownExtension,
     },
 };
@@ -343,12 +343,8 @@ fn a_group_that_was_made_without_support_for_data_has_none() {
 
 /// A key package of a client that knows of no data.
 fn old_key_package(user: &str) -> KeyPackage {
-    let old = Intruder::new(&device(user).to_identity());
-    let bundle = KeyPackage::builder()
-        .key_package_lifetime(Lifetime::init(0, NOW.0 + 100 * 365 * 24 * 60 * 60))
-        .leaf_node_capabilities(Capabilities::builder().build())
-        .build(SUITE, &old.provider, &*old.signer, old.credential());
-    bundle.unwrap().key_package().clone()
+    let capabilities = Capabilities::builder().extensions(vec![USE]).build();
+    Intruder::new(&device(user).to_identity()).key_package_with(capabilities, Extensions::empty())
 }
 
 #[test]

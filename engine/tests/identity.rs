@@ -5,11 +5,12 @@
 mod common;
 
 use common::{
-    intruder::{Intruder, SUITE, infiltrate, publish, unpublish},
+    intruder::{Intruder, SUITE, USE_PERIOD, infiltrate, publish, unpublish},
     *,
 };
 use openmls::{prelude::CredentialType, schedule::PreSharedKeyId};
-use regrow_engine::{Ciphersuite, Client, Error, GroupId, InvalidName, MemoryStore, Policy, Refusal, Timestamp};
+use regrow_engine::{Ciphersuite, Client, Error, GroupId, InvalidName, MemoryStore, Refusal, Timestamp};
+use regrow_protocol::profile::{MAX_USE_SECONDS, UsePeriod};
 
 /// Two devices in a group with an intruder.
 struct Infiltrated {
@@ -20,12 +21,8 @@ struct Infiltrated {
 }
 
 fn infiltrated() -> Infiltrated {
-    infiltrated_with(policy())
-}
-
-fn infiltrated_with(policy: Policy) -> Infiltrated {
     let store = MemoryStore::new();
-    let mut bob = client_in(&store, "bob", policy);
+    let mut bob = client_in(&store, "bob", policy());
     let (alice, mallory) = infiltrate(&mut bob);
     Infiltrated { alice, bob, store, mallory }
 }
@@ -210,62 +207,83 @@ fn proposals_that_regrow_takes_no_part_in_are_refused() {
     assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
 
-fn strict() -> Policy {
-    Policy { clock_skew: NOW.0, key_package_lifetime: 101 * 365 * 24 * 60 * 60, ..Policy::default() }
-}
-
-/// A key package that is valid for longer than the strict policy allows.
-fn everlasting() -> openmls::prelude::KeyPackage {
-    Intruder::new(&device("eve").to_identity()).key_package_for(0, u64::MAX / 2, SUITE)
-}
-
-#[test]
-fn a_key_package_that_is_valid_for_too_long_is_not_used() {
-    let mut alice = client_in(&MemoryStore::new(), "alice", strict());
-    make_group(&mut [&mut alice]);
-    let published = publish(&everlasting());
-
-    let mut chat = alice.group(&group()).unwrap();
-    let proposed = chat.propose_add(&published, NOW);
-    let added = chat.add(&[published], NOW);
-
-    assert!(matches!(proposed, Err(Error::Refused(Refusal::Lifetime { .. }))), "{proposed:?}");
-    assert!(matches!(added, Err(Error::Refused(Refusal::Lifetime { .. }))), "{added:?}");
+/// Key packages that are used for longer than any device accepts, with and without a use period.
+fn everlasting() -> [openmls::prelude::KeyPackage; 2] {
+    let eve = Intruder::new(&device("eve").to_identity());
+    let period = UsePeriod { made: NOW, until: Timestamp(NOW.0 + MAX_USE_SECONDS + 1) };
+    [eve.key_package_for(period, SUITE), eve.key_package_without_period(0, u64::MAX / 2)]
 }
 
 #[test]
-fn a_commit_with_a_key_package_that_is_valid_for_too_long_is_refused() {
-    let mut world = infiltrated_with(strict());
-    let (commit, _) = world.mallory.commit(vec![everlasting()], None);
+fn a_key_package_that_is_used_for_too_long_is_not_used() {
+    for key_package in everlasting() {
+        let mut alice = client("alice");
+        make_group(&mut [&mut alice]);
+        let published = publish(&key_package);
 
-    let refusal = world.refusal(&commit);
+        let mut chat = alice.group(&group()).unwrap();
+        let proposed = chat.propose_add(&published, NOW);
+        let added = chat.add(&[published], NOW);
 
-    assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+        assert!(matches!(proposed, Err(Error::Refused(Refusal::Lifetime { .. }))), "{proposed:?}");
+        assert!(matches!(added, Err(Error::Refused(Refusal::Lifetime { .. }))), "{added:?}");
+    }
 }
 
 #[test]
-fn a_proposal_that_others_would_refuse_to_see_committed_is_refused() {
-    let mut world = infiltrated_with(strict());
-    let proposal = world.mallory.propose_add(&everlasting());
+fn a_commit_with_a_key_package_that_is_used_for_too_long_is_refused() {
+    for key_package in everlasting() {
+        let mut world = infiltrated();
+        let (commit, _) = world.mallory.commit(vec![key_package], None);
 
-    let refusal = world.refusal(&proposal);
+        let refusal = world.refusal(&commit);
 
-    assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+        assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+    }
 }
 
 #[test]
-fn a_key_package_is_used_within_its_lifetime_only() {
+fn a_proposal_with_a_key_package_that_is_used_for_too_long_is_refused() {
+    for key_package in everlasting() {
+        let mut world = infiltrated();
+        let proposal = world.mallory.propose_add(&key_package);
+
+        let refusal = world.refusal(&proposal);
+
+        assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
+    }
+}
+
+#[test]
+fn a_key_package_is_used_until_its_period_ends() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
-    let (from, to) = (1000, 2 * NOW.0);
-    let published = publish(&Intruder::new(&device("bob").to_identity()).key_package_for(from, to, SUITE));
+    let bob = Intruder::new(&device("bob").to_identity());
+    let until = Timestamp(NOW.0 + 100);
+    let published = publish(&bob.key_package_for(UsePeriod { made: NOW, until }, SUITE));
+
+    let mut chat = alice.group(&group()).unwrap();
+    let error = chat.add(std::slice::from_ref(&published), until);
+    assert!(matches!(error, Err(Error::Refused(Refusal::Lifetime { .. }))), "{error:?}");
+    assert_eq!(chat.resume().unwrap(), None);
+
+    assert!(chat.add(&[published], Timestamp(until.0 - 1)).is_ok());
+}
+
+#[test]
+fn a_key_package_without_a_period_is_used_within_its_lifetime() {
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (from, to) = (now - 1000, now + 24 * 60 * 60);
+    let published = publish(&Intruder::new(&device("bob").to_identity()).key_package_without_period(from, to));
 
     let mut chat = alice.group(&group()).unwrap();
     for moment in [from - 1, to] {
         let error = chat.add(std::slice::from_ref(&published), Timestamp(moment));
         assert!(matches!(error, Err(Error::Refused(Refusal::Lifetime { .. }))), "{error:?}");
     }
-    assert_eq!(chat.resume().unwrap(), None);
+    assert!(chat.add(&[published], Timestamp(now)).is_ok());
 }
 
 #[test]
@@ -273,7 +291,7 @@ fn a_key_package_of_another_ciphersuite_is_not_used() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let other = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
-    let published = publish(&Intruder::new(&device("eve").to_identity()).key_package_for(0, NOW.0 + 1000, other));
+    let published = publish(&Intruder::new(&device("eve").to_identity()).key_package_for(USE_PERIOD, other));
 
     let error = alice.group(&group()).unwrap().add(&[published], NOW);
 

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    intruder::{GROUP_DATA, Intruder, SUITE, infiltrate, publish},
+    intruder::{GROUP_DATA, Intruder, USE, infiltrate, publish},
     *,
 };
 use openmls::prelude::{
@@ -91,14 +91,16 @@ fn unknown(extension: u16) -> Extensions<LeafNode> {
     Extensions::single(Extension::Unknown(extension, UnknownExtension(vec![1]))).unwrap()
 }
 
+/// Capabilities that list these extensions beside the use period.
 fn declaring(extensions: &[ExtensionType]) -> Capabilities {
-    Capabilities::new(None, None, Some(extensions), None, Some(&[CredentialType::Basic]))
+    let extensions = [&[USE], extensions].concat();
+    Capabilities::new(None, None, Some(&extensions), None, Some(&[CredentialType::Basic]))
 }
 
 /// Capabilities and extensions of leaves that no commit can bring, and their faults.
 fn faulty_leaves() -> Vec<(Capabilities, Extensions<LeafNode>, LeafFault)> {
     let other = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
-    let (none, data) = (Extensions::empty(), [GROUP_DATA]);
+    let (none, data) = (Extensions::empty(), [GROUP_DATA, USE]);
     let basic = [CredentialType::Basic];
     vec![
         (declaring(&data), unknown(UNDECLARED), LeafFault::UndeclaredExtension { extension: UNDECLARED }),
@@ -233,7 +235,7 @@ fn by_mallory(added: &str, reason: Refusal) -> LeftOut {
 
 /// A key package that expires at [`EXPIRY`].
 fn expiring(user: &str) -> KeyPackage {
-    Intruder::new(&device(user).to_identity()).key_package_for(0, EXPIRY.into(), SUITE)
+    Intruder::new(&device(user).to_identity()).key_package_until(EXPIRY.into())
 }
 
 fn left_out_as_not_committable(pending: &PendingCommit, by: &str, added: &str) -> bool {

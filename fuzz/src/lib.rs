@@ -30,7 +30,7 @@ pub fn group() -> GroupId {
 
 pub(crate) fn policy(handshake: Handshake) -> Policy {
     let forever = 200 * 365 * 24 * 60 * 60;
-    Policy { handshake, past_epochs: 1, clock_skew: NOW.0, key_package_lifetime: forever, ..Policy::default() }
+    Policy { handshake, past_epochs: 1, clock_skew: NOW.0, reading_delay: forever, ..Policy::default() }
 }
 
 pub(crate) fn crypto(user: &str) -> Arc<Layered<SeededCrypto>> {

@@ -383,7 +383,7 @@ fn hidden_handshakes_make_no_difference_to_a_thief() {
 #[test]
 fn thief_reads_what_was_not_acknowledged() {
     let now = Timestamp(1_800_000_000);
-    let policy = Policy { clock_skew: now.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() };
+    let policy = Policy { clock_skew: now.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() };
     let device = |user: &str| {
         let id = DeviceId::new(user, "phone").unwrap();
         Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy.clone()).unwrap()

@@ -493,7 +493,7 @@ fn expectations_of_a_thief_that_do_not_hold_are_told() {
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
 fn policy() -> Policy {
-    Policy { clock_skew: NOW.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
+    Policy { clock_skew: NOW.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
 }
 
 /// Alice's group with bob in it, of whose device there is a copy.

@@ -94,7 +94,7 @@ fn the_transcript_tells_what_was_stolen() {
 }
 
 fn policy() -> Policy {
-    Policy { clock_skew: NOW.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
+    Policy { clock_skew: NOW.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
 }
 
 fn client(store: Arc<dyn Store>, user: &str) -> Client {

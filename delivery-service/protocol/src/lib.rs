@@ -9,6 +9,7 @@
 //! | [`delivery`] | the entries of a device's stream |
 //! | [`api`] | bodies of requests and answers, and problem codes |
 //! | [`mls`] | readers of fields in encoded MLS messages |
+//! | [`profile`] | the credentials, proposals and extensions that devices and the service accept |
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod mls;
 mod name_rules;
 pub mod names;
 pub mod outcome;
+pub mod profile;
 pub mod receipt;
 mod reject_code;
 

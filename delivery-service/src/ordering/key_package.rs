@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use openmls::versions::ProtocolVersion;
+use openmls::{extensions::UnknownExtension, versions::ProtocolVersion};
+use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
@@ -91,7 +92,7 @@ pub enum KeyPackageFault {
     /// Its credential names another device than the one that uploads it.
     #[error("not a key package of this device")]
     OfAnotherDevice,
-    /// It has expired.
+    /// It has expired: its use period has ended, or else its lifetime.
     #[error("expired")]
     Expired,
     /// Its lifetime has not begun.
@@ -148,7 +149,14 @@ pub(crate) fn verify<'b>(
     }
     // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
     let lifetime = key_package.life_time();
-    if lifetime.not_after() <= call.now.0 {
+    let not_after = match key_package.extensions().unknown(USE_PERIOD_EXTENSION) {
+        None => Timestamp(lifetime.not_after()),
+        Some(UnknownExtension(content)) => match UsePeriod::read(content) {
+            Some(period) => period.until.min(Timestamp(lifetime.not_after())),
+            None => return Err(KeyPackageFault::Invalid("its use period cannot be read".into())),
+        },
+    };
+    if not_after <= call.now {
         return Err(KeyPackageFault::Expired);
     }
     if lifetime.not_before() > call.now.0 {
@@ -158,8 +166,7 @@ pub(crate) fn verify<'b>(
         return Err(KeyPackageFault::WrongLastResort);
     }
     let reference = key_package.hash_ref(call.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
-    let (reference, not_after) = (reference.as_slice().to_vec(), Timestamp(lifetime.not_after()));
-    Ok(Verified { bytes, reference, not_after })
+    Ok(Verified { bytes, reference: reference.as_slice().to_vec(), not_after })
 }
 
 /// A key package that was verified.

@@ -69,7 +69,7 @@ impl Client {
         }
         let mut unused = Vec::with_capacity(key_packages.len());
         for bytes in key_packages {
-            let key_package = key_package::verify(&self.crypto, bytes, &policy, now)?;
+            let key_package = key_package::verify(&self.crypto, bytes, now)?;
             let owner = device_of_leaf(key_package.leaf_node())?;
             if owner != *device {
                 return Err(Error::OtherDevice { device: owner, expected: device.clone() });

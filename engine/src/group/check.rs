@@ -9,7 +9,7 @@ use openmls::{
 
 use super::{data, device_at, leaf::NewLeaf, leaves_by_identity};
 use crate::{
-    DeviceId, Policy,
+    DeviceId,
     error::{Error, Refusal},
     identity::device_of_leaf,
     key_package,
@@ -51,15 +51,10 @@ pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result
 }
 
 /// Refuses a proposal that no commit can have, together with the leaves `beside` it: every member would refuse the commit.
-pub(crate) fn proposal(
-    queued: &QueuedProposal,
-    group: &MlsGroup,
-    policy: &Policy,
-    beside: &[NewLeaf<'_>],
-) -> Result<(), Error> {
+pub(crate) fn proposal(queued: &QueuedProposal, group: &MlsGroup, beside: &[NewLeaf<'_>]) -> Result<(), Error> {
     match effect(queued, group)? {
         Effect::Add { key_package, .. } => {
-            key_package::accept_lifetime_range(key_package, policy)?;
+            key_package::use_until(key_package)?;
             Ok(NewLeaf::added(key_package).check(group, beside)?)
         }
         Effect::Update { leaf, new } => Ok(NewLeaf::updated(new, leaf).check(group, beside)?),
@@ -69,13 +64,13 @@ pub(crate) fn proposal(
 }
 
 /// Accepts or refuses a commit that is authentic and valid (RFC 9420, 5.3.1, 7.3, 12.2, 12.4.3.2).
-pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup, policy: &Policy) -> Result<(), Error> {
+pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -> Result<(), Error> {
     let mut removed = Vec::new();
     let mut added: Vec<DeviceId> = Vec::new();
     for queued in staged.queued_proposals() {
         match effect(queued, group)? {
             Effect::Add { device, key_package } => {
-                key_package::accept_lifetime_range(key_package, policy)?;
+                key_package::use_until(key_package)?;
                 added.push(device);
             }
             Effect::Remove { leaf } => removed.push(leaf),

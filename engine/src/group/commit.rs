@@ -119,7 +119,7 @@ impl GroupState {
         self.membership_mut().intents = intents;
         let mut plan = planned?;
         let wanted = plan.add.len();
-        let selection = self.select(call, device, policy, &mut plan)?;
+        let selection = self.select(call, device, &mut plan)?;
         // An addition that no commit can have is reported by a commit, also if nothing else is wanted.
         plan.update |= selection.add.len() < wanted;
         if plan.is_void(&selection) {

@@ -8,17 +8,13 @@ use openmls::{
     prelude::{Extension, ExtensionType, Extensions, RequiredCapabilitiesExtension, UnknownExtension},
 };
 
+use regrow_protocol::profile::{GROUP_DATA_EXTENSION, GROUP_DATA_VERSION};
+
 use super::{Group, PendingCommit, intent::Intent};
 use crate::error::{Error, Refusal};
 
 /// The longest data of a group, in bytes. They are signed with every message of the group, and are in every welcome.
 pub const MAX_GROUP_DATA_BYTES: usize = 4096;
-
-/// The extension's type.
-const TYPE: u16 = 0xF752;
-
-/// The version of the extension's content, its first byte. The rest is the data.
-const VERSION: u8 = 1;
 
 impl Group<'_> {
     /// The application's data in this group; empty until it is [set](Self::set_data). All members of an epoch have the
@@ -72,7 +68,7 @@ impl Group<'_> {
 
 /// The type that a leaf says it supports.
 pub(crate) fn extension_type() -> ExtensionType {
-    ExtensionType::Unknown(TYPE)
+    ExtensionType::Unknown(GROUP_DATA_EXTENSION)
 }
 
 /// The extensions of a new group: all members support its data.
@@ -89,9 +85,9 @@ pub(crate) fn is_supported(group: &MlsGroup) -> bool {
 
 /// The data in a group context with these extensions.
 pub(crate) fn of(extensions: &Extensions<GroupContext>) -> Result<&[u8], Refusal> {
-    let Some(UnknownExtension(content)) = extensions.unknown(TYPE) else { return Ok(&[]) };
+    let Some(UnknownExtension(content)) = extensions.unknown(GROUP_DATA_EXTENSION) else { return Ok(&[]) };
     match content.split_first() {
-        Some((&VERSION, data)) => fits(data).map(|()| data),
+        Some((&GROUP_DATA_VERSION, data)) => fits(data).map(|()| data),
         other => Err(Refusal::DataVersion { version: other.map(|(version, _)| *version) }),
     }
 }
@@ -102,8 +98,8 @@ pub(crate) fn with(group: &MlsGroup, data: &[u8]) -> Result<Extensions<GroupCont
     match data.is_empty() {
         true => drop(extensions.remove(extension_type())),
         false => {
-            let content = UnknownExtension([&[VERSION], data].concat());
-            extensions.add_or_replace(Extension::Unknown(TYPE, content)).map_err(internal)?;
+            let content = UnknownExtension([&[GROUP_DATA_VERSION], data].concat());
+            extensions.add_or_replace(Extension::Unknown(GROUP_DATA_EXTENSION, content)).map_err(internal)?;
         }
     }
     Ok(extensions)

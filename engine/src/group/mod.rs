@@ -174,12 +174,11 @@ impl<'c> Group<'c> {
     /// somebody else has, or [not accepted](crate::Authenticate); [`Error::CommitPending`].
     pub fn add(&mut self, key_packages: &[KeyPackageBytes], now: Timestamp) -> Result<PendingCommit, Error> {
         self.client.used(now)?;
-        let policy = self.client.policy.clone();
         self.intend(|call, group| {
             let members = leaves_by_identity(&group.mls);
             let mut verified: Vec<KeyPackage> = Vec::with_capacity(key_packages.len());
             for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
+                let key_package = key_package::verify(&call.crypto, bytes, now)?;
                 let device = device_of_leaf(key_package.leaf_node())?;
                 if members.contains_key(device.to_identity().as_slice()) {
                     return Err(Error::AlreadyMember { device });
@@ -275,9 +274,8 @@ impl<'c> Group<'c> {
     /// As [`add`](Self::add).
     pub fn propose_add(&mut self, bytes: &KeyPackageBytes, now: Timestamp) -> Result<ProposalMessage, Error> {
         self.client.used(now)?;
-        let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |call, group| {
-            let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
+            let key_package = key_package::verify(&call.crypto, bytes, now)?;
             let device = device_of_leaf(key_package.leaf_node())?;
             if leaf_of(&group.mls, &device).is_some() {
                 return Err(Error::AlreadyMember { device });

@@ -2,8 +2,10 @@
 
 use openmls::{
     framing::errors::{MessageDecryptionError, SecretTreeError},
-    group::{ProcessMessageError, StageCommitError, ValidationError},
+    group::{ProcessMessageError, ProposalValidationError, StageCommitError, ValidationError},
+    key_packages::errors::KeyPackageVerifyError,
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
+    treesync::errors::LeafNodeValidationError,
 };
 
 use super::{
@@ -68,10 +70,10 @@ impl GroupState {
             Err(error) => {
                 self.outcome.reload = true;
                 // OpenMLS passes some failures of the store off as an invalid commit.
-                return call
-                    .records
-                    .failure()
-                    .map_or_else(|| unprocessed(error, content), |failure| Err(failure.into()));
+                return match call.records.failure() {
+                    Some(failure) => Err(failure.into()),
+                    None => self.unprocessed(error, content),
+                };
             }
         };
         let sender = processed.sender().clone();
@@ -88,7 +90,7 @@ impl GroupState {
             }
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let change = proposal::describe(&queued, &self.mls)?;
-                check::proposal(&queued, &self.mls, policy, &[])?;
+                check::proposal(&queued, &self.mls, &[])?;
                 trust::proposal(call, &queued, &self.mls)?;
                 if self
                     .mls
@@ -109,7 +111,7 @@ impl GroupState {
                 {
                     return Ok(self.give_up(call, detail.into()));
                 }
-                self.merge(call, policy, now, by, &sender, *staged)
+                self.merge(call, now, by, &sender, *staged)
             }
             ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
             ProcessedMessageContent::OwnPrivateMessage => {
@@ -118,6 +120,22 @@ impl GroupState {
             }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::OutsideProposal.into()),
         }
+    }
+
+    /// Tells what a message means that OpenMLS does not process.
+    fn unprocessed(&mut self, error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
+        let is_missing = matches!(error, ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal));
+        if is_lifetime(&error) || is_missing && self.membership().passed_over_by_clock {
+            // The message is authentic by then, and valid by the clock of its sender.
+            return Ok(match content {
+                ContentType::Commit => Event::Lost(Lost::Clock { detail: error.to_string() }),
+                _ => {
+                    self.membership_mut().passed_over_by_clock = true;
+                    Event::Ignored(Ignored::Clock)
+                }
+            });
+        }
+        unprocessed(error, content)
     }
 
     /// Something of this device's own has come back that it knows nothing of: its state is older than what was sent.
@@ -138,13 +156,12 @@ impl GroupState {
     fn merge(
         &mut self,
         call: &Call<'_>,
-        policy: &Policy,
         now: Timestamp,
         by: DeviceId,
         sender: &Sender,
         staged: StagedCommit,
     ) -> Result<Event, Error> {
-        check::commit(&staged, sender, &self.mls, policy)?;
+        check::commit(&staged, sender, &self.mls)?;
         let claims = trust::commit(call, &staged, sender, &self.mls, &by)?;
         let mut change = summarize(&staged, &self.mls, by)?;
         if staged.self_removed() {
@@ -166,6 +183,20 @@ impl GroupState {
         change.resume = !self.membership().intents.is_empty();
         Ok(Event::Commit(change))
     }
+}
+
+/// Whether a key package in the message is not valid by the system's clock, which OpenMLS asks (RFC 9420, 7.2).
+fn is_lifetime(error: &ProcessMessageError<StorageError>) -> bool {
+    use LeafNodeValidationError::Lifetime;
+    matches!(
+        error,
+        ProcessMessageError::ValidationError(ValidationError::KeyPackageVerifyError(
+            KeyPackageVerifyError::LifetimeError(_)
+        )) | ProcessMessageError::InvalidCommit(
+            StageCommitError::LeafNodeValidation(Lifetime(_))
+                | StageCommitError::ProposalValidationError(ProposalValidationError::LeafNodeValidation(Lifetime(_)))
+        )
+    )
 }
 
 /// Tells a message that is merely late or repeated from one that is wrong.

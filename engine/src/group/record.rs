@@ -57,6 +57,8 @@ pub(crate) struct Membership {
     pub(crate) unordered: BTreeMap<MessageId, Vec<u8>>,
     /// This epoch's own proposals that it has ordered.
     pub(crate) ordered: Vec<MessageId>,
+    /// A proposal of this epoch was passed over because of the system's clock. A commit may refer to it.
+    pub(crate) passed_over_by_clock: bool,
     /// When the members' leaves last got new keys.
     pub(crate) freshness: Freshness,
     /// How often this device's leaf has got new keys and kept its signature key.
@@ -110,6 +112,7 @@ impl Membership {
         self.pending = None;
         self.unordered.clear();
         self.ordered.clear();
+        self.passed_over_by_clock = false;
         self.nothing_is_pending()
     }
 

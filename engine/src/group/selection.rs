@@ -19,7 +19,7 @@ use super::{
     leaf_of, proposal, trust,
 };
 use crate::{
-    DeviceId, Policy,
+    DeviceId,
     error::{Error, Refusal},
     event::Proposed,
     provider::Call,
@@ -52,13 +52,7 @@ pub(crate) struct Selection {
 impl GroupState {
     /// Chooses the additions and proposals of a commit. What the proposals do is struck from the plan, of which they are
     /// then a part.
-    pub(crate) fn select(
-        &self,
-        call: &Call<'_>,
-        own: &DeviceId,
-        policy: &Policy,
-        plan: &mut Plan,
-    ) -> Result<Selection, Error> {
+    pub(crate) fn select(&self, call: &Call<'_>, own: &DeviceId, plan: &mut Plan) -> Result<Selection, Error> {
         let mut left_out = Vec::new();
         let add = self.select_additions(call, own, plan, &mut left_out)?;
         let mut chosen = Chosen {
@@ -72,7 +66,7 @@ impl GroupState {
             if self.membership().unordered.values().any(|unordered| *unordered == reference) {
                 continue;
             }
-            match self.judge(call, policy, queued, plan, &mut chosen) {
+            match self.judge(call, queued, plan, &mut chosen) {
                 Ok(true) => proposals.push(reference),
                 Ok(false) => {}
                 Err(Error::Refused(reason)) => left_out.extend(left_out_proposal(queued, &self.mls, reason)?),
@@ -111,7 +105,6 @@ impl GroupState {
     fn judge<'p>(
         &self,
         call: &Call<'_>,
-        policy: &Policy,
         queued: &'p QueuedProposal,
         plan: &mut Plan,
         chosen: &mut Chosen<'p>,
@@ -123,7 +116,7 @@ impl GroupState {
         }
         // An authentication service may refuse a proposal that it accepted before.
         trust::proposal(call, queued, &self.mls)?;
-        check::proposal(queued, &self.mls, policy, &chosen.leaves)?;
+        check::proposal(queued, &self.mls, &chosen.leaves)?;
         match effect {
             Effect::Add { device, key_package } => {
                 if plan.remove_users.contains(device.user()) {

@@ -41,12 +41,11 @@ impl Group<'_> {
         key_packages: &[KeyPackageBytes],
         now: Timestamp,
     ) -> Result<PendingCommit, Error> {
-        let policy = self.client.policy.clone();
         self.intend(|call, group| {
             let members = leaves_by_identity(&group.mls);
             let mut missing = Vec::new();
             for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, &policy, now)?;
+                let key_package = key_package::verify(&call.crypto, bytes, now)?;
                 let device = device_of_leaf(key_package.leaf_node())?;
                 if device.user() != user {
                     return Err(Error::OtherUser { device, user: user.clone() });

@@ -11,7 +11,8 @@ use openmls::{
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
-use regrow_engine::{Ciphersuite, Client, KeyPackageBytes};
+use regrow_engine::{Ciphersuite, Client, KeyPackageBytes, Timestamp};
+use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
 use super::{NOW, client, device, group, key_package};
 
@@ -19,6 +20,15 @@ pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256
 
 /// The type of the extension that a group's data is in.
 pub const GROUP_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
+
+/// The type of the extension that a use period is in.
+pub const USE: ExtensionType = ExtensionType::Unknown(USE_PERIOD_EXTENSION);
+
+/// The period in which an intruder's key packages are used.
+pub const USE_PERIOD: UsePeriod = UsePeriod { made: NOW, until: Timestamp(NOW.0 + 90 * 24 * 60 * 60) };
+
+/// A moment after every system clock.
+const END: u64 = NOW.0 + 100 * 365 * 24 * 60 * 60;
 
 pub struct Intruder {
     pub provider: OpenMlsRustCrypto,
@@ -49,30 +59,45 @@ impl Intruder {
     }
 
     pub fn key_package(&self) -> KeyPackage {
-        self.key_package_for(0, super::NOW.0 + 100 * 365 * 24 * 60 * 60, SUITE)
+        self.key_package_for(USE_PERIOD, SUITE)
     }
 
-    pub fn key_package_for(&self, from: u64, to: u64, suite: Ciphersuite) -> KeyPackage {
-        let builder = KeyPackage::builder()
-            .key_package_lifetime(Lifetime::init(from, to))
-            .leaf_node_capabilities(Self::capabilities());
-        let bundle = builder.build(suite, &self.provider, &*self.signer, self.credential()).unwrap();
-        bundle.key_package().clone()
+    /// A key package that is used in that period.
+    pub fn key_package_for(&self, period: UsePeriod, suite: Ciphersuite) -> KeyPackage {
+        self.build(Self::builder(0, END, Some(period)).leaf_node_capabilities(Self::capabilities()), suite)
+    }
+
+    /// A key package that is valid until that moment, and is used from now on.
+    pub fn key_package_until(&self, not_after: u64) -> KeyPackage {
+        self.build(Self::builder(0, not_after, Some(USE_PERIOD)).leaf_node_capabilities(Self::capabilities()), SUITE)
+    }
+
+    /// A key package that knows of no use period, with this lifetime.
+    pub fn key_package_without_period(&self, from: u64, to: u64) -> KeyPackage {
+        self.build(Self::builder(from, to, None).leaf_node_capabilities(Self::capabilities()), SUITE)
     }
 
     /// A key package whose leaf has these capabilities and extensions.
     pub fn key_package_with(&self, capabilities: Capabilities, extensions: Extensions<LeafNode>) -> KeyPackage {
-        let builder = KeyPackage::builder()
-            .key_package_lifetime(Lifetime::init(0, super::NOW.0 + 100 * 365 * 24 * 60 * 60))
-            .leaf_node_capabilities(capabilities)
-            .leaf_node_extensions(extensions);
-        let bundle = builder.build(SUITE, &self.provider, &*self.signer, self.credential()).unwrap();
+        let builder = Self::builder(0, END, Some(USE_PERIOD));
+        self.build(builder.leaf_node_capabilities(capabilities).leaf_node_extensions(extensions), SUITE)
+    }
+
+    fn builder(from: u64, to: u64, period: Option<UsePeriod>) -> KeyPackageBuilder {
+        let builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(from, to));
+        let Some(period) = period else { return builder };
+        let content = UnknownExtension(period.to_bytes().to_vec());
+        builder.key_package_extensions(Extensions::single(Extension::Unknown(USE_PERIOD_EXTENSION, content)).unwrap())
+    }
+
+    fn build(&self, builder: KeyPackageBuilder, suite: Ciphersuite) -> KeyPackage {
+        let bundle = builder.build(suite, &self.provider, &*self.signer, self.credential()).unwrap();
         bundle.key_package().clone()
     }
 
-    /// What a group of Regrow's requires: support for its data.
+    /// What a group of Regrow's requires, and what a key package for it has: support for its data, and a use period.
     pub fn capabilities() -> Capabilities {
-        Capabilities::builder().extensions(vec![GROUP_DATA]).build()
+        Capabilities::builder().extensions(vec![GROUP_DATA, USE]).build()
     }
 
     pub fn config() -> MlsGroupJoinConfig {

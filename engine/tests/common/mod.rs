@@ -17,7 +17,7 @@ pub const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// A policy whose key packages OpenMLS, which looks at the system clock, always accepts.
 pub fn policy() -> Policy {
-    Policy { clock_skew: NOW.0, key_package_lifetime: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
+    Policy { clock_skew: NOW.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
 }
 
 pub fn device(user: &str) -> DeviceId {

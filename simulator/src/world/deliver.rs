@@ -364,9 +364,11 @@ fn describe(meaning: &Meaning) -> String {
         Meaning::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
         Meaning::Own => "its own".into(),
         Meaning::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
+        Meaning::Lost(Lost::Clock { detail }) => format!("cannot go on by its clock: {detail}"),
         Meaning::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
         Meaning::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
         Meaning::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
+        Meaning::Ignored(Ignored::Clock) => "ignored: not valid by the clock".into(),
         Meaning::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
     }
 }

@@ -238,6 +238,7 @@ impl Messenger {
                 self.ready.push_back(Event::Removed { group: id, by: Some(by) });
             }
             Engine::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
+            Engine::Lost(Lost::Clock { .. }) => self.rejoin(&id, Rejoin::Missed),
             // Met again when its entry is: the cursor stands before it.
             Engine::Lost(Lost::Commit { .. }) | Engine::Own | Engine::Ignored(_) => {}
         }

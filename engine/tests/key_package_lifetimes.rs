@@ -1,0 +1,139 @@
+//! Lifetimes of key packages: no clock of a reader takes back an addition.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    intruder::{Intruder, infiltrate, unpublish},
+    *,
+};
+use regrow_engine::{
+    Batch, Client, Error, Event, Ignored, Lost, MemoryStore, Policy, Store as _, Timestamp, default_crypto,
+};
+use regrow_protocol::profile::{MAX_USE_SECONDS, USE_PERIOD_EXTENSION, UsePeriod};
+
+const DAY: u64 = 24 * 60 * 60;
+/// A moment after every system clock, whose bytes are in no record by chance.
+const EXPIRY: u32 = 0xF1F2_F3F4;
+
+fn system_time() -> Timestamp {
+    Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs())
+}
+
+#[test]
+fn the_lifetime_is_wider_than_the_use_on_both_sides() {
+    let now = system_time();
+    let mut bob = client_in(&MemoryStore::new(), "bob", Policy::default());
+
+    for published in [bob.key_packages(1, now).unwrap().remove(0), bob.last_resort_key_package(now).unwrap()] {
+        let key_package = unpublish(&published);
+        let extension = key_package.extensions().unknown(USE_PERIOD_EXTENSION).unwrap();
+        let until = Timestamp(now.0 + 90 * DAY);
+        assert_eq!(UsePeriod::read(&extension.0), Some(UsePeriod { made: now, until }));
+        let lifetime = key_package.life_time();
+        assert_eq!((lifetime.not_before(), lifetime.not_after()), (now.0 - 30 * DAY, until.0 + 365 * DAY));
+    }
+}
+
+#[test]
+fn a_commit_is_read_after_the_key_package_in_it_is_used_no_more() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    let (commit, a_year_later) = (pending.commit().to_vec(), Timestamp(NOW.0 + 365 * DAY));
+    alice.confirm(pending, NOW).unwrap();
+
+    let event = bob.receive(&commit, a_year_later).unwrap().event;
+
+    assert!(matches!(event, Event::Commit(_)), "{event:?}");
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn members_of_different_policies_accept_each_others_key_packages() {
+    let lasting = |days: u64| Policy { key_package_lifetime: days * DAY, ..policy() };
+    let mut alice = client_in(&MemoryStore::new(), "alice", lasting(30));
+    let mut bob = client_in(&MemoryStore::new(), "bob", lasting(365));
+    let mut carol = client_in(&MemoryStore::new(), "carol", lasting(400));
+    make_group(&mut [&mut alice, &mut bob]);
+
+    let pending = bob.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    accept(&mut bob, pending, &mut [&mut alice]);
+
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn a_policy_with_too_long_a_use_is_refused() {
+    let policy = Policy { key_package_lifetime: MAX_USE_SECONDS + 1, ..policy() };
+
+    let created = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device("bob"), policy);
+
+    assert!(matches!(created, Err(Error::KeyPackageLifetime)));
+}
+
+/// Sets the end of the lifetimes that are [`EXPIRY`] to long ago: the system's clock has gone on.
+fn age(store: &MemoryStore) {
+    let [before, after] = [EXPIRY, 1].map(|moment| [&[0xce][..], &moment.to_be_bytes()].concat());
+    let mut batch = Batch::default();
+    for (key, value) in store::records(store) {
+        if let Some(at) = value.windows(before.len()).position(|window| window == before) {
+            batch.put(key, [&value[..at], &after, &value[at + before.len()..]].concat().into());
+        }
+    }
+    assert!(!batch.is_empty());
+    store.apply(batch).unwrap();
+}
+
+#[test]
+fn a_commit_that_fails_by_the_clock_alone_is_not_reportable() {
+    let store = MemoryStore::new();
+    let mut bob = client_in(&store, "bob", policy());
+    let (mut alice, mut mallory) = infiltrate(&mut bob);
+    let eve = Intruder::new(&device("eve").to_identity()).key_package_until(EXPIRY.into());
+    deliver(&mallory.propose_add(&eve), &mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+    drop(bob);
+    age(&store);
+    let mut bob = reopen(&store);
+    bob.acknowledge().unwrap();
+
+    let event = bob.receive(pending.commit(), NOW).unwrap().event;
+
+    let Event::Lost(lost) = event else { panic!("{event:?}") };
+    assert!(matches!(lost, Lost::Clock { .. }), "{lost:?}");
+    assert!(!lost.is_reportable());
+}
+
+#[test]
+fn a_commit_to_a_proposal_that_the_clock_passed_over_is_not_reportable() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let (mut alice, mut mallory) = infiltrate(&mut bob);
+    let expired = Intruder::new(&device("eve").to_identity()).key_package_until(1);
+    let passed_over = hear(&mut bob, &mallory.propose_add(&expired));
+    assert!(matches!(passed_over, Event::Ignored(Ignored::Clock)), "{passed_over:?}");
+    // Another proposal stands for the one that a member with another clock has accepted.
+    let other = alice.group(&group()).unwrap().propose_add(&key_package(&mut carol), NOW).unwrap();
+    hear(&mut alice, other.as_bytes());
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+
+    let event = hear(&mut bob, pending.commit());
+
+    assert!(matches!(event, Event::Lost(Lost::Clock { .. })), "{event:?}");
+}
+
+#[test]
+fn a_missing_proposal_is_reportable_where_no_clock_is_in_play() {
+    let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let unheard = alice.group(&group()).unwrap().propose_add(&key_package(&mut carol), NOW).unwrap();
+    hear(&mut alice, unheard.as_bytes());
+    let pending = alice.group(&group()).unwrap().commit().unwrap();
+
+    let event = hear(&mut bob, pending.commit());
+
+    assert!(matches!(event, Event::Lost(lost @ Lost::Commit { .. }) if lost.is_reportable()));
+}
