@@ -133,6 +133,6 @@ pub use self::{
         key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
         rollback::ReportOutcome,
     },
-    service::{CheckedCommit, CommitChecker, DeliveryService, Effect, Roster},
+    service::{CheckedCommit, CheckedUpload, Checker, DeliveryService, Effect, Roster},
     store::{SqliteStore, Store},
 };

@@ -16,7 +16,7 @@ use openmls_rust_crypto::RustCrypto;
 
 use self::effect::Effects;
 pub use self::{
-    checker::{CheckedCommit, CommitChecker},
+    checker::{CheckedCommit, CheckedUpload, Checker},
     effect::Effect,
 };
 use crate::{
@@ -139,10 +139,8 @@ impl<S: Store> DeliveryService<S> {
         last_resort: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Upload, StoreError> {
-        let call = self.call(now);
-        // Verifying is slow and needs no store.
-        let upload = key_package::verify_all(call, device, key_packages, last_resort);
-        self.store().transaction(|tx| key_package::upload(tx, call, device, upload))
+        let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
+        self.upload_checked(checked, now)
     }
 
     /// Stores key packages likewise, and withdraws all others of `device` in the same step, the last-resort one included:
@@ -159,12 +157,8 @@ impl<S: Store> DeliveryService<S> {
         last_resort: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<Upload, StoreError> {
-        let call = self.call(now);
-        let upload = key_package::verify_all(call, device, key_packages, last_resort);
-        self.store().transaction(|tx| {
-            key_package::withdraw(tx, device, &upload)?;
-            key_package::upload(tx, call, device, upload)
-        })
+        let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
+        self.replace_checked(checked, now)
     }
 
     /// Hands out a key package of `device` to `claimer`: the oldest that has not expired, each once; the last-resort one

@@ -6,7 +6,7 @@ use super::{TokenHash, device, invitation, session};
 use crate::{
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{key_package, roster},
+    ordering::{block, key_package, membership},
     store::Transaction,
 };
 
@@ -28,6 +28,8 @@ pub struct UserRecords {
     pub devices: Vec<DeviceRecords>,
     /// Invitations for further devices, by their expiry.
     pub invitations: Vec<u64>,
+    /// Users that the user has blocked.
+    pub blocked: Vec<UserId>,
 }
 
 /// The records of one device.
@@ -60,6 +62,8 @@ pub struct MembershipRecord {
     pub from: u64,
     /// The cursor of the entry that ended the membership, if one has.
     pub until: Option<u64>,
+    /// Whether the device was invited and has not accepted the group.
+    pub invited: bool,
 }
 
 /// Removes all devices of a user, and the user's invitations. Returns `None` if the user has no device.
@@ -70,6 +74,9 @@ pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<R
         removed.devices.push(device);
     }
     invitation::revoke_all(tx, user)?;
+    for blocked in block::list(tx, user)? {
+        block::remove(tx, user, &blocked)?;
+    }
     Ok(if removed.devices.is_empty() { None } else { Some(removed) })
 }
 
@@ -88,7 +95,7 @@ pub(crate) fn records(
     }
     let invitations = invitation::all(tx, now)?.into_iter().filter(|invitation| invitation.user.as_ref() == Some(user));
     let invitations = invitations.map(|invitation| invitation.expires.0).collect();
-    Ok(Some(UserRecords { user: user.clone(), devices, invitations }))
+    Ok(Some(UserRecords { user: user.clone(), devices, invitations, blocked: block::list(tx, user)? }))
 }
 
 fn records_of_device(
@@ -101,10 +108,11 @@ fn records_of_device(
     };
     let sessions = session::of_device(tx, device)?.into_iter().map(|session| session.expires.0).collect();
     let key_packages = key_package::left(tx, device, now)?;
-    let memberships = roster::memberships(tx, device)?.into_iter().map(|membership| MembershipRecord {
+    let memberships = membership::of_device(tx, device)?.into_iter().map(|membership| MembershipRecord {
         group: membership.group,
         from: membership.from.0,
         until: membership.until.map(|until| until.0),
+        invited: membership.invitation.is_some(),
     });
     Ok(Some(DeviceRecords {
         device: device.device().to_owned(),

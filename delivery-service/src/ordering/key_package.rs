@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use openmls::{extensions::UnknownExtension, versions::ProtocolVersion};
+use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
+    limits::Limits,
     names::{DeviceId, Timestamp},
     outcome::RejectReason,
     store::{
@@ -132,16 +134,24 @@ pub(crate) struct Due {
     pub(crate) reference: KeyPackageRef,
 }
 
+/// The conditions that a key package is verified under.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    pub(crate) crypto: &'a RustCrypto,
+    pub(crate) limits: &'a Limits,
+    pub(crate) now: Timestamp,
+}
+
 /// Checks one key package (RFC 9420, 10.1).
-pub(crate) fn verify<'b>(
-    call: Call<'_>,
+fn verify(
+    conditions: Conditions<'_>,
     device: &DeviceId,
-    bytes: &'b [u8],
+    bytes: Vec<u8>,
     last_resort: bool,
-) -> Result<Verified<'b>, KeyPackageFault> {
-    let key_package = wire::key_package(bytes, call.limits)
+) -> Result<Verified, KeyPackageFault> {
+    let key_package = wire::key_package(&bytes, conditions.limits)
         .map_err(|_| KeyPackageFault::Malformed)?
-        .validate(call.crypto, ProtocolVersion::Mls10)
+        .validate(conditions.crypto, ProtocolVersion::Mls10)
         .map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
     match basic_identity(key_package.leaf_node().credential()) {
         Ok(identity) if identity == *device => {}
@@ -156,45 +166,47 @@ pub(crate) fn verify<'b>(
             None => return Err(KeyPackageFault::Invalid("its use period cannot be read".into())),
         },
     };
-    if not_after <= call.now {
+    if not_after <= conditions.now {
         return Err(KeyPackageFault::Expired);
     }
-    if lifetime.not_before() > call.now.0 {
+    if lifetime.not_before() > conditions.now.0 {
         return Err(KeyPackageFault::NotYetValid);
     }
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
-    let reference = key_package.hash_ref(call.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
+    let reference =
+        key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
     Ok(Verified { bytes, reference: reference.as_slice().to_vec(), not_after })
 }
 
 /// A key package that was verified.
-pub(crate) struct Verified<'a> {
-    bytes: &'a [u8],
+struct Verified {
+    bytes: Vec<u8>,
     reference: KeyPackageRef,
     not_after: Timestamp,
 }
 
 /// An upload whose key packages were verified, and the faults that were found.
-pub(crate) struct VerifiedUpload<'b> {
-    key_packages: Vec<(usize, Verified<'b>)>,
-    last_resort: Option<Verified<'b>>,
+pub(crate) struct VerifiedUpload {
+    key_packages: Vec<(usize, Verified)>,
+    last_resort: Option<Verified>,
     refused: Vec<RefusedKeyPackage>,
 }
 
 /// Verifies the key packages of an upload. Those beyond the limit are not even looked at.
-pub(crate) fn verify_all<'b>(
-    call: Call<'_>,
+pub(crate) fn verify_all(
+    conditions: Conditions<'_>,
     device: &DeviceId,
-    key_packages: &'b [Vec<u8>],
-    last_resort: Option<&'b [u8]>,
-) -> VerifiedUpload<'b> {
-    let limit = call.limits.max_key_packages_per_device;
+    key_packages: Vec<Vec<u8>>,
+    last_resort: Option<Vec<u8>>,
+) -> VerifiedUpload {
+    let limit = conditions.limits.max_key_packages_per_device;
     let mut upload = VerifiedUpload { key_packages: Vec::new(), last_resort: None, refused: Vec::new() };
-    for (index, bytes) in key_packages.iter().enumerate() {
+    let count = key_packages.len();
+    for (index, bytes) in key_packages.into_iter().enumerate() {
         let verified = match index < limit {
-            true => verify(call, device, bytes, false),
+            true => verify(conditions, device, bytes, false),
             false => Err(KeyPackageFault::TooMany { limit }),
         };
         match verified {
@@ -202,9 +214,9 @@ pub(crate) fn verify_all<'b>(
             Err(reason) => upload.refused.push(RefusedKeyPackage { index, reason }),
         }
     }
-    match last_resort.map(|bytes| verify(call, device, bytes, true)) {
+    match last_resort.map(|bytes| verify(conditions, device, bytes, true)) {
         Some(Ok(verified)) => upload.last_resort = Some(verified),
-        Some(Err(reason)) => upload.refused.push(RefusedKeyPackage { index: key_packages.len(), reason }),
+        Some(Err(reason)) => upload.refused.push(RefusedKeyPackage { index: count, reason }),
         None => {}
     }
     upload
@@ -216,7 +228,7 @@ pub(crate) fn upload(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     device: &DeviceId,
-    upload: VerifiedUpload<'_>,
+    upload: VerifiedUpload,
 ) -> Result<Upload, StoreError> {
     let limit = call.limits.max_key_packages_per_device;
     let VerifiedUpload { key_packages, last_resort, mut refused } = upload;
@@ -224,7 +236,7 @@ pub(crate) fn upload(
     for (index, key_package) in key_packages {
         if waiting < limit {
             waiting += usize::from(insert(tx, Table::KeyPackages, device, &key_package)?);
-        } else if !is_seen(tx, device, &wire::hash(key_package.bytes))? {
+        } else if !is_seen(tx, device, &wire::hash(&key_package.bytes))? {
             refused.push(RefusedKeyPackage { index, reason: KeyPackageFault::TooMany { limit } });
         }
     }
@@ -237,11 +249,7 @@ pub(crate) fn upload(
 
 /// Withdraws all key packages of the device but those of this upload: what waits is deleted, and claims of what was
 /// handed out are worth nothing.
-pub(crate) fn withdraw(
-    tx: &mut dyn Transaction,
-    device: &DeviceId,
-    upload: &VerifiedUpload<'_>,
-) -> Result<(), StoreError> {
+pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &VerifiedUpload) -> Result<(), StoreError> {
     let VerifiedUpload { key_packages, last_resort, .. } = upload;
     let uploaded = key_packages.iter().map(|(_, key_package)| key_package).chain(last_resort);
     let kept: BTreeSet<_> = uploaded.map(|key_package| key_package.reference.clone()).collect();
@@ -278,16 +286,16 @@ fn insert(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
-    key_package: &Verified<'_>,
+    key_package: &Verified,
 ) -> Result<bool, StoreError> {
-    let hash = wire::hash(key_package.bytes);
+    let hash = wire::hash(&key_package.bytes);
     if is_seen(tx, device, &hash)? {
         return Ok(false);
     }
     let seen = Key::device(device).then_last(&hash);
     tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &key_package.reference)?;
     let number = key::count_up(tx, NUMBER)?;
-    let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.to_vec());
+    let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.clone());
     let stored = Stored { not_after: key_package.not_after, reference, used: false, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
@@ -297,11 +305,7 @@ fn insert(
     Ok(true)
 }
 
-fn replace_last_resort(
-    tx: &mut dyn Transaction,
-    device: &DeviceId,
-    key_package: &Verified<'_>,
-) -> Result<(), StoreError> {
+fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package: &Verified) -> Result<(), StoreError> {
     let before = key::first(tx, Table::LastResorts, &Key::device(device))?;
     if insert(tx, Table::LastResorts, device, key_package)?
         && let Some(before) = before

@@ -22,6 +22,9 @@ const KNOWN_BURST: u32 = 10;
 /// Bytes of a body that cost one unit.
 const BYTES_PER_UNIT: usize = 64 * 1024;
 
+/// Key packages that are verified for one unit.
+const KEY_PACKAGES_PER_UNIT: usize = 10;
+
 /// Devices that a commit adds or removes for one unit.
 const DEVICES_PER_UNIT: usize = 10;
 
@@ -34,6 +37,8 @@ pub(crate) enum Price {
     Bytes(usize),
     /// Devices that a commit adds or removes: one unit for each ten.
     Devices(usize),
+    /// Key packages that are verified: one unit for each ten.
+    KeyPackages(usize),
     /// So many units.
     Units(u32),
 }
@@ -44,6 +49,7 @@ impl Price {
             Self::Request => 1,
             Self::Bytes(bytes) => bytes.div_ceil(BYTES_PER_UNIT).saturating_sub(1),
             Self::Devices(devices) => devices / DEVICES_PER_UNIT,
+            Self::KeyPackages(key_packages) => key_packages / KEY_PACKAGES_PER_UNIT,
             Self::Units(units) => return units,
         };
         u32::try_from(units).unwrap_or(u32::MAX)

@@ -27,12 +27,12 @@ use super::{
     worker::{Parts, Worker},
 };
 use crate::{
-    api::Problem,
+    api::{Bytes, Problem},
     error::StoreError,
-    names::{Timestamp, UserId},
+    names::{DeviceId, Timestamp, UserId},
     ordering::commit::CommitSubmission,
     receipt::{ServiceKey, ServicePublicKey},
-    service::{CheckedCommit, CommitChecker, DeliveryService},
+    service::{CheckedCommit, CheckedUpload, Checker, DeliveryService},
     store::Store,
 };
 
@@ -94,7 +94,7 @@ impl Server {
             sessions.insert(session, monotonic.saturating_add(Duration::from_secs(left)));
         }
         let key = service.public_key();
-        let checker = service.commit_checker();
+        let checker = service.checker();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
         let health = Health::default();
         let parts = Parts {
@@ -165,7 +165,7 @@ pub struct State(Arc<Inner>);
 
 struct Inner {
     worker: Worker,
-    checker: CommitChecker,
+    checker: Checker,
     health: Health,
     checks: Checks,
     memory: Memory,
@@ -312,7 +312,24 @@ impl State {
     /// Checks a commit on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
     pub(crate) async fn checked(&self, submission: CommitSubmission) -> Result<CheckedCommit, Refusal> {
         let checker = self.0.checker.clone();
-        self.checks().run(move || checker.check(submission)).await
+        self.checks().run(move || checker.check_commit(submission)).await
+    }
+
+    /// Checks key packages on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
+    pub(crate) async fn checked_upload(
+        &self,
+        device: DeviceId,
+        key_packages: Vec<Bytes>,
+        last_resort: Option<Bytes>,
+        now: Timestamp,
+    ) -> Result<CheckedUpload, Refusal> {
+        let checker = self.0.checker.clone();
+        let bytes = |Bytes(bytes)| bytes;
+        let work = move || {
+            let key_packages = key_packages.into_iter().map(bytes).collect();
+            checker.check_upload(&device, key_packages, last_resort.map(bytes), now)
+        };
+        self.checks().run(work).await
     }
 
     /// The places for work beside the store.

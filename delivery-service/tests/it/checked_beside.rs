@@ -9,7 +9,7 @@ use regrow_delivery_service::{
 };
 
 fn is_right(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -> bool {
-    service.commit_checker().check(commit.clone()).is_right()
+    service.checker().check_commit(commit.clone()).is_right()
 }
 
 /// Checks it, does something else, and submits it.
@@ -18,7 +18,7 @@ fn submit_after(
     commit: &CommitSubmission,
     meanwhile: impl FnOnce(),
 ) -> Outcome {
-    let checked = service.commit_checker().check(commit.clone());
+    let checked = service.checker().check_commit(commit.clone());
     assert!(checked.is_right());
     meanwhile();
     service.submit_checked(checked, NOW).unwrap()
@@ -110,7 +110,7 @@ fn what_is_wrong_is_not_found_right() {
         let mut commit = update.clone();
         change(&mut commit, &other);
         assert!(!is_right(&service, &commit), "{what}");
-        let outcome = service.submit_checked(service.commit_checker().check(commit), NOW).unwrap();
+        let outcome = service.submit_checked(service.checker().check_commit(commit), NOW).unwrap();
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
     // Who comes from outside, and what nobody can see into, is for the service itself.
@@ -133,7 +133,7 @@ fn a_group_that_is_not_in_memory_is_checked_by_the_service() {
     drop(service);
     let service = open();
     let update = alice.update();
-    let checked = service.commit_checker().check(update);
+    let checked = service.checker().check_commit(update);
     assert!(!checked.is_right());
     assert_eq!(accepted(&service.submit_checked(checked, NOW).unwrap()), Some((Sequence(1), Epoch(1))));
     alice.confirm();
@@ -144,20 +144,20 @@ fn a_group_that_is_not_in_memory_is_checked_by_the_service() {
 fn who_checks_at_the_same_time_is_in_nobodys_way() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
-    let checker = service.commit_checker();
+    let checker = service.checker();
     std::thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::channel::<CommitSubmission>();
         scope.spawn(move || {
             for commit in receiver {
                 for _ in 0..20 {
-                    checker.check(commit.clone());
+                    checker.check_commit(commit.clone());
                 }
             }
         });
         for turn in 0..30 {
             let commit = members[turn % 2].update();
             sender.send(commit.clone()).unwrap();
-            let checked = service.commit_checker().check(commit.clone());
+            let checked = service.checker().check_commit(commit.clone());
             assert!(accepted(&service.submit_checked(checked, NOW).unwrap()).is_some(), "{turn}");
             members[turn % 2].confirm();
             members[(turn + 1) % 2].receive(&commit.commit);

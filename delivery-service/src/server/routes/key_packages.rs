@@ -14,10 +14,12 @@ use crate::{
         exchange::{Body, Format},
         metrics::Claim,
         outcomes::code_of,
+        rates::Price,
         refusal::Refusal,
         state::State,
         worker::Service,
     },
+    service::CheckedUpload,
 };
 
 impl From<KeyPackageCount> for KeyPackagesLeft {
@@ -52,10 +54,7 @@ pub(super) async fn upload(
     format: Format,
     Body(request): Body<UploadRequest>,
 ) -> Result<Response, Refusal> {
-    store(state, caller, format, request, |service, device, key_packages, last_resort, now| {
-        service.upload_key_packages(device, key_packages, last_resort, now)
-    })
-    .await
+    store(state, caller, format, request, |service, checked, now| service.upload_checked(checked, now)).await
 }
 
 /// Replace key packages
@@ -73,10 +72,7 @@ pub(super) async fn replace(
     format: Format,
     Body(request): Body<UploadRequest>,
 ) -> Result<Response, Refusal> {
-    store(state, caller, format, request, |service, device, key_packages, last_resort, now| {
-        service.replace_key_packages(device, key_packages, last_resort, now)
-    })
-    .await
+    store(state, caller, format, request, |service, checked, now| service.replace_checked(checked, now)).await
 }
 
 async fn store(
@@ -84,16 +80,18 @@ async fn store(
     caller: Caller,
     format: Format,
     request: UploadRequest,
-    store: fn(&Service<'_>, &DeviceId, &[Vec<u8>], Option<&[u8]>, Timestamp) -> Result<Upload, StoreError>,
+    store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<Upload, StoreError>,
 ) -> Result<Response, Refusal> {
     let (now, metrics) = (state.now(), state.metrics().clone());
+    let UploadRequest { key_packages, last_resort } = request;
+    let count = key_packages.len() + usize::from(last_resort.is_some());
+    state.rates().charge(&caller.0.device, Price::KeyPackages(count))?;
+    let checked = state.checked_upload(caller.0.device.clone(), key_packages, last_resort, now).await?;
     let uploaded = state.worker().call(move |service, aftermath| {
-        let device = caller.admit(service)?;
-        let key_packages: Vec<_> = request.key_packages.into_iter().map(|bytes| bytes.0).collect();
-        let last_resort = request.last_resort.as_ref().map(|bytes| bytes.0.as_slice());
-        let uploaded = store(service, &device, &key_packages, last_resort, now)?;
-        let count = key_packages.len() + usize::from(last_resort.is_some()) - uploaded.refused.len();
-        aftermath.then(move || metrics.uploaded(count));
+        caller.admit(service)?;
+        let uploaded = store(service, checked, now)?;
+        let stored = count - uploaded.refused.len();
+        aftermath.then(move || metrics.uploaded(stored));
         Ok(uploaded)
     });
     format.ok(&UploadAnswer::from(uploaded.await?))
