@@ -35,7 +35,7 @@ use crate::{
     layer::Layered,
     names::{self, GroupId, Timestamp},
     provider::{Call, CryptoProvider, SharedCrypto},
-    storage::{Batch, Kind, Scope, StorageError, Store, Transaction},
+    storage::{Batch, Kind, Scope, StorageError, Store, Tenancy, Tenure, Transaction},
 };
 
 /// One device of one user: a client, in the words of RFC 9420.
@@ -53,6 +53,8 @@ pub struct Client {
     /// Whether something is stored that was received.
     news: News,
     lock: lock::LockState,
+    /// The store is this client's while this is its latest tenure.
+    tenure: Option<Tenure>,
 }
 
 impl Client {
@@ -61,7 +63,7 @@ impl Client {
     /// # Errors
     /// [`Error::DeviceExists`] if the store holds a device; [`Error::Crypto`] if there is no randomness or the policy's
     /// ciphersuite is not among those that the cryptography supports; [`Error::NoLock`] if the policy has the device
-    /// [locked](Policy::lock_after) and the store cannot be.
+    /// [locked](Policy::lock_after) and the store cannot be; [`Error::KeyPackageLifetime`].
     pub fn create(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
@@ -102,10 +104,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read; [`Error::Locked`] if it is
-    /// locked; [`Error::NoLock`] as for [`create`](Self::create).
+    /// locked; [`Error::PolicyCiphersuite`] if the policy's ciphersuite does not fit the device's signature key;
+    /// [`Error::NoLock`] and [`Error::KeyPackageLifetime`] as for [`create`](Self::create).
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
         let records = Transaction::new(&*store, Scope::Device);
-        let device = DeviceRecord::load(&records)?.device;
+        let DeviceRecord { device, signature_key } = DeviceRecord::load(&records)?;
+        let key = key_package::signature_key(&records, signature_key.as_bytes())?;
+        if !key.is_of(policy.ciphersuite.signature_algorithm()) {
+            return Err(Error::PolicyCiphersuite { ciphersuite: policy.ciphersuite });
+        }
         let inbox = records.keys(&Scope::Device.key(Kind::Inbox))?;
         let news = if inbox.is_empty() { News::None } else { News::Inherited };
         drop(records);
@@ -120,7 +127,8 @@ impl Client {
             return Err(Error::KeyPackageLifetime);
         }
         let (authority, groups, lock) = (Arc::new(Everyone), Loaded::default(), lock::LockState::default());
-        Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock })
+        let tenure = store.tenancy().map(Tenancy::take);
+        Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock, tenure })
     }
 
     /// The same device, with the application's authentication service. It is not stored: give it right after
@@ -318,7 +326,7 @@ impl Client {
             let call = self.call(Scope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
-            return self.confirm_external(&id, now);
+            return self.confirm_external(&pending, now);
         }
         let (device, policy) = (self.device.clone(), self.policy.clone());
         self.with_group(&id, |call, group| {
@@ -326,6 +334,7 @@ impl Client {
                 return Err(Error::NotPending);
             }
             let change = group.confirm_pending(call, &device, now)?;
+            group.membership_mut().note_confirmed(&pending);
             group.expire_epochs(call, &policy, now)?;
             Ok(change)
         })
@@ -377,9 +386,11 @@ impl Client {
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
     }
 
-    fn confirm_external(&mut self, id: &GroupId, now: Timestamp) -> Result<EpochChange, Error> {
+    fn confirm_external(&mut self, pending: &PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
+        let id = pending.group();
         let call = self.call(Scope::Joining(id.clone()))?;
         let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
+        group.membership_mut().note_confirmed(pending);
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
@@ -431,6 +442,13 @@ impl Client {
         Ok(Call { crypto, authority, records: Transaction::new(store, scope) })
     }
 
+    fn refuse_if_superseded(&self) -> Result<(), Error> {
+        match self.store.tenancy().zip(self.tenure) {
+            Some((tenancy, tenure)) if !tenancy.is_of(tenure) => Err(Error::Superseded),
+            _ => Ok(()),
+        }
+    }
+
     /// The device's own records, to look at.
     fn records(&self) -> Result<Transaction<'_>, Error> {
         self.refuse_if_locked()?;
@@ -448,6 +466,7 @@ impl Client {
 
     fn write(&self, batch: Batch) -> Result<(), Error> {
         if !batch.is_empty() {
+            self.refuse_if_superseded()?;
             self.store.apply(batch).map_err(StorageError::from)?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Change, LeafFault,
-    names::{Epoch, GroupId},
+    names::{Epoch, GroupId, Timestamp},
     storage::{StorageError, StoreError},
 };
 
@@ -209,6 +209,39 @@ pub enum Error {
     #[error("key packages can be used for {max} seconds at most", max = regrow_protocol::profile::MAX_USE_SECONDS)]
     KeyPackageLifetime,
 
+    /// The time is after the year 9999: it is probably in milliseconds. Pass seconds since the Unix epoch.
+    #[error("the time {} is after the year 9999; times are in seconds", now.0)]
+    Time {
+        /// The time that was passed.
+        now: Timestamp,
+    },
+    /// The device's signature key does not fit the policy's ciphersuite, with which it was not made. Open the device with a
+    /// policy of a ciphersuite with the same signature algorithm, or make a new device.
+    #[error("the device's signature key is not of the signature algorithm of {ciphersuite:?}")]
+    PolicyCiphersuite {
+        /// The policy's ciphersuite.
+        ciphersuite: Ciphersuite,
+    },
+    /// The group's handshake messages travel otherwise than this device was told by the policy with which it joined
+    /// (RFC 9420, 6). [Forget](crate::Client::forget) the group, and join it with the group's
+    /// [handshake mode](crate::Policy::handshake).
+    #[error("the group's handshake messages are of another handshake mode than this device's policy")]
+    HandshakeMode,
+    /// More messages of one sender are missing than the policy lets this device [pass over](crate::Policy::max_forward). The
+    /// sender cannot be read before the next epoch: [update](crate::Group::update) to begin one.
+    #[error("more messages of the sender are missing than may be passed over")]
+    Gap,
+    /// The text is too long for one message. Send it in parts.
+    #[error("the text has {bytes} bytes; it may have {max}", max = crate::MAX_TEXT_BYTES)]
+    TextLength {
+        /// The text's length.
+        bytes: usize,
+    },
+    /// Another [`Client`](crate::Client) has been made over the store since. Two of them would use one key twice, so this
+    /// one does nothing any more: drop it, and use the other.
+    #[error("another client has been opened over the store of this one")]
+    Superseded,
+
     /// The cryptography or the randomness failed.
     #[error("cryptography failed: {0}")]
     Crypto(CryptoError),
@@ -339,4 +372,19 @@ pub enum Refusal {
     /// The proposal is of a type that this engine does not take part in.
     #[error("proposals of this type are not accepted: {0}")]
     ProposalType(String),
+}
+
+impl Refusal {
+    /// Whether it is for a thing that Regrow has no part in, whoever uses it.
+    pub(crate) fn is_outside_profile(&self) -> bool {
+        matches!(
+            self,
+            Self::Credential(_)
+                | Self::ProposalType(_)
+                | Self::OutsideProposal
+                | Self::GroupContext
+                | Self::DataLength { .. }
+                | Self::DataVersion { .. }
+        )
+    }
 }

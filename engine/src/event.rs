@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     DeviceId, UserId,
+    error::Refusal,
     names::{Epoch, GroupId, MessageId},
 };
 
@@ -61,12 +62,13 @@ impl Event {
 }
 
 /// Why a device cannot go on in a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Lost {
     /// A commit of the present epoch is a member's and cannot be carried out here: it is not valid, its path cannot be decrypted,
     /// a proposal that it names has not come, or its sender has encrypted something else with its key, as a device that was
     /// copied does. If the delivery service has ordered it, the others
     /// may be in the epoch that it makes. Nothing has changed: if it has not, go on.
+    #[error("the commit cannot be carried out: {detail}")]
     Commit {
         /// What is wrong with it.
         detail: String,
@@ -74,13 +76,27 @@ pub enum Lost {
     /// A commit of the present epoch adds a device whose key package is not valid by the system's clock, or refers to a
     /// proposal that was passed over for that reason ([`Ignored::Clock`]). Check the clock. The commit is good by the
     /// clocks of others: never report it to the delivery service.
+    #[error("the commit is not valid by this device's clock: {detail}")]
     Clock {
         /// The lifetime, and the system's time.
         detail: String,
     },
+    /// A commit of the present epoch uses what Regrow has no part in: a foreign kind of identity, a proposal of another type or
+    /// from outside the group, another extension of the group context, or data of an unknown version
+    /// ([`profile`](regrow_protocol::profile)). Members of another make may be in the epoch that it makes.
+    #[error("the commit uses what this engine does not support: {0}")]
+    Unsupported(Refusal),
+    /// This device has confirmed a commit of its own, and the delivery service has ordered another in that epoch: this
+    /// device alone is in the epoch that its commit made. Confirm a commit only when the service has accepted it.
+    #[error("another commit was ordered in epoch {epoch}, in which this device has confirmed its own")]
+    Fork {
+        /// The epoch in which both commits were made.
+        epoch: Epoch,
+    },
     /// A message of this device's own came back that this device does not know: its storage was put back to an earlier
     /// state, or copied and used elsewhere. It could use keys that it has used, so that from here on it makes nothing in
     /// the group: every call that would fails with [`Error::RolledBack`](crate::Error::RolledBack).
+    #[error("the storage was put back to an earlier state, or copied and used elsewhere")]
     RolledBack,
 }
 
@@ -89,8 +105,8 @@ impl Lost {
     /// carry out. A commit that only this device cannot carry out is nothing to report.
     pub fn is_reportable(&self) -> bool {
         match self {
-            Self::Commit { .. } => true,
-            Self::Clock { .. } | Self::RolledBack => false,
+            Self::Commit { .. } | Self::Unsupported(_) => true,
+            Self::Clock { .. } | Self::Fork { .. } | Self::RolledBack => false,
         }
     }
 }

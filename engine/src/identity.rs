@@ -85,6 +85,11 @@ impl SignatureKey {
         CredentialWithKey { credential: credential_of(device), signature_key: self.public.0.as_slice().into() }
     }
 
+    /// Whether the key is of that signature algorithm.
+    pub(crate) fn is_of(&self, scheme: SignatureScheme) -> bool {
+        self.scheme == scheme as u16
+    }
+
     /// This key at work: it signs with the caller's cryptography.
     pub(crate) fn signer<'a>(&'a self, crypto: &'a SharedCrypto) -> Result<DeviceSigner<'a>, Error> {
         let scheme = SignatureScheme::try_from(self.scheme)

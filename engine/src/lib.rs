@@ -93,8 +93,8 @@ pub use client::{Client, Expired, MAX_KEPT_NAME_BYTES};
 pub use error::{Error, Refusal};
 pub use event::{Change, EpochChange, Event, Ignored, Lost, Message, Proposed, Received};
 pub use group::{
-    Agreement, Due, Group, LeafFault, LeftOut, MAX_GROUP_DATA_BYTES, Member, Outgoing, PendingCommit, ProposalMessage,
-    Rotation, Wish,
+    Agreement, Due, Group, LeafFault, LeftOut, MAX_GROUP_DATA_BYTES, MAX_TEXT_BYTES, Member, Outgoing, PendingCommit,
+    ProposalMessage, Rotation, Wish,
 };
 pub use identity::SignaturePublicKey;
 pub use join::JoinMessage;
@@ -107,7 +107,9 @@ pub use provider::post_quantum_crypto;
 pub use provider::{CryptoProvider, default_crypto};
 pub use regrow_protocol::{DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Timestamp, UserId};
 pub use snapshot::{Record, Snapshot};
-pub use storage::{Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Value};
+pub use storage::{
+    Batch, DiskError, Lock, MemoryStore, SqliteStore, StorageError, Store, StoreError, StoreKey, Tenancy, Value,
+};
 pub use verification::{Comparison, GroupCode, SafetyNumber};
 
 /// The examples in the README are compiled and run like these here.

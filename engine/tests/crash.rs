@@ -123,7 +123,7 @@ fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &s
             "forgotten".into()
         }
         "key_packages" => {
-            client.expire(regrow_engine::Timestamp(u64::MAX)).unwrap();
+            client.expire(regrow_engine::Timestamp::LATEST).unwrap();
             client.key_packages(2, NOW).unwrap().len().to_string()
         }
         other => panic!("{other}"),

@@ -9,7 +9,7 @@ use common::{
     *,
 };
 use openmls::{prelude::CredentialType, schedule::PreSharedKeyId};
-use regrow_engine::{Ciphersuite, Client, Error, GroupId, InvalidName, MemoryStore, Refusal, Timestamp};
+use regrow_engine::{Ciphersuite, Client, Error, Event, GroupId, InvalidName, Lost, MemoryStore, Refusal, Timestamp};
 use regrow_protocol::profile::{MAX_USE_SECONDS, UsePeriod};
 
 /// Two devices in a group with an intruder.
@@ -31,13 +31,14 @@ impl Infiltrated {
     /// Bob refuses these bytes for the reason that is returned, and is as he was; he goes on with Alice.
     fn refusal(&mut self, bytes: &[u8]) -> Refusal {
         let before = store::records(&self.store);
-        let error = self.bob.receive(bytes, NOW).unwrap_err();
-        assert!(store::records(&self.store) == before, "the state has changed: {error}");
+        let result = self.bob.receive(bytes, NOW).map(|received| received.event);
+        self.bob.acknowledge().unwrap();
+        assert!(store::records(&self.store) == before, "the state has changed: {result:?}");
         update(&mut self.alice, &mut [&mut self.bob]);
         assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
-        match error {
-            Error::Refused(refusal) => refusal,
-            other => panic!("not refused, but: {other}"),
+        match result {
+            Err(Error::Refused(refusal)) | Ok(Event::Lost(Lost::Unsupported(refusal))) => refusal,
+            other => panic!("not refused, but: {other:?}"),
         }
     }
 }

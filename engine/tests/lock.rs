@@ -229,7 +229,7 @@ fn sending_is_a_use_and_asking_what_is_due_is_none() {
 fn a_clock_that_was_set_back_does_not_keep_a_device_open() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), with_lock_after(60));
-    alice.create_group(group(), Timestamp(u64::MAX)).unwrap();
+    alice.create_group(group(), Timestamp::LATEST).unwrap();
 
     assert!(!alice.lock_if_idle(at(0)).unwrap());
     assert!(alice.lock_if_idle(at(60)).unwrap());
@@ -241,7 +241,7 @@ fn without_a_limit_no_time_is_too_long() {
     let mut alice = alice_on(&place.create(), policy());
     alice.create_group(group(), NOW).unwrap();
 
-    assert!(!alice.lock_if_idle(Timestamp(u64::MAX)).unwrap());
+    assert!(!alice.lock_if_idle(Timestamp::LATEST).unwrap());
 }
 
 #[test]

@@ -125,7 +125,9 @@ fn messages_of_another_group_of_the_same_name_are_not_authentic() {
 fn a_removed_member_is_not_heard() {
     let (mut alice, mut bob, _) = pair(Handshake::Assisted);
     let pending = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
+    let ordered = pending.commit().to_vec();
     bob.confirm(pending, NOW).unwrap();
+    hear(&mut bob, &ordered);
 
     let late = alice.group(&group()).unwrap().update().unwrap();
     assert!(matches!(bob.receive(late.commit(), NOW).unwrap().event, Event::Ignored(Ignored::PastEpoch)));

@@ -10,7 +10,9 @@ use std::{
 };
 
 use common::{store::FaultyStore, *};
-use regrow_engine::{Client, DeviceId, Due, Outgoing, PendingCommit, Policy, Rotation, Timestamp, default_crypto};
+use regrow_engine::{
+    Client, DeviceId, Due, Error, Outgoing, PendingCommit, Policy, Rotation, Timestamp, default_crypto,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -282,7 +284,7 @@ fn nothing_is_due_by_a_policy_that_wants_nothing() {
     make_group(&mut [&mut alice, &mut client("bob")]);
     send(&mut alice, b"hello");
 
-    assert_eq!(due(&mut alice, Timestamp(u64::MAX)), Due::default());
+    assert_eq!(due(&mut alice, Timestamp::LATEST), Due::default());
 }
 
 #[test]
@@ -331,4 +333,32 @@ fn as_many_key_packages_are_due_as_the_service_has_too_few() {
     let (_, alice) = device_with(&Policy { key_packages: 5, ..policy() });
 
     assert_eq!([0, 3, 5, 9].map(|left| alice.key_packages_due(left)), [5, 2, 0, 0]);
+}
+
+#[test]
+fn rotation_is_due_in_time_after_a_clock_was_ahead() {
+    let week = 7 * 24 * 60 * 60;
+    let ten_years_ahead = Timestamp(NOW.0 + 520 * week);
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().update().unwrap();
+    alice.confirm(pending, ten_years_ahead).unwrap();
+
+    // The clock is right again.
+    assert_eq!(due(&mut alice, NOW).rotation, None);
+    assert_eq!(due(&mut alice, Timestamp(NOW.0 + week - 1)).rotation, None);
+    assert_eq!(due(&mut alice, Timestamp(NOW.0 + week)).rotation, Some(Rotation::Keys));
+}
+
+#[test]
+fn a_time_in_milliseconds_is_refused() {
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    alice.key_packages(3, NOW).unwrap();
+    let now = Timestamp(NOW.0 * 1000);
+
+    assert!(matches!(alice.expire(now), Err(Error::Time { .. })));
+    assert!(matches!(alice.group(&group()).unwrap().due(now), Err(Error::Time { .. })));
+    assert!(matches!(alice.key_packages(1, now), Err(Error::Time { .. })));
+    assert_eq!(alice.key_package_count().unwrap(), 3);
 }

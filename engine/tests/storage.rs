@@ -62,7 +62,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
         (
             "expire",
             |w| w.alice.key_packages(1, NOW).map(drop),
-            |w| w.alice.expire(regrow_engine::Timestamp(u64::MAX)).map(drop),
+            |w| w.alice.expire(regrow_engine::Timestamp::LATEST).map(drop),
         ),
         ("create", nothing, |w| w.alice.create_group(group_named("new"), NOW).map(drop)),
         ("join", nothing, |w| w.alice.join(&w.welcome, NOW).map(drop)),

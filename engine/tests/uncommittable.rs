@@ -238,11 +238,11 @@ fn expiring(user: &str) -> KeyPackage {
     Intruder::new(&device(user).to_identity()).key_package_until(EXPIRY.into())
 }
 
-fn left_out_as_not_committable(pending: &PendingCommit, by: &str, added: &str) -> bool {
+fn left_out_as_expired(pending: &PendingCommit, by: &str, added: &str) -> bool {
     let is_it = |part: &LeftOut| {
         part.by == device(by)
             && part.change == Proposed::Add(device(added))
-            && matches!(part.reason, Refusal::NotCommittable { .. })
+            && matches!(part.reason, Refusal::Lifetime { .. } | Refusal::NotCommittable { .. })
     };
     matches!(pending.left_out(), [part] if is_it(part))
 }
@@ -259,7 +259,7 @@ fn a_proposal_that_expires_while_it_waits_is_left_out() {
 
     let pending = world.bob.group(&group()).unwrap().commit().unwrap();
 
-    assert!(left_out_as_not_committable(&pending, "mallory", "eve"), "{:?}", pending.left_out());
+    assert!(left_out_as_expired(&pending, "mallory", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
     accept(&mut world.bob, pending, &mut [&mut world.alice]);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
@@ -274,7 +274,7 @@ fn a_removal_goes_on_while_an_expired_proposal_waits() {
 
     let pending = world.bob.group(&group()).unwrap().remove(&[device("mallory")]).unwrap();
 
-    assert!(left_out_as_not_committable(&pending, "mallory", "eve"), "{:?}", pending.left_out());
+    assert!(left_out_as_expired(&pending, "mallory", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Removed(device("mallory"))]);
     accept(&mut world.bob, pending, &mut [&mut world.alice]);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
@@ -290,7 +290,7 @@ fn a_wanted_addition_that_expires_fails_alone() {
 
     let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
 
-    assert!(left_out_as_not_committable(&pending, "bob", "eve"), "{:?}", pending.left_out());
+    assert!(left_out_as_expired(&pending, "bob", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
     accept(&mut world.bob, pending, &mut [&mut world.alice]);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
@@ -306,7 +306,7 @@ fn the_only_wish_that_expires_is_told_by_a_commit() {
 
     let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
 
-    assert!(left_out_as_not_committable(&pending, "bob", "eve"), "{:?}", pending.left_out());
+    assert!(left_out_as_expired(&pending, "bob", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), []);
     accept(&mut world.bob, pending, &mut [&mut world.alice]);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);

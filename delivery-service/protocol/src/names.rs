@@ -145,6 +145,11 @@ impl Cursor {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// The last second of the year 9999. A later time is none: milliseconds that were passed for seconds, for example.
+    pub const LATEST: Self = Self(253_402_300_799);
+}
+
+impl Timestamp {
     /// The moment that many seconds later.
     #[must_use]
     pub fn plus(self, seconds: u64) -> Self {

@@ -7,6 +7,7 @@ use regrow_delivery_service::{
     HandshakeMode::{Assisted, Opaque},
     KeyPackageCount, KeyPackageFault, Limits, RefusedKeyPackage, RejectReason, SqliteStore, Timestamp,
 };
+use regrow_protocol::profile::UsePeriod;
 
 const FOREVER: u64 = u64::MAX;
 
@@ -203,4 +204,19 @@ fn key_packages_of_one_device_are_not_those_of_another() {
     service.upload_key_packages(&bob.id, &[bob.upload(0, FOREVER, false)], None, NOW).unwrap();
     assert_eq!(claim(&service, &device("bo")), None);
     assert_eq!(claim(&service, &device("bobby")), None);
+}
+
+#[test]
+fn key_package_is_handed_out_until_its_use_ends() {
+    let service = service();
+    let bob = Client::new("bob");
+    let period = UsePeriod { made: NOW, until: later(100) };
+    service.upload_key_packages(&bob.id, &[bob.upload_for(period)], None, NOW).unwrap();
+
+    assert_eq!(service.key_packages_left(&bob.id, later(99)).unwrap().left, 1);
+    assert_eq!(service.key_packages_left(&bob.id, later(100)).unwrap().left, 0);
+    assert!(service.claim_key_package(&bob.id, later(100)).unwrap().is_none());
+    let ended = bob.upload_for(UsePeriod { until: NOW, ..period });
+    let result = service.upload_key_packages(&bob.id, &[ended], None, NOW);
+    assert!(matches!(result, Err(UploadError::Refused { reason: KeyPackageFault::Expired, .. })));
 }

@@ -41,6 +41,7 @@ impl Client {
     /// # Errors
     /// [`Error::NoLock`] if the [store](crate::Store::as_lock) cannot be locked: then nothing is.
     pub fn lock(&mut self) -> Result<(), Error> {
+        self.refuse_if_superseded()?;
         let store = self.store.as_lock().ok_or(Error::NoLock)?;
         self.lock.locked = true;
         self.groups.clear();
@@ -54,6 +55,7 @@ impl Client {
     /// [`Error::WrongKey`]; [`Error::NoLock`]; [`Error::Storage`] if the store cannot be read, or is sealed under a key
     /// and a passphrase was given, or the other way round. A device that was locked stays so.
     pub fn unlock(&mut self, key: &StoreKey) -> Result<(), Error> {
+        self.refuse_if_superseded()?;
         let store = self.store.as_lock().ok_or(Error::NoLock)?;
         store.unlock(key).map_err(StorageError::from)?;
         self.lock = LockState::default();
@@ -74,8 +76,11 @@ impl Client {
     /// long, the call locks it and fails with [`Error::Locked`].
     ///
     /// # Errors
-    /// [`Error::NoLock`].
+    /// [`Error::NoLock`]; [`Error::Time`] for a time after the year 9999, as in every call that is told the time.
     pub fn lock_if_idle(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if now > Timestamp::LATEST {
+            return Err(Error::Time { now });
+        }
         // A clock that was set back does not keep the device open until it is as late again.
         let since = self.lock.last_use.map_or(now, |last| last.min(now));
         self.lock.last_use = Some(since);
@@ -99,7 +104,9 @@ impl Client {
         self.lock.last_use = None;
     }
 
+    /// Refuses a call while the device is locked, and for good once another client has the store.
     pub(super) fn refuse_if_locked(&self) -> Result<(), Error> {
+        self.refuse_if_superseded()?;
         if self.is_locked() { Err(Error::Locked) } else { Ok(()) }
     }
 }

@@ -26,8 +26,11 @@ impl Client {
     /// groups. Call it now and then, and when the device wakes up: past epochs are erased by what a group does as
     /// well, but a group in which nothing happens needs this.
     ///
+    /// A clock that is ahead erases key packages that others may still use. Where the application knows the delivery
+    /// service's time, `now` is the earlier of both.
+    ///
     /// # Errors
-    /// [`Error::Storage`].
+    /// [`Error::Storage`]; [`Error::Time`].
     ///
     /// ```
     /// use std::{num::NonZeroU64, sync::Arc};
@@ -60,7 +63,9 @@ impl Client {
     /// Read off the engine's own records: to load all groups would cost more than what there is to do.
     fn groups_with_old_epochs(&self, now: Timestamp) -> Result<Vec<GroupId>, Error> {
         let old = memberships(&self.records()?)?.into_iter().filter_map(|(scope, membership)| match scope {
-            Scope::Group(id) if membership.old_epochs(&self.policy, now) > 0 => Some(id),
+            Scope::Group(id) if membership.old_epochs(&self.policy, now) > 0 || membership.has_future_epochs(now) => {
+                Some(id)
+            }
             _ => None,
         });
         Ok(old.collect())

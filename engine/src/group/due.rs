@@ -33,6 +33,9 @@ impl Group<'_> {
     /// Ages are by the times that this device was told: a leaf is as old as the commit that gave it its keys, or as
     /// this device's membership if it was there before.
     ///
+    /// A clock that is ahead makes members look inactive. Where the application knows the delivery service's time, `now` is
+    /// the earlier of both. After the clock was ahead once, ages begin at the present time.
+    ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
     ///
@@ -61,7 +64,13 @@ impl Group<'_> {
     pub fn due(&mut self, now: Timestamp) -> Result<Due, Error> {
         self.client.lock_if_idle(now)?;
         let policy = self.client.policy.clone();
-        self.client.with_group(&self.id, |_, group| group.due(&policy, now))
+        self.client.with_group(&self.id, |_, group| {
+            let mut freshness = group.membership().freshness.clone();
+            if freshness.take_future_for(now) {
+                group.membership_mut().freshness = freshness;
+            }
+            group.due(&policy, now)
+        })
     }
 }
 

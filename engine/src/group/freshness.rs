@@ -19,6 +19,12 @@ use crate::{error::Error, names::Timestamp};
 pub(crate) struct Freshness(BTreeMap<u32, Timestamp>);
 
 impl Freshness {
+    /// Takes moments after `now` for now: the clock was ahead. Whether there were any.
+    pub(crate) fn take_future_for(&mut self, now: Timestamp) -> bool {
+        let future = self.0.values_mut().filter(|since| **since > now);
+        future.map(|since| *since = now).count() > 0
+    }
+
     /// For how many seconds the leaf has had its keys. (0 if the clock was set back since.)
     pub(crate) fn age(&self, leaf: LeafNodeIndex, now: Timestamp) -> u64 {
         self.0.get(&leaf.u32()).map_or(0, |since| now.0.saturating_sub(since.0))

@@ -58,6 +58,9 @@ use crate::{
     storage::Kind,
 };
 
+/// The longest text of one message, in bytes. A device has some copies of it in memory while it encrypts or decrypts it.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+
 /// A member of a group, as its leaf names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -322,8 +325,12 @@ impl<'c> Group<'c> {
     ///
     /// # Errors
     /// [`Error::ProposalsWait`] if something has been proposed in this epoch: who is to be removed must not read on;
+    /// [`Error::TextLength`] if the text is longer than [`MAX_TEXT_BYTES`];
     /// [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Error::TextLength { bytes: text.len() });
+        }
         self.client.used_untimed();
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_rolled_back()?;

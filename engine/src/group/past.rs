@@ -18,6 +18,11 @@ impl Membership {
         let is_old = |ended: &Timestamp| now.0.saturating_sub(ended.0) >= limit.get();
         self.ended.iter().rposition(is_old).map_or(0, |last| last + 1)
     }
+
+    /// Whether an epoch ended after `now`: the clock was ahead.
+    pub(crate) fn has_future_epochs(&self, now: Timestamp) -> bool {
+        self.ended.iter().any(|ended| *ended > now)
+    }
 }
 
 impl GroupState {
@@ -34,6 +39,10 @@ impl GroupState {
 
     /// Erases the message secrets of past epochs that ended too long ago; of how many.
     pub(crate) fn expire_epochs(&mut self, call: &Call<'_>, policy: &Policy, now: Timestamp) -> Result<usize, Error> {
+        if self.membership().has_future_epochs(now) {
+            // The clock was ahead: the epochs are as if they had ended now, and not kept until it is as late again.
+            self.membership_mut().ended.iter_mut().for_each(|ended| *ended = (*ended).min(now));
+        }
         let old = self.membership().old_epochs(policy, now);
         if old == 0 {
             return Ok(0);

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Refusal},
     event::{Event, Ignored, Lost, Message},
     identity::device_of_credential,
-    names::{self, MessageId, Timestamp},
+    names::{self, Epoch, MessageId, Timestamp},
     provider::Call,
     storage::StorageError,
     verification::VerifiedUser,
@@ -54,10 +54,31 @@ impl GroupState {
         if epoch > current {
             return Err(Error::FutureEpoch { epoch, current });
         }
-        if epoch < current && message.content_type() != ContentType::Application {
-            return Ok(Event::Ignored(Ignored::PastEpoch));
+        let content = message.content_type();
+        if epoch < current && content != ContentType::Application {
+            return Ok(match content {
+                ContentType::Commit if self.is_fork(epoch, id) => Event::Lost(Lost::Fork { epoch }),
+                _ => Event::Ignored(Ignored::PastEpoch),
+            });
         }
+        match self.process(call, device, now, bytes, message) {
+            Err(Error::Refused(reason)) if content == ContentType::Commit && reason.is_outside_profile() => {
+                Ok(self.give_up(call, Lost::Unsupported(reason)))
+            }
+            other => other,
+        }
+    }
 
+    /// Processes one message of the present epoch, or an application message of an earlier one.
+    fn process(
+        &mut self,
+        call: &Call<'_>,
+        device: &DeviceId,
+        now: Timestamp,
+        bytes: &[u8],
+        message: ProtocolMessage,
+    ) -> Result<Event, Error> {
+        let (epoch, current) = (names::epoch(message.epoch()), names::epoch(self.mls.epoch()));
         let content = message.content_type();
         // An external commit is public in either mode (RFC 9420, 12.4.3.2).
         let is_sealed_commit = content == ContentType::Commit && matches!(message, ProtocolMessage::PrivateMessage(_));
@@ -109,7 +130,7 @@ impl GroupState {
                 if let Some(leaf) = staged.update_path_leaf_node()
                     && let Err(detail) = path::refuse_known_keys(commit.unwrap_or_default(), leaf, self.mls.treesync())
                 {
-                    return Ok(self.give_up(call, detail.into()));
+                    return Ok(self.give_up(call, Lost::Commit { detail: detail.into() }));
                 }
                 self.merge(call, now, by, &sender, *staged)
             }
@@ -124,6 +145,9 @@ impl GroupState {
 
     /// Tells what a message means that OpenMLS does not process.
     fn unprocessed(&mut self, error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
+        if let Some(kind) = unsupported_proposal(&error) {
+            return Ok(Event::Lost(Lost::Unsupported(Refusal::ProposalType(kind.into()))));
+        }
         let is_missing = matches!(error, ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal));
         if is_lifetime(&error) || is_missing && self.membership().passed_over_by_clock {
             // The message is authentic by then, and valid by the clock of its sender.
@@ -146,10 +170,23 @@ impl GroupState {
 
     /// A commit of another that OpenMLS has accepted cannot be carried out: nothing has happened, and what is in memory is
     /// loaded again.
-    fn give_up(&mut self, call: &Call<'_>, detail: String) -> Event {
+    fn give_up(&mut self, call: &Call<'_>, lost: Lost) -> Event {
         call.records.undo();
         self.outcome = Outcome { reload: true, ..Outcome::default() };
-        Event::Lost(Lost::Commit { detail })
+        Event::Lost(lost)
+    }
+
+    /// Whether this device has confirmed its own commit in the epoch, and the delivery service has ordered this one there.
+    fn is_fork(&mut self, epoch: Epoch, commit: MessageId) -> bool {
+        match self.membership().confirmed.iter().position(|(known, _)| *known == epoch) {
+            None => false,
+            // The own commit comes back: it was ordered, and a later one of that epoch has lost.
+            Some(at) if self.membership().confirmed[at].1 == commit => {
+                self.membership_mut().confirmed.remove(at);
+                false
+            }
+            Some(_) => true,
+        }
     }
 
     /// Another's commit: the group enters the epoch that it makes, with or without this device.
@@ -174,7 +211,7 @@ impl GroupState {
             // A failure of the store is none of the commit's.
             return match call.records.failure() {
                 Some(failure) => Err(failure.into()),
-                None => Ok(self.give_up(call, error.to_string())),
+                None => Ok(self.give_up(call, Lost::Commit { detail: error.to_string() })),
             };
         }
         self.note_leaves(&leaves, now);
@@ -199,6 +236,20 @@ fn is_lifetime(error: &ProcessMessageError<StorageError>) -> bool {
     )
 }
 
+/// The type of a proposal in a commit that OpenMLS does not carry out, and that Regrow has no part in.
+fn unsupported_proposal(error: &ProcessMessageError<StorageError>) -> Option<&'static str> {
+    let ProcessMessageError::InvalidCommit(invalid) = error else { return None };
+    match invalid {
+        StageCommitError::PskError(_)
+        | StageCommitError::DuplicatePskId(_)
+        | StageCommitError::ProposalValidationError(ProposalValidationError::Psk(_)) => Some("PreSharedKey"),
+        StageCommitError::ProposalValidationError(ProposalValidationError::UnsupportedProposalType) => {
+            Some("a type that not all members support")
+        }
+        _ => None,
+    }
+}
+
 /// Tells a message that is merely late or repeated from one that is wrong.
 fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
     use MessageDecryptionError as Decryption;
@@ -206,6 +257,7 @@ fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -
     use ValidationError as Validation;
     match error {
         ProcessMessageError::StorageError(error) => Err(error.into()),
+        ProcessMessageError::IncompatibleWireFormat => Err(Error::HandshakeMode),
         // Its sender has been authenticated by then.
         ProcessMessageError::InvalidCommit(error) => Ok(Event::Lost(Lost::Commit { detail: error.to_string() })),
         ProcessMessageError::ValidationError(Validation::UnableToDecrypt(Decryption::SecretTreeError(secrets))) => {
@@ -217,6 +269,7 @@ fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -
                 }
                 Secrets::SecretReuseError => Ok(Event::Ignored(Ignored::AlreadyRead)),
                 Secrets::TooDistantInThePast => Ok(Event::Ignored(Ignored::TooOld)),
+                Secrets::TooDistantInTheFuture => Err(Error::Gap),
                 other => Err(Error::Invalid { detail: other.to_string() }),
             }
         }

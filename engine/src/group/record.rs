@@ -18,6 +18,9 @@ use crate::{
     storage::{Kind, Scope, StorageError, Transaction},
 };
 
+/// For how many commits it is remembered that they were confirmed and have not come back.
+const CONFIRMED: usize = 32;
+
 /// The engine's record of a group.
 pub(crate) type GroupRecord = RecordOf<Box<Membership>>;
 
@@ -70,6 +73,9 @@ pub(crate) struct Membership {
     /// What was wanted while a commit was pending that does not do it. It joins the intents when that commit's fate is
     /// known.
     pub(crate) later: Vec<Intent>,
+    /// The commits that this device has confirmed and that have not come back, by the epochs in which they were made, the
+    /// oldest first. Another commit of such an epoch shows that the delivery service has not accepted the own one.
+    pub(crate) confirmed: Vec<(Epoch, MessageId)>,
     /// When the past epochs ended whose message secrets are kept, the oldest first.
     pub(crate) ended: Vec<Timestamp>,
 }
@@ -95,6 +101,13 @@ impl Membership {
         self.ordered.push(id);
         let equal = self.unordered.extract_if(.., |_, waiting| *waiting == reference);
         self.ordered.extend(equal.map(|(id, _)| id));
+    }
+
+    /// This device was told that its commit is accepted, and has not seen it in the order of the group.
+    pub(crate) fn note_confirmed(&mut self, pending: &PendingCommit) {
+        let surplus = (self.confirmed.len() + 1).saturating_sub(CONFIRMED);
+        self.confirmed.drain(..surplus);
+        self.confirmed.push((pending.epoch(), pending.id()));
     }
 
     /// All that is wanted, now or once the pending commit's fate is known.

@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use super::{Batch, Store, StoreError, Value};
+use super::{Batch, Store, StoreError, Tenancy, Value};
 
 /// A store in memory. Clones share the same records, so that a client can be dropped and opened again over them.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     records: Arc<RwLock<BTreeMap<Vec<u8>, Value>>>,
+    tenancy: Arc<Tenancy>,
 }
 
 impl MemoryStore {
@@ -22,7 +23,7 @@ impl MemoryStore {
 
     /// A store that holds these records.
     pub(crate) fn with_records(records: impl IntoIterator<Item = (Vec<u8>, Value)>) -> Self {
-        Self { records: Arc::new(RwLock::new(records.into_iter().collect())) }
+        Self { records: Arc::new(RwLock::new(records.into_iter().collect())), tenancy: Arc::default() }
     }
 
     /// The number of bytes in all keys and values.
@@ -56,6 +57,10 @@ impl Store for MemoryStore {
             };
         }
         Ok(())
+    }
+
+    fn tenancy(&self) -> Option<&Tenancy> {
+        Some(&self.tenancy)
     }
 }
 

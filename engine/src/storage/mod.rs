@@ -8,6 +8,7 @@ mod key;
 mod memory;
 mod openmls;
 mod sqlite;
+mod tenancy;
 mod transaction;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,10 +17,12 @@ use zeroize::Zeroizing;
 
 pub use memory::MemoryStore;
 pub use sqlite::{DiskError, SqliteStore};
+pub use tenancy::Tenancy;
 
 pub use crate::seal::StoreKey;
 
 pub(crate) use key::{Kind, Scope};
+pub(crate) use tenancy::Tenure;
 pub(crate) use transaction::Transaction;
 
 /// A record's value. It may be a secret, so it is erased from memory when it is dropped.
@@ -48,6 +51,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`] if nothing was written.
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// The succession of the clients over this store, which all handles of the store share. By default there is none, and the
+    /// caller sees to it that only one client uses the store.
+    fn tenancy(&self) -> Option<&Tenancy> {
+        None
+    }
 
     /// What locks this store, if it can be locked. By default it cannot.
     fn as_lock(&self) -> Option<&dyn Lock> {

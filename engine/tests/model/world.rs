@@ -770,7 +770,7 @@ fn event(event: Event) -> Outcome {
         Event::Ignored(Ignored::AlreadyRead) => Outcome::AlreadyRead,
         Event::Ignored(Ignored::TooOld) => Outcome::TooOld,
         Event::Lost(Lost::Commit { .. }) => Outcome::Lost,
-        Event::Lost(Lost::RolledBack) => panic!("no storage was put back"),
+        other @ (Event::Lost(_) | Event::Ignored(Ignored::Clock)) => panic!("{other:?}"),
     }
 }
 

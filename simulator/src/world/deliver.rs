@@ -364,7 +364,9 @@ fn describe(meaning: &Meaning) -> String {
         Meaning::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
         Meaning::Own => "its own".into(),
         Meaning::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
-        Meaning::Lost(Lost::Clock { detail }) => format!("cannot go on by its clock: {detail}"),
+        Meaning::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {
+            format!("cannot go on: {lost}")
+        }
         Meaning::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
         Meaning::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
         Meaning::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),

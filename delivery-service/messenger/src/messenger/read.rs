@@ -141,8 +141,8 @@ impl Messenger {
         self.busy.insert(id.clone());
         let is_commit = delivery.kind == DeliveryKind::Commit;
         match result {
-            Ok(Received { event: Engine::Lost(Lost::Commit { detail }), .. }) => {
-                self.cannot_follow(&id, delivery, detail)
+            Ok(Received { event: Engine::Lost(lost), .. }) if lost.is_reportable() => {
+                self.cannot_follow(&id, delivery, lost.to_string())
             }
             Ok(received) => self.tell(received)?,
             Err(Fault::UnknownGroup { .. } | Fault::Removed { .. }) => {}
@@ -238,9 +238,9 @@ impl Messenger {
                 self.ready.push_back(Event::Removed { group: id, by: Some(by) });
             }
             Engine::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
-            Engine::Lost(Lost::Clock { .. }) => self.rejoin(&id, Rejoin::Missed),
+            Engine::Lost(Lost::Clock { .. } | Lost::Fork { .. }) => self.rejoin(&id, Rejoin::Missed),
             // Met again when its entry is: the cursor stands before it.
-            Engine::Lost(Lost::Commit { .. }) | Engine::Own | Engine::Ignored(_) => {}
+            Engine::Lost(Lost::Commit { .. } | Lost::Unsupported(_)) | Engine::Own | Engine::Ignored(_) => {}
         }
         Ok(())
     }

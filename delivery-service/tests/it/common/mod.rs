@@ -17,6 +17,7 @@ use regrow_delivery_service::{
     GroupId, HandshakeMode, Limits, Outcome, RejectReason, Reply, RosterChange, Sequence, ServiceKey, SqliteStore,
     Store, Timestamp,
 };
+use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 /// The extension of the group context in which an application keeps data that all members agree on.
@@ -139,6 +140,19 @@ impl Client {
                 .leaf_node_capabilities(Capabilities::builder().extensions(vec![ExtensionType::LastResort]).build());
             builder = builder.mark_as_last_resort();
         }
+        let bundle = builder.build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone()).unwrap();
+        MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
+    }
+
+    /// A key package that is used in that period, as it is uploaded.
+    pub fn upload_for(&self, period: UsePeriod) -> Vec<u8> {
+        let content = UnknownExtension(period.to_bytes().to_vec());
+        let extension = Extension::Unknown(USE_PERIOD_EXTENSION, content);
+        let supported = vec![ExtensionType::Unknown(USE_PERIOD_EXTENSION)];
+        let builder = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .leaf_node_capabilities(Capabilities::builder().extensions(supported).build())
+            .key_package_extensions(Extensions::single(extension).unwrap());
         let bundle = builder.build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone()).unwrap();
         MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
     }

@@ -22,7 +22,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 pub use error::DiskError;
 
 use self::pages::PageStore;
-use super::{Batch, Lock, Store, StoreError, StoreKey, Value};
+use super::{Batch, Lock, Store, StoreError, StoreKey, Tenancy, Value};
 use crate::{
     layer::Layered,
     provider::{CryptoProvider, SharedCrypto},
@@ -76,6 +76,7 @@ pub struct SqliteStore {
     crypto: SharedCrypto,
     openings: u64,
     file: Mutex<File>,
+    tenancy: Tenancy,
 }
 
 /// The open file. It stays open, and so ours, while the store is locked.
@@ -199,7 +200,7 @@ impl SqliteStore {
         empty_log(&connection)?;
         let unlocked = Some(Unlocked::load(&connection, sealer)?);
         let file = Mutex::new(File { connection, unlocked, written: 0 });
-        Ok(Self { path: path.to_owned(), crypto, openings, file })
+        Ok(Self { path: path.to_owned(), crypto, openings, file, tenancy: Tenancy::default() })
     }
 
     /// How often the file has been opened, this time and its creation included.
@@ -332,6 +333,10 @@ impl Store for SqliteStore {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.file().and_then(|mut file| self.write(&mut file, batch)).map_err(|e| e.during("write"))
+    }
+
+    fn tenancy(&self) -> Option<&Tenancy> {
+        Some(&self.tenancy)
     }
 
     fn as_lock(&self) -> Option<&dyn Lock> {

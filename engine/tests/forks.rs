@@ -1,0 +1,100 @@
+//! Ways to hold the engine wrong that would split a group or lose a message: each is named.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use regrow_engine::{
+    Client, Error, Event, Handshake, Ignored, Lost, MemoryStore, Policy, SqliteStore, Store, StoreKey, default_crypto,
+};
+
+fn pair(handshake: Handshake) -> (Client, Client) {
+    let policy = Policy { handshake, ..policy() };
+    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let mut bob = client_in(&MemoryStore::new(), "bob", policy);
+    make_group(&mut [&mut alice, &mut bob]);
+    (alice, bob)
+}
+
+#[test]
+fn confirming_a_commit_that_was_not_ordered_is_named_a_fork() {
+    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+        let (mut alice, mut bob) = pair(handshake);
+        let ordered = bob.group(&group()).unwrap().update().unwrap();
+        let not_ordered = alice.group(&group()).unwrap().update().unwrap();
+        let epoch = not_ordered.epoch();
+        alice.confirm(not_ordered, NOW).unwrap();
+
+        let event = hear(&mut alice, ordered.commit());
+
+        let Event::Lost(lost) = event else { panic!("{event:?}") };
+        assert_eq!(lost, Lost::Fork { epoch });
+        assert!(!lost.is_reportable());
+    }
+}
+
+#[test]
+fn a_device_that_has_forked_rejoins() {
+    let (mut alice, mut bob) = pair(Handshake::Assisted);
+    let ordered = bob.group(&group()).unwrap().update().unwrap();
+    let not_ordered = alice.group(&group()).unwrap().update().unwrap();
+    alice.confirm(not_ordered, NOW).unwrap();
+    hear(&mut alice, ordered.commit());
+    bob.confirm(ordered, NOW).unwrap();
+
+    let rejoin = alice.join_external(&group_info(&mut bob)).unwrap();
+    accept(&mut alice, rejoin, &mut [&mut bob]);
+
+    assert_same_epoch(&mut [&mut alice, &mut bob]);
+}
+
+#[test]
+fn a_commit_that_lost_against_an_ordered_one_is_no_fork() {
+    let (mut alice, mut bob) = pair(Handshake::Assisted);
+    let late = bob.group(&group()).unwrap().update().unwrap();
+    let first = alice.group(&group()).unwrap().update().unwrap();
+    let ordered = first.commit().to_vec();
+    alice.confirm(first, NOW).unwrap();
+    hear(&mut alice, &ordered);
+
+    let event = hear(&mut alice, late.commit());
+
+    assert!(matches!(event, Event::Ignored(Ignored::PastEpoch)), "{event:?}");
+}
+
+/// A second client over the store makes the first one useless, before the two use one key twice.
+fn assert_the_later_client_has(store: Arc<dyn Store>, mut first: Client) {
+    let mut alice = client("alice");
+    alice.create_group(group(), NOW).unwrap();
+    let pending = alice.group(&group()).unwrap().add(&[key_package(&mut first)], NOW).unwrap();
+    first.join(pending.welcome().unwrap(), NOW).unwrap();
+    alice.confirm(pending, NOW).unwrap();
+
+    let mut second = Client::open(store, default_crypto(), policy()).unwrap();
+
+    assert!(matches!(first.group(&group()).map(drop), Err(Error::Superseded)));
+    assert!(matches!(first.key_packages(1, NOW), Err(Error::Superseded)));
+    assert!(matches!(first.groups(), Err(Error::Superseded)));
+    let text = send(&mut second, b"from the second");
+    assert_eq!(read(&mut alice, &text), b"from the second");
+}
+
+#[test]
+fn a_second_client_over_one_memory_store_takes_it() {
+    let store = MemoryStore::new();
+    let bob = client_in(&store, "bob", policy());
+    assert_the_later_client_has(Arc::new(store), bob);
+}
+
+#[test]
+fn a_second_client_over_one_open_file_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = StoreKey::from_bytes([7; 32]);
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::create(folder.path().join("bob"), &key, default_crypto()).unwrap());
+    let bob = Client::create(Arc::clone(&store), default_crypto(), device("bob"), policy()).unwrap();
+    assert_the_later_client_has(store, bob);
+}
