@@ -161,6 +161,19 @@ pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize,
     Ok(expired)
 }
 
+/// Erases the key packages of these messages.
+pub(crate) fn discard(records: &Transaction<'_>, key_packages: &[KeyPackageBytes]) -> Result<(), Error> {
+    let internal = |detail: String| Error::Internal { action: "encode a key package", detail };
+    for (key, bundle) in bundles(records)? {
+        let message = MlsMessageOut::from(bundle.key_package().clone()).to_bytes();
+        let message = KeyPackageBytes(message.map_err(|e| internal(e.to_string()))?);
+        if key_packages.contains(&message) {
+            records.delete(key);
+        }
+    }
+    sweep_signature_keys(records)
+}
+
 /// The number of key packages whose private keys are on the device.
 pub(crate) fn count(records: &Transaction<'_>) -> Result<usize, Error> {
     Ok(records.keys(&Scope::Device.key(Kind::KeyPackage))?.len())

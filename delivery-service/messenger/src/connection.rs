@@ -12,7 +12,7 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 
 use self::{
-    exchange::{Answer, Nothing, Request},
+    exchange::{Answer, Http, Nothing, Request},
     session::Sessions,
 };
 use super::{error::ConnectionError, retry::Retry, tls, transport_key::TransportKey};
@@ -22,7 +22,7 @@ use crate::{
         CreateGroupRequest, DeliveryPage, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
         ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadAnswer, UploadRequest,
     },
-    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, UserId},
+    names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp, UserId},
     receipt::ServicePublicKey,
 };
 
@@ -50,7 +50,7 @@ impl Server {
 /// One device's connection to one service.
 #[derive(Debug)]
 pub struct Connection {
-    http: reqwest::Client,
+    http: Http,
     base: Url,
     retry: Retry,
     timeout: Duration,
@@ -71,6 +71,17 @@ impl Connection {
         let (http, base) = client(server)?;
         let sessions = Sessions::new(device, key, service);
         Ok(Self { http, base, retry: server.retry.clone(), timeout: server.timeout, sessions })
+    }
+
+    /// The same connection, which tries each call once: the caller decides when to try again.
+    pub(crate) fn without_retries(self) -> Self {
+        Self { retry: Retry::never(), ..self }
+    }
+
+    /// The service's time in the answer that came last, in seconds since the Unix epoch (RFC 9110, 6.6.1). [`None`] if no
+    /// answer has come since the last call of this method, or the answer had no time.
+    pub fn take_service_time(&mut self) -> Option<Timestamp> {
+        self.http.take_time()
     }
 
     /// What a service says of itself, asked without being anybody. `GET /v1/service`
@@ -306,7 +317,7 @@ impl Connection {
     }
 }
 
-fn client(server: &Server) -> Result<(reqwest::Client, Url), ConnectionError> {
+fn client(server: &Server) -> Result<(Http, Url), ConnectionError> {
     let address = |detail: String| ConnectionError::Address { detail };
     let base = Url::parse(&server.address).map_err(|e| address(e.to_string()))?;
     if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
@@ -321,7 +332,7 @@ fn client(server: &Server) -> Result<(reqwest::Client, Url), ConnectionError> {
         (_, authorities) => tls::trust(builder, authorities.as_deref())?,
     };
     let http = builder.build().map_err(|e| address(e.without_url().to_string()))?;
-    Ok((http, base))
+    Ok((Http::new(http), base))
 }
 
 fn in_path(group: &GroupId) -> String {

@@ -2,7 +2,11 @@
 
 use regrow_engine::GroupId;
 
-use crate::{api::Problem, names::Sequence, receipt::ServicePublicKey};
+use crate::{
+    api::{Code, Problem},
+    names::Sequence,
+    receipt::ServicePublicKey,
+};
 
 /// A call of the service failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,10 +113,29 @@ impl From<Problem> for Error {
     }
 }
 
+/// Whether the engine's error says that the device itself cannot go on.
+pub(crate) fn is_of_device(error: &regrow_engine::Error) -> bool {
+    use regrow_engine::{Error as Engine, StorageError};
+    matches!(error, Engine::Storage(StorageError::Store(_)) | Engine::Locked | Engine::WrongKey | Engine::Crypto(_))
+}
+
 impl Error {
+    /// Whether the device itself cannot go on: its store, its cryptography, its key or its session is missing. Every other error
+    /// concerns a group, a wish or an upload.
+    pub(crate) fn is_of_device(&self) -> bool {
+        match self {
+            Self::Engine(error) => is_of_device(error),
+            Self::Connection(ConnectionError::WrongService { .. }) | Self::Randomness => true,
+            Self::Connection(ConnectionError::Problem(problem)) => {
+                // No session can be opened, so that no request of any kind is carried out.
+                matches!(problem.code, Code::NoSession | Code::BadProof | Code::NotAdmitted)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is the network that is missing, or the service is busy: what was wanted is tried again.
     pub fn is_temporary(&self) -> bool {
-        use crate::api::Code;
         match self {
             Self::Connection(ConnectionError::Unreachable { .. }) => true,
             Self::Connection(ConnectionError::Problem(problem)) => {

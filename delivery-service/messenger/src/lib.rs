@@ -25,7 +25,10 @@ pub use self::{
     audit::RECEIPTS_KEPT,
     connection::{Connection, Server},
     error::{ConnectionError, Error},
-    messenger::{Clock, Event, Messenger, Options, Rejoin, Text, Wish, commit_request},
+    messenger::{
+        Clock, Event, GroupView, MAX_CLOCK_SKEW, Messenger, Monotonic, Options, Rejoin, Scope, Text, Wish,
+        commit_request,
+    },
     retry::{Pause, Retry},
     transport_key::TransportKey,
 };

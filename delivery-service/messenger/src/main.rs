@@ -5,7 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod plain;
+
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -16,7 +19,8 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use regrow_engine::{
-    Change, Client, DeviceId, DiskError, GroupId, InvalidName, Policy, SqliteStore, StoreKey, UserId, default_crypto,
+    Change, Client, DeviceId, DiskError, GroupId, InvalidName, Policy, SafetyNumber, SqliteStore, StoreKey, UserId,
+    default_crypto,
 };
 use regrow_messenger::{Error, Event, Messenger, Options, Server, api::Admission};
 use tokio::sync::mpsc;
@@ -147,6 +151,7 @@ async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
         }
     }
     let mut lines = lines();
+    let mut numbers = Numbers::new();
     let mut offline = false;
     loop {
         tokio::select! {
@@ -154,7 +159,7 @@ async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
                 None | Some("/quit") => return Ok(()),
                 Some("") => {}
                 Some(line) => {
-                    if let Err(error) = obey(&mut messenger, group, line).await {
+                    if let Err(error) = obey(&mut messenger, group, &mut numbers, line).await {
                         say(format_args!("! {error:#}"))?;
                     }
                 }
@@ -198,7 +203,10 @@ fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow::Result<()> {
+/// The safety numbers that were shown, to be compared.
+type Numbers = BTreeMap<UserId, SafetyNumber>;
+
+async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers, line: &str) -> anyhow::Result<()> {
     match line.split_once(' ').map_or((line, ""), |(command, user)| (command, user.trim())) {
         ("/add", user) if !user.is_empty() => messenger.add_user(group, &UserId::new(user)?).await?,
         ("/remove", user) if !user.is_empty() => messenger.remove_user(group, &UserId::new(user)?).await?,
@@ -210,13 +218,25 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow:
             }
         }
         ("/verify", user) if !user.is_empty() => {
-            say(format_args!(
-                "* {user} has to see the same number:\n{}",
-                messenger.safety_number(group, &UserId::new(user)?)?
-            ))?;
+            let user = UserId::new(user)?;
+            let number = messenger.safety_number(group, &user)?;
+            say(format_args!("* {user} has to see the same number; if so, /verified {user}"))?;
+            for line in number.to_string().lines() {
+                say(format_args!("{line}"))?;
+            }
+            numbers.insert(user, number);
         }
+        ("/verified", user) if !user.is_empty() => {
+            let user = UserId::new(user)?;
+            let number = numbers.remove(&user).ok_or_else(|| anyhow!("compare first: /verify {user}"))?;
+            messenger.verify_user(group, &user, &number)?;
+            say(format_args!("* {user} is verified"))?;
+        }
+        ("/lost", device) if !device.is_empty() => messenger.remove_device(&device.parse()?).await?,
         (command, _) if command.starts_with('/') => {
-            return Err(anyhow!("/add USER, /remove USER, /rotate, /leave, /who, /verify USER, /quit"));
+            return Err(anyhow!(
+                "/add USER, /remove USER, /lost USER/DEVICE, /rotate, /leave, /who, /verify USER, /verified USER, /quit"
+            ));
         }
         _ => messenger.send(group, line.as_bytes()).await?,
     }
@@ -225,11 +245,7 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, line: &str) -> anyhow:
 
 fn show(event: &Event) -> io::Result<()> {
     match event {
-        // What others have written must not move the cursor about.
-        Event::Message { sender, text, .. } => {
-            let text: String = text.to_string().chars().filter(|character| !character.is_control()).collect();
-            say(format_args!("{sender}: {text}"))
-        }
+        Event::Message { sender, text, .. } => say(format_args!("{sender}: {text}")),
         Event::Joined { by, .. } => say(format_args!("* {by} has added you")),
         Event::Changed { change, .. } => {
             for what in &change.changes {
@@ -244,7 +260,23 @@ fn show(event: &Event) -> io::Result<()> {
             }
             Ok(())
         }
-        Event::Proposed { .. } => Ok(()),
+        Event::Proposed { .. } | Event::Rejoining { .. } => Ok(()),
+        Event::Rejoined { .. } => say(format_args!("* some messages could not be read; here you are again")),
+        Event::Delayed { scope, cause, again } => {
+            say(format_args!("! {scope} has to wait: {cause}; trying again in {} s", again.as_secs()))
+        }
+        Event::NotAdded { device, cause, .. } => say(format_args!("! {device} cannot be added: {cause}")),
+        Event::KeyPackagesRefused { detail, .. } => {
+            say(format_args!("! the service refuses this device's key packages: {detail}"))
+        }
+        Event::ClockSkew { own, service } => {
+            let (own, service) = (own.0, service.0);
+            say(format_args!("! the clock is wrong by {} s: set it", own.abs_diff(service)))
+        }
+        Event::DeviceRemoved { device } => say(format_args!("* the service has removed {device}")),
+        Event::DeviceNotRemoved { device, cause } => {
+            say(format_args!("! the service does not remove {device}: {cause}"))
+        }
         Event::Removed { .. } => say(format_args!("* you are not in the group any more")),
         Event::Refused { reason, .. } | Event::Undeliverable { reason, .. } => say(format_args!("! {reason}")),
         Event::Equivocation { .. } => say(format_args!("! THE SERVICE LIES, and there is proof of it")),
@@ -253,8 +285,9 @@ fn show(event: &Event) -> io::Result<()> {
     }
 }
 
+/// Prints a line. Everything goes through here, so that nothing of others reaches the terminal as it came.
 fn say(what: std::fmt::Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{what}")?;
+    writeln!(stdout, "{}", plain::shown(&what.to_string()))?;
     stdout.flush()
 }

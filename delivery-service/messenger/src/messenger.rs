@@ -1,30 +1,41 @@
-//! An engine's client and a service, kept in step.
+//! The messenger: the engine's client of one device and a service, kept in step.
 //!
-//! What is wanted is written down before the service is asked, and what the service says is taken in without a pause
-//! between: so every call can be dropped while it waits, and nothing is half done. A call makes requests; `next_event` reads,
-//! and does whatever is still to be done.
+//! Its state machine decides, and never waits. [`Messenger`] is the shell around it: it carries requests out, one after the other,
+//! and hands the answers back. Whatever is wanted is written down before the service is asked, and an answer is taken in
+//! without a pause in between. So every call can be dropped while it waits, and nothing is half done.
 
 mod answers;
+mod claim;
 mod event;
+mod intents;
 mod kept;
-mod outbox;
+mod key_packages;
+mod lane;
+mod machine;
+mod options;
 mod read;
+mod request;
 mod step;
+mod time;
 mod upkeep;
+mod view;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::Duration};
 
-use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, Timestamp, UserId};
+use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, StoreKey, UserId};
 
-use self::kept::{Account, Changes, GroupRecord};
 pub use self::{
     event::{Event, Rejoin, Text, Wish},
+    lane::Scope,
+    options::{Clock, Monotonic, Options},
     step::commit_request,
+    time::MAX_CLOCK_SKEW,
+    view::GroupView,
+};
+use self::{
+    kept::{Account, Changes},
+    machine::Machine,
+    request::{Request, perform},
 };
 use super::{
     connection::{Connection, Server},
@@ -32,61 +43,9 @@ use super::{
     transport_key::TransportKey,
 };
 use crate::{
-    Delivery,
     api::Admission,
-    names::Cursor,
     receipt::{Equivocation, Receipt, ServicePublicKey},
 };
-
-/// What time it is.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// What an application chooses. [`Options::default`] suits a chat program.
-#[derive(Clone)]
-pub struct Options {
-    /// How long [`next_event`](Messenger::next_event) lets the service wait for something to read, in one request.
-    /// Default 30 s.
-    pub wait: Duration,
-    /// How many entries are read at a time. Default 200.
-    pub page: usize,
-    /// For how long it is waited that a commit is taken back that this device cannot follow, before it rejoins. Default
-    /// 60 s: the other members have to come online and report it as well.
-    pub rollback_patience: Duration,
-    /// For how long a member waits that another commits what has been proposed, for each member before it. Default 15 s:
-    /// the first member commits at once, and if all did, all but one would have done so for nothing.
-    pub commit_turn: Duration,
-    /// Whether devices that have not updated for as long as the [`Policy`](regrow_engine::Policy) has it are removed, by
-    /// the first member of the group. Default yes.
-    pub remove_inactive: bool,
-    /// What time it is. By default the system's clock.
-    pub clock: Clock,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            wait: Duration::from_secs(30),
-            page: 200,
-            rollback_patience: Duration::from_secs(60),
-            commit_turn: Duration::from_secs(15),
-            remove_inactive: true,
-            clock: Arc::new(|| Timestamp(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()))),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wait, page, rollback_patience, commit_turn, remove_inactive, .. } = self;
-        f.debug_struct("Options")
-            .field("wait", wait)
-            .field("page", page)
-            .field("rollback_patience", rollback_patience)
-            .field("commit_turn", commit_turn)
-            .field("remove_inactive", remove_inactive)
-            .finish_non_exhaustive()
-    }
-}
 
 /// One device at one service: [`register`](Self::register) it once, [`open`](Self::open) it after that, and call
 /// [`next_event`](Self::next_event) in a loop.
@@ -97,6 +56,8 @@ impl fmt::Debug for Options {
 /// - **Calls can be dropped** while they wait, as `tokio::select!` does. What was begun goes on with the next call.
 /// - **Each message once.** To call [`next_event`](Self::next_event) again is to say that the last one is kept. What was
 ///   told and not kept, because the process died, is told again by the next process, which knows it by its identifier.
+/// - **One failure stays where it is.** A failure of one group, wish or upload delays that one, and is told once, as
+///   [`Event::Delayed`]. Only a failure of the device itself, or of reading, is an error of the calls below.
 /// - **The service is watched**: see [`Event::Equivocation`], [`Event::BrokenChain`] and [`Event::RosterLie`].
 ///
 /// ```no_run
@@ -127,63 +88,18 @@ impl fmt::Debug for Options {
 /// # }
 /// ```
 pub struct Messenger {
-    client: Client,
-    connection: Connection,
-    service: ServicePublicKey,
-    options: Options,
-    groups: BTreeMap<GroupId, GroupState>,
-    /// The groups in which something may be to do.
-    busy: BTreeSet<GroupId>,
-    /// Where this device is in its stream: all before it has been taken in.
-    cursor: Cursor,
-    /// What was read and not taken in yet.
-    fetched: VecDeque<Delivery>,
-    /// The ratchet tree that the first of those was found to need.
-    tree: Option<Tree>,
-    /// What the application is still to be told.
-    ready: VecDeque<Event>,
-    /// Whether the engine holds something for the application that it was told, as far as the next call shows.
-    unsettled: bool,
-    /// What the service is still to be told that this device has taken in.
-    to_acknowledge: Option<Cursor>,
-    upkeep: upkeep::Upkeep,
-}
-
-/// A ratchet tree that the service was asked for.
-struct Tree {
-    group: GroupId,
-    /// `None` if the service has none.
-    bytes: Option<Vec<u8>>,
-}
-
-/// What is known of a group.
-#[derive(Default)]
-struct GroupState {
-    record: GroupRecord,
-    /// Whether the record is to be written.
-    changed: bool,
-    /// Nothing more can be done before something of the group was read.
-    waits: bool,
-    /// The service says that the group is in this epoch, and this device is in another. If nothing is left to be read, then
-    /// it has missed something.
-    elsewhere: Option<u64>,
-    /// What was wanted may have to be made again.
-    resume: bool,
-    check_roster: bool,
-    /// Since when proposals wait for somebody's commit.
-    proposals_since: Option<Timestamp>,
-    /// Whom proposals of this epoch remove.
-    leaving: BTreeSet<DeviceId>,
-    /// The application was told that this device cannot rejoin for now.
-    stranded: bool,
+    machine: Machine,
+    server: Server,
+    /// [`None`] while the device is locked: the key for the service is in the store.
+    connection: Option<Connection>,
 }
 
 impl Messenger {
     /// Makes the device known to a service, with a key that it makes for that, and goes on as with [`open`](Self::open).
     /// A call that was interrupted can be made again.
     ///
-    /// `pinned` is the service's key if the application has it from elsewhere. If not, what the service says of itself
-    /// now is believed, and is what it has to be from then on.
+    /// `pinned` is the service's key if the application has it from elsewhere. If not, the key that the service shows now
+    /// is believed, and is the key that it has to have from then on.
     ///
     /// # Errors
     /// [`ConnectionError::WrongService`]; [`ConnectionError::Problem`] if the service wants another admission or the name
@@ -218,11 +134,10 @@ impl Messenger {
                 account
             }
         };
-        let mut messenger = Self::over(client, server, &account, options)?;
-        messenger.connection.register(admission).await?;
+        connect(&client, server, &account)?.register(admission).await?;
         let registered = Account { seed: account.seed, service: account.service, registered: true };
-        Changes::default().account(&registered)?.keep(&mut messenger.client)?;
-        Ok(messenger)
+        Changes::default().account(&registered)?.keep(&mut client)?;
+        Self::open(client, server, options)
     }
 
     /// Goes on with a device that is registered. Nothing is sent yet; what an earlier process had not finished goes on
@@ -232,168 +147,266 @@ impl Messenger {
     /// [`Error::NotRegistered`]; [`Error::Damaged`].
     pub fn open(client: Client, server: &Server, options: Options) -> Result<Self, Error> {
         let account = kept::account(&client)?.filter(|account| account.registered).ok_or(Error::NotRegistered)?;
-        Self::over(client, server, &account, options)
-    }
-
-    fn over(client: Client, server: &Server, account: &Account, options: Options) -> Result<Self, Error> {
+        let connection = connect(&client, server, &account)?.without_retries();
         let service = ServicePublicKey(account.service);
-        let device = client.device().clone();
-        let key = TransportKey::from_seed(&account.seed);
-        let connection = Connection::new(server, device, key, service)?;
-        let cursor = kept::cursor(&client)?;
-        let mut messenger = Self {
-            groups: BTreeMap::new(),
-            busy: BTreeSet::new(),
-            cursor,
-            fetched: VecDeque::new(),
-            tree: None,
-            ready: VecDeque::new(),
-            unsettled: true,
-            to_acknowledge: None,
-            upkeep: upkeep::Upkeep::new(&client)?,
-            client,
-            connection,
-            service,
-            options,
-        };
-        messenger.take_up()?;
-        Ok(messenger)
+        let machine = Machine::new(client, service, options, server.retry.clone())?;
+        Ok(Self { machine, server: server.clone(), connection: Some(connection) })
     }
 
-    /// What an earlier process has left.
-    fn take_up(&mut self) -> Result<(), Error> {
-        let now = self.now();
-        for (id, record) in kept::groups(&self.client)? {
-            self.groups.insert(id, GroupState { record, ..GroupState::default() });
-        }
-        for id in self.client.groups_to_rejoin()? {
-            self.group(&id).record.rejoin.get_or_insert(Rejoin::Restored);
-        }
-        for id in self.client.groups()? {
-            let known = self.groups.contains_key(&id);
-            if !known && self.is_alone_at_the_beginning(&id)? {
-                // The process died between making the group and writing that down.
-                let info = self.client.group(&id)?.group_info()?;
-                self.group(&id).record.creating = Some(info.into());
-            }
-            let state = self.group(&id);
-            (state.resume, state.check_roster, state.proposals_since) = (true, true, Some(now));
-        }
-        for received in self.client.unacknowledged()? {
-            self.tell(received)?;
-        }
-        self.busy = self.groups.keys().cloned().collect();
-        Ok(())
-    }
-
-    fn is_alone_at_the_beginning(&mut self, id: &GroupId) -> Result<bool, Error> {
-        let mut group = self.client.group(id)?;
-        Ok(group.epoch()?.0 == 0 && group.pending()?.is_none() && group.roster()?.len() == 1)
-    }
-
-    /// The next thing that has happened. If nothing has, it waits for it, and does meanwhile what is to be done: submits
-    /// what waits, makes again what has lost a race, uploads key packages, rotates keys that are due.
+    /// The next event. If there is none, it waits for one, and does meanwhile what is to be done: submits what waits, makes
+    /// again what has lost a race, uploads key packages, rotates keys that are due.
     ///
     /// To call it is to say that the events before it are kept. It can be dropped at any time, and nothing is lost.
     ///
     /// # Errors
-    /// [`Error`]. If it [is temporary](Error::is_temporary), call again: after a while, or at once, as each call waits
-    /// longer and longer between its attempts, and fails after the last.
+    /// [`Error`] if reading fails, or the device itself. If it [is temporary](Error::is_temporary), call again: after a
+    /// while, or at once, as each call waits longer and longer between its attempts, and fails after the last. While the
+    /// device is [locked](Self::lock), the error is [`Locked`](regrow_engine::Error::Locked).
     pub async fn next_event(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            self.refuse_if_locked()?;
+            if let Some(event) = self.machine.poll_event() {
                 return Ok(event);
             }
-            self.settle()?;
-            self.work().await?;
-            if !self.ready.is_empty() {
-                continue;
+            self.machine.settle()?;
+            self.pass().await?;
+            if self.machine.ready.is_empty() {
+                self.read(self.machine.poll_timeout()).await?;
+                self.take_in().await?;
             }
-            if self.fetched.is_empty() {
-                let wait = self.wait();
-                let page = self.connection.deliveries(self.cursor, self.options.page, wait).await?;
-                self.fetch(page)?;
-            }
-            self.take_with_trees().await?;
         }
     }
 
-    /// What can be done without waiting is done: all that is there is read, all that can be submitted is. The events of
-    /// it, for an application that asks now and then rather than all the time. To call it is to say that the events before it
-    /// are kept.
+    /// Does what can be done without waiting: reads all that is there, submits all that can be submitted. Returns the
+    /// events of it, for an application that asks now and then rather than all the time. To call it is to say that the
+    /// events before it are kept.
     ///
     /// # Errors
-    /// As [`next_event`](Self::next_event). The events that there were until then are told by the next call.
+    /// As [`next_event`](Self::next_event). The next call tells the events that there were until then.
     pub async fn poll(&mut self) -> Result<Vec<Event>, Error> {
+        self.refuse_if_locked()?;
+        let all_told = self.machine.ready.is_empty();
         self.settle_if_told()?;
-        self.work().await?;
-        if self.fetched.is_empty() {
-            let page = self.connection.deliveries(self.cursor, self.options.page, Duration::ZERO).await?;
-            self.fetch(page)?;
+        self.pass().await?;
+        self.read(Duration::ZERO).await?;
+        // Taking in replaces what the engine holds for the application: once for each call, and only after it was told.
+        if all_told {
+            self.take_in().await?;
         }
-        // Taking in replaces what the engine holds for the application: once for each call.
-        if self.ready.is_empty() {
-            self.take_with_trees().await?;
-        }
-        self.work().await?;
-        Ok(self.ready.drain(..).collect())
+        self.pass().await?;
+        Ok(self.machine.ready.drain(..).collect())
     }
 
     /// Says that all events so far are kept. The next call of [`next_event`](Self::next_event) says as much, so that this
-    /// is for when none is expected soon: the texts that came last are erased from the store, and the service deletes what
-    /// nobody has still to read. If there are events that were not told yet, nothing happens.
+    /// is for when none is expected soon: the texts that came last are erased from the store, and the service deletes the
+    /// entries that no other device has still to read. If there are events that were not told yet, nothing happens.
     ///
     /// # Errors
     /// [`Error`]. It can be called again.
     pub async fn acknowledge(&mut self) -> Result<(), Error> {
+        self.refuse_if_locked()?;
         self.settle_if_told()?;
-        self.acknowledge_at_service().await
+        match self.machine.acknowledgement() {
+            Some(request) => self.surface(request).await,
+            None => Ok(()),
+        }
     }
 
     fn settle_if_told(&mut self) -> Result<(), Error> {
-        if self.ready.is_empty() { self.settle() } else { Ok(()) }
+        if self.machine.ready.is_empty() { self.machine.settle() } else { Ok(()) }
     }
 
-    /// The application has everything that it was told.
-    fn settle(&mut self) -> Result<(), Error> {
-        if self.unsettled {
-            self.client.acknowledge()?;
-            self.unsettled = false;
-            self.to_acknowledge = (self.cursor != Cursor::START).then_some(self.cursor);
+    /// Carries out the requests of all lanes that are ready. If the service says that there are too many, it waits, as
+    /// often as a call may be tried.
+    async fn pass(&mut self) -> Result<(), Error> {
+        self.machine.begin_pass();
+        let mut attempts = 1;
+        loop {
+            while let Some(request) = self.machine.poll_request()? {
+                let answer = self.perform(&request).await?;
+                if answer.is_ok() {
+                    attempts = 1;
+                }
+                self.machine.handle_response(request, answer)?;
+            }
+            let retry = &self.machine.retry;
+            let now = self.machine.monotonic();
+            match self.machine.lanes.held(now).map(|(wait, _)| wait) {
+                Some(wait) if attempts < retry.attempts && wait <= retry.longest_asked => {
+                    attempts += 1;
+                    retry.pause(wait).await;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Does what is to be done in one group. A failure that does not pass by itself is the caller's.
+    async fn begin(&mut self, group: &GroupId) -> Result<(), Error> {
+        self.machine.busy.insert(group.clone());
+        self.machine.begin_pass();
+        while let Some(request) = self.machine.poll_group(group)? {
+            self.surface(request).await?;
         }
         Ok(())
     }
 
-    async fn acknowledge_at_service(&mut self) -> Result<(), Error> {
-        if let Some(cursor) = self.to_acknowledge {
-            self.connection.acknowledge(cursor).await?;
-            self.to_acknowledge = None;
+    /// Carries out a request. A failure that passes delays its lane; another is the caller's.
+    async fn surface(&mut self, request: Request) -> Result<(), Error> {
+        let answer = self.perform(&request).await?;
+        let scope = request.scope();
+        match (self.machine.take_response(request, answer), scope) {
+            (Err(error), Some(scope)) if error.is_temporary() => self.machine.failed(scope, error),
+            (result, _) => result,
+        }
+    }
+
+    /// Reads the next page, unless one waits to be taken in.
+    async fn read(&mut self, wait: Duration) -> Result<(), Error> {
+        if self.machine.fetched.is_empty() {
+            let request = self.machine.read_on(wait);
+            self.insist(request).await?;
         }
         Ok(())
     }
 
-    /// Which device this is.
+    /// Takes in what was read, with the ratchet trees of welcomes that lack them.
+    async fn take_in(&mut self) -> Result<(), Error> {
+        while let Some(request) = self.machine.take()? {
+            self.insist(request).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out a request of the reading lane, as often as a call may be tried. Nothing else waits for that: what is
+    /// to be sent is sent by the calls that want it.
+    async fn insist(&mut self, request: Request) -> Result<(), Error> {
+        let mut attempt = 0;
+        loop {
+            let answer = match self.machine.lanes.held(self.machine.monotonic()) {
+                Some((wait, error)) if attempt > 0 || wait > self.machine.retry.longest_asked => Err(error.clone()),
+                Some((wait, _)) => {
+                    self.machine.retry.pause(wait).await;
+                    self.perform(&request).await?
+                }
+                None => self.perform(&request).await?,
+            };
+            let again = answer.as_ref().err().and_then(|error| self.machine.retry.after(attempt, error));
+            let Some(wait) = again else { return self.machine.handle_response(request, answer) };
+            attempt += 1;
+            self.machine.retry.pause(wait).await;
+        }
+    }
+
+    async fn perform(&mut self, request: &Request) -> Result<Result<request::Response, ConnectionError>, Error> {
+        let connection = self.connection.as_mut().ok_or(regrow_engine::Error::Locked)?;
+        let answer = perform(connection, request).await;
+        if let Some(time) = connection.take_service_time() {
+            self.machine.heard(time);
+        }
+        Ok(answer)
+    }
+
+    /// Locks the device: erases from memory the groups, the texts, the key for the service and the session with it, and
+    /// all that the store needs to read and write. Every call from then on fails with
+    /// [`Locked`](regrow_engine::Error::Locked), until the device is [unlocked](Self::unlock). Events that were not told
+    /// yet are told after that, and so are those that were told last, as after a crash.
+    ///
+    /// # Errors
+    /// [`NoLock`](regrow_engine::Error::NoLock) if the store cannot be locked: then nothing is.
+    pub fn lock(&mut self) -> Result<(), Error> {
+        self.machine.client.lock()?;
+        self.connection = None;
+        self.machine.erase();
+        Ok(())
+    }
+
+    /// Takes the store's key, and goes on where the device was. It can be tried again and again.
+    ///
+    /// # Errors
+    /// [`WrongKey`](regrow_engine::Error::WrongKey), or the errors of [`open`](Self::open). The device stays locked.
+    pub fn unlock(&mut self, key: &StoreKey) -> Result<(), Error> {
+        self.machine.client.unlock(key)?;
+        let opened = self.connect_again();
+        if opened.is_err() {
+            self.lock()?;
+        }
+        opened
+    }
+
+    fn connect_again(&mut self) -> Result<(), Error> {
+        let account = kept::account(&self.machine.client)?.ok_or(Error::NotRegistered)?;
+        let connection = connect(&self.machine.client, &self.server, &account)?.without_retries();
+        self.machine.reload()?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Locks the device if it was not used for as long as the policy has it: see
+    /// [`Client::lock_if_idle`](regrow_engine::Client::lock_if_idle). Returns whether it is locked now.
+    ///
+    /// # Errors
+    /// [`NoLock`](regrow_engine::Error::NoLock).
+    pub fn lock_if_idle(&mut self) -> Result<bool, Error> {
+        let now = self.machine.now();
+        if self.machine.client.lock_if_idle(now)? && self.connection.is_some() {
+            self.lock()?;
+        }
+        Ok(self.connection.is_none())
+    }
+
+    fn refuse_if_locked(&mut self) -> Result<(), Error> {
+        if self.lock_if_idle()? { Err(regrow_engine::Error::Locked.into()) } else { Ok(()) }
+    }
+
+    /// A backup of the device, without any key: see [`Client::backup`](regrow_engine::Client::backup).
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn backup(&self, archive: &[u8], passphrase: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.machine.client.backup(archive, passphrase)?)
+    }
+
+    /// The application has found out that the device's storage was put back to an earlier state, or copied: the device
+    /// rejoins its groups. See [`Client::rolled_back`](regrow_engine::Client::rolled_back).
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn rolled_back(&mut self) -> Result<(), Error> {
+        self.machine.client.rolled_back()?;
+        self.machine.busy = self.machine.groups.keys().cloned().collect();
+        Ok(())
+    }
+
+    /// The device.
     pub fn device(&self) -> &DeviceId {
-        self.client.device()
+        self.machine.device()
     }
 
     /// The service that this device is registered with.
     pub fn service(&self) -> ServicePublicKey {
-        self.service
+        self.machine.service
     }
 
-    /// The engine's client, to be asked, to be locked and to be backed up. What it receives and what it confirms is the
-    /// messenger's business: whoever does it in its place loses messages.
-    pub fn engine(&mut self) -> &mut Client {
-        &mut self.client
+    /// The engine's client, to be read. Whatever changes something is a method of the messenger.
+    pub fn engine(&self) -> &Client {
+        &self.machine.client
     }
 
-    /// Who is in a group.
+    /// A group, to be read.
     ///
     /// # Errors
-    /// [`Error::Engine`] if this device is not.
+    /// [`Error::Engine`] if this device is not in it.
+    pub fn group(&mut self, group: &GroupId) -> Result<GroupView<'_>, Error> {
+        Ok(GroupView(self.machine.client.group(group)?))
+    }
+
+    /// The members of a group.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if this device is not one of them.
     pub fn roster(&mut self, group: &GroupId) -> Result<Vec<Member>, Error> {
-        Ok(self.client.group(group)?.roster()?)
+        Ok(self.group(group)?.roster()?)
     }
 
     /// The number by which two people make sure that nobody is between them.
@@ -401,110 +414,74 @@ impl Messenger {
     /// # Errors
     /// [`Error::Engine`] if one of the two is not in the group.
     pub fn safety_number(&mut self, group: &GroupId, user: &UserId) -> Result<SafetyNumber, Error> {
-        Ok(self.client.group(group)?.safety_number(user)?)
+        Ok(self.group(group)?.safety_number(user)?)
     }
 
-    /// The receipt of the last entry of the group that this device has read: what to show to a member by another way, who
+    /// Marks a user as verified, after two people have compared this number: see
+    /// [`Group::verify_user`](regrow_engine::Group::verify_user).
+    ///
+    /// # Errors
+    /// [`SafetyNumberChanged`](regrow_engine::Error::SafetyNumberChanged) if the number is another by now;
+    /// [`UnknownUser`](regrow_engine::Error::UnknownUser).
+    pub fn verify_user(&mut self, group: &GroupId, user: &UserId, compared: &SafetyNumber) -> Result<(), Error> {
+        Ok(self.machine.client.group(group)?.verify_user(user, compared)?)
+    }
+
+    /// The receipt of the last entry of the group that this device has read. Show it to a member by another way, who
     /// [compares](Self::compare) it.
     pub fn receipt(&self, group: &GroupId) -> Option<Receipt> {
-        self.groups.get(group).and_then(|state| state.record.audit.latest(group))
+        self.machine.receipt(group)
     }
 
-    /// Compares what the service has told another member, by whatever way that came here. The proof, if it contradicts
-    /// what this device was told. (Receipts that members send travel in their messages, and are compared by themselves.)
+    /// Compares what the service has told another member, by whatever way that came here. Returns the proof, if it
+    /// contradicts what this device was told. (Receipts that members send travel in their messages, and are compared by
+    /// themselves.)
     ///
     /// # Errors
     /// [`Error::ForgedReceipt`] if the service has not signed it.
     pub fn compare(&mut self, receipt: &Receipt) -> Result<Option<Equivocation>, Error> {
         let group = receipt.group.clone();
         receipt
-            .verify(&self.service)
+            .verify(&self.machine.service)
             .map_err(|_| Error::ForgedReceipt { group: group.clone(), sequence: receipt.sequence })?;
         let before = self.equivocations(&group);
-        self.hear(&group, receipt);
-        self.save(&[&group], Changes::default())?;
+        self.machine.hear(&group, receipt);
+        self.machine.save(&[&group], Changes::default())?;
         Ok(self.equivocations(&group).into_iter().find(|proof| !before.contains(proof)))
     }
 
     /// The proofs that the service has shown two histories of the group.
     pub fn equivocations(&self, group: &GroupId) -> Vec<Equivocation> {
-        self.groups.get(group).map(|state| state.record.audit.proofs(group)).unwrap_or_default()
+        self.machine.groups.get(group).map(|state| state.record.audit.proofs(group)).unwrap_or_default()
     }
 
     /// Whether nothing is sent in the group because the service was caught there.
     pub fn is_suspended(&self, group: &GroupId) -> bool {
-        self.groups.get(group).is_some_and(|state| state.record.suspended)
+        self.machine.is_suspended(group)
     }
 
-    /// The application goes on in the group although the service was caught there: somebody has looked into it. What waits is
-    /// sent. The proofs stay.
+    /// The application goes on in the group although the service was caught there: a person has looked into it. What waits
+    /// is sent. The proofs stay.
     ///
     /// # Errors
     /// [`Error::Engine`] if the store fails.
     pub fn trust_again(&mut self, group: &GroupId) -> Result<(), Error> {
-        let state = self.group(group);
+        let state = self.machine.group(group);
         state.record.suspended = false;
         state.changed = true;
-        self.busy.insert(group.clone());
-        self.save(&[group], Changes::default())
+        self.machine.busy.insert(group.clone());
+        self.machine.save(&[group], Changes::default())
     }
+}
 
-    fn now(&self) -> Timestamp {
-        (self.options.clock)()
-    }
-
-    /// What is known of the group; what is asked for is remembered to be written.
-    fn group(&mut self, id: &GroupId) -> &mut GroupState {
-        self.groups.entry(id.clone()).or_default()
-    }
-
-    /// Writes the records of these groups together with the other changes.
-    fn save(&mut self, groups: &[&GroupId], mut changes: Changes) -> Result<(), Error> {
-        for id in groups {
-            if let Some(state) = self.groups.get(*id).filter(|state| state.changed) {
-                changes = changes.group(id, Some(&state.record))?;
-            }
-        }
-        changes.keep(&mut self.client)?;
-        for id in groups {
-            if let Some(state) = self.groups.get_mut(*id) {
-                state.changed = false;
-            }
-        }
-        Ok(())
-    }
-
-    /// Somebody says that the service has signed this receipt, and it has.
-    fn hear(&mut self, id: &GroupId, receipt: &Receipt) {
-        let finding = self.group(id).record.audit.hear(receipt);
-        self.group(id).changed = true;
-        self.found(id, finding);
-    }
-
-    /// What the audit has found is told, and nothing is sent any more if it is a lie.
-    fn found(&mut self, id: &GroupId, findings: impl IntoIterator<Item = super::audit::Finding>) {
-        use super::audit::Finding;
-        for finding in findings {
-            let group = id.clone();
-            let state = self.groups.entry(group.clone()).or_default();
-            let event = match finding {
-                Finding::Equivocation(proof) => Event::Equivocation { group, proof: *proof },
-                Finding::Broken { sequence } => Event::BrokenChain { group, sequence },
-                Finding::Gap { after, before } => {
-                    self.ready.push_back(Event::Gap { group, after, before });
-                    continue;
-                }
-            };
-            state.record.suspended = true;
-            state.changed = true;
-            self.ready.push_back(event);
-        }
-    }
+fn connect(client: &Client, server: &Server, account: &Account) -> Result<Connection, Error> {
+    let key = TransportKey::from_seed(&account.seed);
+    Ok(Connection::new(server, client.device().clone(), key, ServicePublicKey(account.service))?)
 }
 
 impl fmt::Debug for Messenger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (device, service) = (self.device(), self.service);
-        write!(f, "Messenger {{ device: {device}, service: {service}, groups: {}, .. }}", self.groups.len())
+        let (device, service) = (self.device(), self.service());
+        write!(f, "Messenger {{ device: {device}, service: {service}, groups: {}, .. }}", self.machine.groups.len())
     }
 }

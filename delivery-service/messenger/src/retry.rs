@@ -52,7 +52,7 @@ impl Retry {
             return None;
         }
         match error {
-            ConnectionError::Unreachable { .. } => Some(self.backoff(attempt)),
+            ConnectionError::Unreachable { .. } => Some(self.backoff(attempt, self.longest)),
             ConnectionError::Problem(problem) => {
                 let waits = match problem.code {
                     Code::TooManyRequests | Code::Unavailable | Code::Timeout => true,
@@ -61,7 +61,7 @@ impl Retry {
                     _ => false,
                 };
                 let asked = Duration::from_secs(problem.retry_after.unwrap_or(0));
-                (waits && asked <= self.longest_asked).then(|| asked + self.backoff(attempt))
+                (waits && asked <= self.longest_asked).then(|| asked + self.backoff(attempt, self.longest))
             }
             _ => None,
         }
@@ -72,8 +72,9 @@ impl Retry {
         (self.pause)(wait)
     }
 
-    fn backoff(&self, attempt: u32) -> Duration {
-        let whole = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(self.longest);
+    /// The wait after that many failures: exponential up to `longest`, with jitter.
+    pub(crate) fn backoff(&self, attempt: u32, longest: Duration) -> Duration {
+        let whole = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(longest);
         whole.mul_f64((self.jitter)().clamp(0.0, 1.0))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Client;
 use crate::{
+    KeyPackageBytes,
     error::Error,
     group::record::memberships,
     key_package,
@@ -58,6 +59,15 @@ impl Client {
         let erased = self.in_groups(call, old, |call, group| group.expire_epochs(call, &policy, now).map(Some))?;
         let epochs = erased.into_values().sum::<Result<usize, Error>>()?;
         Ok(Expired { key_packages, epochs })
+    }
+
+    /// Erases the private keys of these key packages of this device: the delivery service has refused them, so that
+    /// nobody can use them. Key packages that are not on the device are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn discard_key_packages(&mut self, key_packages: &[KeyPackageBytes]) -> Result<(), Error> {
+        self.with_device(|call, _| key_package::discard(&call.records, key_packages))
     }
 
     /// Read off the engine's own records: to load all groups would cost more than what there is to do.

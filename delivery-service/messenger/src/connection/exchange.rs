@@ -1,6 +1,9 @@
 //! One request and its answer, in CBOR.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{Method, Response, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     api::{CBOR, Code, Problem},
     error::ConnectionError,
+    names::Timestamp,
     retry::Retry,
 };
 
@@ -17,6 +21,33 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The largest error that is read.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
+
+/// The HTTP client, and the time that the service has told with its last answer.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    /// In seconds since the Unix epoch; 0 if no answer has come, or none since the time was taken.
+    time: AtomicU64,
+}
+
+impl Http {
+    pub(super) fn new(client: reqwest::Client) -> Self {
+        Self { client, time: AtomicU64::new(0) }
+    }
+
+    /// The time in the last answer (RFC 9110, 6.6.1), once.
+    pub(super) fn take_time(&self) -> Option<Timestamp> {
+        Some(self.time.swap(0, Ordering::Relaxed)).filter(|seconds| *seconds > 0).map(Timestamp)
+    }
+
+    fn note_time(&self, response: &Response) {
+        let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        if let Some(elapsed) = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            self.time.store(elapsed.as_secs(), Ordering::Relaxed);
+        }
+    }
+}
 
 /// A request that can be made again and again.
 pub(super) struct Request {
@@ -83,7 +114,7 @@ impl Answer for Nothing {
 
 /// Makes the request as often as it may be.
 pub(super) async fn retried<T: Answer>(
-    http: &reqwest::Client,
+    http: &Http,
     request: &Request,
     token: Option<&str>,
     retry: &Retry,
@@ -101,18 +132,14 @@ pub(super) async fn retried<T: Answer>(
 }
 
 /// Makes the request once.
-pub(super) async fn once<T: Answer>(
-    http: &reqwest::Client,
-    request: &Request,
-    token: Option<&str>,
-) -> Result<T, ConnectionError> {
+pub(super) async fn once<T: Answer>(http: &Http, request: &Request, token: Option<&str>) -> Result<T, ConnectionError> {
     let body = answer(http, request, token).await?;
     T::read(&body)
 }
 
 /// The answer's bytes.
-async fn answer(http: &reqwest::Client, request: &Request, token: Option<&str>) -> Result<Vec<u8>, ConnectionError> {
-    let mut builder = http.request(request.method.clone(), request.url.clone()).timeout(request.timeout);
+async fn answer(http: &Http, request: &Request, token: Option<&str>) -> Result<Vec<u8>, ConnectionError> {
+    let mut builder = http.client.request(request.method.clone(), request.url.clone()).timeout(request.timeout);
     builder = builder.header(header::ACCEPT, CBOR);
     if let Some(token) = token {
         builder = builder.bearer_auth(token);
@@ -121,6 +148,7 @@ async fn answer(http: &reqwest::Client, request: &Request, token: Option<&str>) 
         builder = builder.header(header::CONTENT_TYPE, CBOR).body(body.clone());
     }
     let response = builder.send().await.map_err(unreachable)?;
+    http.note_time(&response);
     if response.status().is_success() {
         return read(response, MAX_ANSWER_BYTES).await;
     }

@@ -8,7 +8,7 @@ use std::{
 use reqwest::{Method, Url};
 use zeroize::Zeroizing;
 
-use super::exchange::{self, Nothing, Request, protocol};
+use super::exchange::{self, Http, Nothing, Request, protocol};
 use crate::{
     api::{Admission, Challenge, ChallengeRequest, Code, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
     error::ConnectionError,
@@ -52,7 +52,7 @@ impl Sessions {
     /// The token of the session that is open, or of a new one. Each exchange is made once.
     pub(super) async fn token(
         &mut self,
-        http: &reqwest::Client,
+        http: &Http,
         base: &Url,
         timeout: Duration,
     ) -> Result<Zeroizing<String>, ConnectionError> {
@@ -81,7 +81,7 @@ impl Sessions {
     /// Registers the device, unless it is.
     pub(super) async fn register(
         &mut self,
-        http: &reqwest::Client,
+        http: &Http,
         base: &Url,
         timeout: Duration,
         admission: Option<Admission>,
@@ -113,7 +113,7 @@ impl Sessions {
     }
 
     /// Asks what is at the address which key it has, once.
-    async fn meet(&mut self, http: &reqwest::Client, base: &Url, timeout: Duration) -> Result<(), ConnectionError> {
+    async fn meet(&mut self, http: &Http, base: &Url, timeout: Duration) -> Result<(), ConnectionError> {
         if !self.met {
             let request = Request::new(base, Method::GET, &["v1", "service"], timeout)?;
             let found = key_of(&exchange::once(http, &request, None).await?)?;
@@ -125,12 +125,7 @@ impl Sessions {
         Ok(())
     }
 
-    async fn challenge(
-        &self,
-        http: &reqwest::Client,
-        base: &Url,
-        timeout: Duration,
-    ) -> Result<Challenge, ConnectionError> {
+    async fn challenge(&self, http: &Http, base: &Url, timeout: Duration) -> Result<Challenge, ConnectionError> {
         let body = ChallengeRequest { device: self.device.clone() };
         let request = Request::new(base, Method::POST, &["v1", "challenges"], timeout)?.with(&body)?;
         exchange::once(http, &request, None).await

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{DeviceId, GroupId, JoinMessage, KeyPackageBytes, PendingCommit, UserId};
+use regrow_engine::{DeviceId, GroupId, JoinMessage, PendingCommit};
 
 use super::{
-    Event, Messenger, Rejoin, Text, Wish,
+    Event, Rejoin, Text,
     kept::{self, Changes, Out, Sealed},
+    machine::Machine,
+    request::{Response, Step},
 };
 use crate::{
     RejectCode,
-    api::{self, Accepted, ClaimAnswer, Code, Problem, ReportAnswer},
-    error::{ConnectionError, Error},
-    names::{Epoch, Sequence},
+    api::{self, Accepted, Code, Problem, ReportAnswer},
+    error::{ConnectionError, Error, is_of_device},
+    names::Sequence,
     receipt::Receipt,
 };
 
@@ -49,13 +51,29 @@ fn is_outside(problem: &Problem) -> bool {
         )
 }
 
-impl Messenger {
-    pub(super) fn created(
+impl Machine {
+    /// Takes in the answer to a step.
+    pub(super) fn stepped(
         &mut self,
         id: &GroupId,
-        info: &[u8],
-        answer: Result<Accepted, ConnectionError>,
+        step: Step,
+        answer: Result<Response, ConnectionError>,
     ) -> Result<(), Error> {
+        match step {
+            Step::Create(request) => self.created(id, &request.group_info.0, answer.and_then(Response::accepted)),
+            Step::Report(_) => self.reported(id, answer.and_then(Response::reported)),
+            Step::Info => self.informed(id, answer.and_then(Response::info)),
+            Step::Tree(_) => self.informed_of_tree(id, answer.and_then(Response::tree)),
+            Step::Commit(pending) => self.submitted(id, *pending, answer.and_then(Response::accepted)),
+            Step::Devices(user) => self.listed(id, &user, answer.and_then(Response::devices)),
+            Step::Claim(user, device) => self.claimed(id, &user, device, answer.and_then(Response::claimed)),
+            Step::Proposal(name, _) => self.proposed(id, &name, answer.and_then(Response::accepted)),
+            Step::Message(name, sealed) => self.sent(id, &name, &sealed, answer.and_then(Response::accepted)),
+            Step::Roster(epoch) => self.compared(id, epoch, answer.and_then(Response::state)),
+        }
+    }
+
+    fn created(&mut self, id: &GroupId, info: &[u8], answer: Result<Accepted, ConnectionError>) -> Result<(), Error> {
         match decided(answer)? {
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
@@ -77,11 +95,7 @@ impl Messenger {
         }
     }
 
-    pub(super) fn reported(
-        &mut self,
-        id: &GroupId,
-        answer: Result<ReportAnswer, ConnectionError>,
-    ) -> Result<(), Error> {
+    fn reported(&mut self, id: &GroupId, answer: Result<ReportAnswer, ConnectionError>) -> Result<(), Error> {
         match decided(answer)? {
             Ok(_) => {
                 let state = self.group(id);
@@ -96,35 +110,55 @@ impl Messenger {
         self.save(&[id], Changes::default())
     }
 
-    /// Makes the external commit by the group info that the service has given. Returns the epoch whose ratchet tree is to be
-    /// got for it first, if it is neither there nor beside it.
-    pub(super) fn informed(
+    /// The service was asked for the group info.
+    fn informed(&mut self, id: &GroupId, answer: Result<api::GroupInfo, ConnectionError>) -> Result<(), Error> {
+        match decided(answer)? {
+            Ok(info) => self.join_externally(id, info.group_info.0, None),
+            Err(problem) => {
+                self.strand(id, problem.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// The service was asked for the ratchet tree that the group info lacks.
+    fn informed_of_tree(
         &mut self,
         id: &GroupId,
-        info: &Result<api::GroupInfo, Problem>,
-        tree: Option<Result<api::RatchetTree, Problem>>,
-    ) -> Result<Option<Epoch>, Error> {
-        use regrow_engine::Error as Engine;
-        let message = match (info, &tree) {
-            (Ok(info), None) => JoinMessage::from(&info.group_info.0),
-            (Ok(info), Some(Ok(tree))) => JoinMessage::with_tree(&info.group_info.0, &tree.ratchet_tree.0),
-            (Err(problem), _) | (_, Some(Err(problem))) => {
+        answer: Result<api::RatchetTree, ConnectionError>,
+    ) -> Result<(), Error> {
+        let Some((info, _)) = self.group(id).info.take() else { return Ok(()) };
+        match decided(answer)? {
+            Ok(tree) => self.join_externally(id, info, Some(tree.ratchet_tree.0)),
+            Err(problem) => {
                 self.strand(id, problem.to_string());
-                return Ok(None);
+                Ok(())
             }
+        }
+    }
+
+    /// Makes the external commit, or finds out that the ratchet tree is to be got first.
+    fn join_externally(&mut self, id: &GroupId, info: Vec<u8>, tree: Option<Vec<u8>>) -> Result<(), Error> {
+        use regrow_engine::Error as Engine;
+        let message = match &tree {
+            None => JoinMessage::from(&info),
+            Some(tree) => JoinMessage::with_tree(&info, tree),
         };
         let reason = match self.client.join_external(message) {
-            Ok(pending) if pending.group() == id => return Ok(None),
+            Ok(pending) if pending.group() == id => return Ok(()),
             Ok(pending) => {
                 self.client.discard(pending)?;
                 "the service has given out the group info of another group".to_owned()
             }
-            Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(epoch)),
-            Err(error @ (Engine::Storage(_) | Engine::Locked | Engine::Crypto(_))) => return Err(error.into()),
+            Err(Engine::NeedsRatchetTree { epoch, .. }) if tree.is_none() => {
+                self.group(id).info = Some((info, epoch));
+                return Ok(());
+            }
+            Err(error) if is_of_device(&error) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
         self.strand(id, reason);
-        Ok(None)
+        Ok(())
     }
 
     /// It is tried again when something is heard of the group.
@@ -137,7 +171,7 @@ impl Messenger {
         }
     }
 
-    pub(super) fn submitted(
+    fn submitted(
         &mut self,
         id: &GroupId,
         pending: PendingCommit,
@@ -178,35 +212,7 @@ impl Messenger {
         self.save(&[id], Changes::default())
     }
 
-    pub(super) fn claimed(
-        &mut self,
-        id: &GroupId,
-        user: &UserId,
-        answer: Result<ClaimAnswer, ConnectionError>,
-    ) -> Result<(), Error> {
-        let wish = Wish::AddUser(user.clone());
-        let reason = match decided(answer)? {
-            Ok(answer) if !answer.key_packages.is_empty() => {
-                let now = self.now();
-                let claimed = answer.key_packages.into_iter();
-                let key_packages: Vec<_> = claimed.map(|it| KeyPackageBytes::new(it.key_package.0)).collect();
-                let made = self.client.group(id)?.add_user(user, &key_packages, now);
-                // The commit waits in the engine: the next step submits it.
-                return self.made(id, &wish, made).map(drop);
-            }
-            Ok(_) => format!("no device of {user} has a key package at the service"),
-            Err(problem) => problem.to_string(),
-        };
-        self.ready.push_back(Event::Refused { group: id.clone(), wish: Some(wish.clone()), reason });
-        self.granted(id, &wish, Changes::default())
-    }
-
-    pub(super) fn proposed(
-        &mut self,
-        id: &GroupId,
-        name: &str,
-        answer: Result<Accepted, ConnectionError>,
-    ) -> Result<(), Error> {
+    fn proposed(&mut self, id: &GroupId, name: &str, answer: Result<Accepted, ConnectionError>) -> Result<(), Error> {
         match decided(answer)? {
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
@@ -225,7 +231,7 @@ impl Messenger {
         self.save(&[id], Changes::default().out(name, None)?)
     }
 
-    pub(super) fn sent(
+    fn sent(
         &mut self,
         id: &GroupId,
         name: &str,
@@ -262,7 +268,7 @@ impl Messenger {
     }
 
     /// Whether the service delivers to those who are in the group (design, 5: members compare, and report a lie).
-    pub(super) fn compared(
+    fn compared(
         &mut self,
         id: &GroupId,
         epoch: u64,

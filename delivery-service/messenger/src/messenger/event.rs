@@ -1,12 +1,14 @@
 //! What a messenger tells its application.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
-use regrow_engine::{DeviceId, Epoch, EpochChange, GroupId, MessageId, Proposed, UserId};
+use regrow_engine::{DeviceId, Epoch, EpochChange, GroupId, MessageId, Proposed, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
-use crate::{names::Sequence, receipt::Equivocation};
+use super::lane::Scope;
+use crate::{RejectCode, error::Error, names::Sequence, receipt::Equivocation};
 
 /// What has happened. Messages, and what changes a group by what is read, are told exactly once to an application that
 /// keeps what it is told before it asks for more: see [`Messenger`](super::Messenger). The rest are notices, which a crash
@@ -65,6 +67,57 @@ pub enum Event {
         wish: Option<Wish>,
         /// Why. For people.
         reason: String,
+    },
+    /// Something has failed, and is tried again later. Only this scope waits: everything else goes on. It is told once,
+    /// until the scope works again.
+    Delayed {
+        /// The concern that waits.
+        scope: Scope,
+        /// The failure.
+        cause: Arc<Error>,
+        /// The time until the next attempt.
+        again: Duration,
+    },
+    /// A device of a user that was to be added cannot be added now. The user's other devices are added all the same.
+    NotAdded {
+        /// The group.
+        group: GroupId,
+        /// The device. To try it again, [add the user](super::Messenger::add_user) again.
+        device: DeviceId,
+        /// The failure: the device's key package is no good, or the service has none of it.
+        cause: Arc<Error>,
+    },
+    /// The service refuses key packages of this device. They are erased on the device, and new ones are made. Nothing
+    /// else waits for that. If it repeats, look at the reason: a wrong clock is the usual one.
+    KeyPackagesRefused {
+        /// The number of key packages.
+        key_packages: usize,
+        /// The service's reason, if this version of the crate knows it.
+        reason: Option<RejectCode>,
+        /// The service's reason. For people.
+        detail: String,
+        /// The time until new ones are made.
+        again: Duration,
+    },
+    /// This device's clock and the service's are further apart than [`MAX_CLOCK_SKEW`](super::MAX_CLOCK_SKEW). The
+    /// service's time is used until they agree, and no member is judged inactive. Ask a person to set the clock.
+    ClockSkew {
+        /// The time by this device's clock.
+        own: Timestamp,
+        /// The time by the service's clock.
+        service: Timestamp,
+    },
+    /// The service has removed a device of this user, as [wanted](super::Messenger::remove_device).
+    DeviceRemoved {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The service does not remove a device of this user. It is still removed from the groups.
+    DeviceNotRemoved {
+        /// The device. To try it again, [remove it](super::Messenger::remove_device) again.
+        device: DeviceId,
+        /// The failure.
+        cause: Arc<Error>,
     },
     /// A message could not be sent, and will not be.
     Undeliverable {
@@ -164,7 +217,8 @@ pub enum Event {
 }
 
 /// Something that is wanted of a group, until it has happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Wish {
     /// Add a user, with all devices.
     AddUser(UserId),
@@ -177,8 +231,44 @@ pub enum Wish {
         /// Whether the signature key is replaced as well.
         signature_key: bool,
     },
+    /// Set the group's data.
+    SetData(ByteBuf),
     /// Leave.
     Leave,
+}
+
+impl Wish {
+    /// The user that the wish adds or removes, or a device of that user.
+    pub(super) fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::AddUser(user) | Self::RemoveUser(user) => Some(user),
+            Self::RemoveDevice(device) => Some(device.user()),
+            Self::Rotate { .. } | Self::SetData(_) | Self::Leave => None,
+        }
+    }
+
+    /// Whether the newer wish takes this one back, so that the newer one alone counts.
+    pub(super) fn is_void_after(&self, newer: &Self) -> bool {
+        match (self, newer) {
+            (Self::AddUser(user), Self::RemoveUser(removed)) => user == removed,
+            (Self::SetData(_), Self::SetData(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddUser(user) => write!(f, "to add {user}"),
+            Self::RemoveUser(user) => write!(f, "to remove {user}"),
+            Self::RemoveDevice(device) => write!(f, "to remove {device}"),
+            Self::Rotate { signature_key: false } => f.write_str("to rotate keys"),
+            Self::Rotate { signature_key: true } => f.write_str("to rotate the signature key"),
+            Self::SetData(data) => write!(f, "to set the group's data ({} bytes)", data.len()),
+            Self::Leave => f.write_str("to leave"),
+        }
+    }
 }
 
 /// Why a device rejoins a group.
@@ -194,6 +284,8 @@ pub enum Rejoin {
     Restored,
     /// It was added, and cannot open the welcome.
     Welcome,
+    /// An entry of the group could not be taken in.
+    Failed,
 }
 
 /// A text. It is erased from memory when it is dropped, and not shown by `{:?}`.

@@ -1,11 +1,11 @@
 //! What a messenger keeps in the device's store, and under which names.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io::{self, Write},
 };
 
-use regrow_engine::{Client, GroupId};
+use regrow_engine::{Client, DeviceId, GroupId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -50,6 +50,8 @@ pub(super) struct GroupRecord {
     pub(super) wishes: VecDeque<Wish>,
     /// Nothing is sent.
     pub(super) suspended: bool,
+    /// Entries are missing in this epoch: what follows may be too far ahead to be read.
+    pub(super) has_gap: bool,
 }
 
 /// A commit that this device cannot follow.
@@ -83,6 +85,7 @@ const ACCOUNT: &str = "regrow-ds/account";
 const CURSOR: &str = "regrow-ds/cursor";
 const UPLOAD: &str = "regrow-ds/upload";
 const LAST_RESORT: &str = "regrow-ds/last resort";
+const REMOVALS: &str = "regrow-ds/removals";
 const GROUP: &str = "regrow-ds/group/";
 const OUT: &str = "regrow-ds/out/";
 const SENT: &str = "regrow-ds/sent/";
@@ -109,6 +112,11 @@ impl Changes {
 
     pub(super) fn last_resort(mut self, made: u64) -> Result<Self, Error> {
         self.0.push((LAST_RESORT.into(), Some(encode(&made)?)));
+        Ok(self)
+    }
+
+    pub(super) fn removals(mut self, devices: &BTreeSet<DeviceId>) -> Result<Self, Error> {
+        self.0.push((REMOVALS.into(), Some(encode(devices)?)));
         Ok(self)
     }
 
@@ -142,6 +150,11 @@ pub(super) fn upload(client: &Client) -> Result<Option<Upload>, Error> {
 /// When the last-resort key package was made that the service has.
 pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
     get(client, LAST_RESORT, "last resort")
+}
+
+/// The devices of this user that the service is still to remove.
+pub(super) fn removals(client: &Client) -> Result<BTreeSet<DeviceId>, Error> {
+    Ok(get(client, REMOVALS, "removals")?.unwrap_or_default())
 }
 
 /// All groups' records.

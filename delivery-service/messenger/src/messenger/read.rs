@@ -3,22 +3,29 @@
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
 
+use std::time::Duration;
+
 use regrow_engine::{Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received};
 
 use super::{
-    Event, Messenger, Rejoin, Text, Tree,
+    Event, Rejoin, Text, Wish,
     answers::decided,
     kept::{self, BadCommit, Changes, Out},
+    machine::{Machine, Tree},
+    request::Request,
 };
 use crate::{
     Delivery, DeliveryKind,
     api::{self, DeliveryPage},
     envelope,
-    error::{ConnectionError, Error},
+    error::{ConnectionError, Error, is_of_device},
     names::{Epoch, Sequence},
 };
 
-impl Messenger {
+/// How often a welcome's ratchet tree is asked for before the device goes on without it. All groups wait for that.
+const TREE_ATTEMPTS: u32 = 4;
+
+impl Machine {
     /// A page was read: it is kept in memory, if the service stands by each of its entries.
     pub(super) fn fetch(&mut self, page: DeliveryPage) -> Result<(), Error> {
         if page.deliveries.is_empty() {
@@ -70,25 +77,43 @@ impl Messenger {
         Ok(())
     }
 
-    /// [Takes in](Self::take) what was fetched, with the ratchet tree from the service if it is a welcome without.
-    pub(super) async fn take_with_trees(&mut self) -> Result<(), Error> {
-        while let Some((group, epoch)) = self.take()? {
-            let answer = self.connection.ratchet_tree(&group, epoch).await;
-            let bytes = decided(answer)?.ok().map(|tree| tree.ratchet_tree.0);
-            self.tree = Some(Tree { group, bytes });
-        }
-        Ok(())
+    /// The request that reads on.
+    pub(super) fn read_on(&self, wait: Duration) -> Request {
+        Request::Deliveries { after: self.cursor, limit: self.options.page, wait }
     }
 
-    /// Takes in what was fetched, up to where something else than the engine's receiving is to be done: each time the engine
-    /// receives, it lets go of what it has received before. Returns the group and epoch whose ratchet tree it takes to go on.
-    fn take(&mut self) -> Result<Option<(GroupId, Epoch)>, Error> {
+    /// Takes in what was fetched, up to where the ratchet tree of a welcome is missing: the request for it.
+    ///
+    /// One call takes in one run of entries: each time the engine receives, it lets go of what it has received before.
+    ///
+    /// # Errors
+    /// A failure of the device itself. What was fetched is read again.
+    pub(super) fn take(&mut self) -> Result<Option<Request>, Error> {
         let result = self.take_run();
         if result.is_err() {
-            // It is read again.
             self.fetched.clear();
         }
-        result
+        result.map(|tree| tree.map(|(group, epoch)| Request::WelcomeTree(group, epoch)))
+    }
+
+    /// The service was asked for the ratchet tree of a welcome. If it cannot be got, the device joins without: it
+    /// rejoins by external commit.
+    pub(super) fn welcome_tree(
+        &mut self,
+        group: GroupId,
+        answer: Result<api::RatchetTree, ConnectionError>,
+    ) -> Result<(), Error> {
+        let bytes = match decided(answer) {
+            Ok(decided) => decided.ok().map(|tree| tree.ratchet_tree.0),
+            Err(error) if self.tree_failures < TREE_ATTEMPTS => {
+                self.tree_failures += 1;
+                return Err(error);
+            }
+            Err(_) => None,
+        };
+        self.tree_failures = 0;
+        self.tree = Some(Tree { group, bytes });
+        Ok(())
     }
 
     fn take_run(&mut self) -> Result<Option<(GroupId, Epoch)>, Error> {
@@ -100,22 +125,28 @@ impl Messenger {
             false => self.fetched.iter().take_while(|delivery| !by_itself(delivery)).count(),
         };
         let run: Vec<Delivery> = self.fetched.drain(..length).collect();
-        self.unsettled = true;
+        self.unsettle();
         match &run[..] {
-            [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => {
-                if let Some(epoch) = self.take_welcome(welcome)? {
+            [welcome @ Delivery { kind: DeliveryKind::Welcome, .. }] => match self.take_welcome(welcome) {
+                Ok(None) => {}
+                Ok(Some(epoch)) => {
                     self.fetched.push_front(welcome.clone());
                     return Ok(Some((welcome.group.clone(), epoch)));
                 }
-            }
+                Err(error) => self.not_taken_in(welcome, error)?,
+            },
             [rollback @ Delivery { kind: DeliveryKind::Rollback { voided }, .. }] => {
-                self.take_rollback(rollback, *voided)?;
+                if let Err(error) = self.take_rollback(rollback, *voided) {
+                    self.not_taken_in(rollback, error)?;
+                }
             }
             run => {
                 let bytes: Vec<&[u8]> = run.iter().map(|delivery| &delivery.bytes[..]).collect();
                 let results = self.client.receive_all(&bytes, self.now())?;
                 for (delivery, result) in run.iter().zip(results) {
-                    self.take_in(delivery, result)?;
+                    if let Err(error) = self.take_in(delivery, result) {
+                        self.not_taken_in(delivery, error)?;
+                    }
                 }
             }
         }
@@ -124,6 +155,19 @@ impl Messenger {
         self.save(&ids.iter().collect::<Vec<_>>(), Changes::default().cursor(last.cursor)?)?;
         self.cursor = last.cursor;
         Ok(None)
+    }
+
+    /// An entry could not be taken in: its group rejoins, and the other groups go on.
+    ///
+    /// # Errors
+    /// The error, if it is the device's and not the group's.
+    fn not_taken_in(&mut self, delivery: &Delivery, error: Error) -> Result<(), Error> {
+        if error.is_of_device() {
+            return Err(error);
+        }
+        self.cannot_read(&delivery.group, delivery, error.to_string());
+        self.rejoin(&delivery.group, Rejoin::Failed);
+        Ok(())
     }
 
     /// An entry was given to the engine.
@@ -156,7 +200,12 @@ impl Messenger {
                 Some(_) => {}
             },
             Err(error) if is_commit => self.cannot_follow(&id, delivery, error.to_string()),
-            Err(error) => self.cannot_read(&id, delivery, error.to_string()),
+            Err(error) => {
+                self.cannot_read(&id, delivery, error.to_string());
+                if delivery.kind == DeliveryKind::Message {
+                    self.rotate_after_gap(&id);
+                }
+            }
         }
         Ok(())
     }
@@ -173,16 +222,29 @@ impl Messenger {
 
     /// A commit was ordered that this device cannot carry out.
     fn cannot_follow(&mut self, id: &GroupId, delivery: &Delivery, reason: String) {
-        let now = self.now();
+        let (now, monotonic) = (self.now(), self.monotonic());
         let sequence = delivery.receipt.sequence;
         let state = self.group(id);
         if state.record.rejoin.is_some() || state.record.bad.as_ref().is_some_and(|bad| bad.sequence >= sequence) {
             return;
         }
-        state.record.bad = Some(BadCommit { sequence, since: now.0, reported: false });
+        // A commit that is not reported counts as one that was: the device waits for the others, and rejoins.
+        let reported = !is_reportable(&reason);
+        state.record.bad = Some(BadCommit { sequence, since: now.0, reported });
+        state.bad_since = Some(monotonic);
         state.changed = true;
         let sender = delivery.sender.clone();
         self.ready.push_back(Event::BadCommit { group: id.clone(), sequence, sender, reason });
+    }
+
+    /// Entries are missing, and a message that came after them cannot be read: its sender may have gone further than the
+    /// policy lets this device follow (RFC 9420, 9.1). New keys begin a new epoch, in which all senders begin anew.
+    fn rotate_after_gap(&mut self, id: &GroupId) {
+        let state = self.group(id);
+        if std::mem::take(&mut state.record.has_gap) {
+            state.changed = true;
+            self.push_wish(id, Wish::Rotate { signature_key: false });
+        }
     }
 
     fn cannot_read(&mut self, id: &GroupId, delivery: &Delivery, reason: String) {
@@ -193,7 +255,7 @@ impl Messenger {
     /// What the engine has received, also what an earlier process has.
     pub(super) fn tell(&mut self, received: Received) -> Result<(), Error> {
         let Received { group: id, id: message, event } = received;
-        let now = self.now();
+        let now = self.monotonic();
         match event {
             Engine::Message(text) => match envelope::open(&id, &text.text) {
                 Some(opened) => {
@@ -221,6 +283,7 @@ impl Messenger {
                 let own = self.device().clone();
                 let state = self.group(&id);
                 (state.elsewhere, state.proposals_since) = (None, None);
+                (state.record.has_gap, state.changed) = (false, true);
                 state.leaving.clear();
                 state.check_roster = true;
                 state.resume |= change.resume;
@@ -278,13 +341,13 @@ impl Messenger {
         };
         let joined = match result {
             Ok(joined) => joined == id,
-            Err(error @ (Fault::Storage(_) | Fault::Locked | Fault::Crypto(_))) => return Err(error.into()),
+            Err(error) if is_of_device(&error) => return Err(error.into()),
             Err(Fault::NeedsRatchetTree { epoch, .. }) if tree.is_none() => return Ok(Some(epoch)),
             Err(_) => self.epoch_of(&id)? == Some(delivery.receipt.epoch.0),
         };
         self.audit(&id, delivery);
         self.busy.insert(id.clone());
-        self.upkeep.look_again();
+        self.key_packages.look_again();
         let state = self.group(&id);
         (state.record.joined, state.changed) = (delivery.receipt.sequence.0, true);
         (state.waits, state.stranded, state.resume, state.check_roster) = (false, false, true, true);
@@ -313,7 +376,7 @@ impl Messenger {
         self.busy.insert(id.clone());
         let state = self.group(&id);
         (state.waits, state.stranded, state.elsewhere, state.resume) = (false, false, None, true);
-        (state.record.bad, state.changed) = (None, true);
+        (state.record.bad, state.bad_since, state.changed) = (None, None, true);
         if state.record.rejoin == Some(Rejoin::BadCommit) {
             state.record.rejoin = None;
         }
@@ -357,6 +420,27 @@ impl Messenger {
     }
 }
 
+/// Whether the other members are to be told of a commit that this device cannot follow. A lifetime is judged by the clock
+/// of the device that judges, so that it says nothing about the commit.
+fn is_reportable(reason: &str) -> bool {
+    !reason.to_lowercase().contains("lifetime")
+}
+
 fn protocol(detail: &str) -> Error {
     ConnectionError::Protocol { detail: detail.to_owned() }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use regrow_engine::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_is_never_reported_for_a_lifetime() {
+        let lifetime = regrow_engine::Error::from(Refusal::Lifetime { not_before: 1, not_after: 2 });
+        assert!(!is_reportable(&lifetime.to_string()));
+        assert!(!is_reportable("Lifetime is in the past: not_after=1, now=2."));
+        assert!(is_reportable("the path cannot be decrypted"));
+    }
 }

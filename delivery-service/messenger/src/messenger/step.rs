@@ -1,35 +1,24 @@
-//! What is to be done next in a group: decided, and asked of the service. Only the asking waits; what comes of it is taken in
-//! by `answers`.
+//! The next step in a group: decided here, asked of the service by the shell. `answers` takes in what comes of it.
 //!
-//! A step that was asked for and whose answer was lost is asked for again, for nothing has changed: the same bytes get the same
-//! answer.
+//! A step whose answer was lost is asked for again, for nothing has changed: the same bytes get the same answer.
+
+use std::collections::BTreeSet;
 
 use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage, UserId};
 use zeroize::Zeroizing;
 
 use super::{
-    Event, Messenger, Rejoin, Text, Wish,
-    answers::decided,
+    Event, Rejoin, Wish,
     kept::{self, Changes, Out, Sealed},
+    lane::Scope,
+    machine::Machine,
+    request::Step,
 };
 use crate::{
-    api::{self, ClaimRequest, CreateGroupRequest},
+    api::{self, CreateGroupRequest},
     envelope,
-    error::Error,
-    names::Sequence,
+    error::{Error, is_of_device},
 };
-
-/// One thing to be asked of the service.
-pub(super) enum Step {
-    Create { group_info: Vec<u8> },
-    Report { commit: Sequence },
-    Info,
-    Commit(PendingCommit),
-    Claim { user: UserId },
-    Proposal { name: String, sealed: Sealed },
-    Message { name: String, sealed: Sealed },
-    Roster { epoch: u64 },
-}
 
 /// The request that submits the commit.
 pub fn commit_request(pending: &PendingCommit) -> api::CommitRequest {
@@ -42,98 +31,32 @@ pub fn commit_request(pending: &PendingCommit) -> api::CommitRequest {
     }
 }
 
-impl Messenger {
-    /// Does what is to be done, as far as it can be done now.
-    pub(super) async fn work(&mut self) -> Result<(), Error> {
-        self.acknowledge_at_service().await?;
-        self.upkeep().await?;
-        for id in self.busy.clone() {
-            self.advance(&id).await?;
-        }
-        Ok(())
-    }
-
-    /// Does what is to be done in one group.
-    pub(super) async fn advance(&mut self, id: &GroupId) -> Result<(), Error> {
-        while let Some(step) = self.next_step(id)? {
-            match step {
-                Step::Create { group_info } => {
-                    let handshake = match self.client.policy().handshake {
-                        Handshake::Assisted => api::Handshake::Assisted,
-                        Handshake::Opaque => api::Handshake::Opaque,
-                    };
-                    let info = group_info.as_slice().into();
-                    let request = CreateGroupRequest { group: id.clone(), handshake, group_info: info };
-                    let answer = self.connection.create_group(&request).await;
-                    self.created(id, &group_info, answer)?;
-                }
-                Step::Report { commit } => {
-                    let answer = self.connection.report(id, commit).await;
-                    self.reported(id, answer)?;
-                }
-                Step::Info => {
-                    let info = decided(self.connection.group_info(id).await)?;
-                    if let Some(epoch) = self.informed(id, &info, None)? {
-                        let tree = decided(self.connection.ratchet_tree(id, epoch).await)?;
-                        self.informed(id, &info, Some(tree))?;
-                    }
-                }
-                Step::Commit(pending) => {
-                    let request = commit_request(&pending);
-                    let answer = self.connection.submit_commit(id, &request).await;
-                    self.submitted(id, pending, answer)?;
-                }
-                Step::Claim { user } => {
-                    let request = ClaimRequest { user: user.clone(), device: None };
-                    let answer = self.connection.claim_key_packages(&request).await;
-                    self.claimed(id, &user, answer)?;
-                }
-                Step::Proposal { name, sealed } => {
-                    let answer = self.connection.submit_proposal(id, &sealed.bytes).await;
-                    self.proposed(id, &name, answer)?;
-                }
-                Step::Message { name, sealed } => {
-                    let answer = self.connection.submit_message(id, &sealed.bytes).await;
-                    self.sent(id, &name, &sealed, answer)?;
-                }
-                Step::Roster { epoch } => {
-                    let answer = self.connection.group(id).await;
-                    self.compared(id, epoch, answer)?;
-                }
-            }
-        }
-        if !self.is_timed(id) {
-            self.busy.remove(id);
-        }
-        Ok(())
-    }
-
+impl Machine {
     /// What is to be asked next of the service for this group. Everything that it decides is written before it returns.
-    fn next_step(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
-        let now = self.now();
-        let patience = self.options.rollback_patience.as_secs();
-        let Some(state) = self.groups.get_mut(id) else { return Ok(None) };
+    pub(super) fn next_step(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
+        let Some(state) = self.groups.get(id) else { return Ok(None) };
         if let Some(info) = &state.record.creating {
-            return Ok(Some(Step::Create { group_info: info.to_vec() }));
+            let handshake = match self.client.policy().handshake {
+                Handshake::Assisted => api::Handshake::Assisted,
+                Handshake::Opaque => api::Handshake::Opaque,
+            };
+            let group_info = info.as_slice().into();
+            return Ok(Some(Step::Create(CreateGroupRequest { group: id.clone(), handshake, group_info })));
         }
-        if let Some(bad) = &state.record.bad
-            && state.record.rejoin.is_none()
-        {
-            if !bad.reported {
-                return Ok(Some(Step::Report { commit: bad.sequence }));
+        if state.record.bad.is_some() && state.record.rejoin.is_none() {
+            match self.step_after_bad_commit(id) {
+                Some(step) => return Ok(Some(step)),
+                None if self.group(id).record.rejoin.is_none() => return Ok(None),
+                None => self.save(&[id], Changes::default())?,
             }
-            if now.0 < bad.since.saturating_add(patience) {
-                return Ok(None);
-            }
-            self.rejoin(id, Rejoin::BadCommit);
-            self.save(&[id], Changes::default())?;
         }
         let state = self.group(id);
         if state.waits {
             return Ok(None);
         }
         if state.record.rejoin.is_some() {
-            return Ok(Some(self.external_commit(id)?.map_or(Step::Info, Step::Commit)));
+            let info = state.info.as_ref().map_or(Step::Info, |(_, epoch)| Step::Tree(*epoch));
+            return Ok(Some(self.external_commit(id)?.map_or(info, |pending| Step::Commit(Box::new(pending)))));
         }
         let epoch = match self.client.group(id) {
             Ok(mut group) => group.epoch()?.0,
@@ -141,7 +64,7 @@ impl Messenger {
             Err(error) => return Err(error.into()),
         };
         if let Some(pending) = self.client.group(id)?.pending()? {
-            return Ok(Some(Step::Commit(pending)));
+            return Ok(Some(Step::Commit(Box::new(pending))));
         }
         if let Some(step) = self.next_commit(id)? {
             return Ok(Some(step));
@@ -158,7 +81,25 @@ impl Messenger {
         }
         let opaque = self.client.policy().handshake == Handshake::Opaque;
         let state = self.group(id);
-        Ok((state.check_roster && opaque).then_some(Step::Roster { epoch }))
+        Ok((state.check_roster && opaque).then_some(Step::Roster(epoch)))
+    }
+
+    /// A commit cannot be followed: it is reported, if it is to be, and this device rejoins if it is not taken back.
+    fn step_after_bad_commit(&mut self, id: &GroupId) -> Option<Step> {
+        let (now, patience) = (self.monotonic(), self.options.rollback_patience);
+        let wall = self.now().0;
+        let state = self.group(id);
+        let bad = state.record.bad.as_ref()?;
+        if !bad.reported {
+            return Some(Step::Report(bad.sequence));
+        }
+        // The wall clock counts only for time before this process, and only if it has not gone back.
+        let since = *state.bad_since.get_or_insert(now);
+        let waited = now.saturating_sub(since).as_secs().max(wall.saturating_sub(bad.since));
+        if waited >= patience.as_secs() {
+            self.rejoin(id, Rejoin::BadCommit);
+        }
+        None
     }
 
     /// The next commit of what is wanted, of what is to be made again, or of what others have proposed.
@@ -167,7 +108,7 @@ impl Messenger {
             match self.client.group(id)?.resume() {
                 Ok(Some(Outgoing::Commit(pending))) => {
                     self.group(id).resume = false;
-                    return Ok(Some(Step::Commit(pending)));
+                    return Ok(Some(Step::Commit(Box::new(pending))));
                 }
                 Ok(Some(Outgoing::Proposal(proposal))) => self.put_out(id, &proposal)?,
                 Ok(None) => {}
@@ -175,39 +116,60 @@ impl Messenger {
             }
             self.group(id).resume = false;
         }
-        while let Some(wish) = self.group(id).record.wishes.front().cloned() {
-            let made = match &wish {
-                Wish::AddUser(user) => return Ok(Some(Step::Claim { user: user.clone() })),
-                Wish::RemoveUser(user) => self.client.group(id)?.remove_user(user),
-                Wish::RemoveDevice(device) => self.client.group(id)?.remove(std::slice::from_ref(device)),
-                Wish::Rotate { signature_key: false } => self.client.group(id)?.update(),
-                Wish::Rotate { signature_key: true } => self.client.group(id)?.rotate_signature_key(),
-                Wish::Leave => {
-                    if !self.propose_leaving(id)? {
-                        return Ok(None);
-                    }
-                    continue;
-                }
-            };
-            if let Some(step) = self.made(id, &wish, made)? {
-                return Ok(Some(step));
-            }
-            if self.group(id).record.rejoin.is_some() {
-                return Ok(None);
-            }
+        if let Some(step) = self.next_wish(id)? {
+            return Ok(Some(step));
+        }
+        if self.groups.get(id).is_none_or(|state| state.record.rejoin.is_some()) {
+            return Ok(None);
         }
         let Some(since) = self.group(id).proposals_since else { return Ok(None) };
         let Some(rank) = self.rank(id)? else { return Ok(None) };
-        let turn = self.options.commit_turn.as_secs().saturating_mul(rank as u64);
-        if self.now().0 < since.0.saturating_add(turn) {
+        let turn = self.options.commit_turn.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+        if self.monotonic() < since.saturating_add(turn) {
             return Ok(None);
         }
         self.group(id).proposals_since = None;
         match self.client.group(id)?.commit() {
-            Ok(pending) => Ok(Some(Step::Commit(pending))),
+            Ok(pending) => Ok(Some(Step::Commit(Box::new(pending)))),
             Err(regrow_engine::Error::NothingToCommit) => Ok(None),
             Err(error) => self.refuse(id, None, error).map(|()| None),
         }
+    }
+
+    /// The next step of what is wanted. A wish that waits for the service holds up no other, except of the same user: who
+    /// is to be added and then removed must not be removed first.
+    fn next_wish(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
+        let now = self.monotonic();
+        let mut held_up: BTreeSet<UserId> = BTreeSet::new();
+        let mut at = 0;
+        while let Some(wish) = self.groups.get(id).and_then(|state| state.record.wishes.get(at)).cloned() {
+            let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
+            if self.lanes.is_ready(&lane, now) && !wish.user().is_some_and(|user| held_up.contains(user)) {
+                let step = self.begin_wish(id, &wish)?;
+                if step.is_some() || self.groups.get(id).is_none_or(|state| state.record.rejoin.is_some()) {
+                    return Ok(step);
+                }
+                if self.group(id).record.wishes.get(at) != Some(&wish) {
+                    continue;
+                }
+            }
+            held_up.extend(wish.user().cloned());
+            at += 1;
+        }
+        Ok(None)
+    }
+
+    fn begin_wish(&mut self, id: &GroupId, wish: &Wish) -> Result<Option<Step>, Error> {
+        let made = match wish {
+            Wish::AddUser(user) => return self.next_claim(id, user),
+            Wish::RemoveUser(user) => self.client.group(id)?.remove_user(user),
+            Wish::RemoveDevice(device) => self.client.group(id)?.remove(std::slice::from_ref(device)),
+            Wish::Rotate { signature_key: false } => self.client.group(id)?.update(),
+            Wish::Rotate { signature_key: true } => self.client.group(id)?.rotate_signature_key(),
+            Wish::SetData(data) => self.client.group(id)?.set_data(data),
+            Wish::Leave => return self.propose_leaving(id).map(|()| None),
+        };
+        self.made(id, wish, made)
     }
 
     /// How many members come before this one when somebody has to do what anybody could; [`None`] if it is about to leave.
@@ -228,7 +190,7 @@ impl Messenger {
     ) -> Result<Option<Step>, Error> {
         use regrow_engine::Error as Engine;
         let step = match made {
-            Ok(pending) => Some(Step::Commit(pending)),
+            Ok(pending) => Some(Step::Commit(Box::new(pending))),
             // It is so already.
             Err(Engine::NothingToCommit | Engine::UnknownUser { .. } | Engine::UnknownMember { .. }) => None,
             // It is still wanted, once this device has rejoined.
@@ -242,11 +204,13 @@ impl Messenger {
         Ok(step)
     }
 
-    /// The engine knows of the wish, or it is void.
+    /// The engine knows of the wish, or it is void. A wish that waits for devices that can be added later stays.
     pub(super) fn granted(&mut self, id: &GroupId, wish: &Wish, changes: Changes) -> Result<(), Error> {
-        let state = self.group(id);
-        if state.record.wishes.front() == Some(wish) {
-            state.record.wishes.pop_front();
+        let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
+        if self.lanes.is_ready(&lane, self.monotonic()) {
+            self.lanes.works(&lane);
+            let state = self.group(id);
+            state.record.wishes.retain(|known| known != wish);
             state.changed = true;
         }
         self.save(&[id], changes)
@@ -261,44 +225,43 @@ impl Messenger {
     ) -> Result<(), Error> {
         use regrow_engine::Error as Engine;
         match error {
-            Engine::Storage(_) | Engine::Locked | Engine::Crypto(_) => Err(error.into()),
+            error if is_of_device(&error) => Err(error.into()),
             Engine::RolledBack { .. } => {
                 self.rejoin(id, Rejoin::Restored);
                 self.save(&[id], Changes::default())
             }
             error => {
-                self.client.group(id)?.abandon()?;
+                // A wish that the engine has refused is not among what it remembers.
+                if wish.is_none() || matches!(error, Engine::Internal { .. }) {
+                    self.client.group(id)?.abandon()?;
+                }
                 self.ready.push_back(Event::Refused { group: id.clone(), wish, reason: error.to_string() });
                 Ok(())
             }
         }
     }
 
-    /// Whether it was proposed; if not, this device was alone in the group, or has to rejoin first.
-    fn propose_leaving(&mut self, id: &GroupId) -> Result<bool, Error> {
+    /// Proposes to leave. A device that is alone in the group forgets it.
+    fn propose_leaving(&mut self, id: &GroupId) -> Result<(), Error> {
         if self.client.group(id)?.roster()?.len() < 2 {
             self.client.forget(id)?;
             let by = Some(self.device().clone());
             self.drop_group(id)?;
             self.ready.push_back(Event::Removed { group: id.clone(), by });
-            return Ok(false);
+            return Ok(());
         }
         // If the process dies before it is written down, it is proposed again: equal proposals count once.
         match self.client.group(id)?.leave() {
             Ok(proposal) => {
                 let changes = self.with_proposal(id, &proposal)?;
-                self.granted(id, &Wish::Leave, changes)?;
+                self.granted(id, &Wish::Leave, changes)
             }
-            Err(error @ regrow_engine::Error::RolledBack { .. }) => {
-                self.refuse(id, None, error)?;
-                return Ok(false);
-            }
+            Err(error @ regrow_engine::Error::RolledBack { .. }) => self.refuse(id, None, error),
             Err(error) => {
                 self.refuse(id, Some(Wish::Leave), error)?;
-                self.granted(id, &Wish::Leave, Changes::default())?;
+                self.granted(id, &Wish::Leave, Changes::default())
             }
         }
-        Ok(true)
     }
 
     fn put_out(&mut self, id: &GroupId, proposal: &ProposalMessage) -> Result<(), Error> {
@@ -318,14 +281,14 @@ impl Messenger {
             let Some(out) = kept::out(&self.client, &name)? else { continue };
             let present = out.sealed.filter(|sealed| sealed.epoch == epoch);
             match (out.text, present) {
-                (None, Some(sealed)) => return Ok(Some(Step::Proposal { name, sealed })),
+                (None, Some(sealed)) => return Ok(Some(Step::Proposal(name, sealed))),
                 // The proposal has ended with its epoch. If it is still wanted, the engine makes another.
                 (None, None) => {
                     Changes::default().out(&name, None)?.keep(&mut self.client)?;
                     self.group(id).resume = true;
                 }
                 (Some(_), _) if suspended => {}
-                (Some(_), Some(sealed)) => return Ok(Some(Step::Message { name, sealed })),
+                (Some(_), Some(sealed)) => return Ok(Some(Step::Message(name, sealed))),
                 (Some(text), None) => return self.encrypt(id, epoch, name, text),
             }
         }
@@ -344,7 +307,7 @@ impl Messenger {
             Ok(bytes) => bytes,
             // RFC 9420, 12.4: who is to be removed must not read on. A commit comes first.
             Err(regrow_engine::Error::ProposalsWait) => {
-                let now = self.now();
+                let now = self.monotonic();
                 self.group(id).proposals_since.get_or_insert(now);
                 return Ok(None);
             }
@@ -354,7 +317,7 @@ impl Messenger {
         let sealed = Sealed { epoch, bytes: bytes.into() };
         let out = Out { text: Some(text), sealed: Some(sealed.clone()), ordered: None };
         Changes::default().out(&name, Some(&out))?.keep(&mut self.client)?;
-        Ok(Some(Step::Message { name, sealed }))
+        Ok(Some(Step::Message(name, sealed)))
     }
 
     /// The external commit of this device that waits.
@@ -375,30 +338,10 @@ impl Messenger {
         }
     }
 
-    /// Nothing is left of a group that this device is not in any more.
-    pub(super) fn drop_group(&mut self, id: &GroupId) -> Result<(), Error> {
-        self.groups.remove(id);
-        self.busy.remove(id);
-        let mut changes = Changes::default().group(id, None)?;
-        let mut unsent = Vec::new();
-        for name in kept::waiting(&self.client, id)? {
-            unsent.extend(kept::out(&self.client, &name)?.and_then(|out| out.text));
-            changes = changes.out(&name, None)?;
-        }
-        for name in kept::sent(&self.client, id)? {
-            changes = changes.out(&name, None)?;
-        }
-        changes.keep(&mut self.client)?;
-        for text in unsent {
-            let reason = "this device is not in the group any more".to_owned();
-            self.ready.push_back(Event::Undeliverable { group: id.clone(), text: Text(text), reason });
-        }
-        Ok(())
-    }
-
     /// Whether something is to be done in the group when some time has passed.
-    fn is_timed(&self, id: &GroupId) -> bool {
+    pub(super) fn is_timed(&self, id: &GroupId) -> bool {
         let Some(state) = self.groups.get(id) else { return false };
-        state.record.bad.is_some() || state.proposals_since.is_some() || state.elsewhere.is_some()
+        let waits = !state.record.wishes.is_empty();
+        waits || state.record.bad.is_some() || state.proposals_since.is_some() || state.elsewhere.is_some()
     }
 }

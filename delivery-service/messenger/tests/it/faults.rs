@@ -386,7 +386,7 @@ async fn a_device_that_was_put_back_rejoins_and_does_what_was_wanted() {
     let epoch = alice.epoch();
 
     // The application has found out that its storage was put back.
-    bob.engine().rolled_back().unwrap();
+    bob.rolled_back().unwrap();
     bob.rotate(&chat(), true).await.unwrap();
     bob.send(&chat(), b"here I am").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;

@@ -2,6 +2,12 @@
 
 mod world;
 
+mod adding;
 mod chat;
+mod clocks;
+mod device;
 mod faults;
+mod gap;
+mod key_packages;
+mod lanes;
 mod trees;

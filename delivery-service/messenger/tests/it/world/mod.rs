@@ -36,6 +36,8 @@ type Change = Box<dyn Fn(&mut DeliveryPage) + Send + Sync>;
 struct Faults {
     down: bool,
     lost_replies: Vec<String>,
+    lost_posts: Vec<String>,
+    refused: Vec<(&'static str, String, api::Problem)>,
     forged: Vec<String>,
     change: Option<Change>,
     asked: Vec<String>,
@@ -74,7 +76,16 @@ impl World {
             let routes = behind.lock().unwrap().clone();
             async move { tower::ServiceExt::oneshot(routes, request).await.into_response() }
         });
-        let network = network.layer(middleware::from_fn(move |request, next| pass(Arc::clone(&way), request, next)));
+        let dated = Arc::clone(&clock);
+        let network = network.layer(middleware::from_fn(move |request, next| {
+            let (way, dated) = (Arc::clone(&way), Arc::clone(&dated));
+            async move {
+                let mut response = pass(way, request, next).await;
+                let date = SystemTime::UNIX_EPOCH + Duration::from_secs(dated.load(Ordering::SeqCst));
+                response.headers_mut().insert("date", httpdate::fmt_http_date(date).parse().unwrap());
+                response
+            }
+        }));
         let service = network.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self { server: Some(server), at, faults, router, clock, change }
@@ -98,7 +109,15 @@ impl World {
     }
 
     pub fn put_it_back(&self) {
-        self.faults.lock().unwrap().down = false;
+        let mut faults = self.faults.lock().unwrap();
+        faults.down = false;
+        faults.refused.clear();
+        faults.lost_posts.clear();
+    }
+
+    /// All requests that post to a path that ends like this are lost, until [`put_it_back`](Self::put_it_back).
+    pub fn lose_requests(&self, path: &str) {
+        self.faults.lock().unwrap().lost_posts.push(path.to_owned());
     }
 
     /// The next request to a path that ends like this is carried out, and nobody hears of it.
@@ -146,10 +165,16 @@ impl World {
     }
 
     pub fn options(&self) -> Options {
-        let clock = Arc::clone(&self.clock);
+        self.options_ahead(&Arc::default())
+    }
+
+    /// The same for a device whose wall clock is so many seconds ahead.
+    pub fn options_ahead(&self, ahead: &Arc<AtomicU64>) -> Options {
+        let (clock, monotonic, ahead) = (Arc::clone(&self.clock), Arc::clone(&self.clock), Arc::clone(ahead));
         Options {
             wait: Duration::ZERO,
-            clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
+            clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)).plus(ahead.load(Ordering::SeqCst))),
+            monotonic: Arc::new(move || Duration::from_secs(monotonic.load(Ordering::SeqCst))),
             ..Options::default()
         }
     }
@@ -160,11 +185,35 @@ impl World {
     }
 
     pub async fn messenger_with(&self, user: &str, device: &str, policy: Policy) -> Device {
+        let mut device = self.bare(user, device, policy, self.options()).await;
+        assert!(device.poll().await.unwrap().is_empty());
+        device
+    }
+
+    /// A new device, registered, that has done nothing yet.
+    pub async fn bare(&self, user: &str, device: &str, policy: Policy, options: Options) -> Device {
         let store = MemoryStore::new();
         let client = new_client(&store, user, device, policy.clone());
-        let mut messenger = Messenger::register(client, &self.at, None, None, self.options()).await.unwrap();
-        assert!(messenger.poll().await.unwrap().is_empty());
-        Device { store, messenger: Some(messenger), policy, told: Vec::new() }
+        let messenger = Messenger::register(client, &self.at, None, None, options.clone()).await.unwrap();
+        Device { store, messenger: Some(messenger), policy, options, told: Vec::new() }
+    }
+
+    /// Each further request to a path that ends like this is refused with that problem, until [`put_it_back`].
+    ///
+    /// [`put_it_back`]: Self::put_it_back
+    pub fn refuse(&self, path: &str, problem: api::Problem) {
+        for method in ["GET", "POST"] {
+            self.refuse_method(method, path, problem.clone());
+        }
+    }
+
+    /// The same, of requests that post.
+    pub fn refuse_posts(&self, path: &str, problem: api::Problem) {
+        self.refuse_method("POST", path, problem);
+    }
+
+    fn refuse_method(&self, method: &'static str, path: &str, problem: api::Problem) {
+        self.faults.lock().unwrap().refused.push((method, path.to_owned(), problem));
     }
 
     /// A device that does as it likes.
@@ -205,16 +254,25 @@ fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut
 
 async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let (down, lost, forged) = {
+    let (down, refused, lost, forged) = {
         let mut faults = faults.lock().unwrap();
         faults.asked.push(path.clone());
+        let method = request.method().as_str();
+        let refused = faults.refused.iter().find(|(of, refused, _)| *of == method && path.ends_with(refused.as_str()));
+        let refused = refused.map(|(_, _, problem)| problem.clone());
+        let is_lost = method == "POST" && faults.lost_posts.iter().any(|lost| path.ends_with(lost.as_str()));
         let lost = faults.lost_replies.iter().position(|lost| path.ends_with(lost.as_str()));
         let lost = lost.map(|at| faults.lost_replies.remove(at)).is_some();
         let forged = faults.forged.iter().position(|forged| path.ends_with(forged.as_str()));
-        (faults.down, lost, forged.map(|at| faults.forged.remove(at)).is_some())
+        (faults.down || is_lost, refused, lost, forged.map(|at| faults.forged.remove(at)).is_some())
     };
     if down {
         return cut_off();
+    }
+    if let Some(problem) = refused {
+        let mut body = Vec::new();
+        ciborium::into_writer(&problem, &mut body).unwrap();
+        return axum::http::Response::builder().status(problem.status).body(Body::from(body)).unwrap();
     }
     let response = next.run(request).await;
     if lost {
@@ -255,6 +313,11 @@ pub fn policy(handshake: Handshake) -> Policy {
     Policy { handshake, key_packages: 3, ..Policy::default() }
 }
 
+/// Key packages that are valid by the system's clock, however far the world's clock is moved.
+pub fn timeless() -> Policy {
+    Policy { clock_skew: 1000 * 24 * 60 * 60, ..policy(Handshake::Assisted) }
+}
+
 fn new_client(store: &MemoryStore, user: &str, device: &str, policy: Policy) -> Client {
     let id = DeviceId::new(user, device).unwrap();
     Client::create(Arc::new(store.clone()), default_crypto(), id, policy).unwrap()
@@ -273,6 +336,7 @@ pub struct Device {
     pub store: MemoryStore,
     messenger: Option<Messenger>,
     policy: Policy,
+    options: Options,
     pub told: Vec<Event>,
 }
 
@@ -295,7 +359,7 @@ impl Device {
     pub fn crash(&mut self, world: &World) {
         self.messenger = None;
         let client = Client::open(Arc::new(self.store.clone()), default_crypto(), self.policy.clone()).unwrap();
-        self.messenger = Some(Messenger::open(client, &world.at, world.options()).unwrap());
+        self.messenger = Some(Messenger::open(client, &world.at, self.options.clone()).unwrap());
     }
 
     /// Reads what there is, and does what is to be done.
@@ -322,7 +386,7 @@ impl Device {
     }
 
     pub fn epoch(&mut self) -> u64 {
-        self.engine().group(&chat()).unwrap().epoch().unwrap().0
+        self.group(&chat()).unwrap().epoch().unwrap().0
     }
 }
 
@@ -348,10 +412,8 @@ pub async fn make_group(devices: &mut [&mut Device]) {
 
 #[track_caller]
 pub fn assert_together(devices: &mut [&mut Device]) {
-    let states: Vec<_> = devices
-        .iter_mut()
-        .map(|device| device.engine().group(&chat()).unwrap().epoch_authenticator().unwrap())
-        .collect();
+    let states: Vec<_> =
+        devices.iter_mut().map(|device| device.group(&chat()).unwrap().epoch_authenticator().unwrap()).collect();
     assert!(states.windows(2).all(|pair| pair[0] == pair[1]), "they are in different states");
 }
 

@@ -1,0 +1,61 @@
+//! A user is added by the devices that are missing, and each device counts by itself.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::world::*;
+use regrow_delivery_service::api::ClaimRequest;
+use regrow_engine::{Handshake::Assisted, Policy};
+use regrow_messenger::Event;
+
+#[tokio::test]
+async fn a_user_that_is_a_member_costs_no_key_package() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    for _ in 0..5 {
+        alice.add_user(&chat(), &user("bob")).await.unwrap();
+        settle(&mut [&mut alice]).await;
+    }
+    assert_eq!(world.asked("/claims"), 1);
+    assert!(alice.wishes(&chat()).is_empty());
+}
+
+#[tokio::test]
+async fn only_the_device_that_is_missing_costs_a_key_package() {
+    let world = World::new().await;
+    let (mut alice, mut phone) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut phone]).await;
+    let mut tablet = world.messenger("bob", "tablet", Assisted).await;
+
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
+    settle(&mut [&mut alice, &mut phone, &mut tablet]).await;
+
+    assert_eq!(alice.members(), ["alice/phone", "bob/phone", "bob/tablet"]);
+    let mut carol = world.hostile("carol", Assisted).await;
+    let claim = ClaimRequest { user: user("bob"), device: Some("phone".into()) };
+    let answer = carol.connection.claim_key_packages(&claim).await.unwrap();
+    assert_eq!(answer.key_packages[0].left.left, 2, "one of three, for carol");
+}
+
+#[tokio::test]
+async fn one_bad_device_keeps_the_others_not_out() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut phone = world.messenger("bob", "phone", Assisted).await;
+    // Its key packages are valid for longer than alice's policy has it.
+    let old = Policy { key_package_lifetime: 800 * 24 * 60 * 60, ..policy(Assisted) };
+    let mut tablet = world.messenger_with("bob", "tablet", old).await;
+    let mut laptop = world.messenger("bob", "laptop", Assisted).await;
+    alice.create_group(&chat()).await.unwrap();
+    alice.add_user(&chat(), &user("bob")).await.unwrap();
+    settle(&mut [&mut alice, &mut phone, &mut tablet, &mut laptop]).await;
+
+    assert_eq!(alice.members().len(), 3);
+    assert_eq!(phone.members().len(), 3);
+    assert_eq!(laptop.members().len(), 3);
+    let is_tablet = |event: &Event| matches!(event, Event::NotAdded { device, .. } if device.device() == "tablet");
+    assert_eq!(alice.was_told(is_tablet), 1);
+    assert_eq!(world.asked("/commits"), 1, "the good ones come in one commit");
+    assert!(alice.wishes(&chat()).is_empty());
+}
