@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use openmls::versions::ProtocolVersion;
+use openmls::{prelude::KeyPackage, versions::ProtocolVersion};
+use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
@@ -147,19 +148,32 @@ pub(crate) fn verify<'b>(
         _ => return Err(KeyPackageFault::OfAnotherDevice),
     }
     // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
-    let lifetime = key_package.life_time();
-    if lifetime.not_after() <= call.now.0 {
+    let (not_before, not_after) = lifetime(&key_package)?;
+    if not_after <= call.now {
         return Err(KeyPackageFault::Expired);
     }
-    if lifetime.not_before() > call.now.0 {
+    if not_before > call.now {
         return Err(KeyPackageFault::NotYetValid);
     }
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
     let reference = key_package.hash_ref(call.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
-    let (reference, not_after) = (reference.as_slice().to_vec(), Timestamp(lifetime.not_after()));
+    let reference = reference.as_slice().to_vec();
     Ok(Verified { bytes, reference, not_after })
+}
+
+/// When a key package can be handed out: its use period if it has one, or else its lifetime.
+fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPackageFault> {
+    let lifetime = key_package.life_time();
+    let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
+    let Some(extension) = key_package.extensions().unknown(USE_PERIOD_EXTENSION) else {
+        return Ok((not_before, not_after));
+    };
+    match UsePeriod::read(&extension.0).filter(|period| period.is_acceptable(not_before, not_after)) {
+        Some(period) => Ok((period.made, period.until)),
+        None => Err(KeyPackageFault::Invalid("the use period is not within the lifetime, or is too long".into())),
+    }
 }
 
 /// A key package that was verified.
