@@ -114,7 +114,7 @@ pub mod store;
 pub use regrow_protocol::{
     ChainHash, ChainedEntry, Cursor, Delivery, DeliveryKind, DeviceId, Epoch, Equivocation, ForgedReceipt, GroupId,
     MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, Reply, RosterChange, Sequence, ServiceKey,
-    ServicePublicKey, StoredReceipt, Timestamp, UserId, api,
+    ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
 };
 // The modules of the shared words, under their names there.
 use regrow_protocol::{names, outcome, receipt};

@@ -18,6 +18,31 @@ pub enum Outcome {
     Rejected(RejectReason),
 }
 
+/// What is outside the [profile](crate::profile) that devices follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// A proposal of another type than [`PROPOSAL_TYPES`](crate::profile::PROPOSAL_TYPES).
+    #[error("a proposal of type {kind}")]
+    Proposal {
+        /// The type (RFC 9420, 17.4).
+        kind: u16,
+    },
+    /// An extension of the group context of another type than
+    /// [`GROUP_CONTEXT_EXTENSIONS`](crate::profile::GROUP_CONTEXT_EXTENSIONS).
+    #[error("an extension of the group context of type {kind}")]
+    GroupContextExtension {
+        /// The type (RFC 9420, 17.3).
+        kind: u16,
+    },
+    /// Group data of another version than [`GROUP_DATA_VERSION`](crate::profile::GROUP_DATA_VERSION).
+    #[error("group data of version {version}")]
+    DataVersion {
+        /// The version.
+        version: u8,
+    },
+}
+
 /// Why a submission was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +115,9 @@ pub enum RejectReason {
     /// that would become another device's.
     #[error("a leaf's credential is not acceptable")]
     UnacceptableCredential,
+    /// It has something that devices of this profile do not follow.
+    #[error("{0} is not supported in groups of this service; leave it out")]
+    Unsupported(Unsupported),
     /// An external commit replaces its sender's leaf, and has another signature key than that leaf. A new key is
     /// vouched for by the old one: by a commit or an update of the member's.
     #[error("the leaf that is replaced has another signature key")]

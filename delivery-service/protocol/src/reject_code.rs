@@ -72,6 +72,8 @@ codes! {
     Invalid = "invalid";
     /// [`RejectReason::UnacceptableCredential`].
     UnacceptableCredential = "unacceptable-credential";
+    /// [`RejectReason::Unsupported`].
+    Unsupported = "unsupported";
     /// [`RejectReason::SignatureKeyChanged`].
     SignatureKeyChanged = "signature-key-changed";
     /// [`RejectReason::RosterMismatch`].
@@ -145,6 +147,7 @@ impl RejectReason {
             Self::SubmittedByAnother => RejectCode::SubmittedByAnother,
             Self::Invalid(_) => RejectCode::Invalid,
             Self::UnacceptableCredential => RejectCode::UnacceptableCredential,
+            Self::Unsupported(_) => RejectCode::Unsupported,
             Self::SignatureKeyChanged => RejectCode::SignatureKeyChanged,
             Self::RosterMismatch => RejectCode::RosterMismatch,
             Self::ImpossibleRosterChange => RejectCode::ImpossibleRosterChange,

@@ -13,6 +13,7 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
+use super::profile;
 use crate::{
     names::DeviceId,
     ordering::welcome::KeyPackageRef,
@@ -169,6 +170,7 @@ fn roster_effect(
         add(sender.clone())?;
     }
     for queued in staged.queued_proposals() {
+        profile::check_proposal(queued.proposal())?;
         match queued.proposal() {
             Proposal::Add(proposal) => {
                 let key_package = proposal.key_package();
@@ -190,14 +192,6 @@ fn roster_effect(
                 if *queued.sender() == Sender::Member(proposal.removed()) {
                     left.insert(removed.clone());
                 }
-                change.removed.insert(removed);
-            }
-            Proposal::SelfRemove => {
-                let Sender::Member(leaf) = queued.sender() else {
-                    return Err(RejectReason::ExternalSender);
-                };
-                let removed = identity_at(group, *leaf)?;
-                left.insert(removed.clone());
                 change.removed.insert(removed);
             }
             Proposal::Update(proposal) => {
@@ -230,6 +224,7 @@ pub(crate) fn verify_proposal(
     let ProcessedMessageContent::ProposalMessage(proposal) = processed.into_content() else {
         return Err(RejectReason::WrongContentType);
     };
+    profile::check_proposal(proposal.proposal())?;
     if let Proposal::Update(update) = proposal.proposal() {
         keeps_identity(update.leaf_node(), sender)?;
     }

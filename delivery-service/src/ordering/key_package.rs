@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use openmls::{extensions::UnknownExtension, versions::ProtocolVersion};
+use openmls::{prelude::KeyPackage, versions::ProtocolVersion};
 use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
@@ -158,26 +158,33 @@ fn verify(
         _ => return Err(KeyPackageFault::OfAnotherDevice),
     }
     // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
-    let lifetime = key_package.life_time();
-    let not_after = match key_package.extensions().unknown(USE_PERIOD_EXTENSION) {
-        None => Timestamp(lifetime.not_after()),
-        Some(UnknownExtension(content)) => match UsePeriod::read(content) {
-            Some(period) => period.until.min(Timestamp(lifetime.not_after())),
-            None => return Err(KeyPackageFault::Invalid("its use period cannot be read".into())),
-        },
-    };
+    let (not_before, not_after) = lifetime(&key_package)?;
     if not_after <= conditions.now {
         return Err(KeyPackageFault::Expired);
     }
-    if lifetime.not_before() > conditions.now.0 {
+    if not_before > conditions.now {
         return Err(KeyPackageFault::NotYetValid);
     }
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
-    let reference =
-        key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
-    Ok(Verified { bytes, reference: reference.as_slice().to_vec(), not_after })
+    let reference = key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
+    let reference = reference.as_slice().to_vec();
+    Ok(Verified { bytes, reference, not_after })
+}
+
+/// When a key package can be handed out: until the end of its use period if it has one, or else in its lifetime. The clock
+/// of the device may be ahead of the service's, so the beginning of the use period is not compared.
+fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPackageFault> {
+    let lifetime = key_package.life_time();
+    let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
+    let Some(extension) = key_package.extensions().unknown(USE_PERIOD_EXTENSION) else {
+        return Ok((not_before, not_after));
+    };
+    match UsePeriod::read(&extension.0).filter(|period| period.is_acceptable(not_before, not_after)) {
+        Some(period) => Ok((not_before, period.until)),
+        None => Err(KeyPackageFault::Invalid("the use period is not within the lifetime, or is too long".into())),
+    }
 }
 
 /// A key package that was verified.

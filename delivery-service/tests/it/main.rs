@@ -20,6 +20,7 @@ mod key_packages;
 mod opaque;
 mod ordering;
 mod persistence;
+mod profile;
 mod ratchet_tree;
 mod reading;
 mod receipts;

@@ -22,6 +22,8 @@ use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 /// The extension of the group context in which an application keeps data that all members agree on.
 pub const APPLICATION_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
+/// An extension of the group context that these clients know, and Regrow's devices do not.
+pub const OTHER_EXTENSION: u16 = 0xF7FE;
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
 
 pub fn later(seconds: u64) -> Timestamp {
@@ -165,6 +167,26 @@ impl Client {
         assert_eq!(accepted(&outcome), Some((Sequence(0), Epoch(0))));
         member.client.sends_trees = sends_trees;
         member
+    }
+
+    pub fn credential(&self) -> &CredentialWithKey {
+        &self.credential
+    }
+
+    /// Makes an assisted group of one with this extension in its context, of which the service knows nothing.
+    pub fn create_with_extension(self, kind: u16) -> Member {
+        let extension = Extension::Unknown(kind, UnknownExtension(vec![1]));
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(CIPHERSUITE)
+            .wire_format_policy(wire_format(HandshakeMode::Assisted))
+            .use_ratchet_tree_extension(true)
+            .capabilities(capabilities())
+            .with_group_context_extensions(Extensions::single(extension).unwrap())
+            .build();
+        let id = openmls::group::GroupId::from_slice(room().as_bytes());
+        let group =
+            MlsGroup::new_with_group_id(&self.provider, &self.signer, &config, id, self.credential.clone()).unwrap();
+        Member { client: self, group }
     }
 
     /// Makes a group of one of which the service knows nothing.
@@ -348,12 +370,12 @@ impl Member {
         }
     }
 
-    /// The group context's extensions, with these bytes as the application's.
+    /// The group context's extensions, with these bytes as the application's, behind the version.
     fn with_data(&self, data: &[u8]) -> Extensions<GroupContext> {
         let required = RequiredCapabilitiesExtension::new(&[APPLICATION_DATA], &[], &[]);
         let mut extensions = self.group.extensions().clone();
         extensions.add_or_replace(Extension::RequiredCapabilities(required)).unwrap();
-        let data = UnknownExtension(data.to_vec());
+        let data = UnknownExtension([&[1], data].concat());
         extensions.add_or_replace(Extension::Unknown(APPLICATION_DATA.into(), data)).unwrap();
         extensions
     }
@@ -364,6 +386,34 @@ impl Member {
         self.commit_with(add, &[], Some(extensions))
     }
 
+    /// The group context's extensions, with one more.
+    fn with_extension(&self, extension: Extension) -> Extensions<GroupContext> {
+        let required = RequiredCapabilitiesExtension::new(&[extension.extension_type()], &[], &[]);
+        let mut extensions = self.group.extensions().clone();
+        if matches!(extension, Extension::Unknown(..)) {
+            extensions.add_or_replace(Extension::RequiredCapabilities(required)).unwrap();
+        }
+        extensions.add_or_replace(extension).unwrap();
+        extensions
+    }
+
+    pub fn commit_extension(&mut self, extension: Extension) -> CommitSubmission {
+        let extensions = self.with_extension(extension);
+        self.commit_with(&[], &[], Some(extensions))
+    }
+
+    pub fn propose_extension(&mut self, extension: Extension) -> Vec<u8> {
+        let extensions = self.with_extension(extension);
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_group_context_extensions(provider, extensions, signer).unwrap().0.to_bytes().unwrap()
+    }
+
+    pub fn propose_psk(&mut self) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        let psk = openmls::schedule::PreSharedKeyId::external(vec![1], vec![2; CIPHERSUITE.hash_length()]);
+        self.group.propose_pre_shared_key(provider, signer, psk).unwrap().0.to_bytes().unwrap()
+    }
+
     pub fn propose_data(&mut self, data: &[u8]) -> Vec<u8> {
         let extensions = self.with_data(data);
         let Client { provider, signer, .. } = &self.client;
@@ -372,7 +422,7 @@ impl Member {
 
     /// The application's bytes in the group context.
     pub fn data(&self) -> Option<Vec<u8>> {
-        self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0.clone())
+        self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0[1..].to_vec())
     }
 
     pub fn update(&mut self) -> CommitSubmission {
@@ -506,7 +556,7 @@ pub fn parse(bytes: &[u8]) -> MlsMessageBodyIn {
 }
 
 fn capabilities() -> Capabilities {
-    Capabilities::builder().extensions(vec![APPLICATION_DATA]).build()
+    Capabilities::builder().extensions(vec![APPLICATION_DATA, ExtensionType::Unknown(OTHER_EXTENSION)]).build()
 }
 
 /// The device that the credential names, if it names one.
