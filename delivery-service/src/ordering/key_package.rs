@@ -168,7 +168,8 @@ fn verify(
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
-    let reference = key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
+    let reference =
+        key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
     let reference = reference.as_slice().to_vec();
     Ok(Verified { bytes, reference, not_after })
 }
