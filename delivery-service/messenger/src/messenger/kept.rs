@@ -33,6 +33,10 @@ pub(super) struct Account {
 pub(super) struct Upload {
     pub(super) key_packages: Vec<ByteBuf>,
     pub(super) last_resort: Option<ByteBuf>,
+    /// The public signature key in their leaves.
+    pub(super) signature_key: ByteBuf,
+    /// Whether they replace all others at the service.
+    pub(super) replaces: bool,
 }
 
 /// What is known of a group beside what the engine knows.
@@ -85,6 +89,7 @@ const ACCOUNT: &str = "regrow-ds/account";
 const CURSOR: &str = "regrow-ds/cursor";
 const UPLOAD: &str = "regrow-ds/upload";
 const LAST_RESORT: &str = "regrow-ds/last resort";
+const PUBLISHED: &str = "regrow-ds/published";
 const REMOVALS: &str = "regrow-ds/removals";
 const GROUP: &str = "regrow-ds/group/";
 const OUT: &str = "regrow-ds/out/";
@@ -112,6 +117,11 @@ impl Changes {
 
     pub(super) fn last_resort(mut self, made: u64) -> Result<Self, Error> {
         self.0.push((LAST_RESORT.into(), Some(encode(&made)?)));
+        Ok(self)
+    }
+
+    pub(super) fn published(mut self, signature_key: Option<&ByteBuf>) -> Result<Self, Error> {
+        self.0.push((PUBLISHED.into(), signature_key.map(encode).transpose()?));
         Ok(self)
     }
 
@@ -150,6 +160,11 @@ pub(super) fn upload(client: &Client) -> Result<Option<Upload>, Error> {
 /// When the last-resort key package was made that the service has.
 pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
     get(client, LAST_RESORT, "last resort")
+}
+
+/// The public signature key in the leaves of all key packages that the service has.
+pub(super) fn published(client: &Client) -> Result<Option<ByteBuf>, Error> {
+    get(client, PUBLISHED, "published")
 }
 
 /// The devices of this user that the service is still to remove.

@@ -16,7 +16,8 @@ use super::{
     request::Request,
 };
 use crate::{
-    api::{Code, KeyPackagesLeft, Problem, UploadRequest},
+    RejectCode,
+    api::{Code, KeyPackagesLeft, Problem, RefusedKeyPackage, UploadAnswer, UploadRequest},
     error::{ConnectionError, Error},
 };
 
@@ -33,6 +34,8 @@ pub(super) struct KeyPackages {
     ask_at: Duration,
     /// When the last-resort key package was made that the service has, in seconds since the Unix epoch.
     last_resort: Option<u64>,
+    /// The public signature key in the leaves of all key packages that the service has. [`None`] if they are to be replaced.
+    published: Option<ByteBuf>,
     /// The key packages that are to be uploaded.
     upload: Option<Upload>,
     /// The number that the service had when it was asked last.
@@ -50,6 +53,7 @@ impl KeyPackages {
         Ok(Self {
             ask_at: Duration::ZERO,
             last_resort: kept::last_resort(client)?,
+            published: kept::published(client)?,
             upload: kept::upload(client)?,
             left: 0,
             refusals: 0,
@@ -58,7 +62,7 @@ impl KeyPackages {
         })
     }
 
-    /// A key package was used.
+    /// A key package was used, or a key was replaced.
     pub(super) fn look_again(&mut self) {
         if self.refusals == 0 {
             self.ask_at = Duration::ZERO;
@@ -69,10 +73,13 @@ impl KeyPackages {
     pub(super) fn next(&self, now: Duration) -> Option<Request> {
         let bytes = |key_package: &ByteBuf| key_package.as_slice().into();
         match &self.upload {
-            Some(upload) => Some(Request::Upload(UploadRequest {
-                key_packages: upload.key_packages.iter().map(bytes).collect(),
-                last_resort: upload.last_resort.as_ref().map(bytes),
-            })),
+            Some(upload) => Some(Request::Upload {
+                upload: UploadRequest {
+                    key_packages: upload.key_packages.iter().map(bytes).collect(),
+                    last_resort: upload.last_resort.as_ref().map(bytes),
+                },
+                replaces: upload.replaces,
+            }),
             None => (self.ask_at <= now).then_some(Request::KeyPackagesLeft),
         }
     }
@@ -83,8 +90,8 @@ impl KeyPackages {
     }
 
     /// How many of those that the policy misses can be uploaded now.
-    fn missing(&self, due: usize) -> usize {
-        let room = self.ceiling.map_or(usize::MAX, |ceiling| ceiling.saturating_sub(self.left));
+    fn missing(&self, due: usize, waiting: usize) -> usize {
+        let room = self.ceiling.map_or(usize::MAX, |ceiling| ceiling.saturating_sub(waiting));
         due.min(room).min(self.at_once)
     }
 
@@ -105,12 +112,17 @@ impl Machine {
         let now = self.now();
         self.key_packages.left = left.left;
         self.key_packages.ask_at = self.monotonic().saturating_add(ASK_EVERY);
-        let missing = self.key_packages.missing(self.client.key_packages_due(left.left));
+        let signature_key = ByteBuf::from(self.client.signature_key()?.as_bytes());
+        // Key packages with a former signature key are withdrawn: a thief of that key could use them.
+        let replaces = self.key_packages.published.as_ref() != Some(&signature_key);
+        let waiting = if replaces { 0 } else { left.left };
+        let missing = self.key_packages.missing(self.client.key_packages_due(waiting), waiting);
         // Replaced at half of its life, so that the one that is handed out is never about to expire. One that was made in
-        // the future, by a clock that was ahead, is replaced as well.
+        // the future, by a clock that was ahead, is replaced as well, and one that others have.
         let half = self.client.policy().key_package_lifetime / 2;
         let is_fresh = |made: u64| made <= now.0 && now.0 < made.saturating_add(half);
-        let fresh = left.last_resort && self.key_packages.last_resort.is_some_and(is_fresh);
+        let is_unused = left.last_resort && !left.last_resort_used && !replaces;
+        let fresh = is_unused && self.key_packages.last_resort.is_some_and(is_fresh);
         if missing == 0 && fresh {
             return Ok(());
         }
@@ -120,50 +132,106 @@ impl Machine {
             false => Some(self.client.last_resort_key_package(now)?),
         };
         let bytes = |key_package: KeyPackageBytes| ByteBuf::from(key_package.into_bytes());
-        let upload =
-            Upload { key_packages: key_packages.into_iter().map(bytes).collect(), last_resort: last_resort.map(bytes) };
+        let upload = Upload {
+            key_packages: key_packages.into_iter().map(bytes).collect(),
+            last_resort: last_resort.map(bytes),
+            signature_key,
+            replaces,
+        };
         Changes::default().upload(Some(&upload))?.keep(&mut self.client)?;
         self.key_packages.upload = Some(upload);
         Ok(())
     }
 
-    pub(super) fn uploaded(&mut self, answer: Result<KeyPackagesLeft, ConnectionError>) -> Result<(), Error> {
-        let left = match answer {
+    /// The signature key may have been replaced: key packages with the former one are withdrawn at once.
+    pub(super) fn look_at_signature_key(&mut self) -> Result<(), Error> {
+        let signature_key = self.client.signature_key()?;
+        let published = self.key_packages.published.as_ref().map(|published| published.as_slice());
+        if published != Some(signature_key.as_bytes()) {
+            self.key_packages.look_again();
+        }
+        Ok(())
+    }
+
+    /// All published key packages are withdrawn, and replaced by new ones.
+    pub(super) fn renew_key_packages(&mut self) -> Result<(), Error> {
+        Changes::default().published(None)?.keep(&mut self.client)?;
+        self.key_packages.published = None;
+        self.key_packages.look_again();
+        Ok(())
+    }
+
+    pub(super) fn uploaded(&mut self, answer: Result<UploadAnswer, ConnectionError>) -> Result<(), Error> {
+        let UploadAnswer { key_packages: left, refused } = match answer {
             Err(ConnectionError::Problem(problem)) if !is_for_later(&problem) => return self.refused(&problem),
             other => decided(other)?.map_err(ConnectionError::from)?,
         };
         let now = self.now();
+        let Some(upload) = self.key_packages.upload.take() else { return Ok(()) };
         let mut changes = Changes::default().upload(None)?;
         let lane = &mut self.key_packages;
-        if lane.upload.take().is_some_and(|upload| upload.last_resort.is_some()) {
+        let is_refused = |index: usize| refused.iter().any(|refused| refused.index == index);
+        if upload.last_resort.is_some() && !is_refused(upload.key_packages.len()) {
             changes = changes.last_resort(now.0)?;
             lane.last_resort = Some(now.0);
         }
-        if lane.at_once < usize::MAX {
+        if upload.replaces {
+            changes = changes.published(Some(&upload.signature_key))?;
+            lane.published = Some(upload.signature_key.clone());
+        }
+        let is_full = |refused: &RefusedKeyPackage| refused.reason == RejectCode::TooManyKeyPackages.name();
+        if lane.at_once < usize::MAX || refused.iter().any(is_full) {
             (lane.ceiling, lane.at_once) = (Some(left.left), usize::MAX);
         }
-        (lane.left, lane.refusals) = (left.left, 0);
-        changes.keep(&mut self.client)
+        lane.left = left.left;
+        changes.keep(&mut self.client)?;
+        self.some_refused(upload, &refused)
     }
 
-    /// The service does not take the key packages: they are erased, and others are made.
-    fn refused(&mut self, problem: &Problem) -> Result<(), Error> {
-        let Some(upload) = self.key_packages.upload.take() else { return Ok(()) };
+    /// The service has taken an upload, but for these key packages: they are erased, and others are made if there is room.
+    fn some_refused(&mut self, upload: Upload, refused: &[RefusedKeyPackage]) -> Result<(), Error> {
+        let Some(first) = refused.first() else {
+            self.key_packages.refusals = 0;
+            return Ok(());
+        };
+        let again = self.make_again();
+        self.ready.push_back(Event::KeyPackagesRefused {
+            key_packages: refused.len(),
+            reason: RejectCode::from_name(&first.reason),
+            detail: first.detail.clone(),
+            again,
+        });
+        let mut all: Vec<_> = upload.key_packages.into_iter().chain(upload.last_resort).map(Some).collect();
+        let refused = refused.iter().filter_map(|refused| all.get_mut(refused.index)?.take());
+        let refused: Vec<_> = refused.map(|bytes| KeyPackageBytes::new(bytes.into_vec())).collect();
+        Ok(self.client.discard_key_packages(&refused)?)
+    }
+
+    /// Counts a refusal. Returns the time until new key packages are made.
+    fn make_again(&mut self) -> Duration {
         let now = self.monotonic();
-        let one_time = upload.key_packages.len();
-        let number = one_time + usize::from(upload.last_resort.is_some());
-        let refused: Vec<_> = upload.key_packages.into_iter().chain(upload.last_resort).collect();
         let lane = &mut self.key_packages;
         lane.refusals = lane.refusals.saturating_add(1);
-        let mut again = match lane.refusals {
+        let again = match lane.refusals {
             1 => Duration::ZERO,
             more => REFUSED_DELAY.saturating_mul(2_u32.saturating_pow(more - 2)).min(ASK_EVERY),
         };
-        if matches!(problem.code, Code::LimitReached | Code::TooLarge) && one_time > 0 {
-            lane.take_less(one_time);
-            again = Duration::ZERO;
-        }
         lane.ask_at = now.saturating_add(again);
+        again
+    }
+
+    /// The service does not take the upload: its key packages are erased, and others are made.
+    fn refused(&mut self, problem: &Problem) -> Result<(), Error> {
+        let Some(upload) = self.key_packages.upload.take() else { return Ok(()) };
+        let one_time = upload.key_packages.len();
+        let number = one_time + usize::from(upload.last_resort.is_some());
+        let refused: Vec<_> = upload.key_packages.into_iter().chain(upload.last_resort).collect();
+        let mut again = self.make_again();
+        if problem.code == Code::TooLarge && one_time > 0 {
+            self.key_packages.take_less(one_time);
+            again = Duration::ZERO;
+            self.key_packages.ask_at = self.monotonic();
+        }
         let (reason, detail) = (problem.reject_code(), problem.to_string());
         self.ready.push_back(Event::KeyPackagesRefused { key_packages: number, reason, detail, again });
         Changes::default().upload(None)?.keep(&mut self.client)?;

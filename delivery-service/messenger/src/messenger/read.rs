@@ -228,9 +228,7 @@ impl Machine {
         if state.record.rejoin.is_some() || state.record.bad.as_ref().is_some_and(|bad| bad.sequence >= sequence) {
             return;
         }
-        // A commit that is not reported counts as one that was: the device waits for the others, and rejoins.
-        let reported = !is_reportable(&reason);
-        state.record.bad = Some(BadCommit { sequence, since: now.0, reported });
+        state.record.bad = Some(BadCommit { sequence, since: now.0, reported: false });
         state.bad_since = Some(monotonic);
         state.changed = true;
         let sender = delivery.sender.clone();
@@ -293,6 +291,9 @@ impl Machine {
                 if change.by == own && change.added().any(|device| *device == own) {
                     (state.record.rejoin, state.record.bad, state.changed) = (None, None, true);
                     self.ready.push_back(Event::Rejoined { group: id.clone() });
+                }
+                if change.by == own {
+                    self.look_at_signature_key()?;
                 }
                 self.ready.push_back(Event::Changed { group: id, change });
             }
@@ -420,27 +421,6 @@ impl Machine {
     }
 }
 
-/// Whether the other members are to be told of a commit that this device cannot follow. A lifetime is judged by the clock
-/// of the device that judges, so that it says nothing about the commit.
-fn is_reportable(reason: &str) -> bool {
-    !reason.to_lowercase().contains("lifetime")
-}
-
 fn protocol(detail: &str) -> Error {
     ConnectionError::Protocol { detail: detail.to_owned() }.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use regrow_engine::Refusal;
-
-    use super::*;
-
-    #[test]
-    fn a_commit_is_never_reported_for_a_lifetime() {
-        let lifetime = regrow_engine::Error::from(Refusal::Lifetime { not_before: 1, not_after: 2 });
-        assert!(!is_reportable(&lifetime.to_string()));
-        assert!(!is_reportable("Lifetime is in the past: not_after=1, now=2."));
-        assert!(is_reportable("the path cannot be decrypted"));
-    }
 }

@@ -19,7 +19,12 @@ pub(super) enum Request {
     /// Asks how many key packages are left.
     KeyPackagesLeft,
     /// Uploads key packages.
-    Upload(api::UploadRequest),
+    Upload {
+        /// The key packages.
+        upload: api::UploadRequest,
+        /// Whether all others are withdrawn.
+        replaces: bool,
+    },
     /// Removes a device of this user at the service.
     RemoveDevice(DeviceId),
     /// Submits to a group, or asks about it.
@@ -67,7 +72,7 @@ impl Request {
         use super::Wish;
         match self {
             Self::Acknowledge(_) => Some(Scope::Device),
-            Self::KeyPackagesLeft | Self::Upload(_) => Some(Scope::KeyPackages),
+            Self::KeyPackagesLeft | Self::Upload { .. } => Some(Scope::KeyPackages),
             Self::RemoveDevice(device) => Some(Scope::Removal(device.clone())),
             Self::Group(group, Step::Devices(user) | Step::Claim(user, _)) => {
                 Some(Scope::Wish { group: group.clone(), wish: Wish::AddUser(user.clone()) })
@@ -112,6 +117,8 @@ responses! {
     Done(()) = done;
     /// The key packages that are left.
     Left(api::KeyPackagesLeft) = left;
+    /// The key packages were uploaded, but for some.
+    Uploaded(api::UploadAnswer) = uploaded;
     /// The submission was ordered.
     Accepted(api::Accepted) = accepted;
     /// The report was counted.
@@ -135,7 +142,12 @@ pub(super) async fn perform(connection: &mut Connection, request: &Request) -> R
     match request {
         Request::Acknowledge(up_to) => connection.acknowledge(*up_to).await.map(|_| Response::Done(())),
         Request::KeyPackagesLeft => connection.key_packages_left().await.map(Response::Left),
-        Request::Upload(upload) => connection.upload_key_packages(upload).await.map(Response::Left),
+        Request::Upload { upload, replaces: false } => {
+            connection.upload_key_packages(upload).await.map(Response::Uploaded)
+        }
+        Request::Upload { upload, replaces: true } => {
+            connection.replace_key_packages(upload).await.map(Response::Uploaded)
+        }
         Request::RemoveDevice(device) => connection.remove_device(device).await.map(Response::Done),
         Request::Deliveries { after, limit, wait } => {
             connection.deliveries(*after, *limit, *wait).await.map(Response::Page)

@@ -11,7 +11,7 @@ use regrow_delivery_service::{
     RejectCode,
     api::{ClaimRequest, Code, Problem},
 };
-use regrow_engine::{Handshake::Assisted, Policy};
+use regrow_engine::{Handshake::Assisted, Policy, SignaturePublicKey};
 use regrow_messenger::Event;
 
 const HOUR: u64 = 60 * 60;
@@ -121,4 +121,71 @@ async fn a_service_that_keeps_few_gets_few() {
     world.wait(2 * HOUR);
     settle(&mut [&mut bob]).await;
     assert_eq!(bob.was_told(is_refusal), 1, "the limit is known by now");
+}
+
+/// Whether a key package of bob's that the claimer gets has this signature key in its leaf.
+async fn is_of_key(claimer: &mut Hostile, key: &SignaturePublicKey) -> bool {
+    let claim = ClaimRequest { user: user("bob"), device: None };
+    let claimed = claimer.connection.claim_key_packages(&claim).await.unwrap();
+    let bytes = &claimed.key_packages[0].key_package.0;
+    bytes.windows(key.as_bytes().len()).any(|window| window == key.as_bytes())
+}
+
+#[tokio::test]
+async fn key_packages_with_a_former_signature_key_are_withdrawn() {
+    let world = World::new().await;
+    let mut carol = world.hostile("carol", Assisted).await;
+    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
+    bob.create_group(&chat()).await.unwrap();
+    settle(&mut [&mut bob]).await;
+    let former = bob.engine().signature_key().unwrap();
+    assert!(is_of_key(&mut carol, &former).await);
+
+    bob.rotate(&chat(), true).await.unwrap();
+    settle(&mut [&mut bob]).await;
+    let current = bob.engine().signature_key().unwrap();
+    assert_ne!(current, former);
+    for _ in 0..4 {
+        assert!(is_of_key(&mut carol, &current).await);
+    }
+}
+
+#[tokio::test]
+async fn a_person_can_have_all_key_packages_renewed() {
+    let world = World::new().await;
+    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
+    settle(&mut [&mut bob]).await;
+    let before = bob.engine().key_package_count().unwrap();
+    bob.renew_key_packages().await.unwrap();
+    bob.crash(&world);
+    settle(&mut [&mut bob]).await;
+    assert_eq!(
+        bob.engine().key_package_count().unwrap(),
+        2 * before,
+        "the former ones open welcomes that are on their way"
+    );
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.engine().key_package_count().unwrap(), 2 * before, "they are renewed once");
+}
+
+#[tokio::test]
+async fn a_last_resort_key_package_that_was_handed_out_is_replaced() {
+    let world = World::new().await;
+    let mut carol = world.hostile("carol", Assisted).await;
+    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
+    settle(&mut [&mut bob]).await;
+    let claim = ClaimRequest { user: user("bob"), device: None };
+    let mut last_resorts = Vec::new();
+    for _ in 0..2 {
+        let claimed = loop {
+            let answer = carol.connection.claim_key_packages(&claim).await.unwrap();
+            if answer.key_packages[0].last_resort {
+                break answer.key_packages[0].key_package.0.clone();
+            }
+        };
+        last_resorts.push(claimed);
+        world.wait(2 * HOUR);
+        settle(&mut [&mut bob]).await;
+    }
+    assert_ne!(last_resorts[0], last_resorts[1]);
 }
