@@ -87,7 +87,8 @@ pub enum Lost {
     #[error("the commit uses what this engine does not support: {0}")]
     Unsupported(Refusal),
     /// This device has confirmed a commit of its own, and the delivery service has ordered another in that epoch: this
-    /// device alone is in the epoch that its commit made. Confirm a commit only when the service has accepted it.
+    /// device alone is in the epoch that its commit made. Confirm a commit only when the service has accepted it. The keys of
+    /// the epoch are gone, so that the other commit is not verified: the order in which it came is the service's word.
     #[error("another commit was ordered in epoch {epoch}, in which this device has confirmed its own")]
     Fork {
         /// The epoch in which both commits were made.

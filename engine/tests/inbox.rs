@@ -113,7 +113,8 @@ fn what_changes_the_group_waits_as_well_and_what_means_nothing_does_not() {
     let own = send(&mut bob, b"own");
     let page = [own, proposal.as_bytes().to_vec()];
     bob.receive_all(&page, NOW).unwrap();
-    let waiting = reopen(&store).unacknowledged().unwrap();
+    let mut bob = reopen(&store);
+    let waiting = bob.unacknowledged().unwrap();
     assert!(matches!(&waiting[..], [Received { event: Event::Proposal { .. }, .. }]), "{waiting:?}");
 
     bob.acknowledge().unwrap();

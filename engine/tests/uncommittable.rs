@@ -7,13 +7,15 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    intruder::{GROUP_DATA, Intruder, USE, infiltrate, publish},
+    intruder::{GROUP_DATA, Intruder, USE, infiltrate, publish, unpublish},
     *,
 };
 use openmls::prelude::{
-    Capabilities, Ciphersuite, CredentialType, Extension, ExtensionType, Extensions, KeyPackage, LeafNode,
-    LeafNodeParameters, UnknownExtension,
+    Capabilities, Ciphersuite, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions,
+    ExternalProposal, ExternalSender, KeyPackage, LeafNode, LeafNodeParameters, RequiredCapabilitiesExtension,
+    SenderExtensionIndex, UnknownExtension,
 };
+use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_engine::{
     Batch, Change, Client, Error, LeafFault, LeftOut, MemoryStore, Outgoing, PendingCommit, Proposed, Refusal,
     Store as _, default_crypto,
@@ -310,4 +312,43 @@ fn the_only_wish_that_expires_is_told_by_a_commit() {
     assert_eq!(pending.changes(), []);
     accept(&mut world.bob, pending, &mut [&mut world.alice]);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+}
+
+/// A group of Mallory's, in which Alice and Bob are members and a server may propose.
+fn with_an_external_sender(server: &Intruder, alice: &mut Client, bob: &mut Client) -> Intruder {
+    let mut mallory = Intruder::new(&device("mallory").to_identity());
+    mallory.create(group().as_bytes());
+    let required = RequiredCapabilitiesExtension::new(&[GROUP_DATA], &[], &[]);
+    let mut extensions = Extensions::single(Extension::RequiredCapabilities(required)).unwrap();
+    let CredentialWithKey { credential, signature_key } = server.credential();
+    extensions.add(Extension::ExternalSenders(vec![ExternalSender::new(signature_key, credential)])).unwrap();
+    let Intruder { provider, signer, group, .. } = &mut mallory;
+    group.as_mut().unwrap().update_group_context_extensions(provider, extensions, &**signer).unwrap();
+    mallory.merge();
+    let key_packages = [&mut *alice, &mut *bob].map(|client| unpublish(&key_package(client)));
+    let (_, welcome) = mallory.commit(key_packages.to_vec(), None);
+    mallory.merge();
+    for client in [alice, bob] {
+        client.join(welcome.as_deref().unwrap(), NOW).unwrap();
+    }
+    mallory
+}
+
+#[test]
+fn a_proposal_from_outside_the_group_is_refused() {
+    let store = MemoryStore::new();
+    let (mut alice, mut bob) = (client("alice"), client_in(&store, "bob", policy()));
+    let server = Intruder::new(b"server");
+    let mut mallory = with_an_external_sender(&server, &mut alice, &mut bob);
+    let removed = mallory.leaf_of(&device("bob").to_identity());
+    let (id, epoch) = (mallory.group().group_id().clone(), mallory.group().epoch());
+    let index = SenderExtensionIndex::new(0);
+    let proposal =
+        ExternalProposal::new_remove::<OpenMlsRustCrypto>(removed, id, epoch, &*server.signer, index).unwrap();
+    let mut world = Infiltrated { alice, bob, store, mallory };
+
+    let refusal = world.refusal(&proposal.to_bytes().unwrap());
+
+    assert_eq!(refusal, Refusal::OutsideProposal);
+    world.assert_goes_on();
 }

@@ -589,7 +589,10 @@ impl World {
             match result {
                 Err(_) | Ok(Received { event: Event::Own | Event::Ignored(_), .. }) => {}
                 // Its confirmation tag is under no signature.
-                Ok(Received { event: Event::Lost(Lost::Commit { .. }), .. }) => self.news[who].push(Outcome::Lost),
+                // That of a commit of an epoch whose keys are gone cannot be verified at all.
+                Ok(Received { event: Event::Lost(Lost::Commit { .. } | Lost::Fork { .. }), .. }) => {
+                    self.news[who].push(Outcome::Lost);
+                }
                 Ok(other) => panic!("byte {at} of a message: {other:?}"),
             }
         }
@@ -769,7 +772,7 @@ fn event(event: Event) -> Outcome {
         Event::Ignored(Ignored::PastEpoch) => Outcome::PastEpoch,
         Event::Ignored(Ignored::AlreadyRead) => Outcome::AlreadyRead,
         Event::Ignored(Ignored::TooOld) => Outcome::TooOld,
-        Event::Lost(Lost::Commit { .. }) => Outcome::Lost,
+        Event::Lost(Lost::Commit { .. } | Lost::Fork { .. }) => Outcome::Lost,
         other @ (Event::Lost(_) | Event::Ignored(Ignored::Clock)) => panic!("{other:?}"),
     }
 }
