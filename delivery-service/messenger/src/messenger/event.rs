@@ -284,7 +284,7 @@ pub enum Rejoin {
     Restored,
     /// It was added, and cannot open the welcome.
     Welcome,
-    /// An entry of the group could not be taken in.
+    /// An entry of the group could not be taken in, or the messenger's record of the group is damaged.
     Failed,
 }
 

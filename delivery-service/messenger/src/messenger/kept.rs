@@ -157,14 +157,16 @@ pub(super) fn removals(client: &Client) -> Result<BTreeSet<DeviceId>, Error> {
     Ok(get(client, REMOVALS, "removals")?.unwrap_or_default())
 }
 
-/// All groups' records.
-pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, GroupRecord)>, Error> {
+/// The records of all groups. A record that is damaged is an error of its own.
+pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, Result<GroupRecord, Error>)>, Error> {
     let mut groups = Vec::new();
     for name in client.kept_names(GROUP)? {
         let id = GroupId::from_base64url(&name[GROUP.len()..]);
         let id = id.ok_or_else(|| damaged("group", &"its name is none of a group"))?;
-        if let Some(record) = get(client, &name, "group")? {
-            groups.push((id, record));
+        match get(client, &name, "group") {
+            Ok(record) => groups.extend(record.map(|record| (id, Ok(record)))),
+            Err(error @ Error::Damaged { .. }) => groups.push((id, Err(error))),
+            Err(error) => return Err(error),
         }
     }
     Ok(groups)

@@ -150,7 +150,13 @@ impl Machine {
     fn take_up(&mut self) -> Result<(), Error> {
         let now = self.monotonic();
         for (id, record) in kept::groups(&self.client)? {
-            self.groups.insert(id, GroupState { record, ..GroupState::default() });
+            let damaged = record.is_err();
+            let record = record.unwrap_or_default();
+            self.groups.insert(id.clone(), GroupState { record, ..GroupState::default() });
+            if damaged {
+                self.rejoin(&id, Rejoin::Failed);
+                self.save(&[&id], Changes::default())?;
+            }
         }
         for id in self.client.groups_to_rejoin()? {
             self.group(&id).record.rejoin.get_or_insert(Rejoin::Restored);
