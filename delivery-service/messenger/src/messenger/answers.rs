@@ -1,4 +1,4 @@
-//! What comes of the service's answers: taken in whole, and written before anything else is asked.
+//! The service's answers: each is taken in whole, and written before anything else is asked.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::{
     receipt::Receipt,
 };
 
-/// An answer that decides, or a problem that does. What is for later is an error.
+/// An answer that decides, or a problem that does. A problem that passes is an error.
 pub(super) fn decided<T>(answer: Result<T, ConnectionError>) -> Result<Result<T, Problem>, Error> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
@@ -178,7 +178,7 @@ impl Machine {
         answer: Result<Accepted, ConnectionError>,
     ) -> Result<(), Error> {
         match decided(answer)? {
-            // It is confirmed when it is read: what was ordered before it has to be read first, with the keys of its epoch.
+            // The commit is confirmed when it is read: entries before it have to be read first, with the keys of its epoch.
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
                 self.hear(id, &receipt);
@@ -247,7 +247,7 @@ impl Machine {
                 let out = Out { text: Some(text), sealed: Some(sealed), ordered: Some(receipt.sequence) };
                 Changes::default().out(name, None)?.out(&kept::sent_at(id, receipt.sequence), Some(&out))?
             }
-            // Encrypted again, once what has been ordered since is read.
+            // The text is encrypted again, after the entries that were ordered since were read.
             Err(problem) if is_elsewhere(&problem) => {
                 let state = self.group(id);
                 state.elsewhere = problem.current_epoch;
@@ -267,7 +267,7 @@ impl Machine {
         self.save(&[id], changes)
     }
 
-    /// Whether the service delivers to those who are in the group (design, 5: members compare, and report a lie).
+    /// Compares the service's roster with the group's, and tells a difference.
     fn compared(
         &mut self,
         id: &GroupId,

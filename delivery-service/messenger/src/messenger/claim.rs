@@ -48,7 +48,7 @@ impl Claim {
 }
 
 impl Machine {
-    /// What is next to add a user: a claim, or the commit.
+    /// The next step to add a user: a claim, or the commit.
     pub(super) fn next_claim(&mut self, id: &GroupId, user: &UserId) -> Result<Option<Step>, Error> {
         if !self.group(id).claims.contains_key(user) {
             let is_there = self.client.group(id)?.roster()?.iter().any(|member| member.device.user() == user);
@@ -174,7 +174,7 @@ impl Machine {
         let mut is_good = false;
         for (device, key_package) in std::mem::take(&mut claim.claimed) {
             match self.client.group(id)?.add_user(user, &[key_package], now) {
-                // The engine remembers what is wanted, so that the commit at the end adds all.
+                // The engine remembers the intent, so that the commit at the end adds all.
                 Ok(pending) => {
                     self.client.discard(pending)?;
                     is_good = true;

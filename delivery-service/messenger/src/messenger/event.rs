@@ -1,4 +1,4 @@
-//! What a messenger tells its application.
+//! The events that a messenger tells its application.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::lane::Scope;
 use crate::{RejectCode, error::Error, names::Sequence, receipt::Equivocation};
 
-/// What has happened. Messages, and what changes a group by what is read, are told exactly once to an application that
-/// keeps what it is told before it asks for more: see [`Messenger`](super::Messenger). The rest are notices, which a crash
-/// may swallow; what they are about can be asked for.
+/// An event. An application that keeps each event before it asks for the next is told exactly once of messages and of
+/// changes by other members: see [`Messenger`](super::Messenger). The other events are notices, which a crash may swallow;
+/// their subjects can be asked for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -20,27 +20,27 @@ pub enum Event {
     Message {
         /// The group.
         group: GroupId,
-        /// What it is known by, at every member and each time.
+        /// The message's identifier, the same at every member and each time.
         id: MessageId,
         /// The device that has sent it.
         sender: DeviceId,
         /// The epoch in which it was sent.
         epoch: Epoch,
-        /// What was sent.
+        /// The text.
         text: Text,
     },
     /// This device was added to a group.
     Joined {
         /// The group.
         group: GroupId,
-        /// Who has added it, as the service says.
+        /// The device that has added it, as the service says.
         by: DeviceId,
     },
     /// A group is in a new epoch, by a commit of this device or of another.
     Changed {
         /// The group.
         group: GroupId,
-        /// What has changed.
+        /// The changes.
         change: EpochChange,
     },
     /// Somebody proposes something; a commit will do it.
@@ -56,14 +56,14 @@ pub enum Event {
     Removed {
         /// The group.
         group: GroupId,
-        /// Who has removed it, if it was told.
+        /// The device that has removed it, if it is known.
         by: Option<DeviceId>,
     },
-    /// What was wanted cannot be done, and is not wanted any more.
+    /// A wish cannot be carried out, and is given up.
     Refused {
         /// The group.
         group: GroupId,
-        /// What was wanted, if it was a single thing.
+        /// The wish, if it was a single one.
         wish: Option<Wish>,
         /// Why. For people.
         reason: String,
@@ -123,7 +123,7 @@ pub enum Event {
     Undeliverable {
         /// The group.
         group: GroupId,
-        /// What was to be sent.
+        /// The text.
         text: Text,
         /// Why. For people.
         reason: String,
@@ -132,7 +132,7 @@ pub enum Event {
     Unreadable {
         /// The group.
         group: GroupId,
-        /// Who has submitted it, as the service says.
+        /// The device that has submitted it, as the service says.
         sender: DeviceId,
         /// Why. For people.
         reason: String,
@@ -144,13 +144,13 @@ pub enum Event {
         group: GroupId,
         /// Its number in the group's log.
         sequence: Sequence,
-        /// Who has submitted it, as the service says.
+        /// The device that has submitted it, as the service says.
         sender: DeviceId,
-        /// What is wrong with it.
+        /// The reason. For people.
         reason: String,
     },
-    /// A commit was taken back, and all that came after it with it. What this device had sent since is sent again; what its
-    /// commit was to do has to be wanted again.
+    /// A commit was taken back, and all entries after it. Messages that this device had sent since are sent again; wishes
+    /// that its commit was to carry out have to be wanted again.
     RolledBack {
         /// The group.
         group: GroupId,
@@ -167,7 +167,7 @@ pub enum Event {
         /// Why.
         why: Rejoin,
     },
-    /// It has rejoined. What was sent in between cannot be read.
+    /// It has rejoined. Messages that were sent in between cannot be read.
     Rejoined {
         /// The group.
         group: GroupId,
@@ -209,9 +209,9 @@ pub enum Event {
     RosterLie {
         /// The group.
         group: GroupId,
-        /// Who reads at the service and is not in the group.
+        /// The devices that read at the service and are not in the group.
         intruders: Vec<DeviceId>,
-        /// Who is in the group and reads nothing.
+        /// The devices that are in the group and read nothing.
         left_out: Vec<DeviceId>,
     },
 }
@@ -284,7 +284,7 @@ pub enum Rejoin {
     Restored,
     /// It was added, and cannot open the welcome.
     Welcome,
-    /// An entry of the group could not be taken in.
+    /// An entry of the group could not be taken in, or the messenger's record of the group is damaged.
     Failed,
 }
 
@@ -306,7 +306,7 @@ impl fmt::Debug for Text {
 }
 
 impl fmt::Display for Text {
-    /// As text, whatever the bytes are.
+    /// The bytes as text; bytes that are none are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.0))
     }

@@ -173,7 +173,7 @@ impl Messenger {
 }
 
 impl Machine {
-    /// Remembers a wish. What it takes back of the wishes before it is forgotten.
+    /// Remembers a wish, and forgets the earlier wishes that it takes back.
     pub(super) fn push_wish(&mut self, group: &GroupId, wish: Wish) {
         self.busy.insert(group.clone());
         let state = self.groups.entry(group.clone()).or_default();

@@ -1,4 +1,4 @@
-//! What a messenger keeps in the device's store, and under which names.
+//! The values that a messenger keeps in the device's store, and their names.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -39,7 +39,7 @@ pub(super) struct Upload {
     pub(super) replaces: bool,
 }
 
-/// What is known of a group beside what the engine knows.
+/// The messenger's record of a group; the engine has one of its own.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct GroupRecord {
@@ -50,11 +50,11 @@ pub(super) struct GroupRecord {
     pub(super) creating: Option<ByteBuf>,
     pub(super) rejoin: Option<Rejoin>,
     pub(super) bad: Option<BadCommit>,
-    /// What is wanted and the engine does not know of yet.
+    /// The wishes that the engine does not know of yet.
     pub(super) wishes: VecDeque<Wish>,
     /// Nothing is sent.
     pub(super) suspended: bool,
-    /// Entries are missing in this epoch: what follows may be too far ahead to be read.
+    /// Entries are missing in this epoch: later messages may be too far ahead to be read.
     pub(super) has_gap: bool,
 }
 
@@ -172,25 +172,27 @@ pub(super) fn removals(client: &Client) -> Result<BTreeSet<DeviceId>, Error> {
     Ok(get(client, REMOVALS, "removals")?.unwrap_or_default())
 }
 
-/// All groups' records.
-pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, GroupRecord)>, Error> {
+/// The records of all groups. A record that is damaged is an error of its own.
+pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, Result<GroupRecord, Error>)>, Error> {
     let mut groups = Vec::new();
     for name in client.kept_names(GROUP)? {
         let id = GroupId::from_base64url(&name[GROUP.len()..]);
         let id = id.ok_or_else(|| damaged("group", &"its name is none of a group"))?;
-        if let Some(record) = get(client, &name, "group")? {
-            groups.push((id, record));
+        match get(client, &name, "group") {
+            Ok(record) => groups.extend(record.map(|record| (id, Ok(record)))),
+            Err(error @ Error::Damaged { .. }) => groups.push((id, Err(error))),
+            Err(error) => return Err(error),
         }
     }
     Ok(groups)
 }
 
-/// The names of what waits to be sent in a group, in order.
+/// The names of the messages and proposals of a group that wait, in order.
 pub(super) fn waiting(client: &Client, group: &GroupId) -> Result<Vec<String>, Error> {
     names(client, &items(OUT, group))
 }
 
-/// The names of what was sent in a group and may have to be sent again, in order.
+/// The names of the messages of a group that may have to be sent again, in order.
 pub(super) fn sent(client: &Client, group: &GroupId) -> Result<Vec<String>, Error> {
     names(client, &items(SENT, group))
 }
@@ -207,7 +209,7 @@ pub(super) fn next_out(client: &Client, group: &GroupId) -> Result<String, Error
     Ok(format!("{prefix}{:020}", last.map_or(0, |last| last.saturating_add(1))))
 }
 
-/// The name of what was sent under that number in the group's log.
+/// The name of the message with that number in the group's log.
 pub(super) fn sent_at(group: &GroupId, sequence: Sequence) -> String {
     format!("{}{:020}", items(SENT, group), sequence.0)
 }

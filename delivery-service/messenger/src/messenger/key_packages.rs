@@ -1,4 +1,4 @@
-//! The lane of the key packages: as many wait at the service as the policy says, whatever the service refuses.
+//! The lane of the key packages: as many wait at the service as the policy says, or as the service keeps.
 //!
 //! Key packages are written down before they are uploaded, and erased if the service refuses them: new ones are made, at
 //! once the first time, and after a growing delay from then on.
@@ -105,8 +105,8 @@ impl KeyPackages {
 }
 
 impl Machine {
-    /// Makes what is missing at the service, and writes it down before it is uploaded: made again each time that the
-    /// service cannot be reached, the private keys would pile up on the device.
+    /// Makes the key packages that the service lacks, and writes them down before the upload. Otherwise each attempt
+    /// would make new ones, and private keys would pile up on the device.
     pub(super) fn key_packages_left(&mut self, answer: Result<KeyPackagesLeft, ConnectionError>) -> Result<(), Error> {
         let left = answer?;
         let now = self.now();

@@ -15,7 +15,7 @@ use crate::{
     retry::Retry,
 };
 
-/// The longest delay of a lane's own, whatever has failed how often.
+/// The longest delay that a lane imposes on itself.
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
 
 /// The longest delay that the service can ask for.
@@ -32,7 +32,7 @@ const UNREACHABLE_TOLD: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Acknowledging at the service, and erasing what is too old.
+    /// Acknowledgements at the service, and the erasure of old secrets.
     Device,
     /// The device's key packages at the service.
     KeyPackages,

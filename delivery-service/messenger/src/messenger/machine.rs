@@ -75,7 +75,7 @@ pub(super) struct Tree {
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// The state of a group beside what the engine keeps.
+/// The messenger's state of a group; the engine has one of its own.
 #[derive(Default)]
 pub(super) struct GroupState {
     pub(super) record: GroupRecord,
@@ -86,7 +86,7 @@ pub(super) struct GroupState {
     /// The epoch of the group, as the service says, while this device is in another. If nothing is left to be read, then
     /// the device has missed something.
     pub(super) elsewhere: Option<u64>,
-    /// Whether the engine may have to make again what was wanted.
+    /// Whether the engine may have intents to carry out again.
     pub(super) resume: bool,
     pub(super) check_roster: bool,
     /// When the first proposal of this epoch came, by the monotonic clock.
@@ -137,7 +137,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Takes up again what the store has, after it was [erased](Self::erase) from memory.
+    /// Loads the state again, after it was [erased](Self::erase) from memory.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
         self.key_packages = KeyPackages::new(&self.client)?;
         self.removals = kept::removals(&self.client)?;
@@ -146,11 +146,17 @@ impl Machine {
         self.take_up()
     }
 
-    /// Takes up what an earlier process has left.
+    /// Takes up the work of an earlier process.
     fn take_up(&mut self) -> Result<(), Error> {
         let now = self.monotonic();
         for (id, record) in kept::groups(&self.client)? {
-            self.groups.insert(id, GroupState { record, ..GroupState::default() });
+            let damaged = record.is_err();
+            let record = record.unwrap_or_default();
+            self.groups.insert(id.clone(), GroupState { record, ..GroupState::default() });
+            if damaged {
+                self.rejoin(&id, Rejoin::Failed);
+                self.save(&[&id], Changes::default())?;
+            }
         }
         for id in self.client.groups_to_rejoin()? {
             self.group(&id).record.rejoin.get_or_insert(Rejoin::Restored);
@@ -373,7 +379,7 @@ impl Machine {
         self.to_acknowledge.map(Request::Acknowledge)
     }
 
-    /// Erases from memory what the store has: texts above all.
+    /// Erases from memory all that can be loaded again: texts above all.
     pub(super) fn erase(&mut self) {
         self.groups.clear();
         self.busy.clear();
@@ -438,7 +444,7 @@ impl Machine {
         self.found(id, finding);
     }
 
-    /// Tells what the audit has found. After a lie, nothing is sent in the group any more.
+    /// Tells the audit's findings. After a lie, nothing is sent in the group any more.
     pub(super) fn found(&mut self, id: &GroupId, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
             let group = id.clone();

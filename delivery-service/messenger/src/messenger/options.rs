@@ -31,7 +31,7 @@ pub struct Options {
     /// Whether the first member of a group removes devices that have not updated for as long as the
     /// [`Policy`](regrow_engine::Policy) says. It does so only while its clock agrees with the service's. Default yes.
     pub remove_inactive: bool,
-    /// The wall clock. It dates what the device makes. Default: the system's clock.
+    /// The wall clock. It dates key packages and groups. Default: the system's clock.
     pub clock: Clock,
     /// The clock of all waits. Default: the system's monotonic clock.
     pub monotonic: Monotonic,

@@ -1,4 +1,4 @@
-//! What is read of the service's stream: verified, given to the engine, taken in, told.
+//! The service's stream: each entry is verified, given to the engine, taken in and told.
 //!
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
@@ -82,12 +82,12 @@ impl Machine {
         Request::Deliveries { after: self.cursor, limit: self.options.page, wait }
     }
 
-    /// Takes in what was fetched, up to where the ratchet tree of a welcome is missing: the request for it.
+    /// Takes in fetched entries. Returns the request for the ratchet tree that a welcome among them lacks.
     ///
-    /// One call takes in one run of entries: each time the engine receives, it lets go of what it has received before.
+    /// One call takes in one run of entries: each time the engine receives, it lets go of its last results.
     ///
     /// # Errors
-    /// A failure of the device itself. What was fetched is read again.
+    /// A failure of the device itself. The entries are read again.
     pub(super) fn take(&mut self) -> Result<Option<Request>, Error> {
         let result = self.take_run();
         if result.is_err() {
@@ -174,7 +174,7 @@ impl Machine {
     fn take_in(&mut self, delivery: &Delivery, result: Result<Received, regrow_engine::Error>) -> Result<(), Error> {
         use regrow_engine::Error as Fault;
         let id = delivery.group.clone();
-        // The rest of what was sent to a group that this device has left.
+        // An entry of a group that this device has left.
         if !self.groups.contains_key(&id) {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Machine {
         self.ready.push_back(Event::Unreadable { group: id.clone(), sender, reason });
     }
 
-    /// What the engine has received, also what an earlier process has.
+    /// Tells a result of the engine's, of this process or of an earlier one.
     pub(super) fn tell(&mut self, received: Received) -> Result<(), Error> {
         let Received { group: id, id: message, event } = received;
         let now = self.monotonic();
@@ -398,7 +398,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What was sent in the epoch that is void waits again.
+    /// Messages that were sent in the void epoch wait again.
     fn send_again(&mut self, id: &GroupId, voided: std::ops::Range<Sequence>) -> Result<(), Error> {
         for name in kept::sent(&self.client, id)? {
             let Some(out) = kept::out(&self.client, &name)? else { continue };

@@ -14,7 +14,7 @@ use crate::{
 
 /// A request. To carry it out again has no other effect than once, so that a lost response costs nothing.
 pub(super) enum Request {
-    /// Acknowledges what was taken in.
+    /// Acknowledges the entries up to this position.
     Acknowledge(Cursor),
     /// Asks how many key packages are left.
     KeyPackagesLeft,

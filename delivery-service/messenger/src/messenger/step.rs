@@ -1,4 +1,4 @@
-//! The next step in a group: decided here, asked of the service by the shell. `answers` takes in what comes of it.
+//! The next step in a group: decided here, asked of the service by the shell. `answers` takes in the answer.
 //!
 //! A step whose answer was lost is asked for again, for nothing has changed: the same bytes get the same answer.
 
@@ -32,7 +32,7 @@ pub fn commit_request(pending: &PendingCommit) -> api::CommitRequest {
 }
 
 impl Machine {
-    /// What is to be asked next of the service for this group. Everything that it decides is written before it returns.
+    /// The next request to the service for this group. Each decision is written before this returns.
     pub(super) fn next_step(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         let Some(state) = self.groups.get(id) else { return Ok(None) };
         if let Some(info) = &state.record.creating {
@@ -102,7 +102,7 @@ impl Machine {
         None
     }
 
-    /// The next commit of what is wanted, of what is to be made again, or of what others have proposed.
+    /// The next commit: of an intent to carry out again, of a wish, or of others' proposals.
     fn next_commit(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         if self.group(id).resume {
             match self.client.group(id)?.resume() {
@@ -136,8 +136,8 @@ impl Machine {
         }
     }
 
-    /// The next step of what is wanted. A wish that waits for the service holds up no other, except of the same user: who
-    /// is to be added and then removed must not be removed first.
+    /// The next step of a wish. A wish that waits for the service holds up no other, except one about the same user: a user
+    /// that is to be added and then removed must not be removed first.
     fn next_wish(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         let now = self.monotonic();
         let mut held_up: BTreeSet<UserId> = BTreeSet::new();
@@ -181,7 +181,7 @@ impl Machine {
         Ok(staying.position(|device| device == own))
     }
 
-    /// What came of trying to do what is wanted: a commit, or that it is done, or cannot be.
+    /// Takes in the engine's answer to a wish: a commit, nothing left to do, or a refusal.
     pub(super) fn made(
         &mut self,
         id: &GroupId,
@@ -231,7 +231,7 @@ impl Machine {
                 self.save(&[id], Changes::default())
             }
             error => {
-                // A wish that the engine has refused is not among what it remembers.
+                // The engine does not remember an intent that it has refused.
                 if wish.is_none() || matches!(error, Engine::Internal { .. }) {
                     self.client.group(id)?.abandon()?;
                 }
@@ -305,7 +305,7 @@ impl Machine {
         let envelope = envelope::seal(self.receipt(id).as_ref(), &text);
         let bytes = match self.client.group(id)?.send(&envelope) {
             Ok(bytes) => bytes,
-            // RFC 9420, 12.4: who is to be removed must not read on. A commit comes first.
+            // RFC 9420, 12.4: a member that is to be removed must not read on. A commit comes first.
             Err(regrow_engine::Error::ProposalsWait) => {
                 let now = self.monotonic();
                 self.group(id).proposals_since.get_or_insert(now);

@@ -1,6 +1,6 @@
 //! The time as the service has it, from the `Date` fields of its answers (RFC 9110, 6.6.1).
 //!
-//! The service is not trusted with time. Its time dates what the engine makes and receives while the device's own clock
+//! The service is not trusted with time. Its time dates key packages and commits while the device's own clock
 //! disagrees, so that a wrong clock does no harm; and members are judged inactive only while both clocks agree.
 
 use std::time::Duration;

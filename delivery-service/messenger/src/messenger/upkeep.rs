@@ -1,4 +1,4 @@
-//! What is due because time has passed: keys to be rotated, members that are inactive, secrets that are too old.
+//! Work that is due because time has passed: rotations, removals of inactive members, erasure of old secrets.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 const DUE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 impl Machine {
-    /// Looks for what is due, now and then. It has no request of its own: a commit that is due is submitted like any other.
+    /// Looks for due work, now and then. It has no request of its own: a commit that is due is submitted like any other.
     pub(super) fn look_for_what_is_due(&mut self) -> Result<(), Error> {
         let now = self.monotonic();
         if now < self.look_at {

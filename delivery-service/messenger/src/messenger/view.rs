@@ -82,7 +82,7 @@ impl GroupView<'_> {
     /// A secret for the application's own use (RFC 9420, 8.5): see [`Group::export_secret`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length is beyond what the ciphersuite's KDF can give.
+    /// [`Error::Invalid`] if the ciphersuite's KDF cannot give that many bytes.
     pub fn export_secret(&mut self, label: &str, context: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.0.export_secret(label, context, length)
     }

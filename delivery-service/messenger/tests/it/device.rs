@@ -1,4 +1,4 @@
-//! The device as a whole: removed everywhere, locked, backed up; and what is set in a group.
+//! The device as a whole: removed everywhere, locked, backed up; and the data and trust that it sets.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -27,7 +27,7 @@ async fn refused_key_packages_stop_nothing_and_are_replaced() {
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     world.refuse("/key-packages", Problem::new(Code::Rejected).with_reason(RejectCode::NotYetValid));
     let mut bob = world.bare("bob", "phone", policy(Assisted), world.options()).await;
-    // What is left is refused as well, and so the lane waits. All else goes on, also in another process.
+    // The question for the number that is left is refused as well, so that the lane waits. All else goes on.
     for _ in 0..3 {
         bob.poll_once().await;
         bob.crash(&world);

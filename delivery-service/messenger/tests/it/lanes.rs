@@ -12,7 +12,7 @@ use std::{
 use crate::world::*;
 use regrow_delivery_service::api::{Code, Problem};
 use regrow_engine::{GroupId, Handshake::Assisted, Policy};
-use regrow_messenger::{Event, Scope, Wish};
+use regrow_messenger::{Event, Rejoin, Scope, Wish};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -82,6 +82,30 @@ async fn a_wish_that_waits_can_be_withdrawn_or_taken_back() {
 
     assert_eq!(alice.members(), ["alice/phone"]);
     assert!(alice.wishes(&chat()).is_empty());
+    for device in [&bob, &carol] {
+        assert_eq!(device.was_told(|event| matches!(event, Event::Joined { .. })), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_of_one_group_costs_only_its_own_state() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    alice.create_group(&room(1)).await.unwrap();
+    alice.add_user(&room(1), &user("bob")).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    bob.damage(&world, &format!("regrow-ds/group/{}", room(1).to_base64url()));
+    alice.send(&chat(), b"hello").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    alice.send(&room(1), b"here as well").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_eq!(bob.texts(), ["alice: hello", "alice: here as well"]);
+    let is_lost = |event: &Event| matches!(event, Event::Rejoining { group, why: Rejoin::Failed } if *group == room(1));
+    assert_eq!(bob.was_told(is_lost), 1);
 }
 
 #[tokio::test]

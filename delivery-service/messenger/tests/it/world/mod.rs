@@ -362,6 +362,16 @@ impl Device {
         self.messenger = Some(Messenger::open(client, &world.at, self.options.clone()).unwrap());
     }
 
+    /// The process dies, a value that it kept is damaged, and another process opens what is left.
+    pub fn damage(&mut self, world: &World, name: &str) {
+        self.messenger = None;
+        let mut client = Client::open(Arc::new(self.store.clone()), default_crypto(), self.policy.clone()).unwrap();
+        assert!(client.kept(name).unwrap().is_some());
+        client.keep([(name, Some(b"damaged"))]).unwrap();
+        drop(client);
+        self.crash(world);
+    }
+
     /// Reads what there is, and does what is to be done.
     pub async fn poll_once(&mut self) {
         let events = self.messenger.as_mut().unwrap().poll().await.unwrap();
