@@ -215,8 +215,8 @@ fn key_package_is_handed_out_until_its_use_ends() {
 
     assert_eq!(service.key_packages_left(&bob.id, later(99)).unwrap().left, 1);
     assert_eq!(service.key_packages_left(&bob.id, later(100)).unwrap().left, 0);
-    assert!(service.claim_key_package(&bob.id, later(100)).unwrap().is_none());
+    assert!(claim_at(&service, &bob.id, later(100)).is_none());
     let ended = bob.upload_for(UsePeriod { until: NOW, ..period });
-    let result = service.upload_key_packages(&bob.id, &[ended], None, NOW);
-    assert!(matches!(result, Err(UploadError::Refused { reason: KeyPackageFault::Expired, .. })));
+    let upload = service.upload_key_packages(&bob.id, &[ended], None, NOW).unwrap();
+    assert_eq!(upload.refused, [RefusedKeyPackage { index: 0, reason: KeyPackageFault::Expired }]);
 }
