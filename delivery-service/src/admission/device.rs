@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{DeviceKey, TokenHash, invitation, session};
 use crate::{
     error::StoreError,
+    limits::Limits,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{key_package, membership, roster},
+    ordering::{key_package, membership, roster, tally::Tally},
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -25,6 +26,8 @@ pub enum Registration {
     NameTaken,
     /// The invitation is unknown, used, expired, or not for this user.
     NotInvited,
+    /// The user has as many devices as [`crate::Limits::max_devices_per_user`] allows.
+    TooManyDevices,
 }
 
 /// A device as it is stored.
@@ -43,6 +46,7 @@ fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, S
 /// Makes a device known. With an invitation, uses that up.
 pub(crate) fn register(
     tx: &mut dyn Transaction,
+    limits: &Limits,
     device: &DeviceId,
     key: DeviceKey,
     invitation: Option<&TokenHash>,
@@ -62,12 +66,18 @@ pub(crate) fn register(
     if known.is_some() {
         return Ok(Registration::NameTaken);
     }
+    if Tally::Devices(user).get(tx)? >= limits.max_devices_per_user {
+        return Ok(Registration::TooManyDevices);
+    }
     if let Some(invitation) = invitation {
         invitation::use_up(tx, invitation)?;
     }
     let record = Device { user: user.clone(), key: Some(key), registered: now };
     key::put(tx, Table::Devices, &Key::device(device), &record)?;
-    tx.put(Table::Users, Key::user(user).then_device(device).as_bytes(), &[])?;
+    for table in [Table::Users, Table::UserDevices] {
+        tx.put(table, Key::user(user).then_device(device).as_bytes(), &[])?;
+    }
+    Tally::Devices(user).add(tx, 1)?;
     Ok(Registration::Registered)
 }
 
@@ -81,27 +91,16 @@ pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
     Ok(load(tx, device)?.is_some_and(|device| device.key.is_none()))
 }
 
-/// All devices that the user has or had, in the order of their names.
-fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+/// The devices of a user, without those that were removed, in the order of the keys.
+pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     let range = Key::user(user).everything_below();
     let name_at = range.start.len() + Key::NAME_PREFIX;
     let mut devices = Vec::new();
-    tx.scan(Table::Users, &range.start..&range.end, &mut |key, _| {
+    tx.scan(Table::UserDevices, &range.start..&range.end, &mut |key, _| {
         let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
-        devices.push(device.ok_or(StoreError::Corrupt(Table::Users))?);
+        devices.push(device.ok_or(StoreError::Corrupt(Table::UserDevices))?);
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(devices)
-}
-
-/// The devices of a user, without those that were removed.
-pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-    let mut devices = Vec::new();
-    for device in ever_of(tx, user)? {
-        if !is_removed(tx, &device)? {
-            devices.push(device);
-        }
-    }
     Ok(devices)
 }
 
@@ -124,6 +123,8 @@ pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Opti
         return Ok(None);
     };
     key::put(tx, Table::Devices, &Key::device(device), &Device { key: None, ..record })?;
+    tx.delete(Table::UserDevices, Key::user(device.user()).then_device(device).as_bytes())?;
+    Tally::Devices(device.user()).subtract(tx, 1)?;
     let ended = session::close_all(tx, device)?;
     key_package::forget_device(tx, device)?;
     membership::forget_reader(tx, device)?;

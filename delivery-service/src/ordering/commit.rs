@@ -162,7 +162,9 @@ pub(crate) fn submit(
     let mode = group.mode;
     group.epoch = next_epoch;
     group.proposals = 0;
-    let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
+    let welcome_bytes = submission.welcome.as_ref().map_or(0, Vec::len);
+    let (cursor, receipt) =
+        submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash, welcome_bytes)?;
     let former = change_roster(tx, call, submission, cursor, &claims)?;
     let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
     call.effects.note(Effect::Readers(id.clone(), moved));

@@ -197,7 +197,7 @@ fn roll_back(
     let kind = EntryKind::Rollback { voided: sequence };
     // No submission has this hash: the name is not an MLSMessage.
     let name = [b"rollback of ".as_slice(), &sequence.0.to_be_bytes()].concat();
-    let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name))?;
+    let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name), 0)?;
 
     let removed: BTreeSet<_> = former.iter().map(|former| former.device.clone()).collect();
     call.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));

@@ -42,5 +42,6 @@ mod server_metrics;
 mod server_stream;
 mod store_check;
 mod store_file;
+mod user_limits;
 mod votes;
 mod welcome;
