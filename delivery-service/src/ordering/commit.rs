@@ -179,7 +179,8 @@ pub(crate) fn submit(
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let added = roster_change.added.clone();
     let (sender, hash, time, sequence) = (sender.clone(), admitted.hash, call.now, receipt.sequence);
-    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, sequence }.save(tx, id)?;
+    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }
+        .save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
 }
 

@@ -123,6 +123,28 @@ pub(crate) fn forget(
     Ok(true)
 }
 
+/// Deletes the commits and proposals from `from` on. The caller saves `group`.
+pub(crate) fn forget_handshakes(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &mut Group,
+    from: Cursor,
+) -> Result<(), StoreError> {
+    let prefix = Key::group(id);
+    let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
+    let mut going = Vec::new();
+    tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
+        if key::decode::<Entry<'_>>(Table::Log, value)?.kind != EntryKind::Message {
+            going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for cursor in going {
+        forget(tx, id, group, cursor)?;
+    }
+    Ok(())
+}
+
 /// Deletes the entries in a range. The caller saves `group`. Returns how many went.
 pub(crate) fn forget_range(
     tx: &mut dyn Transaction,
