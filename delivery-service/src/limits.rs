@@ -15,6 +15,15 @@ pub struct Limits {
     /// it does not join by itself. Default 100,000: beyond it nobody joins that group by itself any more, for a device
     /// that was forgotten could.
     pub max_removed_devices_per_group: u64,
+    /// Devices that one user has, removed ones not counted. Default 50: each has streams, sessions and key packages of its
+    /// own.
+    pub max_devices_per_user: u64,
+    /// Bytes that one group's log keeps for readers that have not acknowledged, welcomes included. Default 64 MiB. When it
+    /// is full the oldest entries go, as with `max_queue_length`.
+    pub max_queue_bytes: u64,
+    /// Bytes of one user's devices that all logs keep. Default 1 GiB: then the user's devices can send again when readers
+    /// have acknowledged, or when entries are past the retention time.
+    pub max_stored_bytes_per_user: u64,
     /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
     /// away for months, and little enough to count them with every claim.
     pub max_key_packages_per_device: usize,
@@ -52,6 +61,9 @@ impl Default for Limits {
             max_body_bytes: 4 * 1024 * 1024,
             max_devices_per_group: 10_000,
             max_removed_devices_per_group: 100_000,
+            max_devices_per_user: 50,
+            max_queue_bytes: 64 * 1024 * 1024,
+            max_stored_bytes_per_user: 1024 * 1024 * 1024,
             max_key_packages_per_device: 200,
             max_open_claims_per_user: 10_000,
             max_open_claims_per_target: 5,

@@ -313,7 +313,7 @@ impl<S: Store> DeliveryService<S> {
     /// Says that `device` cannot process the last commit of the group, whose number is `sequence`. When more than
     /// [`Limits::rollback_percent`] of the users that are asked, and at least two, have said so, the commit is taken back:
     /// the group is in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
-    /// The entries since the commit stay in the log before it.
+    /// The entries of the commit and of the proposals after it are deleted; those of messages stay in the log before it.
     ///
     /// Asked are the users who have accepted the group, without the committer's user, the users whose devices the commit
     /// removes, the users that it adds, and users that any of the last two have added in the seven days before.

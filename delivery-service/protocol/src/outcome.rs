@@ -175,6 +175,12 @@ pub enum RejectReason {
         /// The limit, in devices and groups.
         limit: u64,
     },
+    /// The logs keep as many bytes of the sender's user as `max_stored_bytes_per_user` of the service allows.
+    #[error("more than {limit} bytes of the user wait for readers; send again when some have been read")]
+    TooManyBytes {
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// The device has no invitation that it could answer: it has accepted the group, has declined, or waited too long.
     #[error("there is no open invitation of this device to the group")]
     NotInvited,

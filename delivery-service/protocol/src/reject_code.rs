@@ -102,6 +102,8 @@ codes! {
     Blocked = "blocked";
     /// [`RejectReason::TooManyInvitations`].
     TooManyInvitations = "too-many-invitations";
+    /// [`RejectReason::TooManyBytes`].
+    TooManyBytes = "too-many-bytes";
     /// [`RejectReason::NotInvited`].
     NotInvited = "not-invited";
     /// [`RejectReason::TooManyBlocks`].
@@ -160,6 +162,7 @@ impl RejectReason {
             Self::TooManyClaims { .. } => RejectCode::TooManyClaims,
             Self::Blocked { .. } => RejectCode::Blocked,
             Self::TooManyInvitations { .. } => RejectCode::TooManyInvitations,
+            Self::TooManyBytes { .. } => RejectCode::TooManyBytes,
             Self::NotInvited => RejectCode::NotInvited,
             Self::TooManyBlocks { .. } => RejectCode::TooManyBlocks,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{DeviceKey, TokenHash, invitation, session};
 use crate::{
     error::StoreError,
+    limits::Limits,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{key_package, membership, roster},
+    ordering::{key_package, membership, roster, tally::Tally},
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -25,6 +26,8 @@ pub enum Registration {
     NameTaken,
     /// The invitation is unknown, used, expired, or not for this user.
     NotInvited,
+    /// The user has as many devices as [`crate::Limits::max_devices_per_user`] allows.
+    TooManyDevices,
 }
 
 /// A user that the service knows.
@@ -54,6 +57,7 @@ pub(crate) fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option
 /// Makes a device known. With an invitation, uses that up.
 pub(crate) fn register(
     tx: &mut dyn Transaction,
+    limits: &Limits,
     device: &DeviceId,
     key: DeviceKey,
     invitation: Option<&TokenHash>,
@@ -73,12 +77,18 @@ pub(crate) fn register(
     if known.is_some() {
         return Ok(Registration::NameTaken);
     }
+    if Tally::Devices(user).get(tx)? >= limits.max_devices_per_user {
+        return Ok(Registration::TooManyDevices);
+    }
     if let Some(invitation) = invitation {
         invitation::use_up(tx, invitation)?;
     }
     let record = Device { user: user.clone(), key: Some(key), registered: now };
     key::put(tx, Table::Devices, &Key::device(device), &record)?;
-    tx.put(Table::Users, Key::user(user).then_device(device).as_bytes(), &[])?;
+    for table in [Table::Users, Table::UserDevices] {
+        tx.put(table, Key::user(user).then_device(device).as_bytes(), &[])?;
+    }
+    Tally::Devices(user).add(tx, 1)?;
     Ok(Registration::Registered)
 }
 
@@ -96,7 +106,7 @@ pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
 pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreError> {
     let mut pairs = Vec::new();
     tx.scan(Table::Users, &[]..&key::AFTER_ALL, &mut |key, _| {
-        pairs.push(device_in(key)?);
+        pairs.push(device_in(Table::Users, key)?);
         Ok(ControlFlow::Continue(()))
     })?;
     let mut users: Vec<KnownUser> = Vec::new();
@@ -112,33 +122,31 @@ pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreErr
     Ok(users)
 }
 
-/// The device in a key of [`Table::Users`], behind the name of its user.
-fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
-    let length = usize::try_from(key::number_in(Table::Users, key, 0)?).unwrap_or(usize::MAX);
+/// The device in a key that has the name of its user before it.
+fn device_in(table: Table, key: &[u8]) -> Result<DeviceId, StoreError> {
+    let length = usize::try_from(key::number_in(table, key, 0)?).unwrap_or(usize::MAX);
     let name_at = length.saturating_add(2 * Key::NAME_PREFIX);
     let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
-    device.ok_or(StoreError::Corrupt(Table::Users))
+    device.ok_or(StoreError::Corrupt(table))
 }
 
-/// All devices that the user has or had, in the order of their names.
+/// All devices that the user has or had, in the order of the keys.
 pub(crate) fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+    devices_below(tx, Table::Users, user)
+}
+
+/// The devices of a user, without those that were removed, in the order of the keys.
+pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
+    devices_below(tx, Table::UserDevices, user)
+}
+
+fn devices_below(tx: &mut dyn Transaction, table: Table, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     let range = Key::user(user).everything_below();
     let mut devices = Vec::new();
-    tx.scan(Table::Users, &range.start..&range.end, &mut |key, _| {
-        devices.push(device_in(key)?);
+    tx.scan(table, &range.start..&range.end, &mut |key, _| {
+        devices.push(device_in(table, key)?);
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(devices)
-}
-
-/// The devices of a user, without those that were removed.
-pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-    let mut devices = Vec::new();
-    for device in ever_of(tx, user)? {
-        if !is_removed(tx, &device)? {
-            devices.push(device);
-        }
-    }
     Ok(devices)
 }
 
@@ -161,6 +169,8 @@ pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Opti
         return Ok(None);
     };
     key::put(tx, Table::Devices, &Key::device(device), &Device { key: None, ..record })?;
+    tx.delete(Table::UserDevices, Key::user(device.user()).then_device(device).as_bytes())?;
+    Tally::Devices(device.user()).subtract(tx, 1)?;
     let ended = session::close_all(tx, device)?;
     key_package::forget_device(tx, device)?;
     membership::forget_reader(tx, device)?;

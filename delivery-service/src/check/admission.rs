@@ -7,6 +7,7 @@ use crate::{
     admission::{device::Device, expiry::Due, invitation::Invitation},
     error::StoreError,
     names::{DeviceId, UserId},
+    ordering::tally::{Counts, Tally},
     store::{
         Table,
         key::{self, Key},
@@ -16,7 +17,7 @@ use crate::{
 /// The devices that the service knows or knew, and whether each is still there.
 pub(super) type Devices = BTreeMap<DeviceId, bool>;
 
-pub(super) fn check(checker: &mut Checker<'_>) -> Result<Devices, StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<Devices, StoreError> {
     let (mut devices, mut users) = (Devices::new(), Vec::new());
     checker.each(Table::Devices, |_, key, value| {
         let mut parts = Parts(key);
@@ -46,8 +47,29 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Result<Devices, StoreError> {
         }
         Some(())
     })?;
+    present(checker, &devices, counts)?;
     tokens(checker, &devices)?;
     Ok(devices)
+}
+
+/// The devices that users have now.
+fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut Counts) -> Result<(), StoreError> {
+    for (device, _) in devices.iter().filter(|(_, is_there)| **is_there) {
+        let key = Key::device(device);
+        let present = Key::user(device.user()).then_device(device);
+        checker.needs(Table::Devices, key.as_bytes(), Table::UserDevices, present.as_bytes())?;
+        Tally::Devices(device.user()).recount(counts, 1);
+    }
+    checker.each(Table::UserDevices, |findings, key, _| {
+        let mut parts = Parts(key);
+        parts.name()?;
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
+        parts.end()?;
+        if devices.get(&device) != Some(&true) {
+            findings.push(Finding::Dangling { place: place(Table::UserDevices, key), missing_in: Table::Devices });
+        }
+        Some(())
+    })
 }
 
 /// Sessions and invitations, each with the time at which it ends.

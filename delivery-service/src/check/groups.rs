@@ -53,6 +53,7 @@ pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> 
     for (id, group) in groups {
         let log = logs.get(id).unwrap_or(&nothing);
         count(checker, id, Table::Log, group.queued, log.entries.len() as u64);
+        count(checker, id, Table::Log, group.bytes, log.bytes);
         if let Some(last) = &log.last {
             let is_last = last.sequence == group.sequence;
             if last.sequence > group.sequence || is_last && (last.head != group.head || last.epoch != group.epoch) {

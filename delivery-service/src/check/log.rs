@@ -14,6 +14,7 @@ use crate::{
     ordering::{
         answers::{Answer, Due},
         log::{Entry, EntryKind},
+        tally::{Counts, Tally},
         welcome,
     },
     receipt::{ChainHash, ChainedEntry, ServicePublicKey},
@@ -28,6 +29,8 @@ use crate::{
 pub(super) struct Log {
     /// The entries, by cursor, and whether each is a commit.
     pub(super) entries: BTreeMap<u64, bool>,
+    /// Their bytes, welcomes included.
+    pub(super) bytes: u64,
     pub(super) last: Option<Last>,
 }
 
@@ -46,6 +49,7 @@ pub(super) fn check(
     groups: &Groups,
     service: Option<&ServicePublicKey>,
     end: u64,
+    counts: &mut Counts,
 ) -> Result<Logs, StoreError> {
     let deadlines = deadlines(checker, groups, end)?;
     let mut logs = Logs::new();
@@ -69,6 +73,8 @@ pub(super) fn check(
         log.entries.insert(cursor, false);
         let entry: Entry<'_> = key::decode(Table::Log, value).ok()?;
         log.entries.insert(cursor, entry.kind == EntryKind::Commit);
+        log.bytes += entry.size;
+        Tally::Bytes(entry.sender.user()).recount(counts, entry.size);
         let receipt = entry.receipt.clone().of(&id);
         if service.is_some_and(|service| receipt.verify(service).is_err()) {
             findings.push(Finding::ForgedReceipt(here()));

@@ -143,13 +143,13 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
         checker.found(Finding::Dangling { place: place_of_group(group), missing_in: Table::Own });
     }
     let ends = checker.counters()?;
-    let log = log::check(&mut checker, &groups, service.as_ref(), ends.entries)?;
+    let mut counts = Counts::new();
+    let log = log::check(&mut checker, &groups, service.as_ref(), ends.entries, &mut counts)?;
     groups::check(&mut checker, &groups, &log)?;
     handshakes::check(&mut checker, &groups)?;
-    let devices = admission::check(&mut checker)?;
+    let devices = admission::check(&mut checker, &mut counts)?;
     memberships::check(&mut checker, &groups, &log, &devices)?;
     key_packages::check(&mut checker, ends.key_packages)?;
-    let mut counts = Counts::new();
     claims::check(&mut checker, ends.claims, &mut counts)?;
     invitations::check(&mut checker, &mut counts)?;
     tallies(&mut checker, &counts)?;

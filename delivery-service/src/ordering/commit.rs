@@ -162,7 +162,9 @@ pub(crate) fn submit(
     let mode = group.mode;
     group.epoch = next_epoch;
     group.proposals = 0;
-    let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
+    let welcome_bytes = submission.welcome.as_ref().map_or(0, Vec::len);
+    let (cursor, receipt) =
+        submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash, welcome_bytes)?;
     let former = change_roster(tx, call, submission, cursor, &claims)?;
     let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
     call.effects.note(Effect::Readers(id.clone(), moved));
@@ -177,7 +179,8 @@ pub(crate) fn submit(
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let added = roster_change.added.clone();
     let (sender, hash, time, sequence) = (sender.clone(), admitted.hash, call.now, receipt.sequence);
-    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, sequence }.save(tx, id)?;
+    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }
+        .save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
 }
 

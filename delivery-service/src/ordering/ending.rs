@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::{Halt, group, membership, roster};
+use super::{Halt, group, log, membership, roster};
 use crate::{
     error::StoreError,
     handshake::Followed,
-    names::{DeviceId, GroupId},
+    names::{Cursor, DeviceId, GroupId},
     outcome::{RejectReason, Reply},
     store::{
         Table, Transaction,
@@ -16,15 +16,11 @@ use crate::{
 };
 
 /// Tables whose keys begin with the group.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 8] = [
     Table::GroupInfos,
     Table::PublicGroups,
     Table::LastCommits,
     Table::Reports,
-    Table::Log,
-    Table::Welcomes,
-    Table::WelcomeSecrets,
-    Table::WelcomeTrees,
     Table::Answers,
     Table::Members,
     Table::Removed,
@@ -41,9 +37,7 @@ pub(crate) fn end(
     if let Some(Identity(by)) = key::get(tx, Table::EndedGroups, &Key::group(id))? {
         return if by == *device { Ok(Reply::Done) } else { Err(RejectReason::UnknownGroup.into()) };
     }
-    if group::load(tx, id)?.is_none() {
-        return Err(RejectReason::UnknownGroup.into());
-    }
+    let mut group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !roster::is_member(tx, id, device)? {
         return Err(RejectReason::NotAMember.into());
     }
@@ -51,6 +45,8 @@ pub(crate) fn end(
         return Err(RejectReason::NotAlone.into());
     }
     followed.forget(id);
+    let after_all = log::end(tx)?.next();
+    log::forget_range(tx, id, &mut group, Cursor::START..after_all)?;
     forget_readers(tx, id, device)?;
     for table in TABLES {
         key::delete_all(tx, table, &Key::group(id))?;

@@ -48,6 +48,8 @@ pub(crate) struct Group {
     pub(crate) removed_beyond_limit: bool,
     /// The hash of the log's chain.
     pub(crate) head: ChainHash,
+    /// Bytes of the entries in the log, welcomes included.
+    pub(crate) bytes: u64,
     /// Who created the group, and from what: to recognize the same request.
     #[serde(with = "identity")]
     creator: DeviceId,
@@ -110,6 +112,7 @@ pub(crate) fn create(
         removed: 0,
         removed_beyond_limit: false,
         head,
+        bytes: 0,
         creator: creator.clone(),
         created_from,
     };

@@ -7,10 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Submitted, group::Group, welcome};
+use super::{Call, Submitted, group::Group, tally::Tally, welcome};
 use crate::{
     DeliveryKind,
     error::StoreError,
+    limits::Limits,
     names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
     receipt::{ChainedEntry, Receipt, StoredReceipt},
     store::{
@@ -49,6 +50,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) sender: Cow<'a, DeviceId>,
     pub(crate) time: Timestamp,
     pub(crate) receipt: StoredReceipt,
+    /// The bytes that it counts for: its own, and those of its welcome.
+    pub(crate) size: u64,
     #[serde(borrow, with = "serde_bytes")]
     pub(crate) bytes: Cow<'a, [u8]>,
 }
@@ -59,27 +62,35 @@ pub(crate) fn end(tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
 }
 
 /// Appends an entry, extends the chain by it and counts it in `group`, which the caller saves. `group` is in the epoch
-/// after the entry. A full log loses its oldest entry.
+/// after the entry, and `welcome` has the bytes of the welcome that comes with it. A full log loses its oldest entries.
 pub(crate) fn append(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     submitted: Submitted<'_>,
     group: &mut Group,
     kind: EntryKind,
+    welcome: usize,
 ) -> Result<(Cursor, Receipt), StoreError> {
     let Submitted { group: id, sender, bytes } = submitted;
-    while group.queued > 0 && group.queued >= call.limits.max_queue_length {
+    let size = (bytes.len() + welcome) as u64;
+    let is_full = |group: &Group| {
+        let Limits { max_queue_length, max_queue_bytes, .. } = *call.limits;
+        group.queued >= max_queue_length || group.bytes.saturating_add(size) > max_queue_bytes
+    };
+    while group.queued > 0 && is_full(group) {
         let oldest = oldest(tx, id)?.ok_or(StoreError::Corrupt(Table::Log))?;
         forget(tx, id, group, oldest)?;
     }
     group.sequence = Sequence(group.sequence.0 + 1);
     group.queued += 1;
+    group.bytes += size;
+    Tally::Bytes(sender.user()).add(tx, size)?;
     let (sequence, epoch, time) = (group.sequence, group.epoch, call.now);
     group.head = group.head.then(id, &ChainedEntry { kind: kind.into(), sequence, epoch, sender, time, bytes });
     let receipt = call.key.sign(id, sequence, epoch, group.head);
     let cursor = Cursor(key::count_up(tx, CURSOR)?);
-    let entry =
-        Entry { kind, sender: Cow::Borrowed(sender), time, receipt: (&receipt).into(), bytes: Cow::Borrowed(bytes) };
+    let (sender, receipt_of, bytes) = (Cow::Borrowed(sender), (&receipt).into(), Cow::Borrowed(bytes));
+    let entry = Entry { kind, sender, time, receipt: receipt_of, size, bytes };
     key::put(tx, Table::Log, &Key::group(id).then(cursor.0), &entry)?;
     Ok((cursor, receipt))
 }
@@ -100,12 +111,38 @@ pub(crate) fn forget(
     cursor: Cursor,
 ) -> Result<bool, StoreError> {
     let key = Key::group(id).then(cursor.0);
-    let was_there = tx.delete(Table::Log, key.as_bytes())?;
-    if was_there {
-        welcome::delete(tx, id, cursor)?;
-        group.queued = group.queued.saturating_sub(1);
+    let Some(value) = tx.get(Table::Log, key.as_bytes())? else {
+        return Ok(false);
+    };
+    let Entry { sender, size, .. } = key::decode(Table::Log, &value)?;
+    tx.delete(Table::Log, key.as_bytes())?;
+    welcome::delete(tx, id, cursor)?;
+    group.queued = group.queued.saturating_sub(1);
+    group.bytes = group.bytes.saturating_sub(size);
+    Tally::Bytes(sender.user()).subtract(tx, size)?;
+    Ok(true)
+}
+
+/// Deletes the commits and proposals from `from` on. The caller saves `group`.
+pub(crate) fn forget_handshakes(
+    tx: &mut dyn Transaction,
+    id: &GroupId,
+    group: &mut Group,
+    from: Cursor,
+) -> Result<(), StoreError> {
+    let prefix = Key::group(id);
+    let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
+    let mut going = Vec::new();
+    tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
+        if key::decode::<Entry<'_>>(Table::Log, value)?.kind != EntryKind::Message {
+            going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for cursor in going {
+        forget(tx, id, group, cursor)?;
     }
-    Ok(was_there)
+    Ok(())
 }
 
 /// Deletes the entries in a range. The caller saves `group`. Returns how many went.

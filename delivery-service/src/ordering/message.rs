@@ -10,6 +10,6 @@ use crate::{handshake::wire, outcome::Outcome, store::Transaction};
 pub(crate) fn submit(tx: &mut dyn Transaction, call: Call<'_>, submitted: Submitted<'_>) -> Result<Outcome, Halt> {
     let message = wire::protocol_message(submitted.bytes, call.limits)?;
     let admitted = submission::admit(tx, call, submitted, message, ContentType::Application)?;
-    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, admitted.group, admitted.hash)?;
+    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, admitted.group, admitted.hash, 0)?;
     Ok(Outcome::Accepted(receipt))
 }

@@ -32,6 +32,6 @@ pub(crate) fn submit(
         followed.queue(tx, submitted.group, group.epoch, proposal)?;
     }
     group.proposals += 1;
-    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Proposal, group, admitted.hash)?;
+    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Proposal, group, admitted.hash, 0)?;
     Ok(Outcome::Accepted(receipt))
 }

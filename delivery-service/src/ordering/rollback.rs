@@ -16,7 +16,7 @@ use super::{
     answers::{self, Hash},
     claim::{self, Claim},
     group::{self, Group},
-    log::EntryKind,
+    log::{self, EntryKind},
     membership,
     roster::{self, Former, Member},
     submission,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::StoreError,
     handshake::{Followed, wire},
-    names::{DeviceId, GroupId, Sequence, Timestamp, UserId},
+    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp, UserId},
     outcome::RejectReason,
     receipt::Receipt,
     service::effect::Effect,
@@ -85,6 +85,7 @@ pub(crate) struct LastCommit {
     pub(crate) forgotten: BTreeSet<DeviceId>,
     /// The claims that its additions have used.
     pub(crate) claims: Vec<Claim>,
+    pub(crate) cursor: Cursor,
     pub(crate) sequence: Sequence,
 }
 
@@ -180,8 +181,8 @@ pub(crate) fn report(
     roll_back(tx, call, id, group, last, device).map(ReportOutcome::RolledBack).map_err(Halt::Failed)
 }
 
-/// Takes the last commit back. Its entry and those after it stay in the log: a device reads the same whether it read
-/// before the rollback or after it, and no message that was acknowledged is lost.
+/// Takes the last commit back. The entries of the commit and of the proposals after it go. Messages were acknowledged to
+/// their senders: their entries stay.
 fn roll_back(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -190,14 +191,17 @@ fn roll_back(
     last: LastCommit,
     reporter: &DeviceId,
 ) -> Result<Receipt, StoreError> {
-    let LastCommit { before, hash, added, former, remembered, forgotten, claims, sequence, .. } = last;
+    let LastCommit {
+        before, hash, added, former, remembered, forgotten, claims, cursor: voided_from, sequence, ..
+    } = last;
+    log::forget_handshakes(tx, id, &mut group, voided_from)?;
     answers::void(tx, id, &hash)?;
     group.return_to(&before);
     let submitted = Submitted { group: id, sender: reporter, bytes: &[] };
     let kind = EntryKind::Rollback { voided: sequence };
     // No submission has this hash: the name is not an MLSMessage.
     let name = [b"rollback of ".as_slice(), &sequence.0.to_be_bytes()].concat();
-    let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name))?;
+    let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name), 0)?;
 
     let removed: BTreeSet<_> = former.iter().map(|former| former.device.clone()).collect();
     call.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));

@@ -8,6 +8,7 @@ use super::{
     group::{self, Group, HandshakeMode},
     log::{self, EntryKind},
     membership, roster,
+    tally::Tally,
 };
 use crate::{
     error::StoreError,
@@ -64,6 +65,10 @@ pub(crate) fn admit(
     }
     check_wire_format(&message, content_type, group.mode, is_external_commit)?;
     check_epoch(Epoch(message.epoch().as_u64()), group.epoch)?;
+    let limit = call.limits.max_stored_bytes_per_user;
+    if Tally::Bytes(sender.user()).get(tx)?.saturating_add(bytes.len() as u64) > limit {
+        return Err(RejectReason::TooManyBytes { limit }.into());
+    }
     if is_member {
         membership::accept(tx, call, id, sender)?;
     }
@@ -96,7 +101,7 @@ fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
     }
 }
 
-/// Appends an admitted submission to the log, with all that `group` has become.
+/// Appends an admitted submission to the log, with all that `group` has become. `welcome` has the bytes of its welcome.
 pub(crate) fn order(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -104,8 +109,9 @@ pub(crate) fn order(
     kind: EntryKind,
     mut group: Group,
     hash: Hash,
+    welcome: usize,
 ) -> Result<(Cursor, Receipt), StoreError> {
-    let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind)?;
+    let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind, welcome)?;
     group::save(tx, submitted.group, &group)?;
     answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
     call.effects.note(Effect::Entry(submitted.group.clone()));

@@ -20,6 +20,10 @@ pub(crate) enum Tally<'a> {
     Groups(&'a DeviceId),
     /// Memberships of devices that this user has added, and that have not accepted.
     Invitations(&'a UserId),
+    /// Devices that a user has.
+    Devices(&'a UserId),
+    /// Bytes of a user's devices that logs keep.
+    Bytes(&'a UserId),
 }
 
 /// Counts by their keys, as the store check recounts them.
@@ -31,6 +35,8 @@ impl Tally<'_> {
             Self::OpenClaims(user) => Key::number(0).then_user(user),
             Self::Groups(device) => Key::number(1).then_device(device),
             Self::Invitations(user) => Key::number(2).then_user(user),
+            Self::Devices(user) => Key::number(3).then_user(user),
+            Self::Bytes(user) => Key::number(4).then_user(user),
         }
     }
 

@@ -28,7 +28,7 @@ impl<S: Store> DeliveryService<S> {
         invitation: Option<&TokenHash>,
         now: Timestamp,
     ) -> Result<Registration, StoreError> {
-        self.store().transaction(|tx| device::register(tx, device, key, invitation, now))
+        self.store().transaction(|tx| device::register(tx, self.limits(), device, key, invitation, now))
     }
 
     /// The key of a device that is known; `None` also if it has been removed.

@@ -180,6 +180,8 @@ pub enum Table {
     Devices,
     /// user, device: a device that the user has, or had.
     Users,
+    /// user, device: a device that the user has.
+    UserDevices,
     /// device, hash of a token: when that session ends.
     Sessions,
     /// hash of a token: for whom an invitation is, and until when.
@@ -190,7 +192,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -222,6 +224,7 @@ impl Table {
         Self::Tallies,
         Self::Devices,
         Self::Users,
+        Self::UserDevices,
         Self::Sessions,
         Self::Invitations,
         Self::AdmissionDeadlines,
@@ -261,6 +264,7 @@ impl Table {
             Self::Tallies => "tallies",
             Self::Devices => "devices",
             Self::Users => "users",
+            Self::UserDevices => "user_devices",
             Self::Sessions => "sessions",
             Self::Invitations => "invitations",
             Self::AdmissionDeadlines => "admission_deadlines",

@@ -43,5 +43,6 @@ mod server_stream;
 mod server_upgrade;
 mod store_check;
 mod store_file;
+mod user_limits;
 mod votes;
 mod welcome;

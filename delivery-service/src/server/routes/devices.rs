@@ -52,6 +52,9 @@ pub(super) async fn register(
                 Registration::Registered => Ok(()),
                 Registration::NameTaken => Err(Code::DeviceExists.into()),
                 Registration::NotInvited => Err(not_invited()),
+                Registration::TooManyDevices => {
+                    Err(Refusal::because(Code::LimitReached, "the user has too many devices; remove one"))
+                }
             }
         });
         registered.await?;
