@@ -114,8 +114,8 @@ pub mod store;
 
 pub use regrow_protocol::{
     ChainHash, ChainedEntry, Cursor, Delivery, DeliveryKind, DeviceId, Epoch, Equivocation, ForgedReceipt, GroupId,
-    MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, RosterChange, Sequence, ServiceKey, ServicePublicKey,
-    StoredReceipt, Timestamp, UserId, api,
+    MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, Reply, RosterChange, Sequence, ServiceKey,
+    ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
 };
 // The modules of the shared words, under their names there.
 use regrow_protocol::{names, outcome, receipt};
@@ -128,9 +128,9 @@ pub use self::{
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
-        key_package::{ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, UploadError},
+        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
         rollback::ReportOutcome,
     },
-    service::{CheckedCommit, CommitChecker, DeliveryService, Roster},
+    service::{CheckedCommit, CommitChecker, DeliveryService, Effect, Roster},
     store::{SqliteStore, Store},
 };

@@ -18,19 +18,28 @@ pub struct Limits {
     /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
     /// away for months, and little enough to count them with every claim.
     pub max_key_packages_per_device: usize,
+    /// Claims of a user's devices that no commit has used yet. Default 10,000: one commit may add as many devices as a
+    /// group has.
+    pub max_open_claims_per_user: u64,
+    /// Claims of one user's devices on one device of another user that no commit has used yet. Default 5. Beyond it only
+    /// the last-resort key package is handed out, so that a stranger does not use up the others.
+    pub max_open_claims_per_target: usize,
+    /// Memberships of devices that a user has added and that have not accepted the group. Default 10,000: one commit may add
+    /// as many devices as a group has. They do not count against the limit of groups of those devices.
+    pub max_open_invitations_per_user: u64,
     /// Entries that one group's log keeps for readers that have not acknowledged. Default 100,000. When it is full the
     /// oldest entry goes: one device that never reads must not stop its group. The reader sees a gap in the sequence
     /// numbers, and can rejoin by external commit.
     pub max_queue_length: u64,
-    /// Groups that one device is a member of, and past ones that it has not read to the end. Default 5,000: each is looked
+    /// Groups that one device is a member of and has accepted, and past ones that it has not read to the end. Default 5,000: each is looked
     /// at with every read of its stream.
     pub max_groups_per_device: usize,
     /// Proposals by reference in one epoch. Default 2,000: every member of a large group may propose an update, but the
     /// pending proposals of an assisted group are held in memory.
     pub max_proposals_per_epoch: u64,
-    /// How many of those who should be able to process a commit, in percent, may be unable before it is taken back: more
-    /// than these, and it is. Default 50: a majority, so that one hostile member in a group of four or more can neither
-    /// block it with a bad commit nor take back a good one.
+    /// How many of the users that are asked about a commit, in percent, may be unable to process it before it is taken
+    /// back: more than these, and at least two, and it is. Default 50: a majority, so that one hostile user in a group of
+    /// four or more can neither block it with a bad commit nor take back a good one.
     pub rollback_percent: u8,
     /// Seconds for which an entry is kept for those who have not acknowledged it, and for which a resubmission is
     /// recognized. Default 30 days: a device that was away for longer rejoins. Counted from the moment of acceptance.
@@ -44,6 +53,9 @@ impl Default for Limits {
             max_devices_per_group: 10_000,
             max_removed_devices_per_group: 100_000,
             max_key_packages_per_device: 200,
+            max_open_claims_per_user: 10_000,
+            max_open_claims_per_target: 5,
+            max_open_invitations_per_user: 10_000,
             max_queue_length: 100_000,
             max_groups_per_device: 5_000,
             max_proposals_per_epoch: 2_000,

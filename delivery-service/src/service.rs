@@ -2,6 +2,8 @@
 
 mod admission;
 mod checker;
+pub(crate) mod effect;
+mod membership;
 mod upkeep;
 
 use std::{
@@ -11,7 +13,11 @@ use std::{
 
 use openmls_rust_crypto::RustCrypto;
 
-pub use self::checker::{CheckedCommit, CommitChecker};
+use self::effect::Effects;
+pub use self::{
+    checker::{CheckedCommit, CommitChecker},
+    effect::Effect,
+};
 use crate::{
     Delivery,
     error::StoreError,
@@ -21,14 +27,15 @@ use crate::{
     ordering::{
         Call, Halt, Submitted,
         commit::{self, CommitSubmission},
+        ending,
         expiry::{self, Expired},
         group::{self, HandshakeMode},
-        key_package::{self, ClaimedKeyPackage, KeyPackageCount, UploadError},
+        key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
         message, own, proposal, reading,
         rollback::{self, ReportOutcome},
         roster, welcome,
     },
-    outcome::Outcome,
+    outcome::{Outcome, Reply},
     receipt::{ServiceKey, ServicePublicKey},
     store::{Batch, Store, Transaction},
 };
@@ -50,6 +57,7 @@ pub struct Roster {
 pub struct DeliveryService<S> {
     rules: Arc<Rules>,
     store: Mutex<S>,
+    effects: Effects,
 }
 
 /// What it works with beside the store.
@@ -59,12 +67,6 @@ struct Rules {
     crypto: RustCrypto,
     /// What is stored of public groups, and is in memory as well.
     followed: Followed,
-}
-
-impl Rules {
-    fn call(&self, now: Timestamp) -> Call<'_> {
-        Call { key: &self.key, crypto: &self.crypto, limits: &self.limits, now }
-    }
 }
 
 impl<S: Store> DeliveryService<S> {
@@ -77,11 +79,16 @@ impl<S: Store> DeliveryService<S> {
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
         let key = store.transaction(|tx| own::key(tx, fresh_key))?;
         let rules = Rules { key, limits, crypto: RustCrypto::default(), followed: Followed::default() };
-        Ok(Self::over(store, Arc::new(rules)))
+        Ok(Self::over(store, Arc::new(rules), Effects::default()))
     }
 
-    fn over(store: S, rules: Arc<Rules>) -> Self {
-        Self { rules, store: Mutex::new(store) }
+    fn over(store: S, rules: Arc<Rules>, effects: Effects) -> Self {
+        Self { rules, store: Mutex::new(store), effects }
+    }
+
+    fn call(&self, now: Timestamp) -> Call<'_> {
+        let Rules { key, limits, crypto, .. } = &*self.rules;
+        Call { key, crypto, limits, now, effects: &self.effects }
     }
 
     /// The key that receipts are verified with.
@@ -103,7 +110,7 @@ impl<S: Store> DeliveryService<S> {
     pub fn batch<T>(&self, work: impl FnOnce(&DeliveryService<Batch<'_>>) -> T) -> Result<T, StoreError> {
         let mut store = self.store();
         let result = store.transaction(|tx| {
-            let batch = DeliveryService::over(Batch::new(tx), Arc::clone(&self.rules));
+            let batch = DeliveryService::over(Batch::new(tx), Arc::clone(&self.rules), Effects::collected());
             let result = work(&batch);
             match batch.into_store().broken {
                 Some(error) => Err(error),
@@ -119,38 +126,52 @@ impl<S: Store> DeliveryService<S> {
 
     /// Stores key packages (RFC 9420, 10) of `device` for others to claim, each an MLSMessage. With `last_resort`, the
     /// one that is handed out when no other is left is replaced. Key packages that were uploaded before are left out,
-    /// so that a request whose answer was lost can be made again.
+    /// so that a request whose answer was lost can be made again. A key package that is refused keeps out no other.
     ///
     /// # Errors
     ///
-    /// [`UploadError`] if any one is refused, if there are too many, or if the store failed. Then none is stored.
+    /// The store failed.
     pub fn upload_key_packages(
         &self,
         device: &DeviceId,
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<KeyPackageCount, UploadError> {
-        let call = self.rules.call(now);
-        // Verifying is slow and needs no store; what is beyond the limit is not even looked at.
-        if key_packages.len() > call.limits.max_key_packages_per_device {
-            return Err(UploadError::TooMany { limit: call.limits.max_key_packages_per_device });
-        }
-        let verify = |index, bytes, is_last_resort| {
-            key_package::verify(call, device, bytes, is_last_resort)
-                .map_err(|reason| UploadError::Refused { index, reason })
-        };
-        let verified = key_packages
-            .iter()
-            .enumerate()
-            .map(|(index, bytes)| verify(index, bytes.as_slice(), false))
-            .collect::<Result<Vec<_>, _>>()?;
-        let last_resort = last_resort.map(|bytes| verify(key_packages.len(), bytes, true)).transpose()?;
-        self.store().transaction(|tx| key_package::upload(tx, call, device, &verified, last_resort.as_ref()))
+    ) -> Result<Upload, StoreError> {
+        let call = self.call(now);
+        // Verifying is slow and needs no store.
+        let upload = key_package::verify_all(call, device, key_packages, last_resort);
+        self.store().transaction(|tx| key_package::upload(tx, call, device, upload))
     }
 
-    /// Hands out a key package of `device`: the oldest that has not expired, each once; the last-resort one if there is
-    /// no other; `None` if there is not even that.
+    /// Stores key packages likewise, and withdraws all others of `device` in the same step, the last-resort one included:
+    /// none is handed out any more, and no commit can use one that was. For a device that has a new signature key, or
+    /// whose keys may have been stolen.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn replace_key_packages(
+        &self,
+        device: &DeviceId,
+        key_packages: &[Vec<u8>],
+        last_resort: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Upload, StoreError> {
+        let call = self.call(now);
+        let upload = key_package::verify_all(call, device, key_packages, last_resort);
+        self.store().transaction(|tx| {
+            key_package::withdraw(tx, device, &upload)?;
+            key_package::upload(tx, call, device, upload)
+        })
+    }
+
+    /// Hands out a key package of `device` to `claimer`: the oldest that has not expired, each once; the last-resort one
+    /// if there is no other, or if devices of the claimer's user have
+    /// [as many others](Limits::max_open_claims_per_target) as they may.
+    ///
+    /// The claim lasts seven days. A commit that adds the device uses it up, if the claimer makes that commit or proposed
+    /// the addition. A commit that is taken back gives it back.
     ///
     /// # Errors
     ///
@@ -158,9 +179,10 @@ impl<S: Store> DeliveryService<S> {
     pub fn claim_key_package(
         &self,
         device: &DeviceId,
+        claimer: &DeviceId,
         now: Timestamp,
-    ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-        self.store().transaction(|tx| key_package::claim(tx, device, now))
+    ) -> Result<ClaimOutcome, StoreError> {
+        settle(self.store().transaction(|tx| key_package::claim(tx, self.call(now), device, claimer)))
     }
 
     /// How many key packages of `device` can still be handed out.
@@ -236,8 +258,7 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: message };
-        let call = self.rules.call(now);
-        settle(self.store().transaction(|tx| message::submit(tx, call, submitted)))
+        self.ordered(|tx| message::submit(tx, self.call(now), submitted))
     }
 
     /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such
@@ -295,10 +316,12 @@ impl<S: Store> DeliveryService<S> {
     }
 
     /// Says that `device` cannot process the last commit of the group, whose number is `sequence`. When more than
-    /// [`Limits::rollback_percent`] of those who should be able to have said so, the commit is taken back: the group is
-    /// in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
+    /// [`Limits::rollback_percent`] of the users that are asked, and at least two, have said so, the commit is taken back:
+    /// the group is in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
+    /// The entries since the commit stay in the log before it.
     ///
-    /// Asked are the members whom the commit neither adds nor removes, and not its sender.
+    /// Asked are the users who have accepted the group, without the committer's user, the users whose devices the commit
+    /// removes, the users that it adds, and users that any of the last two have added in the seven days before.
     ///
     /// # Errors
     ///
@@ -311,6 +334,27 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<ReportOutcome, StoreError> {
         self.handshake(group, now, |tx, followed, call| rollback::report(tx, followed, call, group, device, sequence))
+    }
+
+    /// Ends a group whose only member is `device`: its log, its tree, its roster and its group info are deleted. Its name is
+    /// never given again, so that two groups never have receipts under one name. The same device is answered the same
+    /// again. [`RejectReason::NotAlone`](crate::RejectReason::NotAlone) if there are other members: they are removed first.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn end_group(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
+        self.handshake(group, now, |tx, followed, call| {
+            let reply = ending::end(tx, followed, group, device)?;
+            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
+            Ok(reply)
+        })
+    }
+
+    /// The effects of the calls that were accepted in this batch, since they were taken last. Outside a
+    /// [`batch`](Self::batch) there are none.
+    pub fn take_effects(&self) -> Vec<Effect> {
+        self.effects.take()
     }
 
     /// The group's epoch. `None` if there is no such group.
@@ -365,10 +409,25 @@ impl<S: Store> DeliveryService<S> {
     ) -> Result<T, StoreError> {
         let followed = &self.rules.followed;
         let mut store = self.store();
-        let result = store.transaction(|tx| work(tx, followed, self.rules.call(now)));
+        let noted = self.effects.count();
+        let result = store.transaction(|tx| work(tx, followed, self.call(now)));
         // Before anybody else has the store.
         if matches!(result, Err(Halt::Failed(_))) {
             followed.forget(group);
+        }
+        if result.is_err() {
+            self.effects.keep(noted);
+        }
+        settle(result)
+    }
+
+    /// One transaction whose effects count if it is accepted.
+    fn ordered<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Halt<T>>) -> Result<T, StoreError> {
+        let mut store = self.store();
+        let noted = self.effects.count();
+        let result = store.transaction(work);
+        if result.is_err() {
+            self.effects.keep(noted);
         }
         settle(result)
     }
@@ -383,7 +442,7 @@ impl<S: Store> DeliveryService<S> {
     }
 
     fn into_store(self) -> S {
-        let Self { store, rules } = self;
+        let Self { store, rules, .. } = self;
         store.into_inner().unwrap_or_else(|poisoned| {
             rules.followed.forget_all();
             poisoned.into_inner()

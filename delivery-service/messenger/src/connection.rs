@@ -20,7 +20,7 @@ use crate::{
     api::{
         Accepted, AcknowledgeRequest, Acknowledged, Admission, ClaimAnswer, ClaimRequest, CommitRequest,
         CreateGroupRequest, DeliveryPage, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
-        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadRequest,
+        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadAnswer, UploadRequest,
     },
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp, UserId},
     receipt::ServicePublicKey,
@@ -149,8 +149,17 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub async fn upload_key_packages(&mut self, upload: &UploadRequest) -> Result<KeyPackagesLeft, ConnectionError> {
+    pub async fn upload_key_packages(&mut self, upload: &UploadRequest) -> Result<UploadAnswer, ConnectionError> {
         let request = self.request(Method::POST, &["v1", "key-packages"])?.with(upload)?;
+        self.call(request).await
+    }
+
+    /// Uploads key packages, and withdraws all others of this device. `PUT /v1/key-packages`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn replace_key_packages(&mut self, upload: &UploadRequest) -> Result<UploadAnswer, ConnectionError> {
+        let request = self.request(Method::PUT, &["v1", "key-packages"])?.with(upload)?;
         self.call(request).await
     }
 

@@ -17,9 +17,9 @@ pub enum DeliveryKind {
     Proposal,
     /// An application message.
     Message,
-    /// A commit that members could not process has been taken back. It and all entries up to this one are void, and
-    /// deleted: the group is in the epoch before it again, with that epoch's roster. A device that had followed the
-    /// commit rejoins by external commit; one that the commit had added is no member.
+    /// A commit that members could not process has been taken back. It and the proposals up to this entry are void; the
+    /// messages were sent, to those who had followed it. The group is in the epoch before it again, with that epoch's
+    /// roster. A device that had followed the commit rejoins by external commit; one that it had added is no member.
     Rollback {
         /// The number of the commit.
         voided: Sequence,

@@ -8,6 +8,7 @@
 //! | [`outcome`] | answers to submissions, and the reasons of a refusal |
 //! | [`delivery`] | the entries of a device's stream |
 //! | [`api`] | bodies of requests and answers, and problem codes |
+//! | [`profile`] | the credentials, proposals and extensions that devices and the service accept |
 //! | [`mls`] | readers of fields in encoded MLS messages |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod mls;
 mod name_rules;
 pub mod names;
 pub mod outcome;
+pub mod profile;
 pub mod receipt;
 mod reject_code;
 
@@ -27,7 +29,7 @@ pub use self::{
     names::{
         Cursor, DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Sequence, Timestamp, UserId,
     },
-    outcome::{Outcome, RejectReason, RosterChange},
+    outcome::{Outcome, RejectReason, Reply, RosterChange, Unsupported},
     receipt::{
         ChainHash, ChainedEntry, Equivocation, ForgedReceipt, Receipt, ServiceKey, ServicePublicKey, StoredReceipt,
     },

@@ -18,6 +18,31 @@ pub enum Outcome {
     Rejected(RejectReason),
 }
 
+/// What is outside the [profile](crate::profile) that devices follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// A proposal of another type than [`PROPOSAL_TYPES`](crate::profile::PROPOSAL_TYPES).
+    #[error("a proposal of type {kind}")]
+    Proposal {
+        /// The type (RFC 9420, 17.4).
+        kind: u16,
+    },
+    /// An extension of the group context of another type than
+    /// [`GROUP_CONTEXT_EXTENSIONS`](crate::profile::GROUP_CONTEXT_EXTENSIONS).
+    #[error("an extension of the group context of type {kind}")]
+    GroupContextExtension {
+        /// The type (RFC 9420, 17.3).
+        kind: u16,
+    },
+    /// Group data of another version than [`GROUP_DATA_VERSION`](crate::profile::GROUP_DATA_VERSION).
+    #[error("group data of version {version}")]
+    DataVersion {
+        /// The version.
+        version: u8,
+    },
+}
+
 /// Why a submission was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -34,6 +59,12 @@ pub enum RejectReason {
     /// There is a group of this name already.
     #[error("the group exists already")]
     GroupExists,
+    /// There was a group of this name, and its last member has ended it. A name is given once.
+    #[error("a group of this name was ended; take another name")]
+    GroupEnded,
+    /// The group has other members, and cannot be ended.
+    #[error("the group has other members; remove them first")]
+    NotAlone,
     /// There is no group of this name.
     #[error("no such group")]
     UnknownGroup,
@@ -58,8 +89,8 @@ pub enum RejectReason {
     /// was to do has to be done anew.
     #[error("the commit was taken back, because members could not process it")]
     RolledBack,
-    /// What is reported is not the group's last commit, or not this device's to report: it made it, or is added or
-    /// removed by it.
+    /// What is reported is not the group's last commit, or not this device's to report: its user made it, is added or
+    /// removed by it, or became a member too lately.
     #[error("not a commit that this device can report")]
     NotReportable,
     /// Another kind of content than the call is for: a commit submitted as a message, say.
@@ -84,6 +115,9 @@ pub enum RejectReason {
     /// that would become another device's.
     #[error("a leaf's credential is not acceptable")]
     UnacceptableCredential,
+    /// It has something that devices of this profile do not follow.
+    #[error("{0} is not supported in groups of this service; leave it out")]
+    Unsupported(Unsupported),
     /// An external commit replaces its sender's leaf, and has another signature key than that leaf. A new key is
     /// vouched for by the old one: by a commit or an update of the member's.
     #[error("the leaf that is replaced has another signature key")]
@@ -109,6 +143,47 @@ pub enum RejectReason {
         /// The limit, in groups.
         limit: usize,
     },
+    /// The service does not know a device that the commit adds, or has removed it.
+    #[error("{device} is not registered; leave it out")]
+    UnknownDevice {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The commit adds a device with a key package that the service has not handed out to the committer or to the
+    /// proposer; or it was handed out too long ago, was used by another commit, was withdrawn, or has expired.
+    #[error("the key package of {device} was not claimed, or cannot be used any more; claim another one")]
+    UnclaimedKeyPackage {
+        /// The device that it would add.
+        device: DeviceId,
+    },
+    /// Devices of the claimer's user have as many unused key packages as `max_open_claims_per_user` of the service allows.
+    #[error("more than {limit} claimed key packages are not used yet; use them, or wait until the claims expire")]
+    TooManyClaims {
+        /// The limit, in claims.
+        limit: u64,
+    },
+    /// The user of a device that the commit adds, or that is asked for a key package, has blocked the user who does so.
+    #[error("the user of {device} has blocked the user who adds it; leave it out")]
+    Blocked {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The user who adds the devices has added as many that have not accepted as `max_open_invitations_per_user` of the
+    /// service allows.
+    #[error("more than {limit} devices that the user has added have not accepted yet; wait until some have")]
+    TooManyInvitations {
+        /// The limit, in devices and groups.
+        limit: u64,
+    },
+    /// The device has no invitation that it could answer: it has accepted the group, has declined, or waited too long.
+    #[error("there is no open invitation of this device to the group")]
+    NotInvited,
+    /// The user has blocked as many users as the service keeps.
+    #[error("more than {limit} blocked users; unblock some")]
+    TooManyBlocks {
+        /// The limit, in users.
+        limit: usize,
+    },
     /// Above the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {
@@ -121,6 +196,27 @@ pub enum RejectReason {
     /// The group info is of another group or epoch, lacks the ratchet tree, or is not the committer's.
     #[error("the group info does not match the commit")]
     GroupInfoMismatch,
+}
+
+impl From<RejectReason> for Outcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+/// The answer to a request that orders nothing. Unless it is `Done`, nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is done, now or before.
+    Done,
+    /// Refused, and asking again will not help.
+    Rejected(RejectReason),
+}
+
+impl From<RejectReason> for Reply {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
 }
 
 /// Who a commit adds and removes. A device that is in both gives up its old leaf for a new one.

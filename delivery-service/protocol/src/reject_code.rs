@@ -40,6 +40,10 @@ codes! {
     TooLarge = "too-large";
     /// [`RejectReason::GroupExists`].
     GroupExists = "group-exists";
+    /// [`RejectReason::GroupEnded`].
+    GroupEnded = "group-ended";
+    /// [`RejectReason::NotAlone`].
+    NotAlone = "not-alone";
     /// [`RejectReason::UnknownGroup`].
     UnknownGroup = "unknown-group";
     /// [`RejectReason::WrongGroup`].
@@ -68,6 +72,8 @@ codes! {
     Invalid = "invalid";
     /// [`RejectReason::UnacceptableCredential`].
     UnacceptableCredential = "unacceptable-credential";
+    /// [`RejectReason::Unsupported`].
+    Unsupported = "unsupported";
     /// [`RejectReason::SignatureKeyChanged`].
     SignatureKeyChanged = "signature-key-changed";
     /// [`RejectReason::RosterMismatch`].
@@ -86,8 +92,20 @@ codes! {
     WelcomeMismatch = "welcome-mismatch";
     /// [`RejectReason::GroupInfoMismatch`].
     GroupInfoMismatch = "group-info-mismatch";
-    /// A commit adds a device that is not registered at the service.
+    /// [`RejectReason::UnknownDevice`].
     UnknownDevice = "unknown-device";
+    /// [`RejectReason::UnclaimedKeyPackage`].
+    UnclaimedKeyPackage = "unclaimed-key-package";
+    /// [`RejectReason::TooManyClaims`].
+    TooManyClaims = "too-many-claims";
+    /// [`RejectReason::Blocked`].
+    Blocked = "blocked";
+    /// [`RejectReason::TooManyInvitations`].
+    TooManyInvitations = "too-many-invitations";
+    /// [`RejectReason::NotInvited`].
+    NotInvited = "not-invited";
+    /// [`RejectReason::TooManyBlocks`].
+    TooManyBlocks = "too-many-blocks";
     /// An upload would exceed the number of key packages that the service keeps of a device.
     TooManyKeyPackages = "too-many-key-packages";
     /// An uploaded key package is another device's.
@@ -113,6 +131,8 @@ impl RejectReason {
             Self::Malformed => RejectCode::Malformed,
             Self::TooLarge { .. } => RejectCode::TooLarge,
             Self::GroupExists => RejectCode::GroupExists,
+            Self::GroupEnded => RejectCode::GroupEnded,
+            Self::NotAlone => RejectCode::NotAlone,
             Self::UnknownGroup => RejectCode::UnknownGroup,
             Self::WrongGroup => RejectCode::WrongGroup,
             Self::EpochAhead { .. } => RejectCode::EpochAhead,
@@ -127,6 +147,7 @@ impl RejectReason {
             Self::SubmittedByAnother => RejectCode::SubmittedByAnother,
             Self::Invalid(_) => RejectCode::Invalid,
             Self::UnacceptableCredential => RejectCode::UnacceptableCredential,
+            Self::Unsupported(_) => RejectCode::Unsupported,
             Self::SignatureKeyChanged => RejectCode::SignatureKeyChanged,
             Self::RosterMismatch => RejectCode::RosterMismatch,
             Self::ImpossibleRosterChange => RejectCode::ImpossibleRosterChange,
@@ -134,6 +155,13 @@ impl RejectReason {
             Self::GroupFull { .. } => RejectCode::GroupFull,
             Self::TooManyGroups { .. } => RejectCode::TooManyGroups,
             Self::TooManyProposals { .. } => RejectCode::TooManyProposals,
+            Self::UnknownDevice { .. } => RejectCode::UnknownDevice,
+            Self::UnclaimedKeyPackage { .. } => RejectCode::UnclaimedKeyPackage,
+            Self::TooManyClaims { .. } => RejectCode::TooManyClaims,
+            Self::Blocked { .. } => RejectCode::Blocked,
+            Self::TooManyInvitations { .. } => RejectCode::TooManyInvitations,
+            Self::NotInvited => RejectCode::NotInvited,
+            Self::TooManyBlocks { .. } => RejectCode::TooManyBlocks,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,
             Self::GroupInfoMismatch => RejectCode::GroupInfoMismatch,
         }

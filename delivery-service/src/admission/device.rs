@@ -9,7 +9,7 @@ use super::{DeviceKey, TokenHash, invitation, session};
 use crate::{
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{key_package, roster},
+    ordering::{key_package, membership, roster},
     store::{
         Table, Transaction,
         key::{self, Key},
@@ -113,18 +113,8 @@ pub(crate) fn is_known_user(tx: &mut dyn Transaction, user: &UserId) -> Result<b
 /// Whether a device, or another one that its user has or had, is on the group's roster: a restored device of a member
 /// has the right to find its way back.
 pub(crate) fn concerns(tx: &mut dyn Transaction, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-    if roster::is_member(tx, group, device)? {
-        return Ok(true);
-    }
-    let Some(Device { user, key: Some(_), .. }) = load(tx, device)? else {
-        return Ok(false);
-    };
-    for other in ever_of(tx, &user)? {
-        if roster::is_member(tx, group, &other)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let is_known = key_of(tx, device)?.is_some();
+    Ok(roster::is_member(tx, group, device)? || is_known && roster::has_user(tx, group, device.user())?)
 }
 
 /// Removes a device: its sessions, its key packages and what it has yet to read go, its name stays taken. Returns the
@@ -136,6 +126,6 @@ pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Opti
     key::put(tx, Table::Devices, &Key::device(device), &Device { key: None, ..record })?;
     let ended = session::close_all(tx, device)?;
     key_package::forget_device(tx, device)?;
-    roster::forget_reader(tx, device)?;
+    membership::forget_reader(tx, device)?;
     Ok(Some(ended))
 }

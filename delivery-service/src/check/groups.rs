@@ -7,15 +7,13 @@ use crate::{
     error::StoreError,
     handshake::wire,
     limits::Limits,
-    names::GroupId,
+    names::{DeviceId, GroupId},
     ordering::{
         group::{Group, HandshakeMode},
         rollback::LastCommit,
+        roster::member_key,
     },
-    store::{
-        Table,
-        key::{self, Key},
-    },
+    store::{Table, identity::Identity, key},
 };
 
 pub(super) type Groups = BTreeMap<GroupId, Group>;
@@ -31,6 +29,23 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
         Some(())
     })?;
     Ok(groups)
+}
+
+/// The names of the groups that were ended.
+pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups) -> Result<Names, StoreError> {
+    let mut ended = Names::new();
+    checker.each(Table::EndedGroups, |findings, key, value| {
+        let mut parts = Parts(key);
+        let id = GroupId::new(parts.name()?).ok()?;
+        parts.end()?;
+        let _: Identity = key::decode(Table::EndedGroups, value).ok()?;
+        if groups.contains_key(&id) {
+            findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
+        }
+        ended.insert(id);
+        Some(())
+    })?;
+    Ok(ended)
 }
 
 pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> Result<(), StoreError> {
@@ -126,17 +141,16 @@ fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreE
     checker.each(Table::Reports, |findings, key, _| {
         let mut parts = Parts(key);
         let id = GroupId::new(parts.name()?).ok()?;
-        parts.name()?;
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
         parts.end()?;
         if !reportable.contains(&id) {
             findings.push(Finding::Dangling { place: place(Table::Reports, key), missing_in: Table::LastCommits });
         }
-        members.push(key.to_vec());
+        members.push((key.to_vec(), member_key(&id, &device)));
         Some(())
     })?;
-    for key in members {
-        // Group and device, as there.
-        checker.needs(Table::Reports, &key, Table::Members, Key::from_bytes(key.clone()).as_bytes())?;
+    for (key, member) in members {
+        checker.needs(Table::Reports, &key, Table::Members, member.as_bytes())?;
     }
     Ok(())
 }

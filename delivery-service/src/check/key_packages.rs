@@ -55,7 +55,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
             let device = DeviceId::from_identity(parts.name()?).ok()?;
             let number = parts.number()?;
             parts.end()?;
-            let Stored { not_after, bytes } = key::decode(table, value).ok()?;
+            let Stored { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
             let hash = wire::hash(&bytes);
             if number == 0 || number > end {
                 findings.push(Finding::Contradiction { place: place(table, key), with: Table::Counters });
@@ -67,6 +67,9 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
                 None => findings
                     .push(Finding::Dangling { place: place(table, key), missing_in: Table::KeyPackageDeadlines }),
                 Some((of, due, _)) if (of, *due) != (&device, hash) => {
+                    findings.push(Finding::Contradiction { place: place(table, key), with: Table::KeyPackageDeadlines })
+                }
+                Some((_, _, reference)) if *reference != stored => {
                     findings.push(Finding::Contradiction { place: place(table, key), with: Table::KeyPackageDeadlines })
                 }
                 Some((_, _, reference)) if owners.get(reference) != Some(&device) => {

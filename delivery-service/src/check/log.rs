@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, Parts, groups::Groups, place};
+use super::{
+    Checker, Finding, Parts,
+    groups::{self, Groups},
+    place,
+};
 use crate::{
     error::StoreError,
     handshake::wire,
@@ -96,6 +100,7 @@ pub(super) fn check(
 fn deadlines(checker: &mut Checker<'_>, groups: &Groups, end: u64) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
     let mut deadlines = BTreeSet::new();
     let mut dues = Vec::new();
+    let ended = groups::ended(checker, groups)?;
     checker.each(Table::Deadlines, |findings, key, value| {
         let mut parts = Parts(key);
         parts.number()?;
@@ -104,6 +109,10 @@ fn deadlines(checker: &mut Checker<'_>, groups: &Groups, end: u64) -> Result<BTr
         let Due { group, hash } = key::decode(Table::Deadlines, value).ok()?;
         if cursor > end {
             findings.push(Finding::Contradiction { place: place(Table::Deadlines, key), with: Table::Counters });
+        }
+        // The entries of a group that was ended went before their time.
+        if ended.contains(&group) {
+            return Some(());
         }
         if !groups.contains_key(&group) {
             findings.push(Finding::Dangling { place: place(Table::Deadlines, key), missing_in: Table::Groups });

@@ -6,8 +6,15 @@ use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Lo
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},
-    ordering::{group::HandshakeMode, roster::Membership, welcome},
-    store::{Table, key::Key},
+    ordering::{
+        membership::Membership,
+        roster::{Member, member_key},
+        welcome,
+    },
+    store::{
+        Table,
+        key::{self, Key},
+    },
 };
 
 pub(super) fn check(
@@ -27,7 +34,9 @@ pub(super) fn check(
         if !groups.contains_key(&membership.group) {
             checker.found(Finding::Dangling { place: here(), missing_in: Table::Groups });
         }
-        checker.needs(Table::Memberships, key, Table::Unread, membership.unread_key().as_bytes())?;
+        if membership.is_read() {
+            checker.needs(Table::Memberships, key, Table::Unread, membership.unread_key().as_bytes())?;
+        }
         if membership.until.is_none() {
             match roster.get(&(membership.group.clone(), membership.device.clone())) {
                 None => checker.found(Finding::Dangling { place: here(), missing_in: Table::Members }),
@@ -46,11 +55,6 @@ pub(super) fn check(
                 Err(StoreError::Corrupt(missing_in)) => checker.found(Finding::Dangling { place: here(), missing_in }),
                 Err(error) => return Err(error),
             }
-            // In opaque mode, a committer may declare that it adds whom it has not welcomed.
-            let is_assisted = groups.get(group).is_some_and(|group| group.mode == HandshakeMode::Assisted);
-            if is_assisted && !welcome::has_secrets(checker.tx, group, *from, device)? {
-                checker.found(Finding::Dangling { place: here(), missing_in: Table::WelcomeSecrets });
-            }
         }
     }
     unread(checker, &memberships)?;
@@ -58,7 +62,7 @@ pub(super) fn check(
         let membership = Key::device(device).then_group(group).then(from.0);
         if !memberships.contains_key(membership.as_bytes()) && devices.get(device) != Some(&false) {
             // (One that the service has removed reads nothing, though it is on rosters still.)
-            let key = Key::group(group).then_device(device);
+            let key = member_key(group, device);
             checker.found(Finding::Dangling {
                 place: place(Table::Members, key.as_bytes()),
                 missing_in: Table::Memberships,
@@ -74,9 +78,14 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
     let mut roster = Roster::new();
     checker.each(Table::Members, |findings, key, value| {
         let mut parts = Parts(key);
-        let (group, device) = (GroupId::new(parts.name()?).ok()?, DeviceId::from_identity(parts.name()?).ok()?);
+        let group = GroupId::new(parts.name()?).ok()?;
+        parts.name()?;
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
         parts.end()?;
-        let from = Cursor(u64::from_be_bytes(value.try_into().ok()?));
+        let Member { from, .. } = key::decode(Table::Members, value).ok()?;
+        if member_key(&group, &device).as_bytes() != key {
+            return None;
+        }
         if !groups.contains_key(&group) {
             findings.push(Finding::Dangling { place: place(Table::Members, key), missing_in: Table::Groups });
         }

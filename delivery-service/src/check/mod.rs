@@ -5,8 +5,10 @@
 //! mended here: the way back is a backup.
 
 mod admission;
+mod claims;
 mod groups;
 mod handshakes;
+mod invitations;
 mod key_packages;
 mod log;
 mod memberships;
@@ -18,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::StoreError,
     names::GroupId,
-    ordering::own,
+    ordering::{own, tally::Counts},
     receipt::{ServiceKey, ServicePublicKey},
     store::{
         SqliteStore, Table, Transaction,
@@ -147,7 +149,29 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
     let devices = admission::check(&mut checker)?;
     memberships::check(&mut checker, &groups, &log, &devices)?;
     key_packages::check(&mut checker, ends.key_packages)?;
+    let mut counts = Counts::new();
+    claims::check(&mut checker, ends.claims, &mut counts)?;
+    invitations::check(&mut checker, &mut counts)?;
+    tallies(&mut checker, &counts)?;
     Ok(checker.findings)
+}
+
+/// Counts that are kept, compared with what was counted.
+fn tallies(checker: &mut Checker<'_>, counts: &Counts) -> Result<(), StoreError> {
+    let mut kept = Counts::new();
+    checker.each(Table::Tallies, |_, key, value| {
+        kept.insert(key.to_vec(), u64::from_be_bytes(value.try_into().ok()?));
+        Some(())
+    })?;
+    for key in kept.keys().chain(counts.keys().filter(|key| !kept.contains_key(*key))) {
+        let of = |counts: &Counts| counts.get(key).copied().unwrap_or(0);
+        let (recorded, counted) = (of(&kept), of(counts));
+        if recorded != counted {
+            let place = place(Table::Tallies, key.clone());
+            checker.found(Finding::Miscounted { place, table: Table::Tallies, recorded, counted });
+        }
+    }
+    Ok(())
 }
 
 /// A look at all records, and what it has found.
@@ -160,6 +184,7 @@ struct Checker<'a> {
 struct Ends {
     entries: u64,
     key_packages: u64,
+    claims: u64,
 }
 
 impl Checker<'_> {
@@ -227,13 +252,15 @@ impl Checker<'_> {
     }
 
     fn counters(&mut self) -> Result<Ends, StoreError> {
-        let mut ends = Ends { entries: 0, key_packages: 0 };
+        let mut ends = Ends { entries: 0, key_packages: 0, claims: 0 };
         self.each(Table::Counters, |_, key, value| {
             let number = u64::from_be_bytes(value.try_into().ok()?);
             if key == crate::ordering::log::CURSOR.as_bytes() {
                 ends.entries = number;
             } else if key == crate::ordering::key_package::NUMBER.as_bytes() {
                 ends.key_packages = number;
+            } else if key == crate::ordering::claim::NUMBER.as_bytes() {
+                ends.claims = number;
             } else {
                 return None;
             }

@@ -14,7 +14,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use tls_codec::Serialize as _;
 
-use super::{VerifiedCommit, basic_identity, records::Records};
+use super::{VerifiedCommit, basic_identity, profile, records::Records};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
@@ -110,6 +110,7 @@ impl Followed {
         group_info: VerifiableGroupInfo,
     ) -> Result<(), Halt> {
         let records = Records::default();
+        profile::check_extensions(group_info.group_context().extensions())?;
         let group = from_group_info(crypto, group_info, &records)?;
         let mut members = group.members();
         let alone = match (members.next(), members.next()) {

@@ -3,6 +3,7 @@
 //! Nothing here orders or stores entries. The ordering rules call in, and get a typed value or a reason to refuse.
 
 mod followed;
+mod profile;
 mod records;
 mod verify;
 pub(crate) mod wire;

@@ -1,6 +1,6 @@
 //! What assisted mode checks of a handshake, with OpenMLS, before it is ordered. Nothing here changes the group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::{
     credentials::{BasicCredential, Credential},
@@ -13,9 +13,10 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
+use super::profile;
 use crate::{
     names::DeviceId,
-    ordering::welcome::Owners,
+    ordering::welcome::KeyPackageRef,
     outcome::{RejectReason, RosterChange},
 };
 
@@ -26,11 +27,22 @@ pub(crate) struct VerifiedCommit {
     pub(crate) change: RosterChange,
     /// Those of the removed who asked for it themselves.
     pub(crate) left: BTreeSet<DeviceId>,
-    /// The references of the key packages that it adds, and whose they are: whom the welcome must be for.
-    pub(crate) added_key_packages: Owners,
+    /// Its additions, by the references of their key packages: the welcome must be for exactly these.
+    pub(crate) additions: Additions,
     /// The committer's signature key in the new epoch.
     signature_key: OpenMlsSignaturePublicKey,
 }
+
+/// An Add proposal (RFC 9420, 12.1.1) of a commit.
+pub(crate) struct Addition {
+    /// The device that it adds.
+    pub(crate) device: DeviceId,
+    /// The member that proposed it: the committer, if the proposal came with the commit.
+    pub(crate) proposer: DeviceId,
+}
+
+/// Additions by the references of their key packages.
+pub(crate) type Additions = BTreeMap<KeyPackageRef, Addition>;
 
 /// The device that a leaf belongs to.
 pub(crate) fn basic_identity(credential: &Credential) -> Result<DeviceId, RejectReason> {
@@ -95,7 +107,7 @@ pub(crate) fn verify_commit(
             return Err(RejectReason::Invalid("the path has a key that is in the tree already".into()));
         }
     }
-    let RosterEffect { change, left, added_key_packages } = roster_effect(group, crypto, &staged, &from, sender)?;
+    let RosterEffect { change, left, additions } = roster_effect(group, crypto, &staged, &from, sender)?;
     let signer = match (staged.update_path_leaf_node(), &from) {
         (Some(leaf), _) => leaf,
         (None, Sender::Member(index)) => group.leaf(*index).ok_or(RejectReason::NotSignedBySender)?,
@@ -105,7 +117,7 @@ pub(crate) fn verify_commit(
         signer.signature_key().clone(),
         group.ciphersuite().signature_algorithm(),
     );
-    Ok(VerifiedCommit { staged, change, left, added_key_packages, signature_key })
+    Ok(VerifiedCommit { staged, change, left, additions, signature_key })
 }
 
 /// The public keys of a commit's path, that of its leaf included: read from the PublicMessage that the commit came in.
@@ -135,7 +147,7 @@ fn has_parent_with(keys: &[Vec<u8>], group: &PublicGroup) -> Option<bool> {
 struct RosterEffect {
     change: RosterChange,
     left: BTreeSet<DeviceId>,
-    added_key_packages: Owners,
+    additions: Additions,
 }
 
 /// Whom a commit adds and removes, and the key packages of those it adds. Refuses what leaves the roster without a
@@ -147,7 +159,7 @@ fn roster_effect(
     from: &Sender,
     sender: &DeviceId,
 ) -> Result<RosterEffect, RejectReason> {
-    let RosterEffect { mut change, mut left, mut added_key_packages } = RosterEffect::default();
+    let RosterEffect { mut change, mut left, mut additions } = RosterEffect::default();
     let mut add = |device: DeviceId| {
         if change.added.insert(device) { Ok(()) } else { Err(RejectReason::ImpossibleRosterChange) }
     };
@@ -158,6 +170,7 @@ fn roster_effect(
         add(sender.clone())?;
     }
     for queued in staged.queued_proposals() {
+        profile::check_proposal(queued.proposal())?;
         match queued.proposal() {
             Proposal::Add(proposal) => {
                 let key_package = proposal.key_package();
@@ -165,7 +178,11 @@ fn roster_effect(
                 add(device.clone())?;
                 let reference =
                     key_package.hash_ref(crypto).map_err(|error| RejectReason::Invalid(error.to_string()))?;
-                added_key_packages.insert(reference.as_slice().to_vec(), device);
+                let Sender::Member(proposer) = queued.sender() else {
+                    return Err(RejectReason::ExternalSender);
+                };
+                let proposer = identity_at(group, *proposer)?;
+                additions.insert(reference.as_slice().to_vec(), Addition { device, proposer });
             }
             Proposal::Remove(proposal) => {
                 let removed = identity_at(group, proposal.removed())?;
@@ -177,14 +194,6 @@ fn roster_effect(
                 }
                 change.removed.insert(removed);
             }
-            Proposal::SelfRemove => {
-                let Sender::Member(leaf) = queued.sender() else {
-                    return Err(RejectReason::ExternalSender);
-                };
-                let removed = identity_at(group, *leaf)?;
-                left.insert(removed.clone());
-                change.removed.insert(removed);
-            }
             Proposal::Update(proposal) => {
                 let Sender::Member(leaf) = queued.sender() else {
                     return Err(RejectReason::ExternalSender);
@@ -194,7 +203,7 @@ fn roster_effect(
             _ => {}
         }
     }
-    Ok(RosterEffect { change, left, added_key_packages })
+    Ok(RosterEffect { change, left, additions })
 }
 
 /// Checks a proposal by reference (RFC 9420, 12.1). Whether it can be committed together with others is checked with
@@ -215,6 +224,7 @@ pub(crate) fn verify_proposal(
     let ProcessedMessageContent::ProposalMessage(proposal) = processed.into_content() else {
         return Err(RejectReason::WrongContentType);
     };
+    profile::check_proposal(proposal.proposal())?;
     if let Proposal::Update(update) = proposal.proposal() {
         keeps_identity(update.leaf_node(), sender)?;
     }

@@ -1,21 +1,26 @@
 //! One commit per epoch (RFC 9420, 14; RFC 9750, 5.2.1): it is accepted if and only if it was made in the group's
 //! current epoch, and all that follows from it happens with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::{framing::ContentType, group::PublicGroup};
 use openmls_rust_crypto::RustCrypto;
 
 use super::{
-    Call, Halt, Submitted,
+    Call, Halt, Submitted, block,
+    claim::{self, Claim, Claimer},
     group::{self, HandshakeMode},
     key_package,
     log::EntryKind,
+    membership,
     rollback::LastCommit,
-    roster, submission,
+    roster::{self, Arrival, Former},
+    submission,
+    tally::Tally,
     welcome::{self, Owners, Welcome},
 };
 use crate::{
+    admission,
     error::StoreError,
     handshake::{
         Followed, Following, VerifiedCommit, is_from_member, public_group_of, verify_commit, verify_group_info, wire,
@@ -23,6 +28,7 @@ use crate::{
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
+    service::effect::Effect,
     store::Transaction,
 };
 
@@ -93,7 +99,7 @@ pub(crate) fn submit(
     let CommitSubmission { group: id, sender, commit, welcome: _, group_info, roster_change } = submission;
     let submitted = Submitted { group: id, sender, bytes: commit };
     let message = wire::protocol_message(commit, call.limits)?;
-    let admitted = submission::admit(tx, submitted, message, ContentType::Commit)?;
+    let admitted = submission::admit(tx, call, submitted, message, ContentType::Commit)?;
     let (mut group, is_external) = (admitted.group, admitted.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
@@ -120,6 +126,11 @@ pub(crate) fn submit(
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
     let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
+    let claims = match &welcome {
+        Some((_, owners)) => use_claims(tx, call, submission, owners, verified.as_ref())?,
+        None => Vec::new(),
+    };
+    check_invitations(tx, call, submission, &claims)?;
     let sent_tree = match found_tree {
         Some(found) => found,
         None => {
@@ -152,7 +163,9 @@ pub(crate) fn submit(
     group.epoch = next_epoch;
     group.proposals = 0;
     let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash)?;
-    change_roster(tx, id, roster_change, cursor, welcome.is_some())?;
+    let former = change_roster(tx, call, submission, cursor, &claims)?;
+    let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
+    call.effects.note(Effect::Readers(id.clone(), moved));
     if let Some((welcome, owners)) = welcome {
         // What is in a welcome cannot be seen. It is made of the same group info.
         let tree = match mode {
@@ -162,9 +175,9 @@ pub(crate) fn submit(
         welcome::save(tx, id, cursor, &welcome, &owners, tree.as_deref())?;
     }
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
-    let RosterChange { added, removed } = roster_change.clone();
-    let (sender, hash, sequence) = (sender.clone(), admitted.hash, receipt.sequence);
-    LastCommit { before, sender, hash, added, removed, remembered, forgotten, cursor, sequence }.save(tx, id)?;
+    let added = roster_change.added.clone();
+    let (sender, hash, time, sequence) = (sender.clone(), admitted.hash, call.now, receipt.sequence);
+    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, sequence }.save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
 }
 
@@ -219,15 +232,20 @@ fn check_roster_change(
             return Err(RejectReason::GroupFull { limit: call.limits.max_devices_per_group }.into());
         }
     }
-    for device in added.difference(removed) {
-        roster::check_group_count(tx, call.limits, device)?;
+    for device in added {
+        // An external joiner calls by itself: the caller of the service knows who that is.
+        if !is_external && admission::device::key_of(tx, device)?.is_none() {
+            return Err(RejectReason::UnknownDevice { device: device.clone() }.into());
+        }
+    }
+    if is_external && removed.is_empty() {
+        membership::check_group_count(tx, call.limits, sender)?;
     }
     Ok(())
 }
 
 /// Checks that there is a welcome for exactly those whom the commit adds: without one a member would be on the roster
-/// and outside the group. In opaque mode the service can only count them. Returns it, if there has to be one, and whose
-/// the key packages are that it is for, as far as that is known.
+/// and outside the group. Returns it, if there has to be one, and the devices that its key packages belong to.
 fn check_welcome(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -248,18 +266,71 @@ fn check_welcome(
     let mut references = BTreeSet::new();
     for reference in welcome.references() {
         let owner = match verified {
-            Some(verified) => verified.added_key_packages.get(reference).cloned(),
+            Some(verified) => verified.additions.get(reference).map(|addition| addition.device.clone()),
             None => key_package::owner(tx, reference)?.filter(|owner| added.contains(owner)),
         };
         owners.extend(owner.map(|owner| (reference.to_vec(), owner)));
         references.insert(reference);
     }
-    let is_once_for_each = references.len() == welcome.references().count() && references.len() == added.len();
-    if is_once_for_each && verified.is_none_or(|_| owners.len() == added.len()) {
-        Ok(Some((welcome, owners)))
-    } else {
-        Err(RejectReason::WelcomeMismatch.into())
+    if references.len() != welcome.references().count() || references.len() != added.len() {
+        return Err(RejectReason::WelcomeMismatch.into());
     }
+    let known: BTreeSet<_> = owners.values().collect();
+    match added.iter().find(|device| !known.contains(device)) {
+        None => Ok(Some((welcome, owners))),
+        Some(_) if verified.is_some() => Err(RejectReason::WelcomeMismatch.into()),
+        Some(device) => Err(RejectReason::UnclaimedKeyPackage { device: device.clone() }.into()),
+    }
+}
+
+/// Uses up a claim for each addition of a commit. Returns the claims.
+fn use_claims(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    submission: &CommitSubmission,
+    owners: &Owners,
+    verified: Option<&VerifiedCommit>,
+) -> Result<Vec<Claim>, Halt> {
+    let CommitSubmission { group, sender, .. } = submission;
+    let mut claims = Vec::new();
+    for (reference, device) in owners {
+        let proposer = verified.and_then(|verified| verified.additions.get(reference));
+        let claimer = match proposer {
+            Some(addition) => Claimer::One(sender, &addition.proposer),
+            None => Claimer::Member(sender, group),
+        };
+        claims.push(claim::consume(tx, call, reference, device, claimer)?);
+    }
+    Ok(claims)
+}
+
+/// Checks that those who add devices may add them. A device that its own user adds is in one group more; any other is
+/// invited, which counts for the user whose device has claimed its key package.
+fn check_invitations(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    submission: &CommitSubmission,
+    claims: &[Claim],
+) -> Result<(), Halt> {
+    let mut invited: BTreeMap<_, u64> = BTreeMap::new();
+    for claim in claims {
+        let (device, inviter) = (&claim.target, claim.claimer.user());
+        for user in [inviter, submission.sender.user()] {
+            block::check(tx, device, user)?;
+        }
+        if inviter != device.user() {
+            *invited.entry(inviter).or_default() += 1;
+        } else if !submission.roster_change.removed.contains(device) {
+            membership::check_group_count(tx, call.limits, device)?;
+        }
+    }
+    let limit = call.limits.max_open_invitations_per_user;
+    for (inviter, more) in invited {
+        if Tally::Invitations(inviter).get(tx)?.saturating_add(more) > limit {
+            return Err(RejectReason::TooManyInvitations { limit }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.
@@ -286,20 +357,31 @@ fn check_group_info(
     Ok(has_tree)
 }
 
+/// Carries out the roster change. Returns the members that it removes, as they were.
 fn change_roster(
     tx: &mut dyn Transaction,
-    id: &GroupId,
-    RosterChange { added, removed }: &RosterChange,
+    call: Call<'_>,
+    submission: &CommitSubmission,
     cursor: Cursor,
-    by_welcome: bool,
-) -> Result<(), StoreError> {
+    claims: &[Claim],
+) -> Result<Vec<Former>, StoreError> {
+    let CommitSubmission { group: id, roster_change: RosterChange { added, removed }, .. } = submission;
+    // A device that joins has the standing of its user's first device, which may be among those that leave.
+    let mut first_of_user = BTreeMap::new();
+    for user in added.iter().map(DeviceId::user) {
+        first_of_user.insert(user, roster::first_of_user(tx, id, user)?);
+    }
+    let mut former = Vec::with_capacity(removed.len());
     for device in removed {
         // A device that this same entry adds again reads it once, as the beginning of its new membership.
         let until = if added.contains(device) { cursor.previous() } else { cursor };
-        roster::leave(tx, id, device, until)?;
+        former.push(roster::leave(tx, id, device, until)?);
     }
+    let inviters: BTreeMap<_, _> = claims.iter().map(|claim| (&claim.target, claim.claimer.user())).collect();
     for device in added {
-        roster::join(tx, id, device, cursor, by_welcome)?;
+        let arrival = inviters.get(device).map_or(Arrival::External, |user| Arrival::Added(user));
+        let first = first_of_user.get(device.user()).cloned().flatten();
+        roster::join(tx, call, id, device, cursor, arrival, first)?;
     }
-    Ok(())
+    Ok(former)
 }

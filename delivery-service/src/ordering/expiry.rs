@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use super::{answers, group, key_package, log, roster};
+use super::{answers, claim, ending, group, key_package, log, membership, roster};
 use crate::{
     error::StoreError,
     names::{Cursor, Timestamp},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most deadlines that one transaction handles, so that nobody waits long for the store.
-const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 1_000;
 
 /// What [`crate::DeliveryService::expire`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,9 @@ pub(crate) fn expire_batch(
 ) -> Result<bool, StoreError> {
     let more_entries = expire_entries(tx, now, expired)?;
     let more_key_packages = expire_key_packages(tx, now, expired)?;
-    Ok(more_entries || more_key_packages)
+    let more_claims = claim::expire_batch(tx, now)?;
+    let more_invitations = membership::expire_batch(tx, now)?;
+    Ok(more_entries || more_key_packages || more_claims || more_invitations)
 }
 
 fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
@@ -42,13 +44,17 @@ fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expire
     let mut groups = BTreeSet::new();
     for (deadline, due) in &passed {
         let cursor = Cursor(number_in(Table::Deadlines, deadline, size_of::<u64>())?);
+        tx.delete(Table::Deadlines, deadline)?;
+        // The entries of a group that was ended are gone.
+        if ending::is_ended(tx, &due.group)? {
+            continue;
+        }
         let mut group = group::load(tx, &due.group)?.ok_or(StoreError::Corrupt(Table::Deadlines))?;
         if log::forget(tx, &due.group, &mut group, cursor)? {
             group::save(tx, &due.group, &group)?;
             expired.entries += 1;
         }
         expired.answers += u64::from(answers::forget(tx, due)?);
-        tx.delete(Table::Deadlines, deadline)?;
         groups.insert(&due.group);
     }
     for group in groups {
@@ -73,10 +79,20 @@ fn passed<T: serde::de::DeserializeOwned>(
     table: Table,
     now: Timestamp,
 ) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    let passed = passed_keys(tx, table, now)?;
+    passed.into_iter().map(|(key, value)| Ok((key, key::decode(table, &value)?))).collect()
+}
+
+/// The first deadlines that have passed at `now`, and their values as they are stored.
+pub(crate) fn passed_keys(
+    tx: &mut dyn Transaction,
+    table: Table,
+    now: Timestamp,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
     let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
     let mut passed = Vec::new();
     tx.scan(table, from.as_bytes()..to.as_bytes(), &mut |key, value| {
-        passed.push((key.to_vec(), key::decode(table, value)?));
+        passed.push((key.to_vec(), value.to_vec()));
         Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(passed)

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, Submitted, log, roster};
+use super::{
+    Call, Halt, Submitted, ending, log, membership,
+    roster::{self, Arrival},
+};
 use crate::{
     error::StoreError,
     handshake::{Followed, wire},
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
     receipt::ChainHash,
+    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
@@ -86,7 +90,10 @@ pub(crate) fn create(
         let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
         return if is_same { Ok(accepted) } else { Err(RejectReason::GroupExists.into()) };
     }
-    roster::check_group_count(tx, call.limits, creator)?;
+    if ending::is_ended(tx, id)? {
+        return Err(RejectReason::GroupEnded.into());
+    }
+    membership::check_group_count(tx, call.limits, creator)?;
     let group_info = wire::group_info(bytes, call.limits)?;
     if !wire::is_of(&group_info, id, epoch) || !wire::has_tree(&group_info) {
         return Err(RejectReason::GroupInfoMismatch.into());
@@ -109,7 +116,8 @@ pub(crate) fn create(
     save(tx, id, &group)?;
     replace_group_info(tx, id, epoch, Some(bytes))?;
     let first_entry = log::end(tx)?.next();
-    roster::join(tx, id, creator, first_entry, false)?;
+    roster::join(tx, call, id, creator, first_entry, Arrival::Created, None)?;
+    call.effects.note(Effect::Readers(id.clone(), vec![creator.clone()]));
     Ok(accepted)
 }
 

@@ -1,16 +1,18 @@
 //! Key packages (RFC 9420, 10; RFC 9750, 5.1): each is handed out once, the last-resort one when no other is left,
 //! expired ones never.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
-use openmls::versions::ProtocolVersion;
+use openmls::{prelude::KeyPackage, versions::ProtocolVersion};
+use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, answers::Hash, welcome::KeyPackageRef};
+use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
 use crate::{
     error::StoreError,
     handshake::{basic_identity, wire},
     names::{DeviceId, Timestamp},
+    outcome::RejectReason,
     store::{
         Table, Transaction,
         identity::{self, Identity},
@@ -27,6 +29,8 @@ pub struct KeyPackageCount {
     pub left: usize,
     /// Whether there is a last-resort key package.
     pub last_resort: bool,
+    /// Whether it has been handed out. Its device replaces it then, so that no two groups need know that they share it.
+    pub last_resort_used: bool,
 }
 
 /// A key package that was handed out.
@@ -40,26 +44,39 @@ pub struct ClaimedKeyPackage {
     pub left: KeyPackageCount,
 }
 
-/// Why an upload failed. Nothing of it was stored.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// One of the key packages is refused.
-    #[error("key package {index} is refused: {reason}")]
-    Refused {
-        /// Which, from 0; the last-resort one comes after all others.
-        index: usize,
-        /// Why.
-        reason: KeyPackageFault,
-    },
-    /// More would wait than [`crate::Limits::max_key_packages_per_device`].
-    #[error("more than {limit} key packages")]
-    TooMany {
-        /// The limit, in key packages.
-        limit: usize,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// A key package is handed out. An addition by the claimer can use it until the claim expires, after seven days.
+    Claimed(ClaimedKeyPackage),
+    /// There is none, not even for last resort; or the claimer has so many others of the device that it gets no more.
+    NoneLeft,
+    /// The claimer may not have one.
+    Rejected(RejectReason),
+}
+
+impl From<RejectReason> for ClaimOutcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+/// The answer to an upload: the key packages that are not refused are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// What can be handed out now.
+    pub left: KeyPackageCount,
+    /// The key packages that are refused. Others are not affected by them.
+    pub refused: Vec<RefusedKeyPackage>,
+}
+
+/// A key package that was not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKeyPackage {
+    /// Which, from 0 in the order of the upload; the last-resort one comes after all others.
+    pub index: usize,
+    /// Why.
+    pub reason: KeyPackageFault,
 }
 
 /// What is wrong with a key package.
@@ -84,12 +101,22 @@ pub enum KeyPackageFault {
     /// It is marked for last resort and uploaded as one of the others, or the other way round.
     #[error("last-resort extension where it does not belong, or missing")]
     WrongLastResort,
+    /// As many wait as [`crate::Limits::max_key_packages_per_device`] allows.
+    #[error("more than {limit} key packages would wait; upload it when some have been handed out")]
+    TooMany {
+        /// The limit, in key packages.
+        limit: usize,
+    },
 }
 
 /// A key package in the store.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) not_after: Timestamp,
+    #[serde(with = "serde_bytes")]
+    pub(crate) reference: KeyPackageRef,
+    /// Whether it was handed out, and waits as the last resort still.
+    used: bool,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
@@ -121,19 +148,32 @@ pub(crate) fn verify<'b>(
         _ => return Err(KeyPackageFault::OfAnotherDevice),
     }
     // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
-    let lifetime = key_package.life_time();
-    if lifetime.not_after() <= call.now.0 {
+    let (not_before, not_after) = lifetime(&key_package)?;
+    if not_after <= call.now {
         return Err(KeyPackageFault::Expired);
     }
-    if lifetime.not_before() > call.now.0 {
+    if not_before > call.now {
         return Err(KeyPackageFault::NotYetValid);
     }
     if key_package.last_resort() != last_resort {
         return Err(KeyPackageFault::WrongLastResort);
     }
     let reference = key_package.hash_ref(call.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
-    let (reference, not_after) = (reference.as_slice().to_vec(), Timestamp(lifetime.not_after()));
+    let reference = reference.as_slice().to_vec();
     Ok(Verified { bytes, reference, not_after })
+}
+
+/// When a key package can be handed out: its use period if it has one, or else its lifetime.
+fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPackageFault> {
+    let lifetime = key_package.life_time();
+    let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
+    let Some(extension) = key_package.extensions().unknown(USE_PERIOD_EXTENSION) else {
+        return Ok((not_before, not_after));
+    };
+    match UsePeriod::read(&extension.0).filter(|period| period.is_acceptable(not_before, not_after)) {
+        Some(period) => Ok((period.made, period.until)),
+        None => Err(KeyPackageFault::Invalid("the use period is not within the lifetime, or is too long".into())),
+    }
 }
 
 /// A key package that was verified.
@@ -143,25 +183,101 @@ pub(crate) struct Verified<'a> {
     not_after: Timestamp,
 }
 
-/// Stores verified key packages. One that was uploaded before is left out, also when it has been handed out since.
+/// An upload whose key packages were verified, and the faults that were found.
+pub(crate) struct VerifiedUpload<'b> {
+    key_packages: Vec<(usize, Verified<'b>)>,
+    last_resort: Option<Verified<'b>>,
+    refused: Vec<RefusedKeyPackage>,
+}
+
+/// Verifies the key packages of an upload. Those beyond the limit are not even looked at.
+pub(crate) fn verify_all<'b>(
+    call: Call<'_>,
+    device: &DeviceId,
+    key_packages: &'b [Vec<u8>],
+    last_resort: Option<&'b [u8]>,
+) -> VerifiedUpload<'b> {
+    let limit = call.limits.max_key_packages_per_device;
+    let mut upload = VerifiedUpload { key_packages: Vec::new(), last_resort: None, refused: Vec::new() };
+    for (index, bytes) in key_packages.iter().enumerate() {
+        let verified = match index < limit {
+            true => verify(call, device, bytes, false),
+            false => Err(KeyPackageFault::TooMany { limit }),
+        };
+        match verified {
+            Ok(verified) => upload.key_packages.push((index, verified)),
+            Err(reason) => upload.refused.push(RefusedKeyPackage { index, reason }),
+        }
+    }
+    match last_resort.map(|bytes| verify(call, device, bytes, true)) {
+        Some(Ok(verified)) => upload.last_resort = Some(verified),
+        Some(Err(reason)) => upload.refused.push(RefusedKeyPackage { index: key_packages.len(), reason }),
+        None => {}
+    }
+    upload
+}
+
+/// Stores verified key packages, as many as there is room for. One that was uploaded before is left out, also when it
+/// has been handed out since.
 pub(crate) fn upload(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     device: &DeviceId,
-    key_packages: &[Verified<'_>],
-    last_resort: Option<&Verified<'_>>,
-) -> Result<KeyPackageCount, UploadError> {
-    for key_package in key_packages {
-        insert(tx, Table::KeyPackages, device, key_package)?;
+    upload: VerifiedUpload<'_>,
+) -> Result<Upload, StoreError> {
+    let limit = call.limits.max_key_packages_per_device;
+    let VerifiedUpload { key_packages, last_resort, mut refused } = upload;
+    let mut waiting = left(tx, device, call.now)?.left;
+    for (index, key_package) in key_packages {
+        if waiting < limit {
+            waiting += usize::from(insert(tx, Table::KeyPackages, device, &key_package)?);
+        } else if !is_seen(tx, device, &wire::hash(key_package.bytes))? {
+            refused.push(RefusedKeyPackage { index, reason: KeyPackageFault::TooMany { limit } });
+        }
     }
     if let Some(key_package) = last_resort {
-        replace_last_resort(tx, device, key_package)?;
+        replace_last_resort(tx, device, &key_package)?;
     }
-    let count = left(tx, device, call.now)?;
-    if count.left > call.limits.max_key_packages_per_device {
-        return Err(UploadError::TooMany { limit: call.limits.max_key_packages_per_device });
+    refused.sort_by_key(|refused| refused.index);
+    Ok(Upload { left: left(tx, device, call.now)?, refused })
+}
+
+/// Withdraws all key packages of the device but those of this upload: what waits is deleted, and claims of what was
+/// handed out are worth nothing.
+pub(crate) fn withdraw(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    upload: &VerifiedUpload<'_>,
+) -> Result<(), StoreError> {
+    let VerifiedUpload { key_packages, last_resort, .. } = upload;
+    let uploaded = key_packages.iter().map(|(_, key_package)| key_package).chain(last_resort);
+    let kept: BTreeSet<_> = uploaded.map(|key_package| key_package.reference.clone()).collect();
+    let range = Key::device(device).everything_below();
+    for table in [Table::KeyPackages, Table::LastResorts] {
+        let mut going = Vec::new();
+        tx.scan(table, &range.start..&range.end, &mut |key, value| {
+            if !kept.contains(&key::decode::<Stored>(table, value)?.reference) {
+                going.push(key.to_vec());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in going {
+            tx.delete(table, &key)?;
+        }
     }
-    Ok(count)
+    let mut references = Vec::new();
+    tx.scan(Table::KeyPackagesSeen, &range.start..&range.end, &mut |_, reference| {
+        references.push(reference.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for reference in references.iter().filter(|reference| !kept.contains(*reference)) {
+        tx.delete(Table::KeyPackageOwners, Key::reference(reference).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn is_seen(tx: &mut dyn Transaction, device: &DeviceId, hash: &Hash) -> Result<bool, StoreError> {
+    Ok(tx.get(Table::KeyPackagesSeen, Key::device(device).then_last(hash).as_bytes())?.is_some())
 }
 
 /// Returns whether it was new.
@@ -172,13 +288,14 @@ fn insert(
     key_package: &Verified<'_>,
 ) -> Result<bool, StoreError> {
     let hash = wire::hash(key_package.bytes);
-    let seen = Key::device(device).then_last(&hash);
-    if tx.get(Table::KeyPackagesSeen, seen.as_bytes())?.is_some() {
+    if is_seen(tx, device, &hash)? {
         return Ok(false);
     }
-    tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &[])?;
+    let seen = Key::device(device).then_last(&hash);
+    tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &key_package.reference)?;
     let number = key::count_up(tx, NUMBER)?;
-    let stored = Stored { not_after: key_package.not_after, bytes: key_package.bytes.to_vec() };
+    let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.to_vec());
+    let stored = Stored { not_after: key_package.not_after, reference, used: false, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
     key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
@@ -201,22 +318,38 @@ fn replace_last_resort(
     Ok(())
 }
 
-/// Hands out the oldest key package that has not expired, or else the last-resort one.
+/// Hands out the oldest key package that has not expired, or else the last-resort one, and opens a claim on it.
 pub(crate) fn claim(
     tx: &mut dyn Transaction,
+    call: Call<'_>,
     device: &DeviceId,
-    now: Timestamp,
-) -> Result<Option<ClaimedKeyPackage>, StoreError> {
-    if let Some((key, stored)) = oldest_unexpired(tx, Table::KeyPackages, device, now)? {
-        tx.delete(Table::KeyPackages, &key)?;
-        let left = left(tx, device, now)?;
-        return Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: false, left }));
-    }
-    let Some((_, stored)) = oldest_unexpired(tx, Table::LastResorts, device, now)? else {
-        return Ok(None);
+    claimer: &DeviceId,
+) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
+    block::check(tx, device, claimer.user())?;
+    claim::check_count(tx, call, claimer)?;
+    let usual = match claim::is_target_spent(tx, call, claimer, device)? {
+        true => None,
+        false => oldest_unexpired(tx, Table::KeyPackages, device, call.now)?,
     };
-    let left = left(tx, device, now)?;
-    Ok(Some(ClaimedKeyPackage { bytes: stored.bytes, last_resort: true, left }))
+    let (stored, last_resort) = match usual {
+        Some((key, stored)) => {
+            tx.delete(Table::KeyPackages, &key)?;
+            (stored, false)
+        }
+        None => match oldest_unexpired(tx, Table::LastResorts, device, call.now)? {
+            Some((key, stored)) => {
+                if !stored.used {
+                    let used = Stored { used: true, ..stored.clone() };
+                    key::put(tx, Table::LastResorts, &Key::from_bytes(key), &used)?;
+                }
+                (stored, true)
+            }
+            None => return Ok(ClaimOutcome::NoneLeft),
+        },
+    };
+    claim::open(tx, call, &stored.reference, claimer, device)?;
+    let left = left(tx, device, call.now)?;
+    Ok(ClaimOutcome::Claimed(ClaimedKeyPackage { bytes: stored.bytes, last_resort, left }))
 }
 
 fn oldest_unexpired(
@@ -253,8 +386,9 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
         left += usize::from(stored.not_after > now);
         Ok(ControlFlow::Continue(()))
     })?;
-    let last_resort = oldest_unexpired(tx, Table::LastResorts, device, now)?.is_some();
-    Ok(KeyPackageCount { left, last_resort })
+    let last_resort = oldest_unexpired(tx, Table::LastResorts, device, now)?;
+    let last_resort_used = last_resort.as_ref().is_some_and(|(_, stored)| stored.used);
+    Ok(KeyPackageCount { left, last_resort: last_resort.is_some(), last_resort_used })
 }
 
 /// Deletes all key packages of the device, and forgets which it had uploaded.

@@ -9,7 +9,7 @@ use crate::{handshake::wire, outcome::Outcome, store::Transaction};
 /// keeps no past epochs could not read it, so its sender encrypts it again and nothing is lost.
 pub(crate) fn submit(tx: &mut dyn Transaction, call: Call<'_>, submitted: Submitted<'_>) -> Result<Outcome, Halt> {
     let message = wire::protocol_message(submitted.bytes, call.limits)?;
-    let admitted = submission::admit(tx, submitted, message, ContentType::Application)?;
+    let admitted = submission::admit(tx, call, submitted, message, ContentType::Application)?;
     let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, admitted.group, admitted.hash)?;
     Ok(Outcome::Accepted(receipt))
 }

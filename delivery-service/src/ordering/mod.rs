@@ -4,11 +4,15 @@
 //! undo it to the caller: it is kept if and only if the submission is accepted.
 
 pub(crate) mod answers;
+pub(crate) mod block;
+pub(crate) mod claim;
 pub(crate) mod commit;
+pub(crate) mod ending;
 pub(crate) mod expiry;
 pub(crate) mod group;
 pub(crate) mod key_package;
 pub(crate) mod log;
+pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod own;
 pub(crate) mod proposal;
@@ -16,6 +20,7 @@ pub(crate) mod reading;
 pub(crate) mod rollback;
 pub(crate) mod roster;
 pub(crate) mod submission;
+pub(crate) mod tally;
 pub(crate) mod welcome;
 
 use openmls_rust_crypto::RustCrypto;
@@ -26,6 +31,7 @@ use crate::{
     names::{DeviceId, GroupId, Timestamp},
     outcome::{Outcome, RejectReason},
     receipt::ServiceKey,
+    service::effect::Effects,
 };
 
 /// What every call works with.
@@ -35,6 +41,7 @@ pub(crate) struct Call<'a> {
     pub(crate) crypto: &'a RustCrypto,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
+    pub(crate) effects: &'a Effects,
 }
 
 /// Bytes that a device submits to a group.
@@ -66,8 +73,8 @@ impl<T> From<StoreError> for Halt<T> {
     }
 }
 
-impl From<RejectReason> for Halt<Outcome> {
+impl<T: From<RejectReason>> From<RejectReason> for Halt<T> {
     fn from(reason: RejectReason) -> Self {
-        Self::answer(Outcome::Rejected(reason))
+        Self::answer(reason.into())
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn submit(
     if message.is_external() {
         return Err(RejectReason::ExternalSender.into());
     }
-    let admitted = submission::admit(tx, submitted, message, ContentType::Proposal)?;
+    let admitted = submission::admit(tx, call, submitted, message, ContentType::Proposal)?;
     let mut group = admitted.group;
     let limit = call.limits.max_proposals_per_epoch;
     if group.proposals >= limit {

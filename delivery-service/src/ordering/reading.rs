@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     log::Entry,
-    roster::{self, Membership},
+    membership::{self, Membership},
     welcome,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) fn read(
         return Ok(Vec::new());
     }
     let mut page = Page { deliveries: BTreeMap::new(), bytes: 0, limit, end: Cursor(u64::MAX) };
-    for membership in roster::memberships(tx, device)? {
+    for membership in membership::of_device(tx, device)?.into_iter().filter(Membership::is_read) {
         if membership.by_welcome && after < membership.from {
             collect_welcome(tx, &membership, &mut page)?;
             collect(tx, &membership, membership.from, &mut page)?;

@@ -4,35 +4,48 @@
 //! (RFC 9750, 5.3). They report it, and when enough of them have, it is taken back: the group is in the epoch before it
 //! again, and an entry of the log says so. Those who had followed the commit rejoin by external commit.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Call, Halt, Submitted,
     answers::{self, Hash},
+    claim::{self, Claim},
     group::{self, Group},
-    log::{self, EntryKind},
-    roster, submission,
+    log::EntryKind,
+    membership,
+    roster::{self, Former, Member},
+    submission,
 };
 use crate::{
     error::StoreError,
     handshake::{Followed, wire},
-    names::{Cursor, DeviceId, GroupId, Sequence},
+    names::{DeviceId, GroupId, Sequence, Timestamp, UserId},
     outcome::RejectReason,
     receipt::Receipt,
+    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
     },
 };
 
+/// Seconds for which a user that was added does not vote on the removal of the user that added it.
+const NEW_MEMBER_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+/// Users that it takes at least to take a commit back.
+const MIN_REPORTS: u64 = 2;
+
 /// The answer to a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportOutcome {
     /// It is noted, also if the device had reported the commit before.
     Noted {
-        /// How many devices have.
+        /// How many of the users that are asked have reported the commit.
         reports: u64,
         /// How many it takes.
         needed: u64,
@@ -41,6 +54,12 @@ pub enum ReportOutcome {
     RolledBack(Receipt),
     /// It is not noted.
     Rejected(RejectReason),
+}
+
+impl From<RejectReason> for ReportOutcome {
+    fn from(reason: RejectReason) -> Self {
+        Self::Rejected(reason)
+    }
 }
 
 /// The last commit of a group, and what it takes to take it back. The public group and the group info of the epoch before
@@ -52,17 +71,20 @@ pub(crate) struct LastCommit {
     pub(crate) sender: DeviceId,
     #[serde(with = "serde_bytes")]
     pub(crate) hash: Hash,
+    /// When it was accepted.
+    pub(crate) time: Timestamp,
     #[serde(with = "identity::set")]
     pub(crate) added: BTreeSet<DeviceId>,
-    #[serde(with = "identity::set")]
-    pub(crate) removed: BTreeSet<DeviceId>,
+    /// The members that it removed, as they were.
+    pub(crate) former: Vec<Former>,
     /// Whom it made one who was removed by others.
     #[serde(with = "identity::set")]
     pub(crate) remembered: BTreeSet<DeviceId>,
     /// Who was one, and has been added again.
     #[serde(with = "identity::set")]
     pub(crate) forgotten: BTreeSet<DeviceId>,
-    pub(crate) cursor: Cursor,
+    /// The claims that its additions have used.
+    pub(crate) claims: Vec<Claim>,
     pub(crate) sequence: Sequence,
 }
 
@@ -78,9 +100,49 @@ impl LastCommit {
         self.before.epoch.0.checked_add(1) == Some(group.epoch.0) && self.sequence <= group.sequence
     }
 
-    /// Whether the device is asked about it: it was a member before, is one still, and did not make it.
+    /// Whether the device can say that it cannot process it: it was a member before, is one still, and did not make it.
     fn concerns(&self, device: &DeviceId) -> bool {
         *device != self.sender && !self.added.contains(device)
+    }
+
+    /// The users that are asked whether they can process it: those who have accepted the group, without the committer's
+    /// user, the users whose devices it removes, the users it adds, and users that any of the last two have added lately.
+    ///
+    /// A user that came by itself lately is not asked either: anybody who knows the group info can be such a user.
+    fn asked(&self, tx: &mut dyn Transaction, id: &GroupId) -> Result<BTreeSet<UserId>, StoreError> {
+        let members = roster::entries(tx, id)?;
+        let is_new = |member: &Member| member.since.plus(NEW_MEMBER_SECONDS) > self.time;
+        let before: BTreeSet<_> = members
+            .iter()
+            .filter(|(device, _)| !self.added.contains(device))
+            .map(|(device, _)| device.user())
+            .collect();
+        let removed = self.former.iter().map(|former| former.device.user());
+        let added = self.added.iter().map(DeviceId::user).filter(|user| !before.contains(user));
+        let mut excluded: BTreeSet<&UserId> = removed.chain(added).collect();
+        let mut added_by: BTreeMap<&UserId, Vec<&UserId>> = BTreeMap::new();
+        for (device, member) in members.iter().filter(|(_, member)| is_new(member)) {
+            match &member.added_by {
+                Some(by) if by != device.user() => added_by.entry(by).or_default().push(device.user()),
+                _ => drop(excluded.insert(device.user())),
+            }
+        }
+        let mut to_follow: Vec<_> = excluded.iter().copied().collect();
+        while let Some(user) = to_follow.pop() {
+            for added in added_by.remove(user).unwrap_or_default() {
+                excluded.insert(added);
+                to_follow.push(added);
+            }
+        }
+        excluded.insert(self.sender.user());
+        let mut asked = BTreeSet::new();
+        for (device, _) in members.iter().filter(|(device, _)| !excluded.contains(device.user())) {
+            let present = membership::present(tx, id, device)?;
+            if present.is_some_and(|membership| membership.invitation.is_none()) {
+                asked.insert(device.user().clone());
+            }
+        }
+        Ok(asked)
     }
 }
 
@@ -93,20 +155,24 @@ pub(crate) fn report(
     device: &DeviceId,
     sequence: Sequence,
 ) -> Result<ReportOutcome, Halt<ReportOutcome>> {
-    let reject = |reason| Halt::answer(ReportOutcome::Rejected(reason));
-    let group = group::load(tx, id)?.ok_or(reject(RejectReason::UnknownGroup))?;
+    let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !roster::is_member(tx, id, device)? {
-        return Err(reject(RejectReason::NotAMember));
+        return Err(RejectReason::NotAMember.into());
     }
-    let last: LastCommit =
-        key::get(tx, Table::LastCommits, &Key::group(id))?.ok_or(reject(RejectReason::NotReportable))?;
+    let last: LastCommit = key::get(tx, Table::LastCommits, &Key::group(id))?.ok_or(RejectReason::NotReportable)?;
     if last.sequence != sequence || !last.concerns(device) {
-        return Err(reject(RejectReason::NotReportable));
+        return Err(RejectReason::NotReportable.into());
+    }
+    membership::accept(tx, call, id, device)?;
+    let asked = last.asked(tx, id)?;
+    if !asked.contains(device.user()) {
+        return Err(RejectReason::NotReportable.into());
     }
     tx.put(Table::Reports, Key::group(id).then_device(device).as_bytes(), &[])?;
-    let asked = roster::members(tx, id)?.iter().filter(|member| last.concerns(member)).count() as u64;
-    let needed = asked * u64::from(call.limits.rollback_percent) / 100 + 1;
-    let reports = reporters(tx, id)?.len() as u64;
+    let needed = (asked.len() as u64 * u64::from(call.limits.rollback_percent) / 100 + 1).max(MIN_REPORTS);
+    let reporters = reporters(tx, id)?;
+    let reporting: BTreeSet<_> = reporters.iter().map(DeviceId::user).filter(|user| asked.contains(user)).collect();
+    let reports = reporting.len() as u64;
     if reports < needed {
         return Ok(ReportOutcome::Noted { reports, needed });
     }
@@ -114,6 +180,8 @@ pub(crate) fn report(
     roll_back(tx, call, id, group, last, device).map(ReportOutcome::RolledBack).map_err(Halt::Failed)
 }
 
+/// Takes the last commit back. Its entry and those after it stay in the log: a device reads the same whether it read
+/// before the rollback or after it, and no message that was acknowledged is lost.
 fn roll_back(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -122,23 +190,22 @@ fn roll_back(
     last: LastCommit,
     reporter: &DeviceId,
 ) -> Result<Receipt, StoreError> {
-    let LastCommit { before, hash, added, removed, remembered, forgotten, cursor: voided_from, sequence, .. } = last;
-    // What came in the epoch that is void nobody will read.
-    let end = log::end(tx)?.next();
-    log::forget_range(tx, id, &mut group, voided_from..end)?;
+    let LastCommit { before, hash, added, former, remembered, forgotten, claims, sequence, .. } = last;
     answers::void(tx, id, &hash)?;
     group.return_to(&before);
     let submitted = Submitted { group: id, sender: reporter, bytes: &[] };
     let kind = EntryKind::Rollback { voided: sequence };
     // No submission has this hash: the name is not an MLSMessage.
-    let name = [b"rollback of ".as_slice(), &voided_from.0.to_be_bytes()].concat();
+    let name = [b"rollback of ".as_slice(), &sequence.0.to_be_bytes()].concat();
     let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name))?;
 
+    let removed: BTreeSet<_> = former.iter().map(|former| former.device.clone()).collect();
+    call.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));
     for device in added.difference(&removed) {
         roster::leave(tx, id, device, cursor)?;
     }
-    for device in removed.difference(&added) {
-        roster::join(tx, id, device, cursor, false)?;
+    for former in former.into_iter().filter(|former| !added.contains(&former.device)) {
+        roster::restore(tx, id, former, cursor)?;
     }
     for device in &remembered {
         roster::unmark_removed(tx, id, device)?;
@@ -146,25 +213,25 @@ fn roll_back(
     for device in &forgotten {
         roster::mark_removed(tx, id, device)?;
     }
+    claim::give_back(tx, call, claims)?;
     tx.delete(Table::LastCommits, Key::group(id).as_bytes())?;
     forget_reports(tx, id)?;
     Ok(receipt)
 }
 
-/// The keys of the reports of the last commit.
-fn reporters(tx: &mut dyn Transaction, id: &GroupId) -> Result<Vec<Vec<u8>>, StoreError> {
+/// The devices that have reported the last commit.
+fn reporters(tx: &mut dyn Transaction, id: &GroupId) -> Result<Vec<DeviceId>, StoreError> {
     let range = Key::group(id).everything_below();
+    let name_at = range.start.len() + Key::NAME_PREFIX;
     let mut reporters = Vec::new();
     tx.scan(Table::Reports, &range.start..&range.end, &mut |key, _| {
-        reporters.push(key.to_vec());
+        let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
+        reporters.push(device.ok_or(StoreError::Corrupt(Table::Reports))?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(reporters)
 }
 
 fn forget_reports(tx: &mut dyn Transaction, id: &GroupId) -> Result<(), StoreError> {
-    for key in reporters(tx, id)? {
-        tx.delete(Table::Reports, &key)?;
-    }
-    Ok(())
+    key::delete_all(tx, Table::Reports, &Key::group(id))
 }

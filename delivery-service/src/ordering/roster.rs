@@ -1,78 +1,77 @@
-//! Who is a member, and since and until when. A membership is an interval of the log: from the entry that added the
-//! device to the entry that removed it, both included.
+//! Who is a member now, since when, and who was removed.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Halt,
+    Call,
     group::{self, Group},
     log,
+    membership::{self, Invitation, Membership},
 };
 use crate::{
     admission,
     error::StoreError,
     limits::Limits,
-    names::{Cursor, DeviceId, GroupId},
-    outcome::RejectReason,
+    names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
     store::{
         Table, Transaction, identity,
         key::{self, Key, number_in},
     },
 };
 
-/// One membership of one device in one group.
+/// A device on the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// Where the membership begins.
+    pub(crate) from: Cursor,
+    /// When the first of the user's devices that are members became one. For a group's creator, always.
+    pub(crate) since: Timestamp,
+    /// The user who added that first device. `None` for a creator, and for a user who came by an external commit.
+    pub(crate) added_by: Option<UserId>,
+}
+
+/// How a device becomes a member.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrival<'a> {
+    /// It has created the group.
+    Created,
+    /// By its own external commit.
+    External,
+    /// By a welcome. A device of this user claimed the key package.
+    Added(&'a UserId),
+}
+
+/// A member that a commit has removed, as it was before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Membership {
-    pub(crate) group: GroupId,
+pub(crate) struct Former {
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
-    /// The entry that added the device. For a group's creator, the first entry that there will be.
-    pub(crate) from: Cursor,
-    /// The entry that removed it.
-    pub(crate) until: Option<Cursor>,
-    /// Whether the device reads the entry that added it as a welcome.
-    pub(crate) by_welcome: bool,
-    /// The first position that the device has not acknowledged.
-    pub(crate) unread: Cursor,
+    member: Member,
+    invitation: Option<Invitation>,
 }
 
-impl Membership {
-    pub(crate) fn key(&self) -> Key {
-        Key::device(&self.device).then_group(&self.group).then(self.from.0)
-    }
-
-    pub(crate) fn unread_key(&self) -> Key {
-        Key::group(&self.group).then(self.unread.0).then_device(&self.device).then(self.from.0)
-    }
-
-    /// Whether the device was removed, and has read all that it may.
-    fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| until < self.unread)
-    }
-
-    fn save(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
-        key::put(tx, Table::Memberships, &self.key(), self)?;
-        tx.put(Table::Unread, self.unread_key().as_bytes(), self.key().as_bytes())
-    }
-
-    fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
-        tx.delete(Table::Memberships, self.key().as_bytes())?;
-        tx.delete(Table::Unread, self.unread_key().as_bytes()).map(drop)
-    }
-
-    /// Changes when the membership ends and what is unread, and forgets a membership that is over.
-    fn change(mut self, tx: &mut dyn Transaction, until: Option<Cursor>, unread: Cursor) -> Result<(), StoreError> {
-        self.delete(tx)?;
-        self.until = until;
-        self.unread = unread;
-        if self.is_over() { Ok(()) } else { self.save(tx) }
-    }
+/// The key of a member: devices of one user stand together.
+pub(crate) fn member_key(group: &GroupId, device: &DeviceId) -> Key {
+    user_key(group, device.user()).then_device(device)
 }
 
-fn member_key(group: &GroupId, device: &DeviceId) -> Key {
+fn user_key(group: &GroupId, user: &UserId) -> Key {
+    Key::group(group).then_user(user)
+}
+
+fn removed_key(group: &GroupId, device: &DeviceId) -> Key {
     Key::group(group).then_device(device)
+}
+
+/// The device's record on the roster, if it is there.
+pub(crate) fn member(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<Option<Member>, StoreError> {
+    key::get(tx, Table::Members, &member_key(group, device))
 }
 
 /// Whether the device is on the roster now.
@@ -80,17 +79,41 @@ pub(crate) fn is_member(tx: &mut dyn Transaction, group: &GroupId, device: &Devi
     Ok(tx.get(Table::Members, member_key(group, device).as_bytes())?.is_some())
 }
 
-/// The devices on the roster now.
-pub(crate) fn members(tx: &mut dyn Transaction, group: &GroupId) -> Result<BTreeSet<DeviceId>, StoreError> {
-    let range = Key::group(group).everything_below();
-    let name_at = range.start.len() + Key::NAME_PREFIX;
-    let mut members = BTreeSet::new();
-    tx.scan(Table::Members, &range.start..&range.end, &mut |key, _| {
-        let name = key.get(name_at..).ok_or(StoreError::Corrupt(Table::Members))?;
-        members.insert(DeviceId::from_identity(name).map_err(|_| StoreError::Corrupt(Table::Members))?);
+/// Whether any device of the user is on the roster now.
+pub(crate) fn has_user(tx: &mut dyn Transaction, group: &GroupId, user: &UserId) -> Result<bool, StoreError> {
+    Ok(key::first(tx, Table::Members, &user_key(group, user))?.is_some())
+}
+
+/// The devices on the roster now, with their records.
+pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+    below(tx, &Key::group(group))
+}
+
+fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+    let range = key.everything_below();
+    let mut members = Vec::new();
+    tx.scan(Table::Members, &range.start..&range.end, &mut |key, value| {
+        members.push((device_in(key)?, key::decode(Table::Members, value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(members)
+}
+
+/// The device in the key of a member: behind the names of the group and of the user.
+fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
+    let corrupt = || StoreError::Corrupt(Table::Members);
+    let mut rest = key;
+    for _ in 0..2 {
+        let length = usize::try_from(number_in(Table::Members, rest, 0)?).map_err(|_| corrupt())?;
+        rest = rest.get(Key::NAME_PREFIX..).and_then(|rest| rest.get(length..)).ok_or_else(corrupt)?;
+    }
+    let name = rest.get(Key::NAME_PREFIX..).ok_or_else(corrupt)?;
+    DeviceId::from_identity(name).map_err(|_| corrupt())
+}
+
+/// The devices on the roster now.
+pub(crate) fn members(tx: &mut dyn Transaction, group: &GroupId) -> Result<BTreeSet<DeviceId>, StoreError> {
+    Ok(entries(tx, group)?.into_iter().map(|(device, _)| device).collect())
 }
 
 /// How many devices are on the roster now.
@@ -104,42 +127,84 @@ pub(crate) fn count(tx: &mut dyn Transaction, group: &GroupId) -> Result<usize, 
     Ok(count)
 }
 
-/// Begins a membership at `from`.
+/// The record of the first of the user's devices that are members.
+pub(crate) fn first_of_user(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    user: &UserId,
+) -> Result<Option<Member>, StoreError> {
+    let devices = below(tx, &user_key(group, user))?;
+    Ok(devices.into_iter().map(|(_, member)| member).min_by_key(|member| member.since))
+}
+
+/// Begins a membership at `from`. `first` is the record of the user's first device before the commit.
 pub(crate) fn join(
     tx: &mut dyn Transaction,
+    call: Call<'_>,
     group: &GroupId,
     device: &DeviceId,
     from: Cursor,
-    by_welcome: bool,
+    arrival: Arrival<'_>,
+    first: Option<Member>,
 ) -> Result<(), StoreError> {
-    tx.put(Table::Members, member_key(group, device).as_bytes(), &from.0.to_be_bytes())?;
+    let (since, added_by, invitation) = match arrival {
+        Arrival::Created => (Timestamp(0), None, None),
+        Arrival::External => (call.now, None, None),
+        Arrival::Added(inviter) if inviter == device.user() => (call.now, Some(inviter.clone()), None),
+        Arrival::Added(inviter) => (call.now, Some(inviter.clone()), Some(Invitation::new(call, inviter))),
+    };
+    let member = match first {
+        Some(first) => Member { from, ..first },
+        None => Member { from, since, added_by },
+    };
+    begin(tx, group, device, member, matches!(arrival, Arrival::Added(_)), invitation)
+}
+
+/// Begins a membership at `from` again, of a device that was removed by a commit that is taken back.
+pub(crate) fn restore(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    former: Former,
+    from: Cursor,
+) -> Result<(), StoreError> {
+    let Former { device, member, invitation } = former;
+    begin(tx, group, &device, Member { from, ..member }, false, invitation)
+}
+
+fn begin(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+    member: Member,
+    by_welcome: bool,
+    invitation: Option<Invitation>,
+) -> Result<(), StoreError> {
+    key::put(tx, Table::Members, &member_key(group, device), &member)?;
     // A device that the service has removed reads nothing any more, and no log waits for it.
     if admission::device::is_removed(tx, device)? {
         return Ok(());
     }
-    let (group, device) = (group.clone(), device.clone());
-    Membership { group, device, from, until: None, by_welcome, unread: from }.save(tx)
+    let (group, device, from) = (group.clone(), device.clone(), member.from);
+    Membership { group, device, from, until: None, by_welcome, unread: from, invitation }.save(tx)
 }
 
-/// Ends the current membership with the entry at `until`.
+/// Ends the current membership with the entry at `until`. Returns the member as it was.
 pub(crate) fn leave(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
     until: Cursor,
-) -> Result<(), StoreError> {
-    let corrupt = || StoreError::Corrupt(Table::Members);
-    let key = member_key(group, device);
-    let from = tx.get(Table::Members, key.as_bytes())?.ok_or_else(corrupt)?;
-    let from = number_in(Table::Members, &from, 0)?;
-    tx.delete(Table::Members, key.as_bytes())?;
-    let key = Key::device(device).then_group(group).then(from);
+) -> Result<Former, StoreError> {
+    let member = member(tx, group, device)?.ok_or(StoreError::Corrupt(Table::Members))?;
     // A device that the service does not know any more has none.
-    if let Some(membership) = key::get::<Membership>(tx, Table::Memberships, &key)? {
+    let present = membership::present(tx, group, device)?;
+    tx.delete(Table::Members, member_key(group, device).as_bytes())?;
+    let invitation = present.as_ref().and_then(|membership| membership.invitation.clone());
+    if let Some(membership) = present {
         let unread = membership.unread;
         membership.change(tx, Some(until), unread)?;
     }
-    Ok(())
+    Ok(Former { device: device.clone(), member, invitation })
 }
 
 /// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
@@ -149,7 +214,7 @@ pub(crate) fn may_join_by_itself(
     group: &Group,
     device: &DeviceId,
 ) -> Result<bool, StoreError> {
-    Ok(!group.removed_beyond_limit && tx.get(Table::Removed, member_key(id, device).as_bytes())?.is_none())
+    Ok(!group.removed_beyond_limit && tx.get(Table::Removed, removed_key(id, device).as_bytes())?.is_none())
 }
 
 /// Remembers that others have removed the device. The group's record is the caller's to save. Returns whether it is
@@ -171,12 +236,12 @@ pub(crate) fn remember_removal(
 }
 
 pub(crate) fn mark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
-    tx.put(Table::Removed, member_key(id, device).as_bytes(), &[])
+    tx.put(Table::Removed, removed_key(id, device).as_bytes(), &[])
 }
 
 /// Returns whether it was marked.
 pub(crate) fn unmark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-    tx.delete(Table::Removed, member_key(id, device).as_bytes())
+    tx.delete(Table::Removed, removed_key(id, device).as_bytes())
 }
 
 /// The device has been added again, if it was ever removed. The group's record is the caller's to save. Returns whether
@@ -194,49 +259,14 @@ pub(crate) fn forget_removal(
     Ok(was_removed)
 }
 
-/// All memberships of a device that it has not read to the end.
-pub(crate) fn memberships(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
-    memberships_below(tx, &Key::device(device))
-}
-
-/// Those of them that are in one group.
-pub(crate) fn memberships_in(
-    tx: &mut dyn Transaction,
-    device: &DeviceId,
-    group: &GroupId,
-) -> Result<Vec<Membership>, StoreError> {
-    memberships_below(tx, &Key::device(device).then_group(group))
-}
-
-fn memberships_below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreError> {
-    let range = key.everything_below();
-    let mut memberships = Vec::new();
-    tx.scan(Table::Memberships, &range.start..&range.end, &mut |_, value| {
-        memberships.push(key::decode(Table::Memberships, value)?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(memberships)
-}
-
-/// Checks that the device may be in one group more.
-pub(crate) fn check_group_count(tx: &mut dyn Transaction, limits: &Limits, device: &DeviceId) -> Result<(), Halt> {
-    let (range, limit) = (Key::device(device).everything_below(), limits.max_groups_per_device);
-    let mut groups = 0;
-    tx.scan(Table::Memberships, &range.start..&range.end, &mut |_, _| {
-        groups += 1;
-        Ok(if groups < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    if groups < limit { Ok(()) } else { Err(RejectReason::TooManyGroups { limit }.into()) }
-}
-
 /// Marks everything up to `up_to` as read by the device, and deletes what nobody has yet to read. Returns how many
 /// entries went.
 pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
     // Nobody can have read what is not there yet.
     let unread = up_to.min(log::end(tx)?).next();
     let mut deleted = 0;
-    for membership in memberships(tx, device)? {
-        if membership.unread >= unread {
+    for membership in membership::of_device(tx, device)? {
+        if !membership.is_read() || membership.unread >= unread {
             continue;
         }
         let (id, until) = (membership.group.clone(), membership.until);
@@ -246,18 +276,8 @@ pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cu
     Ok(deleted)
 }
 
-/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
-/// removal.
-pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
-    for membership in memberships(tx, device)? {
-        membership.delete(tx)?;
-        trim(tx, &membership.group)?;
-    }
-    Ok(())
-}
-
 /// Deletes the entries before the first one that somebody has yet to read.
-fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
+pub(crate) fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
     let end = match key::first(tx, Table::Unread, &prefix)? {
         Some(key) => Cursor(number_in(Table::Unread, &key, prefix.as_bytes().len())?),

@@ -7,7 +7,7 @@ use super::{
     answers::{self, Hash},
     group::{self, Group, HandshakeMode},
     log::{self, EntryKind},
-    roster,
+    membership, roster,
 };
 use crate::{
     error::StoreError,
@@ -15,6 +15,7 @@ use crate::{
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
     receipt::Receipt,
+    service::effect::Effect,
     store::Transaction,
 };
 
@@ -32,8 +33,11 @@ pub(crate) struct Admitted {
 ///
 /// Known bytes come first, so that a device that was removed in between still gets the answer it missed. Membership
 /// comes before the epoch, so that strangers learn nothing about the group.
+///
+/// A device that submits something to a group has accepted the group.
 pub(crate) fn admit(
     tx: &mut dyn Transaction,
+    call: Call<'_>,
     submitted: Submitted<'_>,
     message: ProtocolMessage,
     content_type: ContentType,
@@ -46,7 +50,8 @@ pub(crate) fn admit(
     let hash = wire::hash(bytes);
     answers::halt_if_known(tx, id, &hash, sender)?;
     let is_external_commit = content_type == ContentType::Commit && wire::is_external_commit(&message);
-    if !roster::is_member(tx, id, sender)? {
+    let is_member = roster::is_member(tx, id, sender)?;
+    if !is_member {
         if !is_external_commit {
             return Err(RejectReason::NotAMember.into());
         }
@@ -59,6 +64,9 @@ pub(crate) fn admit(
     }
     check_wire_format(&message, content_type, group.mode, is_external_commit)?;
     check_epoch(Epoch(message.epoch().as_u64()), group.epoch)?;
+    if is_member {
+        membership::accept(tx, call, id, sender)?;
+    }
     Ok(Admitted { group, message, hash, is_external_commit })
 }
 
@@ -100,5 +108,6 @@ pub(crate) fn order(
     let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind)?;
     group::save(tx, submitted.group, &group)?;
     answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
+    call.effects.note(Effect::Entry(submitted.group.clone()));
     Ok((cursor, receipt))
 }

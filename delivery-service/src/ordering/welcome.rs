@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
-use super::{log::Entry, roster};
+use super::{log::Entry, membership};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, Epoch, GroupId},
@@ -60,17 +60,13 @@ fn shared_key(group: &GroupId, cursor: Cursor) -> Key {
     Key::group(group).then(cursor.0)
 }
 
-/// Where the secrets of that device are; or those of devices that are not known.
-fn key_of(group: &GroupId, cursor: Cursor, device: Option<&DeviceId>) -> Key {
-    let key = shared_key(group, cursor);
-    match device {
-        Some(device) => key.then_device(device),
-        None => key.then_nobody(),
-    }
+/// Where the secrets of that device are.
+fn key_of(group: &GroupId, cursor: Cursor, device: &DeviceId) -> Key {
+    shared_key(group, cursor).then_device(device)
 }
 
-/// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for, as
-/// far as it is known; `tree` is the ratchet tree of the epoch that it leads into, unless that is in it.
+/// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for;
+/// `tree` is the ratchet tree of the epoch that it leads into, unless that is in it.
 pub(crate) fn save(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -79,22 +75,18 @@ pub(crate) fn save(
     owners: &Owners,
     tree: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let mut by_owner: BTreeMap<Option<&DeviceId>, Vec<EncryptedSecrets>> = BTreeMap::new();
-    for secrets in &welcome.secrets {
-        let owner = owners.get(secrets.new_member.as_slice());
-        by_owner.entry(owner).or_default().push(secrets.clone());
-    }
     let shared = Welcome { secrets: Vec::new(), ..welcome.clone() };
     tx.put(Table::Welcomes, shared_key(group, cursor).as_bytes(), &shared.write()?)?;
-    for (owner, secrets) in by_owner {
-        let bytes = secrets.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?;
+    for secrets in &welcome.secrets {
+        let corrupt = || StoreError::Corrupt(Table::WelcomeSecrets);
+        let owner = owners.get(secrets.new_member.as_slice()).ok_or_else(corrupt)?;
+        let bytes = secrets.tls_serialize_detached().map_err(|_| corrupt())?;
         tx.put(Table::WelcomeSecrets, key_of(group, cursor, owner).as_bytes(), &bytes)?;
     }
     tree.map_or(Ok(()), |tree| tx.put(Table::WelcomeTrees, shared_key(group, cursor).as_bytes(), tree))
 }
 
-/// The welcome that came with the commit at `cursor`, as far as it is for this device: with its secrets, or with all those
-/// of which it is not known whose they are.
+/// The welcome that came with the commit at `cursor`, as far as it is for this device: with its secrets alone.
 pub(crate) fn load(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -104,19 +96,10 @@ pub(crate) fn load(
     let corrupt = || StoreError::Corrupt(Table::Welcomes);
     let shared = tx.get(Table::Welcomes, shared_key(group, cursor).as_bytes())?.ok_or_else(corrupt)?;
     let shared = Welcome::read(&shared).map_err(|_| corrupt())?;
-    let secrets = match tx.get(Table::WelcomeSecrets, key_of(group, cursor, Some(device)).as_bytes())? {
-        Some(own) => Some(own),
-        None => tx.get(Table::WelcomeSecrets, key_of(group, cursor, None).as_bytes())?,
-    };
-    // In opaque mode, a committer may declare that it adds a device for which it has made no secrets. That device is not
-    // to be kept from reading on by it.
-    let secrets = match secrets {
-        Some(bytes) => {
-            Vec::tls_deserialize_exact_bytes(&bytes).map_err(|_| StoreError::Corrupt(Table::WelcomeSecrets))?
-        }
-        None => Vec::new(),
-    };
-    Welcome { secrets, ..shared }.write()
+    let corrupt = || StoreError::Corrupt(Table::WelcomeSecrets);
+    let secrets = tx.get(Table::WelcomeSecrets, key_of(group, cursor, device).as_bytes())?.ok_or_else(corrupt)?;
+    let secrets = EncryptedSecrets::tls_deserialize_exact_bytes(&secrets).map_err(|_| corrupt())?;
+    Welcome { secrets: vec![secrets], ..shared }.write()
 }
 
 /// The ratchet tree of the epoch that this device was welcomed to, if it can still read the welcome, and if the tree is not
@@ -127,7 +110,7 @@ pub(crate) fn tree(
     device: &DeviceId,
     epoch: Epoch,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    for membership in roster::memberships_in(tx, device, group)? {
+    for membership in membership::of_device_in(tx, device, group)? {
         if membership.by_welcome
             && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
             && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch
@@ -138,16 +121,6 @@ pub(crate) fn tree(
     Ok(None)
 }
 
-/// Whether there is something in the welcome for this joiner alone.
-pub(crate) fn has_secrets(
-    tx: &mut dyn Transaction,
-    group: &GroupId,
-    cursor: Cursor,
-    device: &DeviceId,
-) -> Result<bool, StoreError> {
-    Ok(tx.get(Table::WelcomeSecrets, key_of(group, cursor, Some(device)).as_bytes())?.is_some())
-}
-
 /// Whether this is what [`save`] wrote for all joiners.
 pub(crate) fn is_shared(bytes: &[u8]) -> bool {
     Welcome::read(bytes).is_ok_and(|welcome| welcome.secrets.is_empty())
@@ -155,7 +128,7 @@ pub(crate) fn is_shared(bytes: &[u8]) -> bool {
 
 /// Whether this is what [`save`] wrote for one joiner.
 pub(crate) fn is_secrets(bytes: &[u8]) -> bool {
-    Vec::<EncryptedSecrets>::tls_deserialize_exact_bytes(bytes).is_ok_and(|secrets| !secrets.is_empty())
+    EncryptedSecrets::tls_deserialize_exact_bytes(bytes).is_ok()
 }
 
 /// Deletes the welcome that came with the commit at `cursor`, if one did.

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use crate::{
     api::Code,
     names::{DeviceId, GroupId},
+    service::Effect,
 };
 
 /// How long to wait for somebody else's stream to end.
@@ -23,10 +24,8 @@ const FULL: Duration = Duration::from_secs(5);
 
 /// What has changed for those who listen.
 pub(crate) enum Change {
-    /// The group's log has a new entry.
-    Entry(GroupId),
-    /// The same, and these devices may have become members, or ceased to be.
-    Roster(GroupId, Vec<DeviceId>),
+    /// The service has accepted a call.
+    Effect(Effect),
     /// The device reads these groups.
     Follow(DeviceId, Vec<GroupId>),
 }
@@ -89,8 +88,8 @@ impl Audience {
         self.lock().taken
     }
 
-    /// Takes in what has become durable, and wakes whom it concerns. `is_member` says who is on a roster now.
-    pub(crate) fn apply(&self, changes: Vec<Change>, mut is_member: impl FnMut(&GroupId, &DeviceId) -> bool) {
+    /// Takes in what has become durable, and wakes whom it concerns. `reads` says which devices read a group now.
+    pub(crate) fn apply(&self, changes: Vec<Change>, mut reads: impl FnMut(&GroupId, &DeviceId) -> bool) {
         let mut index = self.lock();
         if index.taken == 0 {
             return;
@@ -100,11 +99,11 @@ impl Audience {
         for change in changes {
             match change {
                 Change::Follow(device, groups) => index.follow(&device, groups),
-                Change::Roster(group, devices) => {
+                Change::Effect(Effect::Readers(group, devices)) => {
                     moved.extend(devices.into_iter().map(|device| (group.clone(), device)));
                     changed.insert(group);
                 }
-                Change::Entry(group) => {
+                Change::Effect(Effect::Entry(group)) => {
                     changed.insert(group);
                 }
             }
@@ -115,8 +114,8 @@ impl Audience {
         }
         for (group, device) in moved {
             if index.listeners.contains_key(&device) {
-                let member = is_member(&group, &device);
-                index.set(&group, &device, member);
+                let follows = reads(&group, &device);
+                index.set(&group, &device, follows);
             }
         }
     }

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::ordering::{expiry::Expired, key_package::ClaimedKeyPackage};
+use crate::ordering::{expiry::Expired, key_package::ClaimOutcome};
 
 /// What all names begin with.
 pub const PREFIX: &str = "regrow_ds";
@@ -82,11 +82,11 @@ pub enum Claim {
 
 impl Claim {
     /// What was got.
-    pub fn of(claimed: Option<&ClaimedKeyPackage>) -> Self {
-        match claimed {
-            Some(claimed) if claimed.last_resort => Self::LastResort,
-            Some(_) => Self::Normal,
-            None => Self::Nothing,
+    pub fn of(outcome: &ClaimOutcome) -> Self {
+        match outcome {
+            ClaimOutcome::Claimed(claimed) if claimed.last_resort => Self::LastResort,
+            ClaimOutcome::Claimed(_) => Self::Normal,
+            ClaimOutcome::NoneLeft | ClaimOutcome::Rejected(_) => Self::Nothing,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     RejectCode,
     api::{Accepted, Code, Problem},
     names::Epoch,
-    ordering::key_package::{KeyPackageFault, UploadError},
+    ordering::key_package::KeyPackageFault,
     outcome::{Outcome, RejectReason},
 };
 
@@ -22,6 +22,9 @@ impl From<RejectReason> for Refusal {
             RejectReason::TooLarge { .. } => Code::TooLarge,
             RejectReason::GroupFull { .. }
             | RejectReason::TooManyGroups { .. }
+            | RejectReason::TooManyClaims { .. }
+            | RejectReason::TooManyInvitations { .. }
+            | RejectReason::TooManyBlocks { .. }
             | RejectReason::TooManyProposals { .. } => Code::LimitReached,
             _ => Code::Rejected,
         };
@@ -40,12 +43,6 @@ impl From<&Outcome> for Answer {
     }
 }
 
-/// A commit adds a device that the service does not know.
-pub(crate) fn unknown_device() -> Refusal {
-    let problem = Problem::new(Code::Rejected).with_reason(RejectCode::UnknownDevice);
-    Refusal::from(problem.because("a device that is added is not registered"))
-}
-
 /// The answer to a submission.
 pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
     match outcome {
@@ -57,18 +54,8 @@ pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
     }
 }
 
-impl From<UploadError> for Refusal {
-    fn from(error: UploadError) -> Self {
-        let (code, reason) = match &error {
-            UploadError::Refused { reason, .. } => (Code::Rejected, code_of(reason)),
-            UploadError::TooMany { .. } => (Code::LimitReached, RejectCode::TooManyKeyPackages),
-            UploadError::Store(_) => return Code::Internal.into(),
-        };
-        Self::from(Problem::new(code).with_reason(reason).because(error))
-    }
-}
-
-fn code_of(fault: &KeyPackageFault) -> RejectCode {
+/// The word for what is wrong with a key package.
+pub(crate) fn code_of(fault: &KeyPackageFault) -> RejectCode {
     match fault {
         KeyPackageFault::Malformed => RejectCode::Malformed,
         KeyPackageFault::Invalid(_) => RejectCode::Invalid,
@@ -76,5 +63,6 @@ fn code_of(fault: &KeyPackageFault) -> RejectCode {
         KeyPackageFault::Expired => RejectCode::Expired,
         KeyPackageFault::NotYetValid => RejectCode::NotYetValid,
         KeyPackageFault::WrongLastResort => RejectCode::WrongLastResort,
+        KeyPackageFault::TooMany { .. } => RejectCode::TooManyKeyPackages,
     }
 }

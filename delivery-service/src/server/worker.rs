@@ -37,7 +37,7 @@ use crate::{
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp},
     ordering::expiry::Expired,
-    service::DeliveryService,
+    service::{DeliveryService, Effect},
     store::{Batch, Store},
 };
 
@@ -103,14 +103,9 @@ pub(crate) struct Aftermath {
 }
 
 impl Aftermath {
-    /// The group's log has a new entry.
-    pub(crate) fn entry(&mut self, group: GroupId) {
-        self.changes.push(Change::Entry(group));
-    }
-
-    /// The group's log has a new entry, and these devices may have become members, or ceased to be.
-    pub(crate) fn roster(&mut self, group: GroupId, moved: Vec<DeviceId>) {
-        self.changes.push(Change::Roster(group, moved));
+    /// What follows from the calls that the service has accepted.
+    fn effects(&mut self, effects: Vec<Effect>) {
+        self.changes.extend(effects.into_iter().map(Change::Effect));
     }
 
     /// A device listens, and reads these groups.
@@ -206,6 +201,7 @@ impl Worker {
             // What it changed in part is undone by the batch; what is in memory is read again.
             let result = catch_unwind(AssertUnwindSafe(|| work(service, &mut aftermath)))
                 .unwrap_or_else(|_| Err(Code::Internal.into()));
+            aftermath.effects(service.take_effects());
             // The request's memory is charged until here, although its client may have gone.
             drop((place, charge));
             let answer = move |durable: Result<(), Refusal>| {
@@ -352,7 +348,7 @@ impl<S: Store> Thread<S> {
         }
         self.audience.apply(changes, |group, device| {
             // A device that is woken for nothing reads once more; one that is not woken would wait.
-            self.service.is_member(group, device).unwrap_or(true)
+            self.service.reads(group, device).unwrap_or(true)
         });
         answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);

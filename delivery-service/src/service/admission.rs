@@ -6,14 +6,11 @@ use crate::{
         DeviceKey, Registration, StoredSession, TokenHash, device, expiry as admission_expiry, invitation, session,
     },
     error::StoreError,
-    handshake::wire,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
-        Halt, answers,
         expiry::{self, Expired},
-        roster,
+        membership, roster,
     },
-    outcome::Outcome,
     store::Store,
 };
 
@@ -130,22 +127,10 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn groups_of(&self, device: &DeviceId) -> Result<Vec<GroupId>, StoreError> {
         self.store().transaction(|tx| {
-            let memberships = roster::memberships(tx, device)?;
-            Ok(memberships.into_iter().filter(|one| one.until.is_none()).map(|one| one.group).collect())
+            let memberships = membership::of_device(tx, device)?;
+            let read = memberships.into_iter().filter(|one| one.until.is_none() && one.is_read());
+            Ok(read.map(|one| one.group).collect())
         })
-    }
-
-    /// The answer that these bytes had from this device before, if they are remembered. See [`Outcome`].
-    ///
-    /// # Errors
-    ///
-    /// The store failed.
-    pub fn answer_to(&self, group: &GroupId, sender: &DeviceId, bytes: &[u8]) -> Result<Option<Outcome>, StoreError> {
-        match self.store().transaction(|tx| answers::halt_if_known(tx, group, &wire::hash(bytes), sender)) {
-            Ok(()) => Ok(None),
-            Err(Halt::Answer(outcome)) => Ok(Some(*outcome)),
-            Err(Halt::Failed(error)) => Err(error),
-        }
     }
 
     /// One small transaction of what [`expire`](Self::expire) does, and of the same for sessions and invitations, for a

@@ -41,6 +41,11 @@ impl Key {
         Self(Vec::with_capacity(64)).name(user.as_str().as_bytes())
     }
 
+    /// A key that begins with a name of another kind.
+    pub(crate) fn named(name: &[u8]) -> Self {
+        Self(Vec::with_capacity(64)).name(name)
+    }
+
     /// A key that sorts by a number first.
     pub(crate) fn number(number: u64) -> Self {
         Self(Vec::with_capacity(16)).then(number)
@@ -73,9 +78,8 @@ impl Key {
         self.name(group.as_bytes())
     }
 
-    /// In the place of a device, none.
-    pub(crate) fn then_nobody(self) -> Self {
-        self.name(&[])
+    pub(crate) fn then_user(self, user: &UserId) -> Self {
+        self.name(user.as_str().as_bytes())
     }
 
     /// Bytes that end the key; they need no length.

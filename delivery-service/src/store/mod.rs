@@ -124,6 +124,8 @@ pub enum Table {
     Counters,
     /// group: mode, epoch, counts.
     Groups,
+    /// group: the device that has ended the group of this name.
+    EndedGroups,
     /// group, epoch modulo 2: the group info of the current epoch, and of the one before.
     GroupInfos,
     /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in this epoch, and the one before.
@@ -136,7 +138,7 @@ pub enum Table {
     Log,
     /// group, cursor: what all joiners need of the welcome that came with a commit.
     Welcomes,
-    /// group, cursor, device: what that joiner alone needs of it; with no name, what is of joiners that are not known.
+    /// group, cursor, device: what that joiner alone needs of it.
     WelcomeSecrets,
     /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if it is not in the welcome.
     WelcomeTrees,
@@ -144,7 +146,7 @@ pub enum Table {
     Answers,
     /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
     Deadlines,
-    /// group, device: where the current membership began.
+    /// group, user, device: where the current membership began, and since when and by whom the user is a member.
     Members,
     /// group, device: a device that others removed, and that nobody has added again.
     Removed,
@@ -156,12 +158,24 @@ pub enum Table {
     KeyPackages,
     /// device, number: the last-resort key package.
     LastResorts,
-    /// device, hash: a key package that was uploaded, whether or not it still waits.
+    /// device, hash: the reference of a key package that was uploaded, whether or not it still waits.
     KeyPackagesSeen,
     /// reference of a key package: the device that uploaded it.
     KeyPackageOwners,
     /// deadline, number: the device and the hash, when a key package expires.
     KeyPackageDeadlines,
+    /// reference of a key package, claimer, number: a claim that no commit has used yet.
+    Claims,
+    /// user of the claimer, claimed device, number: that claim again.
+    ClaimTargets,
+    /// deadline, number: the key of the claim that expires then.
+    ClaimDeadlines,
+    /// deadline, cursor, device: the key of the membership whose invitation expires then.
+    InvitationDeadlines,
+    /// user, user: the second is blocked by the first.
+    Blocks,
+    /// what is counted, and for which party: the count.
+    Tallies,
     /// device: whose it is and its key; or that it was removed.
     Devices,
     /// user, device: a device that the user has, or had.
@@ -176,10 +190,11 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 34] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
+        Self::EndedGroups,
         Self::GroupInfos,
         Self::PublicGroups,
         Self::LastCommits,
@@ -199,6 +214,12 @@ impl Table {
         Self::KeyPackagesSeen,
         Self::KeyPackageOwners,
         Self::KeyPackageDeadlines,
+        Self::Claims,
+        Self::ClaimTargets,
+        Self::ClaimDeadlines,
+        Self::InvitationDeadlines,
+        Self::Blocks,
+        Self::Tallies,
         Self::Devices,
         Self::Users,
         Self::Sessions,
@@ -212,6 +233,7 @@ impl Table {
             Self::Own => "own",
             Self::Counters => "counters",
             Self::Groups => "groups",
+            Self::EndedGroups => "ended_groups",
             Self::GroupInfos => "group_infos",
             Self::PublicGroups => "public_groups",
             Self::LastCommits => "last_commits",
@@ -231,6 +253,12 @@ impl Table {
             Self::KeyPackagesSeen => "key_packages_seen",
             Self::KeyPackageOwners => "key_package_owners",
             Self::KeyPackageDeadlines => "key_package_deadlines",
+            Self::Claims => "claims",
+            Self::ClaimTargets => "claim_targets",
+            Self::ClaimDeadlines => "claim_deadlines",
+            Self::InvitationDeadlines => "invitation_deadlines",
+            Self::Blocks => "blocks",
+            Self::Tallies => "tallies",
             Self::Devices => "devices",
             Self::Users => "users",
             Self::Sessions => "sessions",

@@ -119,7 +119,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let dave = Client::new("dave");
-    let commit = members[0].commit(&[dave.key_package()], &[&device("carol")]);
+    let commit = members[0].commit(&[dave.claimed_by(&service, &device("alice"))], &[&device("carol")]);
 
     let failures = fail_everywhere(&store, &service, || service.submit_commit(&commit, NOW));
     assert!(failures > 10, "a commit is many writes, and failed at {failures}");

@@ -22,7 +22,7 @@ fn the_roster_follows_the_commits() {
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let roster = service.roster(&room()).unwrap().unwrap();
     assert_eq!((roster.epoch, roster.devices), (Epoch(1), devices(&["alice", "bob", "carol"])));
-    let commit = members[1].commit(&[Client::new("dave").key_package()], &[&id("carol")]);
+    let commit = members[1].commit(&[Client::new("dave").claimed_by(&service, &device("bob"))], &[&id("carol")]);
     accept(&service, &commit);
     let roster = service.roster(&room()).unwrap().unwrap();
     assert_eq!((roster.epoch, roster.devices), (Epoch(2), devices(&["alice", "bob", "dave"])));
@@ -82,7 +82,7 @@ fn no_device_is_in_a_group_twice() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let second_bob = Client::new("bob");
-    let commit = members[0].commit(&[second_bob.key_package()], &[]);
+    let commit = members[0].commit(&[second_bob.claimed_by(&service, &device("alice"))], &[]);
     assert_eq!(service.submit_commit(&commit, NOW).unwrap(), rejected(RejectReason::ImpossibleRosterChange));
     members[0].discard();
     let twins = [Client::new("carol").key_package(), Client::new("carol").key_package()];
@@ -94,9 +94,9 @@ fn no_device_is_in_a_group_twice() {
 fn a_welcome_must_be_for_those_whom_the_commit_adds() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
-    let other = members[0].commit(&[Client::new("dave").key_package()], &[]);
+    let other = members[0].commit(&[Client::new("dave").claimed_by(&service, &device("alice"))], &[]);
     members[0].discard();
-    let good = members[0].commit(&[Client::new("carol").key_package()], &[]);
+    let good = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
     for welcome in [None, other.welcome.clone()] {
         let bad = CommitSubmission { welcome, ..good.clone() };
         assert_eq!(service.submit_commit(&bad, NOW).unwrap(), rejected(RejectReason::WelcomeMismatch));
@@ -160,7 +160,7 @@ fn proposals_by_reference_are_carried_out_by_another_members_commit() {
 fn a_commit_that_changes_the_group_context_is_followed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
-    let commit = members[0].commit_data(b"rules", &[Client::new("carol").key_package()]);
+    let commit = members[0].commit_data(b"rules", &[Client::new("carol").claimed_by(&service, &device("alice"))]);
     accept(&service, &commit);
     members[0].confirm();
     members[1].receive(&commit.commit);

@@ -29,7 +29,7 @@ fn what_was_found_right_is_ordered() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let carol = Client::new("carol");
-    let add = members[0].commit(&[carol.key_package()], &[]);
+    let add = members[0].commit(&[carol.claimed_by(&service, &device("alice"))], &[]);
     assert_eq!(accepted(&submit_after(&service, &add, || ())), Some((Sequence(2), Epoch(2))));
     members[0].confirm();
     members[1].receive(&add.commit);

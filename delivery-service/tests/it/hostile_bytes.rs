@@ -29,7 +29,7 @@ impl Scene {
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let message = members[0].send("hello");
         let proposal = members[1].propose_to_update(None);
-        let commit = members[0].commit(&[Client::new("carol").key_package()], &[]);
+        let commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
         let info = service.group_info(&room()).unwrap().unwrap();
         let (_, join) = Client::new("dave").join_externally(&info, mode);
         let samples = vec![
@@ -52,7 +52,8 @@ impl Scene {
         let before = visible(service, &["alice", "bob", "dave"]);
         let mut accepted = Vec::new();
         for device in [&alice, &bob, &dave] {
-            let _ = service.upload_key_packages(device, &[bytes.to_vec()], Some(bytes), NOW).unwrap_err();
+            let upload = service.upload_key_packages(device, &[bytes.to_vec()], Some(bytes), NOW).unwrap();
+            assert_eq!(upload.refused.len(), 2);
             for mode in [Assisted, Opaque] {
                 accepted.push(service.create_group(&room(), device, mode, bytes, NOW).unwrap());
                 accepted

@@ -3,13 +3,24 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    DeliveryService, DeviceId, KeyPackageCount, KeyPackageFault, Limits, SqliteStore, Timestamp, UploadError,
+    ClaimOutcome, ClaimedKeyPackage, DeliveryService, DeviceId,
+    HandshakeMode::{Assisted, Opaque},
+    KeyPackageCount, KeyPackageFault, Limits, RefusedKeyPackage, RejectReason, SqliteStore, Timestamp,
 };
 
 const FOREVER: u64 = u64::MAX;
 
 fn claim(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Option<Vec<u8>> {
-    service.claim_key_package(device, NOW).unwrap().map(|claimed| claimed.bytes)
+    claim_at(service, device, NOW).map(|claimed| claimed.bytes)
+}
+
+/// A claim of a device that has no others.
+fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
+    match service.claim_key_package(target, &device("alice"), now).unwrap() {
+        ClaimOutcome::Claimed(claimed) => Some(claimed),
+        ClaimOutcome::NoneLeft => None,
+        ClaimOutcome::Rejected(reason) => panic!("{reason}"),
+    }
 }
 
 #[test]
@@ -17,12 +28,12 @@ fn each_is_handed_out_once_and_the_oldest_first() {
     let service = service();
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false)];
-    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap();
-    assert_eq!(count, KeyPackageCount { left: 2, last_resort: false });
+    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap().left;
+    assert_eq!(count, KeyPackageCount { left: 2, last_resort: false, last_resort_used: false });
 
-    let claimed = service.claim_key_package(&bob.id, NOW).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, NOW).unwrap();
     assert_eq!(claimed.bytes, key_packages[0]);
-    assert_eq!(claimed.left, KeyPackageCount { left: 1, last_resort: false });
+    assert_eq!(claimed.left, KeyPackageCount { left: 1, last_resort: false, last_resort_used: false });
     assert_eq!(claim(&service, &bob.id).as_ref(), Some(&key_packages[1]));
     assert_eq!(claim(&service, &bob.id), None);
 }
@@ -32,11 +43,11 @@ fn the_last_resort_is_handed_out_when_no_other_is_left_and_again() {
     let service = service();
     let bob = Client::new("bob");
     let (usual, last) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, true));
-    let count = service.upload_key_packages(&bob.id, std::slice::from_ref(&usual), Some(&last), NOW).unwrap();
-    assert_eq!(count, KeyPackageCount { left: 1, last_resort: true });
+    let count = service.upload_key_packages(&bob.id, std::slice::from_ref(&usual), Some(&last), NOW).unwrap().left;
+    assert_eq!(count, KeyPackageCount { left: 1, last_resort: true, last_resort_used: false });
 
     assert_eq!(claim(&service, &bob.id), Some(usual));
-    let claimed = service.claim_key_package(&bob.id, NOW).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, NOW).unwrap();
     assert!(claimed.last_resort);
     assert_eq!(claimed.bytes, last);
     assert_eq!(claim(&service, &bob.id), Some(last));
@@ -63,10 +74,10 @@ fn expired_ones_are_never_handed_out() {
     service.upload_key_packages(&bob.id, &soon, Some(&last), NOW).unwrap();
 
     assert_eq!(service.key_packages_left(&bob.id, later(10)).unwrap().left, 1);
-    let claimed = service.claim_key_package(&bob.id, later(10)).unwrap().unwrap();
+    let claimed = claim_at(&service, &bob.id, later(10)).unwrap();
     assert_eq!(claimed.bytes, soon[1]);
-    assert!(service.claim_key_package(&bob.id, later(29)).unwrap().unwrap().last_resort);
-    assert_eq!(service.claim_key_package(&bob.id, later(30)).unwrap(), None);
+    assert!(claim_at(&service, &bob.id, later(29)).unwrap().last_resort);
+    assert_eq!(claim_at(&service, &bob.id, later(30)), None);
     assert_eq!(service.expire(later(9)).unwrap().key_packages, 0);
     assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one was handed out");
 }
@@ -77,26 +88,26 @@ fn uploading_again_hands_nothing_out_twice() {
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false)];
     service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap();
-    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap();
+    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap().left;
     assert_eq!(count.left, 1);
     assert!(claim(&service, &bob.id).is_some());
-    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap();
+    let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap().left;
     assert_eq!(count.left, 0, "it has been handed out");
 }
 
 #[test]
-fn what_does_not_verify_is_refused_and_nothing_of_its_batch_is_stored() {
+fn a_bad_key_package_is_named_and_keeps_out_no_other() {
     let service = service();
     let (bob, mallory) = (Client::new("bob"), Client::new("mallory"));
-    let good = bob.upload(0, FOREVER, false);
-    let mut tampered = good.clone();
+    let mut tampered = bob.upload(0, FOREVER, false);
     *tampered.last_mut().unwrap() ^= 1;
-    let fault = |bytes: &[u8]| {
-        let batch = [good.clone(), bytes.to_vec()];
-        match service.upload_key_packages(&bob.id, &batch, None, NOW) {
-            Err(UploadError::Refused { index: 1, reason }) => reason,
-            other => panic!("{other:?}"),
-        }
+    let mut stored = 0;
+    let mut fault = |bytes: &[u8]| {
+        let batch = [bob.upload(0, FOREVER, false), bytes.to_vec(), bob.upload(0, FOREVER, false)];
+        let mut upload = service.upload_key_packages(&bob.id, &batch, None, NOW).unwrap();
+        stored += 2;
+        assert_eq!((upload.left.left, upload.refused.len(), upload.refused[0].index), (stored, 1, 1));
+        upload.refused.remove(0).reason
     };
     assert!(matches!(fault(&tampered), KeyPackageFault::Invalid(_)));
     assert_eq!(fault(&mallory.upload(0, FOREVER, false)), KeyPackageFault::OfAnotherDevice);
@@ -105,10 +116,62 @@ fn what_does_not_verify_is_refused_and_nothing_of_its_batch_is_stored() {
     assert_eq!(fault(&bob.upload(0, FOREVER, true)), KeyPackageFault::WrongLastResort);
     assert_eq!(fault(b"not a key package"), KeyPackageFault::Malformed);
     assert_eq!(fault(&[]), KeyPackageFault::Malformed);
-    assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 0);
+}
 
-    let result = service.upload_key_packages(&bob.id, &[], Some(&good), NOW);
-    assert!(matches!(result, Err(UploadError::Refused { index: 0, reason: KeyPackageFault::WrongLastResort })));
+#[test]
+fn a_bad_last_resort_key_package_is_named_after_the_others() {
+    let service = service();
+    let bob = Client::new("bob");
+    let (good, bad) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false));
+    let upload = service.upload_key_packages(&bob.id, &[good], Some(&bad), NOW).unwrap();
+    assert_eq!(upload.refused, [RefusedKeyPackage { index: 1, reason: KeyPackageFault::WrongLastResort }]);
+    assert_eq!((upload.left.left, upload.left.last_resort), (1, false));
+}
+
+#[test]
+fn replacing_withdraws_all_key_packages_in_one_step() {
+    let service = service();
+    let bob = Client::new("bob");
+    let old = [bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false)];
+    service.upload_key_packages(&bob.id, &old, Some(&bob.upload(0, FOREVER, true)), NOW).unwrap();
+    let new = [bob.upload(0, FOREVER, false)];
+    for _ in 0..2 {
+        let upload = service.replace_key_packages(&bob.id, &new, None, NOW).unwrap();
+        assert_eq!(upload.left, KeyPackageCount { left: 1, last_resort: false, last_resort_used: false });
+    }
+    assert_eq!(claim(&service, &bob.id).as_ref(), Some(&new[0]));
+    assert_eq!(claim(&service, &bob.id), None);
+    let upload = service.replace_key_packages(&bob.id, &new, None, NOW).unwrap();
+    assert_eq!(upload.left.left, 0, "it has been handed out");
+}
+
+#[test]
+fn a_withdrawn_key_package_adds_nobody() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut alice = Client::new("alice").create(&service, mode);
+        let bob = Client::new("bob");
+        let add = alice.commit(&[bob.claimed_by(&service, &alice.id())], &[]);
+        service.replace_key_packages(&bob.id, &[bob.upload(0, FOREVER, false)], None, NOW).unwrap();
+        let unclaimed = rejected(RejectReason::UnclaimedKeyPackage { device: bob.id.clone() });
+        assert_eq!(service.submit_commit(&add, NOW).unwrap(), unclaimed);
+    }
+}
+
+#[test]
+fn a_last_resort_key_package_that_was_handed_out_says_so() {
+    let service = service();
+    let bob = Client::new("bob");
+    let used = |last: &[u8]| {
+        let upload = service.upload_key_packages(&bob.id, &[], Some(last), NOW).unwrap();
+        assert!(upload.left.last_resort);
+        upload.left.last_resort_used
+    };
+    let (first, second) = (bob.upload(0, FOREVER, true), bob.upload(0, FOREVER, true));
+    assert!(!used(&first));
+    claim(&service, &bob.id);
+    assert!(used(&first));
+    assert!(!used(&second), "it is another one");
 }
 
 #[test]
@@ -117,8 +180,8 @@ fn a_lifetime_is_compared_with_the_callers_clock() {
     let bob = Client::new("bob");
     let since_2020 = bob.upload(1_577_836_800, FOREVER, false);
     let long_ago = Timestamp(1_500_000_000);
-    let result = service.upload_key_packages(&bob.id, &[since_2020], None, long_ago);
-    assert!(matches!(result, Err(UploadError::Refused { reason: KeyPackageFault::NotYetValid, .. })));
+    let upload = service.upload_key_packages(&bob.id, &[since_2020], None, long_ago).unwrap();
+    assert_eq!(upload.refused[0].reason, KeyPackageFault::NotYetValid);
 }
 
 #[test]
@@ -127,8 +190,9 @@ fn a_device_stores_no_more_than_the_limit() {
     let bob = Client::new("bob");
     let fresh = || bob.upload(0, FOREVER, false);
     service.upload_key_packages(&bob.id, &[fresh(), fresh()], None, NOW).unwrap();
-    let result = service.upload_key_packages(&bob.id, &[fresh()], None, NOW);
-    assert!(matches!(result, Err(UploadError::TooMany { limit: 2 })));
+    let upload = service.upload_key_packages(&bob.id, &[fresh()], None, NOW).unwrap();
+    let too_many = RefusedKeyPackage { index: 0, reason: KeyPackageFault::TooMany { limit: 2 } };
+    assert_eq!(upload.refused, [too_many]);
     assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 2);
 }
 

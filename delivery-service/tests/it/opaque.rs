@@ -16,7 +16,7 @@ fn id(name: &str) -> DeviceId {
 fn the_declared_roster_is_believed() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
-    let commit = members[0].commit(&[Client::new("carol").key_package()], &[&id("bob")]);
+    let commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[&id("bob")]);
     accept(&service, &commit);
     let roster = service.roster(&room()).unwrap().unwrap();
     assert_eq!((roster.epoch, roster.devices), (Epoch(2), devices(&["alice", "carol"])));
@@ -65,7 +65,7 @@ fn proposals_are_ordered_unseen_and_committed() {
 fn impossible_declarations_are_refused() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
-    let mut commit = members[0].commit(&[Client::new("carol").key_package()], &[]);
+    let mut commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
     for (added, removed) in [
         (vec!["bob"], vec![]),
         (vec!["carol"], vec!["mallory"]),
@@ -76,6 +76,7 @@ fn impossible_declarations_are_refused() {
         let outcome = service.submit_commit(&commit, NOW).unwrap();
         assert_eq!(outcome, rejected(RejectReason::ImpossibleRosterChange), "{added:?} {removed:?}");
     }
+    register(&service, &id("dave"));
     commit.roster_change = RosterChange { added: devices(&["carol", "dave"]), removed: devices(&[]) };
     assert_eq!(service.submit_commit(&commit, NOW).unwrap(), rejected(RejectReason::WelcomeMismatch));
 }

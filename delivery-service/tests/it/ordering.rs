@@ -198,7 +198,7 @@ fn limits_are_kept() {
     let outcome = service.submit_message(&room(), &alice, &large, NOW).unwrap();
     assert_eq!(outcome, rejected(RejectReason::TooLarge { limit: 4096 }));
 
-    let third = members[0].commit(&[Client::new("carol").key_package()], &[]);
+    let third = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
     assert_eq!(service.submit_commit(&third, NOW).unwrap(), rejected(RejectReason::GroupFull { limit: 2 }));
     members[0].discard();
 

@@ -25,9 +25,9 @@ fn open(directory: &tempfile::TempDir) -> DeliveryService<SqliteStore> {
 fn goes_on_after_a_restart(mode: HandshakeMode) {
     let directory = tempfile::tempdir().unwrap();
     let service = open(&directory);
+    let mut members = group_of(&service, mode, &NAMES);
     let bob = Client::new("bob");
     service.upload_key_packages(&bob.id, &[bob.upload(0, u64::MAX, false)], None, NOW).unwrap();
-    let mut members = group_of(&service, mode, &NAMES);
     let commit = members[0].update();
     let answer = accept(&service, &commit);
     members[0].confirm();
@@ -74,7 +74,8 @@ fn a_large_public_group_goes_on_after_every_commit() {
             if number == turn { member.confirm() } else { drop(member.receive(&commit.commit)) }
         }
     }
-    let remove = members[5].commit(&[Client::new("new").key_package()], &[&device("m7"), &device("m8")]);
+    let remove = members[5]
+        .commit(&[Client::new("new").claimed_by(&open(&directory), &device("m5"))], &[&device("m7"), &device("m8")]);
     assert!(matches!(open(&directory).submit_commit(&remove, NOW).unwrap(), Outcome::Accepted(_)));
 }
 
@@ -115,7 +116,7 @@ fn a_file_of_a_newer_format_is_refused() {
     drop(SqliteStore::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 99, supported: 3 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 99, supported: 4 }), "{error}");
 }
 
 #[test]

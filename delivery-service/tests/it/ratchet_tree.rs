@@ -18,7 +18,7 @@ use regrow_delivery_service::{
 /// A group of Alice's, who sends no tree, and Bob whom she has added and who has not joined yet.
 fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
-    accept(service, &alice.commit(&[bob.key_package()], &[]));
+    accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
     alice.confirm();
     (alice, bob)
 }
@@ -103,7 +103,7 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
     // A tree that is sent is not kept a second time.
     drop(bob);
     alice.client.sends_trees = true;
-    accept(&service, &alice.commit(&[Client::new("carol").key_package()], &[]));
+    accept(&service, &alice.commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]));
     assert_eq!(kept(), 0);
 }
 
@@ -128,11 +128,13 @@ fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
 #[test]
 fn after_a_commit_was_taken_back_its_tree_is_gone() {
     let service = service();
-    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let before = members[0].tree();
     accept(&service, &members[0].update());
     assert!(tree(&service, 2).is_some());
-    service.report_commit(&room(), &device("bob"), Sequence(2), NOW).unwrap();
+    for by in ["bob", "carol"] {
+        service.report_commit(&room(), &device(by), Sequence(2), NOW).unwrap();
+    }
 
     assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
     assert_eq!(tree(&service, 1), Some(before));
@@ -169,7 +171,7 @@ async fn a_tree_is_given_to_those_whom_the_group_concerns() {
     let (tablet, mallory) = (world.device("alice", "tablet").await, world.device("mallory", "phone").await);
     let mut members = world.group(Assisted, &[&alice]).await;
     members[0].client.sends_trees = false;
-    let add = members[0].commit(&[bob.client().key_package()], &[]);
+    let add = members[0].commit(&[world.claimed(&alice, &bob, &bob.client()).await], &[]);
     world.commit(&alice, &add).await.is(StatusCode::OK);
     members[0].confirm();
     let invited_to = members[0].tree();

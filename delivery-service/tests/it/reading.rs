@@ -20,7 +20,7 @@ fn a_joiner_begins_with_its_welcome_and_everyone_else_reads_the_commit() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let carol = Client::new("carol");
     say(&service, &mut members[0], "before carol");
-    let add = members[0].commit(&[carol.key_package()], &[]);
+    let add = members[0].commit(&[carol.claimed_by(&service, &device("alice"))], &[]);
     accept(&service, &add);
     members[0].confirm();
     say(&service, &mut members[0], "with carol");
@@ -59,7 +59,7 @@ fn a_device_that_was_removed_and_added_again_has_two_memberships() {
     members[0].confirm();
     say(&service, &mut members[0], "in between");
     let bob = Client::new("bob");
-    let add = members[0].commit(&[bob.key_package()], &[]);
+    let add = members[0].commit(&[bob.claimed_by(&service, &device("alice"))], &[]);
     accept(&service, &add);
     members[0].confirm();
     say(&service, &mut members[0], "welcome back");
@@ -72,7 +72,7 @@ fn a_device_replaced_in_one_commit_reads_the_new_welcome_and_nothing_twice() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let bob = Client::new("bob");
-    let swap = members[0].commit(&[bob.key_package()], &[&id("bob")]);
+    let swap = members[0].commit(&[bob.claimed_by(&service, &device("alice"))], &[&id("bob")]);
     accept(&service, &swap);
     members[0].confirm();
     say(&service, &mut members[0], "hello again");

@@ -35,7 +35,7 @@ fn what_a_member_reads_is_a_chain_from_the_groups_creation() {
         let start = ChainHash::of_creation(&room(), &service.group_info(&room()).unwrap().unwrap());
         let mut alice = alice;
         say(&service, &mut alice, "hello");
-        let commit = alice.commit(&[Client::new("bob").key_package()], &[]);
+        let commit = alice.commit(&[Client::new("bob").claimed_by(&service, &device("alice"))], &[]);
         accept(&service, &commit);
         alice.confirm();
         say(&service, &mut alice, "hello, bob");

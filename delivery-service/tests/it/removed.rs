@@ -13,7 +13,7 @@ const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
 
 /// A commit of this member's that is accepted.
 fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
-    let added: Vec<_> = add.iter().map(|client| client.key_package()).collect();
+    let added: Vec<_> = add.iter().map(|client| client.claimed_by(service, &by.id())).collect();
     let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
     let submission = by.commit(&added, &removed.iter().collect::<Vec<_>>());
     accept(service, &submission);

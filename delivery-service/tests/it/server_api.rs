@@ -112,8 +112,9 @@ async fn key_packages_are_handed_out_once() {
         last_resort: Some(client.upload(0, u64::MAX, true).into()),
     };
     for _ in 0..2 {
-        let left: api::KeyPackagesLeft = world.post("/v1/key-packages", Some(&bob.token), &upload).await.ok();
-        assert_eq!(left, api::KeyPackagesLeft { left: 1, last_resort: true });
+        let answer: api::UploadAnswer = world.post("/v1/key-packages", Some(&bob.token), &upload).await.ok();
+        let left = api::KeyPackagesLeft { left: 1, last_resort: true, last_resort_used: false };
+        assert_eq!(answer, api::UploadAnswer { key_packages: left, refused: Vec::new() });
     }
     let claimed: api::ClaimAnswer = world.claim(&alice.token, "bob").await.ok();
     assert_eq!(claimed.key_packages[0].key_package, upload.key_packages[0]);
@@ -280,6 +281,7 @@ async fn the_document_and_the_routes_are_the_same() {
         "POST /v1/sessions",
         "DELETE /v1/sessions/current",
         "POST /v1/key-packages",
+        "PUT /v1/key-packages",
         "GET /v1/key-packages",
         "POST /v1/key-packages/claims",
         "POST /v1/groups",
@@ -290,6 +292,12 @@ async fn the_document_and_the_routes_are_the_same() {
         "POST /v1/groups/{group}/proposals",
         "POST /v1/groups/{group}/messages",
         "POST /v1/groups/{group}/reports",
+        "DELETE /v1/groups/{group}",
+        "PUT /v1/groups/{group}/membership",
+        "DELETE /v1/groups/{group}/membership",
+        "GET /v1/blocks",
+        "PUT /v1/blocks/{user}",
+        "DELETE /v1/blocks/{user}",
         "GET /v1/deliveries",
         "GET /v1/stream",
         "POST /v1/acknowledgements",

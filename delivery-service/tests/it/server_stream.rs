@@ -96,7 +96,8 @@ async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
     for text in ["before bob", "also before"] {
         world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
     }
-    world.commit(&alice, &members[0].commit(&[client.key_package()], &[])).await.is(StatusCode::OK);
+    let key_package = world.claimed(&alice, &bob, &client).await;
+    world.commit(&alice, &members[0].commit(&[key_package], &[])).await.is(StatusCode::OK);
     members[0].confirm();
     for text in ["to bob", "to bob again"] {
         world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
@@ -152,7 +153,7 @@ async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
     let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
     let mut events = Events::open(&world, "/v1/stream", &bob.token, None).await;
     let client = bob.client();
-    let add = members[0].commit(&[client.key_package()], &[]);
+    let add = members[0].commit(&[world.claimed(&alice, &bob, &client).await], &[]);
     let (answer, event) = tokio::join!(world.commit(&alice, &add), events.next());
     answer.is(StatusCode::OK);
     members[0].confirm();

@@ -31,7 +31,7 @@ impl Place {
         members[0].confirm();
         members[1].receive(&remove.commit);
         members[0].client.sends_trees = false;
-        let add = members[0].commit(&[Client::new("gus").key_package()], &[]);
+        let add = members[0].commit(&[Client::new("gus").claimed_by(&service, &device("alice"))], &[]);
         accept(&service, &add);
         members[0].confirm();
         members[1].receive(&add.commit);
@@ -48,11 +48,16 @@ impl Place {
         service
             .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
             .unwrap();
+        // A group that was ended.
+        let ended = Client::new("erin").create_unregistered(&group("ended"), Opaque);
+        service.create_group(&group("ended"), &device("erin"), Opaque, &ended.group_info(), NOW).unwrap();
+        service.end_group(&group("ended"), &device("erin"), NOW).unwrap();
         // Key packages, one of which was handed out.
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
         service.upload_key_packages(&frank.id, &[one, two], Some(&last), NOW).unwrap();
-        service.claim_key_package(&frank.id, NOW).unwrap().unwrap();
+        service.claim_key_package(&frank.id, &device("alice"), NOW).unwrap();
+        service.block_user(frank.id.user(), device("mallory").user()).unwrap();
         // A device with a session, one that was removed, and an invitation.
         for name in ["frank", "gone"] {
             let id = device(name);
@@ -175,7 +180,8 @@ fn a_key_that_cannot_be_understood_is_found_in_every_table() {
 #[test]
 fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
     // Others say all that they say by their keys, or are OpenMLS's.
-    let without_values = [Table::Reports, Table::Removed, Table::KeyPackagesSeen, Table::Users];
+    let without_values =
+        [Table::Reports, Table::Removed, Table::KeyPackagesSeen, Table::ClaimTargets, Table::Blocks, Table::Users];
     for table in Table::ALL.into_iter().filter(|table| !without_values.contains(table)) {
         let place = Place::new();
         for (key, _) in place.records(table) {
@@ -197,6 +203,8 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
         Table::LastResorts,
         Table::Sessions,
         Table::Invitations,
+        Table::Blocks,
+        Table::EndedGroups,
     ];
     for table in Table::ALL {
         let findings = Place::without(table);
@@ -273,8 +281,10 @@ fn receipts_of_another_service_are_found() {
 #[test]
 fn a_membership_that_says_something_else_than_the_roster_is_found() {
     let place = Place::new();
-    let (key, _) = place.records(Table::Members).remove(0);
-    place.put(Table::Members, &key, &u64::MAX.to_be_bytes());
+    let records = place.records(Table::Members);
+    let (key, record) = records.first().unwrap();
+    let (_, other) = records.iter().find(|(_, other)| other != record).unwrap();
+    place.put(Table::Members, key, other);
     let findings = place.check();
     assert!(
         findings.iter().any(|finding| matches!(finding, Finding::Contradiction { with: Table::Members, .. })),
@@ -286,9 +296,10 @@ fn a_membership_that_says_something_else_than_the_roster_is_found() {
 fn a_member_whom_the_public_group_does_not_have_is_found() {
     let place = Place::new();
     let mallory = device("mallory").to_identity();
-    let length = mallory.len() as u64;
-    let stranger = [&4_u64.to_be_bytes()[..], b"room", &length.to_be_bytes(), &mallory].concat();
-    place.put(Table::Members, &stranger, &1_u64.to_be_bytes());
+    let name = |name: &[u8]| [&(name.len() as u64).to_be_bytes(), name].concat();
+    let stranger = [name(b"room"), name(b"mallory"), name(&mallory)].concat();
+    let (_, record) = place.records(Table::Members).remove(0);
+    place.put(Table::Members, &stranger, &record);
     let findings = place.check();
     let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { place, with: Table::Members } if place.table == Table::Groups);
     assert!(findings.iter().any(of_group), "{findings:?}");

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::common::*;
-use openmls::prelude::{MlsMessageBodyIn, MlsMessageOut};
+use openmls::prelude::MlsMessageBodyIn;
 use regrow_delivery_service::{
     Cursor, DeliveryKind, DeliveryService, DeviceId,
     HandshakeMode::{self, Assisted, Opaque},
@@ -26,16 +26,10 @@ fn secrets(welcome: &[u8]) -> usize {
     }
 }
 
-/// A group of Alice's to which all of these are added by one commit, with key packages that the service has or not.
-fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners: &[Client], uploaded: bool) {
+/// A group of Alice's to which all of these are added by one commit.
+fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners: &[Client]) {
     let mut alice = Client::new("alice").create(service, mode);
-    let key_packages: Vec<_> = joiners.iter().map(Client::key_package).collect();
-    if uploaded {
-        for (joiner, key_package) in joiners.iter().zip(&key_packages) {
-            let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
-            service.upload_key_packages(&joiner.id, &[bytes], None, NOW).unwrap();
-        }
-    }
+    let key_packages: Vec<_> = joiners.iter().map(|joiner| joiner.claimed_by(service, &alice.id())).collect();
     accept(service, &alice.commit(&key_packages, &[]));
 }
 
@@ -45,10 +39,10 @@ fn joiners(count: usize) -> Vec<Client> {
 
 #[test]
 fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
-    for (mode, uploaded) in [(Assisted, false), (Assisted, true), (Opaque, true)] {
+    for mode in [Assisted, Opaque] {
         let service = service();
         let joiners = joiners(20);
-        add_all(&service, mode, &joiners, uploaded);
+        add_all(&service, mode, &joiners);
         for joiner in joiners {
             let welcome = welcome(&service, &joiner.id);
             assert_eq!(secrets(&welcome), 1);
@@ -58,23 +52,11 @@ fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
 }
 
 #[test]
-fn secrets_of_key_packages_that_the_service_does_not_know_go_to_all_joiners() {
-    let service = service();
-    let joiners = joiners(3);
-    add_all(&service, Opaque, &joiners, false);
-    for joiner in joiners {
-        let welcome = welcome(&service, &joiner.id);
-        assert_eq!(secrets(&welcome), 3);
-        joiner.join(&welcome, Opaque);
-    }
-}
-
-#[test]
 fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
     let part = |count: usize| {
         let service = service();
         let joiners = joiners(count);
-        add_all(&service, Assisted, &joiners, true);
+        add_all(&service, Assisted, &joiners);
         // What grows is the tree that the group info has in it.
         let tree = service.group_info(&room()).unwrap().unwrap().len();
         welcome(&service, &joiners[0].id).len() - tree
@@ -89,9 +71,10 @@ fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
         let service = service();
         let mut alice = Client::new("alice").create(&service, mode);
         let (bob, carol) = (Client::new("bob"), Client::new("carol"));
-        let both = alice.commit(&[bob.key_package(), carol.key_package()], &[]);
+        let both = alice
+            .commit(&[bob.claimed_by(&service, &device("alice")), carol.claimed_by(&service, &device("alice"))], &[]);
         alice.discard();
-        let one = alice.commit(&[bob.key_package()], &[]);
+        let one = alice.commit(&[bob.claimed_by(&service, &device("alice"))], &[]);
         for (commit, welcome) in [(&one, &both.welcome), (&both, &one.welcome)] {
             let mut wrong = commit.clone();
             wrong.welcome.clone_from(welcome);
@@ -108,7 +91,7 @@ fn nothing_is_left_of_a_welcome_that_all_have_read() {
     {
         let service =
             DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
-        add_all(&service, Assisted, &joiners, false);
+        add_all(&service, Assisted, &joiners);
         for device in joiners.iter().map(|joiner| joiner.id.clone()).chain([device("alice")]) {
             service.acknowledge(&device, Cursor(u64::MAX)).unwrap();
         }

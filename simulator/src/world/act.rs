@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use regrow_delivery_service::ClaimOutcome;
 use regrow_engine::{
     Client, DeviceId, Error, GroupId, KeyPackageBytes, Layered, Outgoing, PendingCommit, ProposalMessage, Refusal,
     Timestamp,
@@ -193,7 +194,7 @@ impl World<'_> {
         }
         let parcel = match action {
             Action::Add { who, .. } => {
-                let key_packages = self.claim(who)?;
+                let key_packages = self.claim(device, who)?;
                 let now = self.clock;
                 Parcel::Commit(self.commit(device, |client, id| client.group(id)?.add(&key_packages, now))?)
             }
@@ -224,7 +225,7 @@ impl World<'_> {
                 Parcel::Commit(self.join_external(device)?)
             }
             Action::Propose { what: Proposal::Add(who), .. } => {
-                let key_package = self.claim(who)?.remove(0);
+                let key_package = self.claim(device, who)?.remove(0);
                 self.propose(device, Remake::Add(key_package))?
             }
             Action::Propose { what: Proposal::Remove(who), .. } => {
@@ -445,26 +446,36 @@ impl World<'_> {
             }
             let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
             let uploaded = self.service.upload_key_packages(&self.devices[device].address, &bytes, None, self.now());
-            uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            let uploaded = uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+            if let Some(refused) = uploaded.refused.first() {
+                return Err(Failed::new(FailCode::Rejected, &refused.reason));
+            }
             let of = self.devices[device].name.clone();
             self.tell(Event::KeyPackages { of, count: bytes.len(), sha256: fingerprint(&bytes.concat()) });
         }
         Ok(())
     }
 
-    /// Takes a key package of each from the service.
-    fn claim(&mut self, who: &[MemberName]) -> Result<Vec<KeyPackageBytes>, Failed> {
+    /// Takes a key package of each from the service, in the name of the device `by`.
+    fn claim(&mut self, by: usize, who: &[MemberName]) -> Result<Vec<KeyPackageBytes>, Failed> {
         let mut key_packages = Vec::with_capacity(who.len());
         for name in who {
             let device = self.device(name)?;
             if self.roster().contains(&device) {
                 return Err(Failed::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
-            let claimed = self.service.claim_key_package(&self.devices[device].address, self.now());
-            let claimed = claimed.map_err(|e| Failed::new(FailCode::Rejected, e))?;
-            let claimed = claimed.ok_or_else(|| {
-                Failed::new(FailCode::NoKeyPackage, format!("the delivery service has no key package of {name}"))
-            })?;
+            let (target, claimer) = (&self.devices[device].address, &self.devices[by].address);
+            let outcome = self.service.claim_key_package(target, claimer, self.now());
+            let claimed = match outcome.map_err(|e| Failed::new(FailCode::Rejected, e))? {
+                ClaimOutcome::Claimed(claimed) => claimed,
+                ClaimOutcome::NoneLeft => {
+                    let detail = format!("the delivery service has no key package of {name}");
+                    return Err(Failed::new(FailCode::NoKeyPackage, detail));
+                }
+                ClaimOutcome::Rejected(reason) => {
+                    return Err(Failed::new(FailCode::Rejected, format!("the delivery service refuses it: {reason}")));
+                }
+            };
             self.claimed.insert(device);
             key_packages.push(KeyPackageBytes::new(claimed.bytes));
         }

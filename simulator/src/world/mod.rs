@@ -223,6 +223,8 @@ impl<'t> World<'t> {
             let log = world.chronicle.log(name.as_str());
             world.devices.push(Device::new(&basis, index, name.clone(), log, on_disk.contains(name))?);
             world.by_name.insert(name.clone(), index);
+            let registered = world.service.register(&world.devices[index].address, world.now());
+            registered.map_err(|error| Failed::new(FailCode::Rejected, error))?;
         }
         world.claimed = (0..world.devices.len()).collect();
         world.replenish()?;

@@ -4,8 +4,8 @@
 //! run, takes the one in this process.
 
 use regrow_delivery_service::{
-    ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, Expired, GroupId, HandshakeMode,
-    KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp, UploadError,
+    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,
+    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp, Upload,
 };
 
 use super::{
@@ -54,10 +54,10 @@ calls! {
     fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError>;
     fn upload_key_packages(
         &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
-    ) -> Result<KeyPackageCount, UploadError>;
+    ) -> Result<Upload, StoreError>;
     fn claim_key_package(
-        &self, device: &DeviceId, now: Timestamp
-    ) -> Result<Option<ClaimedKeyPackage>, StoreError>;
+        &self, device: &DeviceId, claimer: &DeviceId, now: Timestamp
+    ) -> Result<ClaimOutcome, StoreError>;
     fn expire(&self, now: Timestamp) -> Result<Expired, StoreError>;
 }
 
@@ -73,6 +73,15 @@ impl<'s> Post<'s> {
     /// The server at that address.
     pub(super) fn there(address: &str) -> Result<Self, StoreError> {
         Remote::at(address).map(Self::There)
+    }
+
+    /// Makes a device known. A server registers it when it first asks for something.
+    pub(super) fn register(&self, device: &DeviceId, now: Timestamp) -> Result<(), StoreError> {
+        match self {
+            // Nobody opens a session in this process, so that the key does not matter.
+            Self::Here(service) => service.register_device(device, DeviceKey([0; 32]), None, now).map(drop),
+            Self::There(_) => Ok(()),
+        }
     }
 
     /// What sets the names of this run apart from those of others at the same service. In this process there are no others.

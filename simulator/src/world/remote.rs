@@ -9,8 +9,9 @@ use std::{
 };
 
 use regrow_delivery_service::{
-    ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId, HandshakeMode,
-    KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp, UploadError,
+    ClaimOutcome, ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId,
+    HandshakeMode, KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp,
+    Upload,
     api::{
         self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadRequest,
     },
@@ -196,28 +197,34 @@ impl Remote {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         _now: Timestamp,
-    ) -> Result<KeyPackageCount, UploadError> {
+    ) -> Result<Upload, StoreError> {
         let request = UploadRequest {
             key_packages: key_packages.iter().map(|bytes| bytes.as_slice().into()).collect(),
             last_resort: last_resort.map(Into::into),
         };
-        let left = self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?;
-        Ok(left.map(count).map_err(failed)?)
+        let answer = self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?;
+        let answer = answer.map_err(failed)?;
+        match answer.refused.is_empty() {
+            true => Ok(Upload { left: count(answer.key_packages), refused: Vec::new() }),
+            false => Err(failed(Nonsense("a refusal of good key packages"))),
+        }
     }
 
     pub(super) fn claim_key_package(
         &self,
         device: &DeviceId,
+        claimer: &DeviceId,
         _now: Timestamp,
-    ) -> Result<Option<ClaimedKeyPackage>, StoreError> {
+    ) -> Result<ClaimOutcome, StoreError> {
         let request = ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
-        // How much one device may claim of another is limited. Its own it may have.
-        let answer = self.as_device(device, async |connection| connection.claim_key_packages(&request).await)?;
+        let answer = self.as_device(claimer, async |connection| connection.claim_key_packages(&request).await)?;
         let claimed = answer.map_err(failed)?.key_packages.pop();
-        Ok(claimed.map(|claimed| ClaimedKeyPackage {
-            bytes: claimed.key_package.0,
-            last_resort: claimed.last_resort,
-            left: count(claimed.left),
+        Ok(claimed.map_or(ClaimOutcome::NoneLeft, |claimed| {
+            ClaimOutcome::Claimed(ClaimedKeyPackage {
+                bytes: claimed.key_package.0,
+                last_resort: claimed.last_resort,
+                left: count(claimed.left),
+            })
         }))
     }
 
@@ -229,7 +236,8 @@ impl Remote {
 }
 
 fn count(left: KeyPackagesLeft) -> KeyPackageCount {
-    KeyPackageCount { left: left.left, last_resort: left.last_resort }
+    let KeyPackagesLeft { left, last_resort, last_resort_used } = left;
+    KeyPackageCount { left, last_resort, last_resort_used }
 }
 
 fn outcome(group: &GroupId, answer: Result<api::Accepted, Problem>) -> Result<Outcome, StoreError> {

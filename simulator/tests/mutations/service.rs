@@ -37,8 +37,11 @@ struct Faulty<'t> {
     fault: Service,
 }
 
-/// One membership, as the service stores it: group, device, from, until, by welcome, unread.
-type Membership = (ByteBuf, ByteBuf, u64, Option<u64>, bool, u64);
+/// An invitation, as the service stores it: inviter, expiry, whether it is declined.
+type Invitation = (String, u64, bool);
+
+/// One membership, as the service stores it: group, device, from, until, by welcome, unread, invitation.
+type Membership = (ByteBuf, ByteBuf, u64, Option<u64>, bool, u64, Option<Invitation>);
 
 impl Transaction for Faulty<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -54,8 +57,10 @@ impl Transaction for Faulty<'_> {
                 }
             }
             (Service::OpenStreams, Table::Memberships) => {
-                if let Ok((group, device, from, _, by_welcome, unread)) = rmp_serde::from_slice::<Membership>(&value) {
-                    let open: Membership = (group, device, from, None, by_welcome, unread);
+                if let Ok((group, device, from, _, by_welcome, unread, invitation)) =
+                    rmp_serde::from_slice::<Membership>(&value)
+                {
+                    let open: Membership = (group, device, from, None, by_welcome, unread, invitation);
                     value = rmp_serde::to_vec(&open).unwrap_or(value);
                 }
             }

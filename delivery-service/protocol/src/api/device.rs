@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Bytes;
-use crate::identity::DeviceId;
+use crate::identity::{DeviceId, UserId};
 
 /// Asks for something to sign. `POST /v1/challenges`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,4 +102,13 @@ impl fmt::Debug for Session {
 pub struct Devices {
     /// In the order of their names.
     pub devices: Vec<DeviceId>,
+}
+
+/// The users that the calling device's user has blocked. `GET /v1/blocks`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BlockedUsers {
+    /// In the order of their names.
+    pub users: Vec<UserId>,
 }

@@ -164,7 +164,7 @@ pub struct ReportRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportAnswer {
-    /// How many devices have reported the commit.
+    /// How many users have reported the commit, of those that are asked.
     pub reports: u64,
     /// How many it takes to take it back.
     pub needed: u64,

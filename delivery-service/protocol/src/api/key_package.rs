@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bytes, list};
 use crate::identity::{DeviceId, UserId};
 
-/// Stores key packages of the calling device. `POST /v1/key-packages`
+/// Stores key packages of the calling device. `POST /v1/key-packages`; `PUT`, to withdraw all others as well
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -18,7 +18,7 @@ pub struct UploadRequest {
     pub last_resort: Option<Bytes>,
 }
 
-/// What of a device can still be handed out. `GET /v1/key-packages`, and the answer to an upload
+/// What of a device can still be handed out. `GET /v1/key-packages`, and in the answer to an upload
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -27,6 +27,32 @@ pub struct KeyPackagesLeft {
     pub left: usize,
     /// Whether there is a last-resort key package.
     pub last_resort: bool,
+    /// Whether the last-resort key package has been handed out, and should be replaced.
+    pub last_resort_used: bool,
+}
+
+/// What came of an upload. The key packages that are not refused are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UploadAnswer {
+    /// What can be handed out now.
+    pub key_packages: KeyPackagesLeft,
+    /// What was refused. Others are not affected by it.
+    pub refused: Vec<RefusedKeyPackage>,
+}
+
+/// A key package of an upload that was not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RefusedKeyPackage {
+    /// Which, from 0 in the order of the upload; the last-resort one comes after all others.
+    pub index: usize,
+    /// Why, in a word that stays: the name of a [`RejectCode`](crate::RejectCode), or a newer one.
+    pub reason: String,
+    /// More on it. For people.
+    pub detail: String,
 }
 
 /// Takes one key package of each device of a user, or of one. `POST /v1/key-packages/claims`

@@ -16,12 +16,14 @@ mod service;
 pub use self::{
     bytes::Bytes,
     delivery::{AcknowledgeRequest, Acknowledged, Delivery, DeliveryKind, DeliveryPage, InvalidDelivery},
-    device::{Admission, Challenge, ChallengeRequest, Devices, RegisterRequest, Session, SessionRequest},
+    device::{Admission, BlockedUsers, Challenge, ChallengeRequest, Devices, RegisterRequest, Session, SessionRequest},
     group::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
         RatchetTree, Receipt, ReportAnswer, ReportRequest,
     },
-    key_package::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, KeyPackagesLeft, UploadRequest},
+    key_package::{
+        ClaimAnswer, ClaimRequest, ClaimedKeyPackage, KeyPackagesLeft, RefusedKeyPackage, UploadAnswer, UploadRequest,
+    },
     problem::{Code, Problem},
     service::ServiceInfo,
 };

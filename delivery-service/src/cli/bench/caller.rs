@@ -5,9 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{Stream, TryStreamExt as _};
+use openmls::prelude::{KeyPackage, MlsMessageOut};
 use regrow_delivery_service::{
     DeviceId, ServicePublicKey,
-    api::{CBOR, Challenge, ChallengeRequest, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
+    api::{
+        CBOR, Challenge, ChallengeRequest, ClaimRequest, RegisterRequest, ServiceInfo, Session, SessionRequest,
+        UploadRequest, proof,
+    },
 };
 use reqwest::header;
 use serde::{Serialize, de::DeserializeOwned};
@@ -98,6 +102,20 @@ impl Caller {
     pub(super) async fn send(&self, path: &str, body: Vec<u8>) -> anyhow::Result<()> {
         let response = self.posted(path, body).await?;
         checked(response).await?.bytes().await?;
+        Ok(())
+    }
+
+    /// Takes a key package of each of these other devices from the server, after they have uploaded these.
+    pub(super) async fn claim(&self, owners: &[Self], key_packages: &[KeyPackage]) -> anyhow::Result<()> {
+        for (owner, key_package) in owners.iter().zip(key_packages) {
+            let identity = key_package.leaf_node().credential().serialized_content();
+            let device = DeviceId::from_identity(identity)?;
+            let bytes = MlsMessageOut::from(key_package.clone()).to_bytes()?.into();
+            let upload = UploadRequest { key_packages: vec![bytes], last_resort: None };
+            owner.send("/v1/key-packages", encoded(&upload)?).await?;
+            let claim = ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
+            self.send("/v1/key-packages/claims", encoded(&claim)?).await?;
+        }
         Ok(())
     }
 

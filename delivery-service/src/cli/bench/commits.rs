@@ -101,8 +101,9 @@ async fn prepare(
     let devices = CONNECTIONS.min(groups);
     let names = (1..scale.members).map(|number| material::name(&format!("member{number}")));
     let members = names.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut owners = Vec::new();
     for member in &members {
-        Caller::register(&http, &server.address, member).await?;
+        owners.push(Caller::register(&http, &server.address, member).await?);
     }
     let mut loads = Vec::new();
     for number in 0..devices {
@@ -113,6 +114,7 @@ async fn prepare(
         for group in (number..groups).step_by(devices) {
             progress(&format!("{groups} groups: making group {}", group + 1));
             let others = material::key_packages(&members)?;
+            caller.claim(&owners, &others).await?;
             let name = format!("{}-{group}", scale.seed);
             let chain = material::chain(&device, &name, handshake, &others, commits)?;
             caller.send("/v1/groups", chain.creation.clone()).await?;

@@ -41,7 +41,9 @@ pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, repor
     let mut group = device.create(&id, Handshake::Assisted, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let path = material::group_path(&id);
-    let addition = group.add(&material::key_packages(&names)?)?;
+    let key_packages = material::key_packages(&names)?;
+    caller.claim(&listeners, &key_packages).await?;
+    let addition = group.add(&key_packages)?;
     caller.send(&format!("{path}/commits"), addition).await?;
     let messages = (0..count)
         .map(|number| {

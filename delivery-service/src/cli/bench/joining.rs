@@ -44,6 +44,7 @@ pub(super) async fn measure(
     let path = material::group_path(&id);
     let mut group = device.create(&id, Handshake::Assisted, sends_tree)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
+    caller.claim(&callers, &key_packages).await?;
     let addition = group.add(&key_packages)?;
     let (sent, began) = (addition.len(), Instant::now());
     caller.send(&format!("{path}/commits"), addition).await?;

@@ -3,9 +3,11 @@
 //! A device that a group does not concern gets the same answer whether or not the group is there, whatever it submits:
 //! see [`for_those_concerned`].
 
-use std::collections::BTreeSet;
-
-use axum::{extract::State as Extracted, response::Response};
+use axum::{
+    extract::State as Extracted,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 
 use crate::{
     api::{
@@ -14,12 +16,12 @@ use crate::{
     },
     names::{DeviceId, GroupId, Sequence},
     ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
-    outcome::{Outcome, RosterChange},
+    outcome::{Outcome, Reply, RosterChange},
     server::{
         caller::Caller,
         exchange::{Body, Format},
         metrics::{Answer, Metrics, Submission},
-        outcomes::{accepted, unknown_device},
+        outcomes::accepted,
         paths::{EpochPath, GroupPath},
         rates::Price,
         refusal::Refusal,
@@ -52,7 +54,6 @@ pub(super) async fn create(
         };
         let outcome = service.create_group(&group, &device, mode, &request.group_info.0, now)?;
         count(aftermath, metrics, Submission::Group, &outcome);
-        aftermath.roster(group, vec![device]);
         accepted(outcome)
     });
     format.ok(&created.await?)
@@ -160,25 +161,13 @@ pub(super) async fn commit(
         commit: request.commit.0,
         welcome: request.welcome.map(|bytes| bytes.0),
         group_info: request.group_info.map(|bytes| bytes.0),
-        roster_change: roster_change.clone(),
+        roster_change,
     };
     let commit = state.checked(submission).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
-        let outcome = match all_known(service, &roster_change.added)? {
-            true => service.submit_checked(commit, now)?,
-            // Accepted when they were known, perhaps.
-            false => match service.answer_to(&group, &sender, &commit.submission().commit)? {
-                Some(outcome) => outcome,
-                None => {
-                    for_those_concerned(service, &group, &sender)?;
-                    return Err(unknown_device());
-                }
-            },
-        };
+        let outcome = service.submit_checked(commit, now)?;
         count(aftermath, metrics, Submission::Commit, &outcome);
-        let RosterChange { added, removed } = roster_change;
-        aftermath.roster(group.clone(), added.into_iter().chain(removed).collect());
         answer(service, &group, &sender, outcome)
     });
     format.ok(&ordered.await?)
@@ -206,7 +195,6 @@ pub(super) async fn propose(
         let sender = caller.admit(service)?;
         let outcome = service.submit_proposal(&group, &sender, &request.proposal.0, now)?;
         count(aftermath, metrics, Submission::Proposal, &outcome);
-        aftermath.entry(group.clone());
         answer(service, &group, &sender, outcome)
     });
     format.ok(&ordered.await?)
@@ -234,7 +222,6 @@ pub(super) async fn send(
         let sender = caller.admit(service)?;
         let outcome = service.submit_message(&group, &sender, &request.message.0, now)?;
         count(aftermath, metrics, Submission::Message, &outcome);
-        aftermath.entry(group.clone());
         answer(service, &group, &sender, outcome)
     });
     format.ok(&ordered.await?)
@@ -261,12 +248,8 @@ pub(super) async fn report(
     let now = state.now();
     let reported = state.worker().call(move |service, aftermath| {
         let device = caller.admit(service)?;
-        let members = |service: &Service<'_>| -> Result<BTreeSet<DeviceId>, Refusal> {
-            Ok(service.roster(&group)?.map(|roster| roster.devices).unwrap_or_default())
-        };
-        let before = members(service)?;
         // Who is no member has nothing to report.
-        if !before.contains(&device) {
+        if !service.is_member(&group, &device)? {
             return Err(Code::NotFound.into());
         }
         match service.report_commit(&group, &device, Sequence(request.sequence), now)? {
@@ -276,14 +259,41 @@ pub(super) async fn report(
             }
             ReportOutcome::RolledBack(_) => {
                 aftermath.then(move || metrics.rolled_back());
-                let after = members(service)?;
-                aftermath.roster(group, before.symmetric_difference(&after).cloned().collect());
                 Ok(ReportAnswer { reports: 0, needed: 0, rolled_back: true })
             }
             ReportOutcome::Rejected(reason) => Err(reason.into()),
         }
     });
     format.ok(&reported.await?)
+}
+
+/// End a group
+///
+/// Deletes a group whose only member is the calling device. Its name is not given again.
+#[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
+    params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
+    (status = 204, description = "It is ended"),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn end(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    GroupPath(group): GroupPath,
+) -> Result<Response, Refusal> {
+    let now = state.now();
+    let ended = state.worker().call(move |service, _| {
+        let device = caller.admit(service)?;
+        done(service.end_group(&group, &device, now)?)
+    });
+    ended.await
+}
+
+/// The answer to a request that orders nothing.
+pub(super) fn done(reply: Reply) -> Result<Response, Refusal> {
+    match reply {
+        Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),
+        Reply::Rejected(reason) => Err(reason.into()),
+    }
 }
 
 /// Counts what became of a submission, once it is durable.
@@ -303,13 +313,4 @@ fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Ou
         for_those_concerned(service, group, sender)?;
     }
     accepted(outcome)
-}
-
-fn all_known(service: &Service<'_>, devices: &BTreeSet<DeviceId>) -> Result<bool, Refusal> {
-    for device in devices {
-        if service.device_key(device)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -3,30 +3,47 @@
 use axum::{extract::State as Extracted, response::Response};
 
 use crate::{
-    api::{ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadRequest},
-    names::DeviceId,
-    ordering::key_package::KeyPackageCount,
+    api::{
+        self, ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadAnswer, UploadRequest,
+    },
+    error::StoreError,
+    names::{DeviceId, Timestamp},
+    ordering::key_package::{ClaimOutcome, KeyPackageCount, RefusedKeyPackage, Upload},
     server::{
         caller::Caller,
         exchange::{Body, Format},
         metrics::Claim,
+        outcomes::code_of,
         refusal::Refusal,
         state::State,
+        worker::Service,
     },
 };
 
 impl From<KeyPackageCount> for KeyPackagesLeft {
     fn from(count: KeyPackageCount) -> Self {
-        Self { left: count.left, last_resort: count.last_resort }
+        Self { left: count.left, last_resort: count.last_resort, last_resort_used: count.last_resort_used }
+    }
+}
+
+impl From<Upload> for UploadAnswer {
+    fn from(Upload { left, refused }: Upload) -> Self {
+        let refused = refused.into_iter().map(|RefusedKeyPackage { index, reason }| api::RefusedKeyPackage {
+            index,
+            reason: code_of(&reason).name().to_owned(),
+            detail: reason.to_string(),
+        });
+        Self { key_packages: left.into(), refused: refused.collect() }
     }
 }
 
 /// Store key packages
 ///
-/// Stores key packages of the calling device, all or none. Those that were uploaded before are left out.
+/// Stores key packages of the calling device. Those that were uploaded before are left out; those that are refused are
+/// named in the answer, and keep out no other.
 #[utoipa::path(post, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
     request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
-    (status = 200, description = "What can be handed out now", body = KeyPackagesLeft),
+    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn upload(
@@ -35,17 +52,51 @@ pub(super) async fn upload(
     format: Format,
     Body(request): Body<UploadRequest>,
 ) -> Result<Response, Refusal> {
+    store(state, caller, format, request, |service, device, key_packages, last_resort, now| {
+        service.upload_key_packages(device, key_packages, last_resort, now)
+    })
+    .await
+}
+
+/// Replace key packages
+///
+/// Stores key packages likewise, and withdraws all others of the calling device in the same step, the last-resort one
+/// included.
+#[utoipa::path(put, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
+    request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
+    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn replace(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    Body(request): Body<UploadRequest>,
+) -> Result<Response, Refusal> {
+    store(state, caller, format, request, |service, device, key_packages, last_resort, now| {
+        service.replace_key_packages(device, key_packages, last_resort, now)
+    })
+    .await
+}
+
+async fn store(
+    state: State,
+    caller: Caller,
+    format: Format,
+    request: UploadRequest,
+    store: fn(&Service<'_>, &DeviceId, &[Vec<u8>], Option<&[u8]>, Timestamp) -> Result<Upload, StoreError>,
+) -> Result<Response, Refusal> {
     let (now, metrics) = (state.now(), state.metrics().clone());
-    let left = state.worker().call(move |service, aftermath| {
+    let uploaded = state.worker().call(move |service, aftermath| {
         let device = caller.admit(service)?;
         let key_packages: Vec<_> = request.key_packages.into_iter().map(|bytes| bytes.0).collect();
         let last_resort = request.last_resort.as_ref().map(|bytes| bytes.0.as_slice());
-        let left = service.upload_key_packages(&device, &key_packages, last_resort, now)?;
-        let uploaded = key_packages.len() + usize::from(last_resort.is_some());
-        aftermath.then(move || metrics.uploaded(uploaded));
-        Ok(left)
+        let uploaded = store(service, &device, &key_packages, last_resort, now)?;
+        let count = key_packages.len() + usize::from(last_resort.is_some()) - uploaded.refused.len();
+        aftermath.then(move || metrics.uploaded(count));
+        Ok(uploaded)
     });
-    format.ok(&KeyPackagesLeft::from(left.await?))
+    format.ok(&UploadAnswer::from(uploaded.await?))
 }
 
 /// What can be handed out
@@ -103,17 +154,20 @@ pub(super) async fn claim(
         }
         let mut answer = ClaimAnswer { key_packages: Vec::new(), without: Vec::new() };
         for device in devices {
-            let claimed = service.claim_key_package(&device, now)?;
-            let (metrics, claim) = (limits.metrics().clone(), Claim::of(claimed.as_ref()));
+            let outcome = service.claim_key_package(&device, &claimer, now)?;
+            let (metrics, claim) = (limits.metrics().clone(), Claim::of(&outcome));
             aftermath.then(move || metrics.claimed(claim));
-            match claimed {
-                Some(claimed) => answer.key_packages.push(ClaimedKeyPackage {
+            match outcome {
+                ClaimOutcome::Claimed(claimed) => answer.key_packages.push(ClaimedKeyPackage {
                     device,
                     key_package: claimed.bytes.into(),
                     last_resort: claimed.last_resort,
                     left: claimed.left.into(),
                 }),
-                None => answer.without.push(device),
+                ClaimOutcome::NoneLeft => answer.without.push(device),
+                // What was claimed before it is handed out.
+                ClaimOutcome::Rejected(reason) if answer.key_packages.is_empty() => return Err(reason.into()),
+                ClaimOutcome::Rejected(_) => answer.without.push(device),
             }
         }
         Ok(answer)

@@ -3,6 +3,7 @@
 mod deliveries;
 mod devices;
 mod groups;
+mod invitations;
 mod key_packages;
 mod service;
 mod sessions;
@@ -52,16 +53,19 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(devices::register))
         .routes(routes!(devices::remove))
         .routes(routes!(devices::list))
-        .routes(routes!(key_packages::upload, key_packages::left))
+        .routes(routes!(key_packages::upload, key_packages::replace, key_packages::left))
         .routes(routes!(key_packages::claim))
         .routes(routes!(groups::create))
-        .routes(routes!(groups::state_of))
+        .routes(routes!(groups::state_of, groups::end))
         .routes(routes!(groups::info))
         .routes(routes!(groups::tree))
         .routes(routes!(groups::commit))
         .routes(routes!(groups::propose))
         .routes(routes!(groups::send))
         .routes(routes!(groups::report))
+        .routes(routes!(invitations::accept, invitations::decline))
+        .routes(routes!(invitations::blocked))
+        .routes(routes!(invitations::block, invitations::unblock))
         .routes(routes!(deliveries::next))
         .routes(routes!(deliveries::acknowledge))
         .routes(routes!(stream::stream))

@@ -13,13 +13,16 @@ use openmls::{
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
-    CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits,
-    Outcome, RejectReason, RosterChange, Sequence, ServiceKey, SqliteStore, Store, Timestamp,
+    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, DeviceKey, Epoch,
+    GroupId, HandshakeMode, Limits, Outcome, RejectReason, Reply, RosterChange, Sequence, ServiceKey, SqliteStore,
+    Store, Timestamp,
 };
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 /// The extension of the group context in which an application keeps data that all members agree on.
 pub const APPLICATION_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
+/// An extension of the group context that these clients know, and Regrow's devices do not.
+pub const OTHER_EXTENSION: u16 = 0xF7FE;
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
 
 pub fn later(seconds: u64) -> Timestamp {
@@ -37,6 +40,11 @@ pub fn group(name: &str) -> GroupId {
 /// The phone of that user.
 pub fn device(user: &str) -> DeviceId {
     DeviceId::new(user, "phone").unwrap()
+}
+
+/// Makes a device known, unless it is.
+pub fn register<S: Store>(service: &DeliveryService<S>, device: &DeviceId) {
+    service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
 }
 
 /// The key that a service in a test signs with.
@@ -98,6 +106,33 @@ impl Client {
         bundle.key_package().clone()
     }
 
+    /// Makes the device known to the service, and takes a key package of it from there in the name of that device.
+    pub fn claimed_by<S: Store>(&self, service: &DeliveryService<S>, claimer: &DeviceId) -> KeyPackage {
+        let key_package = self.key_package();
+        register(service, &self.id);
+        let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
+        service.upload_key_packages(&self.id, std::slice::from_ref(&bytes), None, NOW).unwrap();
+        // Those that it has uploaded before are handed out first.
+        while let ClaimOutcome::Claimed(claimed) = service.claim_key_package(&self.id, claimer, NOW).unwrap() {
+            if claimed.bytes == bytes {
+                return key_package;
+            }
+        }
+        panic!("the key package is not handed out")
+    }
+
+    /// A key package for last resort that any group of these tests takes.
+    pub fn last_resort_key_package(&self) -> KeyPackage {
+        let extensions = vec![APPLICATION_DATA, ExtensionType::LastResort];
+        let bundle = KeyPackage::builder()
+            .key_package_lifetime(Lifetime::init(0, u64::MAX))
+            .leaf_node_capabilities(Capabilities::builder().extensions(extensions).build())
+            .mark_as_last_resort()
+            .build(CIPHERSUITE, &self.provider, &self.signer, self.credential.clone())
+            .unwrap();
+        bundle.key_package().clone()
+    }
+
     /// A key package as it is uploaded.
     pub fn upload(&self, not_before: u64, not_after: u64, last_resort: bool) -> Vec<u8> {
         let mut builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(not_before, not_after));
@@ -118,6 +153,26 @@ impl Client {
         assert_eq!(accepted(&outcome), Some((Sequence(0), Epoch(0))));
         member.client.sends_trees = sends_trees;
         member
+    }
+
+    pub fn credential(&self) -> &CredentialWithKey {
+        &self.credential
+    }
+
+    /// Makes an assisted group of one with this extension in its context, of which the service knows nothing.
+    pub fn create_with_extension(self, kind: u16) -> Member {
+        let extension = Extension::Unknown(kind, UnknownExtension(vec![1]));
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(CIPHERSUITE)
+            .wire_format_policy(wire_format(HandshakeMode::Assisted))
+            .use_ratchet_tree_extension(true)
+            .capabilities(capabilities())
+            .with_group_context_extensions(Extensions::single(extension).unwrap())
+            .build();
+        let id = openmls::group::GroupId::from_slice(room().as_bytes());
+        let group =
+            MlsGroup::new_with_group_id(&self.provider, &self.signer, &config, id, self.credential.clone()).unwrap();
+        Member { client: self, group }
     }
 
     /// Makes a group of one of which the service knows nothing.
@@ -301,12 +356,12 @@ impl Member {
         }
     }
 
-    /// The group context's extensions, with these bytes as the application's.
+    /// The group context's extensions, with these bytes as the application's, behind the version.
     fn with_data(&self, data: &[u8]) -> Extensions<GroupContext> {
         let required = RequiredCapabilitiesExtension::new(&[APPLICATION_DATA], &[], &[]);
         let mut extensions = self.group.extensions().clone();
         extensions.add_or_replace(Extension::RequiredCapabilities(required)).unwrap();
-        let data = UnknownExtension(data.to_vec());
+        let data = UnknownExtension([&[1], data].concat());
         extensions.add_or_replace(Extension::Unknown(APPLICATION_DATA.into(), data)).unwrap();
         extensions
     }
@@ -317,6 +372,34 @@ impl Member {
         self.commit_with(add, &[], Some(extensions))
     }
 
+    /// The group context's extensions, with one more.
+    fn with_extension(&self, extension: Extension) -> Extensions<GroupContext> {
+        let required = RequiredCapabilitiesExtension::new(&[extension.extension_type()], &[], &[]);
+        let mut extensions = self.group.extensions().clone();
+        if matches!(extension, Extension::Unknown(..)) {
+            extensions.add_or_replace(Extension::RequiredCapabilities(required)).unwrap();
+        }
+        extensions.add_or_replace(extension).unwrap();
+        extensions
+    }
+
+    pub fn commit_extension(&mut self, extension: Extension) -> CommitSubmission {
+        let extensions = self.with_extension(extension);
+        self.commit_with(&[], &[], Some(extensions))
+    }
+
+    pub fn propose_extension(&mut self, extension: Extension) -> Vec<u8> {
+        let extensions = self.with_extension(extension);
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_group_context_extensions(provider, extensions, signer).unwrap().0.to_bytes().unwrap()
+    }
+
+    pub fn propose_psk(&mut self) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        let psk = openmls::schedule::PreSharedKeyId::external(vec![1], vec![2; CIPHERSUITE.hash_length()]);
+        self.group.propose_pre_shared_key(provider, signer, psk).unwrap().0.to_bytes().unwrap()
+    }
+
     pub fn propose_data(&mut self, data: &[u8]) -> Vec<u8> {
         let extensions = self.with_data(data);
         let Client { provider, signer, .. } = &self.client;
@@ -325,7 +408,7 @@ impl Member {
 
     /// The application's bytes in the group context.
     pub fn data(&self) -> Option<Vec<u8>> {
-        self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0.clone())
+        self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0[1..].to_vec())
     }
 
     pub fn update(&mut self) -> CommitSubmission {
@@ -338,6 +421,11 @@ impl Member {
 
     pub fn discard(&mut self) {
         self.group.clear_pending_commit(self.client.provider.storage()).unwrap();
+    }
+
+    pub fn propose_to_add(&mut self, key_package: &KeyPackage) -> Vec<u8> {
+        let Client { provider, signer, .. } = &self.client;
+        self.group.propose_add_member(provider, signer, key_package).unwrap().0.to_bytes().unwrap()
     }
 
     pub fn propose_to_leave(&mut self) -> Vec<u8> {
@@ -397,7 +485,7 @@ pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, nam
     let (creator, others) = names.split_first().unwrap();
     let mut creator = Client::new(creator).create(service, mode);
     let others: Vec<_> = others.iter().map(|name| Client::new(name)).collect();
-    let key_packages: Vec<_> = others.iter().map(Client::key_package).collect();
+    let key_packages: Vec<_> = others.iter().map(|other| other.claimed_by(service, &creator.id())).collect();
     let submission = creator.commit(&key_packages, &[]);
     accept(service, &submission);
     creator.confirm();
@@ -405,6 +493,7 @@ pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, nam
     members.extend(others.into_iter().map(|client| {
         let stream = service.read(&client.id, Cursor::START, 10).unwrap();
         assert_eq!(stream[0].kind, DeliveryKind::Welcome);
+        assert_eq!(service.accept_invitation(&room(), &client.id, NOW).unwrap(), Reply::Done);
         client.join(&stream[0].bytes, mode)
     }));
     members
@@ -453,7 +542,7 @@ pub fn parse(bytes: &[u8]) -> MlsMessageBodyIn {
 }
 
 fn capabilities() -> Capabilities {
-    Capabilities::builder().extensions(vec![APPLICATION_DATA]).build()
+    Capabilities::builder().extensions(vec![APPLICATION_DATA, ExtensionType::Unknown(OTHER_EXTENSION)]).build()
 }
 
 /// The device that the credential names, if it names one.

@@ -19,6 +19,7 @@ use axum::{
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http_body_util::BodyExt as _;
+use openmls::prelude::{KeyPackage, MlsMessageOut};
 use regrow_delivery_service::{
     CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore, Store,
     api::{self, Code, Delivery, Problem, proof},
@@ -172,6 +173,20 @@ impl World {
         self.call("POST", "/v1/key-packages/claims", Some(token), Some(json!({ "user": user }))).await
     }
 
+    /// Takes a key package of a device in the name of another.
+    pub async fn claimed(&self, claimer: &Device, device: &Device, client: &Client) -> KeyPackage {
+        let key_package = client.key_package();
+        let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
+        let upload = json!({ "key_packages": [api::Bytes(bytes)] });
+        self.call("POST", "/v1/key-packages", Some(&device.token), Some(upload)).await.is(StatusCode::OK);
+        let id = device.id();
+        let claim = json!({ "user": id.user(), "device": id.device() });
+        let claimed: api::ClaimAnswer =
+            self.call("POST", "/v1/key-packages/claims", Some(&claimer.token), Some(claim)).await.ok();
+        assert_eq!(claimed.key_packages.len(), 1);
+        key_package
+    }
+
     /// Makes a group of these devices: the first makes it, and adds the others.
     pub async fn group(&self, mode: HandshakeMode, devices: &[&Device]) -> Vec<Member> {
         let (creator, others) = devices.split_first().unwrap();
@@ -180,7 +195,10 @@ impl World {
         let clients: Vec<_> = others.iter().map(|device| device.client()).collect();
         let mut members = Vec::new();
         if !others.is_empty() {
-            let key_packages: Vec<_> = clients.iter().map(Client::key_package).collect();
+            let mut key_packages = Vec::new();
+            for (device, client) in others.iter().zip(&clients) {
+                key_packages.push(self.claimed(creator, device, client).await);
+            }
             let commit = first.commit(&key_packages, &[]);
             self.commit(creator, &commit).await.is(StatusCode::OK);
             first.confirm();

@@ -1,0 +1,51 @@
+//! Claims: each with its place among those on its target, and with its deadline.
+
+use std::collections::BTreeSet;
+
+use super::{Checker, Finding, Parts, place};
+use crate::{
+    error::StoreError,
+    ordering::{claim::Claim, tally::Counts},
+    store::Table,
+};
+
+pub(super) fn check(checker: &mut Checker<'_>, end: u64, counts: &mut Counts) -> Result<(), StoreError> {
+    let claims: Vec<(Vec<u8>, Claim)> = checker.all(Table::Claims)?;
+    let (mut targets, mut deadlines) = (BTreeSet::new(), BTreeSet::new());
+    for (key, claim) in &claims {
+        if claim.key().as_bytes() != key {
+            checker.found(Finding::Unreadable(place(Table::Claims, key.clone())));
+            continue;
+        }
+        if claim.number == 0 || claim.number > end {
+            checker.found(Finding::Contradiction { place: place(Table::Claims, key.clone()), with: Table::Counters });
+        }
+        let (target, deadline) = (claim.target_key(), claim.deadline_key());
+        checker.needs(Table::Claims, key, Table::ClaimTargets, target.as_bytes())?;
+        checker.needs(Table::Claims, key, Table::ClaimDeadlines, deadline.as_bytes())?;
+        targets.insert(target.as_bytes().to_vec());
+        deadlines.insert((deadline.as_bytes().to_vec(), key.clone()));
+        claim.recount(counts);
+    }
+    checker.each(Table::ClaimTargets, |findings, key, _| {
+        let mut parts = Parts(key);
+        parts.name()?;
+        parts.name()?;
+        parts.number()?;
+        parts.end()?;
+        if !targets.contains(key) {
+            findings.push(Finding::Dangling { place: place(Table::ClaimTargets, key), missing_in: Table::Claims });
+        }
+        Some(())
+    })?;
+    checker.each(Table::ClaimDeadlines, |findings, key, value| {
+        let mut parts = Parts(key);
+        parts.number()?;
+        parts.number()?;
+        parts.end()?;
+        if !deadlines.contains(&(key.to_vec(), value.to_vec())) {
+            findings.push(Finding::Dangling { place: place(Table::ClaimDeadlines, key), missing_in: Table::Claims });
+        }
+        Some(())
+    })
+}

@@ -1,0 +1,280 @@
+//! What each device reads: a membership is an interval of a group's log, from the entry that added the device to the
+//! entry that removed it, both included. A device that another user has added is invited, until it accepts or declines.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Call, Halt, expiry, roster,
+    tally::{Counts, Tally},
+};
+use crate::{
+    error::StoreError,
+    limits::Limits,
+    names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
+    outcome::RejectReason,
+    service::effect::Effect,
+    store::{
+        Table, Transaction, identity,
+        key::{self, Key},
+    },
+};
+
+/// Seconds for which a device can accept a group that another user has added it to.
+pub(crate) const INVITATION_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// An invitation that has not been accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    /// The user whose device claimed the key package of the addition.
+    pub(crate) inviter: UserId,
+    pub(crate) expires: Timestamp,
+    /// The device has declined, or the invitation has expired. The device reads nothing of the group any more.
+    pub(crate) declined: bool,
+}
+
+impl Invitation {
+    /// An invitation that begins now.
+    pub(crate) fn new(call: Call<'_>, inviter: &UserId) -> Self {
+        Self { inviter: inviter.clone(), expires: call.now.plus(INVITATION_SECONDS), declined: false }
+    }
+}
+
+/// One membership of one device in one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Membership {
+    pub(crate) group: GroupId,
+    #[serde(with = "identity")]
+    pub(crate) device: DeviceId,
+    /// The entry that added the device. For a group's creator, the first entry that there will be.
+    pub(crate) from: Cursor,
+    /// The entry that removed it.
+    pub(crate) until: Option<Cursor>,
+    /// Whether the device reads the entry that added it as a welcome.
+    pub(crate) by_welcome: bool,
+    /// The first position that the device has not acknowledged.
+    pub(crate) unread: Cursor,
+    /// The invitation, unless the device has accepted the group.
+    pub(crate) invitation: Option<Invitation>,
+}
+
+impl Membership {
+    pub(crate) fn key(&self) -> Key {
+        Key::device(&self.device).then_group(&self.group).then(self.from.0)
+    }
+
+    pub(crate) fn unread_key(&self) -> Key {
+        Key::group(&self.group).then(self.unread.0).then_device(&self.device).then(self.from.0)
+    }
+
+    /// Where the end of the invitation stands among the deadlines, if the device can still accept it.
+    pub(crate) fn deadline_key(&self) -> Option<Key> {
+        let invitation = self.invitation.as_ref().filter(|invitation| !invitation.declined)?;
+        Some(Key::number(invitation.expires.0).then(self.from.0).then_device(&self.device))
+    }
+
+    /// Whether the device reads the group. A device that has declined does not, although it is on the roster.
+    pub(crate) fn is_read(&self) -> bool {
+        self.invitation.as_ref().is_none_or(|invitation| !invitation.declined)
+    }
+
+    /// Whether the device was removed, and has read all that it may.
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until < self.unread || !self.is_read())
+    }
+
+    /// What the membership counts for: the device's own limit, or that of the inviting user.
+    fn tally(&self) -> Option<Tally<'_>> {
+        match &self.invitation {
+            None => Some(Tally::Groups(&self.device)),
+            Some(invitation) if invitation.declined => None,
+            Some(invitation) => Some(Tally::Invitations(&invitation.inviter)),
+        }
+    }
+
+    pub(crate) fn recount(&self, counts: &mut Counts) {
+        if let Some(tally) = self.tally() {
+            tally.recount(counts, 1);
+        }
+    }
+
+    pub(crate) fn save(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        self.write(tx)?;
+        if let Some(deadline) = self.deadline_key() {
+            tx.put(Table::InvitationDeadlines, deadline.as_bytes(), self.key().as_bytes())?;
+        }
+        self.tally().map_or(Ok(()), |tally| tally.add(tx, 1))
+    }
+
+    fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        self.erase(tx)?;
+        if let Some(deadline) = self.deadline_key() {
+            tx.delete(Table::InvitationDeadlines, deadline.as_bytes())?;
+        }
+        self.tally().map_or(Ok(()), |tally| tally.subtract(tx, 1))
+    }
+
+    fn write(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        key::put(tx, Table::Memberships, &self.key(), self)?;
+        match self.is_read() {
+            true => tx.put(Table::Unread, self.unread_key().as_bytes(), self.key().as_bytes()),
+            false => Ok(()),
+        }
+    }
+
+    fn erase(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        tx.delete(Table::Memberships, self.key().as_bytes())?;
+        tx.delete(Table::Unread, self.unread_key().as_bytes()).map(drop)
+    }
+
+    /// Changes when the membership ends and what is unread, and forgets a membership that is over.
+    pub(crate) fn change(
+        self,
+        tx: &mut dyn Transaction,
+        until: Option<Cursor>,
+        unread: Cursor,
+    ) -> Result<(), StoreError> {
+        let next = Self { until, unread, ..self.clone() };
+        if next.is_over() {
+            return self.delete(tx);
+        }
+        self.erase(tx)?;
+        next.write(tx)
+    }
+
+    /// Changes what became of the invitation, and forgets a membership that is over.
+    fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
+        self.delete(tx)?;
+        let next = Self { invitation, ..self };
+        if next.is_over() { Ok(()) } else { next.save(tx) }
+    }
+}
+
+/// All memberships of a device that it has not read to the end.
+pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
+    below(tx, &Key::device(device))
+}
+
+/// The memberships of a device in one group that it has not read to the end.
+pub(crate) fn of_device_in(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    group: &GroupId,
+) -> Result<Vec<Membership>, StoreError> {
+    below(tx, &Key::device(device).then_group(group))
+}
+
+fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreError> {
+    let range = key.everything_below();
+    let mut memberships = Vec::new();
+    tx.scan(Table::Memberships, &range.start..&range.end, &mut |_, value| {
+        memberships.push(key::decode(Table::Memberships, value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(memberships)
+}
+
+/// The present membership of a device on the roster. `None` also for a device that the service has removed.
+pub(crate) fn present(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<Option<Membership>, StoreError> {
+    match roster::member(tx, group, device)? {
+        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
+        None => Ok(None),
+    }
+}
+
+/// Checks that the device may be in one group more that counts for it.
+pub(crate) fn check_group_count<T: From<RejectReason>>(
+    tx: &mut dyn Transaction,
+    limits: &Limits,
+    device: &DeviceId,
+) -> Result<(), Halt<T>> {
+    let limit = limits.max_groups_per_device;
+    if Tally::Groups(device).get(tx)? < limit as u64 {
+        return Ok(());
+    }
+    Err(Halt::answer(RejectReason::TooManyGroups { limit }.into()))
+}
+
+/// Accepts the group for the device, if it is invited. Returns whether the device has accepted it, now or before.
+pub(crate) fn accept<T: From<RejectReason>>(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<bool, Halt<T>> {
+    let Some(membership) = present(tx, group, device)? else {
+        return Ok(false);
+    };
+    match &membership.invitation {
+        None => return Ok(true),
+        Some(invitation) if invitation.declined => return Ok(false),
+        Some(_) => {}
+    }
+    check_group_count(tx, call.limits, device)?;
+    membership.answer(tx, None)?;
+    Ok(true)
+}
+
+/// Declines the group for the device, which has not accepted it. The device stays on the roster until members commit
+/// its removal, and no log waits for it.
+pub(crate) fn decline<T: From<RejectReason>>(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<(), Halt<T>> {
+    let Some(membership) = present(tx, group, device)? else {
+        return Err(Halt::answer(RejectReason::NotAMember.into()));
+    };
+    match membership.invitation {
+        None => Err(Halt::answer(RejectReason::NotInvited.into())),
+        Some(Invitation { declined: true, .. }) => Ok(()),
+        Some(_) => {
+            end_invitation(tx, membership)?;
+            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
+            Ok(())
+        }
+    }
+}
+
+fn end_invitation(tx: &mut dyn Transaction, membership: Membership) -> Result<(), StoreError> {
+    let group = membership.group.clone();
+    let invitation = membership.invitation.clone().map(|invitation| Invitation { declined: true, ..invitation });
+    membership.answer(tx, invitation)?;
+    roster::trim(tx, &group).map(drop)
+}
+
+/// Ends a batch of invitations that have expired at `now`. Returns whether there may be more.
+pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
+    let passed = expiry::passed_keys(tx, Table::InvitationDeadlines, now)?;
+    for (_, membership) in &passed {
+        let membership = Key::from_bytes(membership.clone());
+        let corrupt = StoreError::Corrupt(Table::InvitationDeadlines);
+        let membership: Membership = key::get(tx, Table::Memberships, &membership)?.ok_or(corrupt)?;
+        end_invitation(tx, membership)?;
+    }
+    Ok(passed.len() == expiry::BATCH)
+}
+
+/// Deletes the membership under that key, if it is there.
+pub(crate) fn forget(tx: &mut dyn Transaction, key: &Key) -> Result<(), StoreError> {
+    match key::get::<Membership>(tx, Table::Memberships, key)? {
+        Some(membership) => membership.delete(tx),
+        None => Ok(()),
+    }
+}
+
+/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
+/// removal.
+pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
+    for membership in of_device(tx, device)? {
+        membership.delete(tx)?;
+        roster::trim(tx, &membership.group)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Counts that limits are compared with. Each is kept in a record of its own, so that a check takes one look.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::StoreError,
+    names::{DeviceId, UserId},
+    store::{
+        Table, Transaction,
+        key::{Key, number_in},
+    },
+};
+
+/// What is counted, and for which party.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tally<'a> {
+    /// Open claims of a user's devices.
+    OpenClaims(&'a UserId),
+    /// Groups that a device is in and has accepted, and past ones that it has not read to the end.
+    Groups(&'a DeviceId),
+    /// Memberships of devices that this user has added, and that have not accepted.
+    Invitations(&'a UserId),
+}
+
+/// Counts by their keys, as the store check recounts them.
+pub(crate) type Counts = BTreeMap<Vec<u8>, u64>;
+
+impl Tally<'_> {
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Self::OpenClaims(user) => Key::number(0).then_user(user),
+            Self::Groups(device) => Key::number(1).then_device(device),
+            Self::Invitations(user) => Key::number(2).then_user(user),
+        }
+    }
+
+    /// The count.
+    pub(crate) fn get(&self, tx: &mut dyn Transaction) -> Result<u64, StoreError> {
+        match tx.get(Table::Tallies, self.key().as_bytes())? {
+            Some(bytes) => number_in(Table::Tallies, &bytes, 0),
+            None => Ok(0),
+        }
+    }
+
+    /// Counts `more` up.
+    pub(crate) fn add(&self, tx: &mut dyn Transaction, more: u64) -> Result<(), StoreError> {
+        let count = self.get(tx)?.saturating_add(more);
+        self.put(tx, count)
+    }
+
+    /// Counts `less` down.
+    pub(crate) fn subtract(&self, tx: &mut dyn Transaction, less: u64) -> Result<(), StoreError> {
+        let count = self.get(tx)?.checked_sub(less).ok_or(StoreError::Corrupt(Table::Tallies))?;
+        self.put(tx, count)
+    }
+
+    /// Counts one up in a recount.
+    pub(crate) fn recount(&self, counts: &mut Counts, more: u64) {
+        *counts.entry(self.key().as_bytes().to_vec()).or_default() += more;
+    }
+
+    fn put(&self, tx: &mut dyn Transaction, count: u64) -> Result<(), StoreError> {
+        let key = self.key();
+        match count {
+            0 => tx.delete(Table::Tallies, key.as_bytes()).map(drop),
+            _ => tx.put(Table::Tallies, key.as_bytes(), &count.to_be_bytes()),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The calls by which a device and its user say which groups they want to be in.
+
+use super::{DeliveryService, settle};
+use crate::{
+    error::StoreError,
+    names::{DeviceId, GroupId, Timestamp, UserId},
+    ordering::{Halt, block, membership, roster},
+    outcome::{RejectReason, Reply},
+    store::Store,
+};
+
+impl<S: Store> DeliveryService<S> {
+    /// Accepts a group that another user has added the device to. So does every submission of the device there. A group
+    /// that was accepted counts for the device's own limit; an invitation counts for the inviting user's.
+    ///
+    /// [`RejectReason::NotInvited`] if the device has declined, or if the invitation has expired after 30 days;
+    /// [`RejectReason::TooManyGroups`] if the device is in as many groups as it may be.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn accept_invitation(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
+        settle(self.store().transaction(|tx| {
+            if !roster::is_member(tx, group, device)? {
+                return Err(RejectReason::NotAMember.into());
+            }
+            match membership::accept(tx, self.call(now), group, device)? {
+                true => Ok(Reply::Done),
+                false => Err(RejectReason::NotInvited.into()),
+            }
+        }))
+    }
+
+    /// Declines a group that another user has added the device to. The device reads nothing of it any more, and no log
+    /// waits for it. It stays on the roster until members commit its removal, which it can propose before.
+    ///
+    /// [`RejectReason::NotInvited`] if the device has accepted the group: then it leaves by a proposal.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn decline_invitation(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
+        self.ordered(|tx| {
+            membership::decline(tx, self.call(now), group, device)?;
+            Ok::<_, Halt<Reply>>(Reply::Done)
+        })
+    }
+
+    /// Whether the device reads new entries of the group: it is on the roster, and has not declined.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn reads(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+        let present = self.store().transaction(|tx| membership::present(tx, group, device))?;
+        Ok(present.is_some_and(|membership| membership.is_read()))
+    }
+
+    /// Blocks a user: its devices can neither claim key packages of `user`'s devices nor add them to groups. Groups that
+    /// both are in stay as they are. [`RejectReason::TooManyBlocks`] if the list is full.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn block_user(&self, user: &UserId, blocked: &UserId) -> Result<Reply, StoreError> {
+        settle(self.store().transaction(|tx| block::add(tx, user, blocked)))
+    }
+
+    /// Unblocks a user. Returns whether the user was blocked.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn unblock_user(&self, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
+        self.store().transaction(|tx| block::remove(tx, user, blocked))
+    }
+
+    /// The users that a user has blocked.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn blocked_users(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        self.store().transaction(|tx| block::list(tx, user))
+    }
+}

@@ -1,0 +1,148 @@
+//! Taking back a commit counts users, and not the devices or the friends of those whom the commit concerns.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::common::*;
+use regrow_delivery_service::{
+    DeliveryKind, DeliveryService, DeviceId,
+    HandshakeMode::{Assisted, Opaque},
+    RejectReason, ReportOutcome, Sequence, SqliteStore, Timestamp,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn report(service: &DeliveryService<SqliteStore>, by: &DeviceId, sequence: Sequence) -> ReportOutcome {
+    service.report_commit(&room(), by, sequence, NOW).unwrap()
+}
+
+fn refused() -> ReportOutcome {
+    ReportOutcome::Rejected(RejectReason::NotReportable)
+}
+
+/// A commit of a member's that is accepted, and that others follow.
+fn commit(
+    service: &DeliveryService<SqliteStore>,
+    members: &mut [Member],
+    by: usize,
+    add: &[&Client],
+    now: Timestamp,
+) -> Sequence {
+    let claimer = members[by].id();
+    let key_packages: Vec<_> = add.iter().map(|client| client.claimed_by(service, &claimer)).collect();
+    let submission = members[by].commit(&key_packages, &[]);
+    let outcome = service.submit_commit(&submission, now).unwrap();
+    for (number, member) in members.iter_mut().enumerate() {
+        if number == by { member.confirm() } else { drop(member.receive(&submission.commit)) }
+    }
+    for client in add {
+        service.accept_invitation(&room(), &client.id, now).unwrap();
+    }
+    accepted(&outcome).unwrap().0
+}
+
+fn phone(user: &str, number: usize) -> Client {
+    Client::of(DeviceId::new(user, format!("phone{number}")).unwrap())
+}
+
+#[test]
+fn devices_of_one_user_are_one_vote() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob", "mallory"]);
+        let own: Vec<_> = (0..5).map(|number| phone("mallory", number)).collect();
+        commit(&service, &mut members, 2, &own.iter().collect::<Vec<_>>(), NOW);
+        let update = commit(&service, &mut members, 0, &[], NOW);
+        for client in &own {
+            assert_eq!(report(&service, &client.id, update), ReportOutcome::Noted { reports: 1, needed: 2 });
+        }
+    }
+}
+
+#[test]
+fn devices_of_a_removed_user_do_not_bring_it_back() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
+    let own: Vec<_> = (0..5).map(|number| phone("mallory", number)).collect();
+    commit(&service, &mut members, 2, &own.iter().collect::<Vec<_>>(), NOW);
+    let (removal, _) = accept(&service, &members[0].commit(&[], &[&device("mallory")]));
+    for client in &own {
+        assert_eq!(report(&service, &client.id, removal), refused());
+    }
+}
+
+#[test]
+fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
+    let friends = ["m1", "m2", "m3"].map(Client::new);
+    commit(&service, &mut members, 2, &friends.each_ref(), NOW);
+    let (removal, _) = accept(&service, &members[0].commit(&[], &[&device("mallory")]));
+    for friend in &friends {
+        assert_eq!(report(&service, &friend.id, removal), refused());
+    }
+    let alone = ReportOutcome::Noted { reports: 1, needed: 2 };
+    assert_eq!(report(&service, &device("bob"), removal), alone, "who is asked is one user");
+}
+
+#[test]
+fn users_that_were_added_a_week_before_are_asked() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
+    let friend = Client::new("friend");
+    commit(&service, &mut members, 2, &[&friend], NOW);
+    let removal = members[0].commit(&[], &[&device("mallory")]);
+    let outcome = service.submit_commit(&removal, later(7 * DAY)).unwrap();
+    let (removal, _) = accepted(&outcome).unwrap();
+    assert!(matches!(report(&service, &friend.id, removal), ReportOutcome::Noted { .. }));
+}
+
+#[test]
+fn one_user_takes_back_nothing() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let (update, _) = accept(&service, &members[0].update());
+    assert_eq!(report(&service, &device("bob"), update), ReportOutcome::Noted { reports: 1, needed: 2 });
+}
+
+#[test]
+fn other_devices_of_the_committer_are_not_asked() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let tablet = phone("alice", 2);
+    commit(&service, &mut members, 0, &[&tablet], NOW);
+    let (update, _) = accept(&service, &members[0].update());
+    assert_eq!(report(&service, &tablet.id, update), refused());
+}
+
+#[test]
+fn invited_users_do_not_keep_a_bad_commit_from_being_taken_back() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let silent: Vec<_> = (0..10).map(|number| Client::new(&format!("silent{number}"))).collect();
+    let key_packages: Vec<_> = silent.iter().map(|client| client.claimed_by(&service, &device("alice"))).collect();
+    let add = members[0].commit(&key_packages, &[]);
+    accept(&service, &add);
+    members[0].confirm();
+    for member in &mut members[1..] {
+        member.receive(&add.commit);
+    }
+    let (update, _) = accept(&service, &members[0].update());
+    assert_eq!(report(&service, &device("bob"), update), ReportOutcome::Noted { reports: 1, needed: 2 });
+    assert!(matches!(report(&service, &device("carol"), update), ReportOutcome::RolledBack(_)));
+}
+
+#[test]
+fn a_rollback_deletes_no_acknowledged_message() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
+        let update = commit(&service, &mut members, 0, &[], NOW);
+        let sent = say(&service, &mut members[1], "acknowledged");
+        for by in ["bob", "carol"] {
+            report(&service, &device(by), update);
+        }
+        let read = stream(&service, &device("carol"));
+        let void = DeliveryKind::Rollback { voided: update };
+        assert_eq!(kinds(&read)[1..], [DeliveryKind::Commit, DeliveryKind::Message, void]);
+        assert_eq!(read[2].bytes, sent);
+    }
+}
