@@ -109,6 +109,16 @@ impl Messenger {
         self.wish(group, Wish::Rotate { signature_key }).await
     }
 
+    /// Withdraws all key packages of this device from the service, and publishes new ones in their place: for a user that
+    /// suspects a theft. (After a rotation of the signature key, it is done without asking.)
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the store fails.
+    pub async fn renew_key_packages(&mut self) -> Result<(), Error> {
+        self.machine.renew_key_packages()?;
+        self.pass().await
+    }
+
     /// Sets the application's data in a group, on which all members agree: see
     /// [`Group::set_data`](regrow_engine::Group::set_data). Of several wishes the last counts.
     ///

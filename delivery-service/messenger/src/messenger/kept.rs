@@ -33,6 +33,9 @@ pub(super) struct Account {
 pub(super) struct Upload {
     pub(super) key_packages: Vec<ByteBuf>,
     pub(super) last_resort: Option<ByteBuf>,
+    /// Whether all other key packages at the service are withdrawn.
+    #[serde(default)]
+    pub(super) replaces: bool,
 }
 
 /// The messenger's record of a group; the engine has one of its own.
@@ -84,6 +87,7 @@ pub(super) struct Sealed {
 const ACCOUNT: &str = "regrow-ds/account";
 const CURSOR: &str = "regrow-ds/cursor";
 const UPLOAD: &str = "regrow-ds/upload";
+const PUBLISHED_KEY: &str = "regrow-ds/published key";
 const LAST_RESORT: &str = "regrow-ds/last resort";
 const REMOVALS: &str = "regrow-ds/removals";
 const GROUP: &str = "regrow-ds/group/";
@@ -112,6 +116,12 @@ impl Changes {
 
     pub(super) fn last_resort(mut self, made: u64) -> Result<Self, Error> {
         self.0.push((LAST_RESORT.into(), Some(encode(&made)?)));
+        Ok(self)
+    }
+
+    /// The signature key of the key packages at the service. [`None`] if they are to be replaced.
+    pub(super) fn published_key(mut self, key: Option<&[u8]>) -> Result<Self, Error> {
+        self.0.push((PUBLISHED_KEY.into(), key.map(|key| encode(serde_bytes::Bytes::new(key))).transpose()?));
         Ok(self)
     }
 
@@ -150,6 +160,11 @@ pub(super) fn upload(client: &Client) -> Result<Option<Upload>, Error> {
 /// When the last-resort key package was made that the service has.
 pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
     get(client, LAST_RESORT, "last resort")
+}
+
+/// The signature key of the key packages at the service.
+pub(super) fn published_key(client: &Client) -> Result<Option<ByteBuf>, Error> {
+    get(client, PUBLISHED_KEY, "published key")
 }
 
 /// The devices of this user that the service is still to remove.

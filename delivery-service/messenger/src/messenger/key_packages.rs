@@ -16,7 +16,8 @@ use super::{
     request::Request,
 };
 use crate::{
-    api::{Code, KeyPackagesLeft, Problem, UploadRequest},
+    RejectCode,
+    api::{Code, KeyPackagesLeft, Problem, RefusedKeyPackage, UploadAnswer, UploadRequest},
     error::{ConnectionError, Error},
 };
 
@@ -69,10 +70,13 @@ impl KeyPackages {
     pub(super) fn next(&self, now: Duration) -> Option<Request> {
         let bytes = |key_package: &ByteBuf| key_package.as_slice().into();
         match &self.upload {
-            Some(upload) => Some(Request::Upload(UploadRequest {
-                key_packages: upload.key_packages.iter().map(bytes).collect(),
-                last_resort: upload.last_resort.as_ref().map(bytes),
-            })),
+            Some(upload) => {
+                let request = UploadRequest {
+                    key_packages: upload.key_packages.iter().map(bytes).collect(),
+                    last_resort: upload.last_resort.as_ref().map(bytes),
+                };
+                Some(if upload.replaces { Request::Replace(request) } else { Request::Upload(request) })
+            }
             None => (self.ask_at <= now).then_some(Request::KeyPackagesLeft),
         }
     }
@@ -103,14 +107,18 @@ impl Machine {
     pub(super) fn key_packages_left(&mut self, answer: Result<KeyPackagesLeft, ConnectionError>) -> Result<(), Error> {
         let left = answer?;
         let now = self.now();
-        self.key_packages.left = left.left;
+        // After a rotation of the signature key, a thief of the old one must not come in by old key packages.
+        let replaces = self.is_key_unpublished()?;
+        self.key_packages.left = if replaces { 0 } else { left.left };
         self.key_packages.ask_at = self.monotonic().saturating_add(ASK_EVERY);
-        let missing = self.key_packages.missing(self.client.key_packages_due(left.left));
+        let due = self.client.key_packages_due(self.key_packages.left);
+        let missing = self.key_packages.missing(due);
         // Replaced at half of its life, so that the one that is handed out is never about to expire. One that was made in
         // the future, by a clock that was ahead, is replaced as well.
         let half = self.client.policy().key_package_lifetime / 2;
         let is_fresh = |made: u64| made <= now.0 && now.0 < made.saturating_add(half);
-        let fresh = left.last_resort && self.key_packages.last_resort.is_some_and(is_fresh);
+        let is_good = left.last_resort && !left.last_resort_used && !replaces;
+        let fresh = is_good && self.key_packages.last_resort.is_some_and(is_fresh);
         if missing == 0 && fresh {
             return Ok(());
         }
@@ -120,53 +128,104 @@ impl Machine {
             false => Some(self.client.last_resort_key_package(now)?),
         };
         let bytes = |key_package: KeyPackageBytes| ByteBuf::from(key_package.into_bytes());
-        let upload =
-            Upload { key_packages: key_packages.into_iter().map(bytes).collect(), last_resort: last_resort.map(bytes) };
+        let key_packages = key_packages.into_iter().map(bytes).collect();
+        let upload = Upload { key_packages, last_resort: last_resort.map(bytes), replaces };
         Changes::default().upload(Some(&upload))?.keep(&mut self.client)?;
         self.key_packages.upload = Some(upload);
         Ok(())
     }
 
-    pub(super) fn uploaded(&mut self, answer: Result<KeyPackagesLeft, ConnectionError>) -> Result<(), Error> {
-        let left = match answer {
-            Err(ConnectionError::Problem(problem)) if !is_for_later(&problem) => return self.refused(&problem),
+    pub(super) fn uploaded(&mut self, answer: Result<UploadAnswer, ConnectionError>) -> Result<(), Error> {
+        let answer = match answer {
+            Err(ConnectionError::Problem(problem)) if !is_for_later(&problem) => return self.refused_all(&problem),
             other => decided(other)?.map_err(ConnectionError::from)?,
         };
+        let Some(upload) = self.key_packages.upload.take() else { return Ok(()) };
         let now = self.now();
+        let one_time = upload.key_packages.len();
         let mut changes = Changes::default().upload(None)?;
+        if upload.replaces {
+            changes = changes.published_key(Some(self.client.signature_key()?.as_bytes()))?;
+        }
         let lane = &mut self.key_packages;
-        if lane.upload.take().is_some_and(|upload| upload.last_resort.is_some()) {
+        if upload.last_resort.is_some() && answer.refused.iter().all(|refused| refused.index != one_time) {
             changes = changes.last_resort(now.0)?;
             lane.last_resort = Some(now.0);
         }
         if lane.at_once < usize::MAX {
-            (lane.ceiling, lane.at_once) = (Some(left.left), usize::MAX);
+            (lane.ceiling, lane.at_once) = (Some(answer.key_packages.left), usize::MAX);
         }
-        (lane.left, lane.refusals) = (left.left, 0);
-        changes.keep(&mut self.client)
+        lane.left = answer.key_packages.left;
+        changes.keep(&mut self.client)?;
+        let lane = &mut self.key_packages;
+        let Some(first) = answer.refused.first().cloned() else {
+            lane.refusals = 0;
+            return Ok(());
+        };
+        let all: Vec<ByteBuf> = upload.key_packages.into_iter().chain(upload.last_resort).collect();
+        let refused = answer.refused.iter().filter_map(|refused| all.get(refused.index).cloned()).collect();
+        let RefusedKeyPackage { reason, detail, .. } = first;
+        let reason = RejectCode::from_name(&reason);
+        if reason == Some(RejectCode::TooManyKeyPackages) {
+            lane.ceiling = Some(answer.key_packages.left);
+        }
+        self.refused(refused, reason, detail, None)
     }
 
-    /// The service does not take the key packages: they are erased, and others are made.
-    fn refused(&mut self, problem: &Problem) -> Result<(), Error> {
+    /// The service takes nothing of the upload.
+    fn refused_all(&mut self, problem: &Problem) -> Result<(), Error> {
         let Some(upload) = self.key_packages.upload.take() else { return Ok(()) };
-        let now = self.monotonic();
         let one_time = upload.key_packages.len();
-        let number = one_time + usize::from(upload.last_resort.is_some());
-        let refused: Vec<_> = upload.key_packages.into_iter().chain(upload.last_resort).collect();
+        let is_limit = matches!(problem.code, Code::LimitReached | Code::TooLarge) && one_time > 0;
+        let refused = upload.key_packages.into_iter().chain(upload.last_resort).collect();
+        let (reason, detail) = (problem.reject_code(), problem.to_string());
+        // Forgotten before the private keys are erased: what is uploaded again must have them.
+        Changes::default().upload(None)?.keep(&mut self.client)?;
+        self.refused(refused, reason, detail, is_limit.then_some(one_time))
+    }
+
+    /// Whether the key packages at the service have another signature key than this device, or are to be replaced.
+    fn is_key_unpublished(&self) -> Result<bool, Error> {
+        let key = self.client.signature_key()?;
+        Ok(kept::published_key(&self.client)?.is_none_or(|published| published != key.as_bytes()))
+    }
+
+    /// A commit of this device may have replaced its signature key.
+    pub(super) fn renew_if_key_changed(&mut self) -> Result<(), Error> {
+        if self.is_key_unpublished()? {
+            self.key_packages.look_again();
+        }
+        Ok(())
+    }
+
+    /// All key packages at the service are to be replaced.
+    pub(super) fn renew_key_packages(&mut self) -> Result<(), Error> {
+        self.key_packages.ask_at = Duration::ZERO;
+        Changes::default().published_key(None)?.keep(&mut self.client)
+    }
+
+    /// The service does not take these key packages: they are erased, and others are made. `too_many` is how many were
+    /// more than the service keeps.
+    fn refused(
+        &mut self,
+        refused: Vec<ByteBuf>,
+        reason: Option<RejectCode>,
+        detail: String,
+        too_many: Option<usize>,
+    ) -> Result<(), Error> {
+        let now = self.monotonic();
         let lane = &mut self.key_packages;
         lane.refusals = lane.refusals.saturating_add(1);
-        let mut again = match lane.refusals {
-            1 => Duration::ZERO,
-            more => REFUSED_DELAY.saturating_mul(2_u32.saturating_pow(more - 2)).min(ASK_EVERY),
+        let again = match (too_many, lane.refusals) {
+            (Some(one_time), _) => {
+                lane.take_less(one_time);
+                Duration::ZERO
+            }
+            (None, 1) => Duration::ZERO,
+            (None, more) => REFUSED_DELAY.saturating_mul(2_u32.saturating_pow(more - 2)).min(ASK_EVERY),
         };
-        if matches!(problem.code, Code::LimitReached | Code::TooLarge) && one_time > 0 {
-            lane.take_less(one_time);
-            again = Duration::ZERO;
-        }
         lane.ask_at = now.saturating_add(again);
-        let (reason, detail) = (problem.reject_code(), problem.to_string());
-        self.ready.push_back(Event::KeyPackagesRefused { key_packages: number, reason, detail, again });
-        Changes::default().upload(None)?.keep(&mut self.client)?;
+        self.ready.push_back(Event::KeyPackagesRefused { key_packages: refused.len(), reason, detail, again });
         let refused: Vec<_> = refused.into_iter().map(|bytes| KeyPackageBytes::new(bytes.into_vec())).collect();
         Ok(self.client.discard_key_packages(&refused)?)
     }

@@ -285,7 +285,7 @@ impl Machine {
                 Ok(())
             }
             Request::KeyPackagesLeft => self.key_packages_left(answer.and_then(Response::left)),
-            Request::Upload(_) => self.uploaded(answer.and_then(Response::left)),
+            Request::Upload(_) | Request::Replace(_) => self.uploaded(answer.and_then(Response::uploaded)),
             Request::RemoveDevice(device) => self.removed_at_service(&device, answer.and_then(Response::done)),
             Request::Group(id, step) => self.stepped(&id, step, answer),
             Request::Deliveries { .. } => self.fetch(answer?.page()?),

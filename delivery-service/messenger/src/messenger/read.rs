@@ -281,6 +281,9 @@ impl Machine {
             }
             Engine::Commit(change) => {
                 let own = self.device().clone();
+                if change.by == own {
+                    self.renew_if_key_changed()?;
+                }
                 let state = self.group(&id);
                 (state.elsewhere, state.proposals_since) = (None, None);
                 (state.record.has_gap, state.changed) = (false, true);

@@ -20,6 +20,8 @@ pub(super) enum Request {
     KeyPackagesLeft,
     /// Uploads key packages.
     Upload(api::UploadRequest),
+    /// Uploads key packages, and withdraws all others.
+    Replace(api::UploadRequest),
     /// Removes a device of this user at the service.
     RemoveDevice(DeviceId),
     /// Submits to a group, or asks about it.
@@ -67,7 +69,7 @@ impl Request {
         use super::Wish;
         match self {
             Self::Acknowledge(_) => Some(Scope::Device),
-            Self::KeyPackagesLeft | Self::Upload(_) => Some(Scope::KeyPackages),
+            Self::KeyPackagesLeft | Self::Upload(_) | Self::Replace(_) => Some(Scope::KeyPackages),
             Self::RemoveDevice(device) => Some(Scope::Removal(device.clone())),
             Self::Group(group, Step::Devices(user) | Step::Claim(user, _)) => {
                 Some(Scope::Wish { group: group.clone(), wish: Wish::AddUser(user.clone()) })
@@ -112,6 +114,8 @@ responses! {
     Done(()) = done;
     /// The key packages that are left.
     Left(api::KeyPackagesLeft) = left;
+    /// The key packages that are left after an upload, and those that were refused.
+    Uploaded(api::UploadAnswer) = uploaded;
     /// The submission was ordered.
     Accepted(api::Accepted) = accepted;
     /// The report was counted.
@@ -135,7 +139,8 @@ pub(super) async fn perform(connection: &mut Connection, request: &Request) -> R
     match request {
         Request::Acknowledge(up_to) => connection.acknowledge(*up_to).await.map(|_| Response::Done(())),
         Request::KeyPackagesLeft => connection.key_packages_left().await.map(Response::Left),
-        Request::Upload(upload) => connection.upload_key_packages(upload).await.map(Response::Left),
+        Request::Upload(upload) => connection.upload_key_packages(upload).await.map(Response::Uploaded),
+        Request::Replace(upload) => connection.replace_key_packages(upload).await.map(Response::Uploaded),
         Request::RemoveDevice(device) => connection.remove_device(device).await.map(Response::Done),
         Request::Deliveries { after, limit, wait } => {
             connection.deliveries(*after, *limit, *wait).await.map(Response::Page)

@@ -47,7 +47,7 @@ async fn refused_key_packages_stop_nothing_and_are_replaced() {
 async fn an_upload_that_is_refused_is_erased_told_and_made_anew() {
     let world = World::new().await;
     let refused = Problem::new(Code::Rejected).with_reason(RejectCode::NotYetValid);
-    world.refuse_posts("/key-packages", refused);
+    world.refuse_uploads("/key-packages", refused);
     let mut bob = world.bare("bob", "phone", policy(Assisted), world.options()).await;
     for _ in 0..3 {
         settle(&mut [&mut bob]).await;
@@ -121,4 +121,42 @@ async fn a_service_that_keeps_few_gets_few() {
     world.wait(2 * HOUR);
     settle(&mut [&mut bob]).await;
     assert_eq!(bob.was_told(is_refusal), 1, "the limit is known by now");
+}
+
+#[tokio::test]
+async fn key_packages_are_replaced_with_the_signature_key() {
+    let world = World::new().await;
+    let (mut alice, mut bob) =
+        (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    make_group(&mut [&mut alice, &mut bob]).await;
+    let old = bob.engine().signature_key().unwrap();
+    bob.rotate(&chat(), true).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    let room = regrow_engine::GroupId::new("a new room").unwrap();
+    alice.create_group(&room).await.unwrap();
+    alice.add_user(&room, &user("bob")).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    let member = alice.roster(&room).unwrap().into_iter().find(|member| *member.device.user() == *"bob").unwrap();
+    assert_ne!(member.signature_key, old);
+    assert_eq!(member.signature_key, bob.engine().signature_key().unwrap());
+}
+
+#[tokio::test]
+async fn a_last_resort_key_package_that_was_used_is_replaced() {
+    let world = World::new().await;
+    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
+    let mut carol = world.hostile("carol", Assisted).await;
+    let claim = ClaimRequest { user: user("bob"), device: None };
+    let mut last = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..4 {
+            let claimed = carol.connection.claim_key_packages(&claim).await.unwrap().key_packages.remove(0);
+            last.extend(Some(claimed).filter(|claimed| claimed.last_resort));
+        }
+        world.wait(2 * HOUR);
+        settle(&mut [&mut bob]).await;
+    }
+    assert_ne!(last.first().unwrap().key_package, last.last().unwrap().key_package);
 }
