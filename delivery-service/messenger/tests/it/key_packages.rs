@@ -47,7 +47,7 @@ async fn refused_key_packages_stop_nothing_and_are_replaced() {
 async fn an_upload_that_is_refused_is_erased_told_and_made_anew() {
     let world = World::new().await;
     let refused = Problem::new(Code::Rejected).with_reason(RejectCode::NotYetValid);
-    world.refuse_posts("/key-packages", refused);
+    world.refuse_uploads("/key-packages", refused);
     let mut bob = world.bare("bob", "phone", policy(Assisted), world.options()).await;
     for _ in 0..3 {
         settle(&mut [&mut bob]).await;

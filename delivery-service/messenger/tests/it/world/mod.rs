@@ -202,14 +202,16 @@ impl World {
     ///
     /// [`put_it_back`]: Self::put_it_back
     pub fn refuse(&self, path: &str, problem: api::Problem) {
-        for method in ["GET", "POST"] {
+        for method in ["GET", "POST", "PUT"] {
             self.refuse_method(method, path, problem.clone());
         }
     }
 
-    /// The same, of requests that post.
-    pub fn refuse_posts(&self, path: &str, problem: api::Problem) {
-        self.refuse_method("POST", path, problem);
+    /// The same, of requests that upload.
+    pub fn refuse_uploads(&self, path: &str, problem: api::Problem) {
+        for method in ["POST", "PUT"] {
+            self.refuse_method(method, path, problem.clone());
+        }
     }
 
     fn refuse_method(&self, method: &'static str, path: &str, problem: api::Problem) {
