@@ -44,6 +44,10 @@ impl Machine {
             return Ok(Some(Step::Create(CreateGroupRequest { group: id.clone(), handshake, group_info })));
         }
         if state.record.bad.is_some() && state.record.rejoin.is_none() {
+            // A fetched entry may take the commit back already.
+            if self.fetched.iter().any(|delivery| delivery.group == *id) {
+                return Ok(None);
+            }
             match self.step_after_bad_commit(id) {
                 Some(step) => return Ok(Some(step)),
                 None if self.group(id).record.rejoin.is_none() => return Ok(None),
