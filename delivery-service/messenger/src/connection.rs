@@ -136,6 +136,51 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
+    /// Accepts a group that another user has added this device to. `PUT /v1/groups/{group}/membership`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn accept_invitation(&mut self, group: &GroupId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::PUT, &["v1", "groups", &in_path(group), "membership"])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Declines a group that another user has added this device to. `DELETE /v1/groups/{group}/membership`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn decline_invitation(&mut self, group: &GroupId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::DELETE, &["v1", "groups", &in_path(group), "membership"])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Ends a group of which this device is the only member. `DELETE /v1/groups/{group}`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn end_group(&mut self, group: &GroupId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::DELETE, &["v1", "groups", &in_path(group)])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Blocks a user, whose devices can no longer add devices of this user to groups. `PUT /v1/blocks/{user}`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn block_user(&mut self, user: &UserId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::PUT, &["v1", "blocks", user.as_str()])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Unblocks a user. `DELETE /v1/blocks/{user}`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn unblock_user(&mut self, user: &UserId) -> Result<(), ConnectionError> {
+        let request = self.request(Method::DELETE, &["v1", "blocks", user.as_str()])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
     /// The devices of a user. `GET /v1/users/{user}/devices`
     ///
     /// # Errors

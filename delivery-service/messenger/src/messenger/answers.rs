@@ -61,6 +61,8 @@ impl Machine {
     ) -> Result<(), Error> {
         match step {
             Step::Create(request) => self.created(id, &request.group_info.0, answer.and_then(Response::accepted)),
+            Step::Accept => self.accepted(id, answer.and_then(Response::done)),
+            Step::End => self.ended(id, answer.and_then(Response::done)),
             Step::Report(_) => self.reported(id, answer.and_then(Response::reported)),
             Step::Info => self.informed(id, answer.and_then(Response::info)),
             Step::Tree(_) => self.informed_of_tree(id, answer.and_then(Response::tree)),
@@ -91,6 +93,28 @@ impl Machine {
                     Code::GroupExists => Err(Error::GroupTaken { group: id.clone() }),
                     _ => Err(problem.into()),
                 }
+            }
+        }
+    }
+
+    /// The service has heard that this device accepts the group, or there is nothing to accept any more.
+    fn accepted(&mut self, id: &GroupId, answer: Result<(), ConnectionError>) -> Result<(), Error> {
+        let _nothing_to_accept = decided(answer)?;
+        let state = self.group(id);
+        (state.record.accepts, state.changed) = (false, true);
+        self.save(&[id], Changes::default())
+    }
+
+    /// The group has ended at the service, so that this device forgets it.
+    fn ended(&mut self, id: &GroupId, answer: Result<(), ConnectionError>) -> Result<(), Error> {
+        match decided(answer)? {
+            Err(problem) if !is_outside(&problem) => Err(problem.into()),
+            _ => {
+                self.client.forget(id)?;
+                let by = Some(self.device().clone());
+                self.drop_group(id)?;
+                self.ready.push_back(Event::Removed { group: id.clone(), by });
+                Ok(())
             }
         }
     }

@@ -132,7 +132,8 @@ impl Messenger {
         self.wish(group, Wish::SetData(ByteBuf::from(data))).await
     }
 
-    /// Leaves a group: proposes it, and another member commits it. A device that is alone in the group forgets it.
+    /// Leaves a group: proposes it, and another member commits it. A device that is alone in the group ends it at the
+    /// service, and forgets it. The name of a group that has ended is not given again.
     ///
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.

@@ -52,6 +52,8 @@ pub(super) struct GroupRecord {
     pub(super) bad: Option<BadCommit>,
     /// The wishes that the engine does not know of yet.
     pub(super) wishes: VecDeque<Wish>,
+    /// The service is to hear that this device accepts the group, which another user has added it to.
+    pub(super) accepts: bool,
     /// Nothing is sent.
     pub(super) suspended: bool,
     /// Entries are missing in this epoch: later messages may be too far ahead to be read.

@@ -349,8 +349,10 @@ impl Machine {
         self.audit(&id, delivery);
         self.busy.insert(id.clone());
         self.key_packages.look_again();
+        let is_invited = delivery.sender.user() != self.device().user();
         let state = self.group(&id);
         (state.record.joined, state.changed) = (delivery.receipt.sequence.0, true);
+        state.record.accepts = joined && is_invited;
         (state.waits, state.stranded, state.resume, state.check_roster) = (false, false, true, true);
         if joined {
             (state.record.rejoin, state.record.bad) = (None, None);

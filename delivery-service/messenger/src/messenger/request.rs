@@ -46,6 +46,10 @@ pub(super) enum Request {
 pub(super) enum Step {
     /// Creates the group from its group info.
     Create(api::CreateGroupRequest),
+    /// Accepts the group, which another user has added this device to.
+    Accept,
+    /// Ends the group, of which this device is the only member.
+    End,
     /// Reports a commit that cannot be followed.
     Report(Sequence),
     /// Asks for the group info, for an external commit.
@@ -164,6 +168,8 @@ async fn perform_in_group(
 ) -> Result<Response, ConnectionError> {
     match step {
         Step::Create(request) => connection.create_group(request).await.map(Response::Accepted),
+        Step::Accept => connection.accept_invitation(group).await.map(Response::Done),
+        Step::End => connection.end_group(group).await.map(Response::Done),
         Step::Report(commit) => connection.report(group, *commit).await.map(Response::Reported),
         Step::Info => connection.group_info(group).await.map(Response::Info),
         Step::Tree(epoch) => connection.ratchet_tree(group, *epoch).await.map(Response::Tree),

@@ -62,6 +62,9 @@ impl Machine {
             let info = state.info.as_ref().map_or(Step::Info, |(_, epoch)| Step::Tree(*epoch));
             return Ok(Some(self.external_commit(id)?.map_or(info, |pending| Step::Commit(Box::new(pending)))));
         }
+        if state.record.accepts {
+            return Ok(Some(Step::Accept));
+        }
         let epoch = match self.client.group(id) {
             Ok(mut group) => group.epoch()?.0,
             Err(regrow_engine::Error::UnknownGroup { .. } | regrow_engine::Error::Removed { .. }) => return Ok(None),
@@ -171,6 +174,7 @@ impl Machine {
             Wish::Rotate { signature_key: false } => self.client.group(id)?.update(),
             Wish::Rotate { signature_key: true } => self.client.group(id)?.rotate_signature_key(),
             Wish::SetData(data) => self.client.group(id)?.set_data(data),
+            Wish::Leave if self.client.group(id)?.roster()?.len() < 2 => return Ok(Some(Step::End)),
             Wish::Leave => return self.propose_leaving(id).map(|()| None),
         };
         self.made(id, wish, made)
@@ -245,15 +249,7 @@ impl Machine {
         }
     }
 
-    /// Proposes to leave. A device that is alone in the group forgets it.
     fn propose_leaving(&mut self, id: &GroupId) -> Result<(), Error> {
-        if self.client.group(id)?.roster()?.len() < 2 {
-            self.client.forget(id)?;
-            let by = Some(self.device().clone());
-            self.drop_group(id)?;
-            self.ready.push_back(Event::Removed { group: id.clone(), by });
-            return Ok(());
-        }
         // If the process dies before it is written down, it is proposed again: equal proposals count once.
         match self.client.group(id)?.leave() {
             Ok(proposal) => {

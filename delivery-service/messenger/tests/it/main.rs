@@ -10,4 +10,5 @@ mod faults;
 mod gap;
 mod key_packages;
 mod lanes;
+mod membership;
 mod trees;
