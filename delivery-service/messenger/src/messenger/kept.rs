@@ -174,8 +174,11 @@ pub(super) fn removals(client: &Client) -> Result<BTreeSet<DeviceId>, Error> {
     Ok(get(client, REMOVALS, "removals")?.unwrap_or_default())
 }
 
-/// The records of all groups. A record that is damaged is an error of its own.
-pub(super) fn groups(client: &Client) -> Result<Vec<(GroupId, Result<GroupRecord, Error>)>, Error> {
+/// The groups and their records. A record that is damaged is an error of its own.
+type GroupRecords = Vec<(GroupId, Result<GroupRecord, Error>)>;
+
+/// The records of all groups.
+pub(super) fn groups(client: &Client) -> Result<GroupRecords, Error> {
     let mut groups = Vec::new();
     for name in client.kept_names(GROUP)? {
         let id = GroupId::from_base64url(&name[GROUP.len()..]);
