@@ -83,12 +83,15 @@ fn passed<T: serde::de::DeserializeOwned>(
     passed.into_iter().map(|(key, value)| Ok((key, key::decode(table, &value)?))).collect()
 }
 
-/// The first deadlines that have passed at `now`, and their values as they are stored.
+/// The key of a deadline, and its value as it is stored.
+pub(crate) type PassedDeadline = (Vec<u8>, Vec<u8>);
+
+/// The first deadlines that have passed at `now`.
 pub(crate) fn passed_keys(
     tx: &mut dyn Transaction,
     table: Table,
     now: Timestamp,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+) -> Result<Vec<PassedDeadline>, StoreError> {
     let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
     let mut passed = Vec::new();
     tx.scan(table, from.as_bytes()..to.as_bytes(), &mut |key, value| {
