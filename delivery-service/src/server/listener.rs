@@ -79,7 +79,7 @@ impl Listener {
     }
 
     /// Answers requests with `app` until the server ends; requests that are under way then have until `drain` has passed.
-    /// Every request has its [`ConnectInfo`]. Returns how many connections had to be cut off.
+    /// Every request has the address that it comes from. Returns how many connections had to be cut off.
     pub async fn serve(self, app: Router, metrics: Metrics, drain: Duration, shutdown: Shutdown) -> usize {
         let Self { socket, tls, limits, proxies } = self;
         let connect = Connect {
