@@ -294,7 +294,7 @@ mod tests {
             }
         }
         assert_eq!(held.len(), 6, "192 MiB are for large requests");
-        assert!(!memory.charge(&device("alice"), None).try_grow_to(MIB));
+        assert!(!memory.charge(&device("alice"), None).try_grow_to(7 * MIB));
         assert!(memory.charge(&device("alice"), None).try_grow_to(SMALL));
         assert!(memory.charge(&Principal::Address([192, 0, 2, 1].into()), None).try_grow_to(MIB));
         drop(held);
