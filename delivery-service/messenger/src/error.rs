@@ -82,8 +82,9 @@ pub enum Error {
         /// The entry's number.
         sequence: Sequence,
     },
-    /// A group of that name exists at the service, and this device is not in it. A member can add it.
-    #[error("the group {group} exists already, and this device is not in it")]
+    /// A group of that name exists at the service, and this device is not in it; or it has ended. Take another name, or ask
+    /// a member to add this device.
+    #[error("the group {group} exists already and this device is not in it, or it has ended: take another name")]
     GroupTaken {
         /// The group.
         group: GroupId,

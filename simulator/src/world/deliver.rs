@@ -193,6 +193,10 @@ impl Device {
         for delivery in mem::take(&mut self.held) {
             self.take(delivery, true, outside, &mut happenings)?;
         }
+        if happenings.iter().any(|happening| matches!(happening.change, Some(Met::Joined))) {
+            let accepted = outside.service.accept(outside.group, &self.address, outside.now);
+            accepted.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        }
         Ok(happenings)
     }
 
@@ -310,7 +314,11 @@ impl Device {
                     Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
                     Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
                     // Beyond the limit it cannot be told from a forgery: it is refused as such.
-                    Err(Error::Invalid { .. }) if self.window.is_too_far_ahead(sent.at, outside.policy) => None,
+                    Err(Error::Invalid { .. } | Error::Gap { .. })
+                        if self.window.is_too_far_ahead(sent.at, outside.policy) =>
+                    {
+                        None
+                    }
                     _ if may => Some("it is read"),
                     _ => Some("it is recognized as read before, or as too old"),
                 }

@@ -84,6 +84,14 @@ impl<'s> Post<'s> {
         }
     }
 
+    /// Accepts a group that another user has added the device to. A device that its own user has added is not asked.
+    pub(super) fn accept(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<(), StoreError> {
+        match self {
+            Self::Here(service) => service.accept_invitation(group, device, now).map(drop),
+            Self::There(remote) => remote.accept(group, device),
+        }
+    }
+
     /// What sets the names of this run apart from those of others at the same service. In this process there are no others.
     pub(super) fn suffix(&self) -> &str {
         match self {

@@ -228,6 +228,11 @@ impl Remote {
         }))
     }
 
+    /// Accepts a group. It is no failure if the device was not asked.
+    pub(super) fn accept(&self, group: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
+        self.as_device(device, async |connection| connection.accept_invitation(group).await).map(drop)
+    }
+
     /// The server expires what it has by its own clock.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is called like the other")]
     pub(super) fn expire(&self, _now: Timestamp) -> Result<Expired, StoreError> {

@@ -89,9 +89,10 @@ impl Machine {
             Err(problem) => {
                 self.client.forget(id)?;
                 self.drop_group(id)?;
-                match problem.code {
-                    Code::GroupExists => Err(Error::GroupTaken { group: id.clone() }),
-                    _ => Err(problem.into()),
+                let was_ended = problem.reject_code() == Some(RejectCode::GroupEnded);
+                match problem.code == Code::GroupExists || was_ended {
+                    true => Err(Error::GroupTaken { group: id.clone() }),
+                    false => Err(problem.into()),
                 }
             }
         }

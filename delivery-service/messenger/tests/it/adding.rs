@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use regrow_delivery_service::api::ClaimRequest;
-use regrow_engine::{Handshake::Assisted, Policy};
+use regrow_engine::{Ciphersuite, Handshake::Assisted, Policy};
 use regrow_messenger::Event;
 
 #[tokio::test]
@@ -43,9 +43,9 @@ async fn one_bad_device_keeps_the_others_not_out() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
-    // Its key packages are valid for longer than alice's policy has it.
-    let old = Policy { key_package_lifetime: 800 * 24 * 60 * 60, ..policy(Assisted) };
-    let mut tablet = world.messenger_with("bob", "tablet", old).await;
+    // Its key packages are for another ciphersuite.
+    let ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+    let mut tablet = world.messenger_with("bob", "tablet", Policy { ciphersuite, ..policy(Assisted) }).await;
     let mut laptop = world.messenger("bob", "laptop", Assisted).await;
     alice.create_group(&chat()).await.unwrap();
     alice.add_user(&chat(), &user("bob")).await.unwrap();
