@@ -314,7 +314,7 @@ impl Device {
                     Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
                     Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
                     // Beyond the limit it cannot be told from a forgery: it is refused as such.
-                    Err(Error::Invalid { .. } | Error::Gap { .. })
+                    Err(Error::Invalid { .. } | Error::Gap)
                         if self.window.is_too_far_ahead(sent.at, outside.policy) =>
                     {
                         None
