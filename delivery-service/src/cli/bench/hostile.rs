@@ -73,16 +73,18 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
     let others = others(server, &http, scale, each * (attacks.len() + 1)).await?;
 
     progress("hostile: quiet");
-    let mut latencies = commits(&others, 0..each).await?;
-    let quiet = p99(&mut latencies);
-    report.add(Figure::new("commits of others, quiet", ratio(quiet, quiet), "x").with(latencies));
+    let quiet = Figure::new("commits of others, quiet", 1.0, "x").with(commits(&others, 0..each).await?);
+    let quiet_p99 = quiet.p99_ms.unwrap_or_default().max(f64::EPSILON);
+    report.add(quiet);
     for (phase, attack) in attacks.iter().enumerate() {
         progress(&format!("hostile: {}", attack.name));
         let turns = (phase + 1) * each..(phase + 2) * each;
-        let (mut latencies, sent) = attacked(&mallory, attack, &others, turns).await?;
+        let (latencies, sent) = attacked(&mallory, attack, &others, turns).await?;
         let note = format!("the ratio of the 99th percentiles; meanwhile {sent} attacks were answered");
-        let ratio = ratio(p99(&mut latencies), quiet);
-        report.add(Figure::new(format!("commits of others, {}", attack.name), ratio, "x").with(latencies).noting(note));
+        let mut figure =
+            Figure::new(format!("commits of others, {}", attack.name), 0.0, "x").with(latencies).noting(note);
+        figure.value = figure.p99_ms.unwrap_or_default() / quiet_p99;
+        report.add(figure);
     }
     Ok(())
 }
@@ -246,13 +248,4 @@ fn bad_upload(device: &material::Device) -> anyhow::Result<Vec<u8>> {
     let Bytes(last) = upload.key_packages.last_mut().context("no key package")?;
     *last.last_mut().context("an empty key package")? ^= 1;
     encoded(&upload)
-}
-
-fn p99(latencies: &mut [Duration]) -> Duration {
-    latencies.sort_unstable();
-    latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default()
-}
-
-fn ratio(hostile: Duration, quiet: Duration) -> f64 {
-    hostile.as_secs_f64() / quiet.as_secs_f64().max(f64::EPSILON)
 }
