@@ -117,12 +117,12 @@ pub use regrow_protocol::{
     ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
 };
 // The modules of the shared words, under their names there.
-use regrow_protocol::{names, outcome, receipt};
+use regrow_protocol::{device_list, names, outcome, receipt};
 
 pub use self::{
     admission::{
-        DeviceKey, DeviceRecords, InvitationId, KnownUser, MembershipRecord, NotAnInvitation, OpenInvitation,
-        Registration, RemovedUser, StoredSession, TokenHash, UserRecords,
+        Appended, DeviceKey, DeviceRecords, InvitationId, KnownUser, ListedEntries, MembershipRecord, NotAnInvitation,
+        OpenInvitation, Registration, RemovedUser, StoredSession, TokenHash, UserRecords,
     },
     error::StoreError,
     limits::Limits,

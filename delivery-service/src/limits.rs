@@ -18,6 +18,9 @@ pub struct Limits {
     /// Devices that one user has, removed ones not counted. Default 50: each has streams, sessions and key packages of its
     /// own.
     pub max_devices_per_user: u64,
+    /// Entries of one user's list of devices. Default 10,000: a device that replaces its signature key each week makes 52 in a
+    /// year. Beyond it devices can be removed and not added.
+    pub max_device_list_entries: u64,
     /// Bytes that one group's log keeps for readers that have not acknowledged, welcomes included. Default 64 MiB. When it
     /// is full the oldest entries go, as with `max_queue_length`.
     pub max_queue_bytes: u64,
@@ -62,6 +65,7 @@ impl Default for Limits {
             max_devices_per_group: 10_000,
             max_removed_devices_per_group: 100_000,
             max_devices_per_user: 50,
+            max_device_list_entries: 10_000,
             max_queue_bytes: 64 * 1024 * 1024,
             max_stored_bytes_per_user: 1024 * 1024 * 1024,
             max_key_packages_per_device: 200,

@@ -19,8 +19,9 @@ use super::{error::ConnectionError, retry::Retry, tls, transport_key::TransportK
 use crate::{
     api::{
         Accepted, AcknowledgeRequest, Acknowledged, Admission, ClaimAnswer, ClaimRequest, CommitRequest,
-        CreateGroupRequest, DeliveryPage, Devices, GroupInfo, GroupState, KeyPackagesLeft, MessageRequest,
-        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest, ServiceInfo, UploadAnswer, UploadRequest,
+        CreateGroupRequest, DeliveryPage, DeviceListEntry, DeviceListHead, DeviceListPage, Devices, GroupInfo,
+        GroupState, KeyPackagesLeft, MessageRequest, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
+        ServiceInfo, UploadAnswer, UploadRequest,
     },
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp, UserId},
     receipt::ServicePublicKey,
@@ -187,6 +188,25 @@ impl Connection {
     /// [`ConnectionError`].
     pub async fn devices(&mut self, user: &UserId) -> Result<Devices, ConnectionError> {
         let request = self.request(Method::GET, &["v1", "users", user.as_str(), "devices"])?;
+        self.call(request).await
+    }
+
+    /// The entries of a user's list of devices after the entry with that number. `GET /v1/users/{user}/device-list`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn device_list(&mut self, user: &UserId, after: u64) -> Result<DeviceListPage, ConnectionError> {
+        let request = self.request(Method::GET, &["v1", "users", user.as_str(), "device-list"])?;
+        self.call(request.asking(&[("after", after)])).await
+    }
+
+    /// Appends an entry to the list of this user's devices. `POST /v1/device-list`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn append_to_device_list(&mut self, entry: &[u8]) -> Result<DeviceListHead, ConnectionError> {
+        let body = DeviceListEntry { entry: entry.into() };
+        let request = self.request(Method::POST, &["v1", "device-list"])?.with(&body)?;
         self.call(request).await
     }
 

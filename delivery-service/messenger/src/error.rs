@@ -1,6 +1,6 @@
 //! What can go wrong between a device and its service, by what a caller would do about it.
 
-use regrow_engine::GroupId;
+use regrow_engine::{DeviceId, GroupId, UserId};
 
 use crate::{
     api::{Code, Problem},
@@ -88,6 +88,23 @@ pub enum Error {
     GroupTaken {
         /// The group.
         group: GroupId,
+    },
+    /// The list of a user's devices cannot be used. The detail says why, and what a person can do.
+    #[error("the devices of {user} are not known: {detail}")]
+    Devices {
+        /// The user.
+        user: UserId,
+        /// The reason.
+        detail: String,
+    },
+    /// A device is not on the list of its user's devices, or has another key there. [Link](super::Messenger::link_device) it
+    /// from a device that is on the list.
+    #[error(
+        "{device} is not on the list of its user's devices with the key that it shows; link it from another device"
+    )]
+    Unlisted {
+        /// The device.
+        device: DeviceId,
     },
     /// There is no randomness.
     #[error("there is no randomness")]

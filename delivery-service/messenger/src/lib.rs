@@ -15,18 +15,19 @@ mod retry;
 mod tls;
 mod transport_key;
 
+pub use regrow_protocol::device_list::{DeviceCard, DeviceKey, InvalidCard, InvalidEntry};
 pub use regrow_protocol::{
     ChainHash, Cursor, DeviceId, Epoch, Equivocation, GroupId, InvalidGroupId, InvalidName, Receipt, Sequence,
     ServicePublicKey, Timestamp, UserId, api,
 };
-use regrow_protocol::{Delivery, DeliveryKind, RejectCode, names, receipt};
+use regrow_protocol::{Delivery, DeliveryKind, RejectCode, device_list, names, receipt};
 
 pub use self::{
     audit::RECEIPTS_KEPT,
     connection::{Connection, Server},
     error::{ConnectionError, Error},
     messenger::{
-        Clock, Event, GroupView, MAX_CLOCK_SKEW, Messenger, Monotonic, Options, Rejoin, Scope, Text, Wish,
+        Clock, Event, GroupView, MAX_CLOCK_SKEW, MayAdd, Messenger, Monotonic, Options, Rejoin, Scope, Text, Wish,
         commit_request,
     },
     retry::{Pause, Retry},

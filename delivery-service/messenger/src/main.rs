@@ -232,10 +232,25 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
             messenger.verify_user(group, &user, &number)?;
             say(format_args!("* {user} is verified"))?;
         }
+        ("/card", "") => say(format_args!("* {}", messenger.card()?))?,
+        ("/link", card) if !card.is_empty() => messenger.link_device(&card.parse()?).await?,
+        ("/devices", user) if !user.is_empty() => {
+            for device in messenger.devices(&UserId::new(user)?).await? {
+                say(format_args!("* {device}"))?;
+            }
+        }
+        ("/trust", user) if !user.is_empty() => {
+            for device in messenger.accept_devices(&UserId::new(user)?).await? {
+                say(format_args!("* {device}"))?;
+            }
+        }
+        ("/add-device", device) if !device.is_empty() => messenger.add_device(group, &device.parse()?).await?,
+        ("/block", user) if !user.is_empty() => messenger.block_user(&UserId::new(user)?).await?,
         ("/lost", device) if !device.is_empty() => messenger.remove_device(&device.parse()?).await?,
         (command, _) if command.starts_with('/') => {
             return Err(anyhow!(
-                "/add USER, /remove USER, /lost USER/DEVICE, /rotate, /leave, /who, /verify USER, /verified USER, /quit"
+                "/add USER, /add-device USER/DEVICE, /remove USER, /lost USER/DEVICE, /card, /link CARD, /devices USER, \
+                 /trust USER, /block USER, /rotate, /leave, /who, /verify USER, /verified USER, /quit"
             ));
         }
         _ => messenger.send(group, line.as_bytes()).await?,
@@ -273,6 +288,29 @@ fn show(event: &Event) -> io::Result<()> {
             let (own, service) = (own.0, service.0);
             say(format_args!("! the clock is wrong by {} s: set it", own.abs_diff(service)))
         }
+        Event::Unlisted { card } => say(format_args!("* your other devices do not know this one; there: /link {card}")),
+        Event::NotLinked { device, cause } => say(format_args!("! {device} was not linked: {cause}")),
+        Event::DevicesChanged { user, added, removed, begun_anew } => {
+            for device in added {
+                say(format_args!("! {user} has a new device: {device}"))?;
+            }
+            for device in removed {
+                say(format_args!("* {user} has removed a device: {device}"))?;
+            }
+            match begun_anew {
+                true => {
+                    say(format_args!("! no former device vouches for the devices of {user}: ask, then /trust {user}"))
+                }
+                false => Ok(()),
+            }
+        }
+        Event::DeviceListForged { user, detail } => {
+            say(format_args!("! THE SERVICE LIES about the devices of {user}: {detail}"))
+        }
+        Event::UnlistedMember { device, .. } => say(format_args!(
+            "! {device} was added, and its user does not vouch for it: ask, or /remove {}",
+            device.user()
+        )),
         Event::DeviceRemoved { device } => say(format_args!("* the service has removed {device}")),
         Event::DeviceNotRemoved { device, cause } => {
             say(format_args!("! the service does not remove {device}: {cause}"))

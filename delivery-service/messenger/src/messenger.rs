@@ -6,6 +6,7 @@
 
 mod answers;
 mod claim;
+mod devices;
 mod event;
 mod intents;
 mod kept;
@@ -27,7 +28,7 @@ use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, StoreKey, U
 pub use self::{
     event::{Event, Rejoin, Text, Wish},
     lane::Scope,
-    options::{Clock, Monotonic, Options},
+    options::{Clock, MayAdd, Monotonic, Options},
     step::commit_request,
     time::MAX_CLOCK_SKEW,
     view::GroupView,
@@ -298,8 +299,12 @@ impl Messenger {
         }
     }
 
+    fn connected(&mut self) -> Result<&mut Connection, Error> {
+        self.connection.as_mut().ok_or_else(|| regrow_engine::Error::Locked.into())
+    }
+
     async fn perform(&mut self, request: &Request) -> Result<Result<request::Response, ConnectionError>, Error> {
-        let connection = self.connection.as_mut().ok_or(regrow_engine::Error::Locked)?;
+        let connection = self.connected()?;
         let answer = perform(connection, request).await;
         if let Some(time) = connection.take_service_time() {
             self.machine.heard(time);

@@ -1,4 +1,4 @@
-//! The key by which a device opens sessions with its service. It is made on the device, for this service alone, and is no
+//! The key by which a device opens sessions with its service, and signs the list of its user's devices. It is made on the device, for this service alone, and is no
 //! key of MLS (`docs/decisions/0030`).
 
 use std::fmt;
@@ -38,8 +38,8 @@ impl TransportKey {
         self.0.verifying_key().to_bytes()
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.0.sign(message).to_bytes().to_vec()
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 }
 

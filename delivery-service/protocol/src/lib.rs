@@ -1,5 +1,5 @@
 //! The words that devices and the delivery service share. Both sides compile this crate; it does no I/O and has no
-//! cryptography but the signatures and hashes of receipts.
+//! cryptography but the signatures and hashes of receipts and device lists.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -8,7 +8,7 @@
 //! | [`outcome`] | answers to submissions, and the reasons of a refusal |
 //! | [`delivery`] | the entries of a device's stream |
 //! | [`api`] | bodies of requests and answers, and problem codes |
-//! | [`profile`] | the credentials, proposals and extensions that devices and the service accept |
+//! | [`device_list`] | the signed list of a user's devices |
 //! | [`mls`] | readers of fields in encoded MLS messages |
 //! | [`profile`] | the credentials, proposals and extensions that devices and the service accept |
 
@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod delivery;
+pub mod device_list;
 mod identity;
 pub mod mls;
 mod name_rules;

@@ -5,6 +5,7 @@
 //! Only hashes of tokens come here, so that whoever reads the store cannot use them.
 
 pub(crate) mod device;
+pub(crate) mod device_list;
 pub(crate) mod expiry;
 pub(crate) mod invitation;
 pub(crate) mod session;
@@ -16,15 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     device::{KnownUser, Registration},
+    device_list::{Appended, ListedEntries},
     invitation::{InvitationId, NotAnInvitation, OpenInvitation},
     session::StoredSession,
     user::{DeviceRecords, MembershipRecord, RemovedUser, UserRecords},
 };
-
-/// The public key (Ed25519) that a device opens its sessions with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeviceKey(#[serde(with = "serde_bytes")] pub [u8; 32]);
+pub use crate::device_list::DeviceKey;
 
 /// SHA-256 of a token: of a session, or of an invitation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 mod admission;
 mod claims;
+mod device_lists;
 mod groups;
 mod handshakes;
 mod invitations;
@@ -148,6 +149,7 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
     groups::check(&mut checker, &groups, &log)?;
     handshakes::check(&mut checker, &groups)?;
     let devices = admission::check(&mut checker, &mut counts)?;
+    device_lists::check(&mut checker, service.as_ref())?;
     memberships::check(&mut checker, &groups, &log, &devices)?;
     key_packages::check(&mut checker, ends.key_packages)?;
     claims::check(&mut checker, ends.claims, &mut counts)?;

@@ -3,8 +3,10 @@
 use super::DeliveryService;
 use crate::{
     admission::{
-        DeviceKey, Registration, StoredSession, TokenHash, device, expiry as admission_expiry, invitation, session,
+        Appended, DeviceKey, ListedEntries, Registration, StoredSession, TokenHash, device, device_list,
+        expiry as admission_expiry, invitation, session,
     },
+    device_list::Entry,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
@@ -58,6 +60,46 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn remove_device(&self, device: &DeviceId) -> Result<Option<Vec<TokenHash>>, StoreError> {
         self.store().transaction(|tx| device::remove(tx, device))
+    }
+
+    /// Whether the device `by` may remove the other device of its user from the service. A device that is missing on the
+    /// [list](Self::append_to_device_list) of its user may remove only itself.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn may_remove_device(&self, by: &DeviceId, removed: &DeviceId) -> Result<bool, StoreError> {
+        self.store().transaction(|tx| device_list::may_remove(tx, by, removed))
+    }
+
+    /// Appends an entry to the list of devices of the user of `by`, the device that sends and has signed it. A device that
+    /// the entry removes is [removed](Self::remove_device) from the service in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn append_to_device_list(&self, by: &DeviceId, entry: &Entry) -> Result<Appended, StoreError> {
+        let service = self.public_key();
+        self.store().transaction(|tx| device_list::append(tx, &service, self.limits(), by, entry))
+    }
+
+    /// The entries of a user's list of devices after the entry with this number, at most 100.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn device_list_entries(&self, user: &UserId, after: u64) -> Result<ListedEntries, StoreError> {
+        self.store().transaction(|tx| device_list::entries_after(tx, user, after))
+    }
+
+    /// The devices of a user, or one of them, whose key packages are handed out: registered devices that are on the user's
+    /// list of devices. Of a user without a list, all registered devices.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn claimable_devices(&self, user: &UserId, one: Option<&DeviceId>) -> Result<Vec<DeviceId>, StoreError> {
+        self.store().transaction(|tx| device_list::claimable(tx, user, one))
     }
 
     /// Opens a session of a device, which has proved its key. Returns the sessions that ended because the device has too

@@ -182,6 +182,10 @@ pub enum Table {
     Users,
     /// user, device: a device that the user has.
     UserDevices,
+    /// user: the state of the user's list of devices.
+    DeviceLists,
+    /// user, number: an entry of the user's list of devices.
+    DeviceListEntries,
     /// device, hash of a token: when that session ends.
     Sessions,
     /// hash of a token: for whom an invitation is, and until when.
@@ -192,7 +196,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -225,6 +229,8 @@ impl Table {
         Self::Devices,
         Self::Users,
         Self::UserDevices,
+        Self::DeviceLists,
+        Self::DeviceListEntries,
         Self::Sessions,
         Self::Invitations,
         Self::AdmissionDeadlines,
@@ -265,6 +271,8 @@ impl Table {
             Self::Devices => "devices",
             Self::Users => "users",
             Self::UserDevices => "user_devices",
+            Self::DeviceLists => "device_lists",
+            Self::DeviceListEntries => "device_list_entries",
             Self::Sessions => "sessions",
             Self::Invitations => "invitations",
             Self::AdmissionDeadlines => "admission_deadlines",

@@ -12,6 +12,7 @@ mod batch;
 mod checked_beside;
 mod claims;
 mod consent;
+mod device_lists;
 mod effects;
 mod ending;
 mod hostile_bytes;

@@ -282,6 +282,8 @@ async fn the_document_and_the_routes_are_the_same() {
         "DELETE /v1/sessions/current",
         "POST /v1/key-packages",
         "PUT /v1/key-packages",
+        "GET /v1/users/{user}/device-list",
+        "POST /v1/device-list",
         "GET /v1/key-packages",
         "POST /v1/key-packages/claims",
         "POST /v1/groups",

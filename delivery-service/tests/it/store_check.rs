@@ -4,13 +4,15 @@
 use std::ops::ControlFlow;
 
 use crate::common::*;
+use ed25519_dalek::{Signer as _, SigningKey};
 use regrow_delivery_service::{
-    DeliveryService, DeviceKey, GroupId,
+    Appended, DeliveryService, DeviceKey, GroupId,
     HandshakeMode::{Assisted, Opaque},
     Limits, SqliteStore, Store as _, StoreError, TokenHash,
     check::Finding,
     store::Table,
 };
+use regrow_protocol::device_list::{Change, DeviceList, ListedKeys};
 
 type Record = (Vec<u8>, Vec<u8>);
 
@@ -63,6 +65,15 @@ impl Place {
             let id = device(name);
             service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
         }
+        let signer = SigningKey::from_bytes(&[5; 32]);
+        let key = DeviceKey(signer.verifying_key().to_bytes());
+        let listed = device("hugo");
+        service.register_device(&listed, key, None, NOW).unwrap();
+        let begin = Change::Begin(ListedKeys { key, signature_key: vec![1; 32].into() });
+        let list = DeviceList::new(listed.user().clone());
+        let entry = list.entry(&service.public_key(), &listed, begin, |bytes| signer.sign(bytes).to_bytes());
+        let appended = service.append_to_device_list(&listed, &entry).unwrap();
+        assert_eq!(appended, Appended::Appended { number: 1, ended: Vec::new() });
         service.open_session(&frank.id, &TokenHash([2; 32]), later(60)).unwrap().unwrap();
         service.remove_device(&device("gone")).unwrap().unwrap();
         service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();

@@ -6,7 +6,7 @@ use openmls::prelude::KeyPackage;
 
 use super::Client;
 use crate::{
-    DeviceId, KeyPackageBytes, UserId, Wish,
+    Claim, DeviceId, KeyPackageBytes, SignaturePublicKey, UserId, Wish,
     error::Error,
     group::{GroupState, leaf_of, leaves_of_user},
     identity::device_of_leaf,
@@ -92,6 +92,17 @@ impl Client {
             }
             Ok(wish)
         })
+    }
+
+    /// Verifies another device's key package, and returns the device and the signature key in its leaf: for a caller that
+    /// knows the device's key from elsewhere. It changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Invalid`] or [`Error::Refused`] if the key package is no good at `now`.
+    pub fn examine_key_package(&self, key_package: &KeyPackageBytes, now: Timestamp) -> Result<Claim, Error> {
+        let key_package = key_package::verify(&self.crypto, key_package, now)?;
+        let leaf = key_package.leaf_node();
+        Ok(Claim { device: device_of_leaf(leaf)?, signature_key: SignaturePublicKey::of(leaf), previous: None })
     }
 
     /// Removes a device from all groups that this device shares with it: one that was lost, its own user's or another's.

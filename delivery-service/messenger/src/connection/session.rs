@@ -67,7 +67,7 @@ impl Sessions {
         let body = SessionRequest {
             device: self.device.clone(),
             challenge: challenge.challenge,
-            signature: self.key.sign(&signed).into(),
+            signature: self.key.sign(&signed)[..].into(),
         };
         let request = Request::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
         let Session { token, expires_in } = exchange::once(http, &request, None).await?;
@@ -94,7 +94,7 @@ impl Sessions {
             device: self.device.clone(),
             key: key.as_slice().into(),
             challenge: challenge.challenge,
-            signature: self.key.sign(&signed).into(),
+            signature: self.key.sign(&signed)[..].into(),
             admission,
         };
         let request = Request::new(base, Method::POST, &["v1", "devices"], timeout)?.with(&body)?;

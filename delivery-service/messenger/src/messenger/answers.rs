@@ -6,7 +6,7 @@ use regrow_engine::{DeviceId, GroupId, JoinMessage, PendingCommit};
 
 use super::{
     Event, Rejoin, Text,
-    kept::{self, Changes, Out, Sealed},
+    kept::{self, Answer, Changes, Out, Sealed},
     machine::Machine,
     request::{Response, Step},
 };
@@ -61,14 +61,14 @@ impl Machine {
     ) -> Result<(), Error> {
         match step {
             Step::Create(request) => self.created(id, &request.group_info.0, answer.and_then(Response::accepted)),
-            Step::Accept => self.accepted(id, answer.and_then(Response::done)),
+            Step::Answer(given) => self.answered(id, given, answer.and_then(Response::done)),
             Step::End => self.ended(id, answer.and_then(Response::done)),
             Step::Report(_) => self.reported(id, answer.and_then(Response::reported)),
             Step::Info => self.informed(id, answer.and_then(Response::info)),
             Step::Tree(_) => self.informed_of_tree(id, answer.and_then(Response::tree)),
             Step::Commit(pending) => self.submitted(id, *pending, answer.and_then(Response::accepted)),
-            Step::Devices(user) => self.listed(id, &user, answer.and_then(Response::devices)),
-            Step::Claim(user, device) => self.claimed(id, &user, device, answer.and_then(Response::claimed)),
+            Step::DeviceList(added, _) => self.listed(id, &added, answer.and_then(Response::device_list)),
+            Step::Claim(added, device) => self.claimed(id, &added, &device, answer.and_then(Response::claimed)),
             Step::Proposal(name, _) => self.proposed(id, &name, answer.and_then(Response::accepted)),
             Step::Message(name, sealed) => self.sent(id, &name, &sealed, answer.and_then(Response::accepted)),
             Step::Roster(epoch) => self.compared(id, epoch, answer.and_then(Response::state)),
@@ -98,11 +98,17 @@ impl Machine {
         }
     }
 
-    /// The service has heard that this device accepts the group, or there is nothing to accept any more.
-    fn accepted(&mut self, id: &GroupId, answer: Result<(), ConnectionError>) -> Result<(), Error> {
-        let _nothing_to_accept = decided(answer)?;
+    /// The service has heard whether this device accepts the group, or there is nothing to answer any more.
+    fn answered(&mut self, id: &GroupId, given: Answer, answer: Result<(), ConnectionError>) -> Result<(), Error> {
+        let _nothing_to_answer = decided(answer)?;
+        if given == Answer::Decline {
+            self.client.forget(id)?;
+            self.drop_group(id)?;
+            self.ready.push_back(Event::Removed { group: id.clone(), by: None });
+            return Ok(());
+        }
         let state = self.group(id);
-        (state.record.accepts, state.changed) = (false, true);
+        (state.record.answer, state.changed) = (None, true);
         self.save(&[id], Changes::default())
     }
 

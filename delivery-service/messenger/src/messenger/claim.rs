@@ -1,6 +1,8 @@
-//! A user is added by key packages of the devices that are missing, and of no others: a claimed key package is used up.
+//! A user or a device is added by key packages of the devices that are missing, and of no others: a claimed key package is
+//! used up.
 //!
-//! Each device counts by itself. One that has no key package, or a bad one, keeps none of the user's others out.
+//! The signed list of the user's devices says which devices there are, and which signature key each has. Each device counts
+//! by itself: one that has no key package, or a bad one, keeps none of the user's others out.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -12,17 +14,42 @@ use regrow_engine::{DeviceId, Error as Engine, GroupId, KeyPackageBytes, Outgoin
 use super::{
     Event, Wish,
     answers::decided,
-    kept::Changes,
+    devices::Reading,
+    kept::{self, Changes, KnownList},
     lane::{self, Scope},
     machine::Machine,
     request::Step,
 };
 use crate::{
-    api::{ClaimAnswer, Devices},
+    api::{ClaimAnswer, DeviceListPage},
     error::{ConnectionError, Error},
 };
 
-/// The claims for one user, in one group.
+/// A user or a device that is to be added.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Addition {
+    User(UserId),
+    Device(DeviceId),
+}
+
+impl Addition {
+    pub(super) fn user(&self) -> &UserId {
+        match self {
+            Self::User(user) => user,
+            Self::Device(device) => device.user(),
+        }
+    }
+
+    /// The wish that it is the subject of.
+    pub(super) fn wish(&self) -> Wish {
+        match self {
+            Self::User(user) => Wish::AddUser(user.clone()),
+            Self::Device(device) => Wish::AddDevice(device.clone()),
+        }
+    }
+}
+
+/// The claims for one addition, in one group.
 pub(super) struct Claim {
     stage: Stage,
     claimed: Vec<(DeviceId, KeyPackageBytes)>,
@@ -33,102 +60,126 @@ pub(super) struct Claim {
 }
 
 enum Stage {
-    /// No device of the user is a member: all are claimed at once.
-    All,
-    /// The service is asked which devices the user has.
+    /// The list of the user's devices is read.
     List,
     /// The devices that are still to be claimed, one after the other.
     Each(VecDeque<DeviceId>),
 }
 
-impl Claim {
-    fn new(stage: Stage) -> Self {
-        Self { stage, claimed: Vec::new(), is_incomplete: false, later: None }
-    }
-}
-
 impl Machine {
-    /// The next step to add a user: a claim, or the commit.
-    pub(super) fn next_claim(&mut self, id: &GroupId, user: &UserId) -> Result<Option<Step>, Error> {
-        if !self.group(id).claims.contains_key(user) {
-            let is_there = self.client.group(id)?.roster()?.iter().any(|member| member.device.user() == user);
-            let stage = if is_there { Stage::List } else { Stage::All };
-            self.group(id).claims.insert(user.clone(), Claim::new(stage));
-        }
-        let stage = self.group(id).claims.get(user).map(|claim| &claim.stage);
-        match stage {
-            Some(Stage::All) => Ok(Some(Step::Claim(user.clone(), None))),
-            Some(Stage::List) => Ok(Some(Step::Devices(user.clone()))),
-            Some(Stage::Each(devices)) if !devices.is_empty() => {
-                Ok(Some(Step::Claim(user.clone(), devices.front().cloned())))
+    /// The next step of an addition: to read the list of the user's devices, a claim, or the commit.
+    pub(super) fn next_claim(&mut self, id: &GroupId, added: &Addition) -> Result<Option<Step>, Error> {
+        let claim = self.group(id).claims.entry(added.clone()).or_insert_with(|| Claim {
+            stage: Stage::List,
+            claimed: Vec::new(),
+            is_incomplete: false,
+            later: None,
+        });
+        match &claim.stage {
+            Stage::List => {
+                let known = kept::device_list(&self.client, added.user())?;
+                let after = known.map_or(0, |known| known.list.number());
+                Ok(Some(Step::DeviceList(added.clone(), after)))
             }
-            _ => self.add_claimed(id, user),
+            Stage::Each(devices) => match devices.front() {
+                Some(device) => Ok(Some(Step::Claim(added.clone(), device.clone()))),
+                None => self.add_claimed(id, added),
+            },
         }
     }
 
-    /// The service was asked which devices the user has.
+    /// A part of the list of the user's devices was read.
     pub(super) fn listed(
         &mut self,
         id: &GroupId,
-        user: &UserId,
-        answer: Result<Devices, ConnectionError>,
+        added: &Addition,
+        answer: Result<DeviceListPage, ConnectionError>,
     ) -> Result<(), Error> {
-        let devices = match decided(answer)? {
-            Ok(answer) if !answer.devices.is_empty() => answer.devices,
-            Ok(_) => return self.nobody(id, user, format!("the service knows no device of {user}")),
-            Err(problem) => return self.nobody(id, user, problem.to_string()),
+        let page = match decided(answer)? {
+            Ok(page) => page,
+            Err(problem) => return self.nobody(id, added, problem.to_string()),
         };
+        let known = match self.take_in_list(added.user(), Ok(page))? {
+            Reading::Partly => return Ok(()),
+            Reading::Whole(known) => known,
+            Reading::Unusable(reason) => return self.nobody(id, added, reason),
+        };
+        if let Some(reason) = Self::is_unaccepted(&known) {
+            return self.nobody(id, added, reason);
+        }
         let members: BTreeSet<DeviceId> = self.client.group(id)?.roster()?.into_iter().map(|it| it.device).collect();
-        let missing = devices.into_iter().filter(|device| device.user() == user && !members.contains(device)).collect();
-        if let Some(claim) = self.group(id).claims.get_mut(user) {
+        let missing = match added {
+            Addition::User(_) => {
+                let banned = &self.group(id).record.banned;
+                let listed = known.list.devices().map(|(device, _)| device);
+                listed.filter(|device| !members.contains(device) && !banned.contains(device)).collect()
+            }
+            Addition::Device(device) if known.list.get(device).is_none() => {
+                let cause = Error::Unlisted { device: device.clone() };
+                return self.nobody(id, added, cause.to_string());
+            }
+            Addition::Device(device) => {
+                Some(device.clone()).into_iter().filter(|device| !members.contains(device)).collect()
+            }
+        };
+        if let Some(claim) = self.group(id).claims.get_mut(added) {
             claim.stage = Stage::Each(missing);
         }
         Ok(())
     }
 
-    /// Key packages were claimed: of one device, or of all.
+    /// A key package of one device was claimed.
     pub(super) fn claimed(
         &mut self,
         id: &GroupId,
-        user: &UserId,
-        device: Option<DeviceId>,
+        added: &Addition,
+        device: &DeviceId,
         answer: Result<ClaimAnswer, ConnectionError>,
     ) -> Result<(), Error> {
-        let Some(mut claim) = self.group(id).claims.remove(user) else { return Ok(()) };
-        let is_too_many = answer.as_ref().err().is_some_and(lane::is_too_many_claims);
-        match (device, answer) {
+        let Some(mut claim) = self.group(id).claims.remove(added) else { return Ok(()) };
+        match answer {
             // One device's limit is no reason to leave out the others.
-            (None, Err(_)) if is_too_many => claim.stage = Stage::List,
-            (Some(_), Err(error)) if is_too_many => {
-                claim.later = Some(error);
-                claim.claim_next();
-            }
-            (device, answer) => match (device, decided(answer)) {
-                (_, Ok(Ok(answer))) => {
-                    self.take_claimed(id, &mut claim, answer);
-                    claim.claim_next();
-                }
-                (None, Ok(Err(problem))) => return self.nobody(id, user, problem.to_string()),
-                (Some(device), Ok(Err(problem))) => {
-                    self.not_added(id, &mut claim, device, problem.into());
-                    claim.claim_next();
-                }
-                (_, Err(error)) => {
-                    self.group(id).claims.insert(user.clone(), claim);
+            Err(error) if lane::is_too_many_claims(&error) => claim.later = Some(error),
+            answer => match decided(answer) {
+                Ok(Ok(answer)) => self.take_claimed(id, &mut claim, device, answer)?,
+                Ok(Err(problem)) => self.not_added(id, &mut claim, device.clone(), problem.into()),
+                Err(error) => {
+                    self.group(id).claims.insert(added.clone(), claim);
                     return Err(error);
                 }
             },
         }
-        self.group(id).claims.insert(user.clone(), claim);
+        if let Stage::Each(devices) = &mut claim.stage {
+            devices.pop_front();
+        }
+        self.group(id).claims.insert(added.clone(), claim);
         Ok(())
     }
 
-    fn take_claimed(&mut self, id: &GroupId, claim: &mut Claim, answer: ClaimAnswer) {
-        for device in answer.without {
-            self.not_added(id, claim, device, Engine::NoKeyPackage.into());
+    /// Takes the claimed key package, if it is the device's: its signature key is the one on the user's list.
+    fn take_claimed(
+        &mut self,
+        id: &GroupId,
+        claim: &mut Claim,
+        device: &DeviceId,
+        answer: ClaimAnswer,
+    ) -> Result<(), Error> {
+        let claimed = answer.key_packages.into_iter().find(|claimed| claimed.device == *device);
+        let Some(claimed) = claimed else {
+            self.not_added(id, claim, device.clone(), Engine::NoKeyPackage.into());
+            return Ok(());
+        };
+        let key_package = KeyPackageBytes::new(claimed.key_package.0);
+        let known = kept::device_list(&self.client, device.user())?;
+        match self.client.examine_key_package(&key_package, self.now()) {
+            Ok(shown) if is_vouched_for(known.as_ref(), device, &shown) => {
+                claim.claimed.push((device.clone(), key_package));
+            }
+            Ok(_) => self.not_added(id, claim, device.clone(), Error::Unlisted { device: device.clone() }),
+            Err(error) if is_of_a_key_package(&error) => self.not_added(id, claim, device.clone(), error.into()),
+            Err(error) => return Err(error.into()),
         }
-        let claimed = answer.key_packages.into_iter();
-        claim.claimed.extend(claimed.map(|it| (it.device, KeyPackageBytes::new(it.key_package.0))));
+        Ok(())
     }
 
     fn not_added(&mut self, id: &GroupId, claim: &mut Claim, device: DeviceId, cause: Error) {
@@ -136,18 +187,18 @@ impl Machine {
         self.ready.push_back(Event::NotAdded { group: id.clone(), device, cause: Arc::new(cause) });
     }
 
-    /// No device of the user can be added: the wish is refused.
-    fn nobody(&mut self, id: &GroupId, user: &UserId, reason: String) -> Result<(), Error> {
-        let wish = Wish::AddUser(user.clone());
-        self.group(id).claims.remove(user);
+    /// No device can be added: the wish is refused.
+    fn nobody(&mut self, id: &GroupId, added: &Addition, reason: String) -> Result<(), Error> {
+        let wish = added.wish();
+        self.group(id).claims.remove(added);
         self.ready.push_back(Event::Refused { group: id.clone(), wish: Some(wish.clone()), reason });
         self.granted(id, &wish, Changes::default())
     }
 
     /// All that can be claimed now was claimed: the devices are added, in one commit.
-    fn add_claimed(&mut self, id: &GroupId, user: &UserId) -> Result<Option<Step>, Error> {
-        let Some(mut claim) = self.group(id).claims.remove(user) else { return Ok(None) };
-        let (wish, now) = (Wish::AddUser(user.clone()), self.now());
+    fn add_claimed(&mut self, id: &GroupId, added: &Addition) -> Result<Option<Step>, Error> {
+        let Some(mut claim) = self.group(id).claims.remove(added) else { return Ok(None) };
+        let (wish, now) = (added.wish(), self.now());
         if let Some(error) = claim.later.take() {
             // The wish stays for the devices that are missing then.
             let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
@@ -157,23 +208,25 @@ impl Machine {
             }
         } else if claim.claimed.is_empty() {
             return match claim.is_incomplete {
-                true => self.nobody(id, user, format!("no device of {user} can be added now")).map(|()| None),
+                true => {
+                    self.nobody(id, added, format!("no device of {} can be added now", added.user())).map(|()| None)
+                }
                 false => self.granted(id, &wish, Changes::default()).map(|()| None),
             };
         }
         let key_packages: Vec<_> = claim.claimed.iter().map(|(_, key_package)| key_package.clone()).collect();
-        match self.client.group(id)?.add_user(user, &key_packages, now) {
-            Err(error) if is_of_a_key_package(&error) => self.add_the_good(id, user, claim),
+        match self.client.group(id)?.add_user(added.user(), &key_packages, now) {
+            Err(error) if is_of_a_key_package(&error) => self.add_the_good(id, added, claim),
             made => self.made(id, &wish, made),
         }
     }
 
-    /// One key package is no good. Each is tried by itself; those that are good are added together.
-    fn add_the_good(&mut self, id: &GroupId, user: &UserId, mut claim: Claim) -> Result<Option<Step>, Error> {
-        let (wish, now) = (Wish::AddUser(user.clone()), self.now());
+    /// One key package is no good in this group. Each is tried by itself; those that are good are added together.
+    fn add_the_good(&mut self, id: &GroupId, added: &Addition, mut claim: Claim) -> Result<Option<Step>, Error> {
+        let (wish, now) = (added.wish(), self.now());
         let mut is_good = false;
         for (device, key_package) in std::mem::take(&mut claim.claimed) {
-            match self.client.group(id)?.add_user(user, &[key_package], now) {
+            match self.client.group(id)?.add_user(added.user(), &[key_package], now) {
                 // The engine remembers the intent, so that the commit at the end adds all.
                 Ok(pending) => {
                     self.client.discard(pending)?;
@@ -185,7 +238,7 @@ impl Machine {
             }
         }
         if !is_good {
-            return self.nobody(id, user, format!("no device of {user} can be added now")).map(|()| None);
+            return self.nobody(id, added, format!("no device of {} can be added now", added.user())).map(|()| None);
         }
         match self.client.group(id)?.resume() {
             Ok(Some(Outgoing::Commit(pending))) => self.made(id, &wish, Ok(pending)),
@@ -195,14 +248,10 @@ impl Machine {
     }
 }
 
-impl Claim {
-    /// The device that was asked for last is done.
-    fn claim_next(&mut self) {
-        match &mut self.stage {
-            Stage::Each(devices) => drop(devices.pop_front()),
-            Stage::All | Stage::List => self.stage = Stage::Each(VecDeque::new()),
-        }
-    }
+/// Whether the list of the user's devices has the device with the signature key that its key package shows.
+fn is_vouched_for(known: Option<&KnownList>, device: &DeviceId, shown: &regrow_engine::Claim) -> bool {
+    let listed = known.and_then(|known| known.list.get(device));
+    shown.device == *device && listed.is_some_and(|listed| listed.signature_key == shown.signature_key.as_bytes())
 }
 
 /// Whether the error says something about a key package, and nothing about the group or this device.

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
 use super::lane::Scope;
-use crate::{RejectCode, error::Error, names::Sequence, receipt::Equivocation};
+use crate::{RejectCode, device_list::DeviceCard, error::Error, names::Sequence, receipt::Equivocation};
 
 /// An event. An application that keeps each event before it asks for the next is told exactly once of messages and of
 /// changes by other members: see [`Messenger`](super::Messenger). The other events are notices, which a crash may swallow;
@@ -34,6 +34,15 @@ pub enum Event {
         /// The group.
         group: GroupId,
         /// The device that has added it, as the service says.
+        by: DeviceId,
+    },
+    /// This device was added to a group by a device that [may not](super::Options::may_add) add it without asking. The group is
+    /// read already. A person [accepts](super::Messenger::accept_group) or [declines](super::Messenger::decline_group) it;
+    /// after 30 days without an answer the service delivers nothing of it any more.
+    Invited {
+        /// The group.
+        group: GroupId,
+        /// The device that has added this one, as the service says.
         by: DeviceId,
     },
     /// A group is in a new epoch, by a commit of this device or of another.
@@ -109,6 +118,49 @@ pub enum Event {
     },
     /// The service has removed a device of this user, as [wanted](super::Messenger::remove_device).
     DeviceRemoved {
+        /// The device.
+        device: DeviceId,
+    },
+    /// This device is not on the list of its user's devices, so that nobody adds it to groups. Show the card to a device
+    /// that is on the list, which [links](super::Messenger::link_device) this one. It is told once by each process.
+    Unlisted {
+        /// This device's name and public keys.
+        card: DeviceCard,
+    },
+    /// A device was not put on the list of this user's devices.
+    NotLinked {
+        /// The device. To try it again, [link it](super::Messenger::link_device) again.
+        device: DeviceId,
+        /// The failure.
+        cause: Arc<Error>,
+    },
+    /// The list of a user's devices has changed: of this user, or of one that this device has added to a group or seen
+    /// added. A person should know each device of the own list.
+    DevicesChanged {
+        /// The user.
+        user: UserId,
+        /// Devices that the list has now.
+        added: Vec<DeviceId>,
+        /// Devices that the list has no longer.
+        removed: Vec<DeviceId>,
+        /// Whether no former device vouches for the list, because it has begun anew. The user's devices are not added to
+        /// groups before a person [accepts](super::Messenger::accept_devices) the list.
+        begun_anew: bool,
+    },
+    /// The service shows a list of a user's devices that contradicts the list that it has shown before, or that no device
+    /// has signed. The user's devices are not added to groups. If there is an honest reason, such as a service that was
+    /// restored from a backup, a person can [accept](super::Messenger::accept_devices) the list.
+    DeviceListForged {
+        /// The user.
+        user: UserId,
+        /// The contradiction. For people.
+        detail: String,
+    },
+    /// A device was added to a group that is not on the list of its user's devices: the member that has added it is
+    /// deceived, or deceives. A person should ask the user.
+    UnlistedMember {
+        /// The group.
+        group: GroupId,
         /// The device.
         device: DeviceId,
     },
@@ -220,8 +272,10 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Wish {
-    /// Add a user, with all devices.
+    /// Add a user, with all devices on the user's list that the group has not removed.
     AddUser(UserId),
+    /// Add one device.
+    AddDevice(DeviceId),
     /// Remove a user, with all devices.
     RemoveUser(UserId),
     /// Remove one device.
@@ -242,7 +296,7 @@ impl Wish {
     pub(super) fn user(&self) -> Option<&UserId> {
         match self {
             Self::AddUser(user) | Self::RemoveUser(user) => Some(user),
-            Self::RemoveDevice(device) => Some(device.user()),
+            Self::AddDevice(device) | Self::RemoveDevice(device) => Some(device.user()),
             Self::Rotate { .. } | Self::SetData(_) | Self::Leave => None,
         }
     }
@@ -251,6 +305,8 @@ impl Wish {
     pub(super) fn is_void_after(&self, newer: &Self) -> bool {
         match (self, newer) {
             (Self::AddUser(user), Self::RemoveUser(removed)) => user == removed,
+            (Self::AddDevice(device), Self::RemoveUser(removed)) => device.user() == removed,
+            (Self::AddDevice(device), Self::RemoveDevice(removed)) => device == removed,
             (Self::SetData(_), Self::SetData(_)) => true,
             _ => false,
         }
@@ -261,6 +317,7 @@ impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddUser(user) => write!(f, "to add {user}"),
+            Self::AddDevice(device) => write!(f, "to add {device}"),
             Self::RemoveUser(user) => write!(f, "to remove {user}"),
             Self::RemoveDevice(device) => write!(f, "to remove {device}"),
             Self::Rotate { signature_key: false } => f.write_str("to rotate keys"),

@@ -6,11 +6,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Messenger, Wish,
-    kept::{self, Changes, Out},
+    devices::Reading,
+    kept::{self, Answer, Changes, ListIntent, Out},
     lane::Scope,
     machine::Machine,
+    request::Response,
 };
-use crate::error::Error;
+use crate::{device_list::DeviceCard, error::Error};
 
 impl Messenger {
     /// Makes a group, with this device as its only member.
@@ -39,19 +41,30 @@ impl Messenger {
         if machine.is_suspended(group) {
             return Err(Error::Suspended { group: group.clone() });
         }
+        machine.accepts_by_acting(group);
         let out = Out { text: Some(Zeroizing::new(text.to_vec())), sealed: None, ordered: None };
         let name = kept::next_out(&machine.client, group)?;
-        Changes::default().out(&name, Some(&out))?.keep(&mut machine.client)?;
+        let changes = Changes::default().out(&name, Some(&out))?;
+        machine.save(&[group], changes)?;
         self.begin(group).await
     }
 
-    /// Adds a user, with all devices that the service knows and that have key packages there. For devices that are members
-    /// already, no key package is claimed. A device that cannot be added is told as [`Event::NotAdded`](super::Event).
+    /// Adds a user, with all devices on the user's signed list. A device that the group has removed while its user stayed is
+    /// left out: a person [adds it](Self::add_device) by its name. For devices that are members already, no key package
+    /// is claimed. A device that cannot be added is told as [`Event::NotAdded`](super::Event).
     ///
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
     pub async fn add_user(&mut self, group: &GroupId, user: &UserId) -> Result<(), Error> {
         self.wish(group, Wish::AddUser(user.clone())).await
+    }
+
+    /// Adds one device, which the list of its user's devices has: above all, a device that the group had removed.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if this device is not in the group.
+    pub async fn add_device(&mut self, group: &GroupId, device: &DeviceId) -> Result<(), Error> {
+        self.wish(group, Wish::AddDevice(device.clone())).await
     }
 
     /// Removes a user, with all devices.
@@ -76,8 +89,9 @@ impl Messenger {
         self.wish(group, Wish::RemoveDevice(device.clone())).await
     }
 
-    /// Removes a device everywhere: from all groups that it shares with this device, and from the service if it is of the
-    /// same user. It is one intent: all of it is written down before anything is asked.
+    /// Removes a device everywhere: from all groups that it shares with this device; and if it is of the same user, from the
+    /// signed list of the user's devices and from the service. Then it does not come back, under its name or with its keys.
+    /// It is one intent: all of it is written down before anything is asked.
     ///
     /// # Errors
     /// [`Error::Engine`] if it is this device.
@@ -90,12 +104,76 @@ impl Messenger {
         for group in &groups {
             machine.push_wish(group, Wish::RemoveDevice(device.clone()));
         }
-        let mut changes = Changes::default();
-        if device.user() == machine.device().user() {
-            machine.removals.insert(device.clone());
-            changes = changes.removals(&machine.removals)?;
+        let groups: Vec<&GroupId> = groups.iter().collect();
+        match device.user() == machine.device().user() {
+            true => machine.intend_for_list(ListIntent::Remove(device.clone()), &groups)?,
+            false => machine.save(&groups, Changes::default())?,
         }
-        machine.save(&groups.iter().collect::<Vec<_>>(), changes)?;
+        self.pass().await
+    }
+
+    /// This device's name and public keys, for a device that is on the list of this user's devices: to be shown as a QR
+    /// code or as a text, so that a person carries them over. The service has no part in that.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the store fails.
+    pub fn card(&self) -> Result<DeviceCard, Error> {
+        self.machine.own_card()
+    }
+
+    /// Links a new device of this user, whose [card](Self::card) a person has carried here: signs that it is the user's, and
+    /// adds it to all groups of this device. If the device cannot be linked, [`Event::NotLinked`](super::Event) says so.
+    ///
+    /// # Errors
+    /// [`OtherUser`](regrow_engine::Error::OtherUser) if it is a device of another user.
+    pub async fn link_device(&mut self, card: &DeviceCard) -> Result<(), Error> {
+        let user = self.device().user().clone();
+        if *card.device.user() != user {
+            return Err(Engine::OtherUser { device: card.device.clone(), user }.into());
+        }
+        self.machine.intend_for_list(ListIntent::Link(card.to_string()), &[])?;
+        self.pass().await
+    }
+
+    /// The devices on the signed list of a user's devices, which is read now.
+    ///
+    /// # Errors
+    /// [`Error::Connection`]; [`Error::Devices`] if the list is forged, is missing, or has to be
+    /// [accepted](Self::accept_devices) first.
+    pub async fn devices(&mut self, user: &UserId) -> Result<Vec<DeviceId>, Error> {
+        loop {
+            let request = self.machine.read_device_list(user)?;
+            let page = self.perform(&request).await?.and_then(Response::device_list);
+            match self.machine.take_in_list(user, page)? {
+                Reading::Partly => {}
+                Reading::Whole(known) => match Machine::is_unaccepted(&known) {
+                    Some(detail) => return Err(Error::Devices { user: user.clone(), detail }),
+                    None => return Ok(known.list.devices().map(|(device, _)| device).collect()),
+                },
+                Reading::Unusable(detail) => return Err(Error::Devices { user: user.clone(), detail }),
+            }
+        }
+    }
+
+    /// Accepts the list of a user's devices as the service shows it now, whatever it has shown before: a person has asked the
+    /// user. Returns the devices on it.
+    ///
+    /// # Errors
+    /// As [`devices`](Self::devices).
+    pub async fn accept_devices(&mut self, user: &UserId) -> Result<Vec<DeviceId>, Error> {
+        Changes::default().device_list(user, None)?.keep(&mut self.machine.client)?;
+        self.machine.lists.look_again();
+        self.devices(user).await
+    }
+
+    /// Begins the list of this user's devices anew, with this device alone: for a user who has lost all other devices. The
+    /// service permits it when no device on the list is registered any more: the operator removes them. Other users'
+    /// devices ask their people to [accept](Self::accept_devices) the new list.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the store fails.
+    pub async fn begin_devices_anew(&mut self) -> Result<(), Error> {
+        self.machine.intend_for_list(ListIntent::BeginAnew, &[])?;
         self.pass().await
     }
 
@@ -132,6 +210,59 @@ impl Messenger {
         self.wish(group, Wish::SetData(ByteBuf::from(data))).await
     }
 
+    /// The groups that wait for an answer, each with the device that has added this one: see
+    /// [`Event::Invited`](super::Event).
+    pub fn invitations(&self) -> Vec<(GroupId, DeviceId)> {
+        let groups = self.machine.groups.iter();
+        groups.filter_map(|(group, state)| Some((group.clone(), state.record.invited_by.clone()?))).collect()
+    }
+
+    /// Accepts a group that this device was [invited](Self::invitations) to. To send to it, or to want something in it,
+    /// accepts it as well.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if this device is not in the group.
+    pub async fn accept_group(&mut self, group: &GroupId) -> Result<(), Error> {
+        self.answer(group, Answer::Accept).await
+    }
+
+    /// Declines a group that this device was [invited](Self::invitations) to: forgets it, and reads nothing of it any more.
+    /// This device stays in the group's tree until a member removes it.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if this device is not in the group.
+    pub async fn decline_group(&mut self, group: &GroupId) -> Result<(), Error> {
+        self.answer(group, Answer::Decline).await
+    }
+
+    async fn answer(&mut self, group: &GroupId, answer: Answer) -> Result<(), Error> {
+        let machine = &mut self.machine;
+        machine.client.group(group)?;
+        let state = machine.group(group);
+        if state.record.invited_by.take().is_none() {
+            return Ok(());
+        }
+        (state.record.answer, state.changed) = (Some(answer), true);
+        machine.save(&[group], Changes::default())?;
+        self.begin(group).await
+    }
+
+    /// Blocks a user at the service: devices of the user add no device of this user to groups any more.
+    ///
+    /// # Errors
+    /// [`Error::Connection`]. It can be called again.
+    pub async fn block_user(&mut self, user: &UserId) -> Result<(), Error> {
+        Ok(self.connected()?.block_user(user).await?)
+    }
+
+    /// Unblocks a user at the service.
+    ///
+    /// # Errors
+    /// [`Error::Connection`]. It can be called again.
+    pub async fn unblock_user(&mut self, user: &UserId) -> Result<(), Error> {
+        Ok(self.connected()?.unblock_user(user).await?)
+    }
+
     /// Leaves a group: proposes it, and another member commits it. A device that is alone in the group ends it at the
     /// service, and forgets it. The name of a group that has ended is not given again.
     ///
@@ -157,9 +288,7 @@ impl Messenger {
         state.record.wishes.retain(|known| known != wish);
         let withdrawn = state.record.wishes.len() < before;
         state.changed |= withdrawn;
-        if let Wish::AddUser(user) = wish {
-            state.claims.remove(user);
-        }
+        state.claims.retain(|added, _| added.wish() != *wish);
         self.machine.lanes.works(&Scope::Wish { group: group.clone(), wish: wish.clone() });
         self.machine.save(&[group], Changes::default())?;
         Ok(withdrawn)
@@ -167,6 +296,7 @@ impl Messenger {
 
     async fn wish(&mut self, group: &GroupId, wish: Wish) -> Result<(), Error> {
         self.machine.client.group(group)?;
+        self.machine.accepts_by_acting(group);
         self.machine.push_wish(group, wish);
         self.machine.save(&[group], Changes::default())?;
         self.begin(group).await
@@ -174,6 +304,14 @@ impl Messenger {
 }
 
 impl Machine {
+    /// A submission accepts the group, as the service has it.
+    pub(super) fn accepts_by_acting(&mut self, group: &GroupId) {
+        let state = self.group(group);
+        if state.record.invited_by.take().is_some() {
+            (state.record.answer, state.changed) = (Some(Answer::Accept), true);
+        }
+    }
+
     /// Remembers a wish, and forgets the earlier wishes that it takes back.
     pub(super) fn push_wish(&mut self, group: &GroupId, wish: Wish) {
         self.busy.insert(group.clone());
@@ -185,6 +323,11 @@ impl Machine {
             self.lanes.works(&Scope::Wish { group: group.clone(), wish: void.clone() });
         }
         state.record.wishes.retain(|known| !known.is_void_after(&wish));
+        match &wish {
+            Wish::AddDevice(device) => _ = state.record.banned.remove(device),
+            Wish::RemoveDevice(device) => _ = state.record.banned.insert(device.clone()),
+            _ => {}
+        }
         state.record.wishes.push_back(wish);
         state.changed = true;
     }

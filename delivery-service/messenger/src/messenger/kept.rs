@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use regrow_engine::{Client, DeviceId, GroupId};
+use regrow_engine::{Client, DeviceId, GroupId, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -13,6 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::event::{Rejoin, Wish};
 use crate::{
     audit::Audit,
+    device_list::DeviceList,
     error::Error,
     names::{Cursor, Sequence},
 };
@@ -52,12 +53,42 @@ pub(super) struct GroupRecord {
     pub(super) bad: Option<BadCommit>,
     /// The wishes that the engine does not know of yet.
     pub(super) wishes: VecDeque<Wish>,
-    /// The service is to hear that this device accepts the group, which another user has added it to.
-    pub(super) accepts: bool,
+    /// Devices that were removed from the group while their users stayed. Only a person adds them again.
+    pub(super) banned: BTreeSet<DeviceId>,
+    /// The device that has added this one, while a person has not accepted the group.
+    pub(super) invited_by: Option<DeviceId>,
+    /// The service is to hear whether this device accepts the group, which another user has added it to.
+    pub(super) answer: Option<Answer>,
     /// Nothing is sent.
     pub(super) suspended: bool,
     /// Entries are missing in this epoch: later messages may be too far ahead to be read.
     pub(super) has_gap: bool,
+}
+
+/// The answer to an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Accept,
+    Decline,
+}
+
+/// The list of a user's devices, as far as it was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct KnownList {
+    pub(super) list: DeviceList,
+    /// The beginning of the list that is accepted: the first that was seen, or a later one that a person has accepted.
+    pub(super) accepted: u64,
+}
+
+/// A change of this user's list of devices that is still to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ListIntent {
+    /// Add the device of this card, in its text form.
+    Link(String),
+    /// Remove the device, from the list and from the service.
+    Remove(DeviceId),
+    /// Begin the list anew, with this device alone.
+    BeginAnew,
 }
 
 /// A commit that this device cannot follow.
@@ -92,7 +123,8 @@ const CURSOR: &str = "regrow-ds/cursor";
 const UPLOAD: &str = "regrow-ds/upload";
 const LAST_RESORT: &str = "regrow-ds/last resort";
 const PUBLISHED: &str = "regrow-ds/published";
-const REMOVALS: &str = "regrow-ds/removals";
+const LIST_INTENTS: &str = "regrow-ds/list intents";
+const DEVICE_LIST: &str = "regrow-ds/devices/";
 const GROUP: &str = "regrow-ds/group/";
 const OUT: &str = "regrow-ds/out/";
 const SENT: &str = "regrow-ds/sent/";
@@ -127,8 +159,13 @@ impl Changes {
         Ok(self)
     }
 
-    pub(super) fn removals(mut self, devices: &BTreeSet<DeviceId>) -> Result<Self, Error> {
-        self.0.push((REMOVALS.into(), Some(encode(devices)?)));
+    pub(super) fn list_intents(mut self, intents: &VecDeque<ListIntent>) -> Result<Self, Error> {
+        self.0.push((LIST_INTENTS.into(), Some(encode(intents)?)));
+        Ok(self)
+    }
+
+    pub(super) fn device_list(mut self, user: &UserId, list: Option<&KnownList>) -> Result<Self, Error> {
+        self.0.push((format!("{DEVICE_LIST}{user}"), list.map(encode).transpose()?));
         Ok(self)
     }
 
@@ -169,9 +206,14 @@ pub(super) fn published(client: &Client) -> Result<Option<ByteBuf>, Error> {
     get(client, PUBLISHED, "published")
 }
 
-/// The devices of this user that the service is still to remove.
-pub(super) fn removals(client: &Client) -> Result<BTreeSet<DeviceId>, Error> {
-    Ok(get(client, REMOVALS, "removals")?.unwrap_or_default())
+/// The changes of this user's list of devices that are still to be made.
+pub(super) fn list_intents(client: &Client) -> Result<VecDeque<ListIntent>, Error> {
+    Ok(get(client, LIST_INTENTS, "list intents")?.unwrap_or_default())
+}
+
+/// The list of a user's devices, as far as it was read.
+pub(super) fn device_list(client: &Client, user: &UserId) -> Result<Option<KnownList>, Error> {
+    get(client, format!("{DEVICE_LIST}{user}"), "devices")
 }
 
 /// The groups and their records. A record that is damaged is an error of its own.

@@ -143,11 +143,13 @@ impl Machine {
         Ok(())
     }
 
-    /// The signature key may have been replaced: key packages with the former one are withdrawn at once.
+    /// The signature key may have been replaced: the list of this user's devices gets the new one, and key packages with the
+    /// former one are withdrawn at once.
     pub(super) fn look_at_signature_key(&mut self) -> Result<(), Error> {
         let signature_key = self.client.signature_key()?;
         let published = self.key_packages.published.as_ref().map(|published| published.as_slice());
         if published != Some(signature_key.as_bytes()) {
+            self.lists.look_again();
             self.key_packages.look_again();
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use regrow_engine::{DeviceId, GroupId};
+use regrow_engine::{GroupId, UserId};
 
 use super::{Event, Wish};
 use crate::{
@@ -36,8 +36,8 @@ pub enum Scope {
     Device,
     /// The device's key packages at the service.
     KeyPackages,
-    /// The removal of a device of the same user at the service.
-    Removal(DeviceId),
+    /// The list of a user's devices: reading it, and for this device's user, changing it.
+    DeviceList(UserId),
     /// Everything that is submitted to one group.
     Group(GroupId),
     /// One wish of the application, while it needs key packages of others.
@@ -54,7 +54,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Device => f.write_str("the device's upkeep"),
             Self::KeyPackages => f.write_str("the device's key packages"),
-            Self::Removal(device) => write!(f, "the removal of {device} at the service"),
+            Self::DeviceList(user) => write!(f, "the list of the devices of {user}"),
             Self::Group(group) => write!(f, "the group {group}"),
             Self::Wish { group, wish } => write!(f, "{wish} in the group {group}"),
         }

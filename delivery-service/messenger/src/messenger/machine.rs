@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +15,8 @@ use regrow_engine::{Client, DeviceId, GroupId, Timestamp, UserId};
 use super::{
     Event, Options, Rejoin, Text,
     answers::decided,
-    claim::Claim,
+    claim::{Addition, Claim},
+    devices::DeviceLists,
     kept::{self, Changes, GroupRecord},
     key_packages::KeyPackages,
     lane::{self, Lanes, Scope},
@@ -56,8 +56,7 @@ pub(super) struct Machine {
     /// The position to acknowledge at the service.
     to_acknowledge: Option<Cursor>,
     pub(super) key_packages: KeyPackages,
-    /// The devices of this user that the service is still to remove.
-    pub(super) removals: BTreeSet<DeviceId>,
+    pub(super) lists: DeviceLists,
     pub(super) lanes: Lanes,
     pub(super) clock: ServiceClock,
     /// Whether the service has answered since this process began.
@@ -99,8 +98,10 @@ pub(super) struct GroupState {
     pub(super) bad_since: Option<Duration>,
     /// The group info of a rejoin whose ratchet tree is still to be got, and the tree's epoch.
     pub(super) info: Option<(Vec<u8>, Epoch)>,
-    /// The claims for users that are being added.
-    pub(super) claims: BTreeMap<UserId, Claim>,
+    /// The claims for users and devices that are being added.
+    pub(super) claims: BTreeMap<Addition, Claim>,
+    /// The devices that have proposed to leave in this epoch.
+    pub(super) left: BTreeSet<DeviceId>,
 }
 
 impl Machine {
@@ -122,7 +123,7 @@ impl Machine {
             unsettled: true,
             to_acknowledge: None,
             key_packages: KeyPackages::new(&client)?,
-            removals: kept::removals(&client)?,
+            lists: DeviceLists::new(&client)?,
             lanes: Lanes::default(),
             clock: ServiceClock::default(),
             answered: false,
@@ -140,7 +141,7 @@ impl Machine {
     /// Loads the state again, after it was [erased](Self::erase) from memory.
     pub(super) fn reload(&mut self) -> Result<(), Error> {
         self.key_packages = KeyPackages::new(&self.client)?;
-        self.removals = kept::removals(&self.client)?;
+        self.lists = DeviceLists::new(&self.client)?;
         self.cursor = kept::cursor(&self.client)?;
         self.unsettled = true;
         self.take_up()
@@ -204,14 +205,21 @@ impl Machine {
         if self.answered {
             self.look_for_what_is_due()?;
         }
+        let ready = |user: &UserId| self.lanes.is_ready(&Scope::DeviceList(user.clone()), now);
+        // Before the key packages: readers of the list know the signature key in them then.
+        if ready(self.device().user())
+            && let Some(request) = self.next_for_own_list()?
+        {
+            return Ok(Some(request));
+        }
+        let ready = |user: &UserId| self.lanes.is_ready(&Scope::DeviceList(user.clone()), now);
+        if let Some(request) = self.next_list_to_read(ready)? {
+            return Ok(Some(request));
+        }
         if self.lanes.is_ready(&Scope::KeyPackages, now)
             && let Some(request) = self.key_packages.next(now)
         {
             return Ok(Some(request));
-        }
-        let ready = |device: &&DeviceId| self.lanes.is_ready(&Scope::Removal((*device).clone()), now);
-        if let Some(device) = self.removals.iter().find(ready) {
-            return Ok(Some(Request::RemoveDevice(device.clone())));
         }
         for id in self.busy.clone() {
             if let Some(request) = self.poll_group(&id)? {
@@ -286,6 +294,8 @@ impl Machine {
             }
             Request::KeyPackagesLeft => self.key_packages_left(answer.and_then(Response::left)),
             Request::Upload { .. } => self.uploaded(answer.and_then(Response::uploaded)),
+            Request::DeviceList(user, _) => self.device_list_read(&user, answer.and_then(Response::device_list)),
+            Request::AppendToDeviceList(_, entry) => self.appended(&entry, answer.and_then(Response::head)),
             Request::RemoveDevice(device) => self.removed_at_service(&device, answer.and_then(Response::done)),
             Request::Group(id, step) => self.stepped(&id, step, answer),
             Request::Deliveries { .. } => self.fetch(answer?.page()?),
@@ -344,6 +354,9 @@ impl Machine {
             at_most(self.key_packages.due_in(now));
         }
         at_most(self.look_at.saturating_sub(now));
+        if self.lanes.is_ready(&Scope::DeviceList(self.device().user().clone()), now) {
+            at_most(self.lists.due_in(now));
+        }
         self.lanes.next(now).into_iter().for_each(&mut at_most);
         for state in self.groups.values() {
             if state.elsewhere.is_some() {
@@ -462,20 +475,6 @@ impl Machine {
             state.changed = true;
             self.ready.push_back(event);
         }
-    }
-
-    /// The service was asked to remove a device of this user.
-    fn removed_at_service(&mut self, device: &DeviceId, answer: Result<(), ConnectionError>) -> Result<(), Error> {
-        use crate::api::Code;
-        let event = match decided(answer)? {
-            Ok(()) => Event::DeviceRemoved { device: device.clone() },
-            Err(problem) if problem.code == Code::NotFound => Event::DeviceRemoved { device: device.clone() },
-            Err(problem) => Event::DeviceNotRemoved { device: device.clone(), cause: Arc::new(problem.into()) },
-        };
-        self.removals.remove(device);
-        Changes::default().removals(&self.removals)?.keep(&mut self.client)?;
-        self.ready.push_back(event);
-        Ok(())
     }
 
     /// Nothing is left of a group that this device is not in any more.

@@ -6,13 +6,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use regrow_engine::Timestamp;
+use regrow_engine::{DeviceId, GroupId, Timestamp};
 
 /// A wall clock. It may be wrong, and it may jump.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A monotonic clock: the time since any fixed moment. It never goes back.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Whether a device may add this device to a group without asking.
+pub type MayAdd = Arc<dyn Fn(&DeviceId, &GroupId) -> bool + Send + Sync>;
 
 /// The choices of an application. [`Options::default`] suits a chat program.
 #[derive(Clone)]
@@ -31,6 +34,9 @@ pub struct Options {
     /// Whether the first member of a group removes devices that have not updated for as long as the
     /// [`Policy`](regrow_engine::Policy) says. It does so only while its clock agrees with the service's. Default yes.
     pub remove_inactive: bool,
+    /// Who may add this device to groups without asking: of the device that adds, and the group. For others there is
+    /// [`Event::Invited`](super::Event). Default: everybody. Devices of the same user may always.
+    pub may_add: MayAdd,
     /// The wall clock. It dates key packages and groups. Default: the system's clock.
     pub clock: Clock,
     /// The clock of all waits. Default: the system's monotonic clock.
@@ -46,6 +52,7 @@ impl Default for Options {
             rollback_patience: Duration::from_secs(60),
             commit_turn: Duration::from_secs(15),
             remove_inactive: true,
+            may_add: Arc::new(|_, _| true),
             clock: Arc::new(|| Timestamp(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()))),
             monotonic: Arc::new(move || begun.elapsed()),
         }

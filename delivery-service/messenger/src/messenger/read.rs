@@ -3,14 +3,14 @@
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use regrow_engine::{Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received};
+use regrow_engine::{DeviceId, EpochChange, Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received, UserId};
 
 use super::{
     Event, Rejoin, Text, Wish,
     answers::decided,
-    kept::{self, BadCommit, Changes, Out},
+    kept::{self, Answer, BadCommit, Changes, Out},
     machine::{Machine, Tree},
     request::Request,
 };
@@ -274,6 +274,9 @@ impl Machine {
                 state.proposals_since.get_or_insert(now);
                 if let Proposed::Remove(device) = &change {
                     state.leaving.insert(device.clone());
+                    if *device == by {
+                        state.left.insert(by.clone());
+                    }
                 }
                 self.ready.push_back(Event::Proposed { group: id, by, change });
             }
@@ -283,6 +286,7 @@ impl Machine {
                 (state.elsewhere, state.proposals_since) = (None, None);
                 (state.record.has_gap, state.changed) = (false, true);
                 state.leaving.clear();
+                let left = std::mem::take(&mut state.left);
                 state.check_roster = true;
                 state.resume |= change.resume;
                 // Nothing of the epochs before can be taken back any more.
@@ -294,7 +298,10 @@ impl Machine {
                 }
                 if change.by == own {
                     self.look_at_signature_key()?;
+                } else {
+                    change.added().filter(|device| **device != own).for_each(|device| self.look_at_added(&id, device));
                 }
+                self.remember_removed(&id, &change, &left)?;
                 self.ready.push_back(Event::Changed { group: id, change });
             }
             Engine::Removed { by, .. } => {
@@ -306,6 +313,19 @@ impl Machine {
             // Met again when its entry is: the cursor stands before it.
             Engine::Lost(Lost::Commit { .. } | Lost::Unsupported(_)) | Engine::Own | Engine::Ignored(_) => {}
         }
+        Ok(())
+    }
+
+    /// The devices that the group has removed while their users stayed are not added again with their users.
+    fn remember_removed(&mut self, id: &GroupId, change: &EpochChange, left: &BTreeSet<DeviceId>) -> Result<(), Error> {
+        let users: BTreeSet<UserId> = match self.client.group(id) {
+            Ok(mut group) => group.roster()?.into_iter().map(|member| member.device.user().clone()).collect(),
+            Err(_) => return Ok(()),
+        };
+        let state = self.group(id);
+        let is_removal = |device: &&DeviceId| users.contains(device.user()) && !left.contains(*device);
+        state.record.banned.extend(change.removed().filter(is_removal).cloned());
+        change.added().for_each(|device| _ = state.record.banned.remove(device));
         Ok(())
     }
 
@@ -349,14 +369,18 @@ impl Machine {
         self.audit(&id, delivery);
         self.busy.insert(id.clone());
         self.key_packages.look_again();
-        let is_invited = delivery.sender.user() != self.device().user();
+        let is_invited = joined && delivery.sender.user() != self.device().user();
+        let asks = is_invited && !(self.options.may_add)(&delivery.sender, &id);
         let state = self.group(&id);
         (state.record.joined, state.changed) = (delivery.receipt.sequence.0, true);
-        state.record.accepts = joined && is_invited;
+        state.record.answer = (is_invited && !asks).then_some(Answer::Accept);
+        state.record.invited_by = asks.then(|| delivery.sender.clone());
         (state.waits, state.stranded, state.resume, state.check_roster) = (false, false, true, true);
         if joined {
             (state.record.rejoin, state.record.bad) = (None, None);
-            self.ready.push_back(Event::Joined { group: id, by: delivery.sender.clone() });
+            self.lists.look_again();
+            let (group, by) = (id, delivery.sender.clone());
+            self.ready.push_back(if asks { Event::Invited { group, by } } else { Event::Joined { group, by } });
         } else {
             // It is on the roster, and has the key of its leaf there: it comes in by another door.
             self.rejoin(&id, Rejoin::Welcome);

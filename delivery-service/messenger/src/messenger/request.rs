@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use regrow_engine::{DeviceId, GroupId, PendingCommit, UserId};
 
-use super::{kept::Sealed, lane::Scope, step::commit_request};
+use super::{
+    claim::Addition,
+    kept::{Answer, Sealed},
+    lane::Scope,
+    step::commit_request,
+};
 use crate::{
     api,
     connection::Connection,
+    device_list::Entry,
     error::ConnectionError,
     names::{Cursor, Epoch, Sequence},
 };
@@ -25,7 +31,11 @@ pub(super) enum Request {
         /// Whether all others are withdrawn.
         replaces: bool,
     },
-    /// Removes a device of this user at the service.
+    /// Reads on in the list of a user's devices, after the entry of this number.
+    DeviceList(UserId, u64),
+    /// Appends an entry to the list of this user's devices.
+    AppendToDeviceList(UserId, Box<Entry>),
+    /// Removes a device of this user at the service that is not on the list.
     RemoveDevice(DeviceId),
     /// Submits to a group, or asks about it.
     Group(GroupId, Step),
@@ -46,8 +56,8 @@ pub(super) enum Request {
 pub(super) enum Step {
     /// Creates the group from its group info.
     Create(api::CreateGroupRequest),
-    /// Accepts the group, which another user has added this device to.
-    Accept,
+    /// Accepts or declines the group, which another user has added this device to.
+    Answer(Answer),
     /// Ends the group, of which this device is the only member.
     End,
     /// Reports a commit that cannot be followed.
@@ -58,10 +68,10 @@ pub(super) enum Step {
     Tree(Epoch),
     /// Submits a commit.
     Commit(Box<PendingCommit>),
-    /// Asks for the devices of a user that is to be added.
-    Devices(UserId),
-    /// Claims key packages of a user that is to be added: of all devices, or of one.
-    Claim(UserId, Option<DeviceId>),
+    /// Reads on in the list of the devices of a user that is to be added, after the entry of this number.
+    DeviceList(Addition, u64),
+    /// Claims a key package of a device that is to be added.
+    Claim(Addition, DeviceId),
     /// Submits the proposal that is kept under this name.
     Proposal(String, Sealed),
     /// Submits the message that is kept under this name.
@@ -73,13 +83,13 @@ pub(super) enum Step {
 impl Request {
     /// The lane that fails if the request does. [`None`] for reading, which never waits for a lane.
     pub(super) fn scope(&self) -> Option<Scope> {
-        use super::Wish;
         match self {
             Self::Acknowledge(_) => Some(Scope::Device),
             Self::KeyPackagesLeft | Self::Upload { .. } => Some(Scope::KeyPackages),
-            Self::RemoveDevice(device) => Some(Scope::Removal(device.clone())),
-            Self::Group(group, Step::Devices(user) | Step::Claim(user, _)) => {
-                Some(Scope::Wish { group: group.clone(), wish: Wish::AddUser(user.clone()) })
+            Self::DeviceList(user, _) | Self::AppendToDeviceList(user, _) => Some(Scope::DeviceList(user.clone())),
+            Self::RemoveDevice(device) => Some(Scope::DeviceList(device.user().clone())),
+            Self::Group(group, Step::DeviceList(added, _) | Step::Claim(added, _)) => {
+                Some(Scope::Wish { group: group.clone(), wish: added.wish() })
             }
             Self::Group(group, _) => Some(Scope::Group(group.clone())),
             Self::Deliveries { .. } | Self::WelcomeTree(..) => None,
@@ -92,7 +102,7 @@ impl Request {
     /// asks for the group info first, and a wish that claims works when it is granted.
     pub(super) fn proves(&self) -> Option<Scope> {
         match self {
-            Self::Group(_, Step::Info | Step::Devices(_) | Step::Claim(..)) => None,
+            Self::Group(_, Step::Info | Step::DeviceList(..) | Step::Claim(..)) => None,
             _ => self.scope(),
         }
     }
@@ -131,8 +141,10 @@ responses! {
     Info(api::GroupInfo) = info;
     /// A ratchet tree.
     Tree(api::RatchetTree) = tree;
-    /// The devices of a user.
-    Devices(api::Devices) = devices;
+    /// A part of the list of a user's devices.
+    DeviceList(api::DeviceListPage) = device_list;
+    /// The end of the list of this user's devices.
+    Head(api::DeviceListHead) = head;
     /// Key packages.
     Claimed(api::ClaimAnswer) = claimed;
     /// The group as the service knows it.
@@ -152,6 +164,10 @@ pub(super) async fn perform(connection: &mut Connection, request: &Request) -> R
         Request::Upload { upload, replaces: true } => {
             connection.replace_key_packages(upload).await.map(Response::Uploaded)
         }
+        Request::DeviceList(user, after) => connection.device_list(user, *after).await.map(Response::DeviceList),
+        Request::AppendToDeviceList(_, entry) => {
+            connection.append_to_device_list(&entry.encode()).await.map(Response::Head)
+        }
         Request::RemoveDevice(device) => connection.remove_device(device).await.map(Response::Done),
         Request::Deliveries { after, limit, wait } => {
             connection.deliveries(*after, *limit, *wait).await.map(Response::Page)
@@ -168,7 +184,8 @@ async fn perform_in_group(
 ) -> Result<Response, ConnectionError> {
     match step {
         Step::Create(request) => connection.create_group(request).await.map(Response::Accepted),
-        Step::Accept => connection.accept_invitation(group).await.map(Response::Done),
+        Step::Answer(Answer::Accept) => connection.accept_invitation(group).await.map(Response::Done),
+        Step::Answer(Answer::Decline) => connection.decline_invitation(group).await.map(Response::Done),
         Step::End => connection.end_group(group).await.map(Response::Done),
         Step::Report(commit) => connection.report(group, *commit).await.map(Response::Reported),
         Step::Info => connection.group_info(group).await.map(Response::Info),
@@ -176,10 +193,9 @@ async fn perform_in_group(
         Step::Commit(pending) => {
             connection.submit_commit(group, &commit_request(pending)).await.map(Response::Accepted)
         }
-        Step::Devices(user) => connection.devices(user).await.map(Response::Devices),
-        Step::Claim(user, device) => {
-            let device = device.as_ref().map(|device| device.device().to_owned());
-            let claim = api::ClaimRequest { user: user.clone(), device };
+        Step::DeviceList(added, after) => connection.device_list(added.user(), *after).await.map(Response::DeviceList),
+        Step::Claim(_, device) => {
+            let claim = api::ClaimRequest { user: device.user().clone(), device: Some(device.device().to_owned()) };
             connection.claim_key_packages(&claim).await.map(Response::Claimed)
         }
         Step::Proposal(_, sealed) => connection.submit_proposal(group, &sealed.bytes).await.map(Response::Accepted),

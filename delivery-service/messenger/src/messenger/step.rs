@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Event, Rejoin, Wish,
+    claim::Addition,
     kept::{self, Changes, Out, Sealed},
     lane::Scope,
     machine::Machine,
@@ -62,8 +63,8 @@ impl Machine {
             let info = state.info.as_ref().map_or(Step::Info, |(_, epoch)| Step::Tree(*epoch));
             return Ok(Some(self.external_commit(id)?.map_or(info, |pending| Step::Commit(Box::new(pending)))));
         }
-        if state.record.accepts {
-            return Ok(Some(Step::Accept));
+        if let Some(answer) = state.record.answer {
+            return Ok(Some(Step::Answer(answer)));
         }
         let epoch = match self.client.group(id) {
             Ok(mut group) => group.epoch()?.0,
@@ -168,7 +169,8 @@ impl Machine {
 
     fn begin_wish(&mut self, id: &GroupId, wish: &Wish) -> Result<Option<Step>, Error> {
         let made = match wish {
-            Wish::AddUser(user) => return self.next_claim(id, user),
+            Wish::AddUser(user) => return self.next_claim(id, &Addition::User(user.clone())),
+            Wish::AddDevice(device) => return self.next_claim(id, &Addition::Device(device.clone())),
             Wish::RemoveUser(user) => self.client.group(id)?.remove_user(user),
             Wish::RemoveDevice(device) => self.client.group(id)?.remove(std::slice::from_ref(device)),
             Wish::Rotate { signature_key: false } => self.client.group(id)?.update(),

@@ -25,8 +25,11 @@ async fn only_the_device_that_is_missing_costs_a_key_package() {
     let world = World::new().await;
     let (mut alice, mut phone) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
+    let mut tablet = world.bare("bob", "tablet", policy(Assisted), world.options()).await;
+    link(&mut phone, &tablet).await;
+    // The tablet has no key packages yet.
     make_group(&mut [&mut alice, &mut phone]).await;
-    let mut tablet = world.messenger("bob", "tablet", Assisted).await;
+    settle(&mut [&mut tablet]).await;
 
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut phone, &mut tablet]).await;
@@ -47,6 +50,8 @@ async fn one_bad_device_keeps_the_others_not_out() {
     let ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
     let mut tablet = world.messenger_with("bob", "tablet", Policy { ciphersuite, ..policy(Assisted) }).await;
     let mut laptop = world.messenger("bob", "laptop", Assisted).await;
+    link(&mut phone, &tablet).await;
+    link(&mut phone, &laptop).await;
     alice.create_group(&chat()).await.unwrap();
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut phone, &mut tablet, &mut laptop]).await;

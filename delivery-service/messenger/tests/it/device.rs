@@ -19,6 +19,7 @@ async fn a_device_is_removed_from_all_groups_and_from_the_service() {
     let world = World::new().await;
     let mut phone = world.messenger("alice", "phone", Assisted).await;
     let mut laptop = world.messenger("alice", "laptop", Assisted).await;
+    link(&mut phone, &laptop).await;
     let rooms = ["one", "two"].map(|name| GroupId::new(name).unwrap());
     for room in &rooms {
         phone.create_group(room).await.unwrap();

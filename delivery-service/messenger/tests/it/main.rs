@@ -6,6 +6,7 @@ mod adding;
 mod chat;
 mod clocks;
 mod device;
+mod devices;
 mod faults;
 mod gap;
 mod key_packages;

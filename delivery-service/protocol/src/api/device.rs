@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Bytes;
+use super::{Bytes, list::bounded};
 use crate::identity::{DeviceId, UserId};
 
 /// Asks for something to sign. `POST /v1/challenges`
@@ -111,4 +111,36 @@ pub struct Devices {
 pub struct BlockedUsers {
     /// In the order of their names.
     pub users: Vec<UserId>,
+}
+
+/// A part of the signed list of a user's devices. `GET /v1/users/{user}/device-list`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceListPage {
+    /// Encoded [entries](crate::device_list::Entry), in their order.
+    #[serde(deserialize_with = "bounded")]
+    pub entries: Vec<Bytes>,
+    /// The number of the list's last entry. 0 for a user without a list.
+    pub number: u64,
+    /// The hash of the list's last entry: 32 bytes.
+    pub head: Bytes,
+}
+
+/// Appends to the list of the calling device's user. `POST /v1/device-list`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceListEntry {
+    /// An encoded [entry](crate::device_list::Entry), which the calling device has signed.
+    pub entry: Bytes,
+}
+
+/// The end of a list of devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceListHead {
+    /// The number of the list's last entry.
+    pub number: u64,
 }

@@ -1,15 +1,18 @@
-//! Devices: how they become known, who has which, and how they go.
+//! Devices: how they become known, the signed list of a user's devices, and how they go.
 
 use axum::{
-    extract::State as Extracted,
+    extract::{Query, State as Extracted, rejection::QueryRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 
+use serde::Deserialize;
+
 use super::sessions::{challenged, redeem, verify};
 use crate::{
-    admission::{DeviceKey, Registration},
-    api::{Code, Devices, Problem, RegisterRequest, proof},
+    admission::{Appended, DeviceKey, ListedEntries, Registration},
+    api::{Code, DeviceListEntry, DeviceListHead, DeviceListPage, Devices, Problem, RegisterRequest, proof},
+    device_list::{Entry, InvalidEntry},
     names::DeviceId,
     server::{
         caller::Caller,
@@ -66,7 +69,8 @@ pub(super) async fn register(
 
 /// Remove a device
 ///
-/// A device can be removed by itself and by the other devices of its user. Its sessions and streams end, and its key
+/// A device can be removed by itself and by the other devices of its user; if the user has a list of devices, by those on
+/// it. The list stays as it is: an entry of the list that removes a device does both. Its sessions and streams end, and its key
 /// packages and what it has not read are deleted. It stays in its groups until a member commits its removal.
 #[utoipa::path(delete, path = "/v1/devices/{user}/{device}", tag = "devices", security(("session" = [])),
     params(("user" = String, Path, description = "The user"), ("device" = String, Path, description = "The device")),
@@ -79,12 +83,11 @@ pub(super) async fn remove(
     caller: Caller,
     DevicePath(device): DevicePath,
 ) -> Result<Response, Refusal> {
-    if device.user() != caller.0.device.user() {
-        return Err(Code::Forbidden.into());
-    }
     let sessions = state.sessions().clone();
     let removed = state.worker().call(move |service, aftermath| {
-        caller.admit(service)?;
+        if !service.may_remove_device(&caller.admit(service)?, &device)? {
+            return Err(Code::Forbidden.into());
+        }
         let ended = service.remove_device(&device)?.ok_or(Code::NotFound)?;
         aftermath.then(move || ended.iter().for_each(|token| sessions.end(token)));
         Ok(())
@@ -112,4 +115,91 @@ pub(super) async fn list(
     let mut devices = devices.await?;
     devices.sort();
     format.ok(&Devices { devices })
+}
+
+/// The position after which a list of devices is read.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct After {
+    /// The number of the entry before the first one that is asked for. 0 asks from the beginning.
+    #[serde(default)]
+    after: u64,
+}
+
+/// The signed list of a user's devices
+///
+/// The entries of the list after one entry, at most 100. Each is signed by a device that the list has, and has the hash of
+/// the entry before it, so that a reader need not trust the service.
+#[utoipa::path(get, path = "/v1/users/{user}/device-list", tag = "devices", security(("session" = [])),
+    params(("user" = String, Path, description = "The user"), After), responses(
+    (status = 200, description = "The entries; none of a user without a list", body = DeviceListPage),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn device_list(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    UserPath(user): UserPath,
+    position: Result<Query<After>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(After { after }) = position?;
+    let listed = state.worker().call(move |service, _| {
+        caller.admit(service)?;
+        Ok(service.device_list_entries(&user, after)?)
+    });
+    let ListedEntries { entries, number, head } = listed.await?;
+    let entries = entries.into_iter().map(Into::into).collect();
+    format.ok(&DeviceListPage { entries, number, head: head.0.to_vec().into() })
+}
+
+/// Append to the list of devices
+///
+/// Appends an entry to the list of the calling device's user. The device has signed the entry, and is on the list, or
+/// begins it. An entry that follows on another entry than the last is `stale`: read on, and make it again. A device that
+/// the entry removes is removed from the service in the same step.
+#[utoipa::path(post, path = "/v1/device-list", tag = "devices", security(("session" = [])),
+    request_body(content((DeviceListEntry = "application/json"), (DeviceListEntry = "application/cbor"))), responses(
+    (status = 201, description = "The entry is on the list", body = DeviceListHead),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn append(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    format: Format,
+    Body(request): Body<DeviceListEntry>,
+) -> Result<Response, Refusal> {
+    let entry = Entry::decode(&request.entry.0).map_err(invalid)?;
+    let sessions = state.sessions().clone();
+    let appended = state.worker().call(move |service, aftermath| {
+        let device = caller.admit(service)?;
+        match service.append_to_device_list(&device, &entry)? {
+            Appended::Appended { number, ended } => {
+                aftermath.then(move || ended.iter().for_each(|token| sessions.end(token)));
+                Ok(number)
+            }
+            Appended::Invalid(fault) => Err(invalid(fault)),
+            Appended::OtherSigner => Err(Refusal::because(Code::Forbidden, "another device has signed the entry")),
+            Appended::OtherKey { device } => {
+                let detail = format!("{device} is not registered with the key in the entry");
+                Err(Refusal::because(Code::Forbidden, detail))
+            }
+            Appended::StillListed { device } => {
+                let detail =
+                    format!("the list cannot begin anew while {device} is registered: link this device from there");
+                Err(Refusal::because(Code::Forbidden, detail))
+            }
+            Appended::Full => Err(Refusal::because(Code::LimitReached, "the list has too many entries")),
+        }
+    });
+    format.answer(StatusCode::CREATED, &DeviceListHead { number: appended.await? })
+}
+
+fn invalid(fault: InvalidEntry) -> Refusal {
+    let code = match fault {
+        InvalidEntry::Number { .. } | InvalidEntry::Previous { .. } => Code::Stale,
+        InvalidEntry::Signature { .. } | InvalidEntry::NotListed { .. } => Code::Forbidden,
+        InvalidEntry::Encoding | InvalidEntry::Taken { .. } | InvalidEntry::OtherUser { .. } => Code::BadRequest,
+    };
+    Refusal::because(code, fault)
 }

@@ -119,7 +119,8 @@ pub(super) async fn left(
 
 /// Claim key packages
 ///
-/// Takes one key package of each device of a user, or of one. How many of one device another may claim in an hour is
+/// Takes one key package of each device on a user's list of devices, or of one. Of a user without a list, of all
+/// registered devices. How many of one device another may claim in an hour is
 /// limited.
 #[utoipa::path(post, path = "/v1/key-packages/claims", tag = "key packages", security(("session" = [])),
     request_body(content((ClaimRequest = "application/json"), (ClaimRequest = "application/cbor"))), responses(
@@ -138,11 +139,7 @@ pub(super) async fn claim(
     let now = state.now();
     let claimed = state.worker().call(move |service, aftermath| {
         let claimer = caller.admit(service)?;
-        let devices = match one {
-            Some(device) if service.device_key(&device)?.is_some() => vec![device],
-            Some(_) => Vec::new(),
-            None => service.devices_of(&user)?,
-        };
+        let devices = service.claimable_devices(&user, one.as_ref())?;
         if devices.is_empty() {
             return Err(Code::NotFound.into());
         }

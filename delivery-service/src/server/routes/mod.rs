@@ -53,6 +53,8 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(devices::register))
         .routes(routes!(devices::remove))
         .routes(routes!(devices::list))
+        .routes(routes!(devices::device_list))
+        .routes(routes!(devices::append))
         .routes(routes!(key_packages::upload, key_packages::replace, key_packages::left))
         .routes(routes!(key_packages::claim))
         .routes(routes!(groups::create))

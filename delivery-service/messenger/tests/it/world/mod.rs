@@ -18,18 +18,25 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use ed25519_dalek::{Signer as _, SigningKey};
 use regrow_delivery_service::{
     SqliteStore,
-    api::{self, DeliveryPage},
+    api::{self, DeliveryPage, DeviceListPage},
     server::{Environment, Server, router, settings::Settings},
 };
 use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, UserId, default_crypto};
-use regrow_messenger::{Connection, Event, Messenger, Options, Retry, Server as At, TransportKey};
+use regrow_messenger::{
+    Connection, DeviceKey, Event, Messenger, Options, Retry, Server as At, ServicePublicKey, TransportKey,
+    commit_request,
+};
+use regrow_protocol::device_list::{self as list, DeviceList, ListedKeys};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 /// What the network does to a request whose path ends like this.
 type Change = Box<dyn Fn(&mut DeliveryPage) + Send + Sync>;
+/// What the network does to a list of devices.
+type ListChange = Box<dyn Fn(&mut DeviceListPage) + Send + Sync>;
 
 /// What is wrong with the network, or with what stands at its other end.
 #[derive(Default)]
@@ -40,6 +47,7 @@ struct Faults {
     refused: Vec<(&'static str, String, api::Problem)>,
     forged: Vec<String>,
     change: Option<Change>,
+    list_change: Option<ListChange>,
     asked: Vec<String>,
 }
 
@@ -147,8 +155,29 @@ impl World {
         self.faults.lock().unwrap().change = Some(Box::new(change));
     }
 
+    /// Each list of devices is changed on the way.
+    pub fn tamper_with_list(&self, change: impl Fn(&mut DeviceListPage) + Send + Sync + 'static) {
+        self.faults.lock().unwrap().list_change = Some(Box::new(change));
+    }
+
     pub fn stop_tampering(&self) {
-        self.faults.lock().unwrap().change = None;
+        let mut faults = self.faults.lock().unwrap();
+        (faults.change, faults.list_change) = (None, None);
+    }
+
+    /// The list of a user's devices, as the server has it.
+    pub async fn device_list(&self, name: &str) -> DeviceListPage {
+        let mut reader = self.hostile("reader", Handshake::Assisted).await;
+        reader.connection.device_list(&user(name), 0).await.unwrap()
+    }
+
+    /// A program that has the session of a device, and signs MLS messages with a key of its own.
+    pub async fn impostor(&self, of: &Device) -> Hostile {
+        let id = of.device();
+        let client = new_client(&MemoryStore::new(), id.user().as_str(), id.device(), policy(Handshake::Assisted));
+        let seed = of.store_seed();
+        let connection = Connection::new(&self.at, id.clone(), TransportKey::from_seed(&seed), of.service()).unwrap();
+        Hostile { client, connection, now: self.now() }
     }
 
     /// How many requests there have been to paths that end like this.
@@ -186,7 +215,9 @@ impl World {
 
     pub async fn messenger_with(&self, user: &str, device: &str, policy: Policy) -> Device {
         let mut device = self.bare(user, device, policy, self.options()).await;
-        assert!(device.poll().await.unwrap().is_empty());
+        device.poll_once().await;
+        // The first device of a user begins the list, and each further one waits to be linked.
+        assert_eq!(device.told.len(), device.was_told(|event| matches!(event, Event::Unlisted { .. })));
         device
     }
 
@@ -225,13 +256,31 @@ impl World {
         let name = DeviceId::new(user, "phone").unwrap();
         let seed: [u8; 32] = Sha256::digest(user).into();
         let mut connection = Connection::new(&self.at, name, TransportKey::from_seed(&seed), service).unwrap();
+        let key = TransportKey::from_seed(&seed);
         connection.register(None).await.unwrap();
+        begin_list(&client, &mut connection, &key, service).await;
         let mut hostile = Hostile { client, connection, now: self.now() };
         let key_packages = hostile.client.key_packages(1, hostile.now).unwrap();
         let key_packages = key_packages.into_iter().map(|it| it.into_bytes().into()).collect();
         hostile.connection.upload_key_packages(&api::UploadRequest { key_packages, last_resort: None }).await.unwrap();
         hostile
     }
+}
+
+/// Begins the list of the devices of a user who has this device alone.
+async fn begin_list(client: &Client, connection: &mut Connection, key: &TransportKey, service: ServicePublicKey) {
+    let signature_key = client.signature_key().unwrap().as_bytes().to_vec().into();
+    let keys = ListedKeys { key: DeviceKey(key.public()), signature_key };
+    let list = DeviceList::new(client.device().user().clone());
+    let signer = SigningKey::from_bytes(key.seed());
+    let sign = |bytes: &[u8]| signer.sign(bytes).to_bytes();
+    let entry = list.entry(&service, client.device(), list::Change::Begin(keys), sign);
+    connection.append_to_device_list(&entry.encode()).await.unwrap();
+}
+
+/// A device of the same user, which is on the list of the user's devices, links a new one.
+pub async fn link(listed: &mut Device, new: &Device) {
+    listed.link_device(&new.card().unwrap()).await.unwrap();
 }
 
 pub fn memory() -> SqliteStore {
@@ -256,6 +305,7 @@ fn start(store: SqliteStore, number: u8, clock: &Arc<AtomicU64>, change: fn(&mut
 
 async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let method_is_get = request.method() == "GET";
     let (down, refused, lost, forged) = {
         let mut faults = faults.lock().unwrap();
         faults.asked.push(path.clone());
@@ -282,6 +332,14 @@ async fn pass(faults: Arc<Mutex<Faults>>, request: Request, next: Next) -> Respo
     }
     if forged {
         return changed(response, |accepted: &mut api::Accepted| accepted.receipt.signature.0[0] ^= 1).await;
+    }
+    if method_is_get && path.ends_with("/device-list") && faults.lock().unwrap().list_change.is_some() {
+        return changed(response, |page: &mut DeviceListPage| {
+            if let Some(change) = &faults.lock().unwrap().list_change {
+                change(page);
+            }
+        })
+        .await;
     }
     if !path.ends_with("/deliveries") || faults.lock().unwrap().change.is_none() {
         return response;
@@ -357,6 +415,17 @@ impl std::ops::DerefMut for Device {
 }
 
 impl Device {
+    /// The seed of the key for the service, as a thief finds it in the store.
+    fn store_seed(&self) -> [u8; 32] {
+        #[derive(serde::Deserialize)]
+        struct Account {
+            #[serde(with = "serde_bytes")]
+            seed: [u8; 32],
+        }
+        let kept = self.engine().kept("regrow-ds/account").unwrap().unwrap();
+        ciborium::from_reader::<Account, _>(&kept[..]).unwrap().seed
+    }
+
     /// The process dies, and another opens what it has stored.
     pub fn crash(&mut self, world: &World) {
         self.messenger = None;
@@ -448,6 +517,24 @@ impl Hostile {
             }
         }
         page.deliveries
+    }
+
+    /// Withdraws the device's key packages, and uploads its own.
+    pub async fn upload(&mut self) {
+        let key_packages = self.client.key_packages(3, self.now).unwrap();
+        let key_packages = key_packages.into_iter().map(|it| it.into_bytes().into()).collect();
+        let upload = api::UploadRequest { key_packages, last_resort: None };
+        self.connection.replace_key_packages(&upload).await.unwrap();
+    }
+
+    /// Adds a device without a look at any list.
+    pub async fn add(&mut self, device: &DeviceId) {
+        let claim = api::ClaimRequest { user: device.user().clone(), device: Some(device.device().into()) };
+        let claimed = self.connection.claim_key_packages(&claim).await.unwrap().key_packages;
+        let key_packages: Vec<_> =
+            claimed.into_iter().map(|it| regrow_engine::KeyPackageBytes::new(it.key_package.0)).collect();
+        let pending = self.client.group(&chat()).unwrap().add(&key_packages, self.now).unwrap();
+        self.connection.submit_commit(&chat(), &commit_request(&pending)).await.unwrap();
     }
 
     /// Has a commit ordered that nobody can carry out.

@@ -1,0 +1,213 @@
+//! The signed lists of users' devices at the service: what is appended, by whom, and what follows from it.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crate::http::{Answer, Device, Key, World};
+use axum::http::StatusCode;
+use ed25519_dalek::Signer as _;
+use openmls::prelude::MlsMessageOut;
+use regrow_delivery_service::{
+    DeviceId, DeviceKey,
+    api::{self, Code, DeviceListHead, DeviceListPage},
+};
+use regrow_protocol::device_list::{Change, DeviceCard, DeviceList, Entry, ListedKeys};
+
+fn keys(key: &Key) -> ListedKeys {
+    let signature_key = key.name.to_identity().into();
+    ListedKeys { key: DeviceKey(key.signing.verifying_key().to_bytes()), signature_key }
+}
+
+fn add(key: &Key) -> Change {
+    Change::Add(DeviceCard { device: key.name.clone(), keys: keys(key) })
+}
+
+/// A user's list, as it is read from the server.
+async fn read(world: &World, reader: &Device, user: &str) -> DeviceList {
+    let mut list = DeviceList::new(crate::http::name(user, "any").user().clone());
+    loop {
+        let path = format!("/v1/users/{user}/device-list?after={}", list.number());
+        let page: DeviceListPage = world.call("GET", &path, Some(&reader.token), None).await.ok();
+        for entry in &page.entries {
+            list.append(&world.key, &Entry::decode(&entry.0).unwrap()).unwrap();
+        }
+        if list.number() == page.number {
+            assert_eq!(page.head.0, list.head().0);
+            return list;
+        }
+    }
+}
+
+async fn append_as(world: &World, sender: &Device, signer: &Key, change: Change) -> Answer {
+    let list = read(world, sender, sender.key.name.user().as_str()).await;
+    let entry = list.entry(&world.key, &signer.name, change, |bytes| signer.signing.sign(bytes).to_bytes());
+    let body = api::DeviceListEntry { entry: entry.encode().into() };
+    world.post("/v1/device-list", Some(&sender.token), &body).await
+}
+
+async fn append(world: &World, sender: &Device, change: Change) -> Answer {
+    append_as(world, sender, &sender.key, change).await
+}
+
+/// A user's phone, which is on the user's list.
+async fn listed(world: &World, user: &str) -> Device {
+    let phone = world.device(user, "phone").await;
+    let head: DeviceListHead = append(world, &phone, Change::Begin(keys(&phone.key))).await.created();
+    assert_eq!(head.number, 1);
+    phone
+}
+
+fn names(list: &DeviceList) -> Vec<String> {
+    list.devices().map(|(device, _)| device.to_string()).collect()
+}
+
+#[tokio::test]
+async fn listed_devices_add_devices_and_everybody_reads_that() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let tablet = world.device("bob", "tablet").await;
+    append(&world, &phone, add(&tablet.key)).await.is(StatusCode::CREATED);
+    let set = Change::SetSignatureKey(vec![7; 32].into());
+    append(&world, &tablet, set).await.is(StatusCode::CREATED);
+
+    let alice = world.device("alice", "phone").await;
+    let list = read(&world, &alice, "bob").await;
+    assert_eq!((names(&list), list.number()), (vec!["bob/phone".into(), "bob/tablet".into()], 3));
+    assert_eq!(read(&world, &alice, "alice").await.number(), 0, "a user without a list");
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_in_pages() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let mut list = read(&world, &phone, "bob").await;
+    for number in 2..=250_u16 {
+        let change = Change::SetSignatureKey(number.to_be_bytes().to_vec().into());
+        let entry = list.entry(&world.key, &phone.key.name, change, |it| phone.key.signing.sign(it).to_bytes());
+        list.append(&world.key, &entry).unwrap();
+        let body = api::DeviceListEntry { entry: entry.encode().into() };
+        world.post("/v1/device-list", Some(&phone.token), &body).await.is(StatusCode::CREATED);
+    }
+    let page: DeviceListPage = world.call("GET", "/v1/users/bob/device-list", Some(&phone.token), None).await.ok();
+    assert_eq!((page.entries.len(), page.number), (100, 250));
+    assert_eq!(read(&world, &phone, "bob").await, list);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_the_next_one_is_stale() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let early = DeviceList::new(phone.key.name.user().clone());
+    let begin = Change::Begin(keys(&phone.key));
+    let entry = early.entry(&world.key, &phone.key.name, begin, |it| phone.key.signing.sign(it).to_bytes());
+    let body = api::DeviceListEntry { entry: entry.encode().into() };
+    world.post("/v1/device-list", Some(&phone.token), &body).await.refused(Code::Stale);
+}
+
+#[tokio::test]
+async fn nobody_else_appends() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let ghost = world.device("bob", "ghost").await;
+    // By itself, in the phone's name, and for another user.
+    append(&world, &ghost, add(&Key::new("bob", "other"))).await.refused(Code::Forbidden);
+    let in_its_name = Key { name: phone.key.name.clone(), ..Key::new("bob", "ghost") };
+    append_as(&world, &ghost, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
+    append_as(&world, &phone, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
+    let eve = listed(&world, "eve").await;
+    append(&world, &eve, add(&ghost.key)).await.refused(Code::BadRequest);
+    // An entry that the phone has signed, sent by the other device.
+    append_as(&world, &ghost, &phone.key, add(&ghost.key)).await.refused(Code::Forbidden);
+    let alice = world.device("alice", "phone").await;
+    assert_eq!(names(&read(&world, &alice, "bob").await), ["bob/phone"]);
+}
+
+#[tokio::test]
+async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
+    let world = World::new().await;
+    let phone = world.device("bob", "phone").await;
+    let tablet = world.device("bob", "tablet").await;
+    let other = ListedKeys { key: keys(&tablet.key).key, ..keys(&phone.key) };
+    let signer = Key { name: phone.key.name.clone(), ..Key::new("bob", "tablet") };
+    append_as(&world, &phone, &signer, Change::Begin(other)).await.refused(Code::Forbidden);
+    append(&world, &phone, Change::Begin(keys(&phone.key))).await.is(StatusCode::CREATED);
+    append(&world, &phone, add(&Key::forged("bob", "tablet"))).await.refused(Code::Forbidden);
+    append(&world, &phone, add(&Key::new("bob", "unknown"))).await.refused(Code::Forbidden);
+}
+
+#[tokio::test]
+async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let laptop = world.device("bob", "laptop").await;
+    append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
+    append(&world, &phone, Change::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
+    world.call("GET", "/v1/key-packages", Some(&laptop.token), None).await.refused(Code::NoSession);
+    world.open_session(&laptop.key).await.refused(Code::BadProof);
+    let devices: api::Devices = world.call("GET", "/v1/users/bob/devices", Some(&phone.token), None).await.ok();
+    assert_eq!(devices.devices, [phone.key.name.clone()]);
+    // The last device may go as well.
+    append(&world, &phone, Change::Remove(phone.key.name.clone())).await.is(StatusCode::CREATED);
+    world.call("GET", "/v1/key-packages", Some(&phone.token), None).await.refused(Code::NoSession);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_on_the_list_removes_only_itself() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let ghost = world.device("bob", "ghost").await;
+    world.call("DELETE", &phone.path(), Some(&ghost.token), None).await.refused(Code::Forbidden);
+    world.call("DELETE", &ghost.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
+    let other = world.device("bob", "other").await;
+    world.call("DELETE", &other.path(), Some(&other.token), None).await.is(StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn key_packages_of_devices_that_are_not_on_the_list_are_not_handed_out() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let ghost = world.device("bob", "ghost").await;
+    for device in [&phone, &ghost] {
+        let key_package = MlsMessageOut::from(device.client().key_package()).to_bytes().unwrap();
+        let upload = serde_json::json!({ "key_packages": [api::Bytes(key_package)] });
+        world.call("POST", "/v1/key-packages", Some(&device.token), Some(upload)).await.is(StatusCode::OK);
+    }
+    let alice = world.device("alice", "phone").await;
+    let answer: api::ClaimAnswer = world.claim(&alice.token, "bob").await.ok();
+    let devices: Vec<DeviceId> = answer.key_packages.into_iter().map(|claimed| claimed.device).collect();
+    assert_eq!((devices, answer.without), (vec![phone.key.name.clone()], vec![]));
+    let claim = serde_json::json!({ "user": "bob", "device": "ghost" });
+    world.call("POST", "/v1/key-packages/claims", Some(&alice.token), Some(claim)).await.refused(Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_list_begins_anew_only_without_registered_devices() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    let spare = world.device("bob", "spare").await;
+    append(&world, &spare, Change::Begin(keys(&spare.key))).await.refused(Code::Forbidden);
+    world.call("DELETE", &phone.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
+    append(&world, &spare, Change::Begin(keys(&spare.key))).await.is(StatusCode::CREATED);
+    let list = read(&world, &spare, "bob").await;
+    assert_eq!((names(&list), list.begun()), (vec!["bob/spare".into()], 2));
+}
+
+#[tokio::test]
+async fn a_full_list_takes_removals() {
+    let world = World::with(|settings| settings.limits.ordering.max_device_list_entries = 2).await;
+    let phone = listed(&world, "bob").await;
+    let (laptop, tablet) = (world.device("bob", "laptop").await, world.device("bob", "tablet").await);
+    append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
+    append(&world, &phone, add(&tablet.key)).await.refused(Code::LimitReached);
+    append(&world, &phone, Change::SetSignatureKey(vec![7; 32].into())).await.refused(Code::LimitReached);
+    append(&world, &phone, Change::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_entry_are_refused() {
+    let world = World::new().await;
+    let phone = listed(&world, "bob").await;
+    for bytes in [vec![], vec![0; 100], vec![0xff; 7000]] {
+        let body = api::DeviceListEntry { entry: bytes.into() };
+        world.post("/v1/device-list", Some(&phone.token), &body).await.refused(Code::BadRequest);
+    }
+}
