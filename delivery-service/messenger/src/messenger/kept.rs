@@ -40,6 +40,15 @@ pub(super) struct Upload {
     pub(super) replaces: bool,
 }
 
+/// The key packages that the service has: all were uploaded since it has had them, with this signature key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Published {
+    /// The public signature key in their leaves.
+    pub(super) signature_key: ByteBuf,
+    /// When all key packages before were withdrawn, in seconds since the Unix epoch.
+    pub(super) since: u64,
+}
+
 /// The messenger's record of a group; the engine has one of its own.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -154,8 +163,8 @@ impl Changes {
         Ok(self)
     }
 
-    pub(super) fn published(mut self, signature_key: Option<&ByteBuf>) -> Result<Self, Error> {
-        self.0.push((PUBLISHED.into(), signature_key.map(encode).transpose()?));
+    pub(super) fn published(mut self, published: Option<&Published>) -> Result<Self, Error> {
+        self.0.push((PUBLISHED.into(), published.map(encode).transpose()?));
         Ok(self)
     }
 
@@ -201,8 +210,8 @@ pub(super) fn last_resort(client: &Client) -> Result<Option<u64>, Error> {
     get(client, LAST_RESORT, "last resort")
 }
 
-/// The public signature key in the leaves of all key packages that the service has.
-pub(super) fn published(client: &Client) -> Result<Option<ByteBuf>, Error> {
+/// The key packages that the service has.
+pub(super) fn published(client: &Client) -> Result<Option<Published>, Error> {
     get(client, PUBLISHED, "published")
 }
 

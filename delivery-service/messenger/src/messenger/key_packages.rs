@@ -11,7 +11,7 @@ use serde_bytes::ByteBuf;
 use super::{
     Event,
     answers::decided,
-    kept::{self, Changes, Upload},
+    kept::{self, Changes, Published, Upload},
     machine::Machine,
     request::Request,
 };
@@ -34,8 +34,8 @@ pub(super) struct KeyPackages {
     ask_at: Duration,
     /// When the last-resort key package was made that the service has, in seconds since the Unix epoch.
     last_resort: Option<u64>,
-    /// The public signature key in the leaves of all key packages that the service has. [`None`] if they are to be replaced.
-    published: Option<ByteBuf>,
+    /// The key packages that the service has. [`None`] if they are to be replaced.
+    published: Option<Published>,
     /// The key packages that are to be uploaded.
     upload: Option<Upload>,
     /// The number that the service had when it was asked last.
@@ -113,14 +113,16 @@ impl Machine {
         self.key_packages.left = left.left;
         self.key_packages.ask_at = self.monotonic().saturating_add(ASK_EVERY);
         let signature_key = ByteBuf::from(self.client.signature_key()?.as_bytes());
-        // Key packages with a former signature key are withdrawn: a thief of that key could use them.
-        let replaces = self.key_packages.published.as_ref() != Some(&signature_key);
-        let waiting = if replaces { 0 } else { left.left };
-        let missing = self.key_packages.missing(self.client.key_packages_due(waiting), waiting);
-        // Replaced at half of its life, so that the one that is handed out is never about to expire. One that was made in
-        // the future, by a clock that was ahead, is replaced as well, and one that others have.
+        // Replaced at half of its life, so that a key package that is handed out is never about to expire. One that was made in
+        // the future, by a clock that was ahead, is replaced as well.
         let half = self.client.policy().key_package_lifetime / 2;
         let is_fresh = |made: u64| made <= now.0 && now.0 < made.saturating_add(half);
+        // Key packages with a former signature key are withdrawn: a thief of that key could use them.
+        let is_current = |published: &Published| published.signature_key == signature_key && is_fresh(published.since);
+        let replaces = !self.key_packages.published.as_ref().is_some_and(is_current);
+        let waiting = if replaces { 0 } else { left.left };
+        let missing = self.key_packages.missing(self.client.key_packages_due(waiting), waiting);
+        // A last-resort key package that others have is replaced as well.
         let is_unused = left.last_resort && !left.last_resort_used && !replaces;
         let fresh = is_unused && self.key_packages.last_resort.is_some_and(is_fresh);
         if missing == 0 && fresh {
@@ -147,7 +149,7 @@ impl Machine {
     /// former one are withdrawn at once.
     pub(super) fn look_at_signature_key(&mut self) -> Result<(), Error> {
         let signature_key = self.client.signature_key()?;
-        let published = self.key_packages.published.as_ref().map(|published| published.as_slice());
+        let published = self.key_packages.published.as_ref().map(|published| published.signature_key.as_slice());
         if published != Some(signature_key.as_bytes()) {
             self.lists.look_again();
             self.key_packages.look_again();
@@ -178,8 +180,9 @@ impl Machine {
             lane.last_resort = Some(now.0);
         }
         if upload.replaces {
-            changes = changes.published(Some(&upload.signature_key))?;
-            lane.published = Some(upload.signature_key.clone());
+            let published = Published { signature_key: upload.signature_key.clone(), since: now.0 };
+            changes = changes.published(Some(&published))?;
+            lane.published = Some(published);
         }
         let is_full = |refused: &RefusedKeyPackage| refused.reason == RejectCode::TooManyKeyPackages.name();
         if lane.at_once < usize::MAX || refused.iter().any(is_full) {

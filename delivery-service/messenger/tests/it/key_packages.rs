@@ -189,3 +189,22 @@ async fn a_last_resort_key_package_that_was_handed_out_is_replaced() {
     }
     assert_ne!(last_resorts[0], last_resorts[1]);
 }
+
+#[tokio::test]
+async fn all_key_packages_are_replaced_at_half_of_their_life() {
+    let world = World::new().await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    assert_eq!(bob.engine().key_package_count().unwrap(), 4);
+    world.wait(44 * DAY);
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.engine().key_package_count().unwrap(), 4, "the first ones are good for 90 days");
+    world.wait(2 * DAY);
+    bob.crash(&world);
+    settle(&mut [&mut bob]).await;
+    // The private keys stay, for welcomes that are on their way.
+    assert_eq!(bob.engine().key_package_count().unwrap(), 8);
+    let mut carol = world.hostile("carol", Assisted).await;
+    let claim = ClaimRequest { user: user("bob"), device: None };
+    let answer = carol.connection.claim_key_packages(&claim).await.unwrap();
+    assert_eq!(answer.key_packages[0].left.left, 2, "the former ones are withdrawn");
+}
