@@ -60,7 +60,7 @@ const PARTY_SHARE: usize = 32;
 /// who asks for hundreds at once must not fill the queue with them.
 const READS_OF_PARTY: usize = 2;
 
-/// How long a call waits for a place among those of its party before the answer is 503.
+/// How long a call waits for a place among those of its party before it is refused.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a client waits before it tries again when the queue is full.
@@ -170,8 +170,9 @@ impl Worker {
 
     /// Makes a call, and returns its answer once all that it changed is durable.
     ///
-    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full,
-    /// with [`Code::Internal`] if the store fails, and with what `work` fails with.
+    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full, with
+    /// [`Code::TooManyRequests`] if other calls of the same party keep its places for too long, with [`Code::Internal`]
+    /// if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
@@ -189,7 +190,8 @@ impl Worker {
         let place = match context {
             Some(RequestContext { principal, .. }) => {
                 let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;
-                Some(place.map_err(|_| full())?.map_err(|_| full())?)
+                let crowded = |_| Refusal::for_now(Code::TooManyRequests, FULL);
+                Some(place.map_err(crowded)?.map_err(|_| full())?)
             }
             None => None,
         };
