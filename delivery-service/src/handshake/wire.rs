@@ -5,6 +5,7 @@ use openmls::{
     messages::group_info::VerifiableGroupInfo,
     prelude::{KeyPackageIn, RatchetTreeIn},
 };
+use regrow_protocol::mls;
 use sha2::{Digest as _, Sha256};
 use tls_codec::Deserialize as _;
 
@@ -20,9 +21,22 @@ pub(crate) fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
+/// Messages from here on have their elements counted before they are decoded: a list of empty elements takes 24 times
+/// its bytes.
+const COUNTED: usize = 64 * 1024;
+
+/// Elements in the lists of one message, for each device that a group may have: a tree has up to four nodes for each, and a
+/// commit a proposal and a ciphertext.
+const ELEMENTS_PER_DEVICE: usize = 4;
+
 fn message(bytes: &[u8], limits: &Limits) -> Result<MlsMessageBodyIn, RejectReason> {
     if bytes.len() > limits.max_body_bytes {
         return Err(RejectReason::TooLarge { limit: limits.max_body_bytes });
+    }
+    let proposals = usize::try_from(limits.max_proposals_per_epoch).unwrap_or(usize::MAX);
+    let most = limits.max_devices_per_group.saturating_mul(ELEMENTS_PER_DEVICE).saturating_add(proposals);
+    if bytes.len() >= COUNTED && mls::has_at_most(bytes, most) != Some(true) {
+        return Err(RejectReason::Malformed);
     }
     let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| RejectReason::Malformed)?;
     Ok(message.extract())

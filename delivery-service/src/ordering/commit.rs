@@ -53,6 +53,14 @@ pub struct CommitSubmission {
     pub roster_change: RosterChange,
 }
 
+impl CommitSubmission {
+    /// The bytes of its messages.
+    pub fn bytes(&self) -> usize {
+        let beside = [&self.welcome, &self.group_info].into_iter().flatten();
+        self.commit.len() + beside.map(Vec::len).sum::<usize>()
+    }
+}
+
 /// What was found of a commit to an assisted group, beside the service: that it is right.
 pub(crate) struct FoundRight {
     /// The state of the group that it was checked in.

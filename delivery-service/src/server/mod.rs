@@ -68,6 +68,7 @@ pub mod settings;
 mod shares;
 pub mod shutdown;
 mod state;
+mod submission;
 pub mod tls;
 mod tokens;
 pub mod validation;

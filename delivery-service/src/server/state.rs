@@ -27,12 +27,11 @@ use super::{
     worker::{Parts, Worker},
 };
 use crate::{
-    api::{Bytes, Problem},
+    api::Problem,
     error::StoreError,
-    names::{DeviceId, Timestamp, UserId},
-    ordering::commit::CommitSubmission,
+    names::{Timestamp, UserId},
     receipt::{ServiceKey, ServicePublicKey},
-    service::{CheckedCommit, CheckedUpload, Checker, DeliveryService},
+    service::{Checker, DeliveryService},
     store::Store,
 };
 
@@ -309,27 +308,15 @@ impl State {
         &self.0.rates
     }
 
-    /// Checks a commit on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
-    pub(crate) async fn checked(&self, submission: CommitSubmission) -> Result<CheckedCommit, Refusal> {
-        let checker = self.0.checker.clone();
-        self.checks().run(move || checker.check_commit(submission)).await
-    }
-
-    /// Checks key packages on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
-    pub(crate) async fn checked_upload(
+    /// Checks so many bytes of a client on a thread beside the store's. Fails with
+    /// [`Code::Internal`](crate::api::Code::Internal) if the check panics.
+    pub(crate) async fn checked<T: Send + 'static>(
         &self,
-        device: DeviceId,
-        key_packages: Vec<Bytes>,
-        last_resort: Option<Bytes>,
-        now: Timestamp,
-    ) -> Result<CheckedUpload, Refusal> {
+        bytes: usize,
+        check: impl FnOnce(&Checker) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let checker = self.0.checker.clone();
-        let bytes = |Bytes(bytes)| bytes;
-        let work = move || {
-            let key_packages = key_packages.into_iter().map(bytes).collect();
-            checker.check_upload(&device, key_packages, last_resort.map(bytes), now)
-        };
-        self.checks().run(work).await
+        self.checks().run(bytes, move || check(&checker)).await
     }
 
     /// The places for work beside the store.

@@ -34,6 +34,7 @@ mod server_config;
 mod server_disk;
 mod server_drain;
 mod server_host;
+mod server_large;
 mod server_listener;
 mod server_log;
 mod server_log_writer;

@@ -26,6 +26,7 @@ use crate::{
         rates::Price,
         refusal::Refusal,
         state::State,
+        submission::ToGroup,
         worker::{Aftermath, Service},
     },
 };
@@ -147,8 +148,7 @@ pub(super) async fn commit(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<CommitRequest>,
+    ToGroup { group, request }: ToGroup<CommitRequest>,
 ) -> Result<Response, Refusal> {
     state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
     let roster_change =
@@ -163,7 +163,8 @@ pub(super) async fn commit(
         group_info: request.group_info.map(|bytes| bytes.0),
         roster_change,
     };
-    let commit = state.checked(submission).await?;
+    let bytes = submission.bytes();
+    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
         let outcome = service.submit_checked(commit, now)?;
@@ -186,8 +187,7 @@ pub(super) async fn propose(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<ProposalRequest>,
+    ToGroup { group, request }: ToGroup<ProposalRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
@@ -213,8 +213,7 @@ pub(super) async fn send(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<MessageRequest>,
+    ToGroup { group, request }: ToGroup<MessageRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
@@ -241,8 +240,7 @@ pub(super) async fn report(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<ReportRequest>,
+    ToGroup { group, request }: ToGroup<ReportRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
