@@ -16,13 +16,13 @@ use openmls_rust_crypto::RustCrypto;
 
 use self::effect::Effects;
 pub use self::{
-    checker::{CheckedCommit, CheckedUpload, Checker},
+    checker::{CheckedCommit, CheckedGroup, CheckedMessage, CheckedProposal, CheckedUpload, Checker},
     effect::Effect,
 };
 use crate::{
     Delivery,
     error::StoreError,
-    handshake::Followed,
+    handshake::{Followed, Handshake, wire::Frame},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
@@ -30,7 +30,7 @@ use crate::{
         commit::{self, CommitSubmission},
         ending,
         expiry::{self, Expired},
-        group::{self, HandshakeMode},
+        group::{self, Creation, HandshakeMode},
         key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
         message, own, proposal, reading,
         rollback::{self, ReportOutcome},
@@ -207,7 +207,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender: creator, bytes: group_info };
-        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, mode))
+        let creation = Creation::verify(&self.rules.crypto, self.limits(), submitted, mode);
+        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, creation))
     }
 
     /// Orders a commit (RFC 9420, 12.4): accepted if and only if it was made in the group's current epoch, and valid as
@@ -218,8 +219,9 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError> {
+        let decoded = commit::Decoded::of(submission, self.limits());
         self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, submission, None)
+            commit::submit(tx, followed, call, submission, decoded)
         })
     }
 
@@ -236,7 +238,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: proposal };
-        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted))
+        let decoded = Handshake::read(proposal, self.limits());
+        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted, decoded))
     }
 
     /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the answer is [`Outcome::Stale`], the
@@ -253,7 +256,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: message };
-        self.ordered(|tx| message::submit(tx, self.call(now), submitted))
+        let frame = Frame::read(message, self.limits());
+        self.ordered(|tx| message::submit(tx, self.call(now), submitted, frame))
     }
 
     /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such

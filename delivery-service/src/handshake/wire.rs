@@ -1,7 +1,7 @@
 //! From bytes to MLSMessages (RFC 9420, 6), and what can be read of one without any key.
 
 use openmls::{
-    framing::{MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
+    framing::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
     messages::group_info::VerifiableGroupInfo,
     prelude::{KeyPackageIn, RatchetTreeIn},
 };
@@ -51,6 +51,50 @@ pub(crate) fn protocol_message(bytes: &[u8], limits: &Limits) -> Result<Protocol
     }
 }
 
+/// The frame of a message that is sent to a group: what can be read of it without any key, and its hash.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) hash: Hash,
+    group: Vec<u8>,
+    pub(crate) epoch: Epoch,
+    pub(crate) content_type: ContentType,
+    pub(crate) is_public: bool,
+    /// The sender is not a member, or does not send as one.
+    pub(crate) is_external: bool,
+    /// The message is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
+    pub(crate) is_external_commit: bool,
+}
+
+impl Frame {
+    /// The frame of a message that was decoded of these bytes.
+    pub(crate) fn of(bytes: &[u8], message: &ProtocolMessage) -> Self {
+        let sender = match message {
+            ProtocolMessage::PublicMessage(public) => Some(public.sender()),
+            ProtocolMessage::PrivateMessage(_) => None,
+        };
+        let content_type = message.content_type();
+        Self {
+            hash: hash(bytes),
+            group: message.group_id().as_slice().to_vec(),
+            epoch: Epoch(message.epoch().as_u64()),
+            content_type,
+            is_public: sender.is_some(),
+            is_external: message.is_external(),
+            is_external_commit: content_type == ContentType::Commit && matches!(sender, Some(Sender::NewMemberCommit)),
+        }
+    }
+
+    /// Decodes a message, and keeps its frame.
+    pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, RejectReason> {
+        Ok(Self::of(bytes, &protocol_message(bytes, limits)?))
+    }
+
+    /// Whether the message says that it is of this group.
+    pub(crate) fn is_of(&self, group: &GroupId) -> bool {
+        self.group == group.as_bytes()
+    }
+}
+
 pub(crate) fn group_info(bytes: &[u8], limits: &Limits) -> Result<VerifiableGroupInfo, RejectReason> {
     match message(bytes, limits)? {
         MlsMessageBodyIn::GroupInfo(group_info) => Ok(group_info),
@@ -87,9 +131,4 @@ pub(crate) fn has_tree(group_info: &VerifiableGroupInfo) -> bool {
 /// Whether these bytes are a ratchet tree.
 pub(crate) fn is_ratchet_tree(bytes: &[u8]) -> bool {
     RatchetTreeIn::tls_deserialize_exact(bytes).is_ok()
-}
-
-/// Whether this is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
-pub(crate) fn is_external_commit(message: &ProtocolMessage) -> bool {
-    matches!(message, ProtocolMessage::PublicMessage(public) if matches!(public.sender(), Sender::NewMemberCommit))
 }
