@@ -6,6 +6,7 @@ pub(crate) mod effect;
 mod membership;
 mod operators;
 mod upkeep;
+mod wake_up;
 
 use std::{
     collections::BTreeSet,

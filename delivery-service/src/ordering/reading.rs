@@ -43,6 +43,21 @@ pub(crate) fn read(
     Ok(page.deliveries.into_values().collect())
 }
 
+/// Whether there are entries that the device has not acknowledged.
+pub(crate) fn has_unread(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
+    for membership in membership::of_device(tx, device)?.into_iter().filter(Membership::is_read) {
+        let mut found = false;
+        each_entry(tx, &membership, membership.unread, |_, _| {
+            found = true;
+            Ok(ControlFlow::Break(()))
+        })?;
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The entries collected so far: always the first ones of all that were looked at, without a gap.
 struct Page {
     deliveries: BTreeMap<Cursor, Delivery>,
@@ -100,14 +115,7 @@ fn collect(
     after: Cursor,
     page: &mut Page,
 ) -> Result<(), StoreError> {
-    let group = Key::group(&membership.group);
-    let from = group.clone().then(membership.from.max(after.next()).0);
-    let end = match membership.until {
-        Some(until) => group.clone().then(until.next().0).as_bytes().to_vec(),
-        None => group.everything_below().end,
-    };
-    tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
-        let cursor = Cursor(number_in(Table::Log, key, group.as_bytes().len())?);
+    each_entry(tx, membership, after.next(), |cursor, value| {
         if cursor >= page.end {
             return Ok(ControlFlow::Break(()));
         }
@@ -122,5 +130,23 @@ fn collect(
             bytes: entry.bytes.into_owned(),
         });
         Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Shows the entries of one membership from `first` on, each with its position, until `visit` breaks off.
+fn each_entry(
+    tx: &mut dyn Transaction,
+    membership: &Membership,
+    first: Cursor,
+    mut visit: impl FnMut(Cursor, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let group = Key::group(&membership.group);
+    let from = group.clone().then(membership.from.max(first).0);
+    let end = match membership.until {
+        Some(until) => group.clone().then(until.next().0).as_bytes().to_vec(),
+        None => group.everything_below().end,
+    };
+    tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
+        visit(Cursor(number_in(Table::Log, key, group.as_bytes().len())?), value)
     })
 }

@@ -72,6 +72,7 @@ mod submission;
 pub mod tls;
 mod tokens;
 pub mod validation;
+mod wake_up;
 mod worker;
 
 pub use self::{
@@ -79,4 +80,5 @@ pub use self::{
     jwt::IssuerError,
     routes::{openapi, router},
     state::{Server, StartError, State},
+    wake_up::WakeUpError,
 };

@@ -24,6 +24,7 @@ use super::{
     sessions::Sessions,
     settings::{ServerLimits, Settings},
     tokens::{SessionTokens, Token},
+    wake_up::{WakeUpError, WakeUps},
     worker::{Parts, Worker},
 };
 use crate::{
@@ -53,6 +54,9 @@ pub enum StartError {
     /// Registrations could not be checked.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// Devices could not be woken.
+    #[error(transparent)]
+    WakeUp(#[from] WakeUpError),
     /// The system has no randomness.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -96,12 +100,15 @@ impl Server {
         let checker = service.checker();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
         let health = Health::default();
+        let wake_ups = WakeUps::new(&settings.wake_up, environment.clone(), metrics.clone())?;
+        wake_ups.load(service.wake_ups()?);
         let parts = Parts {
             audience: audience.clone(),
             sessions: sessions.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             health: health.clone(),
+            wake_ups: wake_ups.clone(),
         };
         let (worker, thread) = Worker::start(service, parts, limits.queue).map_err(StartError::Thread)?;
         let (stopping, stop) = watch::channel(false);
@@ -114,6 +121,7 @@ impl Server {
             hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
             operators_hosts: Hosts::new(&settings.allowed_hosts, settings.listen_operators),
             audience,
+            wake_ups,
             sessions,
             metrics,
             challenges: Challenges::new(environment.random()?),
@@ -171,6 +179,7 @@ struct Inner {
     hosts: Hosts,
     operators_hosts: Hosts,
     audience: Audience,
+    wake_ups: WakeUps,
     sessions: Sessions,
     metrics: Metrics,
     challenges: Challenges,
@@ -286,6 +295,10 @@ impl State {
 
     pub(crate) fn audience(&self) -> &Audience {
         &self.0.audience
+    }
+
+    pub(crate) fn wake_ups(&self) -> &WakeUps {
+        &self.0.wake_ups
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {

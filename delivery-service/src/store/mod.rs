@@ -188,11 +188,13 @@ pub enum Table {
     Invitations,
     /// deadline, hash of a token: the session or the invitation that ends.
     AdmissionDeadlines,
+    /// device: the address that is called when something waits for the device.
+    WakeUps,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -228,6 +230,7 @@ impl Table {
         Self::Sessions,
         Self::Invitations,
         Self::AdmissionDeadlines,
+        Self::WakeUps,
     ];
 
     /// The table's name: lower case, with underscores.
@@ -268,6 +271,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Invitations => "invitations",
             Self::AdmissionDeadlines => "admission_deadlines",
+            Self::WakeUps => "wake_ups",
         }
     }
 }

@@ -42,6 +42,7 @@ mod server_login;
 mod server_metrics;
 mod server_stream;
 mod server_upgrade;
+mod server_wake_up;
 mod store_check;
 mod store_file;
 mod user_limits;

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use regrow_delivery_service::{
     Expired,
     server::{
-        metrics::{Answer, Claim, Metrics, StatusClass, Submission},
+        metrics::{Answer, Claim, Metrics, StatusClass, Submission, WakeUp},
         resources::Figures,
     },
 };
@@ -27,6 +27,7 @@ fn counted() -> Metrics {
     metrics.expired(Expired { entries: 1, answers: 2, key_packages: 3 });
     metrics.queue(4);
     metrics.batch(5, Duration::from_millis(1));
+    metrics.woken(WakeUp::Delivered);
     metrics.streams(6);
     metrics.connection_refused();
     metrics.handshake_failed();
@@ -65,6 +66,7 @@ fn everything_is_counted() {
         "regrow_ds_key_packages_uploaded_total 3",
         r#"regrow_ds_key_package_claims_total{got="last_resort"} 1"#,
         r#"regrow_ds_expired_total{kind="key_package"} 3"#,
+        r#"regrow_ds_wake_ups_total{outcome="delivered"} 1"#,
         "regrow_ds_queue_depth 4",
         "regrow_ds_batch_size_sum 5.0",
         "regrow_ds_streams 6",

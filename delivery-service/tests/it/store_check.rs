@@ -64,6 +64,7 @@ impl Place {
             service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
         }
         service.open_session(&frank.id, &TokenHash([2; 32]), later(60)).unwrap().unwrap();
+        service.register_wake_up(&frank.id, "https://push.example.org/frank").unwrap();
         service.remove_device(&device("gone")).unwrap().unwrap();
         service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();
         place
@@ -212,6 +213,7 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
         Table::Invitations,
         Table::Blocks,
         Table::EndedGroups,
+        Table::WakeUps,
     ];
     for table in Table::ALL {
         let findings = Place::without(table);

@@ -16,7 +16,10 @@ mod service;
 pub use self::{
     bytes::Bytes,
     delivery::{AcknowledgeRequest, Acknowledged, Delivery, DeliveryKind, DeliveryPage, InvalidDelivery},
-    device::{Admission, BlockedUsers, Challenge, ChallengeRequest, Devices, RegisterRequest, Session, SessionRequest},
+    device::{
+        Admission, BlockedUsers, Challenge, ChallengeRequest, Devices, RegisterRequest, Session, SessionRequest,
+        WakeUpRequest,
+    },
     group::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
         RatchetTree, Receipt, ReportAnswer, ReportRequest,

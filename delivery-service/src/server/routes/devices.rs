@@ -82,11 +82,14 @@ pub(super) async fn remove(
     if device.user() != caller.0.device.user() {
         return Err(Code::Forbidden.into());
     }
-    let sessions = state.sessions().clone();
+    let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let removed = state.worker().call(move |service, aftermath| {
         caller.admit(service)?;
         let ended = service.remove_device(&device)?.ok_or(Code::NotFound)?;
-        aftermath.then(move || ended.iter().for_each(|token| sessions.end(token)));
+        aftermath.then(move || {
+            ended.iter().for_each(|token| sessions.end(token));
+            wake_ups.forget(&device);
+        });
         Ok(())
     });
     removed.await?;
