@@ -368,8 +368,8 @@ impl<S: Store> DeliveryService<S> {
 
     /// The next entries of the device's stream: at most `limit` of those after `after`, over all of its groups, in the
     /// order in which they were accepted. A device reads each membership from the entry that added it to the entry that
-    /// removed it. Reading changes nothing: the same call may return the same entries again until they are
-    /// acknowledged by every reader, or gone.
+    /// removed it. Reading changes nothing: the same call returns the same entries again until the device has
+    /// acknowledged them, or they are gone.
     ///
     /// # Errors
     ///

@@ -154,6 +154,10 @@ pub enum Table {
     Memberships,
     /// group, cursor, device, cursor: who has yet to acknowledge from the first cursor on; the key of the membership.
     Unread,
+    /// device, group, cursor: a membership with entries that the device has not acknowledged, as far as can be told.
+    Waiting,
+    /// group, device, cursor: a membership whose device has acknowledged every entry; the key of the membership.
+    UpToDate,
     /// device, number: a key package.
     KeyPackages,
     /// device, number: the last-resort key package.
@@ -194,7 +198,7 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -213,6 +217,8 @@ impl Table {
         Self::Removed,
         Self::Memberships,
         Self::Unread,
+        Self::Waiting,
+        Self::UpToDate,
         Self::KeyPackages,
         Self::LastResorts,
         Self::KeyPackagesSeen,
@@ -254,6 +260,8 @@ impl Table {
             Self::Removed => "removed",
             Self::Memberships => "memberships",
             Self::Unread => "unread",
+            Self::Waiting => "waiting",
+            Self::UpToDate => "up_to_date",
             Self::KeyPackages => "key_packages",
             Self::LastResorts => "last_resorts",
             Self::KeyPackagesSeen => "key_packages_seen",

@@ -21,6 +21,7 @@ mod opaque;
 mod ordering;
 mod persistence;
 mod profile;
+mod quiet_groups;
 mod ratchet_tree;
 mod reading;
 mod receipts;

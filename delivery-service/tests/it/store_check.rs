@@ -184,6 +184,7 @@ fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
     let without_values = [
         Table::Reports,
         Table::Removed,
+        Table::Waiting,
         Table::KeyPackagesSeen,
         Table::ClaimTargets,
         Table::Blocks,
