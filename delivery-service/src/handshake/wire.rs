@@ -51,7 +51,7 @@ pub(crate) fn protocol_message(bytes: &[u8], limits: &Limits) -> Result<Protocol
     }
 }
 
-/// The frame of a message that is sent to a group: what can be read of it without any key, and its hash.
+/// The frame of a message to a group: the fields that need no key, and the hash of the bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) hash: Hash,

@@ -70,7 +70,7 @@ struct Verified {
     sent_tree: Result<bool, RejectReason>,
 }
 
-/// A commit and what comes with it, decoded. A commit of a member to an assisted group in memory is verified as well.
+/// A commit, its welcome and its group info, decoded. A commit of a member to an assisted group in memory is verified as well.
 pub(crate) struct Decoded {
     handshake: Result<Handshake<Verified>, RejectReason>,
     welcome: Option<Result<Welcome, RejectReason>>,
@@ -99,7 +99,7 @@ impl Decoded {
         }
     }
 
-    /// Whether the commit was found right, and does what the submission says.
+    /// Whether the commit has a good verdict, and makes the roster change that the submission declares.
     pub(crate) fn is_right(&self, submission: &CommitSubmission) -> bool {
         let found = self.handshake.as_ref().ok().and_then(Handshake::found_right);
         found.is_some_and(|found| found.sent_tree.is_ok() && found.commit.change == submission.roster_change)

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{caller::Caller, context::RequestContext, rates::Price, refusal::Refusal, state::State};
@@ -207,8 +208,10 @@ impl Unread {
         let format = Format::of_content(request.headers())?;
         let device = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
         let limit = if device.is_some() { state.max_request_bytes() } else { MAX_BYTES_WITHOUT_SESSION };
-        let declared = request.headers().get(header::CONTENT_LENGTH);
-        let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let header = request.headers().get(header::CONTENT_LENGTH);
+        let header = header.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let declared = header.or_else(|| request.body().size_hint().exact());
+        let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if declared.is_some_and(|declared| declared > limit) {
             return Err(too_large(limit));
         }

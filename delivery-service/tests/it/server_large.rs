@@ -70,16 +70,15 @@ async fn large_body_is_read_for_members_and_for_those_who_may_join() {
 async fn small_body_is_read_before_the_group_is_looked_at() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
-    let mut request = request("POST", &room_path("/commits"), Some(&alice.token), Some(json!({})));
-    request.headers_mut().insert(header::CONTENT_LENGTH, 2.into());
-    world.send(request).await.refused(Code::BadRequest);
+    let answer = world.call("POST", &room_path("/commits"), Some(&alice.token), Some(json!({}))).await;
+    answer.refused(Code::BadRequest);
 }
 
 #[tokio::test]
 async fn device_pays_for_a_body_before_it_is_read_and_once() {
-    // A request with a body of so many bytes costs two units, and a login costs two.
+    // A request with a body of so many bytes costs two units, and the login has cost one.
     let world = World::with(|settings| {
-        settings.limits.device_burst = 5;
+        settings.limits.device_burst = 6;
         settings.limits.device_requests_per_second = 1;
     })
     .await;

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
+use crate::http::World;
 use regrow_delivery_service::{
     Expired,
     server::{
@@ -110,4 +111,15 @@ fn alerts_are_on_metrics_that_there_are() {
         let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
         assert!(known.contains(word) || of_histogram.is_some_and(|name| known.contains(name)), "{word}");
     }
+}
+
+#[tokio::test]
+async fn server_that_starts_tells_its_disk_and_its_files() {
+    let world = World::new().await;
+    let tells = |name: &str| world.metrics().lines().any(|line| line.starts_with(&format!("{name} ")));
+    // The first look at them is a task of its own.
+    while !tells("regrow_ds_disk_free_bytes") {
+        tokio::task::yield_now().await;
+    }
+    assert!(tells("regrow_ds_open_files") && tells("regrow_ds_max_open_files"));
 }
