@@ -133,6 +133,9 @@ pub use self::{
         key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
         rollback::ReportOutcome,
     },
-    service::{CheckedCommit, CheckedUpload, Checker, DeliveryService, Effect, Roster},
+    service::{
+        CheckedCommit, CheckedGroup, CheckedMessage, CheckedProposal, CheckedUpload, Checker, DeliveryService, Effect,
+        Roster,
+    },
     store::{SqliteStore, Store},
 };

@@ -43,8 +43,8 @@ pub struct Limits {
     /// oldest entry goes: one device that never reads must not stop its group. The reader sees a gap in the sequence
     /// numbers, and can rejoin by external commit.
     pub max_queue_length: u64,
-    /// Groups that one device is a member of and has accepted, and past ones that it has not read to the end. Default 5,000: each is looked
-    /// at with every read of its stream.
+    /// Groups that one device is a member of and has accepted, and past ones that it has not read to the end. Default 5,000: each is
+    /// named when a stream of the device begins.
     pub max_groups_per_device: usize,
     /// Proposals by reference in one epoch. Default 2,000: every member of a large group may propose an update, but the
     /// pending proposals of an assisted group are held in memory.

@@ -6,6 +6,7 @@ pub(crate) mod effect;
 mod membership;
 mod operators;
 mod upkeep;
+mod wake_up;
 
 use std::{
     collections::BTreeSet,
@@ -16,13 +17,13 @@ use openmls_rust_crypto::RustCrypto;
 
 use self::effect::Effects;
 pub use self::{
-    checker::{CheckedCommit, CheckedUpload, Checker},
+    checker::{CheckedCommit, CheckedGroup, CheckedMessage, CheckedProposal, CheckedUpload, Checker},
     effect::Effect,
 };
 use crate::{
     Delivery,
     error::StoreError,
-    handshake::Followed,
+    handshake::{Followed, Handshake, wire::Frame},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
@@ -30,7 +31,7 @@ use crate::{
         commit::{self, CommitSubmission},
         ending,
         expiry::{self, Expired},
-        group::{self, HandshakeMode},
+        group::{self, Creation, HandshakeMode},
         key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
         message, own, proposal, reading,
         rollback::{self, ReportOutcome},
@@ -207,7 +208,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender: creator, bytes: group_info };
-        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, mode))
+        let creation = Creation::verify(&self.rules.crypto, self.limits(), submitted, mode);
+        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, creation))
     }
 
     /// Orders a commit (RFC 9420, 12.4): accepted if and only if it was made in the group's current epoch, and valid as
@@ -218,8 +220,9 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError> {
+        let decoded = commit::Decoded::of(submission, self.limits());
         self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, submission, None)
+            commit::submit(tx, followed, call, submission, decoded)
         })
     }
 
@@ -236,7 +239,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: proposal };
-        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted))
+        let decoded = Handshake::read(proposal, self.limits());
+        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted, decoded))
     }
 
     /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the answer is [`Outcome::Stale`], the
@@ -253,7 +257,8 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender, bytes: message };
-        self.ordered(|tx| message::submit(tx, self.call(now), submitted))
+        let frame = Frame::read(message, self.limits());
+        self.ordered(|tx| message::submit(tx, self.call(now), submitted, frame))
     }
 
     /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such
@@ -363,8 +368,8 @@ impl<S: Store> DeliveryService<S> {
 
     /// The next entries of the device's stream: at most `limit` of those after `after`, over all of its groups, in the
     /// order in which they were accepted. A device reads each membership from the entry that added it to the entry that
-    /// removed it. Reading changes nothing: the same call may return the same entries again until they are
-    /// acknowledged by every reader, or gone.
+    /// removed it. Reading changes nothing: the same call returns the same entries again until the device has
+    /// acknowledged them, or they are gone.
     ///
     /// # Errors
     ///

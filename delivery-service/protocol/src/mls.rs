@@ -96,6 +96,168 @@ pub fn encryption_key(node: &[u8]) -> Option<&[u8]> {
     vector(node).map(|(key, _)| key)
 }
 
+/// Whether the lists of an MLSMessage have at most `most` elements together, as far as their elements take much more memory
+/// than bytes: the proposals, path nodes and ciphertexts of a commit, the secrets of a welcome, the nodes of a ratchet tree.
+///
+/// It stops at the first element too many. [`None`] if the message cannot be read that far.
+pub fn has_at_most(message: &[u8], most: usize) -> Option<bool> {
+    let mut left = Left { elements: most, is_exceeded: false };
+    let (&[_, _, _, format], body) = message.split_first_chunk::<MLS_MESSAGE_HEADER>()?;
+    let read = match format {
+        PUBLIC_MESSAGE => commit_elements(body, &mut left),
+        WELCOME => secret_elements(body, &mut left),
+        GROUP_INFO => tree_elements(body, &mut left),
+        _ => Some(()),
+    };
+    if left.is_exceeded { Some(false) } else { read.map(|()| true) }
+}
+
+const PUBLIC_MESSAGE: u8 = 1;
+const WELCOME: u8 = 3;
+const GROUP_INFO: u8 = 4;
+const COMMIT: u8 = 3;
+const RATCHET_TREE: u16 = 2;
+const TYPE: usize = 2;
+const VERSION_AND_CIPHERSUITE: usize = 4;
+const LEAF_INDEX: usize = 4;
+const LIFETIME: usize = 16;
+
+/// Elements that may still come.
+struct Left {
+    elements: usize,
+    /// One element too many has come.
+    is_exceeded: bool,
+}
+
+impl Left {
+    /// Counts an element. `None` if it is one too many.
+    fn count(&mut self) -> Option<()> {
+        let left = self.elements.checked_sub(1);
+        self.is_exceeded = left.is_none();
+        self.elements = left?;
+        Some(())
+    }
+}
+
+/// Counts the elements of a list, of which `element` takes one from its beginning.
+fn elements(
+    mut list: &[u8],
+    left: &mut Left,
+    mut element: impl FnMut(&[u8], &mut Left) -> Option<usize>,
+) -> Option<()> {
+    while !list.is_empty() {
+        left.count()?;
+        let length = element(list, left)?;
+        list = list.get(length..).filter(|_| length > 0)?;
+    }
+    Some(())
+}
+
+/// The bytes after so many vectors.
+fn after_vectors(bytes: &[u8], count: usize) -> Option<&[u8]> {
+    (0..count).try_fold(bytes, |rest, _| vector(rest).map(|(_, rest)| rest))
+}
+
+fn skip(bytes: &[u8], count: usize) -> Option<&[u8]> {
+    bytes.get(count..)
+}
+
+/// The content of the commit in a PublicMessage (RFC 9420, 12.4).
+fn commit_elements(public_message: &[u8], left: &mut Left) -> Option<()> {
+    let commit = commit(public_message)?;
+    let content_type = public_message.len().checked_sub(commit.len() + CONTENT_TYPE)?;
+    if public_message.get(content_type) != Some(&COMMIT) {
+        return Some(());
+    }
+    let (proposals, path) = vector(commit)?;
+    elements(proposals, left, |list, _| Some(list.len() - after_proposal_or_ref(list)?.len()))?;
+    match path.split_first()? {
+        (1, path) => {
+            let (nodes, _) = vector(after_leaf(path)?)?;
+            elements(nodes, left, |list, left| {
+                let (ciphertexts, rest) = vector(after_vectors(list, 1)?)?;
+                elements(ciphertexts, left, |list, _| Some(list.len() - after_vectors(list, 2)?.len()))?;
+                Some(list.len() - rest.len())
+            })
+        }
+        _ => Some(()),
+    }
+}
+
+/// A ProposalOrRef (RFC 9420, 12.1, 12.4). Proposals of other types than these have no place in the profile.
+fn after_proposal_or_ref(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.split_first()? {
+        (1, proposal) => {
+            let (kind, body) = proposal.split_first_chunk::<TYPE>()?;
+            match u16::from_be_bytes(*kind) {
+                // A KeyPackage: version, ciphersuite, init key, leaf, extensions, signature (RFC 9420, 10).
+                1 => {
+                    let leaf = after_vectors(skip(body, VERSION_AND_CIPHERSUITE)?, 1)?;
+                    after_vectors(after_leaf(leaf)?, 2)
+                }
+                2 => after_leaf(body),
+                3 => skip(body, LEAF_INDEX),
+                6 | 7 => after_vectors(body, 1),
+                _ => None,
+            }
+        }
+        (2, reference) => after_vectors(reference, 1),
+        _ => None,
+    }
+}
+
+/// The bytes after a LeafNode (RFC 9420, 7.2).
+fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
+    let credential = after_vectors(bytes, 2)?;
+    let capabilities = after_vectors(skip(credential, TYPE)?, 1)?;
+    let (source, rest) = after_vectors(capabilities, 5)?.split_first()?;
+    let rest = match source {
+        1 => skip(rest, LIFETIME)?,
+        2 => rest,
+        3 => after_vectors(rest, 1)?,
+        _ => return None,
+    };
+    after_vectors(rest, 2)
+}
+
+/// The secrets in a Welcome (RFC 9420, 12.4.3.1).
+fn secret_elements(welcome: &[u8], left: &mut Left) -> Option<()> {
+    let (secrets, _) = vector(skip(welcome, TYPE)?)?;
+    elements(secrets, left, |list, _| Some(list.len() - after_vectors(list, 3)?.len()))
+}
+
+/// The nodes of the ratchet tree in a GroupInfo (RFC 9420, 7.8, 12.4.3).
+fn tree_elements(group_info: &[u8], left: &mut Left) -> Option<()> {
+    let (_group_id, rest) = vector(skip(group_info, VERSION_AND_CIPHERSUITE)?)?;
+    // The hash of the tree, that of the transcript, the context's extensions; then those of the group info.
+    let rest = after_vectors(skip(rest, EPOCH)?, 3)?;
+    let (mut extensions, _) = vector(rest)?;
+    while !extensions.is_empty() {
+        let (kind, rest) = extensions.split_first_chunk::<TYPE>()?;
+        let (data, rest) = vector(rest)?;
+        if u16::from_be_bytes(*kind) == RATCHET_TREE {
+            let (nodes, _) = vector(data)?;
+            elements(nodes, left, |list, _| Some(list.len() - after_node(list)?.len()))?;
+        }
+        extensions = rest;
+    }
+    Some(())
+}
+
+/// An optional node of a tree (RFC 9420, 7.8).
+fn after_node(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.split_first()? {
+        (0, rest) => Some(rest),
+        (1, node) => match node.split_first()? {
+            (1, leaf) => after_leaf(leaf),
+            // The key, the hash of the parent, the unmerged leaves (RFC 9420, 7.1).
+            (2, parent) => after_vectors(parent, 3),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +314,86 @@ mod tests {
         assert_eq!(path_keys(commit, &leaf), Some(vec![&b"leaf key"[..], b"one", b"two"]));
         assert_eq!(path_keys(commit, b"another leaf"), None);
         assert!((0..commit.len()).all(|length| path_keys(&commit[..length], &leaf).is_none()));
+    }
+
+    /// An MLSMessage of that format.
+    fn mls_message(format: u8, body: &[&[u8]]) -> Vec<u8> {
+        [&[0, 1, 0, format][..], &body.concat()].concat()
+    }
+
+    /// A leaf of a commit, with empty fields.
+    fn leaf() -> Vec<u8> {
+        [
+            vectors(&[b"key", b"signature key"]),
+            vec![0, 1],
+            vectors(&[b"alice".as_slice(); 6]),
+            vec![3],
+            vectors(&[b"hash".as_slice(); 3]),
+        ]
+        .concat()
+    }
+
+    /// Checks that the elements of the message are counted, and that it is not counted when it is cut off.
+    #[track_caller]
+    fn has(message: &[u8], elements: usize) {
+        assert_eq!(has_at_most(message, elements), Some(true));
+        assert_eq!(has_at_most(message, elements - 1), Some(false));
+        assert_eq!(has_at_most(message, 0), Some(false));
+        assert_eq!(has_at_most(&message[..message.len() / 2], usize::MAX), None);
+    }
+
+    #[test]
+    fn secrets_of_a_welcome_are_counted() {
+        let secrets = vectors(&[&vectors(&[b"".as_slice(); 9])]);
+        has(&mls_message(WELCOME, &[&[0, 1], &secrets, &vectors(&[b"sealed"])]), 3);
+    }
+
+    #[test]
+    fn nodes_of_a_tree_are_counted() {
+        let parent = vectors(&[b"key", b"hash", b""]);
+        let nodes = [&[1, 1][..], &leaf(), &[1, 2], &parent, &[0, 0], &[1, 1], &leaf()].concat();
+        let tree = [&[0, 2][..], &vectors(&[&vectors(&[&nodes])])].concat();
+        let extensions = [&[0, 9][..], &vectors(&[b"other"]), &tree].concat();
+        let context = [&[0, 1, 0, 1][..], &vectors(&[b"group"]), &[0; EPOCH], &vectors(&[b"", b"", b""])].concat();
+        has(&mls_message(GROUP_INFO, &[&context, &vectors(&[&extensions])]), 5);
+    }
+
+    #[test]
+    fn proposals_nodes_and_ciphertexts_of_a_commit_are_counted() {
+        let key_package = [&[0, 1, 0, 1][..], &vectors(&[b"init"]), &leaf(), &vectors(&[b"", b"signature"])].concat();
+        let proposals: Vec<u8> = [
+            &[1, 0, 1][..],
+            &key_package,
+            &[1, 0, 2],
+            &leaf(),
+            &[1, 0, 3, 0, 0, 0, 7],
+            &[1, 0, 6],
+            &vectors(&[b"kem"]),
+            &[1, 0, 7],
+            &vectors(&[b"extensions"]),
+            &[2],
+            &vectors(&[b""]),
+        ]
+        .concat();
+        let nodes = [vectors(&[b"key", &vectors(&[b"kem", b"text", b"kem", b"text"])]), vectors(&[b"key", b""])];
+        let path = [&[1][..], &leaf(), &vectors(&[&nodes.concat()])].concat();
+        let framed = |content_type, content: &[&[u8]]| {
+            let head = [&vectors(&[b"group"])[..], &[0; EPOCH], &[1, 0, 0, 0, 3], &vectors(&[b"data"])].concat();
+            mls_message(PUBLIC_MESSAGE, &[&head, &[content_type], &content.concat()])
+        };
+        has(&framed(COMMIT, &[&vectors(&[&proposals]), &path]), 6 + 2 + 2);
+        has(&framed(COMMIT, &[&vectors(&[&proposals]), &[0]]), 6);
+        let unknown = [1, 0, 99];
+        assert_eq!(has_at_most(&framed(COMMIT, &[&vectors(&[&unknown])]), 9), None);
+        assert_eq!(has_at_most(&framed(1, &[b"any text"]), 0), Some(true), "no commit");
+    }
+
+    #[test]
+    fn other_messages_have_no_such_lists() {
+        for format in [2, 5, 9] {
+            assert_eq!(has_at_most(&mls_message(format, &[b"anything"]), 0), Some(true));
+        }
+        assert_eq!(has_at_most(&[0, 1, 0], 9), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceKey, TokenHash, invitation, session};
+use super::{DeviceKey, TokenHash, invitation, session, wake_up};
 use crate::{
     error::StoreError,
     limits::Limits,
@@ -172,6 +172,7 @@ pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Opti
     tx.delete(Table::UserDevices, Key::user(device.user()).then_device(device).as_bytes())?;
     Tally::Devices(device.user()).subtract(tx, 1)?;
     let ended = session::close_all(tx, device)?;
+    wake_up::remove(tx, device)?;
     key_package::forget_device(tx, device)?;
     membership::forget_reader(tx, device)?;
     Ok(Some(ended))

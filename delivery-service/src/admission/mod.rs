@@ -10,6 +10,7 @@ pub(crate) mod expiry;
 pub(crate) mod invitation;
 pub(crate) mod session;
 pub(crate) mod user;
+pub(crate) mod wake_up;
 
 use std::fmt;
 

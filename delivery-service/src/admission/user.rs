@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{TokenHash, device, invitation, session};
+use super::{TokenHash, device, invitation, session, wake_up};
 use crate::{
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
@@ -45,6 +45,8 @@ pub struct DeviceRecords {
     pub key: Option<String>,
     /// Its open sessions, by their expiry.
     pub sessions: Vec<u64>,
+    /// The address that is called when something waits for the device.
+    pub wake_up: Option<String>,
     /// Key packages that can still be handed out.
     pub key_packages: usize,
     /// Whether it has a last-resort key package.
@@ -120,6 +122,7 @@ fn records_of_device(
         removed: key.is_none(),
         key: key.map(|key| key.0.iter().map(|byte| format!("{byte:02x}")).collect()),
         sessions,
+        wake_up: wake_up::of(tx, device)?,
         key_packages: key_packages.left,
         last_resort: key_packages.last_resort,
         memberships: memberships.collect(),

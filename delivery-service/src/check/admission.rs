@@ -49,7 +49,22 @@ pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<De
     })?;
     present(checker, &devices, counts)?;
     tokens(checker, &devices)?;
+    wake_ups(checker, &devices)?;
     Ok(devices)
+}
+
+/// Addresses that are called for devices.
+fn wake_ups(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
+    checker.each(Table::WakeUps, |findings, key, address| {
+        let mut parts = Parts(key);
+        let device = DeviceId::from_identity(parts.name()?).ok()?;
+        parts.end()?;
+        str::from_utf8(address).ok()?;
+        if devices.get(&device) != Some(&true) {
+            findings.push(Finding::Dangling { place: place(Table::WakeUps, key), missing_in: Table::Devices });
+        }
+        Some(())
+    })
 }
 
 /// The devices that users have now.

@@ -1,6 +1,6 @@
 //! Memberships: the roster, what each device reads, and whom each log waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Logs, place};
 use crate::{
@@ -36,6 +36,14 @@ pub(super) fn check(
         }
         if membership.is_read() {
             checker.needs(Table::Memberships, key, Table::Unread, membership.unread_key().as_bytes())?;
+            let log = logs.get(&membership.group);
+            let has_unread = log.is_some_and(|log| log.entries.range(membership.unread.0..).next().is_some());
+            if has_unread || checker.is_there(Table::Waiting, key)? {
+                checker.needs(Table::Memberships, key, Table::Waiting, key)?;
+            } else {
+                let up_to_date = membership.up_to_date_key();
+                checker.needs(Table::Memberships, key, Table::UpToDate, up_to_date.as_bytes())?;
+            }
         }
         if membership.until.is_none() {
             match roster.get(&(membership.group.clone(), membership.device.clone())) {
@@ -58,6 +66,7 @@ pub(super) fn check(
         }
     }
     unread(checker, &memberships)?;
+    up_to_date(checker, &memberships)?;
     for ((group, device), from) in &roster {
         let membership = Key::device(device).then_group(group).then(from.0);
         if !memberships.contains_key(membership.as_bytes()) && devices.get(device) != Some(&false) {
@@ -93,6 +102,43 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
         Some(())
     })?;
     Ok(roster)
+}
+
+/// Memberships with entries that wait, and memberships without. Each is that of a device that reads, and none is both.
+fn up_to_date(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
+    let mut waiting = BTreeSet::new();
+    checker.each(Table::Waiting, |findings, key, _| {
+        two_names_and_a_number(key)?;
+        if !memberships.get(key).is_some_and(Membership::is_read) {
+            findings.push(Finding::Dangling { place: place(Table::Waiting, key), missing_in: Table::Memberships });
+        }
+        waiting.insert(key.to_vec());
+        Some(())
+    })?;
+    checker.each(Table::UpToDate, |findings, key, membership| {
+        two_names_and_a_number(key)?;
+        let here = || place(Table::UpToDate, key);
+        match memberships.get(membership).filter(|membership| membership.is_read()) {
+            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Memberships }),
+            Some(other) if other.up_to_date_key().as_bytes() != key => {
+                findings.push(Finding::Contradiction { place: here(), with: Table::Memberships });
+            }
+            Some(_) if waiting.contains(membership) => {
+                findings.push(Finding::Contradiction { place: here(), with: Table::Waiting });
+            }
+            Some(_) => {}
+        }
+        Some(())
+    })
+}
+
+/// Reads a key that has a device, a group and a cursor.
+fn two_names_and_a_number(key: &[u8]) -> Option<()> {
+    let mut parts = Parts(key);
+    parts.name()?;
+    parts.name()?;
+    parts.number()?;
+    parts.end()
 }
 
 /// Whom logs wait for: each is a membership, at the position that it has read up to.

@@ -18,7 +18,6 @@ use super::{VerifiedCommit, basic_identity, profile, records::Records};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
-    ordering::Halt,
     outcome::RejectReason,
     store::{Table, Transaction},
 };
@@ -58,6 +57,35 @@ pub(crate) struct Following {
     pub(crate) group: Arc<PublicGroup>,
     /// Which state it is: no other, of whatever group, has this number while the service runs.
     pub(crate) state: u64,
+}
+
+/// A group in its epoch 0 that nobody follows yet.
+pub(crate) struct NewGroup {
+    group: PublicGroup,
+    records: Records,
+}
+
+impl NewGroup {
+    /// Verifies the group info of a group in which its creator must be alone.
+    pub(crate) fn verify(
+        crypto: &RustCrypto,
+        creator: &DeviceId,
+        group_info: VerifiableGroupInfo,
+    ) -> Result<Self, RejectReason> {
+        let records = Records::default();
+        profile::check_extensions(group_info.group_context().extensions())?;
+        let group = from_group_info(crypto, group_info, &records)?;
+        let mut members = group.members();
+        let alone = match (members.next(), members.next()) {
+            (Some(member), None) => basic_identity(&member.credential)? == *creator,
+            _ => false,
+        };
+        if !alone {
+            return Err(RejectReason::NotSignedBySender);
+        }
+        drop(members);
+        Ok(Self { group, records })
+    }
 }
 
 impl Groups {
@@ -100,29 +128,10 @@ impl Groups {
 }
 
 impl Followed {
-    /// Starts to follow a group from the group info of its epoch 0, in which its creator must be alone.
-    pub(crate) fn start(
-        &self,
-        tx: &mut dyn Transaction,
-        crypto: &RustCrypto,
-        id: &GroupId,
-        creator: &DeviceId,
-        group_info: VerifiableGroupInfo,
-    ) -> Result<(), Halt> {
-        let records = Records::default();
-        profile::check_extensions(group_info.group_context().extensions())?;
-        let group = from_group_info(crypto, group_info, &records)?;
-        let mut members = group.members();
-        let alone = match (members.next(), members.next()) {
-            (Some(member), None) => basic_identity(&member.credential)? == *creator,
-            _ => false,
-        };
-        if !alone {
-            return Err(RejectReason::NotSignedBySender.into());
-        }
-        drop(members);
-        records.write(tx, id, Epoch(0))?;
-        self.groups().keep(id, group);
+    /// Starts to follow a group in its epoch 0.
+    pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewGroup) -> Result<(), StoreError> {
+        new.records.write(tx, id, Epoch(0))?;
+        self.groups().keep(id, new.group);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here orders or stores entries. The ordering rules call in, and get a typed value or a reason to refuse.
 
+mod beside;
 mod followed;
 mod profile;
 mod records;
@@ -9,6 +10,7 @@ mod verify;
 pub(crate) mod wire;
 
 pub(crate) use self::{
-    followed::{Followed, Following, public_group_of},
-    verify::{VerifiedCommit, basic_identity, is_from_member, verify_commit, verify_group_info, verify_proposal},
+    beside::Handshake,
+    followed::{Followed, NewGroup, public_group_of},
+    verify::{VerifiedCommit, basic_identity, verify_commit, verify_group_info, verify_proposal},
 };

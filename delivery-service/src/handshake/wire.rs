@@ -1,10 +1,11 @@
 //! From bytes to MLSMessages (RFC 9420, 6), and what can be read of one without any key.
 
 use openmls::{
-    framing::{MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
+    framing::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
     messages::group_info::VerifiableGroupInfo,
     prelude::{KeyPackageIn, RatchetTreeIn},
 };
+use regrow_protocol::mls;
 use sha2::{Digest as _, Sha256};
 use tls_codec::Deserialize as _;
 
@@ -20,9 +21,22 @@ pub(crate) fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
+/// Messages from here on have their elements counted before they are decoded: a list of empty elements takes 24 times
+/// its bytes.
+const COUNTED: usize = 64 * 1024;
+
+/// Elements in the lists of one message, for each device that a group may have: a tree has up to four nodes for each, and a
+/// commit a proposal and a ciphertext.
+const ELEMENTS_PER_DEVICE: usize = 4;
+
 fn message(bytes: &[u8], limits: &Limits) -> Result<MlsMessageBodyIn, RejectReason> {
     if bytes.len() > limits.max_body_bytes {
         return Err(RejectReason::TooLarge { limit: limits.max_body_bytes });
+    }
+    let proposals = usize::try_from(limits.max_proposals_per_epoch).unwrap_or(usize::MAX);
+    let most = limits.max_devices_per_group.saturating_mul(ELEMENTS_PER_DEVICE).saturating_add(proposals);
+    if bytes.len() >= COUNTED && mls::has_at_most(bytes, most) != Some(true) {
+        return Err(RejectReason::Malformed);
     }
     let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| RejectReason::Malformed)?;
     Ok(message.extract())
@@ -34,6 +48,50 @@ pub(crate) fn protocol_message(bytes: &[u8], limits: &Limits) -> Result<Protocol
         MlsMessageBodyIn::PublicMessage(message) => Ok(message.into()),
         MlsMessageBodyIn::PrivateMessage(message) => Ok(message.into()),
         _ => Err(RejectReason::Malformed),
+    }
+}
+
+/// The frame of a message to a group: the fields that need no key, and the hash of the bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) hash: Hash,
+    group: Vec<u8>,
+    pub(crate) epoch: Epoch,
+    pub(crate) content_type: ContentType,
+    pub(crate) is_public: bool,
+    /// The sender is not a member, or does not send as one.
+    pub(crate) is_external: bool,
+    /// The message is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
+    pub(crate) is_external_commit: bool,
+}
+
+impl Frame {
+    /// The frame of a message that was decoded of these bytes.
+    pub(crate) fn of(bytes: &[u8], message: &ProtocolMessage) -> Self {
+        let sender = match message {
+            ProtocolMessage::PublicMessage(public) => Some(public.sender()),
+            ProtocolMessage::PrivateMessage(_) => None,
+        };
+        let content_type = message.content_type();
+        Self {
+            hash: hash(bytes),
+            group: message.group_id().as_slice().to_vec(),
+            epoch: Epoch(message.epoch().as_u64()),
+            content_type,
+            is_public: sender.is_some(),
+            is_external: message.is_external(),
+            is_external_commit: content_type == ContentType::Commit && matches!(sender, Some(Sender::NewMemberCommit)),
+        }
+    }
+
+    /// Decodes a message, and keeps its frame.
+    pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, RejectReason> {
+        Ok(Self::of(bytes, &protocol_message(bytes, limits)?))
+    }
+
+    /// Whether the message says that it is of this group.
+    pub(crate) fn is_of(&self, group: &GroupId) -> bool {
+        self.group == group.as_bytes()
     }
 }
 
@@ -73,9 +131,4 @@ pub(crate) fn has_tree(group_info: &VerifiableGroupInfo) -> bool {
 /// Whether these bytes are a ratchet tree.
 pub(crate) fn is_ratchet_tree(bytes: &[u8]) -> bool {
     RatchetTreeIn::tls_deserialize_exact(bytes).is_ok()
-}
-
-/// Whether this is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
-pub(crate) fn is_external_commit(message: &ProtocolMessage) -> bool {
-    matches!(message, ProtocolMessage::PublicMessage(public) if matches!(public.sender(), Sender::NewMemberCommit))
 }

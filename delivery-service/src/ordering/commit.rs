@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmls::{framing::ContentType, group::PublicGroup};
+use openmls::{
+    framing::{ContentType, ProtocolMessage},
+    group::PublicGroup,
+    messages::group_info::VerifiableGroupInfo,
+};
 use openmls_rust_crypto::RustCrypto;
 
 use super::{
@@ -22,9 +26,7 @@ use super::{
 use crate::{
     admission,
     error::StoreError,
-    handshake::{
-        Followed, Following, VerifiedCommit, is_from_member, public_group_of, verify_commit, verify_group_info, wire,
-    },
+    handshake::{Followed, Handshake, VerifiedCommit, public_group_of, verify_commit, verify_group_info, wire},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
@@ -53,91 +55,115 @@ pub struct CommitSubmission {
     pub roster_change: RosterChange,
 }
 
-/// What was found of a commit to an assisted group, beside the service: that it is right.
-pub(crate) struct FoundRight {
-    /// The state of the group that it was checked in.
-    state: u64,
-    verified: VerifiedCommit,
-    /// Whether the ratchet tree is in the group info that it begins the epoch with.
-    sent_tree: bool,
+impl CommitSubmission {
+    /// The bytes of its messages.
+    pub fn bytes(&self) -> usize {
+        let beside = [&self.welcome, &self.group_info].into_iter().flatten();
+        self.commit.len() + beside.map(Vec::len).sum::<usize>()
+    }
 }
 
-/// Checks a commit of a member, in the group as it is in memory. `None` if that cannot be done, or if anything is wrong: that is for
-/// [`submit`] to say. Nobody who is not the member makes it verify anything.
-pub(crate) fn check_beside(
-    followed: &Followed,
+/// A commit that is right, as far as the service can see.
+struct Verified {
+    commit: VerifiedCommit,
+    /// Whether the ratchet tree is in the group info that it begins the epoch with, or the fault of that.
+    sent_tree: Result<bool, RejectReason>,
+}
+
+/// A commit, its welcome and its group info, decoded. A commit of a member to an assisted group in memory is verified as well.
+pub(crate) struct Decoded {
+    handshake: Result<Handshake<Verified>, RejectReason>,
+    welcome: Option<Result<Welcome, RejectReason>>,
+    group_info: Option<Result<VerifiableGroupInfo, RejectReason>>,
+}
+
+impl Decoded {
+    /// Decodes a commit. A fault is for [`submit`] to name.
+    pub(crate) fn of(submission: &CommitSubmission, limits: &Limits) -> Self {
+        Self {
+            handshake: Handshake::read(&submission.commit, limits),
+            welcome: submission.welcome.as_deref().map(|bytes| {
+                wire::check_welcome(bytes, limits)?;
+                Welcome::read(bytes)
+            }),
+            group_info: submission.group_info.as_deref().map(|bytes| wire::group_info(bytes, limits)),
+        }
+    }
+
+    /// Verifies the commit as far as that needs no store.
+    pub(crate) fn verify(&mut self, followed: &Followed, crypto: &RustCrypto, submission: &CommitSubmission) {
+        let Self { handshake, group_info, .. } = self;
+        if let Ok(handshake) = handshake {
+            let verify = verify(crypto, submission, group_info.as_ref(), HandshakeMode::Assisted);
+            handshake.verify_beside(followed, &submission.group, &submission.sender, verify);
+        }
+    }
+
+    /// Whether the commit has a good verdict, and makes the roster change that the submission declares.
+    pub(crate) fn is_right(&self, submission: &CommitSubmission) -> bool {
+        let found = self.handshake.as_ref().ok().and_then(Handshake::found_right);
+        found.is_some_and(|found| found.sent_tree.is_ok() && found.commit.change == submission.roster_change)
+    }
+}
+
+/// Verifies a commit, and the group info that comes with it.
+fn verify(
     crypto: &RustCrypto,
-    limits: &Limits,
     submission: &CommitSubmission,
-) -> Option<FoundRight> {
-    let CommitSubmission { group: id, sender, commit, group_info, roster_change, .. } = submission;
-    let Following { group, state } = followed.in_memory(id)?;
-    let message = wire::protocol_message(commit, limits).ok()?;
-    let epoch = message.epoch();
-    if epoch != group.group_context().epoch() || !is_from_member(&group, &message, sender) {
-        return None;
+    group_info: Option<&Result<VerifiableGroupInfo, RejectReason>>,
+    mode: HandshakeMode,
+) -> impl FnOnce(&PublicGroup, ProtocolMessage) -> Result<Verified, RejectReason> {
+    move |group, message| {
+        let next_epoch = Epoch(message.epoch().as_u64().saturating_add(1));
+        let commit = verify_commit(group, crypto, message, &submission.sender)?;
+        let sent_tree = check_group_info(crypto, group_info, mode, &submission.group, next_epoch, Some(&commit));
+        Ok(Verified { commit, sent_tree })
     }
-    let verified = verify_commit(&group, crypto, message, sender).ok()?;
-    if verified.change != *roster_change {
-        return None;
-    }
-    let next_epoch = Epoch(epoch.as_u64().checked_add(1)?);
-    let mode = HandshakeMode::Assisted;
-    let group_info = group_info.as_deref();
-    let sent_tree = check_group_info(crypto, limits, group_info, mode, id, next_epoch, Some(&verified)).ok()?;
-    Some(FoundRight { state, verified, sent_tree })
 }
 
-/// Orders a commit. What was found of it before counts if the group is still in that state.
+/// Orders a commit. A verdict from beside the store counts if the group is still in that state.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     followed: &Followed,
     call: Call<'_>,
     submission: &CommitSubmission,
-    found: Option<FoundRight>,
+    decoded: Decoded,
 ) -> Result<Outcome, Halt> {
     let CommitSubmission { group: id, sender, commit, welcome: _, group_info, roster_change } = submission;
     let submitted = Submitted { group: id, sender, bytes: commit };
-    let message = wire::protocol_message(commit, call.limits)?;
-    let admitted = submission::admit(tx, call, submitted, message, ContentType::Commit)?;
-    let (mut group, is_external) = (admitted.group, admitted.is_external_commit);
+    let Decoded { handshake, welcome, group_info: decoded_info } = decoded;
+    let handshake = handshake?;
+    let mut group = submission::admit(tx, call, submitted, &handshake.frame, ContentType::Commit)?;
+    let (hash, is_external) = (handshake.frame.hash, handshake.frame.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
-    let mut found_tree = None;
+    let verify = verify(call.crypto, submission, decoded_info.as_ref(), group.mode);
     let verified = match group.mode {
         HandshakeMode::Assisted => {
-            let Following { group: public_group, state } = followed.group(tx, id, epoch)?;
-            match found.filter(|found| found.state == state) {
-                Some(found) => {
-                    found_tree = Some(found.sent_tree);
-                    Some(found.verified)
-                }
-                None => Some(verify_commit(&public_group, call.crypto, admitted.message, sender)?),
-            }
+            let present = followed.group(tx, id, epoch)?;
+            Some(handshake.verified(&present, commit, call.limits, verify)?)
         }
         HandshakeMode::Opaque if is_external => {
             let public_group = stored_public_group(tx, call, id, epoch)?;
-            Some(verify_commit(&public_group, call.crypto, admitted.message, sender)?)
+            Some(verify(&public_group, handshake.into_message(commit, call.limits)?)?)
         }
         HandshakeMode::Opaque => None,
+    };
+    let (verified, sent_tree) = match verified {
+        Some(Verified { commit, sent_tree }) => (Some(commit), sent_tree),
+        None => (None, check_group_info(call.crypto, decoded_info.as_ref(), group.mode, id, next_epoch, None)),
     };
     if verified.as_ref().is_some_and(|verified| verified.change != *roster_change) {
         return Err(RejectReason::RosterMismatch.into());
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
-    let welcome = check_welcome(tx, call, submission, is_external, verified.as_ref())?;
+    let welcome = check_welcome(tx, submission, welcome, is_external, verified.as_ref())?;
     let claims = match &welcome {
         Some((_, owners)) => use_claims(tx, call, submission, owners, verified.as_ref())?,
         None => Vec::new(),
     };
     check_invitations(tx, call, submission, &claims)?;
-    let sent_tree = match found_tree {
-        Some(found) => found,
-        None => {
-            let Call { crypto, limits, .. } = call;
-            check_group_info(crypto, limits, group_info.as_deref(), group.mode, id, next_epoch, verified.as_ref())?
-        }
-    };
+    let sent_tree = sent_tree?;
 
     // From here on nothing is refused.
     let before = group.clone();
@@ -163,8 +189,7 @@ pub(crate) fn submit(
     group.epoch = next_epoch;
     group.proposals = 0;
     let welcome_bytes = submission.welcome.as_ref().map_or(0, Vec::len);
-    let (cursor, receipt) =
-        submission::order(tx, call, submitted, EntryKind::Commit, group, admitted.hash, welcome_bytes)?;
+    let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, hash, welcome_bytes)?;
     let former = change_roster(tx, call, submission, cursor, &claims)?;
     let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
     call.effects.note(Effect::Readers(id.clone(), moved));
@@ -178,7 +203,7 @@ pub(crate) fn submit(
     }
     group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let added = roster_change.added.clone();
-    let (sender, hash, time, sequence) = (sender.clone(), admitted.hash, call.now, receipt.sequence);
+    let (sender, time, sequence) = (sender.clone(), call.now, receipt.sequence);
     LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }
         .save(tx, id)?;
     Ok(Outcome::Accepted(receipt))
@@ -251,20 +276,18 @@ fn check_roster_change(
 /// and outside the group. Returns it, if there has to be one, and the devices that its key packages belong to.
 fn check_welcome(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
     submission: &CommitSubmission,
+    welcome: Option<Result<Welcome, RejectReason>>,
     is_external: bool,
     verified: Option<&VerifiedCommit>,
 ) -> Result<Option<(Welcome, Owners)>, Halt> {
     let added = &submission.roster_change.added;
     let needs_welcome = !is_external && !added.is_empty();
-    let bytes = match &submission.welcome {
-        Some(bytes) if needs_welcome => bytes,
+    let welcome = match welcome {
+        Some(welcome) if needs_welcome => welcome?,
         None if !needs_welcome => return Ok(None),
         _ => return Err(RejectReason::WelcomeMismatch.into()),
     };
-    wire::check_welcome(bytes, call.limits)?;
-    let welcome = Welcome::read(bytes)?;
     let mut owners = Owners::new();
     let mut references = BTreeSet::new();
     for reference in welcome.references() {
@@ -339,23 +362,22 @@ fn check_invitations(
 /// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.
 fn check_group_info(
     crypto: &RustCrypto,
-    limits: &Limits,
-    group_info: Option<&[u8]>,
+    group_info: Option<&Result<VerifiableGroupInfo, RejectReason>>,
     mode: HandshakeMode,
     id: &GroupId,
     epoch: Epoch,
     verified: Option<&VerifiedCommit>,
 ) -> Result<bool, RejectReason> {
-    let Some(bytes) = group_info else {
+    let Some(group_info) = group_info else {
         return Ok(false);
     };
-    let group_info = wire::group_info(bytes, limits)?;
-    let has_tree = wire::has_tree(&group_info);
-    if !wire::is_of(&group_info, id, epoch) || mode == HandshakeMode::Opaque && !has_tree {
+    let group_info = group_info.as_ref().map_err(Clone::clone)?;
+    let has_tree = wire::has_tree(group_info);
+    if !wire::is_of(group_info, id, epoch) || mode == HandshakeMode::Opaque && !has_tree {
         return Err(RejectReason::GroupInfoMismatch);
     }
     if let Some(verified) = verified {
-        verify_group_info(crypto, verified, &group_info)?;
+        verify_group_info(crypto, verified, group_info)?;
     }
     Ok(has_tree)
 }

@@ -1,5 +1,7 @@
 //! The group's record: its mode, its epoch, and the counts that change with every entry.
 
+use openmls_rust_crypto::RustCrypto;
+use regrow_protocol::mls;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,7 +10,8 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    handshake::{Followed, wire},
+    handshake::{Followed, NewGroup, wire},
+    limits::Limits,
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
     receipt::ChainHash,
@@ -75,18 +78,49 @@ pub(crate) fn save(tx: &mut dyn Transaction, id: &GroupId, group: &Group) -> Res
     key::put(tx, Table::Groups, &Key::group(id), group)
 }
 
+/// The group info of a new group, decoded and verified. It needs no store.
+pub(crate) struct Creation {
+    mode: HandshakeMode,
+    created_from: [u8; 32],
+    head: ChainHash,
+    /// In assisted mode, the group that the service will follow.
+    verified: Result<Option<NewGroup>, RejectReason>,
+}
+
+impl Creation {
+    /// Verifies the group info of epoch 0. A fault is for [`create`] to name.
+    pub(crate) fn verify(crypto: &RustCrypto, limits: &Limits, submitted: Submitted<'_>, mode: HandshakeMode) -> Self {
+        let Submitted { group: id, sender: creator, bytes } = submitted;
+        let verified = || {
+            let group_info = wire::group_info(bytes, limits)?;
+            if !wire::is_of(&group_info, id, Epoch(0)) || !wire::has_tree(&group_info) {
+                return Err(RejectReason::GroupInfoMismatch);
+            }
+            match mode {
+                HandshakeMode::Opaque => Ok(None),
+                // The leaves of others are not even verified.
+                HandshakeMode::Assisted if mls::has_at_most(bytes, 1) == Some(false) => {
+                    Err(RejectReason::NotSignedBySender)
+                }
+                HandshakeMode::Assisted => NewGroup::verify(crypto, creator, group_info).map(Some),
+            }
+        };
+        let (created_from, head) = (wire::hash(bytes), ChainHash::of_creation(id, bytes));
+        Self { mode, created_from, head, verified: verified() }
+    }
+}
+
 /// Creates a group from the group info of its epoch 0, in which its creator is alone.
 pub(crate) fn create(
     tx: &mut dyn Transaction,
     followed: &Followed,
     call: Call<'_>,
     submitted: Submitted<'_>,
-    mode: HandshakeMode,
+    creation: Creation,
 ) -> Result<Outcome, Halt> {
     let Submitted { group: id, sender: creator, bytes } = submitted;
+    let Creation { mode, created_from, head, verified } = creation;
     let (epoch, sequence) = (Epoch(0), Sequence(0));
-    let created_from = wire::hash(bytes);
-    let head = ChainHash::of_creation(id, bytes);
     let accepted = Outcome::Accepted(call.key.sign(id, sequence, epoch, head));
     if let Some(group) = load(tx, id)? {
         let is_same = group.mode == mode && group.creator == *creator && group.created_from == created_from;
@@ -96,12 +130,8 @@ pub(crate) fn create(
         return Err(RejectReason::GroupEnded.into());
     }
     membership::check_group_count(tx, call.limits, creator)?;
-    let group_info = wire::group_info(bytes, call.limits)?;
-    if !wire::is_of(&group_info, id, epoch) || !wire::has_tree(&group_info) {
-        return Err(RejectReason::GroupInfoMismatch.into());
-    }
-    if mode == HandshakeMode::Assisted {
-        followed.start(tx, call.crypto, id, creator, group_info)?;
+    if let Some(new) = verified? {
+        followed.start(tx, id, new)?;
     }
     let group = Group {
         mode,

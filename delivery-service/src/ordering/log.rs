@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Submitted, group::Group, tally::Tally, welcome};
+use super::{Call, Submitted, group::Group, membership, tally::Tally, welcome};
 use crate::{
     DeliveryKind,
     error::StoreError,
@@ -92,7 +92,20 @@ pub(crate) fn append(
     let (sender, receipt_of, bytes) = (Cow::Borrowed(sender), (&receipt).into(), Cow::Borrowed(bytes));
     let entry = Entry { kind, sender, time, receipt: receipt_of, size, bytes };
     key::put(tx, Table::Log, &Key::group(id).then(cursor.0), &entry)?;
+    membership::note_entry(tx, id)?;
     Ok((cursor, receipt))
+}
+
+/// Whether the group's log has an entry at `from` or after it.
+pub(crate) fn has_entry_from(tx: &mut dyn Transaction, id: &GroupId, from: Cursor) -> Result<bool, StoreError> {
+    let prefix = Key::group(id);
+    let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
+    let mut found = false;
+    tx.scan(Table::Log, from.as_bytes()..&end, &mut |_, _| {
+        found = true;
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
 }
 
 /// The position of the oldest entry that the group's log still has.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, expiry, roster,
+    Call, Halt, expiry, log, roster,
     tally::{Counts, Tally},
 };
 use crate::{
@@ -68,6 +68,10 @@ impl Membership {
         Key::group(&self.group).then(self.unread.0).then_device(&self.device).then(self.from.0)
     }
 
+    pub(crate) fn up_to_date_key(&self) -> Key {
+        Key::group(&self.group).then_device(&self.device).then(self.from.0)
+    }
+
     /// Where the end of the invitation stands among the deadlines, if the device can still accept it.
     pub(crate) fn deadline_key(&self) -> Option<Key> {
         let invitation = self.invitation.as_ref().filter(|invitation| !invitation.declined)?;
@@ -118,13 +122,21 @@ impl Membership {
     fn write(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         key::put(tx, Table::Memberships, &self.key(), self)?;
         match self.is_read() {
-            true => tx.put(Table::Unread, self.unread_key().as_bytes(), self.key().as_bytes()),
+            true => {
+                tx.put(Table::Unread, self.unread_key().as_bytes(), self.key().as_bytes())?;
+                match log::has_entry_from(tx, &self.group, self.unread)? {
+                    true => tx.put(Table::Waiting, self.key().as_bytes(), &[]),
+                    false => tx.put(Table::UpToDate, self.up_to_date_key().as_bytes(), self.key().as_bytes()),
+                }
+            }
             false => Ok(()),
         }
     }
 
     fn erase(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         tx.delete(Table::Memberships, self.key().as_bytes())?;
+        tx.delete(Table::Waiting, self.key().as_bytes())?;
+        tx.delete(Table::UpToDate, self.up_to_date_key().as_bytes())?;
         tx.delete(Table::Unread, self.unread_key().as_bytes()).map(drop)
     }
 
@@ -154,6 +166,33 @@ impl Membership {
 /// All memberships of a device that it has not read to the end.
 pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
     below(tx, &Key::device(device))
+}
+
+/// The memberships of a device that may have entries that it has not acknowledged. Those of quiet groups cost nothing.
+pub(crate) fn waiting(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
+    let range = Key::device(device).everything_below();
+    let mut keys = Vec::new();
+    tx.scan(Table::Waiting, &range.start..&range.end, &mut |key, _| {
+        keys.push(Key::from_bytes(key.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let corrupt = || StoreError::Corrupt(Table::Waiting);
+    keys.iter().map(|key| key::get(tx, Table::Memberships, key)?.ok_or_else(corrupt)).collect()
+}
+
+/// The group has a new entry: every membership that was up to date waits from now on.
+pub(crate) fn note_entry(tx: &mut dyn Transaction, group: &GroupId) -> Result<(), StoreError> {
+    let range = Key::group(group).everything_below();
+    let mut up_to_date = Vec::new();
+    tx.scan(Table::UpToDate, &range.start..&range.end, &mut |key, membership| {
+        up_to_date.push((key.to_vec(), membership.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (key, membership) in up_to_date {
+        tx.delete(Table::UpToDate, &key)?;
+        tx.put(Table::Waiting, &membership, &[])?;
+    }
+    Ok(())
 }
 
 /// The memberships of a device in one group that it has not read to the end.

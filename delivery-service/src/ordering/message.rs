@@ -3,13 +3,22 @@
 use openmls::framing::ContentType;
 
 use super::{Call, Halt, Submitted, log::EntryKind, submission};
-use crate::{handshake::wire, outcome::Outcome, store::Transaction};
+use crate::{
+    handshake::wire::Frame,
+    outcome::{Outcome, RejectReason},
+    store::Transaction,
+};
 
 /// Orders an application message that was encrypted in the current epoch. One of a past epoch is stale: a member that
 /// keeps no past epochs could not read it, so its sender encrypts it again and nothing is lost.
-pub(crate) fn submit(tx: &mut dyn Transaction, call: Call<'_>, submitted: Submitted<'_>) -> Result<Outcome, Halt> {
-    let message = wire::protocol_message(submitted.bytes, call.limits)?;
-    let admitted = submission::admit(tx, call, submitted, message, ContentType::Application)?;
-    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, admitted.group, admitted.hash, 0)?;
+pub(crate) fn submit(
+    tx: &mut dyn Transaction,
+    call: Call<'_>,
+    submitted: Submitted<'_>,
+    frame: Result<Frame, RejectReason>,
+) -> Result<Outcome, Halt> {
+    let frame = frame?;
+    let group = submission::admit(tx, call, submitted, &frame, ContentType::Application)?;
+    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, group, frame.hash, 0)?;
     Ok(Outcome::Accepted(receipt))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    log::Entry,
+    log::{self, Entry},
     membership::{self, Membership},
     welcome,
 };
@@ -21,7 +21,8 @@ use crate::{
 /// does not fit comes with the next read; a single entry always fits.
 pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
 
-/// The first `limit` entries after `after` that the device may read.
+/// The first `limit` entries after `after` that the device may read and has not acknowledged. The cost follows the groups
+/// that have such entries, and not all groups of the device.
 pub(crate) fn read(
     tx: &mut dyn Transaction,
     device: &DeviceId,
@@ -32,15 +33,26 @@ pub(crate) fn read(
         return Ok(Vec::new());
     }
     let mut page = Page { deliveries: BTreeMap::new(), bytes: 0, limit, end: Cursor(u64::MAX) };
-    for membership in membership::of_device(tx, device)?.into_iter().filter(Membership::is_read) {
-        if membership.by_welcome && after < membership.from {
+    for membership in membership::waiting(tx, device)? {
+        let first = membership.unread.max(after.next());
+        if membership.by_welcome && first <= membership.from {
             collect_welcome(tx, &membership, &mut page)?;
-            collect(tx, &membership, membership.from, &mut page)?;
+            collect(tx, &membership, membership.from.next(), &mut page)?;
         } else {
-            collect(tx, &membership, after, &mut page)?;
+            collect(tx, &membership, first, &mut page)?;
         }
     }
     Ok(page.deliveries.into_values().collect())
+}
+
+/// Whether there are entries that the device has not acknowledged.
+pub(crate) fn has_unread(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
+    for membership in membership::waiting(tx, device)? {
+        if log::has_entry_from(tx, &membership.group, membership.unread)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The entries collected so far: always the first ones of all that were looked at, without a gap.
@@ -93,15 +105,15 @@ fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut
     Ok(())
 }
 
-/// The entries of one membership after `after`, as far as they fit.
+/// The entries of one membership from `first` on, as far as they fit.
 fn collect(
     tx: &mut dyn Transaction,
     membership: &Membership,
-    after: Cursor,
+    first: Cursor,
     page: &mut Page,
 ) -> Result<(), StoreError> {
     let group = Key::group(&membership.group);
-    let from = group.clone().then(membership.from.max(after.next()).0);
+    let from = group.clone().then(membership.from.max(first).0);
     let end = match membership.until {
         Some(until) => group.clone().then(until.next().0).as_bytes().to_vec(),
         None => group.everything_below().end,

@@ -265,8 +265,8 @@ pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cu
     // Nobody can have read what is not there yet.
     let unread = up_to.min(log::end(tx)?).next();
     let mut deleted = 0;
-    for membership in membership::of_device(tx, device)? {
-        if !membership.is_read() || membership.unread >= unread {
+    for membership in membership::waiting(tx, device)? {
+        if membership.unread >= unread {
             continue;
         }
         let (id, until) = (membership.group.clone(), membership.until);

@@ -1,10 +1,9 @@
 //! What every submission to a group goes through first.
 
-use openmls::framing::{ContentType, ProtocolMessage};
+use openmls::framing::ContentType;
 
 use super::{
-    Call, Halt, Submitted,
-    answers::{self, Hash},
+    Call, Halt, Submitted, answers,
     group::{self, Group, HandshakeMode},
     log::{self, EntryKind},
     membership, roster,
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    handshake::wire,
+    handshake::wire::Frame,
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
     receipt::Receipt,
@@ -20,17 +19,9 @@ use crate::{
     store::Transaction,
 };
 
-/// A submission in its group's current epoch, from one who may submit it.
-pub(crate) struct Admitted {
-    pub(crate) group: Group,
-    pub(crate) message: ProtocolMessage,
-    pub(crate) hash: Hash,
-    /// An external commit: the sender need not be a member.
-    pub(crate) is_external_commit: bool,
-}
-
 /// Checks, in this order: that the group exists and is the message's own; that these bytes are new; that the sender is
 /// a member, or joins and may; that content and wire format are what belongs here; that the epoch is the current one.
+/// Returns the group.
 ///
 /// Known bytes come first, so that a device that was removed in between still gets the answer it missed. Membership
 /// comes before the epoch, so that strangers learn nothing about the group.
@@ -40,17 +31,16 @@ pub(crate) fn admit(
     tx: &mut dyn Transaction,
     call: Call<'_>,
     submitted: Submitted<'_>,
-    message: ProtocolMessage,
+    frame: &Frame,
     content_type: ContentType,
-) -> Result<Admitted, Halt> {
+) -> Result<Group, Halt> {
     let Submitted { group: id, sender, bytes } = submitted;
     let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
-    if message.group_id().as_slice() != id.as_bytes() {
+    if !frame.is_of(id) {
         return Err(RejectReason::WrongGroup.into());
     }
-    let hash = wire::hash(bytes);
-    answers::halt_if_known(tx, id, &hash, sender)?;
-    let is_external_commit = content_type == ContentType::Commit && wire::is_external_commit(&message);
+    answers::halt_if_known(tx, id, &frame.hash, sender)?;
+    let is_external_commit = content_type == ContentType::Commit && frame.is_external_commit;
     let is_member = roster::is_member(tx, id, sender)?;
     if !is_member {
         if !is_external_commit {
@@ -60,11 +50,11 @@ pub(crate) fn admit(
             return Err(RejectReason::Removed.into());
         }
     }
-    if message.content_type() != content_type {
+    if frame.content_type != content_type {
         return Err(RejectReason::WrongContentType.into());
     }
-    check_wire_format(&message, content_type, group.mode, is_external_commit)?;
-    check_epoch(Epoch(message.epoch().as_u64()), group.epoch)?;
+    check_wire_format(frame, group.mode)?;
+    check_epoch(frame.epoch, group.epoch)?;
     let limit = call.limits.max_stored_bytes_per_user;
     if Tally::Bytes(sender.user()).get(tx)?.saturating_add(bytes.len() as u64) > limit {
         return Err(RejectReason::TooManyBytes { limit }.into());
@@ -72,25 +62,16 @@ pub(crate) fn admit(
     if is_member {
         membership::accept(tx, call, id, sender)?;
     }
-    Ok(Admitted { group, message, hash, is_external_commit })
+    Ok(group)
 }
 
-fn check_wire_format(
-    message: &ProtocolMessage,
-    content_type: ContentType,
-    mode: HandshakeMode,
-    is_external_commit: bool,
-) -> Result<(), RejectReason> {
+fn check_wire_format(frame: &Frame, mode: HandshakeMode) -> Result<(), RejectReason> {
     // RFC 9420, 6: application data must be encrypted. An external joiner has no key to encrypt its commit with.
-    let must_be_public = match content_type {
+    let must_be_public = match frame.content_type {
         ContentType::Application => false,
-        ContentType::Proposal | ContentType::Commit => mode == HandshakeMode::Assisted || is_external_commit,
+        ContentType::Proposal | ContentType::Commit => mode == HandshakeMode::Assisted || frame.is_external_commit,
     };
-    if matches!(message, ProtocolMessage::PublicMessage(_)) == must_be_public {
-        Ok(())
-    } else {
-        Err(RejectReason::WrongWireFormat)
-    }
+    if frame.is_public == must_be_public { Ok(()) } else { Err(RejectReason::WrongWireFormat) }
 }
 
 fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
@@ -108,7 +89,7 @@ pub(crate) fn order(
     submitted: Submitted<'_>,
     kind: EntryKind,
     mut group: Group,
-    hash: Hash,
+    hash: answers::Hash,
     welcome: usize,
 ) -> Result<(Cursor, Receipt), StoreError> {
     let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind, welcome)?;

@@ -1,4 +1,5 @@
-//! Who listens: the devices with a stream or a long poll, by the groups that they read.
+//! Who listens: the devices with a stream or a long poll, by the groups that they read. Devices that are to be woken are
+//! among them, without a seat, until something comes for them.
 //!
 //! It only says *when* to read; *what* a device reads is the store's to say. A device that is woken for nothing reads an
 //! empty page. One that listens is registered before its first read, and woken after what it has not read yet became
@@ -45,8 +46,10 @@ struct Index {
     taken: usize,
 }
 
+#[derive(Default)]
 struct Listener {
     wake: watch::Sender<()>,
+    /// A device without a seat is to be woken.
     seats: usize,
     groups: BTreeSet<GroupId>,
 }
@@ -65,15 +68,11 @@ impl Audience {
         if index.taken >= self.seats {
             return Err(Refusal::for_now(Code::Unavailable, FULL));
         }
-        let listener = index.listeners.entry(device.clone()).or_insert_with(|| Listener {
-            wake: watch::Sender::new(()),
-            seats: 0,
-            groups: BTreeSet::new(),
-        });
+        let listener = index.listeners.entry(device.clone()).or_default();
         if listener.seats >= self.seats_per_device {
             // One that was just made has no seat yet.
             if listener.seats == 0 {
-                index.listeners.remove(device);
+                index.remove(device);
             }
             return Err(Refusal::for_now(Code::TooManyRequests, FULL));
         }
@@ -88,11 +87,28 @@ impl Audience {
         self.lock().taken
     }
 
-    /// Takes in what has become durable, and wakes whom it concerns. `reads` says which devices read a group now.
-    pub(crate) fn apply(&self, changes: Vec<Change>, mut reads: impl FnMut(&GroupId, &DeviceId) -> bool) {
+    /// Whether the device has a stream or a long poll.
+    pub(crate) fn listens(&self, device: &DeviceId) -> bool {
+        self.lock().listeners.get(device).is_some_and(|listener| listener.seats > 0)
+    }
+
+    /// A device that does not listen is to be woken when something comes in one of these groups.
+    pub(crate) fn sleep(&self, device: &DeviceId, groups: Vec<GroupId>) {
         let mut index = self.lock();
-        if index.taken == 0 {
-            return;
+        index.listeners.entry(device.clone()).or_default();
+        index.follow(device, groups);
+    }
+
+    /// Takes in changes that are durable, and wakes the devices that they concern. `reads` says whether a device reads a
+    /// group now. Returns the devices without a seat that are to be woken.
+    pub(crate) fn apply(
+        &self,
+        changes: Vec<Change>,
+        mut reads: impl FnMut(&GroupId, &DeviceId) -> bool,
+    ) -> BTreeSet<DeviceId> {
+        let mut index = self.lock();
+        if index.listeners.is_empty() {
+            return BTreeSet::new();
         }
         // Who begins to listen comes first, so that whatever is in the same batch wakes it.
         let (mut changed, mut moved) = (BTreeSet::new(), Vec::new());
@@ -109,15 +125,20 @@ impl Audience {
             }
         }
         // Those who are removed still read the entry that removes them.
+        let mut woken = BTreeSet::new();
         for group in &changed {
-            index.wake(group);
+            woken.extend(index.wake(group));
         }
         for (group, device) in moved {
             if index.listeners.contains_key(&device) {
                 let follows = reads(&group, &device);
                 index.set(&group, &device, follows);
+                woken.insert(device);
             }
         }
+        woken.retain(|device| index.listeners.get(device).is_some_and(|listener| listener.seats == 0));
+        woken.iter().for_each(|device| index.remove(device));
+        woken
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {
@@ -126,12 +147,13 @@ impl Audience {
 }
 
 impl Index {
-    fn wake(&self, group: &GroupId) {
-        for device in self.groups.get(group).into_iter().flatten() {
-            if let Some(listener) = self.listeners.get(device) {
-                listener.wake.send_replace(());
-            }
-        }
+    /// Wakes those who read the group. Returns them.
+    fn wake(&self, group: &GroupId) -> impl Iterator<Item = DeviceId> {
+        let devices = self.groups.get(group).into_iter().flatten();
+        devices.filter_map(|device| {
+            self.listeners.get(device)?.wake.send_replace(());
+            Some(device.clone())
+        })
     }
 
     /// Its groups are these now.
@@ -186,9 +208,13 @@ impl Index {
         };
         listener.seats = listener.seats.saturating_sub(1);
         if listener.seats == 0 {
-            self.forget_groups(device);
-            self.listeners.remove(device);
+            self.remove(device);
         }
+    }
+
+    fn remove(&mut self, device: &DeviceId) {
+        self.forget_groups(device);
+        self.listeners.remove(device);
     }
 }
 

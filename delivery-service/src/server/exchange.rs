@@ -4,12 +4,14 @@
 use std::convert::Infallible;
 
 use axum::{
+    body::Body as RequestBody,
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{caller::Caller, context::RequestContext, rates::Price, refusal::Refusal, state::State};
@@ -31,8 +33,8 @@ const DECODED_LISTS: usize = 2 * 1024 * 1024;
 /// A request is larger by this than the parts that it carries: names, field names, signatures.
 const REQUEST_OVERHEAD: usize = 64 * 1024;
 
-/// Bodies from here on are decoded beside the runtime's threads.
-const LARGE: usize = 64 * 1024;
+/// Bodies from here on are decoded beside the runtime's threads, one at a time. The first 64 KiB are in each request's price.
+pub(crate) const LARGE: usize = 64 * 1024;
 
 /// The bytes that this many take in JSON: base64, with room for field names.
 pub(crate) const fn encoded_bytes(bytes: usize) -> usize {
@@ -186,17 +188,49 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
+        Unread::of(request, state)?.read(state).await.map(Self)
+    }
+}
+
+/// A body of which no byte has been read. Its media type and its declared size are good.
+pub(crate) struct Unread {
+    format: Format,
+    device: Option<DeviceId>,
+    limit: usize,
+    /// The declared size. A body without one may have any size.
+    declared: Option<usize>,
+    body: RequestBody,
+}
+
+impl Unread {
+    /// Looks at the headers, and charges a device for the declared size: a device without units sends nothing.
+    pub(crate) fn of(request: Request, state: &State) -> Result<Self, Refusal> {
         let format = Format::of_content(request.headers())?;
-        let caller = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
-        let limit = if caller.is_some() { state.max_request_bytes() } else { MAX_BYTES_WITHOUT_SESSION };
-        let expected = request.headers().get(header::CONTENT_LENGTH);
-        let expected = expected.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if expected.is_some_and(|expected| expected > limit) {
+        let device = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
+        let limit = if device.is_some() { state.max_request_bytes() } else { MAX_BYTES_WITHOUT_SESSION };
+        let header = request.headers().get(header::CONTENT_LENGTH);
+        let header = header.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let declared = header.or_else(|| request.body().size_hint().exact());
+        let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        if declared.is_some_and(|declared| declared > limit) {
             return Err(too_large(limit));
         }
+        if let (Some(device), Some(declared)) = (&device, declared) {
+            state.rates().charge(device, Price::Bytes(declared))?;
+        }
+        Ok(Self { format, device, limit, declared, body: request.into_body() })
+    }
+
+    /// Whether the body is large, or does not say how large it is.
+    pub(crate) fn is_large(&self) -> bool {
+        self.declared.is_none_or(|declared| declared >= LARGE)
+    }
+
+    /// Reads the body.
+    pub(crate) async fn read<T: DeserializeOwned + Send + 'static>(self, state: &State) -> Result<T, Refusal> {
+        let Self { format, device, limit, declared, mut body } = self;
         let collect = async {
-            let mut collected = Collected::new(state, caller, limit);
-            let mut body = request.into_body();
+            let mut collected = Collected::new(state, device, limit, declared.unwrap_or(0));
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|_| Code::BadRequest)?;
                 collected.add(frame.data_ref().map_or(&[], |data| data)).await?;
@@ -207,9 +241,9 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
         let collected = tokio::time::timeout(state.request_time(), collect).await;
         let bytes = collected.map_err(|_| Refusal::from(Code::Timeout))??;
         if bytes.len() < LARGE {
-            return format.read(&bytes).map(Self);
+            return format.read(&bytes);
         }
-        state.checks().run(move || format.read(&bytes)).await?.map(Self)
+        state.checks().run(bytes.len(), move || format.read(&bytes)).await?
     }
 }
 
@@ -226,17 +260,19 @@ struct Collected<'s> {
     base: usize,
     limit: usize,
     bytes: Vec<u8>,
+    /// Cost units that the device has paid.
     units: u32,
 }
 
 impl<'s> Collected<'s> {
-    fn new(state: &'s State, device: Option<DeviceId>, limit: usize) -> Self {
+    /// A body of which the device has paid for so many bytes.
+    fn new(state: &'s State, device: Option<DeviceId>, limit: usize, paid: usize) -> Self {
         let context = RequestContext::current();
         let base = context.as_ref().map_or(0, |context| context.charge.bytes());
         // No room in advance: a client that says how much it sends need not send it. While it grows, the body takes up to
         // twice its size, which is what is charged.
         let bytes = Vec::new();
-        Self { state, device, context, base, limit, bytes, units: 0 }
+        Self { state, device, context, base, limit, bytes, units: Price::Bytes(paid).units() }
     }
 
     async fn add(&mut self, piece: &[u8]) -> Result<(), Refusal> {
@@ -247,7 +283,7 @@ impl<'s> Collected<'s> {
         if let Some(device) = &self.device {
             let units = Price::Bytes(length).units();
             self.state.rates().charge(device, Price::Units(units.saturating_sub(self.units)))?;
-            self.units = units;
+            self.units = self.units.max(units);
         }
         if let Some(context) = &self.context {
             context.charge.grow_to(self.base + body_bytes(length)).await?;

@@ -4,7 +4,8 @@
 //! A request holds a [`Charge`]. Its bytes count against three budgets at once: the connection's,
 //! the caller's, and the server's. The server's has two parts, so that requests without a session
 //! cannot use up the part of those with one. A charge that finds no room waits for a bounded time,
-//! and is then refused. `docs/operators.md` adds up the parts.
+//! and is then refused: with 429 if the caller's own requests take the room, and with 503 if the
+//! server is full. `docs/operators.md` adds up the parts.
 
 use std::{
     hash::Hash,
@@ -15,13 +16,13 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{refusal::Refusal, settings::ServerLimits, shares::Shares, tokens::DeviceMark};
 use crate::{api::Code, names::DeviceId};
 
-/// How long a request waits for memory before the answer is 503.
+/// How long a request waits for memory before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When a client that was refused memory tries again.
@@ -72,6 +73,7 @@ pub(crate) struct Memory {
     total: usize,
     /// Half of a device's budget, in blocks.
     half_of_device: usize,
+    patience: Duration,
 }
 
 impl Memory {
@@ -88,28 +90,34 @@ impl Memory {
             addresses: Shares::new(blocks(strangers / ADDRESS_PART)),
             total: blocks(small) + blocks(large) + blocks(strangers),
             half_of_device: blocks(limits.device_memory_bytes) / 2,
+            patience: PATIENCE,
         }
     }
 
     /// The budgets that a request of `principal` counts against, on a connection with this budget.
     pub(crate) fn charge(&self, principal: &Principal, connection: Option<Arc<Semaphore>>) -> Charge {
-        let mut budgets: Vec<_> = connection.into_iter().map(|budget| (budget, Portion::All)).collect();
+        let connection = connection.into_iter().map(|budget| Budget::of_caller(budget, Portion::All));
+        let mut budgets: Vec<_> = connection.collect();
+        let devices_parts = || {
+            let small = Budget::of_server(&self.small, Portion::First);
+            [small, Budget::of_server(&self.large, Portion::Rest)]
+        };
         match principal {
-            Principal::Device(device) => budgets.extend([
-                (self.devices.of(device), Portion::All),
-                (self.small_of_devices.of(device), Portion::First),
-                (Arc::clone(&self.small), Portion::First),
-                (Arc::clone(&self.large), Portion::Rest),
-            ]),
-            Principal::Known(mark) => budgets.extend([
-                (self.known.of(mark), Portion::All),
-                (Arc::clone(&self.small), Portion::First),
-                (Arc::clone(&self.large), Portion::Rest),
-            ]),
-            Principal::Address(address) => budgets
-                .extend([(self.addresses.of(address), Portion::All), (Arc::clone(&self.strangers), Portion::All)]),
+            Principal::Device(device) => {
+                budgets.push(Budget::of_caller(self.devices.of(device), Portion::All));
+                budgets.push(Budget::of_caller(self.small_of_devices.of(device), Portion::First));
+                budgets.extend(devices_parts());
+            }
+            Principal::Known(mark) => {
+                budgets.push(Budget::of_caller(self.known.of(mark), Portion::All));
+                budgets.extend(devices_parts());
+            }
+            Principal::Address(address) => {
+                budgets.push(Budget::of_caller(self.addresses.of(address), Portion::All));
+                budgets.push(Budget::of_server(&self.strangers, Portion::All));
+            }
         }
-        Charge::against(budgets, self.half_of_device)
+        Charge::against(budgets, self.half_of_device, self.patience)
     }
 
     /// Bytes that are charged at this moment.
@@ -164,15 +172,36 @@ impl Portion {
     }
 }
 
+/// One of the budgets that a request counts against.
+#[derive(Clone)]
+struct Budget {
+    blocks: Arc<Semaphore>,
+    portion: Portion,
+    /// The refusal of a request that finds no room in it.
+    shortage: Code,
+}
+
+impl Budget {
+    /// The caller's own, or the connection's: other requests of the same caller take the room.
+    fn of_caller(blocks: Arc<Semaphore>, portion: Portion) -> Self {
+        Self { blocks, portion, shortage: Code::TooManyRequests }
+    }
+
+    fn of_server(blocks: &Arc<Semaphore>, portion: Portion) -> Self {
+        Self { blocks: Arc::clone(blocks), portion, shortage: Code::Unavailable }
+    }
+}
+
 /// Memory that is charged to a request, and given back when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Charge(Arc<Inner>);
 
 struct Inner {
     /// The narrowest first: who waits for its own budget keeps nobody else from the server's.
-    budgets: Vec<(Arc<Semaphore>, Portion)>,
+    budgets: Vec<Budget>,
     held: Mutex<Held>,
     half_of_device: usize,
+    patience: Duration,
 }
 
 /// What is held of each budget.
@@ -182,14 +211,14 @@ struct Held {
 }
 
 impl Charge {
-    fn against(budgets: Vec<(Arc<Semaphore>, Portion)>, half_of_device: usize) -> Self {
+    fn against(budgets: Vec<Budget>, half_of_device: usize, patience: Duration) -> Self {
         let permits = budgets.iter().map(|_| None).collect();
-        Self(Arc::new(Inner { budgets, held: Mutex::new(Held { bytes: 0, permits }), half_of_device }))
+        Self(Arc::new(Inner { budgets, held: Mutex::new(Held { bytes: 0, permits }), half_of_device, patience }))
     }
 
     /// Another charge against the same budgets.
     pub(crate) fn sibling(&self) -> Self {
-        Self::against(self.0.budgets.clone(), self.0.half_of_device)
+        Self::against(self.0.budgets.clone(), self.0.half_of_device, self.0.patience)
     }
 
     /// Bytes that are charged.
@@ -199,27 +228,27 @@ impl Charge {
 
     /// Whether the connection or the party has used more than half of its own budget.
     pub(crate) fn is_pressed(&self) -> bool {
-        let own = self.0.budgets.iter().filter(|(_, portion)| *portion == Portion::All);
-        own.into_iter().any(|(budget, _)| budget.available_permits() < self.0.half_of_device)
+        let mut own = self.0.budgets.iter().filter(|budget| budget.portion == Portion::All);
+        own.any(|budget| budget.blocks.available_permits() < self.0.half_of_device)
     }
 
     /// Charges more until it is `bytes`. Waits for room, for a bounded time.
+    ///
+    /// Fails with [`Code::TooManyRequests`] if a budget of the caller's own has no room, and with [`Code::Unavailable`] if
+    /// the server has none.
     pub(crate) async fn grow_to(&self, bytes: usize) -> Result<(), Refusal> {
         let before = self.bytes();
         if bytes <= before {
             return Ok(());
         }
-        let refused = || Refusal::for_now(Code::Unavailable, RETRY);
-        let acquire = async {
-            let mut permits = Vec::with_capacity(self.0.budgets.len());
-            for (budget, portion) in &self.0.budgets {
-                let more = portion.more(before, bytes);
-                permits.push(Arc::clone(budget).acquire_many_owned(more).await.ok()?);
-            }
-            Some(permits)
-        };
-        let permits = timeout(PATIENCE, acquire).await.map_err(|_| refused())?;
-        self.add(permits.ok_or_else(refused)?, before, bytes);
+        let deadline = Instant::now() + self.0.patience;
+        let mut permits = Vec::with_capacity(self.0.budgets.len());
+        for Budget { blocks, portion, shortage } in &self.0.budgets {
+            let room = Arc::clone(blocks).acquire_many_owned(portion.more(before, bytes));
+            let refused = || Refusal::for_now(*shortage, RETRY);
+            permits.push(timeout_at(deadline, room).await.map_err(|_| refused())?.map_err(|_| refused())?);
+        }
+        self.add(permits, before, bytes);
         Ok(())
     }
 
@@ -231,7 +260,9 @@ impl Charge {
         }
         let budgets = self.0.budgets.iter();
         let permits: Option<Vec<_>> = budgets
-            .map(|(budget, portion)| Arc::clone(budget).try_acquire_many_owned(portion.more(before, bytes)).ok())
+            .map(|Budget { blocks, portion, .. }| {
+                Arc::clone(blocks).try_acquire_many_owned(portion.more(before, bytes)).ok()
+            })
             .collect();
         permits.map(|permits| self.add(permits, before, bytes)).is_some()
     }
@@ -240,9 +271,9 @@ impl Charge {
     pub(crate) fn shrink_to(&self, bytes: usize) {
         let mut held = self.held();
         held.bytes = held.bytes.min(bytes);
-        for ((_, portion), permit) in self.0.budgets.iter().zip(&mut held.permits) {
+        for (budget, permit) in self.0.budgets.iter().zip(&mut held.permits) {
             if let Some(permit) = permit {
-                let surplus = permit.num_permits().saturating_sub(portion.of(bytes));
+                let surplus = permit.num_permits().saturating_sub(budget.portion.of(bytes));
                 drop(permit.split(surplus));
             }
         }
@@ -276,6 +307,7 @@ impl Portion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{api::Problem, server::tokens::SessionTokens};
 
     const MIB: usize = 1024 * 1024;
 
@@ -308,6 +340,38 @@ mod tests {
         let (one, other) = (stranger(1), stranger(1));
         assert!(one.try_grow_to(8 * MIB) && !other.try_grow_to(1));
         assert!(stranger(2).try_grow_to(8 * MIB));
+    }
+
+    #[tokio::test]
+    async fn caller_that_fills_its_own_budget_is_told_so() {
+        let memory = Memory { patience: Duration::ZERO, ..Memory::new(&ServerLimits::default()) };
+        let stranger = Principal::Address([192, 0, 2, 1].into());
+        let known =
+            Principal::Known(SessionTokens::new([1; 32]).mark(&DeviceId::new("alice", "phone").expect("a name")));
+        for (caller, own) in [(device("alice"), 32), (stranger, 8), (known, 1)] {
+            let filling = memory.charge(&caller, None);
+            assert_eq!(filling.grow_to(own * MIB).await, Ok(()), "{caller:?}");
+            let refused = memory.charge(&caller, None).grow_to(MIB).await.map_err(|refusal| refusal.0.code);
+            assert_eq!(refused, Err(Code::TooManyRequests), "{caller:?}");
+        }
+        let connection = of_connection(&ServerLimits::default());
+        let filling = memory.charge(&device("bob"), Some(Arc::clone(&connection)));
+        assert_eq!(filling.grow_to(32 * MIB).await, Ok(()));
+        let other = memory.charge(&device("carol"), Some(connection));
+        assert_eq!(other.grow_to(MIB).await.map_err(|refusal| refusal.0.code), Err(Code::TooManyRequests));
+    }
+
+    #[tokio::test]
+    async fn shortage_of_the_server_is_not_the_callers() {
+        let memory = Memory { patience: Duration::ZERO, ..Memory::new(&ServerLimits::default()) };
+        let mut held = Vec::new();
+        for number in 0..6 {
+            held.push(memory.charge(&device(&format!("mallory{number}")), None));
+            assert_eq!(held[number].grow_to(31 * MIB).await, Ok(()));
+        }
+        let refused = memory.charge(&device("alice"), None).grow_to(16 * MIB).await;
+        let Problem { code, retry_after, .. } = *refused.expect_err("the server is full").0;
+        assert_eq!((code, retry_after), (Code::Unavailable, Some(RETRY.as_secs())));
     }
 
     #[test]

@@ -92,6 +92,17 @@ impl Claim {
     }
 }
 
+/// The outcome of a call to wake a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeUp {
+    /// The address has taken the call.
+    Delivered,
+    /// The address has refused the call, or taken none of several.
+    Failed,
+    /// Too many devices wait for calls to the same host.
+    Dropped,
+}
+
 /// The class of an HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusClass(&'static str);
@@ -126,6 +137,7 @@ struct Counts {
     uploaded: Counter,
     claims: Kinds,
     expired: Kinds,
+    wake_ups: Kinds,
     queue: Gauge,
     batch_size: Histogram,
     batch_seconds: Histogram,
@@ -158,6 +170,7 @@ impl Default for Metrics {
             uploaded: Counter::default(),
             claims: Family::default(),
             expired: Family::default(),
+            wake_ups: Family::default(),
             queue: Gauge::default(),
             // 1 to 4,096, the default length of the queue.
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
@@ -191,6 +204,7 @@ impl Default for Metrics {
         r.register("key_packages_uploaded", "Key packages that were uploaded", counts.uploaded.clone());
         r.register("key_package_claims", "Claims of key packages, by what they got", counts.claims.clone());
         r.register("expired", "What was deleted because its time had passed, by kind", counts.expired.clone());
+        r.register("wake_ups", "Calls to wake devices, by outcome", counts.wake_ups.clone());
         r.register("queue_depth", "Requests that wait for the store", counts.queue.clone());
         r.register("batch_size", "Requests that were made durable together", counts.batch_size.clone());
         r.register("batch_seconds", "Time that a batch took in the store", counts.batch_seconds.clone());
@@ -278,6 +292,16 @@ impl Metrics {
         for (kind, number) in [("entry", entries), ("answer", answers), ("key_package", key_packages)] {
             self.0.expired.get_or_create_owned(&[("kind", kind)]).inc_by(number);
         }
+    }
+
+    /// A device was called, or was to be.
+    pub fn woken(&self, outcome: WakeUp) {
+        let outcome = match outcome {
+            WakeUp::Delivered => "delivered",
+            WakeUp::Failed => "failed",
+            WakeUp::Dropped => "dropped",
+        };
+        self.0.wake_ups.get_or_create_owned(&[("outcome", outcome)]).inc();
     }
 
     /// So many requests wait for the store.

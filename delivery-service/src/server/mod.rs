@@ -68,9 +68,11 @@ pub mod settings;
 mod shares;
 pub mod shutdown;
 mod state;
+mod submission;
 pub mod tls;
 mod tokens;
 pub mod validation;
+mod wake_up;
 mod worker;
 
 pub use self::{
@@ -78,4 +80,5 @@ pub use self::{
     jwt::IssuerError,
     routes::{openapi, router},
     state::{Server, StartError, State},
+    wake_up::WakeUpError,
 };

@@ -138,6 +138,13 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    /// From now on the device does not listen.
+    fn drop(&mut self) {
+        self.state.wake_ups().awake(&self.caller.0.device);
+    }
+}
+
 /// A page that is asked for.
 #[derive(Clone, Copy)]
 struct Page {
@@ -157,6 +164,7 @@ impl Page {
         context: Option<&RequestContext>,
     ) -> Result<Vec<Delivery>, Refusal> {
         let Self { after, limit, answered, follow } = self;
+        state.wake_ups().awake(&caller.0.device);
         let mut expected = PAGE_BYTES;
         loop {
             if let Some(context) = context {

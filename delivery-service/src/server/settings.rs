@@ -37,6 +37,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Who may register a device.
     pub registration: Registration,
+    /// Calls to devices that sleep.
+    pub wake_up: WakeUp,
     /// What one client may cost.
     pub limits: ServerLimits,
     /// What is written to the log, and how.
@@ -51,6 +53,14 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key, in PEM.
     pub key: PathBuf,
+}
+
+/// Calls to devices that sleep.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WakeUp {
+    /// The hosts that devices may name for calls, with a port if it is not 443. Default none: then no device is called.
+    pub hosts: Vec<String>,
 }
 
 /// Who may register a device.
@@ -179,6 +189,7 @@ impl Default for Settings {
             clock_confirm_seconds: 3_600,
             tls: None,
             registration: Registration::Open { anywhere: false },
+            wake_up: WakeUp::default(),
             limits: ServerLimits::default(),
             log: Log::default(),
         }

@@ -24,15 +24,15 @@ use super::{
     sessions::Sessions,
     settings::{ServerLimits, Settings},
     tokens::{SessionTokens, Token},
+    wake_up::{WakeUpError, WakeUps},
     worker::{Parts, Worker},
 };
 use crate::{
-    api::{Bytes, Problem},
+    api::Problem,
     error::StoreError,
-    names::{DeviceId, Timestamp, UserId},
-    ordering::commit::CommitSubmission,
+    names::{Timestamp, UserId},
     receipt::{ServiceKey, ServicePublicKey},
-    service::{CheckedCommit, CheckedUpload, Checker, DeliveryService},
+    service::{Checker, DeliveryService},
     store::Store,
 };
 
@@ -54,6 +54,9 @@ pub enum StartError {
     /// Registrations could not be checked.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// Devices could not be woken.
+    #[error(transparent)]
+    WakeUp(#[from] WakeUpError),
     /// The system has no randomness.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -97,12 +100,15 @@ impl Server {
         let checker = service.checker();
         let audience = Audience::new(limits.streams, limits.streams_per_device);
         let health = Health::default();
+        let wake_ups = WakeUps::new(&settings.wake_up, environment.clone(), metrics.clone())?;
+        wake_ups.load(service.wake_ups()?);
         let parts = Parts {
             audience: audience.clone(),
             sessions: sessions.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             health: health.clone(),
+            wake_ups: wake_ups.clone(),
         };
         let (worker, thread) = Worker::start(service, parts, limits.queue).map_err(StartError::Thread)?;
         let (stopping, stop) = watch::channel(false);
@@ -115,6 +121,7 @@ impl Server {
             hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
             operators_hosts: Hosts::new(&settings.allowed_hosts, settings.listen_operators),
             audience,
+            wake_ups,
             sessions,
             metrics,
             challenges: Challenges::new(environment.random()?),
@@ -172,6 +179,7 @@ struct Inner {
     hosts: Hosts,
     operators_hosts: Hosts,
     audience: Audience,
+    wake_ups: WakeUps,
     sessions: Sessions,
     metrics: Metrics,
     challenges: Challenges,
@@ -289,6 +297,10 @@ impl State {
         &self.0.audience
     }
 
+    pub(crate) fn wake_ups(&self) -> &WakeUps {
+        &self.0.wake_ups
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
@@ -309,27 +321,15 @@ impl State {
         &self.0.rates
     }
 
-    /// Checks a commit on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
-    pub(crate) async fn checked(&self, submission: CommitSubmission) -> Result<CheckedCommit, Refusal> {
-        let checker = self.0.checker.clone();
-        self.checks().run(move || checker.check_commit(submission)).await
-    }
-
-    /// Checks key packages on a thread for that, beside the store's. Fails with [`Code::Internal`] if that panics.
-    pub(crate) async fn checked_upload(
+    /// Checks so many bytes of a client on a thread beside the store's. Fails with
+    /// [`Code::Internal`](crate::api::Code::Internal) if the check panics.
+    pub(crate) async fn checked<T: Send + 'static>(
         &self,
-        device: DeviceId,
-        key_packages: Vec<Bytes>,
-        last_resort: Option<Bytes>,
-        now: Timestamp,
-    ) -> Result<CheckedUpload, Refusal> {
+        bytes: usize,
+        check: impl FnOnce(&Checker) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let checker = self.0.checker.clone();
-        let bytes = |Bytes(bytes)| bytes;
-        let work = move || {
-            let key_packages = key_packages.into_iter().map(bytes).collect();
-            checker.check_upload(&device, key_packages, last_resort.map(bytes), now)
-        };
-        self.checks().run(work).await
+        self.checks().run(bytes, move || check(&checker)).await
     }
 
     /// The places for work beside the store.

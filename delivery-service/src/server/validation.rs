@@ -71,7 +71,19 @@ pub fn check(settings: &Settings) -> Vec<Nonsense> {
             "Set names such as `chat.example.org`, or addresses, without a scheme, a port or a path",
         );
     }
+    if let Some(host) = settings.wake_up.hosts.iter().find(|host| !is_authority(host)) {
+        say(
+            "wake_up.hosts",
+            format!("`{host}` is no host"),
+            "Set names such as `push.example.org`, with a port such as `:8443` unless it is 443, and without a scheme or a path",
+        );
+    }
     found
+}
+
+fn is_authority(host: &str) -> bool {
+    let is_bare = |authority: Authority| !authority.as_str().contains('@') && authority.port_u16() != Some(443);
+    host.parse::<Authority>().is_ok_and(is_bare)
 }
 
 fn is_host(host: &str) -> bool {

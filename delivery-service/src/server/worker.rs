@@ -31,6 +31,7 @@ use super::{
     refusal::Refusal,
     sessions::Sessions,
     shares::Shares,
+    wake_up::WakeUps,
 };
 use crate::{
     api::Code,
@@ -60,7 +61,7 @@ const PARTY_SHARE: usize = 32;
 /// who asks for hundreds at once must not fill the queue with them.
 const READS_OF_PARTY: usize = 2;
 
-/// How long a call waits for a place among those of its party before the answer is 503.
+/// How long a call waits for a place among those of its party before it is refused.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a client waits before it tries again when the queue is full.
@@ -126,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) clock: ClockGuard,
     pub(crate) health: Health,
+    pub(crate) wake_ups: WakeUps,
 }
 
 /// A handle to the thread.
@@ -145,7 +147,7 @@ impl Worker {
         parts: Parts,
         queue: usize,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let Parts { audience, sessions, metrics, clock, health } = parts;
+        let Parts { audience, sessions, metrics, clock, health, wake_ups } = parts;
         let (sender, receiver) = sync_channel(queue.max(1));
         let depth = Arc::new(AtomicUsize::new(0));
         let others_version = service.others_version().unwrap_or(0);
@@ -157,6 +159,7 @@ impl Worker {
             metrics,
             clock,
             health,
+            wake_ups,
             time_stored: None,
             others_version,
             depth: depth_seen,
@@ -170,8 +173,9 @@ impl Worker {
 
     /// Makes a call, and returns its answer once all that it changed is durable.
     ///
-    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full,
-    /// with [`Code::Internal`] if the store fails, and with what `work` fails with.
+    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full, with
+    /// [`Code::TooManyRequests`] if other calls of the same party keep its places for too long, with [`Code::Internal`]
+    /// if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Service<'_>, &mut Aftermath) -> Result<T, Refusal> + Send + 'static,
@@ -189,7 +193,8 @@ impl Worker {
         let place = match context {
             Some(RequestContext { principal, .. }) => {
                 let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;
-                Some(place.map_err(|_| full())?.map_err(|_| full())?)
+                let crowded = |_| Refusal::for_now(Code::TooManyRequests, FULL);
+                Some(place.map_err(crowded)?.map_err(|_| full())?)
             }
             None => None,
         };
@@ -271,6 +276,7 @@ struct Thread<S> {
     metrics: Metrics,
     clock: ClockGuard,
     health: Health,
+    wake_ups: WakeUps,
     /// When a confirmed time was last stored, by the monotonic clock.
     time_stored: Option<Duration>,
     /// What somebody else had changed by when the sessions were loaded.
@@ -346,10 +352,11 @@ impl<S: Store> Thread<S> {
             }
             answers.push(answer);
         }
-        self.audience.apply(changes, |group, device| {
+        let woken = self.audience.apply(changes, |group, device| {
             // A device that is woken for nothing reads once more; one that is not woken would wait.
             self.service.reads(group, device).unwrap_or(true)
         });
+        woken.iter().for_each(|device| self.wake_ups.wake(device));
         answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);
     }
@@ -383,7 +390,7 @@ impl<S: Store> Thread<S> {
         if let Err(error) = self.look_at_others() {
             tracing::error!(%error, "cannot see what others have changed");
         }
-        let more = self.expire();
+        let more = self.expire() | self.lull();
         match self.service.shrink() {
             Ok(more_room) => more || more_room,
             Err(error) => {
@@ -393,12 +400,27 @@ impl<S: Store> Thread<S> {
         }
     }
 
-    /// Loads the sessions again if somebody else has changed the store: they may have removed a device.
+    /// Lets devices sleep that are to be woken, or wakes them at once for entries that came before. Returns whether there
+    /// may be more of them.
+    fn lull(&self) -> bool {
+        let asleep = self.wake_ups.fall_asleep(MAX_BATCH, |device| self.audience.listens(device));
+        for device in &asleep {
+            match (self.service.has_unread(device), self.service.groups_of(device)) {
+                (Ok(false), Ok(groups)) => self.audience.sleep(device, groups),
+                // A device that is woken for nothing reads once more.
+                _ => self.wake_ups.wake(device),
+            }
+        }
+        asleep.len() == MAX_BATCH
+    }
+
+    /// Loads the sessions and the wake-ups again if somebody else has changed the store: they may have removed a device.
     fn look_at_others(&mut self) -> Result<(), StoreError> {
         let version = self.service.others_version()?;
         if version != self.others_version {
             // Those too whose time has passed: what time it is, the monotonic clock says.
             self.sessions.keep_only(&self.service.sessions(Timestamp(0))?);
+            self.wake_ups.load(self.service.wake_ups()?);
             self.others_version = version;
         }
         Ok(())
@@ -449,17 +471,23 @@ mod tests {
 
     use super::*;
     use crate::{
-        admission::DeviceKey, limits::Limits, receipt::ServiceKey, server::environment::Environment, store::SqliteStore,
+        admission::DeviceKey,
+        limits::Limits,
+        receipt::ServiceKey,
+        server::{environment::Environment, settings::WakeUp},
+        store::SqliteStore,
     };
 
     fn worker(queue: usize) -> (Worker, JoinHandle<()>) {
         let store = SqliteStore::in_memory().expect("a store");
         let service = DeliveryService::open(store, Limits::default(), ServiceKey::from_seed(&[1; 32]));
         let (audience, sessions, metrics) = (Audience::new(1, 1), Sessions::default(), Metrics::default());
-        let clock = ClockGuard::new(Environment::of_this_machine(), metrics.clone(), None, Duration::ZERO);
+        let environment = Environment::of_this_machine();
+        let wake_ups = WakeUps::new(&WakeUp::default(), environment.clone(), metrics.clone()).expect("no client");
+        let clock = ClockGuard::new(environment, metrics.clone(), None, Duration::ZERO);
         let service = service.expect("a service");
-        Worker::start(service, Parts { audience, sessions, metrics, clock, health: Health::default() }, queue)
-            .expect("a thread")
+        let parts = Parts { audience, sessions, metrics, clock, health: Health::default(), wake_ups };
+        Worker::start(service, parts, queue).expect("a thread")
     }
 
     fn device(user: &str) -> DeviceId {

@@ -51,8 +51,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device::of_user(tx, user))
     }
 
-    /// Removes a device: its sessions, its key packages and what it has yet to read are deleted, and its name is never
-    /// given again. It stays on the rosters of its groups until members commit its removal. Returns the sessions that
+    /// Removes a device: its sessions, its wake-up, its key packages and what it has yet to read are deleted, and its name
+    /// is never given again. It stays on the rosters of its groups until members commit its removal. Returns the sessions that
     /// ended; `None` if there is no such device.
     ///
     /// # Errors

@@ -1,21 +1,25 @@
-//! Commits and key packages that are checked beside the store (`docs/decisions/0038`).
+//! Client bytes that are decoded and checked beside the store (`docs/decisions/0038`).
 
 use std::sync::Arc;
 
 use super::{DeliveryService, Rules};
 use crate::{
     error::StoreError,
-    names::{DeviceId, Timestamp},
+    handshake::wire::Frame,
+    names::{DeviceId, GroupId, Timestamp},
     ordering::{
-        commit::{self, CommitSubmission, FoundRight},
+        Submitted,
+        commit::{self, CommitSubmission},
+        group::{self, Creation, HandshakeMode},
         key_package::{self, Conditions, Upload, VerifiedUpload},
+        message, proposal,
     },
-    outcome::Outcome,
+    outcome::{Outcome, RejectReason},
     store::Store,
 };
 
 impl<S: Store> DeliveryService<S> {
-    /// Checks commits and key packages for this service, beside it: see [`Checker`].
+    /// Checks the bytes of clients for this service, beside it: see [`Checker`].
     pub fn checker(&self) -> Checker {
         Checker { rules: Arc::clone(&self.rules) }
     }
@@ -27,9 +31,43 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_checked(&self, commit: CheckedCommit, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedCommit { submission, found } = commit;
+        let CheckedCommit { submission, decoded } = commit;
         self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, &submission, found)
+            commit::submit(tx, followed, call, &submission, decoded)
+        })
+    }
+
+    /// Orders a proposal that may have been checked before, as [`submit_proposal`](Self::submit_proposal) does.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn propose_checked(&self, proposal: CheckedProposal, now: Timestamp) -> Result<Outcome, StoreError> {
+        let CheckedProposal { own, decoded } = proposal;
+        self.handshake(&own.group, now, |tx, followed, call| {
+            proposal::submit(tx, followed, call, own.submitted(), decoded)
+        })
+    }
+
+    /// Orders an application message that was decoded before, as [`submit_message`](Self::submit_message) does.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn send_checked(&self, message: CheckedMessage, now: Timestamp) -> Result<Outcome, StoreError> {
+        let CheckedMessage { own, frame } = message;
+        self.ordered(|tx| message::submit(tx, self.call(now), own.submitted(), frame))
+    }
+
+    /// Creates a group whose group info was verified before, as [`create_group`](Self::create_group) does.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn create_checked(&self, group: CheckedGroup, now: Timestamp) -> Result<Outcome, StoreError> {
+        let CheckedGroup { own, creation } = group;
+        self.handshake(&own.group, now, |tx, followed, call| {
+            group::create(tx, followed, call, own.submitted(), creation)
         })
     }
 
@@ -57,8 +95,8 @@ impl<S: Store> DeliveryService<S> {
     }
 }
 
-/// Checks commits and key packages while the service does other things. Signatures and trees are most of the work for them,
-/// and take no store. It knows the groups that the service has in memory.
+/// Decodes and checks the bytes of clients while the service does other things. Signatures and trees are most of the work
+/// for them, and take no store. It knows the groups that the service has in memory.
 ///
 /// ```
 /// # use regrow_delivery_service::{CommitSubmission, DeliveryService, Limits, ServiceKey, SqliteStore, Timestamp};
@@ -81,12 +119,39 @@ impl Checker {
     /// commit is [submitted](DeliveryService::submit_checked), which has the answer.
     pub fn check_commit(&self, submission: CommitSubmission) -> CheckedCommit {
         let Rules { crypto, limits, followed, .. } = &*self.rules;
-        let found = commit::check_beside(followed, crypto, limits, &submission);
-        CheckedCommit { submission, found }
+        let mut decoded = commit::Decoded::of(&submission, limits);
+        decoded.verify(followed, crypto, &submission);
+        CheckedCommit { submission, decoded }
     }
-}
 
-impl Checker {
+    /// Checks a proposal likewise.
+    pub fn check_proposal(&self, group: GroupId, sender: DeviceId, proposal: Vec<u8>) -> CheckedProposal {
+        let Rules { crypto, limits, followed, .. } = &*self.rules;
+        let own = Own { group, sender, bytes: proposal };
+        let decoded = proposal::check_beside(followed, crypto, limits, own.submitted());
+        CheckedProposal { own, decoded }
+    }
+
+    /// Decodes an application message.
+    pub fn check_message(&self, group: GroupId, sender: DeviceId, message: Vec<u8>) -> CheckedMessage {
+        let frame = Frame::read(&message, &self.rules.limits);
+        CheckedMessage { own: Own { group, sender, bytes: message }, frame }
+    }
+
+    /// Verifies the group info of a new group.
+    pub fn check_group(
+        &self,
+        group: GroupId,
+        creator: DeviceId,
+        mode: HandshakeMode,
+        group_info: Vec<u8>,
+    ) -> CheckedGroup {
+        let Rules { crypto, limits, .. } = &*self.rules;
+        let own = Own { group, sender: creator, bytes: group_info };
+        let creation = Creation::verify(crypto, limits, own.submitted(), mode);
+        CheckedGroup { own, creation }
+    }
+
     /// Checks key packages of `device`. Those that are wrong are named in the answer to the upload.
     pub fn check_upload(
         &self,
@@ -107,10 +172,48 @@ pub struct CheckedUpload {
     upload: VerifiedUpload,
 }
 
+/// Bytes of a client, and where they belong.
+struct Own {
+    group: GroupId,
+    sender: DeviceId,
+    bytes: Vec<u8>,
+}
+
+impl Own {
+    fn submitted(&self) -> Submitted<'_> {
+        Submitted { group: &self.group, sender: &self.sender, bytes: &self.bytes }
+    }
+}
+
+/// A proposal that a [`Checker`] has looked at.
+pub struct CheckedProposal {
+    own: Own,
+    decoded: proposal::Decoded,
+}
+
+impl CheckedProposal {
+    /// Whether it is right, for the group as it was.
+    pub fn is_right(&self) -> bool {
+        self.decoded.as_ref().is_ok_and(|handshake| handshake.found_right().is_some())
+    }
+}
+
+/// An application message that a [`Checker`] has decoded.
+pub struct CheckedMessage {
+    own: Own,
+    frame: Result<Frame, RejectReason>,
+}
+
+/// A new group whose group info a [`Checker`] has verified.
+pub struct CheckedGroup {
+    own: Own,
+    creation: Creation,
+}
+
 /// A commit that a [`Checker`] has looked at.
 pub struct CheckedCommit {
     submission: CommitSubmission,
-    found: Option<FoundRight>,
+    decoded: commit::Decoded,
 }
 
 impl CheckedCommit {
@@ -121,6 +224,6 @@ impl CheckedCommit {
 
     /// Whether all of it is right, for the group as it was.
     pub fn is_right(&self) -> bool {
-        self.found.is_some()
+        self.decoded.is_right(&self.submission)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{DeliveryService, settle};
 use crate::{
+    admission::device,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{Halt, block, membership, roster},
+    ordering::{Halt, block, group, membership, roster},
     outcome::{RejectReason, Reply},
     store::Store,
 };
@@ -54,6 +55,19 @@ impl<S: Store> DeliveryService<S> {
     pub fn reads(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
         let present = self.store().transaction(|tx| membership::present(tx, group, device))?;
         Ok(present.is_some_and(|membership| membership.is_read()))
+    }
+
+    /// Whether the group could accept a submission of the device: the group is there, and the device may know of it, or may
+    /// join it by an external commit.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn may_submit(&self, id: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
+        self.store().transaction(|tx| match group::load(tx, id)? {
+            Some(group) => Ok(device::concerns(tx, id, device)? || roster::may_join_by_itself(tx, id, &group, device)?),
+            None => Ok(false),
+        })
     }
 
     /// Blocks a user: its devices can neither claim key packages of `user`'s devices nor add them to groups. Groups that

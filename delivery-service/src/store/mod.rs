@@ -154,6 +154,10 @@ pub enum Table {
     Memberships,
     /// group, cursor, device, cursor: who has yet to acknowledge from the first cursor on; the key of the membership.
     Unread,
+    /// device, group, cursor: a membership with entries that the device has not acknowledged, as far as can be told.
+    Waiting,
+    /// group, device, cursor: a membership whose device has acknowledged every entry; the key of the membership.
+    UpToDate,
     /// device, number: a key package.
     KeyPackages,
     /// device, number: the last-resort key package.
@@ -192,11 +196,13 @@ pub enum Table {
     Invitations,
     /// deadline, hash of a token: the session or the invitation that ends.
     AdmissionDeadlines,
+    /// device: the address that is called when something waits for the device.
+    WakeUps,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::Own,
         Self::Counters,
         Self::Groups,
@@ -215,6 +221,8 @@ impl Table {
         Self::Removed,
         Self::Memberships,
         Self::Unread,
+        Self::Waiting,
+        Self::UpToDate,
         Self::KeyPackages,
         Self::LastResorts,
         Self::KeyPackagesSeen,
@@ -234,6 +242,7 @@ impl Table {
         Self::Sessions,
         Self::Invitations,
         Self::AdmissionDeadlines,
+        Self::WakeUps,
     ];
 
     /// The table's name: lower case, with underscores.
@@ -257,6 +266,8 @@ impl Table {
             Self::Removed => "removed",
             Self::Memberships => "memberships",
             Self::Unread => "unread",
+            Self::Waiting => "waiting",
+            Self::UpToDate => "up_to_date",
             Self::KeyPackages => "key_packages",
             Self::LastResorts => "last_resorts",
             Self::KeyPackagesSeen => "key_packages_seen",
@@ -276,6 +287,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Invitations => "invitations",
             Self::AdmissionDeadlines => "admission_deadlines",
+            Self::WakeUps => "wake_ups",
         }
     }
 }

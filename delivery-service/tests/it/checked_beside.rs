@@ -165,3 +165,122 @@ fn who_checks_at_the_same_time_is_in_nobodys_way() {
     });
     assert_eq!(members[0].authenticator(), members[1].authenticator());
 }
+
+/// Checks a proposal, does something else, and submits it.
+fn propose_after(
+    service: &DeliveryService<SqliteStore>,
+    sender: &str,
+    proposal: &[u8],
+    meanwhile: impl FnOnce(),
+) -> Outcome {
+    let checked = service.checker().check_proposal(room(), device(sender), proposal.to_vec());
+    assert!(checked.is_right());
+    meanwhile();
+    service.propose_checked(checked, NOW).unwrap()
+}
+
+#[test]
+fn proposal_that_was_found_right_is_ordered_and_committed() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let leave = members[1].propose_to_leave();
+    assert_eq!(accepted(&propose_after(&service, "bob", &leave, || ())), Some((Sequence(2), Epoch(1))));
+    members[0].receive(&leave);
+    accept(&service, &members[0].update());
+    assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
+}
+
+#[test]
+fn proposal_after_another_is_verified_again() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let (first, second) = (members[1].propose_to_leave(), members[2].propose_to_leave());
+    let outcome = propose_after(&service, "carol", &second, || {
+        assert!(accepted(&service.submit_proposal(&room(), &device("bob"), &first, NOW).unwrap()).is_some());
+    });
+    assert_eq!(accepted(&outcome), Some((Sequence(3), Epoch(1))));
+}
+
+#[test]
+fn proposal_of_an_epoch_that_was_taken_back_is_not_right_in_the_next_of_that_number() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let replacement = members[1].update();
+    accept(&service, &members[0].update());
+    members[0].confirm();
+    let void = members[0].propose_to_update(None);
+    let outcome = propose_after(&service, "alice", &void, || {
+        for name in ["bob", "carol"] {
+            service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
+        }
+        accept(&service, &replacement);
+    });
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
+}
+
+#[test]
+fn proposal_that_is_wrong_is_not_found_right() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let leave = members[1].propose_to_leave();
+    let mut damaged = leave.clone();
+    // Behind the signature is a tag of 33 bytes.
+    let at = damaged.len() - 40;
+    damaged[at] ^= 1;
+    for (what, group, sender, proposal) in [
+        ("another sender", room(), "alice", &leave),
+        ("a stranger", room(), "mallory", &leave),
+        ("another group", group("another"), "bob", &leave),
+        ("a damaged signature", room(), "bob", &damaged),
+        ("no message", room(), "bob", &vec![0]),
+    ] {
+        let checked = service.checker().check_proposal(group, device(sender), proposal.clone());
+        assert!(!checked.is_right(), "{what}");
+        let outcome = service.propose_checked(checked, NOW).unwrap();
+        assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
+    }
+}
+
+#[test]
+fn message_that_was_decoded_before_is_ordered_in_its_turn() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let (first, second) = (members[0].send("first"), members[0].send("second"));
+    let [first, second, again] = [&first, &second, &first]
+        .map(|message| service.checker().check_message(room(), device("alice"), message.clone()));
+    assert_eq!(accepted(&service.send_checked(first, NOW).unwrap()), Some((Sequence(2), Epoch(1))));
+    accept(&service, &members[1].update());
+    assert_eq!(service.send_checked(second, NOW).unwrap(), Outcome::Stale { current_epoch: Epoch(2) });
+    assert_eq!(accepted(&service.send_checked(again, NOW).unwrap()), Some((Sequence(2), Epoch(1))));
+    let none = service.checker().check_message(room(), device("alice"), vec![0]);
+    assert_eq!(service.send_checked(none, NOW).unwrap(), Outcome::Rejected(RejectReason::Malformed));
+}
+
+#[test]
+fn group_that_was_checked_before_is_created_unless_its_name_was_taken() {
+    let service = service();
+    for mode in [Assisted, Opaque] {
+        let id = group(&format!("{mode:?}"));
+        let [alice, bob] = ["alice", "bob"].map(|name| Client::new(name).create_unregistered(&id, mode));
+        let check = |name: &str, member: &Member| {
+            service.checker().check_group(id.clone(), device(name), mode, member.group_info())
+        };
+        let (first, second) = (check("alice", &alice), check("bob", &bob));
+        assert_eq!(accepted(&service.create_checked(first, NOW).unwrap()), Some((Sequence(0), Epoch(0))));
+        assert_eq!(service.create_checked(second, NOW).unwrap(), Outcome::Rejected(RejectReason::GroupExists));
+    }
+}
+
+#[test]
+fn leaves_of_others_in_a_new_group_are_not_even_verified() {
+    let service = service();
+    let members = group_of(&service, Assisted, &["alice", "bob"]);
+    let mut of_two = members[0].group_info();
+    // The epoch, which stands behind version, wire format, version, ciphersuite and the group's name, is to be 0.
+    let epoch = 8 + 1 + room().as_bytes().len();
+    of_two[epoch..epoch + 8].fill(0);
+    let new = DeliveryService::open(SqliteStore::in_memory().unwrap(), Default::default(), service_key()).unwrap();
+    let outcome = new.create_group(&room(), &device("alice"), Assisted, &of_two, NOW).unwrap();
+    assert_eq!(outcome, Outcome::Rejected(RejectReason::NotSignedBySender), "the signature is wrong as well");
+}

@@ -71,6 +71,20 @@ fn an_accepted_group_counts_for_the_device() {
 }
 
 #[test]
+fn a_group_that_a_device_joins_by_itself_counts_for_it() {
+    let service = narrow_service();
+    let alice = Client::new("alice").create(&service, Assisted);
+    let eve = Client::new("eve");
+    register(&service, &eve.id);
+    let own = group("own");
+    let alone = Client::new("eve").create_unregistered(&own, Assisted);
+    assert!(accepted(&service.create_group(&own, &eve.id, Assisted, &alone.group_info(), NOW).unwrap()).is_some());
+    let (_, join) = eve.join_externally(&alice.group_info(), Assisted);
+    let full = rejected(RejectReason::TooManyGroups { limit: 1 });
+    assert_eq!(service.submit_commit(&join, NOW).unwrap(), full);
+}
+
+#[test]
 fn a_submission_accepts_the_group() {
     let service = narrow_service();
     let mut alice = Client::new("alice").create(&service, Assisted);

@@ -8,8 +8,9 @@ use proptest::{prelude::*, test_runner::RngSeed};
 use regrow_delivery_service::{
     CommitSubmission, DeliveryService, GroupId,
     HandshakeMode::{self, Assisted, Opaque},
-    Limits, Outcome, RosterChange, SqliteStore,
+    Limits, Outcome, RejectReason, RosterChange, SqliteStore,
 };
+use regrow_protocol::mls;
 
 /// A group in epoch 1, and one good message of every kind for it that has not been submitted.
 struct Scene {
@@ -161,4 +162,28 @@ fn mutated_messages_never_panic_and_are_answered_as_messages() {
         }
         assert_eq!(scene.service.epoch(&room()).unwrap().unwrap().0, 1);
     }
+}
+
+/// A commit in a PublicMessage (RFC 9420, 6.2, 12.4) with so many references, each of no bytes.
+fn empty_references(count: usize) -> Vec<u8> {
+    let mut commit = vec![0, 1, 0, 1];
+    assert!(mls::put_vector(&mut commit, room().as_bytes()));
+    // The epoch, the sender, which is the first member, no authenticated data, and the content type of a commit.
+    commit.extend([0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 3]);
+    assert!(mls::put_vector(&mut commit, &[2, 0].repeat(count)));
+    // No path; a signature, a confirmation tag and a membership tag of no bytes.
+    commit.extend([0, 0, 0, 0]);
+    commit
+}
+
+#[test]
+fn large_message_with_more_elements_than_any_group_needs_is_not_decoded() {
+    let service = &OPAQUE.service;
+    let submit = |count| {
+        let commit = CommitSubmission { commit: empty_references(count), ..OPAQUE.commit.clone() };
+        service.submit_commit(&commit, NOW).unwrap()
+    };
+    // Four for each of 10,000 devices, and 2,000 proposals.
+    assert_eq!(submit(42_000), Outcome::Rejected(RejectReason::WrongWireFormat), "it was decoded");
+    assert_eq!(submit(42_001), Outcome::Rejected(RejectReason::Malformed));
 }

@@ -191,7 +191,8 @@ fn what_everyone_has_acknowledged_is_deleted() {
     assert_eq!(service.acknowledge(&id("alice"), positions[2]).unwrap(), 0, "bob has not");
     assert_eq!(stream(&service, &id("bob")).len(), 3);
     assert_eq!(service.acknowledge(&id("bob"), positions[1]).unwrap(), 2);
-    let left = stream(&service, &id("alice"));
+    assert_eq!(stream(&service, &id("alice")), [], "alice has acknowledged the last as well");
+    let left = stream(&service, &id("bob"));
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].receipt.sequence, Sequence(3));
     assert_eq!(service.acknowledge(&id("bob"), positions[2]).unwrap(), 1);

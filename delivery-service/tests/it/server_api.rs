@@ -303,6 +303,8 @@ async fn the_document_and_the_routes_are_the_same() {
         "GET /v1/deliveries",
         "GET /v1/stream",
         "POST /v1/acknowledgements",
+        "PUT /v1/wake-up",
+        "DELETE /v1/wake-up",
     ];
     promised.sort();
     assert_eq!(documented, promised);

@@ -4,10 +4,11 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
+use crate::http::World;
 use regrow_delivery_service::{
     Expired,
     server::{
-        metrics::{Answer, Claim, Metrics, StatusClass, Submission},
+        metrics::{Answer, Claim, Metrics, StatusClass, Submission, WakeUp},
         resources::Figures,
     },
 };
@@ -27,6 +28,7 @@ fn counted() -> Metrics {
     metrics.expired(Expired { entries: 1, answers: 2, key_packages: 3 });
     metrics.queue(4);
     metrics.batch(5, Duration::from_millis(1));
+    metrics.woken(WakeUp::Delivered);
     metrics.streams(6);
     metrics.connection_refused();
     metrics.handshake_failed();
@@ -65,6 +67,7 @@ fn everything_is_counted() {
         "regrow_ds_key_packages_uploaded_total 3",
         r#"regrow_ds_key_package_claims_total{got="last_resort"} 1"#,
         r#"regrow_ds_expired_total{kind="key_package"} 3"#,
+        r#"regrow_ds_wake_ups_total{outcome="delivered"} 1"#,
         "regrow_ds_queue_depth 4",
         "regrow_ds_batch_size_sum 5.0",
         "regrow_ds_streams 6",
@@ -108,4 +111,15 @@ fn alerts_are_on_metrics_that_there_are() {
         let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
         assert!(known.contains(word) || of_histogram.is_some_and(|name| known.contains(name)), "{word}");
     }
+}
+
+#[tokio::test]
+async fn server_that_starts_tells_its_disk_and_its_files() {
+    let world = World::new().await;
+    let tells = |name: &str| world.metrics().lines().any(|line| line.starts_with(&format!("{name} ")));
+    // The first look at them is a task of its own.
+    while !tells("regrow_ds_disk_free_bytes") {
+        tokio::task::yield_now().await;
+    }
+    assert!(tells("regrow_ds_open_files") && tells("regrow_ds_max_open_files"));
 }

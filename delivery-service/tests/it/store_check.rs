@@ -75,6 +75,7 @@ impl Place {
         let appended = service.append_to_device_list(&listed, &entry).unwrap();
         assert_eq!(appended, Appended::Appended { number: 1, ended: Vec::new() });
         service.open_session(&frank.id, &TokenHash([2; 32]), later(60)).unwrap().unwrap();
+        service.register_wake_up(&frank.id, "https://push.example.org/frank").unwrap();
         service.remove_device(&device("gone")).unwrap().unwrap();
         service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();
         place
@@ -194,6 +195,7 @@ fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
     let without_values = [
         Table::Reports,
         Table::Removed,
+        Table::Waiting,
         Table::KeyPackagesSeen,
         Table::ClaimTargets,
         Table::Blocks,
@@ -223,6 +225,7 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
         Table::Invitations,
         Table::Blocks,
         Table::EndedGroups,
+        Table::WakeUps,
     ];
     for table in Table::ALL {
         let findings = Place::without(table);

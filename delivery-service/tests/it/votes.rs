@@ -84,6 +84,39 @@ fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
 }
 
 #[test]
+fn users_that_the_commit_adds_are_not_asked() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let friends = ["f1", "f2", "f3", "f4"].map(Client::new);
+    let addition = commit(&service, &mut members, 0, &friends.each_ref(), NOW);
+    let of_two = ReportOutcome::Noted { reports: 1, needed: 2 };
+    assert_eq!(report(&service, &device("bob"), addition), of_two, "bob and carol are asked");
+}
+
+#[test]
+fn device_that_the_commit_adds_does_not_report_it() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
+    let tablet = phone("bob", 2);
+    let addition = commit(&service, &mut members, 0, &[&tablet], NOW);
+    assert_eq!(report(&service, &tablet.id, addition), refused());
+}
+
+#[test]
+fn user_that_came_by_itself_a_moment_ago_is_not_asked() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let info = service.group_info(&room()).unwrap().unwrap();
+    let (_, join) = Client::new("eve").join_externally(&info, Assisted);
+    accept(&service, &join);
+    for member in &mut members {
+        member.receive(&join.commit);
+    }
+    let (update, _) = accept(&service, &members[0].update());
+    assert_eq!(report(&service, &device("eve"), update), refused());
+}
+
+#[test]
 fn users_that_were_added_a_week_before_are_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);

@@ -95,6 +95,22 @@ impl fmt::Debug for Session {
     }
 }
 
+/// Registers the address that the service calls when something waits for the calling device. `PUT /v1/wake-up`
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WakeUpRequest {
+    /// The address, which begins with `https://`. The service sends an empty `POST` to it.
+    pub url: String,
+}
+
+impl fmt::Debug for WakeUpRequest {
+    /// Without the address: a call to it wakes the device.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WakeUpRequest { url: … }")
+    }
+}
+
 /// The devices of a user. `GET /v1/users/{user}/devices`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

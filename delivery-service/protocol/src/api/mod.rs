@@ -18,7 +18,7 @@ pub use self::{
     delivery::{AcknowledgeRequest, Acknowledged, Delivery, DeliveryKind, DeliveryPage, InvalidDelivery},
     device::{
         Admission, BlockedUsers, Challenge, ChallengeRequest, DeviceListEntry, DeviceListHead, DeviceListPage, Devices,
-        RegisterRequest, Session, SessionRequest,
+        RegisterRequest, Session, SessionRequest, WakeUpRequest,
     },
     group::{
         Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,

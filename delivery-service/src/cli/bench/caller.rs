@@ -75,6 +75,11 @@ impl Caller {
         Ok(caller)
     }
 
+    /// The same device, with another client.
+    pub(super) fn on(&self, http: reqwest::Client) -> Self {
+        Self { http, ..self.clone() }
+    }
+
     async fn challenge(&self, device: &DeviceId) -> anyhow::Result<Challenge> {
         self.post("/v1/challenges", &ChallengeRequest { device: device.clone() }).await
     }
@@ -128,7 +133,7 @@ impl Caller {
         &self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        body: impl Into<reqwest::Body>,
     ) -> reqwest::Result<reqwest::Response> {
         let mut request = self.http.request(method, format!("{}{path}", self.address));
         if !self.token.is_empty() {

@@ -10,6 +10,7 @@ mod commits;
 mod fanout;
 mod figures;
 mod floor;
+mod groups;
 mod hostile;
 mod idle;
 mod joining;
@@ -55,6 +56,8 @@ enum Part {
     Claims,
     /// The memory of a stream on which nothing happens
     Idle,
+    /// Polls of a device in 50 groups, and in 5,000
+    Groups,
     /// Commits of other devices while one device sends the worst requests that the default limits allow
     Hostile,
 }
@@ -114,6 +117,11 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     }
     if wanted(Part::Idle) {
         idle::measure(&Server::start()?, scale, &mut report).await?;
+    }
+    if wanted(Part::Groups) {
+        for groups in [50, 5_000] {
+            groups::measure(&Server::start()?, scale, groups, &mut report).await?;
+        }
     }
     if wanted(Part::Hostile) {
         hostile::measure(&Server::with_device_limits()?, scale, &mut report).await?;

@@ -12,7 +12,7 @@ use super::sessions::{challenged, redeem, verify};
 use crate::{
     admission::{Appended, DeviceKey, ListedEntries, Registration},
     api::{Code, DeviceListEntry, DeviceListHead, DeviceListPage, Devices, Problem, RegisterRequest, proof},
-    device_list::{Entry, InvalidEntry},
+    device_list::{Change, Entry, InvalidEntry},
     names::DeviceId,
     server::{
         caller::Caller,
@@ -83,13 +83,16 @@ pub(super) async fn remove(
     caller: Caller,
     DevicePath(device): DevicePath,
 ) -> Result<Response, Refusal> {
-    let sessions = state.sessions().clone();
+    let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let removed = state.worker().call(move |service, aftermath| {
         if !service.may_remove_device(&caller.admit(service)?, &device)? {
             return Err(Code::Forbidden.into());
         }
         let ended = service.remove_device(&device)?.ok_or(Code::NotFound)?;
-        aftermath.then(move || ended.iter().for_each(|token| sessions.end(token)));
+        aftermath.then(move || {
+            ended.iter().for_each(|token| sessions.end(token));
+            wake_ups.forget(&device);
+        });
         Ok(())
     });
     removed.await?;
@@ -170,12 +173,17 @@ pub(super) async fn append(
     Body(request): Body<DeviceListEntry>,
 ) -> Result<Response, Refusal> {
     let entry = Entry::decode(&request.entry.0).map_err(invalid)?;
-    let sessions = state.sessions().clone();
+    let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let appended = state.worker().call(move |service, aftermath| {
         let device = caller.admit(service)?;
         match service.append_to_device_list(&device, &entry)? {
             Appended::Appended { number, ended } => {
-                aftermath.then(move || ended.iter().for_each(|token| sessions.end(token)));
+                aftermath.then(move || {
+                    ended.iter().for_each(|token| sessions.end(token));
+                    if let Change::Remove(removed) = &entry.change {
+                        wake_ups.forget(removed);
+                    }
+                });
                 Ok(number)
             }
             Appended::Invalid(fault) => Err(invalid(fault)),

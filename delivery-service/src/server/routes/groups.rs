@@ -11,8 +11,8 @@ use axum::{
 
 use crate::{
     api::{
-        Accepted, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, Problem,
-        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
+        Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest,
+        Problem, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
     names::{DeviceId, GroupId, Sequence},
     ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
@@ -26,8 +26,10 @@ use crate::{
         rates::Price,
         refusal::Refusal,
         state::State,
+        submission::ToGroup,
         worker::{Aftermath, Service},
     },
+    service::Checker,
 };
 
 /// Create a group
@@ -45,14 +47,17 @@ pub(super) async fn create(
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
+    let bytes = request.group_info.0.len();
+    let mode = match request.handshake {
+        Handshake::Assisted => HandshakeMode::Assisted,
+        Handshake::Opaque => HandshakeMode::Opaque,
+    };
+    let (group, creator, Bytes(group_info)) = (request.group, caller.0.device.clone(), request.group_info);
+    let check = move |checker: &Checker| checker.check_group(group, creator, mode, group_info);
+    let group = state.checked(bytes, check).await?;
     let created = state.worker().call(move |service, aftermath| {
-        let device = caller.admit(service)?;
-        let group = request.group;
-        let mode = match request.handshake {
-            Handshake::Assisted => HandshakeMode::Assisted,
-            Handshake::Opaque => HandshakeMode::Opaque,
-        };
-        let outcome = service.create_group(&group, &device, mode, &request.group_info.0, now)?;
+        caller.admit(service)?;
+        let outcome = service.create_checked(group, now)?;
         count(aftermath, metrics, Submission::Group, &outcome);
         accepted(outcome)
     });
@@ -147,8 +152,7 @@ pub(super) async fn commit(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<CommitRequest>,
+    ToGroup { group, request }: ToGroup<CommitRequest>,
 ) -> Result<Response, Refusal> {
     state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
     let roster_change =
@@ -163,7 +167,8 @@ pub(super) async fn commit(
         group_info: request.group_info.map(|bytes| bytes.0),
         roster_change,
     };
-    let commit = state.checked(submission).await?;
+    let bytes = submission.bytes();
+    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
         let outcome = service.submit_checked(commit, now)?;
@@ -186,14 +191,17 @@ pub(super) async fn propose(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<ProposalRequest>,
+    ToGroup { group, request }: ToGroup<ProposalRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
+    let bytes = request.proposal.0.len();
+    let (id, sender, Bytes(proposal)) = (group.clone(), caller.0.device.clone(), request.proposal);
+    let check = move |checker: &Checker| checker.check_proposal(id, sender, proposal);
+    let proposal = state.checked(bytes, check).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
-        let outcome = service.submit_proposal(&group, &sender, &request.proposal.0, now)?;
+        let outcome = service.propose_checked(proposal, now)?;
         count(aftermath, metrics, Submission::Proposal, &outcome);
         answer(service, &group, &sender, outcome)
     });
@@ -213,14 +221,17 @@ pub(super) async fn send(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<MessageRequest>,
+    ToGroup { group, request }: ToGroup<MessageRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
+    let bytes = request.message.0.len();
+    let (id, sender, Bytes(message)) = (group.clone(), caller.0.device.clone(), request.message);
+    let check = move |checker: &Checker| checker.check_message(id, sender, message);
+    let message = state.checked(bytes, check).await?;
     let ordered = state.worker().call(move |service, aftermath| {
         let sender = caller.admit(service)?;
-        let outcome = service.submit_message(&group, &sender, &request.message.0, now)?;
+        let outcome = service.send_checked(message, now)?;
         count(aftermath, metrics, Submission::Message, &outcome);
         answer(service, &group, &sender, outcome)
     });
@@ -241,8 +252,7 @@ pub(super) async fn report(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-    GroupPath(group): GroupPath,
-    Body(request): Body<ReportRequest>,
+    ToGroup { group, request }: ToGroup<ReportRequest>,
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();

@@ -4,7 +4,8 @@ use axum::{extract::State as Extracted, response::Response};
 
 use crate::{
     api::{
-        self, ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadAnswer, UploadRequest,
+        self, Bytes, ClaimAnswer, ClaimRequest, ClaimedKeyPackage, Code, KeyPackagesLeft, Problem, UploadAnswer,
+        UploadRequest,
     },
     error::StoreError,
     names::{DeviceId, Timestamp},
@@ -19,7 +20,7 @@ use crate::{
         state::State,
         worker::Service,
     },
-    service::CheckedUpload,
+    service::{CheckedUpload, Checker},
 };
 
 impl From<KeyPackageCount> for KeyPackagesLeft {
@@ -86,7 +87,13 @@ async fn store(
     let UploadRequest { key_packages, last_resort } = request;
     let count = key_packages.len() + usize::from(last_resort.is_some());
     state.rates().charge(&caller.0.device, Price::KeyPackages(count))?;
-    let checked = state.checked_upload(caller.0.device.clone(), key_packages, last_resort, now).await?;
+    let device = caller.0.device.clone();
+    let bytes = key_packages.iter().chain(&last_resort).map(|Bytes(bytes)| bytes.len()).sum();
+    let check = move |checker: &Checker| {
+        let key_packages = key_packages.into_iter().map(|Bytes(bytes)| bytes).collect();
+        checker.check_upload(&device, key_packages, last_resort.map(|Bytes(bytes)| bytes), now)
+    };
+    let checked = state.checked(bytes, check).await?;
     let uploaded = state.worker().call(move |service, aftermath| {
         caller.admit(service)?;
         let uploaded = store(service, checked, now)?;

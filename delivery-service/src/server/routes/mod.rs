@@ -8,6 +8,7 @@ mod key_packages;
 mod service;
 mod sessions;
 mod stream;
+mod wake_up;
 
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,6 +56,7 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::device_list))
         .routes(routes!(devices::append))
+        .routes(routes!(wake_up::register, wake_up::remove))
         .routes(routes!(key_packages::upload, key_packages::replace, key_packages::left))
         .routes(routes!(key_packages::claim))
         .routes(routes!(groups::create))

@@ -1,0 +1,48 @@
+//! Wake-ups: the address that the server calls when something waits for a device that does not listen.
+
+use std::ops::ControlFlow;
+
+use super::device;
+use crate::{
+    error::StoreError,
+    names::DeviceId,
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+/// Registers the address. A device has one. Returns whether the device is known.
+pub(crate) fn register(tx: &mut dyn Transaction, device: &DeviceId, address: &str) -> Result<bool, StoreError> {
+    if device::key_of(tx, device)?.is_none() {
+        return Ok(false);
+    }
+    tx.put(Table::WakeUps, Key::device(device).as_bytes(), address.as_bytes())?;
+    Ok(true)
+}
+
+/// Erases the address. Returns whether there was one.
+pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
+    tx.delete(Table::WakeUps, Key::device(device).as_bytes())
+}
+
+/// The address of a device.
+pub(crate) fn of(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<String>, StoreError> {
+    let address = tx.get(Table::WakeUps, Key::device(device).as_bytes())?;
+    address.map(read).transpose()
+}
+
+/// All devices that have an address.
+pub(crate) fn all(tx: &mut dyn Transaction) -> Result<Vec<(DeviceId, String)>, StoreError> {
+    let mut all = Vec::new();
+    tx.scan(Table::WakeUps, &[]..&key::AFTER_ALL, &mut |key, address| {
+        let device = key.get(Key::NAME_PREFIX..).and_then(|name| DeviceId::from_identity(name).ok());
+        all.push((device.ok_or(StoreError::Corrupt(Table::WakeUps))?, read(address.to_vec())?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(all)
+}
+
+fn read(address: Vec<u8>) -> Result<String, StoreError> {
+    String::from_utf8(address).map_err(|_| StoreError::Corrupt(Table::WakeUps))
+}

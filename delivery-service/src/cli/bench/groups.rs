@@ -1,0 +1,67 @@
+//! Polls of a device in many groups: the price of a poll without news, and of one new message.
+
+use std::time::Instant;
+
+use regrow_delivery_service::{
+    GroupId,
+    api::{AcknowledgeRequest, DeliveryPage, Handshake, MessageRequest},
+};
+
+use super::{
+    Scale,
+    caller::{self, Caller, encoded},
+    figures::{Figure, Report},
+    material, progress,
+    server::Server,
+};
+
+/// Polls of each kind.
+const POLLS: usize = 400;
+
+pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {
+    let http = caller::http()?;
+    let name = material::name("alice")?;
+    let caller = Caller::register(&http, &server.address, &name).await?;
+    let device = material::Device::new(&name)?;
+    let active = GroupId::new(format!("{}, active", scale.seed))?;
+    let mut group = device.create(&active, Handshake::Opaque, false)?;
+    caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
+    for number in 1..groups {
+        if number % 100 == 0 {
+            progress(&format!("{groups} groups: making group {number}"));
+        }
+        let id = GroupId::new(format!("{}, {number}", scale.seed))?;
+        caller.send("/v1/groups", encoded(&device.create(&id, Handshake::Opaque, false)?.creation()?)?).await?;
+    }
+
+    progress(&format!("{groups} groups: polling"));
+    let count = scale.of(POLLS);
+    let (mut nothing, mut one, mut acknowledged) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut after, path) = (0, format!("{}/messages", material::group_path(&active)));
+    for number in 0..count {
+        let begun = Instant::now();
+        let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
+        nothing.push(begun.elapsed());
+        anyhow::ensure!(page.deliveries.is_empty(), "there is a delivery that nobody sent");
+
+        let message = group.send(format!("message {number}").as_bytes())?.into();
+        caller.send(&path, encoded(&MessageRequest { message })?).await?;
+        let begun = Instant::now();
+        let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
+        one.push(begun.elapsed());
+        anyhow::ensure!(page.deliveries.len() == 1, "there is not one delivery");
+        after = page.deliveries.last().map_or(after, |delivery| delivery.cursor);
+
+        let begun = Instant::now();
+        caller.send("/v1/acknowledgements", encoded(&AcknowledgeRequest { up_to: after })?).await?;
+        acknowledged.push(begun.elapsed());
+    }
+    for (what, latencies) in
+        [("polls without news", nothing), ("polls with one message", one), ("acknowledgements of one", acknowledged)]
+    {
+        let total: f64 = latencies.iter().map(std::time::Duration::as_secs_f64).sum();
+        let mean = total / latencies.len().max(1) as f64 * 1e3;
+        report.add(Figure::new(format!("{what}, {groups} groups"), mean, "ms").with(latencies));
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The address that the server calls when something waits for a device.
+
+use axum::{
+    extract::State as Extracted,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+
+use crate::{
+    api::{Code, Problem, WakeUpRequest},
+    server::{caller::Caller, exchange::Body, refusal::Refusal, state::State},
+};
+
+/// Ask to be woken
+///
+/// Registers an address of the calling device, which has one at the most. When something waits for the device, and the device
+/// has no stream and has not read for half a minute, the server sends an empty `POST` to the address. It sends no further one
+/// until the device has read. A call that fails is made again, with longer and longer pauses.
+#[utoipa::path(put, path = "/v1/wake-up", tag = "devices", security(("session" = [])),
+    request_body(content((WakeUpRequest = "application/json"), (WakeUpRequest = "application/cbor"))), responses(
+    (status = 204, description = "It is registered"),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn register(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    Body(WakeUpRequest { url }): Body<WakeUpRequest>,
+) -> Result<Response, Refusal> {
+    let address = state.wake_ups().read(&url)?;
+    let wake_ups = state.wake_ups().clone();
+    let registered = state.worker().call(move |service, aftermath| {
+        let device = caller.admit(service)?;
+        if !service.register_wake_up(&device, address.as_str())? {
+            return Err(Code::NoSession.into());
+        }
+        aftermath.then(move || wake_ups.register(device, address));
+        Ok(())
+    });
+    registered.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Ask not to be woken
+///
+/// Erases the address of the calling device, if it has one.
+#[utoipa::path(delete, path = "/v1/wake-up", tag = "devices", security(("session" = [])), responses(
+    (status = 204, description = "There is no address any more"),
+    (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn remove(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
+    let wake_ups = state.wake_ups().clone();
+    let removed = state.worker().call(move |service, aftermath| {
+        let device = caller.admit(service)?;
+        service.remove_wake_up(&device)?;
+        aftermath.then(move || wake_ups.forget(&device));
+        Ok(())
+    });
+    removed.await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,108 @@
+//! Large bodies: the server reads one only for a device that may submit it and can pay for it.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{convert::Infallible, pin::pin};
+
+use crate::http::{Answer, Device, World, request, room_path};
+use axum::{
+    body::{Body, Bytes},
+    http::{Request, StatusCode, header},
+};
+use futures_util::{FutureExt as _, stream};
+use regrow_delivery_service::{
+    HandshakeMode::Assisted,
+    api::{Code, JSON},
+};
+use serde_json::json;
+
+/// A size that is declared large.
+const LARGE: usize = 100_000;
+
+/// A request with a body that is not understood. Whoever reads it answers so.
+fn spaces(device: &Device, path: &str) -> Request<Body> {
+    with_body(device, path, Body::from(" ".repeat(LARGE)))
+}
+
+/// A request with a body that never comes.
+fn silent(device: &Device, path: &str) -> Request<Body> {
+    with_body(device, path, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()))
+}
+
+fn with_body(device: &Device, path: &str, body: Body) -> Request<Body> {
+    let mut request = request("POST", path, Some(&device.token), None).map(|_| body);
+    request.headers_mut().insert(header::CONTENT_TYPE, JSON.parse().unwrap());
+    request.headers_mut().insert(header::CONTENT_LENGTH, LARGE.into());
+    request
+}
+
+async fn rightless(world: &World, device: &Device) {
+    for path in ["/commits", "/proposals", "/messages", "/reports"] {
+        let answer: Answer = world.send(silent(device, &room_path(path))).await;
+        answer.refused(Code::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn large_body_to_no_group_is_not_read() {
+    let world = World::with(|settings| settings.limits.request_seconds = 1).await;
+    let alice = world.device("alice", "phone").await;
+    rightless(&world, &alice).await;
+}
+
+#[tokio::test]
+async fn large_body_is_read_for_members_and_for_those_who_may_join() {
+    let world = World::with(|settings| settings.limits.request_seconds = 1).await;
+    let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
+    let stranger = world.device("carol", "phone").await;
+    let mut members = world.group(Assisted, &[&alice, &bob]).await;
+    for device in [&alice, &bob, &stranger] {
+        world.send(spaces(device, &room_path("/commits"))).await.refused(Code::BadRequest);
+    }
+    let removal = members[0].commit(&[], &[&bob.id()]);
+    world.commit(&alice, &removal).await.is(StatusCode::OK);
+    rightless(&world, &bob).await;
+    let tablet = world.device("bob", "tablet").await;
+    world.send(spaces(&tablet, &room_path("/commits"))).await.refused(Code::BadRequest);
+}
+
+#[tokio::test]
+async fn small_body_is_read_before_the_group_is_looked_at() {
+    let world = World::new().await;
+    let alice = world.device("alice", "phone").await;
+    let answer = world.call("POST", &room_path("/commits"), Some(&alice.token), Some(json!({}))).await;
+    answer.refused(Code::BadRequest);
+}
+
+#[tokio::test]
+async fn device_pays_for_a_body_before_it_is_read_and_once() {
+    // A request with a body of so many bytes costs two units, and the login has cost one.
+    let world = World::with(|settings| {
+        settings.limits.device_burst = 6;
+        settings.limits.device_requests_per_second = 1;
+    })
+    .await;
+    let alice = world.device("alice", "phone").await;
+    for _ in 0..2 {
+        world.send(spaces(&alice, "/v1/key-packages")).await.refused(Code::BadRequest);
+    }
+    let problem = world.send(silent(&alice, "/v1/key-packages")).await.refused(Code::TooManyRequests);
+    assert_eq!(problem.retry_after, Some(1));
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::TooManyRequests);
+    world.wait(1);
+    world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn body_without_a_declared_size_waits_for_the_right_to_submit() {
+    let world = World::new().await;
+    let alice = world.device("alice", "phone").await;
+    let mut asked = silent(&alice, &room_path("/messages"));
+    asked.headers_mut().remove(header::CONTENT_LENGTH);
+    world.send(asked).await.refused(Code::NotFound);
+    world.group(Assisted, &[&alice]).await;
+    let mut asked = silent(&alice, &room_path("/messages"));
+    asked.headers_mut().remove(header::CONTENT_LENGTH);
+    let reading = pin!(world.send(asked));
+    assert!(reading.now_or_never().is_none(), "the server reads on");
+}
