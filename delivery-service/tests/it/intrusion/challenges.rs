@@ -5,7 +5,7 @@ use crate::http::{Key, World};
 use axum::http::StatusCode;
 use ed25519_dalek::Signer as _;
 use regrow_delivery_service::{
-    ServicePublicKey,
+    HandshakeMode, ServicePublicKey,
     api::{self, Code, proof},
 };
 
@@ -144,4 +144,16 @@ async fn a_device_that_is_not_there_is_answered_like_one_with_another_key() {
     let unknown = scene.world.open_session(&Key::new("nobody", "phone")).await;
     let known = scene.world.open_session(&Key::forged("alice", "phone")).await;
     assert_eq!(unknown.refused(Code::BadProof), known.refused(Code::BadProof));
+}
+
+#[tokio::test]
+async fn a_login_that_is_sent_again_costs_its_device_nothing() {
+    let scene = Scene::of(World::with(|settings| settings.limits.device_burst = 20).await, HandshakeMode::Opaque).await;
+    let challenge = scene.world.challenge(&scene.bob.key.name).await;
+    let overheard = scene.bob.key.session(&scene.world.key, &challenge);
+    scene.world.post("/v1/sessions", None, &overheard).await.is(StatusCode::CREATED);
+    for _ in 0..40 {
+        scene.world.post("/v1/sessions", None, &overheard).await.refused(Code::BadProof);
+    }
+    scene.world.open_session(&scene.bob.key).await.is(StatusCode::CREATED);
 }

@@ -4,15 +4,21 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod additions;
 mod bodies;
 mod challenges;
+mod connections;
 mod devices;
+mod endings;
 mod excess;
 mod key_packages;
 mod members;
 mod names;
 mod sessions;
+mod stalls;
 mod strangers;
+mod votes;
+mod wakes;
 
 use crate::{
     common::Member,

@@ -111,3 +111,42 @@ async fn a_name_does_not_run_into_the_next() {
     let left: Devices = world.call("GET", "/v1/users/a%2Fb/devices", Some(&token), None).await.ok();
     assert_eq!(left.devices, [name("a/b", "c")]);
 }
+
+/// The composed form of a name is a user's. The decomposed form looks the same.
+#[tokio::test]
+async fn a_path_with_another_form_of_a_name_leads_to_nobody_else() {
+    let scene = Scene::new().await;
+    let composed = scene.world.device("\u{e9}va", "phone").await;
+    scene.as_mallory("DELETE", "/v1/devices/%C3%A9va/phone", None).await.refused(Code::Forbidden);
+    for form in ["e%CC%81va", "%C3%A9v%EF%BD%81", "%C3%A9va%EF%B8%8F"] {
+        scene.as_mallory("GET", &format!("/v1/users/{form}/devices"), None).await.refused(Code::BadRequest);
+        scene.as_mallory("DELETE", &format!("/v1/devices/{form}/phone"), None).await.refused(Code::BadRequest);
+        scene.as_mallory("PUT", &format!("/v1/blocks/{form}"), None).await.refused(Code::BadRequest);
+    }
+    scene.world.call("GET", "/v1/deliveries", Some(&composed.token), None).await.is(StatusCode::OK);
+}
+
+/// A key package carries its device's name once more.
+#[tokio::test]
+async fn a_credential_with_another_form_of_a_name_is_not_its_devices() {
+    let world = World::new().await;
+    let device = world.device("\u{e9}va", "phone").await;
+    let identity = device.id().to_identity();
+    let composed = "\u{e9}va".as_bytes();
+    let at = identity.windows(composed.len()).position(|window| window == composed).expect("the name");
+    for form in ["e\u{301}va", "\u{e9}v\u{ff41}", "\u{e9}va\u{200d}"] {
+        let mut other = identity.clone();
+        other.splice(at..at + composed.len(), form.bytes());
+        let upload = device.client().with_identity(&other).upload(0, u64::MAX, false);
+        let answer: api::UploadAnswer = world
+            .call(
+                "POST",
+                "/v1/key-packages",
+                Some(&device.token),
+                Some(json!({ "key_packages": [api::Bytes(upload)] })),
+            )
+            .await
+            .ok();
+        assert_eq!((answer.key_packages.left, answer.refused[0].reason.as_str()), (0, "of-another-device"), "{form}");
+    }
+}
