@@ -1,11 +1,16 @@
 //! Too much of everything.
 
+use std::convert::Infallible;
+
 use super::Scene;
 use crate::{
     common::later,
-    http::{Answer, World, request},
+    http::{Answer, World, name, request, room_path},
 };
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+};
 use regrow_delivery_service::{
     GroupId, HandshakeMode,
     api::{self, Bytes, Code},
@@ -133,4 +138,56 @@ async fn key_packages_beyond_the_limit_are_refused() {
     let answer: api::UploadAnswer = world.call("POST", "/v1/key-packages", Some(&alice.token), Some(upload)).await.ok();
     assert_eq!((answer.key_packages.left, answer.refused.len()), (1, 1));
     assert_eq!((answer.refused[0].index, answer.refused[0].reason.as_str()), (1, "too-many-key-packages"));
+}
+
+/// A device that waits as long as it is told gets through after two refusals at the most.
+#[tokio::test]
+async fn a_device_that_waits_as_told_sends_large_bodies() {
+    for announced in [true, false] {
+        let world = World::with(|settings| {
+            settings.limits.device_burst = 20;
+            settings.limits.device_requests_per_second = 1;
+        })
+        .await;
+        let alice = world.device("alice", "phone").await;
+        let body = json!({ "message": "A".repeat(900_000) }).to_string();
+        let large = || {
+            let mut request = request("POST", &room_path("/messages"), Some(&alice.token), None);
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(api::JSON));
+            if announced {
+                request.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
+            }
+            // As it comes from a connection: piece by piece.
+            let pieces: Vec<_> =
+                body.as_bytes().chunks(16_384).map(|piece| Ok::<_, Infallible>(piece.to_vec())).collect();
+            *request.body_mut() = Body::from_stream(futures_util::stream::iter(pieces));
+            world.send(request)
+        };
+        for round in 0..5 {
+            let mut answer = large().await;
+            // The first refusal may be for the request alone, before the length of its body is known.
+            for _ in 0..2 {
+                if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                    world.wait(answer.problem().retry_after.expect("a time to wait"));
+                    answer = large().await;
+                }
+            }
+            // There is no such group, but the device has paid.
+            assert_eq!(answer.problem().code, Code::NotFound, "round {round}, announced: {announced}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_names_more_devices_than_a_device_can_pay_for_is_taken() {
+    let world = World::with(|settings| settings.limits.device_burst = 30).await;
+    let alice = world.device("alice", "phone").await;
+    world.wait(1);
+    let added: Vec<_> = (0..1_000).map(|number| name("friend", &number.to_string())).collect();
+    let commit =
+        api::CommitRequest { commit: Vec::new().into(), welcome: None, group_info: None, added, removed: vec![] };
+    world.post(&room_path("/commits"), Some(&alice.token), &commit).await.refused(Code::NotFound);
+    let refused = world.post(&room_path("/commits"), Some(&alice.token), &commit).await.refused(Code::TooManyRequests);
+    world.wait(refused.retry_after.expect("a time to wait"));
+    world.post(&room_path("/commits"), Some(&alice.token), &commit).await.refused(Code::NotFound);
 }
