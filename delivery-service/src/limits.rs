@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The largest commit, proposal, message, welcome, group info or key package, in bytes. Default 4 MiB: the group
-    /// info of ten thousand members with its ratchet tree has about that.
+    /// The largest commit, proposal, message, welcome or group info, in bytes. Default 4 MiB: the group info of ten
+    /// thousand members with its ratchet tree has about that. A key package has at most 32 KiB.
     pub max_body_bytes: usize,
     /// Devices in one group. Default 10,000: above it a group info no longer fits the default body size.
     pub max_devices_per_group: usize,

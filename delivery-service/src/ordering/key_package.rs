@@ -24,6 +24,10 @@ use crate::{
 
 pub(crate) const NUMBER: &str = "key_package";
 
+/// The largest key package, in bytes: twice as large as one with the largest post-quantum keys and signatures. Every claim
+/// and every count reads all key packages that wait for a device.
+const MAX_BYTES: usize = 32 * 1024;
+
 /// What waits for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPackageCount {
@@ -149,6 +153,9 @@ fn verify(
     bytes: Vec<u8>,
     last_resort: bool,
 ) -> Result<Verified, KeyPackageFault> {
+    if bytes.len() > MAX_BYTES {
+        return Err(KeyPackageFault::Malformed);
+    }
     let key_package = wire::key_package(&bytes, conditions.limits)
         .map_err(|_| KeyPackageFault::Malformed)?
         .validate(conditions.crypto, ProtocolVersion::Mls10)
@@ -261,19 +268,14 @@ pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &Ver
     let VerifiedUpload { key_packages, last_resort, .. } = upload;
     let uploaded = key_packages.iter().map(|(_, key_package)| key_package).chain(last_resort);
     let kept: BTreeSet<_> = uploaded.map(|key_package| key_package.reference.clone()).collect();
-    let range = Key::device(device).everything_below();
     for table in [Table::KeyPackages, Table::LastResorts] {
-        let mut going = Vec::new();
-        tx.scan(table, &range.start..&range.end, &mut |key, value| {
-            if !kept.contains(&key::decode::<Stored>(table, value)?.reference) {
-                going.push(key.to_vec());
+        for (number, stored) in waiting(tx, table, device)? {
+            if !kept.contains(&stored.reference) {
+                discard(tx, table, device, number, &stored)?;
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for key in going {
-            tx.delete(table, &key)?;
         }
     }
+    let range = Key::device(device).everything_below();
     let mut references = Vec::new();
     tx.scan(Table::KeyPackagesSeen, &range.start..&range.end, &mut |_, reference| {
         references.push(reference.to_vec());
@@ -283,6 +285,34 @@ pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &Ver
         tx.delete(Table::KeyPackageOwners, Key::reference(reference).as_bytes())?;
     }
     Ok(())
+}
+
+/// The key packages in that table that wait for the device, with their numbers.
+fn waiting(tx: &mut dyn Transaction, table: Table, device: &DeviceId) -> Result<Vec<(u64, Stored)>, StoreError> {
+    let prefix = Key::device(device);
+    let range = prefix.everything_below();
+    let mut waiting = Vec::new();
+    tx.scan(table, &range.start..&range.end, &mut |key, value| {
+        let number = key::number_in(table, key, prefix.as_bytes().len())?;
+        waiting.push((number, key::decode(table, value)?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(waiting)
+}
+
+/// Deletes a key package that waits. A last-resort one that was handed out stays known, because claims of it are open. Any
+/// other is forgotten, so that replacing key packages without end leaves nothing behind.
+fn discard(
+    tx: &mut dyn Transaction,
+    table: Table,
+    device: &DeviceId,
+    number: u64,
+    stored: &Stored,
+) -> Result<(), StoreError> {
+    if stored.used {
+        return tx.delete(table, Key::device(device).then(number).as_bytes()).map(drop);
+    }
+    forget_waiting(tx, number, stored.not_after)
 }
 
 fn is_seen(tx: &mut dyn Transaction, device: &DeviceId, hash: &Hash) -> Result<bool, StoreError> {
@@ -314,11 +344,11 @@ fn insert(
 }
 
 fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package: &Verified) -> Result<(), StoreError> {
-    let before = key::first(tx, Table::LastResorts, &Key::device(device))?;
-    if insert(tx, Table::LastResorts, device, key_package)?
-        && let Some(before) = before
-    {
-        tx.delete(Table::LastResorts, &before)?;
+    let before = waiting(tx, Table::LastResorts, device)?;
+    if insert(tx, Table::LastResorts, device, key_package)? {
+        for (number, stored) in before {
+            discard(tx, Table::LastResorts, device, number, &stored)?;
+        }
     }
     Ok(())
 }
@@ -398,24 +428,21 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
 
 /// Deletes all key packages of the device, and forgets which it had uploaded.
 pub(crate) fn forget_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
-    let prefix = Key::device(device);
-    let range = prefix.everything_below();
     for table in [Table::KeyPackages, Table::LastResorts] {
-        let mut stored = Vec::new();
-        tx.scan(table, &range.start..&range.end, &mut |key, value| {
-            let number = key::number_in(table, key, prefix.as_bytes().len())?;
-            stored.push((number, key::decode::<Stored>(table, value)?.not_after));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for (number, not_after) in stored {
-            let deadline = Key::number(not_after.0).then(number);
-            if let Some(due) = key::get::<Due>(tx, Table::KeyPackageDeadlines, &deadline)? {
-                forget(tx, number, &due)?;
-            }
-            tx.delete(Table::KeyPackageDeadlines, deadline.as_bytes())?;
+        for (number, stored) in waiting(tx, table, device)? {
+            forget_waiting(tx, number, stored.not_after)?;
         }
     }
-    key::delete_all(tx, Table::KeyPackagesSeen, &prefix)
+    key::delete_all(tx, Table::KeyPackagesSeen, &Key::device(device))
+}
+
+/// Forgets the key package with this number, and its deadline.
+fn forget_waiting(tx: &mut dyn Transaction, number: u64, not_after: Timestamp) -> Result<(), StoreError> {
+    let deadline = Key::number(not_after.0).then(number);
+    if let Some(due) = key::get::<Due>(tx, Table::KeyPackageDeadlines, &deadline)? {
+        forget(tx, number, &due)?;
+    }
+    tx.delete(Table::KeyPackageDeadlines, deadline.as_bytes()).map(drop)
 }
 
 /// Deletes the key package with this number, if it still waits, and forgets that it was ever uploaded: it has expired,

@@ -72,7 +72,7 @@ pub(crate) async fn layer(
     let principal = principal(&state, &mut request, connection.as_ref())?;
     let charge = state.memory().charge(&principal, connection.map(|connection| connection.budget()));
     charge.grow_to(BASE_BYTES + header_bytes(&request) + answer_bytes(&state, &request)).await?;
-    let context = RequestContext { principal, charge: charge.clone() };
+    let context = RequestContext::new(principal, charge.clone());
     let response = context.scope(next.run(request)).await;
     held(response, charge).await
 }

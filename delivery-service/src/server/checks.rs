@@ -98,7 +98,7 @@ mod tests {
     fn context(name: &str) -> RequestContext {
         let principal = Principal::Device(DeviceId::new(name, "phone").expect("a name"));
         let charge = Memory::new(&ServerLimits::default()).charge(&principal, None);
-        RequestContext { principal, charge }
+        RequestContext::new(principal, charge)
     }
 
     /// Work that goes on until the returned sender is dropped.

@@ -275,16 +275,25 @@ impl<'s> Collected<'s> {
         Self { state, device, context, base, limit, bytes, units: Price::Bytes(paid).units() }
     }
 
+    /// Charges the device for a body of that length, without the units that it has paid.
+    fn pay(&mut self, length: usize) -> Result<(), Refusal> {
+        let Some(device) = &self.device else {
+            return Ok(());
+        };
+        let units = Price::Bytes(length).units();
+        self.state.rates().charge(device, Price::Units(units.saturating_sub(self.units)))?;
+        self.units = self.units.max(units);
+        Ok(())
+    }
+
     async fn add(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         let length = self.bytes.len() + piece.len();
         if length > self.limit {
             return Err(too_large(self.limit));
         }
-        if let Some(device) = &self.device {
-            let units = Price::Bytes(length).units();
-            self.state.rates().charge(device, Price::Units(units.saturating_sub(self.units)))?;
-            self.units = self.units.max(units);
-        }
+        // The whole length of this body is not known, nor is the time after which the device could pay for it.
+        let longest_wait = self.state.rates().longest_wait();
+        self.pay(length).map_err(|_| Refusal::for_now(Code::TooManyRequests, longest_wait))?;
         if let Some(context) = &self.context {
             context.charge.grow_to(self.base + body_bytes(length)).await?;
         }

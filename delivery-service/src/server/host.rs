@@ -33,10 +33,10 @@ impl Hosts {
     }
 }
 
-/// The host without its port, in lower case.
+/// The host without its port, in lower case. A text with a user in it is no host (RFC 9110, 4.2.4), and stays as it is.
 fn bare(host: &str) -> String {
-    let host = host.parse::<Authority>().map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned());
-    host.to_ascii_lowercase()
+    let authority = host.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
+    authority.as_ref().map_or(host, Authority::host).to_ascii_lowercase()
 }
 
 /// Refuses requests for other hosts, and those that say none.
@@ -55,8 +55,8 @@ pub(crate) async fn layer(
 
 /// The host in the request's target (HTTP/2 has it there), or else in its only header `Host`.
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
-    if let Some(host) = uri.host() {
-        return Some(host);
+    if let Some(authority) = uri.authority() {
+        return Some(authority.as_str());
     }
     let mut values = headers.get_all(header::HOST).iter();
     let (value, None) = (values.next()?, values.next()) else {

@@ -90,9 +90,11 @@ pub enum IssuerError {
     },
 }
 
-/// What of a token counts. Who issued it, and for whom, the library checks.
+/// The claims of a token that this module checks. The library checks the audience.
 #[derive(Deserialize)]
 struct Claims {
+    /// One issuer. The library would accept a list that names it among others.
+    iss: String,
     sub: String,
     exp: u64,
     nbf: Option<u64>,
@@ -212,13 +214,16 @@ impl Issuer {
         if !ALGORITHMS.contains(&header.alg) {
             return Err(refused("its algorithm is not admitted"));
         }
+        // RFC 7515, 4.1.11: a recipient that does not understand a critical extension rejects the token.
+        if header.crit.is_some() {
+            return Err(refused("it has a critical extension"));
+        }
         let key = self.key(header.kid.as_deref()).await?;
         if !is_for(&key, header.alg) {
             return Err(refused("its key is not for this"));
         }
         let key = DecodingKey::from_jwk(&key).map_err(|_| refused("its key is not understood"))?;
         let mut validation = Validation::new(header.alg);
-        validation.set_issuer(&[&self.name]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library would take the system's clock. Ours is the caller's.
@@ -226,6 +231,9 @@ impl Issuer {
         let claims = decode::<Claims>(token, &key, &validation)
             .map_err(|_| refused("it is not the issuer's, or not for this service"))?
             .claims;
+        if claims.iss != self.name {
+            return Err(refused("it is of another issuer"));
+        }
         check_time(&claims, self.clock.now())?;
         if claims.sub == user { Ok(()) } else { Err(refused("it is for another user")) }
     }

@@ -12,7 +12,9 @@ use std::{
 
 use governor::{Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
-use super::{environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark};
+use super::{
+    context::RequestContext, environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark,
+};
 use crate::{api::Code, names::DeviceId};
 
 /// Requests of a known device without a session: a login takes two.
@@ -66,6 +68,8 @@ pub(crate) struct Rates {
     environment: Environment,
     /// The most units that a device can have at once.
     burst: u32,
+    /// The time in which a device gets one unit.
+    unit_time: Duration,
 }
 
 impl Rates {
@@ -78,23 +82,37 @@ impl Rates {
             claims: limiter(Quota::per_hour(at_least_one(limits.claims_per_device_and_hour)), environment),
             environment: environment.clone(),
             burst: limits.device_burst,
+            unit_time: Duration::from_secs(1) / limits.device_requests_per_second.max(1),
         }
     }
 
-    /// Charges a device with a session.
+    /// Charges a device with a session. A request costs all that a device can have at the most, so that it succeeds in the end.
     pub(crate) fn charge(&self, device: &DeviceId, price: Price) -> Result<(), Refusal> {
-        // One request may cost all that a device can have, and no more: the settings are checked for that.
-        let Some(units) = NonZeroU32::new(price.units().min(self.burst)) else {
+        let request = RequestContext::current();
+        let paid = request.as_ref().map_or(0, RequestContext::units);
+        let Some(units) = NonZeroU32::new(price.units().min(self.burst.saturating_sub(paid))) else {
             return Ok(());
         };
         match self.devices.check_key_n(device, units) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                if let Some(request) = request {
+                    request.pay(units.get());
+                }
+                Ok(())
+            }
             Ok(Err(refused)) => {
-                let wait = refused.wait_time_from(self.environment.monotonic());
+                // The device pays for the whole request once more when it makes it again.
+                let again = self.unit_time.saturating_mul(paid);
+                let wait = refused.wait_time_from(self.environment.monotonic()).saturating_add(again);
                 Err(Refusal::for_now(Code::TooManyRequests, wait))
             }
             Err(_) => Err(Code::TooManyRequests.into()),
         }
+    }
+
+    /// The time after which a device that asks for nothing can pay for any request.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.unit_time.saturating_mul(self.burst)
     }
 
     /// A request without a session.

@@ -330,6 +330,77 @@ async fn a_key_that_a_token_brings_along_is_not_used() {
     issuer.register(Issuer::sign_with(&mallory, &header, &issuer.claims())).await.refused(Code::NotAdmitted);
 }
 
+#[tokio::test]
+async fn token_that_names_its_key_in_another_way_admits_nobody() {
+    let issuer = Issuer::new().await;
+    for kid in [
+        json!("../../one"),
+        json!("ONE"),
+        json!("one\u{0}"),
+        json!(""),
+        json!(["one"]),
+        json!({ "kid": "one" }),
+        json!(1),
+    ] {
+        let header = json!({ "alg": "EdDSA", "kid": kid });
+        issuer.register(issuer.sign(&header, &issuer.claims())).await.refused(Code::NotAdmitted);
+    }
+    // Without a name, more than one key is none.
+    let new = SigningKey::from_bytes(&[4; 32]);
+    issuer.publish(&[("one", &issuer.signing), ("two", &new)]);
+    issuer.world.wait(300);
+    issuer.register(issuer.sign(&json!({ "alg": "EdDSA" }), &issuer.claims())).await.refused(Code::NotAdmitted);
+}
+
+/// RFC 7515, 4.1.11: an extension that is critical and not understood makes the token invalid.
+#[tokio::test]
+async fn token_with_a_critical_extension_admits_nobody() {
+    let issuer = Issuer::new().await;
+    for (name, value) in [("exp", json!(NOW.0)), ("b64", json!(false)), ("https://id.example/policy", json!(true))] {
+        let header = json!({ "alg": "EdDSA", "kid": "one", "crit": [name], name: value });
+        issuer.register(issuer.sign(&header, &issuer.claims())).await.refused(Code::NotAdmitted);
+    }
+}
+
+#[tokio::test]
+async fn token_says_each_thing_once_and_in_its_own_type() {
+    let issuer = Issuer::new().await;
+    for (claim, value) in [
+        ("aud", json!([])),
+        ("aud", json!(["another"])),
+        ("aud", json!("Regrow")),
+        ("aud", json!({ "regrow": true })),
+        ("iss", json!(["https://id.example", "https://evil.example"])),
+        ("iss", json!("https://id.example/")),
+        ("exp", json!((NOW.0 + 600).to_string())),
+        ("exp", json!(-1)),
+        ("nbf", json!("0")),
+        ("sub", json!(["alice"])),
+    ] {
+        issuer.register_with(claim, value.clone()).await.refused(Code::NotAdmitted);
+    }
+    let claims = issuer.claims().to_string();
+    for first in [r#""sub":"mallory","#, r#""aud":"another","#, r#""iss":"https://evil.example","#] {
+        let twice = claims.replacen('{', &format!("{{{first}"), 1);
+        let signed = format!("{}.{}", part(&issuer.header()), BASE64URL_NOPAD.encode(twice.as_bytes()));
+        let signature = BASE64URL_NOPAD.encode(&issuer.signing.sign(signed.as_bytes()).to_bytes());
+        issuer.register(format!("{signed}.{signature}")).await.refused(Code::NotAdmitted);
+    }
+}
+
+#[tokio::test]
+async fn clock_that_jumps_back_revives_no_token() {
+    let issuer = Issuer::new().await;
+    let token = issuer.sign(&issuer.header(), &issuer.claims());
+    issuer.world.server.state().upkeep().await;
+    issuer.world.wait(3_600);
+    issuer.world.server.state().upkeep().await;
+    issuer.world.wait(2_460);
+    issuer.register(token.clone()).await.refused(Code::NotAdmitted);
+    issuer.world.jump(-7_200);
+    issuer.register(token).await.refused(Code::NotAdmitted);
+}
+
 /// Registers from an address: the party that makes the server fetch keys.
 async fn register_from(world: &World, address: &str, token: String) -> Answer {
     let key = Key::new("alice", "phone");

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::common::NOW;
-use crate::http::{Device, World};
+use crate::http::{Device, World, room_path};
 use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
 
@@ -170,4 +170,20 @@ async fn sessions_go_on_after_a_short_restart() {
     world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
     world.wait(HOUR - 60);
     world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::NoSession);
+}
+
+#[tokio::test]
+async fn clock_ahead_for_seconds_ends_no_invitation_and_no_claim() {
+    let world = World::new().await;
+    confirm(&world).await;
+    let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
+    let carol = world.device("carol", "phone").await;
+    let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
+    let claimed = world.claimed(&alice, &carol, &carol.client()).await;
+    world.jump(31 * DAY);
+    world.server.state().upkeep().await;
+    world.jump(-31 * DAY);
+    world.server.state().upkeep().await;
+    world.call("PUT", &room_path("/membership"), Some(&bob.token), None).await.is(StatusCode::NO_CONTENT);
+    world.commit(&alice, &members[0].commit(&[claimed], &[])).await.is(StatusCode::OK);
 }

@@ -77,3 +77,36 @@ async fn operators_are_protected_as_well() {
         assert_eq!(response.status(), expected, "{host}");
     }
 }
+
+/// Names that contain an allowed one, or stand for loopback elsewhere.
+#[tokio::test]
+async fn host_that_only_looks_allowed_is_refused() {
+    let world = World::new().await;
+    for host in [
+        "localhost@evil.example",
+        "evil.example@localhost",
+        "evil.example:8765@localhost",
+        "localhost.",
+        "localhost, evil.example",
+        "0.0.0.0",
+        "127.0.0.1.",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "[::1%25lo]",
+        "localhost/",
+        "localhost\\evil.example",
+    ] {
+        assert_eq!(status(&world, "/v1/service", &[host]).await, StatusCode::BAD_REQUEST, "{host}");
+    }
+}
+
+/// What a proxy says of the host counts for nothing.
+#[tokio::test]
+async fn other_headers_do_not_name_the_host() {
+    let world = World::new().await;
+    for (name, value) in [("x-forwarded-host", "localhost"), ("forwarded", "host=localhost"), ("x-host", "localhost")] {
+        let mut foreign = request("/v1/service", &["evil.example"]);
+        foreign.headers_mut().insert(name, HeaderValue::from_static(value));
+        world.send(foreign).await.refused(Code::BadRequest);
+    }
+}

@@ -54,3 +54,36 @@ fn a_log_that_has_too_many_bytes_loses_its_oldest_entries() {
     let read = stream(&service, &device("bob"));
     assert_eq!(read.iter().map(|one| &one.bytes).collect::<Vec<_>>(), [&sent[3], &sent[4]]);
 }
+
+#[test]
+fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
+    let service = service_with(Limits { max_stored_bytes_per_user: 20_000, ..Limits::default() });
+    let mut members = group_of(&service, Opaque, &["alice", "bob"]);
+    let tablet = Client::of(bobs("tablet"));
+    let add = members[1].commit(&[tablet.claimed_by(&service, &device("bob"))], &[]);
+    accept(&service, &add);
+    members[1].confirm();
+    members[0].receive(&add.commit);
+    let welcome = stream(&service, &tablet.id).remove(0);
+    let mut tablet = tablet.join(&welcome.bytes, Opaque);
+    let full = rejected(RejectReason::TooManyBytes { limit: 20_000 });
+    say(&service, &mut members[1], &"x".repeat(9_000));
+    say(&service, &mut tablet, &"x".repeat(8_000));
+    let third = tablet.send(&"x".repeat(4_000));
+    assert_eq!(service.submit_message(&room(), &tablet.id(), &third, NOW).unwrap(), full);
+    // Whoever removes the device that has filled it up makes no room.
+    service.remove_device(&device("bob")).unwrap().unwrap();
+    assert_eq!(service.submit_message(&room(), &tablet.id(), &third, NOW).unwrap(), full);
+}
+
+#[test]
+fn a_device_that_was_removed_makes_room_for_one() {
+    let service = service_with(Limits { max_devices_per_user: 1, ..Limits::default() });
+    let register = |device: &DeviceId| service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
+    assert_eq!(register(&bobs("one")), Registration::Registered);
+    service.remove_device(&bobs("one")).unwrap().unwrap();
+    assert!(service.remove_device(&bobs("one")).unwrap().is_none(), "once");
+    assert_eq!(register(&bobs("one")), Registration::NameTaken);
+    assert_eq!(register(&bobs("two")), Registration::Registered);
+    assert_eq!(register(&bobs("three")), Registration::TooManyDevices);
+}

@@ -62,9 +62,9 @@ pub(super) async fn open(
     let key = state.worker().call(move |service, _| Ok(service.device_key(&known)?)).await?;
     // A device that is not known is answered as one with another key.
     verify(&key.ok_or(Code::BadProof)?, &signed, &signature.0)?;
-    // From here on the request is the device's own, and is charged to it.
-    state.rates().charge(&device, Price::Request)?;
     redeem(&state, &proof)?;
+    // The request is the device's own, and is charged to it. A copy that somebody else sends has been refused.
+    state.rates().charge(&device, Price::Request)?;
 
     let token = state.tokens().make(&device, state.environment().random()?);
     let expires_in = state.limits().session_seconds;

@@ -148,9 +148,18 @@ impl Client {
 
     /// A key package that is used in that period, as it is uploaded.
     pub fn upload_for(&self, period: UsePeriod) -> Vec<u8> {
-        let content = UnknownExtension(period.to_bytes().to_vec());
-        let extension = Extension::Unknown(USE_PERIOD_EXTENSION, content);
-        let supported = vec![ExtensionType::Unknown(USE_PERIOD_EXTENSION)];
+        self.upload_with(USE_PERIOD_EXTENSION, period.to_bytes().to_vec())
+    }
+
+    /// A key package of at least so many bytes, as it is uploaded.
+    pub fn padded_upload(&self, bytes: usize) -> Vec<u8> {
+        self.upload_with(OTHER_EXTENSION, vec![0; bytes])
+    }
+
+    /// A key package with that extension, as it is uploaded.
+    fn upload_with(&self, kind: u16, content: Vec<u8>) -> Vec<u8> {
+        let extension = Extension::Unknown(kind, UnknownExtension(content));
+        let supported = vec![ExtensionType::Unknown(kind)];
         let builder = KeyPackage::builder()
             .key_package_lifetime(Lifetime::init(0, u64::MAX))
             .leaf_node_capabilities(Capabilities::builder().extensions(supported).build())

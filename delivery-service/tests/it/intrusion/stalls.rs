@@ -1,0 +1,104 @@
+//! Requests that make the store slow or full for everybody.
+
+use std::ops::ControlFlow;
+
+use super::Scene;
+use crate::{
+    common::{Client, NOW, device, register, service_key},
+    http::{World, name, room_path},
+};
+use axum::http::StatusCode;
+use regrow_delivery_service::{
+    DeliveryService, Limits, SqliteStore, Store as _, StoreError,
+    api::{self, Code},
+    store::{Table, Transaction},
+};
+
+/// Records of all tables that have to do with key packages.
+fn records(store: &mut SqliteStore) -> usize {
+    let tables = [
+        Table::KeyPackages,
+        Table::LastResorts,
+        Table::KeyPackagesSeen,
+        Table::KeyPackageOwners,
+        Table::KeyPackageDeadlines,
+    ];
+    let mut count = 0;
+    let counted = store.transaction(|tx: &mut dyn Transaction| {
+        for table in tables {
+            tx.scan(table, &[]..&[0xFF; 64], &mut |_, _| {
+                count += 1;
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    counted.unwrap();
+    count
+}
+
+#[test]
+fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let mut counts = Vec::new();
+    for rounds in [1, 5] {
+        let store = SqliteStore::open(&path).unwrap();
+        let service = DeliveryService::open(store, Limits::default(), service_key()).unwrap();
+        register(&service, &device("mallory"));
+        let mallory = Client::new("mallory");
+        for _ in 0..rounds {
+            let key_packages = [(); 3].map(|()| mallory.upload(0, u64::MAX, false));
+            let last_resort = mallory.upload(0, u64::MAX, true);
+            service.replace_key_packages(&mallory.id, &key_packages, Some(&last_resort), NOW).unwrap();
+            // A new last-resort key package alone takes the place of the one before as well.
+            let last_resort = mallory.upload(0, u64::MAX, true);
+            service.upload_key_packages(&mallory.id, &[], Some(&last_resort), NOW).unwrap();
+        }
+        drop(service);
+        counts.push(records(&mut SqliteStore::open(&path).unwrap()));
+    }
+    assert_eq!(counts[0], counts[1]);
+}
+
+/// A device may have two hundred key packages, and each count of them reads all.
+#[tokio::test]
+async fn a_key_package_as_large_as_a_message_is_not_stored() {
+    let scene = Scene::new().await;
+    let client = scene.mallory.client();
+    for (bytes, refused) in [(30_000, 0), (33_000, 1)] {
+        let upload = api::UploadRequest { key_packages: vec![client.padded_upload(bytes).into()], last_resort: None };
+        let answer: api::UploadAnswer =
+            scene.world.post("/v1/key-packages", Some(&scene.mallory.token), &upload).await.ok();
+        assert_eq!(answer.refused.len(), refused, "{bytes} bytes");
+        assert!(answer.refused.iter().all(|refused| refused.reason == "malformed"), "{:?}", answer.refused);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_names_many_devices_costs_its_sender_as_many() {
+    let world = World::with(|settings| settings.limits.device_burst = 150).await;
+    let mallory = world.device("mallory", "phone").await;
+    let added: Vec<_> = (0..1_000).map(|number| name("victim", &number.to_string())).collect();
+    let forged =
+        api::CommitRequest { commit: Vec::new().into(), welcome: None, group_info: None, added, removed: vec![] };
+    let path = room_path("/commits");
+    world.post(&path, Some(&mallory.token), &forged).await.refused(Code::NotFound);
+    world.post(&path, Some(&mallory.token), &forged).await.refused(Code::TooManyRequests);
+}
+
+/// A member that sees the commit of another before it is ordered.
+#[tokio::test]
+async fn forged_copies_of_a_commit_take_no_epoch() {
+    let mut scene = Scene::new().await;
+    let commit = scene.members[0].update();
+    for device in [&scene.mallory, &scene.bob] {
+        for at in [10, commit.commit.len() / 2, commit.commit.len() - 1] {
+            let mut forged = commit.clone();
+            forged.commit[at] ^= 1;
+            assert!(scene.world.commit(device, &forged).await.status.is_client_error(), "byte {at}");
+        }
+        scene.world.commit(device, &commit).await.problem();
+    }
+    scene.world.commit(&scene.alice, &commit).await.is(StatusCode::OK);
+}
