@@ -21,7 +21,7 @@ use crate::{
         Accepted, AcknowledgeRequest, Acknowledged, Admission, ClaimAnswer, ClaimRequest, CommitRequest,
         CreateGroupRequest, DeliveryPage, DeviceListEntry, DeviceListHead, DeviceListPage, Devices, GroupInfo,
         GroupState, KeyPackagesLeft, MessageRequest, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
-        ServiceInfo, UploadAnswer, UploadRequest,
+        ServiceInfo, UploadAnswer, UploadRequest, WakeUpRequest,
     },
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp, UserId},
     receipt::ServicePublicKey,
@@ -179,6 +179,25 @@ impl Connection {
     /// [`ConnectionError`].
     pub async fn unblock_user(&mut self, user: &UserId) -> Result<(), ConnectionError> {
         let request = self.request(Method::DELETE, &["v1", "blocks", user.as_str()])?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Registers an address that the service calls when something waits for this device while it sleeps. `PUT /v1/wake-up`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn register_wake_up(&mut self, url: &str) -> Result<(), ConnectionError> {
+        let body = WakeUpRequest { url: url.to_owned() };
+        let request = self.request(Method::PUT, &["v1", "wake-up"])?.with(&body)?;
+        self.call::<Nothing>(request).await.map(drop)
+    }
+
+    /// Erases that address. `DELETE /v1/wake-up`
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn remove_wake_up(&mut self) -> Result<(), ConnectionError> {
+        let request = self.request(Method::DELETE, &["v1", "wake-up"])?;
         self.call::<Nothing>(request).await.map(drop)
     }
 

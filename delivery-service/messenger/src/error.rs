@@ -82,10 +82,16 @@ pub enum Error {
         /// The entry's number.
         sequence: Sequence,
     },
-    /// A group of that name exists at the service, and this device is not in it; or it has ended. Take another name, or ask
-    /// a member to add this device.
-    #[error("the group {group} exists already and this device is not in it, or it has ended: take another name")]
+    /// A group of that name exists at the service, and this device is not in it. Take another name, or ask a member to add
+    /// this device.
+    #[error("the group {group} exists already, and this device is not in it: take another name")]
     GroupTaken {
+        /// The group.
+        group: GroupId,
+    },
+    /// The group of that name has ended. Nobody can get into it any more. Take another name.
+    #[error("the group {group} has ended, and its name is not given again: take another name")]
+    GroupEnded {
         /// The group.
         group: GroupId,
     },

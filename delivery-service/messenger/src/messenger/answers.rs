@@ -89,10 +89,10 @@ impl Machine {
             Err(problem) => {
                 self.client.forget(id)?;
                 self.drop_group(id)?;
-                let was_ended = problem.reject_code() == Some(RejectCode::GroupEnded);
-                match problem.code == Code::GroupExists || was_ended {
-                    true => Err(Error::GroupTaken { group: id.clone() }),
-                    false => Err(problem.into()),
+                match (problem.code, problem.reject_code()) {
+                    (Code::GroupExists, _) => Err(Error::GroupTaken { group: id.clone() }),
+                    (_, Some(RejectCode::GroupEnded)) => Err(Error::GroupEnded { group: id.clone() }),
+                    _ => Err(problem.into()),
                 }
             }
         }

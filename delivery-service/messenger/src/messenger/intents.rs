@@ -18,7 +18,7 @@ impl Messenger {
     /// Makes a group, with this device as its only member.
     ///
     /// # Errors
-    /// [`Error::GroupTaken`] if there is one of that name at the service; [`Error::Engine`] if this device is in it.
+    /// [`Error::GroupTaken`] or [`Error::GroupEnded`] if there is or was one of that name at the service; [`Error::Engine`] if this device is in it.
     pub async fn create_group(&mut self, group: &GroupId) -> Result<(), Error> {
         let machine = &mut self.machine;
         let now = machine.now();
@@ -261,6 +261,23 @@ impl Messenger {
     /// [`Error::Connection`]. It can be called again.
     pub async fn unblock_user(&mut self, user: &UserId) -> Result<(), Error> {
         Ok(self.connected()?.unblock_user(user).await?)
+    }
+
+    /// Registers an address that the service calls when something waits for this device while it sleeps: an empty `POST`, of
+    /// a push service. The operator names the hosts that may be called.
+    ///
+    /// # Errors
+    /// [`Error::Connection`]. It can be called again.
+    pub async fn register_wake_up(&mut self, url: &str) -> Result<(), Error> {
+        Ok(self.connected()?.register_wake_up(url).await?)
+    }
+
+    /// Erases the address at the service.
+    ///
+    /// # Errors
+    /// [`Error::Connection`]. It can be called again.
+    pub async fn remove_wake_up(&mut self) -> Result<(), Error> {
+        Ok(self.connected()?.remove_wake_up().await?)
     }
 
     /// Leaves a group: proposes it, and another member commits it. A device that is alone in the group ends it at the

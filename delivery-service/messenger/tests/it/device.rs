@@ -134,3 +134,13 @@ async fn a_backup_names_the_device_and_its_groups() {
     assert_eq!((backup.device(), backup.archive()), (alice.device(), &b"archive"[..]));
     assert!(backup.groups().eq([&chat()]));
 }
+
+#[tokio::test]
+async fn an_address_is_called_where_the_operator_has_named_its_host() {
+    let world = World::over(memory(), 1, |settings| settings.wake_up.hosts = vec!["push.example".into()]).await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    alice.register_wake_up("https://push.example/alice").await.unwrap();
+    assert!(matches!(alice.register_wake_up("https://other.example/alice").await, Err(Error::Connection(_))));
+    alice.remove_wake_up().await.unwrap();
+    alice.remove_wake_up().await.unwrap();
+}

@@ -193,7 +193,7 @@ async fn a_last_resort_key_package_that_was_handed_out_is_replaced() {
 #[tokio::test]
 async fn all_key_packages_are_replaced_at_half_of_their_life() {
     let world = World::new().await;
-    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
     assert_eq!(bob.engine().key_package_count().unwrap(), 4);
     world.wait(44 * DAY);
     settle(&mut [&mut bob]).await;

@@ -45,7 +45,7 @@ async fn a_group_that_its_only_member_leaves_ends() {
 
     // Nobody can be taken for the former group.
     let again = bob.create_group(&chat()).await;
-    assert!(matches!(again, Err(Error::GroupTaken { .. })), "{again:?}");
+    assert!(matches!(again, Err(Error::GroupEnded { .. })), "{again:?}");
 }
 
 /// A device of bob's that is asked about each group.
