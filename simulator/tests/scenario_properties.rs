@@ -62,6 +62,7 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Rejoin { who }),
         names().prop_map(|who| Action::Offline { who }),
         names().prop_map(|who| Action::Online { who }),
+        names().prop_map(|who| Action::RenewKeyPackages { who }),
         delivery().prop_map(Action::Hold),
         delivery().prop_map(Action::Release),
         delivery().prop_map(Action::Drop),
@@ -142,6 +143,7 @@ fn written(action: &Action) -> Value {
         | Action::Rejoin { who }
         | Action::Offline { who }
         | Action::Online { who } => json!({ "who": who }),
+        Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
         Action::Send { by, id, body: Body::Size(size) } => json!({ "by": by, "id": id, "size": size }),
         Action::Send { by, id, body: Body::Text(text) } => json!({ "by": by, "id": id, "text": text }),
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{TokenHash, device, invitation, session, wake_up};
+use super::{TokenHash, device, device_list, invitation, session, wake_up};
 use crate::{
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
@@ -26,6 +26,8 @@ pub struct UserRecords {
     pub user: UserId,
     /// The user's devices, the removed ones among them.
     pub devices: Vec<DeviceRecords>,
+    /// Entries of the user's signed list of devices.
+    pub device_list_entries: u64,
     /// Invitations for further devices, by their expiry.
     pub invitations: Vec<u64>,
     /// Users that the user has blocked.
@@ -97,7 +99,9 @@ pub(crate) fn records(
     }
     let invitations = invitation::all(tx, now)?.into_iter().filter(|invitation| invitation.user.as_ref() == Some(user));
     let invitations = invitations.map(|invitation| invitation.expires.0).collect();
-    Ok(Some(UserRecords { user: user.clone(), devices, invitations, blocked: block::list(tx, user)? }))
+    let device_list_entries = device_list::load(tx, user)?.map_or(0, |list| list.number());
+    let blocked = block::list(tx, user)?;
+    Ok(Some(UserRecords { user: user.clone(), devices, device_list_entries, invitations, blocked }))
 }
 
 fn records_of_device(

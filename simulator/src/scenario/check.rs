@@ -201,7 +201,8 @@ impl Check<'_, '_, '_> {
             | Action::Join { who }
             | Action::Rejoin { who }
             | Action::Offline { who }
-            | Action::Online { who } => self.members(place, &format!("{}.who", action.name()), who),
+            | Action::Online { who }
+            | Action::RenewKeyPackages { who } => self.members(place, &format!("{}.who", action.name()), who),
             Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
                 self.delivery(place, action, what);
             }

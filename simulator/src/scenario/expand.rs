@@ -109,6 +109,7 @@ impl Action {
             },
             Self::Offline { who } => Self::Offline { who: all(who) },
             Self::Online { who } => Self::Online { who: all(who) },
+            Self::RenewKeyPackages { who } => Self::RenewKeyPackages { who: all(who) },
             Self::Hold(what) => Self::Hold(delivery(what)),
             Self::Release(what) => Self::Release(delivery(what)),
             Self::Drop(what) => Self::Drop(delivery(what)),

@@ -200,6 +200,11 @@ pub enum Action {
         /// Those who come back.
         who: Vec<MemberName>,
     },
+    /// Withdraws all key packages at the delivery service, and publishes new ones.
+    RenewKeyPackages {
+        /// The members whose key packages are replaced.
+        who: Vec<MemberName>,
+    },
     /// Keeps deliveries of a message back.
     Hold(Delivery),
     /// Lets held deliveries go.
@@ -398,6 +403,7 @@ impl Action {
             Self::Send { .. } => "send",
             Self::Offline { .. } => "offline",
             Self::Online { .. } => "online",
+            Self::RenewKeyPackages { .. } => "key_packages",
             Self::Hold(_) => "hold",
             Self::Release(_) => "release",
             Self::Drop(_) => "drop",

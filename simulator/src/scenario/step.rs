@@ -34,6 +34,7 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("send", send),
     ("offline", |reader, at| Some(Action::Offline { who: only_who(reader, at)? })),
     ("online", |reader, at| Some(Action::Online { who: only_who(reader, at)? })),
+    ("key_packages", renew_key_packages),
     ("hold", |reader, at| Some(Action::Hold(delivery(reader, at)?))),
     ("release", |reader, at| Some(Action::Release(delivery(reader, at)?))),
     ("drop", |reader, at| Some(Action::Drop(delivery(reader, at)?))),
@@ -120,6 +121,14 @@ fn only_who<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Vec<MemberName>> 
     let fields = reader.object(at, &["who"])?;
     let who = fields.required(reader, "who");
     members(reader, who)
+}
+
+fn renew_key_packages<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.object(at, &["who", "renew"])?;
+    let who = fields.required(reader, "who");
+    let who = members(reader, who);
+    fields.required(reader, "renew").and_then(|at| reader.just_true(&at))?;
+    Some(Action::RenewKeyPackages { who: who? })
 }
 
 fn send<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {

@@ -104,6 +104,10 @@ fn fields(action: &Action) -> Fields {
         | Action::Rejoin { who }
         | Action::Offline { who }
         | Action::Online { who } => fields.names("who", who.iter().map(|name| name.as_str())),
+        Action::RenewKeyPackages { who } => {
+            fields.names("who", who.iter().map(|name| name.as_str()));
+            fields.add("renew", true);
+        }
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
             match what {

@@ -86,6 +86,11 @@ impl World<'_> {
             }
             Action::Offline { who } => self.connect(who, false),
             Action::Online { who } => self.connect(who, true),
+            Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| {
+                let device = self.device(name)?;
+                self.refuse_if_offline(device)?;
+                self.publish(device, KEY_PACKAGES, true)
+            }),
             Action::Hold(what) => {
                 self.courier.hold(what);
                 Ok(())
@@ -436,23 +441,33 @@ impl World<'_> {
             let missing = KEY_PACKAGES.saturating_sub(left);
             self.persist(device, Operation::Housekeeping, |client, _| client.expire(now).map(drop))?;
             self.chronicle.key_packages_expired(device, now);
-            if missing == 0 {
-                continue;
+            if missing > 0 {
+                self.publish(device, missing, false)?;
             }
-            let made = self.persist(device, Operation::KeyPackages, |client, _| client.key_packages(missing, now))?;
-            let expires = Timestamp(now.0.saturating_add(self.policy.key_package_lifetime));
-            for key_package in &made {
-                self.chronicle.key_package_made(device, key_package.as_bytes(), expires);
-            }
-            let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
-            let uploaded = self.service.upload_key_packages(&self.devices[device].address, &bytes, None, self.now());
-            let uploaded = uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
-            if let Some(refused) = uploaded.refused.first() {
-                return Err(Failed::new(FailCode::Rejected, &refused.reason));
-            }
-            let of = self.devices[device].name.clone();
-            self.tell(Event::KeyPackages { of, count: bytes.len(), sha256: fingerprint(&bytes.concat()) });
         }
+        Ok(())
+    }
+
+    /// Publishes new key packages of a device, in the place of all others or beside them.
+    fn publish(&mut self, device: usize, count: usize, replaces: bool) -> Result<(), Failed> {
+        let now = self.clock;
+        let made = self.persist(device, Operation::KeyPackages, |client, _| client.key_packages(count, now))?;
+        let expires = Timestamp(now.0.saturating_add(self.policy.key_package_lifetime));
+        for key_package in &made {
+            self.chronicle.key_package_made(device, key_package.as_bytes(), expires);
+        }
+        let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
+        let address = &self.devices[device].address;
+        let uploaded = match replaces {
+            true => self.service.replace_key_packages(address, &bytes, None, self.now()),
+            false => self.service.upload_key_packages(address, &bytes, None, self.now()),
+        };
+        let uploaded = uploaded.map_err(|e| Failed::new(FailCode::Rejected, e))?;
+        if let Some(refused) = uploaded.refused.first() {
+            return Err(Failed::new(FailCode::Rejected, &refused.reason));
+        }
+        let of = self.devices[device].name.clone();
+        self.tell(Event::KeyPackages { of, count: bytes.len(), sha256: fingerprint(&bytes.concat()) });
         Ok(())
     }
 

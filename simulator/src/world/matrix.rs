@@ -160,7 +160,7 @@ fn what(step: &Step) -> String {
         Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
         Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
-        Action::Offline { who } | Action::Online { who } => several(name, who),
+        Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }

@@ -55,6 +55,9 @@ calls! {
     fn upload_key_packages(
         &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
     ) -> Result<Upload, StoreError>;
+    fn replace_key_packages(
+        &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
+    ) -> Result<Upload, StoreError>;
     fn claim_key_package(
         &self, device: &DeviceId, claimer: &DeviceId, now: Timestamp
     ) -> Result<ClaimOutcome, StoreError>;

@@ -13,7 +13,8 @@ use regrow_delivery_service::{
     HandshakeMode, KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp,
     Upload,
     api::{
-        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadRequest,
+        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadAnswer,
+        UploadRequest,
     },
 };
 use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey};
@@ -198,16 +199,19 @@ impl Remote {
         last_resort: Option<&[u8]>,
         _now: Timestamp,
     ) -> Result<Upload, StoreError> {
-        let request = UploadRequest {
-            key_packages: key_packages.iter().map(|bytes| bytes.as_slice().into()).collect(),
-            last_resort: last_resort.map(Into::into),
-        };
-        let answer = self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?;
-        let answer = answer.map_err(failed)?;
-        match answer.refused.is_empty() {
-            true => Ok(Upload { left: count(answer.key_packages), refused: Vec::new() }),
-            false => Err(failed(Nonsense("a refusal of good key packages"))),
-        }
+        let request = upload_request(key_packages, last_resort);
+        uploaded(self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?)
+    }
+
+    pub(super) fn replace_key_packages(
+        &self,
+        device: &DeviceId,
+        key_packages: &[Vec<u8>],
+        last_resort: Option<&[u8]>,
+        _now: Timestamp,
+    ) -> Result<Upload, StoreError> {
+        let request = upload_request(key_packages, last_resort);
+        uploaded(self.as_device(device, async |connection| connection.replace_key_packages(&request).await)?)
     }
 
     pub(super) fn claim_key_package(
@@ -237,6 +241,21 @@ impl Remote {
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is called like the other")]
     pub(super) fn expire(&self, _now: Timestamp) -> Result<Expired, StoreError> {
         Ok(Expired::default())
+    }
+}
+
+fn upload_request(key_packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> UploadRequest {
+    UploadRequest {
+        key_packages: key_packages.iter().map(|bytes| bytes.as_slice().into()).collect(),
+        last_resort: last_resort.map(Into::into),
+    }
+}
+
+fn uploaded(answer: Result<UploadAnswer, Problem>) -> Result<Upload, StoreError> {
+    let answer = answer.map_err(failed)?;
+    match answer.refused.is_empty() {
+        true => Ok(Upload { left: count(answer.key_packages), refused: Vec::new() }),
+        false => Err(failed(Nonsense("a refusal of good key packages"))),
     }
 }
 

@@ -211,10 +211,10 @@ impl Machine {
         answer: Result<DeviceListHead, ConnectionError>,
     ) -> Result<(), Error> {
         // The entry is read, as entries by other devices are, before it counts.
-        let problem = match decided(answer)? {
-            Ok(_) => return Ok(self.lists.look_again()),
-            Err(problem) if problem.code == Code::Stale => return Ok(self.lists.look_again()),
-            Err(problem) => problem,
+        let refused = decided(answer)?.err().filter(|problem| problem.code != Code::Stale);
+        let Some(problem) = refused else {
+            self.lists.look_again();
+            return Ok(());
         };
         let (device, is_removal) = match (&entry.change, self.lists.intents.front()) {
             (Change::Add(card), Some(ListIntent::Link(_))) => (card.device.clone(), false),
@@ -284,7 +284,8 @@ impl Machine {
                 "the service shows a forged list of the devices of {user}: {detail}"
             )));
         }
-        let seen = before.as_ref().filter(|known| known.list.number() > 0);
+        // A list that has this device needs nobody's word: this device began it, or has shown its card to a listed device.
+        let seen = before.as_ref().filter(|known| known.list.number() > 0 && list.get(self.device()).is_none());
         let accepted = seen.map_or(list.begun(), |known| known.accepted);
         let known = KnownList { list, accepted };
         if before.as_ref().is_none_or(|before| before.list != known.list) {

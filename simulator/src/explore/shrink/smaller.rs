@@ -93,6 +93,7 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Rejoin { who } => Action::Rejoin { who: without(who)? },
         Action::Offline { who } => Action::Offline { who: without(who)? },
         Action::Online { who } => Action::Online { who: without(who)? },
+        Action::RenewKeyPackages { who } => Action::RenewKeyPackages { who: without(who)? },
         Action::Propose { by, what } => Action::Propose {
             by: of_others(by)?,
             what: match what {
@@ -166,6 +167,7 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         Action::Rejoin { who } => fewer(who, &|who| Action::Rejoin { who }),
         Action::Offline { who } => fewer(who, &|who| Action::Offline { who }),
         Action::Online { who } => fewer(who, &|who| Action::Online { who }),
+        Action::RenewKeyPackages { who } => fewer(who, &|who| Action::RenewKeyPackages { who }),
         Action::Propose { by, what } => {
             let propose = |what| Action::Propose { by: by.clone(), what };
             match what {
