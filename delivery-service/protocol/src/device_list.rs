@@ -90,7 +90,7 @@ pub struct ListedKeys {
 /// let card = DeviceCard { device: tablet.clone(), keys: keys(&tablet_key) };
 /// let add = list.entry(&service, &phone, Change::Add(card), |it| phone_key.sign(it).to_bytes());
 /// list.append(&service, &add)?;
-/// assert!(list.devices().map(|(device, _)| device).eq([&phone, &tablet]));
+/// assert!(list.devices().map(|(device, _)| device).eq([phone.clone(), tablet]));
 ///
 /// // Without the key of a listed device, nothing is added.
 /// let ghost_key = SigningKey::from_bytes(&[4; 32]);
