@@ -81,7 +81,7 @@ pub struct ListedKeys {
 /// let (phone_key, tablet_key) = (SigningKey::from_bytes(&[2; 32]), SigningKey::from_bytes(&[3; 32]));
 /// let keys = |key: &SigningKey| ListedKeys {
 ///     key: DeviceKey(key.verifying_key().to_bytes()),
-///     signature_key: vec![7; 32].into(),
+///     signature_key: key.verifying_key().to_bytes().to_vec().into(),
 /// };
 ///
 /// let mut list = DeviceList::new(phone.user().clone());
