@@ -8,6 +8,12 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
+/// Chooses the cryptography for clients that trust the platform's authorities. Without one, TLS cannot begin; one that was
+/// chosen before is good as well.
+pub(crate) fn choose_cryptography() {
+    let _ = ring::default_provider().install_default();
+}
+
 /// With the authorities in that PEM and no others. Fails with what is wrong with it.
 pub(crate) fn trusting(pem: &[u8]) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();

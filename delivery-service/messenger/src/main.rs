@@ -213,9 +213,7 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
         ("/rotate", "") => messenger.rotate(group, false).await?,
         ("/leave", "") => messenger.leave(group).await?,
         ("/who", "") => {
-            for member in messenger.roster(group)? {
-                say(format_args!("* {}", member.device))?;
-            }
+            say_devices(messenger.roster(group)?.into_iter().map(|member| member.device))?;
         }
         ("/verify", user) if !user.is_empty() => {
             let user = UserId::new(user)?;
@@ -235,14 +233,10 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
         ("/card", "") => say(format_args!("* {}", messenger.card()?))?,
         ("/link", card) if !card.is_empty() => messenger.link_device(&card.parse()?).await?,
         ("/devices", user) if !user.is_empty() => {
-            for device in messenger.devices(&UserId::new(user)?).await? {
-                say(format_args!("* {device}"))?;
-            }
+            say_devices(messenger.devices(&UserId::new(user)?).await?)?;
         }
         ("/trust", user) if !user.is_empty() => {
-            for device in messenger.accept_devices(&UserId::new(user)?).await? {
-                say(format_args!("* {device}"))?;
-            }
+            say_devices(messenger.accept_devices(&UserId::new(user)?).await?)?;
         }
         ("/add-device", device) if !device.is_empty() => messenger.add_device(group, &device.parse()?).await?,
         ("/block", user) if !user.is_empty() => messenger.block_user(&UserId::new(user)?).await?,
@@ -256,6 +250,10 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
         _ => messenger.send(group, line.as_bytes()).await?,
     }
     Ok(())
+}
+
+fn say_devices(devices: impl IntoIterator<Item = DeviceId>) -> io::Result<()> {
+    devices.into_iter().try_for_each(|device| say(format_args!("* {device}")))
 }
 
 fn show(event: &Event) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! The key by which a device opens sessions with its service, and signs the list of its user's devices. It is made on the device, for this service alone, and is no
-//! key of MLS (`docs/decisions/0030`).
+//! The key by which a device opens sessions with its service, and signs the list of its user's devices. It is made on the
+//! device, for this service alone, and is no key of MLS (`docs/decisions/0030`).
 
 use std::fmt;
 

@@ -123,8 +123,7 @@ impl Source {
                 builder.tls_backend_preconfigured(authorities::trusting(&pem).map_err(unreadable)?)
             }
             None => {
-                // Without a default provider, TLS cannot begin. If there is one already, that is good as well.
-                let _ = rustls::crypto::ring::default_provider().install_default();
+                authorities::choose_cryptography();
                 builder
             }
         };

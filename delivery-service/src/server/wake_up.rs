@@ -19,7 +19,7 @@ use super::{
     refusal::Refusal,
     settings,
 };
-use crate::{api::Code, names::DeviceId};
+use crate::{api::Code, authorities, names::DeviceId};
 
 /// How long a device has not listened and not read before it counts as asleep. Between two polls a device is awake.
 const LULL: Duration = Duration::from_secs(30);
@@ -266,8 +266,7 @@ impl Devices {
 }
 
 fn client() -> Result<reqwest::Client, WakeUpError> {
-    // Without a default provider, TLS cannot begin. If there is one already, that is good as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    authorities::choose_cryptography();
     // A redirect could lead to a host that the operator has not named, and so could a proxy of the environment.
     let builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy();
     builder.build().map_err(WakeUpError)

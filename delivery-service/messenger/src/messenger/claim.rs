@@ -77,8 +77,7 @@ impl Machine {
         });
         match &claim.stage {
             Stage::List => {
-                let known = kept::device_list(&self.client, added.user())?;
-                let after = known.map_or(0, |known| known.list.number());
+                let after = self.last_entry_read(added.user())?;
                 Ok(Some(Step::DeviceList(added.clone(), after)))
             }
             Stage::Each(devices) => match devices.front() {

@@ -79,8 +79,12 @@ pub(super) enum Reading {
 impl Machine {
     /// The request that reads on in a user's list.
     pub(super) fn read_device_list(&self, user: &UserId) -> Result<Request, Error> {
-        let after = kept::device_list(&self.client, user)?.map_or(0, |known| known.list.number());
-        Ok(Request::DeviceList(user.clone(), after))
+        Ok(Request::DeviceList(user.clone(), self.last_entry_read(user)?))
+    }
+
+    /// The number of the last entry that was read of a user's list. 0 if none was.
+    pub(super) fn last_entry_read(&self, user: &UserId) -> Result<u64, Error> {
+        Ok(kept::device_list(&self.client, user)?.map_or(0, |known| known.list.number()))
     }
 
     /// The next request about this user's list: to read it, or to append to it.
@@ -114,7 +118,7 @@ impl Machine {
         while let Some(intent) = self.lists.intents.front().cloned() {
             match self.step_of(&intent, &list)? {
                 Some(request) => return Ok(Some(request)),
-                None => self.intent_is_done(Vec::new())?,
+                None => self.intent_is_done()?,
             }
         }
         let keys = self.own_card()?.keys;
@@ -189,10 +193,9 @@ impl Machine {
     }
 
     /// The first intent has happened, or is refused.
-    fn intent_is_done(&mut self, groups: Vec<GroupId>) -> Result<(), Error> {
+    fn intent_is_done(&mut self) -> Result<(), Error> {
         self.lists.intents.pop_front();
-        let changes = Changes::default().list_intents(&self.lists.intents)?;
-        self.save(&groups.iter().collect::<Vec<_>>(), changes)
+        Changes::default().list_intents(&self.lists.intents)?.keep(&mut self.client)
     }
 
     /// A device of this user is on the list: it is wanted in all groups of this device.
@@ -228,7 +231,7 @@ impl Machine {
             true => Event::DeviceNotRemoved { device, cause },
             false => Event::NotLinked { device, cause },
         });
-        self.intent_is_done(Vec::new())
+        self.intent_is_done()
     }
 
     /// The service was asked to remove a device of this user that is not on the list.
@@ -243,7 +246,7 @@ impl Machine {
             Err(problem) => Event::DeviceNotRemoved { device: device.clone(), cause: Arc::new(problem.into()) },
         };
         self.ready.push_back(event);
-        self.intent_is_done(Vec::new())
+        self.intent_is_done()
     }
 
     /// A part of a user's list was read, because devices of the user were added or because it was time.

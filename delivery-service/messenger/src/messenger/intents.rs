@@ -18,7 +18,8 @@ impl Messenger {
     /// Makes a group, with this device as its only member.
     ///
     /// # Errors
-    /// [`Error::GroupTaken`] or [`Error::GroupEnded`] if there is or was one of that name at the service; [`Error::Engine`] if this device is in it.
+    /// [`Error::GroupTaken`] or [`Error::GroupEnded`] if there is or was one of that name at the service;
+    /// [`Error::Engine`] if this device is in it.
     pub async fn create_group(&mut self, group: &GroupId) -> Result<(), Error> {
         let machine = &mut self.machine;
         let now = machine.now();

@@ -205,15 +205,13 @@ impl Machine {
         if self.answered {
             self.look_for_what_is_due()?;
         }
-        let ready = |user: &UserId| self.lanes.is_ready(&Scope::DeviceList(user.clone()), now);
         // Before the key packages: readers of the list know the signature key in them then.
-        if ready(self.device().user())
+        if self.may_ask_for_list(self.device().user(), now)
             && let Some(request) = self.next_for_own_list()?
         {
             return Ok(Some(request));
         }
-        let ready = |user: &UserId| self.lanes.is_ready(&Scope::DeviceList(user.clone()), now);
-        if let Some(request) = self.next_list_to_read(ready)? {
+        if let Some(request) = self.next_list_to_read(|user| self.may_ask_for_list(user, now))? {
             return Ok(Some(request));
         }
         if self.lanes.is_ready(&Scope::KeyPackages, now)
@@ -249,6 +247,11 @@ impl Machine {
             }
             Err(error) => self.failed(scope, error).map(|()| None),
         }
+    }
+
+    /// Whether the lane of a user's list of devices may go on now.
+    fn may_ask_for_list(&self, user: &UserId, now: Duration) -> bool {
+        self.lanes.is_ready(&Scope::DeviceList(user.clone()), now)
     }
 
     fn is_held(&self) -> bool {
@@ -354,7 +357,7 @@ impl Machine {
             at_most(self.key_packages.due_in(now));
         }
         at_most(self.look_at.saturating_sub(now));
-        if self.lanes.is_ready(&Scope::DeviceList(self.device().user().clone()), now) {
+        if self.may_ask_for_list(self.device().user(), now) {
             at_most(self.lists.due_in(now));
         }
         self.lanes.next(now).into_iter().for_each(&mut at_most);
