@@ -127,6 +127,7 @@ pub use self::{
     error::StoreError,
     limits::Limits,
     ordering::{
+        Attempt,
         commit::CommitSubmission,
         expiry::Expired,
         group::HandshakeMode,
@@ -134,7 +135,7 @@ pub use self::{
         rollback::ReportOutcome,
     },
     service::{
-        CheckedCommit, CheckedGroup, CheckedMessage, CheckedProposal, CheckedUpload, Checker, DeliveryService, Effect,
+        CheckedGroup, CheckedHandshake, CheckedMessage, CheckedUpload, Checker, DeliveryService, Effect, PresentGroup,
         Roster,
     },
     store::{SqliteStore, Store},

@@ -17,23 +17,23 @@ use openmls_rust_crypto::RustCrypto;
 
 use self::effect::Effects;
 pub use self::{
-    checker::{CheckedCommit, CheckedGroup, CheckedMessage, CheckedProposal, CheckedUpload, Checker},
+    checker::{CheckedGroup, CheckedHandshake, CheckedMessage, CheckedUpload, Checker, PresentGroup},
     effect::Effect,
 };
 use crate::{
     Delivery,
     error::StoreError,
-    handshake::{Followed, Handshake, wire::Frame},
+    handshake::{Followed, wire::Frame},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
         Call, Halt, Submitted,
-        commit::{self, CommitSubmission},
+        commit::CommitSubmission,
         ending,
         expiry::{self, Expired},
         group::{self, Creation, HandshakeMode},
         key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
-        message, own, proposal, reading,
+        message, own, reading,
         rollback::{self, ReportOutcome},
         roster, welcome,
     },
@@ -220,10 +220,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError> {
-        let decoded = commit::Decoded::of(submission, self.limits());
-        self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, submission, decoded)
-        })
+        self.check_and_order(self.checker().check_commit(submission.clone()), now)
     }
 
     /// Orders a proposal by reference (RFC 9420, 12.1) of the current epoch.
@@ -238,9 +235,8 @@ impl<S: Store> DeliveryService<S> {
         proposal: &[u8],
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let submitted = Submitted { group, sender, bytes: proposal };
-        let decoded = Handshake::read(proposal, self.limits());
-        self.handshake(group, now, |tx, followed, call| proposal::submit(tx, followed, call, submitted, decoded))
+        let proposal = self.checker().check_proposal(group.clone(), sender.clone(), proposal.to_vec());
+        self.check_and_order(proposal, now)
     }
 
     /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the answer is [`Outcome::Stale`], the

@@ -14,7 +14,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use tls_codec::Serialize as _;
 
-use super::{VerifiedCommit, basic_identity, profile, records::Records};
+use super::{VerifiedCommit, basic_identity, beside::StateNumbers, profile, records::Records};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
@@ -55,8 +55,7 @@ struct Kept {
 #[derive(Clone)]
 pub(crate) struct Following {
     pub(crate) group: Arc<PublicGroup>,
-    /// Which state it is: no other, of whatever group, has this number while the service runs.
-    pub(crate) state: u64,
+    pub(crate) numbers: StateNumbers,
 }
 
 /// A group in its epoch 0 that nobody follows yet.
@@ -110,11 +109,13 @@ impl Groups {
         Some(state)
     }
 
-    fn keep(&mut self, id: &GroupId, group: PublicGroup) -> Following {
+    /// Keeps a group in a new state. The state is in the epoch of this number, or else in a new one.
+    fn keep(&mut self, id: &GroupId, group: PublicGroup, epoch: Option<u64>) -> Following {
         self.remove(id);
         let (used, number) = (self.count_up(), self.count_up());
         let weight = WEIGHT_OF_A_GROUP + group.members().count();
-        let state = Following { group: Arc::new(group), state: number };
+        let numbers = StateNumbers { state: number, epoch: epoch.unwrap_or(number) };
+        let state = Following { group: Arc::new(group), numbers };
         self.kept.insert(id.clone(), Kept { state: state.clone(), used, weight });
         self.by_use.insert(used, id.clone());
         self.weight += weight;
@@ -131,7 +132,7 @@ impl Followed {
     /// Starts to follow a group in its epoch 0.
     pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewGroup) -> Result<(), StoreError> {
         new.records.write(tx, id, Epoch(0))?;
-        self.groups().keep(id, new.group);
+        self.groups().keep(id, new.group, None);
         Ok(())
     }
 
@@ -143,7 +144,7 @@ impl Followed {
             return Ok(following);
         }
         let group = load_in(tx, id, epoch)?;
-        Ok(self.groups().keep(id, group))
+        Ok(self.groups().keep(id, group, None))
     }
 
     /// The group as it is in memory, if it is.
@@ -160,10 +161,10 @@ impl Followed {
         commit: VerifiedCommit,
     ) -> Result<(), StoreError> {
         let records = Records::default();
-        let mut group = self.take(tx, id, epoch)?;
+        let (mut group, _) = self.take(tx, id, epoch)?;
         group.merge_commit(&records, *commit.staged).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, Epoch(epoch.0 + 1))?;
-        self.groups().keep(id, group);
+        self.groups().keep(id, group, None);
         Ok(())
     }
 
@@ -176,21 +177,29 @@ impl Followed {
         proposal: QueuedProposal,
     ) -> Result<(), StoreError> {
         let records = Records::default();
-        let mut group = self.take(tx, id, epoch)?;
+        let (mut group, number) = self.take(tx, id, epoch)?;
         group.add_proposal(&records, proposal).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, epoch)?;
-        self.groups().keep(id, group);
+        self.groups().keep(id, group, number);
         Ok(())
     }
 
-    /// The group, to be changed: it is not in memory until it is kept again.
-    fn take(&self, tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
-        let taken = self.groups().remove(id);
-        // Somebody may be checking a commit against it at this moment.
-        match taken.and_then(|following| Arc::into_inner(following.group)).filter(|group| is_in(group, epoch)) {
-            Some(group) => Ok(group),
-            None => load_in(tx, id, epoch),
-        }
+    /// The group, to be changed, and the number of its epoch if the group was in memory. The group is not in memory until
+    /// it is kept again.
+    fn take(
+        &self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+    ) -> Result<(PublicGroup, Option<u64>), StoreError> {
+        let taken = self.groups().remove(id).filter(|following| is_in(&following.group, epoch));
+        let number = taken.as_ref().map(|following| following.numbers.epoch);
+        // A check of another handshake may use the group at this moment.
+        let group = match taken.and_then(|following| Arc::into_inner(following.group)) {
+            Some(group) => group,
+            None => load_in(tx, id, epoch)?,
+        };
+        Ok((group, number))
     }
 
     /// The ratchet tree (RFC 9420, 12.4.3.3) of an epoch of the group, which is in the epoch `present`: of that one, or of the

@@ -10,7 +10,7 @@ mod verify;
 pub(crate) mod wire;
 
 pub(crate) use self::{
-    beside::Handshake,
-    followed::{Followed, NewGroup, public_group_of},
+    beside::{Handshake, Present, Verified},
+    followed::{Followed, NewGroup},
     verify::{VerifiedCommit, basic_identity, verify_commit, verify_group_info, verify_proposal},
 };

@@ -11,7 +11,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 
 use super::{
-    Call, Halt, Submitted, block,
+    Attempt, Call, Halt, Submitted, block,
     claim::{self, Claim, Claimer},
     group::{self, HandshakeMode},
     key_package,
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     admission,
     error::StoreError,
-    handshake::{Followed, Handshake, VerifiedCommit, public_group_of, verify_commit, verify_group_info, wire},
+    handshake::{self, Followed, Handshake, Present, VerifiedCommit, verify_commit, verify_group_info, wire},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId},
     outcome::{Outcome, RejectReason, RosterChange},
@@ -70,7 +70,11 @@ struct Verified {
     sent_tree: Result<bool, RejectReason>,
 }
 
-/// A commit, its welcome and its group info, decoded. A commit of a member to an assisted group in memory is verified as well.
+impl handshake::Verified for Verified {
+    const IS_ON_EPOCH: bool = false;
+}
+
+/// A commit, its welcome and its group info, decoded, with the verdict on the commit if there is one.
 pub(crate) struct Decoded {
     handshake: Result<Handshake<Verified>, RejectReason>,
     welcome: Option<Result<Welcome, RejectReason>>,
@@ -90,13 +94,37 @@ impl Decoded {
         }
     }
 
-    /// Verifies the commit as far as that needs no store.
-    pub(crate) fn verify(&mut self, followed: &Followed, crypto: &RustCrypto, submission: &CommitSubmission) {
+    /// Verifies the commit of a member to a followed group in memory.
+    pub(crate) fn verify_of_member(&mut self, followed: &Followed, crypto: &RustCrypto, submission: &CommitSubmission) {
         let Self { handshake, group_info, .. } = self;
         if let Ok(handshake) = handshake {
             let verify = verify(crypto, submission, group_info.as_ref(), HandshakeMode::Assisted);
-            handshake.verify_beside(followed, &submission.group, &submission.sender, verify);
+            handshake.verify_of_member(followed, &submission.group, &submission.sender, verify);
         }
+    }
+
+    /// Verifies the commit in the group's present state.
+    pub(crate) fn verify_in(
+        &mut self,
+        present: Present,
+        crypto: &RustCrypto,
+        limits: &Limits,
+        submission: &CommitSubmission,
+    ) {
+        let Self { handshake, group_info, .. } = self;
+        let mode = match present {
+            Present::Followed(_) => HandshakeMode::Assisted,
+            Present::Described(_) => HandshakeMode::Opaque,
+        };
+        if let Ok(handshake) = handshake {
+            let verify = verify(crypto, submission, group_info.as_ref(), mode);
+            handshake.verify_in(present, &submission.commit, crypto, limits, verify);
+        }
+    }
+
+    /// Whether the commit is an external commit.
+    pub(crate) fn is_external_commit(&self) -> bool {
+        self.handshake.as_ref().is_ok_and(|handshake| handshake.frame.is_external_commit)
     }
 
     /// Whether the commit has a good verdict, and makes the roster change that the submission declares.
@@ -121,33 +149,31 @@ fn verify(
     }
 }
 
-/// Orders a commit. A verdict from beside the store counts if the group is still in that state.
+/// Orders a commit. Every commit that the service can see into needs a good verdict for the group's present state.
+///
+/// In opaque mode the service follows no group, but an external commit is public, and its sender had the group info of the
+/// present epoch: so the commit is verified in the group that the group info describes. Without the verdict, any stranger
+/// could end an epoch.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     followed: &Followed,
     call: Call<'_>,
     submission: &CommitSubmission,
-    decoded: Decoded,
-) -> Result<Outcome, Halt> {
+    decoded: &mut Decoded,
+) -> Result<Attempt<()>, Halt<Attempt<()>>> {
     let CommitSubmission { group: id, sender, commit, welcome: _, group_info, roster_change } = submission;
     let submitted = Submitted { group: id, sender, bytes: commit };
     let Decoded { handshake, welcome, group_info: decoded_info } = decoded;
-    let handshake = handshake?;
+    let handshake = handshake.as_mut().map_err(|reason| reason.clone())?;
     let mut group = submission::admit(tx, call, submitted, &handshake.frame, ContentType::Commit)?;
     let (hash, is_external) = (handshake.frame.hash, handshake.frame.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
-    let verify = verify(call.crypto, submission, decoded_info.as_ref(), group.mode);
-    let verified = match group.mode {
-        HandshakeMode::Assisted => {
-            let present = followed.group(tx, id, epoch)?;
-            Some(handshake.verified(&present, commit, call.limits, verify)?)
-        }
-        HandshakeMode::Opaque if is_external => {
-            let public_group = stored_public_group(tx, call, id, epoch)?;
-            Some(verify(&public_group, handshake.into_message(commit, call.limits)?)?)
-        }
-        HandshakeMode::Opaque => None,
+    let verified = if group.mode == HandshakeMode::Assisted || is_external {
+        let present = group::present(tx, followed, id, &group)?;
+        Some(handshake.take_verdict(&present).ok_or_else(|| Halt::answer(Attempt::Unverified(())))??)
+    } else {
+        None
     };
     let (verified, sent_tree) = match verified {
         Some(Verified { commit, sent_tree }) => (Some(commit), sent_tree),
@@ -157,7 +183,7 @@ pub(crate) fn submit(
         return Err(RejectReason::RosterMismatch.into());
     }
     check_roster_change(tx, call, id, sender, is_external, roster_change)?;
-    let welcome = check_welcome(tx, submission, welcome, is_external, verified.as_ref())?;
+    let welcome = check_welcome(tx, submission, welcome.take(), is_external, verified.as_ref())?;
     let claims = match &welcome {
         Some((_, owners)) => use_claims(tx, call, submission, owners, verified.as_ref())?,
         None => Vec::new(),
@@ -206,20 +232,7 @@ pub(crate) fn submit(
     let (sender, time, sequence) = (sender.clone(), call.now, receipt.sequence);
     LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }
         .save(tx, id)?;
-    Ok(Outcome::Accepted(receipt))
-}
-
-/// The public group as the last commit's group info describes it. In opaque mode the service follows no group, but an
-/// external commit is public, and whoever makes one had this group info: so it is checked against it. Without that
-/// check, any stranger could end an epoch.
-fn stored_public_group(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    id: &GroupId,
-    epoch: Epoch,
-) -> Result<PublicGroup, Halt> {
-    let bytes = group::group_info(tx, id, epoch)?.ok_or(RejectReason::NoGroupInfo)?;
-    Ok(public_group_of(call.crypto, wire::group_info(&bytes, call.limits)?)?)
+    Ok(Attempt::Settled(Outcome::Accepted(receipt)))
 }
 
 /// Checks that the change makes sense on the present roster, so that the roster stays a set of devices, and nobody is

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    handshake::{Followed, NewGroup, wire},
+    handshake::{Followed, NewGroup, Present, wire},
     limits::Limits,
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
@@ -158,6 +158,22 @@ pub(crate) fn create(
 /// last commit may be taken back.
 pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
     tx.get(Table::GroupInfos, Key::epoch_of(id, epoch).as_bytes())
+}
+
+/// The group's present state, as far as the service sees it.
+pub(crate) fn present(
+    tx: &mut dyn Transaction,
+    followed: &Followed,
+    id: &GroupId,
+    group: &Group,
+) -> Result<Present, Halt> {
+    match group.mode {
+        HandshakeMode::Assisted => Ok(Present::Followed(followed.group(tx, id, group.epoch)?)),
+        HandshakeMode::Opaque => {
+            let group_info = group_info(tx, id, group.epoch)?.ok_or(RejectReason::NoGroupInfo)?;
+            Ok(Present::Described(group_info))
+        }
+    }
 }
 
 /// The ratchet tree of the group's present epoch, or of the one before, if the service follows the group.

@@ -52,6 +52,27 @@ pub(crate) struct Submitted<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+/// The end of an attempt to order a handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Attempt<T> {
+    /// The handshake has its answer.
+    Settled(Outcome),
+    /// The handshake has no verdict for the group's present state, in which it could be accepted. Nothing has changed.
+    Unverified(T),
+}
+
+impl<T> From<Outcome> for Attempt<T> {
+    fn from(outcome: Outcome) -> Self {
+        Self::Settled(outcome)
+    }
+}
+
+impl<T> From<RejectReason> for Attempt<T> {
+    fn from(reason: RejectReason) -> Self {
+        Self::Settled(reason.into())
+    }
+}
+
 /// Why a transaction ends without a change.
 #[derive(Debug)]
 pub(crate) enum Halt<T = Outcome> {
@@ -64,6 +85,15 @@ pub(crate) enum Halt<T = Outcome> {
 impl<T> Halt<T> {
     pub(crate) fn answer(answer: T) -> Self {
         Self::Answer(Box::new(answer))
+    }
+}
+
+impl<T> From<Halt> for Halt<Attempt<T>> {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Answer(outcome) => Self::answer(Attempt::Settled(*outcome)),
+            Halt::Failed(error) => Self::Failed(error),
+        }
     }
 }
 

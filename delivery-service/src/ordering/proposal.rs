@@ -6,29 +6,47 @@ use openmls::{
 };
 use openmls_rust_crypto::RustCrypto;
 
-use super::{Call, Halt, Submitted, group::HandshakeMode, log::EntryKind, submission};
+use super::{
+    Attempt, Call, Halt, Submitted,
+    group::{self, HandshakeMode},
+    log::EntryKind,
+    submission,
+};
 use crate::{
-    handshake::{Followed, Handshake, verify_proposal},
+    handshake::{Followed, Handshake, Present, Verified, verify_proposal},
     limits::Limits,
     names::DeviceId,
     outcome::{Outcome, RejectReason},
     store::Transaction,
 };
 
-/// A proposal, decoded, and verified beside the store if it is a member's to an assisted group in memory.
+/// A proposal, decoded, with the verdict on it if there is one.
 pub(crate) type Decoded = Result<Handshake<QueuedProposal>, RejectReason>;
 
-/// Decodes a proposal, and verifies it as far as that needs no store. A fault is for [`submit`] to name.
-pub(crate) fn check_beside(
-    followed: &Followed,
+/// A proposal is verified with the tree. Whether it goes together with others is checked with the commit.
+impl Verified for QueuedProposal {
+    const IS_ON_EPOCH: bool = true;
+}
+
+/// Decodes a proposal, and verifies it if it is a member's to a followed group in memory. A fault is for [`submit`] to name.
+pub(crate) fn check(followed: &Followed, crypto: &RustCrypto, limits: &Limits, submitted: Submitted<'_>) -> Decoded {
+    let Submitted { group, sender, bytes } = submitted;
+    let mut handshake = Handshake::read(bytes, limits)?;
+    handshake.verify_of_member(followed, group, sender, verify(crypto, sender));
+    Ok(handshake)
+}
+
+/// Verifies a proposal in the group's present state.
+pub(crate) fn verify_in(
+    decoded: &mut Decoded,
+    present: Present,
     crypto: &RustCrypto,
     limits: &Limits,
     submitted: Submitted<'_>,
-) -> Decoded {
-    let Submitted { group, sender, bytes } = submitted;
-    let mut handshake = Handshake::read(bytes, limits)?;
-    handshake.verify_beside(followed, group, sender, verify(crypto, sender));
-    Ok(handshake)
+) {
+    if let Ok(handshake) = decoded {
+        handshake.verify_in(present, submitted.bytes, crypto, limits, verify(crypto, submitted.sender));
+    }
 }
 
 fn verify(
@@ -38,15 +56,15 @@ fn verify(
     move |group, message| verify_proposal(group, crypto, message, sender)
 }
 
-/// Orders a member's proposal. In assisted mode it is verified, and queued in the public group.
+/// Orders a member's proposal. In assisted mode it needs a good verdict, and is queued in the public group.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     followed: &Followed,
     call: Call<'_>,
     submitted: Submitted<'_>,
-    decoded: Decoded,
-) -> Result<Outcome, Halt> {
-    let handshake = decoded?;
+    decoded: &mut Decoded,
+) -> Result<Attempt<()>, Halt<Attempt<()>>> {
+    let handshake = decoded.as_mut().map_err(|reason| reason.clone())?;
     if handshake.frame.is_external {
         return Err(RejectReason::ExternalSender.into());
     }
@@ -57,12 +75,11 @@ pub(crate) fn submit(
         return Err(RejectReason::TooManyProposals { limit }.into());
     }
     if group.mode == HandshakeMode::Assisted {
-        let present = followed.group(tx, submitted.group, group.epoch)?;
-        let verify = verify(call.crypto, submitted.sender);
-        let proposal = handshake.verified(&present, submitted.bytes, call.limits, verify)?;
+        let present = group::present(tx, followed, submitted.group, &group)?;
+        let proposal = handshake.take_verdict(&present).ok_or_else(|| Halt::answer(Attempt::Unverified(())))??;
         followed.queue(tx, submitted.group, group.epoch, proposal)?;
     }
     group.proposals += 1;
     let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Proposal, group, hash, 0)?;
-    Ok(Outcome::Accepted(receipt))
+    Ok(Attempt::Settled(Outcome::Accepted(receipt)))
 }

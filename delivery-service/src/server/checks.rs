@@ -47,6 +47,11 @@ impl Checks {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
+        Ok(self.place(bytes).await?.run(work).await?.0)
+    }
+
+    /// Waits for a place for work on so many bytes, for the request that this task works for.
+    pub(crate) async fn place(&self, bytes: usize) -> Result<Place, Refusal> {
         let context = RequestContext::current();
         let is_large = bytes >= LARGE;
         // The party's own share comes first: a party that waits for it keeps no place from others.
@@ -59,19 +64,30 @@ impl Checks {
             places.push(place(&self.large).await?);
         }
         places.push(place(&self.places).await?);
-        let work = move || {
-            let result = work();
-            // Work goes on when its client has gone. The work keeps its places and its memory for that time.
-            drop((places, context));
-            result
-        };
-        Ok(spawn_blocking(work).await.map_err(|_| Code::Internal)?)
+        Ok(Place { _places: places, _context: context })
     }
 
     /// Forgets the shares that nobody uses.
     pub(crate) fn forget(&self) {
         self.shares.forget();
         self.large_shares.forget();
+    }
+}
+
+/// A place for work, and the memory of the request that the work is for.
+pub(crate) struct Place {
+    _places: Vec<OwnedSemaphorePermit>,
+    _context: Option<RequestContext>,
+}
+
+impl Place {
+    /// Does work in this place. Fails with [`Code::Internal`] if the work panics.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Self), Refusal> {
+        // Work goes on when its client has gone. It keeps its place for that time.
+        Ok(spawn_blocking(move || (work(), self)).await.map_err(|_| Code::Internal)?)
     }
 }
 

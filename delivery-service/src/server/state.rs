@@ -332,6 +332,10 @@ impl State {
         self.checks().run(bytes, move || check(&checker)).await
     }
 
+    pub(crate) fn checker(&self) -> &Checker {
+        &self.0.checker
+    }
+
     /// The places for work beside the store.
     pub(crate) fn checks(&self) -> &Checks {
         &self.0.checks

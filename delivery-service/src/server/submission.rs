@@ -1,10 +1,32 @@
-//! A submission to a group on its way in: the server checks the right to submit before it reads a large body.
+//! A submission to a group on its way in: the server checks the right to submit before it reads a large body, and before
+//! it verifies a handshake of a device that is no member.
+
+use std::{ops::ControlFlow, time::Duration};
 
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use serde::de::DeserializeOwned;
 
-use super::{caller::Caller, exchange::Unread, paths::GroupPath, refusal::Refusal, state::State};
-use crate::{api::Code, names::GroupId};
+use super::{
+    caller::Caller,
+    exchange::{LARGE, Unread},
+    paths::GroupPath,
+    refusal::Refusal,
+    state::State,
+    worker::{Aftermath, Service},
+};
+use crate::{
+    api::Code,
+    names::{DeviceId, GroupId, Timestamp},
+    ordering::Attempt,
+    outcome::Outcome,
+    service::CheckedHandshake,
+};
+
+/// Attempts to order one handshake. Each fails only because the group has changed since the verification before it.
+const ATTEMPTS: usize = 8;
+
+/// The time after which a device submits a handshake again whose group has changed too often.
+const CHANGING: Duration = Duration::from_secs(1);
 
 /// The group that the path names, and the body, understood.
 ///
@@ -33,4 +55,49 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for ToGroup<T> {
         }
         Ok(Self { group, request: unread.read(state).await? })
     }
+}
+
+/// Orders a handshake of so many bytes, and makes the verdicts that it needs beside the store. `answer` answers the outcome.
+///
+/// Only a handshake that the group could accept from its sender is verified. The verification keeps its place until the
+/// service has taken the verdict: so there is one group info in memory for each place, and not for each request.
+pub(crate) async fn order<T: Send + 'static>(
+    state: &State,
+    caller: Caller,
+    mut handshake: CheckedHandshake,
+    bytes: usize,
+    now: Timestamp,
+    answer: impl Fn(&Service<'_>, &mut Aftermath, &DeviceId, Outcome) -> Result<T, Refusal> + Clone + Send + 'static,
+) -> Result<T, Refusal> {
+    // The group info of an opaque group may be large, however small the external commit is.
+    let weight = if handshake.is_external_commit() { bytes.max(LARGE) } else { bytes };
+    let mut kept = None;
+    for _ in 0..ATTEMPTS {
+        let (caller, answer) = (caller.clone(), answer.clone());
+        let attempt = state.worker().call(move |service, aftermath| {
+            let sender = caller.admit(service)?;
+            match service.order_checked(handshake, now)? {
+                Attempt::Settled(outcome) => answer(service, aftermath, &sender, outcome).map(ControlFlow::Break),
+                Attempt::Unverified(handshake) => Ok(ControlFlow::Continue(handshake)),
+            }
+        });
+        let unverified = match attempt.await? {
+            ControlFlow::Break(answer) => return Ok(answer),
+            ControlFlow::Continue(handshake) => handshake,
+        };
+        drop(kept.take());
+        let place = state.checks().place(weight).await?;
+        let group = unverified.group().clone();
+        handshake = match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
+            Some(present) => {
+                let checker = state.checker().clone();
+                let (verified, place) = place.run(move || checker.verify(unverified, present)).await?;
+                kept = Some(place);
+                verified
+            }
+            // The group has gone since. The next attempt says so.
+            None => unverified,
+        };
+    }
+    Err(Refusal::for_now(Code::Unavailable, CHANGING))
 }

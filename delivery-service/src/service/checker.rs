@@ -1,14 +1,14 @@
-//! Client bytes that are decoded and checked beside the store (`docs/decisions/0038`).
+//! Client bytes that are decoded and verified beside the store (`docs/decisions/0070`).
 
 use std::sync::Arc;
 
 use super::{DeliveryService, Rules};
 use crate::{
     error::StoreError,
-    handshake::wire::Frame,
+    handshake::{Present, wire::Frame},
     names::{DeviceId, GroupId, Timestamp},
     ordering::{
-        Submitted,
+        Attempt, Halt, Submitted,
         commit::{self, CommitSubmission},
         group::{self, Creation, HandshakeMode},
         key_package::{self, Conditions, Upload, VerifiedUpload},
@@ -24,29 +24,65 @@ impl<S: Store> DeliveryService<S> {
         Checker { rules: Arc::clone(&self.rules) }
     }
 
-    /// Orders a commit that may have been checked before, as [`submit_commit`](Self::submit_commit) does: what was found
-    /// counts if the group is as it was then, and otherwise it is checked now.
+    /// Orders a commit or a proposal that a [`Checker`] has looked at, as [`submit_commit`](Self::submit_commit) and
+    /// [`submit_proposal`](Self::submit_proposal) do. It verifies nothing itself: a handshake without a verdict for the
+    /// group's present state comes back, if its sender may submit it in this epoch. The caller lets
+    /// [`Checker::verify`] make the verdict, and orders the handshake again.
     ///
     /// # Errors
     ///
     /// The store failed.
-    pub fn submit_checked(&self, commit: CheckedCommit, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedCommit { submission, decoded } = commit;
-        self.handshake(&submission.group, now, |tx, followed, call| {
-            commit::submit(tx, followed, call, &submission, decoded)
+    pub fn order_checked(
+        &self,
+        mut handshake: CheckedHandshake,
+        now: Timestamp,
+    ) -> Result<Attempt<CheckedHandshake>, StoreError> {
+        let group = handshake.group().clone();
+        let attempt = self.handshake(&group, now, |tx, followed, call| match &mut handshake.0 {
+            Kind::Commit { submission, decoded } => commit::submit(tx, followed, call, submission, decoded),
+            Kind::Proposal { own, decoded } => proposal::submit(tx, followed, call, own.submitted(), decoded),
+        })?;
+        Ok(match attempt {
+            Attempt::Settled(outcome) => Attempt::Settled(outcome),
+            Attempt::Unverified(()) => Attempt::Unverified(handshake),
         })
     }
 
-    /// Orders a proposal that may have been checked before, as [`submit_proposal`](Self::submit_proposal) does.
+    /// The present state of a group, to verify a handshake in it. `None` if the service sees nothing of the state: the group
+    /// is not there, or is opaque and its last commit came without a group info.
     ///
     /// # Errors
     ///
     /// The store failed.
-    pub fn propose_checked(&self, proposal: CheckedProposal, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedProposal { own, decoded } = proposal;
-        self.handshake(&own.group, now, |tx, followed, call| {
-            proposal::submit(tx, followed, call, own.submitted(), decoded)
-        })
+    pub fn present_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
+        let present = self.store().transaction(|tx| {
+            let record = group::load(tx, group)?.ok_or(RejectReason::UnknownGroup)?;
+            group::present(tx, &self.rules.followed, group, &record)
+        });
+        match present {
+            Ok(present) => Ok(Some(PresentGroup(present))),
+            Err(Halt::Answer(_)) => Ok(None),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Orders a handshake, and makes each verdict that it needs.
+    pub(super) fn check_and_order(
+        &self,
+        mut handshake: CheckedHandshake,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let checker = self.checker();
+        loop {
+            handshake = match self.order_checked(handshake, now)? {
+                Attempt::Settled(outcome) => return Ok(outcome),
+                // A group that has gone since has no verdict to make: the next attempt says so.
+                Attempt::Unverified(handshake) => match self.present_group(handshake.group())? {
+                    Some(present) => checker.verify(handshake, present),
+                    None => handshake,
+                },
+            };
+        }
     }
 
     /// Orders an application message that was decoded before, as [`submit_message`](Self::submit_message) does.
@@ -95,18 +131,28 @@ impl<S: Store> DeliveryService<S> {
     }
 }
 
-/// Decodes and checks the bytes of clients while the service does other things. Signatures and trees are most of the work
+/// Decodes and verifies the bytes of clients while the service does other things. Signatures and trees are most of the work
 /// for them, and take no store. It knows the groups that the service has in memory.
 ///
 /// ```
-/// # use regrow_delivery_service::{CommitSubmission, DeliveryService, Limits, ServiceKey, SqliteStore, Timestamp};
+/// # use regrow_delivery_service::{
+/// #     Attempt, CommitSubmission, DeliveryService, Outcome, SqliteStore, StoreError, Timestamp,
+/// # };
 /// # fn order(service: &DeliveryService<SqliteStore>, submission: CommitSubmission, now: Timestamp)
-/// # -> Result<(), Box<dyn std::error::Error>> {
+/// # -> Result<Outcome, StoreError> {
+/// // On a thread of its own, while others use the service:
 /// let checker = service.checker();
-/// let commit = std::thread::spawn(move || checker.check_commit(submission)).join().unwrap();
-/// let outcome = service.submit_checked(commit, now)?;
-/// # let _ = outcome;
-/// # Ok(())
+/// let mut commit = checker.check_commit(submission);
+/// loop {
+///     // The service takes a verdict, or says that it needs one.
+///     commit = match service.order_checked(commit, now)? {
+///         Attempt::Settled(outcome) => return Ok(outcome),
+///         Attempt::Unverified(commit) => match service.present_group(commit.group())? {
+///             Some(present) => checker.verify(commit, present),
+///             None => commit,
+///         },
+///     };
+/// }
 /// # }
 /// ```
 #[derive(Clone)]
@@ -115,21 +161,35 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Checks a commit as far as it can be done now. It does not fail: what cannot be checked, or is wrong, is looked at when the
-    /// commit is [submitted](DeliveryService::submit_checked), which has the answer.
-    pub fn check_commit(&self, submission: CommitSubmission) -> CheckedCommit {
+    /// Decodes a commit, and verifies a commit of a member to an assisted group in memory. It does not fail: the answer to
+    /// a fault comes when the commit is [ordered](DeliveryService::order_checked).
+    pub fn check_commit(&self, submission: CommitSubmission) -> CheckedHandshake {
         let Rules { crypto, limits, followed, .. } = &*self.rules;
         let mut decoded = commit::Decoded::of(&submission, limits);
-        decoded.verify(followed, crypto, &submission);
-        CheckedCommit { submission, decoded }
+        decoded.verify_of_member(followed, crypto, &submission);
+        CheckedHandshake(Kind::Commit { submission, decoded: Box::new(decoded) })
     }
 
     /// Checks a proposal likewise.
-    pub fn check_proposal(&self, group: GroupId, sender: DeviceId, proposal: Vec<u8>) -> CheckedProposal {
+    pub fn check_proposal(&self, group: GroupId, sender: DeviceId, proposal: Vec<u8>) -> CheckedHandshake {
         let Rules { crypto, limits, followed, .. } = &*self.rules;
         let own = Own { group, sender, bytes: proposal };
-        let decoded = proposal::check_beside(followed, crypto, limits, own.submitted());
-        CheckedProposal { own, decoded }
+        let decoded = proposal::check(followed, crypto, limits, own.submitted());
+        CheckedHandshake(Kind::Proposal { own, decoded })
+    }
+
+    /// Verifies a handshake in the present state of its group. A fault is for
+    /// [`order_checked`](DeliveryService::order_checked) to name.
+    pub fn verify(&self, handshake: CheckedHandshake, present: PresentGroup) -> CheckedHandshake {
+        let Rules { crypto, limits, .. } = &*self.rules;
+        let (CheckedHandshake(mut kind), PresentGroup(present)) = (handshake, present);
+        match &mut kind {
+            Kind::Commit { submission, decoded } => decoded.verify_in(present, crypto, limits, submission),
+            Kind::Proposal { own, decoded } => {
+                proposal::verify_in(decoded, present, crypto, limits, own.submitted());
+            }
+        }
+        CheckedHandshake(kind)
     }
 
     /// Decodes an application message.
@@ -185,18 +245,43 @@ impl Own {
     }
 }
 
-/// A proposal that a [`Checker`] has looked at.
-pub struct CheckedProposal {
-    own: Own,
-    decoded: proposal::Decoded,
+/// A commit or a proposal that a [`Checker`] has looked at.
+pub struct CheckedHandshake(Kind);
+
+enum Kind {
+    Commit { submission: CommitSubmission, decoded: Box<commit::Decoded> },
+    Proposal { own: Own, decoded: proposal::Decoded },
 }
 
-impl CheckedProposal {
-    /// Whether it is right, for the group as it was.
+impl CheckedHandshake {
+    /// The group.
+    pub fn group(&self) -> &GroupId {
+        match &self.0 {
+            Kind::Commit { submission, .. } => &submission.group,
+            Kind::Proposal { own, .. } => &own.group,
+        }
+    }
+
+    /// Whether the handshake is an external commit (RFC 9420, 12.4.3.2). To verify one in an opaque group takes all leaves
+    /// of the group.
+    pub fn is_external_commit(&self) -> bool {
+        match &self.0 {
+            Kind::Commit { decoded, .. } => decoded.is_external_commit(),
+            Kind::Proposal { .. } => false,
+        }
+    }
+
+    /// Whether the handshake has a good verdict, for the group as it was.
     pub fn is_right(&self) -> bool {
-        self.decoded.as_ref().is_ok_and(|handshake| handshake.found_right().is_some())
+        match &self.0 {
+            Kind::Commit { submission, decoded } => decoded.is_right(submission),
+            Kind::Proposal { decoded, .. } => decoded.as_ref().is_ok_and(|handshake| handshake.found_right().is_some()),
+        }
     }
 }
+
+/// The present state of a group, in which a [`Checker`] verifies a handshake.
+pub struct PresentGroup(Present);
 
 /// An application message that a [`Checker`] has decoded.
 pub struct CheckedMessage {
@@ -208,22 +293,4 @@ pub struct CheckedMessage {
 pub struct CheckedGroup {
     own: Own,
     creation: Creation,
-}
-
-/// A commit that a [`Checker`] has looked at.
-pub struct CheckedCommit {
-    submission: CommitSubmission,
-    decoded: commit::Decoded,
-}
-
-impl CheckedCommit {
-    /// The commit.
-    pub fn submission(&self) -> &CommitSubmission {
-        &self.submission
-    }
-
-    /// Whether all of it is right, for the group as it was.
-    pub fn is_right(&self) -> bool {
-        self.decoded.is_right(&self.submission)
-    }
 }

@@ -1,9 +1,10 @@
-//! Commits that were checked beside the service: what was found counts for the very state of the group that it was found in.
+//! Commits and proposals that are verified beside the service: a verdict counts for the very state of the group that it was
+//! made in, and the service makes none itself.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService, Epoch,
+    Attempt, CheckedHandshake, CommitSubmission, DeliveryService, Epoch,
     HandshakeMode::{Assisted, Opaque},
     Outcome, RejectReason, Sequence, SqliteStore,
 };
@@ -12,16 +13,30 @@ fn is_right(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -
     service.checker().check_commit(commit.clone()).is_right()
 }
 
-/// Checks it, does something else, and submits it.
+/// Orders a handshake. Returns the outcome, and the number of verifications that it took.
+fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake) -> (Outcome, usize) {
+    for verifications in 0..3 {
+        match service.order_checked(handshake, NOW).unwrap() {
+            Attempt::Settled(outcome) => return (outcome, verifications),
+            Attempt::Unverified(unverified) => {
+                let present = service.present_group(unverified.group()).unwrap().unwrap();
+                handshake = service.checker().verify(unverified, present);
+            }
+        }
+    }
+    panic!("the service does not take the verdicts");
+}
+
+/// Checks a commit, does something else, and orders it. Returns the outcome, and the number of further verifications.
 fn submit_after(
     service: &DeliveryService<SqliteStore>,
     commit: &CommitSubmission,
     meanwhile: impl FnOnce(),
-) -> Outcome {
+) -> (Outcome, usize) {
     let checked = service.checker().check_commit(commit.clone());
     assert!(checked.is_right());
     meanwhile();
-    service.submit_checked(checked, NOW).unwrap()
+    order(service, checked)
 }
 
 #[test]
@@ -30,14 +45,16 @@ fn what_was_found_right_is_ordered() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let carol = Client::new("carol");
     let add = members[0].commit(&[carol.claimed_by(&service, &device("alice"))], &[]);
-    assert_eq!(accepted(&submit_after(&service, &add, || ())), Some((Sequence(2), Epoch(2))));
+    let (outcome, verifications) = submit_after(&service, &add, || ());
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(2), Epoch(2))), 0));
     members[0].confirm();
     members[1].receive(&add.commit);
     let welcome = stream(&service, &device("carol")).remove(0).bytes;
     assert_eq!(carol.join(&welcome, Assisted).authenticator(), members[1].authenticator());
     // The next is checked in the state that this one has made.
     let update = members[1].update();
-    assert_eq!(accepted(&submit_after(&service, &update, || ())), Some((Sequence(3), Epoch(3))));
+    let (outcome, verifications) = submit_after(&service, &update, || ());
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(3))), 0));
 }
 
 #[test]
@@ -48,7 +65,7 @@ fn of_two_that_are_right_one_is_ordered() {
     let outcome = submit_after(&service, &second, || {
         accept(&service, &first);
     });
-    assert_eq!(outcome, Outcome::Stale { current_epoch: Epoch(2) });
+    assert_eq!(outcome, (Outcome::Stale { current_epoch: Epoch(2) }, 0));
 }
 
 #[test]
@@ -56,12 +73,12 @@ fn a_proposal_in_between_changes_the_state() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let (update, leave) = (members[0].update(), members[1].propose_to_leave());
-    let outcome = submit_after(&service, &update, || {
+    let (outcome, verifications) = submit_after(&service, &update, || {
         let proposed = service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         assert!(accepted(&proposed).is_some());
     });
-    // It refers to no proposal, and is as right as it was: looked at once more.
-    assert_eq!(accepted(&outcome), Some((Sequence(3), Epoch(2))));
+    // It refers to no proposal, and is as right as it was: it is verified once more.
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(2))), 1));
 }
 
 #[test]
@@ -72,7 +89,7 @@ fn an_epoch_of_the_same_number_is_another_after_a_commit_was_taken_back() {
     accept(&service, &members[0].update());
     members[0].confirm();
     let void = members[0].update();
-    let outcome = submit_after(&service, &void, || {
+    let (outcome, _) = submit_after(&service, &void, || {
         for name in ["bob", "carol"] {
             service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
         }
@@ -110,10 +127,10 @@ fn what_is_wrong_is_not_found_right() {
         let mut commit = update.clone();
         change(&mut commit, &other);
         assert!(!is_right(&service, &commit), "{what}");
-        let outcome = service.submit_checked(service.checker().check_commit(commit), NOW).unwrap();
+        let (outcome, _) = order(&service, service.checker().check_commit(commit));
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
-    // Who comes from outside, and what nobody can see into, is for the service itself.
+    // A device from outside has shown no right so far, and a PrivateMessage shows nothing.
     assert!(!is_right(&service, &from_outside));
     let opaque = self::service();
     let mut alice = Client::new("alice").create(&opaque, Opaque);
@@ -121,7 +138,7 @@ fn what_is_wrong_is_not_found_right() {
 }
 
 #[test]
-fn a_group_that_is_not_in_memory_is_checked_by_the_service() {
+fn a_group_that_is_not_in_memory_is_loaded_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let open = || {
@@ -135,7 +152,8 @@ fn a_group_that_is_not_in_memory_is_checked_by_the_service() {
     let update = alice.update();
     let checked = service.checker().check_commit(update);
     assert!(!checked.is_right());
-    assert_eq!(accepted(&service.submit_checked(checked, NOW).unwrap()), Some((Sequence(1), Epoch(1))));
+    let (outcome, verifications) = order(&service, checked);
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(1), Epoch(1))), 1));
     alice.confirm();
     assert!(is_right(&service, &alice.update()));
 }
@@ -158,7 +176,7 @@ fn who_checks_at_the_same_time_is_in_nobodys_way() {
             let commit = members[turn % 2].update();
             sender.send(commit.clone()).unwrap();
             let checked = service.checker().check_commit(commit.clone());
-            assert!(accepted(&service.submit_checked(checked, NOW).unwrap()).is_some(), "{turn}");
+            assert!(accepted(&order(&service, checked).0).is_some(), "{turn}");
             members[turn % 2].confirm();
             members[(turn + 1) % 2].receive(&commit.commit);
         }
@@ -166,17 +184,17 @@ fn who_checks_at_the_same_time_is_in_nobodys_way() {
     assert_eq!(members[0].authenticator(), members[1].authenticator());
 }
 
-/// Checks a proposal, does something else, and submits it.
+/// Checks a proposal, does something else, and orders it. Returns the outcome, and the number of further verifications.
 fn propose_after(
     service: &DeliveryService<SqliteStore>,
     sender: &str,
     proposal: &[u8],
     meanwhile: impl FnOnce(),
-) -> Outcome {
+) -> (Outcome, usize) {
     let checked = service.checker().check_proposal(room(), device(sender), proposal.to_vec());
     assert!(checked.is_right());
     meanwhile();
-    service.propose_checked(checked, NOW).unwrap()
+    order(service, checked)
 }
 
 #[test]
@@ -184,21 +202,22 @@ fn proposal_that_was_found_right_is_ordered_and_committed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
-    assert_eq!(accepted(&propose_after(&service, "bob", &leave, || ())), Some((Sequence(2), Epoch(1))));
+    let (outcome, verifications) = propose_after(&service, "bob", &leave, || ());
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(2), Epoch(1))), 0));
     members[0].receive(&leave);
     accept(&service, &members[0].update());
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
 }
 
 #[test]
-fn proposal_after_another_is_verified_again() {
+fn proposal_after_another_needs_no_new_verdict() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let (first, second) = (members[1].propose_to_leave(), members[2].propose_to_leave());
-    let outcome = propose_after(&service, "carol", &second, || {
+    let (outcome, verifications) = propose_after(&service, "carol", &second, || {
         assert!(accepted(&service.submit_proposal(&room(), &device("bob"), &first, NOW).unwrap()).is_some());
     });
-    assert_eq!(accepted(&outcome), Some((Sequence(3), Epoch(1))));
+    assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(1))), 0));
 }
 
 #[test]
@@ -209,7 +228,7 @@ fn proposal_of_an_epoch_that_was_taken_back_is_not_right_in_the_next_of_that_num
     accept(&service, &members[0].update());
     members[0].confirm();
     let void = members[0].propose_to_update(None);
-    let outcome = propose_after(&service, "alice", &void, || {
+    let (outcome, _) = propose_after(&service, "alice", &void, || {
         for name in ["bob", "carol"] {
             service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
         }
@@ -237,7 +256,7 @@ fn proposal_that_is_wrong_is_not_found_right() {
     ] {
         let checked = service.checker().check_proposal(group, device(sender), proposal.clone());
         assert!(!checked.is_right(), "{what}");
-        let outcome = service.propose_checked(checked, NOW).unwrap();
+        let (outcome, _) = order(&service, checked);
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
 }
@@ -283,4 +302,70 @@ fn leaves_of_others_in_a_new_group_are_not_even_verified() {
     let new = DeliveryService::open(SqliteStore::in_memory().unwrap(), Default::default(), service_key()).unwrap();
     let outcome = new.create_group(&room(), &device("alice"), Assisted, &of_two, NOW).unwrap();
     assert_eq!(outcome, Outcome::Rejected(RejectReason::NotSignedBySender), "the signature is wrong as well");
+}
+
+#[test]
+fn external_commit_is_verified_after_its_right_was_found() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob"]);
+        let carol = Client::new("carol");
+        register(&service, &carol.id);
+        let (joined, commit) = carol.join_externally(&service.group_info(&room()).unwrap().unwrap(), mode);
+        let checked = service.checker().check_commit(commit.clone());
+        assert!(checked.is_external_commit() && !checked.is_right(), "{mode:?}");
+        let (outcome, verifications) = order(&service, checked);
+        assert_eq!((accepted(&outcome), verifications), (Some((Sequence(2), Epoch(2))), 1), "{mode:?}");
+        members[0].receive(&commit.commit);
+        assert_eq!(joined.authenticator(), members[0].authenticator(), "{mode:?}");
+    }
+}
+
+#[test]
+fn external_commit_of_a_removed_device_is_refused_without_a_verification() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let mut members = group_of(&service, mode, &["alice", "bob"]);
+        let group_info = service.group_info(&room()).unwrap().unwrap();
+        accept(&service, &members[0].commit(&[], &[&device("bob")]));
+        let (_, commit) = Client::new("bob").join_externally(&group_info, mode);
+        let outcome = order(&service, service.checker().check_commit(commit));
+        assert_eq!(outcome, (Outcome::Rejected(RejectReason::Removed), 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn verdict_on_an_external_commit_counts_for_one_group_info() {
+    let service = service();
+    let mut members = group_of(&service, Opaque, &["alice", "bob", "carol"]);
+    let replacement = members[1].update();
+    accept(&service, &members[0].update());
+    let dave = Client::new("dave");
+    register(&service, &dave.id);
+    let (_, commit) = dave.join_externally(&service.group_info(&room()).unwrap().unwrap(), Opaque);
+    let checked = service.checker().check_commit(commit);
+    let Attempt::Unverified(unverified) = service.order_checked(checked, NOW).unwrap() else { panic!("a verdict") };
+    let present = service.present_group(&room()).unwrap().unwrap();
+    let verified = service.checker().verify(unverified, present);
+    assert!(verified.is_right());
+    // The commit before is taken back, and another one begins an epoch of that number.
+    for name in ["bob", "carol"] {
+        service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
+    }
+    accept(&service, &replacement);
+    let (outcome, verifications) = order(&service, verified);
+    assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
+    assert_eq!(verifications, 1);
+}
+
+#[test]
+fn handshake_in_the_name_of_another_member_is_verified_beside_the_service() {
+    let service = service();
+    let mut members = group_of(&service, Assisted, &["alice", "bob"]);
+    let update = CommitSubmission { sender: device("bob"), ..members[0].update() };
+    let (outcome, verifications) = order(&service, service.checker().check_commit(update));
+    assert_eq!((outcome, verifications), (Outcome::Rejected(RejectReason::NotSignedBySender), 1));
+    let leave = members[1].propose_to_leave();
+    let (outcome, verifications) = order(&service, service.checker().check_proposal(room(), device("alice"), leave));
+    assert_eq!((outcome, verifications), (Outcome::Rejected(RejectReason::NotSignedBySender), 1));
 }

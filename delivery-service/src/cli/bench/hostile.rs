@@ -20,7 +20,7 @@ use reqwest::{Method, StatusCode, header};
 
 use super::{
     Scale,
-    caller::{self, Caller, encoded},
+    caller::{self, Caller, decoded, encoded},
     figures::{Figure, Report},
     material::{self, Chain},
     progress,
@@ -41,6 +41,9 @@ const CONNECTIONS: usize = 8;
 
 /// Members of the group in which the attacker submits forged commits.
 const MEMBERS: usize = 20;
+
+/// Members that the attacker claims to have in an opaque group: the service sees none of them.
+const CLAIMED_MEMBERS: usize = 1_000;
 
 /// The largest bytes that a commit or a welcome may have.
 const LARGEST: usize = 4 * 1024 * 1024 - 1024;
@@ -214,6 +217,9 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
     let path = material::group_path(&assisted);
     caller.send(&format!("{path}/commits"), group.add(&key_packages)?).await?;
 
+    let crowded_id = GroupId::new("mallory, crowded")?;
+    let from_outside = crowded(&caller, &device, &crowded_id).await?;
+
     let commits_to = |group: &GroupId| format!("{}/commits", material::group_path(group));
     let post =
         |name, path: String, body: Vec<u8>| Attack { name, method: Method::POST, path, body: Shared::from(body) };
@@ -222,7 +228,8 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
         post("commits of 4 MB to no group", commits_to(&GroupId::new("no group")?), zeros()?),
         post("commits of 4 MB of zeros", commits_to(&assisted), zeros()?),
         post("a million empty secrets", commits_to(&opaque), with_welcome(&welcoming, empty_secrets())?),
-        post("forged commits", format!("{path}/commits"), forged(group.update()?)?),
+        post("forged commits", format!("{path}/commits"), forged(decoded(&group.update()?)?)?),
+        post("forged external commits", commits_to(&crowded_id), forged(from_outside)?),
         post("key packages with one that is bad", "/v1/key-packages".into(), bad_upload(&device)?),
         get("ratchet trees", format!("{path}/trees/1")),
         get("pages of deliveries", "/v1/deliveries?after=0".into()),
@@ -236,9 +243,23 @@ fn zeros() -> anyhow::Result<Vec<u8>> {
     encoded(&CommitRequest { commit, welcome: None, group_info: None, added: Vec::new(), removed: Vec::new() })
 }
 
+/// Makes an opaque group of many members, none of which the service knows. Returns an external commit to it.
+async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> anyhow::Result<CommitRequest> {
+    let mut group = device.create(id, Handshake::Opaque, true)?;
+    caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
+    let names = (0..CLAIMED_MEMBERS).map(|number| material::name(&format!("claimed{number}")));
+    let key_packages = material::key_packages(&names.collect::<anyhow::Result<Vec<_>>>()?)?;
+    let mut addition: CommitRequest = decoded(&group.add(&key_packages)?)?;
+    (addition.welcome, addition.added) = (None, Vec::new());
+    caller.send(&format!("{}/commits", material::group_path(id)), encoded(&addition)?).await?;
+    let Bytes(group_info) = addition.group_info.context("no group info")?;
+    let outsider = material::name("outsider")?;
+    material::Device::new(&outsider)?.external_commit(outsider, &group_info)
+}
+
 /// The request with another welcome.
 fn with_welcome(request: &[u8], welcome: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    let mut request: CommitRequest = caller::decoded(request)?;
+    let mut request: CommitRequest = decoded(request)?;
     request.welcome = Some(welcome.into());
     encoded(&request)
 }
@@ -257,8 +278,7 @@ fn empty_secrets() -> Vec<u8> {
 }
 
 /// The request with another last byte in its commit: the membership tag is wrong, or the signature.
-fn forged(request: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    let mut request: CommitRequest = caller::decoded(&request)?;
+fn forged(mut request: CommitRequest) -> anyhow::Result<Vec<u8>> {
     let middle = request.commit.0.len() / 2;
     request.commit.0[middle] ^= 1;
     encoded(&request)

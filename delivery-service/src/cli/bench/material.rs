@@ -84,6 +84,19 @@ impl Device {
         Ok(Group { device: self, id: id.clone(), mls, handshake, sends_tree })
     }
 
+    /// Makes the request that joins a group from outside (RFC 9420, 12.4.3.2), with a group info that has the tree in it.
+    pub(super) fn external_commit(&self, id: DeviceId, group_info: &[u8]) -> anyhow::Result<CommitRequest> {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(group_info)?;
+        let MlsMessageBodyIn::GroupInfo(group_info) = message.extract() else { return Err(anyhow!("no group info")) };
+        let Self { provider, signer, credential } = self;
+        let builder = MlsGroup::external_commit_builder().build_group(provider, group_info, credential.clone());
+        let builder = builder.context("cannot join")?.load_psks(provider.storage()).context("cannot join")?;
+        let built = builder.build(provider.rand(), provider.crypto(), signer, |_| true).context("cannot join")?;
+        let (_, bundle) = built.finalize(provider).context("cannot join")?;
+        let commit = bundle.into_messages().0.to_bytes()?.into();
+        Ok(CommitRequest { commit, welcome: None, group_info: None, added: vec![id], removed: Vec::new() })
+    }
+
     /// Joins an assisted group with a welcome, and with the ratchet tree beside it if that is not in it.
     pub(super) fn join(&self, welcome: &[u8], tree: Option<&[u8]>) -> anyhow::Result<()> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)?;

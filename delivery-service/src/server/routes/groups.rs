@@ -26,7 +26,7 @@ use crate::{
         rates::Price,
         refusal::Refusal,
         state::State,
-        submission::ToGroup,
+        submission::{ToGroup, order},
         worker::{Aftermath, Service},
     },
     service::Checker,
@@ -169,11 +169,9 @@ pub(super) async fn commit(
     };
     let bytes = submission.bytes();
     let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
-    let ordered = state.worker().call(move |service, aftermath| {
-        let sender = caller.admit(service)?;
-        let outcome = service.submit_checked(commit, now)?;
-        count(aftermath, metrics, Submission::Commit, &outcome);
-        answer(service, &group, &sender, outcome)
+    let ordered = order(&state, caller, commit, bytes, now, move |service, aftermath, sender, outcome| {
+        count(aftermath, metrics.clone(), Submission::Commit, &outcome);
+        answer(service, &group, sender, outcome)
     });
     format.ok(&ordered.await?)
 }
@@ -199,11 +197,9 @@ pub(super) async fn propose(
     let (id, sender, Bytes(proposal)) = (group.clone(), caller.0.device.clone(), request.proposal);
     let check = move |checker: &Checker| checker.check_proposal(id, sender, proposal);
     let proposal = state.checked(bytes, check).await?;
-    let ordered = state.worker().call(move |service, aftermath| {
-        let sender = caller.admit(service)?;
-        let outcome = service.propose_checked(proposal, now)?;
-        count(aftermath, metrics, Submission::Proposal, &outcome);
-        answer(service, &group, &sender, outcome)
+    let ordered = order(&state, caller, proposal, bytes, now, move |service, aftermath, sender, outcome| {
+        count(aftermath, metrics.clone(), Submission::Proposal, &outcome);
+        answer(service, &group, sender, outcome)
     });
     format.ok(&ordered.await?)
 }
