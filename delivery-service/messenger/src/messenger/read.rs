@@ -3,7 +3,7 @@
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use regrow_engine::{DeviceId, EpochChange, Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received, UserId};
 
@@ -262,7 +262,11 @@ impl Machine {
                         self.hear(&id, &receipt);
                     }
                     let (sender, epoch, text) = (text.sender, text.epoch, Text(opened.text));
-                    self.ready.push_back(Event::Message { group: id, id: message, sender, epoch, text });
+                    let state = self.group(&id);
+                    state.changed = true;
+                    if state.record.delivered.admits(&sender, opened.id, message, epoch.0) {
+                        self.ready.push_back(Event::Message { group: id, id: message, sender, epoch, text });
+                    }
                 }
                 None => {
                     let reason = "it is not in the envelope that this program knows".to_owned();
@@ -285,6 +289,7 @@ impl Machine {
                 let state = self.group(&id);
                 (state.elsewhere, state.proposals_since) = (None, None);
                 (state.record.has_gap, state.changed) = (false, true);
+                state.record.delivered.enter(change.epoch.0);
                 state.leaving.clear();
                 let left = std::mem::take(&mut state.left);
                 state.check_roster = true;
@@ -415,6 +420,7 @@ impl Machine {
             self.ready.push_back(Event::Removed { group: id, by: None });
             return Ok(());
         }
+        self.group(&id).record.delivered.void_after(restored);
         self.send_again(&id, voided..delivery.receipt.sequence)?;
         let followed = own.is_none_or(|own| own > restored);
         self.ready.push_back(Event::RolledBack { group, commit: voided, followed });
@@ -424,8 +430,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Messages that were sent in the void epoch wait again.
-    fn send_again(&mut self, id: &GroupId, voided: std::ops::Range<Sequence>) -> Result<(), Error> {
+    /// The texts that were sent in the void epoch wait again. Each has its identifier still, so that members who have read it
+    /// do not read it twice.
+    fn send_again(&mut self, id: &GroupId, voided: Range<Sequence>) -> Result<(), Error> {
         for name in kept::sent(&self.client, id)? {
             let Some(out) = kept::out(&self.client, &name)? else { continue };
             if out.ordered.is_some_and(|sequence| voided.contains(&sequence)) {
