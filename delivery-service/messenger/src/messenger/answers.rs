@@ -11,7 +11,7 @@ use super::{
     request::{Response, Step},
 };
 use crate::{
-    RejectCode,
+    Delivery, RejectCode,
     api::{self, Accepted, Code, Problem, ReportAnswer},
     error::{ConnectionError, Error, is_of_device},
     names::Sequence,
@@ -301,6 +301,18 @@ impl Machine {
             }
         };
         self.save(&[id], changes)
+    }
+
+    /// A message of this device has come in the stream, so that the service has ordered it. If the answer was lost, its text
+    /// still waits.
+    pub(super) fn read_back(&mut self, id: &GroupId, delivery: &Delivery) -> Result<(), Error> {
+        for name in kept::waiting(&self.client, id)? {
+            let Some(Out { text: Some(text), sealed, .. }) = kept::out(&self.client, &name)? else { continue };
+            // Texts are encrypted one after the other: the first alone can be on its way.
+            let Some(sealed) = sealed.filter(|sealed| sealed.bytes == delivery.bytes) else { return Ok(()) };
+            return ordered(id, &name, text, sealed.epoch, delivery.receipt.sequence)?.keep(&mut self.client);
+        }
+        Ok(())
     }
 
     /// Compares the service's roster with the group's, and tells a difference.

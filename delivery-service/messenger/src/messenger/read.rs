@@ -188,6 +188,9 @@ impl Machine {
             Ok(Received { event: Engine::Lost(lost), .. }) if lost.is_reportable() => {
                 self.cannot_follow(&id, delivery, lost.to_string())
             }
+            Ok(Received { event: Engine::Own, .. }) if delivery.kind == DeliveryKind::Message => {
+                self.read_back(&id, delivery)?;
+            }
             Ok(received) => self.tell(received)?,
             Err(Fault::UnknownGroup { .. } | Fault::Removed { .. }) => {}
             Err(_) if rejoins => {}
@@ -421,7 +424,7 @@ impl Machine {
             return Ok(());
         }
         self.group(&id).record.delivered.void_after(restored);
-        self.send_again(&id, voided..delivery.receipt.sequence)?;
+        self.send_again(&id, restored, voided..delivery.receipt.sequence)?;
         let followed = own.is_none_or(|own| own > restored);
         self.ready.push_back(Event::RolledBack { group, commit: voided, followed });
         if followed {
@@ -432,7 +435,15 @@ impl Machine {
 
     /// The texts that were sent in the void epoch wait again. Each has its identifier still, so that members who have read it
     /// do not read it twice.
-    fn send_again(&mut self, id: &GroupId, voided: Range<Sequence>) -> Result<(), Error> {
+    fn send_again(&mut self, id: &GroupId, restored: u64, voided: Range<Sequence>) -> Result<(), Error> {
+        // A message that was encrypted in the void epoch can be read in no other, not even in one of the same number.
+        for name in kept::waiting(&self.client, id)? {
+            let Some(out) = kept::out(&self.client, &name)? else { continue };
+            if out.sealed.is_some_and(|sealed| sealed.epoch > restored) {
+                let again = out.text.map(|text| Out { text: Some(text), sealed: None, ordered: None });
+                Changes::default().out(&name, again.as_ref())?.keep(&mut self.client)?;
+            }
+        }
         for name in kept::sent(&self.client, id)? {
             let Some(out) = kept::out(&self.client, &name)? else { continue };
             if out.ordered.is_some_and(|sequence| voided.contains(&sequence)) {

@@ -1,4 +1,4 @@
-//! Texts that their sender has to send twice, because a commit was taken back: each is read once.
+//! Texts that their sender has to send twice, because a commit was taken back or an answer was lost: each is read once.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -20,6 +20,11 @@ async fn group_with_liars(world: &World, devices: &mut [&mut Device]) -> [Hostil
         liar.read().await;
     }
     liars
+}
+
+/// A service at which the two take a commit back that three users have followed.
+async fn lenient() -> World {
+    World::over(memory(), 1, |settings| settings.limits.ordering.rollback_percent = 25).await
 }
 
 /// The last commit is taken back.
@@ -173,4 +178,48 @@ async fn who_repeats_the_identifier_of_another_suppresses_nothing() {
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_eq!(alice.texts(), ["mallory: hers", "bob: mine"]);
+}
+
+#[tokio::test]
+async fn a_message_of_the_void_epoch_is_not_sent_in_another_of_that_number() {
+    let world = lenient().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut carol = world.messenger("carol", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob, &mut carol]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    let void = bob.epoch();
+    // It is encrypted, and does not reach the service.
+    world.lose_requests("/messages");
+    bob.send(&chat(), b"late").await.unwrap();
+    take_back(&mut liars).await;
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.epoch(), void, "it has rejoined, in an epoch of the same number");
+    world.put_it_back();
+
+    settle(&mut [&mut bob, &mut carol]).await;
+    assert_eq!(carol.texts(), ["bob: late"]);
+}
+
+#[tokio::test]
+async fn a_text_whose_answer_is_lost_is_not_sent_again_in_the_next_epoch() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    world.lose_reply("/messages");
+    bob.send(&chat(), b"once").await.unwrap();
+    world.lose_requests("/messages");
+    settle(&mut [&mut alice]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    // Bob reads its own message and the next commit before it can ask again.
+    bob.poll_once().await;
+    bob.poll_once().await;
+    world.put_it_back();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_together(&mut [&mut alice, &mut bob]);
+    assert_eq!(ordered(&mut liars[0], "bob").await, 1);
+    assert_eq!(alice.texts(), ["bob: once"]);
 }
