@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Delivery, DeliveryKind,
     api::{self, DeliveryPage},
+    audit::Finding,
     envelope,
     error::{ConnectionError, Error, is_of_device},
     names::{Epoch, Sequence},
@@ -194,6 +195,8 @@ impl Machine {
             Ok(received) => self.tell(received)?,
             Err(Fault::UnknownGroup { .. } | Fault::Removed { .. }) => {}
             Err(_) if rejoins => {}
+            // A text of the void epoch, which its sender sends again.
+            Err(Fault::FutureEpoch { current, .. }) if self.is_void(delivery, current.0) => {}
             Err(Fault::FutureEpoch { .. }) => match bad {
                 None => self.rejoin(&id, Rejoin::Missed),
                 // Somebody has gone on from it, so that it is not taken back any more.
@@ -218,9 +221,28 @@ impl Machine {
         state.changed = true;
         let rejoins = state.record.rejoin.is_some();
         let mut findings = state.record.audit.read(delivery);
-        // Who rejoins has been told.
-        findings.retain(|finding| !rejoins || !matches!(finding, crate::audit::Finding::Gap { .. }));
+        // A device that rejoins was told of the gap. A fetched rollback explains that the entries which it voids are missing.
+        findings.retain(|finding| match finding {
+            Finding::Gap { after, .. } => {
+                !rejoins && self.rollbacks(id).all(|(voided, _)| voided.0 > after.0.saturating_add(1))
+            }
+            Finding::Equivocation(_) | Finding::Broken { .. } => true,
+        });
         self.found(id, findings);
+    }
+
+    /// The rollbacks of a group that are fetched and not taken in yet: each with the first entry that it voids, and itself.
+    fn rollbacks(&self, id: &GroupId) -> impl Iterator<Item = (Sequence, &Delivery)> {
+        self.fetched.iter().filter(move |delivery| delivery.group == *id).filter_map(|delivery| match delivery.kind {
+            DeliveryKind::Rollback { voided } => Some((voided, delivery)),
+            _ => None,
+        })
+    }
+
+    /// Whether a fetched rollback voids the entry and leads to the epoch that this device is in: then it has missed no commit.
+    fn is_void(&self, delivery: &Delivery, own: u64) -> bool {
+        let mut rollbacks = self.rollbacks(&delivery.group);
+        rollbacks.any(|(voided, rollback)| voided <= delivery.receipt.sequence && rollback.receipt.epoch.0 == own)
     }
 
     /// A commit was ordered that this device cannot carry out.

@@ -40,6 +40,10 @@ async fn ordered(liar: &mut Hostile, user: &str) -> usize {
     entries.filter(|it| it.kind == DeliveryKind::Message && *it.sender.user() == *user).count()
 }
 
+fn rejoins(device: &Device) -> usize {
+    device.was_told(|event| matches!(event, Event::Rejoining { .. }))
+}
+
 #[tokio::test]
 async fn a_text_that_is_sent_again_is_read_once() {
     let world = World::new().await;
@@ -178,6 +182,31 @@ async fn who_repeats_the_identifier_of_another_suppresses_nothing() {
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_eq!(alice.texts(), ["mallory: hers", "bob: mine"]);
+}
+
+#[tokio::test]
+async fn who_reads_late_goes_on_when_what_it_missed_is_void() {
+    let world = lenient().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut carol = world.messenger("carol", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob, &mut carol]).await;
+    // Carol is away. The commit that makes the void epoch is deleted, and bob's message in that epoch is not.
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    take_back(&mut liars).await;
+
+    settle(&mut [&mut carol]).await;
+    assert_eq!(rejoins(&carol), 0, "{:?}", carol.told);
+    assert_eq!(carol.was_told(|event| matches!(event, Event::Gap { .. } | Event::Unreadable { .. })), 0);
+    assert_eq!(carol.was_told(|event| matches!(event, Event::RolledBack { followed: false, .. })), 1);
+
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    assert_eq!(carol.texts(), ["bob: once"]);
+    assert_eq!(rejoins(&carol), 0);
+    assert_together(&mut [&mut alice, &mut bob, &mut carol]);
 }
 
 #[tokio::test]
