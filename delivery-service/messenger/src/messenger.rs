@@ -6,6 +6,7 @@
 
 mod answers;
 mod claim;
+mod delivered;
 mod devices;
 mod event;
 mod intents;

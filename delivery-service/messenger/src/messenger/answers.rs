@@ -6,12 +6,12 @@ use regrow_engine::{DeviceId, GroupId, JoinMessage, PendingCommit};
 
 use super::{
     Event, Rejoin, Text,
-    kept::{self, Answer, Changes, Out, Sealed},
+    kept::{self, Answer, Changes, Out, OutText, Sealed},
     machine::Machine,
     request::{Response, Step},
 };
 use crate::{
-    RejectCode,
+    Delivery, RejectCode,
     api::{self, Accepted, Code, Problem, ReportAnswer},
     error::{ConnectionError, Error, is_of_device},
     names::Sequence,
@@ -49,6 +49,13 @@ fn is_outside(problem: &Problem) -> bool {
             problem.reject_code(),
             Some(RejectCode::NotAMember | RejectCode::UnknownGroup | RejectCode::Removed)
         )
+}
+
+/// The text that waited under that name is ordered. It is kept for as long as the epoch can be taken back.
+fn ordered(id: &GroupId, name: &str, text: OutText, epoch: u64, sequence: Sequence) -> Result<Changes, Error> {
+    let sealed = Sealed { epoch, bytes: Vec::new().into() };
+    let out = Out { text: Some(text), sealed: Some(sealed), ordered: Some(sequence) };
+    Changes::default().out(name, None)?.out(&kept::sent_at(id, sequence), Some(&out))
 }
 
 impl Machine {
@@ -269,14 +276,12 @@ impl Machine {
         sealed: &Sealed,
         answer: Result<Accepted, ConnectionError>,
     ) -> Result<(), Error> {
-        let text = kept::out(&self.client, name)?.and_then(|out| out.text).unwrap_or_default();
+        let Some(text) = kept::out(&self.client, name)?.and_then(|out| out.text) else { return Ok(()) };
         let changes = match decided(answer)? {
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
                 self.hear(id, &receipt);
-                let sealed = Sealed { epoch: sealed.epoch, bytes: Vec::new().into() };
-                let out = Out { text: Some(text), sealed: Some(sealed), ordered: Some(receipt.sequence) };
-                Changes::default().out(name, None)?.out(&kept::sent_at(id, receipt.sequence), Some(&out))?
+                ordered(id, name, text, sealed.epoch, receipt.sequence)?
             }
             // The text is encrypted again, after the entries that were ordered since were read.
             Err(problem) if is_elsewhere(&problem) => {
@@ -291,11 +296,23 @@ impl Machine {
             }
             Err(problem) => {
                 let (group, reason) = (id.clone(), problem.to_string());
-                self.ready.push_back(Event::Undeliverable { group, text: Text(text), reason });
+                self.ready.push_back(Event::Undeliverable { group, text: Text(text.bytes), reason });
                 Changes::default().out(name, None)?
             }
         };
         self.save(&[id], changes)
+    }
+
+    /// A message of this device has come in the stream, so that the service has ordered it. If the answer was lost, its text
+    /// still waits.
+    pub(super) fn read_back(&mut self, id: &GroupId, delivery: &Delivery) -> Result<(), Error> {
+        for name in kept::waiting(&self.client, id)? {
+            let Some(Out { text: Some(text), sealed, .. }) = kept::out(&self.client, &name)? else { continue };
+            // Texts are encrypted one after the other: the first alone can be on its way.
+            let Some(sealed) = sealed.filter(|sealed| sealed.bytes == delivery.bytes) else { return Ok(()) };
+            return ordered(id, &name, text, sealed.epoch, delivery.receipt.sequence)?.keep(&mut self.client);
+        }
+        Ok(())
     }
 
     /// Compares the service's roster with the group's, and tells a difference.

@@ -20,7 +20,8 @@ pub enum Event {
     Message {
         /// The group.
         group: GroupId,
-        /// The message's identifier, the same at every member and each time.
+        /// The message's identifier, the same at every member and each time that the message is told. If the sender had to
+        /// send the text twice, there are two messages: each member is told one of them.
         id: MessageId,
         /// The device that has sent it.
         sender: DeviceId,
@@ -201,8 +202,8 @@ pub enum Event {
         /// The reason. For people.
         reason: String,
     },
-    /// A commit was taken back, and all entries after it. Messages that this device had sent since are sent again; wishes
-    /// that its commit was to carry out have to be wanted again.
+    /// A commit was taken back, and all entries after it. Texts that this device had sent since are sent again, and members
+    /// that have read them are not told them twice. Wishes that its commit was to carry out have to be wanted again.
     RolledBack {
         /// The group.
         group: GroupId,

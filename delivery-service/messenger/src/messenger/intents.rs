@@ -7,12 +7,12 @@ use zeroize::Zeroizing;
 use super::{
     Messenger, Wish,
     devices::Reading,
-    kept::{self, Answer, Changes, ListIntent, Out},
+    kept::{self, Answer, Changes, ListIntent, Out, OutText},
     lane::Scope,
     machine::Machine,
     request::Response,
 };
-use crate::{device_list::DeviceCard, error::Error};
+use crate::{device_list::DeviceCard, envelope::TextId, error::Error};
 
 impl Messenger {
     /// Makes a group, with this device as its only member.
@@ -35,7 +35,7 @@ impl Messenger {
     /// the epoch lasts, in case that the epoch is taken back.
     ///
     /// # Errors
-    /// [`Error::Suspended`]; [`Error::Engine`] if this device is not in the group.
+    /// [`Error::Suspended`]; [`Error::Randomness`]; [`Error::Engine`] if this device is not in the group.
     pub async fn send(&mut self, group: &GroupId, text: &[u8]) -> Result<(), Error> {
         let machine = &mut self.machine;
         machine.client.group(group)?;
@@ -43,7 +43,8 @@ impl Messenger {
             return Err(Error::Suspended { group: group.clone() });
         }
         machine.accepts_by_acting(group);
-        let out = Out { text: Some(Zeroizing::new(text.to_vec())), sealed: None, ordered: None };
+        let text = OutText { id: TextId::generate()?, bytes: Zeroizing::new(text.to_vec()) };
+        let out = Out { text: Some(text), sealed: None, ordered: None };
         let name = kept::next_out(&machine.client, group)?;
         let changes = Changes::default().out(&name, Some(&out))?;
         machine.save(&[group], changes)?;

@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::event::{Rejoin, Wish};
+use super::{
+    delivered::Delivered,
+    event::{Rejoin, Wish},
+};
 use crate::{
     audit::Audit,
     device_list::DeviceList,
+    envelope::TextId,
     error::Error,
     names::{Cursor, Sequence},
 };
@@ -72,6 +76,8 @@ pub(super) struct GroupRecord {
     pub(super) suspended: bool,
     /// Entries are missing in this epoch: later messages may be too far ahead to be read.
     pub(super) has_gap: bool,
+    /// The texts that the application was told and that their senders may send again.
+    pub(super) delivered: Delivered,
 }
 
 /// The answer to an invitation.
@@ -113,12 +119,19 @@ pub(super) struct BadCommit {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Out {
     /// The text; nothing if it is a proposal.
-    #[serde(with = "text")]
-    pub(super) text: Option<Zeroizing<Vec<u8>>>,
+    pub(super) text: Option<OutText>,
     /// The MLSMessage, once there is one, and its epoch.
     pub(super) sealed: Option<Sealed>,
     /// Where the service has ordered it.
     pub(super) ordered: Option<Sequence>,
+}
+
+/// A text of this device, and its identifier: the same each time that the text is sent.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OutText {
+    pub(super) id: TextId,
+    #[serde(with = "text")]
+    pub(super) bytes: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -308,12 +321,12 @@ mod text {
     use serde_bytes::{ByteBuf, Bytes};
     use zeroize::Zeroizing;
 
-    pub(super) fn serialize<S: Serializer>(text: &Option<Zeroizing<Vec<u8>>>, to: S) -> Result<S::Ok, S::Error> {
-        text.as_ref().map(|text| Bytes::new(text)).serialize(to)
+    pub(super) fn serialize<S: Serializer>(text: &Zeroizing<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+        Bytes::new(text).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Zeroizing<Vec<u8>>>, D::Error> {
-        Ok(Option::<ByteBuf>::deserialize(from)?.map(|text| Zeroizing::new(text.into_vec())))
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+        Ok(Zeroizing::new(ByteBuf::deserialize(from)?.into_vec()))
     }
 }
 

@@ -172,9 +172,12 @@ impl Machine {
             let state = self.group(&id);
             (state.resume, state.check_roster, state.proposals_since) = (true, true, Some(now));
         }
+        let known: BTreeSet<GroupId> = self.groups.keys().cloned().collect();
         for received in self.client.unacknowledged()? {
             self.tell(received)?;
         }
+        // A group that was dropped since gets no record again.
+        self.groups.retain(|id, _| known.contains(id));
         self.busy = self.groups.keys().cloned().collect();
         Ok(())
     }
@@ -378,9 +381,14 @@ impl Machine {
     /// The application has everything that it was told.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         if self.unsettled {
+            // The records first. An entry that the engine has let go of is not told again, and would be in no record.
+            self.save_changed()?;
             self.client.acknowledge()?;
             self.unsettled = false;
             self.to_acknowledge = (self.cursor != Cursor::START).then_some(self.cursor);
+            for state in self.groups.values_mut() {
+                state.changed |= state.record.delivered.settle();
+            }
         }
         Ok(())
     }
@@ -453,6 +461,13 @@ impl Machine {
         Ok(())
     }
 
+    /// Writes the records of all groups that have changed.
+    fn save_changed(&mut self) -> Result<(), Error> {
+        let changed = self.groups.iter().filter(|(_, state)| state.changed);
+        let ids: Vec<GroupId> = changed.map(|(id, _)| id.clone()).collect();
+        if ids.is_empty() { Ok(()) } else { self.save(&ids.iter().collect::<Vec<_>>(), Changes::default()) }
+    }
+
     /// Somebody says that the service has signed this receipt, and it has.
     pub(super) fn hear(&mut self, id: &GroupId, receipt: &Receipt) {
         let finding = self.group(id).record.audit.hear(receipt);
@@ -497,7 +512,7 @@ impl Machine {
         changes.keep(&mut self.client)?;
         for text in unsent {
             let reason = "this device is not in the group any more".to_owned();
-            self.ready.push_back(Event::Undeliverable { group: id.clone(), text: Text(text), reason });
+            self.ready.push_back(Event::Undeliverable { group: id.clone(), text: Text(text.bytes), reason });
         }
         Ok(())
     }

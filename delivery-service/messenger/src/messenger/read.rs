@@ -3,7 +3,7 @@
 //! The engine stores what it has received before the cursor is kept, and knows it when it comes again: so a process that dies
 //! in between reads the same page once more, and nothing is told twice or lost.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use regrow_engine::{DeviceId, EpochChange, Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received, UserId};
 
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Delivery, DeliveryKind,
     api::{self, DeliveryPage},
+    audit::Finding,
     envelope,
     error::{ConnectionError, Error, is_of_device},
     names::{Epoch, Sequence},
@@ -188,9 +189,14 @@ impl Machine {
             Ok(Received { event: Engine::Lost(lost), .. }) if lost.is_reportable() => {
                 self.cannot_follow(&id, delivery, lost.to_string())
             }
+            Ok(Received { event: Engine::Own, .. }) if delivery.kind == DeliveryKind::Message => {
+                self.read_back(&id, delivery)?;
+            }
             Ok(received) => self.tell(received)?,
             Err(Fault::UnknownGroup { .. } | Fault::Removed { .. }) => {}
             Err(_) if rejoins => {}
+            // A text of the void epoch, which its sender sends again.
+            Err(Fault::FutureEpoch { current, .. }) if self.is_void(delivery, current.0) => {}
             Err(Fault::FutureEpoch { .. }) => match bad {
                 None => self.rejoin(&id, Rejoin::Missed),
                 // Somebody has gone on from it, so that it is not taken back any more.
@@ -215,9 +221,28 @@ impl Machine {
         state.changed = true;
         let rejoins = state.record.rejoin.is_some();
         let mut findings = state.record.audit.read(delivery);
-        // Who rejoins has been told.
-        findings.retain(|finding| !rejoins || !matches!(finding, crate::audit::Finding::Gap { .. }));
+        // A device that rejoins was told of the gap. A fetched rollback explains that the entries which it voids are missing.
+        findings.retain(|finding| match finding {
+            Finding::Gap { after, .. } => {
+                !rejoins && self.rollbacks(id).all(|(voided, _)| voided.0 > after.0.saturating_add(1))
+            }
+            Finding::Equivocation(_) | Finding::Broken { .. } => true,
+        });
         self.found(id, findings);
+    }
+
+    /// The rollbacks of a group that are fetched and not taken in yet: each with the first entry that it voids, and itself.
+    fn rollbacks(&self, id: &GroupId) -> impl Iterator<Item = (Sequence, &Delivery)> {
+        self.fetched.iter().filter(move |delivery| delivery.group == *id).filter_map(|delivery| match delivery.kind {
+            DeliveryKind::Rollback { voided } => Some((voided, delivery)),
+            _ => None,
+        })
+    }
+
+    /// Whether a fetched rollback voids the entry and leads to the epoch that this device is in: then it has missed no commit.
+    fn is_void(&self, delivery: &Delivery, own: u64) -> bool {
+        let mut rollbacks = self.rollbacks(&delivery.group);
+        rollbacks.any(|(voided, rollback)| voided <= delivery.receipt.sequence && rollback.receipt.epoch.0 == own)
     }
 
     /// A commit was ordered that this device cannot carry out.
@@ -262,7 +287,11 @@ impl Machine {
                         self.hear(&id, &receipt);
                     }
                     let (sender, epoch, text) = (text.sender, text.epoch, Text(opened.text));
-                    self.ready.push_back(Event::Message { group: id, id: message, sender, epoch, text });
+                    let state = self.group(&id);
+                    state.changed = true;
+                    if state.record.delivered.admits(&sender, opened.id, message, epoch.0) {
+                        self.ready.push_back(Event::Message { group: id, id: message, sender, epoch, text });
+                    }
                 }
                 None => {
                     let reason = "it is not in the envelope that this program knows".to_owned();
@@ -285,6 +314,7 @@ impl Machine {
                 let state = self.group(&id);
                 (state.elsewhere, state.proposals_since) = (None, None);
                 (state.record.has_gap, state.changed) = (false, true);
+                state.record.delivered.enter(change.epoch.0);
                 state.leaving.clear();
                 let left = std::mem::take(&mut state.left);
                 state.check_roster = true;
@@ -415,7 +445,8 @@ impl Machine {
             self.ready.push_back(Event::Removed { group: id, by: None });
             return Ok(());
         }
-        self.send_again(&id, voided..delivery.receipt.sequence)?;
+        self.group(&id).record.delivered.void_after(restored);
+        self.send_again(&id, restored, voided..delivery.receipt.sequence)?;
         let followed = own.is_none_or(|own| own > restored);
         self.ready.push_back(Event::RolledBack { group, commit: voided, followed });
         if followed {
@@ -424,8 +455,17 @@ impl Machine {
         Ok(())
     }
 
-    /// Messages that were sent in the void epoch wait again.
-    fn send_again(&mut self, id: &GroupId, voided: std::ops::Range<Sequence>) -> Result<(), Error> {
+    /// The texts that were sent in the void epoch wait again. Each has its identifier still, so that members who have read it
+    /// do not read it twice.
+    fn send_again(&mut self, id: &GroupId, restored: u64, voided: Range<Sequence>) -> Result<(), Error> {
+        // A message that was encrypted in the void epoch can be read in no other, not even in one of the same number.
+        for name in kept::waiting(&self.client, id)? {
+            let Some(out) = kept::out(&self.client, &name)? else { continue };
+            if out.sealed.is_some_and(|sealed| sealed.epoch > restored) {
+                let again = out.text.map(|text| Out { text: Some(text), sealed: None, ordered: None });
+                Changes::default().out(&name, again.as_ref())?.keep(&mut self.client)?;
+            }
+        }
         for name in kept::sent(&self.client, id)? {
             let Some(out) = kept::out(&self.client, &name)? else { continue };
             if out.ordered.is_some_and(|sequence| voided.contains(&sequence)) {

@@ -5,12 +5,11 @@
 use std::collections::BTreeSet;
 
 use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage, UserId};
-use zeroize::Zeroizing;
 
 use super::{
     Event, Rejoin, Wish,
     claim::Addition,
-    kept::{self, Changes, Out, Sealed},
+    kept::{self, Changes, Out, OutText, Sealed},
     lane::Scope,
     machine::Machine,
     request::Step,
@@ -297,14 +296,8 @@ impl Machine {
         Ok(None)
     }
 
-    fn encrypt(
-        &mut self,
-        id: &GroupId,
-        epoch: u64,
-        name: String,
-        text: Zeroizing<Vec<u8>>,
-    ) -> Result<Option<Step>, Error> {
-        let envelope = envelope::seal(self.receipt(id).as_ref(), &text);
+    fn encrypt(&mut self, id: &GroupId, epoch: u64, name: String, text: OutText) -> Result<Option<Step>, Error> {
+        let envelope = envelope::seal(text.id, self.receipt(id).as_ref(), &text.bytes);
         let bytes = match self.client.group(id)?.send(&envelope) {
             Ok(bytes) => bytes,
             // RFC 9420, 12.4: a member that is to be removed must not read on. A commit comes first.

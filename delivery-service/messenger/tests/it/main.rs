@@ -12,4 +12,5 @@ mod gap;
 mod key_packages;
 mod lanes;
 mod membership;
+mod resend;
 mod trees;

@@ -24,7 +24,10 @@ use regrow_delivery_service::{
     api::{self, DeliveryPage, DeviceListPage},
     server::{Environment, Server, router, settings::Settings},
 };
-use regrow_engine::{Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Timestamp, UserId, default_crypto};
+use regrow_engine::{
+    Batch, Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Store, StoreError, Timestamp, UserId, Value,
+    default_crypto,
+};
 use regrow_messenger::{
     Connection, DeviceKey, Event, Messenger, Options, Retry, Server as At, ServicePublicKey, TransportKey,
     commit_request,
@@ -428,8 +431,17 @@ impl Device {
 
     /// The process dies, and another opens what it has stored.
     pub fn crash(&mut self, world: &World) {
+        self.reopen(world, Arc::new(self.store.clone()));
+    }
+
+    /// The process dies, and the next one is able to write this often.
+    pub fn crash_and_write(&mut self, world: &World, writes: u64) {
+        self.reopen(world, Arc::new(Dying { records: self.store.clone(), writes: AtomicU64::new(writes) }));
+    }
+
+    fn reopen(&mut self, world: &World, store: Arc<dyn Store>) {
         self.messenger = None;
-        let client = Client::open(Arc::new(self.store.clone()), default_crypto(), self.policy.clone()).unwrap();
+        let client = Client::open(store, default_crypto(), self.policy.clone()).unwrap();
         self.messenger = Some(Messenger::open(client, &world.at, self.options.clone()).unwrap());
     }
 
@@ -468,6 +480,30 @@ impl Device {
 
     pub fn epoch(&mut self) -> u64 {
         self.group(&chat()).unwrap().epoch().unwrap().0
+    }
+}
+
+/// A store that takes a number of writes, and then no more.
+struct Dying {
+    records: MemoryStore,
+    writes: AtomicU64,
+}
+
+impl Store for Dying {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.records.get(key)
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.records.keys(prefix)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let left = |left: u64| left.checked_sub(1);
+        match self.writes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+            Ok(_) => self.records.apply(batch),
+            Err(_) => Err(StoreError::new("write", "the process dies")),
+        }
     }
 }
 
@@ -517,6 +553,18 @@ impl Hostile {
             }
         }
         page.deliveries
+    }
+
+    /// Follows the group, and returns what the new messages carry inside the encryption.
+    pub async fn overhear(&mut self) -> Vec<Vec<u8>> {
+        let start = regrow_delivery_service::Cursor::START;
+        let page = self.connection.deliveries(start, 1000, Duration::ZERO).await.unwrap();
+        let received = page.deliveries.iter().map(|delivery| self.client.receive(&delivery.bytes.0, self.now));
+        let texts = received.filter_map(|received| match received.ok()?.event {
+            regrow_engine::Event::Message(message) => Some(message.text.to_vec()),
+            _ => None,
+        });
+        texts.collect()
     }
 
     /// Withdraws the device's key packages, and uploads its own.

@@ -1,0 +1,254 @@
+//! Texts that their sender has to send twice, because a commit was taken back or an answer was lost: each is read once.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use crate::world::*;
+use regrow_delivery_service::api::DeliveryKind;
+use regrow_engine::{Handshake::Assisted, MessageId};
+use regrow_messenger::Event;
+
+/// A group of messengers, with two members that take back good commits.
+async fn group_with_liars(world: &World, devices: &mut [&mut Device]) -> [Hostile; 2] {
+    let mut liars = [world.hostile("mallory", Assisted).await, world.hostile("trudy", Assisted).await];
+    make_group(devices).await;
+    for liar in ["mallory", "trudy"] {
+        devices[0].add_user(&chat(), &user(liar)).await.unwrap();
+        settle(devices).await;
+    }
+    for liar in &mut liars {
+        liar.read().await;
+    }
+    liars
+}
+
+/// A service at which the two take a commit back that three users have followed.
+async fn lenient() -> World {
+    World::over(memory(), 1, |settings| settings.limits.ordering.rollback_percent = 25).await
+}
+
+/// The last commit is taken back.
+async fn take_back([mallory, trudy]: &mut [Hostile; 2]) {
+    let commit = mallory.read().await.into_iter().rev().find(|it| it.kind == DeliveryKind::Commit).unwrap();
+    mallory.report(commit.receipt.sequence).await;
+    assert!(trudy.report(commit.receipt.sequence).await.rolled_back);
+}
+
+/// How many messages of the user the service has ordered.
+async fn ordered(liar: &mut Hostile, user: &str) -> usize {
+    let entries = liar.read().await.into_iter();
+    entries.filter(|it| it.kind == DeliveryKind::Message && *it.sender.user() == *user).count()
+}
+
+fn rejoins(device: &Device) -> usize {
+    device.was_told(|event| matches!(event, Event::Rejoining { .. }))
+}
+
+#[tokio::test]
+async fn a_text_that_is_sent_again_is_read_once() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    assert_eq!(alice.texts(), ["bob: once"]);
+
+    take_back(&mut liars).await;
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"more").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_eq!(ordered(&mut liars[0], "bob").await, 3, "it was sent again");
+    assert_eq!(alice.texts(), ["bob: once", "bob: more"]);
+    // Alice was able to read the second message.
+    assert_together(&mut [&mut alice, &mut bob]);
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Unreadable { .. })), 0);
+}
+
+#[tokio::test]
+async fn a_text_is_read_once_if_it_is_taken_back_twice() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    for _ in 0..2 {
+        take_back(&mut liars).await;
+        settle(&mut [&mut alice, &mut bob]).await;
+        // The next commit to be taken back is a rejoin that both have followed.
+        assert_together(&mut [&mut alice, &mut bob]);
+    }
+    assert_eq!(ordered(&mut liars[0], "bob").await, 3);
+    assert_eq!(alice.texts(), ["bob: once"]);
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Unreadable { .. })), 0);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_write_neither_loses_nor_doubles_a_text() {
+    // One crash; or a second one as well, of the process that takes up the work of the first.
+    for second in [None, Some(1), Some(2)] {
+        let mut first = 0;
+        while dies(first, second).await {
+            first += 1;
+        }
+        assert!(first > 10, "the process dies at each of its writes");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_the_application_has_not_kept_is_told_again() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    make_group(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+    for _ in 0..2 {
+        // The process dies before it has kept its events.
+        let events = alice.poll().await.unwrap();
+        assert!(events.iter().any(|event| matches!(event, Event::Message { .. })));
+        alice.crash(&world);
+    }
+    settle(&mut [&mut alice]).await;
+    assert_eq!(alice.texts(), ["bob: once"]);
+}
+
+/// Bob's text is read, taken back and sent again, while alice's process dies after so many writes, and the next one, too.
+/// Returns whether the first died.
+async fn dies(first: u64, second: Option<u64>) -> bool {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+
+    // An application keeps each message that it is told under the message's identifier.
+    let mut archive: BTreeMap<MessageId, String> = BTreeMap::new();
+    let mut crashes = 0;
+    alice.crash_and_write(&world, first);
+    for round in 0..14 {
+        if round == 4 {
+            take_back(&mut liars).await;
+        }
+        match alice.poll().await {
+            Ok(events) => archive.extend(events.into_iter().filter_map(|event| match event {
+                Event::Message { id, text, .. } => Some((id, text.to_string())),
+                _ => None,
+            })),
+            Err(_) => {
+                crashes += 1;
+                match second.filter(|_| crashes == 1) {
+                    Some(writes) => alice.crash_and_write(&world, writes),
+                    None => alice.crash(&world),
+                }
+            }
+        }
+        bob.poll_once().await;
+    }
+
+    assert_eq!(ordered(&mut liars[0], "bob").await, 2, "it was sent again");
+    assert_eq!(archive.values().collect::<Vec<_>>(), ["once"], "after {first} writes, and {second:?}");
+    assert_together(&mut [&mut alice, &mut bob]);
+    crashes > 0
+}
+
+#[tokio::test]
+async fn who_repeats_the_identifier_of_another_suppresses_nothing() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"mine").await.unwrap();
+    let mut envelope = liars[0].overhear().await.pop().unwrap();
+    let text = envelope.len() - b"mine".len();
+    envelope[text..].copy_from_slice(b"hers");
+
+    // Alice reads mallory's message, and bob's only when it is sent again.
+    world.tamper(|page| page.deliveries.retain(|delivery| *delivery.sender.user() != *"bob"));
+    liars[0].send(&envelope).await;
+    alice.poll_once().await;
+    world.stop_tampering();
+    assert_eq!(alice.texts(), ["mallory: hers"]);
+    take_back(&mut liars).await;
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_eq!(alice.texts(), ["mallory: hers", "bob: mine"]);
+}
+
+#[tokio::test]
+async fn who_reads_late_goes_on_when_what_it_missed_is_void() {
+    let world = lenient().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut carol = world.messenger("carol", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob, &mut carol]).await;
+    // Carol is away. The commit that makes the void epoch is deleted, and bob's message in that epoch is not.
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    bob.send(&chat(), b"once").await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    take_back(&mut liars).await;
+
+    settle(&mut [&mut carol]).await;
+    assert_eq!(rejoins(&carol), 0, "{:?}", carol.told);
+    assert_eq!(carol.was_told(|event| matches!(event, Event::Gap { .. } | Event::Unreadable { .. })), 0);
+    assert_eq!(carol.was_told(|event| matches!(event, Event::RolledBack { followed: false, .. })), 1);
+
+    settle(&mut [&mut alice, &mut bob, &mut carol]).await;
+    assert_eq!(carol.texts(), ["bob: once"]);
+    assert_eq!(rejoins(&carol), 0);
+    assert_together(&mut [&mut alice, &mut bob, &mut carol]);
+}
+
+#[tokio::test]
+async fn a_message_of_the_void_epoch_is_not_sent_in_another_of_that_number() {
+    let world = lenient().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut carol = world.messenger("carol", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob, &mut carol]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    let void = bob.epoch();
+    // It is encrypted, and does not reach the service.
+    world.lose_requests("/messages");
+    bob.send(&chat(), b"late").await.unwrap();
+    take_back(&mut liars).await;
+    settle(&mut [&mut bob]).await;
+    assert_eq!(bob.epoch(), void, "it has rejoined, in an epoch of the same number");
+    world.put_it_back();
+
+    settle(&mut [&mut bob, &mut carol]).await;
+    assert_eq!(carol.texts(), ["bob: late"]);
+}
+
+#[tokio::test]
+async fn a_text_whose_answer_is_lost_is_not_sent_again_in_the_next_epoch() {
+    let world = World::new().await;
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
+    world.lose_reply("/messages");
+    bob.send(&chat(), b"once").await.unwrap();
+    world.lose_requests("/messages");
+    settle(&mut [&mut alice]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    // Bob reads its own message and the next commit before it can ask again.
+    bob.poll_once().await;
+    bob.poll_once().await;
+    world.put_it_back();
+    settle(&mut [&mut alice, &mut bob]).await;
+
+    assert_together(&mut [&mut alice, &mut bob]);
+    assert_eq!(ordered(&mut liars[0], "bob").await, 1);
+    assert_eq!(alice.texts(), ["bob: once"]);
+}
