@@ -24,9 +24,13 @@ pub struct Limits {
     /// Bytes that one group's log keeps for readers that have not acknowledged, welcomes included. Default 64 MiB. When it
     /// is full the oldest entries go, as with `max_queue_length`.
     pub max_queue_bytes: u64,
-    /// Bytes of one user's devices that all logs keep. Default 1 GiB: then the user's devices can send again when readers
-    /// have acknowledged, or when entries are past the retention time.
+    /// Bytes of one user's devices that are kept: entries of all logs, and the last two group infos of each group. Default
+    /// 1 GiB: then the user's devices can send again when readers have acknowledged, or when entries are past the retention
+    /// time.
     pub max_stored_bytes_per_user: u64,
+    /// Groups that one user's devices have ended. Default 10,000: the name of each is kept for ever, so that nobody gives
+    /// it to another group.
+    pub max_ended_groups_per_user: u64,
     /// Key packages that wait for one device, the last-resort one not counted. Default 200: enough for a device that is
     /// away for months, and little enough to count them with every claim.
     pub max_key_packages_per_device: usize,
@@ -68,6 +72,7 @@ impl Default for Limits {
             max_device_list_entries: 10_000,
             max_queue_bytes: 64 * 1024 * 1024,
             max_stored_bytes_per_user: 1024 * 1024 * 1024,
+            max_ended_groups_per_user: 10_000,
             max_key_packages_per_device: 200,
             max_open_claims_per_user: 10_000,
             max_open_claims_per_target: 5,

@@ -335,13 +335,14 @@ impl<S: Store> DeliveryService<S> {
     /// Ends a group whose only member is `device`: its log, its tree, its roster and its group info are deleted. Its name is
     /// never given again, so that two groups never have receipts under one name. The same device is answered the same
     /// again. [`RejectReason::NotAlone`](crate::RejectReason::NotAlone) if there are other members: they are removed first.
+    /// [`RejectReason::TooManyEndedGroups`](crate::RejectReason::TooManyEndedGroups) if the user has ended too many.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn end_group(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
         self.handshake(group, now, |tx, followed, call| {
-            let reply = ending::end(tx, followed, group, device)?;
+            let reply = ending::end(tx, followed, call, group, device)?;
             call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
             Ok(reply)
         })

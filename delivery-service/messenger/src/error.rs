@@ -163,7 +163,10 @@ impl Error {
         match self {
             Self::Connection(ConnectionError::Unreachable { .. }) => true,
             Self::Connection(ConnectionError::Problem(problem)) => {
-                matches!(problem.code, Code::Unavailable | Code::TooManyRequests | Code::Timeout | Code::Internal)
+                matches!(
+                    problem.code,
+                    Code::Unavailable | Code::TooManyRequests | Code::ClaimedTooOften | Code::Timeout | Code::Internal
+                )
             }
             _ => false,
         }

@@ -55,7 +55,7 @@ impl Retry {
             ConnectionError::Unreachable { .. } => Some(self.backoff(attempt, self.longest)),
             ConnectionError::Problem(problem) => {
                 let waits = match problem.code {
-                    Code::TooManyRequests | Code::Unavailable | Code::Timeout => true,
+                    Code::TooManyRequests | Code::ClaimedTooOften | Code::Unavailable | Code::Timeout => true,
                     // A limit on what is kept does not go away by waiting, unless the service says when.
                     Code::LimitReached => problem.retry_after.is_some(),
                     _ => false,

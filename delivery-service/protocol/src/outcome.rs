@@ -190,6 +190,12 @@ pub enum RejectReason {
         /// The limit, in users.
         limit: usize,
     },
+    /// The user's devices have ended as many groups as the service remembers for one user.
+    #[error("more than {limit} ended groups of one user; leave this group instead of ending it")]
+    TooManyEndedGroups {
+        /// The limit, in groups.
+        limit: u64,
+    },
     /// Above the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {

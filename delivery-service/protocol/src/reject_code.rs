@@ -108,6 +108,8 @@ codes! {
     NotInvited = "not-invited";
     /// [`RejectReason::TooManyBlocks`].
     TooManyBlocks = "too-many-blocks";
+    /// [`RejectReason::TooManyEndedGroups`].
+    TooManyEndedGroups = "too-many-ended-groups";
     /// An upload would exceed the number of key packages that the service keeps of a device.
     TooManyKeyPackages = "too-many-key-packages";
     /// An uploaded key package is another device's.
@@ -165,6 +167,7 @@ impl RejectReason {
             Self::TooManyBytes { .. } => RejectCode::TooManyBytes,
             Self::NotInvited => RejectCode::NotInvited,
             Self::TooManyBlocks { .. } => RejectCode::TooManyBlocks,
+            Self::TooManyEndedGroups { .. } => RejectCode::TooManyEndedGroups,
             Self::WelcomeMismatch => RejectCode::WelcomeMismatch,
             Self::GroupInfoMismatch => RejectCode::GroupInfoMismatch,
         }

@@ -12,8 +12,13 @@ use crate::{
         group::{Group, HandshakeMode},
         rollback::LastCommit,
         roster::member_key,
+        tally::{Counts, Tally},
     },
-    store::{Table, identity::Identity, key},
+    store::{
+        Table,
+        identity::Identity,
+        key::{self, Key},
+    },
 };
 
 pub(super) type Groups = BTreeMap<GroupId, Group>;
@@ -32,13 +37,14 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
 }
 
 /// The names of the groups that were ended.
-pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups) -> Result<Names, StoreError> {
+pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<Names, StoreError> {
     let mut ended = Names::new();
     checker.each(Table::EndedGroups, |findings, key, value| {
         let mut parts = Parts(key);
         let id = GroupId::new(parts.name()?).ok()?;
         parts.end()?;
-        let _: Identity = key::decode(Table::EndedGroups, value).ok()?;
+        let Identity(by) = key::decode(Table::EndedGroups, value).ok()?;
+        Tally::EndedGroups(by.user()).recount(counts, 1);
         if groups.contains_key(&id) {
             findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
         }
@@ -48,7 +54,12 @@ pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups) -> Result<Names,
     Ok(ended)
 }
 
-pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> Result<(), StoreError> {
+pub(super) fn check(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    logs: &Logs,
+    counts: &mut Counts,
+) -> Result<(), StoreError> {
     let nothing = Default::default();
     for (id, group) in groups {
         let log = logs.get(id).unwrap_or(&nothing);
@@ -62,7 +73,7 @@ pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups, logs: &Logs) -> 
         }
     }
     removed(checker, groups)?;
-    group_infos(checker, groups)?;
+    group_infos(checker, groups, counts)?;
     last_commits(checker, groups)
 }
 
@@ -92,7 +103,14 @@ fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError>
     Ok(())
 }
 
-fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<(), StoreError> {
+    for (id, group) in groups {
+        for (parity, kept) in group.group_infos() {
+            Tally::Bytes(kept.sender.user()).recount(counts, kept.size);
+            let group_info = Key::group(id).then(parity);
+            checker.needs(Table::Groups, Key::group(id).as_bytes(), Table::GroupInfos, group_info.as_bytes())?;
+        }
+    }
     let any_size = Limits { max_body_bytes: usize::MAX, ..Limits::default() };
     checker.each(Table::GroupInfos, |findings, key, value| {
         let mut parts = Parts(key);
@@ -105,6 +123,7 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreEr
             findings.push(Finding::Dangling { place: missing(), missing_in: Table::Groups });
             return Some(());
         };
+        let is_counted = group.group_infos().any(|kept| kept.0 == parity && kept.1.size == value.len() as u64);
         // That of the epoch before may be any, for the last commit may have been taken back.
         let is_right = if parity == group.epoch.0 % 2 {
             let needs_tree = group.mode == HandshakeMode::Opaque;
@@ -112,7 +131,7 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreEr
         } else {
             group_info.group_id().as_slice() == id.as_bytes()
         };
-        if !is_right {
+        if !is_right || !is_counted {
             findings.push(Finding::Contradiction { place: missing(), with: Table::Groups });
         }
         Some(())

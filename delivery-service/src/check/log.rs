@@ -51,7 +51,7 @@ pub(super) fn check(
     end: u64,
     counts: &mut Counts,
 ) -> Result<Logs, StoreError> {
-    let deadlines = deadlines(checker, groups, end)?;
+    let deadlines = deadlines(checker, groups, end, counts)?;
     let mut logs = Logs::new();
     checker.each(Table::Log, |findings, key, value| {
         let mut parts = Parts(key);
@@ -103,10 +103,15 @@ pub(super) fn check(
 }
 
 /// When entries and answers go: each entry's cursor and group.
-fn deadlines(checker: &mut Checker<'_>, groups: &Groups, end: u64) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
+fn deadlines(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    end: u64,
+    counts: &mut Counts,
+) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
     let mut deadlines = BTreeSet::new();
     let mut dues = Vec::new();
-    let ended = groups::ended(checker, groups)?;
+    let ended = groups::ended(checker, groups, counts)?;
     checker.each(Table::Deadlines, |findings, key, value| {
         let mut parts = Parts(key);
         parts.number()?;

@@ -146,7 +146,7 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
     let ends = checker.counters()?;
     let mut counts = Counts::new();
     let log = log::check(&mut checker, &groups, service.as_ref(), ends.entries, &mut counts)?;
-    groups::check(&mut checker, &groups, &log)?;
+    groups::check(&mut checker, &groups, &log, &mut counts)?;
     handshakes::check(&mut checker, &groups)?;
     let devices = admission::check(&mut checker, &mut counts)?;
     device_lists::check(&mut checker, service.as_ref())?;

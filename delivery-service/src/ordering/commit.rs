@@ -166,6 +166,7 @@ pub(crate) fn submit(
     let Decoded { handshake, welcome, group_info: decoded_info } = decoded;
     let handshake = handshake.as_mut().map_err(|reason| reason.clone())?;
     let mut group = submission::admit(tx, call, submitted, &handshake.frame, ContentType::Commit)?;
+    Tally::check_bytes(tx, call.limits, sender.user(), submission.bytes())?;
     let (hash, is_external) = (handshake.frame.hash, handshake.frame.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
@@ -214,6 +215,7 @@ pub(crate) fn submit(
     let mode = group.mode;
     group.epoch = next_epoch;
     group.proposals = 0;
+    group::replace_group_info(tx, id, &mut group, sender, group_info.as_deref())?;
     let welcome_bytes = submission.welcome.as_ref().map_or(0, Vec::len);
     let (cursor, receipt) = submission::order(tx, call, submitted, EntryKind::Commit, group, hash, welcome_bytes)?;
     let former = change_roster(tx, call, submission, cursor, &claims)?;
@@ -227,7 +229,6 @@ pub(crate) fn submit(
         };
         welcome::save(tx, id, cursor, &welcome, &owners, tree.as_deref())?;
     }
-    group::replace_group_info(tx, id, next_epoch, group_info.as_deref())?;
     let added = roster_change.added.clone();
     let (sender, time, sequence) = (sender.clone(), call.now, receipt.sequence);
     LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Halt, group, log, membership, roster};
+use super::{Call, Halt, group, log, membership, roster, tally::Tally};
 use crate::{
     error::StoreError,
     handshake::Followed,
@@ -31,6 +31,7 @@ const TABLES: [Table; 8] = [
 pub(crate) fn end(
     tx: &mut dyn Transaction,
     followed: &Followed,
+    call: Call<'_>,
     id: &GroupId,
     device: &DeviceId,
 ) -> Result<Reply, Halt<Reply>> {
@@ -44,9 +45,16 @@ pub(crate) fn end(
     if roster::count(tx, id)? > 1 {
         return Err(RejectReason::NotAlone.into());
     }
+    let ended = Tally::EndedGroups(device.user());
+    let limit = call.limits.max_ended_groups_per_user;
+    if ended.get(tx)? >= limit {
+        return Err(RejectReason::TooManyEndedGroups { limit }.into());
+    }
+    ended.add(tx, 1)?;
     followed.forget(id);
     let after_all = log::end(tx)?.next();
     log::forget_range(tx, id, &mut group, Cursor::START..after_all)?;
+    group::discount_group_infos(tx, &group)?;
     forget_readers(tx, id, device)?;
     for table in TABLES {
         key::delete_all(tx, table, &Key::group(id))?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call, Halt, Submitted, ending, log, membership,
     roster::{self, Arrival},
+    tally::Tally,
 };
 use crate::{
     error::StoreError,
@@ -53,6 +54,8 @@ pub(crate) struct Group {
     pub(crate) head: ChainHash,
     /// Bytes of the entries in the log, welcomes included.
     pub(crate) bytes: u64,
+    /// The group infos that are kept of the group, by the parity of their epochs.
+    group_infos: [Option<KeptGroupInfo>; 2],
     /// Who created the group, and from what: to recognize the same request.
     #[serde(with = "identity")]
     creator: DeviceId,
@@ -60,7 +63,26 @@ pub(crate) struct Group {
     created_from: [u8; 32],
 }
 
+/// A group info that counts for the user whose device sent it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KeptGroupInfo {
+    #[serde(with = "identity")]
+    pub(crate) sender: DeviceId,
+    pub(crate) size: u64,
+}
+
+impl KeptGroupInfo {
+    fn tally(&self) -> Tally<'_> {
+        Tally::Bytes(self.sender.user())
+    }
+}
+
 impl Group {
+    /// The group infos that are kept of the group, with the parity of the epoch of each.
+    pub(crate) fn group_infos(&self) -> impl Iterator<Item = (u64, &KeptGroupInfo)> {
+        (0..).zip(&self.group_infos).filter_map(|(parity, kept)| Some((parity, kept.as_ref()?)))
+    }
+
     /// Puts back what an epoch has changed. What counts entries goes on.
     pub(crate) fn return_to(&mut self, before: &Self) {
         self.epoch = before.epoch;
@@ -130,10 +152,11 @@ pub(crate) fn create(
         return Err(RejectReason::GroupEnded.into());
     }
     membership::check_group_count(tx, call.limits, creator)?;
+    Tally::check_bytes(tx, call.limits, creator.user(), bytes.len())?;
     if let Some(new) = verified? {
         followed.start(tx, id, new)?;
     }
-    let group = Group {
+    let mut group = Group {
         mode,
         epoch,
         sequence,
@@ -143,11 +166,12 @@ pub(crate) fn create(
         removed_beyond_limit: false,
         head,
         bytes: 0,
+        group_infos: [None, None],
         creator: creator.clone(),
         created_from,
     };
+    replace_group_info(tx, id, &mut group, creator, Some(bytes))?;
     save(tx, id, &group)?;
-    replace_group_info(tx, id, epoch, Some(bytes))?;
     let first_entry = log::end(tx)?.next();
     roster::join(tx, call, id, creator, first_entry, Arrival::Created, None)?;
     call.effects.note(Effect::Readers(id.clone(), vec![creator.clone()]));
@@ -189,15 +213,32 @@ pub(crate) fn ratchet_tree(
     }
 }
 
+/// Replaces the group info of the epoch before the last one by that of the group's present epoch, which `sender` has sent.
+/// The caller saves `group`.
 pub(crate) fn replace_group_info(
     tx: &mut dyn Transaction,
     id: &GroupId,
-    epoch: Epoch,
+    group: &mut Group,
+    sender: &DeviceId,
     group_info: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let key = Key::epoch_of(id, epoch);
+    let key = Key::epoch_of(id, group.epoch);
+    let kept = group_info.map(|bytes| KeptGroupInfo { sender: sender.clone(), size: bytes.len() as u64 });
+    if let Some(kept) = &kept {
+        kept.tally().add(tx, kept.size)?;
+    }
+    let [even, odd] = &mut group.group_infos;
+    let place = if group.epoch.0.is_multiple_of(2) { even } else { odd };
+    if let Some(former) = std::mem::replace(place, kept) {
+        former.tally().subtract(tx, former.size)?;
+    }
     match group_info {
         Some(bytes) => tx.put(Table::GroupInfos, key.as_bytes(), bytes),
         None => tx.delete(Table::GroupInfos, key.as_bytes()).map(drop),
     }
+}
+
+/// Stops to count the group infos of a group that ends.
+pub(crate) fn discount_group_infos(tx: &mut dyn Transaction, group: &Group) -> Result<(), StoreError> {
+    group.group_infos().try_for_each(|(_, kept)| kept.tally().subtract(tx, kept.size))
 }

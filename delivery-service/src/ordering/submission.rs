@@ -55,10 +55,7 @@ pub(crate) fn admit(
     }
     check_wire_format(frame, group.mode)?;
     check_epoch(frame.epoch, group.epoch)?;
-    let limit = call.limits.max_stored_bytes_per_user;
-    if Tally::Bytes(sender.user()).get(tx)?.saturating_add(bytes.len() as u64) > limit {
-        return Err(RejectReason::TooManyBytes { limit }.into());
-    }
+    Tally::check_bytes(tx, call.limits, sender.user(), bytes.len())?;
     if is_member {
         membership::accept(tx, call, id, sender)?;
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::Halt;
 use crate::{
     error::StoreError,
+    limits::Limits,
     names::{DeviceId, UserId},
+    outcome::RejectReason,
     store::{
         Table, Transaction,
         key::{Key, number_in},
@@ -22,8 +25,10 @@ pub(crate) enum Tally<'a> {
     Invitations(&'a UserId),
     /// Devices that a user has.
     Devices(&'a UserId),
-    /// Bytes of a user's devices that logs keep.
+    /// Bytes of a user's devices that are kept: entries of logs, and group infos.
     Bytes(&'a UserId),
+    /// Groups that a user's devices have ended.
+    EndedGroups(&'a UserId),
 }
 
 /// Counts by their keys, as the store check recounts them.
@@ -37,6 +42,7 @@ impl Tally<'_> {
             Self::Invitations(user) => Key::number(2).then_user(user),
             Self::Devices(user) => Key::number(3).then_user(user),
             Self::Bytes(user) => Key::number(4).then_user(user),
+            Self::EndedGroups(user) => Key::number(5).then_user(user),
         }
     }
 
@@ -63,6 +69,20 @@ impl Tally<'_> {
     /// Counts one up in a recount.
     pub(crate) fn recount(&self, counts: &mut Counts, more: u64) {
         *counts.entry(self.key().as_bytes().to_vec()).or_default() += more;
+    }
+
+    /// Checks that a user's devices may have so many more bytes kept.
+    pub(crate) fn check_bytes(
+        tx: &mut dyn Transaction,
+        limits: &Limits,
+        user: &UserId,
+        more: usize,
+    ) -> Result<(), Halt> {
+        let limit = limits.max_stored_bytes_per_user;
+        if Tally::Bytes(user).get(tx)?.saturating_add(more as u64) > limit {
+            return Err(RejectReason::TooManyBytes { limit }.into());
+        }
+        Ok(())
     }
 
     fn put(&self, tx: &mut dyn Transaction, count: u64) -> Result<(), StoreError> {

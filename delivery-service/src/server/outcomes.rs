@@ -25,6 +25,7 @@ impl From<RejectReason> for Refusal {
             | RejectReason::TooManyClaims { .. }
             | RejectReason::TooManyInvitations { .. }
             | RejectReason::TooManyBlocks { .. }
+            | RejectReason::TooManyEndedGroups { .. }
             | RejectReason::TooManyBytes { .. }
             | RejectReason::TooManyProposals { .. } => Code::LimitReached,
             _ => Code::Rejected,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use governor::{Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
+use governor::{NotUntil, Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
 use super::{
     context::RequestContext, environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark,
@@ -117,7 +117,7 @@ impl Rates {
 
     /// A request without a session.
     pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.check(&self.addresses, &block_of(address))
+        self.check(&self.addresses, &block_of(address), Code::TooManyRequests)
     }
 
     /// Whether a device that has logged in before may ask once more without a session, whatever others at its address do.
@@ -127,7 +127,7 @@ impl Rates {
 
     /// A claim of a key package of `target` by `claimer`.
     pub(crate) fn check_claim(&self, claimer: &DeviceId, target: &DeviceId) -> Result<(), Refusal> {
-        self.check(&self.claims, &(claimer.clone(), target.clone()))
+        self.check(&self.claims, &(claimer.clone(), target.clone()), Code::ClaimedTooOften)
     }
 
     /// Forgets those who have not asked for long enough.
@@ -138,10 +138,9 @@ impl Rates {
         self.claims.retain_recent();
     }
 
-    fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K>, key: &K) -> Result<(), Refusal> {
-        limiter.check_key(key).map_err(|refused| {
-            Refusal::for_now(Code::TooManyRequests, refused.wait_time_from(self.environment.monotonic()))
-        })
+    fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K>, key: &K, code: Code) -> Result<(), Refusal> {
+        let wait = |refused: NotUntil<_>| refused.wait_time_from(self.environment.monotonic());
+        limiter.check_key(key).map_err(|refused| Refusal::for_now(code, wait(refused)))
     }
 }
 

@@ -220,6 +220,7 @@ fn positive(settings: &Settings) -> Vec<(&'static str, u64)> {
     ));
     positive.extend(values!(settings.limits.ordering, "limits.ordering.":
         max_body_bytes, max_devices_per_group, max_devices_per_user, max_device_list_entries, max_queue_bytes, max_stored_bytes_per_user,
+        max_ended_groups_per_user,
         max_key_packages_per_device, max_open_claims_per_user,
         max_open_claims_per_target, max_open_invitations_per_user, max_queue_length, max_groups_per_device,
         retention_seconds,

@@ -23,7 +23,7 @@ use super::{
 use crate::error::StoreError;
 
 /// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record does.
-const FORMAT: i64 = 5;
+const FORMAT: i64 = 6;
 
 /// In SQLite's `application_id`: `RgDS`. It tells our files from other programs', whose `user_version` means something
 /// else.

@@ -116,7 +116,7 @@ fn a_file_of_a_newer_format_is_refused() {
     drop(SqliteStore::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 99, supported: 5 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 99, supported: 6 }), "{error}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    Cursor, DeviceId, DeviceKey,
+    CommitSubmission, Cursor, DeliveryService, DeviceId, DeviceKey,
     HandshakeMode::{Assisted, Opaque},
-    Limits, Registration, RejectReason,
+    Limits, Registration, RejectReason, Reply, SqliteStore,
 };
 
 fn bobs(device: &str) -> DeviceId {
@@ -68,7 +68,7 @@ fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
     let mut tablet = tablet.join(&welcome.bytes, Opaque);
     let full = rejected(RejectReason::TooManyBytes { limit: 20_000 });
     say(&service, &mut members[1], &"x".repeat(9_000));
-    say(&service, &mut tablet, &"x".repeat(8_000));
+    say(&service, &mut tablet, &"x".repeat(6_000));
     let third = tablet.send(&"x".repeat(4_000));
     assert_eq!(service.submit_message(&room(), &tablet.id(), &third, NOW).unwrap(), full);
     // Whoever removes the device that has filled it up makes no room.
@@ -86,4 +86,67 @@ fn a_device_that_was_removed_makes_room_for_one() {
     assert_eq!(register(&bobs("one")), Registration::NameTaken);
     assert_eq!(register(&bobs("two")), Registration::Registered);
     assert_eq!(register(&bobs("three")), Registration::TooManyDevices);
+}
+
+#[test]
+fn group_infos_count_for_the_user_that_sent_them_until_their_group_ends() {
+    let create = |service: &DeliveryService<SqliteStore>, name: &str| {
+        let group_info = Client::new("bob").create_unregistered(&group(name), Opaque).group_info();
+        (group_info.len() as u64, service.create_group(&group(name), &device("bob"), Opaque, &group_info, NOW).unwrap())
+    };
+    let (size, _) = create(&service(), "0");
+    let limit = 3 * size;
+    let service = service_with(Limits { max_stored_bytes_per_user: limit, ..Limits::default() });
+    for name in ["0", "1", "2"] {
+        assert!(accepted(&create(&service, name).1).is_some(), "{name}");
+    }
+    assert_eq!(create(&service, "3").1, rejected(RejectReason::TooManyBytes { limit }));
+    assert_eq!(service.end_group(&group("1"), &device("bob"), NOW).unwrap(), Reply::Done);
+    assert!(accepted(&create(&service, "3").1).is_some());
+}
+
+#[test]
+fn replaced_group_info_counts_for_nobody() {
+    for mode in [Assisted, Opaque] {
+        let limit = 20_000;
+        let service = service_with(Limits { max_stored_bytes_per_user: limit, ..Limits::default() });
+        let mut alice = Client::new("alice").create(&service, mode);
+        let mut sent = 0;
+        while sent <= 2 * limit {
+            let update = alice.update();
+            sent += update.group_info.as_ref().unwrap().len() as u64;
+            accept(&service, &update);
+            alice.confirm();
+            service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn commit_counts_with_its_group_info() {
+    let service = service();
+    let mut alice = Client::new("alice").create(&service, Opaque);
+    let update = alice.update();
+    let limit = (alice.group_info().len() + update.commit.len()) as u64;
+    let service = service_with(Limits { max_stored_bytes_per_user: limit, ..Limits::default() });
+    service.create_group(&room(), &alice.id(), Opaque, &alice.group_info(), NOW).unwrap();
+    let full = rejected(RejectReason::TooManyBytes { limit });
+    assert_eq!(service.submit_commit(&update, NOW).unwrap(), full);
+    let without = CommitSubmission { group_info: None, ..update };
+    assert!(accepted(&service.submit_commit(&without, NOW).unwrap()).is_some());
+}
+
+#[test]
+fn a_user_ends_no_more_groups_than_the_limit() {
+    let service = service_with(Limits { max_ended_groups_per_user: 1, ..Limits::default() });
+    let create_and_end = |user: &str, name: &str| {
+        let group_info = Client::new(user).create_unregistered(&group(name), Opaque).group_info();
+        service.create_group(&group(name), &device(user), Opaque, &group_info, NOW).unwrap();
+        service.end_group(&group(name), &device(user), NOW).unwrap()
+    };
+    assert_eq!(create_and_end("bob", "first"), Reply::Done);
+    let full = Reply::Rejected(RejectReason::TooManyEndedGroups { limit: 1 });
+    assert_eq!(create_and_end("bob", "second"), full);
+    assert_eq!(service.end_group(&group("first"), &device("bob"), NOW).unwrap(), Reply::Done, "again as well");
+    assert_eq!(create_and_end("alice", "third"), Reply::Done, "others are not charged for it");
 }

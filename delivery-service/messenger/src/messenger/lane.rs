@@ -21,9 +21,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
 /// The longest delay that the service can ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest wait that a refused claim imposes on all requests of the device. A longer one delays only its wish.
-const LONGEST_HOLD_FOR_CLAIMS: Duration = Duration::from_secs(10);
-
 /// After how many failures in a row a lost connection is told. The application hears of a service that cannot be reached
 /// at all from the call that reads.
 const UNREACHABLE_TOLD: u32 = 3;
@@ -138,10 +135,10 @@ pub(super) fn is_too_many(error: &ConnectionError) -> bool {
     matches!(error, ConnectionError::Problem(problem) if problem.code == Code::TooManyRequests)
 }
 
-/// Whether a claim was refused because there were too many for one device, and not too many requests of all kinds. Both
-/// have one code; the limit on all requests passes within seconds.
+/// Whether the service refuses a claim because this device has claimed key packages of one device too often. It delays
+/// only the wish that needs the claim.
 pub(super) fn is_too_many_claims(error: &ConnectionError) -> bool {
-    is_too_many(error) && asked_by(error) > LONGEST_HOLD_FOR_CLAIMS
+    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::ClaimedTooOften)
 }
 
 fn asked(error: &Error) -> Duration {

@@ -88,6 +88,10 @@ codes! {
     ///
     /// Wait for `retry_after` seconds.
     TooManyRequests = "too-many-requests", 429;
+    /// The calling device has claimed key packages of one device too often.
+    ///
+    /// Claim key packages of that device again after `retry_after` seconds. All other requests go on.
+    ClaimedTooOften = "claimed-too-often", 429;
     /// The service failed.
     ///
     /// Nothing of the request has happened.

@@ -27,8 +27,8 @@ async fn nobody_drains_the_key_packages_of_another() {
     }
     let by_name = json!({ "user": "alice", "device": "phone" });
     for _ in 0..3 {
-        scene.world.claim(&scene.mallory.token, "alice").await.refused(Code::TooManyRequests);
-        scene.as_mallory("POST", "/v1/key-packages/claims", Some(by_name.clone())).await.refused(Code::TooManyRequests);
+        scene.world.claim(&scene.mallory.token, "alice").await.refused(Code::ClaimedTooOften);
+        scene.as_mallory("POST", "/v1/key-packages/claims", Some(by_name.clone())).await.refused(Code::ClaimedTooOften);
     }
     let left: api::KeyPackagesLeft =
         scene.world.call("GET", "/v1/key-packages", Some(&scene.alice.token), None).await.ok();
@@ -48,7 +48,7 @@ async fn a_claim_that_is_refused_takes_nothing_of_any_device() {
     stock(&scene, &laptop, 1).await;
     let by_name = json!({ "user": "alice", "device": "phone" });
     scene.as_mallory("POST", "/v1/key-packages/claims", Some(by_name)).await.is(StatusCode::OK);
-    scene.world.claim(&scene.mallory.token, "alice").await.refused(Code::TooManyRequests);
+    scene.world.claim(&scene.mallory.token, "alice").await.refused(Code::ClaimedTooOften);
     let left: api::KeyPackagesLeft = scene.world.call("GET", "/v1/key-packages", Some(&laptop.token), None).await.ok();
     assert_eq!(left.left, 1);
 }
