@@ -20,6 +20,16 @@ pub enum ConnectionError {
     /// The service has answered that it does not do it.
     #[error(transparent)]
     Problem(#[from] Box<Problem>),
+    /// The service knows no device of this name with this key. The user's other devices may have removed the device: a removed
+    /// device registers under a new name, and another device of the user links it.
+    #[error(
+        "the service does not accept {device}: another device of the user may have removed it, or the name has another \
+         key; register under a new name"
+    )]
+    DeviceRefused {
+        /// The device.
+        device: DeviceId,
+    },
     /// What has answered does not speak this interface: another version, or no delivery service at all.
     #[error("not the answer of a delivery service: {detail}")]
     Protocol {
@@ -149,7 +159,8 @@ impl Error {
     pub(crate) fn is_of_device(&self) -> bool {
         match self {
             Self::Engine(error) => is_of_device(error),
-            Self::Connection(ConnectionError::WrongService { .. }) | Self::Randomness => true,
+            Self::Connection(ConnectionError::WrongService { .. } | ConnectionError::DeviceRefused { .. })
+            | Self::Randomness => true,
             Self::Connection(ConnectionError::Problem(problem)) => {
                 // No session can be opened, so that no request of any kind is carried out.
                 matches!(problem.code, Code::NoSession | Code::BadProof | Code::NotAdmitted)

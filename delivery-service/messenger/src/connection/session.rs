@@ -70,7 +70,14 @@ impl Sessions {
             signature: self.key.sign(&signed)[..].into(),
         };
         let request = Request::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
-        let Session { token, expires_in } = exchange::once(http, &request, None).await?;
+        let session = exchange::once(http, &request, None).await;
+        let Session { token, expires_in } = session.map_err(|error| match error {
+            // The challenge is new, and nobody else has it: the service does not know the key.
+            ConnectionError::Problem(problem) if problem.code == Code::BadProof => {
+                ConnectionError::DeviceRefused { device: self.device.clone() }
+            }
+            other => other,
+        })?;
         let token = Zeroizing::new(token);
         let lasts = Duration::from_secs(expires_in);
         let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
@@ -104,7 +111,7 @@ impl Sessions {
             // up by that as well.
             Err(taken @ ConnectionError::Problem(_)) if is_perhaps_registered(&taken) => {
                 match self.token(http, base, timeout).await {
-                    Err(ConnectionError::Problem(_)) => Err(taken),
+                    Err(ConnectionError::Problem(_) | ConnectionError::DeviceRefused { .. }) => Err(taken),
                     other => other.map(drop),
                 }
             }

@@ -5,7 +5,7 @@ use crate::world::*;
 use ed25519_dalek::{Signer as _, SigningKey};
 use regrow_delivery_service::api::{Code, Problem};
 use regrow_engine::{DeviceId, GroupId, Handshake::Assisted};
-use regrow_messenger::{DeviceCard, Error, Event};
+use regrow_messenger::{ConnectionError, DeviceCard, Error, Event};
 use regrow_protocol::device_list::{self as list, DeviceList};
 
 fn id(user: &str, device: &str) -> DeviceId {
@@ -68,7 +68,11 @@ async fn a_stolen_device_that_was_removed_does_not_come_back() {
     settle(&mut [&mut phone, &mut alice]).await;
     assert_eq!(alice.members(), ["alice/phone", "bob/phone"]);
     // The thief keeps the laptop running; it publishes nothing, and reads nothing.
-    assert!(laptop.poll().await.is_err());
+    let refused = laptop.poll().await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Connection(ConnectionError::DeviceRefused { device }) if *device == id("bob", "laptop")),
+        "{refused}"
+    );
 
     // Bob links a tablet; alice makes a new group and adds bob.
     let mut tablet = world.messenger("bob", "tablet", Assisted).await;
