@@ -8,7 +8,11 @@ use common::{
     intruder::{Intruder, SUITE, USE_PERIOD, infiltrate, publish, unpublish},
     *,
 };
-use openmls::{prelude::CredentialType, schedule::PreSharedKeyId};
+use openmls::{
+    messages::proposals::{PreSharedKeyProposal, Proposal},
+    prelude::{CredentialType, OpenMlsProvider as _},
+    schedule::PreSharedKeyId,
+};
 use regrow_engine::{Ciphersuite, Client, Error, Event, GroupId, InvalidName, Lost, MemoryStore, Refusal, Timestamp};
 use regrow_protocol::profile::{MAX_USE_SECONDS, UsePeriod};
 
@@ -204,6 +208,22 @@ fn proposals_that_regrow_takes_no_part_in_are_refused() {
     let (by_reference, _) = group.as_mut().unwrap().propose_pre_shared_key(&*provider, &**signer, psk).unwrap();
 
     let refusal = world.refusal(&by_reference.to_bytes().unwrap());
+
+    assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
+}
+
+#[test]
+fn commit_with_a_proposal_that_regrow_takes_no_part_in_is_unsupported() {
+    let mut world = infiltrated();
+    let Intruder { provider, signer, group, .. } = &mut world.mallory;
+    let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
+    psk.store(&*provider, b"a secret that the others do not have").unwrap();
+    let psk = Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(psk)));
+    let builder = group.as_mut().unwrap().commit_builder().add_proposal(psk).load_psks(provider.storage()).unwrap();
+    let built = builder.build(provider.rand(), provider.crypto(), &**signer, |_| true).unwrap();
+    let (commit, ..) = built.stage_commit(&*provider).unwrap().into_messages();
+
+    let refusal = world.refusal(&commit.to_bytes().unwrap());
 
     assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
