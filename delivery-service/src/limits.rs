@@ -37,8 +37,9 @@ pub struct Limits {
     /// Claims of a user's devices that no commit has used yet. Default 10,000: one commit may add as many devices as a
     /// group has.
     pub max_open_claims_per_user: u64,
-    /// Claims of one user's devices on one device of another user that no commit has used yet. Default 5. Beyond it only
-    /// the last-resort key package is handed out, so that a stranger does not use up the others.
+    /// Claims of one user's devices on one device of another user, used or not, within a week. Default 5. Beyond it only
+    /// the last-resort key package is handed out, so that a stranger does not use up the others. A group that the device
+    /// accepts takes away one used claim of the user that added it.
     pub max_open_claims_per_target: usize,
     /// Memberships of devices that a user has added and that have not accepted the group. Default 10,000: one commit may add
     /// as many devices as a group has. They do not count against the limit of groups of those devices.

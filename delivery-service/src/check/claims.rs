@@ -23,17 +23,17 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64, counts: &mut Counts) ->
         let (target, deadline) = (claim.target_key(), claim.deadline_key());
         checker.needs(Table::Claims, key, Table::ClaimTargets, target.as_bytes())?;
         checker.needs(Table::Claims, key, Table::ClaimDeadlines, deadline.as_bytes())?;
-        targets.insert(target.as_bytes().to_vec());
+        targets.insert((target.as_bytes().to_vec(), key.clone()));
         deadlines.insert((deadline.as_bytes().to_vec(), key.clone()));
         claim.recount(counts);
     }
-    checker.each(Table::ClaimTargets, |findings, key, _| {
+    checker.each(Table::ClaimTargets, |findings, key, value| {
         let mut parts = Parts(key);
         parts.name()?;
         parts.name()?;
         parts.number()?;
         parts.end()?;
-        if !targets.contains(key) {
+        if !targets.contains(&(key.to_vec(), value.to_vec())) {
             findings.push(Finding::Dangling { place: place(Table::ClaimTargets, key), missing_in: Table::Claims });
         }
         Some(())

@@ -1,5 +1,8 @@
-//! Claims: key packages that the service has handed out, and that no commit has used yet. An addition uses one up, so
-//! that nobody adds a device with a key package that does not come from that device by way of this service.
+//! Claims: key packages that the service has handed out. An addition uses one up, so that nobody adds a device with a key
+//! package that does not come from that device by way of this service.
+//!
+//! A used claim stays until the device accepts a group of the claiming user, or until it expires. So a stranger that adds
+//! the device again and again gets no more of its key packages than one that adds nobody.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    names::{DeviceId, GroupId, Timestamp},
+    names::{DeviceId, GroupId, Timestamp, UserId},
     outcome::RejectReason,
     store::{
         Table, Transaction, identity,
@@ -22,12 +25,13 @@ use crate::{
 /// Seconds for which a claim can be used. A device that was away for a week claims again.
 pub(crate) const CLAIM_SECONDS: u64 = 7 * 24 * 60 * 60;
 
-/// Claims of one key package that a search looks at. Only a last-resort key package has more than one.
+/// Claims that a search looks at: those on one key package, of which only a last-resort one has several, or those of one
+/// user on one device.
 const MAX_SEARCHED: usize = 1_000;
 
 pub(crate) const NUMBER: &str = "claim";
 
-/// A claim that no commit has used.
+/// A claim on one key package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     /// The reference of the key package.
@@ -42,6 +46,10 @@ pub(crate) struct Claim {
     /// Tells several claims of one key package by one device apart.
     pub(crate) number: u64,
     pub(crate) expires: Timestamp,
+    /// The key package is the device's last resort, which is handed out again and again.
+    last_resort: bool,
+    /// A commit has used the claim.
+    used: bool,
 }
 
 impl Claim {
@@ -50,7 +58,7 @@ impl Claim {
     }
 
     pub(crate) fn target_key(&self) -> Key {
-        of_target(&self.claimer, &self.target).then(self.number)
+        of_target(self.claimer.user(), &self.target).then(self.number)
     }
 
     pub(crate) fn deadline_key(&self) -> Key {
@@ -58,21 +66,32 @@ impl Claim {
     }
 
     pub(crate) fn recount(&self, counts: &mut Counts) {
-        Tally::OpenClaims(self.claimer.user()).recount(counts, 1);
+        if !self.used {
+            Tally::OpenClaims(self.claimer.user()).recount(counts, 1);
+        }
     }
 
     fn save(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         key::put(tx, Table::Claims, &self.key(), self)?;
-        tx.put(Table::ClaimTargets, self.target_key().as_bytes(), &[])?;
+        tx.put(Table::ClaimTargets, self.target_key().as_bytes(), self.key().as_bytes())?;
         tx.put(Table::ClaimDeadlines, self.deadline_key().as_bytes(), self.key().as_bytes())?;
-        Tally::OpenClaims(self.claimer.user()).add(tx, 1)
+        if self.used { Ok(()) } else { Tally::OpenClaims(self.claimer.user()).add(tx, 1) }
     }
 
     fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         tx.delete(Table::Claims, self.key().as_bytes())?;
         tx.delete(Table::ClaimTargets, self.target_key().as_bytes())?;
         tx.delete(Table::ClaimDeadlines, self.deadline_key().as_bytes())?;
-        Tally::OpenClaims(self.claimer.user()).subtract(tx, 1)
+        if self.used { Ok(()) } else { Tally::OpenClaims(self.claimer.user()).subtract(tx, 1) }
+    }
+
+    /// Notes that a commit uses the claim. Nobody has to be kept from the last resort, nor from devices of its own user.
+    fn use_up(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        self.delete(tx)?;
+        if self.last_resort || self.claimer.user() == self.target.user() {
+            return Ok(());
+        }
+        Self { used: true, ..self.clone() }.save(tx)
     }
 }
 
@@ -81,9 +100,9 @@ fn of_claimer(reference: &[u8], claimer: &DeviceId) -> Key {
     Key::named(reference).then_device(claimer)
 }
 
-/// Claims that devices of the claimer's user have on one device.
-fn of_target(claimer: &DeviceId, target: &DeviceId) -> Key {
-    Key::user(claimer.user()).then_device(target)
+/// Claims that devices of a user have on one device.
+fn of_target(claimer: &UserId, target: &DeviceId) -> Key {
+    Key::user(claimer).then_device(target)
 }
 
 /// Opens a claim.
@@ -93,10 +112,11 @@ pub(crate) fn open(
     reference: &[u8],
     claimer: &DeviceId,
     target: &DeviceId,
+    last_resort: bool,
 ) -> Result<(), StoreError> {
     let (number, expires) = (key::count_up(tx, NUMBER)?, call.now.plus(CLAIM_SECONDS));
     let (claimer, target) = (claimer.clone(), target.clone());
-    Claim { reference: reference.to_vec(), claimer, target, number, expires }.save(tx)
+    Claim { reference: reference.to_vec(), claimer, target, number, expires, last_resort, used: false }.save(tx)
 }
 
 /// Checks that the claimer's user may have one claim more.
@@ -112,7 +132,8 @@ pub(crate) fn check_count(
     Err(RejectReason::TooManyClaims { limit }.into())
 }
 
-/// Whether the claimer's user has as many open claims on the device as it may have. A user's own devices have no such limit.
+/// Whether the claimer's user has as many claims on the device as it may have: open ones, and used ones that the device has
+/// not answered by accepting a group. A user's own devices have no such limit.
 pub(crate) fn is_target_spent(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -122,13 +143,30 @@ pub(crate) fn is_target_spent(
     if claimer.user() == target.user() {
         return Ok(false);
     }
-    let (range, limit) = (of_target(claimer, target).everything_below(), call.limits.max_open_claims_per_target);
-    let mut open = 0;
+    let (range, limit) = (of_target(claimer.user(), target).everything_below(), call.limits.max_open_claims_per_target);
+    let mut count = 0;
     tx.scan(Table::ClaimTargets, &range.start..&range.end, &mut |_, _| {
-        open += 1;
-        Ok(if open < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        count += 1;
+        Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    Ok(open >= limit)
+    Ok(count >= limit)
+}
+
+/// The device accepts a group that the inviting user has added it to: one used claim of the user's goes.
+pub(crate) fn accepted(tx: &mut dyn Transaction, inviter: &UserId, target: &DeviceId) -> Result<(), StoreError> {
+    let range = of_target(inviter, target).everything_below();
+    let mut claims = Vec::new();
+    tx.scan(Table::ClaimTargets, &range.start..&range.end, &mut |_, claim| {
+        claims.push(Key::from_bytes(claim.to_vec()));
+        Ok(if claims.len() < MAX_SEARCHED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    for claim in claims {
+        let claim: Claim = key::get(tx, Table::Claims, &claim)?.ok_or(StoreError::Corrupt(Table::ClaimTargets))?;
+        if claim.used {
+            return claim.delete(tx);
+        }
+    }
+    Ok(())
 }
 
 /// Device that an addition may have its key package from.
@@ -162,14 +200,14 @@ pub(crate) fn consume(
     let owner = key_package::owner(tx, reference)?;
     match claim {
         Some(claim) if claim.target == *device && owner.as_ref() == Some(device) => {
-            claim.delete(tx)?;
+            claim.use_up(tx)?;
             Ok(claim)
         }
         _ => Err(RejectReason::UnclaimedKeyPackage { device: device.clone() }.into()),
     }
 }
 
-/// The first claim of a device that has not expired.
+/// The first claim of a device that can be used.
 fn first(
     tx: &mut dyn Transaction,
     call: Call<'_>,
@@ -193,13 +231,13 @@ fn first_of_member(
     Ok(None)
 }
 
-/// The first claims below a key that have not expired.
+/// The first claims below a key that can be used.
 fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Result<Vec<Claim>, StoreError> {
     let range = key.everything_below();
     let mut claims = Vec::new();
     tx.scan(Table::Claims, &range.start..&range.end, &mut |_, value| {
         let claim: Claim = key::decode(Table::Claims, value)?;
-        if claim.expires > call.now {
+        if claim.expires > call.now && !claim.used {
             claims.push(claim);
         }
         Ok(if claims.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -210,7 +248,13 @@ fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Re
 /// Gives back the claims that a commit used, because it was taken back. They can be used for as long as new ones.
 pub(crate) fn give_back(tx: &mut dyn Transaction, call: Call<'_>, claims: Vec<Claim>) -> Result<(), StoreError> {
     let expires = call.now.plus(CLAIM_SECONDS);
-    claims.into_iter().try_for_each(|claim| Claim { expires, ..claim }.save(tx))
+    for claim in claims {
+        if let Some(used) = key::get::<Claim>(tx, Table::Claims, &claim.key())? {
+            used.delete(tx)?;
+        }
+        Claim { expires, ..claim }.save(tx)?;
+    }
+    Ok(())
 }
 
 /// Deletes a batch of claims that have expired at `now`. Returns whether there may be more.

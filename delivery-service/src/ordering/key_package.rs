@@ -382,7 +382,7 @@ pub(crate) fn claim(
             None => return Ok(ClaimOutcome::NoneLeft),
         },
     };
-    claim::open(tx, call, &stored.reference, claimer, device)?;
+    claim::open(tx, call, &stored.reference, claimer, device, last_resort)?;
     let left = left(tx, device, call.now)?;
     Ok(ClaimOutcome::Claimed(ClaimedKeyPackage { bytes: stored.bytes, last_resort, left }))
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, expiry, log, roster,
+    Call, Halt, claim, expiry, log, roster,
     tally::{Counts, Tally},
 };
 use crate::{
@@ -249,13 +249,14 @@ pub(crate) fn accept<T: From<RejectReason>>(
     let Some(membership) = present(tx, group, device)? else {
         return Ok(false);
     };
-    match &membership.invitation {
+    let inviter = match &membership.invitation {
         None => return Ok(true),
         Some(invitation) if invitation.declined => return Ok(false),
-        Some(_) => {}
-    }
+        Some(invitation) => invitation.inviter.clone(),
+    };
     check_group_count(tx, call.limits, device)?;
     membership.answer(tx, None)?;
+    claim::accepted(tx, &inviter, device)?;
     Ok(true)
 }
 

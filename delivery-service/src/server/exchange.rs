@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{caller::Caller, context::RequestContext, rates::Price, refusal::Refusal, state::State};
+use super::{caller::Caller, context::RequestContext, leftover, rates::Price, refusal::Refusal, state::State};
 use crate::{
     api::{CBOR, Code, JSON, PROBLEM, Problem},
     names::DeviceId,
@@ -306,8 +306,12 @@ impl<'s> Collected<'s> {
 /// that is answered is to be kept on the way: it may be a token, or who is in a group.
 pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infallible> {
     let format = Format::accepted(request.headers()).unwrap_or_default();
+    let (request, leftover) = leftover::watch(request);
     let mut response = explained(format, next.run(request).await);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if leftover.is_some_and(|leftover| leftover.is_left()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
 }
 

@@ -45,6 +45,7 @@ mod host;
 pub mod invitation;
 mod jwt;
 pub mod keys;
+mod leftover;
 pub mod listener;
 pub mod log;
 mod log_writer;

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
-use openmls::prelude::{KeyPackage, MlsMessageOut};
+use openmls::prelude::{KeyPackage, MlsMessageBodyIn, MlsMessageOut, ProtocolVersion};
+use openmls_rust_crypto::RustCrypto;
 use regrow_delivery_service::{
     ClaimOutcome, DeliveryService, DeviceId,
     HandshakeMode::{Assisted, Opaque},
-    Limits, Outcome, RejectReason, ReportOutcome, SqliteStore, Timestamp,
+    Limits, Outcome, RejectReason, Reply, ReportOutcome, SqliteStore, Timestamp,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -162,6 +163,59 @@ fn strangers_do_not_use_up_a_devices_key_packages() {
     }
     assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 5);
     assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets one of the others");
+}
+
+/// Claims a key package of the device, adds the device with it, and removes it again if that is wanted. Returns whether the
+/// key package was the last resort.
+fn add(service: &DeliveryService<SqliteStore>, by: &mut Member, device: &DeviceId, removes: bool) -> bool {
+    let ClaimOutcome::Claimed(claimed) = claim(service, device, &by.id()) else { panic!("nothing is handed out") };
+    let MlsMessageBodyIn::KeyPackage(key_package) = parse(&claimed.bytes) else { panic!("not a key package") };
+    let key_package = key_package.validate(&RustCrypto::default(), ProtocolVersion::Mls10).unwrap();
+    accept(service, &by.commit(&[key_package], &[]));
+    by.confirm();
+    if removes {
+        accept(service, &by.commit(&[], &[device]));
+        by.confirm();
+    }
+    claimed.last_resort
+}
+
+#[test]
+fn stranger_that_adds_a_device_again_and_again_does_not_use_up_its_key_packages() {
+    for mode in [Assisted, Opaque] {
+        let service = service();
+        let bob = Client::new("bob");
+        stock(&service, &bob, 20);
+        let mut mallory = Client::new("mallory").create(&service, mode);
+        for number in 0..8 {
+            assert_eq!(add(&service, &mut mallory, &bob.id, true), number >= 5, "{mode:?}, {number}");
+        }
+        assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 15);
+        assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets one of the others");
+        // After a week, the claims have expired.
+        service.expire(later(7 * DAY + 1)).unwrap();
+        assert!(!is_last_resort(&claim(&service, &bob.id, &mallory.id())));
+    }
+}
+
+#[test]
+fn accepted_group_gives_its_inviter_another_key_package() {
+    let service = service();
+    let bob = Client::new("bob");
+    stock(&service, &bob, 20);
+    let mut alice = Client::new("alice").create(&service, Assisted);
+    for _ in 0..4 {
+        assert!(!add(&service, &mut alice, &bob.id, true));
+    }
+    assert!(!add(&service, &mut alice, &bob.id, false));
+    assert!(is_last_resort(&claim(&service, &bob.id, &alice.id())));
+    // The open claim counts as well, so that it takes two acceptances.
+    assert_eq!(service.accept_invitation(&room(), &bob.id, NOW).unwrap(), Reply::Done);
+    accept(&service, &alice.commit(&[], &[&bob.id]));
+    alice.confirm();
+    assert!(add(&service, &mut alice, &bob.id, false));
+    assert_eq!(service.accept_invitation(&room(), &bob.id, NOW).unwrap(), Reply::Done);
+    assert!(!is_last_resort(&claim(&service, &bob.id, &alice.id())));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{convert::Infallible, pin::pin};
 use crate::http::{Answer, Device, World, request, room_path};
 use axum::{
     body::{Body, Bytes},
-    http::{Request, StatusCode, header},
+    http::{Request, StatusCode, Version, header},
 };
 use futures_util::{FutureExt as _, stream};
 use regrow_delivery_service::{
@@ -106,4 +106,22 @@ async fn body_without_a_declared_size_waits_for_the_right_to_submit() {
     asked.headers_mut().remove(header::CONTENT_LENGTH);
     let reading = pin!(world.send(asked));
     assert!(reading.now_or_never().is_none(), "the server reads on");
+}
+
+#[tokio::test]
+async fn answer_to_a_large_body_that_is_left_unread_ends_the_connection() {
+    let world = World::new().await;
+    let alice = world.device("alice", "phone").await;
+    let ends = |answer: &Answer| answer.headers.get(header::CONNECTION).map(|value| value == "close");
+    let unread = world.send(silent(&alice, &room_path("/commits"))).await;
+    assert_eq!((unread.status, ends(&unread)), (StatusCode::NOT_FOUND, Some(true)));
+    let read = world.send(spaces(&alice, "/v1/key-packages")).await;
+    assert_eq!((read.status, ends(&read)), (StatusCode::BAD_REQUEST, None));
+    let small = world.call("POST", &room_path("/commits"), None, Some(json!({}))).await;
+    assert_eq!((small.status, ends(&small)), (StatusCode::UNAUTHORIZED, None));
+    // HTTP/2 ends the request's stream, and not the connection.
+    let mut over_http2 = silent(&alice, &room_path("/commits"));
+    *over_http2.version_mut() = Version::HTTP_2;
+    let unread = world.send(over_http2).await;
+    assert_eq!((unread.status, ends(&unread)), (StatusCode::NOT_FOUND, None));
 }
