@@ -25,8 +25,8 @@ pub struct Limits {
     /// is full the oldest entries go, as with `max_queue_length`.
     pub max_queue_bytes: u64,
     /// Bytes of one user's devices that are kept: entries of all logs, and the last two group infos of each group. Default
-    /// 1 GiB: then the user's devices can send again when readers have acknowledged, or when entries are past the retention
-    /// time.
+    /// 1 GiB. The bytes of an entry come free when its readers have acknowledged it, or after the retention time. Those of
+    /// a group info come free with the second commit after it, or with the end of the group.
     pub max_stored_bytes_per_user: u64,
     /// Groups that one user's devices have ended. Default 10,000: the name of each is kept for ever, so that nobody gives
     /// it to another group.
@@ -37,8 +37,8 @@ pub struct Limits {
     /// Claims of a user's devices that no commit has used yet. Default 10,000: one commit may add as many devices as a
     /// group has.
     pub max_open_claims_per_user: u64,
-    /// Claims of one user's devices on one device of another user, used or not, within a week. Default 5. Beyond it only
-    /// the last-resort key package is handed out, so that a stranger does not use up the others. A group that the device
+    /// Claims of one user's devices on one device of another user, used or not, within a week. Default 5. Beyond the
+    /// limit the service hands out only the last-resort key package, so that a stranger does not use up the others. A group that the device
     /// accepts takes away one used claim of the user that added it.
     pub max_open_claims_per_target: usize,
     /// Memberships of devices that a user has added and that have not accepted the group. Default 10,000: one commit may add

@@ -1,11 +1,13 @@
-//! The envelope of a text, inside the encryption. It carries the text, the text's identifier, and the latest receipt that the
-//! sender has of the group.
+//! The envelope of a text, inside the encryption. The envelope has the text, a nonce of the text, and the latest receipt that
+//! the sender has of the group.
 //!
-//! Members compare the receipts, which shows a service that tells two histories (`docs/decisions/0031`). They compare the
-//! identifiers, so that they read a text once that its sender had to send twice (`docs/decisions/0069`).
+//! Members compare the receipts, which shows a service that tells two histories (`docs/decisions/0031`). Nonce and text give
+//! the text's identifier. By the identifiers, members read a text once that its sender had to send twice
+//! (`docs/decisions/0069`).
 
 use regrow_engine::GroupId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -22,41 +24,51 @@ const WITHOUT: u8 = 0;
 const WITH: u8 = 1;
 /// A receipt's length: sequence, epoch, head and signature. The group is the one that the message is of.
 const RECEIPT_BYTES: usize = 8 + 8 + 32 + 64;
-/// An identifier's length: random ones of this length never meet.
-const TEXT_ID_BYTES: usize = 16;
+/// A nonce's length: nobody guesses a random nonce of this length, and no two are equal.
+const NONCE_BYTES: usize = 16;
 
-/// A text's identifier. The sender draws it once, and puts it into each envelope of the text. It names a text among those
-/// of its sender alone: nothing keeps a hostile member from repeating another member's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TextId(#[serde(with = "serde_bytes")] pub(super) [u8; TEXT_ID_BYTES]);
+/// A text's nonce. The sender draws the nonce once, and puts it into each envelope of the text.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Nonce(#[serde(with = "serde_bytes")] pub(super) [u8; NONCE_BYTES]);
 
-impl TextId {
-    /// A new identifier, of the operating system's randomness.
+impl Nonce {
+    /// A new nonce, of the operating system's randomness.
     ///
     /// # Errors
     /// [`Error::Randomness`].
     pub(super) fn generate() -> Result<Self, Error> {
-        let mut id = [0; TEXT_ID_BYTES];
-        getrandom::fill(&mut id).map_err(|_| Error::Randomness)?;
-        Ok(Self(id))
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| Error::Randomness)?;
+        Ok(Self(nonce))
+    }
+}
+
+/// A text's identifier: SHA-256 of the nonce and the text. A member that sends another text under the same nonce has another
+/// identifier. Without the nonce, the identifier tells nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TextId(#[serde(with = "serde_bytes")] [u8; 32]);
+
+impl TextId {
+    /// The identifier of a text.
+    pub(super) fn of(nonce: Nonce, text: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(nonce.0).chain_update(text).finalize().into())
     }
 }
 
 /// The content of an envelope.
 pub(super) struct Opened {
-    /// The text's identifier, as the sender has chosen it.
     pub(super) id: TextId,
     /// The sender's latest receipt. Its signature is still to be verified.
     pub(super) receipt: Option<Receipt>,
     pub(super) text: Zeroizing<Vec<u8>>,
 }
 
-/// The text with its identifier and its sender's latest receipt.
-pub(super) fn seal(id: TextId, receipt: Option<&Receipt>, text: &[u8]) -> Zeroizing<Vec<u8>> {
+/// The text with its nonce and its sender's latest receipt.
+pub(super) fn seal(nonce: Nonce, receipt: Option<&Receipt>, text: &[u8]) -> Zeroizing<Vec<u8>> {
     // As large as it will be, so that no copy of the text is left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(2 + TEXT_ID_BYTES + RECEIPT_BYTES + text.len()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 + NONCE_BYTES + RECEIPT_BYTES + text.len()));
     bytes.extend_from_slice(&[VERSION, if receipt.is_some() { WITH } else { WITHOUT }]);
-    bytes.extend_from_slice(&id.0);
+    bytes.extend_from_slice(&nonce.0);
     match receipt {
         None => {}
         Some(Receipt { sequence, epoch, head, signature, .. }) => {
@@ -73,10 +85,14 @@ pub(super) fn seal(id: TextId, receipt: Option<&Receipt>, text: &[u8]) -> Zeroiz
 /// What [`seal`] has put together; [`None`] if it is something else.
 pub(super) fn open(group: &GroupId, bytes: &[u8]) -> Option<Opened> {
     let (&[version, with], rest) = bytes.split_first_chunk()?;
-    let (id, rest) = rest.split_first_chunk()?;
-    let (id, text) = (TextId(*id), |text: &[u8]| Zeroizing::new(text.to_vec()));
+    let (nonce, rest) = rest.split_first_chunk()?;
+    let opened = |receipt, text: &[u8]| Opened {
+        id: TextId::of(Nonce(*nonce), text),
+        receipt,
+        text: Zeroizing::new(text.to_vec()),
+    };
     match (version, with) {
-        (VERSION, WITHOUT) => Some(Opened { id, receipt: None, text: text(rest) }),
+        (VERSION, WITHOUT) => Some(opened(None, rest)),
         (VERSION, WITH) => {
             let (sequence, rest) = rest.split_first_chunk()?;
             let (epoch, rest) = rest.split_first_chunk()?;
@@ -89,7 +105,7 @@ pub(super) fn open(group: &GroupId, bytes: &[u8]) -> Option<Opened> {
                 head: ChainHash(*head),
                 signature: *signature,
             };
-            Some(Opened { id, receipt: Some(receipt), text: text(rest) })
+            Some(opened(Some(receipt), rest))
         }
         _ => None,
     }
@@ -100,7 +116,7 @@ mod tests {
     use super::*;
     use crate::receipt::ServiceKey;
 
-    const ID: TextId = TextId([9; TEXT_ID_BYTES]);
+    const NONCE: Nonce = Nonce([9; NONCE_BYTES]);
 
     fn group() -> GroupId {
         GroupId::new("room").unwrap()
@@ -114,22 +130,22 @@ mod tests {
     #[test]
     fn what_was_sealed_is_opened() {
         for (receipt, text) in [(None, &b""[..]), (None, b"hi"), (Some(receipt()), b""), (Some(receipt()), b"hi")] {
-            let sealed = seal(ID, receipt.as_ref(), text);
+            let sealed = seal(NONCE, receipt.as_ref(), text);
             let opened = open(&group(), &sealed).expect("an envelope");
-            assert_eq!((opened.id, opened.receipt, &opened.text[..]), (ID, receipt, text));
+            assert_eq!((opened.id, opened.receipt, &opened.text[..]), (TextId::of(NONCE, text), receipt, text));
         }
     }
 
     #[test]
     fn a_receipt_of_one_group_is_none_of_another() {
-        let opened = open(&GroupId::new("other").unwrap(), &seal(ID, Some(&receipt()), b"hi")).expect("an envelope");
+        let opened = open(&GroupId::new("other").unwrap(), &seal(NONCE, Some(&receipt()), b"hi")).expect("an envelope");
         let service = ServiceKey::from_seed(&[1; 32]).public();
         assert!(opened.receipt.expect("it has one").verify(&service).is_err());
     }
 
     #[test]
     fn what_is_no_envelope_is_not_opened() {
-        for whole in [seal(ID, Some(&receipt()), b""), seal(ID, None, b"")] {
+        for whole in [seal(NONCE, Some(&receipt()), b""), seal(NONCE, None, b"")] {
             for length in 0..whole.len() {
                 assert!(open(&group(), &whole[..length]).is_none(), "{length}");
             }
@@ -139,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_envelope_of_another_version_or_kind_is_not_opened() {
-        let sealed = seal(ID, None, b"hi");
+        let sealed = seal(NONCE, None, b"hi");
         assert!(open(&group(), &sealed).is_some());
         for (place, byte) in [(0, 1), (0, 3), (1, 2)] {
             let mut changed = sealed.clone();
@@ -150,6 +166,8 @@ mod tests {
 
     #[test]
     fn two_texts_have_two_identifiers() {
-        assert_ne!(TextId::generate().expect("randomness"), TextId::generate().expect("randomness"));
+        let [first, second] = [(); 2].map(|()| Nonce::generate().expect("randomness"));
+        assert_ne!(TextId::of(first, b"hi"), TextId::of(second, b"hi"));
+        assert_ne!(TextId::of(first, b"hi"), TextId::of(first, b"ho"), "nor does a sender choose one");
     }
 }

@@ -191,7 +191,7 @@ pub enum RejectReason {
         limit: usize,
     },
     /// The user's devices have ended as many groups as the service remembers for one user.
-    #[error("more than {limit} ended groups of one user; leave this group instead of ending it")]
+    #[error("more than {limit} ended groups of one user; keep this group, or add another member before leaving")]
     TooManyEndedGroups {
         /// The limit, in groups.
         limit: u64,

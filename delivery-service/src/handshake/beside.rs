@@ -122,6 +122,11 @@ impl<T: Verified> Handshake<T> {
         verdict.map(|verdict| verdict.result)
     }
 
+    /// Whether there is a verdict, for whatever state.
+    pub(crate) fn has_verdict(&self) -> bool {
+        self.verdict.is_some()
+    }
+
     /// The value of a good verdict.
     pub(crate) fn found_right(&self) -> Option<&T> {
         self.verdict.as_ref()?.result.as_ref().ok()

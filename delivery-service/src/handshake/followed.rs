@@ -119,7 +119,9 @@ impl Groups {
         self.kept.insert(id.clone(), Kept { state: state.clone(), used, weight });
         self.by_use.insert(used, id.clone());
         self.weight += weight;
+        // The group itself stays, however large: its verdicts count in this state.
         while self.weight > KEPT_IN_MEMORY
+            && self.kept.len() > 1
             && let Some((_, oldest)) = self.by_use.pop_first()
         {
             self.remove(&oldest);

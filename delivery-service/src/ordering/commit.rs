@@ -122,11 +122,6 @@ impl Decoded {
         }
     }
 
-    /// Whether the commit is an external commit.
-    pub(crate) fn is_external_commit(&self) -> bool {
-        self.handshake.as_ref().is_ok_and(|handshake| handshake.frame.is_external_commit)
-    }
-
     /// Whether the commit has a good verdict, and makes the roster change that the submission declares.
     pub(crate) fn is_right(&self, submission: &CommitSubmission) -> bool {
         let found = self.handshake.as_ref().ok().and_then(Handshake::found_right);
@@ -171,8 +166,7 @@ pub(crate) fn submit(
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
     let verified = if group.mode == HandshakeMode::Assisted || is_external {
-        let present = group::present(tx, followed, id, &group)?;
-        Some(handshake.take_verdict(&present).ok_or_else(|| Halt::answer(Attempt::Unverified(())))??)
+        Some(group::verdict(tx, followed, id, &group, handshake)?)
     } else {
         None
     };

@@ -5,13 +5,13 @@ use regrow_protocol::mls;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, Submitted, ending, log, membership,
+    Attempt, Call, Halt, Submitted, ending, log, membership,
     roster::{self, Arrival},
     tally::Tally,
 };
 use crate::{
     error::StoreError,
-    handshake::{Followed, NewGroup, Present, wire},
+    handshake::{Followed, Handshake, NewGroup, Present, Verified, wire},
     limits::Limits,
     names::{DeviceId, Epoch, GroupId, Sequence},
     outcome::{Outcome, RejectReason},
@@ -81,6 +81,11 @@ impl Group {
     /// The group infos that are kept of the group, with the parity of the epoch of each.
     pub(crate) fn group_infos(&self) -> impl Iterator<Item = (u64, &KeptGroupInfo)> {
         (0..).zip(&self.group_infos).filter_map(|(parity, kept)| Some((parity, kept.as_ref()?)))
+    }
+
+    /// Whether the commit that began the present epoch came with a group info.
+    fn has_group_info(&self) -> bool {
+        self.group_infos().any(|(parity, _)| parity == self.epoch.0 % 2)
     }
 
     /// Puts back what an epoch has changed. What counts entries goes on.
@@ -182,6 +187,23 @@ pub(crate) fn create(
 /// last commit may be taken back.
 pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
     tx.get(Table::GroupInfos, Key::epoch_of(id, epoch).as_bytes())
+}
+
+/// The verdict on a handshake in the group's present state. A handshake without a verdict costs no look at that state.
+pub(crate) fn verdict<T: Verified>(
+    tx: &mut dyn Transaction,
+    followed: &Followed,
+    id: &GroupId,
+    group: &Group,
+    handshake: &mut Handshake<T>,
+) -> Result<T, Halt<Attempt<()>>> {
+    let unverified = || Halt::answer(Attempt::Unverified(()));
+    if !handshake.has_verdict() {
+        let is_seen = group.mode == HandshakeMode::Assisted || group.has_group_info();
+        return Err(if is_seen { unverified() } else { RejectReason::NoGroupInfo.into() });
+    }
+    let present = present(tx, followed, id, group)?;
+    Ok(handshake.take_verdict(&present).ok_or_else(unverified)??)
 }
 
 /// The group's present state, as far as the service sees it.

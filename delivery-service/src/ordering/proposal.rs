@@ -75,8 +75,7 @@ pub(crate) fn submit(
         return Err(RejectReason::TooManyProposals { limit }.into());
     }
     if group.mode == HandshakeMode::Assisted {
-        let present = group::present(tx, followed, submitted.group, &group)?;
-        let proposal = handshake.take_verdict(&present).ok_or_else(|| Halt::answer(Attempt::Unverified(())))??;
+        let proposal = group::verdict(tx, followed, submitted.group, &group, handshake)?;
         followed.queue(tx, submitted.group, group.epoch, proposal)?;
     }
     group.proposals += 1;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     caller::Caller,
+    checks::Place,
     exchange::{LARGE, Unread},
     paths::GroupPath,
     refusal::Refusal,
@@ -19,7 +20,7 @@ use crate::{
     names::{DeviceId, GroupId, Timestamp},
     ordering::Attempt,
     outcome::Outcome,
-    service::CheckedHandshake,
+    service::{CheckedHandshake, Checker},
 };
 
 /// Attempts to order one handshake. Each fails only because the group has changed since the verification before it.
@@ -59,8 +60,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for ToGroup<T> {
 
 /// Orders a handshake of so many bytes, and makes the verdicts that it needs beside the store. `answer` answers the outcome.
 ///
-/// Only a handshake that the group could accept from its sender is verified. The verification keeps its place until the
-/// service has taken the verdict: so there is one group info in memory for each place, and not for each request.
+/// Only a handshake that the group could accept from its sender is verified.
 pub(crate) async fn order<T: Send + 'static>(
     state: &State,
     caller: Caller,
@@ -69,35 +69,54 @@ pub(crate) async fn order<T: Send + 'static>(
     now: Timestamp,
     answer: impl Fn(&Service<'_>, &mut Aftermath, &DeviceId, Outcome) -> Result<T, Refusal> + Clone + Send + 'static,
 ) -> Result<T, Refusal> {
-    // The group info of an opaque group may be large, however small the external commit is.
-    let weight = if handshake.is_external_commit() { bytes.max(LARGE) } else { bytes };
     let mut kept = None;
-    for _ in 0..ATTEMPTS {
+    for attempt in 1.. {
         let (caller, answer) = (caller.clone(), answer.clone());
-        let attempt = state.worker().call(move |service, aftermath| {
+        let ordered = state.worker().call(move |service, aftermath| {
             let sender = caller.admit(service)?;
             match service.order_checked(handshake, now)? {
                 Attempt::Settled(outcome) => answer(service, aftermath, &sender, outcome).map(ControlFlow::Break),
-                Attempt::Unverified(handshake) => Ok(ControlFlow::Continue(handshake)),
+                Attempt::Unverified(handshake) => {
+                    let present = service.followed_group(handshake.group())?;
+                    Ok(ControlFlow::Continue((handshake, present)))
+                }
             }
         });
-        let unverified = match attempt.await? {
+        let (unverified, followed) = match ordered.await? {
             ControlFlow::Break(answer) => return Ok(answer),
-            ControlFlow::Continue(handshake) => handshake,
+            ControlFlow::Continue(unverified) => unverified,
         };
         drop(kept.take());
-        let place = state.checks().place(weight).await?;
-        let group = unverified.group().clone();
-        handshake = match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
-            Some(present) => {
-                let checker = state.checker().clone();
-                let (verified, place) = place.run(move || checker.verify(unverified, present)).await?;
+        if attempt == ATTEMPTS {
+            break;
+        }
+        let checker = state.checker().clone();
+        handshake = match followed {
+            Some(present) => state.checks().run(bytes, move || checker.verify(unverified, present)).await?,
+            None => {
+                let (verified, place) = verify_described(state, checker, unverified).await?;
                 kept = Some(place);
                 verified
             }
-            // The group has gone since. The next attempt says so.
-            None => unverified,
         };
     }
     Err(Refusal::for_now(Code::Unavailable, CHANGING))
+}
+
+/// Verifies an external commit to an opaque group. The group info may be large, however small the commit is.
+///
+/// The verdict has the group info with it, until the service has taken the verdict. The returned place is kept for as long, so
+/// that requests do not fill the memory with group infos.
+async fn verify_described(
+    state: &State,
+    checker: Checker,
+    unverified: CheckedHandshake,
+) -> Result<(CheckedHandshake, Place), Refusal> {
+    let place = state.checks().place(LARGE).await?;
+    let group = unverified.group().clone();
+    match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
+        Some(present) => place.run(move || checker.verify(unverified, present)).await,
+        // The group has gone since. The next attempt says so.
+        None => Ok((unverified, place)),
+    }
 }

@@ -66,6 +66,18 @@ impl<S: Store> DeliveryService<S> {
         }
     }
 
+    /// The present state of an assisted group, which costs no copy. `None` for every other group: see
+    /// [`present_group`](Self::present_group).
+    pub(crate) fn followed_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
+        self.store().transaction(|tx| match group::load(tx, group)? {
+            Some(record) if record.mode == HandshakeMode::Assisted => {
+                let following = self.rules.followed.group(tx, group, record.epoch)?;
+                Ok(Some(PresentGroup(Present::Followed(following))))
+            }
+            _ => Ok(None),
+        })
+    }
+
     /// Orders a handshake, and makes each verdict that it needs.
     pub(super) fn check_and_order(
         &self,
@@ -259,15 +271,6 @@ impl CheckedHandshake {
         match &self.0 {
             Kind::Commit { submission, .. } => &submission.group,
             Kind::Proposal { own, .. } => &own.group,
-        }
-    }
-
-    /// Whether the handshake is an external commit (RFC 9420, 12.4.3.2). To verify one in an opaque group takes all leaves
-    /// of the group.
-    pub fn is_external_commit(&self) -> bool {
-        match &self.0 {
-            Kind::Commit { decoded, .. } => decoded.is_external_commit(),
-            Kind::Proposal { .. } => false,
         }
     }
 

@@ -62,6 +62,26 @@ impl Sessions {
             return Ok(token.clone());
         }
         self.meet(http, base, timeout).await?;
+        let Session { token, expires_in } = match self.log_in(http, base, timeout).await {
+            // The challenge may have expired on its way, or the service may have started anew since it gave the challenge.
+            Err(error) if is_bad_proof(&error) => self.log_in(http, base, timeout).await.map_err(|error| {
+                if is_bad_proof(&error) {
+                    ConnectionError::DeviceRefused { device: self.device.clone() }
+                } else {
+                    error
+                }
+            })?,
+            other => other?,
+        };
+        let token = Zeroizing::new(token);
+        let lasts = Duration::from_secs(expires_in);
+        let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
+        self.open = Some(Open { token: token.clone(), until });
+        Ok(token)
+    }
+
+    /// Signs a new challenge, and opens a session with the signature.
+    async fn log_in(&self, http: &Http, base: &Url, timeout: Duration) -> Result<Session, ConnectionError> {
         let challenge = self.challenge(http, base, timeout).await?;
         let signed = proof::session(&self.service, &challenge.challenge.0, &self.device);
         let body = SessionRequest {
@@ -70,19 +90,7 @@ impl Sessions {
             signature: self.key.sign(&signed)[..].into(),
         };
         let request = Request::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
-        let session = exchange::once(http, &request, None).await;
-        let Session { token, expires_in } = session.map_err(|error| match error {
-            // The challenge is new, and nobody else has it: the service does not know the key.
-            ConnectionError::Problem(problem) if problem.code == Code::BadProof => {
-                ConnectionError::DeviceRefused { device: self.device.clone() }
-            }
-            other => other,
-        })?;
-        let token = Zeroizing::new(token);
-        let lasts = Duration::from_secs(expires_in);
-        let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
-        self.open = Some(Open { token: token.clone(), until });
-        Ok(token)
+        exchange::once(http, &request, None).await
     }
 
     /// Registers the device, unless it is.
@@ -149,6 +157,10 @@ impl fmt::Debug for Sessions {
 /// Whether the session has ended before its time: revoked, or forgotten by the service.
 pub(super) fn is_over(error: &ConnectionError) -> bool {
     matches!(error, ConnectionError::Problem(problem) if problem.code == Code::NoSession)
+}
+
+fn is_bad_proof(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::BadProof)
 }
 
 fn is_perhaps_registered(error: &ConnectionError) -> bool {

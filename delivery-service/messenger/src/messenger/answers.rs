@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regrow_engine::{DeviceId, GroupId, JoinMessage, PendingCommit};
 
 use super::{
-    Event, Rejoin, Text,
+    Event, Rejoin, Text, Wish,
     kept::{self, Answer, Changes, Out, OutText, Sealed},
     machine::Machine,
     request::{Response, Step},
@@ -122,6 +122,11 @@ impl Machine {
     /// The group has ended at the service, so that this device forgets it.
     fn ended(&mut self, id: &GroupId, answer: Result<(), ConnectionError>) -> Result<(), Error> {
         match decided(answer)? {
+            Err(problem) if problem.reject_code() == Some(RejectCode::TooManyEndedGroups) => {
+                let (group, reason) = (id.clone(), problem.to_string());
+                self.ready.push_back(Event::Refused { group, wish: Some(Wish::Leave), reason });
+                self.granted(id, &Wish::Leave, Changes::default())
+            }
             Err(problem) if !is_outside(&problem) => Err(problem.into()),
             _ => {
                 self.client.forget(id)?;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::TextId;
 
-/// The number of texts that are remembered of a group, of all senders together. At less than 100 bytes each, the table is not
-/// larger than the receipts beside it. A text that was crowded out is told twice, and none is lost.
+/// The number of texts that are remembered of a group, of all senders together. At less than 120 bytes each, the table is not
+/// larger than the receipts beside it. The application is told a text twice that was crowded out, and no text is lost.
 const TEXTS_REMEMBERED: usize = 128;
 
 /// The texts that may be sent again.
@@ -39,7 +39,7 @@ struct Known {
 }
 
 impl Delivered {
-    /// Whether the application is to be told the message. It is not if another message has brought the sender's text before.
+    /// Whether the application is to be told the message. An earlier message may have brought the sender's text already.
     pub(super) fn admits(&mut self, sender: &DeviceId, id: TextId, message: MessageId, epoch: u64) -> bool {
         let message = *message.as_bytes();
         let texts = self.texts.entry(sender.clone()).or_default();
@@ -90,15 +90,14 @@ impl Delivered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Nonce;
 
     fn device(user: &str) -> DeviceId {
         DeviceId::new(user, "phone").expect("a short name")
     }
 
     fn id(number: u64) -> TextId {
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&number.to_be_bytes());
-        TextId(id)
+        TextId::of(Nonce([7; 16]), &number.to_be_bytes())
     }
 
     fn message(name: &str) -> MessageId {
@@ -181,7 +180,7 @@ mod tests {
         }
         let mut bytes = Vec::new();
         ciborium::into_writer(&delivered, &mut bytes).expect("it can be written");
-        assert!(bytes.len() < 100 * TEXTS_REMEMBERED, "{}", bytes.len());
+        assert!(bytes.len() < 120 * TEXTS_REMEMBERED, "{}", bytes.len());
         assert_eq!(ciborium::from_reader::<Delivered, _>(&bytes[..]).expect("it can be read"), delivered);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     machine::Machine,
     request::Response,
 };
-use crate::{device_list::DeviceCard, envelope::TextId, error::Error};
+use crate::{device_list::DeviceCard, envelope::Nonce, error::Error};
 
 impl Messenger {
     /// Makes a group, with this device as its only member.
@@ -43,7 +43,7 @@ impl Messenger {
             return Err(Error::Suspended { group: group.clone() });
         }
         machine.accepts_by_acting(group);
-        let text = OutText { id: TextId::generate()?, bytes: Zeroizing::new(text.to_vec()) };
+        let text = OutText { nonce: Nonce::generate()?, bytes: Zeroizing::new(text.to_vec()) };
         let out = Out { text: Some(text), sealed: None, ordered: None };
         let name = kept::next_out(&machine.client, group)?;
         let changes = Changes::default().out(&name, Some(&out))?;

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     audit::Audit,
     device_list::DeviceList,
-    envelope::TextId,
+    envelope::Nonce,
     error::Error,
     names::{Cursor, Sequence},
 };
@@ -126,10 +126,10 @@ pub(super) struct Out {
     pub(super) ordered: Option<Sequence>,
 }
 
-/// A text of this device, and its identifier: the same each time that the text is sent.
+/// A text of this device, and its nonce: the same each time that the text is sent.
 #[derive(Serialize, Deserialize)]
 pub(super) struct OutText {
-    pub(super) id: TextId,
+    pub(super) nonce: Nonce,
     #[serde(with = "text")]
     pub(super) bytes: Zeroizing<Vec<u8>>,
 }

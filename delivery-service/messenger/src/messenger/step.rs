@@ -297,7 +297,7 @@ impl Machine {
     }
 
     fn encrypt(&mut self, id: &GroupId, epoch: u64, name: String, text: OutText) -> Result<Option<Step>, Error> {
-        let envelope = envelope::seal(text.id, self.receipt(id).as_ref(), &text.bytes);
+        let envelope = envelope::seal(text.nonce, self.receipt(id).as_ref(), &text.bytes);
         let bytes = match self.client.group(id)?.send(&envelope) {
             Ok(bytes) => bytes,
             // RFC 9420, 12.4: a member that is to be removed must not read on. A commit comes first.

@@ -19,6 +19,7 @@ use crate::{
     outcome::{Outcome, Reply, RosterChange},
     server::{
         caller::Caller,
+        context::RequestContext,
         exchange::{Body, Format},
         metrics::{Answer, Metrics, Submission},
         outcomes::accepted,
@@ -102,7 +103,9 @@ pub(super) async fn info(
     format: Format,
     GroupPath(group): GroupPath,
 ) -> Result<Response, Refusal> {
-    let group_info = state.worker().call(move |service, _| {
+    // A group info may be large: few of one device's requests read at a time.
+    let context = RequestContext::current();
+    let group_info = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
         for_those_concerned(service, &group, &device)?;
         Ok(service.group_info(&group)?.ok_or(Code::NotFound)?)
@@ -128,7 +131,8 @@ pub(super) async fn tree(
     GroupPath(group): GroupPath,
     EpochPath(epoch): EpochPath,
 ) -> Result<Response, Refusal> {
-    let tree = state.worker().call(move |service, _| {
+    let context = RequestContext::current();
+    let tree = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
         if let Some(tree) = service.welcome_tree(&group, &device, epoch)? {
             return Ok(tree);
