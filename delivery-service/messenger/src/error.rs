@@ -135,6 +135,16 @@ pub enum Error {
     },
 }
 
+impl ConnectionError {
+    /// The code of the service's refusal. `None` if the service has not answered.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Problem(problem) => Some(problem.code),
+            _ => None,
+        }
+    }
+}
+
 impl From<Problem> for ConnectionError {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))

@@ -61,12 +61,6 @@ pub enum Attempt<T> {
     Unverified(T),
 }
 
-impl<T> From<Outcome> for Attempt<T> {
-    fn from(outcome: Outcome) -> Self {
-        Self::Settled(outcome)
-    }
-}
-
 impl<T> From<RejectReason> for Attempt<T> {
     fn from(reason: RejectReason) -> Self {
         Self::Settled(reason.into())

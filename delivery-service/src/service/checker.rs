@@ -69,13 +69,9 @@ impl<S: Store> DeliveryService<S> {
     /// The present state of an assisted group, which costs no copy. `None` for every other group: see
     /// [`present_group`](Self::present_group).
     pub(crate) fn followed_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
-        self.store().transaction(|tx| match group::load(tx, group)? {
-            Some(record) if record.mode == HandshakeMode::Assisted => {
-                let following = self.rules.followed.group(tx, group, record.epoch)?;
-                Ok(Some(PresentGroup(Present::Followed(following))))
-            }
-            _ => Ok(None),
-        })
+        let mode =
+            self.store().transaction(|tx| Ok::<_, StoreError>(group::load(tx, group)?.map(|record| record.mode)))?;
+        if mode == Some(HandshakeMode::Assisted) { self.present_group(group) } else { Ok(None) }
     }
 
     /// Orders a handshake, and makes each verdict that it needs.

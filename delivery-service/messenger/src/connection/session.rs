@@ -62,17 +62,16 @@ impl Sessions {
             return Ok(token.clone());
         }
         self.meet(http, base, timeout).await?;
-        let Session { token, expires_in } = match self.log_in(http, base, timeout).await {
-            // The challenge may have expired on its way, or the service may have started anew since it gave the challenge.
-            Err(error) if is_bad_proof(&error) => self.log_in(http, base, timeout).await.map_err(|error| {
-                if is_bad_proof(&error) {
-                    ConnectionError::DeviceRefused { device: self.device.clone() }
-                } else {
-                    error
-                }
-            })?,
-            other => other?,
-        };
+        let is_refused = |error: &ConnectionError| error.code() == Some(Code::BadProof);
+        let mut session = self.log_in(http, base, timeout).await;
+        // The challenge may have expired on its way, or the service may have started anew since it gave the challenge.
+        if session.as_ref().is_err_and(is_refused) {
+            session = self.log_in(http, base, timeout).await;
+        }
+        let Session { token, expires_in } = session.map_err(|error| match is_refused(&error) {
+            true => ConnectionError::DeviceRefused { device: self.device.clone() },
+            false => error,
+        })?;
         let token = Zeroizing::new(token);
         let lasts = Duration::from_secs(expires_in);
         let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
@@ -117,12 +116,10 @@ impl Sessions {
             Ok(Nothing) => Ok(()),
             // Perhaps it was this device, and the answer was lost: then its key opens a session. An invitation is used
             // up by that as well.
-            Err(taken @ ConnectionError::Problem(_)) if is_perhaps_registered(&taken) => {
-                match self.token(http, base, timeout).await {
-                    Err(ConnectionError::Problem(_) | ConnectionError::DeviceRefused { .. }) => Err(taken),
-                    other => other.map(drop),
-                }
-            }
+            Err(taken) if is_perhaps_registered(&taken) => match self.token(http, base, timeout).await {
+                Err(ConnectionError::Problem(_) | ConnectionError::DeviceRefused { .. }) => Err(taken),
+                other => other.map(drop),
+            },
             Err(other) => Err(other),
         }
     }
@@ -156,15 +153,11 @@ impl fmt::Debug for Sessions {
 
 /// Whether the session has ended before its time: revoked, or forgotten by the service.
 pub(super) fn is_over(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::NoSession)
-}
-
-fn is_bad_proof(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::BadProof)
+    error.code() == Some(Code::NoSession)
 }
 
 fn is_perhaps_registered(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::Problem(problem) if matches!(problem.code, Code::DeviceExists | Code::NotAdmitted))
+    matches!(error.code(), Some(Code::DeviceExists | Code::NotAdmitted))
 }
 
 pub(super) fn key_of(info: &ServiceInfo) -> Result<ServicePublicKey, ConnectionError> {

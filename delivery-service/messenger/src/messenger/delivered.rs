@@ -57,8 +57,7 @@ impl Delivered {
 
     /// Makes room at the cost of the sender that takes up most of it: a hostile member crowds out its own texts.
     fn limit(&mut self, latest: &DeviceId) {
-        let total: usize = self.texts.values().map(VecDeque::len).sum();
-        if total > TEXTS_REMEMBERED {
+        if self.len() > TEXTS_REMEMBERED {
             let most = self.texts.iter_mut().max_by_key(|(sender, texts)| (texts.len(), *sender == latest));
             most.into_iter().for_each(|(_, texts)| _ = texts.pop_front());
         }
@@ -79,11 +78,14 @@ impl Delivered {
     ///
     /// Not before: after a crash, the messages that the application has not kept are told again in the same way.
     pub(super) fn settle(&mut self) -> bool {
-        let before: usize = self.texts.values().map(VecDeque::len).sum();
-        let epoch = self.epoch;
+        let (before, epoch) = (self.len(), self.epoch);
         self.texts.values_mut().for_each(|texts| texts.retain(|known| known.void || known.epoch >= epoch));
         self.texts.retain(|_, texts| !texts.is_empty());
-        self.texts.values().map(VecDeque::len).sum::<usize>() < before
+        self.len() < before
+    }
+
+    fn len(&self) -> usize {
+        self.texts.values().map(VecDeque::len).sum()
     }
 }
 
@@ -102,10 +104,6 @@ mod tests {
 
     fn message(name: &str) -> MessageId {
         MessageId::of(name.as_bytes())
-    }
-
-    fn len(delivered: &Delivered) -> usize {
-        delivered.texts.values().map(VecDeque::len).sum()
     }
 
     #[test]
@@ -130,7 +128,7 @@ mod tests {
         for _ in 0..3 {
             assert!(delivered.admits(&alice, id(1), message("first"), 0));
         }
-        assert_eq!(len(&delivered), 1);
+        assert_eq!(delivered.len(), 1);
     }
 
     #[test]
@@ -150,9 +148,9 @@ mod tests {
         assert!(delivered.admits(&alice, id(2), message("second"), 1));
         // Read with the commit, and told again after a crash.
         assert!(!delivered.admits(&alice, id(1), message("third"), 0));
-        assert_eq!(len(&delivered), 2);
+        assert_eq!(delivered.len(), 2);
         assert!(delivered.settle());
-        assert_eq!(len(&delivered), 1);
+        assert_eq!(delivered.len(), 1);
     }
 
     #[test]
@@ -164,7 +162,7 @@ mod tests {
         delivered.void_after(0);
         for number in 0..1000 {
             delivered.admits(&device("mallory"), id(number), message("flood"), 1);
-            assert!(len(&delivered) <= TEXTS_REMEMBERED);
+            assert!(delivered.len() <= TEXTS_REMEMBERED);
         }
         assert!(delivered.admits(&bob, id(0), message("bob's"), 1));
         for number in 0..20 {

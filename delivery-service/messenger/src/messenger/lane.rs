@@ -132,13 +132,13 @@ impl Lanes {
 
 /// Whether the service has refused a request because there were too many.
 pub(super) fn is_too_many(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::TooManyRequests)
+    error.code() == Some(Code::TooManyRequests)
 }
 
 /// Whether the service refuses a claim because this device has claimed key packages of one device too often. It delays
 /// only the wish that needs the claim.
 pub(super) fn is_too_many_claims(error: &ConnectionError) -> bool {
-    matches!(error, ConnectionError::Problem(problem) if problem.code == Code::ClaimedTooOften)
+    error.code() == Some(Code::ClaimedTooOften)
 }
 
 fn asked(error: &Error) -> Duration {

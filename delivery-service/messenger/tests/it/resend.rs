@@ -22,6 +22,16 @@ async fn group_with_liars(world: &World, devices: &mut [&mut Device]) -> [Hostil
     liars
 }
 
+/// A group of alice and bob with the two, in an epoch that a commit of alice's has begun: it can be taken back.
+async fn after_a_commit(world: &World) -> (Device, Device, [Hostile; 2]) {
+    let mut alice = world.messenger("alice", "phone", Assisted).await;
+    let mut bob = world.messenger("bob", "phone", Assisted).await;
+    let liars = group_with_liars(world, &mut [&mut alice, &mut bob]).await;
+    alice.rotate(&chat(), false).await.unwrap();
+    settle(&mut [&mut alice, &mut bob]).await;
+    (alice, bob, liars)
+}
+
 /// A service at which the two take a commit back that three users have followed.
 async fn lenient() -> World {
     World::over(memory(), 1, |settings| settings.limits.ordering.rollback_percent = 25).await
@@ -47,11 +57,7 @@ fn rejoins(device: &Device) -> usize {
 #[tokio::test]
 async fn a_text_that_is_sent_again_is_read_once() {
     let world = World::new().await;
-    let mut alice = world.messenger("alice", "phone", Assisted).await;
-    let mut bob = world.messenger("bob", "phone", Assisted).await;
-    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
-    alice.rotate(&chat(), false).await.unwrap();
-    settle(&mut [&mut alice, &mut bob]).await;
+    let (mut alice, mut bob, mut liars) = after_a_commit(&world).await;
     bob.send(&chat(), b"once").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(alice.texts(), ["bob: once"]);
@@ -71,11 +77,7 @@ async fn a_text_that_is_sent_again_is_read_once() {
 #[tokio::test]
 async fn a_text_is_read_once_if_it_is_taken_back_twice() {
     let world = World::new().await;
-    let mut alice = world.messenger("alice", "phone", Assisted).await;
-    let mut bob = world.messenger("bob", "phone", Assisted).await;
-    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
-    alice.rotate(&chat(), false).await.unwrap();
-    settle(&mut [&mut alice, &mut bob]).await;
+    let (mut alice, mut bob, mut liars) = after_a_commit(&world).await;
     bob.send(&chat(), b"once").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     for _ in 0..2 {
@@ -122,11 +124,7 @@ async fn a_text_that_the_application_has_not_kept_is_told_again() {
 /// Returns whether the first died.
 async fn dies(first: u64, second: Option<u64>) -> bool {
     let world = World::new().await;
-    let mut alice = world.messenger("alice", "phone", Assisted).await;
-    let mut bob = world.messenger("bob", "phone", Assisted).await;
-    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
-    alice.rotate(&chat(), false).await.unwrap();
-    settle(&mut [&mut alice, &mut bob]).await;
+    let (mut alice, mut bob, mut liars) = after_a_commit(&world).await;
     bob.send(&chat(), b"once").await.unwrap();
 
     // An application keeps each message that it is told under the message's identifier.
@@ -162,26 +160,36 @@ async fn dies(first: u64, second: Option<u64>) -> bool {
 #[tokio::test]
 async fn who_repeats_the_identifier_of_another_suppresses_nothing() {
     let world = World::new().await;
-    let mut alice = world.messenger("alice", "phone", Assisted).await;
-    let mut bob = world.messenger("bob", "phone", Assisted).await;
-    let mut liars = group_with_liars(&world, &mut [&mut alice, &mut bob]).await;
-    alice.rotate(&chat(), false).await.unwrap();
-    settle(&mut [&mut alice, &mut bob]).await;
+    let (mut alice, mut bob, mut liars) = after_a_commit(&world).await;
     bob.send(&chat(), b"mine").await.unwrap();
-    let mut envelope = liars[0].overhear().await.pop().unwrap();
-    let text = envelope.len() - b"mine".len();
-    envelope[text..].copy_from_slice(b"hers");
+    // Nonce and text are bob's, and so is the identifier.
+    let envelope = liars[0].overhear().await.pop().unwrap();
 
     // Alice reads mallory's message, and bob's only when it is sent again.
     world.tamper(|page| page.deliveries.retain(|delivery| *delivery.sender.user() != *"bob"));
     liars[0].send(&envelope).await;
     alice.poll_once().await;
     world.stop_tampering();
-    assert_eq!(alice.texts(), ["mallory: hers"]);
+    assert_eq!(alice.texts(), ["mallory: mine"]);
     take_back(&mut liars).await;
     settle(&mut [&mut alice, &mut bob]).await;
 
-    assert_eq!(alice.texts(), ["mallory: hers", "bob: mine"]);
+    assert_eq!(alice.texts(), ["mallory: mine", "bob: mine"]);
+}
+
+#[tokio::test]
+async fn member_hides_no_text_under_the_nonce_of_a_void_one() {
+    let world = World::new().await;
+    let (mut alice, mut bob, mut liars) = after_a_commit(&world).await;
+    bob.send(&chat(), b"mine").await.unwrap();
+    let mut envelope = liars[0].overhear().await.pop().unwrap();
+    for text in [b"once", b"more"] {
+        let start = envelope.len() - text.len();
+        envelope[start..].copy_from_slice(text);
+        liars[0].send(&envelope).await;
+        settle(&mut [&mut alice, &mut bob]).await;
+    }
+    assert_eq!(alice.texts(), ["bob: mine", "mallory: once", "mallory: more"]);
 }
 
 #[tokio::test]
