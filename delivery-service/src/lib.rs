@@ -113,8 +113,8 @@ pub mod store;
 
 pub use regrow_protocol::{
     ChainHash, ChainedEntry, Cursor, Delivery, DeliveryKind, DeviceId, Epoch, Equivocation, ForgedReceipt, GroupId,
-    MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, Reply, RosterChange, Sequence, ServiceKey,
-    ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
+    HandshakeMode, MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, Reply, RosterChange, Sequence,
+    ServiceKey, ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
 };
 // The modules of the shared words, under their names there.
 use regrow_protocol::{device_list, names, outcome, receipt};
@@ -130,7 +130,6 @@ pub use self::{
         Attempt,
         commit::CommitSubmission,
         expiry::Expired,
-        group::HandshakeMode,
         key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
         rollback::ReportOutcome,
     },

@@ -21,7 +21,7 @@ pub use self::{
     effect::Effect,
 };
 use crate::{
-    Delivery,
+    Delivery, HandshakeMode,
     error::StoreError,
     handshake::{Followed, wire::Frame},
     limits::Limits,
@@ -31,7 +31,7 @@ use crate::{
         commit::CommitSubmission,
         ending,
         expiry::{self, Expired},
-        group::{self, Creation, HandshakeMode},
+        group::{self, Creation},
         key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
         message, own, reading,
         rollback::{self, ReportOutcome},

@@ -20,8 +20,8 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng},
 };
 use regrow_delivery_service::{
-    Cursor, Delivery, Epoch, GroupId, ServicePublicKey,
-    api::{self, ClaimRequest, Code, CreateGroupRequest, Handshake, UploadRequest, proof},
+    Cursor, Delivery, Epoch, GroupId, HandshakeMode, ServicePublicKey,
+    api::{self, ClaimRequest, Code, CreateGroupRequest, UploadRequest, proof},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
 use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request};
@@ -217,7 +217,7 @@ impl Device {
         let group_info = self.client.create_group(self.group.clone(), now()).unwrap().group_info().unwrap();
         let request = CreateGroupRequest {
             group: self.group.clone(),
-            handshake: Handshake::Assisted,
+            handshake: HandshakeMode::Assisted,
             group_info: group_info.into(),
         };
         self.connection.create_group(&request).await.unwrap();

@@ -1,6 +1,5 @@
-//! What a device pays per message that it catches up on, one by one and in batches, in memory and in a file: see
-//! `docs/benchmarks.md`.
-//! `cargo bench -p regrow-engine --bench catch_up`.
+//! Measures the cost per message when a device catches up, with single calls and with batches, in
+//! memory and in a file. See `docs/benchmarks.md`. `cargo bench -p regrow-engine --bench catch_up`
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
@@ -11,14 +10,14 @@ use std::{path::Path, sync::Arc, time::Instant};
 use regrow_engine::{Batch, Client, Policy, Snapshot, SqliteStore, Store, StoreKey, Timestamp, default_crypto};
 use workload::{EngineMember, Member as _};
 
-/// How many messages wait.
+/// The number of waiting messages.
 const MESSAGES: usize = 1000;
-/// How many are received in one call.
+/// The numbers of messages in one call.
 const BATCHES: [usize; 3] = [1, 100, 1000];
 const TURNS: usize = 7;
 
 fn main() {
-    // `cargo test --all-targets` runs this too, and means no measurement.
+    // `cargo test --all-targets` runs this program too, but not to measure.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -27,7 +26,7 @@ fn main() {
     for (members, senders) in [(2, 1), (64, 1), (64, 63), (256, 255)] {
         let (snapshot, messages) = scene(members, senders);
         let mut times = BATCHES.map(|_| [Vec::new(), Vec::new()]);
-        // They take turns, so that all meet the same machine.
+        // The cases take turns, so that the load of the machine affects all of them equally.
         for _ in 0..TURNS {
             for ([memory, disk], batch) in times.iter_mut().zip(BATCHES) {
                 memory.push(catch_up(Arc::new(snapshot.to_store()), &messages, batch));
@@ -45,7 +44,7 @@ fn main() {
     }
 }
 
-/// Receives all, in batches of so many; how many µs each took.
+/// Receives all messages in batches of this size. Returns the time per message, in µs.
 fn catch_up(store: Arc<dyn Store>, messages: &[Vec<u8>], batch: usize) -> f64 {
     let mut reader = Client::open(store, default_crypto(), Policy::default()).unwrap();
     let start = Instant::now();
@@ -55,7 +54,7 @@ fn catch_up(store: Arc<dyn Store>, messages: &[Vec<u8>], batch: usize) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / MESSAGES as f64
 }
 
-/// The same device, in a file.
+/// Returns a store in a file with the same device.
 fn in_file(snapshot: &Snapshot, path: &Path) -> Arc<dyn Store> {
     let (memory, mut all) = (snapshot.to_store(), Batch::default());
     for key in memory.keys(&[]).unwrap() {
@@ -67,7 +66,8 @@ fn in_file(snapshot: &Snapshot, path: &Path) -> Arc<dyn Store> {
     Arc::new(store)
 }
 
-/// A member that was away while that many others sent, in turns; and what they sent.
+/// Creates a member that was offline while this number of other members sent messages in turn.
+/// Returns its snapshot and the messages.
 fn scene(members: usize, senders: usize) -> (Snapshot, Vec<Vec<u8>>) {
     let mut all: Vec<EngineMember> = (0..members).map(|number| EngineMember::new(&number.to_string())).collect();
     let key_packages: Vec<_> = all[1..].iter_mut().map(EngineMember::key_package).collect();

@@ -1,7 +1,8 @@
-//! What a call costs when it is kept in a file: `cargo bench -p regrow-engine --bench disk`.
+//! Measures the cost of a call with a store in a file: `cargo bench -p regrow-engine --bench disk`.
 //!
-//! Beside each call on disk stand the same call in memory and what SQLite itself needs to make one page durable: in its
-//! write-ahead log, and with the log emptied after it, which is what erases.
+//! For comparison, the table also shows the same call in memory, and the time that SQLite needs to
+//! make one page durable. This time is measured for the write-ahead log alone, and with the log
+//! emptied afterwards, which erases old data.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -21,7 +22,7 @@ const SIZES: [usize; 3] = [10, 100, 1000];
 const TURNS: usize = 101;
 
 fn main() {
-    // `cargo test --all-targets` runs this too, and means no measurement.
+    // `cargo test --all-targets` runs this program too, but not to measure.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -60,7 +61,8 @@ fn main() {
     }
 }
 
-/// The number of bytes that this process has written to files, where the operating system counts them; else 0.
+/// Returns the number of bytes that this process has written to files, or 0 if the operating system
+/// does not count them.
 fn to_file_system() -> u64 {
     let counters = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let written = counters.lines().find_map(|line| line.strip_prefix("wchar: "));
@@ -78,7 +80,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, started.elapsed())
 }
 
-/// A member over the store, and another in memory, in a group of so many.
+/// A member on the measured store and another member in memory, in one group of a given size.
 struct Pair {
     measured: Client,
     other: Client,
@@ -136,10 +138,10 @@ impl Pair {
     }
 }
 
-/// SQLite by itself, in the same mode: one row of most of a page, overwritten.
+/// SQLite alone, in the same mode. It overwrites one row that fills most of a page.
 struct Bare {
     connection: Connection,
-    /// SQLite writes nothing if nothing changes.
+    /// Changes with each write, because SQLite writes nothing if the data are the same.
     turn: Cell<u8>,
 }
 

@@ -1,6 +1,7 @@
-//! A long life and many groups in one file: `cargo bench -p regrow-engine --bench load`.
+//! Measures a long life and many groups in one file: `cargo bench -p regrow-engine --bench load`.
 //!
-//! It prints what the file and the process take as it goes on, and fails if one of them grows beyond its bound.
+//! It prints the size of the file and of the process during the run, and fails if one of them
+//! exceeds its limit.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -12,26 +13,28 @@ use std::{
 };
 
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId, MemoryStore, Policy, SqliteStore, Store, StoreKey, Timestamp, default_crypto,
+    Client, DeviceId, GroupId, MemoryStore, Policy, ReceivedEvent, SqliteStore, Store, StoreKey, Timestamp,
+    default_crypto,
 };
 
 const EPOCHS: usize = 1000;
 const MESSAGES_PER_EPOCH: usize = 100;
-/// Of them this device sends so many, each in a call of its own; the others come in one page.
+/// The number of these messages that this device sends, each in its own call. It receives the
+/// others in one batch.
 const SENT_PER_EPOCH: usize = 10;
 const GROUPS: usize = 1000;
 
-/// After the first hundred epochs the file of one group grows by so much at most: what one commit writes before it frees what
-/// it replaces.
+/// The largest growth of the file of one group after the first hundred epochs, in bytes. A commit
+/// writes this much before it frees the data that it replaces.
 const GROWTH: u64 = 16 * 1024;
-/// A group of two in the file: ten small records.
+/// The largest size of a group of two in the file, in bytes: ten small records.
 const BYTES_PER_GROUP: u64 = 5 * 1024;
-/// What a thousand groups add to the process: the names of the records, SQLite's cache, and the few groups that are kept in
-/// memory.
+/// The largest memory that a thousand groups add to the process, in bytes. It contains the names of
+/// the records, SQLite's cache, and the few groups that stay in memory.
 const MEMORY_OF_GROUPS: u64 = 6 * 1024 * 1024;
 
 fn main() {
-    // `cargo test --all-targets` runs this too, and means no measurement.
+    // `cargo test --all-targets` runs this program too, but not to measure.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -56,7 +59,7 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).unwrap().len()
 }
 
-/// The process's resident memory, where the system says.
+/// Returns the process's resident memory, or `None` if the system does not report it.
 fn resident() -> Option<u64> {
     let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages * 4096)
@@ -66,7 +69,7 @@ fn kilobytes(bytes: Option<u64>) -> String {
     bytes.map_or("unknown".into(), |bytes| (bytes / 1000).to_string())
 }
 
-/// A hundred thousand messages in a thousand epochs.
+/// Exchanges a hundred thousand messages in a thousand epochs.
 fn one_group(path: &Path) {
     let store = file(path);
     let (mut alice, mut bob) = (client(store.clone(), "alice"), client(Arc::new(MemoryStore::new()), "bob"));
@@ -84,7 +87,7 @@ fn one_group(path: &Path) {
         let incoming = MESSAGES_PER_EPOCH - SENT_PER_EPOCH;
         let page: Vec<Vec<u8>> = (0..incoming).map(|_| bob.group(&id).unwrap().send(&[7; 100]).unwrap()).collect();
         let received = alice.receive_all(&page, now).unwrap();
-        assert!(received.iter().all(|one| matches!(one.as_ref().unwrap().event, Event::Message(_))));
+        assert!(received.iter().all(|one| matches!(one.as_ref().unwrap().event, ReceivedEvent::Message(_))));
         for _ in 0..SENT_PER_EPOCH {
             let message = alice.group(&id).unwrap().send(&[7; 100]).unwrap();
             bob.receive(&message, now).unwrap();
@@ -100,13 +103,13 @@ fn one_group(path: &Path) {
             println!("| {epoch} | {messages} | {rate:.0} | {records} | {} | {} |", bytes / 1000, kilobytes(resident()));
             let (first_records, first_bytes) = *warm.get_or_insert((records, bytes));
             assert!(bytes <= first_bytes + GROWTH, "the file has grown from {first_bytes} to {bytes} bytes");
-            assert!(records <= first_records, "there are more records than there were");
+            assert!(records <= first_records, "the number of records has grown");
             started = Instant::now();
         }
     }
 }
 
-/// A thousand groups of two, all of them used, and left again.
+/// Creates a thousand groups of two, uses all of them, and leaves them again.
 fn many_groups(path: &Path) {
     let (key, now) = (StoreKey::from_bytes([1; 32]), now());
     let mut alice = client(file(path), "alice");
@@ -151,5 +154,5 @@ fn many_groups(path: &Path) {
         alice.create_group(id.clone(), now).unwrap();
     }
     print(GROUPS, "created again, alone");
-    assert!(size(path) <= full, "what was freed is not used again");
+    assert!(size(path) <= full, "freed space in the file is not used again");
 }

@@ -1,5 +1,6 @@
-//! The engine and OpenMLS alone under Criterion, for exploration: `cargo bench -p regrow-engine --bench operations`,
-//! with a filter such as `process/1000` behind `--`. The table of ratios is made by `table`.
+//! Compares the engine with OpenMLS alone under Criterion, for exploration:
+//! `cargo bench -p regrow-engine --bench operations`. A filter such as `process/1000` can follow
+//! after `--`. The bench `table` makes the table of ratios.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
@@ -33,7 +34,7 @@ fn bench<M: Member>(
     tree: Tree,
     operation: Operation,
 ) {
-    // Built only if the filter lets the benchmark run.
+    // The scene is built only if the filter selects the benchmark.
     let mut scene: Option<Scene<M>> = None;
     group.bench_function(BenchmarkId::new(side, parameter), |bencher| {
         let scene = scene.get_or_insert_with(|| Scene::new(size, tree));

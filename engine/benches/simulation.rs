@@ -1,7 +1,9 @@
-//! How fast a simulation can be: all members of a group process each commit, side by side on all cores, and how much
-//! memory a member takes: `cargo bench -p regrow-engine --bench simulation`.
+//! Measures the possible speed of a simulation: all members of a group process each commit, in
+//! parallel on all cores. It also measures the memory of a member.
+//! `cargo bench -p regrow-engine --bench simulation`
 //!
-//! The time on the clock is what a user sees; the time on the processor is the same on a busy machine as on an idle one.
+//! A user sees the elapsed time. The processor time is the same on a busy machine and on an idle
+//! one.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
@@ -12,7 +14,8 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use workload::{EngineMember, Member};
 
-/// Members, and how many of them commit, one after the other, spread over the tree.
+/// The number of members, and the number of them that commit, one after the other, spread over the
+/// tree.
 const RUNS: [(usize, usize); 2] = [(100, 100), (1000, 64)];
 
 fn main() {
@@ -38,7 +41,8 @@ fn run(size: usize, commits: usize) {
     others.par_iter_mut().for_each(|other| other.join(EngineMember::welcome(&commit)));
     first.confirm(commit);
 
-    // The bits of the turn's number in reverse order: each commit fills the largest part of the tree that is blank.
+    // The bits of the turn's number in reverse order: each commit fills the largest blank part of
+    // the tree.
     let width = size.next_power_of_two();
     let order = (0..width).map(|turn| turn.reverse_bits() >> (usize::BITS - width.trailing_zeros()));
     let committers: Vec<_> = order.filter(|leaf| *leaf < size).take(commits).collect();
@@ -73,14 +77,15 @@ fn run(size: usize, commits: usize) {
     println!("\n{size} members: {:.3} MB stored by each\n", stored as f64 / 1e6 / size as f64);
 }
 
-/// What the process has had of all processors, to a hundredth of a second (proc_pid_stat(5), fields 14 and 15).
+/// Returns the processor time of the process, with a precision of 10 ms (proc_pid_stat(5), fields
+/// 14 and 15).
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let ticks = stat.split(' ').skip(13).take(2).map(|field| field.parse::<u64>().unwrap());
     Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
-/// The process's memory, in bytes.
+/// Returns the process's resident memory, in bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096

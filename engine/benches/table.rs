@@ -1,6 +1,7 @@
-//! The engine beside OpenMLS alone, as a table: `cargo bench -p regrow-engine --bench table`.
+//! Compares the engine with OpenMLS alone, as a table:
+//! `cargo bench -p regrow-engine --bench table`.
 //!
-//! The two take turns, so that what else the machine does meets both alike.
+//! The two take turns, so that other load of the machine affects both equally.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
@@ -11,17 +12,18 @@ use std::time::Duration;
 use workload::{EngineMember, Member, Operation, RawMember, Scene, Tree};
 
 const SIZES: [usize; 4] = [2, 10, 100, 1000];
-/// For one operation on one side, about; and how often it is done at least and at most.
+/// The approximate time for one operation on one side. Then the smallest and largest number of
+/// samples.
 const TIME: Duration = Duration::from_millis(500);
 const SAMPLES: (usize, usize) = (15, 401);
 
 fn main() {
-    // `cargo test --all-targets` runs this too, and means no measurement.
+    // `cargo test --all-targets` runs this program too, but not to measure.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    // Sizes to be measured: all, if none is named.
+    // The sizes to measure: all sizes if none is named.
     let chosen: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     println!("| operation | members | tree | engine µs | OpenMLS µs | ratio | difference µs |");
     println!("| --- | ---: | --- | ---: | ---: | ---: | ---: |");
@@ -38,7 +40,8 @@ fn main() {
     }
 }
 
-/// The same group on both sides. They are built side by side: a full tree of a thousand members takes half a minute.
+/// Builds the same group on both sides, in parallel: a full tree of a thousand members takes half a
+/// minute.
 fn scenes(size: usize, tree: Tree) -> (Scene<EngineMember>, Scene<RawMember>) {
     std::thread::scope(|scope| {
         let raw = scope.spawn(|| Scene::new(size, tree));
@@ -58,7 +61,8 @@ fn row<A: Member, B: Member>(
     let samples = ((TIME.as_nanos() / estimate.as_nanos()) as usize).clamp(SAMPLES.0, SAMPLES.1);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for turn in 0..samples as u64 {
-        // Who is first changes without a rhythm, in which another process might keep time.
+        // The side that runs first changes irregularly, so that no periodic load of the machine
+        // favours one side.
         if turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0 {
             ours.push(microseconds(engine.sample(operation)));
             theirs.push(microseconds(raw.sample(operation)));
@@ -67,7 +71,8 @@ fn row<A: Member, B: Member>(
             ours.push(microseconds(engine.sample(operation)));
         }
     }
-    // Of each turn by itself, where both met the same machine.
+    // The ratio and the difference are computed for each turn, in which both sides had the same
+    // machine load.
     let pairs = || ours.iter().zip(&theirs);
     println!(
         "| {name} | {size} | {} | {:.0} | {:.0} | {:.2} | {:+.0} |",

@@ -1,5 +1,5 @@
-//! A phone is lost. Its backup becomes a new device, which takes its place in the groups. `cargo run -p regrow-engine
-//! --example back_up_and_restore`
+//! A phone is lost. A new device is made from its backup and takes its place in the groups. Run it
+//! with `cargo run -p regrow-engine --example back_up_and_restore`.
 
 #![allow(clippy::print_stdout)]
 
@@ -20,14 +20,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     bob.confirm(pending, now)?;
     alice.join(&welcome, now)?;
 
-    // What was said is the application's to keep: the engine forgets each text when it has handed it over.
+    // The application stores the texts of messages: the engine forgets each text after it has
+    // returned it.
     let words = "correct horse battery staple";
     let backup = alice.backup(b"Bob: See you tomorrow!", words)?;
     println!("Alice's backup has {} bytes; she keeps it in a cloud that she need not trust.", backup.len());
     drop(alice);
     println!("Alice's phone falls into the sea.");
 
-    // On the new phone.
+    // Restore the backup on the new phone.
     let guess = Backup::open(&backup, "correct horse");
     println!("A wrong passphrase: {}", guess.err().unwrap_or(BackupError::NotABackup));
     let backup = Backup::open(&backup, words)?;
@@ -37,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(backup);
 
     for group in alice.groups_to_rejoin()? {
-        // The current group info is at the delivery service, and what Alice commits would go by way of it.
+        // In reality, the current group info comes from the delivery service, and Alice sends her
+        // commits to it.
         let joining = alice.join_external(&bob.group(&group)?.group_info()?)?;
         bob.receive(joining.commit(), now)?;
         alice.confirm(joining, now)?;
@@ -52,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn store(folder: &Path, user: &str, device: &str) -> Result<SqliteStore, Box<dyn Error>> {
-    // The key would come from the platform's keystore.
+    // In reality, the key comes from the platform's keystore.
     let key = StoreKey::from_bytes([7; 32]);
     Ok(SqliteStore::create(folder.join(format!("{user} {device}")), &key, default_crypto())?)
 }

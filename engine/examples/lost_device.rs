@@ -1,12 +1,14 @@
-//! A tablet is linked to a user's groups, and then her phone is lost and removed from all of them, while one group is busy.
-//! Run it with `cargo run -p regrow-engine --example lost_device`.
+//! A tablet is linked to all groups of its user. Then the user's phone is lost and is removed from
+//! all groups, while one group is busy. Run it with
+//! `cargo run -p regrow-engine --example lost_device`.
 
 #![allow(clippy::print_stdout)]
 
 use std::{error::Error, sync::Arc, time::SystemTime};
 
 use regrow_engine::{
-    Client, DeviceId, GroupId, MemoryStore, Outgoing, PendingCommit, Policy, Timestamp, UserId, Wish, default_crypto,
+    Client, DeviceId, GroupId, IntentStatus, MemoryStore, Outgoing, PendingCommit, Policy, Timestamp, UserId,
+    default_crypto,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,13 +35,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         if answer.is_empty() {
             break;
         }
-        for (group, wish) in answer {
-            match wish {
-                Ok(Wish::Commit(pending)) => {
+        for (group, intent) in answer {
+            match intent {
+                Ok(IntentStatus::Commit(pending)) => {
                     println!("  {group}: added");
                     submit(&mut laptop, pending, now, &mut [&mut tablet])?;
                 }
-                Ok(Wish::Kept) => println!("  {group}: busy"),
+                Ok(IntentStatus::Kept) => println!("  {group}: busy"),
                 Err(regrow_engine::Error::NoKeyPackage) => {
                     println!("  {group}: one key package more, please");
                     claimed = tablet.key_packages(1, now)?;
@@ -54,17 +56,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [friends, ..] = &groups;
     let waits = laptop.group(friends)?.update()?;
     let lost = phone.device().clone();
-    for (group, wish) in laptop.remove_device(&lost)? {
-        match wish? {
-            Wish::Commit(pending) => {
+    for (group, intent) in laptop.remove_device(&lost)? {
+        match intent? {
+            IntentStatus::Commit(pending) => {
                 println!("  {group}: removed");
                 submit(&mut laptop, pending, now, &mut [])?;
             }
-            Wish::Kept => println!("  {group}: busy; the wish is kept"),
+            IntentStatus::Kept => println!("  {group}: busy; the intent is kept"),
         }
     }
     if laptop.confirm(waits, now)?.resume {
-        // Here the answer has come, and it says that something is left to do.
+        // The service has accepted the pending commit, and there is an intent left.
         if let Some(Outgoing::Commit(pending)) = laptop.group(friends)?.resume()? {
             println!("  {friends}: removed, now that its turn has come");
             submit(&mut laptop, pending, now, &mut [])?;
@@ -85,8 +87,8 @@ fn device(user: &str, name: &str) -> Result<Client, Box<dyn Error>> {
     Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())?)
 }
 
-/// Here the commit would go to the delivery service; it accepts it, and hands the welcome to those who join. (What the
-/// other members receive is left out.)
+/// Plays a delivery service that accepts the commit and gives the welcome to the joining devices.
+/// (The deliveries to other members are left out.)
 fn submit(
     client: &mut Client,
     pending: PendingCommit,

@@ -1,4 +1,4 @@
-//! A device that keeps its keys fresh, through a quarter of a year in which another is lost. Run it with
+//! A device rotates its keys during three months in which another device is lost. Run it with
 //! `cargo run -p regrow-engine --example rotate_keys`.
 
 #![allow(clippy::print_stdout)]
@@ -12,7 +12,8 @@ use regrow_engine::{
 const WEEK: u64 = 7 * 24 * 60 * 60;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Keys are replaced every week, which is the default, and the signature key every fourth time.
+    // Keys are replaced every week, which is the default. Every fourth time, the signature key is
+    // replaced too.
     let policy = Policy { rotate_signature_key_every: NonZeroU32::new(4), ..Policy::default() };
     let mut alice = device("alice", policy)?;
     let mut bob = device("bob", Policy::default())?;
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pending = alice.create_group(chat.clone(), Timestamp(start))?.add(&key_packages, Timestamp(start))?;
     submit(&mut alice, pending, Timestamp(start))?;
 
-    // Bob's phone falls into a lake. Alice's asks once a week what is due.
+    // Bob's phone is lost. Alice's phone asks the engine once a week for the changes that are due.
     for week in 1..=13 {
         let now = Timestamp(start + week * WEEK);
         let Due { rotation, inactive } = alice.group(&chat)?.due(now)?;
@@ -32,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("week {week}: {} had the same keys for too long and is removed", names.join(", "));
             let pending = alice.group(&chat)?.remove(&inactive)?;
             submit(&mut alice, pending, now)?;
-            // Like every commit, this one has given Alice's device new keys.
+            // Like every commit, the removal has given Alice's device new keys.
             continue;
         }
         let (pending, what) = match rotation {
@@ -54,7 +55,7 @@ fn device(user: &str, policy: Policy) -> Result<Client, Box<dyn Error>> {
     Ok(Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?)
 }
 
-/// Here the commit would go to the delivery service, with its welcome and its group info; it accepts it.
+/// Plays a delivery service that accepts the commit with its welcome and its group info.
 fn submit(client: &mut Client, pending: PendingCommit, now: Timestamp) -> Result<(), regrow_engine::Error> {
     client.confirm(pending, now).map(drop)
 }

@@ -1,21 +1,23 @@
-//! Two people chat, each with a device in a file of its own; one of them restarts. `cargo run -p regrow-engine --example
-//! two_people_chat`
+//! Two people chat. Each has a device in its own file, and one device restarts. Run it with
+//! `cargo run -p regrow-engine --example two_people_chat`.
 
 #![allow(clippy::print_stdout)]
 
 use std::{error::Error, path::Path, sync::Arc, time::SystemTime};
 
-use regrow_engine::{Client, DeviceId, Event, GroupId, Policy, SqliteStore, StoreKey, Timestamp, default_crypto};
+use regrow_engine::{
+    Client, DeviceId, GroupId, Policy, ReceivedEvent, SqliteStore, StoreKey, Timestamp, default_crypto,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let now = Timestamp(SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
     let folder = tempfile::tempdir()?;
-    // Bob's key would come from the platform's keystore.
+    // In reality, Bob's key comes from the platform's keystore.
     let (alices, bobs) = (StoreKey::from_passphrase("correct horse battery staple"), StoreKey::from_bytes([7; 32]));
     let mut alice = create(&folder.path().join("alice"), &alices, "alice")?;
     let mut bob = create(&folder.path().join("bob"), &bobs, "bob")?;
 
-    // Bob's key package and Alice's commit and welcome would go by way of the delivery service.
+    // In reality, Bob's key package and Alice's commit and welcome go through the delivery service.
     let chat = GroupId::new("chat")?;
     let pending = alice.create_group(chat.clone(), now)?.add(&bob.key_packages(1, now)?, now)?;
     let welcome = pending.welcome().ok_or("nobody is added")?.to_vec();
@@ -23,11 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     bob.join(&welcome, now)?;
     say(&mut alice, &mut bob, &chat, "Hello Bob!", now)?;
 
-    // Bob's process ends. What it had is in the file.
+    // Bob's process ends. Its state is in the file.
     drop(bob);
     let store = SqliteStore::open(folder.path().join("bob"), &bobs, default_crypto())?;
     let mut bob = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
-    // Bob has shown what he had received. An application that cannot be sure looks at what is unacknowledged.
+    // Bob's application has shown all received messages. An application that is not sure reads the
+    // unacknowledged events.
     bob.acknowledge()?;
     say(&mut bob, &mut alice, &chat, "Hello Alice! I had to restart.", now)?;
     say(&mut alice, &mut bob, &chat, "Nobody would have noticed.", now)
@@ -41,7 +44,7 @@ fn create(path: &Path, key: &StoreKey, user: &str) -> Result<Client, Box<dyn Err
 
 fn say(from: &mut Client, to: &mut Client, chat: &GroupId, text: &str, now: Timestamp) -> Result<(), Box<dyn Error>> {
     let bytes = from.group(chat)?.send(text.as_bytes())?;
-    if let Event::Message(message) = to.receive(&bytes, now)?.event {
+    if let ReceivedEvent::Message(message) = to.receive(&bytes, now)?.event {
         println!("{}: {}", message.sender, String::from_utf8_lossy(&message.text));
     }
     Ok(())

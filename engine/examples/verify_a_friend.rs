@@ -1,12 +1,12 @@
-//! Two friends compare their safety number; then one of them gets a new device. `cargo run -p regrow-engine --example
-//! verify_a_friend`
+//! Two friends compare their safety number. Then one of them gets a new device. Run it with
+//! `cargo run -p regrow-engine --example verify_a_friend`.
 
 #![allow(clippy::print_stdout)]
 
 use std::{error::Error, sync::Arc, time::SystemTime};
 
 use regrow_engine::{
-    Client, Comparison, DeviceId, Event, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto,
+    Client, Comparison, DeviceId, GroupId, MemoryStore, Policy, ReceivedEvent, Timestamp, UserId, default_crypto,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     bob.join(pending.welcome().ok_or("nobody is added")?, now)?;
     alice.confirm(pending, now)?;
 
-    // They meet. Each device computes the number for itself, and Alice scans what Bob's shows.
+    // The friends meet. Each device computes the number itself, and Alice scans the number that
+    // Bob's device shows.
     let shown = bob.group(&chat)?.safety_number(&UserId::new("alice")?)?;
     let own = alice.group(&chat)?.safety_number(&UserId::new("bob")?)?;
     println!("Bob's device shows    {shown}");
@@ -27,10 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("Alice has verified    {:?}", alice.group(&chat)?.verified_users()?);
 
-    // Bob adds a laptop, or somebody adds what is said to be Bob's laptop: that is the question.
+    // A laptop is added in Bob's name. Alice cannot know if Bob or an adversary has added it.
     let mut laptop = device("bob", "laptop")?;
     let pending = bob.group(&chat)?.add(&laptop.key_packages(1, now)?, now)?;
-    if let Event::Commit(change) = alice.receive(pending.commit(), now)?.event {
+    if let ReceivedEvent::Commit(change) = alice.receive(pending.commit(), now)?.event {
         println!("\nA commit of {}; no longer verified: {:?}", change.by, change.no_longer_verified);
     }
     bob.confirm(pending, now)?;

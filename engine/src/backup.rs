@@ -1,8 +1,8 @@
-//! What outlives a device that is lost: who it was, which groups it was in, and what the application has kept. Sealed
-//! under a passphrase.
+//! Backups of a device: its name, its groups, and the application's archive, sealed under a
+//! passphrase.
 //!
-//! No key of a group and no signature key is in it: a ratchet that is put back would use its keys again (RFC 9420, 9). Who
-//! restores makes a new device, which rejoins.
+//! A backup contains no key of a group and no signature key. A restored ratchet would use its keys
+//! again (RFC 9420, 9). Therefore a restore creates a new device, which rejoins the groups.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,32 +25,33 @@ use crate::{
 /// The first bytes of a backup.
 const MAGIC: [u8; 4] = *b"Rgrb";
 
-/// The format that is written.
+/// The format of new backups.
 const FORMAT: u8 = 1;
 
-/// Magic, format, and the length of the sealed content.
+/// The size of the header: magic, format, and the length of the sealed content.
 const HEADER_BYTES: usize = MAGIC.len() + 1 + 8;
 
-/// A backup that has been opened: what [`Client::backup`](crate::Client::backup) put in, for
-/// [`Client::restore`](crate::Client::restore). The format is
-/// written down in the book, in `docs/storage.md`.
+/// An opened backup: the content that [`Client::backup`](crate::Client::backup) has written, for
+/// [`Client::restore`](crate::Client::restore). The book describes the format in
+/// `docs/storage.md`.
 pub struct Backup {
     pub(crate) content: Content,
     archive: Zeroizing<Vec<u8>>,
 }
 
-/// What is in a backup beside the archive.
+/// The content of a backup without the archive.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Content {
     pub(crate) device: DeviceId,
-    /// The groups, and the devices whose places in them are to be given up.
+    /// The groups, and for each group the devices that the restored device must remove.
     pub(crate) groups: BTreeMap<GroupId, BTreeSet<DeviceId>>,
     pub(crate) verified: BTreeMap<UserId, Keys>,
 }
 
 impl Backup {
-    /// Opens a backup. It takes 64 MiB of memory and a good tenth of a second, and up to sixteen times as much, in both,
-    /// for bytes that were made to ask for it.
+    /// Opens a backup. This takes 64 MiB of memory and a little more than a tenth of a second. A
+    /// hostile file can demand up to 1 GiB of memory and 16 passes instead of three, which takes
+    /// about 85 times as long.
     ///
     /// # Errors
     /// [`BackupError`].
@@ -80,24 +81,24 @@ impl Backup {
         Ok(Self { content, archive: Zeroizing::new(archive.to_vec()) })
     }
 
-    /// The device whose backup it is.
+    /// Returns the device of the backup.
     pub fn device(&self) -> &DeviceId {
         &self.content.device
     }
 
-    /// The groups that it was in, or had still to rejoin itself.
+    /// Returns the groups that the device was in, or still had to rejoin.
     pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
         self.content.groups.keys()
     }
 
-    /// What the application had kept. It is erased from memory with the backup.
+    /// Returns the application's archive. Its memory is erased with the backup.
     pub fn archive(&self) -> &[u8] {
         &self.archive
     }
 }
 
 impl Content {
-    /// The backup of this content and the archive.
+    /// Seals this content and the archive as a backup.
     pub(crate) fn seal(&self, archive: &[u8], passphrase: &str, crypto: &SharedCrypto) -> Result<Vec<u8>, Error> {
         let internal = |detail: String| Error::Internal { action: "seal a backup", detail };
         let unsealed = |error| match error {
@@ -111,7 +112,8 @@ impl Content {
     }
 }
 
-/// The backup, whose content is sealed under the data key; and all that stands before it is bound to that.
+/// Assembles the backup: its content is sealed under the data key, and the seal authenticates
+/// everything before it.
 fn assemble(
     content: &[u8],
     archive: &[u8],
@@ -137,31 +139,32 @@ impl fmt::Debug for Backup {
 /// A backup cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
-    /// These bytes are something else.
+    /// The bytes are not a backup.
     #[error("not a backup of this engine")]
     NotABackup,
-    /// It was made by a later version of this engine. Use that version.
-    #[error("the backup is of format {found}, and this version knows formats up to {supported}")]
+    /// A later version of this engine created the backup. Use that version.
+    #[error("the backup has format {found}, but this version supports formats up to {supported}; use a newer version")]
     NewerFormat {
         /// The backup's format.
         found: u8,
-        /// The newest that this version knows.
+        /// The newest format that this version supports.
         supported: u8,
     },
-    /// Its end is missing. Fetch it again.
-    #[error("the backup ends after {bytes} bytes, before it is complete")]
+    /// The end of the backup is missing. Fetch it again.
+    #[error("the backup is incomplete: it ends after {bytes} bytes")]
     Truncated {
-        /// How many bytes there are.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// The passphrase is not the one that it was made with. Ask again. (If it surely is: what stands beside the key was
-    /// changed, and the backup is of no use.)
+    /// The passphrase is wrong. Ask the user again. (If the passphrase is certainly right, the
+    /// parameters beside the key were changed, and the backup cannot be opened.)
     #[error("the passphrase does not open the backup")]
     WrongPassphrase,
-    /// It is not what was written: storage has failed, or somebody has changed it. Fetch another copy.
+    /// The backup's content has changed: the storage has failed, or somebody has changed it. Fetch
+    /// another copy.
     #[error("the backup is damaged: {what}")]
     Damaged {
-        /// What cannot be right.
+        /// The damaged part.
         what: &'static str,
     },
 }
@@ -171,8 +174,8 @@ impl From<SealError> for BackupError {
         match error {
             SealError::WrongKey => Self::WrongPassphrase,
             SealError::Damaged { what } => Self::Damaged { what },
-            // What is opened asks for nothing else, and needs no randomness.
-            SealError::OtherProtection { .. } | SealError::Crypto(_) => Self::Damaged { what: "how its key is sealed" },
+            // Opening uses only a passphrase and needs no randomness.
+            SealError::OtherProtection { .. } | SealError::Crypto(_) => Self::Damaged { what: "its key parameters" },
         }
     }
 }

@@ -1,9 +1,9 @@
-//! One device: its identity, its key packages, its groups.
+//! One device: its identity, its key packages and its groups.
 
+mod app_data;
 mod backup;
 mod devices;
 mod inbox;
-mod kept;
 mod loaded;
 mod lock;
 mod receive;
@@ -16,7 +16,7 @@ use openmls_traits::crypto::OpenMlsCrypto as _;
 use regrow_protocol::profile::MAX_USE_SECONDS;
 use tls_codec::DeserializeBytes as _;
 
-pub use kept::MAX_KEPT_NAME_BYTES;
+pub use app_data::MAX_APP_DATA_NAME_BYTES;
 pub use upkeep::Expired;
 
 use self::{inbox::News, loaded::Loaded};
@@ -27,43 +27,45 @@ use crate::{
     event::EpochChange,
     group::{
         GroupState, data, external, load_mls,
-        record::{GroupRecord, Membership, memberships},
+        record::{GroupRecord, MembershipRecord, memberships},
         rejoin, welcome,
     },
     identity::SignatureKey,
     key_package::{self, DeviceRecord},
     layer::Layered,
     names::{self, GroupId, Timestamp},
-    provider::{Call, CryptoProvider, SharedCrypto},
-    storage::{Batch, Kind, Scope, StorageError, Store, Tenancy, Tenure, Transaction},
+    provider::{CryptoProvider, EngineCall, SharedCrypto},
+    storage::{Batch, RecordKind, RecordScope, StorageError, Store, Tenancy, Tenure, Transaction},
 };
 
-/// One device of one user: a client, in the words of RFC 9420.
+/// One device of one user. RFC 9420 calls it a client.
 ///
-/// It does no I/O but through its [`Store`], has no clock, and makes no randomness of its own. Every call happens
-/// whole or not at all, in the store as in memory.
+/// A client does I/O only through its [`Store`]. The caller supplies the time and the randomness.
+/// Every call happens as a whole or not at all, in the store and in memory.
 pub struct Client {
     store: Arc<dyn Store>,
     crypto: SharedCrypto,
     authority: Arc<dyn Authenticate>,
     pub(crate) policy: Policy,
     pub(crate) device: DeviceId,
-    /// The groups that are in memory. What is here is what is stored.
+    /// The groups in memory. Their state always agrees with the store.
     groups: Loaded,
-    /// Whether something is stored that was received.
+    /// The state of the received events in the store.
     news: News,
     lock: lock::LockState,
-    /// The store is this client's while this is its latest tenure.
+    /// This client's tenure of the store. The client may use the store while this is the latest
+    /// tenure.
     tenure: Option<Tenure>,
 }
 
 impl Client {
-    /// Makes a new device in an empty store, with a signature key of its own.
+    /// Creates a new device in an empty store, with a new signature key.
     ///
     /// # Errors
-    /// [`Error::DeviceExists`] if the store holds a device; [`Error::Crypto`] if there is no randomness or the policy's
-    /// ciphersuite is not among those that the cryptography supports; [`Error::NoLock`] if the policy has the device
-    /// [locked](Policy::lock_after) and the store cannot be; [`Error::KeyPackageLifetime`].
+    /// [`Error::DeviceExists`] if the store already contains a device; [`Error::Crypto`] if the
+    /// randomness fails, or if the cryptography does not support the policy's ciphersuite;
+    /// [`Error::NoLock`] if the policy [locks](Policy::lock_after) the device and the store has no
+    /// lock; [`Error::KeyPackageLifetime`].
     pub fn create(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
@@ -73,7 +75,7 @@ impl Client {
         Self::make(store, crypto, device, policy, |_| Ok(()))
     }
 
-    /// Makes a new device, with what it has from the beginning.
+    /// Creates a new device. The function `with` writes its further initial records.
     fn make(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
@@ -83,7 +85,7 @@ impl Client {
     ) -> Result<Self, Error> {
         let crypto = Layered(crypto);
         crypto.supports(policy.ciphersuite).map_err(Error::Crypto)?;
-        let records = Transaction::new(&*store, Scope::Device);
+        let records = Transaction::new(&*store, RecordScope::Device);
         match DeviceRecord::load(&records) {
             Err(Error::NoDevice) => {}
             Ok(record) => return Err(Error::DeviceExists { device: record.device }),
@@ -99,21 +101,23 @@ impl Client {
         Ok(client)
     }
 
-    /// Opens the device that the store holds: after a restart, whatever it was doing when it ended. What it had
-    /// received last may be [unacknowledged](Self::unacknowledged), and comes first.
+    /// Opens the device in the store, for example after a restart. It does not matter which call
+    /// the process was running when it ended. Process the [unacknowledged](Self::unacknowledged)
+    /// events first: they may include the last received messages.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if it cannot be read; [`Error::Locked`] if it is
-    /// locked; [`Error::PolicyCiphersuite`] if the policy's ciphersuite does not fit the device's signature key;
-    /// [`Error::NoLock`] and [`Error::KeyPackageLifetime`] as for [`create`](Self::create).
+    /// [`Error::NoDevice`] if the store is empty; [`Error::Storage`] if the store cannot be read;
+    /// [`Error::Locked`] if the store is locked; [`Error::PolicyCiphersuite`] if the policy's
+    /// ciphersuite does not fit the device's signature key; [`Error::NoLock`] and
+    /// [`Error::KeyPackageLifetime`] as for [`create`](Self::create).
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
-        let records = Transaction::new(&*store, Scope::Device);
+        let records = Transaction::new(&*store, RecordScope::Device);
         let DeviceRecord { device, signature_key } = DeviceRecord::load(&records)?;
         let key = key_package::signature_key(&records, signature_key.as_bytes())?;
         if !key.is_of(policy.ciphersuite.signature_algorithm()) {
             return Err(Error::PolicyCiphersuite { ciphersuite: policy.ciphersuite });
         }
-        let inbox = records.keys(&Scope::Device.key(Kind::Inbox))?;
+        let inbox = records.keys(&RecordScope::Device.key(RecordKind::Inbox))?;
         let news = if inbox.is_empty() { News::None } else { News::Inherited };
         drop(records);
         Ok(Self { news, ..Self::new(store, Layered(crypto), policy, device)? })
@@ -131,29 +135,30 @@ impl Client {
         Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock, tenure })
     }
 
-    /// The same device, with the application's authentication service. It is not stored: give it right after
-    /// [`create`](Self::create) and [`open`](Self::open), each time.
+    /// Sets the application's authentication service. The service is not stored: set it after each
+    /// [`create`](Self::create) and each [`open`](Self::open).
     ///
-    /// Without one, **everyone is accepted**: who can get a key package of its own making to a member is whoever it says
-    /// to be, and every member may change everything. What is left then is to compare
-    /// [safety numbers](crate::SafetyNumber).
-    #[must_use = "it is the device that is returned which asks the authentication service"]
+    /// Without an authentication service, the client accepts **every identity and every change**.
+    /// An attacker that can give its own key package to a member can claim any name. Every member
+    /// may make every change. Then the only protection is to compare [safety
+    /// numbers](crate::SafetyNumber).
+    #[must_use = "only the returned client asks the authentication service"]
     pub fn with_authentication(self, authority: Arc<dyn Authenticate>) -> Self {
         Self { authority, ..self }
     }
 
-    /// Which device this is.
+    /// Returns the name of this device.
     pub fn device(&self) -> &DeviceId {
         &self.device
     }
 
-    /// What this device chooses.
+    /// Returns the policy of this device.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The signature key of this device's new key packages and new groups. (A group in which it was rotated, or not
-    /// yet, may have another.)
+    /// Returns the signature key for new key packages and new groups of this device. (An existing
+    /// group may use another key: it may have rotated the key earlier, or not yet.)
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -161,8 +166,8 @@ impl Client {
         Ok(DeviceRecord::load(&self.records()?)?.signature_key)
     }
 
-    /// Makes `count` key packages to publish, each for one use (RFC 9420, 10). Their private keys stay on the device
-    /// until they are used or [expire](Self::expire).
+    /// Creates `count` key packages to publish, each for one use (RFC 9420, 10). Their private
+    /// keys stay on the device until they are used or [expire](Self::expire).
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
@@ -173,15 +178,18 @@ impl Client {
         })
     }
 
-    /// How many key packages to make and publish now, as the policy has it: it wants
-    /// [`key_packages`](Policy::key_packages) at the delivery service, which says how many are `left` there. Ask when the
-    /// device comes online, and after each group that it joins.
+    /// Returns how many key packages the device should create and publish now.
+    ///
+    /// The policy sets the number of [`key_packages`](Policy::key_packages) that should be at the
+    /// delivery service. The service reports how many are `left` there. Call this function when
+    /// the device comes online, and after each group that it joins.
     pub fn key_packages_due(&self, left: usize) -> usize {
         self.policy.key_packages.saturating_sub(left)
     }
 
-    /// Makes a key package that the delivery service may hand out again and again when no other is left (RFC 9420,
-    /// 16.8). Its private key stays until it expires, and with it the welcomes that were made for it can be opened.
+    /// Creates a last-resort key package. The delivery service may hand it out repeatedly when no
+    /// other key package is left (RFC 9420, 16.8). Its private key stays on the device until it
+    /// expires, and until then it opens all welcomes that were made for it.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Crypto`].
@@ -190,7 +198,7 @@ impl Client {
         self.with_device(|call, client| key_package::generate(call, &client.device, &client.policy, true, now))
     }
 
-    /// The number of key packages whose private keys are on this device.
+    /// Returns the number of key packages whose private keys are on this device.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -198,21 +206,22 @@ impl Client {
         key_package::count(&self.records()?)
     }
 
-    /// The groups that this device is a member of.
+    /// Returns the groups of which this device is a member.
     ///
     /// # Errors
     /// [`Error::Storage`].
     pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
         let scopes = memberships(&self.records()?)?.into_iter().map(|(scope, _)| scope);
-        Ok(scopes.filter_map(|scope| if let Scope::Group(id) = scope { Some(id) } else { None }).collect())
+        Ok(scopes.filter_map(|scope| if let RecordScope::Group(id) = scope { Some(id) } else { None }).collect())
     }
 
-    /// A group of this device.
+    /// Returns a group of this device.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`] if it was never in it; [`Error::Removed`] if it is no longer.
+    /// [`Error::UnknownGroup`] if this device was never in the group; [`Error::Removed`] if it was
+    /// removed from the group.
     pub fn group(&mut self, id: &GroupId) -> Result<Group<'_>, Error> {
-        let call = self.call(Scope::Group(id.clone()))?;
+        let call = self.call(RecordScope::Group(id.clone()))?;
         if !self.groups.contains_key(id) {
             let group = GroupState::load(&call, id)?;
             drop(call);
@@ -221,16 +230,16 @@ impl Client {
         Ok(Group::new(self, id.clone()))
     }
 
-    /// Creates a group with this device as its only member, in epoch 0 (RFC 9420, 11). Its
-    /// [group info](Group::group_info) is what a delivery service starts it from.
+    /// Creates a group with this device as its only member, in epoch 0 (RFC 9420, 11). A delivery
+    /// service starts the group from its [group info](Group::group_info).
     ///
     /// # Errors
-    /// [`Error::GroupExists`] if this device is in a group of that identifier.
+    /// [`Error::GroupExists`] if this device is already in a group with that identifier.
     pub fn create_group(&mut self, id: GroupId, now: Timestamp) -> Result<Group<'_>, Error> {
         self.used(now)?;
-        let scope = Scope::Group(id.clone());
+        let scope = RecordScope::Group(id.clone());
         let call = self.call(scope.clone())?;
-        if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+        if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
             return Err(Error::GroupExists { group: id });
         }
         let mut group = self.whole(&call, |call| {
@@ -252,8 +261,9 @@ impl Client {
                 .lifetime(policy.lifetime(now))
                 .build(call, &key.signer(&call.crypto)?, key.credential(&self.device))
                 .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;
-            // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
-            let mut group = GroupState::new(load_mls(call, &id)?, Membership::default());
+            // The group is loaded again from its records. OpenMLS's new group in memory has
+            // resumption PSKs, which are not stored.
+            let mut group = GroupState::new(load_mls(call, &id)?, MembershipRecord::default());
             group.set_signer()?;
             group.all_leaves_are_new(now);
             group.note_epoch();
@@ -266,20 +276,20 @@ impl Client {
         Ok(Group::new(self, id))
     }
 
-    /// Joins the group that a welcome is of (RFC 9420, 12.4.3.1). The key package it was made for is used up by that,
-    /// and only by that: a welcome that cannot be used leaves it.
+    /// Joins a group by its welcome (RFC 9420, 12.4.3.1). A successful join consumes the key
+    /// package of the welcome. A failed join does not.
     ///
     /// # Errors
-    /// [`Error::NotInvited`] if it is for another device; [`Error::GroupExists`]; [`Error::Malformed`] and
-    /// [`Error::Invalid`] if it is not a welcome or not a valid one; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if
-    /// the group is not acceptable.
+    /// [`Error::NotInvited`] if the welcome is for another device; [`Error::GroupExists`];
+    /// [`Error::Malformed`] if the message is not a welcome; [`Error::Invalid`] if the welcome is
+    /// not valid; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if the group is not acceptable.
     pub fn join<'m>(&mut self, welcome: impl Into<JoinMessage<'m>>, now: Timestamp) -> Result<GroupId, Error> {
         self.used(now)?;
         let (message, tree) = welcome.into().parse("a welcome")?;
         let MlsMessageBodyIn::Welcome(message) = message else {
             return Err(other_kind("a welcome"));
         };
-        let call = self.call(Scope::Device)?;
+        let call = self.call(RecordScope::Device)?;
         let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, tree, now))?;
         group.finish(&call)?;
         self.apply(call)?;
@@ -287,17 +297,20 @@ impl Client {
         Ok(id)
     }
 
-    /// Makes the external commit by which this device joins a group, or rejoins it in place of its own leaf whose state
-    /// is lost (RFC 9420, 12.4.3.2). Nothing changes until it is [confirmed](Self::confirm).
+    /// Creates the external commit by which this device joins a group (RFC 9420, 12.4.3.2). A
+    /// device that has lost its group state rejoins in the same way, and replaces its own leaf.
+    /// Nothing changes until the commit is [confirmed](Self::confirm).
     ///
-    /// `group_info` is the group's current one.
+    /// `group_info` is the current group info.
     ///
     /// # Errors
-    /// [`Error::Malformed`] and [`Error::Invalid`] if it is not a group info or not a valid one;
-    /// [`Error::NeedsRatchetTree`]; [`Error::Refused`] if a leaf of this device is in the group whose signature key this device does not have, or if a member is not
-    /// accepted or joining not permitted by the [authentication service](Self::with_authentication).
+    /// [`Error::Malformed`] if the message is not a group info; [`Error::Invalid`] if the group
+    /// info is not valid; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if the group has a leaf
+    /// of this device whose signature key this device does not have. [`Error::Refused`] also if
+    /// the [authentication service](Self::with_authentication) does not accept a member or does
+    /// not permit this device to join.
     pub fn join_external<'m>(&mut self, group_info: impl Into<JoinMessage<'m>>) -> Result<PendingCommit, Error> {
-        let call = self.call(Scope::Device)?;
+        let call = self.call(RecordScope::Device)?;
         let (message, tree) = group_info.into().parse("a group info")?;
         let MlsMessageBodyIn::GroupInfo(group_info) = message else {
             return Err(other_kind("a group info"));
@@ -307,7 +320,8 @@ impl Client {
         Ok(pending)
     }
 
-    /// The commits that wait for the delivery service's answer, in all groups: after a restart, submit them again.
+    /// Returns the commits in all groups that wait for the delivery service's answer. After a
+    /// restart, submit them again.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -315,15 +329,17 @@ impl Client {
         Ok(memberships(&self.records()?)?.into_iter().filter_map(|(_, membership)| membership.pending).collect())
     }
 
-    /// The delivery service has accepted the commit: the group enters the epoch that it makes.
+    /// Confirms a commit that the delivery service has accepted. The group enters the commit's
+    /// epoch.
     ///
     /// # Errors
-    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
+    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit
+    /// has won.
     pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
         self.used(now)?;
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()))?;
+            let call = self.call(RecordScope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
             drop(call);
             return self.confirm_external(&pending, now);
@@ -340,17 +356,20 @@ impl Client {
         })
     }
 
-    /// The delivery service has not accepted the commit, and will not: its keys are erased. What was wanted is kept:
-    /// catch up, and then [`Group::resume`]. (An external commit is made anew from a current group info.)
+    /// Discards a commit that the delivery service has not accepted and will not accept. The
+    /// commit's keys are erased, but its intents remain. Catch up with the group, and then call
+    /// [`Group::resume`]. (To repeat an external commit, create a new one from a current group
+    /// info.)
     ///
     /// # Errors
-    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit has won.
+    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit
+    /// has won.
     pub fn discard(&mut self, pending: PendingCommit) -> Result<(), Error> {
         let id = pending.group.clone();
         if pending.external {
-            let call = self.call(Scope::Joining(id.clone()))?;
+            let call = self.call(RecordScope::Joining(id.clone()))?;
             Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
-            call.records.delete_all(&Scope::Joining(id).prefix())?;
+            call.records.delete_all(&RecordScope::Joining(id).prefix())?;
             key_package::sweep_signature_keys(&call.records)?;
             return self.apply(call);
         }
@@ -362,14 +381,15 @@ impl Client {
         })
     }
 
-    /// Erases all that this device has of a group, as if it had never been in it. The group itself is not told.
+    /// Erases all records of a group, as if this device had never been in it. The other members do
+    /// not learn of it.
     ///
     /// # Errors
     /// [`Error::Storage`].
     pub fn forget(&mut self, id: &GroupId) -> Result<(), Error> {
         self.groups.remove(id);
-        let call = self.call(Scope::Device)?;
-        for scope in [Scope::Group(id.clone()), Scope::Joining(id.clone())] {
+        let call = self.call(RecordScope::Device)?;
+        for scope in [RecordScope::Group(id.clone()), RecordScope::Joining(id.clone())] {
             call.records.delete_all(&scope.prefix())?;
         }
         rejoin::forget(&call.records, id);
@@ -377,7 +397,7 @@ impl Client {
         self.apply(call)
     }
 
-    /// Everything that this device holds at this moment: see [`Snapshot`].
+    /// Returns everything that this device stores at this moment: see [`Snapshot`].
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -388,7 +408,7 @@ impl Client {
 
     fn confirm_external(&mut self, pending: &PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
         let id = pending.group();
-        let call = self.call(Scope::Joining(id.clone()))?;
+        let call = self.call(RecordScope::Joining(id.clone()))?;
         let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
         group.membership_mut().note_confirmed(pending);
         group.finish(&call)?;
@@ -401,14 +421,15 @@ impl Client {
         if stored.as_ref() == Some(given) { Ok(()) } else { Err(Error::NotPending) }
     }
 
-    /// One call on one group. It happens whole, or the group is as it was, in the store and in memory.
+    /// Runs one call on one group. The call happens as a whole, or the group stays unchanged, in
+    /// the store and in memory.
     pub(crate) fn with_group<T>(
         &mut self,
         id: &GroupId,
-        act: impl FnOnce(&Call<'_>, &mut GroupState) -> Result<T, Error>,
+        act: impl FnOnce(&EngineCall<'_>, &mut GroupState) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let cached = self.groups.remove(id);
-        let call = self.call(Scope::Group(id.clone()))?;
+        let call = self.call(RecordScope::Group(id.clone()))?;
         let (mut group, value) = self.whole(&call, |call| {
             let mut group = match cached {
                 Some(group) => group,
@@ -417,29 +438,31 @@ impl Client {
             let value = act(call, &mut group)?;
             Ok((group, value))
         })?;
-        // Only what is received removes this device from a group, or leaves one to be loaded again.
+        // Only a received message can remove this device from a group or require that the group is
+        // loaded again. Therefore the result of `finish` is not needed here.
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);
         Ok(value)
     }
 
-    fn with_device<T>(&mut self, act: impl FnOnce(&Call<'_>, &Self) -> Result<T, Error>) -> Result<T, Error> {
-        let call = self.call(Scope::Device)?;
+    fn with_device<T>(&mut self, act: impl FnOnce(&EngineCall<'_>, &Self) -> Result<T, Error>) -> Result<T, Error> {
+        let call = self.call(RecordScope::Device)?;
         let value = self.whole(&call, |call| act(call, self))?;
         self.apply(call)?;
         Ok(value)
     }
 
-    fn call(&self, scope: Scope) -> Result<Call<'_>, Error> {
+    fn call(&self, scope: RecordScope) -> Result<EngineCall<'_>, Error> {
         self.call_over(&*self.store, scope)
     }
 
-    /// A call over that store, which is this device's, and leaves the device itself free to be changed.
-    fn call_over<'s>(&self, store: &'s dyn Store, scope: Scope) -> Result<Call<'s>, Error> {
+    /// Creates a call on the given store, which must be this device's store. The call does not
+    /// borrow the client, so the client can be changed meanwhile.
+    fn call_over<'s>(&self, store: &'s dyn Store, scope: RecordScope) -> Result<EngineCall<'s>, Error> {
         self.refuse_if_locked()?;
         let (crypto, authority) = (self.crypto.clone(), self.authority.clone());
-        Ok(Call { crypto, authority, records: Transaction::new(store, scope) })
+        Ok(EngineCall { crypto, authority, records: Transaction::new(store, scope) })
     }
 
     fn refuse_if_superseded(&self) -> Result<(), Error> {
@@ -449,18 +472,23 @@ impl Client {
         }
     }
 
-    /// The device's own records, to look at.
+    /// Returns a read view of the device's own records.
     fn records(&self) -> Result<Transaction<'_>, Error> {
         self.refuse_if_locked()?;
-        Ok(Transaction::new(&*self.store, Scope::Device))
+        Ok(Transaction::new(&*self.store, RecordScope::Device))
     }
 
-    /// Runs a call. Where OpenMLS hides that the store failed, the store's own word is given.
-    fn whole<'s, T>(&self, call: &Call<'s>, act: impl FnOnce(&Call<'s>) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs a call. If OpenMLS hides a storage failure behind another error, this returns the
+    /// storage failure.
+    fn whole<'s, T>(
+        &self,
+        call: &EngineCall<'s>,
+        act: impl FnOnce(&EngineCall<'s>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         act(call).map_err(|error| call.records.failure().map_or(error, Error::from))
     }
 
-    fn apply(&self, call: Call<'_>) -> Result<(), Error> {
+    fn apply(&self, call: EngineCall<'_>) -> Result<(), Error> {
         self.write(call.records.into_batch())
     }
 

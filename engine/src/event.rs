@@ -1,4 +1,4 @@
-//! What a received message meant.
+//! The events that received messages cause.
 
 use std::fmt;
 
@@ -11,99 +11,116 @@ use crate::{
     names::{Epoch, GroupId, MessageId},
 };
 
-/// What one received message meant to one group.
+/// A received message of one group, and its event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Received {
-    /// The group that the message was of.
+    /// The group of the message.
     pub group: GroupId,
-    /// Which message it was.
+    /// The identifier of the message.
     pub id: MessageId,
-    /// What it meant.
-    pub event: Event,
+    /// The event that the message caused.
+    pub event: ReceivedEvent,
 }
 
-/// What a message meant.
+/// The effect of a received message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Event {
-    /// An application message, to be shown once.
-    Message(Message),
-    /// A proposal, valid until the epoch ends. Somebody's next commit carries it out.
+pub enum ReceivedEvent {
+    /// An application message. Show it once.
+    Message(ApplicationMessage),
+    /// A proposal. It is valid until the epoch ends, and the next commit of any member can carry
+    /// it out.
     Proposal {
-        /// Who proposes.
+        /// The proposing device.
         by: DeviceId,
-        /// What is proposed.
+        /// The proposed change.
         change: Proposed,
     },
-    /// A commit was merged, this device's own or another's: the group is in a new epoch.
+    /// A commit of this device or of another member was merged. The group is in a new epoch.
     Commit(EpochChange),
-    /// This device was removed. Its secrets of the group are erased; it can be added again. (Whether it may
-    /// come back by external commit, the delivery service says: Regrow's lets nobody whom others have removed.)
+    /// This device was removed. Its secrets of the group are erased, and a member can add it
+    /// again. (The delivery service decides whether the device may come back by external commit.
+    /// Regrow's service does not let a device come back that others have removed.)
     Removed {
-        /// Who removed it. Itself, if it was an external commit that took its place: of this device, elsewhere, or of somebody
-        /// who has its signature key. It can then rejoin, and should rotate that key.
+        /// The device that committed the removal. It is this device itself if an external commit
+        /// has replaced this device's leaf. Such a commit comes from a copy of this device, or
+        /// from an attacker with its signature key. Then this device can rejoin, and should rotate
+        /// its signature key.
         by: DeviceId,
         /// The first epoch without this device.
         epoch: Epoch,
     },
-    /// An own message or proposal came back: the delivery service has ordered it.
+    /// A message or proposal of this device came back: the delivery service has ordered it.
     Own,
-    /// This device cannot go on in the group with the state that it has. It has to rejoin, by
-    /// [external commit](crate::Client::join_external); what was wanted and has not happened is kept until then.
+    /// This device cannot continue in the group with its current state. It must rejoin by
+    /// [external commit](crate::Client::join_external). Its open intents are stored until then.
     Lost(Lost),
-    /// Nothing happened and nothing is wrong, for this reason.
+    /// The message had no effect, for this reason. It is not an error.
     Ignored(Ignored),
 }
 
-impl Event {
-    /// Whether it tells anything that the application would want to know later.
+impl ReceivedEvent {
+    /// True if the application would want to know the event later.
     pub(crate) fn is_news(&self) -> bool {
         !matches!(self, Self::Own | Self::Ignored(_))
     }
 }
 
-/// Why a device cannot go on in a group.
+/// The reason why a device cannot continue in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Lost {
-    /// A commit of the present epoch is a member's and cannot be carried out here: it is not valid, its path cannot be decrypted,
-    /// a proposal that it names has not come, or its sender has encrypted something else with its key, as a device that was
-    /// copied does. If the delivery service has ordered it, the others
-    /// may be in the epoch that it makes. Nothing has changed: if it has not, go on.
+    /// A commit of the current epoch comes from a member but cannot be carried out here.
+    ///
+    /// Possible reasons: the commit is not valid, its path cannot be decrypted, or a proposal to
+    /// which it refers has not arrived. Or its sender has encrypted another message with the same
+    /// key, as a copied device does.
+    ///
+    /// If the delivery service has ordered the commit, the other members may be in the commit's
+    /// epoch. This device has changed nothing: if the service has not ordered the commit,
+    /// continue.
     #[error("the commit cannot be carried out: {detail}")]
     Commit {
-        /// What is wrong with it.
+        /// The fault of the commit.
         detail: String,
     },
-    /// A commit of the present epoch adds a device whose key package is not valid by the system's clock, or refers to a
-    /// proposal that was passed over for that reason ([`Ignored::Clock`]). Check the clock. The commit is good by the
-    /// clocks of others: never report it to the delivery service.
+    /// A commit of the current epoch adds a device whose key package is not valid by the system's
+    /// clock. Or it refers to a proposal that was ignored for that reason ([`Ignored::Clock`]).
+    /// Check the clock. The commit is valid by the clocks of others, so never report it to the
+    /// delivery service.
     #[error("the commit is not valid by this device's clock: {detail}")]
     Clock {
         /// The lifetime, and the system's time.
         detail: String,
     },
-    /// A commit of the present epoch uses what Regrow has no part in: a foreign kind of identity, a proposal of another type or
-    /// from outside the group, another extension of the group context, or data of an unknown version
-    /// ([`profile`](regrow_protocol::profile)). Members of another make may be in the epoch that it makes.
-    #[error("the commit uses what this engine does not support: {0}")]
+    /// A commit of the current epoch uses a feature that Regrow does not support
+    /// ([`profile`](regrow_protocol::profile)). Such features are another kind of credential and a
+    /// proposal of another type or from outside the group. Others are another extension of the
+    /// group context and group data of an unknown version. Members with other software may be in
+    /// the commit's epoch.
+    #[error("the commit uses a feature that this engine does not support: {0}")]
     Unsupported(Refusal),
-    /// This device has confirmed a commit of its own, and the delivery service has ordered another in that epoch: this
-    /// device alone is in the epoch that its commit made. Confirm a commit only when the service has accepted it. The keys of
-    /// the epoch are gone, so that the other commit is not verified: the order in which it came is the service's word.
+    /// This device has confirmed its own commit, but the delivery service has ordered another
+    /// commit in that epoch. So this device is alone in the epoch of its own commit. Confirm a
+    /// commit only after the service has accepted it.
+    ///
+    /// The keys of that epoch are erased, so this device cannot verify the other commit. It relies
+    /// on the service's order.
     #[error("another commit was ordered in epoch {epoch}, in which this device has confirmed its own")]
     Fork {
         /// The epoch in which both commits were made.
         epoch: Epoch,
     },
-    /// A message of this device's own came back that this device does not know: its storage was put back to an earlier
-    /// state, or copied and used elsewhere. It could use keys that it has used, so that from here on it makes nothing in
-    /// the group: every call that would fails with [`Error::RolledBack`](crate::Error::RolledBack).
-    #[error("the storage was put back to an earlier state, or copied and used elsewhere")]
+    /// A message of this device came back that this device does not know. Its storage is a
+    /// restored older state, or a copy that was used elsewhere. The device could use the same keys
+    /// again, so it creates nothing more in the group. Every call that would create something
+    /// fails with [`Error::RolledBack`](crate::Error::RolledBack).
+    #[error("the storage is a restored older state, or a copy that was used elsewhere")]
     RolledBack,
 }
 
 impl Lost {
-    /// Whether the delivery service is to hear of the commit, so that it can take back a commit that most members cannot
-    /// carry out. A commit that only this device cannot carry out is nothing to report.
+    /// True if the application should report the commit to the delivery service. The service can
+    /// then roll back a commit that most members cannot carry out. Do not report a commit that
+    /// only this device cannot carry out.
     pub fn is_reportable(&self) -> bool {
         match self {
             Self::Commit { .. } | Self::Unsupported(_) => true,
@@ -114,32 +131,32 @@ impl Lost {
 
 /// An application message (RFC 9420, 15).
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Message {
-    /// Who sent it: the device whose signature it bears.
+pub struct ApplicationMessage {
+    /// The sender: the device that signed the message.
     pub sender: DeviceId,
-    /// The epoch in which it was sent.
+    /// The epoch of the message.
     pub epoch: Epoch,
-    /// What was sent.
+    /// The sent text.
     pub text: Zeroizing<Vec<u8>>,
 }
 
-impl fmt::Debug for Message {
+impl fmt::Debug for ApplicationMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sender, epoch, text } = self;
-        write!(f, "Message {{ sender: {sender}, epoch: {epoch}, text: {} bytes }}", text.len())
+        write!(f, "ApplicationMessage {{ sender: {sender}, epoch: {epoch}, text: {} bytes }}", text.len())
     }
 }
 
-/// What a proposal would change.
+/// The change that a proposal would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Proposed {
     /// Add this device.
     Add(DeviceId),
-    /// Remove this device; its own proposal to leave, if the proposer is the same.
+    /// Remove this device. If the proposer is the same device, it proposes to leave.
     Remove(DeviceId),
     /// Give the proposer's leaf new keys.
     Update,
-    /// Set the group's [data](crate::Group::data) to this.
+    /// Set the [group data](crate::Group::data) to these bytes.
     Data(Vec<u8>),
 }
 
@@ -149,44 +166,47 @@ impl Proposed {
     }
 }
 
-/// What a commit changed.
+/// The new epoch and the changes of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochChange {
-    /// Who committed.
+    /// The committing device.
     pub by: DeviceId,
     /// The new epoch.
     pub epoch: Epoch,
-    /// What changed, in the order of the commit's proposals.
+    /// The changes, in the order of the commit's proposals.
     pub changes: Vec<Change>,
-    /// The users that were [verified](crate::Group::verify_user) until now: a key of theirs has appeared that was not
-    /// compared, of a new device or of one that changed its key. They have to be verified again.
+    /// Users that are no longer [verified](crate::Group::verify_user). A key of such a user has
+    /// appeared that was not compared, because a device was added or changed its key. Verify these
+    /// users again.
     pub no_longer_verified: Vec<UserId>,
-    /// Whether intents of this device are still to be carried out: call [`Group::resume`](crate::Group::resume).
+    /// True if this device still has open intents. Then call
+    /// [`Group::resume`](crate::Group::resume).
     pub resume: bool,
 }
 
 impl EpochChange {
-    /// Who was added; the joiner, of an external commit.
+    /// Returns the added devices. For an external commit this is the joining device.
     pub fn added(&self) -> impl Iterator<Item = &DeviceId> {
         Change::added(&self.changes)
     }
 
-    /// Who was removed. A device that rejoined was both removed and added.
+    /// Returns the removed devices. A device that rejoined was both removed and added.
     pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
         Change::removed(&self.changes)
     }
 }
 
-/// One thing that a commit changes. (That the committer has new keys goes without saying: all commits do that.)
+/// One change that a commit makes. (The committer's new keys are not listed, because every commit
+/// has them.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// This device was not in the group and is.
+    /// This device is new in the group.
     Added(DeviceId),
-    /// This device was in the group and is not.
+    /// This device is no longer in the group.
     Removed(DeviceId),
-    /// This device's leaf has the new keys that it proposed.
+    /// This device's leaf has the new keys that the device proposed.
     Updated(DeviceId),
-    /// The group's [data](crate::Group::data) is this.
+    /// The new [group data](crate::Group::data).
     Data(Vec<u8>),
 }
 
@@ -211,15 +231,18 @@ impl Change {
     }
 }
 
-/// Why a message meant nothing.
+/// The reason why a message had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ignored {
-    /// A handshake message of an epoch that is over: lost a race, or seen before.
+    /// A handshake message of a past epoch. It lost a race, or was received before.
     PastEpoch,
-    /// It was read before: an application message whose key is gone, or a proposal that waits already.
+    /// The message was read before. It is an application message whose key is erased, or a
+    /// proposal that is already waiting.
     AlreadyRead,
-    /// An application message of an epoch, or of a generation, whose keys the policy no longer keeps. It cannot be read.
+    /// An application message whose epoch or generation is too old: the policy no longer keeps its
+    /// keys. It cannot be read.
     TooOld,
-    /// A proposal adds a device whose key package is not valid by the system's clock. Check the clock.
+    /// The proposal adds a device whose key package is not valid by the system's clock. Check the
+    /// clock.
     Clock,
 }

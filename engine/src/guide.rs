@@ -1,16 +1,16 @@
-//! How to do what applications do with this crate: one page for each task, with code that is compiled and run.
+//! Guides for common tasks: one page for each task, with code that is compiled and run.
 //!
 //! | task | page |
 //! | --- | --- |
-//! | two people chat, and one of them restarts | [`two_people_chat`] |
-//! | several members change a group at once | [`races`] |
-//! | a device cannot go on in a group | [`rejoin`] |
-//! | a device is linked, and a lost one removed everywhere | [`lost_device`] |
-//! | the only device is lost | [`back_up_and_restore`] |
-//! | two people make sure that nobody is between them | [`verify_a_friend`] |
-//! | keys are replaced before a thief has had much of them | [`rotate_keys`] |
+//! | let two people chat, and restart one device | [`two_people_chat`] |
+//! | let several members change a group at once | [`races`] |
+//! | rejoin a group in which a device cannot continue | [`rejoin`] |
+//! | link a device, and remove a lost device everywhere | [`lost_device`] |
+//! | replace the only device of a user after a loss | [`back_up_and_restore`] |
+//! | let two people make sure that nobody is between them | [`verify_a_friend`] |
+//! | replace keys, to limit the use of stolen keys | [`rotate_keys`] |
 //!
-//! These modules are empty: they are there to be read.
+//! These modules are empty. They contain only documentation.
 
 #[doc = include_str!("guide/two_people_chat.md")]
 pub mod two_people_chat {}

@@ -1,7 +1,8 @@
-//! Who a device is: the credential it shows and the signature key that stands behind it.
+//! The identity of a device: its credential and its signature key.
 //!
-//! A credential says a name, a signature key proves whose messages these are. Whether the key belongs to the name is
-//! for the authentication service and for people who compare keys out of band (RFC 9750, 3.2 and 6.3).
+//! A credential contains the device's name. A signature key proves which device sent a message.
+//! The authentication service decides if the key belongs to the name. People who compare keys out
+//! of band check that too (RFC 9750, 3.2 and 6.3).
 
 use std::fmt;
 
@@ -23,24 +24,25 @@ use crate::{
     provider::SharedCrypto,
 };
 
-/// The credential that names the device.
+/// Returns the credential with the device's name.
 pub(crate) fn credential_of(device: &DeviceId) -> Credential {
     BasicCredential::new(device.to_identity()).into()
 }
 
-/// The device that a credential names.
+/// Returns the device that a credential names.
 pub(crate) fn device_of_credential(credential: &Credential) -> Result<DeviceId, Refusal> {
     let basic =
         BasicCredential::try_from(credential.clone()).map_err(|_| Refusal::Credential(InvalidName::Encoding))?;
     DeviceId::from_identity(basic.identity()).map_err(Refusal::Credential)
 }
 
-/// The device that a leaf belongs to.
+/// Returns the device of a leaf.
 pub(crate) fn device_of_leaf(leaf: &LeafNode) -> Result<DeviceId, Refusal> {
     device_of_credential(leaf.credential())
 }
 
-/// The public half of a device's signature key: what peers verify its messages and its leaf with.
+/// The public part of a device's signature key. Other devices verify its messages and its leaf
+/// with it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SignaturePublicKey(pub(crate) Vec<u8>);
 
@@ -49,7 +51,7 @@ impl SignaturePublicKey {
         Self(leaf.signature_key().as_slice().to_vec())
     }
 
-    /// The key's bytes, as they stand in a leaf node (RFC 9420, 5.1.1).
+    /// Returns the key's bytes, as in a leaf node (RFC 9420, 5.1.1).
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -63,7 +65,7 @@ impl fmt::Debug for SignaturePublicKey {
     }
 }
 
-/// A signature key pair of this device, as it is stored.
+/// A signature key pair of this device, in the stored form.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct SignatureKey {
     scheme: u16,
@@ -85,12 +87,12 @@ impl SignatureKey {
         CredentialWithKey { credential: credential_of(device), signature_key: self.public.0.as_slice().into() }
     }
 
-    /// Whether the key is of that signature algorithm.
+    /// True if the key belongs to that signature algorithm.
     pub(crate) fn is_of(&self, scheme: SignatureScheme) -> bool {
         self.scheme == scheme as u16
     }
 
-    /// This key at work: it signs with the caller's cryptography.
+    /// Returns a signer with this key, which signs with the caller's cryptography.
     pub(crate) fn signer<'a>(&'a self, crypto: &'a SharedCrypto) -> Result<DeviceSigner<'a>, Error> {
         let scheme = SignatureScheme::try_from(self.scheme)
             .map_err(|_| Error::Crypto(openmls_traits::types::CryptoError::UnsupportedSignatureScheme))?;
@@ -98,7 +100,7 @@ impl SignatureKey {
     }
 }
 
-/// Signs for the device, by way of the caller's cryptography.
+/// Signs for the device with the caller's cryptography.
 pub(crate) struct DeviceSigner<'a> {
     key: &'a SignatureKey,
     scheme: SignatureScheme,

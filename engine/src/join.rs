@@ -1,20 +1,28 @@
-//! What a device joins a group with.
+//! The input for joining a group: a welcome or a group info, and possibly a ratchet tree.
 
 use openmls::prelude::{MlsMessageBodyIn, RatchetTreeIn};
 use tls_codec::Deserialize as _;
 
 use crate::{client::parse, error::Error};
 
-/// A welcome (RFC 9420, 12.4.3.1) or a group info (12.4.3.2), with the ratchet tree beside it if the tree is not in it: if its
-/// maker's policy does not [send it](crate::Policy::send_ratchet_tree). Bytes alone are one without.
+/// A welcome (RFC 9420, 12.4.3.1) or a group info (12.4.3.2), with a separate ratchet tree if the
+/// message does not contain the tree. The message contains no tree if its sender's policy does not
+/// [include it](crate::Policy::send_ratchet_tree). Plain bytes convert into a message without a
+/// separate tree.
 ///
-/// Where the tree comes from does not matter: what was signed says which tree it must be.
+/// The source of the tree does not need to be trusted: the signed message determines the only
+/// valid tree.
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use regrow_engine::{Client, DeviceId, Error, GroupId, JoinMessage, MemoryStore, Policy, Timestamp, default_crypto};
+/// # use regrow_engine::{
+/// #     Client, DeviceId, Error, GroupId, JoinMessage, MemoryStore, Policy, Timestamp,
+/// #     default_crypto,
+/// # };
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+/// # let now = Timestamp(
+/// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+/// # );
 /// # let policy = Policy { send_ratchet_tree: false, ..Policy::default() };
 /// # let new = |name: &str| {
 /// #     let device = DeviceId::new(name, "phone").expect("a name");
@@ -27,8 +35,10 @@ use crate::{client::parse, error::Error};
 /// # let pending = alice.group(&room)?.add(&[key_package], now)?;
 /// # let welcome = pending.welcome().unwrap_or_default().to_vec();
 /// # alice.confirm(pending, now)?;
-/// // The policy is to leave the tree out.
-/// let Err(Error::NeedsRatchetTree { group, epoch }) = bob.join(&welcome, now) else { panic!("the tree is there") };
+/// // The policy omits the tree.
+/// let Err(Error::NeedsRatchetTree { group, epoch }) = bob.join(&welcome, now) else {
+///     panic!("the tree is there")
+/// };
 ///
 /// // The delivery service has the tree of this group and epoch; so has every member in it.
 /// assert_eq!(alice.group(&group)?.epoch()?, epoch);
@@ -44,8 +54,8 @@ pub struct JoinMessage<'m> {
 }
 
 impl<'m> JoinMessage<'m> {
-    /// The message, an MLSMessage, and the tree that comes beside it: the `ratchet_tree` of RFC 9420, 12.4.3.3. If there
-    /// is one in the message, that is taken.
+    /// Creates the input from an MLSMessage and a separate tree, the `ratchet_tree` of RFC 9420,
+    /// 12.4.3.3. If the message itself contains a tree, that tree is used.
     pub fn with_tree(message: &'m [u8], ratchet_tree: &'m [u8]) -> Self {
         Self { message, ratchet_tree: Some(ratchet_tree) }
     }
@@ -53,7 +63,8 @@ impl<'m> JoinMessage<'m> {
     pub(crate) fn parse(self, expected: &'static str) -> Result<(MlsMessageBodyIn, Option<RatchetTreeIn>), Error> {
         let malformed =
             |error: tls_codec::Error| Error::Malformed { expected: "a ratchet tree", detail: error.to_string() };
-        // From a reader: `tls_codec`'s other way asserts in debug builds that a vector is as long as it says.
+        // This function reads from a reader. The other function of `tls_codec` asserts in debug
+        // builds that a vector has the announced length.
         let tree = self.ratchet_tree.map(RatchetTreeIn::tls_deserialize_exact);
         Ok((parse(self.message, expected)?, tree.transpose().map_err(malformed)?))
     }

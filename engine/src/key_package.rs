@@ -1,4 +1,4 @@
-//! Key packages, one's own and others', and the signature keys that stand behind them.
+//! Key packages of this device and of other devices, and the signature keys of this device.
 
 use openmls::{
     credentials::CredentialWithKey,
@@ -18,16 +18,17 @@ use crate::{
     group::{data, record::memberships},
     identity::{SignatureKey, device_of_leaf},
     names::Timestamp,
-    provider::{Call, SharedCrypto},
-    storage::{Kind, Scope, Transaction},
+    provider::{EngineCall, SharedCrypto},
+    storage::{RecordKind, RecordScope, Transaction},
 };
 
-/// A key package (RFC 9420, 10), as an MLSMessage: what a device publishes so that it can be added to groups.
+/// A key package (RFC 9420, 10), as an MLSMessage. A device publishes it so that others can add
+/// the device to groups.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyPackageBytes(Vec<u8>);
 
 impl KeyPackageBytes {
-    /// These bytes, which may be anything: they are verified where they are used.
+    /// Wraps any bytes. The engine verifies them when it uses them.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
@@ -43,7 +44,7 @@ impl KeyPackageBytes {
     }
 }
 
-/// The device's own record.
+/// The device's own record: its name and its current signature key.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DeviceRecord {
     pub(crate) device: DeviceId,
@@ -53,15 +54,16 @@ pub(crate) struct DeviceRecord {
 
 impl DeviceRecord {
     pub(crate) fn load(records: &Transaction<'_>) -> Result<Self, Error> {
-        records.get(&Scope::Device.key(Kind::Device), Kind::Device)?.ok_or(Error::NoDevice)
+        records.get(&RecordScope::Device.key(RecordKind::Device), RecordKind::Device)?.ok_or(Error::NoDevice)
     }
 
     pub(crate) fn store(&self, records: &Transaction<'_>) -> Result<(), Error> {
-        Ok(records.put(Scope::Device.key(Kind::Device), Kind::Device, self)?)
+        Ok(records.put(RecordScope::Device.key(RecordKind::Device), RecordKind::Device, self)?)
     }
 }
 
-/// What a leaf of this device says it can do: what the cryptography in use really can (RFC 9420, 7.2).
+/// Returns the capabilities for a leaf of this device: exactly the capabilities of the
+/// cryptography in use (RFC 9420, 7.2).
 pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
@@ -72,9 +74,9 @@ pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     )
 }
 
-/// Makes and stores a key package of this device.
+/// Creates and stores a key package of this device.
 pub(crate) fn generate(
-    call: &Call<'_>,
+    call: &EngineCall<'_>,
     device: &DeviceId,
     policy: &Policy,
     last_resort: bool,
@@ -99,7 +101,8 @@ pub(crate) fn generate(
     message.to_bytes().map(KeyPackageBytes).map_err(|e| internal(e.to_string()))
 }
 
-/// Reads and verifies a peer's key package, for use now (RFC 9420, 10.1), in a group of its ciphersuite.
+/// Decodes and verifies another device's key package for use at the time `now` (RFC 9420, 10.1),
+/// in a group of its ciphersuite.
 pub(crate) fn verify(crypto: &SharedCrypto, bytes: &KeyPackageBytes, now: Timestamp) -> Result<KeyPackage, Error> {
     let malformed = |detail: String| Error::Malformed { expected: "a key package", detail };
     let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes.0).map_err(|e| malformed(e.to_string()))?;
@@ -118,13 +121,14 @@ pub(crate) fn verify(crypto: &SharedCrypto, bytes: &KeyPackageBytes, now: Timest
     Ok(key_package)
 }
 
-/// The first moment at which the key package is used no more.
+/// Returns the first moment at which the key package is no longer usable.
 ///
-/// Every member has the same bounds (RFC 9420, 7.2: a maximum is a MUST), so that no two of them judge a commit
-/// differently. Whether the moment has come is for the device that adds: when a commit is read, it may have.
+/// All members use the same limits (RFC 9420, 7.2, requires a maximum), so no two members judge a
+/// commit differently. Only the adding device checks whether the moment has come, because it may
+/// come before a member reads the commit.
 ///
 /// # Errors
-/// [`Refusal::Lifetime`] if the key package would be used for too long.
+/// [`Refusal::Lifetime`] if the key package would be usable for too long.
 pub(crate) fn use_until(key_package: &KeyPackage) -> Result<Timestamp, Refusal> {
     let lifetime = key_package.life_time();
     let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
@@ -147,7 +151,7 @@ fn lifetime_refused(key_package: &KeyPackage) -> Refusal {
     Refusal::Lifetime { not_before: lifetime.not_before(), until: until.unwrap_or(lifetime.not_after()) }
 }
 
-/// Erases the key packages that have expired; how many there were.
+/// Erases the expired key packages, and returns their number.
 pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize, Error> {
     let mut expired = 0;
     for (key, bundle) in bundles(records)? {
@@ -161,7 +165,7 @@ pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize,
     Ok(expired)
 }
 
-/// Erases the key packages of these messages.
+/// Erases these key packages.
 pub(crate) fn discard(records: &Transaction<'_>, key_packages: &[KeyPackageBytes]) -> Result<(), Error> {
     let internal = |detail: String| Error::Internal { action: "encode a key package", detail };
     for (key, bundle) in bundles(records)? {
@@ -174,15 +178,15 @@ pub(crate) fn discard(records: &Transaction<'_>, key_packages: &[KeyPackageBytes
     sweep_signature_keys(records)
 }
 
-/// The number of key packages whose private keys are on the device.
+/// Returns the number of key packages whose private keys are on the device.
 pub(crate) fn count(records: &Transaction<'_>) -> Result<usize, Error> {
-    Ok(records.keys(&Scope::Device.key(Kind::KeyPackage))?.len())
+    Ok(records.keys(&RecordScope::Device.key(RecordKind::KeyPackage))?.len())
 }
 
 fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>, Error> {
     let mut bundles = Vec::new();
-    for key in records.keys(&Scope::Device.key(Kind::KeyPackage))? {
-        if let Some(bundle) = records.get(&key, Kind::KeyPackage)? {
+    for key in records.keys(&RecordScope::Device.key(RecordKind::KeyPackage))? {
+        if let Some(bundle) = records.get(&key, RecordKind::KeyPackage)? {
             bundles.push((key, bundle));
         }
     }
@@ -190,31 +194,32 @@ fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>
 }
 
 pub(crate) fn store_signature_key(records: &Transaction<'_>, key: &SignatureKey) -> Result<(), Error> {
-    let name = Scope::Device.item(Kind::SignatureKey, key.public().as_bytes());
-    Ok(records.put(name, Kind::SignatureKey, key)?)
+    let name = RecordScope::Device.item(RecordKind::SignatureKey, key.public().as_bytes());
+    Ok(records.put(name, RecordKind::SignatureKey, key)?)
 }
 
-/// The signature key pair with that public key.
+/// Returns the signature key pair with that public key.
 pub(crate) fn signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<SignatureKey, Error> {
     find_signature_key(records, public)?.ok_or_else(|| Error::Internal {
         action: "find a signature key",
-        detail: "the leaf's key is not among this device's".into(),
+        detail: "this device does not have the leaf's key".into(),
     })
 }
 
 pub(crate) fn find_signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<Option<SignatureKey>, Error> {
-    Ok(records.get(&Scope::Device.item(Kind::SignatureKey, public), Kind::SignatureKey)?)
+    Ok(records.get(&RecordScope::Device.item(RecordKind::SignatureKey, public), RecordKind::SignatureKey)?)
 }
 
-/// From here on, key packages and new groups use this signature key.
+/// Sets the signature key of new key packages and new groups.
 pub(crate) fn set_device_signature_key(records: &Transaction<'_>, key: SignaturePublicKey) -> Result<(), Error> {
     let record = DeviceRecord { signature_key: key, ..DeviceRecord::load(records)? };
     record.store(records)
 }
 
-/// Erases the signature keys that nothing uses any more: neither the device, nor a group, nor a key package.
+/// Erases the signature keys that neither the device, nor a group, nor a key package uses any
+/// more.
 pub(crate) fn sweep_signature_keys(records: &Transaction<'_>) -> Result<(), Error> {
-    let all = Scope::Device.key(Kind::SignatureKey);
+    let all = RecordScope::Device.key(RecordKind::SignatureKey);
     let stored = records.keys(&all)?;
     if stored.len() < 2 {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Cryptography over other cryptography: for a provider that changes or watches a few operations, and leaves the rest.
+//! Layers over a crypto provider: a layer changes or observes a few operations and passes on all
+//! others.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use tls_codec::SecretVLBytes;
 
 use crate::CryptoProvider;
 
-/// A layer as a crypto provider: `Layered(layer)` is a [`CryptoProvider`].
+/// Makes a layer a crypto provider: `Layered(layer)` is a [`CryptoProvider`].
 #[derive(Clone)]
 pub struct Layered<L>(pub L);
 
@@ -24,13 +25,15 @@ impl<L> fmt::Debug for Layered<L> {
     }
 }
 
-/// OpenMLS's operations, each once: passed on by a layer that does not say otherwise, and asked of the layer by
-/// OpenMLS.
+/// Declares OpenMLS's operations once. For each operation the macro generates a default method of
+/// `Layer`, which passes the call on. It also generates the method of `OpenMlsCrypto`, which calls
+/// the layer.
 macro_rules! operations {
     ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;)*) => {
-        /// What a crypto provider does with each operation. Every method passes the call on to the provider
-        /// [`within`](Self::within), unless the layer has its own; their meaning is that of
-        /// [`OpenMlsCrypto`]'s methods of the same names, and of [`CryptoProvider::random_bytes`].
+        /// A layer over a crypto provider. By default every method passes the call on to the inner
+        /// provider, which [`within`](Self::within) returns. A layer overrides only some methods.
+        /// The methods have the same meaning as the methods with the same names of
+        /// [`OpenMlsCrypto`], and as [`CryptoProvider::random_bytes`].
         ///
         /// ```
         /// # use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
@@ -45,19 +48,26 @@ macro_rules! operations {
         ///         &*self.0
         ///     }
         ///
-        ///     fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        ///     fn sign(
+        ///         &self,
+        ///         alg: SignatureScheme,
+        ///         data: &[u8],
+        ///         key: &[u8],
+        ///     ) -> Result<Vec<u8>, CryptoError> {
         ///         self.1.fetch_add(1, Ordering::Relaxed);
         ///         self.within().sign(alg, data, key)
         ///     }
         /// }
         ///
-        /// let crypto: Arc<dyn CryptoProvider> = Arc::new(Layered(Counting(default_crypto(), AtomicUsize::new(0))));
+        /// let counting = Counting(default_crypto(), AtomicUsize::new(0));
+        /// let crypto: Arc<dyn CryptoProvider> = Arc::new(Layered(counting));
         /// ```
         pub trait Layer: Send + Sync {
-            /// The provider below, which computes what the layer does not.
+            /// Returns the inner provider, which computes all operations that the layer does not
+            /// override.
             fn within(&self) -> &dyn CryptoProvider;
 
-            /// `len` random bytes.
+            /// Returns `len` random bytes.
             #[allow(missing_docs, clippy::missing_errors_doc)]
             fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
                 self.within().random_bytes(len)

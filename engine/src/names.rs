@@ -1,4 +1,5 @@
-//! The names of things: groups, epochs, moments, messages. Each is its own type, so that one cannot be passed for another.
+//! Names of groups, epochs, times and messages. Each has its own type, so the compiler rejects a
+//! mix-up.
 
 use std::fmt;
 
@@ -6,33 +7,33 @@ pub(crate) use regrow_protocol::{Epoch, GroupId, InvalidGroupId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A group's identifier as it stands in an MLS message or in OpenMLS's state.
+/// Converts a group identifier from an MLS message or from OpenMLS's state.
 pub(crate) fn group_id(id: &openmls::group::GroupId) -> Result<GroupId, InvalidGroupId> {
     GroupId::new(id.as_slice())
 }
 
-/// The identifier as OpenMLS has it.
+/// Converts a group identifier to OpenMLS's type.
 pub(crate) fn to_mls(id: &GroupId) -> openmls::group::GroupId {
     openmls::group::GroupId::from_slice(id.as_bytes())
 }
 
-/// An epoch as OpenMLS has it.
+/// Converts an epoch from OpenMLS's type.
 pub(crate) fn epoch(epoch: openmls::group::GroupEpoch) -> Epoch {
     Epoch(epoch.as_u64())
 }
 
-/// What a message to a group is known by: the SHA-256 hash of its bytes. The same message has the same identifier at each
-/// member, and each time it is delivered.
+/// The identifier of a message to a group: the SHA-256 hash of its bytes. The same message has the
+/// same identifier at each member, and at each delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId([u8; 32]);
 
 impl MessageId {
-    /// The identifier of the MLSMessage with these bytes.
+    /// Computes the identifier of the MLSMessage with these bytes.
     pub fn of(message: &[u8]) -> Self {
         Self(Sha256::digest(message).into())
     }
 
-    /// The hash.
+    /// Returns the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -46,18 +47,18 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// A secret that is only worth comparing: it is equal for two members if and only if they hold the same epoch of the
-/// same group (RFC 9420, 8.7).
+/// A secret value for comparisons only. Two members have the same value if and only if they are in
+/// the same epoch of the same group (RFC 9420, 8.7).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EpochAuthenticator(pub(crate) Vec<u8>);
 
 impl EpochAuthenticator {
-    /// What another member showed.
+    /// Creates the value from the bytes that another member has shown.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes to show or to compare.
+    /// Returns the bytes to show or to compare.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What a device chooses, and what each choice costs.
+//! The settings of a device, and the cost of each choice.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -10,95 +10,110 @@ use openmls::{
 };
 use openmls_traits::types::Ciphersuite;
 
+use regrow_protocol::HandshakeMode;
+
 use crate::names::Timestamp;
 
-/// How a group's handshake messages travel (RFC 9420, 6). All members of a group use the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    /// As PublicMessages: the delivery service follows the group's public state, refuses invalid commits and derives
-    /// the roster itself. It sees who is in the group and who does what to it, never content.
-    Assisted,
-    /// As PrivateMessages: the delivery service sees the epoch and the type of a message, and has to believe the
-    /// roster changes that senders declare.
-    Opaque,
-}
-
-/// What a device chooses. [`Policy::default`] is safe; each field says what moving away from it costs.
+/// The settings of a device. [`Policy::default`] is safe. Each field describes the cost of other
+/// values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The ciphersuite of the groups that this device creates and of the key packages that it makes (RFC 9420, 17.1).
+    /// The ciphersuite of the groups and key packages that this device creates (RFC 9420, 17.1).
     pub ciphersuite: Ciphersuite,
-    /// How handshake messages travel in this device's groups. Default: [`Handshake::Assisted`].
-    pub handshake: Handshake,
-    /// How many past epochs' message secrets are kept, so that application messages that arrive after the commit that
-    /// followed them can still be read. Default: 0. Each epoch kept is an epoch whose unread messages a thief of the
-    /// device can read, and makes a record larger that is written with every message.
+    /// The handshake mode of this device's groups. Default: [`HandshakeMode::Assisted`].
+    pub handshake: HandshakeMode,
+    /// The number of past epochs whose message secrets are kept. With them the device can read
+    /// application messages that arrive after the commit that ended their epoch. Default: 0. A
+    /// thief of the device can read the unread messages of each kept epoch. Each kept epoch also
+    /// enlarges a record that is written with every message.
     pub past_epochs: usize,
-    /// For how many seconds after its end a past epoch is kept at most, of those that [`past_epochs`](Self::past_epochs)
-    /// keeps. Default: 1 day; [`None`]: however long, which in a quiet group is for ever. It bounds for how long a thief
-    /// of the device finds the messages of those epochs; one that arrives later than that cannot be read. By the times that
-    /// the device is told: [`Client::expire`](crate::Client::expire) erases what is too old, and so does what is
-    /// received and confirmed in the group.
+    /// The maximum age of a past epoch in seconds after its end, for the epochs that
+    /// [`past_epochs`](Self::past_epochs) keeps. Default: 1 day; [`None`]: no maximum, so in a
+    /// quiet group the epochs are kept for ever. The limit shortens the time in which a thief of
+    /// the device finds the messages of those epochs. A message that arrives later cannot be read.
+    ///
+    /// Ages are measured by the times that the caller passes.
+    /// [`Client::expire`](crate::Client::expire) erases epochs that are too old, and so do the
+    /// calls that receive or confirm in the group.
     pub past_epoch_age: Option<NonZeroU64>,
-    /// How many message keys of a sender are kept when its messages arrive out of order (RFC 9420, 9.1). Default: 5.
-    /// Each key kept is a message that a thief of the device can read until it arrives.
+    /// The number of message keys of a sender that are kept for messages that arrive out of order
+    /// (RFC 9420, 9.1). Default: 5. Until the message of a kept key arrives, a thief of the device
+    /// can read it.
     pub out_of_order: u32,
-    /// How many messages of one sender may be missing before the next is refused. Default: 1000. It bounds what one
-    /// message can make the device compute; beyond it the sender cannot be read until the next epoch.
+    /// The number of messages of one sender that may be missing before the next message is
+    /// refused. Default: 1000. It limits the computation that one message can cause. If more
+    /// messages are missing, the device cannot read the sender until the next epoch.
     pub max_forward: u32,
-    /// Application messages are padded to a multiple of this many bytes; 0 pads nothing. Default: 128. Without it
-    /// anyone who sees the ciphertext knows the length of the text.
+    /// The padding of application messages: their length is a multiple of this number of bytes. 0
+    /// means no padding. Default: 128. Without padding, anyone who sees the ciphertext knows the
+    /// length of the text.
     pub padding: usize,
-    /// How long a key package is used from the moment it is made, in seconds: handed out, and added to groups. Default: 90
-    /// days; at most [`MAX_USE_SECONDS`](regrow_protocol::profile::MAX_USE_SECONDS). Until it is used or the time is over, its
-    /// private key is on the device.
+    /// The time in seconds from the creation of a key package in which it is handed out and added
+    /// to groups. Default: 90 days; at most
+    /// [`MAX_USE_SECONDS`](regrow_protocol::profile::MAX_USE_SECONDS). The private key stays on
+    /// the device until the key package is used or this time is over.
     pub key_package_lifetime: u64,
-    /// How far before that moment the lifetime in its leaf begins, in seconds, for members whose clocks are behind.
-    /// Default: 30 days. A member whose clock is behind by more falls out of the group when it reads the commit.
+    /// The time in seconds by which the lifetime in the leaf begins before the creation of the key
+    /// package. It allows for members whose clocks are behind. Default: 30 days. A member whose
+    /// clock is further behind cannot process the commit and must rejoin.
     pub clock_skew: u64,
-    /// How far after the time of its use the lifetime in its leaf ends, in seconds, for members whose clocks are ahead, and
-    /// for those who read the commit late. Default: 365 days. A member that comes back after a longer time rejoins.
+    /// The time in seconds by which the lifetime in the leaf ends after the end of the key
+    /// package's use. It allows for members whose clocks are ahead, and for members that read the
+    /// commit late. Default: 365 days. A member that comes back later must rejoin.
     pub reading_delay: u64,
-    /// Whether each commit carries a group info, so that a device that lost its state can rejoin by external commit
-    /// (RFC 9420, 12.4.3.2). Default: yes. It costs a signature per commit, and the size of the tree if that is
-    /// [in it](Self::send_ratchet_tree).
+    /// True if each commit comes with a group info, so that a device without its state can rejoin
+    /// by external commit (RFC 9420, 12.4.3.2). Default: true. It costs a signature for each
+    /// commit, and the size of the tree if the tree is [included](Self::send_ratchet_tree).
     pub publish_group_info: bool,
-    /// Whether this device's welcomes and commits' group infos have the ratchet tree in them (RFC 9420, 12.4.3.3).
-    /// Default: yes, so that whoever gets one can join with nothing else. The tree of a thousand members has
-    /// 193 kB while nobody has updated, in each commit and in each welcome. Without it, whoever joins gets it from the
-    /// delivery service ([`Error::NeedsRatchetTree`](crate::Error::NeedsRatchetTree)): that of an assisted group has it, for it follows
-    /// the group. That of an opaque group has not, and should not see it: there it is always in them.
+    /// True if this device's welcomes and group infos contain the ratchet tree (RFC 9420,
+    /// 12.4.3.3). Default: true, so that a new member needs nothing else to join. The tree of a
+    /// thousand members has 193 kB as long as no member has updated, in each commit and in each
+    /// welcome.
+    ///
+    /// If false, a new member gets the tree from the delivery service
+    /// ([`Error::NeedsRatchetTree`](crate::Error::NeedsRatchetTree)). The service has the tree of
+    /// an assisted group, because it tracks the group. It does not have the tree of an opaque
+    /// group, and should not see it. Therefore opaque groups always include the tree.
     pub send_ratchet_tree: bool,
-    /// After how many messages that this device has sent in a group [`Group::due`] says that its keys there are to be
-    /// replaced. Default: 1000; [`None`]: however many. A rotation is a commit that every member processes; it locks out
-    /// whoever has copied the device's state, but for the device's signature key. Every other commit of the device
-    /// counts as one.
+    /// The number of messages that this device sends in a group before [`Group::due`] reports that
+    /// its keys there must be replaced. Default: 1000; [`None`]: no limit. A rotation is a commit,
+    /// which every member must process. A rotation locks out a thief with a copy of the device's
+    /// state, except for the device's signature key. Every other commit of the device counts as a
+    /// rotation too.
     ///
     /// [`Group::due`]: crate::Group::due
     pub rotate_after_messages: Option<NonZeroU32>,
-    /// After how many seconds they are to be replaced, however many messages it has sent. Default: 7 days; [`None`]:
-    /// however old. It bounds for how long a stolen state can be read with, at the cost of an epoch per member and
-    /// period: beyond some hundred members choose a longer one.
+    /// The age in seconds at which the device's keys in a group must be replaced, for any number
+    /// of sent messages. Default: 7 days; [`None`]: no limit. It limits the time in which a stolen
+    /// state can read messages. The cost is one epoch for each member and period, so choose a
+    /// longer period for groups with more than some hundred members.
     pub rotate_after: Option<NonZeroU64>,
-    /// How many rotations pass until one replaces the signature key as well; with 1, each does. Default: [`None`], as
-    /// peers who have verified the device have to verify it again. It locks out a thief of the signature key, who could
-    /// otherwise rejoin in the device's place by external commit.
+    /// The number of rotations after which one also replaces the signature key; with 1, each
+    /// rotation does. Default: [`None`], because users who have verified the device must verify it
+    /// again after such a rotation. It locks out a thief of the signature key. Without it, the
+    /// thief could rejoin in the device's name by external commit.
     pub rotate_signature_key_every: Option<NonZeroU32>,
-    /// After how many seconds without new keys a member is named as inactive, to be removed. Default: 90 days;
-    /// [`None`]: never. A device that is lost or given away reads on until somebody removes it; one that comes back
-    /// after it was removed has to rejoin, and cannot read what was sent meanwhile. Several times the members'
-    /// [`rotate_after`](Self::rotate_after), or those who are there are named as well.
+    /// The time in seconds without new keys after which a member is reported as inactive, so that
+    /// it can be removed. Default: 90 days; [`None`]: never. A lost device, or a device that was
+    /// given away, can read messages until somebody removes it. A removed device that comes back
+    /// must rejoin, and cannot read the messages that were sent meanwhile. Choose several times
+    /// the members' [`rotate_after`](Self::rotate_after). Otherwise active members are reported
+    /// too.
     pub remove_inactive_after: Option<NonZeroU64>,
-    /// How many key packages of this device are to wait at the delivery service: see
-    /// [`Client::key_packages_due`](crate::Client::key_packages_due). Default: 20. Each is one group that the device can be
-    /// added to before it comes online again, and one private key on the device; with too few, additions fall back on
-    /// the last-resort key package, whose key lives longer, or fail.
+    /// The number of this device's key packages that should be at the delivery service: see
+    /// [`Client::key_packages_due`](crate::Client::key_packages_due). Default: 20. Each key
+    /// package lets the device be added to one group before it comes online again, and costs one
+    /// private key on the device. With too few, additions use the last-resort key package, whose
+    /// key lives longer, or fail.
     pub key_packages: usize,
-    /// After how many seconds without use the device locks itself: see
-    /// [`Client::lock_if_idle`](crate::Client::lock_if_idle). Default: [`None`], never. Until it is locked, whoever reads
-    /// the process's memory has the device; each time it was, the application needs the store's key again, from the
-    /// platform or from a person, and receives nothing until then. Receiving is a use: a device in a busy group is not
-    /// idle, whoever looks at it. It takes a store that can be [locked](crate::Store::as_lock).
+    /// The time in seconds without use after which the device locks itself: see
+    /// [`Client::lock_if_idle`](crate::Client::lock_if_idle). Default: [`None`], never. While the
+    /// device is unlocked, an attacker that reads the process's memory has the device. After each
+    /// lock the application needs the store's key again, from the platform or from a person, and
+    /// the device receives nothing until then.
+    ///
+    /// Receiving is a use, so a device in a busy group is not idle, even if nobody looks at it.
+    /// The setting requires a store that can be [locked](crate::Store::as_lock).
     pub lock_after: Option<NonZeroU64>,
 }
 
@@ -106,7 +121,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             ciphersuite: Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
-            handshake: Handshake::Assisted,
+            handshake: HandshakeMode::Assisted,
             past_epochs: 0,
             past_epoch_age: NonZeroU64::new(24 * 60 * 60),
             out_of_order: 5,
@@ -130,14 +145,14 @@ impl Default for Policy {
 impl Policy {
     pub(crate) fn wire_format(&self) -> WireFormatPolicy {
         match self.handshake {
-            Handshake::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
-            Handshake::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+            HandshakeMode::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+            HandshakeMode::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
         }
     }
 
-    /// Whether what this device sends to those who join has the tree in it.
+    /// True if this device's welcomes and group infos contain the ratchet tree.
     pub(crate) fn sends_ratchet_tree(&self) -> bool {
-        self.send_ratchet_tree || self.handshake == Handshake::Opaque
+        self.send_ratchet_tree || self.handshake == HandshakeMode::Opaque
     }
 
     pub(crate) fn ratchet(&self) -> SenderRatchetConfiguration {

@@ -1,4 +1,4 @@
-//! The cryptography and the randomness, as the caller supplies them, and the form in which OpenMLS wants them.
+//! The cryptography and the randomness that the caller supplies, and their adaptation to OpenMLS.
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use crate::{
     storage::Transaction,
 };
 
-/// What the engine asks of its caller: the cryptography and the randomness.
+/// The cryptography and the randomness that the caller supplies.
 ///
-/// `openmls_rust_crypto::RustCrypto` is the everyday choice and implements it; [`default_crypto`] makes one. Another
-/// implementation can record what is computed, or draw its randomness from a seed in a simulation; one that changes a few
-/// operations of another is a [`Layer`] over it.
+/// `openmls_rust_crypto::RustCrypto` implements this trait, and [`default_crypto`] returns the
+/// usual choice. Another implementation can record all computations, or take its randomness from a
+/// seed in a simulation. To change only a few operations of another provider, write a [`Layer`]
+/// over it.
 pub trait CryptoProvider: OpenMlsCrypto {
-    /// `len` random bytes from a cryptographically secure source.
+    /// Returns `len` random bytes from a cryptographically secure source.
     ///
     /// # Errors
     /// [`CryptoError::InsufficientRandomness`] if the source fails.
@@ -35,15 +36,18 @@ impl CryptoProvider for RustCrypto {
     }
 }
 
-/// The everyday cryptography: RustCrypto's implementations, with the operating system's randomness.
+/// Returns the usual cryptography: RustCrypto's implementations, with the operating system's
+/// randomness.
 ///
-/// It keeps nothing that its keys could be computed from again. (`RustCrypto` has a generator of its own, which gives
-/// everything that it has given once more to who reads its state: a [lock](crate::Client::lock) would leave it.)
+/// It keeps no state from which its keys could be computed again. (`RustCrypto` has its own random
+/// generator. An attacker that reads the generator's state can reproduce all its earlier output. A
+/// [lock](crate::Client::lock) would not erase that state.)
 pub fn default_crypto() -> Arc<dyn CryptoProvider> {
     Arc::new(Layered(SystemRandomness(RustCrypto::default())))
 }
 
-/// RustCrypto, without its generator: the one in here never gives anything.
+/// RustCrypto with the operating system's randomness. The random generator of the inner
+/// `RustCrypto` is never used.
 struct SystemRandomness(RustCrypto);
 
 impl Layer for SystemRandomness {
@@ -69,14 +73,19 @@ impl CryptoProvider for openmls_libcrux_crypto::CryptoProvider {
     }
 }
 
-/// Cryptography that withstands whoever records messages today and has a quantum computer one day: libcrux's
-/// implementations, with X-Wing (ML-KEM-768 and X25519 together) among them. Signatures are Ed25519 still: who has such a
-/// computer can forge from then on, and cannot read what was sent before.
+/// Returns cryptography against attackers that record messages today and have a quantum computer
+/// later.
 ///
-/// It has a generator of its own, whose state gives what it has drawn once more: unlike [`default_crypto`], it leaves that in
-/// the memory of a device that is [locked](crate::Client::lock).
+/// It consists of libcrux's implementations, which include X-Wing (ML-KEM-768 and X25519
+/// together). Signatures are still Ed25519. An attacker with such a computer can forge signatures
+/// from then on, but cannot read earlier messages.
 ///
-/// It has two of the usual ciphersuites as well. A group is as its [`Policy::ciphersuite`](crate::Policy) has it:
+/// It has its own random generator, whose state stays in memory even when the device is
+/// [locked](crate::Client::lock). An attacker that reads this state can reproduce earlier output
+/// of the generator. [`default_crypto`] does not have this weakness.
+///
+/// It also supports two of the usual ciphersuites. [`Policy::ciphersuite`](crate::Policy) sets the
+/// ciphersuite of a group:
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -85,21 +94,23 @@ impl CryptoProvider for openmls_libcrux_crypto::CryptoProvider {
 /// let ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
 /// let policy = Policy { ciphersuite, ..Policy::default() };
 /// let device = DeviceId::new("alice", "phone")?;
-/// let alice = Client::create(Arc::new(MemoryStore::new()), post_quantum_crypto()?, device, policy)?;
+/// let store = Arc::new(MemoryStore::new());
+/// let alice = Client::create(store, post_quantum_crypto()?, device, policy)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`CryptoError::InsufficientRandomness`] if the operating system gives none.
+/// [`CryptoError::InsufficientRandomness`] if the operating system's randomness fails.
 #[cfg(feature = "post-quantum")]
 pub fn post_quantum_crypto() -> Result<Arc<dyn CryptoProvider>, CryptoError> {
     Ok(Arc::new(openmls_libcrux_crypto::CryptoProvider::new()?))
 }
 
-/// The caller's cryptography, in the form of a type that OpenMLS's generics can take.
+/// The caller's cryptography, as a type that OpenMLS's generics accept.
 ///
-/// Behind a pointer rather than a type parameter: OpenMLS is then compiled once, here, and [`crate::Client`] has no
-/// parameters that every signature of an application would have to repeat.
+/// It is a pointer and not a type parameter, so OpenMLS is compiled only once, in this crate.
+/// Also, [`crate::Client`] needs no type parameters that every signature of an application would
+/// have to repeat.
 pub(crate) type SharedCrypto = Layered<Arc<dyn CryptoProvider>>;
 
 impl Layer for Arc<dyn CryptoProvider> {
@@ -108,14 +119,15 @@ impl Layer for Arc<dyn CryptoProvider> {
     }
 }
 
-/// One call of the engine: what the caller supplies, and the transaction that the call's writes gather in.
-pub(crate) struct Call<'s> {
+/// One call of the engine: the caller's cryptography and authentication service, and the
+/// transaction that collects the call's writes.
+pub(crate) struct EngineCall<'s> {
     pub(crate) crypto: SharedCrypto,
     pub(crate) authority: Arc<dyn Authenticate>,
     pub(crate) records: Transaction<'s>,
 }
 
-impl<'s> OpenMlsProvider for Call<'s> {
+impl<'s> OpenMlsProvider for EngineCall<'s> {
     type CryptoProvider = SharedCrypto;
     type RandProvider = SharedCrypto;
     type StorageProvider = Transaction<'s>;

@@ -1,5 +1,5 @@
-//! What is written for others to keep is sealed: a store's file, a backup. Every value is sealed under a data key, and the
-//! data key under what the application gives.
+//! Sealing of a store's file and of backups. Every value is sealed under a data key. The data key
+//! is sealed under the application's key or passphrase.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{
@@ -16,36 +16,39 @@ const NONCE_BYTES: usize = 24;
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
 
-/// Argon2id's cost for a new passphrase: RFC 9106's second recommendation, on one lane (64 MiB, three passes).
+/// Argon2id's cost for a new passphrase: RFC 9106's second recommendation, but with one lane (64
+/// MiB, three passes).
 const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
 
-/// What a file may ask for. More is no passphrase of ours, but an attempt to use up the memory and the time.
+/// The limits of the cost that a file may demand. This engine never writes a higher cost, so a
+/// higher cost is an attack on memory and time.
 const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 const MAX_PASSES: u32 = 16;
 
-/// What opens a store's file.
+/// The key or passphrase that opens a store's file.
 pub enum StoreKey {
-    /// 32 random bytes that the application keeps where the platform keeps keys: a keystore, a keychain.
+    /// 32 random bytes. The application stores them in the platform's key storage: a keystore or a
+    /// keychain.
     Key(Zeroizing<[u8; KEY_BYTES]>),
-    /// What a person remembers. The key is derived from it with Argon2id (RFC 9106), which takes 64 MiB of memory and
-    /// a good tenth of a second.
+    /// A passphrase that a person remembers. The key is derived from it with Argon2id (RFC 9106).
+    /// That takes 64 MiB of memory and a little more than a tenth of a second.
     Passphrase(Zeroizing<String>),
 }
 
 impl StoreKey {
-    /// A key from a keystore: 32 random bytes.
+    /// Creates a store key from 32 random bytes of a keystore.
     pub fn from_bytes(key: [u8; KEY_BYTES]) -> Self {
         Self::Key(Zeroizing::new(key))
     }
 
-    /// A passphrase.
+    /// Creates a store key from a passphrase.
     pub fn from_passphrase(passphrase: &str) -> Self {
         Self::Passphrase(Zeroizing::new(passphrase.to_owned()))
     }
 
-    /// How a data key is sealed under this from now on.
+    /// Returns new parameters for sealing a data key under this key.
     fn protection(&self, crypto: &SharedCrypto) -> Result<Protection, SealError> {
         Ok(match self {
             Self::Key(_) => Protection::Key,
@@ -58,7 +61,7 @@ impl StoreKey {
         })
     }
 
-    /// The key that the data key is sealed under.
+    /// Computes the key that seals the data key.
     fn wrapping_key(&self, protection: &Protection) -> Result<Sealer, SealError> {
         match (self, protection) {
             (Self::Key(key), Protection::Key) => Ok(Sealer(Zeroizing::new(key.to_vec()))),
@@ -79,7 +82,8 @@ impl StoreKey {
     }
 }
 
-/// What is needed beside the [`StoreKey`] to unseal the data key. Not secret; bound to the sealed key.
+/// The public parameters for unsealing the data key with the [`StoreKey`]. They are authenticated
+/// with the sealed key.
 #[derive(Debug)]
 enum Protection {
     Key,
@@ -121,26 +125,29 @@ impl Protection {
     }
 }
 
-/// The lengths of what [`Sealer::wrap`] gives for a passphrase: the protection, and the sealed data key.
+/// The lengths of the results of [`Sealer::wrap`] for a passphrase: the protection, and the sealed
+/// data key.
 pub(crate) const PROTECTION_BYTES: usize = 1 + 3 * 4 + SALT_BYTES;
 pub(crate) const SEALED_KEY_BYTES: usize = KEY_BYTES + SEAL_BYTES;
 
-/// How much longer a value is when it is [sealed](Sealer::seal).
+/// The number of bytes by which a [sealed](Sealer::seal) value is longer.
 pub(crate) const SEAL_BYTES: usize = NONCE_BYTES + TAG_BYTES;
 
-/// XChaCha20-Poly1305 under one key. Its nonces are long enough to be random for ever, in a file that was put back as
-/// well: a counter would come again there, with other values.
+/// XChaCha20-Poly1305 under one key. The nonces are long enough to choose them at random, without
+/// any limit. A counter would repeat its values after a file is restored to an older state, with
+/// other plaintexts.
 ///
-/// The key is in one place on the heap, which is erased when this is dropped; it can be moved without leaving copies.
+/// The key is in one place on the heap, which is erased when the sealer is dropped. Moving the
+/// sealer leaves no copies of the key.
 pub(crate) struct Sealer(Zeroizing<Vec<u8>>);
 
 impl Sealer {
-    /// A new data key. It never changes; what it is sealed under can.
+    /// Generates a new data key. The data key never changes, but the key that seals it can.
     pub(crate) fn generate(crypto: &SharedCrypto) -> Result<Self, SealError> {
         crypto.0.random_bytes(KEY_BYTES).map(|key| Self(key.into())).map_err(SealError::Crypto)
     }
 
-    /// Seals this key under that one: how, and the sealed key.
+    /// Seals this data key under `key`. Returns the protection parameters and the sealed data key.
     pub(crate) fn wrap(&self, key: &StoreKey, crypto: &SharedCrypto) -> Result<(Vec<u8>, Vec<u8>), SealError> {
         self.wrap_as(key, &key.protection(crypto)?, crypto)
     }
@@ -156,16 +163,16 @@ impl Sealer {
         Ok((bytes, sealed))
     }
 
-    /// The same at next to no cost, for tests that open hundreds of times.
+    /// Like [`wrap`](Self::wrap), but at almost no cost, for tests that open hundreds of times.
     #[cfg(test)]
     pub(crate) fn wrap_cheaply(&self, passphrase: &str, crypto: &SharedCrypto) -> (Vec<u8>, Vec<u8>) {
         let cheap = Protection::Passphrase { salt: vec![3; SALT_BYTES], memory_kib: 8, passes: 1, lanes: 1 };
         self.wrap_as(&StoreKey::from_passphrase(passphrase), &cheap, crypto).unwrap()
     }
 
-    /// The key that was [wrapped](Self::wrap).
+    /// Opens a data key that [`wrap`](Self::wrap) has sealed.
     pub(crate) fn unwrap(key: &StoreKey, protection: &[u8], sealed: &[u8]) -> Result<Self, SealError> {
-        let parsed = Protection::from_bytes(protection).ok_or(SealError::Damaged { what: "how its key is sealed" })?;
+        let parsed = Protection::from_bytes(protection).ok_or(SealError::Damaged { what: "its key parameters" })?;
         let opened = key.wrapping_key(&parsed)?.open(protection, sealed).ok_or(SealError::WrongKey)?;
         match opened.len() {
             KEY_BYTES => Ok(Self(opened)),
@@ -173,17 +180,18 @@ impl Sealer {
         }
     }
 
-    /// The sealed value: nonce, ciphertext and tag. It opens with the same `bound` only.
+    /// Seals a value and returns nonce, ciphertext and tag. Only the same `bound` opens it.
     pub(crate) fn seal(&self, crypto: &SharedCrypto, bound: &[u8], value: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce = crypto.0.random_bytes(NONCE_BYTES).map_err(SealError::Crypto)?;
         let cipher = XChaCha20Poly1305::new_from_slice(&self.0).ok();
         let payload = Payload { msg: value, aad: bound };
         let sealed = cipher.and_then(|cipher| cipher.encrypt(XNonce::from_slice(&nonce), payload).ok());
-        // It fails for values of hundreds of gigabytes.
+        // Sealing fails only for values of hundreds of gigabytes.
         Ok([nonce, sealed.ok_or(SealError::Damaged { what: "a value too large to seal" })?].concat())
     }
 
-    /// What was sealed; [`None`] if this is not what was sealed here, with this bound to it.
+    /// Opens a sealed value. Returns [`None`] if it was not sealed under this key with this
+    /// `bound`.
     pub(crate) fn open(&self, bound: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let cipher = XChaCha20Poly1305::new_from_slice(&self.0).ok()?;
@@ -192,7 +200,8 @@ impl Sealer {
     }
 }
 
-/// Something cannot be sealed or unsealed. Whose error it becomes says what it was about.
+/// A value cannot be sealed or unsealed. The caller converts this into its own error, which names
+/// the affected object.
 #[derive(Debug)]
 pub(crate) enum SealError {
     WrongKey,

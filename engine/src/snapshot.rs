@@ -1,4 +1,5 @@
-//! Everything that a device holds at one moment, taken apart: for support, and for those who measure what a thief gets.
+//! Snapshots: everything that a device stores at one moment. They are for support, and to measure
+//! the information that a thief gets.
 
 use std::fmt;
 
@@ -10,15 +11,15 @@ use serde_json::Value as Json;
 
 use crate::{
     DeviceId, MemoryStore,
-    storage::{Kind, Scope, Store, StoreError, Value},
+    storage::{RecordKind, RecordScope, Store, StoreError, Value},
 };
 
-/// Everything that a device holds at one moment. Between two calls a client has nothing in memory that is not stored,
-/// so this is all of it.
+/// Everything that a device stores at one moment. Between two calls a client has no state in
+/// memory that is not stored, so a snapshot is complete.
 ///
-/// It is as secret as the device: it reads its messages and can speak in its name. It is erased from memory when it is
-/// dropped. Never run a device from a snapshot while the device lives: both would use the same keys for different
-/// messages.
+/// A snapshot is as secret as the device: with it an attacker can read the device's messages and
+/// send in its name. Its memory is erased when it is dropped. Never run a device from a snapshot
+/// while the original device is in use: both would use the same keys for different messages.
 pub struct Snapshot {
     device: DeviceId,
     records: Vec<Record>,
@@ -41,41 +42,44 @@ impl Snapshot {
         Ok(Self { device, records })
     }
 
-    /// Whose it is.
+    /// Returns the device of the snapshot.
     pub fn device(&self) -> &DeviceId {
         &self.device
     }
 
-    /// What was stored, in the order of the keys.
+    /// Returns the stored records, in the order of their keys.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// A store with these records, for a client of one's own to be [opened](crate::Client::open) over.
+    /// Creates a store with these records. A separate client can be [opened](crate::Client::open)
+    /// over it.
     pub fn to_store(&self) -> MemoryStore {
         MemoryStore::with_records(self.records.iter().map(|record| (record.key.clone(), record.value.clone())))
     }
 }
 
 impl Record {
-    /// Whose record it is and of what kind, for people: `group chat: message secrets`.
+    /// Returns a readable name of the record, with its owner and its kind: `group chat: message
+    /// secrets`.
     pub fn name(&self) -> String {
-        let Some((scope, rest)) = Scope::parse(&self.key) else { return "unknown".into() };
-        let kind = rest.first().and_then(|number| Kind::from_number(*number)).map_or("unknown", Kind::name);
+        let Some((scope, rest)) = RecordScope::parse(&self.key) else { return "unknown".into() };
+        let kind = rest.first().and_then(|number| RecordKind::from_number(*number)).map_or("unknown", RecordKind::name);
         match scope {
-            Scope::Device => format!("device: {kind}"),
-            Scope::Group(group) => format!("group {group}: {kind}"),
-            Scope::Joining(group) => format!("group {group}, being joined: {kind}"),
+            RecordScope::Device => format!("device: {kind}"),
+            RecordScope::Group(group) => format!("group {group}: {kind}"),
+            RecordScope::Joining(group) => format!("group {group}, being joined: {kind}"),
         }
     }
 
-    /// The stored bytes: MessagePack.
+    /// Returns the stored bytes, which are MessagePack.
     pub fn value(&self) -> &[u8] {
         &self.value
     }
 
-    /// What the bytes say, as a tree of numbers, texts, lists and maps. Bytes are lists of numbers, and maps whose keys
-    /// are no texts are lists of pairs. [`None`] if they are damaged.
+    /// Decodes the bytes as a tree of numbers, texts, lists and maps. Byte strings become lists of
+    /// numbers. Maps with keys other than texts become lists of pairs. Returns [`None`] if the
+    /// bytes are damaged.
     pub fn decode(&self) -> Option<Json> {
         rmp_serde::from_slice(&self.value).ok().map(|Readable(value)| value)
     }
@@ -93,7 +97,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Whatever MessagePack can say, in the words of JSON.
+/// Any MessagePack value, represented as JSON.
 struct Readable(Json);
 
 impl<'de> Deserialize<'de> for Readable {

@@ -1,5 +1,5 @@
-//! The application's authentication service and roles: whom and what it is asked about, and that a refusal changes
-//! nothing.
+//! Tests of the application's authentication service and roles: the questions that it gets, and
+//! refusals, which must change nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,11 +12,11 @@ use common::{
     *,
 };
 use regrow_engine::{
-    Authenticate, Change, Claim, Client, DeviceId, Error, Event, GroupId, Ignored, Lost, MemoryStore, Refusal,
-    SignaturePublicKey,
+    Authenticate, Change, Client, DeviceId, Error, GroupId, IdentityClaim, Ignored, Lost, MemoryStore, ReceivedEvent,
+    Refusal, SignaturePublicKey,
 };
 
-/// An authentication service that refuses what it is told to, and remembers what it was asked.
+/// An authentication service that refuses on demand and records every question.
 #[derive(Default)]
 struct Service(Mutex<Answers>);
 
@@ -24,7 +24,7 @@ struct Service(Mutex<Answers>);
 struct Answers {
     refused: Option<DeviceId>,
     forbidden: Option<(DeviceId, Change)>,
-    claims: Vec<Claim>,
+    claims: Vec<IdentityClaim>,
     changes: Vec<(GroupId, DeviceId, Change)>,
 }
 
@@ -42,12 +42,13 @@ impl Service {
         (answers.refused, answers.forbidden) = (None, None);
     }
 
-    /// What it was asked since the last time.
-    fn claims(&self) -> Vec<Claim> {
+    /// Returns the identity claims that the service was asked about since the last call.
+    fn claims(&self) -> Vec<IdentityClaim> {
         std::mem::take(&mut self.0.lock().unwrap().claims)
     }
 
-    /// What it was asked since the last time: who changes what.
+    /// Returns the changes that the service was asked about since the last call, each with the
+    /// device that makes it.
     fn changes(&self) -> Vec<(DeviceId, Change)> {
         let changes = std::mem::take(&mut self.0.lock().unwrap().changes);
         changes
@@ -61,7 +62,7 @@ impl Service {
 }
 
 impl Authenticate for Service {
-    fn authenticate(&self, claim: &Claim) -> Result<(), String> {
+    fn authenticate(&self, claim: &IdentityClaim) -> Result<(), String> {
         let mut answers = self.0.lock().unwrap();
         answers.claims.push(claim.clone());
         if answers.refused.as_ref() == Some(&claim.device) { Err("not in the directory".into()) } else { Ok(()) }
@@ -77,7 +78,7 @@ impl Authenticate for Service {
     }
 }
 
-/// Bob, who asks a service, in a group with Alice, who does not, and with an intruder.
+/// A group of Alice, Bob and an intruder. Only Bob has an authentication service.
 struct World {
     alice: Client,
     bob: Client,
@@ -95,7 +96,8 @@ fn world() -> World {
 }
 
 impl World {
-    /// Bob's call is refused for the reason that is returned, and he is as he was; he goes on with Alice.
+    /// Checks that Bob's call is refused without a change of his state, and that he continues with
+    /// Alice. Returns the reason.
     fn refusal<T: std::fmt::Debug>(&mut self, call: impl FnOnce(&mut Client) -> Result<T, Error>) -> Refusal {
         let before = store::records(&self.store);
         let error = call(&mut self.bob).unwrap_err();
@@ -105,7 +107,7 @@ impl World {
         assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
         match error {
             Error::Refused(refusal) => refusal,
-            other => panic!("not refused, but: {other}"),
+            other => panic!("expected a refusal, got {other}"),
         }
     }
 }
@@ -123,7 +125,7 @@ fn key(client: &Client) -> SignaturePublicKey {
 }
 
 #[test]
-fn who_is_not_accepted_is_not_added() {
+fn a_refused_identity_is_not_added() {
     let mut world = world();
     let carols = key_package(&mut client("carol"));
 
@@ -134,11 +136,11 @@ fn who_is_not_accepted_is_not_added() {
     let refusal = world.refusal(|bob| bob.group(&group())?.propose_add(&carols, NOW));
     assert_eq!(refusal, unauthenticated("carol"));
 
-    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None, "the wish was kept");
+    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None, "the intent was not dropped");
 }
 
 #[test]
-fn a_proposal_and_a_commit_that_add_who_is_not_accepted_are_refused() {
+fn proposals_and_commits_that_add_a_refused_identity_are_refused() {
     let mut world = world();
     let carols = key_package(&mut client("carol"));
 
@@ -155,19 +157,19 @@ fn a_proposal_and_a_commit_that_add_who_is_not_accepted_are_refused() {
 }
 
 #[test]
-fn a_newcomer_is_asked_about_with_its_key() {
+fn the_service_is_asked_about_new_devices() {
     let mut world = world();
     let mut carol = client("carol");
     let pending = world.alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
 
     accept(&mut world.alice, pending, &mut [&mut world.bob]);
 
-    let claim = Claim { device: device("carol"), signature_key: key(&carol), previous: None };
+    let claim = IdentityClaim { device: device("carol"), signature_key: key(&carol), previous: None };
     assert_eq!(world.service.claims(), [claim]);
 }
 
 #[test]
-fn a_committers_new_key_is_asked_about_with_the_one_before() {
+fn a_committers_new_key_is_claimed_with_its_previous_key() {
     let mut world = world();
     let previous = Some(key(&world.alice));
     let rotation = world.alice.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -182,12 +184,12 @@ fn a_committers_new_key_is_asked_about_with_the_one_before() {
     world.service.permit_all();
     world.service.claims();
     accept(&mut world.alice, rotation, &mut [&mut world.bob]);
-    let claim = Claim { device: device("alice"), signature_key: key(&world.alice), previous };
+    let claim = IdentityClaim { device: device("alice"), signature_key: key(&world.alice), previous };
     assert_eq!(world.service.claims(), [claim]);
 }
 
 #[test]
-fn an_update_proposals_new_key_is_asked_about_with_the_one_before() {
+fn a_proposed_new_key_is_claimed_with_the_previous_key() {
     let mut world = world();
     let other = Intruder::new(&device("mallory").to_identity());
     let proposal = world.mallory.propose_update_with_key_of(&other);
@@ -203,7 +205,7 @@ fn an_update_proposals_new_key_is_asked_about_with_the_one_before() {
 }
 
 #[test]
-fn keys_that_stay_are_not_asked_about() {
+fn the_service_is_not_asked_about_unchanged_keys() {
     let mut world = world();
 
     update(&mut world.alice, &mut [&mut world.bob]);
@@ -214,7 +216,7 @@ fn keys_that_stay_are_not_asked_about() {
 }
 
 #[test]
-fn the_own_leaf_is_not_asked_about() {
+fn the_service_is_not_asked_about_the_own_leaf() {
     let mut world = world();
     world.service.refuse(device("bob"));
 
@@ -230,7 +232,7 @@ fn the_own_leaf_is_not_asked_about() {
 }
 
 #[test]
-fn who_joins_from_outside_is_asked_about() {
+fn the_service_is_asked_about_an_external_joiner() {
     let mut world = world();
     let mut carol = client("carol");
     let pending = carol.join_external(&group_info(&mut world.alice)).unwrap();
@@ -239,12 +241,12 @@ fn who_joins_from_outside_is_asked_about() {
     let refusal = world.refusal(|bob| bob.receive(pending.commit(), NOW));
 
     assert_eq!(refusal, unauthenticated("carol"));
-    let claim = Claim { device: device("carol"), signature_key: key(&carol), previous: None };
+    let claim = IdentityClaim { device: device("carol"), signature_key: key(&carol), previous: None };
     assert_eq!(world.service.claims(), [claim]);
 }
 
 #[test]
-fn who_comes_back_from_outside_is_asked_about_with_the_key_it_had() {
+fn a_rejoining_device_is_claimed_with_its_previous_key() {
     let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
     let (mut alice, mut bob) =
         (client("alice").with_authentication(service.clone()), client_in(&store, "bob", policy()));
@@ -254,12 +256,12 @@ fn who_comes_back_from_outside_is_asked_about_with_the_key_it_had() {
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
     accept(&mut bob, pending, &mut [&mut alice]);
 
-    let claim = Claim { device: device("bob"), signature_key: key(&bob), previous: Some(key(&bob)) };
+    let claim = IdentityClaim { device: device("bob"), signature_key: key(&bob), previous: Some(key(&bob)) };
     assert_eq!(service.claims(), [claim]);
 }
 
 #[test]
-fn a_group_with_a_member_that_is_not_accepted_is_not_joined() {
+fn a_group_with_a_refused_member_is_not_joined() {
     let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -283,7 +285,7 @@ fn a_group_with_a_member_that_is_not_accepted_is_not_joined() {
 }
 
 #[test]
-fn what_is_forbidden_is_not_committed() {
+fn forbidden_changes_are_not_committed() {
     let mut world = world();
     let carols = key_package(&mut client("carol"));
 
@@ -296,7 +298,7 @@ fn what_is_forbidden_is_not_committed() {
 }
 
 #[test]
-fn what_is_forbidden_is_not_proposed() {
+fn forbidden_changes_are_not_proposed() {
     let mut world = world();
 
     world.service.forbid("bob", Change::Removed(device("alice")));
@@ -311,7 +313,7 @@ fn what_is_forbidden_is_not_proposed() {
 }
 
 #[test]
-fn proposals_and_commits_that_do_what_is_forbidden_are_refused() {
+fn received_proposals_and_commits_with_forbidden_changes_are_refused() {
     let mut world = world();
     let change = Change::Added(device("carol"));
     let carols = Intruder::new(&device("carol").to_identity()).key_package();
@@ -321,7 +323,7 @@ fn proposals_and_commits_that_do_what_is_forbidden_are_refused() {
     let error = world.bob.receive(&proposal, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == forbidden("mallory", change.clone())));
     let (commit, _) = world.mallory.commit(vec![], None);
-    assert!(matches!(hear(&mut world.bob, &commit), Event::Lost(Lost::Commit { .. })));
+    assert!(matches!(hear(&mut world.bob, &commit), ReceivedEvent::Lost(Lost::Commit { .. })));
 
     let mut world = self::world();
     world.service.forbid("mallory", change.clone());
@@ -331,7 +333,7 @@ fn proposals_and_commits_that_do_what_is_forbidden_are_refused() {
 }
 
 #[test]
-fn a_change_is_its_proposers_whoever_commits_it() {
+fn a_proposed_change_counts_as_the_proposers_change() {
     let mut world = world();
     let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
     deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
@@ -346,7 +348,7 @@ fn a_change_is_its_proposers_whoever_commits_it() {
 }
 
 #[test]
-fn a_proposal_that_is_forbidden_by_now_holds_nobody_up() {
+fn a_proposal_that_became_forbidden_does_not_block_commits() {
     let mut world = world();
     let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
     deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
@@ -360,7 +362,7 @@ fn a_proposal_that_is_forbidden_by_now_holds_nobody_up() {
 }
 
 #[test]
-fn who_may_not_join_from_outside_does_not() {
+fn a_forbidden_external_join_is_refused() {
     let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
     let mut world = world();
     let mut carol = client_in(&store, "carol", policy()).with_authentication(service.clone());
@@ -380,13 +382,14 @@ fn who_may_not_join_from_outside_does_not() {
     assert_eq!(refusal, forbidden("carol", change));
 }
 
-/// Without an authentication service everyone is who they say they are, and may everything: that is documented.
+/// Without an authentication service, every identity is accepted and every change is allowed, as
+/// documented.
 #[test]
-fn without_an_authentication_service_everyone_is_accepted() {
+fn every_identity_is_accepted_without_an_authentication_service() {
     let mut world = world();
     let carols = Intruder::new(&device("carol").to_identity()).key_package();
     let proposal = world.mallory.propose_add(&carols);
 
-    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, Event::Proposal { .. }));
-    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, Event::Ignored(Ignored::AlreadyRead)));
+    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, ReceivedEvent::Proposal { .. }));
+    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, ReceivedEvent::Ignored(Ignored::AlreadyRead)));
 }

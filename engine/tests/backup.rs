@@ -1,4 +1,5 @@
-//! A device is lost; what it has backed up becomes a new one, which takes its place in its groups.
+//! Tests of backups: a device is lost, and a new device is made from its backup and takes its place
+//! in its groups.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +14,7 @@ use chacha20poly1305::{
 };
 use common::{store::FaultyStore, tape::byte_strings, *};
 use regrow_engine::{
-    Backup, BackupError, Client, DeviceId, Error, Event, GroupId, MemoryStore, Outgoing, Store, default_crypto,
+    Backup, BackupError, Client, DeviceId, Error, GroupId, MemoryStore, Outgoing, ReceivedEvent, Store, default_crypto,
 };
 
 const WORDS: &str = "correct horse battery staple";
@@ -30,7 +31,7 @@ fn backup_of(client: &Client) -> Backup {
     Backup::open(&client.backup(b"", WORDS).unwrap(), WORDS).unwrap()
 }
 
-/// The names of the devices in the group.
+/// Returns the names of the devices in the group.
 fn devices(client: &mut Client, id: &GroupId) -> BTreeSet<String> {
     client.group(id).unwrap().roster().unwrap().iter().map(|member| member.device.to_string()).collect()
 }
@@ -39,14 +40,14 @@ fn group_info_of(client: &mut Client, id: &GroupId) -> Vec<u8> {
     client.group(id).unwrap().group_info().unwrap()
 }
 
-/// The device joins from outside; whether it has something to resume then.
+/// Joins the group by external commit. Returns true if the device then has intents to resume.
 fn rejoin(client: &mut Client, id: &GroupId, member: &mut Client) -> bool {
     let pending = client.join_external(&group_info_of(member, id)).unwrap();
     member.receive(pending.commit(), NOW).unwrap();
     client.confirm(pending, NOW).unwrap().resume
 }
 
-/// What is still wanted is done; whether anything was.
+/// Carries out the remaining intents. Returns false if there were none.
 fn resume(client: &mut Client, id: &GroupId, member: &mut Client) -> bool {
     let Some(Outgoing::Commit(commit)) = client.group(id).unwrap().resume().unwrap() else { return false };
     member.receive(commit.commit(), NOW).unwrap();
@@ -64,7 +65,7 @@ fn another_group(creator: &mut Client, other: &mut Client, id: &str) -> GroupId 
 }
 
 #[test]
-fn a_drill() {
+fn a_lost_device_is_replaced_in_all_groups() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut bob, &mut alice, &mut carol]);
     let work = another_group(&mut alice, &mut bob, "work");
@@ -72,7 +73,7 @@ fn a_drill() {
     alice.group(&group()).unwrap().verify_user(&user_id("bob"), &number).unwrap();
     let archive = b"Bob: hello\nAlice: hello yourself".repeat(1000);
     let bytes = alice.backup(&archive, WORDS).unwrap();
-    // The groups go on without her: her phone is at the bottom of the sea.
+    // Alice's phone is lost, and the groups continue without it.
     update(&mut bob, &mut [&mut carol]);
     let mut lost = alice;
 
@@ -80,7 +81,7 @@ fn a_drill() {
     assert_eq!(backup.device(), &device("alice"));
     assert_eq!(backup.groups().collect::<Vec<_>>(), [&group(), &work]);
     assert_eq!(backup.archive(), archive);
-    // Its process ends after every step.
+    // The process of the new device ends after every step.
     let store = MemoryStore::new();
     restored_in(&store, "new", &backup).unwrap();
     drop(backup);
@@ -116,7 +117,7 @@ fn a_drill() {
 }
 
 #[test]
-fn the_lost_device_is_told_if_it_turns_up() {
+fn a_lost_device_that_comes_back_learns_of_its_removal() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let mut new = restored_in(&MemoryStore::new(), "new", &backup_of(&alice)).unwrap();
@@ -127,11 +128,11 @@ fn the_lost_device_is_told_if_it_turns_up() {
     let Some(Outgoing::Commit(removal)) = new.group(&group()).unwrap().resume().unwrap() else { panic!() };
     let event = alice.receive(removal.commit(), NOW).unwrap().event;
 
-    assert!(matches!(event, Event::Removed { by, .. } if by == name("alice", "new")));
+    assert!(matches!(event, ReceivedEvent::Removed { by, .. } if by == name("alice", "new")));
 }
 
 #[test]
-fn what_is_wrong_with_a_backup_is_told_apart() {
+fn the_faults_of_a_backup_give_different_errors() {
     let alice = client("alice");
     let backup = alice.backup(b"archive", WORDS).unwrap();
     let changed = |at: usize| {
@@ -148,7 +149,7 @@ fn what_is_wrong_with_a_backup_is_told_apart() {
     let mut newer = backup.clone();
     newer[4] = 2;
     assert_eq!(Backup::open(&newer, WORDS).unwrap_err(), BackupError::NewerFormat { found: 2, supported: 1 });
-    // The salt, the sealed key, and the content in the beginning and at the end.
+    // Bytes in the salt, in the sealed key, and at the beginning and the end of the content.
     assert_eq!(changed(30), BackupError::WrongPassphrase);
     assert_eq!(changed(60), BackupError::WrongPassphrase);
     assert_eq!(changed(120), BackupError::Damaged { what: "its content" });
@@ -156,7 +157,7 @@ fn what_is_wrong_with_a_backup_is_told_apart() {
 }
 
 #[test]
-fn a_backup_may_not_cost_what_it_says_if_that_is_absurd() {
+fn an_excessive_passphrase_cost_in_a_backup_is_refused() {
     let backup = client("alice").backup(b"", WORDS).unwrap();
     for (at, cost) in [(14, 2_u32 << 20), (14, u32::MAX), (18, 17), (18, u32::MAX), (22, u32::MAX), (14, 0)] {
         let mut dear = backup.clone();
@@ -166,7 +167,7 @@ fn a_backup_may_not_cost_what_it_says_if_that_is_absurd() {
     }
 }
 
-/// What is in a backup, opened as `docs/storage.md` has it and not as the engine does.
+/// Opens a backup as `docs/storage.md` describes, without the engine, and returns its content.
 fn content(backup: &[u8]) -> Vec<u8> {
     let cost = |at: usize| u32::from_be_bytes(backup[at..at + 4].try_into().unwrap());
     let params = Params::new(cost(14), cost(18), cost(22), Some(32)).unwrap();
@@ -211,7 +212,7 @@ fn no_key_of_the_device_is_in_its_backup() {
 }
 
 #[test]
-fn a_new_device_is_of_the_same_user_and_has_a_name_and_a_key_of_its_own() {
+fn a_restored_device_has_a_new_name_of_its_user() {
     let mut alice = client("alice");
     alice.create_group(group(), NOW).unwrap();
     let backup = backup_of(&alice);
@@ -230,13 +231,14 @@ fn a_new_device_is_of_the_same_user_and_has_a_name_and_a_key_of_its_own() {
 }
 
 #[test]
-fn a_restored_device_that_is_lost_before_it_is_done_is_replaced_with_what_it_replaced() {
+fn a_second_restore_replaces_both_earlier_devices() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let work = another_group(&mut bob, &mut alice, "work");
     let other = another_group(&mut bob, &mut alice, "other");
     let mut second = restored_in(&MemoryStore::new(), "second", &backup_of(&alice)).unwrap();
-    // It has rejoined one, and not removed the first; it was about to join another, and has not begun with the third.
+    // The second device has rejoined one group but not removed the first device. It was about to
+    // join another group, and has not begun with the third.
     rejoin(&mut second, &group(), &mut bob);
     let ordered = second.join_external(&group_info_of(&mut bob, &work)).unwrap();
     bob.receive(ordered.commit(), NOW).unwrap();
@@ -254,10 +256,10 @@ fn a_restored_device_that_is_lost_before_it_is_done_is_replaced_with_what_it_rep
 }
 
 #[test]
-fn a_group_that_was_being_joined_is_rejoined() {
+fn a_group_that_the_lost_device_was_joining_is_rejoined() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     bob.create_group(group(), NOW).unwrap();
-    // The delivery service has taken it, and the answer was lost with her phone.
+    // The service has accepted the commit. The answer was lost with Alice's phone.
     let ordered = alice.join_external(&group_info(&mut bob)).unwrap();
     deliver(ordered.commit(), &mut [&mut bob]);
     let mut new = restored_in(&MemoryStore::new(), "new", &backup_of(&alice)).unwrap();
@@ -269,7 +271,7 @@ fn a_group_that_was_being_joined_is_rejoined() {
 }
 
 #[test]
-fn a_new_device_that_has_to_rejoin_once_more_still_removes_the_former() {
+fn a_second_rejoin_still_removes_the_former_device() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let store = MemoryStore::new();
@@ -285,7 +287,7 @@ fn a_new_device_that_has_to_rejoin_once_more_still_removes_the_former() {
 }
 
 #[test]
-fn a_new_device_that_somebody_adds_has_the_former_to_remove_as_well() {
+fn an_added_new_device_still_removes_the_former_device() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let mut new = restored_in(&MemoryStore::new(), "new", &backup_of(&alice)).unwrap();
@@ -301,7 +303,7 @@ fn a_new_device_that_somebody_adds_has_the_former_to_remove_as_well() {
 }
 
 #[test]
-fn a_former_device_that_is_not_there_any_more_is_nobodys_to_remove() {
+fn a_former_device_that_was_removed_is_not_removed_again() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let backup = backup_of(&alice);
@@ -315,7 +317,7 @@ fn a_former_device_that_is_not_there_any_more_is_nobodys_to_remove() {
 }
 
 #[test]
-fn a_group_that_was_left_or_is_forgotten_is_not_rejoined() {
+fn left_or_forgotten_groups_are_not_rejoined() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let work = another_group(&mut bob, &mut alice, "work");
@@ -330,7 +332,7 @@ fn a_group_that_was_left_or_is_forgotten_is_not_rejoined() {
 }
 
 #[test]
-fn restoring_and_rejoining_happen_whole_or_not_at_all() {
+fn restoring_and_rejoining_are_atomic() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let backup = backup_of(&alice);
@@ -354,7 +356,7 @@ fn restoring_and_rejoining_happen_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_backup_is_not_shown_to_who_prints_it_and_is_never_the_same_twice() {
+fn debug_output_hides_a_backup_and_each_backup_is_different() {
     let alice = client("alice");
     let (one, other) = (alice.backup(b"archive", WORDS).unwrap(), alice.backup(b"archive", WORDS).unwrap());
 

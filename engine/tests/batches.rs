@@ -1,4 +1,5 @@
-//! Many messages in one call: what comes of them is what would have come of them one by one, and it is written once.
+//! Tests of many messages in one call. The results equal those of single calls, and the store is
+//! written once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,9 +16,12 @@ use proptest::{
     sample::Index,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use regrow_engine::{Authenticate, Claim, Client, Error, Event, GroupId, Handshake, MemoryStore, Policy, StorageError};
+use regrow_engine::{
+    Authenticate, Client, Error, GroupId, HandshakeMode, IdentityClaim, MemoryStore, Policy, ReceivedEvent,
+    StorageError,
+};
 
-/// Alice, with whom everybody talks, and Bob, who is away, over a store that counts.
+/// Creates the sender Alice and the receiver Bob. Bob's store counts its batches.
 fn pair() -> (Client, Client, FaultyStore) {
     let store = FaultyStore::new();
     let (mut alice, mut bob) = (client("alice"), client_over(&store, "bob"));
@@ -26,7 +30,7 @@ fn pair() -> (Client, Client, FaultyStore) {
     (alice, bob, store)
 }
 
-/// A commit of Alice's that the service accepts.
+/// Creates a commit of Alice that the service accepts.
 fn commit(alice: &mut Client) -> Vec<u8> {
     let pending = alice.group(&group()).unwrap().update().unwrap();
     let bytes = pending.commit().to_vec();
@@ -48,7 +52,7 @@ fn a_batch_is_written_once() {
     assert_eq!(store.take_batches().len(), 1);
     assert_eq!(results.len(), messages.len());
     let texts = results.iter().filter_map(|result| match &result.as_ref().unwrap().event {
-        Event::Message(message) => Some(String::from_utf8(message.text.to_vec()).unwrap()),
+        ReceivedEvent::Message(message) => Some(String::from_utf8(message.text.to_vec()).unwrap()),
         _ => None,
     });
     assert!(texts.eq((0..3).flat_map(|epoch| (0..50).map(move |number| format!("{epoch} {number}")))));
@@ -57,7 +61,7 @@ fn a_batch_is_written_once() {
 }
 
 #[test]
-fn nothing_is_written_for_nothing() {
+fn empty_and_useless_batches_write_nothing() {
     let (_, mut bob, store) = pair();
 
     assert!(bob.receive_all(&[b""; 0], NOW).unwrap().is_empty());
@@ -67,7 +71,7 @@ fn nothing_is_written_for_nothing() {
 }
 
 #[test]
-fn a_message_that_fails_leaves_no_trace_and_the_others_count() {
+fn a_failing_message_does_not_affect_its_batch() {
     let (mut alice, mut bob, store) = pair();
     let whole = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
     let mut forged = send(&mut alice, b"forged");
@@ -81,17 +85,18 @@ fn a_message_that_fails_leaves_no_trace_and_the_others_count() {
         hear(&mut other, bytes);
     }
 
-    assert!(matches!(results[0], Ok(ref received) if matches!(received.event, Event::Message(_))));
+    assert!(matches!(results[0], Ok(ref received) if matches!(received.event, ReceivedEvent::Message(_))));
     assert!(matches!(results[1], Err(Error::FutureEpoch { .. })));
     assert!(matches!(results[3], Err(Error::Invalid { .. })));
-    assert!(matches!(results[4], Ok(ref received) if matches!(received.event, Event::Message(_))));
-    assert!(matches!(results[5], Ok(ref received) if matches!(received.event, Event::Ignored(_))));
+    assert!(matches!(results[4], Ok(ref received) if matches!(received.event, ReceivedEvent::Message(_))));
+    assert!(matches!(results[5], Ok(ref received) if matches!(received.event, ReceivedEvent::Ignored(_))));
     drop(other);
     assert_eq!(state(&store.records), state(&untouched));
 }
 
-/// What the store holds, but for the moment by the system's clock that OpenMLS keeps with an epoch's message secrets: of
-/// those, the secrets. (The ratchets' generations follow from these.)
+/// Returns the contents of the store, for comparison. OpenMLS stores a system time with an epoch's
+/// message secrets. So only the secrets of that record are returned. (The generations of the
+/// ratchets follow from the secrets.)
 fn state(store: &MemoryStore) -> Vec<(String, Vec<Vec<u8>>)> {
     let snapshot = reopen(store).snapshot().unwrap();
     let records = snapshot.records().iter().map(|record| {
@@ -101,7 +106,7 @@ fn state(store: &MemoryStore) -> Vec<(String, Vec<Vec<u8>>)> {
     records.collect()
 }
 
-/// A second store with the same records.
+/// Returns a second store with the same records.
 fn copy(store: &MemoryStore) -> MemoryStore {
     use regrow_engine::{Batch, Store as _, Value};
     let (copy, mut batch) = (MemoryStore::new(), Batch::default());
@@ -112,19 +117,19 @@ fn copy(store: &MemoryStore) -> MemoryStore {
     copy
 }
 
-/// Accepts everybody but Carol.
+/// Accepts every identity except Carol's.
 struct WithoutCarol;
 
 impl Authenticate for WithoutCarol {
-    fn authenticate(&self, claim: &Claim) -> Result<(), String> {
+    fn authenticate(&self, claim: &IdentityClaim) -> Result<(), String> {
         if claim.device == device("carol") { Err("not in the directory".into()) } else { Ok(()) }
     }
 }
 
-/// Its key is used up, and its ratchet advanced, before the commit is looked at.
+/// The commit's key is used up and its ratchet is advanced before the engine checks the commit.
 #[test]
-fn a_commit_that_is_refused_inside_a_batch_can_be_refused_again() {
-    let policy = Policy { handshake: Handshake::Opaque, ..policy() };
+fn a_refused_commit_in_a_batch_can_be_refused_again() {
+    let policy = Policy { handshake: HandshakeMode::Opaque, ..policy() };
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let (store, mut carol) = (MemoryStore::new(), client_in(&MemoryStore::new(), "carol", policy.clone()));
     let mut bob = client_in(&store, "bob", policy).with_authentication(Arc::new(WithoutCarol));
@@ -143,7 +148,7 @@ fn a_commit_that_is_refused_inside_a_batch_can_be_refused_again() {
 }
 
 #[test]
-fn if_the_store_cannot_write_no_message_of_the_batch_was_received() {
+fn a_batch_with_a_failed_write_receives_no_message() {
     let (mut alice, mut bob, store) = pair();
     let messages = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
     let before = (records(&store.records), epoch(&mut bob));
@@ -158,7 +163,7 @@ fn if_the_store_cannot_write_no_message_of_the_batch_was_received() {
 }
 
 #[test]
-fn if_the_store_cannot_be_read_no_message_of_the_batch_was_received() {
+fn a_batch_with_a_failed_read_receives_no_message() {
     let (mut alice, mut bob, store) = pair();
     let messages = [send(&mut alice, b"one"), commit(&mut alice), send(&mut alice, b"two")];
     let before = records(&store.records);
@@ -177,7 +182,7 @@ fn if_the_store_cannot_be_read_no_message_of_the_batch_was_received() {
 }
 
 #[test]
-fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
+fn messages_after_the_own_removal_in_a_batch_fail() {
     let (mut alice, mut bob, store) = pair();
     let first = send(&mut alice, b"one");
     let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
@@ -187,16 +192,16 @@ fn what_follows_the_own_removal_in_a_batch_is_of_no_group() {
 
     let results = bob.receive_all(&[first, removal, second], NOW).unwrap();
 
-    assert!(matches!(&results[1].as_ref().unwrap().event, Event::Removed { .. }));
+    assert!(matches!(&results[1].as_ref().unwrap().event, ReceivedEvent::Removed { .. }));
     assert!(matches!(&results[2], Err(Error::Removed { .. })));
     assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
     bob.acknowledge().unwrap();
-    // The device's own record, its signature key, and the fact.
+    // The device's own record, its signature key, and the record of the removal.
     assert_eq!(records(&store.records).len(), 3);
 }
 
 #[test]
-fn an_external_commit_is_confirmed_by_its_echo_and_followed() {
+fn a_batch_confirms_the_own_external_commit() {
     let (mut alice, mut bob, store) = pair();
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
     alice.receive(pending.commit(), NOW).unwrap();
@@ -212,16 +217,16 @@ fn an_external_commit_is_confirmed_by_its_echo_and_followed() {
     assert_same_epoch(&mut [&mut alice, &mut reopen(&store)]);
 }
 
-/// What Bob is told.
+/// A message for Bob.
 #[derive(Clone, Debug)]
 enum Step {
     Say(bool),
     Update(bool),
     ProposeUpdate(bool),
     Commit(bool),
-    /// Bob's own commit, which the service has accepted and whose maker has not heard of it, comes back.
+    /// Bob's own commit returns. The service has accepted it, and Bob has not been told.
     Own,
-    /// Bob's external commit into the first group comes back.
+    /// Bob's external commit to the first group returns.
     Rejoin,
     Remove,
     Repeat(Index),
@@ -243,7 +248,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What Bob is told by these steps, and his store before he hears of it.
+/// Returns the messages for Bob in these steps, and Bob's store before he receives them.
 fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
     let store = MemoryStore::new();
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
@@ -257,7 +262,8 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
         alice.confirm(pending, NOW).unwrap();
         bob.join(&welcome, NOW).unwrap();
     }
-    // What Bob makes he makes at once, while he is in his first epochs; it is ordered first, or not at all.
+    // Bob makes his own commits now, in his first epochs. The service orders them first, or not at
+    // all.
     let first = |wanted: fn(&Step) -> bool| steps.iter().any(wanted);
     if first(|step| matches!(step, Step::Rejoin)) {
         let info = alice.group(&groups[0]).unwrap().group_info().unwrap();
@@ -286,7 +292,8 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
                 bytes
             }
             Step::ProposeUpdate(which) => alice.group(id(which)).unwrap().propose_update().unwrap().as_bytes().to_vec(),
-            // Her own proposals she cannot commit to, so that she makes another, which it does away with.
+            // Alice cannot commit her own proposals. She makes another commit, which ends them with
+            // their epoch.
             Step::Commit(which) => {
                 let pending = alice.group(id(which)).unwrap().rotate_signature_key().unwrap();
                 let bytes = pending.commit().to_vec();
@@ -315,13 +322,13 @@ fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn batches_of_any_size_are_as_single_messages() {
+fn batches_of_any_size_give_the_results_of_single_messages() {
     let strategy =
         (prop::collection::vec(step(), 1..40), prop::collection::vec(1..12_usize, 40), any::<bool>(), 0..3_usize);
     let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
     let outcome = runner.run(&strategy, |(steps, sizes, opaque, past_epochs)| {
-        let handshake = if opaque { Handshake::Opaque } else { Handshake::Assisted };
+        let handshake = if opaque { HandshakeMode::Opaque } else { HandshakeMode::Assisted };
         let policy = Policy { handshake, past_epochs, ..policy() };
         let (store, heard) = play(&steps, &policy);
         let (one_by_one, batches) = (copy(&store), copy(&store));

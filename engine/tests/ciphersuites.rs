@@ -1,4 +1,4 @@
-//! A group's whole life, in each ciphersuite that the cryptography has.
+//! Tests a group's whole life in each ciphersuite that the cryptography supports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,9 +7,12 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use regrow_engine::{Ciphersuite, Client, CryptoProvider, Error, Event, MemoryStore, Policy, Refusal, default_crypto};
+use regrow_engine::{
+    Ciphersuite, Client, CryptoProvider, Error, MemoryStore, Policy, ReceivedEvent, Refusal, default_crypto,
+};
 
-/// Create, add, join, send, receive, update, new signature keys, an external join and a removal.
+/// Creates a group, adds, joins, sends, receives, updates, changes signature keys, joins by
+/// external commit and removes a member.
 fn a_group_lives(crypto: &Arc<dyn CryptoProvider>, ciphersuite: Ciphersuite) {
     let policy = Policy { ciphersuite, ..policy() };
     let stores = [MemoryStore::new(), MemoryStore::new(), MemoryStore::new()];
@@ -35,20 +38,20 @@ fn a_group_lives(crypto: &Arc<dyn CryptoProvider>, ciphersuite: Ciphersuite) {
     accept(&mut alice, commit, &mut [&mut bob, &mut carol]);
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
 
-    // From the store, as after a restart.
+    // Open the store again, as after a restart.
     let mut carol = Client::open(Arc::new(stores[2].clone()), crypto.clone(), policy).unwrap();
     let message = send(&mut alice, b"to two");
     assert_eq!((read(&mut bob, &message), read(&mut carol, &message)), (b"to two".to_vec(), b"to two".to_vec()));
     let removal = carol.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     let events = accept(&mut carol, removal, &mut [&mut alice, &mut bob]);
-    assert!(matches!(events[1], Event::Removed { .. }));
+    assert!(matches!(events[1], ReceivedEvent::Removed { .. }));
     let secrets = [&mut alice, &mut carol].map(|member| member.group(&group()).unwrap().export_secret("a", b"", 32));
     let [ours, theirs] = secrets.map(Result::unwrap);
     assert_eq!(ours, theirs);
 }
 
 #[test]
-fn a_group_lives_in_each_ciphersuite_of_the_default() {
+fn groups_work_in_each_default_ciphersuite() {
     let crypto = default_crypto();
     let supported = crypto.supported_ciphersuites();
     for usual in [
@@ -58,14 +61,15 @@ fn a_group_lives_in_each_ciphersuite_of_the_default() {
     ] {
         assert!(supported.contains(&usual), "{supported:?}");
     }
-    // With the drafts it says that it has more: then it has to.
+    // With the feature for drafts, the cryptography reports more ciphersuites. Each of them has to
+    // work.
     for ciphersuite in supported {
         a_group_lives(&crypto, ciphersuite);
     }
 }
 
 #[test]
-fn a_ciphersuite_that_the_cryptography_does_not_have_is_refused() {
+fn an_unsupported_ciphersuite_is_refused() {
     let policy = Policy { ciphersuite: Ciphersuite::MLS_256_DHKEMX448_AES256GCM_SHA512_Ed448, ..policy() };
 
     let created = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device("alice"), policy);
@@ -88,7 +92,7 @@ fn a_key_package_of_another_ciphersuite_is_refused() {
 
 #[cfg(feature = "post-quantum")]
 #[test]
-fn a_group_lives_in_the_post_quantum_ciphersuite() {
+fn groups_work_in_the_post_quantum_ciphersuite() {
     let crypto = regrow_engine::post_quantum_crypto().unwrap();
     let supported = crypto.supported_ciphersuites();
     assert!(supported.contains(&Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519), "{supported:?}");

@@ -1,11 +1,12 @@
-//! Commits of this device: values that change nothing, until they are confirmed or discarded; and what was wanted.
+//! Tests of this device's commits, which change nothing until they are confirmed or discarded, and
+//! of intents.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::*;
-use regrow_engine::{Change, Error, Event, Handshake, MemoryStore, Outgoing, Policy};
+use regrow_engine::{Change, Error, HandshakeMode, MemoryStore, Outgoing, Policy, ReceivedEvent};
 
 #[test]
 fn a_commit_changes_nothing_until_it_is_confirmed() {
@@ -42,7 +43,7 @@ fn a_pending_commit_is_not_replaced_by_another() {
 }
 
 #[test]
-fn what_is_already_pending_is_what_resume_gives() {
+fn resume_returns_the_pending_commit() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let pending = alice.group(&group()).unwrap().update().unwrap();
@@ -77,7 +78,7 @@ fn a_discarded_commit_cannot_be_confirmed() {
 }
 
 #[test]
-fn a_commit_that_was_made_anew_cannot_be_confirmed_by_its_predecessor() {
+fn an_earlier_commit_cannot_confirm_its_replacement() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let first = alice.group(&group()).unwrap().update().unwrap();
@@ -90,8 +91,8 @@ fn a_commit_that_was_made_anew_cannot_be_confirmed_by_its_predecessor() {
 }
 
 #[test]
-fn an_own_commit_that_comes_back_is_confirmed_by_it() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn a_delivered_own_commit_is_confirmed() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let policy = Policy { handshake, ..policy() };
         let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
         let mut bob = client_in(&MemoryStore::new(), "bob", policy);
@@ -100,13 +101,13 @@ fn an_own_commit_that_comes_back_is_confirmed_by_it() {
 
         let event = alice.receive(pending.commit(), NOW).unwrap().event;
 
-        assert!(matches!(event, Event::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
+        assert!(matches!(event, ReceivedEvent::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
         assert!(matches!(alice.confirm(pending, NOW), Err(Error::NotPending)));
     }
 }
 
 #[test]
-fn who_loses_a_race_follows_the_winner_and_tries_again() {
+fn a_device_that_loses_a_race_tries_again() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let lost = alice.group(&group()).unwrap().remove(&[device("carol")]).unwrap();
@@ -114,7 +115,7 @@ fn who_loses_a_race_follows_the_winner_and_tries_again() {
 
     let events = accept(&mut bob, won, &mut [&mut alice, &mut carol]);
 
-    assert!(matches!(&events[0], Event::Commit(change) if change.resume));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if change.resume));
     assert!(matches!(alice.confirm(lost, NOW), Err(Error::NotPending)));
     let Some(Outgoing::Commit(again)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!("no commit") };
     accept(&mut alice, again, &mut [&mut bob, &mut carol]);
@@ -123,20 +124,20 @@ fn who_loses_a_race_follows_the_winner_and_tries_again() {
 }
 
 #[test]
-fn a_wish_that_another_has_fulfilled_is_done() {
+fn an_intent_that_another_member_fulfils_is_done() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let lost = alice.group(&group()).unwrap().remove(&[device("carol")]).unwrap();
     let won = bob.group(&group()).unwrap().remove(&[device("carol")]).unwrap();
     let events = accept(&mut bob, won, &mut [&mut alice]);
 
-    assert!(matches!(&events[0], Event::Commit(change) if !change.resume));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if !change.resume));
     assert_eq!(alice.group(&group()).unwrap().resume().unwrap(), None);
     assert!(matches!(alice.discard(lost), Err(Error::NotPending)));
 }
 
 #[test]
-fn a_fulfilled_removal_does_not_strike_a_device_that_was_added_again() {
+fn a_fulfilled_removal_does_not_affect_a_later_addition() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let _lost = alice.group(&group()).unwrap().remove(&[device("carol")]).unwrap();
@@ -149,7 +150,7 @@ fn a_fulfilled_removal_does_not_strike_a_device_that_was_added_again() {
 }
 
 #[test]
-fn two_who_add_the_same_device_add_it_once() {
+fn two_members_that_add_the_same_device_add_it_once() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
     let _lost = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
@@ -161,7 +162,7 @@ fn two_who_add_the_same_device_add_it_once() {
 }
 
 #[test]
-fn all_that_is_still_wanted_is_in_the_next_commit() {
+fn the_next_commit_carries_out_all_intents() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let removal = alice.group(&group()).unwrap().remove(&[device("carol")]).unwrap();
@@ -174,7 +175,7 @@ fn all_that_is_still_wanted_is_in_the_next_commit() {
 }
 
 #[test]
-fn what_is_abandoned_is_not_tried_again() {
+fn abandoned_intents_are_not_tried_again() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let _pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
@@ -186,7 +187,7 @@ fn what_is_abandoned_is_not_tried_again() {
 }
 
 #[test]
-fn a_wish_outlives_a_restart() {
+fn an_intent_survives_a_restart() {
     let store = MemoryStore::new();
     let mut alice = client_in(&store, "alice", policy());
     let mut bob = client("bob");
@@ -208,7 +209,7 @@ fn a_wish_outlives_a_restart() {
 }
 
 #[test]
-fn a_removed_device_loses_its_pending_commit_and_its_wishes() {
+fn a_removed_device_loses_its_pending_commit_and_intents() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let lost = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -221,7 +222,7 @@ fn a_removed_device_loses_its_pending_commit_and_its_wishes() {
 }
 
 #[test]
-fn what_cannot_be_wanted_is_refused_and_not_remembered() {
+fn impossible_changes_are_refused_and_store_no_intent() {
     let mut alice = client("alice");
     let mut bob = client("bob");
     make_group(&mut [&mut alice, &mut bob]);

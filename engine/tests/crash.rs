@@ -1,9 +1,10 @@
-//! A process that is killed at any moment leaves a device that goes on.
+//! Tests that a device continues after its process was killed at any moment.
 //!
-//! A child process plays one member of a group, with its state in a file. It is told what to do over its standard
-//! input, and is killed (SIGKILL) while it does it, at a moment drawn from a seed: five hundred times in one long life.
-//! The parent plays the other member and the delivery service, and sees to it that the child is each time where it was
-//! before the call or where it is after it, that it never uses a key twice, and that it ends in the same epoch.
+//! A child process plays one member of a group, with its state in a file. It gets orders over its
+//! standard input. The parent kills it (SIGKILL) during an order, at a random moment from a seed:
+//! five hundred times in one long life. The parent plays the other member and the delivery service.
+//! After each kill, it checks that the child is in the state before the call or in the state after
+//! it. It also checks that the child never uses a key twice, and that both end in the same epoch.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -25,19 +26,21 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng},
 };
 use regrow_engine::{
-    Client, DiskError, Error, Event, GroupId, KeyPackageBytes, PendingCommit, SqliteStore, StoreKey, default_crypto,
+    Client, DiskError, Error, GroupId, KeyPackageBytes, PendingCommit, ReceivedEvent, SqliteStore, StoreKey,
+    default_crypto,
 };
 
-/// How often the child is killed.
+/// The number of times that the child is killed.
 const KILLS: usize = 500;
 
-/// Where the child finds its file. Without it this is no child.
+/// The environment variable with the child's folder. A process without it is not a child.
 const FOLDER: &str = "REGROW_CRASH_TEST_FOLDER";
 
-/// The number of the key that is a passphrase: dear to open with, so it is soon changed again.
+/// The number of the key that is a passphrase. Opening with it is slow, so it is soon replaced by
+/// another key.
 const PASSPHRASE: usize = 2;
 
-/// The keys that the file is sealed under by turns.
+/// Returns one of the keys that seal the file in turn.
 fn key(number: usize) -> StoreKey {
     match number {
         PASSPHRASE => StoreKey::from_passphrase("correct horse"),
@@ -56,12 +59,12 @@ fn open(folder: &Path) -> (Arc<SqliteStore>, usize) {
     panic!("no key opens the file");
 }
 
-/// The group that the turn's welcome is of.
+/// Returns the identifier of the group that belongs to the turn's welcome.
 fn room(bytes: &[u8]) -> GroupId {
     GroupId::new([b"room ", bytes].concat()).unwrap()
 }
 
-/// What the child does when it is told so.
+/// Executes an order in the child and returns the answer.
 fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &str, bytes: &[u8]) -> String {
     let only = |client: &Client| -> PendingCommit { client.pending().unwrap().remove(0) };
     match command {
@@ -77,14 +80,14 @@ fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &s
             let unacknowledged = client.unacknowledged().unwrap().pop();
             client.acknowledge().unwrap();
             match unacknowledged.map(|received| received.event) {
-                Some(Event::Message(message)) => hex::encode(&**message.text),
+                Some(ReceivedEvent::Message(message)) => hex::encode(&**message.text),
                 _ => String::new(),
             }
         }
         "receive" => match client.receive(bytes, NOW).unwrap().event {
-            Event::Message(message) => hex::encode(&**message.text),
-            Event::Commit(_) => "commit".into(),
-            Event::Ignored(_) => "ignored".into(),
+            ReceivedEvent::Message(message) => hex::encode(&**message.text),
+            ReceivedEvent::Commit(_) => "commit".into(),
+            ReceivedEvent::Ignored(_) => "ignored".into(),
             other => panic!("{other:?}"),
         },
         "update" => hex::encode(client.group(&group()).unwrap().update().unwrap().commit()),
@@ -114,7 +117,7 @@ fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &s
         "key_package" => hex::encode(key_package(client).as_bytes()),
         "join" => match client.join(bytes, NOW) {
             Ok(_) => "joined".into(),
-            // Its key package is used up.
+            // The key package of the welcome is used up.
             Err(Error::NotInvited) => "joined before".into(),
             Err(other) => panic!("{other}"),
         },
@@ -130,7 +133,7 @@ fn act(client: &mut Client, store: &SqliteStore, opened_with: usize, command: &s
     }
 }
 
-/// The child's side. As a test of its own it does nothing.
+/// Runs the child process. Without the environment variable, this test does nothing.
 #[test]
 fn child() {
     let Some(folder) = env::var_os(FOLDER) else { return };
@@ -144,7 +147,7 @@ fn child() {
     }
 }
 
-/// A child, from the parent's side.
+/// The child process, as the parent sees it.
 struct Life {
     process: Child,
     orders: ChildStdin,
@@ -152,7 +155,7 @@ struct Life {
 }
 
 impl Life {
-    /// Starts it, and waits until it has opened its file.
+    /// Starts the child and waits until it has opened its file.
     fn start(folder: &Path) -> Self {
         let mut life = Self::born(folder);
         assert_eq!(life.answer().as_deref(), Some("ready"));
@@ -175,7 +178,7 @@ impl Life {
         writeln!(self.orders, "{command} {}", hex::encode(bytes)).unwrap();
     }
 
-    /// The next answer; [`None`] if it died before it had said it whole.
+    /// Returns the next answer, or [`None`] if the child died before it had sent the whole answer.
     fn answer(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
@@ -190,10 +193,10 @@ impl Life {
 
     fn ask(&mut self, command: &str, bytes: &[u8]) -> String {
         self.order(command, bytes);
-        self.answer().expect("an answer: the child has died of its own")
+        self.answer().expect("the child answers, because nobody has killed it")
     }
 
-    /// Kills it after this long.
+    /// Kills the child after this time.
     fn kill_after(&mut self, delay: Duration) {
         let now = Instant::now();
         while now.elapsed() < delay {
@@ -214,13 +217,14 @@ impl Drop for Life {
     }
 }
 
-/// How long each order takes, so that the moments of death fall before, into and after it.
+/// The duration of each order. The parent uses it to kill the child before, during or after an
+/// order.
 #[derive(Default)]
 struct Durations(BTreeMap<&'static str, Duration>);
 
 impl Durations {
     fn moment(&self, command: &'static str, rng: &mut TestRng) -> Duration {
-        // A passphrase takes its time, and so rarely has its turn that it may never be measured.
+        // A passphrase order is slow and rare, so its duration may never be measured.
         let first = Duration::from_millis(if command == "passphrase" { 150 } else { 5 });
         let whole = self.0.get(command).copied().unwrap_or(first);
         whole.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX) * 1.5)
@@ -228,7 +232,7 @@ impl Durations {
 }
 
 #[test]
-fn a_device_that_is_killed_at_any_moment_goes_on() {
+fn a_device_continues_after_a_kill_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
     let mut bob = client("bob");
@@ -239,20 +243,24 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
         make_group(&mut [&mut bob, &mut alice]);
     }
     let mut durations = Durations::default();
-    // The commits that were ordered, by the epoch that they end; how far everybody agrees.
+    // The ordered commits, by the epoch that they end. Then the authenticators of the epochs on
+    // which both agree.
     let mut ordered: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut authenticators: BTreeMap<u64, String> = BTreeMap::new();
     let (mut inbox, mut read, mut sent) = (Vec::new(), BTreeSet::new(), 0_u32);
     let (mut done, mut undone, mut seen) = (0, 0, BTreeMap::<&'static str, usize>::new());
 
     for turn in 0..KILLS {
-        // Now and then it dies while it opens.
+        // In one of ten turns, the child also dies while it opens its file.
         if turn % 10 == 9 {
             Life::born(folder.path()).kill_after(Duration::from_micros(u64::from(rng.next_u32() % 20_000)));
         }
         let mut life = Life::start(folder.path());
         let unread = life.ask("unread", &[]);
-        assert!(unread.is_empty() || read.contains(&unread), "turn {turn}: a message that was never told");
+        assert!(
+            unread.is_empty() || read.contains(&unread),
+            "turn {turn}: an unacknowledged message that was not delivered before"
+        );
         let state = life.ask("state", &[]);
         let [epoch, authenticator, pending] = state.split(',').collect::<Vec<_>>().try_into().unwrap();
         let (epoch, pending) = (epoch.parse::<u64>().unwrap(), hex::decode(pending).unwrap());
@@ -270,9 +278,9 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
             } else if draw < 30 {
                 ("discard", Vec::new())
             } else {
-                // The delivery service takes it, unless it has been overtaken.
+                // The service accepts the commit, unless another commit was ordered first.
                 match bob.receive(&pending, NOW).unwrap().event {
-                    Event::Commit(_) => {
+                    ReceivedEvent::Commit(_) => {
                         ordered.insert(bobs, pending);
                         ("confirm", Vec::new())
                     }
@@ -312,7 +320,7 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
         };
         let started = Instant::now();
         life.order(command, &bytes);
-        // One in ten lives to tell how long it takes.
+        // In one of ten turns, the child is killed only after its answer, to measure the duration.
         let answer = if turn % 10 == 0 {
             let answer = life.answer();
             durations.0.insert(command, started.elapsed());
@@ -328,10 +336,11 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
             None => undone += 1,
         }
         match (command, answer) {
-            // What got out can be read, and so uses no key that was used before.
+            // Bob can read a message that the child has sent, so its key was not used before.
             ("send", Some(message)) => {
-                let Event::Message(message) = bob.receive(&hex::decode(message).unwrap(), NOW).unwrap().event else {
-                    panic!("turn {turn}: a message that bob cannot read, or has read")
+                let ReceivedEvent::Message(message) = bob.receive(&hex::decode(message).unwrap(), NOW).unwrap().event
+                else {
+                    panic!("turn {turn}: bob cannot read the message, or has read it before")
                 };
                 assert_eq!(message.text.to_vec(), bytes);
                 sent += 1;
@@ -341,18 +350,19 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
                 assert!(read.insert(text), "turn {turn}: a message that was read twice");
             }
             ("receive", None) if bytes == inbox => {
-                // Before the call or after it: it is read now, or it was, and waits to be acknowledged.
+                // The child was killed before or after the write. It reads the message now, or the
+                // message waits to be acknowledged.
                 let mut life = Life::start(folder.path());
                 let (waiting, again) = (life.ask("unread", &[]), life.ask("receive", &inbox));
                 let text = if waiting.is_empty() { again } else { waiting };
                 assert_ne!(text, "ignored", "turn {turn}: a message that was lost");
                 assert!(read.insert(text), "turn {turn}: a message that was read twice");
             }
-            // It is in the group, or the welcome still is good; and the group is all there.
+            // The child is in the group, or the welcome is still valid. The group works.
             ("join", answer) => {
                 assert!(
                     answer.is_none_or(|answer| answer == "joined"),
-                    "turn {turn}: joined without having been asked"
+                    "turn {turn}: an unexpected answer to the order to join"
                 );
                 let mut life = Life::start(folder.path());
                 assert!(life.ask("join", &bytes).starts_with("joined"));
@@ -368,6 +378,9 @@ fn a_device_that_is_killed_at_any_moment_goes_on() {
         }
     }
     println!("{done} calls were answered, {undone} were not; {sent} messages were sent, {} read; {seen:?}", read.len());
-    assert!(done > KILLS / 10 && undone > KILLS / 10, "the moments of death: {done} after, {undone} before the answer");
+    assert!(
+        done > KILLS / 10 && undone > KILLS / 10,
+        "too few kills before or after the answer: {done} after, {undone} before"
+    );
     assert_eq!(seen.len(), 11, "{seen:?}");
 }

@@ -1,4 +1,4 @@
-//! The application's data in a group: all members agree on it, and nothing else of the group context changes.
+//! Tests of group data: all members agree on it, and nothing else of the group context changes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,8 +18,8 @@ use openmls::{
     },
 };
 use regrow_engine::{
-    Authenticate, Change, Claim, Client, DeviceId, Error, Event, GroupId, Handshake, LeafFault, Lost,
-    MAX_GROUP_DATA_BYTES, MemoryStore, Outgoing, PendingCommit, Policy, Proposed, Refusal,
+    Authenticate, Change, Client, DeviceId, Error, GroupId, HandshakeMode, IdentityClaim, LeafFault, Lost,
+    MAX_GROUP_DATA_BYTES, MemoryStore, Outgoing, PendingCommit, Policy, Proposed, ReceivedEvent, Refusal,
 };
 
 fn data(client: &mut Client) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn changed(extensions: &Extensions<GroupContext>, extension: Extension) -> Exten
     extensions
 }
 
-/// What an intruder proposes to make of the group context.
+/// Makes an intruder's proposal that changes the group context.
 fn propose(mallory: &mut Intruder, extensions: Extensions<GroupContext>) -> Vec<u8> {
     let Intruder { provider, signer, group, .. } = mallory;
     let group = group.as_mut().unwrap();
@@ -57,7 +57,7 @@ fn propose(mallory: &mut Intruder, extensions: Extensions<GroupContext>) -> Vec<
     proposal.to_bytes().unwrap()
 }
 
-/// What an intruder makes of it by a commit.
+/// Makes an intruder's commit that changes the group context.
 fn commit(mallory: &mut Intruder, extensions: Extensions<GroupContext>) -> Vec<u8> {
     let Intruder { provider, signer, group, .. } = mallory;
     let group = group.as_mut().unwrap();
@@ -67,8 +67,8 @@ fn commit(mallory: &mut Intruder, extensions: Extensions<GroupContext>) -> Vec<u
 }
 
 #[test]
-fn all_members_agree_on_it_in_both_modes_and_after_restarts() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn members_agree_on_group_data_in_both_modes_after_restarts() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let policy = Policy { handshake, ..policy() };
         let stores = [MemoryStore::new(), MemoryStore::new()];
         let mut alice = client_in(&stores[0], "alice", policy.clone());
@@ -77,11 +77,11 @@ fn all_members_agree_on_it_in_both_modes_and_after_restarts() {
         assert_eq!(data(&mut alice), b"");
 
         let pending = set(&mut alice, b"The chess club");
-        assert_eq!(data(&mut alice), b"", "it is not ordered yet");
+        assert_eq!(data(&mut alice), b"", "the change is not ordered yet");
         let events = accept(&mut alice, pending, &mut [&mut bob]);
 
         let expected = [Change::Data(b"The chess club".to_vec())];
-        assert!(matches!(&events[0], Event::Commit(change) if change.changes == expected), "{events:?}");
+        assert!(matches!(&events[0], ReceivedEvent::Commit(change) if change.changes == expected), "{events:?}");
         assert_same_epoch(&mut [&mut alice, &mut bob]);
         for store in &stores {
             assert_eq!(data(&mut reopen(store)), b"The chess club");
@@ -90,7 +90,7 @@ fn all_members_agree_on_it_in_both_modes_and_after_restarts() {
 }
 
 #[test]
-fn who_joins_has_it_by_welcome_and_from_outside() {
+fn devices_that_join_get_the_group_data() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice]);
     let pending = set(&mut alice, b"rules");
@@ -108,7 +108,7 @@ fn who_joins_has_it_by_welcome_and_from_outside() {
 }
 
 #[test]
-fn it_can_be_emptied_again_and_that_is_as_if_it_had_never_been() {
+fn emptied_group_data_equals_group_data_that_was_never_set() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let pending = set(&mut alice, b"rules");
@@ -123,7 +123,7 @@ fn it_can_be_emptied_again_and_that_is_as_if_it_had_never_been() {
 }
 
 #[test]
-fn a_wish_survives_a_lost_race_and_a_restart_and_goes_with_the_others_in_one_commit() {
+fn group_data_intents_survive_a_lost_race_and_a_restart() {
     let store = MemoryStore::new();
     let mut alice = client_in(&store, "alice", policy());
     let (mut bob, mut carol) = (client("bob"), client("carol"));
@@ -144,25 +144,25 @@ fn a_wish_survives_a_lost_race_and_a_restart_and_goes_with_the_others_in_one_com
 }
 
 #[test]
-fn of_ones_own_wishes_the_last_counts() {
+fn the_last_own_intent_for_group_data_counts() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
-    for wish in [&b"first"[..], b"second"] {
-        let pending = set(&mut alice, wish);
+    for intent in [&b"first"[..], b"second"] {
+        let pending = set(&mut alice, intent);
         alice.discard(pending).unwrap();
     }
 
     let pending = resume(&mut alice).unwrap();
     assert_eq!(pending.changes(), [Change::Data(b"second".to_vec())]);
 
-    // The one before does not come back when another has fulfilled the last.
+    // The first intent does not return after another member has fulfilled the last one.
     let won = set(&mut bob, b"second");
     accept(&mut bob, won, &mut [&mut alice]);
     assert_eq!(resume(&mut alice), None);
 }
 
 #[test]
-fn a_wish_for_what_another_has_set_is_done() {
+fn a_group_data_intent_is_done_if_another_fulfils_it() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let _lost = set(&mut alice, b"the same");
@@ -170,12 +170,12 @@ fn a_wish_for_what_another_has_set_is_done() {
 
     let events = accept(&mut bob, won, &mut [&mut alice]);
 
-    assert!(matches!(&events[0], Event::Commit(change) if !change.resume));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if !change.resume));
     assert_eq!(resume(&mut alice), None);
 }
 
 #[test]
-fn what_is_set_already_is_nothing_to_commit() {
+fn setting_the_same_group_data_again_is_nothing_to_commit() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let pending = set(&mut alice, b"rules");
@@ -188,7 +188,7 @@ fn what_is_set_already_is_nothing_to_commit() {
 }
 
 #[test]
-fn it_is_as_long_as_it_may_be_and_no_longer() {
+fn group_data_beyond_the_length_limit_is_refused() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
 
@@ -202,14 +202,14 @@ fn it_is_as_long_as_it_may_be_and_no_longer() {
 }
 
 #[test]
-fn another_clients_data_of_the_same_form_is_taken_by_proposal_and_by_commit() {
+fn valid_group_data_from_another_client_is_accepted() {
     let mut bob = client("bob");
     let (mut alice, mut mallory) = infiltrate(&mut bob);
     let extensions = changed(mallory.group().extensions(), content(1, b"theirs"));
 
     let proposal = propose(&mut mallory, extensions.clone());
     let events = deliver(&proposal, &mut [&mut alice, &mut bob]);
-    assert!(matches!(&events[0], Event::Proposal { by, change: Proposed::Data(data) }
+    assert!(matches!(&events[0], ReceivedEvent::Proposal { by, change: Proposed::Data(data) }
         if *by == device("mallory") && data == b"theirs"));
     let pending = alice.group(&group()).unwrap().commit().unwrap();
     accept(&mut alice, pending, &mut [&mut bob]);
@@ -223,7 +223,7 @@ fn another_clients_data_of_the_same_form_is_taken_by_proposal_and_by_commit() {
 }
 
 #[test]
-fn one_of_several_proposals_is_committed_and_what_the_committer_wants_comes_first() {
+fn the_committers_intent_precedes_proposals_for_group_data() {
     for wanted in [None, Some(&b"mine"[..]), Some(b"second")] {
         let mut bob = client("bob");
         let (mut alice, mut mallory) = infiltrate(&mut bob);
@@ -248,7 +248,8 @@ fn one_of_several_proposals_is_committed_and_what_the_committer_wants_comes_firs
     }
 }
 
-/// Bob refuses what Mallory does to the group context, and is as he was.
+/// Checks that Bob refuses a change of the group context by Mallory, and that Bob's state does not
+/// change. Returns the reason.
 fn refusal(change: impl Fn(&Extensions<GroupContext>) -> Extensions<GroupContext>) -> Refusal {
     let store = MemoryStore::new();
     let mut bob = client_in(&store, "bob", policy());
@@ -259,11 +260,11 @@ fn refusal(change: impl Fn(&Extensions<GroupContext>) -> Extensions<GroupContext
     let commit = commit(&mut mallory, extensions);
     let refused = match bob.receive(&proposal, NOW) {
         Err(Error::Refused(refusal)) => refusal,
-        other => panic!("not refused, but: {other:?}"),
+        other => panic!("expected a refusal, got {other:?}"),
     };
     let unsupported = match hear(&mut bob, &commit) {
-        Event::Lost(Lost::Unsupported(refusal)) => refusal,
-        other => panic!("not refused, but: {other:?}"),
+        ReceivedEvent::Lost(Lost::Unsupported(refusal)) => refusal,
+        other => panic!("expected a refusal, got {other:?}"),
     };
     assert!(store::records(&store) == before);
     update(&mut alice, &mut [&mut bob]);
@@ -273,10 +274,10 @@ fn refusal(change: impl Fn(&Extensions<GroupContext>) -> Extensions<GroupContext
 }
 
 #[test]
-fn what_changes_anything_else_of_the_group_context_is_refused() {
+fn other_changes_of_the_group_context_are_refused() {
     let required = |types: &[_]| Extension::RequiredCapabilities(RequiredCapabilitiesExtension::new(types, &[], &[]));
 
-    // More is required, less is, or nothing; with and without data.
+    // The change requires more, less or nothing, with and without data.
     let more = required(&[GROUP_DATA, openmls::prelude::ExtensionType::ApplicationId]);
     assert_eq!(refusal(|present| changed(present, more.clone())), Refusal::GroupContext);
     assert_eq!(refusal(|_| Extensions::single(required(&[])).unwrap()), Refusal::GroupContext);
@@ -288,7 +289,7 @@ fn what_changes_anything_else_of_the_group_context_is_refused() {
 }
 
 #[test]
-fn data_that_is_too_long_or_of_another_version_is_refused() {
+fn group_data_with_a_wrong_length_or_version_is_refused() {
     let long = vec![7; MAX_GROUP_DATA_BYTES + 1];
     assert_eq!(refusal(|present| changed(present, content(1, &long))), Refusal::DataLength { bytes: long.len() });
     assert_eq!(
@@ -297,7 +298,7 @@ fn data_that_is_too_long_or_of_another_version_is_refused() {
     );
 }
 
-/// A group of Mallory's, which Carol could join.
+/// Creates a group of Mallory that Carol could join. Returns the welcome and the group info.
 fn mallorys(extensions: Option<Extension>, carol: &mut Client) -> (Vec<u8>, Vec<u8>) {
     let mut mallory = Intruder::new(&device("mallory").to_identity());
     mallory.create(b"chat");
@@ -316,7 +317,7 @@ fn mallorys(extensions: Option<Extension>, carol: &mut Client) -> (Vec<u8>, Vec<
 }
 
 #[test]
-fn a_group_whose_data_is_of_another_version_is_not_joined() {
+fn a_group_with_another_data_version_is_not_joined() {
     let store = MemoryStore::new();
     let mut carol = client_in(&store, "carol", policy());
     let (welcome, group_info) = mallorys(Some(content(2, b"of tomorrow")), &mut carol);
@@ -330,7 +331,7 @@ fn a_group_whose_data_is_of_another_version_is_not_joined() {
 }
 
 #[test]
-fn a_group_that_was_made_without_support_for_data_has_none() {
+fn a_group_without_support_for_data_has_no_data() {
     let mut carol = client("carol");
     let (welcome, _) = mallorys(None, &mut carol);
     carol.join(&welcome, NOW).unwrap();
@@ -339,19 +340,19 @@ fn a_group_that_was_made_without_support_for_data_has_none() {
     let refused = carol.group(&group()).unwrap().set_data(b"rules");
     assert!(matches!(refused, Err(Error::DataUnsupported)), "{refused:?}");
     assert_eq!(resume(&mut carol), None);
-    // All else is as ever, also with members of the same make.
+    // Everything else works, also with members of the same kind.
     let others = publish(&old_key_package("old"));
     assert!(carol.group(&group()).unwrap().add(&[others], NOW).is_ok());
 }
 
-/// A key package of a client that knows of no data.
+/// A key package of a client without support for group data.
 fn old_key_package(user: &str) -> KeyPackage {
     let capabilities = Capabilities::builder().extensions(vec![USE]).build();
     Intruder::new(&device(user).to_identity()).key_package_with(capabilities, Extensions::empty())
 }
 
 #[test]
-fn a_device_that_does_not_support_it_is_not_added() {
+fn a_device_without_support_for_group_data_is_not_added() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let old = publish(&old_key_package("old"));
@@ -367,12 +368,12 @@ fn a_device_that_does_not_support_it_is_not_added() {
     assert_eq!(resume(&mut alice), None);
 }
 
-/// Lets only Alice set data, and remembers who has tried.
+/// Permits only Alice to set group data, and records every attempt.
 #[derive(Default)]
 struct OnlyAlice(Mutex<Vec<(DeviceId, Vec<u8>)>>);
 
 impl Authenticate for OnlyAlice {
-    fn authenticate(&self, _: &Claim) -> Result<(), String> {
+    fn authenticate(&self, _: &IdentityClaim) -> Result<(), String> {
         Ok(())
     }
 
@@ -384,7 +385,7 @@ impl Authenticate for OnlyAlice {
 }
 
 #[test]
-fn the_application_is_asked_who_may_set_it() {
+fn the_application_decides_who_may_set_group_data() {
     let store = MemoryStore::new();
     let asked = Arc::new(OnlyAlice::default());
     let mut bob = client_in(&store, "bob", policy()).with_authentication(asked.clone());

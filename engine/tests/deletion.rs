@@ -1,7 +1,7 @@
-//! Deleted means deleted: what a thief of the device finds, by what follows from all bytes that are stored.
+//! Tests of deletion: a thief who has all stored bytes of a device cannot compute deleted secrets.
 //!
-//! All cryptography goes through a tape that knows which secret gave which. A message is safe if its key does not
-//! follow from the snapshot along the tape.
+//! All cryptography goes through a tape that records the secrets from which each secret was
+//! derived. A message is safe if its key does not follow from the snapshot by the tape.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,9 @@ use common::{
     tape::{Tape, byte_strings},
     *,
 };
-use regrow_engine::{Client, Event, GroupId, Ignored, Layered, MemoryStore, Outgoing, Policy, Snapshot, Timestamp};
+use regrow_engine::{
+    Client, GroupId, Ignored, Layered, MemoryStore, Outgoing, Policy, ReceivedEvent, Snapshot, Timestamp,
+};
 
 fn taped(tape: &Tape, user: &str, policy: Policy) -> Client {
     Client::create(Arc::new(MemoryStore::new()), Arc::new(Layered(tape.clone())), device(user), policy).unwrap()
@@ -30,7 +32,7 @@ fn trio() -> (Tape, Client, Client, Client) {
     trio_with(&policy())
 }
 
-/// Sends a message, and says which key it is encrypted with.
+/// Sends a message. Returns it with its encryption key.
 fn send_taped(tape: &Tape, sender: &mut Client) -> (Vec<u8>, Vec<u8>) {
     let message = send(sender, b"secret");
     (message, tape.message_key())
@@ -40,7 +42,7 @@ fn gives_away(tape: &Tape, client: &Client, key: &[u8]) -> bool {
     tape.gives_away(&client.snapshot().unwrap(), key)
 }
 
-/// The byte strings in the records whose names contain this.
+/// Returns the byte strings in the records whose names contain `name`.
 fn bytes_in(snapshot: &Snapshot, name: &str) -> Vec<Vec<u8>> {
     let records = snapshot.records().iter().filter(|record| record.name().contains(name));
     records.flat_map(|record| byte_strings(record.value())).collect()
@@ -54,14 +56,14 @@ fn count(client: &Client, name: &str) -> usize {
     names(client).iter().filter(|record| record.contains(name)).count()
 }
 
-/// The tape is no good if it never says yes.
+/// The other tests prove nothing if the tape never reports a key as known.
 #[test]
-fn what_was_not_read_yet_follows_from_the_state() {
+fn keys_of_unread_messages_follow_from_the_stored_state() {
     let (tape, mut alice, bob, carol) = trio();
 
     let (_, key) = send_taped(&tape, &mut alice);
 
-    // As soon as anybody has derived it.
+    // The tape knows the key after a member has derived it.
     let mut reader = bob;
     let before = reader.snapshot().unwrap();
     let (message, second) = send_taped(&tape, &mut alice);
@@ -71,7 +73,7 @@ fn what_was_not_read_yet_follows_from_the_state() {
 }
 
 #[test]
-fn a_messages_key_is_gone_once_it_is_sent_and_once_it_is_read() {
+fn a_message_key_is_erased_after_sending_and_after_reading() {
     let (tape, mut alice, mut bob, _) = trio();
 
     for _ in 0..3 {
@@ -84,19 +86,19 @@ fn a_messages_key_is_gone_once_it_is_sent_and_once_it_is_read() {
 }
 
 #[test]
-fn a_skipped_messages_key_is_gone_once_it_is_beyond_the_tolerance() {
+fn a_skipped_message_key_beyond_the_tolerance_is_erased() {
     let (tape, mut alice, mut bob, _) = trio_with(&Policy { out_of_order: 2, ..policy() });
     let sent: Vec<_> = (0..4).map(|_| send_taped(&tape, &mut alice)).collect();
 
     read(&mut bob, &sent[3].0);
 
     let kept: Vec<bool> = sent.iter().map(|(_, key)| gives_away(&tape, &bob, key)).collect();
-    // The tolerance counts the newest message's own place.
+    // The tolerance includes the newest message.
     assert_eq!(kept, [false, false, true, false]);
 }
 
 #[test]
-fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
+fn keys_of_an_epoch_are_erased_after_its_end() {
     for kept in [0, 1] {
         let (tape, mut alice, mut bob, mut carol) = trio_with(&Policy { past_epochs: kept, ..policy() });
         let (message, key) = send_taped(&tape, &mut alice);
@@ -112,7 +114,7 @@ fn an_epochs_messages_are_out_of_reach_once_it_is_over() {
     }
 }
 
-/// Keeps three past epochs, for ten minutes.
+/// A policy that keeps three past epochs, for ten minutes.
 fn ten_minutes() -> Policy {
     Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..policy() }
 }
@@ -130,7 +132,8 @@ fn update_at(now: Timestamp, committer: &mut Client, others: &mut [&mut Client])
     }
 }
 
-/// A message that Bob and Carol have not read, each of an epoch that ended so many seconds after now.
+/// Sends a message in each epoch and ends the epoch this many seconds after [`NOW`]. Bob and Carol
+/// do not read the messages.
 fn late_messages<const N: usize>(
     ended: [u64; N],
     tape: &Tape,
@@ -138,18 +141,18 @@ fn late_messages<const N: usize>(
 ) -> [Taped; N] {
     ended.map(|seconds| {
         let sent = send_taped(tape, alice);
-        // Somebody has derived the key, or the tape would not know where it comes from.
+        // A member has to derive the key, otherwise the tape does not know its origin.
         read(reader, &sent.0);
         update_at(later(seconds), alice, &mut [bob, carol, reader]);
         sent
     })
 }
 
-/// A message, and the key that it is encrypted with.
+/// A message and its encryption key.
 type Taped = (Vec<u8>, Vec<u8>);
 
-/// Four members; Alice has sent two messages that Bob and Carol have not read, of epochs that ended at once and after
-/// five minutes.
+/// Creates a group of four members. Alice has sent two messages that Bob and Carol have not read.
+/// The epochs of the messages ended immediately and after five minutes.
 fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [Taped; 2]) {
     let tape = Tape::new();
     let [mut alice, mut bob, mut carol, mut dave] =
@@ -165,14 +168,14 @@ fn exposed(tape: &Tape, client: &Client, late: &[Taped; 2]) -> [bool; 2] {
 
 fn is_readable(client: &mut Client, message: &[u8], now: Timestamp) -> bool {
     match client.receive(message, now).unwrap().event {
-        Event::Message(_) => true,
-        Event::Ignored(Ignored::TooOld) => false,
+        ReceivedEvent::Message(_) => true,
+        ReceivedEvent::Ignored(Ignored::TooOld) => false,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_past_epoch_is_out_of_reach_once_it_is_too_old_though_nothing_comes() {
+fn expire_erases_a_past_epoch_that_is_too_old() {
     let (tape, [_, mut bob, _], late) = two_late_messages(&ten_minutes());
     let epochs = |bob: &mut Client, seconds| bob.expire(later(seconds)).unwrap().epochs;
 
@@ -187,7 +190,7 @@ fn a_past_epoch_is_out_of_reach_once_it_is_too_old_though_nothing_comes() {
 }
 
 #[test]
-fn a_late_message_is_read_until_its_epoch_is_too_old() {
+fn late_messages_are_read_until_their_epoch_is_too_old() {
     let (_, [_, mut bob, mut carol], late) = two_late_messages(&ten_minutes());
 
     assert!(is_readable(&mut bob, &late[0].0, later(599)));
@@ -196,7 +199,7 @@ fn a_late_message_is_read_until_its_epoch_is_too_old() {
 }
 
 #[test]
-fn what_is_received_and_what_is_confirmed_erase_what_is_too_old() {
+fn receiving_and_confirming_erase_past_epochs_that_are_too_old() {
     type Happens = fn(&mut Client, &mut Client);
     let happenings: [(&str, Happens); 3] = [
         ("a message", |bob, alice| {
@@ -216,7 +219,7 @@ fn what_is_received_and_what_is_confirmed_erase_what_is_too_old() {
 }
 
 #[test]
-fn when_a_past_epoch_ended_outlives_a_restart() {
+fn the_end_time_of_a_past_epoch_survives_a_restart() {
     let (tape, [_, bob, _], late) = two_late_messages(&ten_minutes());
     let store = bob.snapshot().unwrap().to_store();
     let mut bob = Client::open(Arc::new(store), Arc::new(Layered(tape.clone())), ten_minutes()).unwrap();
@@ -226,7 +229,7 @@ fn when_a_past_epoch_ended_outlives_a_restart() {
 }
 
 #[test]
-fn an_age_is_no_reason_to_keep_more_past_epochs_than_their_number() {
+fn an_age_does_not_increase_the_number_of_past_epochs() {
     for (number, kept) in [(0, [false, false]), (1, [false, true]), (2, [true, true])] {
         let (tape, [_, mut bob, _], late) = two_late_messages(&Policy { past_epochs: number, ..ten_minutes() });
 
@@ -237,7 +240,7 @@ fn an_age_is_no_reason_to_keep_more_past_epochs_than_their_number() {
 }
 
 #[test]
-fn no_past_epoch_is_too_old_without_an_age_or_with_a_clock_that_was_set_back() {
+fn past_epochs_stay_without_an_age_or_after_clock_changes() {
     let (tape, [_, mut bob, _], late) = two_late_messages(&Policy { past_epoch_age: None, ..ten_minutes() });
     assert_eq!(bob.expire(Timestamp::LATEST).unwrap().epochs, 0);
     assert_eq!(exposed(&tape, &bob, &late), [true, true]);
@@ -247,9 +250,10 @@ fn no_past_epoch_is_too_old_without_an_age_or_with_a_clock_that_was_set_back() {
     assert_eq!(exposed(&tape, &bob, &late), [true, true]);
 }
 
-/// The clock was ahead when the first epoch ended: it ended before the second one all the same.
+/// The clock was ahead when the first epoch ended. The first epoch still counts as ended before the
+/// second one.
 #[test]
-fn what_ended_before_an_epoch_that_is_too_old_is_too_old() {
+fn epochs_before_one_that_is_too_old_are_also_erased() {
     let tape = Tape::new();
     let [mut alice, mut bob, mut carol, mut dave] =
         ["alice", "bob", "carol", "dave"].map(|user| taped(&tape, user, ten_minutes()));
@@ -261,7 +265,7 @@ fn what_ended_before_an_epoch_that_is_too_old_is_too_old() {
 }
 
 #[test]
-fn an_update_gives_the_device_new_keys_and_leaves_none_of_the_old() {
+fn an_update_replaces_all_keys_of_the_device() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let before = bob.snapshot().unwrap();
 
@@ -272,12 +276,12 @@ fn an_update_gives_the_device_new_keys_and_leaves_none_of_the_old() {
         let old = bytes_in(&before, name);
         assert!(!old.is_empty());
         let left: Vec<_> = bytes_in(&after, "").into_iter().filter(|bytes| old.contains(bytes)).collect();
-        assert!(left.is_empty(), "{name}: {} byte strings of the epoch before are left", left.len());
+        assert!(left.is_empty(), "{name}: {} byte strings of the previous epoch are left", left.len());
     }
 }
 
 #[test]
-fn a_proposed_key_pair_is_gone_with_the_epoch_in_which_nobody_committed_it() {
+fn an_uncommitted_proposed_key_pair_is_erased_with_its_epoch() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
     let proposed = bytes_in(&bob.snapshot().unwrap(), "chat: encryption key");
@@ -292,7 +296,7 @@ fn a_proposed_key_pair_is_gone_with_the_epoch_in_which_nobody_committed_it() {
 }
 
 #[test]
-fn a_proposed_key_pair_is_gone_with_an_own_commit() {
+fn a_proposed_key_pair_is_erased_by_an_own_commit() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
     let proposed = bytes_in(&bob.snapshot().unwrap(), "chat: encryption key");
@@ -305,7 +309,7 @@ fn a_proposed_key_pair_is_gone_with_an_own_commit() {
 }
 
 #[test]
-fn a_proposed_key_pair_is_replaced_like_any_other_once_it_is_committed() {
+fn a_committed_proposed_key_pair_is_erased_by_an_update() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
     deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
@@ -326,7 +330,7 @@ fn a_discarded_commits_epoch_cannot_be_read() {
     let (tape, mut alice, mut bob, mut carol) = trio();
     let pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
     let staged = alice.snapshot().unwrap();
-    // The service has accepted it all the same, and said otherwise.
+    // The service has accepted the commit, but told Alice that it has not.
     deliver(pending.commit(), &mut [&mut bob, &mut carol]);
     let (message, key) = send_taped(&tape, &mut bob);
     read(&mut carol, &message);
@@ -339,11 +343,11 @@ fn a_discarded_commits_epoch_cannot_be_read() {
 }
 
 #[test]
-fn a_commit_that_lost_leaves_no_more_than_one_that_was_discarded() {
+fn the_secrets_of_a_commit_that_lost_are_erased() {
     let (tape, mut alice, mut bob, mut carol) = trio();
     let mut dave = taped(&tape, "dave", policy());
     let add = alice.group(&group()).unwrap().add(&[key_package(&mut dave)], NOW).unwrap();
-    // Dave has been told too early.
+    // Dave has joined before the commit was ordered.
     dave.join(add.welcome().unwrap(), NOW).unwrap();
     let (_, key) = send_taped(&tape, &mut dave);
     let before = names(&bob);
@@ -367,7 +371,7 @@ fn a_lost_rotation_leaves_no_signature_key() {
 }
 
 #[test]
-fn a_rotated_signature_key_is_kept_while_a_key_package_needs_it() {
+fn rotated_signature_keys_stay_while_key_packages_need_them() {
     let (_, mut alice, mut bob, mut carol) = trio();
     alice.key_packages(1, NOW).unwrap();
     let pending = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -381,7 +385,7 @@ fn a_rotated_signature_key_is_kept_while_a_key_package_needs_it() {
 }
 
 #[test]
-fn a_removed_device_keeps_its_name_and_nothing_else() {
+fn a_removed_device_keeps_only_its_own_records() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let _unheard = bob.group(&group()).unwrap().propose_update().unwrap();
     let _lost = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -389,12 +393,12 @@ fn a_removed_device_keeps_its_name_and_nothing_else() {
 
     let events = accept(&mut alice, removal, &mut [&mut bob, &mut carol]);
 
-    assert!(matches!(events[0], Event::Removed { .. }));
+    assert!(matches!(events[0], ReceivedEvent::Removed { .. }));
     assert_eq!(names(&bob), ["device: device", "device: signature key", "group chat: group"]);
 }
 
 #[test]
-fn a_forgotten_group_leaves_nothing() {
+fn a_forgotten_group_leaves_no_records() {
     let tape = Tape::new();
     let (mut alice, mut bob) = (taped(&tape, "alice", policy()), taped(&tape, "bob", policy()));
     let fresh = names(&bob);
@@ -410,7 +414,7 @@ fn a_forgotten_group_leaves_nothing() {
 }
 
 #[test]
-fn a_used_key_package_is_gone() {
+fn a_used_key_package_is_erased() {
     let tape = Tape::new();
     let (mut alice, mut bob) = (taped(&tape, "alice", policy()), taped(&tape, "bob", policy()));
     make_group(&mut [&mut alice]);
@@ -419,7 +423,7 @@ fn a_used_key_package_is_gone() {
     let add = alice.group(&group()).unwrap().add(&[published], NOW).unwrap();
     bob.join(add.welcome().unwrap(), NOW).unwrap();
     alice.confirm(add, NOW).unwrap();
-    // The leaf's key is the key package's until the first update.
+    // The leaf uses the key of the key package until the first update.
     update(&mut bob, &mut [&mut alice]);
 
     let snapshot = bob.snapshot().unwrap();
@@ -434,7 +438,7 @@ fn a_used_key_package_is_gone() {
 }
 
 #[test]
-fn an_expired_key_package_is_gone_and_the_others_are_not() {
+fn only_expired_key_packages_are_erased() {
     let tape = Tape::new();
     let short = Policy { key_package_lifetime: 100, ..policy() };
     let mut bob = taped(&tape, "bob", short);
@@ -450,7 +454,7 @@ fn an_expired_key_package_is_gone_and_the_others_are_not() {
 }
 
 #[test]
-fn a_rejoin_leaves_nothing_of_the_group_that_it_replaces() {
+fn a_rejoin_erases_the_group_that_it_replaces() {
     let (tape, mut alice, mut bob, mut carol) = trio_with(&Policy { past_epochs: 3, ..policy() });
     let (message, past) = send_taped(&tape, &mut alice);
     read(&mut carol, &message);
@@ -493,15 +497,15 @@ fn a_refused_external_commits_epoch_cannot_be_read() {
     assert_eq!(names(&dave), fresh);
 }
 
-/// Of the group that is replaced the leaf's signature key may be another than the device's.
+/// The signature key of the replaced group's leaf may differ from the device's current key.
 #[test]
-fn a_signature_key_that_a_rejoin_makes_useless_is_gone() {
+fn a_rejoin_erases_unused_signature_keys() {
     let (_, mut alice, mut bob, mut carol) = trio();
     let other = GroupId::new("other").unwrap();
     let rotation = bob.create_group(other, NOW).unwrap().rotate_signature_key().unwrap();
     bob.confirm(rotation, NOW).unwrap();
     assert_eq!(count(&bob, "signature key"), 2);
-    // Bob has not heard of this.
+    // Bob does not receive this removal.
     let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     accept(&mut alice, removal, &mut [&mut carol]);
 
@@ -513,7 +517,7 @@ fn a_signature_key_that_a_rejoin_makes_useless_is_gone() {
 }
 
 #[test]
-fn nobody_keeps_resumption_psks() {
+fn no_member_stores_resumption_psks() {
     let (tape, mut alice, mut bob, mut carol) = trio();
     let mut dave = taped(&tape, "dave", policy());
     let pending = dave.join_external(&group_info(&mut alice)).unwrap();
@@ -523,7 +527,7 @@ fn nobody_keeps_resumption_psks() {
     }
     update(&mut alice, &mut [&mut bob, &mut carol, &mut dave]);
 
-    // The creator, who joined by welcome, and who joined from outside.
+    // The creator, a member that joined by welcome, and a member that joined by external commit.
     for client in [&alice, &bob, &dave] {
         assert_eq!(count(client, "resumption PSKs"), 1);
         assert_eq!(bytes_in(&client.snapshot().unwrap(), "resumption PSKs"), Vec::<Vec<u8>>::new());
@@ -531,7 +535,7 @@ fn nobody_keeps_resumption_psks() {
 }
 
 #[test]
-fn no_record_outlives_its_use_however_long_the_group_lives() {
+fn records_do_not_accumulate_over_many_epochs() {
     let (_, mut alice, mut bob, mut carol) = trio();
     update(&mut alice, &mut [&mut bob, &mut carol]);
     let settled = [names(&alice), names(&bob), names(&carol)];
@@ -549,7 +553,7 @@ fn no_record_outlives_its_use_however_long_the_group_lives() {
         read(&mut alice, &message);
         read(&mut carol, &message);
     }
-    // The number of messages that Bob has sent is kept until he has new keys.
+    // The record of the number of messages that Bob has sent exists until he has new keys.
     update(&mut bob, &mut [&mut alice, &mut carol]);
 
     assert_eq!([names(&alice), names(&bob), names(&carol)], settled);

@@ -1,5 +1,6 @@
-//! Users with several devices: added and removed with all of them, a new device linked into all groups, a lost one removed
-//! from all of them, whatever happens in between.
+//! Tests of users with several devices, with races and failures. A user is added and removed with
+//! all devices. A new device is linked into all groups, and a lost device is removed from all of
+//! them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,11 +16,11 @@ use common::{
     *,
 };
 use regrow_engine::{
-    Authenticate, Change, Ciphersuite, Claim, Client, DeviceId, Error, Event, GroupId, KeyPackageBytes, MemoryStore,
-    Outgoing, PendingCommit, Policy, Wish, default_crypto,
+    Authenticate, Change, Ciphersuite, Client, DeviceId, Error, GroupId, IdentityClaim, IntentStatus, KeyPackageBytes,
+    MemoryStore, Outgoing, PendingCommit, Policy, ReceivedEvent, default_crypto,
 };
 
-type Answer = BTreeMap<GroupId, Result<Wish, Error>>;
+type Answer = BTreeMap<GroupId, Result<IntentStatus, Error>>;
 
 fn id(user: &str, name: &str) -> DeviceId {
     DeviceId::new(user, name).unwrap()
@@ -41,7 +42,7 @@ fn resume(client: &mut Client) -> Option<PendingCommit> {
     }
 }
 
-/// The members, as user/device.
+/// Returns the members as user/device.
 fn roster(client: &mut Client, group: &GroupId) -> Vec<String> {
     let roster = client.group(group).unwrap().roster().unwrap();
     roster.iter().map(|member| member.device.to_string()).collect()
@@ -51,17 +52,17 @@ fn add(client: &mut Client, key_packages: &[KeyPackageBytes]) -> PendingCommit {
     client.group(&group()).unwrap().add(key_packages, NOW).unwrap()
 }
 
-fn commit_of(wish: Result<Wish, Error>) -> PendingCommit {
-    match wish.unwrap() {
-        Wish::Commit(pending) => pending,
-        Wish::Kept => panic!("the group is busy"),
+fn commit_of(intent: Result<IntentStatus, Error>) -> PendingCommit {
+    match intent.unwrap() {
+        IntentStatus::Commit(pending) => pending,
+        IntentStatus::Kept => panic!("the group is busy"),
     }
 }
 
-/// The service accepts all commits, and hands the welcomes to the joiner.
+/// Plays a service that accepts all commits, and gives the welcomes to the joiner.
 fn accept_all(client: &mut Client, answer: Answer, joiner: &mut Client) {
-    for wish in answer.into_values() {
-        let pending = commit_of(wish);
+    for intent in answer.into_values() {
+        let pending = commit_of(intent);
         joiner.join(pending.welcome().unwrap(), NOW).unwrap();
         client.confirm(pending, NOW).unwrap();
     }
@@ -71,7 +72,7 @@ fn groups<const N: usize>(names: [&str; N]) -> [GroupId; N] {
     names.map(group_named)
 }
 
-/// Alice's laptop in so many groups with her phone.
+/// Creates Alice's laptop and phone, which are together in the named groups.
 fn alices_devices<const N: usize>(store: &MemoryStore, names: [&str; N]) -> (Client, Client, [GroupId; N]) {
     let (mut laptop, mut phone) = (named_in(store, "alice", "laptop"), named("alice", "phone"));
     let groups = groups(names);
@@ -84,7 +85,7 @@ fn alices_devices<const N: usize>(store: &MemoryStore, names: [&str; N]) -> (Cli
 }
 
 #[test]
-fn a_user_is_added_and_removed_with_all_devices_in_one_commit() {
+fn one_commit_adds_or_removes_all_devices_of_a_user() {
     let (mut alice, mut carol) = (client("alice"), client("carol"));
     let mut bobs = ["phone", "laptop", "tablet"].map(|name| named("bob", name));
     make_group(&mut [&mut alice, &mut carol]);
@@ -103,13 +104,13 @@ fn a_user_is_added_and_removed_with_all_devices_in_one_commit() {
     let [one, two, three] = &mut bobs;
     let events = accept(&mut alice, pending, &mut [one, two, three, &mut carol]);
 
-    assert!(events[..3].iter().all(|event| matches!(event, Event::Removed { .. })));
+    assert!(events[..3].iter().all(|event| matches!(event, ReceivedEvent::Removed { .. })));
     assert_eq!(roster(&mut carol, &group()), ["alice/phone", "carol/phone"]);
     assert_eq!(alice.group(&group()).unwrap().resume().unwrap(), None);
 }
 
 #[test]
-fn a_user_of_whom_some_devices_are_in_gets_the_missing_ones() {
+fn adding_a_user_adds_only_the_missing_devices() {
     let mut alice = client("alice");
     let (mut phone, mut laptop) = (named("bob", "phone"), named("bob", "laptop"));
     make_group(&mut [&mut alice, &mut phone]);
@@ -124,7 +125,7 @@ fn a_user_of_whom_some_devices_are_in_gets_the_missing_ones() {
 }
 
 #[test]
-fn a_set_that_is_not_one_users_is_refused_whole() {
+fn key_packages_of_several_users_are_refused_completely() {
     let store = MemoryStore::new();
     let mut alice = client_in(&store, "alice", policy());
     make_group(&mut [&mut alice]);
@@ -141,7 +142,7 @@ fn a_set_that_is_not_one_users_is_refused_whole() {
 }
 
 #[test]
-fn who_cannot_be_removed_as_a_user_is_refused() {
+fn removing_the_own_or_an_unknown_user_is_refused() {
     let (mut alice, mut laptop) = (client("alice"), named("alice", "laptop"));
     make_group(&mut [&mut alice, &mut laptop]);
 
@@ -152,7 +153,7 @@ fn who_cannot_be_removed_as_a_user_is_refused() {
 }
 
 #[test]
-fn a_device_that_comes_in_during_the_race_is_removed_with_its_user() {
+fn a_device_added_meanwhile_is_removed_with_its_user() {
     let store = MemoryStore::new();
     let mut alice = client_in(&store, "alice", policy());
     let (mut bob, mut carol, mut tablet) = (client("bob"), client("carol"), named("bob", "tablet"));
@@ -172,7 +173,7 @@ fn a_device_that_comes_in_during_the_race_is_removed_with_its_user() {
 }
 
 #[test]
-fn a_device_that_another_proposes_does_not_come_in_by_the_commit_that_removes_its_user() {
+fn removing_a_user_leaves_out_proposals_for_its_devices() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let tablet = key_package(&mut named("bob", "tablet"));
@@ -187,13 +188,13 @@ fn a_device_that_another_proposes_does_not_come_in_by_the_commit_that_removes_it
 }
 
 #[test]
-fn a_user_whom_another_has_removed_is_not_removed_again() {
+fn a_user_that_another_member_removed_is_not_removed_again() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let _lost = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     let won = carol.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     let events = accept(&mut carol, won, &mut [&mut alice]);
-    assert!(matches!(&events[0], Event::Commit(change) if !change.resume));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if !change.resume));
 
     let back = add(&mut carol, &[key_package(&mut named("bob", "new"))]);
     accept(&mut carol, back, &mut [&mut alice]);
@@ -202,27 +203,28 @@ fn a_user_whom_another_has_removed_is_not_removed_again() {
 }
 
 #[test]
-fn the_last_wish_for_a_user_counts() {
+fn the_last_intent_for_a_user_counts() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let laptop = key_package(&mut named("bob", "laptop"));
 
-    // Wanted, and taken back before it could happen.
+    // An addition is wanted, and then a removal before the addition happens.
     let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), std::slice::from_ref(&laptop), NOW).unwrap();
     alice.discard(pending).unwrap();
     let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
     assert_eq!(pending.changes(), [Change::Removed(device("bob"))]);
 
-    // Removed, and wanted with another device.
+    // A removal is wanted, and then an addition of another device.
     alice.discard(pending).unwrap();
     let pending = alice.group(&group()).unwrap().add_user(&user_id("bob"), &[laptop], NOW).unwrap();
     accept(&mut alice, pending, &mut [&mut bob]);
     assert_eq!(roster(&mut alice, &group()), ["alice/phone", "bob/laptop"]);
 }
 
-/// The device that is wanted is added by another while its user's old ones are still to be removed.
+/// Another member adds the wanted device while the removal of its user's old devices is still an
+/// intent.
 #[test]
-fn a_device_that_is_wanted_stays_wanted_when_its_user_is_removed_first() {
+fn an_intended_device_stays_when_its_user_is_removed() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let mut laptop = named("bob", "laptop");
@@ -242,12 +244,12 @@ fn a_device_that_is_wanted_stays_wanted_when_its_user_is_removed_first() {
 }
 
 #[test]
-fn a_key_package_that_is_given_later_takes_the_place_of_the_one_that_waits() {
+fn a_later_key_package_replaces_the_waiting_one() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let waits = add(&mut alice, &[key_package(&mut client("bob"))]);
     alice.discard(waits).unwrap();
-    // Bob's phone was set up anew.
+    // Bob's phone was set up again.
     let mut bob = client("bob");
 
     let pending = add(&mut alice, &[key_package(&mut bob)]);
@@ -264,8 +266,8 @@ fn a_new_device_is_linked_into_all_groups() {
     let answer = laptop.link_device(&id("alice", "tablet"), &key_packages, NOW).unwrap();
     let commits: Vec<_> = answer
         .values()
-        .map(|wish| match wish {
-            Ok(Wish::Commit(pending)) => pending.commit().to_vec(),
+        .map(|intent| match intent {
+            Ok(IntentStatus::Commit(pending)) => pending.commit().to_vec(),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -284,7 +286,7 @@ fn a_new_device_is_linked_into_all_groups() {
 }
 
 #[test]
-fn linking_says_which_groups_lack_a_key_package_and_uses_none_twice() {
+fn linking_reports_missing_key_packages_and_uses_none_twice() {
     let store = MemoryStore::new();
     let (laptop, _, [one, two, three]) = alices_devices(&store, ["one", "two", "three"]);
     drop(laptop);
@@ -293,16 +295,17 @@ fn linking_says_which_groups_lack_a_key_package_and_uses_none_twice() {
     let mut key_packages = tablet.key_packages(1, NOW).unwrap();
 
     let first = reopen(&store).link_device(&wanted, &key_packages, NOW).unwrap();
-    assert!(matches!(&first[&one], Ok(Wish::Commit(_))));
+    assert!(matches!(&first[&one], Ok(IntentStatus::Commit(_))));
     assert!([&two, &three].iter().all(|group| matches!(&first[*group], Err(Error::NoKeyPackage))));
 
-    // The device has died, and does it again: the same commit, and the same key package for no other group.
+    // The device's process has ended, and the device repeats the call. The result is the same
+    // commit, and no other group gets the same key package.
     let mut laptop = reopen(&store);
     let again = laptop.link_device(&wanted, &key_packages, NOW).unwrap();
     assert_eq!(again[&one].as_ref().unwrap(), first[&one].as_ref().unwrap());
     assert!(matches!(&again[&two], Err(Error::NoKeyPackage)));
 
-    // The first group's is accepted; the key package stands in its tree.
+    // The first group's commit is accepted. Its tree contains the key package.
     laptop.confirm(commit_of(first.into_iter().next().unwrap().1), NOW).unwrap();
     key_packages.extend(tablet.key_packages(1, NOW).unwrap());
     let mut answer = laptop.link_device(&wanted, &key_packages, NOW).unwrap();
@@ -313,11 +316,11 @@ fn linking_says_which_groups_lack_a_key_package_and_uses_none_twice() {
 
     let answer = laptop.link_device(&wanted, &tablet.key_packages(1, NOW).unwrap(), NOW).unwrap();
     assert_eq!(answer.keys().collect::<Vec<_>>(), [&three, &two]);
-    assert!(answer.values().all(|wish| matches!(wish, Ok(Wish::Commit(_)))));
+    assert!(answer.values().all(|intent| matches!(intent, Ok(IntentStatus::Commit(_)))));
 }
 
 #[test]
-fn a_wish_to_link_that_loses_its_race_is_carried_out_with_the_same_key_package() {
+fn a_link_that_lost_a_race_reuses_its_key_package() {
     let (mut laptop, mut phone, [chat, other]) = alices_devices(&MemoryStore::new(), ["chat", "other"]);
     let mut tablet = named("alice", "tablet");
     let wanted = id("alice", "tablet");
@@ -326,7 +329,7 @@ fn a_wish_to_link_that_loses_its_race_is_carried_out_with_the_same_key_package()
     let won = phone.group(&chat).unwrap().update().unwrap();
     accept(&mut phone, won, &mut [&mut laptop]);
 
-    // Nothing new is needed for it.
+    // The repeated call needs no new key package.
     let answer = laptop.link_device(&wanted, &[], NOW).unwrap();
     assert_eq!(answer.keys().collect::<Vec<_>>(), [&chat, &other]);
     accept_all(&mut laptop, answer, &mut tablet);
@@ -335,7 +338,7 @@ fn a_wish_to_link_that_loses_its_race_is_carried_out_with_the_same_key_package()
 }
 
 #[test]
-fn a_busy_group_keeps_the_wish_to_link_a_device() {
+fn a_busy_group_stores_the_intent_to_link_a_device() {
     let store = MemoryStore::new();
     let (mut laptop, mut phone, [chat, other]) = alices_devices(&store, ["chat", "other"]);
     let mut tablet = named("alice", "tablet");
@@ -344,10 +347,10 @@ fn a_busy_group_keeps_the_wish_to_link_a_device() {
     let key_packages = tablet.key_packages(2, NOW).unwrap();
 
     let answer = laptop.link_device(&wanted, &key_packages, NOW).unwrap();
-    assert_eq!(answer[&chat].as_ref().unwrap(), &Wish::Kept);
-    assert!(matches!(&answer[&other], Ok(Wish::Commit(_))));
+    assert_eq!(answer[&chat].as_ref().unwrap(), &IntentStatus::Kept);
+    assert!(matches!(&answer[&other], Ok(IntentStatus::Commit(_))));
     let again = laptop.link_device(&wanted, &key_packages, NOW).unwrap();
-    assert_eq!(again[&chat].as_ref().unwrap(), &Wish::Kept);
+    assert_eq!(again[&chat].as_ref().unwrap(), &IntentStatus::Kept);
     assert_eq!(again[&other].as_ref().unwrap(), answer[&other].as_ref().unwrap());
 
     let mut laptop = reopen(&store);
@@ -362,7 +365,7 @@ fn a_busy_group_keeps_the_wish_to_link_a_device() {
 }
 
 #[test]
-fn a_last_resort_key_package_serves_the_groups_for_which_there_is_no_other() {
+fn a_last_resort_key_package_serves_the_remaining_groups() {
     let (mut laptop, _, [one, two, three]) = alices_devices(&MemoryStore::new(), ["one", "two", "three"]);
     let mut tablet = named("alice", "tablet");
     let key_packages = [tablet.last_resort_key_package(NOW).unwrap(), key_package(&mut tablet)];
@@ -372,7 +375,7 @@ fn a_last_resort_key_package_serves_the_groups_for_which_there_is_no_other() {
     accept_all(&mut laptop, answer, &mut tablet);
 
     assert_eq!(tablet.groups().unwrap().len(), 3);
-    assert_eq!(tablet.key_package_count().unwrap(), 1, "the other one was not used");
+    assert_eq!(tablet.key_package_count().unwrap(), 1, "the ordinary key package was not used");
     for group in [one, two, three] {
         assert_eq!(roster(&mut tablet, &group).len(), 3);
     }
@@ -405,19 +408,20 @@ fn only_the_named_device_of_the_own_user_is_linked() {
 }
 
 #[test]
-fn a_lost_device_is_removed_everywhere_and_a_busy_group_keeps_the_wish() {
+fn a_lost_device_is_removed_from_all_groups() {
     let store = MemoryStore::new();
     let (mut laptop, phone, [chat, two, three]) = alices_devices(&store, ["chat", "two", "three"]);
     let lost = phone.device().clone();
     let busy = laptop.group(&chat).unwrap().update().unwrap();
 
     let answer = laptop.remove_device(&lost).unwrap();
-    assert_eq!(answer[&chat].as_ref().unwrap(), &Wish::Kept);
+    assert_eq!(answer[&chat].as_ref().unwrap(), &IntentStatus::Kept);
     for group in [&two, &three] {
-        assert!(matches!(&answer[group], Ok(Wish::Commit(pending)) if pending.removed().eq([&lost])));
+        assert!(matches!(&answer[group], Ok(IntentStatus::Commit(pending)) if pending.removed().eq([&lost])));
     }
 
-    // A restart, and the same call again: nothing is wanted twice, and the same commits wait.
+    // The call is repeated after a restart. It stores no second intent, and the same commits are
+    // pending.
     let mut laptop = reopen(&store);
     let before = records(&store);
     let again = laptop.remove_device(&lost).unwrap();
@@ -440,7 +444,7 @@ fn a_lost_device_is_removed_everywhere_and_a_busy_group_keeps_the_wish() {
 }
 
 #[test]
-fn a_kept_wish_outlives_the_commit_that_waits_however_it_ends() {
+fn a_stored_intent_survives_every_end_of_the_pending_commit() {
     type End = fn(&mut Client, &mut Client, PendingCommit);
     let ends: [(&str, End); 4] = [
         ("confirmed", |laptop, carol, busy| drop(accept(laptop, busy, &mut [carol]))),
@@ -454,11 +458,11 @@ fn a_kept_wish_outlives_the_commit_that_waits_however_it_ends() {
         let mut carol = client("carol");
         make_group(&mut [&mut laptop, &mut phone, &mut carol]);
         let busy = laptop.group(&group()).unwrap().update().unwrap();
-        assert_eq!(laptop.remove_device(phone.device()).unwrap()[&group()].as_ref().unwrap(), &Wish::Kept);
+        assert_eq!(laptop.remove_device(phone.device()).unwrap()[&group()].as_ref().unwrap(), &IntentStatus::Kept);
 
         end(&mut laptop, &mut carol, busy);
         let mut laptop = reopen(&store);
-        let pending = resume(&mut laptop).unwrap_or_else(|| panic!("{how}: the wish is lost"));
+        let pending = resume(&mut laptop).unwrap_or_else(|| panic!("{how}: the intent is lost"));
 
         assert!(pending.removed().eq([phone.device()]), "{how}");
         accept(&mut laptop, pending, &mut [&mut carol]);
@@ -467,7 +471,7 @@ fn a_kept_wish_outlives_the_commit_that_waits_however_it_ends() {
 }
 
 #[test]
-fn an_abandoned_group_keeps_no_wish_that_waited() {
+fn abandon_deletes_stored_intents() {
     let (mut laptop, phone, [chat]) = alices_devices(&MemoryStore::new(), ["chat"]);
     let _busy = laptop.group(&chat).unwrap().update().unwrap();
     let _kept = laptop.remove_device(phone.device()).unwrap();
@@ -478,7 +482,7 @@ fn an_abandoned_group_keeps_no_wish_that_waited() {
 }
 
 #[test]
-fn a_kept_wish_that_another_has_carried_out_is_done() {
+fn a_stored_intent_that_another_member_fulfils_is_done() {
     let (mut laptop, mut carol) = (named("alice", "laptop"), client("carol"));
     make_group(&mut [&mut laptop, &mut carol, &mut client("bob")]);
     let _busy = laptop.group(&group()).unwrap().update().unwrap();
@@ -486,13 +490,13 @@ fn a_kept_wish_that_another_has_carried_out_is_done() {
     let won = carol.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     accept(&mut carol, won, &mut [&mut laptop]);
 
-    // What the busy commit was for is still wanted, and nothing else.
+    // Only the intent of the pending commit is left.
     let pending = resume(&mut laptop).unwrap();
     assert!(pending.changes().is_empty());
 }
 
 #[test]
-fn a_device_that_wants_a_user_removed_does_not_want_its_device_removed_as_well() {
+fn removing_a_device_of_a_removed_user_adds_no_intent() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let pending = alice.group(&group()).unwrap().remove_user(&user_id("bob")).unwrap();
@@ -503,18 +507,18 @@ fn a_device_that_wants_a_user_removed_does_not_want_its_device_removed_as_well()
 }
 
 #[test]
-fn a_device_does_not_remove_itself_everywhere() {
+fn a_device_cannot_remove_itself_from_all_groups() {
     let (mut laptop, _, [chat]) = alices_devices(&MemoryStore::new(), ["chat"]);
 
     assert!(matches!(laptop.remove_device(&id("alice", "laptop")), Err(Error::OwnRemoval)));
     assert_eq!(laptop.group(&chat).unwrap().pending().unwrap(), None);
 }
 
-/// Permits no removal in one group.
+/// Forbids removals in one group.
 struct OneGroupForbids(Mutex<GroupId>);
 
 impl Authenticate for OneGroupForbids {
-    fn authenticate(&self, _: &Claim) -> Result<(), String> {
+    fn authenticate(&self, _: &IdentityClaim) -> Result<(), String> {
         Ok(())
     }
 
@@ -527,7 +531,7 @@ impl Authenticate for OneGroupForbids {
 }
 
 #[test]
-fn a_group_that_refuses_keeps_none_of_the_others_from_it() {
+fn a_refusal_in_one_group_does_not_affect_other_groups() {
     let store = MemoryStore::new();
     let (_, phone, [one, two, three]) = alices_devices(&store, ["one", "two", "three"]);
     let forbids = Arc::new(OneGroupForbids(Mutex::new(two.clone())));
@@ -536,12 +540,12 @@ fn a_group_that_refuses_keeps_none_of_the_others_from_it() {
     let answer = laptop.remove_device(phone.device()).unwrap();
 
     assert!(matches!(&answer[&two], Err(Error::Refused(_))));
-    assert!([&one, &three].iter().all(|group| matches!(&answer[*group], Ok(Wish::Commit(_)))));
-    assert_eq!(laptop.group(&two).unwrap().resume().unwrap(), None, "the wish was kept");
+    assert!([&one, &three].iter().all(|group| matches!(&answer[*group], Ok(IntentStatus::Commit(_)))));
+    assert_eq!(laptop.group(&two).unwrap().resume().unwrap(), None, "the intent was not dropped");
 }
 
 #[test]
-fn a_store_that_fails_leaves_all_groups_as_they_were() {
+fn a_failing_store_leaves_all_groups_unchanged() {
     let store = FaultyStore::new();
     let mut alice = client_over(&store, "alice");
     let mut bob = client("bob");
@@ -570,7 +574,7 @@ fn a_store_that_fails_leaves_all_groups_as_they_were() {
 }
 
 #[test]
-fn who_is_in_which_group() {
+fn groups_are_listed_by_user_and_by_device() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let [one, two, three] = groups(["one", "two", "three"]);
     for (name, key_packages) in

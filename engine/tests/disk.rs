@@ -1,4 +1,5 @@
-//! A device in a file: what it keeps, what it hides, what it erases, and what it says of a file that is not as it was.
+//! Tests of a device in a file: the data that it stores, hides and erases, and its errors for a
+//! changed file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +15,7 @@ use std::{
 use common::*;
 use proptest::prelude::*;
 use regrow_engine::{
-    Batch, Client, DiskError, Error, Event, GroupId, MemoryStore, SqliteStore, StorageError, Store, StoreError,
+    Batch, Client, DiskError, Error, GroupId, MemoryStore, ReceivedEvent, SqliteStore, StorageError, Store, StoreError,
     StoreKey, Value, default_crypto,
 };
 use rusqlite::{Connection, params};
@@ -46,13 +47,13 @@ impl Place {
         SqliteStore::open(self.path(), &key(), default_crypto())
     }
 
-    /// The bytes of all files.
+    /// Returns the bytes of all files in the folder.
     fn bytes(&self) -> Vec<u8> {
         let files = fs::read_dir(self.0.path()).unwrap();
         files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
     }
 
-    /// Changes the file behind the engine's back.
+    /// Changes the file without the engine.
     fn tamper(&self, sql: &str) -> usize {
         let connection = Connection::open(self.path()).unwrap();
         connection.execute(sql, []).unwrap()
@@ -75,7 +76,7 @@ fn delete(store: &dyn Store, key: &[u8]) {
     store.apply(batch).unwrap();
 }
 
-/// Bytes that look random, as keys do.
+/// Returns bytes that look random, like keys.
 fn noise(seed: u8, len: usize) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     let mut next = || {
@@ -91,7 +92,7 @@ fn contents(store: &dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 #[test]
-fn a_device_goes_on_from_its_file() {
+fn a_device_continues_from_its_file() {
     let place = Place::new();
     let mut bob = client("bob");
     {
@@ -105,7 +106,7 @@ fn a_device_goes_on_from_its_file() {
 
     assert_eq!(alice.device(), &device("alice"));
     let message = send(&mut alice, b"two");
-    let Event::Message(two) = deliver(&message, &mut [&mut bob]).remove(0) else { panic!("no message") };
+    let ReceivedEvent::Message(two) = deliver(&message, &mut [&mut bob]).remove(0) else { panic!("no message") };
     assert_eq!(&**two.text, b"two");
     let update = bob.group(&group()).unwrap().update().unwrap();
     accept(&mut bob, update, &mut [&mut alice]);
@@ -113,7 +114,7 @@ fn a_device_goes_on_from_its_file() {
 }
 
 #[test]
-fn a_store_is_created_once_and_opened_where_there_is_one() {
+fn a_store_is_created_once_and_must_exist_to_open() {
     let place = Place::new();
     assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
     drop(place.create());
@@ -125,11 +126,11 @@ fn a_store_is_created_once_and_opened_where_there_is_one() {
 }
 
 #[test]
-fn a_creation_that_was_interrupted_is_made_again() {
+fn an_interrupted_creation_can_be_repeated() {
     let place = Place::new();
     fs::write(place.path(), b"").unwrap();
     assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
-    // SQLite has written its header, and nothing else yet.
+    // SQLite has written only its header.
     Connection::open(place.path()).unwrap().execute_batch("PRAGMA journal_mode = WAL; VACUUM;").unwrap();
     assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
 
@@ -137,7 +138,7 @@ fn a_creation_that_was_interrupted_is_made_again() {
 }
 
 #[test]
-fn what_is_no_store_stays_as_it_is() {
+fn a_file_that_is_not_a_store_stays_unchanged() {
     let text = Place::new();
     fs::write(text.path(), "a letter, and by no means a database".repeat(100)).unwrap();
     let other = Place::new();
@@ -152,14 +153,14 @@ fn what_is_no_store_stays_as_it_is() {
 }
 
 #[test]
-fn a_file_of_the_first_format_is_brought_to_the_present_one() {
+fn a_file_of_format_1_is_migrated() {
     let place = Place::new();
     let before = {
         let store = place.create();
         client_on(&store, "alice");
         contents(&*store)
     };
-    // As a version that did not count openings has left it.
+    // The file of an older version, which did not count openings.
     let old = Connection::open(place.path()).unwrap();
     old.execute_batch("ALTER TABLE seal DROP COLUMN openings; PRAGMA user_version = 1").unwrap();
     drop(old);
@@ -173,7 +174,7 @@ fn a_file_of_the_first_format_is_brought_to_the_present_one() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_stays_as_it_is() {
+fn a_newer_format_is_refused_and_the_file_stays_unchanged() {
     let place = Place::new();
     drop(place.create());
     place.tamper("PRAGMA user_version = 3");
@@ -185,7 +186,7 @@ fn a_newer_format_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
-fn only_one_opens_a_file() {
+fn a_file_is_opened_by_only_one_store() {
     let place = Place::new();
     let store = place.create();
 
@@ -197,7 +198,7 @@ fn only_one_opens_a_file() {
 }
 
 #[test]
-fn another_key_does_not_open_it_and_changes_nothing() {
+fn a_wrong_key_does_not_open_or_change_the_file() {
     let place = Place::new();
     put(&*place.create(), b"a", b"b");
     let before = place.bytes();
@@ -211,7 +212,7 @@ fn another_key_does_not_open_it_and_changes_nothing() {
 }
 
 #[test]
-fn a_key_that_was_changed_is_the_only_one_and_the_records_stay_sealed_as_they_were() {
+fn only_the_new_key_opens_the_file_after_a_change() {
     let place = Place::new();
     let store = place.create();
     put(&*store, b"a", &noise(1, 10_000));
@@ -233,10 +234,10 @@ fn a_key_that_was_changed_is_the_only_one_and_the_records_stay_sealed_as_they_we
 }
 
 #[test]
-fn a_passphrase_may_not_cost_what_the_file_says_if_that_is_absurd() {
+fn an_excessive_passphrase_cost_in_the_file_is_refused() {
     let place = Place::new();
     drop(SqliteStore::create(place.path(), &StoreKey::from_passphrase("words"), default_crypto()).unwrap());
-    // The first of the costs, after the kind, is the memory: two gibibytes.
+    // The memory is the first cost after the kind: two gibibytes.
     place.tamper("UPDATE seal SET protection = CAST(x'0100200000' || substr(protection, 6) AS BLOB)");
 
     let opened = SqliteStore::open(place.path(), &StoreKey::from_passphrase("words"), default_crypto());
@@ -246,7 +247,7 @@ fn a_passphrase_may_not_cost_what_the_file_says_if_that_is_absurd() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_is_its_owners_only() {
+fn only_the_owner_can_access_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     let _store = place.create();
@@ -256,7 +257,7 @@ fn a_file_is_its_owners_only() {
 }
 
 #[test]
-fn neither_names_nor_values_can_be_read_in_the_file() {
+fn names_and_values_are_not_readable_in_the_file() {
     let place = Place::new();
     let store = place.create();
     let (name, value) = (b"the name of a record".to_vec(), noise(3, 9_000));
@@ -274,11 +275,11 @@ fn neither_names_nor_values_can_be_read_in_the_file() {
         let known = alice.snapshot().unwrap();
         let in_records =
             |record: &regrow_engine::Record| record.value().windows(text.len()).any(|w| w == text.as_bytes());
-        assert!(known.records().iter().any(in_records), "{text} is in no record either");
+        assert!(known.records().iter().any(in_records), "{text} is in no record, so that the test proves nothing");
     }
 }
 
-/// All that is sealed in the file, as it stands there. (A copy is looked at: the file itself is locked.)
+/// Returns all sealed values in the file. It reads a copy, because the file itself is locked.
 fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
     let copy = tempfile::tempdir().unwrap();
     for file in fs::read_dir(place.0.path()).unwrap() {
@@ -295,18 +296,19 @@ fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
     all
 }
 
-/// Sees to it that what is sealed no more is in no file.
+/// Checks that no file contains a sealed value that was deleted.
 #[derive(Default)]
 struct Erasure {
     ever: BTreeSet<Vec<u8>>,
 }
 
 impl Erasure {
-    /// How many sealed values were erased so far, none of which has left anything.
+    /// Checks that no deleted value has left a trace. Returns the number of deleted sealed values.
     fn check(&mut self, place: &Place, what: &str) -> usize {
         let live = blobs(place);
         let dead: Vec<_> = self.ever.difference(&live).cloned().collect();
-        // Half a sealed value would do for half a key. Pieces, so that they may lie anywhere and begin anywhere.
+        // Half of a sealed value would reveal half of a key. So the check looks for pieces, at any
+        // position.
         let pieces: BTreeSet<[u8; 16]> =
             dead.iter().flat_map(|blob| blob.chunks_exact(16).map(|piece| piece.try_into().unwrap())).collect();
         let beginnings: BTreeSet<u16> = pieces.iter().map(|piece| u16::from_be_bytes([piece[0], piece[1]])).collect();
@@ -314,7 +316,7 @@ impl Erasure {
         beginnings.into_iter().for_each(|beginning| begins[usize::from(beginning)] = true);
         for (at, window) in place.bytes().windows(16).enumerate() {
             if begins[usize::from(u16::from_be_bytes([window[0], window[1]]))] {
-                assert!(!pieces.contains(window), "{what}: something erased is still there, at byte {at}");
+                assert!(!pieces.contains(window), "{what}: an erased value is still in the file, at byte {at}");
             }
         }
         self.ever.extend(live);
@@ -323,7 +325,7 @@ impl Erasure {
 }
 
 #[test]
-fn what_a_call_deletes_is_in_no_file_when_it_returns() {
+fn deleted_values_are_in_no_file_after_the_call() {
     let place = Place::new();
     let store = place.create();
     let mut erasure = Erasure::default();
@@ -368,7 +370,7 @@ fn what_a_call_deletes_is_in_no_file_when_it_returns() {
     assert_eq!(contents(&*store).len(), 3, "the device, its key, and that it was removed");
 }
 
-/// One of `names` records is set to so many bytes, or deleted.
+/// A sequence of changes. Each change sets a record to a number of bytes or deletes it.
 fn changes() -> impl Strategy<Value = Vec<(u8, Option<usize>)>> {
     prop::collection::vec((0_u8..6, prop::option::weighted(0.8, prop_oneof![0..300_usize, 0..30_000_usize])), 1..25)
 }
@@ -377,7 +379,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_file_holds_what_was_written_and_nothing_that_was_deleted(changes in changes()) {
+    fn the_file_contains_written_values_and_no_deleted_ones(changes in changes()) {
         let place = Place::new();
         let mut store = place.create();
         let mut model = BTreeMap::new();
@@ -402,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_that_was_changed_anywhere_is_refused_or_says_what_it_said(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+    fn a_file_with_one_changed_bit_never_returns_false_values(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let place = Place::new();
         let store = place.create();
         for name in 0..4 {
@@ -424,7 +426,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_that_was_cut_short_is_refused(length in any::<prop::sample::Index>()) {
+    fn a_truncated_file_is_refused(length in any::<prop::sample::Index>()) {
         let place = Place::new();
         put(&*place.create(), b"a", &noise(1, 30_000));
         let bytes = fs::read(place.path()).unwrap();
@@ -436,7 +438,8 @@ proptest! {
     }
 }
 
-/// Does this to a file in which two records of several pages are; whatever cannot be read of it after that.
+/// Runs the statement on a file with four records, two of which have several pages. Returns an
+/// error for each record that can no longer be read.
 fn after_tampering(sql: &str) -> Vec<String> {
     let place = Place::new();
     let store = place.create();
@@ -457,19 +460,19 @@ fn after_tampering(sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_tampered_with_is_called_damaged() {
+fn tampering_is_reported_as_damage() {
     for sql in [
-        // Another value.
+        // A changed value.
         "UPDATE record SET body = x'00' WHERE id = 3",
         "UPDATE record SET name = zeroblob(60) WHERE id = 1",
         "UPDATE page SET page = zeroblob(1000) WHERE id = 2",
-        // A value of the same store in another place.
+        // A value of the same store, moved to another place.
         "UPDATE record SET body = (SELECT body FROM record WHERE id = 4) WHERE id = 3",
         "UPDATE record SET name = (SELECT name FROM record WHERE id = 4) WHERE id = 3",
         "UPDATE page SET page = (SELECT page FROM page WHERE id = 1) WHERE id = 2",
-        // A record under another's number.
+        // A record under another number.
         "UPDATE record SET id = 40 WHERE id = 4",
-        // Nothing at all.
+        // A deleted row.
         "DELETE FROM page WHERE id = 2",
         "DELETE FROM seal",
     ] {
@@ -478,7 +481,7 @@ fn what_was_tampered_with_is_called_damaged() {
     }
 }
 
-/// What the last row of this table says in this column.
+/// Returns the identifier of the table's last row and the row's content in this column.
 fn last(place: &Place, table: &str, column: &str) -> (i64, Vec<u8>) {
     let sql = format!("SELECT id, {column} FROM {table} ORDER BY id DESC LIMIT 1");
     let connection = Connection::open(place.path()).unwrap();
@@ -486,7 +489,7 @@ fn last(place: &Place, table: &str, column: &str) -> (i64, Vec<u8>) {
 }
 
 #[test]
-fn what_stood_under_the_same_number_before_is_damage() {
+fn a_former_value_of_the_same_number_is_damage() {
     for (table, column, len) in [("page", "page", 9_000), ("record", "body", 90)] {
         let place = Place::new();
         put(&*place.create(), b"one", &noise(1, len));
@@ -496,7 +499,7 @@ fn what_stood_under_the_same_number_before_is_damage() {
             delete(&store, b"one");
             put(&store, b"two", &noise(2, len));
         }
-        assert_eq!(last(&place, table, column).0, id, "the number is used again");
+        assert_eq!(last(&place, table, column).0, id, "the number is not used again");
         let sql = format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1");
         Connection::open(place.path()).unwrap().execute(&sql, params![id, old]).unwrap();
 
@@ -505,7 +508,7 @@ fn what_stood_under_the_same_number_before_is_damage() {
 }
 
 #[test]
-fn a_damaged_record_fails_the_call_that_needs_it_and_says_why() {
+fn a_damaged_record_fails_the_call_that_needs_it() {
     let place = Place::new();
     drop(client_on(&place.create(), "alice"));
     place.tamper("UPDATE record SET body = zeroblob(80)");
@@ -513,12 +516,13 @@ fn a_damaged_record_fails_the_call_that_needs_it_and_says_why() {
     let opened = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy());
 
     let Err(Error::Storage(StorageError::Store(StoreError::Failed { source, .. }))) = opened else {
-        panic!("it opened")
+        panic!("the damaged file was opened")
     };
     assert!(matches!(source.downcast_ref(), Some(DiskError::Damaged { .. })), "{source}");
 }
 
-/// A group of so many: the one on disk has made it. The other is in memory.
+/// Creates a group with this number of members. The creator is on disk, and the other returned
+/// client is in memory.
 fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Client) {
     let store = place.create();
     let mut alice = client_on(&store, "alice");
@@ -534,7 +538,7 @@ fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Clie
 }
 
 #[test]
-fn a_message_writes_as_much_in_a_large_group_as_in_a_small_one() {
+fn bytes_written_per_message_do_not_grow_with_the_group() {
     let mut costs = Vec::new();
     for members in [10, 100, 1000] {
         let place = Place::new();
@@ -544,7 +548,7 @@ fn a_message_writes_as_much_in_a_large_group_as_in_a_small_one() {
             let now = store.bytes_written().unwrap();
             now - std::mem::replace(&mut written, now)
         };
-        // The first ones derive the ratchets from the secret tree.
+        // The first messages derive the ratchets from the secret tree.
         for _ in 0..3 {
             deliver(&send(&mut alice, b"hello"), &mut [&mut bob]);
             deliver(&send(&mut bob, b"hello"), &mut [&mut alice]);
@@ -565,7 +569,7 @@ fn a_message_writes_as_much_in_a_large_group_as_in_a_small_one() {
 }
 
 #[test]
-fn a_store_in_memory_and_one_on_disk_hold_the_same() {
+fn memory_and_disk_stores_hold_the_same_values() {
     let place = Place::new();
     let (disk, memory) = (place.create(), MemoryStore::new());
     for store in [&*disk as &dyn Store, &memory] {

@@ -1,4 +1,5 @@
-//! External commits: nothing happens until the delivery service has ordered them, and nothing remains if it does not.
+//! Tests of external commits: they take effect only after the service has ordered them, and a
+//! discarded one leaves no trace.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use common::{intruder::Intruder, *};
 use openmls::prelude::OpenMlsProvider as _;
-use regrow_engine::{Client, Error, Event, GroupId, MemoryStore, Policy, Refusal, default_crypto};
+use regrow_engine::{Client, Error, GroupId, MemoryStore, Policy, ReceivedEvent, Refusal, default_crypto};
 
 fn pair(store: &MemoryStore) -> (Client, Client) {
     let (mut alice, mut bob) = (client("alice"), client_in(store, "bob", policy()));
@@ -17,7 +18,7 @@ fn pair(store: &MemoryStore) -> (Client, Client) {
 }
 
 #[test]
-fn a_newcomers_commit_changes_nothing_until_it_is_confirmed() {
+fn an_external_commit_changes_nothing_until_it_is_confirmed() {
     let store = MemoryStore::new();
     let (mut alice, _) = pair(&MemoryStore::new());
     let mut carol = client_in(&store, "carol", policy());
@@ -33,7 +34,7 @@ fn a_newcomers_commit_changes_nothing_until_it_is_confirmed() {
 }
 
 #[test]
-fn a_lost_race_from_outside_is_run_again_on_the_new_epoch() {
+fn an_external_commit_that_lost_a_race_is_made_again() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let mut carol = client("carol");
     let stale = carol.join_external(&group_info(&mut alice)).unwrap();
@@ -47,7 +48,7 @@ fn a_lost_race_from_outside_is_run_again_on_the_new_epoch() {
 }
 
 #[test]
-fn an_attempt_to_join_takes_the_place_of_the_one_before() {
+fn a_second_attempt_to_join_replaces_the_first() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let mut carol = client("carol");
     let first = carol.join_external(&group_info(&mut alice)).unwrap();
@@ -59,7 +60,7 @@ fn an_attempt_to_join_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn an_own_external_commit_that_comes_back_is_confirmed_by_it() {
+fn a_delivered_own_external_commit_is_confirmed() {
     let (mut alice, _) = pair(&MemoryStore::new());
     let mut carol = client("carol");
     let pending = carol.join_external(&group_info(&mut alice)).unwrap();
@@ -67,12 +68,12 @@ fn an_own_external_commit_that_comes_back_is_confirmed_by_it() {
 
     let event = carol.receive(pending.commit(), NOW).unwrap().event;
 
-    assert!(matches!(event, Event::Commit(change) if change.by == device("carol")));
+    assert!(matches!(event, ReceivedEvent::Commit(change) if change.by == device("carol")));
     assert_same_epoch(&mut [&mut alice, &mut carol]);
 }
 
 #[test]
-fn an_external_commit_outlives_a_restart() {
+fn an_external_commit_survives_a_restart() {
     let store = MemoryStore::new();
     let (mut alice, _) = pair(&MemoryStore::new());
     let mut carol = client_in(&store, "carol", policy());
@@ -89,7 +90,7 @@ fn an_external_commit_outlives_a_restart() {
 }
 
 #[test]
-fn the_group_that_is_there_goes_on_while_a_rejoin_waits() {
+fn the_existing_group_works_while_a_rejoin_is_pending() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
@@ -102,7 +103,7 @@ fn the_group_that_is_there_goes_on_while_a_rejoin_waits() {
 }
 
 #[test]
-fn a_removed_device_can_come_back_from_outside() {
+fn a_removed_device_can_join_by_external_commit() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let removal = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     accept(&mut alice, removal, &mut [&mut bob]);
@@ -115,7 +116,7 @@ fn a_removed_device_can_come_back_from_outside() {
 }
 
 #[test]
-fn who_was_replaced_from_outside_is_removed_by_itself() {
+fn a_stale_copy_is_removed_by_its_own_external_commit() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     let mut stale = Client::open(Arc::new(bob.snapshot().unwrap().to_store()), default_crypto(), policy()).unwrap();
@@ -125,11 +126,11 @@ fn who_was_replaced_from_outside_is_removed_by_itself() {
 
     let event = stale.receive(&commit, NOW).unwrap().event;
 
-    assert!(matches!(event, Event::Removed { by, .. } if by == device("bob")));
+    assert!(matches!(event, ReceivedEvent::Removed { by, .. } if by == device("bob")));
 }
 
 #[test]
-fn a_device_without_its_leafs_key_does_not_join_beside_it() {
+fn a_device_without_its_leafs_key_cannot_join() {
     let (mut alice, _) = pair(&MemoryStore::new());
     let mut another_bob = client("bob");
 
@@ -138,9 +139,10 @@ fn a_device_without_its_leafs_key_does_not_join_beside_it() {
     assert!(matches!(error, Error::Refused(Refusal::Duplicate(who)) if who == device("bob")));
 }
 
-/// The device's key is another by now; the leaf's is still there for it to come back with.
+/// The device's current signature key differs from the leaf's key. The device still has the leaf's
+/// key and rejoins with it.
 #[test]
-fn a_device_rejoins_with_its_leafs_key_after_it_rotated_elsewhere() {
+fn a_device_rejoins_with_its_leafs_key_after_a_rotation() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let other = GroupId::new("other").unwrap();
     let rotation = bob.create_group(other.clone(), NOW).unwrap().rotate_signature_key().unwrap();
@@ -155,7 +157,7 @@ fn a_device_rejoins_with_its_leafs_key_after_it_rotated_elsewhere() {
 }
 
 #[test]
-fn a_group_info_with_a_false_signature_is_invalid_and_one_without_the_tree_needs_it() {
+fn a_group_info_needs_a_valid_signature_and_the_tree() {
     let store = MemoryStore::new();
     let (mut alice, _) = pair(&MemoryStore::new());
     let mut carol = client_in(&store, "carol", policy());
@@ -174,7 +176,7 @@ fn a_group_info_with_a_false_signature_is_invalid_and_one_without_the_tree_needs
 }
 
 #[test]
-fn an_external_joiner_goes_by_its_own_policy() {
+fn an_external_joiner_follows_its_own_policy() {
     let policy = Policy { past_epochs: 1, ..policy() };
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let mut carol = client_in(&MemoryStore::new(), "carol", policy);

@@ -1,4 +1,5 @@
-//! Ways to hold the engine wrong that would split a group or lose a message: each is named.
+//! Tests of wrong uses of the engine that would split a group or lose a message. The engine reports
+//! each of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,10 +9,11 @@ use std::sync::Arc;
 
 use common::*;
 use regrow_engine::{
-    Client, Error, Event, Handshake, Ignored, Lost, MemoryStore, Policy, SqliteStore, Store, StoreKey, default_crypto,
+    Client, Error, HandshakeMode, Ignored, Lost, MemoryStore, Policy, ReceivedEvent, SqliteStore, Store, StoreKey,
+    default_crypto,
 };
 
-fn pair(handshake: Handshake) -> (Client, Client) {
+fn pair(handshake: HandshakeMode) -> (Client, Client) {
     let policy = Policy { handshake, ..policy() };
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let mut bob = client_in(&MemoryStore::new(), "bob", policy);
@@ -20,8 +22,8 @@ fn pair(handshake: Handshake) -> (Client, Client) {
 }
 
 #[test]
-fn confirming_a_commit_that_was_not_ordered_is_named_a_fork() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn confirming_an_unordered_commit_is_reported_as_a_fork() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let (mut alice, mut bob) = pair(handshake);
         let ordered = bob.group(&group()).unwrap().update().unwrap();
         let not_ordered = alice.group(&group()).unwrap().update().unwrap();
@@ -30,7 +32,7 @@ fn confirming_a_commit_that_was_not_ordered_is_named_a_fork() {
 
         let event = hear(&mut alice, ordered.commit());
 
-        let Event::Lost(lost) = event else { panic!("{event:?}") };
+        let ReceivedEvent::Lost(lost) = event else { panic!("{event:?}") };
         assert_eq!(lost, Lost::Fork { epoch });
         assert!(!lost.is_reportable());
     }
@@ -38,7 +40,7 @@ fn confirming_a_commit_that_was_not_ordered_is_named_a_fork() {
 
 #[test]
 fn a_device_that_has_forked_rejoins() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let ordered = bob.group(&group()).unwrap().update().unwrap();
     let not_ordered = alice.group(&group()).unwrap().update().unwrap();
     alice.confirm(not_ordered, NOW).unwrap();
@@ -52,8 +54,8 @@ fn a_device_that_has_forked_rejoins() {
 }
 
 #[test]
-fn a_commit_that_lost_against_an_ordered_one_is_no_fork() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn a_commit_that_lost_a_race_is_not_a_fork() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let late = bob.group(&group()).unwrap().update().unwrap();
     let first = alice.group(&group()).unwrap().update().unwrap();
     let ordered = first.commit().to_vec();
@@ -62,10 +64,11 @@ fn a_commit_that_lost_against_an_ordered_one_is_no_fork() {
 
     let event = hear(&mut alice, late.commit());
 
-    assert!(matches!(event, Event::Ignored(Ignored::PastEpoch)), "{event:?}");
+    assert!(matches!(event, ReceivedEvent::Ignored(Ignored::PastEpoch)), "{event:?}");
 }
 
-/// A second client over the store makes the first one useless, before the two use one key twice.
+/// Checks that a second client on the store makes the first one unusable, before both use the same
+/// key.
 fn assert_the_later_client_has(store: Arc<dyn Store>, mut first: Client) {
     let mut alice = client("alice");
     alice.create_group(group(), NOW).unwrap();
@@ -83,14 +86,14 @@ fn assert_the_later_client_has(store: Arc<dyn Store>, mut first: Client) {
 }
 
 #[test]
-fn a_second_client_over_one_memory_store_takes_it() {
+fn a_second_client_takes_over_a_memory_store() {
     let store = MemoryStore::new();
     let bob = client_in(&store, "bob", policy());
     assert_the_later_client_has(Arc::new(store), bob);
 }
 
 #[test]
-fn a_second_client_over_one_open_file_takes_it() {
+fn a_second_client_takes_over_an_open_file() {
     let folder = tempfile::tempdir().unwrap();
     let key = StoreKey::from_bytes([7; 32]);
     let store: Arc<dyn Store> =

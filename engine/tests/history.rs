@@ -1,5 +1,5 @@
-//! Whatever several devices do, in whatever order, with crashes and lost races: they agree, and every message is read
-//! by exactly those who were members when it was ordered, once.
+//! Tests random histories of several devices, with crashes and lost races. The members agree, and
+//! exactly the members at the time of a message read it, once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,13 +15,15 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use regrow_engine::{Client, Error, Event, Handshake, MemoryStore, Outgoing, PendingCommit, Policy, default_crypto};
+use regrow_engine::{
+    Client, Error, HandshakeMode, MemoryStore, Outgoing, PendingCommit, Policy, ReceivedEvent, default_crypto,
+};
 
-/// How many histories are tried in each handshake mode.
+/// The number of histories that are tested in each handshake mode.
 const CASES: u32 = 60;
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-/// What one device does.
+/// An action of one device.
 #[derive(Clone, Debug)]
 enum Step {
     Add(usize, usize),
@@ -31,21 +33,21 @@ enum Step {
     ProposeUpdate(usize),
     ProposeRemove(usize, usize),
     ProposeAdd(usize, usize),
-    /// Its proposal never reaches the service.
+    /// Makes a proposal that never reaches the service.
     ProposeInVain(usize, usize),
     Leave(usize),
     Commit(usize),
     Join(usize),
     Send(usize),
-    /// Both make an update on the same epoch; the first is ordered.
+    /// Both devices make an update in the same epoch. The first one is ordered.
     Race(usize, usize),
-    /// Makes a commit, and dies before or after it is ordered.
+    /// Makes a commit. Its process dies before or after the commit is ordered.
     DieCommitting(usize, bool),
     Crash(usize),
     Forget(usize),
-    /// The device is told again what it was told last.
+    /// Delivers the last entries to the device again.
     Repeat(usize, usize),
-    /// It will hear of what follows later.
+    /// Disconnects the device. It receives later entries when it is online again.
     GoOffline(usize),
     ComeOnline(usize),
 }
@@ -86,7 +88,7 @@ enum Entry {
     Handshake {
         bytes: Vec<u8>,
     },
-    /// After this, who was added by it has the welcome.
+    /// A commit. Devices that it added get the welcome instead.
     Commit {
         bytes: Vec<u8>,
         welcome: Option<Vec<u8>>,
@@ -99,13 +101,13 @@ struct World {
     stores: Vec<MemoryStore>,
     clients: Vec<Client>,
     log: Vec<Entry>,
-    /// The number of entries that each device has been given.
+    /// The number of entries that were delivered to each device.
     seen: Vec<usize>,
     offline: BTreeSet<usize>,
     epoch: u64,
     roster: BTreeSet<usize>,
     group_info: Vec<u8>,
-    /// Who has read which entry.
+    /// The text of each message that a device has read, by device and entry.
     read: BTreeMap<(usize, usize), Vec<u8>>,
 }
 
@@ -114,7 +116,7 @@ fn index_of(device: &regrow_engine::DeviceId) -> usize {
 }
 
 impl World {
-    fn new(handshake: Handshake) -> Self {
+    fn new(handshake: HandshakeMode) -> Self {
         let policy = Policy { handshake, ..policy() };
         let stores: Vec<_> = NAMES.iter().map(|_| MemoryStore::new()).collect();
         let mut clients: Vec<_> =
@@ -139,22 +141,23 @@ impl World {
         self.clients[who] = Client::open(store, default_crypto(), self.policy.clone()).unwrap();
     }
 
-    /// Whether the device can act: it is a member, as far as it knows, and has heard everything.
+    /// Returns true if the device can act: it is online, and it and the service regard it as a
+    /// member.
     fn acts(&mut self, who: usize) -> bool {
         !self.offline.contains(&who) && self.roster.contains(&who) && self.clients[who].group(&group()).is_ok()
     }
 
-    /// Orders a commit if it is of the present epoch.
+    /// Orders a commit if it belongs to the current epoch.
     fn order(&mut self, pending: &PendingCommit) -> bool {
         if pending.epoch().0 != self.epoch {
             return false;
         }
         let added: Vec<usize> = pending.added().map(index_of).collect();
         for removed in pending.removed().map(index_of) {
-            assert!(self.roster.remove(&removed), "{} was removed and is no member", NAMES[removed]);
+            assert!(self.roster.remove(&removed), "{} was removed but is not a member", NAMES[removed]);
         }
         for joiner in &added {
-            assert!(self.roster.insert(*joiner), "{} was added and is a member", NAMES[*joiner]);
+            assert!(self.roster.insert(*joiner), "{} was added but is already a member", NAMES[*joiner]);
         }
         let welcomed = if pending.is_external() { Vec::new() } else { added };
         let (bytes, welcome) = (pending.commit().to_vec(), pending.welcome().map(<[u8]>::to_vec));
@@ -164,7 +167,7 @@ impl World {
         true
     }
 
-    /// Submits a commit, and tells its maker the answer.
+    /// Submits a commit and gives the answer to the committer.
     fn submit(&mut self, who: usize, pending: PendingCommit) {
         if self.order(&pending) {
             self.clients[who].confirm(pending, NOW).unwrap();
@@ -173,7 +176,7 @@ impl World {
         }
     }
 
-    /// Tells everybody who is online what they have not heard.
+    /// Delivers all new entries to the devices that are online.
     fn deliver(&mut self) {
         for who in 0..NAMES.len() {
             while !self.offline.contains(&who) && self.seen[who] < self.log.len() {
@@ -200,14 +203,15 @@ impl World {
         match client.receive(bytes, NOW) {
             Ok(received) => {
                 client.acknowledge().unwrap();
-                if let Event::Message(message) = received.event {
+                if let ReceivedEvent::Message(message) = received.event {
                     let again = self.read.insert((who, at), message.text.to_vec());
                     assert!(again.is_none(), "{} has read entry {at} twice", NAMES[who]);
                 }
             }
-            // Not a member, or not one any more, or what was before it joined, or it has forgotten.
+            // The device is not a member, is no longer a member, has joined later, or has forgotten
+            // the group.
             Err(Error::UnknownGroup { .. } | Error::Removed { .. } | Error::FutureEpoch { .. }) => {}
-            Err(other) => panic!("{} cannot follow entry {at}: {other}", NAMES[who]),
+            Err(other) => panic!("{} cannot process entry {at}: {other}", NAMES[who]),
         }
     }
 
@@ -228,7 +232,7 @@ impl World {
         }
     }
 
-    /// What the model need not know.
+    /// Checks that the error is one that the model does not predict.
     fn acceptable(error: &Error) {
         assert!(
             matches!(
@@ -286,7 +290,8 @@ impl World {
             Step::Join(who) if !self.offline.contains(&who) && !self.roster.is_empty() => {
                 match self.clients[who].join_external(&self.group_info) {
                     Ok(pending) => self.submit(who, pending),
-                    // It has forgotten the group, and with it the key of the leaf that is still there.
+                    // It has forgotten the group and the key of its leaf, which is still in the
+                    // tree.
                     Err(Error::Refused(_)) => {}
                     Err(error) => panic!("{error}"),
                 }
@@ -305,7 +310,8 @@ impl World {
                 let first = self.clients[one].group(&group()).unwrap().update().unwrap();
                 let second = self.clients[other].group(&group()).unwrap().rotate_signature_key().unwrap();
                 self.submit(one, first);
-                // The service says stale; the loser catches up, which ends its commit, and tries again.
+                // The service answers that the commit is stale. The other device processes the new
+                // entries, which ends its own commit, and tries again.
                 assert!(!self.order(&second));
                 self.deliver();
                 if self.acts(other) {
@@ -326,7 +332,7 @@ impl World {
                 if !ordered {
                     self.submit(who, pending);
                 }
-                // Otherwise it hears from the log that its commit was ordered.
+                // Otherwise the device learns from the log that its commit was ordered.
             }
             Step::Crash(who) => self.reopen(who),
             Step::Forget(who) if !self.offline.contains(&who) && self.roster.len() > 1 => {
@@ -358,7 +364,7 @@ impl World {
                 continue;
             }
             let Ok(mut chat) = self.clients[who].group(&group()) else { continue };
-            assert!(self.roster.contains(&who), "{name} believes to be a member");
+            assert!(self.roster.contains(&who), "{name} believes that it is a member");
             assert_eq!(chat.epoch().unwrap().0, self.epoch);
             let roster: BTreeSet<_> = chat.roster().unwrap().iter().map(|member| index_of(&member.device)).collect();
             assert_eq!(roster, self.roster);
@@ -374,7 +380,7 @@ impl World {
     }
 }
 
-fn histories(handshake: Handshake) {
+fn histories(handshake: HandshakeMode) {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(&prop::collection::vec(step(), 10..60), |steps| {
@@ -386,7 +392,7 @@ fn histories(handshake: Handshake) {
         world.offline.clear();
         world.deliver();
         world.check();
-        // Who forgets or rejoins gives up what it has not read.
+        // A device that forgets or rejoins loses its unread messages.
         if !forgetful {
             for (at, entry) in world.log.iter().enumerate() {
                 let Entry::Message { readers, .. } = entry else { continue };
@@ -401,11 +407,11 @@ fn histories(handshake: Handshake) {
 }
 
 #[test]
-fn assisted_groups_hold_together() {
-    histories(Handshake::Assisted);
+fn members_of_assisted_groups_agree() {
+    histories(HandshakeMode::Assisted);
 }
 
 #[test]
-fn opaque_groups_hold_together() {
-    histories(Handshake::Opaque);
+fn members_of_opaque_groups_agree() {
+    histories(HandshakeMode::Opaque);
 }

@@ -1,4 +1,5 @@
-//! A store's file that somebody has changed: it is refused, or what it says is what was written. Nothing panics.
+//! Tests with a store's file that an attacker has changed. The store refuses the file, or returns
+//! only values that the device wrote. No call panics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,7 +22,7 @@ use regrow_engine::{Batch, Client, DiskError, SqliteStore, Store, StoreError, St
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-/// How many files each property is tried with.
+/// The number of files with which each property is tested.
 const CASES: u32 = 250;
 /// The size of SQLite's pages.
 const PAGE: usize = 4096;
@@ -34,14 +35,15 @@ fn open(path: &Path) -> Result<SqliteStore, DiskError> {
     SqliteStore::open(path, &key(), default_crypto())
 }
 
-/// A device's file, an older state of it, and every value that ever stood in one of the two.
+/// A device's file, an older state of the file, and all values that either state contained.
 struct Original {
     file: Vec<u8>,
     older: Vec<u8>,
     written: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
-/// Alice's, who is in a group with Bob, before and after some epochs.
+/// Returns Alice's file. Alice is in a group with Bob. The older state was saved before some
+/// epochs.
 fn original() -> &'static Original {
     static ORIGINAL: OnceLock<Original> = OnceLock::new();
     ORIGINAL.get_or_init(|| {
@@ -76,18 +78,18 @@ fn original() -> &'static Original {
     })
 }
 
-/// What is done to the file.
+/// One change to the file.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
     Zero(Index, usize),
     Truncate(Index),
     Append(Vec<u8>),
-    /// One page of SQLite's in the place of another.
+    /// Overwrites a page of SQLite with another page.
     Page(Index, Index),
-    /// A page of the older state.
+    /// Overwrites a page with the same page of the older state.
     OldPage(Index),
-    /// A byte near the beginning of a page, where SQLite's own numbers are.
+    /// Overwrites a byte near the beginning of a page, where SQLite stores its own numbers.
     Header(Index, usize, u8),
 }
 
@@ -134,7 +136,7 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
     }
 }
 
-/// A folder with a file of these bytes.
+/// Writes a file with these bytes into a new folder.
 fn place(bytes: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("device");
@@ -142,13 +144,13 @@ fn place(bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Does with the file all that can be done with one. What it gives has been written there once, and what fails is the
-/// file's fault.
+/// Uses the file in every way. Every value that the store returns was written there once, and every
+/// error is one that a damaged file may cause.
 fn use_all(path: &Path) {
     let store = match open(path) {
         Ok(store) => store,
         Err(DiskError::Poisoned | DiskError::Crypto(_) | DiskError::InUse { .. } | DiskError::Exists { .. }) => {
-            panic!("the file cannot be the cause of that")
+            panic!("a damaged file must not cause this error")
         }
         Err(_) => return,
     };
@@ -157,9 +159,9 @@ fn use_all(path: &Path) {
         match store.get(key) {
             Ok(Some(value)) => {
                 let known = original().written.get(key).is_some_and(|values| values.iter().any(|v| *v == **value));
-                assert!(known, "a value that was never written");
+                assert!(known, "the store returned a value that was never written");
             }
-            Ok(None) => panic!("a record that is listed is not there"),
+            Ok(None) => panic!("a listed record is missing"),
             Err(error) => caused_by_the_file(&error),
         }
     }
@@ -182,14 +184,14 @@ fn caused_by_the_file(error: &StoreError) {
     assert!(matches!(source.downcast_ref(), Some(DiskError::Damaged { .. } | DiskError::Sqlite(_))), "{error}");
 }
 
-/// Always the same inputs, so that a failure is always the same.
+/// Creates a runner with fixed inputs, so that a failure is reproducible.
 fn runner() -> TestRunner {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
 #[test]
-fn a_file_with_other_bytes_is_refused_or_says_what_was_written() {
+fn a_file_with_changed_bytes_never_returns_false_values() {
     let damages = prop::collection::vec(damage(), 1..5);
     let result = runner().run(&damages, |damages| {
         let mut bytes = original().file.clone();
@@ -202,8 +204,9 @@ fn a_file_with_other_bytes_is_refused_or_says_what_was_written() {
 }
 
 #[test]
-fn a_log_that_somebody_has_left_beside_the_file_is_refused_or_says_what_was_written() {
-    // A log that SQLite believes: it has not been emptied, and its process has died.
+fn a_foreign_write_ahead_log_never_returns_false_values() {
+    // A write-ahead log that SQLite accepts, because nobody has emptied it and its process has
+    // died.
     let (folder, path) = place(&original().file);
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_mode = WAL").unwrap();
@@ -223,13 +226,14 @@ fn a_log_that_somebody_has_left_beside_the_file_is_refused_or_says_what_was_writ
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// The column of a table, a row in it, and what is to stand there.
+/// A column of a table, a row of that table, the new content, and true if the content comes from
+/// another row.
 fn change_of_a_row() -> impl Strategy<Value = (usize, Index, Vec<u8>, bool)> {
     (0..7_usize, any::<Index>(), prop::collection::vec(any::<u8>(), 0..100), any::<bool>())
 }
 
 #[test]
-fn a_file_with_other_rows_is_refused_or_says_what_was_written() {
+fn a_file_with_changed_rows_never_returns_false_values() {
     let changes = prop::collection::vec(change_of_a_row(), 1..4);
     let result = runner().run(&changes, |changes| {
         let (_folder, path) = place(&original().file);
@@ -251,12 +255,12 @@ fn a_file_with_other_rows_is_refused_or_says_what_was_written() {
             let new = match (column, copied) {
                 ("id", true) => "9223372036854775807",
                 ("id", false) => "id + 1000",
-                // That of some other row.
+                // The content of another row.
                 (_, true) => &format!("(SELECT {column} FROM {table} ORDER BY hex(?1) < hex({column}) LIMIT 1)"),
                 (_, false) => "?1",
             };
             let sql = format!("UPDATE {table} SET {column} = {new} WHERE id = ?2 AND ?1 IS NOT NULL");
-            // It may break the table's own rules: then nothing is changed.
+            // The change may violate a constraint of the table. Then nothing changes.
             let _ = connection.execute(&sql, params![bytes, id]);
         }
         drop(connection);
@@ -267,7 +271,7 @@ fn a_file_with_other_rows_is_refused_or_says_what_was_written() {
 }
 
 #[test]
-fn a_file_with_a_trigger_that_keeps_what_is_deleted_is_refused_and_stays_as_it_is() {
+fn a_changed_schema_is_refused_and_the_file_stays_unchanged() {
     for sql in [
         "CREATE TABLE kept AS SELECT * FROM page",
         "CREATE TRIGGER keep BEFORE DELETE ON page BEGIN UPDATE seal SET protection = old.page; END",

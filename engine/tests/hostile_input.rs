@@ -1,4 +1,5 @@
-//! Bytes that anybody may send: real messages with something wrong, and noise. Nothing panics and nothing changes.
+//! Tests with hostile input: damaged messages and random bytes. No call panics, and no state
+//! changes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,25 +13,25 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use regrow_engine::{
-    Client, DeviceId, Error, Event, Handshake, JoinMessage, KeyPackageBytes, Lost, MemoryStore, Policy,
+    Client, DeviceId, Error, HandshakeMode, JoinMessage, KeyPackageBytes, Lost, MemoryStore, Policy, ReceivedEvent,
 };
 
-/// How many inputs each property is tried with.
+/// The number of inputs with which each property is tested.
 const CASES: u32 = 4000;
 
-/// Always the same inputs, so that a failure is always the same.
+/// Creates a runner with fixed inputs, so that a failure is reproducible.
 fn runner() -> TestRunner {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// What is done to a message.
+/// One change to a message.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(prop::sample::Index, u8),
     Truncate(prop::sample::Index),
     Insert(prop::sample::Index, Vec<u8>),
-    /// From here on, the bytes of another message from there on.
+    /// Replaces the rest of the message by the rest of another message.
     Splice(prop::sample::Index, usize, prop::sample::Index),
     Noise(Vec<u8>),
 }
@@ -74,7 +75,7 @@ fn damaged(messages: &[Vec<u8>], (which, damages): &(usize, Vec<Damage>)) -> Vec
     bytes
 }
 
-/// Bob, what he holds, and messages that he could receive.
+/// Bob's store, and messages that he could receive.
 struct Target {
     store: MemoryStore,
     messages: Vec<Vec<u8>>,
@@ -84,7 +85,7 @@ struct Target {
     policy: Policy,
 }
 
-fn target(handshake: Handshake) -> Target {
+fn target(handshake: HandshakeMode) -> Target {
     let policy = Policy { handshake, past_epochs: 1, ..policy() };
     let store = MemoryStore::new();
     let new = |user| client_in(&MemoryStore::new(), user, policy.clone());
@@ -135,7 +136,8 @@ impl Target {
         [&self.messages, &self.welcomes, &self.group_infos, &self.key_packages].into_iter().flatten().cloned().collect()
     }
 
-    /// Bob's device, and a store of its own that it is in: the tests run side by side.
+    /// Returns a copy of Bob's device and its store. Each test has its own copy, because tests run
+    /// in parallel.
     fn bob(&self) -> (MemoryStore, Client) {
         let open = |store: &MemoryStore| {
             Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), self.policy.clone())
@@ -146,7 +148,7 @@ impl Target {
         (store, bob)
     }
 
-    /// Throws damaged inputs at a call that may only fail.
+    /// Passes damaged inputs to a call, which must not change the device's state.
     fn assault(&self, seeds: &[Vec<u8>], mut call: impl FnMut(&mut Client, &[u8]) -> Result<(), Error>) {
         let (store, mut bob) = self.bob();
         let before = store::records(&store);
@@ -171,22 +173,23 @@ impl Target {
 
 fn assisted() -> &'static Target {
     static TARGET: OnceLock<Target> = OnceLock::new();
-    TARGET.get_or_init(|| target(Handshake::Assisted))
+    TARGET.get_or_init(|| target(HandshakeMode::Assisted))
 }
 
 fn opaque() -> &'static Target {
     static TARGET: OnceLock<Target> = OnceLock::new();
-    TARGET.get_or_init(|| target(Handshake::Opaque))
+    TARGET.get_or_init(|| target(HandshakeMode::Opaque))
 }
 
-/// What is damaged is no message, no proposal and no commit. (The confirmation tag of an external commit is under no
-/// signature, so that one with another is its sender's, as far as can be told, and cannot be carried out.)
+/// Receives damaged bytes. The call must fail, or the bytes must have no effect, or be a lost
+/// commit. (The confirmation tag of an external commit is not signed. A commit with a changed tag
+/// counts as its sender's, and cannot be processed.)
 fn receive(bob: &mut Client, bytes: &[u8]) -> Result<(), Error> {
     let received = bob.receive(bytes, NOW)?;
     bob.acknowledge()?;
     match received.event {
-        Event::Own | Event::Ignored(_) | Event::Lost(Lost::Commit { .. }) => Ok(()),
-        taken => panic!("taken for good: {taken:?}"),
+        ReceivedEvent::Own | ReceivedEvent::Ignored(_) | ReceivedEvent::Lost(Lost::Commit { .. }) => Ok(()),
+        taken => panic!("a damaged message was accepted: {taken:?}"),
     }
 }
 
@@ -201,7 +204,7 @@ fn damaged_opaque_messages_change_nothing() {
 }
 
 #[test]
-fn pieces_of_other_kinds_of_messages_change_nothing() {
+fn damaged_messages_of_other_kinds_change_nothing() {
     assisted().assault(&assisted().all(), receive);
 }
 
@@ -238,7 +241,7 @@ fn damaged_key_packages_change_nothing() {
 }
 
 #[test]
-fn an_identity_is_one_devices_or_none() {
+fn an_identity_is_invalid_or_names_exactly_one_device() {
     let names = prop::collection::vec(any::<u8>(), 0..300);
     runner()
         .run(&(names, damage()), |(noise, damage)| {

@@ -1,4 +1,5 @@
-//! Who may be who: what RFC 9420 leaves to the application, against a member that does not play by it.
+//! Tests of identities against a member that breaks the rules. RFC 9420 leaves these rules to the
+//! application.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +14,9 @@ use openmls::{
     prelude::{CredentialType, OpenMlsProvider as _},
     schedule::PreSharedKeyId,
 };
-use regrow_engine::{Ciphersuite, Client, Error, Event, GroupId, InvalidName, Lost, MemoryStore, Refusal, Timestamp};
+use regrow_engine::{
+    Ciphersuite, Client, Error, GroupId, InvalidName, Lost, MemoryStore, ReceivedEvent, Refusal, Timestamp,
+};
 use regrow_protocol::profile::{MAX_USE_SECONDS, UsePeriod};
 
 /// Two devices in a group with an intruder.
@@ -32,7 +35,8 @@ fn infiltrated() -> Infiltrated {
 }
 
 impl Infiltrated {
-    /// Bob refuses these bytes for the reason that is returned, and is as he was; he goes on with Alice.
+    /// Checks that Bob refuses these bytes without a change of his state, and continues with Alice.
+    /// Returns the reason.
     fn refusal(&mut self, bytes: &[u8]) -> Refusal {
         let before = store::records(&self.store);
         let result = self.bob.receive(bytes, NOW).map(|received| received.event);
@@ -41,14 +45,14 @@ impl Infiltrated {
         update(&mut self.alice, &mut [&mut self.bob]);
         assert_same_epoch(&mut [&mut self.alice, &mut self.bob]);
         match result {
-            Err(Error::Refused(refusal)) | Ok(Event::Lost(Lost::Unsupported(refusal))) => refusal,
-            other => panic!("not refused, but: {other:?}"),
+            Err(Error::Refused(refusal)) | Ok(ReceivedEvent::Lost(Lost::Unsupported(refusal))) => refusal,
+            other => panic!("expected a refusal, got {other:?}"),
         }
     }
 }
 
 #[test]
-fn the_intruder_is_followed_while_it_plays_by_the_rules() {
+fn valid_commits_of_the_intruder_are_processed() {
     let mut world = infiltrated();
 
     let (commit, _) = world.mallory.commit(vec![], None);
@@ -90,7 +94,7 @@ fn a_device_is_not_added_twice() {
 }
 
 #[test]
-fn a_newcomer_is_not_added_twice_at_once() {
+fn a_new_device_is_not_added_twice_in_one_commit() {
     let mut world = infiltrated();
     let eve = || Intruder::new(&device("eve").to_identity()).key_package();
     let (commit, _) = world.mallory.commit(vec![eve(), eve()], None);
@@ -101,7 +105,7 @@ fn a_newcomer_is_not_added_twice_at_once() {
 }
 
 #[test]
-fn who_has_another_key_does_not_join_in_a_members_name() {
+fn an_external_commit_cannot_take_over_a_members_name() {
     let mut world = infiltrated();
     let info = group_info(&mut world.alice);
     let commit = Intruder::new(&device("alice").to_identity()).join_external(&info);
@@ -112,10 +116,10 @@ fn who_has_another_key_does_not_join_in_a_members_name() {
 }
 
 #[test]
-fn an_external_commit_removes_nobody_but_who_joins() {
+fn an_external_commit_removes_only_the_joining_device() {
     let mut world = infiltrated();
     let info = group_info(&mut world.alice);
-    // OpenMLS takes the leaf with the joiner's signature key for the joiner's own.
+    // OpenMLS takes the leaf with the joiner's signature key as the joiner's own leaf.
     let mut eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity());
     let commit = eve.join_external(&info);
 
@@ -125,7 +129,7 @@ fn an_external_commit_removes_nobody_but_who_joins() {
 }
 
 #[test]
-fn a_leaf_names_a_user_and_a_device() {
+fn a_leaf_without_a_device_identity_is_refused() {
     let mut world = infiltrated();
     let nobody = Intruder::new(b"\x01just anything");
     let (commit, _) = world.mallory.commit(vec![nobody.key_package()], None);
@@ -135,9 +139,9 @@ fn a_leaf_names_a_user_and_a_device() {
     assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
 }
 
-/// Two names that look alike are one name.
+/// A second name that looks like an existing name is refused.
 #[test]
-fn leaf_with_another_form_of_a_name_is_refused() {
+fn a_leaf_with_a_name_in_another_form_is_refused() {
     let forms = ["e\u{301}va", "\u{ff45}va", "eva\u{200b}", "eva\u{fe0f}", "e\u{202e}va", "e\u{3164}va"];
     for form in forms {
         let mut world = infiltrated();
@@ -155,7 +159,7 @@ fn leaf_with_another_form_of_a_name_is_refused() {
 }
 
 #[test]
-fn who_joins_from_outside_names_a_user_and_a_device() {
+fn an_external_commit_without_a_device_identity_is_refused() {
     let mut world = infiltrated();
     let commit = Intruder::new(b"\x01just anything").join_external(&group_info(&mut world.alice));
 
@@ -165,7 +169,7 @@ fn who_joins_from_outside_names_a_user_and_a_device() {
 }
 
 #[test]
-fn a_group_in_which_a_device_is_twice_is_not_joined() {
+fn a_welcome_with_a_duplicate_device_is_refused() {
     for doubled in ["mallory", "carol"] {
         let mut mallory = Intruder::new(&device("mallory").to_identity());
         mallory.create(b"chat");
@@ -184,7 +188,7 @@ fn a_group_in_which_a_device_is_twice_is_not_joined() {
 }
 
 #[test]
-fn a_group_in_which_a_device_is_twice_is_not_joined_from_outside() {
+fn a_group_info_with_a_duplicate_device_is_refused() {
     let mut mallory = Intruder::new(&device("mallory").to_identity());
     mallory.create(b"chat");
     let double = Intruder::new(&device("mallory").to_identity());
@@ -201,7 +205,7 @@ fn a_group_in_which_a_device_is_twice_is_not_joined_from_outside() {
 }
 
 #[test]
-fn proposals_that_regrow_takes_no_part_in_are_refused() {
+fn proposals_of_unsupported_types_are_refused() {
     let mut world = infiltrated();
     let Intruder { provider, signer, group, .. } = &mut world.mallory;
     let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
@@ -213,7 +217,7 @@ fn proposals_that_regrow_takes_no_part_in_are_refused() {
 }
 
 #[test]
-fn commit_with_a_proposal_that_regrow_takes_no_part_in_is_unsupported() {
+fn a_commit_with_an_unsupported_proposal_is_lost() {
     let mut world = infiltrated();
     let Intruder { provider, signer, group, .. } = &mut world.mallory;
     let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
@@ -228,7 +232,8 @@ fn commit_with_a_proposal_that_regrow_takes_no_part_in_is_unsupported() {
     assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
 
-/// Key packages that are used for longer than any device accepts, with and without a use period.
+/// Returns key packages with a use period that is too long for any device, and with a lifetime that
+/// is too long.
 fn everlasting() -> [openmls::prelude::KeyPackage; 2] {
     let eve = Intruder::new(&device("eve").to_identity());
     let period = UsePeriod { made: NOW, until: Timestamp(NOW.0 + MAX_USE_SECONDS + 1) };
@@ -236,7 +241,7 @@ fn everlasting() -> [openmls::prelude::KeyPackage; 2] {
 }
 
 #[test]
-fn a_key_package_that_is_used_for_too_long_is_not_used() {
+fn key_packages_with_a_too_long_period_are_not_used() {
     for key_package in everlasting() {
         let mut alice = client("alice");
         make_group(&mut [&mut alice]);
@@ -252,7 +257,7 @@ fn a_key_package_that_is_used_for_too_long_is_not_used() {
 }
 
 #[test]
-fn a_commit_with_a_key_package_that_is_used_for_too_long_is_refused() {
+fn commits_with_a_too_long_key_package_period_are_refused() {
     for key_package in everlasting() {
         let mut world = infiltrated();
         let (commit, _) = world.mallory.commit(vec![key_package], None);
@@ -264,7 +269,7 @@ fn a_commit_with_a_key_package_that_is_used_for_too_long_is_refused() {
 }
 
 #[test]
-fn a_proposal_with_a_key_package_that_is_used_for_too_long_is_refused() {
+fn proposals_with_a_too_long_key_package_period_are_refused() {
     for key_package in everlasting() {
         let mut world = infiltrated();
         let proposal = world.mallory.propose_add(&key_package);
@@ -292,7 +297,7 @@ fn a_key_package_is_used_until_its_period_ends() {
 }
 
 #[test]
-fn a_key_package_without_a_period_is_used_within_its_lifetime() {
+fn key_packages_without_a_period_are_used_within_their_lifetime() {
     let mut alice = client("alice");
     make_group(&mut [&mut alice]);
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
@@ -319,7 +324,7 @@ fn a_key_package_of_another_ciphersuite_is_not_used() {
     assert!(matches!(error, Err(Error::Refused(Refusal::Ciphersuite(suite))) if suite == other), "{error:?}");
 }
 
-/// Nobody would accept the commit: OpenMLS does not either (RFC 9420, 7.3).
+/// No member would accept the commit. OpenMLS also refuses it (RFC 9420, 7.3).
 #[test]
 fn a_key_package_with_another_devices_key_is_not_used() {
     let mut world = infiltrated();
@@ -337,13 +342,13 @@ fn a_key_package_with_another_devices_key_is_not_used() {
     assert!(matches!(proposed, Error::Refused(refusal) if refusal == in_use("eve", "mallory")));
     assert!(matches!(added, Error::Refused(refusal) if refusal == in_use("eve", "mallory")));
     assert!(matches!(together, Error::Refused(refusal) if refusal == in_use("dave", "carol")));
-    assert_eq!(chat.resume().unwrap(), None, "the wish was kept");
+    assert_eq!(chat.resume().unwrap(), None, "the intent was not dropped");
 }
 
-/// A removed device is added again with the key package that it was added with before: the group cannot know, and the
-/// device, which has used it up, does not come.
+/// A member adds a removed device again with the key package of its first addition. The group
+/// cannot know that it was used. The device has used it up, so it cannot join.
 #[test]
-fn a_key_package_that_was_used_before_a_removal_leads_nowhere() {
+fn a_used_key_package_is_useless_after_a_removal() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let bobs = key_package(&mut bob);
     alice.create_group(group(), NOW).unwrap();
@@ -363,7 +368,7 @@ fn a_key_package_that_was_used_before_a_removal_leads_nowhere() {
 }
 
 #[test]
-fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
+fn only_last_resort_key_packages_are_used_more_than_once() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let (single, last) = (key_package(&mut bob), bob.last_resort_key_package(NOW).unwrap());
     assert_eq!(bob.key_package_count().unwrap(), 2);
@@ -384,7 +389,7 @@ fn a_key_package_is_used_once_unless_it_is_the_last_resort() {
 }
 
 #[test]
-fn a_leaf_says_what_the_cryptography_in_use_can() {
+fn a_leaf_lists_the_ciphersuites_of_the_cryptography() {
     let mut bob = client("bob");
     let key_package = unpublish(&key_package(&mut bob));
 

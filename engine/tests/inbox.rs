@@ -1,11 +1,11 @@
-//! What was received is the application's once it says so, and until then it is not lost.
+//! Tests of the inbox: a received event is stored until the application acknowledges it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{store::FaultyStore, *};
-use regrow_engine::{Client, Error, Event, MemoryStore, MessageId, Received};
+use regrow_engine::{Client, Error, MemoryStore, MessageId, Received, ReceivedEvent};
 
 fn pair(store: &MemoryStore) -> (Client, Client) {
     let (mut alice, mut bob) = (client("alice"), client_in(store, "bob", policy()));
@@ -13,22 +13,22 @@ fn pair(store: &MemoryStore) -> (Client, Client) {
     (alice, bob)
 }
 
-/// The texts among what was received, with the identifiers of their messages.
+/// Returns the texts of the received messages, with their identifiers.
 fn texts(received: &[Received]) -> Vec<(MessageId, Vec<u8>)> {
     let text = |received: &Received| match &received.event {
-        Event::Message(message) => Some((received.id, message.text.to_vec())),
+        ReceivedEvent::Message(message) => Some((received.id, message.text.to_vec())),
         _ => None,
     };
     received.iter().filter_map(text).collect()
 }
 
-/// Whether the device holds these bytes, whatever record they are in.
+/// Returns true if any record of the device contains these bytes.
 fn holds(store: &MemoryStore, bytes: &[u8]) -> bool {
     store::records(store).iter().any(|(_, value)| value.windows(bytes.len()).any(|window| window == bytes))
 }
 
 #[test]
-fn what_was_received_before_a_crash_waits_after_it() {
+fn unacknowledged_events_survive_a_crash() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     let page = [send(&mut alice, b"one"), send(&mut alice, b"two")];
@@ -39,14 +39,14 @@ fn what_was_received_before_a_crash_waits_after_it() {
 
     let expected = [(MessageId::of(&page[0]), b"one".to_vec()), (MessageId::of(&page[1]), b"two".to_vec())];
     assert_eq!(texts(&bob.unacknowledged().unwrap()), expected);
-    assert_eq!(texts(&bob.unacknowledged().unwrap()), expected, "they wait until they are acknowledged");
+    assert_eq!(texts(&bob.unacknowledged().unwrap()), expected, "events stay until they are acknowledged");
     bob.acknowledge().unwrap();
     assert!(bob.unacknowledged().unwrap().is_empty());
     assert!(reopen(&store).unacknowledged().unwrap().is_empty());
 }
 
 #[test]
-fn nothing_is_received_over_what_an_earlier_process_may_not_have_kept() {
+fn unacknowledged_events_of_an_earlier_process_block_receiving() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     bob.receive(&send(&mut alice, b"one"), NOW).unwrap();
@@ -64,7 +64,7 @@ fn nothing_is_received_over_what_an_earlier_process_may_not_have_kept() {
 }
 
 #[test]
-fn the_next_call_that_receives_takes_the_place_of_the_last() {
+fn the_next_receive_call_acknowledges_the_previous_one() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     bob.receive(&send(&mut alice, b"the first text"), NOW).unwrap();
@@ -75,14 +75,14 @@ fn the_next_call_that_receives_takes_the_place_of_the_last() {
 
     assert!(!holds(&store, b"the first text"));
     assert!(holds(&store, b"the second text"));
-    // It means nothing, and the application has called again.
+    // The repeated message has no effect, but the call acknowledges the previous one.
     bob.receive(&second, NOW).unwrap();
     assert!(!holds(&store, b"the second text"));
     assert!(bob.unacknowledged().unwrap().is_empty());
 }
 
 #[test]
-fn what_is_acknowledged_is_erased() {
+fn acknowledged_events_are_erased() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     let before: Vec<_> = store::records(&store).into_iter().map(|(key, _)| key).collect();
@@ -106,7 +106,7 @@ fn acknowledging_nothing_writes_nothing() {
 }
 
 #[test]
-fn what_changes_the_group_waits_as_well_and_what_means_nothing_does_not() {
+fn group_changes_wait_too_and_messages_without_effect_do_not() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = pair(&store);
     let proposal = alice.group(&group()).unwrap().propose_update().unwrap();
@@ -115,7 +115,7 @@ fn what_changes_the_group_waits_as_well_and_what_means_nothing_does_not() {
     bob.receive_all(&page, NOW).unwrap();
     let mut bob = reopen(&store);
     let waiting = bob.unacknowledged().unwrap();
-    assert!(matches!(&waiting[..], [Received { event: Event::Proposal { .. }, .. }]), "{waiting:?}");
+    assert!(matches!(&waiting[..], [Received { event: ReceivedEvent::Proposal { .. }, .. }]), "{waiting:?}");
 
     bob.acknowledge().unwrap();
     alice.receive(proposal.as_bytes(), NOW).unwrap();
@@ -123,11 +123,11 @@ fn what_changes_the_group_waits_as_well_and_what_means_nothing_does_not() {
     bob.receive(removal.commit(), NOW).unwrap();
 
     let waiting = reopen(&store).unacknowledged().unwrap();
-    assert!(matches!(&waiting[..], [Received { event: Event::Removed { .. }, .. }]), "{waiting:?}");
+    assert!(matches!(&waiting[..], [Received { event: ReceivedEvent::Removed { .. }, .. }]), "{waiting:?}");
 }
 
 #[test]
-fn what_could_not_be_stored_was_not_received() {
+fn a_message_that_could_not_be_stored_was_not_received() {
     let store = FaultyStore::new();
     let (mut alice, mut bob) = (client("alice"), client_over(&store, "bob"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -139,13 +139,13 @@ fn what_could_not_be_stored_was_not_received() {
     assert!(bob.receive(&second, NOW).is_err());
     store.heal();
 
-    // The call has failed, but it was made: what the one before it returned is the application's.
+    // The failed call still acknowledged the events of the call before it.
     assert_eq!(read(&mut bob, &second), b"second");
-    assert!(matches!(bob.receive(&first, NOW).unwrap().event, Event::Ignored(_)));
+    assert!(matches!(bob.receive(&first, NOW).unwrap().event, ReceivedEvent::Ignored(_)));
 }
 
 #[test]
-fn an_identifier_is_the_same_for_everybody_and_each_time() {
+fn a_message_identifier_is_the_same_for_all_members() {
     let (mut alice, mut bob) = pair(&MemoryStore::new());
     let message = send(&mut alice, b"hello");
 

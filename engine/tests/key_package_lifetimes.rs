@@ -1,4 +1,4 @@
-//! Lifetimes of key packages: no clock of a reader takes back an addition.
+//! Tests of the lifetimes of key packages: a reader's clock does not undo an addition.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,12 +11,12 @@ use common::{
     *,
 };
 use regrow_engine::{
-    Batch, Client, Error, Event, Ignored, Lost, MemoryStore, Policy, Store as _, Timestamp, default_crypto,
+    Batch, Client, Error, Ignored, Lost, MemoryStore, Policy, ReceivedEvent, Store as _, Timestamp, default_crypto,
 };
 use regrow_protocol::profile::{MAX_USE_SECONDS, USE_PERIOD_EXTENSION, UsePeriod};
 
 const DAY: u64 = 24 * 60 * 60;
-/// A moment after every system clock, whose bytes are in no record by chance.
+/// A time after every system clock. Its bytes are in no record by chance.
 const EXPIRY: u32 = 0xF1F2_F3F4;
 
 fn system_time() -> Timestamp {
@@ -24,7 +24,7 @@ fn system_time() -> Timestamp {
 }
 
 #[test]
-fn the_lifetime_is_wider_than_the_use_on_both_sides() {
+fn the_lifetime_extends_beyond_the_use_period_on_both_sides() {
     let now = system_time();
     let mut bob = client_in(&MemoryStore::new(), "bob", Policy::default());
 
@@ -39,7 +39,7 @@ fn the_lifetime_is_wider_than_the_use_on_both_sides() {
 }
 
 #[test]
-fn a_commit_is_read_after_the_key_package_in_it_is_used_no_more() {
+fn commits_are_processed_after_their_key_packages_use_period() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
@@ -48,7 +48,7 @@ fn a_commit_is_read_after_the_key_package_in_it_is_used_no_more() {
 
     let event = bob.receive(&commit, a_year_later).unwrap().event;
 
-    assert!(matches!(event, Event::Commit(_)), "{event:?}");
+    assert!(matches!(event, ReceivedEvent::Commit(_)), "{event:?}");
     assert_same_epoch(&mut [&mut alice, &mut bob]);
 }
 
@@ -67,7 +67,7 @@ fn members_of_different_policies_accept_each_others_key_packages() {
 }
 
 #[test]
-fn a_policy_with_too_long_a_use_is_refused() {
+fn a_policy_with_a_too_long_use_period_is_refused() {
     let policy = Policy { key_package_lifetime: MAX_USE_SECONDS + 1, ..policy() };
 
     let created = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device("bob"), policy);
@@ -75,7 +75,8 @@ fn a_policy_with_too_long_a_use_is_refused() {
     assert!(matches!(created, Err(Error::KeyPackageLifetime)));
 }
 
-/// Sets the end of the lifetimes that are [`EXPIRY`] to long ago: the system's clock has gone on.
+/// Changes the end of lifetimes from [`EXPIRY`] to a past time, as if the system's clock had
+/// advanced.
 fn age(store: &MemoryStore) {
     let [before, after] = [EXPIRY, 1].map(|moment| [&[0xce][..], &moment.to_be_bytes()].concat());
     let mut batch = Batch::default();
@@ -89,7 +90,7 @@ fn age(store: &MemoryStore) {
 }
 
 #[test]
-fn a_commit_that_fails_by_the_clock_alone_is_not_reportable() {
+fn a_commit_that_fails_by_the_clock_is_not_reportable() {
     let store = MemoryStore::new();
     let mut bob = client_in(&store, "bob", policy());
     let (mut alice, mut mallory) = infiltrate(&mut bob);
@@ -103,30 +104,30 @@ fn a_commit_that_fails_by_the_clock_alone_is_not_reportable() {
 
     let event = bob.receive(pending.commit(), NOW).unwrap().event;
 
-    let Event::Lost(lost) = event else { panic!("{event:?}") };
+    let ReceivedEvent::Lost(lost) = event else { panic!("{event:?}") };
     assert!(matches!(lost, Lost::Clock { .. }), "{lost:?}");
     assert!(!lost.is_reportable());
 }
 
 #[test]
-fn a_commit_to_a_proposal_that_the_clock_passed_over_is_not_reportable() {
+fn commits_with_proposals_ignored_by_clock_are_not_reportable() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let (mut alice, mut mallory) = infiltrate(&mut bob);
     let expired = Intruder::new(&device("eve").to_identity()).key_package_until(1);
     let passed_over = hear(&mut bob, &mallory.propose_add(&expired));
-    assert!(matches!(passed_over, Event::Ignored(Ignored::Clock)), "{passed_over:?}");
-    // Another proposal stands for the one that a member with another clock has accepted.
+    assert!(matches!(passed_over, ReceivedEvent::Ignored(Ignored::Clock)), "{passed_over:?}");
+    // This proposal represents one that a member with another clock has accepted.
     let other = alice.group(&group()).unwrap().propose_add(&key_package(&mut carol), NOW).unwrap();
     hear(&mut alice, other.as_bytes());
     let pending = alice.group(&group()).unwrap().commit().unwrap();
 
     let event = hear(&mut bob, pending.commit());
 
-    assert!(matches!(event, Event::Lost(Lost::Clock { .. })), "{event:?}");
+    assert!(matches!(event, ReceivedEvent::Lost(Lost::Clock { .. })), "{event:?}");
 }
 
 #[test]
-fn a_missing_proposal_is_reportable_where_no_clock_is_in_play() {
+fn a_missing_proposal_is_reportable_if_no_clock_is_involved() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
     let unheard = alice.group(&group()).unwrap().propose_add(&key_package(&mut carol), NOW).unwrap();
@@ -135,5 +136,5 @@ fn a_missing_proposal_is_reportable_where_no_clock_is_in_play() {
 
     let event = hear(&mut bob, pending.commit());
 
-    assert!(matches!(event, Event::Lost(lost @ Lost::Commit { .. }) if lost.is_reportable()));
+    assert!(matches!(event, ReceivedEvent::Lost(lost @ Lost::Commit { .. }) if lost.is_reportable()));
 }

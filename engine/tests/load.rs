@@ -1,4 +1,5 @@
-//! A long life and many groups: what a device stores is in proportion to what it is a member of, not to what has happened.
+//! Tests of a long life and many groups. The size of a device's data depends on its groups, not on
+//! their history.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,11 +8,12 @@ mod common;
 use std::{fs, path::PathBuf, sync::Arc};
 
 use common::{store::FaultyStore, *};
-use regrow_engine::{Client, Event, GroupId, MemoryStore, SqliteStore, Store, StoreKey, default_crypto};
+use regrow_engine::{Client, GroupId, MemoryStore, ReceivedEvent, SqliteStore, Store, StoreKey, default_crypto};
 use tempfile::TempDir;
 
-/// Keys are random, and with them where values are cut into pages: a file may have a few pages more than another. What
-/// these tests do would leave many times as much behind.
+/// The tolerance for a file's size, in bytes. Keys are random, and so are the page boundaries of
+/// values. So a file may have a few pages more than another. A leak in these tests would add many
+/// times as much.
 const SLACK: u64 = 16 * 1024;
 
 struct OnDisk {
@@ -31,14 +33,14 @@ impl OnDisk {
         self.folder.path().join("device")
     }
 
-    /// The bytes of the file and the number of records in it.
+    /// Returns the size of the file in bytes, and the number of records in it.
     fn size(&self) -> (u64, usize) {
         (fs::metadata(self.path()).unwrap().len(), self.store.keys(&[]).unwrap().len())
     }
 }
 
 #[test]
-fn neither_messages_nor_epochs_make_a_device_larger() {
+fn messages_and_epochs_do_not_make_a_device_larger() {
     let disk = OnDisk::new();
     let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
     let (mut bob, mut carol) = (client("bob"), client("carol"));
@@ -47,7 +49,7 @@ fn neither_messages_nor_epochs_make_a_device_larger() {
     for epoch in 0..60 {
         let page: Vec<Vec<u8>> = (0..34).map(|number| send(&mut bob, &[number; 100])).collect();
         let received = alice.receive_all(&page, NOW).unwrap();
-        assert!(received.iter().all(|one| matches!(one.as_ref().unwrap().event, Event::Message(_))));
+        assert!(received.iter().all(|one| matches!(one.as_ref().unwrap().event, ReceivedEvent::Message(_))));
         let sent = send(&mut alice, b"one");
         deliver(&sent, &mut [&mut bob, &mut carol]);
         match epoch % 3 {
@@ -71,7 +73,7 @@ fn neither_messages_nor_epochs_make_a_device_larger() {
 }
 
 #[test]
-fn groups_that_are_left_leave_their_room_to_those_that_come() {
+fn new_groups_reuse_the_space_of_forgotten_groups() {
     let disk = OnDisk::new();
     let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
     let before = disk.size().1;
@@ -92,7 +94,7 @@ fn groups_that_are_left_leave_their_room_to_those_that_come() {
 }
 
 #[test]
-fn more_groups_than_are_kept_in_memory_are_all_there() {
+fn more_groups_than_the_memory_limit_all_work() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
     let ids: Vec<GroupId> = (0..60).map(|number| GroupId::new(format!("group {number}")).unwrap()).collect();
@@ -104,11 +106,12 @@ fn more_groups_than_are_kept_in_memory_are_all_there() {
         bob.join(&welcome, NOW).unwrap();
     }
     for turn in 0..2 {
-        // Messages of all groups in one page, more than are kept; then each group by itself, the last ones first.
+        // First, one call has messages of all groups, which are more than the limit. Then each
+        // group is used alone, the last group first.
         let page: Vec<Vec<u8>> = ids.iter().map(|id| bob.group(id).unwrap().send(&[turn]).unwrap()).collect();
         for (received, id) in alice.receive_all(&page, NOW).unwrap().into_iter().zip(&ids) {
             let received = received.unwrap();
-            assert!(received.group == *id && matches!(received.event, Event::Message(_)));
+            assert!(received.group == *id && matches!(received.event, ReceivedEvent::Message(_)));
         }
         for id in ids.iter().rev() {
             let pending = alice.group(id).unwrap().update().unwrap();
@@ -122,9 +125,9 @@ fn more_groups_than_are_kept_in_memory_are_all_there() {
     }
 }
 
-/// As many as are documented, of those that were used last.
+/// The documented number of groups, those that were used last.
 #[test]
-fn few_groups_are_kept_in_memory() {
+fn only_the_last_used_groups_are_in_memory() {
     let store = FaultyStore::new();
     let mut alice = client_over(&store, "alice");
     let name = |number: usize| GroupId::new(format!("group {number}")).unwrap();
@@ -134,12 +137,12 @@ fn few_groups_are_kept_in_memory() {
 
     store.fail_reads_after(0);
     for number in 1..33 {
-        assert!(alice.group(&name(number)).unwrap().epoch().is_ok(), "group {number} is in memory");
+        assert!(alice.group(&name(number)).unwrap().epoch().is_ok(), "group {number} is not in memory");
     }
-    assert!(alice.group(&name(0)).is_err(), "the one that was used least recently is not");
+    assert!(alice.group(&name(0)).is_err(), "the least recently used group is still in memory");
     store.heal();
 
     alice.group(&name(0)).unwrap().epoch().unwrap();
     store.fail_reads_after(0);
-    assert!(alice.group(&name(1)).is_err(), "another has made room for it");
+    assert!(alice.group(&name(1)).is_err(), "no group has left the memory for it");
 }

@@ -1,4 +1,5 @@
-//! A locked device answers nothing until it has its key again, and goes on where it was.
+//! Tests that a locked device refuses every call until it has its key again, and then continues
+//! where it stopped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -25,7 +26,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp(NOW.0 + seconds)
 }
 
-/// A device in a file.
+/// A folder for a device's file.
 struct Place(TempDir);
 
 impl Place {
@@ -51,7 +52,7 @@ fn with_lock_after(seconds: u64) -> Policy {
 }
 
 #[test]
-fn every_call_on_a_locked_device_says_so_and_changes_nothing() {
+fn every_call_on_a_locked_device_fails_and_changes_nothing() {
     let place = Place::new();
     let store = place.create();
     let (mut alice, mut bob) = (alice_on(&store, policy()), client("bob"));
@@ -107,7 +108,7 @@ fn every_call_on_a_locked_device_says_so_and_changes_nothing() {
 }
 
 #[test]
-fn a_wrong_key_leaves_it_locked_and_the_right_one_can_still_be_tried() {
+fn a_wrong_key_does_not_unlock_or_block_the_device() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), policy());
     alice.lock().unwrap();
@@ -129,7 +130,7 @@ fn a_wrong_key_leaves_it_locked_and_the_right_one_can_still_be_tried() {
 }
 
 #[test]
-fn a_locked_store_is_still_its_devices_and_of_no_use_to_anybody() {
+fn a_locked_store_stays_in_use_and_refuses_every_call() {
     let place = Place::new();
     let store = place.create();
     let mut alice = alice_on(&store, policy());
@@ -148,7 +149,7 @@ fn a_locked_store_is_still_its_devices_and_of_no_use_to_anybody() {
 }
 
 #[test]
-fn a_store_that_was_locked_behind_its_device_says_so_too() {
+fn calls_fail_after_the_store_is_locked_without_the_device() {
     let place = Place::new();
     let store = place.create();
     let (mut alice, mut bob) = (alice_on(&store, policy()), client("bob"));
@@ -164,7 +165,7 @@ fn a_store_that_was_locked_behind_its_device_says_so_too() {
 }
 
 #[test]
-fn it_is_unlocked_with_the_key_that_it_was_changed_to() {
+fn a_device_is_unlocked_with_the_changed_key() {
     let place = Place::new();
     let store = place.create();
     let mut alice = alice_on(&store, policy());
@@ -181,7 +182,7 @@ fn an_idle_device_is_locked_by_the_timer() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), with_lock_after(60));
 
-    // It counts from when it is first told the time.
+    // The idle time starts when the device is first given the time.
     assert!(!alice.lock_if_idle(at(1000)).unwrap());
     assert!(!alice.lock_if_idle(at(1059)).unwrap());
     alice.create_group(group(), at(1059)).unwrap();
@@ -196,7 +197,7 @@ fn an_idle_device_is_locked_by_the_timer() {
 }
 
 #[test]
-fn a_call_after_too_long_a_time_locks_the_device_and_does_nothing_else() {
+fn a_call_after_the_idle_limit_only_locks_the_device() {
     let place = Place::new();
     let (mut alice, mut bob) = (alice_on(&place.create(), with_lock_after(60)), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
@@ -214,7 +215,7 @@ fn a_call_after_too_long_a_time_locks_the_device_and_does_nothing_else() {
 }
 
 #[test]
-fn sending_is_a_use_and_asking_what_is_due_is_none() {
+fn sending_resets_the_idle_time_and_due_does_not() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), with_lock_after(60));
     alice.create_group(group(), NOW).unwrap();
@@ -226,7 +227,7 @@ fn sending_is_a_use_and_asking_what_is_due_is_none() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_does_not_keep_a_device_open() {
+fn setting_the_clock_back_does_not_delay_the_lock() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), with_lock_after(60));
     alice.create_group(group(), Timestamp::LATEST).unwrap();
@@ -236,7 +237,7 @@ fn a_clock_that_was_set_back_does_not_keep_a_device_open() {
 }
 
 #[test]
-fn without_a_limit_no_time_is_too_long() {
+fn a_device_without_an_idle_limit_is_never_locked() {
     let place = Place::new();
     let mut alice = alice_on(&place.create(), policy());
     alice.create_group(group(), NOW).unwrap();
@@ -245,7 +246,7 @@ fn without_a_limit_no_time_is_too_long() {
 }
 
 #[test]
-fn a_store_that_cannot_be_locked_says_so_before_anything_relies_on_it() {
+fn a_lock_policy_needs_a_store_that_can_be_locked() {
     let store = MemoryStore::new();
     let create = |policy| Client::create(Arc::new(store.clone()), default_crypto(), device("alice"), policy);
     assert!(matches!(create(with_lock_after(60)), Err(Error::NoLock)));

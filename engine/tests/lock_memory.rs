@@ -1,7 +1,9 @@
-//! What a locked device had in memory is not in memory any more: looked for, byte by byte, in a living process.
+//! Tests that a locked device has no secrets in memory, by a byte search of the memory of a living
+//! process.
 //!
-//! A child plays a member of a group, with its state in a file, and locks. Before and after, the parent reads the child's
-//! memory and looks for the keys of the file and for every secret that was stored.
+//! A child process plays a member of a group, with its state in a file, and locks. Before and after
+//! the lock, the parent reads the child's memory. It searches for the keys of the file and for
+//! every secret that was stored.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -34,11 +36,12 @@ use regrow_engine::{Client, KeyPackageBytes, SqliteStore, StoreKey, default_cryp
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-/// Where the child finds its files, and which kind of key it uses. Without them this is no child.
+/// The environment variables with the child's folder and its kind of key. A process without them is
+/// not a child.
 const FOLDER: &str = "REGROW_LOCK_TEST_FOLDER";
 const KIND: &str = "REGROW_LOCK_TEST_KIND";
 
-/// Made where it is needed: a constant would be in the program, and so in memory.
+/// Computes a secret when it is needed. A constant would be in the program, and so in memory.
 fn secret(seed: u64) -> Zeroizing<[u8; 32]> {
     let mut bytes = Zeroizing::new([0; 32]);
     let mut state = seed;
@@ -60,13 +63,13 @@ fn store_key(kind: &str) -> StoreKey {
     }
 }
 
-/// Lets other calls write over what calls have left on the stack.
+/// Overwrites the data that earlier calls have left on the stack.
 #[inline(never)]
 fn use_the_stack() {
     black_box(&mut [0_u8; 256 * 1024]);
 }
 
-/// What the child does before it is locked; what it then has of secrets.
+/// Runs the child until just before the lock, so that it has secrets in memory.
 #[inline(never)]
 fn live(folder: &Path, kind: &str) -> Client {
     let store = SqliteStore::create(folder.join("alice"), &store_key(kind), default_crypto()).unwrap();
@@ -82,7 +85,7 @@ fn live(folder: &Path, kind: &str) -> Client {
     alice
 }
 
-/// The child's side. As a test of its own it does nothing.
+/// Runs the child process. Without the environment variables, this test does nothing.
 #[test]
 fn child() {
     let (Some(folder), Ok(kind)) = (env::var_os(FOLDER), env::var(KIND)) else { return };
@@ -98,7 +101,7 @@ fn child() {
             "lock" => alice.lock().unwrap(),
             _ => {
                 alice.unlock(&store_key(&kind)).unwrap();
-                // Loads the group from the file.
+                // Load the group from the file.
                 epoch(&mut alice);
             }
         }
@@ -129,7 +132,7 @@ impl Life {
     fn answer(&mut self) -> String {
         loop {
             let mut line = String::new();
-            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the child has died");
+            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the child has ended");
             if let Some(answer) = line.trim_end().strip_prefix('>') {
                 return answer.to_owned();
             }
@@ -141,15 +144,16 @@ impl Life {
         assert_eq!(self.answer(), "done");
     }
 
-    /// Which of the secrets are in the child's memory, by name.
+    /// Returns the names of the secrets that are in the child's memory.
     fn holds(&self, secrets: &Secrets) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         self.look(|bytes| secrets.find(bytes, &mut found));
         found
     }
 
-    /// Whether the state of a generator is in the child's memory (the one that openmls_rust_crypto uses) that has given
-    /// one of these as the first it gave: its state is its seed, and gives everything again.
+    /// Returns true if the child's memory contains the seed of a random generator whose first
+    /// output is one of the secrets. The generator of openmls_rust_crypto keeps its seed in its
+    /// state, and the seed gives all output again.
     fn holds_the_seed_of(&self, secrets: &[&[u8]]) -> bool {
         let mut found = false;
         self.look(|bytes| {
@@ -170,7 +174,7 @@ impl Life {
             let (from, to) = range.split_once('-').unwrap();
             let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
             let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-            // What cannot be written holds no secret; some of what the kernel maps cannot be read.
+            // Read-only memory contains no secret. Some mappings of the kernel cannot be read.
             if rest.starts_with("rw") && memory.read_exact_at(&mut bytes, from).is_ok() {
                 at(&bytes);
             }
@@ -185,8 +189,8 @@ impl Drop for Life {
     }
 }
 
-/// What to look for: any eight bytes of a secret. (What was freed without being erased has lost its first sixteen to the
-/// allocator.)
+/// The pieces of secrets to search for: any eight bytes of a secret. (The allocator overwrites the
+/// first 16 bytes of memory that was freed without being erased.)
 #[derive(Default)]
 struct Secrets {
     names: BTreeMap<[u8; PIECE], String>,
@@ -212,16 +216,16 @@ impl Secrets {
     }
 }
 
-/// Which of a record's byte strings are secret.
+/// Returns the secret byte strings of a record.
 fn secrets_of<'r>(record: &str, strings: &'r [Vec<u8>]) -> Box<dyn Iterator<Item = &'r Vec<u8>> + 'r> {
     match record.split_once(":_").unwrap().1 {
         // The private key comes before the public one.
         "signature_key" => Box::new(strings.iter().take(1)),
         // The keys of the leaf and of the init key come last.
         "key_package" => Box::new(strings.iter().skip(strings.len() - 2)),
-        // Pairs: the public key, the private one.
+        // Pairs of a public key and its private key.
         "epoch_encryption_keys" => Box::new(strings.iter().skip(1).step_by(2)),
-        // Among them is the group context, which is public.
+        // They contain the group context, which is public.
         "message_secrets" | "epoch_secrets" => {
             Box::new(strings.iter().filter(|bytes| !bytes.windows(4).any(|name| name == b"chat")))
         }
@@ -229,9 +233,9 @@ fn secrets_of<'r>(record: &str, strings: &'r [Vec<u8>]) -> Box<dyn Iterator<Item
     }
 }
 
-/// The key that the data key is sealed under, and the data key.
+/// Returns the key that seals the data key, and the data key.
 fn keys_of_the_file(folder: &Path, kind: &str) -> [Vec<u8>; 2] {
-    // The file itself is locked.
+    // The file itself is locked, so read a copy.
     fs::copy(folder.join("alice"), folder.join("copy")).unwrap();
     let seal = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let (protection, sealed): (Vec<u8>, Vec<u8>) = Connection::open(folder.join("copy"))
@@ -282,7 +286,7 @@ fn what_is_left_after_locking(kind: &str) -> BTreeSet<String> {
     }
     life.order("lock");
     assert_eq!(life.holds(&secrets), locked, "{kind}: locked again");
-    assert!(!seed, "{kind}: what made the keys can make them again");
+    assert!(!seed, "{kind}: the memory contains the seed of the keys");
     locked
 }
 

@@ -1,12 +1,13 @@
-//! Joining, leaving, removing and rejoining: who is in a group, and what that lets them read.
+//! Tests of joining, leaving, removing and rejoining: the members of a group, and the messages that
+//! they can read.
 
 mod common;
 
 use common::*;
-use regrow_engine::{Change, Error, Event, Handshake, MemoryStore, Outgoing, Policy};
+use regrow_engine::{Change, Error, HandshakeMode, MemoryStore, Outgoing, Policy, ReceivedEvent};
 
 #[test]
-fn those_who_are_added_read_what_is_sent() {
+fn added_members_read_messages() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
 
@@ -18,15 +19,15 @@ fn those_who_are_added_read_what_is_sent() {
 }
 
 #[test]
-fn a_removed_member_is_told_and_cannot_follow() {
+fn a_removed_member_gets_the_removal_and_reads_no_more() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
 
     let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     let events = accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
 
-    assert!(matches!(&events[0], Event::Removed { by, .. } if *by == device("alice")));
-    assert!(matches!(&events[1], Event::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
+    assert!(matches!(&events[0], ReceivedEvent::Removed { by, .. } if *by == device("alice")));
+    assert!(matches!(&events[1], ReceivedEvent::Commit(change) if change.changes == [Change::Removed(device("bob"))]));
     let message = send(&mut alice, b"without bob");
     assert!(matches!(bob.receive(&message, NOW), Err(Error::Removed { .. })));
     assert!(matches!(bob.group(&group()), Err(Error::Removed { .. })));
@@ -34,8 +35,8 @@ fn a_removed_member_is_told_and_cannot_follow() {
 }
 
 #[test]
-fn an_update_and_a_new_signature_key_keep_the_group_together() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn members_agree_after_an_update_and_a_signature_key_rotation() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let policy = Policy { handshake, ..policy() };
         let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
         let mut bob = client_in(&MemoryStore::new(), "bob", policy.clone());
@@ -55,7 +56,7 @@ fn an_update_and_a_new_signature_key_keep_the_group_together() {
 }
 
 #[test]
-fn who_proposes_to_leave_is_gone_with_anothers_commit() {
+fn a_proposal_to_leave_takes_effect_with_another_members_commit() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
 
@@ -64,12 +65,12 @@ fn who_proposes_to_leave_is_gone_with_anothers_commit() {
     let pending = alice.group(&group()).unwrap().commit().unwrap();
     let events = accept(&mut alice, pending, &mut [&mut bob]);
 
-    assert!(matches!(events[0], Event::Removed { .. }));
+    assert!(matches!(events[0], ReceivedEvent::Removed { .. }));
     assert_eq!(alice.group(&group()).unwrap().roster().unwrap().len(), 1);
 }
 
 #[test]
-fn a_wish_to_leave_outlives_the_epoch() {
+fn an_intent_to_leave_survives_the_end_of_the_epoch() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let unheard = bob.group(&group()).unwrap().leave().unwrap();
@@ -77,7 +78,7 @@ fn a_wish_to_leave_outlives_the_epoch() {
     let pending = alice.group(&group()).unwrap().update().unwrap();
     let events = accept(&mut alice, pending, &mut [&mut bob]);
 
-    assert!(matches!(&events[0], Event::Commit(change) if change.resume));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if change.resume));
     let Some(Outgoing::Proposal(again)) = bob.group(&group()).unwrap().resume().unwrap() else { panic!("no proposal") };
     assert_ne!(again.as_bytes(), unheard.as_bytes());
     deliver(again.as_bytes(), &mut [&mut alice, &mut bob]);
@@ -95,14 +96,14 @@ fn a_device_joins_by_external_commit() {
     let pending = carol.join_external(&info).unwrap();
     let events = accept(&mut carol, pending, &mut [&mut alice, &mut bob]);
 
-    assert!(matches!(&events[0], Event::Commit(change) if change.changes == [Change::Added(device("carol"))]));
+    assert!(matches!(&events[0], ReceivedEvent::Commit(change) if change.changes == [Change::Added(device("carol"))]));
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
     let message = send(&mut carol, b"here");
     assert_eq!(read(&mut alice, &message), b"here");
 }
 
 #[test]
-fn a_device_whose_group_is_lost_rejoins_in_place_of_its_leaf() {
+fn a_device_that_lost_its_group_replaces_its_old_leaf() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     bob.forget(&group()).unwrap();
@@ -117,7 +118,7 @@ fn a_device_whose_group_is_lost_rejoins_in_place_of_its_leaf() {
 }
 
 #[test]
-fn a_refused_external_commit_leaves_the_group_as_it_was() {
+fn a_discarded_external_commit_does_not_change_the_group() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let info = alice.group(&group()).unwrap().group_info().unwrap();
@@ -130,9 +131,10 @@ fn a_refused_external_commit_leaves_the_group_as_it_was() {
     assert_eq!(read(&mut bob, &message), b"still here");
 }
 
-/// The leaf has the key that the key package was made with, and that may not be the device's any more.
+/// The new leaf has the signature key of the key package, which may differ from the device's
+/// current key.
 #[test]
-fn a_device_that_is_invited_by_its_last_key_package_of_an_older_signature_key_can_act() {
+fn a_device_added_with_an_old_signature_key_works() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let older = key_package(&mut bob);
     make_group(&mut [&mut alice, &mut bob]);

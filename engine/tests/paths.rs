@@ -1,4 +1,5 @@
-//! The keys of a commit's path are new (RFC 9420, 12.4.2): a commit that brings a key of the tree again is carried out by nobody.
+//! Tests that the keys of a commit's path are new (RFC 9420, 12.4.2). No member processes a commit
+//! that repeats a key of the tree.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,16 +11,17 @@ use common::*;
 use openmls::prelude::tls_codec::SecretVLBytes;
 use openmls_traits::types::{CryptoError, HashType};
 use regrow_engine::{
-    Client, CryptoProvider, Event, Handshake, Layer, Layered, Lost, MemoryStore, Outgoing, PendingCommit, Policy,
-    default_crypto,
+    Client, CryptoProvider, HandshakeMode, Layer, Layered, Lost, MemoryStore, Outgoing, PendingCommit, Policy,
+    ReceivedEvent, default_crypto,
 };
 
-const MODES: [Handshake; 2] = [Handshake::Assisted, Handshake::Opaque];
+const MODES: [HandshakeMode; 2] = [HandshakeMode::Assisted, HandshakeMode::Opaque];
 
-/// The length of a path secret, with SHA-256. A commit draws that of its path before all else that is as long.
+/// The length of a path secret with SHA-256. Among random values of this length, a commit draws its
+/// path secret first.
 const PATH_SECRET: usize = 32;
 
-/// Randomness that gives a path secret which was there before. Clones are the same.
+/// Randomness that repeats an earlier path secret. Clones share their state.
 #[derive(Clone)]
 struct Repeating {
     crypto: Arc<dyn CryptoProvider>,
@@ -28,9 +30,9 @@ struct Repeating {
 
 #[derive(Default)]
 struct Drawn {
-    /// What the next path begins with, if not with something new.
+    /// The first path secret of the next path. `None` for a new secret.
     next: Option<Vec<u8>>,
-    /// The path secrets of the last commit, from below.
+    /// The path secrets of the last commit, from the lowest node up.
     path: Vec<Vec<u8>>,
     /// The last random bytes.
     last: Vec<u8>,
@@ -41,13 +43,14 @@ impl Repeating {
         Self { crypto: default_crypto(), drawn: Arc::default() }
     }
 
-    /// From here on the next path begins with the path secret that the last one had so far above its lowest node.
+    /// Makes the next path begin with a path secret of the last path: the one this many nodes above
+    /// the lowest node.
     fn repeat(&self, above: usize) {
         let mut drawn = self.drawn.lock().unwrap();
         drawn.next = Some(drawn.path[above].clone());
     }
 
-    fn client(&self, store: &MemoryStore, user: &str, handshake: Handshake) -> Client {
+    fn client(&self, store: &MemoryStore, user: &str, handshake: HandshakeMode) -> Client {
         let policy = Policy { handshake, ..policy() };
         Client::create(Arc::new(store.clone()), Arc::new(Layered(self.clone())), device(user), policy).unwrap()
     }
@@ -81,20 +84,21 @@ impl Layer for Repeating {
     }
 }
 
-/// Alice, Bob, Carol and Dave, in this order from the left, and what they are in. Alice has committed last.
+/// Alice, Bob, Carol and Dave in one group, in this order from the left. Alice has made the last
+/// commit.
 struct Scene {
     clients: [Client; 4],
     stores: [MemoryStore; 4],
     draws: Repeating,
-    handshake: Handshake,
+    handshake: HandshakeMode,
 }
 
-fn scene(handshake: Handshake) -> Scene {
+fn scene(handshake: HandshakeMode) -> Scene {
     let (draws, stores) = (Repeating::new(), std::array::from_fn(|_| MemoryStore::new()));
     let users = ["alice", "bob", "carol", "dave"];
     let mut clients = std::array::from_fn(|index| draws.client(&stores[index], users[index], handshake));
     make_group(&mut clients.each_mut());
-    // Every member commits: the tree has no blank node.
+    // Every member commits, so that the tree has no blank node.
     for last in (0..4).rev() {
         let pending = clients[last].group(&group()).unwrap().update().unwrap();
         confirm(&mut clients, last, pending);
@@ -102,19 +106,20 @@ fn scene(handshake: Handshake) -> Scene {
     Scene { clients, stores, draws, handshake }
 }
 
-/// All carry out the commit of that client.
+/// Delivers the commit to all other clients and confirms it.
 fn confirm(clients: &mut [Client], committer: usize, pending: PendingCommit) {
     for (index, client) in clients.iter_mut().enumerate() {
         if index != committer {
             let event = hear(client, pending.commit());
-            assert!(matches!(event, Event::Commit(_)), "{event:?}");
+            assert!(matches!(event, ReceivedEvent::Commit(_)), "{event:?}");
         }
     }
     clients[committer].confirm(pending, NOW).unwrap();
 }
 
 impl Scene {
-    /// Those who receive the commit lose nothing but its epoch, however often it comes.
+    /// Checks that the receivers of the commit reject it without a change of their state, even if
+    /// it comes twice.
     fn assert_not_followed(&mut self, commit: &[u8], by: &[usize]) {
         for index in by {
             let client = &mut self.clients[*index];
@@ -125,13 +130,13 @@ impl Scene {
             let before = state(client);
             for _ in 0..2 {
                 let event = hear(client, commit);
-                assert!(matches!(event, Event::Lost(Lost::Commit { .. })), "{index}: {event:?}");
+                assert!(matches!(event, ReceivedEvent::Lost(Lost::Commit { .. })), "{index}: {event:?}");
                 assert!(state(client) == before, "{index}: the state has changed");
             }
         }
     }
 
-    /// The group is none the worse: it takes commits of everybody.
+    /// Checks that the group still works and accepts commits of every member.
     fn assert_goes_on(&mut self) {
         for committer in 0..4 {
             let pending = self.clients[committer].group(&group()).unwrap().update().unwrap();
@@ -144,7 +149,7 @@ impl Scene {
 }
 
 #[test]
-fn a_path_that_its_committer_has_had_before_is_not_followed() {
+fn a_commit_that_repeats_its_committers_path_is_not_processed() {
     for handshake in MODES {
         let mut scene = scene(handshake);
         scene.draws.repeat(0);
@@ -157,9 +162,10 @@ fn a_path_that_its_committer_has_had_before_is_not_followed() {
     }
 }
 
-/// Carol's lowest node has the key of the root. Whether a device has a private key of both or of one, it is the same commit.
+/// Carol's lowest node gets the key of the root. The result does not depend on whether a device has
+/// the private keys of both nodes or of one.
 #[test]
-fn a_path_with_a_key_of_another_node_is_not_followed() {
+fn commits_with_a_key_of_another_node_are_not_processed() {
     for handshake in MODES {
         let mut scene = scene(handshake);
         scene.draws.repeat(1);
@@ -173,7 +179,7 @@ fn a_path_with_a_key_of_another_node_is_not_followed() {
 }
 
 #[test]
-fn who_would_be_removed_by_such_a_commit_is_not() {
+fn a_commit_with_repeated_keys_removes_nobody() {
     for handshake in MODES {
         let mut scene = scene(handshake);
         scene.draws.repeat(0);
@@ -185,12 +191,15 @@ fn who_would_be_removed_by_such_a_commit_is_not() {
         alice.discard(bad).unwrap();
         let Some(Outgoing::Commit(good)) = alice.group(&group()).unwrap().resume().unwrap() else { panic!() };
         let events = accept(alice, good, &mut [bob, carol, dave]);
-        assert!(matches!(events[..], [Event::Commit(_), Event::Commit(_), Event::Removed { .. }]), "{events:?}");
+        assert!(
+            matches!(events[..], [ReceivedEvent::Commit(_), ReceivedEvent::Commit(_), ReceivedEvent::Removed { .. }]),
+            "{events:?}"
+        );
     }
 }
 
 #[test]
-fn an_external_commit_with_keys_of_the_tree_is_not_followed() {
+fn external_commits_with_keys_of_the_tree_are_not_processed() {
     for handshake in MODES {
         let mut scene = scene(handshake);
         let group_info = group_info(&mut scene.clients[0]);
@@ -204,9 +213,9 @@ fn an_external_commit_with_keys_of_the_tree_is_not_followed() {
     }
 }
 
-/// In a page of messages, what comes after it is read as if it had not been there.
+/// The later messages in the same call are read as if the commit were not there.
 #[test]
-fn the_messages_after_such_a_commit_are_read() {
+fn messages_after_a_commit_with_repeated_keys_are_read() {
     for handshake in MODES {
         let mut scene = scene(handshake);
         scene.draws.repeat(0);
@@ -219,7 +228,10 @@ fn the_messages_after_such_a_commit_are_read() {
 
         let events: Vec<_> = results.into_iter().map(|result| result.unwrap().event).collect();
         assert!(
-            matches!(&events[..], [Event::Lost(Lost::Commit { .. }), Event::Message(_), Event::Commit(_)]),
+            matches!(
+                &events[..],
+                [ReceivedEvent::Lost(Lost::Commit { .. }), ReceivedEvent::Message(_), ReceivedEvent::Commit(_)]
+            ),
             "{events:?}"
         );
     }

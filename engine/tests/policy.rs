@@ -1,4 +1,4 @@
-//! What a device chooses, and that it gets it.
+//! Tests that the settings of the policy take effect.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,9 +6,9 @@ mod common;
 
 use common::*;
 use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, tls_codec::DeserializeBytes as _};
-use regrow_engine::{Client, Error, Event, Handshake, Ignored, MemoryStore, Policy};
+use regrow_engine::{Client, Error, HandshakeMode, Ignored, MemoryStore, Policy, ReceivedEvent};
 
-/// Two members, of which the second goes by this policy, and its store.
+/// Creates two members with this policy. Returns them and the store of the second one.
 fn pair(policy: &Policy) -> (Client, Client, MemoryStore) {
     let store = MemoryStore::new();
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
@@ -18,7 +18,7 @@ fn pair(policy: &Policy) -> (Client, Client, MemoryStore) {
 }
 
 #[test]
-fn messages_of_as_many_past_epochs_as_chosen_can_be_read() {
+fn messages_of_the_configured_past_epochs_can_be_read() {
     for kept in [0, 1, 3] {
         let (mut alice, mut bob, _) = pair(&Policy { past_epochs: kept, ..policy() });
         let mut late = Vec::new();
@@ -28,15 +28,17 @@ fn messages_of_as_many_past_epochs_as_chosen_can_be_read() {
         }
 
         let readable = |bob: &mut Client, message: &[u8]| match bob.receive(message, NOW).unwrap().event {
-            Event::Message(_) => true,
-            Event::Ignored(Ignored::TooOld) => false,
+            ReceivedEvent::Message(_) => true,
+            ReceivedEvent::Ignored(Ignored::TooOld) => false,
             other => panic!("{other:?}"),
         };
         let read: Vec<bool> = late.iter().map(|message| readable(&mut bob, message)).collect();
 
         assert_eq!(read, [4, 3, 2, 1, 0].map(|age| age < kept));
-        let again: Vec<bool> =
-            late.iter().map(|message| matches!(bob.receive(message, NOW).unwrap().event, Event::Ignored(_))).collect();
+        let again: Vec<bool> = late
+            .iter()
+            .map(|message| matches!(bob.receive(message, NOW).unwrap().event, ReceivedEvent::Ignored(_)))
+            .collect();
         assert_eq!(again, [true; 5], "a late message was read twice");
     }
 }
@@ -47,14 +49,14 @@ fn messages_out_of_order_are_read_within_the_tolerance() {
     let messages: Vec<_> = (0..4).map(|_| send(&mut alice, b"text")).collect();
     read(&mut bob, &messages[3]);
 
-    assert!(matches!(bob.receive(&messages[0], NOW).unwrap().event, Event::Ignored(Ignored::TooOld)));
+    assert!(matches!(bob.receive(&messages[0], NOW).unwrap().event, ReceivedEvent::Ignored(Ignored::TooOld)));
     assert_eq!(read(&mut bob, &messages[2]), b"text");
     let again = bob.receive(&messages[2], NOW).unwrap().event;
-    assert!(matches!(again, Event::Ignored(Ignored::AlreadyRead)), "{again:?}");
+    assert!(matches!(again, ReceivedEvent::Ignored(Ignored::AlreadyRead)), "{again:?}");
 }
 
 #[test]
-fn a_sender_of_whom_too_much_is_missing_is_not_read() {
+fn a_message_after_a_too_large_gap_is_not_read() {
     let (mut alice, mut bob, store) = pair(&Policy { max_forward: 3, ..policy() });
     let messages: Vec<_> = (0..5).map(|_| send(&mut alice, b"text")).collect();
     let before = store::records(&store);
@@ -68,7 +70,7 @@ fn a_sender_of_whom_too_much_is_missing_is_not_read() {
 
 #[test]
 fn a_messages_length_is_hidden_up_to_the_padding() {
-    // Who created the group, who joined by welcome, and who joined from outside.
+    // The creator, a member that joined by welcome, and a member that joined by external commit.
     let policy = Policy { padding: 128, ..policy() };
     let (mut alice, mut bob, _) = pair(&policy);
     let mut carol = client_in(&MemoryStore::new(), "carol", policy);
@@ -84,7 +86,7 @@ fn a_messages_length_is_hidden_up_to_the_padding() {
 }
 
 #[test]
-fn the_default_pads() {
+fn the_default_policy_pads_messages() {
     let policy = Policy { padding: Policy::default().padding, ..policy() };
     let (mut alice, _, _) = pair(&policy);
 
@@ -92,8 +94,8 @@ fn the_default_pads() {
 }
 
 #[test]
-fn handshakes_travel_as_chosen() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn handshakes_are_sent_in_the_configured_mode() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let (mut alice, mut bob, _) = pair(&Policy { handshake, ..policy() });
         let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
         let commit = alice.group(&group()).unwrap().update().unwrap();
@@ -104,14 +106,14 @@ fn handshakes_travel_as_chosen() {
                 MlsMessageBodyIn::PrivateMessage(_) => false,
                 other => panic!("{other:?}"),
             };
-            assert_eq!(public, handshake == Handshake::Assisted);
+            assert_eq!(public, handshake == HandshakeMode::Assisted);
         }
     }
 }
 
 #[test]
-fn opaque_groups_refuse_handshakes_in_the_open() {
-    let (mut alice, mut bob, _) = pair(&Policy { handshake: Handshake::Opaque, ..policy() });
+fn opaque_groups_refuse_public_handshakes() {
+    let (mut alice, mut bob, _) = pair(&Policy { handshake: HandshakeMode::Opaque, ..policy() });
     let mut carol = client("carol");
     let add = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
     carol.join(add.welcome().unwrap(), NOW).unwrap();
@@ -123,7 +125,7 @@ fn opaque_groups_refuse_handshakes_in_the_open() {
 }
 
 #[test]
-fn a_group_info_is_made_where_it_is_wanted() {
+fn a_group_info_is_made_if_configured() {
     for wanted in [true, false] {
         let (mut alice, _, _) = pair(&Policy { publish_group_info: wanted, ..policy() });
 
@@ -134,7 +136,7 @@ fn a_group_info_is_made_where_it_is_wanted() {
 }
 
 #[test]
-fn all_members_export_the_same_secret_and_no_length_is_too_much_to_ask() {
+fn members_export_equal_secrets_and_too_long_ones_fail() {
     let (mut alice, mut bob, _) = pair(&policy());
     let export = |client: &mut Client, length| client.group(&group()).unwrap().export_secret("files", b"7", length);
 

@@ -1,13 +1,16 @@
-//! Proposals by reference: ordered by the delivery service, carried out by somebody's next commit.
+//! Tests of proposals by reference. The service orders them, and the next commit of any member
+//! carries them out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::*;
-use regrow_engine::{Change, Client, Error, Event, Handshake, Ignored, MemoryStore, Outgoing, Policy, Proposed};
+use regrow_engine::{
+    Change, Client, Error, HandshakeMode, Ignored, MemoryStore, Outgoing, Policy, Proposed, ReceivedEvent,
+};
 
-fn pair_with(handshake: Handshake) -> (Client, Client) {
+fn pair_with(handshake: HandshakeMode) -> (Client, Client) {
     let policy = Policy { handshake, ..policy() };
     let client = |user: &str| client_in(&MemoryStore::new(), user, policy.clone());
     let (mut alice, mut bob) = (client("alice"), client("bob"));
@@ -29,8 +32,8 @@ fn an_own_proposal_that_was_not_ordered_is_not_committed() {
 }
 
 #[test]
-fn an_own_proposal_that_comes_back_is_known_and_committed() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn a_delivered_own_proposal_is_committed() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let policy = Policy { handshake, ..policy() };
         let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
         let mut bob = client_in(&MemoryStore::new(), "bob", policy.clone());
@@ -39,8 +42,8 @@ fn an_own_proposal_that_comes_back_is_known_and_committed() {
         let proposal = alice.group(&group()).unwrap().propose_remove(&device("carol")).unwrap();
 
         let events = deliver(proposal.as_bytes(), &mut [&mut alice, &mut bob, &mut carol]);
-        assert!(matches!(events[0], Event::Own));
-        assert!(matches!(&events[1], Event::Proposal { by, change }
+        assert!(matches!(events[0], ReceivedEvent::Own));
+        assert!(matches!(&events[1], ReceivedEvent::Proposal { by, change }
             if *by == device("alice") && *change == Proposed::Remove(device("carol"))));
         let pending = alice.group(&group()).unwrap().commit().unwrap();
         accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
@@ -59,8 +62,8 @@ fn a_proposal_that_is_delivered_twice_counts_once() {
     let before = store::records(&store);
 
     let again = alice.receive(proposal.as_bytes(), NOW).unwrap().event;
-    assert!(matches!(again, Event::Ignored(Ignored::AlreadyRead)), "{again:?}");
-    assert!(matches!(bob.receive(proposal.as_bytes(), NOW).unwrap().event, Event::Own));
+    assert!(matches!(again, ReceivedEvent::Ignored(Ignored::AlreadyRead)), "{again:?}");
+    assert!(matches!(bob.receive(proposal.as_bytes(), NOW).unwrap().event, ReceivedEvent::Own));
 
     assert!(store::records(&store) == before);
     let pending = alice.group(&group()).unwrap().commit().unwrap();
@@ -89,7 +92,7 @@ fn two_proposals_to_add_one_device_add_it_once() {
 }
 
 #[test]
-fn an_addition_that_is_proposed_and_wanted_happens_once() {
+fn an_addition_that_is_proposed_and_intended_happens_once() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
     let proposal = bob.group(&group()).unwrap().propose_add(&key_package(&mut carol), NOW).unwrap();
@@ -103,7 +106,7 @@ fn an_addition_that_is_proposed_and_wanted_happens_once() {
 }
 
 #[test]
-fn a_removal_that_is_proposed_twice_and_wanted_happens_once() {
+fn a_removal_that_is_proposed_twice_and_intended_happens_once() {
     let (mut alice, mut bob, mut carol, mut dave) = (client("alice"), client("bob"), client("carol"), client("dave"));
     make_group(&mut [&mut alice, &mut bob, &mut carol, &mut dave]);
     for proposal in [
@@ -117,12 +120,12 @@ fn a_removal_that_is_proposed_twice_and_wanted_happens_once() {
 
     assert_eq!(pending.changes(), [Change::Removed(device("dave"))]);
     let events = accept(&mut alice, pending, &mut [&mut bob, &mut carol, &mut dave]);
-    assert!(matches!(events[2], Event::Removed { .. }));
+    assert!(matches!(events[2], ReceivedEvent::Removed { .. }));
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut carol]);
 }
 
 #[test]
-fn one_commit_carries_out_what_several_members_propose() {
+fn one_commit_carries_out_proposals_of_several_members() {
     let mut alice = client("alice");
     let (mut bob, mut carol, mut dave, mut erin) = (client("bob"), client("carol"), client("dave"), client("erin"));
     make_group(&mut [&mut alice, &mut bob, &mut carol, &mut dave]);
@@ -146,13 +149,13 @@ fn one_commit_carries_out_what_several_members_propose() {
         assert!(changes.contains(&change), "{changes:?}");
     }
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut dave, &mut erin]);
-    // With the keys that it proposed, bob goes on as a committer.
+    // Bob can commit with the keys that he proposed.
     update(&mut bob, &mut [&mut alice, &mut dave, &mut erin]);
     assert_same_epoch(&mut [&mut alice, &mut bob, &mut dave, &mut erin]);
 }
 
 #[test]
-fn who_is_removed_while_it_proposes_an_update_is_removed() {
+fn a_member_is_removed_although_it_proposed_an_update() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
@@ -161,12 +164,12 @@ fn who_is_removed_while_it_proposes_an_update_is_removed() {
     let pending = alice.group(&group()).unwrap().remove(&[device("bob")]).unwrap();
     let events = accept(&mut alice, pending, &mut [&mut bob, &mut carol]);
 
-    assert!(matches!(events[0], Event::Removed { .. }));
+    assert!(matches!(events[0], ReceivedEvent::Removed { .. }));
     assert_same_epoch(&mut [&mut alice, &mut carol]);
 }
 
 #[test]
-fn nobody_commits_its_own_update_or_its_own_removal() {
+fn a_member_does_not_commit_its_own_update_or_removal() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     for proposal in [
@@ -185,7 +188,7 @@ fn nobody_commits_its_own_update_or_its_own_removal() {
 }
 
 #[test]
-fn a_proposal_dies_with_its_epoch() {
+fn a_proposal_expires_with_its_epoch() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     let late = bob.group(&group()).unwrap().propose_remove(&device("carol")).unwrap();
@@ -193,11 +196,11 @@ fn a_proposal_dies_with_its_epoch() {
 
     let events = deliver(late.as_bytes(), &mut [&mut alice, &mut bob]);
 
-    assert!(events.iter().all(|event| matches!(event, Event::Ignored(Ignored::PastEpoch))), "{events:?}");
+    assert!(events.iter().all(|event| matches!(event, ReceivedEvent::Ignored(Ignored::PastEpoch))), "{events:?}");
     assert!(matches!(alice.group(&group()).unwrap().commit(), Err(Error::NothingToCommit)));
 }
 
-/// RFC 9420, 12.4: who has seen a proposal commits before it sends application data.
+/// RFC 9420, 12.4: a member that has seen a proposal commits before it sends application data.
 #[test]
 fn nothing_is_sent_while_a_proposal_waits() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
@@ -213,7 +216,7 @@ fn nothing_is_sent_while_a_proposal_waits() {
 }
 
 #[test]
-fn a_wish_to_leave_is_proposed_once_per_epoch() {
+fn an_intent_to_leave_is_proposed_once_per_epoch() {
     let (mut alice, mut bob): (Client, Client) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let _first = bob.group(&group()).unwrap().leave().unwrap();
@@ -226,25 +229,25 @@ fn a_wish_to_leave_is_proposed_once_per_epoch() {
 }
 
 #[test]
-fn a_proposal_that_is_made_again_after_it_was_ordered_is_still_ordered() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn a_proposal_made_again_after_its_ordering_stays_ordered() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let (mut alice, mut bob) = pair_with(handshake);
         let first = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
         bob.receive(first.as_bytes(), NOW).unwrap();
         alice.receive(first.as_bytes(), NOW).unwrap();
 
-        // The service has the same bytes already, or never sees these.
+        // The service already has the same bytes, or never sees these bytes.
         let _again = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
         let pending = alice.group(&group()).unwrap().commit().unwrap();
 
         assert!(pending.removed().eq([&device("bob")]));
-        assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Removed { .. }));
+        assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, ReceivedEvent::Removed { .. }));
     }
 }
 
 #[test]
-fn of_two_equal_proposals_the_one_that_was_ordered_is_enough() {
-    let (mut alice, mut bob) = pair_with(Handshake::Opaque);
+fn one_ordered_proposal_of_two_equal_ones_is_enough() {
+    let (mut alice, mut bob) = pair_with(HandshakeMode::Opaque);
     let first = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
     let second = alice.group(&group()).unwrap().propose_remove(&device("bob")).unwrap();
     assert_ne!(first.as_bytes(), second.as_bytes());
@@ -254,6 +257,6 @@ fn of_two_equal_proposals_the_one_that_was_ordered_is_enough() {
     alice.receive(second.as_bytes(), NOW).unwrap();
     let pending = alice.group(&group()).unwrap().commit().unwrap();
 
-    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Removed { .. }));
-    assert!(matches!(alice.receive(first.as_bytes(), NOW).unwrap().event, Event::Own));
+    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, ReceivedEvent::Removed { .. }));
+    assert!(matches!(alice.receive(first.as_bytes(), NOW).unwrap().event, ReceivedEvent::Own));
 }

@@ -1,17 +1,18 @@
-//! Welcomes and group infos without the ratchet tree: who joins brings it along.
+//! Tests of welcomes and group infos without the ratchet tree. The joining device gets the tree
+//! separately.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::*;
-use regrow_engine::{Client, Epoch, Error, Handshake, JoinMessage, MemoryStore, PendingCommit, Policy};
+use regrow_engine::{Client, Epoch, Error, HandshakeMode, JoinMessage, MemoryStore, PendingCommit, Policy};
 
 fn apart() -> Policy {
     Policy { send_ratchet_tree: false, ..policy() }
 }
 
-/// Alice, alone in the group, who does not send its tree.
+/// Creates Alice, alone in the group, with a policy that does not send the tree.
 fn alice() -> Client {
     let mut alice = client_in(&MemoryStore::new(), "alice", apart());
     alice.create_group(group(), NOW).unwrap();
@@ -22,7 +23,7 @@ fn tree(client: &mut Client) -> Vec<u8> {
     client.group(&group()).unwrap().ratchet_tree().unwrap()
 }
 
-/// Adds all of them, of whom none has joined yet, and returns the commit that did.
+/// Adds all joiners, but does not let them join yet. Returns the confirmed commit.
 fn add(alice: &mut Client, joiners: &mut [&mut Client]) -> PendingCommit {
     let key_packages: Vec<_> = joiners.iter_mut().map(|joiner| key_package(joiner)).collect();
     let pending = alice.group(&group()).unwrap().add(&key_packages, NOW).unwrap();
@@ -33,18 +34,18 @@ fn add(alice: &mut Client, joiners: &mut [&mut Client]) -> PendingCommit {
 fn needs_tree_of(epoch: u64) -> impl Fn(Error) {
     move |error| match error {
         Error::NeedsRatchetTree { group: of, epoch: at } => assert_eq!((of, at), (group(), Epoch(epoch))),
-        other => panic!("another error: {other}"),
+        other => panic!("unexpected error: {other}"),
     }
 }
 
 #[test]
-fn who_is_welcomed_joins_with_the_tree_that_comes_beside() {
+fn a_welcome_without_a_tree_needs_a_separate_tree() {
     let (mut alice, mut bob) = (alice(), client("bob"));
     let pending = add(&mut alice, &mut [&mut bob]);
     let welcome = pending.welcome().unwrap();
 
     needs_tree_of(1)(bob.join(welcome, NOW).unwrap_err());
-    // Nothing was used up by trying.
+    // The failed attempt has used up nothing.
     bob.join(JoinMessage::with_tree(welcome, &tree(&mut alice)), NOW).unwrap();
 
     assert_same_epoch(&mut [&mut alice, &mut bob]);
@@ -53,7 +54,7 @@ fn who_is_welcomed_joins_with_the_tree_that_comes_beside() {
 }
 
 #[test]
-fn another_tree_than_the_signed_one_is_refused_and_uses_nothing_up() {
+fn a_wrong_tree_is_refused_and_uses_up_nothing() {
     let (mut alice, mut bob, mut carol) = (alice(), client("bob"), client("carol"));
     let before = tree(&mut alice);
     let pending = add(&mut alice, &mut [&mut bob]);
@@ -76,7 +77,7 @@ fn another_tree_than_the_signed_one_is_refused_and_uses_nothing_up() {
 }
 
 #[test]
-fn who_joins_by_itself_brings_the_tree_along_and_replaces_its_old_leaf() {
+fn an_external_commit_without_a_tree_needs_a_separate_tree() {
     let (mut alice, mut bob) = (alice(), client_in(&MemoryStore::new(), "bob", apart()));
     let pending = add(&mut alice, &mut [&mut bob]);
     bob.join(JoinMessage::with_tree(pending.welcome().unwrap(), &tree(&mut alice)), NOW).unwrap();
@@ -90,17 +91,17 @@ fn who_joins_by_itself_brings_the_tree_along_and_replaces_its_old_leaf() {
     }
     let tree = tree(&mut alice);
     let pending = bob.join_external(JoinMessage::with_tree(&info, &tree)).unwrap();
-    assert_eq!(pending.removed().collect::<Vec<_>>(), [&device("bob")], "its old leaf goes");
+    assert_eq!(pending.removed().collect::<Vec<_>>(), [&device("bob")], "the commit removes the old leaf");
     needs_tree_of(3)(carol.join_external(pending.group_info().unwrap()).unwrap_err());
     accept(&mut bob, pending, &mut [&mut alice]);
     assert_same_epoch(&mut [&mut alice, &mut bob]);
-    // That of an epoch before is another.
+    // The tree belongs to another epoch than the group info.
     let error = carol.join_external(JoinMessage::with_tree(&info, &self::tree(&mut alice))).unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
 }
 
 #[test]
-fn what_is_sent_does_not_grow_with_the_tree() {
+fn welcomes_and_group_infos_do_not_grow_with_the_tree() {
     let sizes = |policy: Policy, members: usize| {
         let mut alice = client_in(&MemoryStore::new(), "alice", policy);
         alice.create_group(group(), NOW).unwrap();
@@ -118,7 +119,7 @@ fn what_is_sent_does_not_grow_with_the_tree() {
 
 #[test]
 fn in_an_opaque_group_the_tree_is_always_sent() {
-    let opaque = || Policy { handshake: Handshake::Opaque, ..apart() };
+    let opaque = || Policy { handshake: HandshakeMode::Opaque, ..apart() };
     let mut alice = client_in(&MemoryStore::new(), "alice", opaque());
     alice.create_group(group(), NOW).unwrap();
     let mut bob = client_in(&MemoryStore::new(), "bob", opaque());

@@ -1,14 +1,14 @@
-//! What the delivery service may bring, in whatever order and as often as it likes.
+//! Tests of deliveries in any order and any number.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::*;
-use regrow_engine::{Client, Error, Event, GroupId, Handshake, Ignored, MemoryStore, Policy};
+use regrow_engine::{Client, Error, GroupId, HandshakeMode, Ignored, MemoryStore, Policy, ReceivedEvent};
 
-/// Receiving these bytes is an error or an event of no consequence; the device is as it was.
-fn assert_unmoved(client: &mut Client, store: &MemoryStore, bytes: &[u8]) -> Result<Event, Error> {
+/// Receives the bytes and checks that the device's state does not change. Returns the result.
+fn assert_unmoved(client: &mut Client, store: &MemoryStore, bytes: &[u8]) -> Result<ReceivedEvent, Error> {
     let before = (store::records(store), client.group(&group()).unwrap().epoch_authenticator().unwrap());
     let result = client.receive(bytes, NOW).map(|received| received.event);
     client.acknowledge().unwrap();
@@ -17,7 +17,7 @@ fn assert_unmoved(client: &mut Client, store: &MemoryStore, bytes: &[u8]) -> Res
     result
 }
 
-fn pair(handshake: Handshake) -> (Client, Client, MemoryStore) {
+fn pair(handshake: HandshakeMode) -> (Client, Client, MemoryStore) {
     let store = MemoryStore::new();
     let policy = Policy { handshake, ..policy() };
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
@@ -27,18 +27,18 @@ fn pair(handshake: Handshake) -> (Client, Client, MemoryStore) {
 }
 
 #[test]
-fn an_own_message_that_comes_back_is_known() {
-    let (_, mut bob, store) = pair(Handshake::Assisted);
+fn an_own_message_that_is_delivered_is_recognized() {
+    let (_, mut bob, store) = pair(HandshakeMode::Assisted);
     let message = send(&mut bob, b"mine");
 
     let event = assert_unmoved(&mut bob, &store, &message);
 
-    assert!(matches!(event, Ok(Event::Own)), "{event:?}");
+    assert!(matches!(event, Ok(ReceivedEvent::Own)), "{event:?}");
 }
 
 #[test]
 fn a_message_is_read_once() {
-    let (mut alice, mut bob, store) = pair(Handshake::Assisted);
+    let (mut alice, mut bob, store) = pair(HandshakeMode::Assisted);
     let messages = [send(&mut alice, b"one"), send(&mut alice, b"two")];
     for message in &messages {
         read(&mut bob, message);
@@ -46,13 +46,13 @@ fn a_message_is_read_once() {
 
     for message in &messages {
         let event = assert_unmoved(&mut bob, &store, message);
-        assert!(matches!(event, Ok(Event::Ignored(Ignored::AlreadyRead))), "{event:?}");
+        assert!(matches!(event, Ok(ReceivedEvent::Ignored(Ignored::AlreadyRead))), "{event:?}");
     }
 }
 
 #[test]
-fn handshakes_that_are_repeated_mean_nothing() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn repeated_handshakes_have_no_effect() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let (mut alice, mut bob, store) = pair(handshake);
         let pending = alice.group(&group()).unwrap().update().unwrap();
         let commit = pending.commit().to_vec();
@@ -60,25 +60,25 @@ fn handshakes_that_are_repeated_mean_nothing() {
 
         let event = assert_unmoved(&mut bob, &store, &commit);
 
-        assert!(matches!(event, Ok(Event::Ignored(Ignored::PastEpoch))), "{event:?}");
-        assert!(matches!(alice.receive(&commit, NOW).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
+        assert!(matches!(event, Ok(ReceivedEvent::Ignored(Ignored::PastEpoch))), "{event:?}");
+        assert!(matches!(alice.receive(&commit, NOW).unwrap().event, ReceivedEvent::Ignored(Ignored::PastEpoch)));
     }
 }
 
 #[test]
 fn a_message_of_a_past_epoch_is_too_old() {
-    let (mut alice, mut bob, store) = pair(Handshake::Assisted);
+    let (mut alice, mut bob, store) = pair(HandshakeMode::Assisted);
     let message = send(&mut alice, b"late");
     update(&mut alice, &mut [&mut bob]);
 
     let event = assert_unmoved(&mut bob, &store, &message);
 
-    assert!(matches!(event, Ok(Event::Ignored(Ignored::TooOld))), "{event:?}");
+    assert!(matches!(event, Ok(ReceivedEvent::Ignored(Ignored::TooOld))), "{event:?}");
 }
 
 #[test]
-fn what_is_of_a_future_epoch_says_that_something_is_missing() {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+fn a_message_of_a_future_epoch_reports_a_gap() {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let (mut alice, mut bob, store) = pair(handshake);
         let missing = alice.group(&group()).unwrap().update().unwrap();
         alice.confirm(missing.clone(), NOW).unwrap();
@@ -96,8 +96,8 @@ fn what_is_of_a_future_epoch_says_that_something_is_missing() {
 }
 
 #[test]
-fn messages_of_other_groups_are_none_of_this_devices() {
-    let (mut alice, mut bob, store) = pair(Handshake::Assisted);
+fn messages_of_unknown_groups_are_refused() {
+    let (mut alice, mut bob, store) = pair(HandshakeMode::Assisted);
     let other = GroupId::new("other").unwrap();
     let message = alice.create_group(other.clone(), NOW).unwrap().send(b"elsewhere").unwrap();
 
@@ -107,8 +107,8 @@ fn messages_of_other_groups_are_none_of_this_devices() {
 }
 
 #[test]
-fn messages_of_another_group_of_the_same_name_are_not_authentic() {
-    let (_, mut bob, store) = pair(Handshake::Assisted);
+fn messages_of_another_group_with_the_same_name_are_invalid() {
+    let (_, mut bob, store) = pair(HandshakeMode::Assisted);
     let mut mallory = client("mallory");
     make_group(&mut [&mut mallory]);
     update(&mut mallory, &mut []);
@@ -122,25 +122,25 @@ fn messages_of_another_group_of_the_same_name_are_not_authentic() {
 }
 
 #[test]
-fn a_removed_member_is_not_heard() {
-    let (mut alice, mut bob, _) = pair(Handshake::Assisted);
+fn messages_of_a_removed_member_are_not_read() {
+    let (mut alice, mut bob, _) = pair(HandshakeMode::Assisted);
     let pending = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
     let ordered = pending.commit().to_vec();
     bob.confirm(pending, NOW).unwrap();
     hear(&mut bob, &ordered);
 
     let late = alice.group(&group()).unwrap().update().unwrap();
-    assert!(matches!(bob.receive(late.commit(), NOW).unwrap().event, Event::Ignored(Ignored::PastEpoch)));
+    assert!(matches!(bob.receive(late.commit(), NOW).unwrap().event, ReceivedEvent::Ignored(Ignored::PastEpoch)));
     alice.confirm(late, NOW).unwrap();
 
-    // Alice is now in another epoch of the same number.
+    // Alice is now in a different epoch with the same number.
     let forged = send(&mut alice, b"still here");
     assert!(matches!(bob.receive(&forged, NOW), Err(Error::Invalid { .. })));
 }
 
 #[test]
 fn truncated_bytes_are_malformed() {
-    let (mut alice, mut bob, store) = pair(Handshake::Assisted);
+    let (mut alice, mut bob, store) = pair(HandshakeMode::Assisted);
     let message = send(&mut alice, b"hello");
     let pending = alice.group(&group()).unwrap().update().unwrap();
 
@@ -155,8 +155,8 @@ fn truncated_bytes_are_malformed() {
 }
 
 #[test]
-fn each_call_takes_its_own_kind_of_message() {
-    let (mut alice, mut bob, store) = pair(Handshake::Assisted);
+fn each_call_refuses_other_kinds_of_messages() {
+    let (mut alice, mut bob, store) = pair(HandshakeMode::Assisted);
     let message = send(&mut alice, b"hello");
     let key_package = key_package(&mut client("carol"));
     let pending = alice.group(&group()).unwrap().add(std::slice::from_ref(&key_package), NOW).unwrap();
@@ -183,8 +183,8 @@ fn each_call_takes_its_own_kind_of_message() {
 }
 
 #[test]
-fn a_welcome_is_for_whom_it_was_made() {
-    let (mut alice, mut bob, _) = pair(Handshake::Assisted);
+fn only_the_added_device_can_use_a_welcome() {
+    let (mut alice, mut bob, _) = pair(HandshakeMode::Assisted);
     let mut carol = client("carol");
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
     let welcome = pending.welcome().unwrap();

@@ -1,4 +1,4 @@
-//! A device that cannot go on says so, makes nothing that it should not, and comes back.
+//! Tests of recovery: a device that cannot continue reports it, creates no messages, and rejoins.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,13 +8,13 @@ use std::fs;
 
 use common::*;
 use regrow_engine::{
-    Agreement, Change, Client, Epoch, Error, Event, Handshake, Lost, MemoryStore, Outgoing, Policy, Received,
-    SqliteStore, StoreKey, Wish, default_crypto,
+    Agreement, Change, Client, Epoch, Error, HandshakeMode, IntentStatus, Lost, MemoryStore, Outgoing, Policy,
+    Received, ReceivedEvent, SqliteStore, StoreKey, default_crypto,
 };
 
-const MODES: [Handshake; 2] = [Handshake::Assisted, Handshake::Opaque];
+const MODES: [HandshakeMode; 2] = [HandshakeMode::Assisted, HandshakeMode::Opaque];
 
-fn pair(handshake: Handshake) -> (Client, Client) {
+fn pair(handshake: HandshakeMode) -> (Client, Client) {
     let policy = Policy { handshake, ..policy() };
     let mut clients = ["alice", "bob"].map(|user| client_in(&MemoryStore::new(), user, policy.clone()));
     make_group(&mut clients.each_mut());
@@ -22,13 +22,14 @@ fn pair(handshake: Handshake) -> (Client, Client) {
     (alice, bob)
 }
 
-/// The device as an older copy of its storage has it.
-fn copy(client: &Client, handshake: Handshake) -> Client {
+/// Opens a copy of the device's present storage. The copy becomes an older state when the device
+/// continues.
+fn copy(client: &Client, handshake: HandshakeMode) -> Client {
     let store = std::sync::Arc::new(client.snapshot().unwrap().to_store());
     Client::open(store, default_crypto(), Policy { handshake, ..policy() }).unwrap()
 }
 
-/// Everything that would use a key of the group's.
+/// Checks that every call that would use a key of the group fails.
 fn assert_makes_nothing(client: &mut Client) {
     let added = key_package(&mut self::client("dave"));
     let mut chat = client.group(&group()).unwrap();
@@ -46,7 +47,7 @@ fn assert_makes_nothing(client: &mut Client) {
     assert!(refused(chat.leave().unwrap_err()));
 }
 
-/// The device rejoins, and all is well.
+/// Rejoins the group and checks that it works.
 fn rejoin(client: &mut Client, other: &mut Client) {
     let pending = client.join_external(&group_info(other)).unwrap();
     accept(client, pending, &mut [other]);
@@ -56,14 +57,14 @@ fn rejoin(client: &mut Client, other: &mut Client) {
 }
 
 #[test]
-fn an_own_message_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
+fn an_unknown_own_message_reveals_a_restored_older_state() {
     for handshake in MODES {
         let (mut alice, mut bob) = pair(handshake);
         let mut older = copy(&bob, handshake);
         let later = send(&mut bob, b"sent after the copy was taken");
         drop(bob);
 
-        assert!(matches!(hear(&mut older, &later), Event::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, &later), ReceivedEvent::Lost(Lost::RolledBack)));
 
         assert_makes_nothing(&mut older);
         let mut older = copy(&older, handshake);
@@ -74,15 +75,15 @@ fn an_own_message_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
 }
 
 #[test]
-fn a_message_that_is_known_shows_nothing_however_often_it_comes() {
+fn a_known_own_message_never_signals_a_rollback() {
     for handshake in MODES {
         let (mut alice, mut bob) = pair(handshake);
         let sent = send(&mut bob, b"hello");
         for _ in 0..2 {
-            assert!(matches!(hear(&mut bob, &sent), Event::Own));
+            assert!(matches!(hear(&mut bob, &sent), ReceivedEvent::Own));
         }
         let mut bob = copy(&bob, handshake);
-        assert!(matches!(hear(&mut bob, &sent), Event::Own));
+        assert!(matches!(hear(&mut bob, &sent), ReceivedEvent::Own));
 
         send(&mut bob, b"goes on");
         update(&mut bob, &mut [&mut alice]);
@@ -90,9 +91,10 @@ fn a_message_that_is_known_shows_nothing_however_often_it_comes() {
     }
 }
 
-/// The service can change what it delivers, and know that a message is of this device. It makes no new one by that.
+/// The service can change a delivery, and can know that it is this device's message. But a changed
+/// message does not count as a new message of the device.
 #[test]
-fn an_own_message_that_was_changed_on_its_way_shows_nothing() {
+fn a_changed_own_message_does_not_signal_a_rollback() {
     for handshake in MODES {
         let (mut alice, mut bob) = pair(handshake);
         let mut own = vec![send(&mut bob, b"hello")];
@@ -106,7 +108,10 @@ fn an_own_message_that_was_changed_on_its_way_shows_nothing() {
                 changed[at] ^= 1;
                 let result = bob.receive(&changed, NOW);
                 assert!(
-                    matches!(&result, Err(_) | Ok(Received { event: Event::Own | Event::Ignored(_), .. })),
+                    matches!(
+                        &result,
+                        Err(_) | Ok(Received { event: ReceivedEvent::Own | ReceivedEvent::Ignored(_), .. })
+                    ),
                     "byte {at}: {result:?}"
                 );
             }
@@ -117,7 +122,7 @@ fn an_own_message_that_was_changed_on_its_way_shows_nothing() {
 }
 
 #[test]
-fn an_own_commit_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
+fn an_unknown_own_commit_reveals_a_restored_older_state() {
     for handshake in MODES {
         let (mut alice, mut bob) = pair(handshake);
         let mut older = copy(&bob, handshake);
@@ -126,7 +131,7 @@ fn an_own_commit_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
         accept(&mut bob, pending, &mut [&mut alice]);
         drop(bob);
 
-        assert!(matches!(hear(&mut older, &commit), Event::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, &commit), ReceivedEvent::Lost(Lost::RolledBack)));
 
         assert_makes_nothing(&mut older);
         rejoin(&mut older, &mut alice);
@@ -134,39 +139,39 @@ fn an_own_commit_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
 }
 
 #[test]
-fn an_own_proposal_that_the_storage_knows_nothing_of_shows_that_it_is_a_copy() {
+fn an_unknown_own_proposal_reveals_a_restored_older_state() {
     for handshake in MODES {
         let (mut alice, mut bob) = pair(handshake);
         let mut older = copy(&bob, handshake);
         let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
         deliver(proposal.as_bytes(), &mut [&mut alice]);
 
-        assert!(matches!(hear(&mut older, proposal.as_bytes()), Event::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, proposal.as_bytes()), ReceivedEvent::Lost(Lost::RolledBack)));
 
         assert_makes_nothing(&mut older);
         rejoin(&mut older, &mut alice);
     }
 }
 
-/// A device and its copy encrypt handshakes with the same keys: who has read the one's cannot read the other's commit, which
-/// others may have carried out.
+/// A device and its copy encrypt handshakes with the same keys. A member that has read the device's
+/// handshake cannot read the copy's commit, which other members may have processed.
 #[test]
-fn a_commit_with_a_key_that_its_sender_has_used_before_cannot_be_followed() {
-    let (mut alice, mut bob) = pair(Handshake::Opaque);
-    let mut copy = copy(&bob, Handshake::Opaque);
+fn a_commit_with_a_reused_message_key_is_lost() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Opaque);
+    let mut copy = copy(&bob, HandshakeMode::Opaque);
     let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
     hear(&mut alice, proposal.as_bytes());
 
     let commit = copy.group(&group()).unwrap().update().unwrap();
     let event = hear(&mut alice, commit.commit());
 
-    assert!(matches!(&event, Event::Lost(Lost::Commit { .. })), "{event:?}");
-    assert!(matches!(hear(&mut alice, proposal.as_bytes()), Event::Ignored(_)), "it is a proposal, and known");
+    assert!(matches!(&event, ReceivedEvent::Lost(Lost::Commit { .. })), "{event:?}");
+    assert!(matches!(hear(&mut alice, proposal.as_bytes()), ReceivedEvent::Ignored(_)), "the proposal was read before");
     assert_eq!(alice.group(&group()).unwrap().epoch().unwrap(), Epoch(1));
 }
 
 #[test]
-fn a_late_own_message_of_a_past_epoch_shows_nothing() {
+fn own_messages_of_past_epochs_do_not_signal_a_rollback() {
     let policy = Policy { past_epochs: 2, ..policy() };
     let mut alice = client("alice");
     let mut bob = client_in(&MemoryStore::new(), "bob", policy);
@@ -174,23 +179,23 @@ fn a_late_own_message_of_a_past_epoch_shows_nothing() {
     let sent = send(&mut bob, b"late");
     update(&mut alice, &mut [&mut bob]);
 
-    assert!(matches!(hear(&mut bob, &sent), Event::Own));
+    assert!(matches!(hear(&mut bob, &sent), ReceivedEvent::Own));
 
     send(&mut bob, b"goes on");
 }
 
 #[test]
-fn a_copy_that_the_application_notices_makes_nothing_in_any_group() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn after_rolled_back_no_group_creates_messages() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     bob.create_group(group_named("other"), NOW).unwrap();
     let waiting = bob.join_external(&group_info(&mut alice)).unwrap();
 
     bob.rolled_back().unwrap();
 
-    let mut bob = copy(&bob, Handshake::Assisted);
+    let mut bob = copy(&bob, HandshakeMode::Assisted);
     assert_makes_nothing(&mut bob);
     assert!(matches!(bob.group(&group_named("other")).unwrap().send(b"no"), Err(Error::RolledBack { .. })));
-    // An external commit that was waiting is as old as the rest.
+    // The pending external commit belongs to the same older state.
     alice.receive(waiting.commit(), NOW).unwrap();
     bob.confirm(waiting, NOW).unwrap();
     assert_makes_nothing(&mut bob);
@@ -198,7 +203,7 @@ fn a_copy_that_the_application_notices_makes_nothing_in_any_group() {
 }
 
 #[test]
-fn an_older_copy_of_a_file_is_told_by_how_often_it_was_opened() {
+fn the_number_of_openings_reveals_an_older_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, backup) = (folder.path().join("bob"), folder.path().join("backup"));
     let key = StoreKey::from_bytes([7; 32]);
@@ -215,8 +220,8 @@ fn an_older_copy_of_a_file_is_told_by_how_often_it_was_opened() {
 }
 
 #[test]
-fn what_was_wanted_outlives_a_lost_state() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn intents_survive_a_rejoin() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let carols = key_package(&mut client("carol"));
     let lost = bob.group(&group()).unwrap().add(&[carols], NOW).unwrap();
     bob.discard(lost).unwrap();
@@ -230,7 +235,7 @@ fn what_was_wanted_outlives_a_lost_state() {
 
     assert!(change.resume);
     let Some(Outgoing::Commit(again)) = bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
-    // New keys are what the external commit gave it.
+    // The external commit has already given the device new keys.
     assert_eq!(again.changes(), [Change::Added(device("carol"))]);
     accept(&mut bob, again, &mut [&mut alice]);
     assert_eq!(members(&mut alice), ["alice", "bob", "carol"]);
@@ -238,14 +243,14 @@ fn what_was_wanted_outlives_a_lost_state() {
 }
 
 #[test]
-fn what_was_kept_behind_a_commit_outlives_a_lost_state_as_well() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn intents_behind_a_pending_commit_survive_a_rejoin() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let mut carol = client("carol");
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
     accept(&mut alice, pending, &mut [&mut bob]);
     let _lost = bob.group(&group()).unwrap().update().unwrap();
     let kept = bob.remove_device(&device("carol")).unwrap();
-    assert!(matches!(kept[&group()], Ok(Wish::Kept)));
+    assert!(matches!(kept[&group()], Ok(IntentStatus::Kept)));
 
     let pending = bob.join_external(&group_info(&mut alice)).unwrap();
     accept(&mut bob, pending, &mut [&mut alice]);
@@ -255,8 +260,8 @@ fn what_was_kept_behind_a_commit_outlives_a_lost_state_as_well() {
 }
 
 #[test]
-fn who_wanted_new_keys_has_them_by_rejoining() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn a_rejoin_fulfils_an_intent_for_new_keys() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let lost = bob.group(&group()).unwrap().update().unwrap();
     bob.discard(lost).unwrap();
 
@@ -266,8 +271,8 @@ fn who_wanted_new_keys_has_them_by_rejoining() {
 }
 
 #[test]
-fn a_device_that_the_group_has_moved_on_without_rejoins() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn a_device_that_missed_entries_rejoins() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     update(&mut alice, &mut []);
     let later = send(&mut alice, b"nothing before this is to be had any more");
 
@@ -277,8 +282,8 @@ fn a_device_that_the_group_has_moved_on_without_rejoins() {
 }
 
 #[test]
-fn a_fork_is_told_by_whoever_compares() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn comparing_authenticators_reveals_a_fork() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let mut carol = client("carol");
     let pending = alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
     let welcome = pending.welcome().unwrap().to_vec();
@@ -288,7 +293,7 @@ fn a_fork_is_told_by_whoever_compares() {
     let authenticator = |client: &mut Client| client.group(&group()).unwrap().epoch_authenticator().unwrap();
     let before = authenticator(&mut alice);
 
-    // The service tells Alice that hers was first, and Bob that his was.
+    // The service tells Alice that her commit was first, and tells Bob that his was first.
     let (hers, his) =
         (alice.group(&group()).unwrap().update().unwrap(), bob.group(&group()).unwrap().update().unwrap());
     accept(&mut alice, hers, &mut [&mut carol]);
@@ -302,7 +307,7 @@ fn a_fork_is_told_by_whoever_compares() {
     assert_eq!(agreement(&mut carol, common + 1, &hers), Agreement::Same);
     assert_eq!(agreement(&mut bob, common, &before), Agreement::Same);
     assert_eq!(agreement(&mut bob, common + 2, &hers), Agreement::Unknown);
-    assert_eq!(agreement(&mut carol, common - 1, &before), Agreement::Unknown, "she was not there");
+    assert_eq!(agreement(&mut carol, common - 1, &before), Agreement::Unknown, "Carol was not a member in this epoch");
     let unread = send(&mut bob, b"nobody can hear me");
     assert!(matches!(alice.receive(&unread, NOW), Err(Error::Invalid { .. })));
 
@@ -312,8 +317,8 @@ fn a_fork_is_told_by_whoever_compares() {
 }
 
 #[test]
-fn as_many_epochs_are_compared_as_are_documented() {
-    let (mut alice, mut bob) = pair(Handshake::Assisted);
+fn the_documented_number_of_epochs_can_be_compared() {
+    let (mut alice, mut bob) = pair(HandshakeMode::Assisted);
     let first = epoch(&mut alice);
     let before = alice.group(&group()).unwrap().epoch_authenticator().unwrap();
     for _ in 0..31 {
@@ -325,5 +330,5 @@ fn as_many_epochs_are_compared_as_are_documented() {
     update(&mut alice, &mut [&mut bob]);
 
     assert_eq!(compare(&mut bob), Agreement::Unknown);
-    assert_eq!(compare(&mut copy(&alice, Handshake::Assisted)), Agreement::Unknown);
+    assert_eq!(compare(&mut copy(&alice, HandshakeMode::Assisted)), Agreement::Unknown);
 }

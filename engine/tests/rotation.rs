@@ -1,4 +1,5 @@
-//! What the policy says it is time for: new keys, a new signature key, the removal of who has not had new ones.
+//! Tests of the policy's periodic changes: new keys, new signature keys, and the removal of members
+//! without new keys.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -20,7 +21,7 @@ fn day(number: u64) -> Timestamp {
     Timestamp(NOW.0 + number * DAY)
 }
 
-/// A policy by which nothing is ever due.
+/// A policy with which nothing is ever due.
 fn never() -> Policy {
     Policy {
         rotate_after_messages: None,
@@ -35,7 +36,7 @@ fn weekly() -> Policy {
     Policy { rotate_after: NonZeroU64::new(7 * DAY), ..never() }
 }
 
-/// Names who has not had new keys for thirty days.
+/// A policy that reports members without new keys for thirty days.
 fn tidy() -> Policy {
     Policy { remove_inactive_after: NonZeroU64::new(30 * DAY), ..never() }
 }
@@ -46,7 +47,7 @@ fn device_with(policy: &Policy) -> (FaultyStore, Client) {
     (store, client.unwrap())
 }
 
-/// The device after a restart.
+/// Restarts the device.
 fn restart(store: &FaultyStore, policy: &Policy) -> Client {
     let mut client = Client::open(Arc::new(store.clone()), default_crypto(), policy.clone()).unwrap();
     client.acknowledge().unwrap();
@@ -65,7 +66,7 @@ fn inactive(client: &mut Client, now: Timestamp) -> Vec<DeviceId> {
     due(client, now).inactive
 }
 
-/// Does what is due, and the service accepts it at that time.
+/// Makes the commit that is due. The service accepts it at this time.
 fn rotate(client: &mut Client, now: Timestamp, others: &mut [&mut Client]) {
     let mut chat = client.group(&group()).unwrap();
     let pending = match chat.due(now).unwrap().rotation.unwrap() {
@@ -102,7 +103,7 @@ fn keys_are_due_when_they_are_old() {
 }
 
 #[test]
-fn keys_are_due_after_so_many_messages_and_a_restart_forgets_none() {
+fn the_message_count_for_rotation_survives_restarts() {
     let policy = Policy { rotate_after_messages: NonZeroU32::new(3), ..never() };
     let (store, mut alice) = device_with(&policy);
     let mut bob = client("bob");
@@ -115,7 +116,7 @@ fn keys_are_due_after_so_many_messages_and_a_restart_forgets_none() {
     }
     assert_eq!(rotation(&mut alice, NOW), Some(Rotation::Keys));
 
-    // What others do gives this device no new keys.
+    // Another member's commit gives this device no new keys.
     update_at(NOW, &mut bob, &mut [&mut alice]);
     assert_eq!(rotation(&mut alice, NOW), Some(Rotation::Keys));
 
@@ -127,7 +128,7 @@ fn keys_are_due_after_so_many_messages_and_a_restart_forgets_none() {
 }
 
 #[test]
-fn any_commit_of_the_device_is_a_rotation_and_so_is_its_proposal_that_another_commits() {
+fn own_commits_and_committed_own_updates_count_as_rotations() {
     let (_, mut alice) = device_with(&weekly());
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -147,7 +148,7 @@ fn any_commit_of_the_device_is_a_rotation_and_so_is_its_proposal_that_another_co
 }
 
 #[test]
-fn the_age_of_the_keys_counts_from_the_joining_by_welcome_or_from_outside() {
+fn the_age_of_the_keys_starts_when_the_device_joins() {
     let (store, mut alice) = device_with(&weekly());
     let mut bob = client("bob");
     make_group(&mut [&mut bob]);
@@ -172,7 +173,7 @@ fn every_third_rotation_changes_the_signature_key() {
     let (store, mut alice) = device_with(&policy);
     make_group(&mut [&mut alice, &mut client("bob")]);
     let mut rotations = Vec::new();
-    // Adding Bob was the first.
+    // The commit that added Bob was the first rotation.
     for week in 1..=6 {
         rotations.push(rotation(&mut alice, day(7 * week)).unwrap());
         rotate(&mut alice, day(7 * week), &mut []);
@@ -183,7 +184,7 @@ fn every_third_rotation_changes_the_signature_key() {
 }
 
 #[test]
-fn a_device_that_commits_so_often_that_no_rotation_is_due_changes_its_signature_key_as_well() {
+fn frequent_commits_also_make_a_signature_key_rotation_due() {
     let policy = Policy { rotate_signature_key_every: NonZeroU32::new(3), ..weekly() };
     let (_, mut alice) = device_with(&policy);
     make_group(&mut [&mut alice]);
@@ -198,7 +199,7 @@ fn a_device_that_commits_so_often_that_no_rotation_is_due_changes_its_signature_
 }
 
 #[test]
-fn nothing_is_due_while_a_commit_waits_and_it_is_still_due_if_that_fails() {
+fn nothing_is_due_while_a_commit_is_pending() {
     let (_, mut alice) = device_with(&Policy { rotate_after: NonZeroU64::new(7 * DAY), ..tidy() });
     make_group(&mut [&mut alice, &mut client("bob")]);
     let expected = Due { rotation: Some(Rotation::Keys), inactive: vec![device("bob")] };
@@ -215,7 +216,7 @@ fn nothing_is_due_while_a_commit_waits_and_it_is_still_due_if_that_fails() {
 }
 
 #[test]
-fn members_whose_keys_stay_the_same_for_too_long_are_inactive() {
+fn members_with_old_keys_are_inactive() {
     let (store, mut alice) = device_with(&tidy());
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
@@ -223,7 +224,7 @@ fn members_whose_keys_stay_the_same_for_too_long_are_inactive() {
     assert_eq!(inactive(&mut alice, Timestamp(day(30).0 - 1)), []);
     assert_eq!(inactive(&mut alice, day(30)), [device("bob"), device("carol")]);
 
-    // A commit and a proposal show that they live; a message does not.
+    // A commit and a committed proposal make a member active. A message does not.
     update_at(day(10), &mut bob, &mut [&mut alice, &mut carol]);
     let proposal = carol.group(&group()).unwrap().propose_update().unwrap().as_bytes().to_vec();
     for client in [&mut alice, &mut bob, &mut carol] {
@@ -238,7 +239,7 @@ fn members_whose_keys_stay_the_same_for_too_long_are_inactive() {
     assert_eq!(inactive(&mut alice, day(40)), [device("bob")]);
     assert_eq!(inactive(&mut alice, day(42)), [device("bob"), device("carol")]);
 
-    // Dave takes Bob's leaf, in the same commit.
+    // One commit removes Bob and adds Dave. Dave gets Bob's leaf.
     let mut chat = carol.group(&group()).unwrap();
     let proposals = [
         chat.propose_remove(&device("bob")).unwrap().as_bytes().to_vec(),
@@ -255,7 +256,7 @@ fn members_whose_keys_stay_the_same_for_too_long_are_inactive() {
 }
 
 #[test]
-fn who_joins_from_outside_is_active() {
+fn a_device_that_joins_by_external_commit_is_active() {
     let (_, mut alice) = device_with(&tidy());
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -269,7 +270,7 @@ fn who_joins_from_outside_is_active() {
 }
 
 #[test]
-fn who_is_proposed_for_removal_is_not_named_again() {
+fn a_member_proposed_for_removal_is_not_reported_again() {
     let (_, mut alice) = device_with(&tidy());
     make_group(&mut [&mut alice, &mut client("bob"), &mut client("carol")]);
 
@@ -279,7 +280,7 @@ fn who_is_proposed_for_removal_is_not_named_again() {
 }
 
 #[test]
-fn nothing_is_due_by_a_policy_that_wants_nothing() {
+fn nothing_is_due_with_a_policy_without_limits() {
     let (_, mut alice) = device_with(&never());
     make_group(&mut [&mut alice, &mut client("bob")]);
     send(&mut alice, b"hello");
@@ -288,7 +289,7 @@ fn nothing_is_due_by_a_policy_that_wants_nothing() {
 }
 
 #[test]
-fn nothing_is_old_after_the_clock_was_set_back() {
+fn nothing_is_due_after_the_clock_was_set_back() {
     let (_, mut alice) = device_with(&Policy { rotate_after: NonZeroU64::new(7 * DAY), ..tidy() });
     make_group(&mut [&mut alice, &mut client("bob")]);
 
@@ -296,7 +297,7 @@ fn nothing_is_old_after_the_clock_was_set_back() {
 }
 
 #[test]
-fn messages_write_a_small_record_of_what_was_done_and_none_of_who_is_in_the_group() {
+fn messages_write_only_small_activity_records() {
     let (store, mut alice) = device_with(&policy());
     let mut bob = client("bob");
     make_group(&mut [&mut alice, &mut bob]);
@@ -329,14 +330,14 @@ fn messages_write_a_small_record_of_what_was_done_and_none_of_who_is_in_the_grou
 }
 
 #[test]
-fn as_many_key_packages_are_due_as_the_service_has_too_few() {
+fn the_missing_key_packages_are_due() {
     let (_, alice) = device_with(&Policy { key_packages: 5, ..policy() });
 
     assert_eq!([0, 3, 5, 9].map(|left| alice.key_packages_due(left)), [5, 2, 0, 0]);
 }
 
 #[test]
-fn rotation_is_due_in_time_after_a_clock_was_ahead() {
+fn rotation_is_due_on_time_after_a_clock_was_ahead() {
     let week = 7 * 24 * 60 * 60;
     let ten_years_ahead = Timestamp(NOW.0 + 520 * week);
     let (mut alice, mut bob) = (client("alice"), client("bob"));
@@ -344,7 +345,7 @@ fn rotation_is_due_in_time_after_a_clock_was_ahead() {
     let pending = alice.group(&group()).unwrap().update().unwrap();
     alice.confirm(pending, ten_years_ahead).unwrap();
 
-    // The clock is right again.
+    // The clock is correct again.
     assert_eq!(due(&mut alice, NOW).rotation, None);
     assert_eq!(due(&mut alice, Timestamp(NOW.0 + week - 1)).rotation, None);
     assert_eq!(due(&mut alice, Timestamp(NOW.0 + week)).rotation, Some(Rotation::Keys));

@@ -1,4 +1,5 @@
-//! A snapshot is all that a device holds, and can be read.
+//! Tests of snapshots: a snapshot contains everything that a device stores, and all of it can be
+//! read.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use common::*;
 use regrow_engine::{Client, MemoryStore, Policy, default_crypto};
 
-/// A device in the middle of everything: skipped messages, past epochs, proposals of its own and of others, a pending
-/// commit, wishes, key packages, and a group that it is joining.
+/// Creates a device with all kinds of records: skipped messages, past epochs, own and received
+/// proposals, a pending commit, intents, key packages, and a group that it is joining.
 fn busy(store: &MemoryStore) -> (Client, Client) {
     let policy = Policy { past_epochs: 2, ..policy() };
     let (mut alice, mut bob) = (client("alice"), client_in(store, "bob", policy));
@@ -42,7 +43,7 @@ fn every_record_has_a_name_and_can_be_decoded() {
 }
 
 #[test]
-fn a_device_opened_from_a_snapshot_is_where_the_device_was() {
+fn a_device_opened_from_a_snapshot_has_the_same_state() {
     let store = MemoryStore::new();
     let (_, mut bob) = busy(&store);
     let copy = bob.snapshot().unwrap().to_store();
@@ -55,7 +56,7 @@ fn a_device_opened_from_a_snapshot_is_where_the_device_was() {
 }
 
 #[test]
-fn a_snapshot_is_not_shown_to_who_prints_it() {
+fn debug_output_does_not_show_the_contents_of_a_snapshot() {
     let store = MemoryStore::new();
     let (_, bob) = busy(&store);
     let snapshot = bob.snapshot().unwrap();
@@ -70,13 +71,13 @@ fn a_snapshot_is_not_shown_to_who_prints_it() {
 }
 
 #[test]
-fn nothing_lives_in_memory_alone() {
+fn every_state_is_stored_after_each_call() {
     let store = MemoryStore::new();
     let mut alice = client("alice");
     let mut bob = client_in(&store, "bob", policy());
     make_group(&mut [&mut alice, &mut bob]);
 
-    // After every call another process goes on from what is stored.
+    // After every call, a new process continues from the stored state.
     for turn in 0..3 {
         let mut bob = reopen(&store);
         read(&mut bob, &send(&mut alice, b"hello"));

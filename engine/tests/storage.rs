@@ -1,4 +1,4 @@
-//! Each call happens whole or not at all: with a store that fails, and with a process that dies.
+//! Tests that each call is atomic, with a store that fails and a process that dies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,10 +6,12 @@ mod common;
 
 use common::{store::FaultyStore, *};
 use regrow_engine::{
-    Client, EpochAuthenticator, Error, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, StorageError,
+    Client, EpochAuthenticator, Error, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, ReceivedEvent,
+    StorageError,
 };
 
-/// A device over a store that can fail, in a group with another, with all that its calls need prepared.
+/// A device on a store that can fail, in a group with another device. Everything that its calls
+/// need is prepared.
 struct World {
     store: FaultyStore,
     alice: Client,
@@ -39,7 +41,7 @@ fn world() -> World {
 
 type Act = fn(&mut World) -> Result<(), Error>;
 
-/// Every call of the API that writes: what comes before it, and the call.
+/// Returns every call of the API that writes: its name, its preparation, and the call.
 fn calls() -> Vec<(&'static str, Act, Act)> {
     fn nothing(_: &mut World) -> Result<(), Error> {
         Ok(())
@@ -140,15 +142,16 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
     ]
 }
 
-/// What the device would say of itself.
+/// Returns the state of the device.
 fn state(world: &mut World) -> (store::Records, Vec<PendingCommit>, EpochAuthenticator) {
     let authenticator = world.alice.group(&group()).unwrap().epoch_authenticator().unwrap();
     (store::records(&world.store.records), world.alice.pending().unwrap(), authenticator)
 }
 
-/// After one write that succeeds there is nothing left to fail: so a process that dies has done all or nothing.
+/// Each call has only one write. After it succeeds, nothing can fail. So a process that dies has
+/// done all of a call or nothing.
 #[test]
-fn a_call_whose_write_fails_has_not_happened_and_can_be_made_again() {
+fn a_failed_write_changes_nothing_and_the_call_can_repeat() {
     for (name, prepare, call) in calls() {
         let mut world = world();
         prepare(&mut world).unwrap();
@@ -161,23 +164,23 @@ fn a_call_whose_write_fails_has_not_happened_and_can_be_made_again() {
                 break;
             }
 
-            let error = result.expect_err("a write has failed");
+            let error = result.expect_err("the call must fail if a write fails");
             assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}: {error}");
-            assert!(state(&mut world) == before, "{name}: it has happened in part");
+            assert!(state(&mut world) == before, "{name}: part of the call has happened");
             world.alice = reopen(&world.store);
-            assert!(state(&mut world) == before, "{name}: it has happened in part on disk");
+            assert!(state(&mut world) == before, "{name}: part of the call was stored");
         }
     }
 }
 
 #[test]
-fn a_call_whose_read_fails_has_not_happened_and_says_why() {
+fn a_failed_read_changes_nothing() {
     for (name, prepare, call) in calls() {
         let mut world = world();
         prepare(&mut world).unwrap();
         let before = state(&mut world);
         for reads in 0.. {
-            // Nothing is in memory, so that all has to be read.
+            // A new client has nothing in memory, so that it has to read everything.
             world.alice = reopen(&world.store);
 
             world.store.fail_reads_after(reads);
@@ -187,15 +190,15 @@ fn a_call_whose_read_fails_has_not_happened_and_says_why() {
                 break;
             }
 
-            let Err(error) = result else { panic!("{name}, {reads}: a read has failed") };
+            let Err(error) = result else { panic!("{name}, {reads}: the call must fail if a read fails") };
             assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}, {reads}: {error}");
-            assert!(state(&mut world) == before, "{name}, {reads}: it has happened in part");
+            assert!(state(&mut world) == before, "{name}, {reads}: part of the call has happened");
         }
     }
 }
 
 #[test]
-fn a_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
+fn a_commit_is_processed_again_after_a_failed_merge() {
     let mut world = world();
     world.store.fail_writes();
     assert!(world.alice.receive(world.bobs_commit.commit(), NOW).is_err());
@@ -204,14 +207,14 @@ fn a_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
 
     let event = world.alice.receive(world.bobs_commit.commit(), NOW).unwrap().event;
 
-    assert!(matches!(event, Event::Commit(_)));
+    assert!(matches!(event, ReceivedEvent::Commit(_)));
     accept(&mut world.bob, world.bobs_commit, &mut []);
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
 }
 
 #[test]
-fn an_opaque_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
-    let policy = regrow_engine::Policy { handshake: regrow_engine::Handshake::Opaque, ..policy() };
+fn an_opaque_commit_is_processed_again_after_a_failed_merge() {
+    let policy = regrow_engine::Policy { handshake: regrow_engine::HandshakeMode::Opaque, ..policy() };
     let store = FaultyStore::new();
     let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let open = |policy| Client::open(std::sync::Arc::new(store.clone()), regrow_engine::default_crypto(), policy);
@@ -230,13 +233,13 @@ fn an_opaque_commit_whose_merge_was_lost_is_processed_when_it_comes_again() {
     store.heal();
     let mut restarted = open(policy).unwrap();
 
-    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, Event::Commit(_)));
+    assert!(matches!(bob.receive(pending.commit(), NOW).unwrap().event, ReceivedEvent::Commit(_)));
     alice.confirm(pending, NOW).unwrap();
     assert_same_epoch(&mut [&mut alice, &mut restarted]);
 }
 
 #[test]
-fn a_message_whose_reading_was_lost_is_read_when_it_comes_again() {
+fn a_message_is_read_again_after_a_failed_write() {
     let mut world = world();
     world.store.fail_writes();
     assert!(world.alice.receive(&world.bobs_message, NOW).is_err());
@@ -246,7 +249,7 @@ fn a_message_whose_reading_was_lost_is_read_when_it_comes_again() {
 }
 
 #[test]
-fn a_welcome_that_cannot_be_used_leaves_its_key_package() {
+fn an_unusable_welcome_does_not_use_up_its_key_package() {
     let mut world = world();
     let mut spoiled = world.welcome.clone();
     *spoiled.last_mut().unwrap() ^= 1;
@@ -273,7 +276,7 @@ fn a_store_belongs_to_one_device() {
 }
 
 #[test]
-fn a_damaged_record_is_an_error_and_never_a_panic() {
+fn a_damaged_record_causes_an_error_and_no_panic() {
     use regrow_engine::Store as _;
     let World { store, bobs_message, bobs_commit, .. } = world();
     let whole = store::records(&store.records);

@@ -1,4 +1,4 @@
-//! Proposals and additions that no commit can have: they stop nobody.
+//! Tests of proposals and additions that no commit may contain. They must not block the group.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,10 +24,10 @@ use regrow_engine::{
 /// A type that RFC 9420, 13.5, reserves for GREASE.
 const GREASE: u16 = 0x8A8A;
 const UNDECLARED: u16 = 0xF123;
-/// A moment after every system clock, whose bytes are in no record by chance.
+/// A time after every system clock. Its bytes are in no record by chance.
 const EXPIRY: u32 = 0xF1F2_F3F4;
 
-/// Alice, Bob and Mallory, who is an intruder, in one group; Bob's device is in the store.
+/// Alice, Bob and the intruder Mallory, in one group. Bob's device is in the store.
 struct Infiltrated {
     alice: Client,
     bob: Client,
@@ -43,17 +43,17 @@ fn infiltrated() -> Infiltrated {
 }
 
 impl Infiltrated {
-    /// Alice and Bob receive the proposal. The reason for which both refuse it.
+    /// Delivers the proposal to Alice and Bob, who must both refuse it. Returns the reason.
     fn refusal(&mut self, proposal: &[u8]) -> Refusal {
         let refusals = [&mut self.alice, &mut self.bob].map(|client| match client.receive(proposal, NOW) {
             Err(Error::Refused(refusal)) => refusal,
-            other => panic!("not refused, but: {other:?}"),
+            other => panic!("expected a refusal, got {other:?}"),
         });
         assert_eq!(refusals[0], refusals[1]);
         refusals[0].clone()
     }
 
-    /// Alice and Bob can send, rotate and add, and can remove Mallory.
+    /// Checks that Alice and Bob can send, rotate and add, and can remove Mallory.
     fn assert_goes_on(&mut self) {
         let Self { alice, bob, .. } = self;
         if alice.group(&group()).unwrap().send(b"still here").is_err() {
@@ -72,7 +72,8 @@ impl Infiltrated {
         assert_eq!(members(alice), ["alice", "bob", "carol"]);
     }
 
-    /// Bob's device after a restart, by the time that the key packages have expired whose lifetimes end at [`EXPIRY`].
+    /// Restarts Bob's device at a time when the key packages with a lifetime until [`EXPIRY`] have
+    /// expired.
     fn restart_bob_after_expiry(&mut self) {
         let [before, after] = [EXPIRY, 1].map(|moment| [&[0xce][..], &moment.to_be_bytes()].concat());
         let mut batch = Batch::default();
@@ -93,13 +94,13 @@ fn unknown(extension: u16) -> Extensions<LeafNode> {
     Extensions::single(Extension::Unknown(extension, UnknownExtension(vec![1]))).unwrap()
 }
 
-/// Capabilities that list these extensions beside the use period.
+/// Returns capabilities that list these extensions in addition to the use period.
 fn declaring(extensions: &[ExtensionType]) -> Capabilities {
     let extensions = [&[USE], extensions].concat();
     Capabilities::new(None, None, Some(&extensions), None, Some(&[CredentialType::Basic]))
 }
 
-/// Capabilities and extensions of leaves that no commit can bring, and their faults.
+/// Returns capabilities and extensions of leaves that no commit may contain, and the fault of each.
 fn faulty_leaves() -> Vec<(Capabilities, Extensions<LeafNode>, LeafFault)> {
     let other = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
     let (none, data) = (Extensions::empty(), [GROUP_DATA, USE]);
@@ -126,7 +127,7 @@ fn faulty_leaves() -> Vec<(Capabilities, Extensions<LeafNode>, LeafFault)> {
 }
 
 #[test]
-fn an_update_that_no_commit_can_have_is_refused() {
+fn an_update_with_a_faulty_leaf_is_refused() {
     for (capabilities, extensions, fault) in faulty_leaves() {
         let mut world = infiltrated();
         let parameters =
@@ -141,7 +142,7 @@ fn an_update_that_no_commit_can_have_is_refused() {
 }
 
 #[test]
-fn an_addition_that_no_commit_can_have_is_refused() {
+fn an_addition_with_a_faulty_leaf_is_refused() {
     // OpenMLS does not let the intruder propose a leaf without support for the group's extensions.
     let proposable = |fault: &LeafFault| !matches!(fault, LeafFault::GroupExtension { .. });
     for (capabilities, extensions, fault) in faulty_leaves().into_iter().filter(|(_, _, fault)| proposable(fault)) {
@@ -184,7 +185,7 @@ fn an_update_to_another_members_key_is_refused() {
 }
 
 #[test]
-fn of_two_additions_with_one_key_a_commit_takes_the_first() {
+fn commits_take_the_first_of_two_additions_with_one_key() {
     let mut world = infiltrated();
     let eve = Intruder::new(&device("eve").to_identity());
     let frank = Intruder::with_key_of(&eve, &device("frank").to_identity());
@@ -203,7 +204,7 @@ fn of_two_additions_with_one_key_a_commit_takes_the_first() {
 }
 
 #[test]
-fn a_wanted_addition_comes_before_a_proposal_with_its_key() {
+fn an_own_addition_precedes_a_proposal_with_the_same_key() {
     let mut world = infiltrated();
     let carol = Intruder::new(&device("carol").to_identity());
     let eve = Intruder::with_key_of(&carol, &device("eve").to_identity());
@@ -218,7 +219,7 @@ fn a_wanted_addition_comes_before_a_proposal_with_its_key() {
 }
 
 #[test]
-fn a_proposal_to_add_a_member_again_holds_nobody_up() {
+fn proposals_to_add_a_member_again_do_not_block_commits() {
     let mut world = infiltrated();
     let again = Intruder::new(&device("bob").to_identity()).key_package();
     let proposal = world.mallory.propose_add(&again);
@@ -235,7 +236,7 @@ fn by_mallory(added: &str, reason: Refusal) -> LeftOut {
     LeftOut { by: device("mallory"), change: Proposed::Add(device(added)), reason }
 }
 
-/// A key package that expires at [`EXPIRY`].
+/// Returns a key package that expires at [`EXPIRY`].
 fn expiring(user: &str) -> KeyPackage {
     Intruder::new(&device(user).to_identity()).key_package_until(EXPIRY.into())
 }
@@ -250,7 +251,7 @@ fn left_out_as_expired(pending: &PendingCommit, by: &str, added: &str) -> bool {
 }
 
 #[test]
-fn a_proposal_that_expires_while_it_waits_is_left_out() {
+fn a_waiting_proposal_that_expires_is_left_out() {
     let mut world = infiltrated();
     let good = Intruder::new(&device("dave").to_identity()).key_package();
     for key_package in [&expiring("eve"), &good] {
@@ -268,7 +269,7 @@ fn a_proposal_that_expires_while_it_waits_is_left_out() {
 }
 
 #[test]
-fn a_removal_goes_on_while_an_expired_proposal_waits() {
+fn a_removal_is_committed_while_an_expired_proposal_waits() {
     let mut world = infiltrated();
     let proposal = world.mallory.propose_add(&expiring("eve"));
     deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
@@ -283,7 +284,7 @@ fn a_removal_goes_on_while_an_expired_proposal_waits() {
 }
 
 #[test]
-fn a_wanted_addition_that_expires_fails_alone() {
+fn an_expired_own_addition_does_not_affect_other_intents() {
     let mut world = infiltrated();
     let wanted = [publish(&expiring("eve")), key_package(&mut client("dave"))];
     drop(world.bob.group(&group()).unwrap().add(&wanted, NOW).unwrap());
@@ -300,7 +301,7 @@ fn a_wanted_addition_that_expires_fails_alone() {
 }
 
 #[test]
-fn the_only_wish_that_expires_is_told_by_a_commit() {
+fn a_commit_reports_the_expiry_of_the_only_intent() {
     let mut world = infiltrated();
     drop(world.bob.group(&group()).unwrap().add(&[publish(&expiring("eve"))], NOW).unwrap());
     update(&mut world.alice, &mut [&mut world.bob]);
@@ -314,7 +315,7 @@ fn the_only_wish_that_expires_is_told_by_a_commit() {
     assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
 }
 
-/// A group of Mallory's, in which Alice and Bob are members and a server may propose.
+/// Creates a group of Mallory with the members Alice and Bob, in which a server may propose.
 fn with_an_external_sender(server: &Intruder, alice: &mut Client, bob: &mut Client) -> Intruder {
     let mut mallory = Intruder::new(&device("mallory").to_identity());
     mallory.create(group().as_bytes());

@@ -1,4 +1,5 @@
-//! What people compare out of band: safety numbers, who is verified by them, and the group's code.
+//! Tests of values that people compare out of band: safety numbers, verified users, and the group's
+//! code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use common::*;
 use regrow_engine::{
-    Client, Comparison, DeviceId, Error, Event, GroupId, MemoryStore, PendingCommit, SafetyNumber, UserId,
+    Client, Comparison, DeviceId, Error, GroupId, MemoryStore, PendingCommit, ReceivedEvent, SafetyNumber, UserId,
     default_crypto,
 };
 use sha2::{Digest as _, Sha512};
@@ -28,7 +29,7 @@ fn number(client: &mut Client, user: &str) -> SafetyNumber {
     client.group(&group()).unwrap().safety_number(&user_id(user)).unwrap()
 }
 
-/// The user is verified by the number that is shown now.
+/// Verifies the user with the number that is shown now.
 fn verify(client: &mut Client, user: &str) {
     let compared = number(client, user);
     client.group(&group()).unwrap().verify_user(&user_id(user), &compared).unwrap();
@@ -42,9 +43,12 @@ fn add(client: &mut Client, newcomer: &mut Client) -> PendingCommit {
     client.group(&group()).unwrap().add(&[key_package(newcomer)], NOW).unwrap()
 }
 
-/// The users that the commit says are no longer verified, to its maker and to the other.
+/// Returns the users that the commit reports as no longer verified, first to the committer and then
+/// to the other member.
 fn no_longer_verified(committer: &mut Client, pending: PendingCommit, other: &mut Client) -> [Vec<UserId>; 2] {
-    let Event::Commit(received) = other.receive(pending.commit(), NOW).unwrap().event else { panic!("not a commit") };
+    let ReceivedEvent::Commit(received) = other.receive(pending.commit(), NOW).unwrap().event else {
+        panic!("not a commit")
+    };
     [committer.confirm(pending, NOW).unwrap().no_longer_verified, received.no_longer_verified]
 }
 
@@ -71,9 +75,9 @@ fn every_pair_of_users_has_its_own_number() {
     assert_ne!(number(&mut alice, "bob"), number(&mut bob, "carol"));
 }
 
-/// The book's `safety-numbers.md`, written down a second time.
+/// Computes the value as `safety-numbers.md` in the book describes.
 #[test]
-fn the_number_is_what_the_book_says() {
+fn the_number_matches_the_documented_computation() {
     fn vector(bytes: &[u8]) -> Vec<u8> {
         assert!(bytes.len() < 64);
         [&[bytes.len() as u8], bytes].concat()
@@ -90,7 +94,7 @@ fn the_number_is_what_the_book_says() {
     let entry = |client: &Client| {
         [vector(&client.device().to_identity()), vector(client.signature_key().unwrap().as_bytes())].concat()
     };
-    // The shorter name comes first, for its length does.
+    // The shorter name comes first, because each name begins with its length.
     let bobs_keys = [entry(&phone), entry(&laptop)].concat();
     let mut fingerprints = [fingerprint("alice", &entry(&alice)), fingerprint("bob", &bobs_keys)];
     fingerprints.sort();
@@ -138,7 +142,7 @@ fn a_new_key_of_either_changes_the_number() {
 }
 
 #[test]
-fn what_is_no_key_of_either_does_not_change_the_number() {
+fn changes_of_other_keys_do_not_change_the_number() {
     let (mut alice, mut bob) = pair();
     let before = number(&mut alice, "bob");
 
@@ -150,7 +154,7 @@ fn what_is_no_key_of_either_does_not_change_the_number() {
 }
 
 #[test]
-fn who_is_not_in_the_group_has_no_number() {
+fn a_user_outside_the_group_has_no_number() {
     let (mut alice, _) = pair();
 
     let error = alice.group(&group()).unwrap().safety_number(&user_id("carol")).unwrap_err();
@@ -159,7 +163,7 @@ fn who_is_not_in_the_group_has_no_number() {
 }
 
 #[test]
-fn a_scanned_code_matches_or_does_not() {
+fn a_scanned_code_matches_only_the_same_number() {
     let (mut alice, mut bob) = pair();
     let own = number(&mut alice, "bob");
     let shown = number(&mut bob, "alice").to_qr_payload();
@@ -182,7 +186,7 @@ fn a_scanned_code_matches_or_does_not() {
 }
 
 #[test]
-fn a_user_is_verified_once_the_number_was_compared() {
+fn a_user_is_verified_after_the_numbers_are_compared() {
     let (mut alice, mut bob, mut carol) = (client("alice"), client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
     assert!(verified(&mut alice).is_empty());
@@ -190,11 +194,11 @@ fn a_user_is_verified_once_the_number_was_compared() {
     verify(&mut alice, "bob");
 
     assert_eq!(verified(&mut alice), ["bob"]);
-    assert!(verified(&mut bob).is_empty(), "that is for Bob to say");
+    assert!(verified(&mut bob).is_empty(), "only Bob can verify a user for his own device");
 }
 
 #[test]
-fn a_number_that_has_changed_since_verifies_nobody() {
+fn an_outdated_number_verifies_nobody() {
     let (mut alice, mut bob) = pair();
     let compared = number(&mut alice, "bob");
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -209,7 +213,7 @@ fn a_number_that_has_changed_since_verifies_nobody() {
 }
 
 #[test]
-fn who_is_verified_outlives_a_restart() {
+fn verified_users_survive_a_restart() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -222,7 +226,7 @@ fn who_is_verified_outlives_a_restart() {
 }
 
 #[test]
-fn a_new_device_of_a_verified_user_ends_that() {
+fn a_new_device_ends_the_verification_of_its_user() {
     let store = MemoryStore::new();
     let (mut alice, mut bob) = (client_in(&store, "alice", policy()), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -233,7 +237,7 @@ fn a_new_device_of_a_verified_user_ends_that() {
 
     assert_eq!(received, ["bob"]);
     assert!(verified(&mut alice).is_empty());
-    // Nor is he again when the device goes: somebody was there.
+    // The removal of the device does not verify Bob again, because another device was in the group.
     let removal = bob.group(&group()).unwrap().remove(&[DeviceId::new("bob", "laptop").unwrap()]).unwrap();
     accept(&mut bob, removal, &mut [&mut alice]);
     drop(alice);
@@ -244,7 +248,7 @@ fn a_new_device_of_a_verified_user_ends_that() {
 }
 
 #[test]
-fn a_new_key_of_a_verified_user_ends_that() {
+fn a_new_key_ends_the_verification_of_its_user() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -256,7 +260,7 @@ fn a_new_key_of_a_verified_user_ends_that() {
 }
 
 #[test]
-fn an_own_commit_says_so_too() {
+fn an_own_commit_also_reports_ended_verifications() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let pending = add(&mut alice, &mut device_of("bob", "laptop"));
@@ -268,7 +272,7 @@ fn an_own_commit_says_so_too() {
 }
 
 #[test]
-fn two_new_devices_of_a_verified_user_are_told_once() {
+fn two_new_devices_of_a_user_are_reported_once() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let newcomers = ["laptop", "tablet"].map(|name| key_package(&mut device_of("bob", name)));
@@ -280,7 +284,7 @@ fn two_new_devices_of_a_verified_user_are_told_once() {
 }
 
 #[test]
-fn what_is_no_new_key_ends_no_verification() {
+fn commits_without_new_keys_of_the_user_end_no_verification() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
 
@@ -297,7 +301,7 @@ fn what_is_no_new_key_ends_no_verification() {
 }
 
 #[test]
-fn a_device_that_was_away_is_told_when_it_rejoins() {
+fn a_rejoin_reports_verifications_that_ended_in_the_meantime() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let rotation = bob.group(&group()).unwrap().rotate_signature_key().unwrap();
@@ -311,7 +315,7 @@ fn a_device_that_was_away_is_told_when_it_rejoins() {
 }
 
 #[test]
-fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
+fn a_verification_applies_to_all_groups_with_the_same_keys() {
     let (mut alice, mut bob) = pair();
     verify(&mut alice, "bob");
     let other = GroupId::new("other").unwrap();
@@ -324,9 +328,9 @@ fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
     let laptop = key_package(&mut device_of("bob", "laptop"));
     let pending = alice.group(&other).unwrap().add(&[laptop], NOW).unwrap();
     assert_eq!(alice.confirm(pending, NOW).unwrap().no_longer_verified, ["bob"]);
-    assert!(verified(&mut alice).is_empty(), "somebody says that he is Bob");
+    assert!(verified(&mut alice).is_empty(), "an unknown device claims to be Bob's");
 
-    // Once compared in both, with what each has, he is verified in both.
+    // Bob is verified in both groups after Alice has compared the numbers of both.
     verify(&mut alice, "bob");
     assert!(alice.group(&other).unwrap().verified_users().unwrap().is_empty());
     let compared = alice.group(&other).unwrap().safety_number(&user_id("bob")).unwrap();
@@ -337,7 +341,7 @@ fn who_is_verified_in_one_group_is_so_in_another_with_the_same_keys() {
 }
 
 #[test]
-fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
+fn a_returning_device_with_a_known_key_is_not_reported() {
     let (mut alice, mut bob, mut laptop) = (client("alice"), client("bob"), device_of("bob", "laptop"));
     make_group(&mut [&mut alice, &mut bob]);
     verify(&mut alice, "bob");
@@ -346,19 +350,21 @@ fn an_unverified_device_that_comes_back_with_its_key_is_no_news() {
     let info = laptop.group(&other).unwrap().group_info().unwrap();
     let pending = alice.join_external(&info).unwrap();
     laptop.receive(pending.commit(), NOW).unwrap();
-    assert_eq!(alice.confirm(pending, NOW).unwrap().no_longer_verified, ["bob"], "it is news once");
+    assert_eq!(alice.confirm(pending, NOW).unwrap().no_longer_verified, ["bob"], "the new device is reported once");
     verify(&mut alice, "bob");
 
     let info = alice.group(&other).unwrap().group_info().unwrap();
     let rejoin = laptop.join_external(&info).unwrap();
-    let Event::Commit(change) = alice.receive(rejoin.commit(), NOW).unwrap().event else { panic!("not a commit") };
+    let ReceivedEvent::Commit(change) = alice.receive(rejoin.commit(), NOW).unwrap().event else {
+        panic!("not a commit")
+    };
 
     assert!(change.no_longer_verified.is_empty());
     assert_eq!(verified(&mut alice), ["bob"]);
 }
 
 #[test]
-fn a_commit_that_could_not_be_written_ends_nothing() {
+fn a_commit_that_could_not_be_written_ends_no_verification() {
     let store = store::FaultyStore::new();
     let (mut alice, mut bob) = (client_over(&store, "alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -375,7 +381,7 @@ fn a_commit_that_could_not_be_written_ends_nothing() {
 }
 
 #[test]
-fn an_own_users_other_devices_can_be_verified() {
+fn the_other_devices_of_the_own_user_can_be_verified() {
     let (mut phone, mut laptop) = (client("alice"), device_of("alice", "laptop"));
     make_group(&mut [&mut phone, &mut laptop]);
     let shown = number(&mut laptop, "alice");
@@ -385,7 +391,7 @@ fn an_own_users_other_devices_can_be_verified() {
     let rotation = phone.group(&group()).unwrap().rotate_signature_key().unwrap();
     phone.confirm(rotation, NOW).unwrap();
 
-    assert_eq!(verified(&mut phone), ["alice"], "its own key is known to the device");
+    assert_eq!(verified(&mut phone), ["alice"], "a device's own new key ends no verification");
 }
 
 #[test]
@@ -405,9 +411,9 @@ fn the_members_of_an_epoch_share_a_code() {
     assert_eq!(code(&mut alice), code(&mut bob));
 }
 
-/// The book's `safety-numbers.md`, written down a second time.
+/// Computes the value as `safety-numbers.md` in the book describes.
 #[test]
-fn the_code_is_what_the_book_says() {
+fn the_code_matches_the_documented_computation() {
     let (mut alice, _) = pair();
     let authenticator = alice.group(&group()).unwrap().epoch_authenticator().unwrap();
     let hash = sha2::Sha256::digest([b"regrow group code 1", authenticator.as_bytes()].concat());

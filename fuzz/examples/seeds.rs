@@ -1,12 +1,13 @@
-//! Writes real messages of every kind to `corpus/`, for the fuzzer to begin with: `cargo run --example seeds`.
+//! Writes real messages of every kind to `corpus/`, as the first inputs of the fuzzer:
+//! `cargo run --example seeds`.
 
 use std::{fs, io, path::Path};
 
-use regrow_engine::{Error, GroupId, Handshake};
+use regrow_engine::{Error, GroupId, HandshakeMode};
 use regrow_fuzz::{NOW, PASSPHRASE, creator, device, group, pair};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for handshake in [Handshake::Assisted, Handshake::Opaque] {
+    for handshake in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         for (target, name, bytes) in messages(handshake)? {
             write(target, &format!("{handshake:?}-{name}"), &bytes)?;
         }
@@ -26,10 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 type Seed = (&'static str, &'static str, Vec<u8>);
 
-fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
+fn messages(handshake: HandshakeMode) -> Result<Vec<Seed>, Error> {
     let mut seeds = Vec::new();
 
-    // For the service: what Alice submits when she is alone, and Carol who wants to join her.
+    // For the service: submissions of the only member Alice, and of Carol, a device that wants to
+    // join.
     let mut alice = creator(handshake);
     let mut chat = alice.group(&group())?;
     let group_info = chat.group_info()?;
@@ -48,7 +50,7 @@ fn messages(handshake: Handshake) -> Result<Vec<Seed>, Error> {
     let last_resort = device("alice", handshake).last_resort_key_package(NOW)?;
     seeds.push(("service_key_package", "last-resort", last_resort.into_bytes()));
 
-    // For the engine: what Bob receives.
+    // For the engine: messages that Bob receives.
     let (mut alice, bob, key_package) = pair(handshake);
     let mut chat = alice.group(&group())?;
     let group_info = chat.group_info()?;

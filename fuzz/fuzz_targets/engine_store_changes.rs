@@ -4,8 +4,9 @@ use regrow_fuzz::file::{original, place, use_all};
 
 const PAGE: usize = 4096;
 
-// Each seven bytes are one change of a file that is otherwise as it was written: a byte, a run of one byte, a page in the
-// place of another, a cut. (Of the whole file most bytes are sealed, and to change one of them is as good as another.)
+// Each seven bytes are one change of the original file: a byte, a run of one byte, a copy of a
+// page, or a cut. (A whole file would be a poor input: most of its bytes are sealed, and all
+// changes of sealed bytes have the same effect.)
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut file = original();
     for change in bytes.chunks_exact(7).take(64) {

@@ -4,7 +4,8 @@ use regrow_delivery_service::{CommitSubmission, DeviceId, RosterChange};
 use regrow_fuzz::service::{ALICE, AT, CAROL, accepted, group_name, with_group, with_services};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    // As a member who changes nobody, or as somebody from outside who joins.
+    // The sender is a member that adds and removes nobody, or a device that joins by external
+    // commit.
     let submission = |sender: &DeviceId, added: &[&DeviceId]| CommitSubmission {
         group: group_name(),
         sender: sender.clone(),

@@ -1,5 +1,5 @@
-//! What the targets for a store's file share: a file, always with the same bytes, and what may come of one that was
-//! changed.
+//! Code that the targets for a store's file share: a file that always has the same bytes, and the
+//! permitted results with a changed file.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use regrow_engine::{Batch, DiskError, SqliteStore, Store, StoreError, StoreKey, 
 
 use crate::crypto;
 
-/// The folder that a target's files are in: in memory, where there is such a place.
+/// Returns the folder of a target's files. It is in memory if the system has `/dev/shm`.
 fn folder() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -39,8 +39,9 @@ fn with_original<T>(call: impl FnOnce(&Original) -> T) -> T {
     ORIGINAL.with_borrow_mut(|original| call(original.get_or_insert_with(make)))
 }
 
-/// Records of some sizes, in one page and in many. (A device's would not do: OpenMLS keeps the time by the system's clock
-/// with a group's secrets, and the seeds are from another moment.)
+/// Creates records of some sizes, in one page and in several pages. (A device's records are not
+/// suitable. OpenMLS stores a system time with a group's secrets, and the seeds are from another
+/// time.)
 fn make() -> Original {
     let path = folder().join("original");
     let _ = fs::remove_file(&path);
@@ -58,12 +59,12 @@ fn make() -> Original {
     Original { file: fs::read(&path).expect("a file"), values }
 }
 
-/// The file that the targets begin with.
+/// Returns the unchanged file, with which the targets begin.
 pub fn original() -> Vec<u8> {
     with_original(|original| original.file.clone())
 }
 
-/// Puts these bytes where a store's file is to be.
+/// Writes these bytes to the path of the store's file.
 pub fn place(bytes: &[u8]) -> PathBuf {
     let path = folder().join("device");
     let _ = fs::remove_file(folder().join("device-wal"));
@@ -72,15 +73,16 @@ pub fn place(bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Does with the file all that can be done with one.
+/// Uses the file in every way.
 ///
 /// # Panics
-/// If it gives a value that was not written there, or fails for a reason that is not the file's.
+/// If the store returns a value that was not written there, or an error that a changed file cannot
+/// cause.
 pub fn use_all(path: &Path) {
     let store = match SqliteStore::open(path, &key(), crypto("alice")) {
         Ok(store) => store,
         Err(error @ (DiskError::Poisoned | DiskError::Crypto(_) | DiskError::Exists { .. })) => {
-            panic!("the file is not the cause of this: {error}")
+            panic!("a changed file must not cause this error: {error}")
         }
         Err(_) => return,
     };
@@ -88,7 +90,7 @@ pub fn use_all(path: &Path) {
     with_original(|original| {
         for key in &keys {
             match store.get(key) {
-                Ok(value) => assert_eq!(value.as_deref(), original.values.get(key), "another value"),
+                Ok(value) => assert_eq!(value.as_deref(), original.values.get(key), "the store returned a false value"),
                 Err(error) => caused_by_the_file(&error),
             }
         }

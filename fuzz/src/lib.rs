@@ -1,11 +1,13 @@
-//! What the targets for the engine share: a member of a group, prepared once, that every input finds the same.
+//! Code that the targets for the engine share: a member of a group, which is in the same state for
+//! every input.
 //!
-//! All keys follow from a seed. So the messages that `cargo run --example seeds` writes are from the very group that the
-//! targets are in, and what a fuzzer finds is found again.
+//! All keys are derived from a seed. So the messages that `cargo run --example seeds` writes are
+//! from the same group that the targets use, and a fuzzer's findings are reproducible.
 //!
-//! `cargo check --manifest-path fuzz/Cargo.toml` needs no cargo-fuzz. To fuzz, in this folder: `cargo run --example seeds`,
-//! then `cargo fuzz run --sanitizer none engine_receive`. With the address sanitizer, which is slower, a nightly toolchain
-//! is needed, or `RUSTC_BOOTSTRAP=1 cargo fuzz run engine_receive`.
+//! `cargo check --manifest-path fuzz/Cargo.toml` needs no cargo-fuzz. To fuzz, run
+//! `cargo run --example seeds` in this folder and then
+//! `cargo fuzz run --sanitizer none engine_receive`. The address sanitizer is slower. It needs a
+//! nightly toolchain, or `RUSTC_BOOTSTRAP=1 cargo fuzz run engine_receive`.
 
 pub mod file;
 pub mod service;
@@ -13,22 +15,22 @@ pub mod service;
 use std::{cell::RefCell, sync::Arc};
 
 use regrow_engine::{
-    Client, DeviceId, Error, GroupId, Handshake, KeyPackageBytes, Layered, MemoryStore, Policy, Snapshot, Timestamp,
+    Client, DeviceId, Error, GroupId, HandshakeMode, KeyPackageBytes, Layered, MemoryStore, Policy, Snapshot, Timestamp,
 };
 use regrow_simulator::world::randomness::SeededCrypto;
 
 /// The time of all calls.
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
 
-/// What backups are sealed under.
+/// The passphrase of all backups.
 pub const PASSPHRASE: &str = "words";
 
-/// The group that the member is in.
+/// Returns the identifier of the member's group.
 pub fn group() -> GroupId {
     GroupId::new("chat").expect("a short name")
 }
 
-pub(crate) fn policy(handshake: Handshake) -> Policy {
+pub(crate) fn policy(handshake: HandshakeMode) -> Policy {
     let forever = 200 * 365 * 24 * 60 * 60;
     Policy { handshake, past_epochs: 1, clock_skew: NOW.0, reading_delay: forever, ..Policy::default() }
 }
@@ -37,21 +39,21 @@ pub(crate) fn crypto(user: &str) -> Arc<Layered<SeededCrypto>> {
     Arc::new(Layered(SeededCrypto::new(0, user)))
 }
 
-/// A device in no group, always with the same keys.
-pub fn device(user: &str, handshake: Handshake) -> Client {
+/// Creates a device that is in no group. It always has the same keys.
+pub fn device(user: &str, handshake: HandshakeMode) -> Client {
     let device = DeviceId::new(user, "phone").expect("a name");
     Client::create(Arc::new(MemoryStore::new()), crypto(user), device, policy(handshake)).expect("a device")
 }
 
-/// Alice, who has just made the group.
-pub fn creator(handshake: Handshake) -> Client {
+/// Creates Alice and her group.
+pub fn creator(handshake: HandshakeMode) -> Client {
     let mut alice = device("alice", handshake);
     alice.create_group(group(), NOW).expect("a group");
     alice
 }
 
-/// Alice, Bob whom she has just added, and a key package of Bob's that nobody has used.
-pub fn pair(handshake: Handshake) -> (Client, Client, KeyPackageBytes) {
+/// Creates the members Alice and Bob. Returns them and an unused key package of Bob.
+pub fn pair(handshake: HandshakeMode) -> (Client, Client, KeyPackageBytes) {
     let (mut alice, mut bob) = (creator(handshake), device("bob", handshake));
     let mut key_packages = bob.key_packages(2, NOW).expect("key packages");
     let added = alice.group(&group()).and_then(|mut chat| chat.add(&key_packages[..1], NOW)).expect("a commit");
@@ -60,22 +62,23 @@ pub fn pair(handshake: Handshake) -> (Client, Client, KeyPackageBytes) {
     (alice, bob, key_packages.remove(1))
 }
 
-/// A group info without the ratchet tree, and that tree.
+/// Creates a group info without the ratchet tree, and the tree.
 pub fn tree_apart() -> (Vec<u8>, Vec<u8>) {
     let (device, store) = (DeviceId::new("alice", "phone").expect("a name"), Arc::new(MemoryStore::new()));
-    let policy = Policy { send_ratchet_tree: false, ..policy(Handshake::Assisted) };
+    let policy = Policy { send_ratchet_tree: false, ..policy(HandshakeMode::Assisted) };
     let mut alice = Client::create(store, crypto("alice"), device, policy).expect("a device");
     alice.create_group(group(), NOW).expect("a group");
-    let key_packages = self::device("carol", Handshake::Assisted).key_packages(1, NOW).expect("key packages");
+    let key_packages = self::device("carol", HandshakeMode::Assisted).key_packages(1, NOW).expect("key packages");
     let added = alice.group(&group()).and_then(|mut chat| chat.add(&key_packages, NOW)).expect("a commit");
     let group_info = added.group_info().expect("a group info").to_vec();
     alice.confirm(added, NOW).expect("a new epoch");
     (group_info, alice.group(&group()).and_then(|mut chat| chat.ratchet_tree()).expect("a tree"))
 }
 
-/// The members, one in a group of each handshake mode, and what they held at the beginning.
+/// The members, one in a group of each handshake mode, with their records and snapshots at the
+/// beginning.
 struct Members {
-    clients: Vec<(Handshake, Client, Vec<Vec<u8>>, Snapshot)>,
+    clients: Vec<(HandshakeMode, Client, Vec<Vec<u8>>, Snapshot)>,
 }
 
 thread_local! {
@@ -86,15 +89,15 @@ fn values(snapshot: &Snapshot) -> Vec<Vec<u8>> {
     snapshot.records().iter().map(|record| record.value().to_vec()).collect()
 }
 
-/// Calls each member with the input. A call that fails must have changed nothing; what one did that succeeded is
-/// forgotten before the next input.
+/// Calls each member with the input. A failed call must change nothing. The changes of a successful
+/// call are undone before the next input.
 ///
 /// # Panics
-/// If a failed call has changed something, or says that the engine itself is at fault.
+/// If a failed call has changed something, or reports an internal error or a storage error.
 pub fn with_members<T>(mut call: impl FnMut(&mut Client) -> Result<T, Error>) {
     MEMBERS.with_borrow_mut(|members| {
         let members = members.get_or_insert_with(|| Members {
-            clients: [Handshake::Assisted, Handshake::Opaque]
+            clients: [HandshakeMode::Assisted, HandshakeMode::Opaque]
                 .into_iter()
                 .map(|handshake| {
                     let (_, client, _) = pair(handshake);
@@ -106,10 +109,10 @@ pub fn with_members<T>(mut call: impl FnMut(&mut Client) -> Result<T, Error>) {
         for (handshake, client, before, snapshot) in &mut members.clients {
             let result = call(client);
             if let Err(error @ (Error::Internal { .. } | Error::Storage(_))) = &result {
-                panic!("no input explains this: {error}");
+                panic!("no input may cause this error: {error}");
             }
             let same = values(&client.snapshot().expect("a snapshot")) == *before;
-            assert!(same || result.is_ok(), "a call that failed has changed something");
+            assert!(same || result.is_ok(), "a failed call has changed something");
             if !same {
                 let store = Arc::new(snapshot.to_store());
                 *client = Client::open(store, crypto("bob"), policy(*handshake)).expect("the device");

@@ -1,11 +1,12 @@
-//! What the targets for the delivery service share: a service in each handshake mode, that every input finds the same.
+//! Code that the targets for the delivery service share: a service in each handshake mode, which is
+//! in the same state for every input.
 
 use std::{cell::RefCell, sync::LazyLock};
 
 use regrow_delivery_service::{
     DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, ServiceKey, SqliteStore, Timestamp,
 };
-use regrow_engine::Handshake;
+use regrow_engine::HandshakeMode;
 
 use crate::{NOW, creator, device, group};
 
@@ -15,28 +16,28 @@ pub const AT: Timestamp = Timestamp(NOW.0);
 /// A service in memory.
 pub type Service = DeliveryService<SqliteStore>;
 
-/// The group's name at the service.
+/// Returns the group's identifier at the service.
 pub fn group_name() -> GroupId {
     group()
 }
 
-/// The name of a user's device at the service.
+/// Returns the identifier of a user's device at the service.
 pub fn name(user: &str) -> DeviceId {
-    device(user, Handshake::Assisted).device().clone()
+    device(user, HandshakeMode::Assisted).device().clone()
 }
 
 /// The only member of the group.
 pub static ALICE: LazyLock<DeviceId> = LazyLock::new(|| name("alice"));
 
-/// Somebody who is not a member.
+/// A device that is not a member.
 pub static CAROL: LazyLock<DeviceId> = LazyLock::new(|| name("carol"));
 
 static GROUP_INFO: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut alice = creator(Handshake::Assisted);
+    let mut alice = creator(HandshakeMode::Assisted);
     alice.group(&group()).and_then(|mut group| group.group_info()).expect("a group info")
 });
 
-/// A service without groups.
+/// Creates a service without groups.
 pub fn empty(_: HandshakeMode) -> Service {
     DeliveryService::open(
         SqliteStore::in_memory().expect("a store"),
@@ -46,11 +47,11 @@ pub fn empty(_: HandshakeMode) -> Service {
     .expect("a service")
 }
 
-/// A service with the group that Alice has made.
+/// Creates a service with the group of Alice.
 pub fn with_group(mode: HandshakeMode) -> Service {
     let service = empty(mode);
     let outcome = service.create_group(&group_name(), &ALICE, mode, &GROUP_INFO, AT).expect("the store works");
-    assert!(matches!(outcome, Outcome::Accepted(_)), "the group is made: {outcome:?}");
+    assert!(matches!(outcome, Outcome::Accepted(_)), "the group was not created: {outcome:?}");
     service
 }
 
@@ -58,11 +59,11 @@ thread_local! {
     static SERVICES: RefCell<Vec<(HandshakeMode, Service)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls a service of each handshake mode with the input. A submission that is not accepted must have changed nothing;
-/// what one did that was accepted is forgotten before the next input.
+/// Calls a service of each handshake mode with the input. A submission that is not accepted must
+/// change nothing. The changes of an accepted submission are undone before the next input.
 ///
 /// # Panics
-/// If it has.
+/// If a submission that was not accepted has changed the roster.
 pub fn with_services(prepare: fn(HandshakeMode) -> Service, is_accepted: impl Fn(&Service, HandshakeMode) -> bool) {
     SERVICES.with_borrow_mut(|services| {
         if services.is_empty() {
@@ -74,13 +75,13 @@ pub fn with_services(prepare: fn(HandshakeMode) -> Service, is_accepted: impl Fn
             if is_accepted(service, *mode) {
                 *service = prepare(*mode);
             } else {
-                assert_eq!(roster(), before, "a refusal changed something");
+                assert_eq!(roster(), before, "a refused submission has changed the roster");
             }
         }
     });
 }
 
-/// Whether it was accepted.
+/// Returns true if the submission was accepted.
 pub fn accepted(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Accepted(_))
 }

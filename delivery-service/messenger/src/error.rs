@@ -165,7 +165,7 @@ pub(crate) fn is_of_device(error: &regrow_engine::Error) -> bool {
 
 impl Error {
     /// Whether the device itself cannot go on: its store, its cryptography, its key or its session is missing. Every other error
-    /// concerns a group, a wish or an upload.
+    /// concerns a group, an intent or an upload.
     pub(crate) fn is_of_device(&self) -> bool {
         match self {
             Self::Engine(error) => is_of_device(error),

@@ -27,7 +27,7 @@ pub use self::{
     connection::{Connection, Server},
     error::{ConnectionError, Error},
     messenger::{
-        Clock, Event, GroupView, MAX_CLOCK_SKEW, MayAdd, Messenger, Monotonic, Options, Rejoin, Scope, Text, Wish,
+        Clock, Event, GroupView, Intent, MAX_CLOCK_SKEW, MayAdd, Messenger, Monotonic, Options, Rejoin, Scope, Text,
         commit_request,
     },
     retry::{Pause, Retry},

@@ -27,7 +27,7 @@ use std::{fmt, time::Duration};
 use regrow_engine::{Client, DeviceId, GroupId, Member, SafetyNumber, StoreKey, UserId};
 
 pub use self::{
-    event::{Event, Rejoin, Text, Wish},
+    event::{Event, Intent, Rejoin, Text},
     lane::Scope,
     options::{Clock, MayAdd, Monotonic, Options},
     step::commit_request,
@@ -58,7 +58,7 @@ use crate::{
 /// - **Calls can be dropped** while they wait, as `tokio::select!` does. What was begun goes on with the next call.
 /// - **Each message once.** To call [`next_event`](Self::next_event) again is to say that the last one is kept. What was
 ///   told and not kept, because the process died, is told again by the next process, which knows it by its identifier.
-/// - **One failure stays where it is.** A failure of one group, wish or upload delays that one, and is told once, as
+/// - **One failure stays where it is.** A failure of one group, intent or upload delays that one, and is told once, as
 ///   [`Event::Delayed`]. Only a failure of the device itself, or of reading, is an error of the calls below.
 /// - **The service is watched**: see [`Event::Equivocation`], [`Event::BrokenChain`] and [`Event::RosterLie`].
 ///

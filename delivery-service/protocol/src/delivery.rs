@@ -1,54 +1,37 @@
-//! The entries of a device's stream, as a client has them in hand.
+//! The entries of a device's stream, in the form that a client works with.
 
 use crate::{
+    delivery_kind::DeliveryKind,
     identity::DeviceId,
-    names::{Cursor, GroupId, Sequence, Timestamp},
+    names::{Cursor, GroupId, Timestamp},
     receipt::{ChainHash, ChainedEntry, Receipt},
 };
-
-/// What a delivery carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryKind {
-    /// The welcome (RFC 9420, 12.4.3.1) with which this device joins, in place of the commit that added it.
-    Welcome,
-    /// A commit. An external joiner reads its own, too, as the first of its membership.
-    Commit,
-    /// A proposal by reference.
-    Proposal,
-    /// An application message.
-    Message,
-    /// A commit that members could not process has been taken back. It and the proposals up to this entry are void, and
-    /// deleted; the messages stay, for those who had followed it. The group is in the epoch before it again, with that epoch's
-    /// roster. A device that had followed the commit rejoins by external commit; one that it had added is no member.
-    Rollback {
-        /// The number of the commit.
-        voided: Sequence,
-    },
-}
 
 /// One entry of a device's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Where it stands in the stream: what to acknowledge, and what to read on after.
+    /// The entry's position in the stream. The device acknowledges this position and continues to
+    /// read after it.
     pub cursor: Cursor,
-    /// The group that it belongs to.
+    /// The group that the entry belongs to.
     pub group: GroupId,
-    /// What it is.
+    /// The kind of entry.
     pub kind: DeliveryKind,
-    /// The service's signed word on it, with its number in the group's log.
+    /// The service's receipt for the entry. It contains the entry's number in the group's log.
     pub receipt: Receipt,
-    /// Who submitted it; for a rollback, the last device whose report it took.
+    /// The device that submitted the entry. For a rollback, the device whose report caused it.
     pub sender: DeviceId,
-    /// When it was accepted.
+    /// The time at which the service accepted the entry.
     pub time: Timestamp,
-    /// The MLSMessage as it was submitted. Of a welcome, what is for this device: the secrets of others are left out.
-    /// Empty for a rollback.
+    /// The MLSMessage as it was submitted. Empty for a rollback. A welcome is reduced to the part
+    /// for this device, without the secrets for others.
     pub bytes: Vec<u8>,
 }
 
 impl Delivery {
-    /// The hash of the group's chain after this entry, if `before` is the hash before it: to be compared with the
-    /// receipt's. `None` for a welcome, in whose place the chain has a commit.
+    /// Returns the hash of the group's chain after this entry, if `before` is the hash before it.
+    /// The caller compares it with the hash in the receipt. Returns `None` for a welcome, because
+    /// the chain contains the commit instead.
     pub fn chained(&self, before: ChainHash) -> Option<ChainHash> {
         let Receipt { sequence, epoch, .. } = self.receipt;
         let (kind, sender, time, bytes) = (self.kind, &self.sender, self.time, self.bytes.as_slice());

@@ -1,12 +1,14 @@
-//! The list of a user's devices: a chain of entries, each signed by a device that the list has.
+//! The list of a user's devices: a chain of entries. A device on the list signs each entry.
 //!
-//! A service stores the entries and hands them out. It cannot add a device, for it has no device's key; and it cannot
-//! change or reorder entries, for each has the hash of the entry before it. A reader keeps the [`DeviceList`] that it has
-//! computed, asks for the entries after it, and notices a service that shows another chain. A service can withhold new
-//! entries.
+//! A service stores the entries and hands them out. It cannot add a device, because it has no
+//! device's key. It cannot change or reorder entries, because each entry contains the hash of the
+//! entry before it. A reader stores the [`DeviceList`] that it has computed, and asks for the
+//! entries after it. So it detects a service that shows another chain. A service can still withhold
+//! new entries.
 //!
-//! The first entry begins the list: its device vouches for itself. A list can begin anew, for a user who has lost all
-//! devices. Nobody vouches for the new devices then, so that each reader has to accept them.
+//! The first entry begins the list, and its device signs for itself. A user who has lost all
+//! devices can begin the list again. Then no listed device signs for the new devices, so that each
+//! reader has to accept them.
 
 mod card;
 mod entry;
@@ -22,27 +24,28 @@ use serde_bytes::ByteBuf;
 
 pub use self::{
     card::{DeviceCard, InvalidCard},
-    entry::{Change, Entry, EntryHash, InvalidEntry},
+    entry::{EntryHash, InvalidEntry, ListChange, ListEntry},
 };
 use crate::{
     identity::{DeviceId, UserId},
     receipt::ServicePublicKey,
 };
 
-/// The most bytes of a public signature key in an entry. The largest key of a ciphersuite that Regrow knows, of
-/// ML-DSA-87, has 2,592.
+/// The largest size of a public signature key in an entry, in bytes. The largest key in a
+/// ciphersuite that Regrow supports is 2,592 bytes long (ML-DSA-87).
 pub const MAX_SIGNATURE_KEY_BYTES: usize = 4096;
 
-/// The most bytes of an encoded entry.
+/// The largest size of an encoded entry, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 6 * 1024;
 
-/// The public key (Ed25519) by which a device opens its sessions, and signs the entries of its user's list.
+/// The public key (Ed25519) with which a device opens its sessions and signs the entries of its
+/// user's list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeviceKey(#[serde(with = "serde_bytes")] pub [u8; 32]);
 
 impl DeviceKey {
-    /// Whether the holder of the key has signed these bytes.
+    /// Returns true if the holder of the key has signed these bytes.
     #[must_use]
     pub fn has_signed(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
@@ -61,41 +64,45 @@ impl fmt::Debug for DeviceKey {
 /// The keys of a device on the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedKeys {
-    /// The key of the device's sessions and entries.
+    /// The key for the device's sessions and entries.
     pub key: DeviceKey,
     /// The public signature key in the device's key packages (RFC 9420, 5.1.1).
     pub signature_key: ByteBuf,
 }
 
-/// The list of a user's devices, as it follows from its entries.
+/// The list of a user's devices, computed from its entries.
 ///
 /// ```
 /// use ed25519_dalek::{Signer as _, SigningKey};
 /// use regrow_protocol::{
 ///     DeviceId, ServicePublicKey,
-///     device_list::{Change, DeviceCard, DeviceKey, DeviceList, ListedKeys},
+///     device_list::{ListChange, DeviceCard, DeviceKey, DeviceList, ListedKeys},
 /// };
 ///
 /// let service = ServicePublicKey([1; 32]);
 /// let (phone, tablet) = (DeviceId::new("bob", "phone")?, DeviceId::new("bob", "tablet")?);
-/// let (phone_key, tablet_key) = (SigningKey::from_bytes(&[2; 32]), SigningKey::from_bytes(&[3; 32]));
+/// let phone_key = SigningKey::from_bytes(&[2; 32]);
+/// let tablet_key = SigningKey::from_bytes(&[3; 32]);
 /// let keys = |key: &SigningKey| ListedKeys {
 ///     key: DeviceKey(key.verifying_key().to_bytes()),
 ///     signature_key: key.verifying_key().to_bytes().to_vec().into(),
 /// };
 ///
 /// let mut list = DeviceList::new(phone.user().clone());
-/// let begin = list.entry(&service, &phone, Change::Begin(keys(&phone_key)), |it| phone_key.sign(it).to_bytes());
+/// let begin = ListChange::Begin(keys(&phone_key));
+/// let begin = list.entry(&service, &phone, begin, |it| phone_key.sign(it).to_bytes());
 /// list.append(&service, &begin)?;
 /// let card = DeviceCard { device: tablet.clone(), keys: keys(&tablet_key) };
-/// let add = list.entry(&service, &phone, Change::Add(card), |it| phone_key.sign(it).to_bytes());
+/// let add = ListChange::Add(card);
+/// let add = list.entry(&service, &phone, add, |it| phone_key.sign(it).to_bytes());
 /// list.append(&service, &add)?;
 /// assert!(list.devices().map(|(device, _)| device).eq([phone.clone(), tablet]));
 ///
-/// // Without the key of a listed device, nothing is added.
+/// // An entry that is not signed with the key of a listed device is refused.
 /// let ghost_key = SigningKey::from_bytes(&[4; 32]);
 /// let ghost = DeviceCard { device: DeviceId::new("bob", "ghost")?, keys: keys(&ghost_key) };
-/// let forged = list.entry(&service, &phone, Change::Add(ghost), |it| ghost_key.sign(it).to_bytes());
+/// let forged = ListChange::Add(ghost);
+/// let forged = list.entry(&service, &phone, forged, |it| ghost_key.sign(it).to_bytes());
 /// assert!(list.append(&service, &forged).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -109,7 +116,7 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// The list without entries.
+    /// Creates a list without entries.
     pub fn new(user: UserId) -> Self {
         Self { user, number: 0, head: EntryHash::default(), begun: 0, devices: BTreeMap::new() }
     }
@@ -124,7 +131,7 @@ impl DeviceList {
         self.number
     }
 
-    /// The hash of the last entry: it stands for all entries up to that one.
+    /// The hash of the last entry. It covers all entries up to that one.
     pub fn head(&self) -> EntryHash {
         self.head
     }
@@ -147,7 +154,7 @@ impl DeviceList {
         self.entry_of(device)?.as_ref()
     }
 
-    /// Whether the device was on the list, and is not any more.
+    /// Returns true if the device was on the list and was removed.
     pub fn was_removed(&self, device: &DeviceId) -> bool {
         self.entry_of(device).is_some_and(Option::is_none)
     }
@@ -156,26 +163,27 @@ impl DeviceList {
         if device.user() == &self.user { self.devices.get(device.device()) } else { None }
     }
 
-    /// The next entry, signed with the key of the device `by`. [`append`](Self::append) says whether it is valid.
+    /// Creates the next entry and signs it with the key of the device `by`.
+    /// [`append`](Self::append) checks if the entry is valid.
     pub fn entry(
         &self,
         service: &ServicePublicKey,
         by: &DeviceId,
-        change: Change,
+        change: ListChange,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
-    ) -> Entry {
+    ) -> ListEntry {
         let (number, previous) = (self.number.saturating_add(1), self.head);
-        let mut entry = Entry { number, previous, by: by.device().to_owned(), change, signature: [0; 64] };
+        let mut entry = ListEntry { number, previous, by: by.device().to_owned(), change, signature: [0; 64] };
         entry.signature = sign(&entry.signed(service, &self.user));
         entry
     }
 
-    /// Verifies an entry, and appends it.
+    /// Verifies an entry and appends it.
     ///
     /// # Errors
-    /// [`InvalidEntry`]. The list is as it was.
-    pub fn append(&mut self, service: &ServicePublicKey, entry: &Entry) -> Result<(), InvalidEntry> {
-        let Entry { number, previous, by, change, signature } = entry;
+    /// [`InvalidEntry`] if the entry does not continue the list. The list is then unchanged.
+    pub fn append(&mut self, service: &ServicePublicKey, entry: &ListEntry) -> Result<(), InvalidEntry> {
+        let ListEntry { number, previous, by, change, signature } = entry;
         let expected = self.number.saturating_add(1);
         if *number != expected {
             return Err(InvalidEntry::Number { expected, found: *number });
@@ -185,7 +193,7 @@ impl DeviceList {
         }
         let by = DeviceId::of(self.user.clone(), by).map_err(|_| InvalidEntry::Encoding)?;
         let key = match change {
-            Change::Begin(keys) => keys.key,
+            ListChange::Begin(keys) => keys.key,
             _ => self.get(&by).ok_or_else(|| InvalidEntry::NotListed { device: by.clone() })?.key,
         };
         let signed = entry.signed(service, &self.user);
@@ -197,9 +205,9 @@ impl DeviceList {
         Ok(())
     }
 
-    fn change(&mut self, by: &DeviceId, change: &Change) -> Result<(), InvalidEntry> {
+    fn change(&mut self, by: &DeviceId, change: &ListChange) -> Result<(), InvalidEntry> {
         match change {
-            Change::Begin(keys) => {
+            ListChange::Begin(keys) => {
                 if self.entry_of(by).is_some() {
                     return Err(InvalidEntry::Taken { device: by.clone() });
                 }
@@ -207,7 +215,7 @@ impl DeviceList {
                 self.devices.insert(by.device().to_owned(), Some(keys.clone()));
                 self.begun = self.number.saturating_add(1);
             }
-            Change::Add(DeviceCard { device, keys }) => {
+            ListChange::Add(DeviceCard { device, keys }) => {
                 if device.user() != &self.user {
                     return Err(InvalidEntry::OtherUser { device: device.clone() });
                 }
@@ -217,17 +225,17 @@ impl DeviceList {
                     return Err(InvalidEntry::Taken { device: device.clone() });
                 }
                 match self.devices.entry(device.device().to_owned()) {
-                    // A removed device does not come back under its name.
+                    // A removed device cannot come back under its name.
                     Slot::Occupied(_) => return Err(InvalidEntry::Taken { device: device.clone() }),
                     Slot::Vacant(slot) => _ = slot.insert(Some(keys.clone())),
                 }
             }
-            Change::Remove(device) => {
+            ListChange::Remove(device) => {
                 let not_listed = || InvalidEntry::NotListed { device: device.clone() };
                 self.get(device).ok_or_else(not_listed)?;
                 self.devices.insert(device.device().to_owned(), None);
             }
-            Change::SetSignatureKey(signature_key) => {
+            ListChange::SetSignatureKey(signature_key) => {
                 if let Some(Some(listed)) = self.devices.get_mut(by.device()) {
                     listed.signature_key.clone_from(signature_key);
                 }
@@ -260,19 +268,19 @@ mod tests {
         ListedKeys { key, signature_key: name.as_bytes().to_vec().into() }
     }
 
-    fn add(name: &str) -> Change {
-        Change::Add(DeviceCard { device: device(name), keys: keys(name) })
+    fn add(name: &str) -> ListChange {
+        ListChange::Add(DeviceCard { device: device(name), keys: keys(name) })
     }
 
-    fn signed(list: &DeviceList, by: &str, change: Change) -> Entry {
+    fn signed(list: &DeviceList, by: &str, change: ListChange) -> ListEntry {
         list.entry(&SERVICE, &device(by), change, |it| signing_key(by).sign(it).to_bytes())
     }
 
-    fn append(list: &mut DeviceList, by: &str, change: Change) -> Result<(), InvalidEntry> {
+    fn append(list: &mut DeviceList, by: &str, change: ListChange) -> Result<(), InvalidEntry> {
         let entry = signed(list, by, change);
         let before = list.clone();
-        // Every entry is appended as it was sent.
-        let read = Entry::decode(&entry.encode())?;
+        // Every entry is encoded and decoded before it is appended.
+        let read = ListEntry::decode(&entry.encode())?;
         assert_eq!(read, entry);
         let result = list.append(&SERVICE, &read);
         assert!(result.is_ok() || *list == before, "a refused entry changes nothing");
@@ -281,7 +289,7 @@ mod tests {
 
     fn begun(by: &str) -> DeviceList {
         let mut list = DeviceList::new(device(by).user().clone());
-        append(&mut list, by, Change::Begin(keys(by))).unwrap();
+        append(&mut list, by, ListChange::Begin(keys(by))).unwrap();
         list
     }
 
@@ -294,29 +302,29 @@ mod tests {
         let mut list = begun("phone");
         append(&mut list, "phone", add("tablet")).unwrap();
         append(&mut list, "tablet", add("laptop")).unwrap();
-        append(&mut list, "laptop", Change::Remove(device("phone"))).unwrap();
+        append(&mut list, "laptop", ListChange::Remove(device("phone"))).unwrap();
         assert_eq!(names(&list), ["laptop", "tablet"]);
         assert!(list.was_removed(&device("phone")) && !list.was_removed(&device("other")));
         assert_eq!((list.number(), list.begun()), (4, 1));
-        // A device may take itself from the list.
-        append(&mut list, "tablet", Change::Remove(device("tablet"))).unwrap();
+        // A device may remove itself from the list.
+        append(&mut list, "tablet", ListChange::Remove(device("tablet"))).unwrap();
         assert_eq!(names(&list), ["laptop"]);
     }
 
     #[test]
-    fn a_removed_device_signs_nothing_and_does_not_come_back() {
+    fn a_removed_device_cannot_sign_entries_or_come_back() {
         let mut list = begun("phone");
         append(&mut list, "phone", add("laptop")).unwrap();
-        append(&mut list, "phone", Change::Remove(device("laptop"))).unwrap();
+        append(&mut list, "phone", ListChange::Remove(device("laptop"))).unwrap();
         let refused = append(&mut list, "laptop", add("tablet"));
         assert_eq!(refused, Err(InvalidEntry::NotListed { device: device("laptop") }));
         assert_eq!(append(&mut list, "phone", add("laptop")), Err(InvalidEntry::Taken { device: device("laptop") }));
-        let again = append(&mut list, "laptop", Change::Begin(keys("laptop")));
+        let again = append(&mut list, "laptop", ListChange::Begin(keys("laptop")));
         assert_eq!(again, Err(InvalidEntry::Taken { device: device("laptop") }));
     }
 
     #[test]
-    fn nobody_adds_a_device_without_the_key_of_a_listed_one() {
+    fn only_a_listed_device_can_add_a_device() {
         let list = begun("phone");
         let forged =
             list.entry(&SERVICE, &device("phone"), add("ghost"), |it| signing_key("ghost").sign(it).to_bytes());
@@ -327,32 +335,32 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_good_in_one_place_of_one_list_at_one_service() {
+    fn an_entry_is_valid_only_in_its_own_place() {
         let mut list = begun("phone");
         let entry = signed(&list, "phone", add("tablet"));
         let elsewhere = list.clone().append(&ServicePublicKey([8; 32]), &entry);
         assert_eq!(elsewhere, Err(InvalidEntry::Signature { number: 2 }));
         append(&mut list, "phone", add("laptop")).unwrap();
         assert_eq!(list.clone().append(&SERVICE, &entry), Err(InvalidEntry::Number { expected: 3, found: 2 }));
-        let moved = Entry { number: 3, ..entry.clone() };
+        let moved = ListEntry { number: 3, ..entry.clone() };
         assert_eq!(list.clone().append(&SERVICE, &moved), Err(InvalidEntry::Previous { number: 3 }));
-        let moved = Entry { number: 3, previous: list.head(), ..entry };
+        let moved = ListEntry { number: 3, previous: list.head(), ..entry };
         assert_eq!(list.clone().append(&SERVICE, &moved), Err(InvalidEntry::Signature { number: 3 }));
-        // The same keys are of no use to another user's list.
+        // An entry with the same keys is not valid in another user's list.
         let mut other = DeviceList::new(UserId::new("eve").unwrap());
-        let begin = signed(&DeviceList::new(UserId::new("bob").unwrap()), "phone", Change::Begin(keys("phone")));
+        let begin = signed(&DeviceList::new(UserId::new("bob").unwrap()), "phone", ListChange::Begin(keys("phone")));
         assert_eq!(other.append(&SERVICE, &begin), Err(InvalidEntry::Signature { number: 1 }));
     }
 
     #[test]
-    fn a_device_shares_no_key_with_another() {
+    fn two_listed_devices_cannot_share_a_key() {
         let mut list = begun("phone");
         for shared in [
             ListedKeys { key: keys("phone").key, ..keys("tablet") },
             ListedKeys { signature_key: keys("phone").signature_key, ..keys("tablet") },
         ] {
             let card = DeviceCard { device: device("tablet"), keys: shared };
-            let refused = append(&mut list, "phone", Change::Add(card));
+            let refused = append(&mut list, "phone", ListChange::Add(card));
             assert_eq!(refused, Err(InvalidEntry::Taken { device: device("tablet") }));
         }
     }
@@ -360,18 +368,18 @@ mod tests {
     #[test]
     fn a_device_sets_its_own_signature_key() {
         let mut list = begun("phone");
-        append(&mut list, "phone", Change::SetSignatureKey(vec![5; 32].into())).unwrap();
+        append(&mut list, "phone", ListChange::SetSignatureKey(vec![5; 32].into())).unwrap();
         assert_eq!(list.get(&device("phone")).unwrap().signature_key, [5; 32]);
     }
 
     #[test]
-    fn a_list_that_begins_anew_has_none_of_the_former_devices() {
+    fn a_list_that_begins_again_removes_all_former_devices() {
         let mut list = begun("phone");
         append(&mut list, "phone", add("tablet")).unwrap();
-        append(&mut list, "spare", Change::Begin(keys("spare"))).unwrap();
+        append(&mut list, "spare", ListChange::Begin(keys("spare"))).unwrap();
         assert_eq!((names(&list), list.begun()), (vec!["spare".to_owned()], 3));
         assert!(list.was_removed(&device("tablet")));
-        let refused = append(&mut list, "tablet", Change::Remove(device("spare")));
+        let refused = append(&mut list, "tablet", ListChange::Remove(device("spare")));
         assert_eq!(refused, Err(InvalidEntry::NotListed { device: device("tablet") }));
     }
 
@@ -380,23 +388,23 @@ mod tests {
         let mut list = begun("phone");
         let eve = DeviceId::new("eve", "phone").unwrap();
         let card = DeviceCard { device: eve.clone(), keys: keys("eve") };
-        assert_eq!(append(&mut list, "phone", Change::Add(card)), Err(InvalidEntry::OtherUser { device: eve }));
+        assert_eq!(append(&mut list, "phone", ListChange::Add(card)), Err(InvalidEntry::OtherUser { device: eve }));
     }
 
     #[test]
-    fn every_changed_byte_of_an_entry_is_noticed() {
+    fn a_change_to_any_byte_of_an_entry_is_detected() {
         let list = begun("phone");
         let bytes = signed(&list, "phone", add("tablet")).encode();
         for at in 0..bytes.len() {
             for bit in [1, 128] {
                 let mut changed = bytes.clone();
                 changed[at] ^= bit;
-                let appended = Entry::decode(&changed).and_then(|entry| list.clone().append(&SERVICE, &entry));
+                let appended = ListEntry::decode(&changed).and_then(|entry| list.clone().append(&SERVICE, &entry));
                 assert!(appended.is_err(), "byte {at}");
             }
         }
         for length in 0..bytes.len() {
-            assert_eq!(Entry::decode(&bytes[..length]), Err(InvalidEntry::Encoding));
+            assert_eq!(ListEntry::decode(&bytes[..length]), Err(InvalidEntry::Encoding));
         }
     }
 }

@@ -1,55 +1,22 @@
-//! Users and their devices, by their names.
+//! The names of users and their devices.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{mls, name_rules};
+use crate::{
+    mls,
+    name_rules::{self, InvalidName, MAX_NAME_BYTES},
+};
 
-/// The longest name or identity, in bytes, that a device, a user or a group may have. Names are part of many keys in a
-/// store, and of every leaf of every tree, so that a long one costs many times its length; 255 bytes hold any identifier
-/// that people or UUID libraries make.
-pub const MAX_NAME_BYTES: usize = 255;
-
-/// The version of the identity's encoding, its first byte.
+/// The version of the identity's encoding. It is the first byte of the identity.
 const IDENTITY_VERSION: u8 = 1;
 
-/// Within the text of a [`DeviceId`], the character after this one belongs to the user's name.
+/// The escape character in the text of a [`DeviceId`]. The character after it belongs to the user's
+/// name.
 const ESCAPE: char = '\\';
-/// Between the user's and the device's name in the text of a [`DeviceId`].
+/// The separator between the user's and the device's name in the text of a [`DeviceId`].
 const SEPARATOR: char = '/';
-
-/// A name is not one of a user or a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum InvalidName {
-    /// A name is empty, or the names are too long.
-    #[error("the names have {bytes} bytes; each has at least 1, and an identity at most {MAX_NAME_BYTES}")]
-    Length {
-        /// The length of the empty name, of the user's name, or of the whole identity.
-        bytes: usize,
-    },
-    /// A name has a character that this kind of name does not allow.
-    #[error("a name may not have the character U+{code_point:04X}")]
-    Character {
-        /// The character.
-        code_point: u32,
-    },
-    /// A name is not in the form that [`DeviceId::new`] and [`UserId::new`] give it, or has no such form.
-    #[error("a name is not in the normal form of RFC 8265 and RFC 8266")]
-    NotNormal,
-    /// The names "." and ".." stand for places in a path.
-    #[error("a name may not be \".\" or \"..\"")]
-    Dots,
-    /// The bytes or the text do not encode a user and a device.
-    #[error("the identity does not encode a user and a device")]
-    Encoding,
-    /// The identity's encoding is of a version that this crate does not know.
-    #[error("the identity's encoding is of version {version}, which is unknown")]
-    Version {
-        /// The version in its first byte.
-        version: u8,
-    },
-}
 
 /// A user: a person or a program that has one or more devices.
 ///
@@ -68,21 +35,24 @@ pub enum InvalidName {
 pub struct UserId(String);
 
 impl UserId {
-    /// The user of that name. The name is brought into its normal form.
+    /// Returns the user with this name, after it has brought the name into its normal form.
     ///
     /// # Errors
-    /// [`InvalidName`] if the name is empty, is longer than [`MAX_NAME_BYTES`], or has a character that cannot be in it:
-    /// a space, a control, bidirectional or invisible character, a symbol outside of ASCII.
+    /// [`InvalidName`] if the name is empty, is longer than [`MAX_NAME_BYTES`], or has a forbidden
+    /// character: a space, a control, bidirectional or invisible character, or a symbol outside
+    /// ASCII.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name_rules::user(within_limit(name.as_ref())?)?;
         within_limit(&name)?;
         Ok(Self(name))
     }
 
-    /// The user of a name that is in normal form: one that was read from the wire or from a store.
+    /// Returns the user with a name that is already in normal form, for example a name from the
+    /// wire or from a store.
     ///
     /// # Errors
-    /// [`InvalidName::NotNormal`] if [`new`](Self::new) would change the name, and its errors.
+    /// [`InvalidName::NotNormal`] if [`new`](Self::new) would change the name. Also the errors of
+    /// [`new`](Self::new).
     pub fn from_normal(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let user = Self::new(name.as_ref())?;
         if user.0 == name.as_ref() { Ok(user) } else { Err(InvalidName::NotNormal) }
@@ -94,7 +64,7 @@ impl UserId {
     }
 }
 
-/// The name, if it is not too long. Work on a longer one would be for nothing.
+/// Returns the name if it is not too long. The check avoids useless work on a longer name.
 fn within_limit(name: &str) -> Result<&str, InvalidName> {
     if name.len() > MAX_NAME_BYTES { Err(InvalidName::Length { bytes: name.len() }) } else { Ok(name) }
 }
@@ -132,7 +102,7 @@ impl PartialEq<UserId> for str {
 impl TryFrom<String> for UserId {
     type Error = InvalidName;
 
-    /// As [`UserId::from_normal`].
+    /// Converts a name as [`UserId::from_normal`] does.
     fn try_from(name: String) -> Result<Self, InvalidName> {
         Self::from_normal(name)
     }
@@ -147,17 +117,18 @@ impl From<UserId> for String {
 impl FromStr for UserId {
     type Err = InvalidName;
 
-    /// As [`UserId::new`].
+    /// Parses a name as [`UserId::new`] does.
     fn from_str(name: &str) -> Result<Self, InvalidName> {
         Self::new(name)
     }
 }
 
-/// One client of one user: what a basic credential (RFC 9420, 5.3) names.
+/// One client of one user. A basic credential (RFC 9420, 5.3) names a device.
 ///
-/// The identity in the credential is the byte 1 (the version of this encoding) and then the user's and the device's
-/// name, each in UTF-8 behind its length as RFC 9420, 2.1.2 encodes it. A device has one identity: both names are in their
-/// normal form. The device's name follows the profile Nickname (RFC 8266), which allows spaces.
+/// The identity in the credential is the byte 1 (the version of this encoding), the user's name and
+/// the device's name. Each name is in UTF-8, after its length in the encoding of RFC 9420, 2.1.2.
+/// Both names are in their normal form, so a device has exactly one identity. The device's name
+/// follows the profile Nickname (RFC 8266), which allows spaces.
 ///
 /// ```
 /// use regrow_protocol::DeviceId;
@@ -173,12 +144,12 @@ impl FromStr for UserId {
 pub struct DeviceId {
     /// The user.
     user: UserId,
-    /// The device among that user's.
+    /// The device's name. It is unique among the user's devices.
     #[cfg_attr(feature = "openapi", schema(example = "phone"))]
     device: String,
 }
 
-/// The names of a device as they are read.
+/// The names of a device before they are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Names {
@@ -195,11 +166,11 @@ impl TryFrom<Names> for DeviceId {
 }
 
 impl DeviceId {
-    /// The device of that name of the user of that name. Both names are brought into their normal form.
+    /// Returns the device with these names, after it has brought both names into their normal form.
     ///
     /// # Errors
-    /// [`InvalidName`] if a name is empty or has a character that cannot be in it, or if the identity is longer than
-    /// [`MAX_NAME_BYTES`].
+    /// [`InvalidName`] if a name is empty or has a forbidden character, or if the identity is
+    /// longer than [`MAX_NAME_BYTES`].
     pub fn new(user: impl AsRef<str>, device: impl AsRef<str>) -> Result<Self, InvalidName> {
         let device = name_rules::device(within_limit(device.as_ref())?)?;
         let id = Self { user: UserId::new(user)?, device };
@@ -209,10 +180,12 @@ impl DeviceId {
         }
     }
 
-    /// The user's device of a name that is in normal form: one that was read from the wire or from a store.
+    /// Returns the user's device with a name that is already in normal form, for example a name
+    /// from the wire or from a store.
     ///
     /// # Errors
-    /// [`InvalidName::NotNormal`] if [`new`](Self::new) would change the name, and its errors.
+    /// [`InvalidName::NotNormal`] if [`new`](Self::new) would change the name. Also the errors of
+    /// [`new`](Self::new).
     pub fn of(user: UserId, device: &str) -> Result<Self, InvalidName> {
         let id = Self::new(&user, device)?;
         if id.device == device { Ok(id) } else { Err(InvalidName::NotNormal) }
@@ -223,23 +196,23 @@ impl DeviceId {
         &self.user
     }
 
-    /// The device's name among that user's.
+    /// The device's name.
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// The identity that stands in the device's credential.
+    /// Returns the identity in the device's credential.
     pub fn to_identity(&self) -> Vec<u8> {
         let mut identity = Vec::with_capacity(1 + 2 + self.user.0.len() + 2 + self.device.len());
         identity.push(IDENTITY_VERSION);
         for name in [&self.user.0, &self.device] {
-            // Names are far shorter than what fits into a vector.
+            // Names are far shorter than the longest vector.
             let _fits = mls::put_vector(&mut identity, name.as_bytes());
         }
         identity
     }
 
-    /// Reads what [`to_identity`](Self::to_identity) wrote.
+    /// Reads an identity that [`to_identity`](Self::to_identity) wrote.
     ///
     /// # Errors
     /// [`InvalidName`] if the bytes are not such an identity.
@@ -257,15 +230,16 @@ impl DeviceId {
     }
 }
 
-/// The name at the beginning, and what comes after it.
+/// Returns the name at the beginning of the bytes, and the bytes after it.
 fn read_name(bytes: &[u8]) -> Result<(&str, &[u8]), InvalidName> {
     let (name, rest) = mls::vector(bytes).ok_or(InvalidName::Encoding)?;
     Ok((str::from_utf8(name).map_err(|_| InvalidName::Encoding)?, rest))
 }
 
 impl fmt::Display for DeviceId {
-    /// The user's and the device's name with a slash between them. A slash or a backslash within the user's name stands
-    /// behind a backslash, so that different devices have different texts.
+    /// Writes the user's and the device's name with a slash between them. A slash or a backslash
+    /// within the user's name is written after a backslash, so that different devices have
+    /// different texts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.user.0.chars() {
             if matches!(character, ESCAPE | SEPARATOR) {
@@ -280,7 +254,8 @@ impl fmt::Display for DeviceId {
 impl FromStr for DeviceId {
     type Err = InvalidName;
 
-    /// The device of such a text as [`Display`](fmt::Display) writes. The names are brought into their normal form.
+    /// Parses a text that [`Display`](fmt::Display) wrote. Both names are brought into their normal
+    /// form.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let mut user = String::new();
         let mut characters = text.chars();
@@ -300,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_comes_back_from_its_identity() {
+    fn a_device_is_read_back_from_its_identity() {
         let phone = DeviceId::new("alice", "phone").unwrap();
         assert_eq!(phone.to_identity(), b"\x01\x05alice\x05phone");
         assert_eq!(DeviceId::from_identity(&phone.to_identity()), Ok(phone));
@@ -325,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_no_identity() {
+    fn malformed_identities_are_refused() {
         let bytes: [&[u8]; 7] = [
             b"",
             b"\x01",

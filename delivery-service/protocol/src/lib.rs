@@ -1,13 +1,13 @@
-//! The words that devices and the delivery service share. Both sides compile this crate; it does no I/O and has no
-//! cryptography but the signatures and hashes of receipts and device lists.
+//! Types that devices and the delivery service share. Both sides compile this crate. The crate does
+//! no I/O. Its only cryptography is the signatures and hashes of receipts and device lists.
 //!
 //! | module | contents |
 //! | --- | --- |
-//! | [`names`] | identifiers: groups, users, devices, epochs, positions, moments |
+//! | [`names`] | identifiers: groups, users, devices, epochs, log positions, times |
 //! | [`receipt`] | the hash chain over each group's log, and signed receipts |
-//! | [`outcome`] | answers to submissions, and the reasons of a refusal |
+//! | [`outcome`] | outcomes of submissions, and the reasons for a rejection |
 //! | [`delivery`] | the entries of a device's stream |
-//! | [`api`] | bodies of requests and answers, and problem codes |
+//! | [`api`] | bodies of requests and responses, and problem codes |
 //! | [`device_list`] | the signed list of a user's devices |
 //! | [`mls`] | readers of fields in encoded MLS messages |
 //! | [`profile`] | the credentials, proposals and extensions that devices and the service accept |
@@ -16,7 +16,9 @@
 
 pub mod api;
 pub mod delivery;
+mod delivery_kind;
 pub mod device_list;
+mod handshake_mode;
 mod identity;
 pub mod mls;
 mod name_rules;
@@ -27,7 +29,9 @@ pub mod receipt;
 mod reject_code;
 
 pub use self::{
-    delivery::{Delivery, DeliveryKind},
+    delivery::Delivery,
+    delivery_kind::DeliveryKind,
+    handshake_mode::HandshakeMode,
     names::{
         Cursor, DeviceId, Epoch, GroupId, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Sequence, Timestamp, UserId,
     },

@@ -1,17 +1,18 @@
-//! Readers of fields in encoded MLS messages (RFC 9420), for checks of bytes that OpenMLS does not give out.
+//! Readers of fields in encoded MLS messages (RFC 9420). They serve checks of bytes that OpenMLS
+//! does not expose.
 //!
-//! Engine and service make these checks on the same bytes. Every reader returns [`None`] for bytes that end too early or
-//! are not encoded as the RFC demands.
+//! The engine and the service make these checks on the same bytes. Every reader returns [`None`]
+//! for bytes that end too early or are not encoded as RFC 9420 requires.
 
-/// The version and the wire format that an MLSMessage begins with (RFC 9420, 6).
+/// The length of the version and the wire format at the beginning of an MLSMessage (RFC 9420, 6).
 const MLS_MESSAGE_HEADER: usize = 4;
 const EPOCH: usize = 8;
 const CONTENT_TYPE: usize = 1;
-/// An index or a leaf number within a Sender (RFC 9420, 6).
+/// The length of a sender index or a leaf index within a Sender (RFC 9420, 6).
 const SENDER_INDEX: usize = 4;
 
-/// The content of a vector of variable length at the beginning of `bytes`, and the bytes after the vector (RFC 9420,
-/// 2.1.2).
+/// Reads a vector of variable length at the beginning of `bytes` (RFC 9420, 2.1.2). Returns its
+/// content and the bytes after the vector.
 pub fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let (length, rest) = match first >> 6 {
@@ -26,14 +27,15 @@ pub fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         _ => return None,
     };
-    // A length has one encoding: the shortest.
+    // Only the shortest encoding of a length is valid.
     if length < [0, 1 << 6, 1 << 14][usize::from(first >> 6)] {
         return None;
     }
     rest.split_at_checked(length)
 }
 
-/// Appends a vector of variable length (RFC 9420, 2.1.2). Returns whether it fits into one: at most 2^30 - 1 bytes.
+/// Appends a vector of variable length (RFC 9420, 2.1.2). Returns false if the content does not fit
+/// into a vector: the limit is 2^30 - 1 bytes.
 #[must_use]
 pub fn put_vector(bytes: &mut Vec<u8>, content: &[u8]) -> bool {
     match content.len() {
@@ -46,12 +48,12 @@ pub fn put_vector(bytes: &mut Vec<u8>, content: &[u8]) -> bool {
     true
 }
 
-/// The PublicMessage in an MLSMessage (RFC 9420, 6).
+/// Returns the PublicMessage in an MLSMessage (RFC 9420, 6).
 pub fn public_message(message: &[u8]) -> Option<&[u8]> {
     message.get(MLS_MESSAGE_HEADER..)
 }
 
-/// The Commit in a PublicMessage, and the bytes after it (RFC 9420, 6, 6.2).
+/// Returns the bytes of a PublicMessage from its Commit to its end (RFC 9420, 6, 6.2).
 pub fn commit(public_message: &[u8]) -> Option<&[u8]> {
     let (_group_id, rest) = vector(public_message)?;
     let (_epoch, rest) = rest.split_at_checked(EPOCH)?;
@@ -61,21 +63,22 @@ pub fn commit(public_message: &[u8]) -> Option<&[u8]> {
     Some(commit)
 }
 
-/// A Sender, and the bytes after it (RFC 9420, 6).
+/// Reads a Sender (RFC 9420, 6). Returns its bytes and the bytes after it.
 fn sender(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     match bytes.first()? {
-        // A member or an external sender, with its index.
+        // A member or an external sender, with an index.
         1 | 2 => bytes.split_at_checked(1 + SENDER_INDEX),
-        // A new member, by a proposal or by a commit.
+        // A new member that sends a proposal or a commit.
         3 | 4 => bytes.split_at_checked(1),
         _ => None,
     }
 }
 
-/// The public keys of a commit's path, that of its leaf first (RFC 9420, 7.6, 12.4).
+/// Returns the public keys of a commit's path, the leaf's key first (RFC 9420, 7.6, 12.4).
 ///
-/// `commit` begins with the Commit; `leaf` is the encoded leaf node of its path. [`None`] if the commit has no path, or a
-/// path with another leaf. (MLS encodes every value in one way only.)
+/// `commit` begins with the Commit; `leaf` is the encoded leaf node of its path. Returns [`None`]
+/// if the commit has no path, or a path with another leaf. (MLS encodes every value in one way
+/// only.)
 pub fn path_keys<'c>(commit: &'c [u8], leaf: &'c [u8]) -> Option<Vec<&'c [u8]>> {
     let (_proposals, path) = vector(commit)?;
     let (is_there, path) = path.split_at_checked(1)?;
@@ -91,15 +94,19 @@ pub fn path_keys<'c>(commit: &'c [u8], leaf: &'c [u8]) -> Option<Vec<&'c [u8]>> 
     Some(keys)
 }
 
-/// The encryption key of an encoded node: a LeafNode and a ParentNode begin with it (RFC 9420, 7.1, 7.2).
+/// Returns the encryption key of an encoded node. A LeafNode and a ParentNode begin with it (RFC
+/// 9420, 7.1, 7.2).
 pub fn encryption_key(node: &[u8]) -> Option<&[u8]> {
     vector(node).map(|(key, _)| key)
 }
 
-/// Whether the lists of an MLSMessage have at most `most` elements together, as far as their elements take much more memory
-/// than bytes: the proposals, path nodes and ciphertexts of a commit, the secrets of a welcome, the nodes of a ratchet tree.
+/// Returns true if the lists of an MLSMessage have at most `most` elements together.
 ///
-/// It stops at the first element too many. [`None`] if the message cannot be read that far.
+/// Counts only lists whose elements take much more memory than bytes: the proposals, path nodes and
+/// ciphertexts of a commit, the secrets of a welcome, and the nodes of a ratchet tree.
+///
+/// Counting stops at the first element beyond `most`. Returns [`None`] if the message cannot be
+/// read that far.
 pub fn has_at_most(message: &[u8], most: usize) -> Option<bool> {
     let mut left = Left { elements: most, is_exceeded: false };
     let (&[_, _, _, format], body) = message.split_first_chunk::<MLS_MESSAGE_HEADER>()?;
@@ -122,15 +129,15 @@ const VERSION_AND_CIPHERSUITE: usize = 4;
 const LEAF_INDEX: usize = 4;
 const LIFETIME: usize = 16;
 
-/// Elements that may still come.
+/// The number of elements that may still follow.
 struct Left {
     elements: usize,
-    /// One element too many has come.
+    /// True after one element beyond the limit.
     is_exceeded: bool,
 }
 
 impl Left {
-    /// Counts an element. `None` if it is one too many.
+    /// Counts an element. Returns `None` if the element is beyond the limit.
     fn count(&mut self) -> Option<()> {
         let left = self.elements.checked_sub(1);
         self.is_exceeded = left.is_none();
@@ -139,7 +146,7 @@ impl Left {
     }
 }
 
-/// Counts the elements of a list, of which `element` takes one from its beginning.
+/// Counts the elements of a list. `element` returns the length of the first element.
 fn elements(
     mut list: &[u8],
     left: &mut Left,
@@ -153,7 +160,7 @@ fn elements(
     Some(())
 }
 
-/// The bytes after so many vectors.
+/// Returns the bytes after `count` vectors.
 fn after_vectors(bytes: &[u8], count: usize) -> Option<&[u8]> {
     (0..count).try_fold(bytes, |rest, _| vector(rest).map(|(_, rest)| rest))
 }
@@ -162,7 +169,7 @@ fn skip(bytes: &[u8], count: usize) -> Option<&[u8]> {
     bytes.get(count..)
 }
 
-/// The content of the commit in a PublicMessage (RFC 9420, 12.4).
+/// Counts the elements of the commit in a PublicMessage (RFC 9420, 12.4).
 fn commit_elements(public_message: &[u8], left: &mut Left) -> Option<()> {
     let commit = commit(public_message)?;
     let content_type = public_message.len().checked_sub(commit.len() + CONTENT_TYPE)?;
@@ -184,13 +191,15 @@ fn commit_elements(public_message: &[u8], left: &mut Left) -> Option<()> {
     }
 }
 
-/// A ProposalOrRef (RFC 9420, 12.1, 12.4). Proposals of other types than these have no place in the profile.
+/// Returns the bytes after a ProposalOrRef (RFC 9420, 12.1, 12.4). The profile has no proposals of
+/// other types.
 fn after_proposal_or_ref(bytes: &[u8]) -> Option<&[u8]> {
     match bytes.split_first()? {
         (1, proposal) => {
             let (kind, body) = proposal.split_first_chunk::<TYPE>()?;
             match u16::from_be_bytes(*kind) {
-                // A KeyPackage: version, ciphersuite, init key, leaf, extensions, signature (RFC 9420, 10).
+                // A KeyPackage: version, ciphersuite, init key, leaf, extensions, signature (RFC
+                // 9420, 10).
                 1 => {
                     let leaf = after_vectors(skip(body, VERSION_AND_CIPHERSUITE)?, 1)?;
                     after_vectors(after_leaf(leaf)?, 2)
@@ -206,7 +215,7 @@ fn after_proposal_or_ref(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The bytes after a LeafNode (RFC 9420, 7.2).
+/// Returns the bytes after a LeafNode (RFC 9420, 7.2).
 fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
     let credential = after_vectors(bytes, 2)?;
     let capabilities = after_vectors(skip(credential, TYPE)?, 1)?;
@@ -220,16 +229,17 @@ fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
     after_vectors(rest, 2)
 }
 
-/// The secrets in a Welcome (RFC 9420, 12.4.3.1).
+/// Counts the secrets in a Welcome (RFC 9420, 12.4.3.1).
 fn secret_elements(welcome: &[u8], left: &mut Left) -> Option<()> {
     let (secrets, _) = vector(skip(welcome, TYPE)?)?;
     elements(secrets, left, |list, _| Some(list.len() - after_vectors(list, 3)?.len()))
 }
 
-/// The nodes of the ratchet tree in a GroupInfo (RFC 9420, 7.8, 12.4.3).
+/// Counts the nodes of the ratchet tree in a GroupInfo (RFC 9420, 7.8, 12.4.3).
 fn tree_elements(group_info: &[u8], left: &mut Left) -> Option<()> {
     let (_group_id, rest) = vector(skip(group_info, VERSION_AND_CIPHERSUITE)?)?;
-    // The hash of the tree, that of the transcript, the context's extensions; then those of the group info.
+    // Skip the tree hash, the transcript hash and the context's extensions. The group info's
+    // extensions follow.
     let rest = after_vectors(skip(rest, EPOCH)?, 3)?;
     let (mut extensions, _) = vector(rest)?;
     while !extensions.is_empty() {
@@ -244,13 +254,13 @@ fn tree_elements(group_info: &[u8], left: &mut Left) -> Option<()> {
     Some(())
 }
 
-/// An optional node of a tree (RFC 9420, 7.8).
+/// Returns the bytes after an optional node of a tree (RFC 9420, 7.8).
 fn after_node(bytes: &[u8]) -> Option<&[u8]> {
     match bytes.split_first()? {
         (0, rest) => Some(rest),
         (1, node) => match node.split_first()? {
             (1, leaf) => after_leaf(leaf),
-            // The key, the hash of the parent, the unmerged leaves (RFC 9420, 7.1).
+            // The encryption key, the parent hash and the unmerged leaves (RFC 9420, 7.1).
             (2, parent) => after_vectors(parent, 3),
             _ => None,
         },
@@ -279,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_not_the_shortest_is_refused() {
+    fn a_length_in_a_longer_encoding_is_refused() {
         for bytes in [&[0x40, 1, b'a'][..], &[0x80, 0, 0, 1, b'a'], &[0x80, 0, 0x3f, 0xff], &[0xc0, 0], &[]] {
             assert_eq!(vector(bytes), None, "{bytes:?}");
         }
@@ -291,7 +301,7 @@ mod tests {
         assert!((0..whole.len()).all(|length| vector(&whole[..length]).is_none()));
     }
 
-    /// A commit with a path of two nodes, in a PublicMessage of a member.
+    /// A PublicMessage from a member, with a commit whose path has two nodes.
     fn message(leaf: &[u8]) -> Vec<u8> {
         let mut message = vec![0, 1, 0, 1];
         message.extend(vectors(&[b"group"]));
@@ -307,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_a_path_are_those_of_its_leaf_and_nodes() {
+    fn path_keys_returns_leaf_and_node_keys() {
         let leaf = vectors(&[b"leaf key", b"the rest of the leaf"]);
         let message = message(&leaf);
         let commit = commit(public_message(&message).unwrap()).unwrap();
@@ -316,7 +326,7 @@ mod tests {
         assert!((0..commit.len()).all(|length| path_keys(&commit[..length], &leaf).is_none()));
     }
 
-    /// An MLSMessage of that format.
+    /// An MLSMessage of this wire format.
     fn mls_message(format: u8, body: &[&[u8]]) -> Vec<u8> {
         [&[0, 1, 0, format][..], &body.concat()].concat()
     }
@@ -333,7 +343,7 @@ mod tests {
         .concat()
     }
 
-    /// Checks that the elements of the message are counted, and that it is not counted when it is cut off.
+    /// Checks that the message has `elements` elements, and that a truncated message gives `None`.
     #[track_caller]
     fn has(message: &[u8], elements: usize) {
         assert_eq!(has_at_most(message, elements), Some(true));
@@ -389,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn other_messages_have_no_such_lists() {
+    fn messages_of_other_formats_are_not_counted() {
         for format in [2, 5, 9] {
             assert_eq!(has_at_most(&mls_message(format, &[b"anything"]), 0), Some(true));
         }

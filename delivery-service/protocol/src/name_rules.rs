@@ -1,31 +1,73 @@
 //! The rules for names that people read: PRECIS (RFC 8264) through the crate `precis-profiles`.
 //!
-//! A user's name follows UsernameCasePreserved (RFC 8265, 3.4): letters, digits and ASCII punctuation, no spaces. A device's
-//! name follows Nickname (RFC 8266, 2), which allows inner spaces and symbols. Both profiles use the tables of Unicode 6.3
-//! that RFC 8264 registers, so that two versions of this crate agree about every name.
+//! A user's name follows UsernameCasePreserved (RFC 8265, 3.4): letters, digits and ASCII
+//! punctuation, no spaces. A device's name follows Nickname (RFC 8266, 2), which allows inner
+//! spaces and symbols. Both profiles use the tables of Unicode 6.3 that RFC 8264 registers, so that
+//! two versions of this crate agree about every name.
 
 use precis_profiles::{
     Nickname, UsernameCasePreserved,
     precis_core::{self, CodepointInfo, profile::PrecisFastInvocation as _},
 };
 
-use crate::identity::InvalidName;
+use serde::{Deserialize, Serialize};
 
-/// Characters that PRECIS allows, at least in some contexts, and that nobody can see.
+/// The longest name or identity of a device, a user or a group, in bytes.
+///
+/// Names are part of many store keys and of every leaf of every tree. So a long name costs many
+/// times its length. 255 bytes are enough for any identifier that people or UUID libraries make.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// An error: a name or an identity is not valid for a user or a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum InvalidName {
+    /// A name is empty, or the names are too long.
+    #[error("the names have {bytes} bytes; a name needs at least 1, and an identity has at most {MAX_NAME_BYTES}")]
+    Length {
+        /// The length of the empty name, of the user's name, or of the whole identity.
+        bytes: usize,
+    },
+    /// A name has a character that is not allowed in this kind of name.
+    #[error("a name may not have the character U+{code_point:04X}")]
+    Character {
+        /// The character.
+        code_point: u32,
+    },
+    /// A name is not in the normal form that [`DeviceId::new`](crate::DeviceId::new) and
+    /// [`UserId::new`](crate::UserId::new) make, or it has no normal form.
+    #[error("a name is not in the normal form of RFC 8265 and RFC 8266")]
+    NotNormal,
+    /// The name is "." or "..". These names have a meaning in paths.
+    #[error("a name may not be \".\" or \"..\"")]
+    Dots,
+    /// The bytes or the text do not encode a user and a device.
+    #[error("the identity does not encode a user and a device")]
+    Encoding,
+    /// The identity's encoding has a version that this crate does not know.
+    #[error("the identity's encoding has the unknown version {version}")]
+    Version {
+        /// The version in its first byte.
+        version: u8,
+    },
+}
+
+/// Invisible characters that PRECIS allows, at least in some contexts.
 const INVISIBLE: [char; 5] = [
     // The joiners. PRECIS allows them between the letters of some scripts.
     '\u{200c}',
     '\u{200d}',
-    // BRAILLE PATTERN BLANK, OBJECT REPLACEMENT CHARACTER and MUSICAL SYMBOL NULL NOTEHEAD count as symbols.
+    // BRAILLE PATTERN BLANK, OBJECT REPLACEMENT CHARACTER and MUSICAL SYMBOL NULL NOTEHEAD count as
+    // symbols.
     '\u{2800}',
     '\u{fffc}',
     '\u{1d159}',
 ];
 
-/// Names that stand for places in a path (RFC 3986, 5.2.4), so that no address leads to such a user or device.
+/// Names with a meaning in paths (RFC 3986, 5.2.4). No address can lead to a user or device with
+/// such a name.
 const DOTS: [&str; 2] = [".", ".."];
 
-/// The normal form of a user's name.
+/// Returns the normal form of a user's name.
 pub(crate) fn user(name: &str) -> Result<String, InvalidName> {
     if is_plain_ascii(name) {
         return without_dots(name.to_owned());
@@ -33,7 +75,7 @@ pub(crate) fn user(name: &str) -> Result<String, InvalidName> {
     normal(name, |name| UsernameCasePreserved::enforce(name).map(Into::into))
 }
 
-/// The normal form of a device's name.
+/// Returns the normal form of a device's name.
 pub(crate) fn device(name: &str) -> Result<String, InvalidName> {
     if is_plain_ascii(name) {
         return without_dots(name.to_owned());
@@ -41,8 +83,9 @@ pub(crate) fn device(name: &str) -> Result<String, InvalidName> {
     normal(name, |name| Nickname::enforce(name).map(Into::into))
 }
 
-/// Whether a text shows all that is in it, in one way: no control, bidirectional or invisible characters, no spaces that
-/// cannot be counted, and no second encoding of the same characters.
+/// Returns true if all characters of the text are visible and have only one encoding. Such a text
+/// has no control, bidirectional or invisible characters, no outer or repeated spaces, and no
+/// second encoding of the same characters.
 pub(crate) fn is_plain(text: &str) -> bool {
     device(text).is_ok_and(|normal| normal == text)
 }
@@ -59,7 +102,7 @@ fn normal(name: &str, enforce: impl Fn(&str) -> Result<String, precis_core::Erro
     if let Some(character) = enforced.chars().find(|character| INVISIBLE.contains(character)) {
         return Err(InvalidName::Character { code_point: character.into() });
     }
-    // RFC 8264, 7: a form that the rules change once more is not stable, and is refused.
+    // RFC 8264, 7: a form that the rules change a second time is not stable, and is refused.
     if enforce(&enforced).map_err(refused)? == enforced { without_dots(enforced) } else { Err(InvalidName::NotNormal) }
 }
 
@@ -70,7 +113,7 @@ fn without_dots(name: String) -> Result<String, InvalidName> {
 fn refused(error: precis_core::Error) -> InvalidName {
     match error {
         precis_core::Error::BadCodepoint(CodepointInfo { cp, .. }) => InvalidName::Character { code_point: cp },
-        // The name has nothing but spaces, or mixes directions in a way that RFC 5893 forbids.
+        // The name has only spaces, or mixes text directions in a way that RFC 5893 forbids.
         precis_core::Error::Invalid | precis_core::Error::Unexpected(_) => InvalidName::NotNormal,
     }
 }
@@ -80,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ascii_names_are_what_the_profiles_make_of_them() {
+    fn profiles_leave_visible_ascii_names_unchanged() {
         let graphic: String = (0x21..0x7f_u8).map(char::from).collect();
         let whole = |name: &str| (0..name.len()).map(|at| name[at..].to_owned()).collect::<Vec<_>>();
         for name in whole(&graphic) {
@@ -104,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_cannot_be_seen_are_refused() {
+    fn invisible_characters_are_refused() {
         for character in [
             '\0',
             '\n',
@@ -153,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_no_spaces_and_a_device_no_outer_ones() {
+    fn only_device_names_may_have_spaces_and_only_inner_ones() {
         assert!(user("a b").is_err());
         assert!(device(" ").is_err());
         assert!(is_plain("a b"));
@@ -163,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_place_in_a_path() {
+    fn dot_names_are_refused() {
         for name in [".", "..", "\u{ff0e}", " .. "] {
             assert_eq!(device(name), Err(InvalidName::Dots), "{name}");
         }

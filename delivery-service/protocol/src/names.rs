@@ -1,18 +1,22 @@
-//! The names of things: groups, users, devices, epochs, positions, moments. Each is its own type, so that one cannot be passed
-//! for another.
+//! The identifiers of groups, users, devices, epochs, log positions and times. Each identifier has
+//! its own type, so that a caller cannot pass one in place of another.
 
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use crate::identity::{DeviceId, InvalidName, MAX_NAME_BYTES, UserId};
 use crate::{api::Bytes, name_rules};
+pub use crate::{
+    identity::{DeviceId, UserId},
+    name_rules::{InvalidName, MAX_NAME_BYTES},
+};
 
-/// What the text of a group identifier begins with that is shown as bytes.
+/// The prefix of a group identifier's text that shows the bytes in hexadecimal.
 const HEXADECIMAL: &str = "0x";
 
-/// The identifier of a group (RFC 9420, 8.1), chosen by its creator and unique at one delivery service: 1 to 255 bytes.
+/// The identifier of a group (RFC 9420, 8.1): 1 to 255 bytes. The group's creator chooses it. It is
+/// unique at one delivery service.
 ///
 /// ```
 /// use regrow_protocol::GroupId;
@@ -25,16 +29,16 @@ const HEXADECIMAL: &str = "0x";
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(Vec<u8>);
 
-/// Bytes are not the identifier of a group.
+/// An error: the bytes are not the identifier of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a group's identifier has 1 to {MAX_NAME_BYTES} bytes, not {bytes}")]
 pub struct InvalidGroupId {
-    /// How many bytes there are.
+    /// The number of bytes.
     pub bytes: usize,
 }
 
 impl GroupId {
-    /// The group identifier of these bytes.
+    /// Returns the group identifier with these bytes.
     ///
     /// # Errors
     /// [`InvalidGroupId`] if there are no bytes, or more than [`MAX_NAME_BYTES`].
@@ -45,25 +49,27 @@ impl GroupId {
         }
     }
 
-    /// The identifier's bytes, as they stand in MLS messages.
+    /// The identifier's bytes, as MLS messages contain them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The identifier as it stands in paths and file names: base64url without padding (RFC 4648, 5).
+    /// Returns the identifier's form for paths and file names: base64url without padding (RFC 4648,
+    /// 5).
     pub fn to_base64url(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
     }
 
-    /// Reads what [`to_base64url`](Self::to_base64url) wrote. [`None`] if it is anything else.
+    /// Reads an identifier that [`to_base64url`](Self::to_base64url) wrote. Returns [`None`] for
+    /// any other text.
     pub fn from_base64url(text: impl AsRef<[u8]>) -> Option<Self> {
         BASE64URL_NOPAD.decode(text.as_ref()).ok().and_then(|bytes| Self::new(bytes).ok())
     }
 }
 
 impl fmt::Display for GroupId {
-    /// The identifier as text if all that is in it can be seen, else `0x` and the bytes in hexadecimal. Different
-    /// identifiers have different texts.
+    /// Writes the identifier as text if all its characters are visible, otherwise `0x` and the
+    /// bytes in hexadecimal. Different identifiers have different texts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match str::from_utf8(&self.0) {
             Ok(text) if !text.starts_with(HEXADECIMAL) && name_rules::is_plain(text) => f.write_str(text),
@@ -82,7 +88,7 @@ impl fmt::Debug for GroupId {
 }
 
 impl Serialize for GroupId {
-    /// As [`Bytes`]: base64url in JSON, a byte string in binary formats.
+    /// Serializes like [`Bytes`]: base64url in JSON, a byte string in binary formats.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             serializer.serialize_str(&self.to_base64url())
@@ -98,7 +104,8 @@ impl<'de> Deserialize<'de> for GroupId {
     }
 }
 
-/// The number of an epoch (RFC 9420, 8.1): 0 when a group is created, one more with each accepted commit.
+/// The number of an epoch (RFC 9420, 8.1). A new group is in epoch 0, and each accepted commit adds
+/// 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -109,48 +116,51 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The number of an entry in its group's log: 1 for the first, without gaps. A reader that sees a gap has missed entries
-/// that the retention time or the queue's length limit took away. 0 stands for the group's creation, which is no entry.
+/// The number of an entry in its group's log. The first entry has number 1, and the numbers have no
+/// gaps. A reader that sees a gap has missed entries: the retention time or the queue's length
+/// limit removed them. 0 stands for the group's creation, which is not an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 
-/// A position in a device's stream. Positions grow over all groups together, in the order in which entries were
-/// accepted; what a device may not read leaves gaps. [`Cursor::START`] is before everything.
+/// A position in a device's stream. Positions increase over all groups together, in the order in
+/// which the service accepts entries. Entries that a device may not read leave gaps.
+/// [`Cursor::START`] is before all entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub u64);
 
 impl Cursor {
-    /// Before the first entry: what a device that has read nothing yet reads after.
+    /// The position before the first entry. A device that has read nothing yet reads from here.
     pub const START: Self = Self(0);
 
-    /// The position after this one.
+    /// Returns the next position.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The position before this one.
+    /// Returns the previous position.
     #[must_use]
     pub fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 }
 
-/// A moment, in seconds since the Unix epoch. Neither the engine nor the service has a clock: the caller says what time
-/// it is.
+/// A time, in seconds since the Unix epoch. The engine and the service have no clock: the caller
+/// passes the current time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The last second of the year 9999. A later time is none: milliseconds that were passed for seconds, for example.
+    /// The last second of the year 9999. A later time is not valid: it is, for example, a time in
+    /// milliseconds that was passed as seconds.
     pub const LATEST: Self = Self(253_402_300_799);
 }
 
 impl Timestamp {
-    /// The moment that many seconds later.
+    /// Returns the time this many seconds later.
     #[must_use]
     pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))

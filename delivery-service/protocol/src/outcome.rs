@@ -1,41 +1,43 @@
-//! What a submission is answered with.
+//! Outcomes of submissions, and the reasons for a rejection.
 
 use std::collections::BTreeSet;
 
 use crate::{identity::DeviceId, names::Epoch, receipt::Receipt};
 
-/// The answer to a submission. Unless it is `Accepted`, nothing has changed.
+/// The answer to a submission. With any outcome except `Accepted`, nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Ordered, now or when the very same bytes were first submitted: the service's signed word on it.
+    /// The submission is ordered: now, or earlier if the device has already submitted the same
+    /// bytes. Contains the service's receipt.
     Accepted(Receipt),
-    /// Made in an epoch that is past. Process what has been ordered since, and make it again.
+    /// The submission was made in a past epoch. The device processes the entries since then, and
+    /// makes the submission again.
     Stale {
         /// The group's epoch.
         current_epoch: Epoch,
     },
-    /// Refused, and submitting it again will not help.
+    /// The submission is rejected, and the same submission will be rejected again.
     Rejected(RejectReason),
 }
 
-/// What is outside the [profile](crate::profile) that devices follow.
+/// A part of a message that is outside the [profile](crate::profile) of the devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// A proposal of another type than [`PROPOSAL_TYPES`](crate::profile::PROPOSAL_TYPES).
+    /// A proposal whose type is not in [`PROPOSAL_TYPES`](crate::profile::PROPOSAL_TYPES).
     #[error("a proposal of type {kind}")]
     Proposal {
         /// The type (RFC 9420, 17.4).
         kind: u16,
     },
-    /// An extension of the group context of another type than
+    /// A group context extension whose type is not in
     /// [`GROUP_CONTEXT_EXTENSIONS`](crate::profile::GROUP_CONTEXT_EXTENSIONS).
     #[error("an extension of the group context of type {kind}")]
     GroupContextExtension {
         /// The type (RFC 9420, 17.3).
         kind: u16,
     },
-    /// Group data of another version than [`GROUP_DATA_VERSION`](crate::profile::GROUP_DATA_VERSION).
+    /// Group data whose version is not [`GROUP_DATA_VERSION`](crate::profile::GROUP_DATA_VERSION).
     #[error("group data of version {version}")]
     DataVersion {
         /// The version.
@@ -43,29 +45,30 @@ pub enum Unsupported {
     },
 }
 
-/// Why a submission was refused.
+/// The reason for the rejection of a submission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// The bytes are not the MLSMessage (RFC 9420, 6) that belongs here.
+    /// The bytes are not the kind of MLSMessage (RFC 9420, 6) that this request takes.
     #[error("not the MLS message that belongs here")]
     Malformed,
-    /// Larger than the limit `max_body_bytes` of the service.
+    /// The submission is larger than the limit `max_body_bytes` of the service.
     #[error("larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// There is a group of this name already.
+    /// A group with this name already exists.
     #[error("the group exists already")]
     GroupExists,
-    /// There was a group of this name, and its last member has ended it. A name is given once.
+    /// A group with this name existed, and its last member has ended it. Each name is used only
+    /// once.
     #[error("a group of this name was ended; take another name")]
     GroupEnded,
-    /// The group has other members, and cannot be ended.
+    /// The group has other members, so a device cannot end it.
     #[error("the group has other members; remove them first")]
     NotAlone,
-    /// There is no group of this name.
+    /// No group with this name exists.
     #[error("no such group")]
     UnknownGroup,
     /// The message names another group than the submission.
@@ -80,58 +83,69 @@ pub enum RejectReason {
     /// The sender is not on the group's roster.
     #[error("the sender is not a member")]
     NotAMember,
-    /// The sender was removed from the group by others, and does not come back by an external commit of its own: it has
-    /// to be added again. So does whoever joins a group that more devices were removed from than
-    /// the limit `max_removed_devices_per_group` of the service.
+    /// Others removed the sender from the group, so it cannot come back by its own external commit.
+    /// A member has to add it again.
+    ///
+    /// The service remembers at most `max_removed_devices_per_group` removed devices of a group.
+    /// Beyond that limit, no device can join the group by external commit, and a member has to add
+    /// every new device.
     #[error("the sender was removed from the group, and has to be added again")]
     Removed,
-    /// The commit was accepted, and has been taken back since, because other members could not process it. What it
-    /// was to do has to be done anew.
+    /// The commit was accepted, and later taken back because other members could not process it.
+    /// The device has to make the changes of the commit again.
     #[error("the commit was taken back, because members could not process it")]
     RolledBack,
-    /// What is reported is not the group's last commit, or not this device's to report: its user made it, is added or
-    /// removed by it, or became a member too lately.
+    /// The reported entry is not the group's last commit, or this device may not report it. A
+    /// device may not report a commit that its user made or that adds or removes its user, and not
+    /// if its user became a member only recently.
     #[error("not a commit that this device can report")]
     NotReportable,
-    /// Another kind of content than the call is for: a commit submitted as a message, say.
+    /// The content type does not fit the request, for example a commit that is submitted as a
+    /// message.
     #[error("the wrong kind of content")]
     WrongContentType,
-    /// A PrivateMessage where the group's mode wants a PublicMessage, or the other way round.
+    /// The group's handshake mode requires a PublicMessage and this is a PrivateMessage, or the
+    /// reverse.
     #[error("the wrong wire format for this group")]
     WrongWireFormat,
-    /// From a sender outside the group (RFC 9420, 12.1.8), which this service does not admit.
+    /// The sender is outside the group (RFC 9420, 12.1.8). This service does not admit such
+    /// senders.
     #[error("proposals from outside the group are not admitted")]
     ExternalSender,
-    /// Signed by a leaf that is not the sender's.
-    #[error("signed by another than the sender")]
+    /// The message is signed by a leaf that is not the sender's leaf.
+    #[error("the signature is not the sender's")]
     NotSignedBySender,
-    /// Another device submitted these very bytes before.
-    #[error("these bytes came from another device before")]
+    /// Another device has already submitted the same bytes.
+    #[error("another device has already submitted the same bytes")]
     SubmittedByAnother,
-    /// It is not valid (RFC 9420, 12.2 to 12.4); the text says why, mostly in OpenMLS's words.
+    /// The submission is not valid (RFC 9420, 12.2 to 12.4). The text gives the reason, mostly in
+    /// the words of OpenMLS.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// A leaf without a basic credential, or with one that names no device as [`DeviceId::from_identity`] reads it; or a leaf
-    /// that would become another device's.
+    /// A leaf has no basic credential, or its credential is not an identity that
+    /// [`DeviceId::from_identity`] reads. Or a leaf would change from one device to another.
     #[error("a leaf's credential is not acceptable")]
     UnacceptableCredential,
-    /// It has something that devices of this profile do not follow.
+    /// The submission has a part that is outside the profile of the devices.
     #[error("{0} is not supported in groups of this service; leave it out")]
     Unsupported(Unsupported),
-    /// An external commit replaces its sender's leaf, and has another signature key than that leaf. A new key is
-    /// vouched for by the old one: by a commit or an update of the member's.
+    /// An external commit replaces its sender's leaf, and its signature key differs from the key of
+    /// that leaf. A member changes its key by a commit or an update, so that the old key signs for
+    /// the new one.
     #[error("the leaf that is replaced has another signature key")]
     SignatureKeyChanged,
-    /// The roster change that the sender declared is not the one that the commit makes.
-    #[error("the declared roster change is not what the commit does")]
+    /// The roster change that the sender declared differs from the changes of the commit.
+    #[error("the declared roster change differs from the changes of the commit")]
     RosterMismatch,
-    /// Adds a member or removes a stranger; a member removes itself; an external commit moves another device.
+    /// The roster change is impossible: it adds a device that is a member, or removes a device that
+    /// is not. Or a member removes itself, or an external commit changes another device.
     #[error("the roster change is impossible")]
     ImpossibleRosterChange,
-    /// The group's last commit came without a group info, so that an external commit can be neither made nor checked.
+    /// The group's last commit had no group info, so that nobody can make or check an external
+    /// commit.
     #[error("there is no group info for this epoch")]
     NoGroupInfo,
-    /// Above the limit `max_devices_per_group` of the service.
+    /// The group would have more devices than the limit `max_devices_per_group` of the service.
     #[error("more than {limit} devices")]
     GroupFull {
         /// The limit, in devices.
@@ -143,69 +157,75 @@ pub enum RejectReason {
         /// The limit, in groups.
         limit: usize,
     },
-    /// The service does not know a device that the commit adds, or has removed it.
+    /// The commit adds a device that the service does not know or has removed.
     #[error("{device} is not registered; leave it out")]
     UnknownDevice {
         /// The device.
         device: DeviceId,
     },
-    /// The commit adds a device with a key package that the service has not handed out to the committer or to the
-    /// proposer; or it was handed out too long ago, was used by another commit, was withdrawn, or has expired.
+    /// The commit adds a device with a key package that cannot be used. The service has not handed
+    /// it out to the committer or to the proposer, or has handed it out too long ago. Or another
+    /// commit has used it, or it was withdrawn, or it has expired.
     #[error("the key package of {device} was not claimed, or cannot be used any more; claim another one")]
     UnclaimedKeyPackage {
-        /// The device that it would add.
+        /// The device that the commit would add.
         device: DeviceId,
     },
-    /// Devices of the claimer's user have as many unused key packages as `max_open_claims_per_user` of the service allows.
+    /// Devices of the claimer's user have claimed `max_open_claims_per_user` key packages and not
+    /// used them yet. That is the limit of the service.
     #[error("more than {limit} claimed key packages are not used yet; use them, or wait until the claims expire")]
     TooManyClaims {
         /// The limit, in claims.
         limit: u64,
     },
-    /// The user of a device that the commit adds, or that is asked for a key package, has blocked the user who does so.
+    /// The user who adds a device or claims its key package is blocked by the user of that device.
     #[error("the user of {device} has blocked the user who adds it; leave it out")]
     Blocked {
         /// The device.
         device: DeviceId,
     },
-    /// The user who adds the devices has added as many that have not accepted as `max_open_invitations_per_user` of the
-    /// service allows.
+    /// The user who adds the devices has `max_open_invitations_per_user` added devices that have
+    /// not accepted yet. That is the limit of the service.
     #[error("more than {limit} devices that the user has added have not accepted yet; wait until some have")]
     TooManyInvitations {
         /// The limit, in devices and groups.
         limit: u64,
     },
-    /// The logs keep as many bytes of the sender's user as `max_stored_bytes_per_user` of the service allows.
-    #[error("more than {limit} bytes of the user wait for readers; send again when some have been read")]
+    /// The logs contain `max_stored_bytes_per_user` bytes of the sender's user. That is the limit
+    /// of the service.
+    #[error("more than {limit} bytes of the user wait for readers; send again when devices have read some of them")]
     TooManyBytes {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The device has no invitation that it could answer: it has accepted the group, has declined, or waited too long.
+    /// The device has no open invitation to the group: it has accepted or declined, or it waited
+    /// too long.
     #[error("there is no open invitation of this device to the group")]
     NotInvited,
-    /// The user has blocked as many users as the service keeps.
+    /// The user has blocked the largest number of users that the service stores for one user.
     #[error("more than {limit} blocked users; unblock some")]
     TooManyBlocks {
         /// The limit, in users.
         limit: usize,
     },
-    /// The user's devices have ended as many groups as the service remembers for one user.
+    /// The user's devices have ended the largest number of groups that the service remembers for
+    /// one user.
     #[error("more than {limit} ended groups of one user; keep this group, or add another member before leaving")]
     TooManyEndedGroups {
         /// The limit, in groups.
         limit: u64,
     },
-    /// Above the limit `max_proposals_per_epoch` of the service.
+    /// The epoch would have more proposals than the limit `max_proposals_per_epoch` of the service.
     #[error("more than {limit} proposals in one epoch")]
     TooManyProposals {
         /// The limit, in proposals.
         limit: u64,
     },
-    /// The welcome is missing, or not needed, or not for those whom the commit adds.
+    /// The welcome is missing, is not needed, or is not for the devices that the commit adds.
     #[error("the welcome does not match the commit")]
     WelcomeMismatch,
-    /// The group info is of another group or epoch, lacks the ratchet tree, or is not the committer's.
+    /// The group info belongs to another group or epoch, has no ratchet tree, or is not from the
+    /// committer.
     #[error("the group info does not match the commit")]
     GroupInfoMismatch,
 }
@@ -216,12 +236,12 @@ impl From<RejectReason> for Outcome {
     }
 }
 
-/// The answer to a request that orders nothing. Unless it is `Done`, nothing has changed.
+/// The answer to a request that orders nothing. With any reply except `Done`, nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It is done, now or before.
+    /// The request is done, now or earlier.
     Done,
-    /// Refused, and asking again will not help.
+    /// The request is rejected, and the same request will be rejected again.
     Rejected(RejectReason),
 }
 
@@ -231,11 +251,12 @@ impl From<RejectReason> for Reply {
     }
 }
 
-/// Who a commit adds and removes. A device that is in both gives up its old leaf for a new one.
+/// The devices that a commit adds and removes. A device in both sets gets a new leaf instead of its
+/// old one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RosterChange {
-    /// Devices that get a leaf.
+    /// The devices that get a leaf.
     pub added: BTreeSet<DeviceId>,
-    /// Devices that lose theirs.
+    /// The devices that lose their leaf.
     pub removed: BTreeSet<DeviceId>,
 }

@@ -1,9 +1,11 @@
-//! What the service cannot take back: the hash chain over each group's log, and signed receipts.
+//! The hash chain over each group's log, and signed receipts. The service cannot deny a receipt
+//! that it has signed.
 //!
-//! Every entry extends its group's chain, and its submitter and all of its readers get a [`Receipt`]: the service's
-//! signature over the group, the entry's number, the epoch and the chain's hash. A service that shows two members two
-//! histories has to sign two receipts that [contradict](Receipt::contradicts) each other. Two such receipts are an
-//! [`Equivocation`], which convinces anybody who has the service's public key.
+//! Every entry extends its group's chain. Its submitter and all its readers get a [`Receipt`]: the
+//! service's signature over the group, the entry's number, the epoch and the chain's hash. A
+//! service that shows two members two histories has to sign two receipts that
+//! [contradict](Receipt::contradicts) each other. Two such receipts are an [`Equivocation`]. It is
+//! proof for everyone who has the service's public key.
 
 use std::fmt;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    delivery::DeliveryKind,
+    delivery_kind::DeliveryKind,
     identity::DeviceId,
     names::{Epoch, GroupId, Sequence, Timestamp},
 };
@@ -21,28 +23,29 @@ const CREATION_LABEL: &[u8] = b"Regrow chain 1 creation";
 const ENTRY_LABEL: &[u8] = b"Regrow chain 1 entry";
 const RECEIPT_LABEL: &[u8] = b"Regrow receipt 1";
 
-/// The key that a service signs its receipts with (Ed25519). Whoever has it can sign histories in the service's name.
-/// It is erased from memory when it is dropped.
+/// The key with which a service signs its receipts (Ed25519). Anyone with this key can sign
+/// histories in the service's name. The key is erased from memory when it is dropped.
 #[derive(Clone)]
 pub struct ServiceKey(SigningKey);
 
 impl ServiceKey {
-    /// The key that follows from 32 random bytes.
+    /// Derives the key from 32 random bytes.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
 
-    /// The key that receipts are verified with.
+    /// Returns the public key that verifies receipts.
     pub fn public(&self) -> ServicePublicKey {
         ServicePublicKey(self.0.verifying_key().to_bytes())
     }
 
-    /// The random bytes that the key follows from. They are as secret as the key.
+    /// Returns the random bytes from which the key was derived. They are as secret as the key.
     pub fn seed(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    /// Signs that the entry stands in the group's log, at the end of the chain with this hash.
+    /// Signs a receipt: the entry is in the group's log, and `head` is the hash of the chain up to
+    /// the entry.
     pub fn sign(&self, group: &GroupId, sequence: Sequence, epoch: Epoch, head: ChainHash) -> Receipt {
         let signature = self.0.sign(&signed(group, sequence, epoch, head)).to_bytes();
         Receipt { group: group.clone(), sequence, epoch, head, signature }
@@ -55,7 +58,7 @@ impl fmt::Debug for ServiceKey {
     }
 }
 
-/// A service's public key: who the service is, whatever its address.
+/// The public key of a service. It identifies the service, independent of the service's address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServicePublicKey(pub [u8; 32]);
 
@@ -66,13 +69,13 @@ impl fmt::Debug for ServicePublicKey {
 }
 
 impl fmt::Display for ServicePublicKey {
-    /// In hexadecimal.
+    /// Writes the key in hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// The hash over a group's log up to an entry: it stands for all that came before.
+/// The hash over a group's log up to an entry. It covers all entries before that one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChainHash(#[serde(with = "serde_bytes")] pub [u8; 32]);
@@ -86,7 +89,7 @@ impl fmt::Debug for ChainHash {
 }
 
 impl ChainHash {
-    /// The beginning of a group's chain: the group info of its epoch 0.
+    /// Returns the first hash of a group's chain. It covers the group info of epoch 0.
     pub fn of_creation(group: &GroupId, group_info: &[u8]) -> Self {
         let mut hash = Hasher::new(CREATION_LABEL);
         hash.name(group.as_bytes());
@@ -94,12 +97,13 @@ impl ChainHash {
         hash.finish()
     }
 
-    /// The hash after one more entry.
+    /// Returns the hash after one more entry.
     #[must_use]
     pub fn then(self, group: &GroupId, entry: &ChainedEntry<'_>) -> Self {
         let ChainedEntry { kind, sequence, epoch, sender, time, bytes } = *entry;
         let (kind, voided) = match kind {
-            // A joiner reads a welcome in the place of the commit, and cannot compute this hash.
+            // A device that joins reads a welcome in place of the commit, and cannot compute this
+            // hash.
             DeliveryKind::Welcome | DeliveryKind::Commit => (0, 0),
             DeliveryKind::Proposal => (1, 0),
             DeliveryKind::Message => (2, 0),
@@ -117,24 +121,24 @@ impl ChainHash {
     }
 }
 
-/// What of an entry goes into the chain.
+/// The fields of an entry that the chain covers.
 #[derive(Clone, Copy, Debug)]
 pub struct ChainedEntry<'a> {
-    /// What it is.
+    /// The kind of entry.
     pub kind: DeliveryKind,
-    /// Its number.
+    /// The entry's number.
     pub sequence: Sequence,
-    /// The group's epoch right after it.
+    /// The group's epoch right after the entry.
     pub epoch: Epoch,
-    /// Who submitted it.
+    /// The device that submitted the entry.
     pub sender: &'a DeviceId,
-    /// When it was accepted.
+    /// The time at which the service accepted the entry.
     pub time: Timestamp,
     /// The MLSMessage as it was submitted.
     pub bytes: &'a [u8],
 }
 
-/// SHA-256 over fields that cannot run into each other.
+/// SHA-256 over separated fields: each field has a fixed length or is preceded by its length.
 struct Hasher(Sha256);
 
 impl Hasher {
@@ -175,22 +179,22 @@ fn signed(group: &GroupId, sequence: Sequence, epoch: Epoch, head: ChainHash) ->
     signed
 }
 
-/// The service's word that this entry, and all before it, stand in the group's log.
+/// The service's signed statement that this entry and all entries before it are in the group's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// The group.
     pub group: GroupId,
-    /// The entry's number in the group's log; 0 for the group's creation.
+    /// The entry's number in the group's log. 0 for the group's creation.
     pub sequence: Sequence,
     /// The group's epoch right after the entry.
     pub epoch: Epoch,
-    /// The hash of the chain up to and with the entry.
+    /// The hash of the chain up to and including the entry.
     pub head: ChainHash,
-    /// The service's signature over all of that.
+    /// The service's signature over all other fields.
     pub signature: [u8; 64],
 }
 
-/// The signature of a receipt is not the service's.
+/// An error: the signature of a receipt is not the service's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the receipt is not signed by the service")]
 pub struct ForgedReceipt;
@@ -206,7 +210,8 @@ impl Receipt {
         key.verify_strict(&signed, &Signature::from_bytes(&self.signature)).map_err(|_| ForgedReceipt)
     }
 
-    /// Whether an honest service can not have signed both: they say different things of the same entry.
+    /// Returns true if an honest service cannot have signed both receipts, because they differ
+    /// about the same entry.
     #[must_use]
     pub fn contradicts(&self, other: &Self) -> bool {
         self.group == other.group
@@ -215,14 +220,14 @@ impl Receipt {
     }
 }
 
-/// A receipt without its group, for a record that has the group in its key.
+/// A receipt without its group, for a store record whose key contains the group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredReceipt {
     /// The entry's number in the group's log.
     pub sequence: Sequence,
     /// The group's epoch right after the entry.
     pub epoch: Epoch,
-    /// The hash of the chain up to and with the entry.
+    /// The hash of the chain up to and including the entry.
     pub head: ChainHash,
     /// The service's signature.
     #[serde(with = "serde_bytes")]
@@ -237,24 +242,26 @@ impl From<&Receipt> for StoredReceipt {
 }
 
 impl StoredReceipt {
-    /// The receipt of an entry of that group.
+    /// Returns the receipt with its group.
     pub fn of(self, group: &GroupId) -> Receipt {
         let Self { sequence, epoch, head, signature } = self;
         Receipt { group: group.clone(), sequence, epoch, head, signature }
     }
 }
 
-/// The proof that a service has shown two histories of one group: two receipts of it that contradict each other.
+/// The proof that a service has shown two histories of one group: two contradicting receipts for
+/// the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Equivocation {
-    /// What it said.
+    /// One receipt.
     pub one: Receipt,
-    /// What it said as well.
+    /// A receipt that contradicts the first one.
     pub other: Receipt,
 }
 
 impl Equivocation {
-    /// Whether this proves that the service with that key has equivocated: for whoever is told so.
+    /// Returns true if the receipts prove that the service with this key has equivocated. The check
+    /// needs no other data.
     #[must_use]
     pub fn convicts(&self, service: &ServicePublicKey) -> bool {
         self.one.contradicts(&self.other) && self.one.verify(service).is_ok() && self.other.verify(service).is_ok()
@@ -296,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn two_heads_or_two_epochs_of_one_entry_convict() {
+    fn different_receipts_for_one_entry_convict_the_service() {
         let key = ServiceKey::from_seed(&[1; 32]);
         let one = receipt(&key, 1, 0, 7);
         for other in [receipt(&key, 1, 0, 8), receipt(&key, 1, 1, 7)] {
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_honest_service_signs_convicts_nobody() {
+    fn receipts_of_an_honest_service_do_not_convict_it() {
         let key = ServiceKey::from_seed(&[1; 32]);
         let one = receipt(&key, 1, 0, 7);
         for other in [one.clone(), receipt(&key, 2, 0, 8)] {
@@ -348,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_not_shown() {
+    fn debug_output_does_not_show_the_key() {
         let key = ServiceKey::from_seed(&[0xAB; 32]);
         assert!(!format!("{key:?}").contains("abab"));
     }

@@ -1,4 +1,5 @@
-//! A word for each reason of a refusal, as it stands in [`Problem::reason`](crate::api::Problem::reason).
+//! Names for the reasons for a rejection, as [`Problem::reason`](crate::api::Problem::reason)
+//! contains them.
 
 use std::fmt;
 
@@ -6,7 +7,8 @@ use crate::outcome::RejectReason;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $name:literal;)*) => {
-        /// The reason of a refusal without its details. The names are part of the interface and stay.
+        /// The reason for a rejection without its details. The names are part of the interface and
+        /// never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum RejectCode {
@@ -17,12 +19,13 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
-            /// The code's name: lower case, with hyphens.
+            /// Returns the code's name: lower case, with hyphens.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$code => $name,)* }
             }
 
-            /// The code with that name. [`None`] if this version of the crate does not know the name.
+            /// Returns the code with that name, or [`None`] if this version of the crate does not
+            /// know the name.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$code),)*
@@ -110,15 +113,15 @@ codes! {
     TooManyBlocks = "too-many-blocks";
     /// [`RejectReason::TooManyEndedGroups`].
     TooManyEndedGroups = "too-many-ended-groups";
-    /// An upload would exceed the number of key packages that the service keeps of a device.
+    /// An upload would exceed the number of key packages that the service stores for a device.
     TooManyKeyPackages = "too-many-key-packages";
-    /// An uploaded key package is another device's.
+    /// An uploaded key package belongs to another device.
     OfAnotherDevice = "of-another-device";
     /// An uploaded key package has expired.
     Expired = "expired";
     /// An uploaded key package is not valid yet.
     NotYetValid = "not-yet-valid";
-    /// A key package has the mark of the last resort and is uploaded as another, or the other way round.
+    /// A key package that is marked as last-resort was uploaded as an ordinary one, or the reverse.
     WrongLastResort = "wrong-last-resort";
 }
 
@@ -129,7 +132,7 @@ impl fmt::Display for RejectCode {
 }
 
 impl RejectReason {
-    /// The reason without its details.
+    /// Returns the reason without its details.
     pub fn code(&self) -> RejectCode {
         match self {
             Self::Malformed => RejectCode::Malformed,
@@ -179,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_read_back_as_its_code() {
+    fn every_code_is_found_by_its_name() {
         for code in RejectCode::ALL {
             assert_eq!(RejectCode::from_name(code.name()), Some(*code));
         }

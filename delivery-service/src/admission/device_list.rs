@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::{TokenHash, device};
 use crate::{
-    device_list::{Change, DeviceList, Entry, EntryHash, InvalidEntry},
+    device_list::{DeviceList, EntryHash, InvalidEntry, ListChange, ListEntry},
     error::StoreError,
     limits::Limits,
     names::{DeviceId, UserId},
@@ -70,7 +70,7 @@ pub(crate) fn append(
     service: &ServicePublicKey,
     limits: &Limits,
     by: &DeviceId,
-    entry: &Entry,
+    entry: &ListEntry,
 ) -> Result<Appended, StoreError> {
     let user = by.user();
     let mut list = load(tx, user)?.unwrap_or_else(|| DeviceList::new(user.clone()));
@@ -83,7 +83,7 @@ pub(crate) fn append(
     }
     let mut ended = Vec::new();
     match &entry.change {
-        Change::Begin(keys) => {
+        ListChange::Begin(keys) => {
             if before > 0
                 && let Some(device) = registered(tx, user)?
             {
@@ -93,15 +93,15 @@ pub(crate) fn append(
                 return Ok(Appended::OtherKey { device: by.clone() });
             }
         }
-        Change::Add(card) => {
+        ListChange::Add(card) => {
             if device::key_of(tx, &card.device)? != Some(card.keys.key) {
                 return Ok(Appended::OtherKey { device: card.device.clone() });
             }
         }
-        Change::Remove(removed) => ended = device::remove(tx, removed)?.unwrap_or_default(),
-        Change::SetSignatureKey(_) => {}
+        ListChange::Remove(removed) => ended = device::remove(tx, removed)?.unwrap_or_default(),
+        ListChange::SetSignatureKey(_) => {}
     }
-    if before >= limits.max_device_list_entries && !matches!(entry.change, Change::Remove(_)) {
+    if before >= limits.max_device_list_entries && !matches!(entry.change, ListChange::Remove(_)) {
         return Ok(Appended::Full);
     }
     let number = list.number();

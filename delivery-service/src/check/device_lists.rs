@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Checker, Finding, Parts, place};
 use crate::{
-    device_list::{DeviceList, Entry},
+    device_list::{DeviceList, ListEntry},
     error::StoreError,
     names::UserId,
     receipt::ServicePublicKey,
@@ -21,7 +21,7 @@ pub(super) fn check(checker: &mut Checker<'_>, service: Option<&ServicePublicKey
         let user = UserId::from_normal(str::from_utf8(parts.name()?).ok()?).ok()?;
         let number = parts.number()?;
         parts.end()?;
-        let entry = Entry::decode(value).ok()?;
+        let entry = ListEntry::decode(value).ok()?;
         let list =
             computed.entry(Key::user(&user).as_bytes().to_vec()).or_insert_with(|| DeviceList::new(user.clone()));
         let follows = service.is_some_and(|service| list.append(service, &entry).is_ok());

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{Checker, Finding, Names, Parts, log::Logs, place, place_of_group};
 use crate::{
+    HandshakeMode,
     error::StoreError,
     handshake::wire,
     limits::Limits,
     names::{DeviceId, GroupId},
     ordering::{
-        group::{Group, HandshakeMode},
+        group::Group,
         rollback::LastCommit,
         roster::member_key,
         tally::{Counts, Tally},

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Checker, Finding, Parts, groups::Groups, place, place_of_group};
 use crate::{
+    HandshakeMode,
     error::StoreError,
     handshake::{Followed, basic_identity},
     names::GroupId,
-    ordering::{group::HandshakeMode, roster},
+    ordering::roster,
     store::Table,
 };
 

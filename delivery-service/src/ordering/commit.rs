@@ -13,8 +13,7 @@ use openmls_rust_crypto::RustCrypto;
 use super::{
     Attempt, Call, Halt, Submitted, block,
     claim::{self, Claim, Claimer},
-    group::{self, HandshakeMode},
-    key_package,
+    group, key_package,
     log::EntryKind,
     membership,
     rollback::LastCommit,
@@ -24,7 +23,7 @@ use super::{
     welcome::{self, Owners, Welcome},
 };
 use crate::{
-    admission,
+    HandshakeMode, admission,
     error::StoreError,
     handshake::{self, Followed, Handshake, Present, VerifiedCommit, verify_commit, verify_group_info, wire},
     limits::Limits,

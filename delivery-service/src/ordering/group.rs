@@ -10,6 +10,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    HandshakeMode,
     error::StoreError,
     handshake::{Followed, Handshake, NewGroup, Present, Verified, wire},
     limits::Limits,
@@ -23,21 +24,17 @@ use crate::{
     },
 };
 
-/// How much of a group's handshakes the service sees (RFC 9420, 6). Fixed when the group is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HandshakeMode {
-    /// Handshakes are PublicMessages. The service follows the public group, refuses commits that do not verify, and
-    /// derives the roster itself. It cannot check what is encrypted to members: path secrets, and confirmation and
-    /// membership tags. So a hostile member can still have a commit ordered that the others cannot process.
+/// The encoding of a handshake mode in the store.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HandshakeMode")]
+enum StoredHandshakeMode {
     Assisted,
-    /// Handshakes are PrivateMessages. The service sees epoch and content type alone, and believes the roster change
-    /// that the sender declares; members compare it with their tree. Only an external commit is public here, too: it is
-    /// checked against the group info of the epoch that it was made in.
     Opaque,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
+    #[serde(with = "StoredHandshakeMode")]
     pub(crate) mode: HandshakeMode,
     pub(crate) epoch: Epoch,
     /// The last entry's number.

@@ -6,13 +6,9 @@ use openmls::{
 };
 use openmls_rust_crypto::RustCrypto;
 
-use super::{
-    Attempt, Call, Halt, Submitted,
-    group::{self, HandshakeMode},
-    log::EntryKind,
-    submission,
-};
+use super::{Attempt, Call, Halt, Submitted, group, log::EntryKind, submission};
 use crate::{
+    HandshakeMode,
     handshake::{Followed, Handshake, Present, Verified, verify_proposal},
     limits::Limits,
     names::DeviceId,

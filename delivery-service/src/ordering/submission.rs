@@ -4,12 +4,13 @@ use openmls::framing::ContentType;
 
 use super::{
     Call, Halt, Submitted, answers,
-    group::{self, Group, HandshakeMode},
+    group::{self, Group},
     log::{self, EntryKind},
     membership, roster,
     tally::Tally,
 };
 use crate::{
+    HandshakeMode,
     error::StoreError,
     handshake::wire::Frame,
     names::{Cursor, Epoch},

@@ -6,7 +6,7 @@ use crate::{
         Appended, DeviceKey, ListedEntries, Registration, StoredSession, TokenHash, device, device_list,
         expiry as admission_expiry, invitation, session,
     },
-    device_list::Entry,
+    device_list::ListEntry,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
@@ -78,7 +78,7 @@ impl<S: Store> DeliveryService<S> {
     /// # Errors
     ///
     /// The store failed.
-    pub fn append_to_device_list(&self, by: &DeviceId, entry: &Entry) -> Result<Appended, StoreError> {
+    pub fn append_to_device_list(&self, by: &DeviceId, entry: &ListEntry) -> Result<Appended, StoreError> {
         let service = self.public_key();
         self.store().transaction(|tx| device_list::append(tx, &service, self.limits(), by, entry))
     }

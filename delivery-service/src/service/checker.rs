@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::{DeliveryService, Rules};
 use crate::{
+    HandshakeMode,
     error::StoreError,
     handshake::{Present, wire::Frame},
     names::{DeviceId, GroupId, Timestamp},
     ordering::{
         Attempt, Halt, Submitted,
         commit::{self, CommitSubmission},
-        group::{self, Creation, HandshakeMode},
+        group::{self, Creation},
         key_package::{self, Conditions, Upload, VerifiedUpload},
         message, proposal,
     },

@@ -10,15 +10,15 @@ use regrow_delivery_service::{
     DeviceId, DeviceKey,
     api::{self, Code, DeviceListHead, DeviceListPage},
 };
-use regrow_protocol::device_list::{Change, DeviceCard, DeviceList, Entry, ListedKeys};
+use regrow_protocol::device_list::{DeviceCard, DeviceList, ListChange, ListEntry, ListedKeys};
 
 fn keys(key: &Key) -> ListedKeys {
     let signature_key = key.name.to_identity().into();
     ListedKeys { key: DeviceKey(key.signing.verifying_key().to_bytes()), signature_key }
 }
 
-fn add(key: &Key) -> Change {
-    Change::Add(DeviceCard { device: key.name.clone(), keys: keys(key) })
+fn add(key: &Key) -> ListChange {
+    ListChange::Add(DeviceCard { device: key.name.clone(), keys: keys(key) })
 }
 
 /// A user's list, as it is read from the server.
@@ -28,7 +28,7 @@ async fn read(world: &World, reader: &Device, user: &str) -> DeviceList {
         let path = format!("/v1/users/{user}/device-list?after={}", list.number());
         let page: DeviceListPage = world.call("GET", &path, Some(&reader.token), None).await.ok();
         for entry in &page.entries {
-            list.append(&world.key, &Entry::decode(&entry.0).unwrap()).unwrap();
+            list.append(&world.key, &ListEntry::decode(&entry.0).unwrap()).unwrap();
         }
         if list.number() == page.number {
             assert_eq!(page.head.0, list.head().0);
@@ -37,21 +37,21 @@ async fn read(world: &World, reader: &Device, user: &str) -> DeviceList {
     }
 }
 
-async fn append_as(world: &World, sender: &Device, signer: &Key, change: Change) -> Answer {
+async fn append_as(world: &World, sender: &Device, signer: &Key, change: ListChange) -> Answer {
     let list = read(world, sender, sender.key.name.user().as_str()).await;
     let entry = list.entry(&world.key, &signer.name, change, |bytes| signer.signing.sign(bytes).to_bytes());
     let body = api::DeviceListEntry { entry: entry.encode().into() };
     world.post("/v1/device-list", Some(&sender.token), &body).await
 }
 
-async fn append(world: &World, sender: &Device, change: Change) -> Answer {
+async fn append(world: &World, sender: &Device, change: ListChange) -> Answer {
     append_as(world, sender, &sender.key, change).await
 }
 
 /// A user's phone, which is on the user's list.
 async fn listed(world: &World, user: &str) -> Device {
     let phone = world.device(user, "phone").await;
-    let head: DeviceListHead = append(world, &phone, Change::Begin(keys(&phone.key))).await.created();
+    let head: DeviceListHead = append(world, &phone, ListChange::Begin(keys(&phone.key))).await.created();
     assert_eq!(head.number, 1);
     phone
 }
@@ -66,7 +66,7 @@ async fn listed_devices_add_devices_and_everybody_reads_that() {
     let phone = listed(&world, "bob").await;
     let tablet = world.device("bob", "tablet").await;
     append(&world, &phone, add(&tablet.key)).await.is(StatusCode::CREATED);
-    let set = Change::SetSignatureKey(vec![7; 32].into());
+    let set = ListChange::SetSignatureKey(vec![7; 32].into());
     append(&world, &tablet, set).await.is(StatusCode::CREATED);
 
     let alice = world.device("alice", "phone").await;
@@ -81,7 +81,7 @@ async fn a_long_list_is_read_in_pages() {
     let phone = listed(&world, "bob").await;
     let mut list = read(&world, &phone, "bob").await;
     for number in 2..=250_u16 {
-        let change = Change::SetSignatureKey(number.to_be_bytes().to_vec().into());
+        let change = ListChange::SetSignatureKey(number.to_be_bytes().to_vec().into());
         let entry = list.entry(&world.key, &phone.key.name, change, |it| phone.key.signing.sign(it).to_bytes());
         list.append(&world.key, &entry).unwrap();
         let body = api::DeviceListEntry { entry: entry.encode().into() };
@@ -97,7 +97,7 @@ async fn an_entry_that_is_not_the_next_one_is_stale() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let early = DeviceList::new(phone.key.name.user().clone());
-    let begin = Change::Begin(keys(&phone.key));
+    let begin = ListChange::Begin(keys(&phone.key));
     let entry = early.entry(&world.key, &phone.key.name, begin, |it| phone.key.signing.sign(it).to_bytes());
     let body = api::DeviceListEntry { entry: entry.encode().into() };
     world.post("/v1/device-list", Some(&phone.token), &body).await.refused(Code::Stale);
@@ -128,8 +128,8 @@ async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
     let tablet = world.device("bob", "tablet").await;
     let other = ListedKeys { key: keys(&tablet.key).key, ..keys(&phone.key) };
     let signer = Key { name: phone.key.name.clone(), ..Key::new("bob", "tablet") };
-    append_as(&world, &phone, &signer, Change::Begin(other)).await.refused(Code::Forbidden);
-    append(&world, &phone, Change::Begin(keys(&phone.key))).await.is(StatusCode::CREATED);
+    append_as(&world, &phone, &signer, ListChange::Begin(other)).await.refused(Code::Forbidden);
+    append(&world, &phone, ListChange::Begin(keys(&phone.key))).await.is(StatusCode::CREATED);
     append(&world, &phone, add(&Key::forged("bob", "tablet"))).await.refused(Code::Forbidden);
     append(&world, &phone, add(&Key::new("bob", "unknown"))).await.refused(Code::Forbidden);
 }
@@ -140,13 +140,13 @@ async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
     let phone = listed(&world, "bob").await;
     let laptop = world.device("bob", "laptop").await;
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
-    append(&world, &phone, Change::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
+    append(&world, &phone, ListChange::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
     world.call("GET", "/v1/key-packages", Some(&laptop.token), None).await.refused(Code::NoSession);
     world.open_session(&laptop.key).await.refused(Code::BadProof);
     let devices: api::Devices = world.call("GET", "/v1/users/bob/devices", Some(&phone.token), None).await.ok();
     assert_eq!(devices.devices, std::slice::from_ref(&phone.key.name));
     // The last device may go as well.
-    append(&world, &phone, Change::Remove(phone.key.name.clone())).await.is(StatusCode::CREATED);
+    append(&world, &phone, ListChange::Remove(phone.key.name.clone())).await.is(StatusCode::CREATED);
     world.call("GET", "/v1/key-packages", Some(&phone.token), None).await.refused(Code::NoSession);
 }
 
@@ -184,9 +184,9 @@ async fn a_list_begins_anew_only_without_registered_devices() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let spare = world.device("bob", "spare").await;
-    append(&world, &spare, Change::Begin(keys(&spare.key))).await.refused(Code::Forbidden);
+    append(&world, &spare, ListChange::Begin(keys(&spare.key))).await.refused(Code::Forbidden);
     world.call("DELETE", &phone.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
-    append(&world, &spare, Change::Begin(keys(&spare.key))).await.is(StatusCode::CREATED);
+    append(&world, &spare, ListChange::Begin(keys(&spare.key))).await.is(StatusCode::CREATED);
     let list = read(&world, &spare, "bob").await;
     assert_eq!((names(&list), list.begun()), (vec!["bob/spare".into()], 2));
 }
@@ -198,8 +198,8 @@ async fn a_full_list_takes_removals() {
     let (laptop, tablet) = (world.device("bob", "laptop").await, world.device("bob", "tablet").await);
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
     append(&world, &phone, add(&tablet.key)).await.refused(Code::LimitReached);
-    append(&world, &phone, Change::SetSignatureKey(vec![7; 32].into())).await.refused(Code::LimitReached);
-    append(&world, &phone, Change::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
+    append(&world, &phone, ListChange::SetSignatureKey(vec![7; 32].into())).await.refused(Code::LimitReached);
+    append(&world, &phone, ListChange::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
 }
 
 #[tokio::test]

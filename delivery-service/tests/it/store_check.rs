@@ -12,7 +12,7 @@ use regrow_delivery_service::{
     check::Finding,
     store::Table,
 };
-use regrow_protocol::device_list::{Change, DeviceList, ListedKeys};
+use regrow_protocol::device_list::{DeviceList, ListChange, ListedKeys};
 
 type Record = (Vec<u8>, Vec<u8>);
 
@@ -69,7 +69,7 @@ impl Place {
         let key = DeviceKey(signer.verifying_key().to_bytes());
         let listed = device("hugo");
         service.register_device(&listed, key, None, NOW).unwrap();
-        let begin = Change::Begin(ListedKeys { key, signature_key: vec![1; 32].into() });
+        let begin = ListChange::Begin(ListedKeys { key, signature_key: vec![1; 32].into() });
         let list = DeviceList::new(listed.user().clone());
         let entry = list.entry(&service.public_key(), &listed, begin, |bytes| signer.sign(bytes).to_bytes());
         let appended = service.append_to_device_list(&listed, &entry).unwrap();

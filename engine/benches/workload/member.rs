@@ -1,4 +1,5 @@
-//! A member of a group, on the engine and on OpenMLS alone: the same calls, and the same work behind them.
+//! A member of a group, on the engine and on OpenMLS alone. Both have the same calls and do the
+//! same work.
 
 use std::{
     sync::Arc,
@@ -9,20 +10,20 @@ use openmls::prelude::*;
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId as EngineGroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Timestamp,
-    default_crypto,
+    Client, DeviceId, GroupId as EngineGroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, ReceivedEvent,
+    Timestamp, default_crypto,
 };
 
 const GROUP: &str = "benchmark";
 
-/// A member of the one group of a benchmark, or a device that will be.
+/// A member of the only group of a benchmark, or a device that will join it.
 pub trait Member: Send + Sized {
-    /// A commit that waits to be ordered.
+    /// A commit that the service has not ordered yet.
     type Commit: Send;
 
-    /// A device in no group. Its commits carry no group info.
+    /// Creates a device that is in no group. Its commits have no group info.
     fn new(name: &str) -> Self;
-    /// From here on, its commits carry a group info.
+    /// Makes all later commits include a group info.
     fn publish_group_info(&mut self);
     fn create_group(&mut self);
     fn key_package(&mut self) -> Vec<u8>;
@@ -55,14 +56,14 @@ fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }
 
-/// A member on the engine, over its memory store.
+/// A member on the engine, with its memory store.
 pub struct EngineMember {
     pub client: Client,
     pub store: MemoryStore,
 }
 
 impl EngineMember {
-    /// Makes an external commit with the group info of the epoch that it makes, and does not confirm it.
+    /// Makes an external commit with the group info of its new epoch, and does not confirm it.
     pub fn commit_from_outside(&mut self, group_info: &[u8]) -> (Vec<u8>, Vec<u8>) {
         self.publish_group_info();
         let pending = self.client.join_external(group_info).unwrap();
@@ -135,7 +136,7 @@ impl Member for EngineMember {
 
     fn receive(&mut self, bytes: &[u8]) {
         match self.client.receive(bytes, now()).unwrap().event {
-            Event::Commit(_) | Event::Message(_) => {}
+            ReceivedEvent::Commit(_) | ReceivedEvent::Message(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -153,8 +154,8 @@ impl Member for EngineMember {
     }
 }
 
-/// A member on OpenMLS and its own memory storage, as an application without the engine would write it, with the
-/// options that the engine's default policy sets.
+/// A member on OpenMLS with the memory storage of OpenMLS, as in an application without the engine.
+/// It uses the options of the engine's default policy.
 pub struct RawMember {
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
@@ -163,11 +164,11 @@ pub struct RawMember {
     group: Option<MlsGroup>,
 }
 
-/// A commit of a [`RawMember`], its messages encoded.
+/// A commit of a [`RawMember`], with encoded messages.
 pub struct RawCommit {
     commit: Vec<u8>,
     welcome: Option<Vec<u8>>,
-    /// Encoded because the engine does so.
+    /// Encoded because the engine also encodes it.
     #[allow(dead_code)]
     group_info: Option<Vec<u8>>,
 }

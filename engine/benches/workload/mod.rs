@@ -1,7 +1,8 @@
-//! What is measured: operations in a group of a size and a shape, each of which leaves the group as it found it, or in
-//! the next epoch of the same shape. So they can be repeated as often as is wanted without building the group again.
+//! The measured operations, in a group of a given size and shape. Each operation leaves the group
+//! unchanged, or in the next epoch with the same shape. So an operation can be repeated without
+//! building the group again.
 
-// Each bench target uses a part of it.
+// Each bench target uses only a part of this module.
 #![allow(dead_code, unused_imports)]
 
 mod member;
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant};
 
 pub use member::{EngineMember, Member, RawMember};
 
-/// What a member does.
+/// An operation of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Create a group and add all others in one commit, which is confirmed.
+    /// Create a group, add all others in one commit, and confirm it.
     Create,
     /// Make a commit that adds one device.
     Add,
@@ -23,13 +24,13 @@ pub enum Operation {
     Update,
     /// Merge an own update.
     Confirm,
-    /// Process another's update and merge it.
+    /// Process another member's update and merge it.
     Process,
-    /// Join by a welcome.
+    /// Join with a welcome.
     Join,
     /// Encrypt an application message.
     Send,
-    /// Decrypt one.
+    /// Decrypt an application message.
     Receive,
 }
 
@@ -61,12 +62,12 @@ impl Operation {
     }
 }
 
-/// How the ratchet tree came to be.
+/// The history of the ratchet tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// One commit added all: nearly every parent node is blank.
+    /// One commit added all members: nearly every parent node is blank.
     Fresh,
-    /// Every member has committed: no parent node is blank that could have a key.
+    /// Every member has committed: every parent node that can have a key has one.
     Full,
 }
 
@@ -80,18 +81,20 @@ impl Tree {
         }
     }
 
-    /// Whether the operation is different in such a tree. (A group that was just created is always fresh.)
+    /// Returns true if the operation is measured with this tree. (A group that was just created is
+    /// always fresh.)
     pub fn concerns(self, operation: Operation) -> bool {
         self == Self::Fresh || operation != Operation::Create
     }
 }
 
-/// A group of which two members are alive: the first leaf's and the last one's. Half of all members are, like these two,
-/// in different halves of the tree; of the others nobody needs a state.
+/// A group in which only two members have a state: the members of the first and the last leaf.
+/// These two are in different halves of the tree, like half of all pairs of members. The other
+/// members need no state.
 pub struct Scene<M: Member> {
     first: M,
     last: M,
-    /// The key packages of all but the first, in a fresh tree.
+    /// The key packages of all members except the first, in a fresh tree.
     others: Vec<Vec<u8>>,
     removable: String,
 }
@@ -99,7 +102,7 @@ pub struct Scene<M: Member> {
 const TEXT: &[u8] = &[b'x'; 100];
 
 impl<M: Member> Scene<M> {
-    /// A group of `size` members. Their commits carry no group info.
+    /// Creates a group of `size` members. Their commits have no group info.
     pub fn new(size: usize, tree: Tree) -> Self {
         assert!(size >= 2);
         let mut last = M::new(&name(size - 1));
@@ -110,19 +113,20 @@ impl<M: Member> Scene<M> {
             Tree::Full => commit_all(&mut first, &mut last, size),
         };
         let mut scene = Self { first, last, others, removable: name((size / 2).max(1)) };
-        // Both have committed from here on, also in the fresh tree: what is repeated does not change its shape.
+        // After these two commits, both members have committed, also in the fresh tree. So repeated
+        // operations do not change its shape.
         scene.commit_from_first();
         scene.sample(Operation::Process);
         assert_eq!(scene.first.epoch_authenticator(), scene.last.epoch_authenticator());
         scene
     }
 
-    /// From here on, the commits that are made carry a group info.
+    /// Makes all later commits include a group info.
     pub fn publish_group_info(&mut self) {
         self.first.publish_group_info();
     }
 
-    /// Does it once; how long it took without what had to be made ready before and put right afterwards.
+    /// Runs the operation once. Returns its time without the preparation and the cleanup.
     pub fn sample(&mut self, operation: Operation) -> Duration {
         match operation {
             Operation::Create => {
@@ -169,7 +173,7 @@ impl<M: Member> Scene<M> {
         }
     }
 
-    /// The first member updates; how long its confirmation took.
+    /// Makes an update of the first member. Returns the time of its confirmation.
     fn commit_from_first(&mut self) -> Duration {
         let commit = self.first.update();
         self.last.receive(M::bytes(&commit));
@@ -193,7 +197,7 @@ fn name(leaf: usize) -> String {
     format!("member{leaf}")
 }
 
-/// One commit adds all. Returns their key packages.
+/// Adds all members in one commit. Returns their key packages.
 fn add_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
     let mut others: Vec<_> = (1..size - 1).map(|leaf| EngineMember::new(&name(leaf)).key_package()).collect();
     others.push(last.key_package());
@@ -203,8 +207,8 @@ fn add_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> 
     others
 }
 
-/// Each joins by external commit, which has a path: so each has committed once, and none but the first has to follow
-/// the others.
+/// Lets each member join by external commit. Such a commit has a path, so each member has committed
+/// once. Only the first member has to process the commits of the others.
 fn commit_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
     let mut info = first.group_info();
     for leaf in 1..size - 1 {

@@ -1,4 +1,4 @@
-//! Backing up a device, and a new device that takes its place.
+//! Creates the backup of a device, and restores a new device from a backup.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,26 +12,31 @@ use crate::{
     error::Error,
     group::{record::memberships, rejoin},
     names::GroupId,
-    storage::{Scope, Store},
+    storage::{RecordScope, Store},
     verification::VerifiedUser,
 };
 
 impl Client {
-    /// A backup of this device, sealed under a passphrase: who it is, which groups it is in, whom its user has verified,
-    /// and what the application wants kept, such as the messages. It holds no key of a group and no signature key, and so
-    /// can neither read nor speak in the device's place. To keep an older copy of the device's store instead would
-    /// make it use keys again that it has used.
+    /// Creates a backup of this device, sealed under a passphrase.
     ///
-    /// Whoever has it can try passphrases, each at the cost of Argon2id with 64 MiB: ask for a good one. It is as long as
-    /// the archive and the names in it: what is not to be told by that has to be padded before.
+    /// The backup has the device's name, its groups, the users that its user has verified, and the
+    /// application's `archive`, for example the messages. It has no key of a group and no
+    /// signature key. Therefore a reader of the backup cannot read the groups' messages and cannot
+    /// send in the device's name. Never keep a copy of the device's store as a backup: from an
+    /// older copy the device would use the same keys again.
+    ///
+    /// An attacker with the backup can try passphrases. Each try costs one Argon2id computation
+    /// with 64 MiB, so ask the user for a strong passphrase. The length of the backup reveals the
+    /// length of the archive and of the names in it. If that length is secret, pad the archive
+    /// first.
     ///
     /// # Errors
-    /// [`Error::Storage`]; [`Error::Crypto`] without randomness.
+    /// [`Error::Storage`]; [`Error::Crypto`] if the randomness fails.
     pub fn backup(&self, archive: &[u8], passphrase: &str) -> Result<Vec<u8>, Error> {
         let records = self.records()?;
         let mut groups: BTreeMap<GroupId, BTreeSet<DeviceId>> = rejoin::all(&records)?;
         for (scope, membership) in memberships(&records)? {
-            let (Scope::Group(id) | Scope::Joining(id)) = scope else { continue };
+            let (RecordScope::Group(id) | RecordScope::Joining(id)) = scope else { continue };
             groups.entry(id).or_default().extend(rejoin::still_to_remove(&membership, &self.device));
         }
         for replaced in groups.values_mut() {
@@ -41,24 +46,32 @@ impl Client {
         content.seal(archive, passphrase, &self.crypto)
     }
 
-    /// Makes a new device in an empty store, in the place of the one that the backup is of: of the same user, under a name
-    /// of its own, with its own signature key. The users that were verified are.
+    /// Creates a new device in an empty store, which replaces the device of the backup.
     ///
-    /// It is in no group yet. Which ones [are to be rejoined](Self::groups_to_rejoin) is remembered, and that the former
-    /// device is to be removed from them.
+    /// The new device belongs to the same user, and has another name and its own signature key.
+    /// The backup's verified users are still verified.
+    ///
+    /// The new device is in no group yet. It stores the list of [groups to
+    /// rejoin](Self::groups_to_rejoin), and for each group the former device that must be removed
+    /// from it.
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// use regrow_engine::{Backup, Client, DeviceId, GroupId, MemoryStore, Outgoing, Policy, default_crypto};
+    /// use regrow_engine::{
+    ///     Backup, Client, DeviceId, GroupId, MemoryStore, Outgoing, Policy, default_crypto,
+    /// };
     /// # use regrow_engine::Timestamp;
     ///
     /// # fn device(name: DeviceId) -> Result<Client, regrow_engine::Error> {
-    /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), name, Policy::default())
+    /// #     let store = Arc::new(MemoryStore::new());
+    /// #     Client::create(store, default_crypto(), name, Policy::default())
     /// # }
     /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
     /// # let chat = GroupId::new("chat")?;
-    /// # let (mut alice, mut bob) = (device(DeviceId::new("alice", "phone")?)?, device(DeviceId::new("bob", "phone")?)?);
-    /// # let pending = bob.create_group(chat.clone(), now)?.add(&alice.key_packages(1, now)?, now)?;
+    /// # let mut alice = device(DeviceId::new("alice", "phone")?)?;
+    /// # let mut bob = device(DeviceId::new("bob", "phone")?)?;
+    /// # let key_packages = alice.key_packages(1, now)?;
+    /// # let pending = bob.create_group(chat.clone(), now)?.add(&key_packages, now)?;
     /// # let welcome = pending.welcome().ok_or("nobody is added")?.to_vec();
     /// # bob.confirm(pending, now)?;
     /// # alice.join(&welcome, now)?;
@@ -68,16 +81,19 @@ impl Client {
     /// let backup = Backup::open(&bytes, "correct horse battery staple")?;
     /// assert_eq!(backup.archive(), b"what was said");
     /// let (store, name) = (Arc::new(MemoryStore::new()), DeviceId::new("alice", "new phone")?);
-    /// let mut alice = Client::restore(store, default_crypto(), name, Policy::default(), &backup)?;
+    /// let policy = Policy::default();
+    /// let mut alice = Client::restore(store, default_crypto(), name, policy, &backup)?;
     ///
     /// for group in alice.groups_to_rejoin()? {
     ///     let group_info = bob.group(&group)?.group_info()?; // The delivery service has it.
     ///     let pending = alice.join_external(&group_info)?;
     ///     # bob.receive(pending.commit(), now)?;
     ///     let change = alice.confirm(pending, now)?;
-    ///     // What was her phone is still a member.
+    ///     // Her old phone is still a member.
     ///     assert!(change.resume);
-    ///     let Some(Outgoing::Commit(removal)) = alice.group(&group)?.resume()? else { unreachable!() };
+    ///     let Some(Outgoing::Commit(removal)) = alice.group(&group)?.resume()? else {
+    ///         unreachable!()
+    ///     };
     ///     # bob.receive(removal.commit(), now)?;
     ///     alice.confirm(removal, now)?;
     /// }
@@ -86,8 +102,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotASuccessor`] if `device` is of another user, or has the name of one that it replaces; otherwise as
-    /// [`create`](Self::create).
+    /// [`Error::NotASuccessor`] if `device` belongs to another user, or has the name of a device
+    /// that it replaces; otherwise as for [`create`](Self::create).
     pub fn restore(
         store: Arc<dyn Store>,
         crypto: Arc<dyn CryptoProvider>,
@@ -111,10 +127,14 @@ impl Client {
         })
     }
 
-    /// The groups of the device that this one was [restored](Self::restore) from, as long as it is not in them: get each
-    /// one's current group info, [join](Self::join_external), and once that is confirmed [resume](crate::Group::resume),
-    /// which removes the former device. A group in which somebody else [adds](Self::join) this device is resumed as
-    /// well. One that is not wanted any more can be [forgotten](Self::forget).
+    /// Returns the groups from the [restored](Self::restore) backup that this device has not yet
+    /// rejoined.
+    ///
+    /// For each group, get the current group info and [join](Self::join_external) by external
+    /// commit. When that commit is confirmed, call [`resume`](crate::Group::resume), which removes
+    /// the former device. If another member [adds](Self::join) this device to a group, call
+    /// [`resume`](crate::Group::resume) in the same way. If the user no longer wants a group,
+    /// [forget](Self::forget) it.
     ///
     /// # Errors
     /// [`Error::Storage`].

@@ -1,16 +1,23 @@
-//! The groups of a client that are in memory: those that were used last. The others are in the store, and are loaded when
-//! they are needed.
+//! The groups of a client in memory: the ones that were used last. The client loads the other
+//! groups from the store when it needs them.
 
 use std::collections::BTreeMap;
 
 use crate::{group::GroupState, names::GroupId};
 
-/// How many groups are kept in memory. A group of two members takes some kilobytes, one of a thousand about a megabyte: a
-/// device in a thousand groups would hold all of them for ever, and most are silent. To load one again is to decode
-/// its records, which takes a fraction of what a commit in it does.
+/// The maximum number of groups in memory.
+///
+/// A group of two members takes some kilobytes, and a group of a thousand members takes about a
+/// megabyte. Without a limit, a device in a thousand groups would always have all of them in
+/// memory, although most are silent. To load a group again is to decode its records, which costs
+/// only a fraction of a commit in that group.
+///
+/// The policy has no field for this limit. A larger limit would save only a part of a millisecond,
+/// for a group that has not been used for longer than 32 others. A smaller number of groups in
+/// memory also means fewer secrets in memory: those of the other groups are only in the store.
 const MAX_LOADED: usize = 32;
 
-/// Groups as the store has them, each with the turn in which it was used last.
+/// Groups whose state agrees with the store, each with the turn of its last use.
 #[derive(Default)]
 pub(super) struct Loaded {
     groups: BTreeMap<GroupId, (u64, GroupState)>,
@@ -26,7 +33,7 @@ impl Loaded {
         self.groups.remove(id).map(|(_, group)| group)
     }
 
-    /// Keeps a group, and drops the one that has not been used for longest if there are too many.
+    /// Inserts a group. If there are too many groups, drops the least recently used one.
     pub(super) fn insert(&mut self, id: GroupId, group: GroupState) {
         self.turn += 1;
         self.groups.insert(id, (self.turn, group));

@@ -1,7 +1,8 @@
-//! What comes from the delivery service, given to the groups that it is of: one message, or many in one batch.
+//! Processes the messages of the delivery service: one message, or many in one batch.
 //!
-//! What came of it is stored with what it changed, until the application says that it has it. A process that dies in
-//! between loses nothing, although the keys are gone by which it could be read again.
+//! The store keeps the resulting events together with the changed records, until the application
+//! acknowledges the events. If the process dies before that, no event is lost, although the keys
+//! to decrypt its message again are erased.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,50 +12,60 @@ use super::{Client, inbox::News, loaded::Loaded, other_kind, parse};
 use crate::{
     DeviceId, Policy,
     error::Error,
-    event::{Event, Received},
+    event::{Received, ReceivedEvent},
     group::{GroupState, external, receive::Incoming},
     names::{self, GroupId, MessageId, Timestamp},
-    provider::Call,
-    storage::{Kind, Scope, StorageError},
+    provider::EngineCall,
+    storage::{RecordKind, RecordScope, StorageError},
 };
 
 impl Client {
-    /// Processes one message from the delivery service: an application message, a proposal or a commit. Own messages
-    /// that come back are known again; an own commit that comes back is thereby confirmed. `now` is remembered for the
+    /// Processes one message from the delivery service: an application message, a proposal or a
+    /// commit. The engine recognizes this device's own messages when they come back. A pending
+    /// commit of this device that comes back is thereby confirmed. The engine stores `now` for the
     /// leaves that get new keys: see [`Group::due`](crate::Group::due).
     ///
-    /// What it meant is kept in the store as well, until the next call that receives, or until it is
-    /// [acknowledged](Self::acknowledge): keep what the application needs of it before that.
+    /// The store keeps the returned event until the next call that receives, or until it is
+    /// [acknowledged](Self::acknowledge). Before that, store in the application all parts of the
+    /// event that it needs later.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the bytes are no such message; [`Error::UnknownGroup`] and [`Error::Removed`] if the
-    /// group is none of this device's; [`Error::FutureEpoch`] if something before it is missing; [`Error::Invalid`] if
-    /// it is forged or damaged; [`Error::Refused`] if it is authentic and not acceptable; [`Error::Unacknowledged`].
-    /// Nothing has changed then.
+    /// [`Error::Malformed`] if the bytes are not such a message; [`Error::UnknownGroup`] and
+    /// [`Error::Removed`] if this device is not in the group; [`Error::FutureEpoch`] if an earlier
+    /// message is missing; [`Error::Invalid`] if the message is forged or damaged;
+    /// [`Error::Refused`] if the message is authentic but not acceptable;
+    /// [`Error::Unacknowledged`]. After an error nothing has changed.
     pub fn receive(&mut self, bytes: &[u8], now: Timestamp) -> Result<Received, Error> {
         self.receive_with(now, |inbox| inbox.receive(bytes))?
     }
 
-    /// Processes many messages, as [`receive`](Self::receive) does one after the other, and writes once: what a device
-    /// that was away does to catch up. They may be of several groups and epochs. What came of them is kept as with a
-    /// single message: until the next call, or until it is [acknowledged](Self::acknowledge).
+    /// Processes many messages in their order, as [`receive`](Self::receive) does, and writes to
+    /// the store once. A device that was offline catches up with it. The messages may belong to
+    /// several groups and epochs. The store keeps the events as for a single message: until the
+    /// next call that receives, or until they are [acknowledged](Self::acknowledge).
     ///
-    /// Each message counts or fails by itself: the results are in the messages' order, and one that failed has changed
-    /// nothing and keeps none of the others from being processed. All bytes and all texts are in memory at once, so
-    /// fetch and process a page of some hundred at a time.
+    /// Each message succeeds or fails by itself, and the results are in the order of the messages.
+    /// A failed message changes nothing and does not prevent the processing of the others. All
+    /// bytes and all texts are in memory at once, so fetch and process pages of some hundred
+    /// messages.
     ///
     /// # Errors
-    /// [`Error::Storage`] if the store fails; [`Error::Unacknowledged`]. Then none of the messages has been processed, and
-    /// all can be given again.
+    /// [`Error::Storage`] if the store fails; [`Error::Unacknowledged`]. After either error no
+    /// message has been processed, and all can be passed again.
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use regrow_engine::{Client, DeviceId, Error, Event, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    /// # use regrow_engine::{
+    /// #     Client, DeviceId, Error, ReceivedEvent, GroupId, MemoryStore, Policy, Timestamp,
+    /// #     default_crypto,
+    /// # };
     /// # fn device(user: &str) -> Result<Client, Error> {
     /// #     let id = DeviceId::new(user, "phone").expect("a short name");
     /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
     /// # }
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
     /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
     /// # let chat = GroupId::new("chat")?;
     /// # let key_packages = bob.key_packages(1, now)?;
@@ -62,12 +73,13 @@ impl Client {
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
     /// # alice.confirm(pending, now)?;
     /// # bob.join(&welcome, now)?;
-    /// let page = [alice.group(&chat)?.send(b"one")?, b"rubbish".to_vec(), alice.group(&chat)?.send(b"two")?];
+    /// let (one, two) = (alice.group(&chat)?.send(b"one")?, alice.group(&chat)?.send(b"two")?);
+    /// let page = [one, b"rubbish".to_vec(), two];
     ///
     /// let results = bob.receive_all(&page, now)?;
     ///
     /// let texts = results.iter().flatten().filter_map(|received| match &received.event {
-    ///     Event::Message(message) => Some(&message.text[..]),
+    ///     ReceivedEvent::Message(message) => Some(&message.text[..]),
     ///     _ => None,
     /// });
     /// assert!(texts.eq([b"one", b"two"]));
@@ -82,7 +94,8 @@ impl Client {
         self.receive_with(now, |inbox| messages.iter().map(|bytes| inbox.receive(bytes.as_ref())).collect())
     }
 
-    /// Runs a call that receives. It reaches the store as one batch; if that fails, the groups are as they were.
+    /// Runs a call that receives. Its writes reach the store as one batch. If that fails, the
+    /// groups are unchanged.
     fn receive_with<T>(
         &mut self,
         now: Timestamp,
@@ -94,7 +107,7 @@ impl Client {
         }
         let store = Arc::clone(&self.store);
         let mut inbox = Inbox {
-            call: self.call_over(&*store, Scope::Device)?,
+            call: self.call_over(&*store, RecordScope::Device)?,
             device: &self.device,
             policy: &self.policy,
             stored: &mut self.groups,
@@ -112,26 +125,27 @@ impl Client {
     }
 }
 
-/// A call that receives: the groups that it has touched, and what it has written.
+/// A call that receives: the changed groups and the collected writes.
 struct Inbox<'c> {
-    call: Call<'c>,
+    call: EngineCall<'c>,
     device: &'c DeviceId,
     policy: &'c Policy,
-    /// The groups in memory that are as the store has them. One that is touched leaves them.
+    /// The groups in memory whose state agrees with the store. A group leaves this map when the
+    /// call changes it.
     stored: &'c mut Loaded,
-    /// The groups that are as the store will have them once the call is applied.
+    /// The changed groups. Their state agrees with the store once the call's writes are applied.
     ahead: BTreeMap<GroupId, GroupState>,
-    /// What the call will return, as far as it is worth keeping.
+    /// The events of the call that the store keeps for the application.
     news: Vec<Received>,
     now: Timestamp,
 }
 
 impl Inbox<'_> {
-    /// Stores what the call will return in place of what the last one has returned.
+    /// Stores the events of this call and deletes the events of the last call.
     fn keep_news(&self, last: News) -> Result<News, Error> {
-        let key = Scope::Device.key(Kind::Inbox);
+        let key = RecordScope::Device.key(RecordKind::Inbox);
         if !self.news.is_empty() {
-            self.call.records.put(key, Kind::Inbox, &self.news)?;
+            self.call.records.put(key, RecordKind::Inbox, &self.news)?;
             return Ok(News::Returned);
         }
         if last != News::None {
@@ -140,11 +154,12 @@ impl Inbox<'_> {
         Ok(News::None)
     }
 
-    /// Processes one message, which counts or has not been. The error outside is the store's: it ends the call.
+    /// Processes one message as a whole or not at all. The outer error is a failure of the store,
+    /// which ends the call.
     fn receive(&mut self, bytes: &[u8]) -> Result<Result<Received, Error>, Error> {
         let result = self.process(bytes);
         let records = &self.call.records;
-        // Where OpenMLS hides that the store failed, the store's own word is given.
+        // If OpenMLS hides a storage failure behind another error, this takes the storage failure.
         match result.map_err(|error| records.failure().map_or(error, Error::from)) {
             Ok(received) => {
                 records.settle();
@@ -173,10 +188,10 @@ impl Inbox<'_> {
         let (mut group, event) = match external::pending(&self.call, &group_id)? {
             Some(pending) if pending.id() == id => {
                 let (group, change) = external::confirm(&self.call, &group_id, self.device, self.now)?;
-                (group, Event::Commit(change))
+                (group, ReceivedEvent::Commit(change))
             }
             _ => {
-                self.call.records.enter(Scope::Group(group_id.clone()));
+                self.call.records.enter(RecordScope::Group(group_id.clone()));
                 let mut group = match touched {
                     Some(group) => group,
                     None => GroupState::load(&self.call, &group_id)?,
@@ -186,8 +201,8 @@ impl Inbox<'_> {
                 (group, event)
             }
         };
-        let outcome = group.finish(&self.call)?;
-        if outcome.removed.is_none() && !outcome.reload {
+        let unsaved = group.finish(&self.call)?;
+        if unsaved.removed.is_none() && !unsaved.reload {
             self.ahead.insert(group_id.clone(), group);
         }
         Ok(Received { group: group_id, id, event })

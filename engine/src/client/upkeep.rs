@@ -1,4 +1,4 @@
-//! What has to be erased because time has passed, although nothing has come.
+//! Upkeep: erases expired secrets, also when no message comes.
 
 use std::sync::Arc;
 
@@ -9,50 +9,61 @@ use crate::{
     group::record::memberships,
     key_package,
     names::{GroupId, Timestamp},
-    storage::Scope,
+    storage::RecordScope,
 };
 
-/// What was too old, and is erased.
+/// The numbers of erased secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// The number of key packages.
+    /// The number of expired key packages.
     pub key_packages: usize,
-    /// The number of past epochs whose messages cannot be read any more, in all groups.
+    /// The number of past epochs, in all groups, whose messages can no longer be read.
     pub epochs: usize,
 }
 
 impl Client {
-    /// Erases what is too old by the [`Policy`](crate::Policy): the private keys of key packages that have expired, and
-    /// the secrets of past epochs that ended longer ago than [`past_epoch_age`](crate::Policy::past_epoch_age), in all
-    /// groups. Call it now and then, and when the device wakes up: past epochs are erased by what a group does as
-    /// well, but a group in which nothing happens needs this.
+    /// Erases the secrets that are too old by the [`Policy`](crate::Policy), in all groups. These
+    /// are the private keys of expired key packages, and the secrets of past epochs that ended
+    /// longer ago than [`past_epoch_age`](crate::Policy::past_epoch_age).
     ///
-    /// A clock that is ahead erases key packages that others may still use. Where the application knows the delivery
-    /// service's time, `now` is the earlier of both.
+    /// Call this function periodically, and when the device wakes up. Calls that receive or
+    /// confirm also erase past epochs of their group, but a group without any traffic needs this
+    /// call.
+    ///
+    /// If the device's clock is ahead, this call erases key packages that others may still use. If
+    /// the application knows the delivery service's time, pass the earlier of both times as `now`.
     ///
     /// # Errors
     /// [`Error::Storage`]; [`Error::Time`].
     ///
     /// ```
     /// use std::{num::NonZeroU64, sync::Arc};
-    /// use regrow_engine::{Client, DeviceId, Error, Expired, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    /// use regrow_engine::{
+    ///     Client, DeviceId, Error, Expired, GroupId, MemoryStore, Policy, Timestamp,
+    ///     default_crypto,
+    /// };
     ///
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
-    /// let policy = Policy { past_epochs: 3, past_epoch_age: NonZeroU64::new(600), ..Policy::default() };
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
+    /// let age = NonZeroU64::new(600);
+    /// let policy = Policy { past_epochs: 3, past_epoch_age: age, ..Policy::default() };
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
-    /// let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?;
+    /// let store = Arc::new(MemoryStore::new());
+    /// let mut alice = Client::create(store, default_crypto(), id, policy)?;
     /// let pending = alice.create_group(GroupId::new("chat")?, now)?.update()?;
-    /// alice.confirm(pending, now)?; // The first epoch is over, and late messages of it can be read …
+    /// alice.confirm(pending, now)?; // The first epoch is over. Its late messages can be read …
     ///
     /// let ten_minutes_later = Timestamp(now.0 + 600);
-    /// assert_eq!(alice.expire(ten_minutes_later)?, Expired { key_packages: 0, epochs: 1 }); // … until now.
+    /// // Now its messages can no longer be read.
+    /// assert_eq!(alice.expire(ten_minutes_later)?, Expired { key_packages: 0, epochs: 1 });
     /// # Ok::<(), Error>(())
     /// ```
     pub fn expire(&mut self, now: Timestamp) -> Result<Expired, Error> {
         self.lock_if_idle(now)?;
         let policy = self.policy.clone();
         let store = Arc::clone(&self.store);
-        let call = self.call_over(&*store, Scope::Device)?;
+        let call = self.call_over(&*store, RecordScope::Device)?;
         let key_packages = self.whole(&call, |call| key_package::expire(&call.records, now))?;
         call.records.settle();
         let old = self.groups_with_old_epochs(now)?;
@@ -61,8 +72,9 @@ impl Client {
         Ok(Expired { key_packages, epochs })
     }
 
-    /// Erases the private keys of these key packages of this device: the delivery service has refused them, so that
-    /// nobody can use them. Key packages that are not on the device are passed over.
+    /// Erases the private keys of these key packages of this device. Use it when the delivery
+    /// service has refused the key packages, so nobody can use them. Key packages that are not on
+    /// the device are ignored.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -70,10 +82,13 @@ impl Client {
         self.with_device(|call, _| key_package::discard(&call.records, key_packages))
     }
 
-    /// Read off the engine's own records: to load all groups would cost more than what there is to do.
+    /// Returns the groups with past epochs to erase. The function reads only the engine's own
+    /// records, because loading all groups would cost more than the erasure itself.
     fn groups_with_old_epochs(&self, now: Timestamp) -> Result<Vec<GroupId>, Error> {
         let old = memberships(&self.records()?)?.into_iter().filter_map(|(scope, membership)| match scope {
-            Scope::Group(id) if membership.old_epochs(&self.policy, now) > 0 || membership.has_future_epochs(now) => {
+            RecordScope::Group(id)
+                if membership.old_epochs(&self.policy, now) > 0 || membership.has_future_epochs(now) =>
+            {
                 Some(id)
             }
             _ => None,

@@ -1,7 +1,8 @@
-//! Whether two members are in the same state of the group, or the group has forked between them.
+//! Compares the group states of two members, to detect a fork of the group.
 //!
-//! A delivery service that tells members different commits of one epoch splits the group: each part goes on by itself and
-//! cannot read the other. Members notice by comparing, over another channel, what only those of the same state share.
+//! If a delivery service sends different commits of one epoch to different members, the group
+//! splits. Each part continues by itself and cannot read the other part. Members detect this when
+//! they compare, over another channel, a value that only members in the same state share.
 
 use std::collections::VecDeque;
 
@@ -14,11 +15,12 @@ use crate::{
     names::{self, Epoch, EpochAuthenticator},
 };
 
-/// For how many epochs it is remembered what was agreed on: two members compare while one is so much behind the other.
+/// The number of epochs whose authenticator hashes are stored. Two members can compare as long as
+/// one is at most this many epochs behind the other.
 const REMEMBERED: usize = 32;
 
-/// What was agreed on in the latest epochs, the present one last: hashes of the epoch authenticators, which are themselves
-/// erased with their epochs.
+/// The hashes of the latest epoch authenticators, the current epoch last. The authenticators
+/// themselves are erased with their epochs.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct History(VecDeque<(Epoch, [u8; 32])>);
 
@@ -39,35 +41,45 @@ impl History {
     }
 }
 
-/// What comparing an epoch with another member says.
+/// The result of comparing an epoch with another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {
-    /// Both have been through the same epochs up to that one.
+    /// Both members have the same history up to that epoch.
     Same,
-    /// The group has forked: in that epoch the other was in another state of it. One of the two has been told commits
-    /// that the others have not. Find out with whom the rest agrees; who does not has to
-    /// [rejoin](crate::Client::join_external).
+    /// The group has forked: in that epoch the other member was in another state. One of the two
+    /// members got commits that the rest did not get. Find out which of the two agrees with the
+    /// rest. The other one must [rejoin](crate::Client::join_external).
     Fork,
-    /// This device has not reached the epoch, was not a member in it, or remembers it no longer (more than 31 epochs ago).
+    /// This device has not reached the epoch, was not a member in it, or no longer stores its hash
+    /// (more than 31 epochs ago).
     Unknown,
 }
 
 impl Group<'_> {
-    /// Compares an epoch with another member, who says what its [epoch authenticator](Self::epoch_authenticator) was in it
-    /// (RFC 9420, 8.7). It has to come from that member by a way that the delivery service does not control, such as
-    /// another group, a call, or a code that is scanned: within the group itself, who has forked off cannot be heard.
+    /// Compares an epoch with another member. `theirs` is the [epoch
+    /// authenticator](Self::epoch_authenticator) that the other member has shown for that epoch
+    /// (RFC 9420, 8.7).
+    ///
+    /// The value must come over a channel that the delivery service does not control: another
+    /// group, a call, or a scanned code. Within the group itself, a member in another fork cannot
+    /// be heard.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use regrow_engine::{Agreement, Client, DeviceId, EpochAuthenticator, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
+    /// # use regrow_engine::{
+    /// #     Agreement, Client, DeviceId, EpochAuthenticator, Error, GroupId, MemoryStore, Policy,
+    /// #     Timestamp, default_crypto,
+    /// # };
     /// # fn device(user: &str) -> Result<Client, Error> {
     /// #     let id = DeviceId::new(user, "phone").expect("a short name");
     /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
     /// # }
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
     /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
     /// # let chat = GroupId::new("chat")?;
     /// # let key_packages = bob.key_packages(1, now)?;
@@ -75,8 +87,9 @@ impl Group<'_> {
     /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
     /// # alice.confirm(pending, now)?;
     /// # bob.join(&welcome, now)?;
-    /// let (epoch, shown) = (bob.group(&chat)?.epoch()?, bob.group(&chat)?.epoch_authenticator()?);
-    /// // … and Alice, to whom Bob has sent both by another way:
+    /// let epoch = bob.group(&chat)?.epoch()?;
+    /// let shown = bob.group(&chat)?.epoch_authenticator()?;
+    /// // Bob has sent both values to Alice over another channel.
     /// let theirs = EpochAuthenticator::from_bytes(shown.as_bytes());
     /// assert_eq!(alice.group(&chat)?.agreement(epoch, &theirs)?, Agreement::Same);
     /// # Ok::<(), Error>(())
@@ -87,7 +100,7 @@ impl Group<'_> {
 }
 
 impl GroupState {
-    /// The group is in an epoch that it was not in.
+    /// Records the authenticator hash of a new epoch.
     pub(crate) fn note_epoch(&mut self) {
         let epoch = names::epoch(self.mls.epoch());
         let authenticator = self.mls.epoch_authenticator().as_slice().to_vec();

@@ -1,4 +1,5 @@
-//! What RFC 9420 leaves to the application: who may be in a leaf, and which proposals are taken part in.
+//! Checks that RFC 9420 leaves to the application: valid devices in leaves, and supported
+//! proposals.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,8 @@ use crate::{
     key_package,
 };
 
-/// What one proposal changes.
-pub(crate) enum Effect<'p> {
+/// The effect of one proposal.
+pub(crate) enum ProposalEffect<'p> {
     Add { device: DeviceId, key_package: &'p KeyPackage },
     Remove { leaf: LeafNodeIndex },
     Update { leaf: LeafNodeIndex, new: &'p LeafNode },
@@ -24,42 +25,45 @@ pub(crate) enum Effect<'p> {
     ExternalInit,
 }
 
-/// What the proposal changes.
+/// Returns the effect of the proposal.
 ///
 /// # Errors
-/// [`Refusal::OutsideProposal`] and [`Refusal::ProposalType`] for proposals that Regrow takes no part in.
-pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<Effect<'p>, Error> {
+/// [`Refusal::OutsideProposal`] and [`Refusal::ProposalType`] for proposals that Regrow does not
+/// support.
+pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<ProposalEffect<'p>, Error> {
     Ok(match (queued.proposal(), queued.sender()) {
         (_, Sender::External(_) | Sender::NewMemberProposal) => return Err(Refusal::OutsideProposal.into()),
-        (Proposal::Add(add), _) => {
-            Effect::Add { device: device_of_leaf(add.key_package().leaf_node())?, key_package: add.key_package() }
-        }
-        (Proposal::Remove(remove), _) => Effect::Remove { leaf: remove.removed() },
+        (Proposal::Add(add), _) => ProposalEffect::Add {
+            device: device_of_leaf(add.key_package().leaf_node())?,
+            key_package: add.key_package(),
+        },
+        (Proposal::Remove(remove), _) => ProposalEffect::Remove { leaf: remove.removed() },
         (Proposal::Update(update), Sender::Member(leaf)) => {
             let device = device_of_leaf(update.leaf_node())?;
             if let Some(node) = group.public_group().leaf(*leaf) {
                 succession(device_of_leaf(node)?, &device)?;
             }
-            Effect::Update { leaf: *leaf, new: update.leaf_node() }
+            ProposalEffect::Update { leaf: *leaf, new: update.leaf_node() }
         }
         (Proposal::GroupContextExtensions(change), Sender::Member(_)) => {
-            Effect::Data(data::proposed(group.extensions(), change.extensions())?)
+            ProposalEffect::Data(data::proposed(group.extensions(), change.extensions())?)
         }
-        (Proposal::ExternalInit(_), Sender::NewMemberCommit) => Effect::ExternalInit,
+        (Proposal::ExternalInit(_), Sender::NewMemberCommit) => ProposalEffect::ExternalInit,
         (other, _) => return Err(Refusal::ProposalType(format!("{:?}", other.proposal_type())).into()),
     })
 }
 
-/// Refuses a proposal that no commit can have, together with the leaves `beside` it: every member would refuse the commit.
+/// Refuses a proposal that no commit can contain together with the leaves `beside` it. Every
+/// member would refuse such a commit.
 pub(crate) fn proposal(queued: &QueuedProposal, group: &MlsGroup, beside: &[NewLeaf<'_>]) -> Result<(), Error> {
     match effect(queued, group)? {
-        Effect::Add { key_package, .. } => {
+        ProposalEffect::Add { key_package, .. } => {
             key_package::use_until(key_package)?;
             Ok(NewLeaf::added(key_package).check(group, beside)?)
         }
-        Effect::Update { leaf, new } => Ok(NewLeaf::updated(new, leaf).check(group, beside)?),
-        Effect::Data(_) if !data::is_supported(group) => Err(Refusal::GroupContext.into()),
-        Effect::Remove { .. } | Effect::Data(_) | Effect::ExternalInit => Ok(()),
+        ProposalEffect::Update { leaf, new } => Ok(NewLeaf::updated(new, leaf).check(group, beside)?),
+        ProposalEffect::Data(_) if !data::is_supported(group) => Err(Refusal::GroupContext.into()),
+        ProposalEffect::Remove { .. } | ProposalEffect::Data(_) | ProposalEffect::ExternalInit => Ok(()),
     }
 }
 
@@ -69,12 +73,12 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -
     let mut added: Vec<DeviceId> = Vec::new();
     for queued in staged.queued_proposals() {
         match effect(queued, group)? {
-            Effect::Add { device, key_package } => {
+            ProposalEffect::Add { device, key_package } => {
                 key_package::use_until(key_package)?;
                 added.push(device);
             }
-            Effect::Remove { leaf } => removed.push(leaf),
-            Effect::Update { .. } | Effect::Data(_) | Effect::ExternalInit => {}
+            ProposalEffect::Remove { leaf } => removed.push(leaf),
+            ProposalEffect::Update { .. } | ProposalEffect::Data(_) | ProposalEffect::ExternalInit => {}
         }
     }
     if let Some(leaf) = staged.update_path_leaf_node() {
@@ -104,7 +108,8 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -
     }
 }
 
-/// Refuses devices of which one is named twice: the members of a group that this device is about to join, for one.
+/// Refuses a list that contains a device twice. One use is the list of members when this device
+/// joins a group.
 pub(crate) fn distinct<'d>(devices: impl IntoIterator<Item = &'d DeviceId>) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
     match devices.into_iter().find(|device| !seen.insert(*device)) {
@@ -113,9 +118,12 @@ pub(crate) fn distinct<'d>(devices: impl IntoIterator<Item = &'d DeviceId>) -> R
     }
 }
 
-/// Refuses an external commit that removes another device than the one that joins, or the joiner's own leaf without having
-/// its signature key (RFC 9420, 12.4.3.2). A new key is vouched for by the old one, in a commit or an update of the
-/// member's: an external commit is signed with nothing but the key that it brings.
+/// Refuses an external commit that removes another device than the joining device. Also refuses
+/// one that removes the joining device's own leaf without having its signature key (RFC 9420,
+/// 12.4.3.2).
+///
+/// In a member's commit or update, the old key signs the new key. An external commit is signed
+/// only with the key that it brings.
 fn external_replacement(
     group: &MlsGroup,
     replaced: LeafNodeIndex,

@@ -1,4 +1,5 @@
-//! Commits of this device: a value first, the group's new epoch once the delivery service has ordered it.
+//! Commits of this device. A commit is only a value until the delivery service has ordered it.
+//! Then the group enters its epoch.
 
 use openmls::{
     group::{MlsGroup, QueuedProposal, StagedCommit},
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GroupState,
-    check::{self, Effect},
+    check::{self, ProposalEffect},
     data, device_at,
     draft::Draft,
     freshness::LeafChanges,
@@ -23,15 +24,15 @@ use crate::{
     identity::SignatureKey,
     key_package,
     names::{self, Epoch, GroupId, MessageId, Timestamp},
-    provider::Call,
+    provider::EngineCall,
     verification::VerifiedUser,
 };
 
-/// A commit that has changed nothing yet (RFC 9420, 12.4). Submit it; then pass it to
-/// [`Client::confirm`](crate::Client::confirm) if the delivery service has accepted it, or to
-/// [`Client::discard`](crate::Client::discard) if it has not.
+/// A pending commit, which has not yet changed the group (RFC 9420, 12.4). Submit it to the
+/// delivery service. Then pass it to [`Client::confirm`](crate::Client::confirm) if the service
+/// has accepted it, or to [`Client::discard`](crate::Client::discard) if not.
 ///
-/// It survives a restart: see [`Group::pending`](crate::Group::pending).
+/// A pending commit survives a restart: see [`Group::pending`](crate::Group::pending).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a commit changes nothing until the delivery service has ordered it and it is confirmed"]
 pub struct PendingCommit {
@@ -47,53 +48,58 @@ pub struct PendingCommit {
 }
 
 impl PendingCommit {
-    /// The group it is for.
+    /// Returns the group of the commit.
     pub fn group(&self) -> &GroupId {
         &self.group
     }
 
-    /// The epoch it was made in; accepted, it makes the next.
+    /// Returns the epoch in which the commit was created. The accepted commit starts the next
+    /// epoch.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The commit, an MLSMessage.
+    /// Returns the commit, an MLSMessage.
     pub fn commit(&self) -> &[u8] {
         &self.commit
     }
 
-    /// The welcome for those it adds, an MLSMessage, if it adds anybody. To be released once the commit is accepted.
+    /// Returns the welcome for the added devices, an MLSMessage, if the commit adds devices.
+    /// Release it only after the commit is accepted.
     pub fn welcome(&self) -> Option<&[u8]> {
         self.welcome.as_deref()
     }
 
-    /// The group info of the epoch that it makes, an MLSMessage, if the policy wants one.
+    /// Returns the group info of the commit's new epoch, an MLSMessage, if the policy asks for
+    /// one.
     pub fn group_info(&self) -> Option<&[u8]> {
         self.group_info.as_deref()
     }
 
-    /// Who would be in the group that was not.
+    /// Returns the devices that the commit adds.
     pub fn added(&self) -> impl Iterator<Item = &DeviceId> {
         Change::added(&self.changes)
     }
 
-    /// Who would no longer be in the group. A device that rejoins is both removed and added.
+    /// Returns the devices that the commit removes. A device that rejoins is both removed and
+    /// added.
     pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
         Change::removed(&self.changes)
     }
 
-    /// What it would change, in the order of its proposals.
+    /// Returns the changes of the commit, in the order of its proposals.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// The proposals, and the additions that this device wanted, that the commit leaves out because no commit can have
-    /// them. Tell the person who wanted an addition; a member that makes such proposals again and again can be removed.
+    /// Returns the proposals and wanted additions that the commit leaves out, because no commit
+    /// can contain them. Inform the person who wanted the addition. A member that repeatedly sends
+    /// such proposals can be removed.
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 
-    /// Whether it is an external commit: this device joins by it (RFC 9420, 12.4.3.2).
+    /// True for an external commit, by which this device joins the group (RFC 9420, 12.4.3.2).
     pub fn is_external(&self) -> bool {
         self.external
     }
@@ -104,11 +110,11 @@ impl PendingCommit {
 }
 
 impl GroupState {
-    /// A commit that does all that is wanted and has not happened, with all that has been proposed; [`None`] if nothing
-    /// is wanted any more.
+    /// Creates a commit for all open intents, with all proposals of the epoch; [`None`] if nothing
+    /// remains to do.
     pub(crate) fn commit_intents(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         device: &DeviceId,
         policy: &Policy,
     ) -> Result<Option<PendingCommit>, Error> {
@@ -120,7 +126,8 @@ impl GroupState {
         let mut plan = planned?;
         let wanted = plan.add.len();
         let selection = self.select(call, device, &mut plan)?;
-        // An addition that no commit can have is reported by a commit, also if nothing else is wanted.
+        // An addition that no commit can contain is reported with a commit, even if nothing else
+        // remains to do.
         plan.update |= selection.add.len() < wanted;
         if plan.is_void(&selection) {
             return Ok(None);
@@ -139,7 +146,7 @@ impl GroupState {
 
     fn stage_commit(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         device: &DeviceId,
         policy: &Policy,
         plan: Plan,
@@ -178,10 +185,10 @@ impl GroupState {
         })
     }
 
-    /// The pending commit has been ordered: the group enters the epoch that it makes.
+    /// Merges the pending commit after it was ordered. The group enters the commit's epoch.
     pub(crate) fn confirm_pending(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         device: &DeviceId,
         now: Timestamp,
     ) -> Result<EpochChange, Error> {
@@ -199,23 +206,23 @@ impl GroupState {
             self.membership_mut().rotations = 0;
         }
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
-        // Every intent was in the commit, but for leaving.
+        // The commit has fulfilled every intent except leaving.
         self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
         self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(change)
     }
 
-    /// The pending commit will not happen: its secrets go, its intents stay.
-    pub(crate) fn discard_pending(&mut self, call: &Call<'_>) -> Result<(), Error> {
+    /// Discards the pending commit: its secrets are erased, and its intents remain.
+    pub(crate) fn discard_pending(&mut self, call: &EngineCall<'_>) -> Result<(), Error> {
         let Some(pending) = self.membership_mut().pending.take() else { return Ok(()) };
-        self.outcome.sweep_signature_keys |= pending.new_signature_key.is_some();
+        self.unsaved.sweep_signature_keys |= pending.new_signature_key.is_some();
         self.mls.clear_pending_commit(&call.records)?;
         self.membership_mut().nothing_is_pending()
     }
 }
 
-/// What a commit changes, read off before it is merged.
+/// Returns the changes of a commit, before it is merged.
 pub(crate) fn summarize(staged: &StagedCommit, group: &MlsGroup, by: DeviceId) -> Result<EpochChange, Error> {
     let mut changes = Vec::new();
     for queued in staged.queued_proposals() {
@@ -225,18 +232,19 @@ pub(crate) fn summarize(staged: &StagedCommit, group: &MlsGroup, by: DeviceId) -
     Ok(EpochChange { by, epoch, changes, no_longer_verified: Vec::new(), resume: false })
 }
 
-/// What a proposal changes, in a commit of that device; [`None`] if the leaf that it is about is blank.
+/// Returns the change of a proposal in a commit of the device `by`; [`None`] if the affected leaf
+/// is blank.
 pub(crate) fn change(queued: &QueuedProposal, group: &MlsGroup, by: &DeviceId) -> Result<Option<Change>, Error> {
     Ok(match check::effect(queued, group)? {
-        Effect::Add { device, .. } => Some(Change::Added(device)),
-        Effect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
-        Effect::Update { leaf, .. } => device_at(group, leaf)?.map(Change::Updated),
-        Effect::Data(data) => Some(Change::Data(data.to_vec())),
-        Effect::ExternalInit => Some(Change::Added(by.clone())),
+        ProposalEffect::Add { device, .. } => Some(Change::Added(device)),
+        ProposalEffect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
+        ProposalEffect::Update { leaf, .. } => device_at(group, leaf)?.map(Change::Updated),
+        ProposalEffect::Data(data) => Some(Change::Data(data.to_vec())),
+        ProposalEffect::ExternalInit => Some(Change::Added(by.clone())),
     })
 }
 
-/// The reference by which commits name a proposal (RFC 9420, 5.2).
+/// Returns the reference by which commits name a proposal (RFC 9420, 5.2).
 pub(crate) fn proposal_reference(queued: &QueuedProposal) -> Result<Vec<u8>, Error> {
     rmp_serde::to_vec(queued.proposal_reference_ref())
         .map_err(|e| Error::Internal { action: "name a proposal", detail: e.to_string() })

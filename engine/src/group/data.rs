@@ -1,7 +1,9 @@
-//! The application's data in a group: a few bytes in the group context, on which all members agree.
+//! The group data: a few bytes of the application in the group context, on which all members
+//! agree.
 //!
-//! They are an extension of a private-use type (RFC 9420, 17.3), which every member has to support (RFC 9420, 11.1) and which
-//! changes by a GroupContextExtensions proposal (RFC 9420, 12.1.7). All other extensions stay as they are.
+//! The group data is an extension of a private-use type (RFC 9420, 17.3). Every member must
+//! support it (RFC 9420, 11.1). A GroupContextExtensions proposal changes it (RFC 9420, 12.1.7).
+//! All other extensions never change.
 
 use openmls::{
     group::{GroupContext, MlsGroup},
@@ -13,12 +15,13 @@ use regrow_protocol::profile::{GROUP_DATA_EXTENSION, GROUP_DATA_VERSION};
 use super::{Group, PendingCommit, intent::Intent};
 use crate::error::{Error, Refusal};
 
-/// The longest data of a group, in bytes. They are signed with every message of the group, and are in every welcome.
+/// The maximum length of the group data, in bytes. The data is signed with every message of the
+/// group, and is in every welcome.
 pub const MAX_GROUP_DATA_BYTES: usize = 4096;
 
 impl Group<'_> {
-    /// The application's data in this group; empty until it is [set](Self::set_data). All members of an epoch have the
-    /// same.
+    /// Returns the group data of this group. It is empty until it is [set](Self::set_data). All
+    /// members of an epoch have the same data.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -26,26 +29,36 @@ impl Group<'_> {
         self.client.with_group(&self.id, |_, group| Ok(of(group.mls.extensions())?.to_vec()))
     }
 
-    /// Sets the application's data in this group, in one commit (RFC 9420, 12.1.7): a group's name, its settings, who is its
-    /// administrator. Every member learns it by [`Change::Data`](crate::Change::Data), and who joins later has it as well.
-    /// The wish outlives lost races; of several the last counts.
+    /// Sets the group data of this group, in one commit (RFC 9420, 12.1.7). Examples are the
+    /// group's name, its settings, or its administrator. Every member learns the change by
+    /// [`Change::Data`](crate::Change::Data), and later members get the data when they join. The
+    /// intent survives lost races. Of several such intents, the last one counts.
     ///
-    /// What is agreed on is authentic: who set it is a member and was [permitted](crate::Authenticate::may) to. It is
-    /// **not secret**: the delivery service of an [assisted](crate::Handshake::Assisted) group reads it, and so does
-    /// whoever gets a group info, in either mode. Encrypt what is to be secret, with a key that outlives the epoch.
+    /// The group data is authentic: a member has set it, and was
+    /// [permitted](crate::Authenticate::may) to do so. It is **not secret**. The delivery service
+    /// of an [assisted](crate::HandshakeMode::Assisted) group can read it. In both modes, everyone
+    /// with a group info can read it. Encrypt secret data with a key that is valid for longer than
+    /// the epoch.
     ///
     /// # Errors
-    /// [`Refusal::DataLength`] if it is longer than [`MAX_GROUP_DATA_BYTES`]; [`Error::DataUnsupported`] if the group was
-    /// made without support for it; [`Error::NothingToCommit`] if this is the group's data already (a wish
-    /// for other data that has not happened yet is kept then: [`abandon`](Self::abandon) it);
-    /// [`Error::Refused`] if the application does not permit it; [`Error::CommitPending`].
+    /// [`Refusal::DataLength`] if the data is longer than [`MAX_GROUP_DATA_BYTES`];
+    /// [`Error::DataUnsupported`] if the group was created without support for group data;
+    /// [`Error::Refused`] if the application does not permit the change; [`Error::CommitPending`].
+    /// [`Error::NothingToCommit`] if the group already has this data. (Then an open intent for
+    /// other data is still stored: [`abandon`](Self::abandon) it.)
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use regrow_engine::{Change, Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # use regrow_engine::{
+    /// #     Change, Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp,
+    /// #     default_crypto,
+    /// # };
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
-    /// # let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())?;
+    /// # let store = Arc::new(MemoryStore::new());
+    /// # let mut alice = Client::create(store, default_crypto(), id, Policy::default())?;
     /// let mut chat = alice.create_group(GroupId::new("chat")?, now)?;
     ///
     /// let pending = chat.set_data(b"name: The chess club")?;
@@ -66,24 +79,24 @@ impl Group<'_> {
     }
 }
 
-/// The type that a leaf says it supports.
+/// Returns the extension type that a leaf lists in its capabilities.
 pub(crate) fn extension_type() -> ExtensionType {
     ExtensionType::Unknown(GROUP_DATA_EXTENSION)
 }
 
-/// The extensions of a new group: all members support its data.
+/// Returns the extensions of a new group. They require all members to support group data.
 pub(crate) fn required() -> Result<Extensions<GroupContext>, Error> {
     let required = RequiredCapabilitiesExtension::new(&[extension_type()], &[], &[]);
     Extensions::single(Extension::RequiredCapabilities(required)).map_err(internal)
 }
 
-/// Whether all members of the group support its data, for it requires that.
+/// True if the group requires all members to support group data.
 pub(crate) fn is_supported(group: &MlsGroup) -> bool {
     let required = group.extensions().required_capabilities();
     required.is_some_and(|required| required.extension_types().contains(&extension_type()))
 }
 
-/// The data in a group context with these extensions.
+/// Returns the group data in these extensions.
 pub(crate) fn of(extensions: &Extensions<GroupContext>) -> Result<&[u8], Refusal> {
     let Some(UnknownExtension(content)) = extensions.unknown(GROUP_DATA_EXTENSION) else { return Ok(&[]) };
     match content.split_first() {
@@ -92,7 +105,7 @@ pub(crate) fn of(extensions: &Extensions<GroupContext>) -> Result<&[u8], Refusal
     }
 }
 
-/// The group's extensions, with other data.
+/// Returns the group's extensions with new group data.
 pub(crate) fn with(group: &MlsGroup, data: &[u8]) -> Result<Extensions<GroupContext>, Error> {
     let mut extensions = group.extensions().clone();
     match data.is_empty() {
@@ -105,10 +118,10 @@ pub(crate) fn with(group: &MlsGroup, data: &[u8]) -> Result<Extensions<GroupCont
     Ok(extensions)
 }
 
-/// The data that a group of these extensions would have by a proposal of those.
+/// Returns the group data that a proposal with the `proposed` extensions would set.
 ///
 /// # Errors
-/// [`Refusal::GroupContext`] if anything else would change, or be in another order.
+/// [`Refusal::GroupContext`] if any other extension would change, or if their order would change.
 pub(crate) fn proposed<'p>(
     present: &Extensions<GroupContext>,
     proposed: &'p Extensions<GroupContext>,

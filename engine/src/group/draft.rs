@@ -1,7 +1,8 @@
-//! A commit in the making, and the search for the parts that make it fail.
+//! The draft of a commit, and the search for the parts that make the commit fail.
 //!
-//! OpenMLS judges a commit as a whole and does not say which part it refuses. The parts were checked before, so that a
-//! failure is rare: a key package that has expired by the system's clock while its proposal waited is one.
+//! OpenMLS checks a commit as a whole and does not report which part it refuses. All parts were
+//! checked before, so a failure is rare. An example is a key package that has expired by the
+//! system's clock while its proposal waited.
 
 use openmls::{
     credentials::NewSignerBundle,
@@ -17,36 +18,38 @@ use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
     identity::SignatureKey,
-    provider::Call,
+    provider::EngineCall,
 };
 
-/// The most attempts that the search makes. Each costs as much as a commit. Parts that it has not judged by then are left out.
+/// The maximum number of attempts of the search. Each attempt costs as much as a commit. Parts
+/// that are not judged by then are left out.
 const MAX_ATTEMPTS: usize = 64;
 
-/// A commit in the making.
+/// The draft of a commit.
 pub(crate) struct Draft<'d> {
     pub(crate) device: &'d DeviceId,
     pub(crate) policy: &'d Policy,
     /// The key that signs the commit.
     pub(crate) key: SignatureKey,
-    /// The key that this device's leaf gets, if it is not to keep its own.
+    /// The new signature key of this device's leaf, if the commit replaces it.
     pub(crate) new_key: Option<SignatureKey>,
     pub(crate) remove: Vec<LeafNodeIndex>,
     /// The group's extensions, if the commit changes them.
     pub(crate) extensions: Option<Extensions<GroupContext>>,
-    /// The parts that can fail.
+    /// The parts of the commit that can fail.
     pub(crate) parts: Selection,
 }
 
 /// A part of a commit that can fail.
-enum Part {
+enum DraftPart {
     Addition(Box<KeyPackage>),
     Proposal(Vec<u8>),
 }
 
 impl Draft<'_> {
-    /// Makes the commit, which is then pending in the group. Parts with which it cannot be made are left out of it.
-    pub(crate) fn stage(&mut self, group: &mut MlsGroup, call: &Call<'_>) -> Result<CommitMessageBundle, Error> {
+    /// Creates the commit, which is then pending in the group. Parts that no commit can contain
+    /// are left out.
+    pub(crate) fn stage(&mut self, group: &mut MlsGroup, call: &EngineCall<'_>) -> Result<CommitMessageBundle, Error> {
         let whole = self.build(group, call, |builder| builder.stage_commit(call).map_err(|e| e.to_string()));
         match whole {
             Ok(bundle) => Ok(bundle),
@@ -59,11 +62,11 @@ impl Draft<'_> {
         }
     }
 
-    /// Builds the commit, and does with it what `then` says. Building alone changes nothing in the group.
+    /// Builds the commit and passes it to `then`. Building alone changes nothing in the group.
     fn build<T>(
         &self,
         group: &mut MlsGroup,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         then: impl FnOnce(CommitBuilder<'_, Complete>) -> Result<T, String>,
     ) -> Result<T, String> {
         let signer = self.key.signer(&call.crypto).map_err(|e| e.to_string())?;
@@ -71,7 +74,8 @@ impl Draft<'_> {
             queued.proposal_or_ref_type() == ProposalOrRefType::Proposal
                 || proposal_reference(queued).is_ok_and(|reference| self.parts.proposals.contains(&reference))
         };
-        // Always with a path: every commit heals its committer, and welcomes and removals need no second thought.
+        // Every commit has a path, so every commit heals its committer. Also, welcomes and
+        // removals need no special case.
         let mut builder = group
             .commit_builder()
             .force_self_update(true)
@@ -102,11 +106,12 @@ impl Draft<'_> {
         self.parts.add.is_empty() && self.parts.proposals.is_empty()
     }
 
-    /// Leaves out the parts with which the commit cannot be made, by halves: whatever can be made together stays.
-    fn leave_out_faulty(&mut self, group: &mut MlsGroup, call: &Call<'_>) -> Result<(), Error> {
-        let additions = self.parts.add.drain(..).map(|addition| Part::Addition(Box::new(addition)));
-        let proposals = self.parts.proposals.drain(..).map(Part::Proposal);
-        let mut unjudged: Vec<Vec<Part>> = vec![additions.chain(proposals).collect()];
+    /// Leaves out the parts that the commit cannot contain, by repeated halving. Parts that a
+    /// commit can contain together stay.
+    fn leave_out_faulty(&mut self, group: &mut MlsGroup, call: &EngineCall<'_>) -> Result<(), Error> {
+        let additions = self.parts.add.drain(..).map(|addition| DraftPart::Addition(Box::new(addition)));
+        let proposals = self.parts.proposals.drain(..).map(DraftPart::Proposal);
+        let mut unjudged: Vec<Vec<DraftPart>> = vec![additions.chain(proposals).collect()];
         let mut attempts = 0;
         while let Some(mut some) = unjudged.pop() {
             let before = (self.parts.add.len(), self.parts.proposals.len());
@@ -114,7 +119,7 @@ impl Draft<'_> {
             attempts += 1;
             let attempt = match attempts <= MAX_ATTEMPTS {
                 true => self.build(group, call, |_| Ok(())),
-                false => Err("the search for the faulty part was given up".into()),
+                false => Err("the search for the faulty part was stopped".into()),
             };
             let Err(detail) = attempt else { continue };
             self.parts.add.truncate(before.0);
@@ -131,22 +136,22 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn take(&mut self, parts: &[Part]) {
+    fn take(&mut self, parts: &[DraftPart]) {
         for part in parts {
             match part {
-                Part::Addition(addition) => self.parts.add.push((**addition).clone()),
-                Part::Proposal(reference) => self.parts.proposals.push(reference.clone()),
+                DraftPart::Addition(addition) => self.parts.add.push((**addition).clone()),
+                DraftPart::Proposal(reference) => self.parts.proposals.push(reference.clone()),
             }
         }
     }
 }
 
-/// The record of a part with which no commit can be made.
-fn left_out(part: &Part, own: &DeviceId, group: &MlsGroup, detail: &str) -> Result<Option<LeftOut>, Error> {
+/// Returns the record of a part that no commit can contain.
+fn left_out(part: &DraftPart, own: &DeviceId, group: &MlsGroup, detail: &str) -> Result<Option<LeftOut>, Error> {
     let reason = Refusal::NotCommittable { detail: detail.to_owned() };
     match part {
-        Part::Addition(addition) => left_out_addition(own, addition, reason).map(Some),
-        Part::Proposal(reference) => {
+        DraftPart::Addition(addition) => left_out_addition(own, addition, reason).map(Some),
+        DraftPart::Proposal(reference) => {
             let is_it = |queued: &&QueuedProposal| proposal_reference(queued).is_ok_and(|known| known == *reference);
             match group.pending_proposals().find(is_it) {
                 Some(queued) => left_out_proposal(queued, group, reason),

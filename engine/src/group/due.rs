@@ -1,52 +1,60 @@
-//! What the policy says it is time for. The engine has no clock and does nothing by itself: it says what is due, and the
-//! application does it.
+//! Periodic work that the policy requires in a group. The engine has no clock and does nothing by
+//! itself. It only reports the due work, and the application does it.
 
 use openmls::prelude::{LeafNodeIndex, Proposal, QueuedProposal};
 
 use super::{Group, GroupState};
 use crate::{DeviceId, Policy, error::Error, identity::device_of_leaf, names::Timestamp};
 
-/// What it is time for in a group, as the [`Policy`] has it.
+/// The work that is due in a group by the [`Policy`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// This device's keys are to be replaced.
+    /// The keys of this device that must be replaced.
     pub rotation: Option<Rotation>,
-    /// The members whose leaves have had the same keys for too long, in the order of the leaves:
-    /// [propose](Group::propose_remove) to remove them, or [remove](Group::remove) them. Whose removal waits as a
-    /// proposal is not named.
+    /// The members whose leaves have had the same keys for too long, in the order of the leaves.
+    /// [Propose](Group::propose_remove) to remove them, or [remove](Group::remove) them. A member
+    /// whose removal is already proposed is not listed.
     pub inactive: Vec<DeviceId>,
 }
 
-/// Which keys are to be replaced.
+/// The kind of keys that must be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// The leaf's: call [`Group::update`].
+    /// The keys of the leaf: call [`Group::update`].
     Keys,
-    /// The leaf's and the signature key: call [`Group::rotate_signature_key`].
+    /// The keys of the leaf and the signature key: call [`Group::rotate_signature_key`].
     SignatureKey,
 }
 
 impl Group<'_> {
-    /// What it is time for: ask now and then, and after sending. Nothing is while a commit of this device waits, for
-    /// each commit replaces the keys of who makes it (RFC 9420, 12.4).
+    /// Returns the work that is due in the group. Call it periodically, and after sending. While a
+    /// commit of this device is pending, nothing is due, because each commit replaces its
+    /// committer's keys (RFC 9420, 12.4).
     ///
-    /// Ages are by the times that this device was told: a leaf is as old as the commit that gave it its keys, or as
-    /// this device's membership if it was there before.
+    /// Ages are measured by the times that the caller passes. The age of a leaf starts with the
+    /// commit that gave it its keys, or with this device's membership if the leaf is older.
     ///
-    /// A clock that is ahead makes members look inactive. Where the application knows the delivery service's time, `now` is
-    /// the earlier of both. After the clock was ahead once, ages begin at the present time.
+    /// If the device's clock is ahead, members look inactive. If the application knows the
+    /// delivery service's time, pass the earlier of both times as `now`. If the clock was ahead
+    /// once, the affected ages start again at the current time.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
     ///
     /// ```
     /// use std::{num::NonZeroU32, sync::Arc};
-    /// use regrow_engine::{Client, DeviceId, Due, Error, GroupId, MemoryStore, Policy, Rotation, Timestamp, default_crypto};
+    /// use regrow_engine::{
+    ///     Client, DeviceId, Due, Error, GroupId, MemoryStore, Policy, Rotation, Timestamp,
+    ///     default_crypto,
+    /// };
     ///
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
     /// let policy = Policy { rotate_after_messages: NonZeroU32::new(2), ..Policy::default() };
     /// # let id = DeviceId::new("alice", "phone").expect("a short name");
-    /// let mut alice = Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, policy)?;
+    /// let store = Arc::new(MemoryStore::new());
+    /// let mut alice = Client::create(store, default_crypto(), id, policy)?;
     /// let mut chat = alice.create_group(GroupId::new("chat")?, now)?;
     /// chat.send(b"one")?;
     /// chat.send(b"two")?;
@@ -56,7 +64,7 @@ impl Group<'_> {
     /// assert_eq!(rotation, Some(Rotation::Keys));
     /// assert!(inactive.is_empty());
     /// let pending = chat.update()?;
-    /// // … and once the delivery service has accepted it:
+    /// // After the delivery service has accepted the commit:
     /// alice.confirm(pending, now)?;
     /// assert_eq!(alice.group(&GroupId::new("chat")?)?.due(now)?, Due::default());
     /// # Ok::<(), Error>(())
@@ -86,7 +94,8 @@ impl GroupState {
         let age = self.membership().freshness.age(self.mls.own_leaf_index(), now);
         let keys = policy.rotate_after.is_some_and(|limit| age >= limit.get())
             || policy.rotate_after_messages.is_some_and(|limit| self.activity.sent >= limit.get());
-        // The rotation that is due counts. Who commits so often that none ever is has its turn as well.
+        // The due rotation counts too. A device that commits so often that no rotation is ever due
+        // also gets its turn.
         let rotations = self.membership().rotations.saturating_add(keys.into());
         match policy.rotate_signature_key_every.is_some_and(|limit| rotations >= limit.get()) {
             true => Some(Rotation::SignatureKey),

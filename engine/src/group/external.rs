@@ -1,7 +1,14 @@
-//! Joining by external commit (RFC 9420, 12.4.3.2): as a new member, or again after the group's state was lost.
+//! Joins a group by external commit (RFC 9420, 12.4.3.2): as a new member, or again after the
+//! group's state was lost.
 //!
-//! OpenMLS merges an external commit the moment it is made. Here the group that it makes is kept apart, and becomes the
-//! group once the delivery service has ordered the commit; if it is refused, the group that was there is still there.
+//! OpenMLS merges an external commit as soon as it is made. But the delivery service may still
+//! refuse the commit, and a device that rejoins may still have its old group. Therefore the
+//! records of the new group have a scope of their own until the commit's outcome is known.
+//!
+//! When the service has ordered the commit, the new records replace all records of the old group,
+//! which are deleted. When the service has refused it, the new records are deleted. So an external
+//! commit is a [`PendingCommit`] like any other: the device can confirm it, discard it, and find
+//! it again after a crash.
 
 use openmls::{
     group::{ExternalCommitBuilderError, PastEpochDeletion},
@@ -14,7 +21,7 @@ use super::{
     commit::PendingCommit,
     data,
     intent::{self, Intent},
-    record::{GroupRecord, Membership},
+    record::{GroupRecord, MembershipRecord},
     trust,
 };
 use crate::{
@@ -24,14 +31,14 @@ use crate::{
     identity::{SignatureKey, device_of_credential},
     key_package::{self, DeviceRecord},
     names::{self, GroupId, Timestamp},
-    provider::Call,
-    storage::{Kind, Scope, StorageError},
+    provider::EngineCall,
+    storage::{RecordKind, RecordScope, StorageError},
     verification::VerifiedUser,
 };
 
-/// Makes the external commit and, in the joining scope, the group that it makes.
+/// Creates the external commit, and stores the resulting group in the joining scope.
 pub(crate) fn join(
-    call: &Call<'_>,
+    call: &EngineCall<'_>,
     device: &DeviceId,
     policy: &Policy,
     group_info: VerifiableGroupInfo,
@@ -40,7 +47,7 @@ pub(crate) fn join(
     let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
     let id = names::group_id(group_info.group_id())?;
     let epoch = names::epoch(group_info.epoch());
-    let scope = Scope::Joining(id.clone());
+    let scope = RecordScope::Joining(id.clone());
     call.records.enter(scope.clone());
     call.records.delete_all(&scope.prefix())?;
 
@@ -52,7 +59,7 @@ pub(crate) fn join(
     let builder = MlsGroup::external_commit_builder()
         .with_config(policy.join_config())
         .with_ratchet_tree(ratchet_tree)
-        // As with a welcome: leaves may have outlived their key package.
+        // As for a welcome, the key package of a leaf may have expired.
         .skip_lifetime_validation()
         .build_group(call, group_info, key.credential(device))
         .map_err(|error| match error {
@@ -71,7 +78,8 @@ pub(crate) fn join(
         .finalize(call)
         .map_err(|e| invalid(e.to_string()))?;
 
-    // OpenMLS keeps placeholders as if they were the secrets of the epoch before this device joined.
+    // OpenMLS stores placeholders as the secrets of the epoch before this device joined. Delete
+    // them.
     mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(|e| invalid(e.to_string()))?;
 
     let devices: Vec<DeviceId> =
@@ -100,19 +108,25 @@ pub(crate) fn join(
         new_signature_key: None,
         external: true,
     };
-    let mut group = GroupState::new(mls, Membership { pending: Some(pending.clone()), ..Membership::default() });
+    let mut group =
+        GroupState::new(mls, MembershipRecord { pending: Some(pending.clone()), ..MembershipRecord::default() });
     group.set_signer()?;
     group.finish(call)?;
     Ok(pending)
 }
 
-/// The key to join with: the one that this device's leaf has, if the group still has a leaf of it; else the device's.
-/// And whether there is such a leaf.
-fn signature_key(call: &Call<'_>, device: &DeviceId, tree: &RatchetTreeIn) -> Result<(SignatureKey, bool), Error> {
+/// Returns the signature key for joining, and true if the group has a leaf of this device. It is
+/// the key of that leaf, or the device's current key if there is no such leaf.
+fn signature_key(
+    call: &EngineCall<'_>,
+    device: &DeviceId,
+    tree: &RatchetTreeIn,
+) -> Result<(SignatureKey, bool), Error> {
     let identity = device.to_identity();
     let leaf = tree.leaves().find(|leaf| leaf.credential().serialized_content() == identity);
     match leaf {
-        // OpenMLS removes the leaf that has the joiner's signature key. Without that key the old leaf would stay.
+        // OpenMLS removes the leaf with the joiner's signature key. Without that key the old leaf
+        // would stay.
         Some(leaf) => {
             let key = key_package::find_signature_key(&call.records, leaf.signature_key().as_slice())?;
             Ok((key.ok_or_else(|| Refusal::Duplicate(device.clone()))?, true))
@@ -124,30 +138,31 @@ fn signature_key(call: &Call<'_>, device: &DeviceId, tree: &RatchetTreeIn) -> Re
     }
 }
 
-/// The external commit has been ordered: the group that it made takes the place of what was there.
+/// Confirms an external commit that was ordered: its group replaces the existing group.
 pub(crate) fn confirm(
-    call: &Call<'_>,
+    call: &EngineCall<'_>,
     id: &GroupId,
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<(GroupState, EpochChange), Error> {
-    let scope = Scope::Group(id.clone());
-    let intents = match call.records.get(&scope.key(Kind::Group), Kind::Group)? {
-        Some(GroupRecord::Member(replaced)) => replaced.all_wishes().cloned().collect(),
+    let scope = RecordScope::Group(id.clone());
+    let intents = match call.records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
+        Some(GroupRecord::Member(replaced)) => replaced.all_intents().cloned().collect(),
         _ => Vec::new(),
     };
-    call.records.rename(&Scope::Joining(id.clone()), &scope)?;
+    call.records.rename(&RecordScope::Joining(id.clone()), &scope)?;
     call.records.enter(scope);
-    // Loaded rather than kept: OpenMLS's group in memory holds resumption PSKs, which are not stored.
+    // The group is loaded again from its records. OpenMLS's group in memory has resumption PSKs,
+    // which are not stored.
     let mut group = GroupState::load(call, id)?;
     let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
     group.all_leaves_are_new(now);
     group.note_epoch();
     group.resume_intents(intents)?;
     group.replace_former(call)?;
-    // The group that is replaced may have been the last to need its leaf's key.
-    group.outcome.sweep_signature_keys = true;
-    // Whatever has happened while this device was away.
+    // The replaced group may have been the last user of its leaf's key.
+    group.unsaved.sweep_signature_keys = true;
+    // These claims cover all changes since this device was last in the group.
     let claims = trust::members_claims(group.mls.members(), device)?;
     let change = EpochChange {
         by: device.clone(),
@@ -160,8 +175,9 @@ pub(crate) fn confirm(
 }
 
 impl GroupState {
-    /// Takes over what was wanted in the state of the group that this one replaces, and remains to be done: the external
-    /// commit has given this device new keys, and ended what was proposed.
+    /// Takes over the open intents of the replaced group. Intents to update keys or to commit
+    /// proposals are dropped, because the external commit has given this device new keys and ended
+    /// all proposals.
     fn resume_intents(&mut self, mut intents: Vec<Intent>) -> Result<(), Error> {
         intents.retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
         intent::plan(&mut intents, &self.mls)?;
@@ -170,9 +186,9 @@ impl GroupState {
     }
 }
 
-/// The external commit that waits for the delivery service's answer, if there is one.
-pub(crate) fn pending(call: &Call<'_>, id: &GroupId) -> Result<Option<PendingCommit>, StorageError> {
-    let record = call.records.get(&Scope::Joining(id.clone()).key(Kind::Group), Kind::Group)?;
+/// Returns the external commit that waits for the delivery service's answer, if there is one.
+pub(crate) fn pending(call: &EngineCall<'_>, id: &GroupId) -> Result<Option<PendingCommit>, StorageError> {
+    let record = call.records.get(&RecordScope::Joining(id.clone()).key(RecordKind::Group), RecordKind::Group)?;
     Ok(match record {
         Some(GroupRecord::Member(membership)) => membership.pending,
         _ => None,

@@ -1,4 +1,5 @@
-//! When each leaf last got new keys, as far as this device knows: by its own clock, from the day that it joined.
+//! The times when the leaves last got new keys, as far as this device knows. They are from this
+//! device's clock, and start when it joins the group.
 
 use std::collections::BTreeMap;
 
@@ -10,45 +11,49 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GroupState,
-    check::{self, Effect},
+    check::{self, ProposalEffect},
 };
 use crate::{error::Error, names::Timestamp};
 
-/// When the members' leaves last got new keys, by the leaves' indices: one entry for each member.
+/// The times when the members' leaves last got new keys, by the leaves' indices. There is one
+/// entry for each member.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Freshness(BTreeMap<u32, Timestamp>);
 
 impl Freshness {
-    /// Takes moments after `now` for now: the clock was ahead. Whether there were any.
+    /// Replaces times after `now` by `now`, because the clock was ahead. Returns true if there
+    /// were any.
     pub(crate) fn take_future_for(&mut self, now: Timestamp) -> bool {
         let future = self.0.values_mut().filter(|since| **since > now);
         future.map(|since| *since = now).count() > 0
     }
 
-    /// For how many seconds the leaf has had its keys. (0 if the clock was set back since.)
+    /// Returns the age of the leaf's keys in seconds. (0 if the clock was set back since.)
     pub(crate) fn age(&self, leaf: LeafNodeIndex, now: Timestamp) -> u64 {
         self.0.get(&leaf.u32()).map_or(0, |since| now.0.saturating_sub(since.0))
     }
 }
 
-/// Which leaves a commit gives new keys, and which it blanks, read off before it is merged. Leaves that it adds have no
-/// place yet.
+/// The leaves to which a commit gives new keys, and the leaves that it blanks, determined before
+/// the merge. Added leaves have no position yet.
 pub(crate) struct LeafChanges {
     renewed: Vec<LeafNodeIndex>,
     blanked: Vec<LeafNodeIndex>,
 }
 
 impl LeafChanges {
-    /// Of a commit by the member with that leaf; [`None`] if it came from outside, and has added its own.
+    /// Determines the leaf changes of a commit. `committer` is the leaf of the committing member;
+    /// [`None`] if the commit is external and adds its own leaf.
     pub(crate) fn of(staged: &StagedCommit, group: &MlsGroup, committer: Option<LeafNodeIndex>) -> Result<Self, Error> {
-        // RFC 9420, 12.4: a commit's path gives its committer a new leaf. A commit of adds alone may have none.
+        // A commit's path gives its committer a new leaf (RFC 9420, 12.4). A commit that only adds
+        // devices may have no path.
         let committer = committer.filter(|_| staged.update_path_leaf_node().is_some());
         let mut changes = Self { renewed: committer.into_iter().collect(), blanked: Vec::new() };
         for queued in staged.queued_proposals() {
             match check::effect(queued, group)? {
-                Effect::Update { leaf, .. } => changes.renewed.push(leaf),
-                Effect::Remove { leaf } => changes.blanked.push(leaf),
-                Effect::Add { .. } | Effect::Data(_) | Effect::ExternalInit => {}
+                ProposalEffect::Update { leaf, .. } => changes.renewed.push(leaf),
+                ProposalEffect::Remove { leaf } => changes.blanked.push(leaf),
+                ProposalEffect::Add { .. } | ProposalEffect::Data(_) | ProposalEffect::ExternalInit => {}
             }
         }
         Ok(changes)
@@ -56,7 +61,7 @@ impl LeafChanges {
 }
 
 impl GroupState {
-    /// A commit has been merged that changed these leaves.
+    /// Records the leaf changes of a merged commit.
     pub(crate) fn note_leaves(&mut self, changes: &LeafChanges, now: Timestamp) {
         let mut freshness = std::mem::take(&mut self.membership_mut().freshness);
         for leaf in changes.renewed.iter().chain(&changes.blanked) {
@@ -67,14 +72,15 @@ impl GroupState {
             let rotations = &mut self.membership_mut().rotations;
             *rotations = rotations.saturating_add(1);
         }
-        // What has no entry now is new: a leaf may be blanked and filled again by the same commit.
+        // A leaf without an entry is new. The same commit may blank a leaf and fill it again.
         for (leaf, _) in self.mls.treesync().full_leaves() {
             freshness.0.entry(leaf.u32()).or_insert(now);
         }
         self.membership_mut().freshness = freshness;
     }
 
-    /// This device has come into the group: how old the others' keys are, it cannot know.
+    /// Records all leaves as new. This device has just joined the group and cannot know the age of
+    /// the other members' keys.
     pub(crate) fn all_leaves_are_new(&mut self, now: Timestamp) {
         let leaves = self.mls.treesync().full_leaves().map(|(leaf, _)| (leaf.u32(), now));
         let freshness = Freshness(leaves.collect());

@@ -1,4 +1,5 @@
-//! What the user wanted, kept until it has happened: losing a race costs a retry and never a lost wish.
+//! Intents: changes that the device wants, stored until they have happened. A lost race costs a
+//! new attempt, but never loses an intent.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,36 +12,36 @@ use serde::{Deserialize, Serialize};
 use super::{data, leaves_by_identity, leaves_of_user, selection::Selection};
 use crate::{DeviceId, UserId, error::Error, identity::device_of_leaf};
 
-/// A wish concerning a group.
+/// A change that this device wants in a group.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Intent {
-    /// Add these devices, by these key packages. (They were verified when the intent was made.)
+    /// Add the devices of these key packages. (They were verified when the intent was created.)
     Add(Vec<KeyPackage>),
     /// Remove these devices.
     Remove(Vec<DeviceId>),
-    /// Remove all devices that this user has in the group by the time of the commit.
+    /// Remove all devices that this user has in the group at the time of the commit.
     RemoveUser(UserId),
-    /// Set the group's data to this.
+    /// Set the group data to these bytes.
     Data(Vec<u8>),
-    /// Give the own leaf new keys, and a new signature key if so wanted.
+    /// Give this device's leaf new keys.
     Update {
-        /// Whether the signature key is replaced as well.
+        /// True if the signature key is also replaced.
         signature_key: bool,
     },
-    /// Commit to what others propose. Done with any commit.
+    /// Commit the proposals of the epoch. Any commit fulfills this intent.
     CommitProposals,
-    /// Leave. Done when this device has been removed.
+    /// Leave the group. The intent is fulfilled when this device has been removed.
     Leave,
 }
 
-/// What remains to be done of all intents, in one commit on the group as it is now.
+/// The open changes of all intents, for one commit on the current state of the group.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) add: Vec<KeyPackage>,
     pub(crate) remove: Vec<LeafNodeIndex>,
-    /// The users of whom no device stays.
+    /// The users whose devices are all removed.
     pub(crate) remove_users: BTreeSet<UserId>,
-    /// What the group's data is to be.
+    /// The new group data.
     pub(crate) data: Option<Vec<u8>>,
     pub(crate) update: bool,
     pub(crate) signature_key: bool,
@@ -48,8 +49,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether a commit of the plan and of the parts that were selected for it would do nothing that was wanted. Proposals
-    /// that no commit can have are a reason for one: nothing is sent while they wait.
+    /// True if a commit with the plan and the selected parts would fulfill no intent. Proposals
+    /// that no commit can contain are a reason for a commit, because no message can be sent while
+    /// they wait.
     pub(crate) fn is_void(&self, selection: &Selection) -> bool {
         let proposals = !selection.proposals.is_empty() || !selection.left_out.is_empty();
         selection.add.is_empty()
@@ -60,9 +62,10 @@ impl Plan {
     }
 }
 
-/// Remembers a wish after those that are there. What it takes back of them is forgotten, so that the last wish counts.
-pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Error> {
-    match &wish {
+/// Adds an intent after the existing intents. Parts of earlier intents that contradict it are
+/// deleted, so the last intent counts.
+pub(crate) fn remember(intents: &mut Vec<Intent>, intent: Intent) -> Result<(), Error> {
+    match &intent {
         Intent::Add(key_packages) => {
             let devices: BTreeSet<DeviceId> = key_packages.iter().map(device_of).collect::<Result<_, _>>()?;
             forget_adding(intents, |device| devices.contains(device))?;
@@ -74,11 +77,11 @@ pub(crate) fn remember(intents: &mut Vec<Intent>, wish: Intent) -> Result<(), Er
         Intent::Data(_) => intents.retain(|intent| !matches!(intent, Intent::Data(_))),
         Intent::Remove(_) | Intent::Update { .. } | Intent::CommitProposals | Intent::Leave => {}
     }
-    intents.push(wish);
+    intents.push(intent);
     Ok(())
 }
 
-/// Forgets the wish to add these devices.
+/// Deletes the intents to add these devices.
 pub(crate) fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId) -> bool) -> Result<(), Error> {
     for intent in intents {
         let Intent::Add(key_packages) = intent else { continue };
@@ -91,13 +94,13 @@ pub(crate) fn forget_adding(intents: &mut [Intent], forgotten: impl Fn(&DeviceId
     Ok(())
 }
 
-/// Whom the key package would add.
+/// Returns the device that the key package would add.
 pub(crate) fn device_of(key_package: &KeyPackage) -> Result<DeviceId, Error> {
     Ok(device_of_leaf(key_package.leaf_node())?)
 }
 
-/// Works out what remains to be done, and forgets the intents that have become void: adding who is a member already,
-/// removing who is not, setting the data that is set.
+/// Computes the remaining changes, and deletes the void intents. An intent is void if it adds a
+/// member, removes a device that is not a member, or sets the current data again.
 pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, Error> {
     let members = match intents.iter().any(|intent| matches!(intent, Intent::Add(_) | Intent::Remove(_))) {
         true => leaves_by_identity(group),
@@ -113,7 +116,8 @@ pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, 
                 let mut wanted = Vec::new();
                 for key_package in key_packages {
                     let device = device_of(key_package)?;
-                    // Who is removed by an earlier wish and wanted again by this one comes back.
+                    // If an earlier intent removes a device and this intent adds it, the device
+                    // comes back.
                     if leaf(&device).is_none_or(|leaf| plan.remove.contains(&leaf)) && added.insert(device) {
                         wanted.push(key_package.clone());
                     }

@@ -1,7 +1,8 @@
 //! The conditions under which a commit can bring a leaf into a group (RFC 9420, 7.2, 7.3, 10.1).
 //!
-//! A commit whose leaf breaks one of them is refused as a whole, by every member. So a proposal meets the same function
-//! twice: when it arrives, and when a commit takes it along.
+//! Every member refuses a commit as a whole if a leaf in it breaks one of these conditions.
+//! Therefore the same function checks a proposal twice: when it arrives, and when a commit
+//! includes it.
 
 use openmls::{
     group::MlsGroup,
@@ -15,13 +16,14 @@ use crate::{DeviceId, error::Refusal, identity::device_of_leaf};
 /// The fault of a leaf that no commit can bring into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum LeafFault {
-    /// The leaf has an extension that its capabilities do not list (RFC 9420, 7.2). OpenMLS counts GREASE among these.
+    /// The leaf has an extension that its capabilities do not list (RFC 9420, 7.2). OpenMLS counts
+    /// GREASE among these.
     #[error("it has the extension {extension:#06x}, which its capabilities do not list")]
     UndeclaredExtension {
         /// The extension's type.
         extension: u16,
     },
-    /// The leaf has an extension that belongs elsewhere (RFC 9420, 17.3).
+    /// The leaf has an extension that is not allowed in a leaf (RFC 9420, 17.3).
     #[error("it has the extension {extension:#06x}, which cannot be in a leaf")]
     MisplacedExtension {
         /// The extension's type.
@@ -36,17 +38,19 @@ pub enum LeafFault {
     /// The leaf's capabilities do not list the credential type basic, which all members use.
     #[error("its capabilities do not list the credential type basic")]
     CredentialType,
-    /// The leaf does not support an extension that the group has or requires (RFC 9420, 11.1): its device is of another
-    /// make, or too old.
+    /// The leaf does not support an extension that the group has or requires (RFC 9420, 11.1). Its
+    /// device uses other software, or software that is too old.
     #[error("it does not support the extension {extension:#06x}, which the group needs")]
     GroupExtension {
         /// The extension's type.
         extension: u16,
     },
-    /// The leaf does not support a proposal or credential type that the group requires (RFC 9420, 11.1).
+    /// The leaf does not support a proposal or credential type that the group requires (RFC 9420,
+    /// 11.1).
     #[error("it does not support a proposal or credential type that the group requires")]
     RequiredCapability,
-    /// The leaf of an update has the encryption key of the leaf that it replaces (RFC 9420, 12.1.2).
+    /// The leaf of an update has the encryption key of the leaf that it replaces (RFC 9420,
+    /// 12.1.2).
     #[error("it keeps the encryption key of the leaf that it replaces")]
     EncryptionKeyKept,
 }
@@ -55,32 +59,32 @@ pub enum LeafFault {
 #[derive(Clone, Copy)]
 pub(crate) struct NewLeaf<'l> {
     leaf: &'l LeafNode,
-    place: Place<'l>,
+    place: LeafSource<'l>,
 }
 
 #[derive(Clone, Copy)]
-enum Place<'l> {
+enum LeafSource<'l> {
     /// The leaf comes in this key package.
     Added(&'l KeyPackage),
-    /// The leaf replaces the one that is there.
+    /// The leaf replaces the existing leaf at this index.
     Updated(LeafNodeIndex),
 }
 
 impl<'l> NewLeaf<'l> {
-    /// The leaf that an Add proposal with this key package brings.
+    /// Creates the leaf that an Add proposal with this key package brings.
     pub(crate) fn added(key_package: &'l KeyPackage) -> Self {
-        Self { leaf: key_package.leaf_node(), place: Place::Added(key_package) }
+        Self { leaf: key_package.leaf_node(), place: LeafSource::Added(key_package) }
     }
 
-    /// The leaf that an Update proposal puts in this place.
+    /// Creates the leaf that an Update proposal puts at this index.
     pub(crate) fn updated(leaf: &'l LeafNode, place: LeafNodeIndex) -> Self {
-        Self { leaf, place: Place::Updated(place) }
+        Self { leaf, place: LeafSource::Updated(place) }
     }
 
-    /// Checks whether a commit can bring the leaf, together with the leaves `beside` it.
+    /// Checks that a commit can bring the leaf, together with the leaves `beside` it.
     pub(crate) fn check(&self, group: &MlsGroup, beside: &[NewLeaf<'_>]) -> Result<(), Refusal> {
         let device = device_of_leaf(self.leaf)?;
-        if let Place::Added(key_package) = self.place
+        if let LeafSource::Added(key_package) = self.place
             && key_package.ciphersuite() != group.ciphersuite()
         {
             return Err(Refusal::Ciphersuite(key_package.ciphersuite()));
@@ -97,7 +101,7 @@ impl<'l> NewLeaf<'l> {
 
     /// Compares the leaf's keys with those of the members (RFC 9420, 7.3).
     fn check_keys_of_members(&self, device: &DeviceId, group: &MlsGroup) -> Result<(), Refusal> {
-        let own_place = if let Place::Updated(place) = self.place { Some(place) } else { None };
+        let own_place = if let LeafSource::Updated(place) = self.place { Some(place) } else { None };
         for (index, member) in group.treesync().full_leaves() {
             let same_encryption_key = member.encryption_key() == self.leaf.encryption_key();
             if own_place == Some(index) {
@@ -118,13 +122,14 @@ impl<'l> NewLeaf<'l> {
         Ok(())
     }
 
-    /// Whether two leaves of one commit have a key in common. Of two updates of one leaf, a commit takes the last.
+    /// True if two leaves of one commit have a key in common. If there are two updates of one
+    /// leaf, a commit contains only the last one.
     fn shares_key(&self, other: &NewLeaf<'_>) -> bool {
-        if matches!((self.place, other.place), (Place::Updated(one), Place::Updated(other)) if one == other) {
+        if matches!((self.place, other.place), (LeafSource::Updated(one), LeafSource::Updated(other)) if one == other) {
             return false;
         }
         let same_init_key = match (self.place, other.place) {
-            (Place::Added(one), Place::Added(other)) => one.hpke_init_key() == other.hpke_init_key(),
+            (LeafSource::Added(one), LeafSource::Added(other)) => one.hpke_init_key() == other.hpke_init_key(),
             _ => false,
         };
         same_init_key
@@ -134,9 +139,9 @@ impl<'l> NewLeaf<'l> {
             || other.init_key_is_of(self.leaf)
     }
 
-    /// Whether the init key of the leaf's key package is the encryption key of that leaf.
+    /// True if the init key of the leaf's key package is the encryption key of `leaf`.
     fn init_key_is_of(&self, leaf: &LeafNode) -> bool {
-        let Place::Added(key_package) = self.place else { return false };
+        let LeafSource::Added(key_package) = self.place else { return false };
         *leaf.encryption_key() == key_package.hpke_init_key().key().clone().into()
     }
 }
@@ -177,13 +182,13 @@ fn check_capabilities(leaf: &LeafNode, group: &MlsGroup) -> Result<(), LeafFault
     if lacks_required { Err(LeafFault::RequiredCapability) } else { Ok(()) }
 }
 
-/// Whether every client supports the extension without listing it (RFC 9420, 7.2).
+/// True if every client supports the extension without listing it (RFC 9420, 7.2).
 fn is_default(extension: ExtensionType) -> bool {
     let is_misplaced = !is_valid_in_leaf(extension) && extension != ExtensionType::LastResort;
     extension == ExtensionType::ApplicationId || is_misplaced
 }
 
-/// Whether a leaf may have an extension of this type (RFC 9420, 17.3).
+/// True if a leaf may have an extension of this type (RFC 9420, 17.3).
 fn is_valid_in_leaf(extension: ExtensionType) -> bool {
     !matches!(
         extension,
@@ -195,7 +200,7 @@ fn is_valid_in_leaf(extension: ExtensionType) -> bool {
     )
 }
 
-/// Whether every client supports proposals of this type without listing it (RFC 9420, 7.2).
+/// True if every client supports proposals of this type without listing it (RFC 9420, 7.2).
 fn is_default_proposal(kind: ProposalType) -> bool {
     !matches!(kind, ProposalType::SelfRemove | ProposalType::Grease(_) | ProposalType::Custom(_))
 }

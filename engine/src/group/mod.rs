@@ -1,9 +1,10 @@
-//! One group as this device is a member of it: what can be done in it, and what can be asked of it.
+//! One group of which this device is a member: the operations on it and the queries about it.
 
 mod agreement;
 mod check;
 pub(crate) mod commit;
 pub(crate) mod data;
+mod device_intents;
 mod draft;
 mod due;
 pub(crate) mod external;
@@ -23,7 +24,6 @@ mod trust;
 mod user;
 mod verify;
 pub(crate) mod welcome;
-mod wish;
 
 use std::collections::HashMap;
 
@@ -37,16 +37,16 @@ use zeroize::Zeroizing;
 pub use agreement::Agreement;
 pub use commit::PendingCommit;
 pub use data::MAX_GROUP_DATA_BYTES;
+pub use device_intents::IntentStatus;
 pub use due::{Due, Rotation};
 pub use leaf::LeafFault;
 pub use proposal::{Outgoing, ProposalMessage};
 pub use selection::LeftOut;
-pub use wish::Wish;
 
 use self::{
     intent::Intent,
     leaf::NewLeaf,
-    record::{Activity, GroupRecord, Membership, RecordOf},
+    record::{Activity, GroupRecord, MembershipRecord, RecordOf},
 };
 use crate::{
     Client, DeviceId, KeyPackageBytes, SignaturePublicKey, UserId,
@@ -54,29 +54,33 @@ use crate::{
     identity::device_of_leaf,
     key_package,
     names::{self, Epoch, EpochAuthenticator, GroupId, Timestamp},
-    provider::Call,
-    storage::Kind,
+    provider::EngineCall,
+    storage::RecordKind,
 };
 
-/// The longest text of one message, in bytes. A device has some copies of it in memory while it encrypts or decrypts it.
+/// The maximum length of a message's text, in bytes. A device has several copies of the text in
+/// memory while it encrypts or decrypts the message.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 
-/// A member of a group, as its leaf names it.
+/// A member of a group, from its leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The device.
     pub device: DeviceId,
-    /// The key that verifies its messages.
+    /// The key that verifies the device's messages.
     pub signature_key: SignaturePublicKey,
-    /// Its leaf's index in the ratchet tree (RFC 9420, 4.1): leaves are reused once they are blank.
+    /// The index of the device's leaf in the ratchet tree (RFC 9420, 4.1). A blank leaf can be
+    /// reused for another device.
     pub leaf_index: u32,
 }
 
-/// A group that this device is a member of. A group that it has left, or was removed from, has no such handle.
+/// A group of which this device is a member. There is no such handle for a group that the device
+/// has left or was removed from.
 ///
-/// What changes the group comes as a [`PendingCommit`]: send it to the delivery service, and then
-/// [`confirm`](Client::confirm) it if it was accepted, or [`discard`](Client::discard) it if not. What was wanted is
-/// remembered until it has happened; [`resume`](Self::resume) makes the next attempt.
+/// Changes of the group are returned as a [`PendingCommit`]. Send it to the delivery service. Then
+/// [`confirm`](Client::confirm) it if the service has accepted it, or [`discard`](Client::discard)
+/// it if not. The engine stores each intent until it has happened. [`resume`](Self::resume) makes
+/// the next attempt.
 pub struct Group<'c> {
     client: &'c mut Client,
     id: GroupId,
@@ -87,12 +91,12 @@ impl<'c> Group<'c> {
         Self { client, id }
     }
 
-    /// The group's identifier.
+    /// Returns the group's identifier.
     pub fn id(&self) -> &GroupId {
         &self.id
     }
 
-    /// The epoch that this device is in.
+    /// Returns the epoch of this device in the group.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -100,7 +104,7 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |_, group| Ok(names::epoch(group.mls.epoch())))
     }
 
-    /// Who is in the group, in the order of the leaves.
+    /// Returns the members of the group, in the order of the leaves.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -119,8 +123,8 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// A value that all members of this epoch share and nobody else knows (RFC 9420, 8.7): members whose values are
-    /// equal are in the same group state.
+    /// Returns a value that all members of this epoch share and nobody else knows (RFC 9420, 8.7).
+    /// Members with equal values are in the same group state.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -130,11 +134,11 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// A secret of `length` bytes for the application's own use, bound to this epoch, `label` and `context` (RFC 9420,
-    /// 8.5). All members of the epoch derive the same.
+    /// Derives a secret of `length` bytes for the application, bound to this epoch, `label` and
+    /// `context` (RFC 9420, 8.5). All members of the epoch derive the same secret.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length is beyond what the ciphersuite's KDF can give.
+    /// [`Error::Invalid`] if the length is more than the ciphersuite's KDF supports.
     pub fn export_secret(&mut self, label: &str, context: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.client.with_group(&self.id, |call, group| {
             let secret = group.mls.export_secret(&call.crypto, label, context, length);
@@ -142,17 +146,19 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// The group's current group info with its ratchet tree, signed by this device (RFC 9420, 12.4.3): what another
-    /// device needs to join by external commit. Commits carry one by themselves if the policy says so.
+    /// Returns the current group info with the ratchet tree, signed by this device (RFC 9420,
+    /// 12.4.3). Another device needs it to join by external commit. If the policy says so, each
+    /// commit already comes with a group info.
     ///
     /// # Errors
-    /// [`Error::CommitPending`] while a commit of this device waits.
+    /// [`Error::CommitPending`] while a commit of this device is pending.
     pub fn group_info(&mut self) -> Result<Vec<u8>, Error> {
         self.client.with_group(&self.id, |call, group| group.group_info(call))
     }
 
-    /// The group's current ratchet tree, as RFC 9420, 12.4.3.3, has it: for a device that joins with a
-    /// [message without it](crate::JoinMessage), where no delivery service has it.
+    /// Returns the group's current ratchet tree, as in RFC 9420, 12.4.3.3. It is for a device that
+    /// joins with a [message without the tree](crate::JoinMessage), if no delivery service has the
+    /// tree.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -160,7 +166,8 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |_, group| group.ratchet_tree())
     }
 
-    /// The commit that waits for the delivery service's answer, if there is one: after a restart, submit it again.
+    /// Returns the commit that waits for the delivery service's answer, if there is one. After a
+    /// restart, submit it again.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -168,13 +175,14 @@ impl<'c> Group<'c> {
         self.client.with_group(&self.id, |_, group| Ok(group.membership().pending.clone()))
     }
 
-    /// Adds the devices whose key packages these are, in one commit (RFC 9420, 12.1.1). Where all of them are to be one
-    /// user's, [`add_user`](Self::add_user) makes sure of it.
+    /// Adds the devices of these key packages, in one commit (RFC 9420, 12.1.1). If all of them
+    /// must belong to one user, call [`add_user`](Self::add_user), which checks that.
     ///
     /// # Errors
-    /// [`Error::AlreadyMember`] if one of them is in the group; [`Error::Malformed`], [`Error::Invalid`] or
-    /// [`Error::Refused`] if a key package is not one, not authentic, expired, for another ciphersuite, with a key that
-    /// somebody else has, or [not accepted](crate::Authenticate); [`Error::CommitPending`].
+    /// [`Error::AlreadyMember`] if a device is already in the group; [`Error::Malformed`] or
+    /// [`Error::Invalid`] if a key package is malformed or not authentic;
+    /// [`Error::CommitPending`]. [`Error::Refused`] if a key package is expired, is for another
+    /// ciphersuite, has a key of another device, or is [not accepted](crate::Authenticate).
     pub fn add(&mut self, key_packages: &[KeyPackageBytes], now: Timestamp) -> Result<PendingCommit, Error> {
         self.client.used(now)?;
         self.intend(|call, group| {
@@ -192,12 +200,14 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Removes these devices, in one commit (RFC 9420, 12.1.3). A user is removed with
-    /// [`remove_user`](Self::remove_user), and a lost device from all groups with [`Client::remove_device`].
+    /// Removes these devices, in one commit (RFC 9420, 12.1.3). To remove a user, call
+    /// [`remove_user`](Self::remove_user). To remove a lost device from all groups, call
+    /// [`Client::remove_device`].
     ///
     /// # Errors
-    /// [`Error::UnknownMember`] if one of them is not in the group; [`Error::OwnRemoval`]; [`Error::Refused`] if the
-    /// application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
+    /// [`Error::UnknownMember`] if a device is not in the group; [`Error::OwnRemoval`];
+    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) the
+    /// removal; [`Error::CommitPending`].
     pub fn remove(&mut self, devices: &[DeviceId]) -> Result<PendingCommit, Error> {
         let own = self.client.device.clone();
         self.intend(|_, group| {
@@ -213,8 +223,9 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Gives this device fresh keys, in a commit with a path (RFC 9420, 12.4): whoever held its state cannot read on.
-    /// The signature key stays: see [`rotate_signature_key`](Self::rotate_signature_key).
+    /// Gives this device new keys, in a commit with a path (RFC 9420, 12.4). A thief with a copy
+    /// of the device's state can no longer read the group's messages. The signature key stays: see
+    /// [`rotate_signature_key`](Self::rotate_signature_key).
     ///
     /// # Errors
     /// [`Error::CommitPending`].
@@ -222,8 +233,9 @@ impl<'c> Group<'c> {
         self.intend(|_, _| Ok(Intent::Update { signature_key: false }))
     }
 
-    /// Like [`update`](Self::update), and with a new signature key, which becomes the device's: whoever held the old
-    /// one can no longer act as this device in this group. Peers that verified the device have to verify it again.
+    /// Like [`update`](Self::update), but also replaces the signature key of this device. A thief
+    /// of the old signature key can no longer act as this device in this group. Users who have
+    /// verified the device must verify it again.
     ///
     /// # Errors
     /// [`Error::CommitPending`].
@@ -231,7 +243,7 @@ impl<'c> Group<'c> {
         self.intend(|_, _| Ok(Intent::Update { signature_key: true }))
     }
 
-    /// Commits to what has been proposed.
+    /// Commits the proposals of this epoch.
     ///
     /// # Errors
     /// [`Error::NothingToCommit`]; [`Error::CommitPending`].
@@ -239,12 +251,12 @@ impl<'c> Group<'c> {
         self.intend(|_, _| Ok(Intent::CommitProposals))
     }
 
-    /// The next attempt at what was wanted and has not happened: the commit that is pending, or a new one on the
-    /// present epoch, or a new proposal to leave. [`None`] if there is nothing left to do.
+    /// Makes the next attempt at the open intents. It returns the pending commit, or a new commit
+    /// on the current epoch, or a new proposal to leave. [`None`] if nothing remains to do.
     ///
     /// # Errors
-    /// [`Error::Refused`] if what was wanted is not accepted or permitted any more: [`abandon`](Self::abandon) it.
-    /// [`Error::Storage`], [`Error::Internal`].
+    /// [`Error::Refused`] if an intent is no longer accepted or permitted:
+    /// [`abandon`](Self::abandon) the intents. [`Error::Storage`], [`Error::Internal`].
     pub fn resume(&mut self) -> Result<Option<Outgoing>, Error> {
         let (device, policy) = (self.client.device.clone(), self.client.policy.clone());
         self.client.with_group(&self.id, |call, group| {
@@ -258,8 +270,8 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Forgets what was wanted and has not happened; a commit that is pending is discarded. For what the delivery
-    /// service rejects, and would reject again.
+    /// Deletes the open intents and discards a pending commit. Use it for changes that the
+    /// delivery service rejects and would reject again.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -271,7 +283,7 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Proposes to add a device; somebody's next commit does it.
+    /// Proposes to add a device. The next commit of any member carries it out.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -288,10 +300,11 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Proposes to remove a device; somebody's next commit does it.
+    /// Proposes to remove a device. The next commit of any member carries it out.
     ///
     /// # Errors
-    /// [`Error::UnknownMember`]; [`Error::Refused`] as for [`remove`](Self::remove); [`Error::CommitPending`].
+    /// [`Error::UnknownMember`]; [`Error::Refused`] as for [`remove`](Self::remove);
+    /// [`Error::CommitPending`].
     pub fn propose_remove(&mut self, device: &DeviceId) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| {
             let leaf = leaf_of(&group.mls, device).ok_or_else(|| Error::UnknownMember { device: device.clone() })?;
@@ -299,19 +312,22 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Proposes fresh keys for this device's leaf; somebody else's next commit puts them in place.
+    /// Proposes new keys for this device's leaf. The next commit of another member carries it out.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
+    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it;
+    /// [`Error::CommitPending`].
     pub fn propose_update(&mut self) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| group.propose_update(call))
     }
 
-    /// Proposes to leave; somebody else's next commit does it. The wish is kept until then: if an epoch ends without
-    /// it, [`resume`](Self::resume) proposes it again.
+    /// Proposes to leave. The next commit of another member carries it out. The intent is stored
+    /// until then: if an epoch ends without the removal, [`resume`](Self::resume) proposes it
+    /// again.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it; [`Error::CommitPending`].
+    /// [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it;
+    /// [`Error::CommitPending`].
     pub fn leave(&mut self) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| {
             group.membership_mut().intents.push(Intent::Leave);
@@ -319,14 +335,17 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Encrypts an application message for the group (RFC 9420, 15). Its key is erased before this returns.
+    /// Encrypts an application message for the group (RFC 9420, 15). The message's key is erased
+    /// before the call returns.
     ///
-    /// If the delivery service says that the epoch is over, encrypt the text again once this device has caught up.
+    /// If the delivery service answers that the epoch is over, catch up with the group and encrypt
+    /// the text again.
     ///
     /// # Errors
-    /// [`Error::ProposalsWait`] if something has been proposed in this epoch: who is to be removed must not read on;
-    /// [`Error::TextLength`] if the text is longer than [`MAX_TEXT_BYTES`];
-    /// [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be advanced on disk.
+    /// [`Error::ProposalsWait`] if this epoch has proposals, because a device that is about to be
+    /// removed must not read the message; [`Error::TextLength`] if the text is longer than
+    /// [`MAX_TEXT_BYTES`]; [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be
+    /// advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Error::TextLength { bytes: text.len() });
@@ -351,115 +370,120 @@ impl<'c> Group<'c> {
         })
     }
 
-    /// Remembers what is wanted, and makes the commit that does it, with all else that is still wanted.
+    /// Stores the intent, and creates a commit that carries out all open intents.
     fn intend(
         &mut self,
-        intent: impl FnOnce(&Call<'_>, &GroupState) -> Result<Intent, Error>,
+        intent: impl FnOnce(&EngineCall<'_>, &GroupState) -> Result<Intent, Error>,
     ) -> Result<PendingCommit, Error> {
         let (device, policy) = (self.client.device.clone(), self.client.policy.clone());
         self.client.with_group(&self.id, |call, group| {
             group.refuse_if_pending()?;
             let intent = intent(call, group)?;
-            group.commit_wish(call, &device, &policy, intent)
+            group.commit_intent(call, &device, &policy, intent)
         })
     }
 }
 
-/// A group in memory: OpenMLS's state of it and the engine's.
+/// A group in memory: its OpenMLS state and its engine state.
 pub(crate) struct GroupState {
     pub(crate) mls: MlsGroup,
-    membership: Membership,
+    membership: MembershipRecord,
     activity: Activity,
-    /// What a call has done that has to be written, or undone, when it ends.
-    pub(crate) outcome: Outcome,
+    /// The changes of a call that must be written or undone when the call ends.
+    pub(crate) unsaved: UnsavedChanges,
 }
 
-/// What a call did to a group beside OpenMLS's own writes.
+/// The changes of a group by a call, without OpenMLS's own writes.
 #[derive(Default)]
-pub(crate) struct Outcome {
+pub(crate) struct UnsavedChanges {
     /// The membership's record has changed.
     membership: bool,
     /// The activity's record has changed.
     activity: bool,
     /// Signature keys may have lost their last use.
     pub(crate) sweep_signature_keys: bool,
-    /// This device is no member any more, from this epoch on.
+    /// The first epoch in which this device is no longer a member.
     pub(crate) removed: Option<Epoch>,
-    /// The state in memory may be ahead of what is stored: load it again before it is used.
+    /// The state in memory may be newer than the stored state. Load the group again before the
+    /// next use.
     pub(crate) reload: bool,
 }
 
 impl GroupState {
-    pub(crate) fn new(mls: MlsGroup, membership: Membership) -> Self {
-        Self { mls, membership, activity: Activity::default(), outcome: Outcome::default() }
+    pub(crate) fn new(mls: MlsGroup, membership: MembershipRecord) -> Self {
+        Self { mls, membership, activity: Activity::default(), unsaved: UnsavedChanges::default() }
     }
 
-    /// Loads the group of the transaction's scope.
-    pub(crate) fn load(call: &Call<'_>, id: &GroupId) -> Result<Self, Error> {
-        let record = call.records.get(&call.records.scope().key(Kind::Group), Kind::Group)?;
+    /// Loads the group of the transaction's scope, with the engine's records.
+    pub(crate) fn load(call: &EngineCall<'_>, id: &GroupId) -> Result<Self, Error> {
+        let record = call.records.get(&call.records.scope().key(RecordKind::Group), RecordKind::Group)?;
         match record {
             None => Err(Error::UnknownGroup { group: id.clone() }),
             Some(GroupRecord::Removed(epoch)) => Err(Error::Removed { group: id.clone(), epoch }),
             Some(GroupRecord::Member(membership)) => {
-                let activity = call.records.get(&call.records.scope().key(Kind::Activity), Kind::Activity)?;
+                let activity =
+                    call.records.get(&call.records.scope().key(RecordKind::Activity), RecordKind::Activity)?;
                 let group = Self::new(load_mls(call, id)?, *membership);
                 Ok(Self { activity: activity.unwrap_or_default(), ..group })
             }
         }
     }
 
-    pub(crate) fn membership(&self) -> &Membership {
+    pub(crate) fn membership(&self) -> &MembershipRecord {
         &self.membership
     }
 
-    pub(crate) fn membership_mut(&mut self) -> &mut Membership {
-        self.outcome.membership = true;
+    pub(crate) fn membership_mut(&mut self) -> &mut MembershipRecord {
+        self.unsaved.membership = true;
         &mut self.membership
     }
 
     pub(crate) fn activity_mut(&mut self) -> &mut Activity {
-        self.outcome.activity = true;
+        self.unsaved.activity = true;
         &mut self.activity
     }
 
-    /// Writes what the call has changed beside OpenMLS's own records.
-    pub(crate) fn finish(&mut self, call: &Call<'_>) -> Result<Outcome, Error> {
-        let outcome = std::mem::take(&mut self.outcome);
+    /// Writes the call's changes to the engine's own records.
+    pub(crate) fn finish(&mut self, call: &EngineCall<'_>) -> Result<UnsavedChanges, Error> {
+        let unsaved = std::mem::take(&mut self.unsaved);
         let scope = call.records.scope();
-        if let Some(epoch) = outcome.removed {
-            // The group's last epoch would otherwise stay readable to whoever takes the device.
+        if let Some(epoch) = unsaved.removed {
+            // Without this deletion, a thief of the device could still read the group's last
+            // epoch.
             call.records.delete_all(&scope.prefix())?;
-            call.records.put(scope.key(Kind::Group), Kind::Group, &GroupRecord::Removed(epoch))?;
-        } else if outcome.membership {
-            call.records.put(scope.key(Kind::Group), Kind::Group, &RecordOf::Member(&self.membership))?;
+            call.records.put(scope.key(RecordKind::Group), RecordKind::Group, &GroupRecord::Removed(epoch))?;
+        } else if unsaved.membership {
+            call.records.put(scope.key(RecordKind::Group), RecordKind::Group, &RecordOf::Member(&self.membership))?;
         }
-        if outcome.activity && outcome.removed.is_none() {
-            let key = scope.key(Kind::Activity);
+        if unsaved.activity && unsaved.removed.is_none() {
+            let key = scope.key(RecordKind::Activity);
             match self.activity.sent {
                 0 => call.records.delete(key),
-                _ => call.records.put(key, Kind::Activity, &self.activity)?,
+                _ => call.records.put(key, RecordKind::Activity, &self.activity)?,
             }
         }
-        if outcome.sweep_signature_keys || outcome.removed.is_some() {
+        if unsaved.sweep_signature_keys || unsaved.removed.is_some() {
             key_package::sweep_signature_keys(&call.records)?;
         }
-        Ok(outcome)
+        Ok(unsaved)
     }
 
-    /// The group is in a new epoch: what belonged to the old one goes.
-    pub(crate) fn end_epoch(&mut self, call: &Call<'_>, now: Timestamp) -> Result<(), Error> {
+    /// Deletes the records of the old epoch. The group is already in the new epoch.
+    pub(crate) fn end_epoch(&mut self, call: &EngineCall<'_>, now: Timestamp) -> Result<(), Error> {
         self.note_end(now);
-        // Key pairs of update proposals that nobody committed; a committed one is among the epoch's keys by now.
-        call.records.delete_all(&call.records.scope().key(Kind::EncryptionKey))?;
+        // The key pairs of update proposals that were not committed. The key pairs of committed
+        // ones are now among the epoch's keys.
+        call.records.delete_all(&call.records.scope().key(RecordKind::EncryptionKey))?;
         if self.membership.pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
-            self.outcome.sweep_signature_keys = true;
+            self.unsaved.sweep_signature_keys = true;
         }
         self.forget_sent(call)?;
         self.note_epoch();
         let membership = self.membership_mut();
         membership.end_epoch()?;
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
-        // What another has done is done: a device that is removed and comes back is not to be removed again.
+        // Another member's commit may have fulfilled some intents. For example, a device that was
+        // removed and comes back later must not be removed again.
         let mut intents = std::mem::take(&mut membership.intents);
         let planned = intent::plan(&mut intents, &self.mls);
         self.membership_mut().intents = intents;
@@ -480,8 +504,8 @@ impl GroupState {
         }
     }
 
-    /// The key that this device's leaf in this group is signed with.
-    pub(crate) fn signature_key(&self, call: &Call<'_>) -> Result<crate::identity::SignatureKey, Error> {
+    /// Returns the key that signs this device's leaf in this group.
+    pub(crate) fn signature_key(&self, call: &EngineCall<'_>) -> Result<crate::identity::SignatureKey, Error> {
         let leaf = self
             .mls
             .own_leaf_node()
@@ -494,7 +518,7 @@ impl GroupState {
         tree.map_err(|e| Error::Internal { action: "encode the ratchet tree", detail: e.to_string() })
     }
 
-    pub(crate) fn group_info(&self, call: &Call<'_>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn group_info(&self, call: &EngineCall<'_>) -> Result<Vec<u8>, Error> {
         self.refuse_if_pending()?;
         let internal = |detail: String| Error::Internal { action: "make a group info", detail };
         let key = self.signature_key(call)?;
@@ -503,27 +527,28 @@ impl GroupState {
     }
 }
 
-/// OpenMLS's state of the group of the transaction's scope.
-pub(crate) fn load_mls(call: &Call<'_>, id: &GroupId) -> Result<MlsGroup, Error> {
+/// Loads OpenMLS's state of the group in the transaction's scope.
+pub(crate) fn load_mls(call: &EngineCall<'_>, id: &GroupId) -> Result<MlsGroup, Error> {
     MlsGroup::load(&call.records, &names::to_mls(id))?.ok_or_else(|| {
         Error::Storage(crate::storage::StorageError::Damaged {
-            record: Kind::Group.name(),
+            record: RecordKind::Group.name(),
             detail: "incomplete".into(),
         })
     })
 }
 
-/// Whose leaf it is; [`None`] if it is blank.
+/// Returns the device of a leaf; [`None`] if the leaf is blank.
 pub(crate) fn device_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Result<Option<DeviceId>, Error> {
     Ok(group.public_group().leaf(leaf).map(device_of_leaf).transpose()?)
 }
 
-/// All members' leaves, by the identity in their credential. (Reading a thousand names costs more than comparing them.)
+/// Returns the leaves of all members, by the identity in their credential. (To parse a thousand
+/// names costs more than to compare the encoded identities.)
 pub(crate) fn leaves_by_identity(group: &MlsGroup) -> HashMap<&[u8], LeafNodeIndex> {
     group.treesync().full_leaves().map(|(leaf, node)| (node.credential().serialized_content(), leaf)).collect()
 }
 
-/// The leaves of that user's devices.
+/// Returns the leaves of that user's devices.
 pub(crate) fn leaves_of_user(group: &MlsGroup, user: &UserId) -> Result<Vec<LeafNodeIndex>, Error> {
     let mut leaves = Vec::new();
     for (leaf, node) in group.treesync().full_leaves() {
@@ -534,7 +559,7 @@ pub(crate) fn leaves_of_user(group: &MlsGroup, user: &UserId) -> Result<Vec<Leaf
     Ok(leaves)
 }
 
-/// The leaf of that device, if it is a member.
+/// Returns the leaf of that device, if it is a member.
 pub(crate) fn leaf_of(group: &MlsGroup, device: &DeviceId) -> Option<LeafNodeIndex> {
     let identity = device.to_identity();
     let mut leaves = group.treesync().full_leaves();

@@ -1,4 +1,5 @@
-//! What was in a handshake that came encrypted (RFC 9420, 6.3): OpenMLS opens it, and keeps most of it to itself.
+//! Access to the content of an encrypted handshake (RFC 9420, 6.3). OpenMLS decrypts the content
+//! but does not return most of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,26 +11,28 @@ use zeroize::Zeroizing;
 
 use crate::{
     layer::{Layer, Layered},
-    provider::{Call, CryptoProvider, SharedCrypto},
+    provider::{CryptoProvider, EngineCall, SharedCrypto},
     storage::Transaction,
 };
 
-/// The call, as OpenMLS sees it while it processes one message.
+/// The provider that OpenMLS gets while it processes one message of the call.
 pub(crate) struct Opening<'c, 's> {
-    call: &'c Call<'s>,
+    call: &'c EngineCall<'s>,
     crypto: SharedCrypto,
     opened: Option<Arc<Opened>>,
 }
 
-/// Cryptography that remembers what it has decrypted last.
+/// A crypto provider that stores the result of its last decryption.
 struct Opened {
     crypto: Arc<dyn CryptoProvider>,
     last: Mutex<Zeroizing<Vec<u8>>>,
 }
 
 impl<'c, 's> Opening<'c, 's> {
-    /// Of a message whose content is to be kept, or not: no text of the application's is to be in memory for longer than it has to.
-    pub(crate) fn new(call: &'c Call<'s>, keep: bool) -> Self {
+    /// Creates the provider for one message. If `keep` is true, it keeps the content. It must not
+    /// keep an application message, because a text must not stay in memory for longer than
+    /// necessary.
+    pub(crate) fn new(call: &'c EngineCall<'s>, keep: bool) -> Self {
         let opened = keep.then(|| Arc::new(Opened { crypto: Arc::clone(&call.crypto.0), last: Mutex::default() }));
         let crypto = match &opened {
             Some(opened) => Layered(Arc::new(Layered(Arc::clone(opened))) as Arc<dyn CryptoProvider>),
@@ -38,7 +41,8 @@ impl<'c, 's> Opening<'c, 's> {
         Self { call, crypto, opened }
     }
 
-    /// The content of the message, if it is kept. (Before it, OpenMLS opens the sender data, which lead to its key.)
+    /// Returns the content of the message, if it is kept. (OpenMLS first decrypts the sender data,
+    /// which leads to the content's key. So the last decryption is the content.)
     pub(crate) fn content(&self) -> Option<Zeroizing<Vec<u8>>> {
         let opened = self.opened.as_ref()?;
         Some(std::mem::take(&mut *opened.last.lock().unwrap_or_else(PoisonError::into_inner)))

@@ -1,32 +1,34 @@
-//! Past epochs' message secrets (RFC 9420, 9), which are kept for messages that come late, and erased when they are old.
+//! The message secrets of past epochs (RFC 9420, 9). They are kept for late messages, and erased
+//! when they are too old.
 //!
-//! OpenMLS keeps so many of them, and would tell their age by the system's clock. The engine has none: it remembers when
-//! each epoch ended, by the times that it was told.
+//! OpenMLS limits the number of past epochs, and would measure their age by the system's clock.
+//! The engine has no clock, so it records the end time of each epoch from the times that the
+//! caller passes.
 
 use std::time::SystemTime;
 
 use openmls::group::{PastEpochDeletion, PastEpochDeletionPolicy};
 
-use super::{GroupState, record::Membership};
-use crate::{Policy, error::Error, names::Timestamp, provider::Call};
+use super::{GroupState, record::MembershipRecord};
+use crate::{Policy, error::Error, names::Timestamp, provider::EngineCall};
 
-impl Membership {
-    /// How many of the past epochs that are kept ended too long ago: the oldest ones. An epoch that ended before one that
-    /// is too old is so as well, whatever the clock said.
+impl MembershipRecord {
+    /// Returns how many of the kept past epochs are too old: the oldest ones. An epoch before one
+    /// that is too old is also too old, whatever time was recorded for it.
     pub(crate) fn old_epochs(&self, policy: &Policy, now: Timestamp) -> usize {
         let Some(limit) = policy.past_epoch_age else { return 0 };
         let is_old = |ended: &Timestamp| now.0.saturating_sub(ended.0) >= limit.get();
         self.ended.iter().rposition(is_old).map_or(0, |last| last + 1)
     }
 
-    /// Whether an epoch ended after `now`: the clock was ahead.
+    /// True if a recorded end time is after `now`. Then the clock was ahead.
     pub(crate) fn has_future_epochs(&self, now: Timestamp) -> bool {
         self.ended.iter().any(|ended| *ended > now)
     }
 }
 
 impl GroupState {
-    /// An epoch has ended, and its message secrets are kept if this device wants any.
+    /// Records the end of an epoch. Its message secrets are kept if the policy asks for that.
     pub(crate) fn note_end(&mut self, now: Timestamp) {
         let most = match self.mls.past_epoch_deletion_policy() {
             PastEpochDeletionPolicy::MaxEpochs(most) => *most,
@@ -37,10 +39,17 @@ impl GroupState {
         ended.drain(..ended.len().saturating_sub(most));
     }
 
-    /// Erases the message secrets of past epochs that ended too long ago; of how many.
-    pub(crate) fn expire_epochs(&mut self, call: &Call<'_>, policy: &Policy, now: Timestamp) -> Result<usize, Error> {
+    /// Erases the message secrets of past epochs that are too old, and returns the number of these
+    /// epochs.
+    pub(crate) fn expire_epochs(
+        &mut self,
+        call: &EngineCall<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
         if self.membership().has_future_epochs(now) {
-            // The clock was ahead: the epochs are as if they had ended now, and not kept until it is as late again.
+            // The clock was ahead. These epochs now count as ended at `now`. Otherwise they would
+            // be kept until the clock reaches the recorded times.
             self.membership_mut().ended.iter_mut().for_each(|ended| *ended = (*ended).min(now));
         }
         let old = self.membership().old_epochs(policy, now);
@@ -51,7 +60,7 @@ impl GroupState {
         ended.drain(..old);
         let deletion = match ended.len() {
             0 => PastEpochDeletion::delete_all(),
-            // Nothing is older than that: only the number counts.
+            // No epoch is older than that time, so only the maximum number has an effect.
             kept => PastEpochDeletion::before_timestamp(SystemTime::UNIX_EPOCH).max_past_epochs(kept),
         };
         self.mls

@@ -1,18 +1,19 @@
-//! The keys of a commit's path (RFC 9420, 7.6): they have to be new.
+//! Checks that the keys of a commit's path are new (RFC 9420, 7.6).
 //!
-//! OpenMLS compares them with the leaves and with one another, and not with the parents of the tree, as 12.4.2 demands. It
-//! finds a key that is there twice only by the private keys that a device then has too many of: when the commit is merged, in
-//! debug builds by an assertion, and not on every device. So the path is read from the commit as it was sent, by every
-//! receiver and before anything is merged.
+//! OpenMLS compares these keys with the leaves and with each other, but not with the parents of
+//! the tree, as 12.4.2 requires. It notices a repeated key only indirectly, when a device has too
+//! many private keys. That happens when the commit is merged, as an assertion in debug builds, and
+//! not on every device. Therefore every receiver reads the path from the received commit, before
+//! anything is merged.
 
 use openmls::{prelude::LeafNode, treesync::TreeSync};
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
-/// Refuses a commit whose path has a key of a parent in the tree that the commit changes, be it one that the commit blanks or
-/// replaces: a key that is not drawn anew heals nobody.
+/// Refuses a commit whose path has a key of a parent in the tree before the commit. This includes
+/// parents that the commit blanks or replaces: a key that is not new does not heal the committer.
 ///
-/// `commit` begins with the Commit (12.4), `leaf` is the leaf of its path.
+/// `commit` begins with the Commit (12.4). `leaf` is the leaf of the commit's path.
 pub(crate) fn refuse_known_keys(commit: &[u8], leaf: &LeafNode, tree: &TreeSync) -> Result<(), &'static str> {
     match has_known_key(commit, leaf, tree) {
         Some(false) => Ok(()),
@@ -21,7 +22,8 @@ pub(crate) fn refuse_known_keys(commit: &[u8], leaf: &LeafNode, tree: &TreeSync)
     }
 }
 
-/// [`None`] if the path is not there, or is another's.
+/// True if the path has a key of the tree. [`None`] if the commit has no path, or the path has
+/// another leaf.
 fn has_known_key(commit: &[u8], leaf: &LeafNode, tree: &TreeSync) -> Option<bool> {
     let leaf = leaf.tls_serialize_detached().ok()?;
     let keys = mls::path_keys(commit, &leaf)?;
@@ -37,7 +39,7 @@ fn has_known_key(commit: &[u8], leaf: &LeafNode, tree: &TreeSync) -> Option<bool
     Some(false)
 }
 
-/// The Commit in a PublicMessage, and what comes after it (RFC 9420, 6, 6.1).
+/// Returns the Commit in a PublicMessage, with the bytes after it (RFC 9420, 6, 6.1).
 pub(crate) fn public_commit(message: &[u8]) -> Option<&[u8]> {
     mls::commit(mls::public_message(message)?)
 }

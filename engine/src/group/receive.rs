@@ -1,4 +1,4 @@
-//! What comes from the delivery service: checked, decided on, merged.
+//! Processing of received messages: checks, decisions and merging.
 
 use openmls::{
     framing::errors::{MessageDecryptionError, SecretTreeError},
@@ -9,15 +9,16 @@ use openmls::{
 };
 
 use super::{
-    GroupState, Outcome, check, commit::summarize, freshness::LeafChanges, opened::Opening, path, proposal, trust,
+    GroupState, UnsavedChanges, check, commit::summarize, freshness::LeafChanges, opened::Opening, path, proposal,
+    trust,
 };
 use crate::{
     DeviceId, Policy,
     error::{Error, Refusal},
-    event::{Event, Ignored, Lost, Message},
+    event::{ApplicationMessage, Ignored, Lost, ReceivedEvent},
     identity::device_of_credential,
     names::{self, Epoch, MessageId, Timestamp},
-    provider::Call,
+    provider::EngineCall,
     storage::StorageError,
     verification::VerifiedUser,
 };
@@ -33,21 +34,21 @@ impl GroupState {
     /// Processes one message of this group.
     pub(crate) fn receive(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         device: &DeviceId,
         policy: &Policy,
         now: Timestamp,
         Incoming { id, bytes, message }: Incoming<'_>,
-    ) -> Result<Event, Error> {
+    ) -> Result<ReceivedEvent, Error> {
         self.expire_epochs(call, policy, now)?;
         if self.membership().pending.as_ref().is_some_and(|pending| pending.id() == id) {
-            return Ok(Event::Commit(self.confirm_pending(call, device, now)?));
+            return Ok(ReceivedEvent::Commit(self.confirm_pending(call, device, now)?));
         }
         if self.membership().unordered.contains_key(&id) {
             self.membership_mut().order(id);
         }
         if self.membership().ordered.contains(&id) {
-            return Ok(Event::Own);
+            return Ok(ReceivedEvent::Own);
         }
 
         let (epoch, current) = (names::epoch(message.epoch()), names::epoch(self.mls.epoch()));
@@ -57,8 +58,8 @@ impl GroupState {
         let content = message.content_type();
         if epoch < current && content != ContentType::Application {
             return Ok(match content {
-                ContentType::Commit if self.is_fork(epoch, id) => Event::Lost(Lost::Fork { epoch }),
-                _ => Event::Ignored(Ignored::PastEpoch),
+                ContentType::Commit if self.is_fork(epoch, id) => ReceivedEvent::Lost(Lost::Fork { epoch }),
+                _ => ReceivedEvent::Ignored(Ignored::PastEpoch),
             });
         }
         match self.process(call, device, now, bytes, message) {
@@ -69,15 +70,15 @@ impl GroupState {
         }
     }
 
-    /// Processes one message of the present epoch, or an application message of an earlier one.
+    /// Processes one message of the current epoch, or an application message of an earlier epoch.
     fn process(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         device: &DeviceId,
         now: Timestamp,
         bytes: &[u8],
         message: ProtocolMessage,
-    ) -> Result<Event, Error> {
+    ) -> Result<ReceivedEvent, Error> {
         let (epoch, current) = (names::epoch(message.epoch()), names::epoch(self.mls.epoch()));
         let content = message.content_type();
         // An external commit is public in either mode (RFC 9420, 12.4.3.2).
@@ -89,8 +90,8 @@ impl GroupState {
                 return Ok(self.note_rollback());
             }
             Err(error) => {
-                self.outcome.reload = true;
-                // OpenMLS passes some failures of the store off as an invalid commit.
+                self.unsaved.reload = true;
+                // OpenMLS reports some failures of the store as an invalid commit.
                 return match call.records.failure() {
                     Some(failure) => Err(failure.into()),
                     None => self.unprocessed(error, content),
@@ -100,12 +101,12 @@ impl GroupState {
         let sender = processed.sender().clone();
         let credential = processed.credential().clone();
         match processed.into_content() {
-            ProcessedMessageContent::ApplicationMessage(text) => Ok(Event::Message(Message {
+            ProcessedMessageContent::ApplicationMessage(text) => Ok(ReceivedEvent::Message(ApplicationMessage {
                 sender: device_of_credential(&credential)?,
                 epoch,
                 text: text.into_bytes().into(),
             })),
-            // Those that this device knows it has made were met above.
+            // The known proposals of this device were handled before.
             ProcessedMessageContent::ProposalMessage(_) if sender == Sender::Member(self.mls.own_leaf_index()) => {
                 Ok(self.note_rollback())
             }
@@ -118,10 +119,10 @@ impl GroupState {
                     .pending_proposals()
                     .any(|known| known.proposal_reference_ref() == queued.proposal_reference_ref())
                 {
-                    return Ok(Event::Ignored(Ignored::AlreadyRead));
+                    return Ok(ReceivedEvent::Ignored(Ignored::AlreadyRead));
                 }
                 self.mls.store_pending_proposal(&call.records, *queued)?;
-                Ok(Event::Proposal { by: device_of_credential(&credential)?, change })
+                Ok(ReceivedEvent::Proposal { by: device_of_credential(&credential)?, change })
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let by = device_of_credential(&credential)?;
@@ -134,53 +135,62 @@ impl GroupState {
                 }
                 self.merge(call, now, by, &sender, *staged)
             }
-            ProcessedMessageContent::OwnPendingCommit => Ok(Event::Commit(self.confirm_pending(call, device, now)?)),
+            ProcessedMessageContent::OwnPendingCommit => {
+                Ok(ReceivedEvent::Commit(self.confirm_pending(call, device, now)?))
+            }
             ProcessedMessageContent::OwnPrivateMessage => {
                 let known = epoch < current || self.has_sent(call, bytes)?;
-                Ok(if known { Event::Own } else { self.note_rollback() })
+                Ok(if known { ReceivedEvent::Own } else { self.note_rollback() })
             }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::OutsideProposal.into()),
         }
     }
 
-    /// Tells what a message means that OpenMLS does not process.
-    fn unprocessed(&mut self, error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
+    /// Determines the event of a message that OpenMLS does not process.
+    fn unprocessed(
+        &mut self,
+        error: ProcessMessageError<StorageError>,
+        content: ContentType,
+    ) -> Result<ReceivedEvent, Error> {
         if let Some(kind) = unsupported_proposal(&error) {
-            return Ok(Event::Lost(Lost::Unsupported(Refusal::ProposalType(kind.into()))));
+            return Ok(ReceivedEvent::Lost(Lost::Unsupported(Refusal::ProposalType(kind.into()))));
         }
         let is_missing = matches!(error, ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal));
         if is_lifetime(&error) || is_missing && self.membership().passed_over_by_clock {
-            // The message is authentic by then, and valid by the clock of its sender.
+            // At this point the message is authentic, and it is valid by its sender's clock.
             return Ok(match content {
-                ContentType::Commit => Event::Lost(Lost::Clock { detail: error.to_string() }),
+                ContentType::Commit => ReceivedEvent::Lost(Lost::Clock { detail: error.to_string() }),
                 _ => {
                     self.membership_mut().passed_over_by_clock = true;
-                    Event::Ignored(Ignored::Clock)
+                    ReceivedEvent::Ignored(Ignored::Clock)
                 }
             });
         }
         unprocessed(error, content)
     }
 
-    /// Something of this device's own has come back that it knows nothing of: its state is older than what was sent.
-    fn note_rollback(&mut self) -> Event {
+    /// Records that an unknown message of this device has come back. So this device's state is
+    /// older than that message.
+    fn note_rollback(&mut self) -> ReceivedEvent {
         self.membership_mut().rolled_back = true;
-        Event::Lost(Lost::RolledBack)
+        ReceivedEvent::Lost(Lost::RolledBack)
     }
 
-    /// A commit of another that OpenMLS has accepted cannot be carried out: nothing has happened, and what is in memory is
-    /// loaded again.
-    fn give_up(&mut self, call: &Call<'_>, lost: Lost) -> Event {
+    /// Gives up a commit of another member that OpenMLS has accepted but that cannot be carried
+    /// out. Nothing changes, and the group in memory will be loaded again.
+    fn give_up(&mut self, call: &EngineCall<'_>, lost: Lost) -> ReceivedEvent {
         call.records.undo();
-        self.outcome = Outcome { reload: true, ..Outcome::default() };
-        Event::Lost(lost)
+        self.unsaved = UnsavedChanges { reload: true, ..UnsavedChanges::default() };
+        ReceivedEvent::Lost(lost)
     }
 
-    /// Whether this device has confirmed its own commit in the epoch, and the delivery service has ordered this one there.
+    /// True if this device has confirmed its own commit in the epoch, but the delivery service has
+    /// ordered this other commit.
     fn is_fork(&mut self, epoch: Epoch, commit: MessageId) -> bool {
         match self.membership().confirmed.iter().position(|(known, _)| *known == epoch) {
             None => false,
-            // The own commit comes back: it was ordered, and a later one of that epoch has lost.
+            // This device's own commit comes back, so it was ordered. A later commit of that epoch
+            // has lost.
             Some(at) if self.membership().confirmed[at].1 == commit => {
                 self.membership_mut().confirmed.remove(at);
                 false
@@ -189,26 +199,27 @@ impl GroupState {
         }
     }
 
-    /// Another's commit: the group enters the epoch that it makes, with or without this device.
+    /// Merges another member's commit. The group enters the commit's epoch, with or without this
+    /// device.
     fn merge(
         &mut self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         now: Timestamp,
         by: DeviceId,
         sender: &Sender,
         staged: StagedCommit,
-    ) -> Result<Event, Error> {
+    ) -> Result<ReceivedEvent, Error> {
         check::commit(&staged, sender, &self.mls)?;
         let claims = trust::commit(call, &staged, sender, &self.mls, &by)?;
         let mut change = summarize(&staged, &self.mls, by)?;
         if staged.self_removed() {
-            self.outcome.removed = Some(change.epoch);
-            return Ok(Event::Removed { by: change.by, epoch: change.epoch });
+            self.unsaved.removed = Some(change.epoch);
+            return Ok(ReceivedEvent::Removed { by: change.by, epoch: change.epoch });
         }
         let committer = if let Sender::Member(leaf) = sender { Some(*leaf) } else { None };
         let leaves = LeafChanges::of(&staged, &self.mls, committer)?;
         if let Err(error) = self.mls.merge_staged_commit(call, staged) {
-            // A failure of the store is none of the commit's.
+            // A failure of the store is not a fault of the commit.
             return match call.records.failure() {
                 Some(failure) => Err(failure.into()),
                 None => Ok(self.give_up(call, Lost::Commit { detail: error.to_string() })),
@@ -218,11 +229,12 @@ impl GroupState {
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
-        Ok(Event::Commit(change))
+        Ok(ReceivedEvent::Commit(change))
     }
 }
 
-/// Whether a key package in the message is not valid by the system's clock, which OpenMLS asks (RFC 9420, 7.2).
+/// True if a key package in the message is not valid by the system's clock, which OpenMLS checks
+/// (RFC 9420, 7.2).
 fn is_lifetime(error: &ProcessMessageError<StorageError>) -> bool {
     use LeafNodeValidationError::Lifetime;
     matches!(
@@ -236,7 +248,8 @@ fn is_lifetime(error: &ProcessMessageError<StorageError>) -> bool {
     )
 }
 
-/// The type of a proposal in a commit that OpenMLS does not carry out, and that Regrow has no part in.
+/// Returns the type of a proposal in the commit that OpenMLS does not carry out and Regrow does
+/// not support.
 fn unsupported_proposal(error: &ProcessMessageError<StorageError>) -> Option<&'static str> {
     let ProcessMessageError::InvalidCommit(invalid) = error else { return None };
     match invalid {
@@ -250,25 +263,28 @@ fn unsupported_proposal(error: &ProcessMessageError<StorageError>) -> Option<&'s
     }
 }
 
-/// Tells a message that is merely late or repeated from one that is wrong.
-fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -> Result<Event, Error> {
+/// Distinguishes a message that is only late or repeated from an invalid message.
+fn unprocessed(error: ProcessMessageError<StorageError>, content: ContentType) -> Result<ReceivedEvent, Error> {
     use MessageDecryptionError as Decryption;
     use SecretTreeError as Secrets;
     use ValidationError as Validation;
     match error {
         ProcessMessageError::StorageError(error) => Err(error.into()),
         ProcessMessageError::IncompatibleWireFormat => Err(Error::HandshakeMode),
-        // Its sender has been authenticated by then.
-        ProcessMessageError::InvalidCommit(error) => Ok(Event::Lost(Lost::Commit { detail: error.to_string() })),
+        // At this point the sender is authenticated.
+        ProcessMessageError::InvalidCommit(error) => {
+            Ok(ReceivedEvent::Lost(Lost::Commit { detail: error.to_string() }))
+        }
         ProcessMessageError::ValidationError(Validation::UnableToDecrypt(Decryption::SecretTreeError(secrets))) => {
             match secrets {
-                // A commit that was read has ended its epoch: this is another, of a sender that exists twice. Who has not seen
-                // what the sender made first with this key may be able to carry it out.
+                // A commit that was read has ended its epoch. So this is another message, from a
+                // sender of which two copies exist. A member that has not received the sender's
+                // first message with this key may be able to carry out the commit.
                 Secrets::SecretReuseError | Secrets::TooDistantInThePast if content == ContentType::Commit => {
-                    Ok(Event::Lost(Lost::Commit { detail: "its key was used for another message".into() }))
+                    Ok(ReceivedEvent::Lost(Lost::Commit { detail: "its key was used for another message".into() }))
                 }
-                Secrets::SecretReuseError => Ok(Event::Ignored(Ignored::AlreadyRead)),
-                Secrets::TooDistantInThePast => Ok(Event::Ignored(Ignored::TooOld)),
+                Secrets::SecretReuseError => Ok(ReceivedEvent::Ignored(Ignored::AlreadyRead)),
+                Secrets::TooDistantInThePast => Ok(ReceivedEvent::Ignored(Ignored::TooOld)),
                 Secrets::TooDistantInTheFuture => Err(Error::Gap),
                 other => Err(Error::Invalid { detail: other.to_string() }),
             }

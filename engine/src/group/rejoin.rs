@@ -1,50 +1,54 @@
-//! Groups that a device is still to rejoin which was restored from a backup, and whom it replaces there.
+//! The groups that a restored device must rejoin, and the devices that it replaces in them.
 //!
-//! An external commit cannot remove the former device's leaf, for it is another device's (RFC 9420, 12.4.3.2). So the wish
-//! to remove it waits with the group's name, and becomes an intent in the very call by which the device is in the group.
+//! An external commit cannot remove the former device's leaf, because that leaf belongs to another
+//! device (RFC 9420, 12.4.3.2). Therefore the removal is stored with the group's identifier. It
+//! becomes an intent in the same call by which the device joins the group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupState, intent::Intent, leaf_of, record::Membership};
+use super::{GroupState, intent::Intent, leaf_of, record::MembershipRecord};
 use crate::{
     DeviceId,
     error::Error,
     names::{self, GroupId},
-    provider::Call,
-    storage::{Kind, Scope, StorageError, Transaction},
+    provider::EngineCall,
+    storage::{RecordKind, RecordScope, StorageError, Transaction},
 };
 
-/// Remembers that the group is to be rejoined, and that these devices are to be removed from it.
+/// Records that the group must be rejoined, and that these devices must be removed from it.
 pub(crate) fn remember(
     records: &Transaction<'_>,
     group: &GroupId,
     replaced: &BTreeSet<DeviceId>,
 ) -> Result<(), StorageError> {
-    records.put(key(group), Kind::Rejoin, replaced)
+    records.put(key(group), RecordKind::Rejoin, replaced)
 }
 
-/// The groups that are still to be rejoined, and whom this device replaces in them.
+/// Returns the groups that must still be rejoined, and the devices that this device replaces in
+/// them.
 pub(crate) fn all(records: &Transaction<'_>) -> Result<BTreeMap<GroupId, BTreeSet<DeviceId>>, StorageError> {
-    let prefix = Scope::Device.key(Kind::Rejoin);
+    let prefix = RecordScope::Device.key(RecordKind::Rejoin);
     let mut all = BTreeMap::new();
     for key in records.keys(&prefix)? {
-        if let Some(replaced) = records.get(&key, Kind::Rejoin)? {
-            let group = GroupId::new(&key[prefix.len()..])
-                .map_err(|error| StorageError::Damaged { record: Kind::Rejoin.name(), detail: error.to_string() })?;
+        if let Some(replaced) = records.get(&key, RecordKind::Rejoin)? {
+            let group = GroupId::new(&key[prefix.len()..]).map_err(|error| StorageError::Damaged {
+                record: RecordKind::Rejoin.name(),
+                detail: error.to_string(),
+            })?;
             all.insert(group, replaced);
         }
     }
     Ok(all)
 }
 
-/// The group is not to be rejoined any more.
+/// Deletes the record that the group must be rejoined.
 pub(crate) fn forget(records: &Transaction<'_>, group: &GroupId) {
     records.delete(key(group));
 }
 
-/// The user's own devices that are to be removed from the group and have not been yet.
-pub(crate) fn still_to_remove(membership: &Membership, own: &DeviceId) -> BTreeSet<DeviceId> {
-    let removals = membership.all_wishes().filter_map(|wish| match wish {
+/// Returns the devices of this user that open intents remove from the group.
+pub(crate) fn still_to_remove(membership: &MembershipRecord, own: &DeviceId) -> BTreeSet<DeviceId> {
+    let removals = membership.all_intents().filter_map(|intent| match intent {
         Intent::Remove(devices) => Some(devices),
         _ => None,
     });
@@ -52,10 +56,11 @@ pub(crate) fn still_to_remove(membership: &Membership, own: &DeviceId) -> BTreeS
 }
 
 impl GroupState {
-    /// This device is in the group: the devices that it replaces there are to be removed, if they are members.
-    pub(crate) fn replace_former(&mut self, call: &Call<'_>) -> Result<(), Error> {
+    /// Adds an intent to remove the replaced devices that are members. Call it when this device
+    /// has joined the group.
+    pub(crate) fn replace_former(&mut self, call: &EngineCall<'_>) -> Result<(), Error> {
         let group = names::group_id(self.mls.group_id())?;
-        let replaced: Option<BTreeSet<DeviceId>> = call.records.get(&key(&group), Kind::Rejoin)?;
+        let replaced: Option<BTreeSet<DeviceId>> = call.records.get(&key(&group), RecordKind::Rejoin)?;
         let Some(replaced) = replaced else { return Ok(()) };
         forget(&call.records, &group);
         let members: Vec<_> = replaced.into_iter().filter(|device| leaf_of(&self.mls, device).is_some()).collect();
@@ -67,5 +72,5 @@ impl GroupState {
 }
 
 fn key(group: &GroupId) -> Vec<u8> {
-    Scope::Device.item(Kind::Rejoin, group.as_bytes())
+    RecordScope::Device.item(RecordKind::Rejoin, group.as_bytes())
 }

@@ -1,7 +1,9 @@
-//! The proposals and additions that a commit of this device takes along, and those that it leaves out.
+//! Selects the proposals and additions for a commit of this device, and records the ones that the
+//! commit leaves out.
 //!
-//! Any member can propose, and a commit fails as a whole when one of its parts is not valid. So each part is judged by
-//! itself, and a part that no commit can have stops no other.
+//! Any member can propose, and a commit fails as a whole when one of its parts is not valid.
+//! Therefore each part is checked by itself, and a part that no commit can contain does not stop
+//! the others.
 
 use openmls::{
     group::{MlsGroup, QueuedProposal},
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GroupState,
-    check::{self, Effect},
+    check::{self, ProposalEffect},
     commit::proposal_reference,
     device_at,
     intent::{Plan, device_of},
@@ -22,19 +24,20 @@ use crate::{
     DeviceId,
     error::{Error, Refusal},
     event::Proposed,
-    provider::Call,
+    provider::EngineCall,
 };
 
-/// A proposal, or an addition that this device wanted, that a commit leaves out because no commit can have it.
+/// A proposal, or an addition of this device's intents, that a commit leaves out because no commit
+/// can contain it.
 ///
-/// The epoch that the commit makes ends the proposal, and the addition is not wanted any more.
+/// The commit's new epoch ends the proposal, and the intent to add the device is deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// The device that proposed or wanted the change.
     pub by: DeviceId,
     /// The change that does not happen.
     pub change: Proposed,
-    /// The reason for which no commit can have it.
+    /// The reason why no commit can contain the change.
     pub reason: Refusal,
 }
 
@@ -43,16 +46,16 @@ pub struct LeftOut {
 pub(crate) struct Selection {
     /// The additions that this device wants.
     pub(crate) add: Vec<KeyPackage>,
-    /// The references of the proposals that the commit takes along.
+    /// The references of the proposals that the commit includes.
     pub(crate) proposals: Vec<Vec<u8>>,
     /// The parts that the commit leaves out.
     pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl GroupState {
-    /// Chooses the additions and proposals of a commit. What the proposals do is struck from the plan, of which they are
-    /// then a part.
-    pub(crate) fn select(&self, call: &Call<'_>, own: &DeviceId, plan: &mut Plan) -> Result<Selection, Error> {
+    /// Selects the additions and proposals of a commit. A change that an included proposal already
+    /// makes is deleted from the plan.
+    pub(crate) fn select(&self, call: &EngineCall<'_>, own: &DeviceId, plan: &mut Plan) -> Result<Selection, Error> {
         let mut left_out = Vec::new();
         let add = self.select_additions(call, own, plan, &mut left_out)?;
         let mut chosen = Chosen {
@@ -77,10 +80,10 @@ impl GroupState {
         Ok(Selection { add, proposals, left_out })
     }
 
-    /// The additions of the plan that a commit can have.
+    /// Returns the additions of the plan that a commit can contain.
     fn select_additions(
         &self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         own: &DeviceId,
         plan: &mut Plan,
         left_out: &mut Vec<LeftOut>,
@@ -98,13 +101,13 @@ impl GroupState {
         Ok(chosen)
     }
 
-    /// Whether the commit takes the proposal along.
+    /// True if the commit includes the proposal.
     ///
     /// # Errors
-    /// [`Error::Refused`] if no commit can have the proposal.
+    /// [`Error::Refused`] if no commit can contain the proposal.
     fn judge<'p>(
         &self,
-        call: &Call<'_>,
+        call: &EngineCall<'_>,
         queued: &'p QueuedProposal,
         plan: &mut Plan,
         chosen: &mut Chosen<'p>,
@@ -118,7 +121,7 @@ impl GroupState {
         trust::proposal(call, queued, &self.mls)?;
         check::proposal(queued, &self.mls, &chosen.leaves)?;
         match effect {
-            Effect::Add { device, key_package } => {
+            ProposalEffect::Add { device, key_package } => {
                 if plan.remove_users.contains(device.user()) {
                     return Ok(false);
                 }
@@ -128,26 +131,27 @@ impl GroupState {
                 chosen.added.push(device);
                 chosen.leaves.push(NewLeaf::added(key_package));
             }
-            Effect::Remove { leaf } => {
+            ProposalEffect::Remove { leaf } => {
                 plan.commit_proposals |= plan.remove.contains(&leaf);
                 plan.remove.retain(|planned| *planned != leaf);
             }
-            Effect::Update { leaf, new } => chosen.leaves.push(NewLeaf::updated(new, leaf)),
-            // RFC 9420, 12.2: one such proposal in a commit. The data that this device wants come first.
-            Effect::Data(data) => {
+            ProposalEffect::Update { leaf, new } => chosen.leaves.push(NewLeaf::updated(new, leaf)),
+            // A commit can contain only one such proposal (RFC 9420, 12.2). The data of this
+            // device's own intent has priority.
+            ProposalEffect::Data(data) => {
                 if plan.data.as_deref().is_some_and(|wanted| wanted != data) {
                     return Ok(false);
                 }
                 chosen.data = true;
                 plan.commit_proposals |= plan.data.take().is_some();
             }
-            Effect::ExternalInit => return Ok(false),
+            ProposalEffect::ExternalInit => return Ok(false),
         }
         Ok(true)
     }
 }
 
-/// The parts that a commit has so far.
+/// The selected parts of a commit.
 struct Chosen<'p> {
     leaves: Vec<NewLeaf<'p>>,
     added: Vec<DeviceId>,
@@ -155,27 +159,29 @@ struct Chosen<'p> {
 }
 
 impl Chosen<'_> {
-    /// Whether a second proposal with this effect has no place in the commit.
-    fn has(&self, effect: &Effect<'_>) -> bool {
+    /// True if the commit already has a proposal with this effect and cannot contain a second one.
+    fn has(&self, effect: &ProposalEffect<'_>) -> bool {
         match effect {
-            Effect::Add { device, .. } => self.added.contains(device),
-            Effect::Data(_) => self.data,
+            ProposalEffect::Add { device, .. } => self.added.contains(device),
+            ProposalEffect::Data(_) => self.data,
             _ => false,
         }
     }
 }
 
-/// Whether others have to commit the proposal: no committer removes or updates itself by one (RFC 9420, 12.2).
-fn is_for_others(effect: &Effect<'_>, own: LeafNodeIndex) -> bool {
-    matches!(effect, Effect::Remove { leaf } | Effect::Update { leaf, .. } if *leaf == own)
+/// True if another member must commit the proposal. A committer cannot remove or update itself by
+/// a proposal (RFC 9420, 12.2).
+fn is_for_others(effect: &ProposalEffect<'_>, own: LeafNodeIndex) -> bool {
+    matches!(effect, ProposalEffect::Remove { leaf } | ProposalEffect::Update { leaf, .. } if *leaf == own)
 }
 
-/// The record of an addition that a commit leaves out.
+/// Returns the record of an addition that a commit leaves out.
 pub(crate) fn left_out_addition(own: &DeviceId, addition: &KeyPackage, reason: Refusal) -> Result<LeftOut, Error> {
     Ok(LeftOut { by: own.clone(), change: Proposed::Add(device_of(addition)?), reason })
 }
 
-/// The record of a proposal that a commit leaves out; [`None`] if its sender is no member.
+/// Returns the record of a proposal that a commit leaves out; [`None`] if its sender is not a
+/// member.
 pub(crate) fn left_out_proposal(
     queued: &QueuedProposal,
     group: &MlsGroup,

@@ -1,17 +1,18 @@
-//! Which messages this device has made in the present epoch: what comes back and is not among them was made by another state
-//! of the device.
+//! The messages that this device has created in the current epoch. If an own message comes back
+//! that is not among them, another state of the device has created it.
 //!
-//! That a message is of this device's leaf is said by its sender data (RFC 9420, 6.3.2), the one part of an own message that
-//! can still be decrypted, and nothing else of it is authenticated then. So it is the sender data by which an own message is
-//! known again: a service that changes the rest of one makes none that is new.
+//! The sender data (RFC 9420, 6.3.2) says that a message comes from this device's leaf. It is the
+//! only part of an own message that this device can still decrypt, and nothing else of the message
+//! is authenticated then. Therefore the engine recognizes an own message by its encrypted sender
+//! data. If the service changes the rest of the message, the message still does not look new.
 
 use tls_codec::{DeserializeBytes as _, TlsDeserializeBytes, TlsSize, VLBytes};
 
 use super::GroupState;
 use crate::{
     error::Error,
-    provider::Call,
-    storage::{Kind, StorageError},
+    provider::EngineCall,
+    storage::{RecordKind, StorageError},
 };
 
 /// The wire format of a PrivateMessage (RFC 9420, 6).
@@ -30,7 +31,7 @@ struct Sealed {
     _ciphertext: VLBytes,
 }
 
-/// The encrypted sender data of a message that is known to be well-formed; [`None`] if it is a PublicMessage.
+/// Returns the encrypted sender data of a well-formed message; [`None`] if it is a PublicMessage.
 fn sender_data(message: &[u8]) -> Option<VLBytes> {
     let wire_format = message.get(2..4)?;
     if wire_format != PRIVATE_MESSAGE.to_be_bytes() {
@@ -40,28 +41,29 @@ fn sender_data(message: &[u8]) -> Option<VLBytes> {
 }
 
 impl GroupState {
-    /// This device has made the message, in the present epoch. (A PublicMessage bears a signature: it needs no record.)
-    pub(crate) fn note_sent(&self, call: &Call<'_>, message: &[u8]) -> Result<(), Error> {
+    /// Records that this device has created the message in the current epoch. (A PublicMessage
+    /// needs no record, because it has a signature.)
+    pub(crate) fn note_sent(&self, call: &EngineCall<'_>, message: &[u8]) -> Result<(), Error> {
         match sender_data(message) {
-            Some(sender_data) => Ok(call.records.put(key(call, &sender_data), Kind::Sent, &())?),
+            Some(sender_data) => Ok(call.records.put(key(call, &sender_data), RecordKind::Sent, &())?),
             None => Ok(()),
         }
     }
 
-    /// Whether this device has made that message, in the present epoch.
-    pub(crate) fn has_sent(&self, call: &Call<'_>, message: &[u8]) -> Result<bool, StorageError> {
+    /// True if this device has created that message in the current epoch.
+    pub(crate) fn has_sent(&self, call: &EngineCall<'_>, message: &[u8]) -> Result<bool, StorageError> {
         match sender_data(message) {
-            Some(sender_data) => Ok(call.records.get::<()>(&key(call, &sender_data), Kind::Sent)?.is_some()),
+            Some(sender_data) => Ok(call.records.get::<()>(&key(call, &sender_data), RecordKind::Sent)?.is_some()),
             None => Ok(false),
         }
     }
 
-    /// The epoch has ended: what was made in it is of no account any more.
-    pub(crate) fn forget_sent(&self, call: &Call<'_>) -> Result<(), StorageError> {
-        call.records.delete_all(&call.records.scope().key(Kind::Sent))
+    /// Deletes the records of the ended epoch's messages.
+    pub(crate) fn forget_sent(&self, call: &EngineCall<'_>) -> Result<(), StorageError> {
+        call.records.delete_all(&call.records.scope().key(RecordKind::Sent))
     }
 }
 
-fn key(call: &Call<'_>, sender_data: &VLBytes) -> Vec<u8> {
-    call.records.scope().item(Kind::Sent, sender_data.as_slice())
+fn key(call: &EngineCall<'_>, sender_data: &VLBytes) -> Vec<u8> {
+    call.records.scope().item(RecordKind::Sent, sender_data.as_slice())
 }

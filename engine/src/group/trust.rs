@@ -1,5 +1,6 @@
-//! Where the application's [`Authenticate`](crate::Authenticate) is asked. Each function is called once a message is
-//! known to be authentic and before anything is changed by it; a refusal ends the call.
+//! Asks the application's [`Authenticate`](crate::Authenticate). Each function is called after a
+//! message is known to be authentic and before the message changes anything. A refusal ends the
+//! call.
 
 use openmls::{
     group::{Member, MlsGroup, QueuedProposal, StagedCommit},
@@ -8,16 +9,16 @@ use openmls::{
 
 use super::{commit::change, device_at, leaf_of};
 use crate::{
-    Claim, DeviceId, SignaturePublicKey,
+    DeviceId, IdentityClaim, SignaturePublicKey,
     error::{Error, Refusal},
     event::Change,
     identity::{device_of_credential, device_of_leaf},
     names::{self, GroupId},
-    provider::Call,
+    provider::EngineCall,
 };
 
-/// Accepts or refuses a proposal, another's or this device's.
-pub(crate) fn proposal(call: &Call<'_>, queued: &QueuedProposal, group: &MlsGroup) -> Result<(), Error> {
+/// Accepts or refuses a proposal of another member or of this device.
+pub(crate) fn proposal(call: &EngineCall<'_>, queued: &QueuedProposal, group: &MlsGroup) -> Result<(), Error> {
     if let Some(claim) = proposed(queued, group)? {
         authenticate(call, &claim)?;
     }
@@ -29,21 +30,27 @@ pub(crate) fn proposal(call: &Call<'_>, queued: &QueuedProposal, group: &MlsGrou
     }
 }
 
-/// Accepts or refuses an addition that the device wants.
-pub(crate) fn addition(call: &Call<'_>, added: &KeyPackage, group: &MlsGroup, by: &DeviceId) -> Result<(), Error> {
+/// Accepts or refuses an addition that this device wants.
+pub(crate) fn addition(
+    call: &EngineCall<'_>,
+    added: &KeyPackage,
+    group: &MlsGroup,
+    by: &DeviceId,
+) -> Result<(), Error> {
     let claim = claim(added.leaf_node(), group)?;
     authenticate(call, &claim)?;
     permit(call, &names::group_id(group.group_id())?, by, &Change::Added(claim.device))
 }
 
-/// Accepts or refuses a commit, another's or this device's; what the leaves claim that it brings.
+/// Accepts or refuses a commit of another member or of this device. Returns the claims of the
+/// commit's new leaves.
 pub(crate) fn commit(
-    call: &Call<'_>,
+    call: &EngineCall<'_>,
     staged: &StagedCommit,
     sender: &Sender,
     group: &MlsGroup,
     by: &DeviceId,
-) -> Result<Vec<Claim>, Error> {
+) -> Result<Vec<IdentityClaim>, Error> {
     let claims = claims(staged, sender, group)?;
     claims.iter().try_for_each(|claim| authenticate(call, claim))?;
     let id = names::group_id(group.group_id())?;
@@ -60,31 +67,43 @@ pub(crate) fn commit(
 }
 
 /// Accepts or refuses the members of a group that this device is about to join.
-pub(crate) fn members(call: &Call<'_>, members: impl Iterator<Item = Member>, own: &DeviceId) -> Result<(), Error> {
+pub(crate) fn members(
+    call: &EngineCall<'_>,
+    members: impl Iterator<Item = Member>,
+    own: &DeviceId,
+) -> Result<(), Error> {
     members_claims(members, own)?.iter().try_for_each(|claim| authenticate(call, claim))
 }
 
-/// Whether the device may make this change.
-pub(crate) fn permit(call: &Call<'_>, group: &GroupId, by: &DeviceId, change: &Change) -> Result<(), Error> {
+/// Checks that the application permits this change by the device.
+pub(crate) fn permit(call: &EngineCall<'_>, group: &GroupId, by: &DeviceId, change: &Change) -> Result<(), Error> {
     call.authority
         .may(group, by, change)
         .map_err(|reason| Refusal::Forbidden { by: by.clone(), change: Box::new(change.clone()), reason }.into())
 }
 
-/// What the members of a group claim, but for this device.
-pub(crate) fn members_claims(members: impl Iterator<Item = Member>, own: &DeviceId) -> Result<Vec<Claim>, Error> {
+/// Returns the claims of all members of a group except this device.
+pub(crate) fn members_claims(
+    members: impl Iterator<Item = Member>,
+    own: &DeviceId,
+) -> Result<Vec<IdentityClaim>, Error> {
     let mut claims = Vec::new();
     for member in members {
         let device = device_of_credential(&member.credential)?;
         if device != *own {
-            claims.push(Claim { device, signature_key: SignaturePublicKey(member.signature_key), previous: None });
+            claims.push(IdentityClaim {
+                device,
+                signature_key: SignaturePublicKey(member.signature_key),
+                previous: None,
+            });
         }
     }
     Ok(claims)
 }
 
-/// What the leaves claim that a commit brings, if they are new or have a new signature key; this device's apart.
-pub(crate) fn claims(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -> Result<Vec<Claim>, Error> {
+/// Returns the claims of the leaves in a commit that are new or have a new signature key, except
+/// this device's own leaf.
+pub(crate) fn claims(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -> Result<Vec<IdentityClaim>, Error> {
     let mut claims = Vec::new();
     for queued in staged.queued_proposals() {
         claims.extend(proposed(queued, group)?);
@@ -98,7 +117,7 @@ pub(crate) fn claims(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -
     Ok(claims)
 }
 
-fn proposed(queued: &QueuedProposal, group: &MlsGroup) -> Result<Option<Claim>, Error> {
+fn proposed(queued: &QueuedProposal, group: &MlsGroup) -> Result<Option<IdentityClaim>, Error> {
     match (queued.proposal(), queued.sender()) {
         (Proposal::Add(add), _) => claim(add.key_package().leaf_node(), group).map(Some),
         (Proposal::Update(update), Sender::Member(leaf)) => changed(update.leaf_node(), *leaf, group),
@@ -106,21 +125,26 @@ fn proposed(queued: &QueuedProposal, group: &MlsGroup) -> Result<Option<Claim>, 
     }
 }
 
-/// What a leaf claims in the place of one that is there, if that is anything new.
-fn changed(leaf: &LeafNode, place: LeafNodeIndex, group: &MlsGroup) -> Result<Option<Claim>, Error> {
+/// Returns the claim of a leaf that replaces an existing leaf, if the signature key or the device
+/// is new.
+fn changed(leaf: &LeafNode, place: LeafNodeIndex, group: &MlsGroup) -> Result<Option<IdentityClaim>, Error> {
     if place == group.own_leaf_index() {
         return Ok(None);
     }
     Ok(Some(claim(leaf, group)?).filter(|claim| claim.previous.as_ref() != Some(&claim.signature_key)))
 }
 
-fn claim(leaf: &LeafNode, group: &MlsGroup) -> Result<Claim, Error> {
+fn claim(leaf: &LeafNode, group: &MlsGroup) -> Result<IdentityClaim, Error> {
     let device = device_of_leaf(leaf)?;
     let before = leaf_of(group, &device).and_then(|place| group.public_group().leaf(place));
-    Ok(Claim { device, signature_key: SignaturePublicKey::of(leaf), previous: before.map(SignaturePublicKey::of) })
+    Ok(IdentityClaim {
+        device,
+        signature_key: SignaturePublicKey::of(leaf),
+        previous: before.map(SignaturePublicKey::of),
+    })
 }
 
-fn authenticate(call: &Call<'_>, claim: &Claim) -> Result<(), Error> {
+fn authenticate(call: &EngineCall<'_>, claim: &IdentityClaim) -> Result<(), Error> {
     call.authority
         .authenticate(claim)
         .map_err(|reason| Refusal::Unauthenticated { device: claim.device.clone(), reason }.into())

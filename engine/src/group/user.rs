@@ -1,4 +1,4 @@
-//! A user in a group: all devices at once.
+//! Operations on all devices of a user in a group.
 
 use super::{Group, intent::Intent, leaves_by_identity, leaves_of_user};
 use crate::{
@@ -6,28 +6,36 @@ use crate::{
 };
 
 impl Group<'_> {
-    /// Adds a user, with all devices whose key packages these are, in one commit: ask for one key package of each of the
-    /// user's devices. Devices that are in the group are passed over, so that the same call brings in the ones that are
-    /// missing.
+    /// Adds a user with all devices of these key packages, in one commit. Get one key package for
+    /// each of the user's devices. The call skips devices that are already in the group, so it can
+    /// also add missing devices later.
     ///
     /// # Errors
-    /// [`Error::OtherUser`] if one of the key packages is of somebody else's device; [`Error::NothingToCommit`] if all
-    /// of the devices are in the group; otherwise as [`add`](Self::add).
+    /// [`Error::OtherUser`] if a key package belongs to another user's device;
+    /// [`Error::NothingToCommit`] if all of the devices are already in the group; otherwise as for
+    /// [`add`](Self::add).
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use regrow_engine::{Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto};
+    /// # use regrow_engine::{
+    /// #     Client, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId,
+    /// #     default_crypto,
+    /// # };
     /// # fn device(user: &str, name: &str) -> Result<Client, Error> {
     /// #     let id = DeviceId::new(user, name).expect("short names");
     /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
     /// # }
-    /// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+    /// # let now = Timestamp(
+    /// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+    /// # );
     /// # let mut alice = device("alice", "phone")?;
     /// # let (mut phone, mut laptop) = (device("bob", "phone")?, device("bob", "laptop")?);
     /// // The delivery service hands out one key package for each device of Bob's.
-    /// let of_bob = [phone.key_packages(1, now)?.remove(0), laptop.key_packages(1, now)?.remove(0)];
+    /// let of_bob =
+    ///     [phone.key_packages(1, now)?.remove(0), laptop.key_packages(1, now)?.remove(0)];
     ///
-    /// let pending = alice.create_group(GroupId::new("chat")?, now)?.add_user(&UserId::new("bob")?, &of_bob, now)?;
+    /// let mut chat = alice.create_group(GroupId::new("chat")?, now)?;
+    /// let pending = chat.add_user(&UserId::new("bob")?, &of_bob, now)?;
     ///
     /// assert_eq!(pending.added().count(), 2);
     /// alice.confirm(pending, now)?;
@@ -58,13 +66,14 @@ impl Group<'_> {
         })
     }
 
-    /// Removes a user: all devices that the user has in the group when the commit is made. If the commit loses a race,
-    /// the next one removes those as well that have come in since; and none is let in by it that others have proposed.
+    /// Removes a user: all devices that the user has in the group when the commit is created. If
+    /// the commit loses a race, the next one also removes devices of the user that were added
+    /// meanwhile. The commit does not include other members' proposals to add devices of the user.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`] if no device of the user is in the group; [`Error::OwnRemoval`] if it is this device's
-    /// user; [`Error::Refused`] if the application does not [permit](crate::Authenticate::may) it;
-    /// [`Error::CommitPending`].
+    /// [`Error::UnknownUser`] if no device of the user is in the group; [`Error::OwnRemoval`] if
+    /// the user is this device's user; [`Error::Refused`] if the application does not
+    /// [permit](crate::Authenticate::may) the removal; [`Error::CommitPending`].
     pub fn remove_user(&mut self, user: &UserId) -> Result<PendingCommit, Error> {
         let own = self.client.device.clone();
         self.intend(|_, group| {

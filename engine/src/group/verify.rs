@@ -1,4 +1,4 @@
-//! What the members of a group compare out of band, and what this device remembers of it.
+//! Out-of-band comparison of keys and group states, and the stored results.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use crate::{
 };
 
 impl Group<'_> {
-    /// The safety number of this device's user and that one, from the keys that this group has of both. Compare it with
-    /// what the other's device shows, and then [verify](Self::verify_user).
+    /// Returns the safety number of this device's user and the other user, from the keys of both
+    /// in this group. Compare it with the number on the other user's device, and then
+    /// [verify](Self::verify_user) the user.
     ///
     /// # Errors
     /// [`Error::UnknownUser`] if no device of that user is in the group.
@@ -21,14 +22,15 @@ impl Group<'_> {
         self.client.with_group(&self.id, |_, group| group.safety_number(&own, user))
     }
 
-    /// Marks the user as verified: the people have compared this number, and it was the same. It counts in every group,
-    /// for the keys that were compared, and survives restarts. It ends when a key of the user appears that was not
-    /// compared: the commit that brings it says so, in
+    /// Marks the user as verified, after the people have compared this number and found it equal.
+    /// The mark is valid in every group for the compared keys, and survives restarts. It ends when
+    /// a key of the user appears that was not compared. The commit with that key reports it in
     /// [`no_longer_verified`](crate::EpochChange::no_longer_verified).
     ///
     /// # Errors
-    /// [`Error::SafetyNumberChanged`] if the number is another by now: somebody's devices or keys have changed since it
-    /// was asked for. Show the new one and compare again. [`Error::UnknownUser`].
+    /// [`Error::SafetyNumberChanged`] if the number has changed, because the devices or keys of
+    /// one of the users have changed since. Show the new number and compare again.
+    /// [`Error::UnknownUser`].
     pub fn verify_user(&mut self, user: &UserId, compared: &SafetyNumber) -> Result<(), Error> {
         let own = self.client.device.clone();
         self.client.with_group(&self.id, |call, group| {
@@ -39,8 +41,8 @@ impl Group<'_> {
         })
     }
 
-    /// The users in the group of whom every key that the group has was [compared](Self::verify_user), in order. This
-    /// device itself counts as known.
+    /// Returns the users in the group whose keys in the group are all
+    /// [compared](Self::verify_user), in order. This device itself counts as compared.
     ///
     /// # Errors
     /// [`Error::Storage`].
@@ -61,8 +63,8 @@ impl Group<'_> {
         })
     }
 
-    /// A code that all members of this epoch share and nobody else knows: who reads the same digits is in the same
-    /// state of the same group. The next commit makes another.
+    /// Returns a code that all members of this epoch share and nobody else knows. Members with
+    /// equal digits are in the same state of the same group. Every commit changes the code.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -80,7 +82,7 @@ impl GroupState {
         SafetyNumber::new((own.user(), &self.keys_of(own.user())?), (user, &keys))
     }
 
-    /// The devices of that user in the group, and their keys.
+    /// Returns the devices of that user in the group, and their keys.
     fn keys_of(&self, user: &UserId) -> Result<Keys, Error> {
         let mut keys = Keys::new();
         for (_, leaf) in self.mls.treesync().full_leaves() {

@@ -7,7 +7,7 @@ use openmls::{
 
 use super::{
     GroupState, check, data,
-    record::{GroupRecord, Membership},
+    record::{GroupRecord, MembershipRecord},
     trust,
 };
 use crate::{
@@ -16,16 +16,16 @@ use crate::{
     identity::device_of_credential,
     key_package::DeviceRecord,
     names::{self, GroupId, Timestamp},
-    provider::Call,
-    storage::{Kind, Scope, StorageError},
+    provider::EngineCall,
+    storage::{RecordKind, RecordScope, StorageError},
 };
 
-/// Joins the group that the welcome is of, in the call's transaction.
+/// Joins the group of the welcome, in the call's transaction.
 ///
-/// OpenMLS deletes the key package before it knows whether the welcome is any good; the transaction is what brings it
-/// back if it is not.
+/// OpenMLS deletes the key package before it knows whether the welcome is valid. If the welcome is
+/// not valid, the transaction restores the key package.
 pub(crate) fn join(
-    call: &Call<'_>,
+    call: &EngineCall<'_>,
     policy: &Policy,
     welcome: Welcome,
     ratchet_tree: Option<RatchetTreeIn>,
@@ -35,13 +35,14 @@ pub(crate) fn join(
     let info = processed.unverified_group_info();
     let (id, epoch) = (names::group_id(info.group_id())?, names::epoch(info.epoch()));
     let needs_tree = info.extensions().ratchet_tree().is_none();
-    let scope = Scope::Group(id.clone());
+    let scope = RecordScope::Group(id.clone());
     call.records.enter(scope.clone());
-    if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(Kind::Group), Kind::Group)? {
+    if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
         return Err(Error::GroupExists { group: id });
     }
     call.records.delete_all(&scope.prefix())?;
-    // Leaves that were never updated may have outlived their key package: that is no reason to stay outside.
+    // The key package of a leaf that was never updated may have expired. That must not prevent
+    // joining.
     let mut builder = JoinBuilder::new(call, processed).skip_lifetime_validation();
     if needs_tree {
         let tree = ratchet_tree.ok_or_else(|| Error::NeedsRatchetTree { group: id.clone(), epoch })?;
@@ -54,14 +55,15 @@ pub(crate) fn join(
     data::of(staged.group_context().extensions())?;
     trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;
     let mls = staged.into_group(call).map_err(rejected)?;
-    let mut group = GroupState::new(mls, Membership::default());
+    let mut group = GroupState::new(mls, MembershipRecord::default());
     group.set_signer()?;
     group.all_leaves_are_new(now);
     group.note_epoch();
     group.replace_former(call)?;
-    // The key package may have been the last with an older signature key, which the new leaf has: it is looked for among
-    // what is used once the membership is stored.
-    group.outcome.sweep_signature_keys = true;
+    // The key package may have been the last one with an older signature key, which the new leaf
+    // also uses. Therefore the sweep happens after the membership is stored, which counts as a use
+    // of the key.
+    group.unsaved.sweep_signature_keys = true;
     Ok((id, group))
 }
 
@@ -74,7 +76,7 @@ fn rejected(error: WelcomeError<StorageError>) -> Error {
 }
 
 impl GroupState {
-    /// Remembers which signature key this device's leaf has.
+    /// Records the signature key of this device's leaf.
     pub(crate) fn set_signer(&mut self) -> Result<(), Error> {
         let leaf =
             self.mls.own_leaf_node().ok_or_else(|| Error::Invalid { detail: "the tree has no own leaf".into() })?;

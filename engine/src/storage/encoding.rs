@@ -1,5 +1,5 @@
-//! How records are encoded: as MessagePack, which describes itself. OpenMLS's types need that to be read back (some are
-//! untagged).
+//! The encoding of records as MessagePack, which is self-describing. OpenMLS's types need a
+//! self-describing format for decoding, because some of them are untagged.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Value;
 
-/// The record of a value.
+/// Encodes a value as a record.
 ///
-/// It is encoded twice, and the first time only counted: a buffer that grows leaves copies of the secrets that were
-/// in it behind. Counting is cheap beside that, and so is knowing the size.
+/// The function encodes the value twice: the first pass only counts the bytes. A buffer that grows
+/// would leave copies of secrets in freed memory. Counting is cheap in comparison.
 pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_serde::encode::Error> {
     let mut count = Count(0);
     write(&mut count, value)?;
@@ -20,13 +20,16 @@ pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_ser
     Ok(record)
 }
 
-/// The value that a record is of.
+/// Decodes the value of a record.
 pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, rmp_serde::decode::Error> {
     rmp_serde::from_slice(record)
 }
 
-/// Keys, hashes and signatures are vectors of bytes, and by default every byte would be encoded as a number of its own:
-/// half as large again, and three times as slow. What a type says about itself stays as it is.
+/// Writes byte vectors as MessagePack byte strings.
+///
+/// Keys, hashes and signatures are vectors of bytes. By default serde encodes each byte as a
+/// number of its own, which takes 1.5 times the space and three times the time. Types that request
+/// byte strings themselves are not affected.
 fn write(to: impl Write, value: &(impl Serialize + ?Sized)) -> Result<(), rmp_serde::encode::Error> {
     value.serialize(&mut Serializer::new(to).with_bytes(BytesMode::ForceIterables))
 }

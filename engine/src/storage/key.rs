@@ -1,28 +1,29 @@
-//! How records are named: whose they are, what they are, and which one of several.
+//! The names of records: the scope, the kind, and the item if there are several records of a kind.
 //!
-//! Everything that belongs to a group begins with the group's prefix, whatever it is: forgetting the group is deleting
-//! a prefix, and nothing can be left behind by being kept elsewhere.
+//! The key of every record of a group begins with the group's prefix. To forget a group, the
+//! engine deletes all keys with that prefix, so no record of the group can remain elsewhere.
 
 use super::{StorageError, Transaction};
 use crate::names::GroupId;
 
-/// Whose a record is.
+/// The owner of a record: the device or one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// The device's own: identity, key packages.
+pub(crate) enum RecordScope {
+    /// The device itself: identity, key packages.
     Device,
-    /// A group's.
+    /// A group.
     Group(GroupId),
-    /// A group's that an external commit would bring about, until the delivery service has ordered it.
+    /// A group that this device joins by external commit, until the service has ordered that
+    /// commit.
     Joining(GroupId),
 }
 
-impl Scope {
+impl RecordScope {
     const DEVICE: u8 = 0;
     const GROUP: u8 = 1;
     const JOINING: u8 = 2;
 
-    /// What the keys of all records of this scope begin with.
+    /// Returns the prefix of the keys of all records of this scope.
     pub(crate) fn prefix(&self) -> Vec<u8> {
         let (tag, group) = match self {
             Self::Device => return vec![Self::DEVICE],
@@ -32,27 +33,28 @@ impl Scope {
         let id = group.as_bytes();
         let mut prefix = Vec::with_capacity(1 + 4 + id.len());
         prefix.push(tag);
-        // The length keeps one group's prefix from being the beginning of another's.
+        // Without the length, one group's prefix could be the beginning of another group's prefix.
         prefix.extend_from_slice(&(id.len() as u32).to_be_bytes());
         prefix.extend_from_slice(id);
         prefix
     }
 
-    /// The key of the one record of that kind, or the beginning of the keys of its several.
-    pub(crate) fn key(&self, kind: Kind) -> Vec<u8> {
+    /// Returns the key of the only record of that kind. If there are several, returns their common
+    /// prefix.
+    pub(crate) fn key(&self, kind: RecordKind) -> Vec<u8> {
         let mut key = self.prefix();
         key.push(kind as u8);
         key
     }
 
-    /// The key of one of several records of that kind.
-    pub(crate) fn item(&self, kind: Kind, item: &[u8]) -> Vec<u8> {
+    /// Returns the key of one of several records of that kind.
+    pub(crate) fn item(&self, kind: RecordKind, item: &[u8]) -> Vec<u8> {
         let mut key = self.key(kind);
         key.extend_from_slice(item);
         key
     }
 
-    /// Whose record has this key, and what remains of the key.
+    /// Returns the scope of the record with this key, and the rest of the key.
     pub(crate) fn parse(key: &[u8]) -> Option<(Self, &[u8])> {
         let (&tag, rest) = key.split_first()?;
         if tag == Self::DEVICE {
@@ -68,7 +70,7 @@ impl Scope {
         }
     }
 
-    /// The scopes of all groups, those that are being joined among them.
+    /// Returns the scopes of all groups, including groups that the device is joining.
     pub(crate) fn all_groups(records: &Transaction<'_>) -> Result<Vec<Self>, StorageError> {
         let mut scopes: Vec<Self> = Vec::new();
         for tag in [Self::GROUP, Self::JOINING] {
@@ -83,12 +85,12 @@ impl Scope {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $number:literal, $name:literal;)*) => {
-        /// What a record is. The numbers are stored: they are never given another meaning.
+        /// The kind of a record. The numbers are stored, so a number never gets another meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Kind { $($(#[$doc])* $kind = $number,)* }
+        pub(crate) enum RecordKind { $($(#[$doc])* $kind = $number,)* }
 
-        impl Kind {
-            /// The kind's name for people: in errors and in snapshots.
+        impl RecordKind {
+            /// The name of the kind, for error messages and snapshots.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
@@ -101,17 +103,19 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The engine's own record of a group: membership, the pending commit, intents. The first of a group's.
+    /// The engine's own record of a group: membership, the pending commit, intents. Its key is the
+    /// first of the group's keys.
     Group = 0, "group";
     Device = 1, "device";
     SignatureKey = 2, "signature key";
     KeyPackage = 3, "key package";
     VerifiedUser = 4, "verified user";
-    /// What this device has done since its leaf got its keys.
+    /// Counts of this device's actions since its leaf got its current keys.
     Activity = 5, "activity";
-    /// What was received and not acknowledged.
+    /// Received events that the application has not acknowledged.
     Inbox = 6, "inbox";
-    /// A private message that this device has made in this epoch: its sender data, encrypted, and nothing of its content.
+    /// A private message that this device has created in this epoch. The record contains the
+    /// encrypted sender data and no content.
     Sent = 7, "sent message";
     JoinConfig = 10, "join config";
     OwnLeafNode = 11, "own leaf node";
@@ -128,9 +132,10 @@ kinds! {
     EncryptionKey = 22, "encryption key";
     EpochKeys = 23, "epoch encryption keys";
     Psk = 24, "PSK";
-    /// A group of the device whose backup this device was restored from.
+    /// A group from the backup from which this device was restored. The device still has to rejoin
+    /// it.
     Rejoin = 25, "group to rejoin";
-    /// What the layer above keeps beside the groups.
+    /// Values that the application stores with the engine.
     Kept = 26, "kept value";
 }
 
@@ -142,12 +147,21 @@ mod tests {
     #[test]
     fn no_scope_is_the_beginning_of_another() {
         let [a, ab, zero] = [&b"a"[..], b"ab", b"\0"].map(|id| GroupId::new(id).unwrap());
-        let scopes = [Scope::Device, Scope::Group(a.clone()), Scope::Group(ab), Scope::Group(zero), Scope::Joining(a)];
+        let scopes = [
+            RecordScope::Device,
+            RecordScope::Group(a.clone()),
+            RecordScope::Group(ab),
+            RecordScope::Group(zero),
+            RecordScope::Joining(a),
+        ];
         for one in &scopes {
             for other in &scopes {
                 assert_eq!(one == other, other.prefix().starts_with(&one.prefix()), "{one:?} {other:?}");
             }
-            assert_eq!(Scope::parse(&one.item(Kind::Tree, b"x")), Some((one.clone(), &[Kind::Tree as u8, b'x'][..])));
+            assert_eq!(
+                RecordScope::parse(&one.item(RecordKind::Tree, b"x")),
+                Some((one.clone(), &[RecordKind::Tree as u8, b'x'][..]))
+            );
         }
     }
 }

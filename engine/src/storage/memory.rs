@@ -1,4 +1,5 @@
-//! A store that lives as long as the process does: for tests, simulations and devices that keep nothing.
+//! A store in memory, which ends with the process. Use it for tests, simulations, and devices
+//! without permanent state.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +9,8 @@ use std::{
 
 use super::{Batch, Store, StoreError, Tenancy, Value};
 
-/// A store in memory. Clones share the same records, so that a client can be dropped and opened again over them.
+/// A store in memory. Clones share the same records, so a client can be dropped and opened again
+/// with another clone.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     records: Arc<RwLock<BTreeMap<Vec<u8>, Value>>>,
@@ -16,17 +18,17 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A store that holds these records.
+    /// Creates a store with these records.
     pub(crate) fn with_records(records: impl IntoIterator<Item = (Vec<u8>, Value)>) -> Self {
         Self { records: Arc::new(RwLock::new(records.into_iter().collect())), tenancy: Arc::default() }
     }
 
-    /// The number of bytes in all keys and values.
+    /// Returns the number of bytes in all keys and values.
     ///
     /// # Errors
     /// [`StoreError`] if a thread panicked while it held the store.

@@ -1,7 +1,9 @@
-//! Where a device's state lives: a small key-value store that the caller supplies, and OpenMLS's storage on top of it.
+//! The storage of a device's state. The caller supplies a small key-value store, and this module
+//! implements OpenMLS's storage trait on top of it.
 //!
-//! A call of the engine reads what it needs, gathers what it writes in a [`Transaction`], and applies it as one
-//! [`Batch`] at its end. So a call has happened in the store or it has not, whatever OpenMLS wrote in which order.
+//! A call of the engine reads records, collects its writes in a [`Transaction`], and applies them
+//! as one [`Batch`] at its end. Therefore the store contains either all changes of a call or none
+//! of them. The order of OpenMLS's writes has no influence on that.
 
 pub(crate) mod encoding;
 mod key;
@@ -21,66 +23,72 @@ pub use tenancy::Tenancy;
 
 pub use crate::seal::StoreKey;
 
-pub(crate) use key::{Kind, Scope};
+pub(crate) use key::{RecordKind, RecordScope};
 pub(crate) use tenancy::Tenure;
 pub(crate) use transaction::Transaction;
 
-/// A record's value. It may be a secret, so it is erased from memory when it is dropped.
+/// The value of a record. The value may be a secret, so its memory is erased when it is dropped.
 pub type Value = Zeroizing<Vec<u8>>;
 
-/// A key-value store with atomic batches: all that the engine asks of a disk.
+/// A key-value store with atomic batches. The engine needs nothing else from a disk.
 ///
-/// Keys are ordered byte strings. What `apply` has accepted must survive a crash, all of it or none of it, and what it
-/// has deleted or overwritten must not be readable afterwards. One store belongs to one device and to one
-/// [`Client`](crate::Client) at a time.
+/// Keys are ordered byte strings. A batch that [`apply`](Self::apply) has accepted must survive a
+/// crash, as a whole or not at all. Deleted and overwritten values must not be readable
+/// afterwards. One store belongs to one device, and only one [`Client`](crate::Client) uses it at
+/// a time.
 pub trait Store: Send + Sync {
-    /// The value under `key`, if there is one.
+    /// Returns the value under `key`, or `None` if the store has no record under it.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError>;
 
-    /// All keys that begin with `prefix`, in order.
+    /// Returns all keys that begin with `prefix`, in order.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// Writes the whole batch, or nothing of it.
+    /// Writes the whole batch, or no part of it.
     ///
     /// # Errors
     /// [`StoreError`] if nothing was written.
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
 
-    /// The succession of the clients over this store, which all handles of the store share. By default there is none, and the
-    /// caller sees to it that only one client uses the store.
+    /// Returns the [`Tenancy`] of this store, which all handles of the store share.
+    ///
+    /// The default implementation returns `None`. Then the caller must make sure that only one
+    /// client uses the store.
     fn tenancy(&self) -> Option<&Tenancy> {
         None
     }
 
-    /// What locks this store, if it can be locked. By default it cannot.
+    /// Returns the lock of this store, if the store can be locked. The default implementation
+    /// returns `None`.
     fn as_lock(&self) -> Option<&dyn Lock> {
         None
     }
 }
 
-/// A store that can be without its key for a while: see [`Client::lock`](crate::Client::lock).
+/// A store that can give up its key for some time: see [`Client::lock`](crate::Client::lock).
 ///
-/// While it is locked every call of [`Store`] fails with [`StoreError::Locked`], and the store belongs to its device as
-/// before.
+/// While the store is locked, every call of [`Store`] fails with [`StoreError::Locked`]. The store
+/// still belongs to its device.
 pub trait Lock {
-    /// Erases from memory what reads and writes the records: keys, and the records' names. Nothing happens if it is
-    /// locked.
+    /// Erases the keys and the record names from memory. If the store is already locked, this call
+    /// does nothing.
     fn lock(&self);
 
-    /// Takes the key and goes on. A store that is not locked stays so, whatever the key.
+    /// Takes the key, and the store can be used again. A store that is not locked stays unlocked,
+    /// even if the key is wrong.
     ///
     /// # Errors
-    /// [`StoreError::WrongKey`]: nothing has changed, and another key can be tried. [`StoreError::Failed`].
+    /// [`StoreError::WrongKey`]: the store is unchanged, and the caller can try another key.
+    /// [`StoreError::Failed`].
     fn unlock(&self, key: &StoreKey) -> Result<(), StoreError>;
 }
 
-/// Writes and deletions that happen together.
+/// Writes and deletions that the store applies together.
 #[derive(Default)]
 pub struct Batch {
     changes: BTreeMap<Vec<u8>, Option<Value>>,
@@ -97,12 +105,12 @@ impl Batch {
         self.changes.insert(key, None);
     }
 
-    /// Whether the batch changes nothing.
+    /// True if the batch changes nothing.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// The changes in the order of their keys: a new value, or `None` for a deletion.
+    /// Returns the changes in the order of their keys: a new value, or `None` for a deletion.
     pub fn into_changes(self) -> impl Iterator<Item = (Vec<u8>, Option<Value>)> {
         self.changes.into_iter()
     }
@@ -123,15 +131,15 @@ impl Batch {
     }
 }
 
-/// The store failed; nothing of the call that needed it has happened.
+/// The store failed. The engine call that used the store has changed nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store could not do what was asked.
+    /// An operation of the store failed.
     #[error("the store failed to {action}: {source}")]
     Failed {
-        /// What was attempted, as a verb: "read a record".
+        /// The attempted operation, as a verb: "read a record".
         action: &'static str,
-        /// What the implementation says.
+        /// The implementation's error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The store is [locked](Lock::lock).
@@ -143,7 +151,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A failure to do `action` (a verb: "read a record"), for this reason.
+    /// Creates the error for a failed `action` (a verb: "read a record") with its cause.
     pub fn new(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Failed { action, source: Arc::from(source.into()) }
     }
@@ -152,23 +160,24 @@ impl StoreError {
 /// A record could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The store failed. Nothing has changed; the call can be made again once the cause is gone.
+    /// The store failed. Nothing has changed. Repeat the call once the cause is removed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A value could not be encoded: an error in the engine.
+    /// A value could not be encoded. This is an error in the engine.
     #[error("the record `{record}` cannot be encoded: {detail}")]
     Encode {
         /// The kind of record.
         record: &'static str,
-        /// What the codec says.
+        /// The codec's error.
         detail: String,
     },
-    /// A record is not what was written there: the store is damaged. The group has to be rejoined.
+    /// A record's content is not the content that the engine wrote: the store is damaged. The
+    /// device must rejoin the group.
     #[error("the record `{record}` is damaged: {detail}")]
     Damaged {
         /// The kind of record.
         record: &'static str,
-        /// What the codec says.
+        /// The codec's error.
         detail: String,
     },
 }

@@ -1,28 +1,28 @@
-//! The writes of one call, gathered, and the records as the call sees them.
+//! The collected writes of one call, and the call's view of the records.
 //!
-//! A call that does several things one after the other [settles](Transaction::settle) or [undoes](Transaction::undo) each,
-//! and applies what is left of all of them as one batch.
+//! A call may consist of several parts. It [settles](Transaction::settle) or
+//! [undoes](Transaction::undo) each part, and applies the settled parts as one batch.
 
 use std::cell::RefCell;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Batch, Kind, Scope, StorageError, Store, StoreError, Value, encoding};
+use super::{Batch, RecordKind, RecordScope, StorageError, Store, StoreError, Value, encoding};
 
-/// One call's view of the store: what is stored, with the call's own writes over it.
+/// One call's view of the store: the stored records, overlaid with the call's own writes.
 pub(crate) struct Transaction<'s> {
     store: &'s dyn Store,
-    scope: RefCell<Scope>,
-    /// What the parts of the call that are over have written.
+    scope: RefCell<RecordScope>,
+    /// The writes of the finished parts of the call.
     settled: RefCell<Batch>,
-    /// What the present part has written: it lies over what is settled, and that over the store.
+    /// The writes of the current part. They overlay the settled writes, which overlay the store.
     batch: RefCell<Batch>,
-    /// The first failure: OpenMLS reports some storage errors without their cause.
+    /// The first storage failure, because OpenMLS reports some storage errors without their cause.
     failure: RefCell<Option<StorageError>>,
 }
 
 impl<'s> Transaction<'s> {
-    pub(crate) fn new(store: &'s dyn Store, scope: Scope) -> Self {
+    pub(crate) fn new(store: &'s dyn Store, scope: RecordScope) -> Self {
         Self {
             store,
             scope: RefCell::new(scope),
@@ -32,45 +32,51 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// From here on, what concerns a group concerns this scope. (A welcome names its group only once it is opened.)
-    pub(crate) fn enter(&self, scope: Scope) {
+    /// Changes the scope: all later operations on a group's records use the new scope. (A welcome
+    /// names its group only after it is opened.)
+    pub(crate) fn enter(&self, scope: RecordScope) {
         self.scope.replace(scope);
     }
 
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn scope(&self) -> RecordScope {
         self.scope.borrow().clone()
     }
 
-    /// What has been written so far stays, whatever becomes of the rest of the call.
+    /// Keeps the writes so far, even if the rest of the call fails.
     pub(crate) fn settle(&self) {
         self.settled.borrow_mut().extend(self.batch.take());
     }
 
-    /// What has been written since the last [`settle`](Self::settle) has not happened.
+    /// Discards the writes since the last [`settle`](Self::settle).
     pub(crate) fn undo(&self) {
         self.batch.take();
         self.failure.take();
     }
 
-    /// What the call has written, to be applied.
+    /// Returns all writes of the call as one batch.
     pub(crate) fn into_batch(self) -> Batch {
         self.settle();
         self.settled.into_inner()
     }
 
-    /// The storage failure behind an error that OpenMLS reported, if there was one.
+    /// Returns the storage failure that caused an error of OpenMLS, if there was one.
     pub(crate) fn failure(&self) -> Option<StorageError> {
         self.failure.borrow().clone()
     }
 
-    pub(crate) fn put<T: Serialize + ?Sized>(&self, key: Vec<u8>, kind: Kind, value: &T) -> Result<(), StorageError> {
+    pub(crate) fn put<T: Serialize + ?Sized>(
+        &self,
+        key: Vec<u8>,
+        kind: RecordKind,
+        value: &T,
+    ) -> Result<(), StorageError> {
         let record = encoding::encode(value)
             .map_err(|e| self.fail(StorageError::Encode { record: kind.name(), detail: e.to_string() }))?;
         self.batch.borrow_mut().put(key, record);
         Ok(())
     }
 
-    pub(crate) fn get<T: DeserializeOwned>(&self, key: &[u8], kind: Kind) -> Result<Option<T>, StorageError> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, key: &[u8], kind: RecordKind) -> Result<Option<T>, StorageError> {
         let Some(bytes) = self.get_bytes(key)? else { return Ok(None) };
         encoding::decode(&bytes)
             .map(Some)
@@ -90,7 +96,7 @@ impl<'s> Transaction<'s> {
         self.batch.borrow_mut().delete(key);
     }
 
-    /// The keys that begin with `prefix`, in order.
+    /// Returns the keys that begin with `prefix`, in order.
     pub(crate) fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StorageError> {
         let mut keys = self.store.keys(prefix).map_err(|e: StoreError| self.fail(e.into()))?;
         for batch in [&self.settled, &self.batch] {
@@ -109,8 +115,9 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// Makes all records of one scope those of another, which loses what it had.
-    pub(crate) fn rename(&self, from: &Scope, to: &Scope) -> Result<(), StorageError> {
+    /// Moves all records of one scope to another scope. The other scope's own records are deleted
+    /// first.
+    pub(crate) fn rename(&self, from: &RecordScope, to: &RecordScope) -> Result<(), StorageError> {
         let (from, to) = (from.prefix(), to.prefix());
         self.delete_all(&to)?;
         for key in self.keys(&from)? {

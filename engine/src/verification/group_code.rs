@@ -9,14 +9,15 @@ use crate::EpochAuthenticator;
 
 const LABEL: &[u8] = b"regrow group code 1";
 
-/// Thirty digits that are equal for all members of the same epoch of the same group, and for nobody else: to be read
-/// aloud in a call. Every commit makes another.
+/// Thirty digits that are equal for all members of the same epoch of the same group, and different
+/// for everybody else. The members read them aloud in a call. Every commit changes the digits.
 ///
-/// It says that all who read the same digits are in the same group state, and nothing about who they are: that is what
-/// a [`SafetyNumber`](crate::SafetyNumber) is for.
+/// Equal digits show that the members are in the same group state. They do not show who the
+/// members are: use a [`SafetyNumber`](crate::SafetyNumber) for that.
 ///
-/// They are made of SHA-256 over the ASCII text `regrow group code 1` and the
-/// [epoch authenticator](crate::Group::epoch_authenticator), as a safety number's are of a fingerprint.
+/// The digits are computed from SHA-256 over the ASCII text `regrow group code 1` and the [epoch
+/// authenticator](crate::Group::epoch_authenticator). The conversion to digits is the same as for
+/// a fingerprint in a safety number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupCode(String);
 
@@ -26,14 +27,14 @@ impl GroupCode {
         Self(digits(&hash.into()))
     }
 
-    /// The thirty digits, without spaces.
+    /// Returns the thirty digits, without spaces.
     pub fn digits(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Display for GroupCode {
-    /// The digits in six blocks of five.
+    /// Writes the digits in six blocks of five.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_blocks(f, &self.0)
     }

@@ -1,4 +1,4 @@
-//! What people compare with each other, out of band: keys of a pair of users, and the state of a group.
+//! Values that people compare out of band: the keys of two users, and the state of a group.
 
 mod group_code;
 mod safety_number;
@@ -12,14 +12,14 @@ pub use safety_number::{Comparison, SafetyNumber};
 pub(crate) use safety_number::Keys;
 pub(crate) use verified::VerifiedUser;
 
-/// Thirty decimal digits of a hash: each five bytes, read as a number in network byte order, give the five digits of
-/// that number modulo 100 000.
+/// Returns thirty decimal digits of a hash. Each five bytes are read as a number in network byte
+/// order. That number modulo 100 000 gives five digits.
 fn digits(hash: &[u8; 32]) -> String {
     let number = |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     hash.chunks_exact(5).map(|five| format!("{:05}", number(five) % 100_000)).collect()
 }
 
-/// Digits as people read them: in blocks of five.
+/// Writes digits in blocks of five.
 fn write_blocks(f: &mut fmt::Formatter<'_>, digits: &str) -> fmt::Result {
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && index % 5 == 0 {

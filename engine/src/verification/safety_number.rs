@@ -1,6 +1,7 @@
-//! Safety numbers: what two people compare to know that each has the other's keys, and nobody between them has.
+//! Safety numbers. Two people compare them to make sure that each has the other's keys and that
+//! nobody is between them.
 //!
-//! The format is written down in the book, in `docs/safety-numbers.md`.
+//! The book describes the format in `docs/safety-numbers.md`.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -11,31 +12,38 @@ use tls_codec::{Serialize as _, VLByteSlice};
 use super::{digits, write_blocks};
 use crate::{DeviceId, SignaturePublicKey, UserId, error::Error};
 
-/// The version of the format. It is hashed, and it is the first byte of the QR payload.
+/// The version of the format. It is part of the hash, and the first byte of the QR payload.
 const VERSION: u8 = 1;
 
-/// How many hashes a fingerprint takes: Signal's number. It makes a search for keys with similar digits that much dearer.
+/// The number of hash computations for a fingerprint, the same as Signal's. It multiplies the cost
+/// of a search for keys with similar digits.
 const ITERATIONS: usize = 5200;
 
-/// How many bytes of the last hash are compared when a code is scanned.
+/// The number of bytes of the last hash that are compared when a code is scanned.
 const FINGERPRINT_BYTES: usize = 32;
 
-/// The keys of two users, short enough to be compared: in person, or over a channel where they know each other's voice.
+/// A short form of the keys of two users for comparison: in person, or over a channel where they
+/// know each other's voice.
 ///
-/// Both users' devices compute the same number if and only if they see the same devices with the same signature keys of
-/// both. It changes when a device of either is added or removed, or gets a new signature key. It says nothing about
-/// anybody else in the group.
+/// The devices of both users compute the same number exactly if they see the same devices and
+/// signature keys of both users. The number changes when a device of either user is added or
+/// removed, or gets a new signature key. It depends on no other member of the group.
 ///
 /// # Verify a friend
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use regrow_engine::{Client, Comparison, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId, default_crypto};
+/// # use regrow_engine::{
+/// #     Client, Comparison, DeviceId, Error, GroupId, MemoryStore, Policy, Timestamp, UserId,
+/// #     default_crypto,
+/// # };
 /// # fn device(user: &str) -> Result<Client, Error> {
 /// #     let id = DeviceId::new(user, "phone").expect("a short name");
 /// #     Client::create(Arc::new(MemoryStore::new()), default_crypto(), id, Policy::default())
 /// # }
-/// # let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs());
+/// # let now = Timestamp(
+/// #     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs(),
+/// # );
 /// # let (mut alice, mut bob) = (device("alice")?, device("bob")?);
 /// # let id = GroupId::new("chat")?;
 /// # let key_packages = bob.key_packages(1, now)?;
@@ -43,12 +51,12 @@ const FINGERPRINT_BYTES: usize = 32;
 /// # let welcome = pending.welcome().expect("it adds somebody").to_vec();
 /// # alice.confirm(pending, now)?;
 /// # bob.join(&welcome, now)?;
-/// // Alice and Bob meet. Each device shows its number of the other, as digits or as a QR code.
+/// // Alice and Bob meet. Each device shows their safety number, as digits or as a QR code.
 /// let shown = bob.group(&id)?.safety_number(&UserId::new("alice")?)?;
 /// let own = alice.group(&id)?.safety_number(&UserId::new("bob")?)?;
 /// assert_eq!(own.to_string(), shown.to_string());
 ///
-/// // Alice scans Bob's code. If it matches, she has verified him, until a key of his appears that she has not seen.
+/// // Alice scans Bob's code. If it matches, Bob is verified until a new key of his appears.
 /// if own.compare(&shown.to_qr_payload()) == Comparison::Match {
 ///     alice.group(&id)?.verify_user(&UserId::new("bob")?, &own)?;
 /// }
@@ -57,11 +65,11 @@ const FINGERPRINT_BYTES: usize = 32;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SafetyNumber {
-    /// Both users' fingerprints, the smaller one first.
+    /// The fingerprints of both users, the smaller one first.
     fingerprints: [[u8; FINGERPRINT_BYTES]; 2],
 }
 
-/// The keys of a user's devices, as a group's leaves have them.
+/// The keys of a user's devices, from the leaves of a group.
 pub(crate) type Keys = BTreeSet<(DeviceId, SignaturePublicKey)>;
 
 impl SafetyNumber {
@@ -71,18 +79,18 @@ impl SafetyNumber {
         Ok(Self { fingerprints })
     }
 
-    /// The sixty digits, without spaces.
+    /// Returns the sixty digits, without spaces.
     pub fn digits(&self) -> String {
         self.fingerprints.iter().map(digits).collect()
     }
 
-    /// What a QR code of it holds, as bytes: the format's version (1), and the two fingerprints of 32 bytes each. Both
-    /// users' devices show the same.
+    /// Returns the bytes for a QR code: the format's version (1), and the two fingerprints of 32
+    /// bytes each. The devices of both users show the same bytes.
     pub fn to_qr_payload(&self) -> Vec<u8> {
         [&[VERSION][..], self.fingerprints.as_flattened()].concat()
     }
 
-    /// Compares what was scanned from the other's device with this number, which is this device's.
+    /// Compares the scanned code of the other user's device with this number.
     pub fn compare(&self, scanned: &[u8]) -> Comparison {
         match scanned.first() {
             Some(&version) if version != VERSION => Comparison::OtherVersion { version },
@@ -93,7 +101,7 @@ impl SafetyNumber {
 }
 
 impl fmt::Display for SafetyNumber {
-    /// The digits in twelve blocks of five.
+    /// Writes the digits in twelve blocks of five.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_blocks(f, &self.digits())
     }
@@ -105,22 +113,24 @@ impl fmt::Debug for SafetyNumber {
     }
 }
 
-/// What a scanned code says.
+/// The result of comparing a scanned code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// Both devices see the same keys. The user can be marked as [verified](crate::Group::verify_user).
+    /// Both devices see the same keys. The user can be marked as
+    /// [verified](crate::Group::verify_user).
     Match,
-    /// They do not. Either one of them has not caught up with the group, or the code is of another pair of users, or
-    /// somebody is between them.
+    /// The codes differ. There are three possible reasons. One device has not caught up with the
+    /// group, the code belongs to another pair of users, or an attacker is between the users.
     Mismatch,
-    /// The other's device uses another version of the format, or this is another kind of code: compare after an update.
+    /// The other device uses another version of the format, or this is another kind of code.
+    /// Update the software and compare again.
     OtherVersion {
-        /// The version, as the code says.
+        /// The version in the code.
         version: u8,
     },
 }
 
-/// Signal's iterated hash, over all of a user's devices in place of one key.
+/// Computes Signal's iterated hash, over all devices of a user instead of one key.
 fn fingerprint(user: &UserId, keys: &Keys) -> Result<[u8; FINGERPRINT_BYTES], Error> {
     let mut entries = keys.iter().map(|(device, key)| entry(device, key)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_unstable();
@@ -142,7 +152,8 @@ fn entry(device: &DeviceId, key: &SignaturePublicKey) -> Result<Vec<u8>, Error> 
     Ok([vector(&device.to_identity())?, vector(key.as_bytes())?].concat())
 }
 
-/// The bytes behind their length (RFC 9420, 2.1.2), so that no two lists have the same encoding.
+/// Encodes the bytes with their length before them (RFC 9420, 2.1.2), so no two lists have the
+/// same encoding.
 fn vector(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     VLByteSlice(bytes).tls_serialize_detached().map_err(|_| Error::Crypto(CryptoError::TooMuchData))
 }

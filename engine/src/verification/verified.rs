@@ -1,5 +1,5 @@
-//! Which keys this device's user has compared, of each user: kept with the device, for a key is compared once and not
-//! once for each group.
+//! The keys that this device's user has compared, for each user. They belong to the device and not
+//! to a group, because a user compares a key only once.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,38 @@ use serde::{Deserialize, Serialize};
 
 use super::safety_number::Keys;
 use crate::{
-    Claim, UserId,
-    storage::{Kind, Scope, StorageError, Transaction},
+    IdentityClaim, UserId,
+    storage::{RecordKind, RecordScope, StorageError, Transaction},
 };
 
-/// A user whose keys were compared. Exists from the comparison until a key appears that was not part of one.
+/// A user whose keys were compared. The record exists until a key of that user appears that was
+/// not compared.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct VerifiedUser {
     keys: Keys,
 }
 
 impl VerifiedUser {
-    /// Remembers that these keys were compared, with those that were before: a user may have other devices in another
-    /// group.
+    /// Records that these keys were compared, and keeps the earlier keys: a user may have other
+    /// devices in another group.
     pub(crate) fn remember(records: &Transaction<'_>, user: &UserId, keys: Keys) -> Result<(), StorageError> {
         let mut verified = Self::load(records, user)?.unwrap_or_default();
         verified.keys.extend(keys);
-        records.put(Self::key(user), Kind::VerifiedUser, &verified)
+        records.put(Self::key(user), RecordKind::VerifiedUser, &verified)
     }
 
-    /// Whether all of these keys of the user were compared.
+    /// True if all of these keys of the user were compared.
     pub(crate) fn covers(records: &Transaction<'_>, user: &UserId, keys: &Keys) -> Result<bool, StorageError> {
         Ok(Self::load(records, user)?.is_some_and(|verified| keys.is_subset(&verified.keys)))
     }
 
-    /// Forgets the users of whom keys have appeared that were not compared; who they are.
-    pub(crate) fn forget_changed(records: &Transaction<'_>, claims: Vec<Claim>) -> Result<Vec<UserId>, StorageError> {
+    /// Deletes and returns the verified users with a new key that was not compared.
+    pub(crate) fn forget_changed(
+        records: &Transaction<'_>,
+        claims: Vec<IdentityClaim>,
+    ) -> Result<Vec<UserId>, StorageError> {
         let mut changed = Vec::new();
-        for Claim { device, signature_key, previous } in claims {
+        for IdentityClaim { device, signature_key, previous } in claims {
             if previous.as_ref() == Some(&signature_key) {
                 continue;
             }
@@ -48,14 +52,14 @@ impl VerifiedUser {
         Ok(changed)
     }
 
-    /// All users of whom keys were compared, and those keys.
+    /// Returns all users with compared keys, and those keys.
     pub(crate) fn all(records: &Transaction<'_>) -> Result<BTreeMap<UserId, Keys>, StorageError> {
-        let prefix = Scope::Device.key(Kind::VerifiedUser);
+        let prefix = RecordScope::Device.key(RecordKind::VerifiedUser);
         let mut all = BTreeMap::new();
         for key in records.keys(&prefix)? {
             let user = String::from_utf8_lossy(&key[prefix.len()..]);
             let user = UserId::from_normal(user).map_err(|error| StorageError::Damaged {
-                record: Kind::VerifiedUser.name(),
+                record: RecordKind::VerifiedUser.name(),
                 detail: error.to_string(),
             })?;
             if let Some(verified) = Self::load(records, &user)? {
@@ -66,10 +70,10 @@ impl VerifiedUser {
     }
 
     fn load(records: &Transaction<'_>, user: &UserId) -> Result<Option<Self>, StorageError> {
-        records.get(&Self::key(user), Kind::VerifiedUser)
+        records.get(&Self::key(user), RecordKind::VerifiedUser)
     }
 
     fn key(user: &UserId) -> Vec<u8> {
-        Scope::Device.item(Kind::VerifiedUser, user.as_str().as_bytes())
+        RecordScope::Device.item(RecordKind::VerifiedUser, user.as_str().as_bytes())
     }
 }

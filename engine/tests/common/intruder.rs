@@ -1,4 +1,4 @@
-//! A client that is no Regrow: OpenMLS as it is, which does what OpenMLS lets it do.
+//! A client of OpenMLS without the engine. It does anything that OpenMLS permits.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use super::{NOW, client, device, group, key_package};
 
 pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
-/// The type of the extension that a group's data is in.
+/// The type of the extension that contains the group data.
 pub const GROUP_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
 
-/// The type of the extension that a use period is in.
+/// The type of the extension that contains a use period.
 pub const USE: ExtensionType = ExtensionType::Unknown(USE_PERIOD_EXTENSION);
 
-/// The period in which an intruder's key packages are used.
+/// The use period of an intruder's key packages.
 pub const USE_PERIOD: UsePeriod = UsePeriod { made: NOW, until: Timestamp(NOW.0 + 90 * 24 * 60 * 60) };
 
-/// A moment after every system clock.
+/// A time after every system clock.
 const END: u64 = NOW.0 + 100 * 365 * 24 * 60 * 60;
 
 pub struct Intruder {
@@ -38,7 +38,7 @@ pub struct Intruder {
 }
 
 impl Intruder {
-    /// With an identity of its own choice.
+    /// Creates an intruder with any identity.
     pub fn new(identity: &[u8]) -> Self {
         let signer = SignatureKeyPair::new(SUITE.signature_algorithm()).unwrap();
         Self {
@@ -49,7 +49,7 @@ impl Intruder {
         }
     }
 
-    /// With another's signature key.
+    /// Creates an intruder with another intruder's signature key.
     pub fn with_key_of(other: &Self, identity: &[u8]) -> Self {
         Self { signer: other.signer.clone(), ..Self::new(identity) }
     }
@@ -62,22 +62,22 @@ impl Intruder {
         self.key_package_for(USE_PERIOD, SUITE)
     }
 
-    /// A key package that is used in that period.
+    /// Creates a key package with this use period.
     pub fn key_package_for(&self, period: UsePeriod, suite: Ciphersuite) -> KeyPackage {
         self.build(Self::builder(0, END, Some(period)).leaf_node_capabilities(Self::capabilities()), suite)
     }
 
-    /// A key package that is valid until that moment, and is used from now on.
+    /// Creates a key package that is valid until this time, with the usual use period.
     pub fn key_package_until(&self, not_after: u64) -> KeyPackage {
         self.build(Self::builder(0, not_after, Some(USE_PERIOD)).leaf_node_capabilities(Self::capabilities()), SUITE)
     }
 
-    /// A key package that knows of no use period, with this lifetime.
+    /// Creates a key package without a use period, with this lifetime.
     pub fn key_package_without_period(&self, from: u64, to: u64) -> KeyPackage {
         self.build(Self::builder(from, to, None).leaf_node_capabilities(Self::capabilities()), SUITE)
     }
 
-    /// A key package whose leaf has these capabilities and extensions.
+    /// Creates a key package whose leaf has these capabilities and extensions.
     pub fn key_package_with(&self, capabilities: Capabilities, extensions: Extensions<LeafNode>) -> KeyPackage {
         let builder = Self::builder(0, END, Some(USE_PERIOD));
         self.build(builder.leaf_node_capabilities(capabilities).leaf_node_extensions(extensions), SUITE)
@@ -95,7 +95,8 @@ impl Intruder {
         bundle.key_package().clone()
     }
 
-    /// What a group of Regrow's requires, and what a key package for it has: support for its data, and a use period.
+    /// Returns the capabilities that a group of Regrow requires: support for group data and for a
+    /// use period.
     pub fn capabilities() -> Capabilities {
         Capabilities::builder().extensions(vec![GROUP_DATA, USE]).build()
     }
@@ -129,13 +130,14 @@ impl Intruder {
         self.group.as_mut().unwrap()
     }
 
-    /// The leaf of that identity.
+    /// Returns the leaf with this identity.
     pub fn leaf_of(&mut self, identity: &[u8]) -> LeafNodeIndex {
         let mut members = self.group().members();
         members.find(|member| member.credential.serialized_content() == identity).unwrap().index
     }
 
-    /// A commit that adds these; with another identity, if one is given.
+    /// Creates a commit that adds these key packages. It also changes the committer's identity, if
+    /// one is given.
     pub fn commit(&mut self, adds: Vec<KeyPackage>, identity: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
         let Self { provider, signer, group, .. } = self;
         let signer = &**signer;
@@ -157,7 +159,7 @@ impl Intruder {
         group.as_mut().unwrap().merge_pending_commit(provider).unwrap();
     }
 
-    /// Processes and merges what the others send.
+    /// Processes a message of another member: stores a proposal, merges a commit.
     pub fn receive(&mut self, bytes: &[u8]) {
         let message = match body(bytes) {
             MlsMessageBodyIn::PublicMessage(message) => ProtocolMessage::from(message),
@@ -183,20 +185,20 @@ impl Intruder {
         group.as_mut().unwrap().propose_add_member(provider, signer, key_package).unwrap().0.to_bytes().unwrap()
     }
 
-    /// An update proposal with these parameters.
+    /// Creates an update proposal with these parameters.
     pub fn propose_update(&mut self, parameters: LeafNodeParameters) -> Vec<u8> {
         let Self { provider, signer, group, .. } = self;
         let proposal = group.as_mut().unwrap().propose_self_update(provider, &**signer, parameters);
         proposal.unwrap().0.to_bytes().unwrap()
     }
 
-    /// An update proposal with another identity.
+    /// Creates an update proposal with another identity.
     pub fn propose_update_as(&mut self, identity: &[u8]) -> Vec<u8> {
         let credential = credential(identity, &self.signer);
         self.propose_update(LeafNodeParameters::builder().with_credential_with_key(credential).build())
     }
 
-    /// An update proposal that gives the leaf another's signature key, as its own new one.
+    /// Creates an update proposal that sets another intruder's signature key as the leaf's new key.
     pub fn propose_update_with_key_of(&mut self, other: &Self) -> Vec<u8> {
         let Self { provider, signer, identity, group, .. } = self;
         let new = NewSignerBundle { signer: &*other.signer, credential_with_key: credential(identity, &other.signer) };
@@ -206,7 +208,7 @@ impl Intruder {
         proposal.unwrap().0.to_bytes().unwrap()
     }
 
-    /// An external commit into the group.
+    /// Creates an external commit to the group.
     pub fn join_external(&mut self, group_info: &[u8]) -> Vec<u8> {
         let MlsMessageBodyIn::GroupInfo(group_info) = body(group_info) else { panic!("not a group info") };
         let Self { provider, signer, identity, .. } = self;
@@ -241,12 +243,12 @@ pub fn credential(identity: &[u8], signer: &SignatureKeyPair) -> CredentialWithK
     }
 }
 
-/// A key package as it is published.
+/// Encodes a key package for publication.
 pub fn publish(key_package: &KeyPackage) -> KeyPackageBytes {
     KeyPackageBytes::new(MlsMessageOut::from(key_package.clone()).tls_serialize_detached().unwrap())
 }
 
-/// The key package that was published.
+/// Decodes a published key package.
 pub fn unpublish(bytes: &KeyPackageBytes) -> KeyPackage {
     let MlsMessageBodyIn::KeyPackage(key_package) = body(bytes.as_bytes()) else { panic!("not a key package") };
     key_package.validate(OpenMlsRustCrypto::default().crypto(), ProtocolVersion::Mls10).unwrap()
@@ -256,7 +258,7 @@ fn body(bytes: &[u8]) -> MlsMessageBodyIn {
     MlsMessageIn::tls_deserialize_exact_bytes(bytes).unwrap().extract()
 }
 
-/// A group that Alice has made of herself, Bob and Mallory, who is an intruder.
+/// Creates a group of Alice with Bob and the intruder Mallory.
 pub fn infiltrate(bob: &mut Client) -> (Client, Intruder) {
     let (mut alice, mut mallory) = (client("alice"), Intruder::new(&device("mallory").to_identity()));
     alice.create_group(group(), NOW).unwrap();

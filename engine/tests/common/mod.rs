@@ -1,4 +1,5 @@
-//! Devices, and a delivery service as simple as can be: it delivers everything to everybody, in one order.
+//! Devices and a very simple delivery service: it delivers everything to every device, in one
+//! order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
@@ -9,13 +10,13 @@ pub mod tape;
 use std::sync::Arc;
 
 use regrow_engine::{
-    Client, DeviceId, Event, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, Store, Timestamp, UserId,
-    default_crypto,
+    Client, DeviceId, GroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, ReceivedEvent, Store, Timestamp,
+    UserId, default_crypto,
 };
 
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
 
-/// A policy whose key packages OpenMLS, which looks at the system clock, always accepts.
+/// Returns a policy whose key packages are always valid by the system clock, which OpenMLS reads.
 pub fn policy() -> Policy {
     Policy { clock_skew: NOW.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
 }
@@ -36,17 +37,17 @@ pub fn user_id(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
-/// A new device of that user and the store it is in.
+/// Creates a device of this user in this store.
 pub fn client_in(store: &MemoryStore, user: &str, policy: Policy) -> Client {
     Client::create(Arc::new(store.clone()), default_crypto(), device(user), policy).unwrap()
 }
 
-/// A new device of that user over any store.
+/// Creates a device of this user on any store.
 pub fn client_over(store: &(impl Store + Clone + 'static), user: &str) -> Client {
     Client::create(Arc::new(store.clone()), default_crypto(), device(user), policy()).unwrap()
 }
 
-/// The device that the store holds, as after a restart.
+/// Opens the device in the store, as after a restart.
 pub fn reopen(store: &(impl Store + Clone + 'static)) -> Client {
     Client::open(Arc::new(store.clone()), default_crypto(), policy()).unwrap()
 }
@@ -59,7 +60,7 @@ pub fn key_package(client: &mut Client) -> KeyPackageBytes {
     client.key_packages(1, NOW).unwrap().remove(0)
 }
 
-/// The first creates the group and adds the others in one commit, which all of them process.
+/// Creates a group with the first client. It adds the others in one commit, and each of them joins.
 pub fn make_group(clients: &mut [&mut Client]) {
     let (creator, others) = clients.split_first_mut().unwrap();
     creator.create_group(group(), NOW).unwrap();
@@ -75,28 +76,28 @@ pub fn make_group(clients: &mut [&mut Client]) {
     }
 }
 
-/// The delivery service accepts the commit: its maker confirms it, the others receive it.
-pub fn accept(committer: &mut Client, pending: PendingCommit, others: &mut [&mut Client]) -> Vec<Event> {
+/// Plays a service that accepts the commit: the committer confirms it, and the others receive it.
+pub fn accept(committer: &mut Client, pending: PendingCommit, others: &mut [&mut Client]) -> Vec<ReceivedEvent> {
     let commit = pending.commit().to_vec();
     committer.confirm(pending, NOW).unwrap();
     deliver(&commit, others)
 }
 
-pub fn deliver(bytes: &[u8], to: &mut [&mut Client]) -> Vec<Event> {
+pub fn deliver(bytes: &[u8], to: &mut [&mut Client]) -> Vec<ReceivedEvent> {
     to.iter_mut().map(|client| hear(client, bytes)).collect()
 }
 
-/// What the message means to the client, which has then kept it.
-pub fn hear(client: &mut Client, bytes: &[u8]) -> Event {
+/// Delivers the message to the client and acknowledges it. Returns the event.
+pub fn hear(client: &mut Client, bytes: &[u8]) -> ReceivedEvent {
     let received = client.receive(bytes, NOW).unwrap();
     client.acknowledge().unwrap();
     received.event
 }
 
-/// The text that the client reads from the message.
+/// Returns the text that the client reads from the message.
 pub fn read(client: &mut Client, bytes: &[u8]) -> Vec<u8> {
     match hear(client, bytes) {
-        Event::Message(message) => message.text.to_vec(),
+        ReceivedEvent::Message(message) => message.text.to_vec(),
         other => panic!("not a message: {other:?}"),
     }
 }
@@ -115,7 +116,7 @@ pub fn epoch(client: &mut Client) -> u64 {
     client.group(&group()).unwrap().epoch().unwrap().0
 }
 
-/// The names of the group's members.
+/// Returns the names of the group's members.
 pub fn members(client: &mut Client) -> Vec<String> {
     let roster = client.group(&group()).unwrap().roster().unwrap();
     roster.iter().map(|member| member.device.user().to_string()).collect()
@@ -125,7 +126,7 @@ pub fn group_info(client: &mut Client) -> Vec<u8> {
     client.group(&group()).unwrap().group_info().unwrap()
 }
 
-/// A commit of this device that changes nothing but its keys, accepted by all.
+/// Updates the keys of this device by a commit that all members accept.
 pub fn update(committer: &mut Client, others: &mut [&mut Client]) {
     let pending = committer.group(&group()).unwrap().update().unwrap();
     accept(committer, pending, others);

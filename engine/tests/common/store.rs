@@ -1,4 +1,4 @@
-//! A store that fails when it is told to, and counts what is written.
+//! A store that fails on demand and counts its writes.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
 
-/// A batch: its keys, and the size of each value.
+/// The keys of a batch and the size of each value.
 pub type Written = BTreeMap<Vec<u8>, usize>;
 
 /// A store in memory whose next reads or writes can be made to fail. Clones are the same store.
@@ -24,7 +24,7 @@ struct Faults {
     writes: Option<usize>,
     /// The number of reads that still succeed.
     reads: Option<usize>,
-    /// Whether a read or a write has failed.
+    /// True if a read or a write has failed.
     hit: bool,
 }
 
@@ -33,27 +33,27 @@ impl FaultyStore {
         Self::default()
     }
 
-    /// From here on every write fails.
+    /// Makes every write fail from now on.
     pub fn fail_writes(&self) {
         self.fail_writes_after(0);
     }
 
-    /// This many writes succeed, and then they fail.
+    /// Makes all writes fail after this many successful ones.
     pub fn fail_writes_after(&self, writes: usize) {
         self.faults.lock().unwrap().writes = Some(writes);
     }
 
-    /// This many reads succeed, and then they fail.
+    /// Makes all reads fail after this many successful ones.
     pub fn fail_reads_after(&self, reads: usize) {
         self.faults.lock().unwrap().reads = Some(reads);
     }
 
-    /// From here on nothing fails. Whether something did.
+    /// Ends all failures. Returns true if a read or a write has failed.
     pub fn heal(&self) -> bool {
         std::mem::take(&mut *self.faults.lock().unwrap()).hit
     }
 
-    /// The batches that were applied since this was asked last.
+    /// Returns the batches that were applied since the last call.
     pub fn take_batches(&self) -> Vec<Written> {
         std::mem::take(&mut *self.batches.lock().unwrap())
     }
@@ -113,7 +113,7 @@ impl Store for FaultyStore {
 /// Keys and values.
 pub type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// All that a store holds.
+/// Returns all records of a store.
 pub fn records(store: &MemoryStore) -> Records {
     let keys = store.keys(&[]).unwrap();
     keys.into_iter()

@@ -1,4 +1,5 @@
-//! Cryptography that remembers which secret gave which, so that a test can ask what follows from a snapshot.
+//! Cryptography that records how secrets are derived. A test can ask which secrets follow from a
+//! snapshot.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +16,7 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor},
 };
 
-/// Shared by several devices, it remembers the derivations of all of them.
+/// A tape of all derivations. Several devices share one tape.
 #[derive(Clone, Default)]
 pub struct Tape {
     crypto: Arc<RustCrypto>,
@@ -24,7 +25,7 @@ pub struct Tape {
 
 #[derive(Default)]
 struct Played {
-    /// Who has all of the first has the second.
+    /// The recorded derivations: all secrets of the first value together give the second value.
     gives: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
     /// The keys that application messages and handshakes were encrypted with, in order.
     sealed: Vec<Vec<u8>>,
@@ -35,13 +36,13 @@ impl Tape {
         Self::default()
     }
 
-    /// The key of the message that was encrypted last. (Its sender data were encrypted after it.)
+    /// Returns the key of the last encrypted message. (Its sender data were encrypted after it.)
     pub fn message_key(&self) -> Vec<u8> {
         let played = self.played.lock().unwrap();
         played.sealed[played.sealed.len() - 2].clone()
     }
 
-    /// Whether `key` follows from what the snapshot holds.
+    /// Returns true if `key` follows from the snapshot.
     pub fn gives_away(&self, snapshot: &Snapshot, key: &[u8]) -> bool {
         let played = self.played.lock().unwrap();
         let mut known: BTreeSet<Vec<u8>> =
@@ -49,7 +50,7 @@ impl Tape {
         loop {
             let before = known.len();
             for (from, to) in &played.gives {
-                // Constants, such as the zero vector that stands for no PSK, are nobody's secret.
+                // Constants are not secret, for example the zero vector in place of a PSK.
                 if from.iter().all(|secret| secret.iter().all(|byte| *byte == 0) || known.contains(secret)) {
                     known.insert(to.clone());
                 }
@@ -131,15 +132,15 @@ impl Layer for Tape {
     }
 }
 
-/// All byte strings of 16 bytes or more in a record, however they are encoded.
+/// Returns all byte strings of 16 bytes or more in a record, in any encoding.
 pub fn byte_strings(record: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    let value: Value = rmp_serde::from_slice(record).expect("a record that is not MessagePack");
+    let value: Value = rmp_serde::from_slice(record).expect("every record is MessagePack");
     value.collect(&mut found);
     found
 }
 
-/// Whatever a record says.
+/// A decoded value of a record.
 enum Value {
     Byte(u8),
     Bytes(Vec<u8>),

@@ -1,9 +1,10 @@
-//! Whatever is called in whatever order, and however messages arrive: what comes of it is what a model without
-//! cryptography predicts, call by call.
+//! Compares the engine with a model without cryptography, for random calls and random deliveries.
+//! The model predicts the result of each call.
 //!
-//! `prediction` is the model, `service` orders, and `world` makes the calls and compares. Where `history` drives devices
-//! that behave, here they are given their messages early, late, twice, damaged or never, they lose the service's answers,
-//! and what must fail has to fail for the right reason.
+//! `prediction` is the model, `service` orders the entries, and `world` makes the calls and
+//! compares the results. The test `history` uses devices that behave well. Here the devices get
+//! their messages early, late, twice, damaged or never, and lose the service's answers. A call that
+//! must fail has to fail for the right reason.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
@@ -17,14 +18,15 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use regrow_engine::Handshake;
+use regrow_engine::HandshakeMode;
 use world::{NAMES, Step, Then, World};
 
-/// How many sequences are tried in each handshake mode.
+/// The number of sequences that are tested in each handshake mode.
 const CASES: u32 = 120;
 
 fn step() -> impl Strategy<Value = Step> {
-    // A device by its number, or in seven of eight cases a member by its number: see `World::choose`.
+    // Selects a member by its number in seven of eight cases, otherwise any device: see
+    // `World::choose`.
     let who = || 0..8 * NAMES.len();
     let other = || 0..NAMES.len();
     let then = || prop_oneof![2 => Just(Then::Hold), 1 => Just(Then::Submit), 3 => Just(Then::Settle)];
@@ -57,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn sequences(handshake: Handshake, past_epochs: usize) {
+fn sequences(handshake: HandshakeMode, past_epochs: usize) {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let strategy = (2..=NAMES.len(), 1..=NAMES.len(), prop::bool::weighted(0.2), prop::collection::vec(step(), 0..120));
@@ -74,10 +76,10 @@ fn sequences(handshake: Handshake, past_epochs: usize) {
 
 #[test]
 fn assisted_groups_do_what_the_model_predicts() {
-    sequences(Handshake::Assisted, 0);
+    sequences(HandshakeMode::Assisted, 0);
 }
 
 #[test]
 fn opaque_groups_do_what_the_model_predicts() {
-    sequences(Handshake::Opaque, 2);
+    sequences(HandshakeMode::Opaque, 2);
 }

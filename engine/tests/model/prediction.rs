@@ -1,4 +1,5 @@
-//! What must come of every call: RFC 9420 and the engine's promises, without cryptography.
+//! The expected result of every call, by RFC 9420 and the engine's documentation, without
+//! cryptography.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +7,7 @@ use regrow_engine::PendingCommit;
 
 use super::service::{Body, Commit, Effect, Entry, KeyNo, PackageNo, Proposal, Service, What, Who};
 
-/// How a call fails.
+/// The reason why a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     AlreadyMember,
@@ -24,7 +25,7 @@ pub enum Failure {
     UnknownMember,
 }
 
-/// What comes of a message.
+/// The result of processing a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Message {
@@ -52,13 +53,13 @@ pub enum Outcome {
     PastEpoch,
     AlreadyRead,
     TooOld,
-    /// A commit that cannot be carried out.
+    /// A commit that the device cannot process.
     Lost,
     Fails(Failure),
 }
 
 impl Outcome {
-    /// Whether it waits to be acknowledged.
+    /// Returns true if the event waits to be acknowledged.
     pub fn is_news(&self) -> bool {
         match self {
             Self::Message { .. } | Self::Proposal { .. } | Self::Commit { .. } | Self::Removed { .. } | Self::Lost => {
@@ -69,9 +70,9 @@ impl Outcome {
     }
 }
 
-/// What a device wants.
+/// A change that a device wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Intent {
     Add { who: Who, package: PackageNo },
     Remove(Who),
     Update { signature_key: bool },
@@ -79,12 +80,12 @@ pub enum Wish {
     Leave,
 }
 
-/// A commit that waits, and what it is.
+/// A pending commit and its meaning in the model.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     pub handle: PendingCommit,
     pub commit: Commit,
-    /// Whether the service has ordered it.
+    /// True if the service has ordered the commit.
     pub ordered: bool,
 }
 
@@ -96,7 +97,7 @@ struct Ratchet {
 }
 
 impl Ratchet {
-    /// Uses the key of that generation, or says why there is none.
+    /// Uses the key of this generation, or returns the reason why there is none.
     fn take(&mut self, generation: u32, tolerance: u32) -> Result<(), Outcome> {
         if generation < self.head && self.head - generation > tolerance {
             return Err(Outcome::TooOld);
@@ -109,7 +110,7 @@ impl Ratchet {
     }
 }
 
-/// A device as a member.
+/// The state of a device that is a member.
 #[derive(Clone)]
 pub struct View {
     /// The first epoch of this membership.
@@ -117,10 +118,12 @@ pub struct View {
     pub epoch: u64,
     pub signer: KeyNo,
     pub pending: Option<Waiting>,
-    pub wishes: Vec<Wish>,
-    /// What has been proposed in this epoch, and whether it is known to be ordered.
+    pub intents: Vec<Intent>,
+    /// The proposals of this epoch. The second value is true if the service is known to have
+    /// ordered the proposal.
     pub proposals: Vec<(Proposal, bool)>,
-    /// How many application messages and handshakes it has made in this epoch.
+    /// The number of application messages that the device has made in this epoch. The next field
+    /// counts its handshakes.
     pub messages: u32,
     pub handshakes: u32,
     ratchets: BTreeMap<(u64, Who, bool), Ratchet>,
@@ -135,27 +138,27 @@ pub enum Standing {
 pub struct Device {
     pub who: Who,
     pub rules: Rules,
-    /// The signature key of its next key packages.
+    /// The signature key of the device's next key packages.
     pub key: KeyNo,
-    /// Its unused key packages and their signature keys.
+    /// The device's unused key packages and their signature keys.
     pub packages: BTreeMap<PackageNo, KeyNo>,
     pub standing: Standing,
-    /// The external commit that waits.
+    /// The pending external commit.
     pub joining: Option<Waiting>,
-    /// How much of the log it has been given in order.
+    /// The number of log entries that the device has been given in order.
     pub cursor: usize,
 }
 
-/// What of the policy matters here.
+/// The settings of the policy that the model uses.
 #[derive(Clone, Copy)]
 pub struct Rules {
     pub past_epochs: u64,
     pub tolerance: u32,
-    /// Whether handshakes are encrypted.
+    /// True if handshakes are encrypted.
     pub opaque: bool,
 }
 
-/// What a commit would do.
+/// The changes that a commit would make.
 #[derive(Default)]
 struct Plan {
     add: Vec<(Who, PackageNo)>,
@@ -172,7 +175,7 @@ impl View {
             epoch,
             signer,
             pending: None,
-            wishes: Vec::new(),
+            intents: Vec::new(),
             proposals: Vec::new(),
             messages: 0,
             handshakes: 0,
@@ -185,17 +188,17 @@ impl View {
         self.pending = None;
         self.proposals.clear();
         (self.messages, self.handshakes) = (0, 0);
-        self.wishes.retain(|wish| *wish != Wish::CommitProposals);
+        self.intents.retain(|intent| *intent != Intent::CommitProposals);
         self.drop_void(service);
     }
 
-    /// Forgets wishes that have come true by another's doing.
+    /// Deletes intents that the commits of other members have fulfilled.
     fn drop_void(&mut self, service: &Service) {
         let roster = service.roster(self.epoch);
         let mut wanted = BTreeSet::new();
-        self.wishes.retain(|wish| match wish {
-            Wish::Add { who, .. } => !roster.contains_key(who) && wanted.insert(*who),
-            Wish::Remove(who) => roster.contains_key(who),
+        self.intents.retain(|intent| match intent {
+            Intent::Add { who, .. } => !roster.contains_key(who) && wanted.insert(*who),
+            Intent::Remove(who) => roster.contains_key(who),
             _ => true,
         });
     }
@@ -203,16 +206,16 @@ impl View {
     fn plan(&mut self, service: &Service) -> Plan {
         self.drop_void(service);
         let mut plan = Plan::default();
-        for wish in &self.wishes {
-            match *wish {
-                Wish::Add { who, package } => plan.add.push((who, package)),
-                Wish::Remove(who) => _ = plan.remove.insert(who),
-                Wish::Update { signature_key } => {
+        for intent in &self.intents {
+            match *intent {
+                Intent::Add { who, package } => plan.add.push((who, package)),
+                Intent::Remove(who) => _ = plan.remove.insert(who),
+                Intent::Update { signature_key } => {
                     plan.update = true;
                     plan.signature_key |= signature_key;
                 }
-                Wish::CommitProposals => plan.commit_proposals = true,
-                Wish::Leave => {}
+                Intent::CommitProposals => plan.commit_proposals = true,
+                Intent::Leave => {}
             }
         }
         plan
@@ -228,7 +231,7 @@ impl Device {
         if let Standing::Member(view) = &mut self.standing { Some(view) } else { None }
     }
 
-    /// Whether the device must still have that signature key.
+    /// Returns true if the device must still have this signature key.
     pub fn holds(&self, key: KeyNo) -> bool {
         let waiting = |waiting: &Option<Waiting>| waiting.as_ref().and_then(|waiting| waiting.commit.effect.new_key);
         self.key == key
@@ -236,8 +239,9 @@ impl Device {
             || self.view().is_some_and(|view| view.signer == key || waiting(&view.pending) == Some(key))
     }
 
-    /// The commit that does all that is wanted, if a commit does anything of it. A signature key that it makes has the
-    /// number `new_key`; `package_key` has the keys of key packages.
+    /// Predicts the commit that carries out all intents. Returns `None` if there is nothing to
+    /// commit. A new signature key gets the number `new_key`. `package_key` returns the keys of key
+    /// packages.
     pub fn commit(
         &mut self,
         service: &Service,
@@ -292,13 +296,13 @@ impl Device {
         Some(Commit { by: who, epoch: view.epoch, generation, effect, uses, external: false })
     }
 
-    /// The pending commit of the group has been ordered.
+    /// Confirms the pending commit of the group after the service has ordered it.
     pub fn confirm(&mut self, service: &Service) -> Outcome {
         let Some(view) = self.view_mut() else { return Outcome::Fails(Failure::NotPending) };
         let Some(waiting) = view.pending.take() else { return Outcome::Fails(Failure::NotPending) };
-        view.wishes.retain(|wish| *wish == Wish::Leave);
+        view.intents.retain(|intent| *intent == Intent::Leave);
         view.enter(waiting.commit.epoch + 1, service);
-        let resume = !view.wishes.is_empty();
+        let resume = !view.intents.is_empty();
         if let Some(key) = waiting.commit.effect.new_key {
             view.signer = key;
             self.key = key;
@@ -306,20 +310,22 @@ impl Device {
         changed(&waiting.commit, resume)
     }
 
-    /// The external commit has been ordered.
+    /// Confirms the external commit after the service has ordered it.
     pub fn confirm_external(&mut self, service: &Service) -> Outcome {
         let Some(waiting) = self.joining.take() else { return Outcome::Fails(Failure::NotPending) };
         let (signer, _) = waiting.commit.effect.added[&self.who];
         let mut view = View::new(waiting.commit.epoch + 1, signer);
-        view.wishes = self.view().map(|replaced| replaced.wishes.clone()).unwrap_or_default();
-        view.wishes.retain(|wish| !matches!(wish, Wish::Update { signature_key: false } | Wish::CommitProposals));
+        view.intents = self.view().map(|replaced| replaced.intents.clone()).unwrap_or_default();
+        view.intents
+            .retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
         view.drop_void(service);
-        let resume = !view.wishes.is_empty();
+        let resume = !view.intents.is_empty();
         self.standing = Standing::Member(Box::new(view));
         changed(&waiting.commit, resume)
     }
 
-    /// What comes of giving the device this entry: its welcome if there is one for it, else the message.
+    /// Predicts the result of delivering this entry: its welcome if it has one for the device,
+    /// otherwise the message.
     pub fn deliver(&mut self, service: &Service, entry: &Entry) -> Outcome {
         if let Some((commit, _)) = entry.welcome_of(self.who) {
             return self.join(commit);
@@ -358,7 +364,7 @@ impl Device {
             Body::Proposal { proposal, generation } => {
                 let known = view.proposals.iter_mut().find(|(known, _)| known == proposal);
                 if entry.by == me {
-                    // It has no other in this epoch than those that it made.
+                    // All its own proposals of this epoch are in the list.
                     known.unwrap().1 = true;
                     return Outcome::Own;
                 }
@@ -385,14 +391,15 @@ impl Device {
                     return Outcome::Removed { by: commit.by, epoch };
                 }
                 view.enter(epoch, service);
-                let resume = !view.wishes.is_empty();
+                let resume = !view.intents.is_empty();
                 changed(commit, resume)
             }
         }
     }
 
-    /// Whether what comes of the entry cannot be told: the commit refers to one of several equal proposals, of which the
-    /// device knows some; or the entry would use up keys of handshakes that are still to come.
+    /// Returns true if the model cannot predict the result of the entry. The commit may refer to
+    /// one of several equal proposals, and the device knows only some of them. Or the entry would
+    /// use up keys of handshakes that are not delivered yet.
     pub fn unclear(&self, service: &Service, entry: &Entry) -> bool {
         let Some(view) = self.view().filter(|view| view.epoch == entry.epoch && entry.by != self.who) else {
             return false;
@@ -436,7 +443,7 @@ impl Device {
     }
 }
 
-/// The event of a commit.
+/// Returns the event of a commit.
 fn changed(commit: &Commit, resume: bool) -> Outcome {
     let Effect { added, removed, updated, .. } = &commit.effect;
     Outcome::Commit {

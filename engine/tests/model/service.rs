@@ -1,18 +1,19 @@
-//! A delivery service that orders one commit per epoch, and knows what each of them means.
+//! A delivery service that orders one commit per epoch. The model stores the meaning of each commit
+//! with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_engine::EpochAuthenticator;
 
-/// A device, by its number.
+/// The number of a device.
 pub type Who = usize;
-/// A signature key, by the number that the model gives it.
+/// The number that the model gives a signature key.
 pub type KeyNo = usize;
-/// A key package, likewise.
+/// The number that the model gives a key package.
 pub type PackageNo = usize;
 
-/// What is proposed. Equal proposals have the same reference (RFC 9420, 5.2): the number tells apart those that have
-/// keys of their own.
+/// The change that a proposal makes. Equal proposals have the same reference (RFC 9420, 5.2). The
+/// number of an update distinguishes proposals with different keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     Add { who: Who, package: PackageNo },
@@ -20,17 +21,17 @@ pub enum What {
     Update(usize),
 }
 
-/// A proposal in its epoch.
+/// A proposal and its sender, within one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proposal {
     pub by: Who,
     pub what: What,
 }
 
-/// What a commit changes.
+/// The changes of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// Who is added, with which signature key, by which key package.
+    /// The added devices, each with its signature key and key package.
     pub added: BTreeMap<Who, (KeyNo, Option<PackageNo>)>,
     pub removed: BTreeSet<Who>,
     pub updated: BTreeSet<Who>,
@@ -38,15 +39,16 @@ pub struct Effect {
     pub new_key: Option<KeyNo>,
 }
 
-/// A commit as the model has it.
+/// A commit in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub by: Who,
     pub epoch: u64,
-    /// Its number among its maker's handshakes of the epoch, if they are encrypted.
+    /// The commit's number among the committer's handshakes of the epoch, if handshakes are
+    /// encrypted.
     pub generation: Option<u32>,
     pub effect: Effect,
-    /// The proposals that it refers to: one of each set.
+    /// The proposals that the commit refers to: one proposal of each set.
     pub uses: Vec<BTreeSet<Proposal>>,
     pub external: bool,
 }
@@ -57,7 +59,7 @@ pub enum Body {
     Commit { commit: Commit, welcome: Option<Vec<u8>> },
 }
 
-/// What the service has ordered.
+/// An entry that the service has ordered.
 pub struct Entry {
     pub by: Who,
     pub epoch: u64,
@@ -66,7 +68,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The welcome that the device finds here.
+    /// Returns the commit and the welcome for the device, if the entry has one.
     pub fn welcome_of(&self, who: Who) -> Option<(&Commit, &[u8])> {
         match &self.body {
             Body::Commit { commit, welcome } if !commit.external && commit.effect.added.contains_key(&who) => {
@@ -83,7 +85,7 @@ pub struct Service {
     /// The members of each epoch and their signature keys.
     pub rosters: Vec<BTreeMap<Who, KeyNo>>,
     pub group_info: Vec<u8>,
-    /// What the first member of an epoch said is its authenticator.
+    /// The authenticator of each epoch, as its first member reported it.
     pub authenticators: BTreeMap<u64, EpochAuthenticator>,
 }
 
@@ -92,12 +94,12 @@ impl Service {
         self.rosters.len() as u64 - 1
     }
 
-    /// The members of that epoch.
+    /// Returns the members of this epoch.
     pub fn roster(&self, epoch: u64) -> &BTreeMap<Who, KeyNo> {
         &self.rosters[epoch as usize]
     }
 
-    /// Orders it, if it is of the present epoch. The same bytes are ordered once.
+    /// Orders the entry if it belongs to the current epoch. The same bytes are ordered only once.
     pub fn submit(&mut self, entry: Entry) -> bool {
         if self.log.iter().any(|known| known.bytes == entry.bytes) {
             return true;
@@ -108,10 +110,10 @@ impl Service {
         if let Body::Commit { commit, .. } = &entry.body {
             let mut roster = self.roster(entry.epoch).clone();
             for removed in &commit.effect.removed {
-                assert!(roster.remove(removed).is_some(), "device {removed} is removed and no member");
+                assert!(roster.remove(removed).is_some(), "device {removed} is removed but is not a member");
             }
             for (added, (key, _)) in &commit.effect.added {
-                assert!(roster.insert(*added, *key).is_none(), "device {added} is added and a member");
+                assert!(roster.insert(*added, *key).is_none(), "device {added} is added but is already a member");
             }
             if let Some(key) = commit.effect.new_key {
                 roster.insert(commit.by, key);

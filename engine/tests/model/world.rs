@@ -1,4 +1,5 @@
-//! The devices themselves, beside what the model says of them: every call is made and predicted, and the two are compared.
+//! The real devices and their models. Each step makes a call, predicts its result, and compares the
+//! two.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,31 +8,31 @@ use std::{
 };
 
 use regrow_engine::{
-    Change, Client, DeviceId, Error, Event, Handshake, Ignored, Lost, MemoryStore, Outgoing, PendingCommit, Policy,
-    ProposalMessage, Received, SignaturePublicKey, SqliteStore, Store, StoreKey, default_crypto,
+    Change, Client, DeviceId, Error, HandshakeMode, Ignored, Lost, MemoryStore, Outgoing, PendingCommit, Policy,
+    ProposalMessage, Received, ReceivedEvent, SignaturePublicKey, SqliteStore, Store, StoreKey, default_crypto,
 };
 use tempfile::TempDir;
 
 use super::{
     common::{NOW, device, group, policy},
-    prediction::{Device, Failure, Outcome, Rules, Standing, View, Waiting, Wish},
+    prediction::{Device, Failure, Intent, Outcome, Rules, Standing, View, Waiting},
     service::{Body, Commit, Effect, Entry, KeyNo, PackageNo, Proposal, Service, What, Who},
 };
 
 pub const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-/// What becomes of a commit once it is made.
+/// The fate of a commit after it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It waits.
+    /// The commit waits.
     Hold,
-    /// It is submitted, and the answer is lost.
+    /// The commit is submitted, and the answer is lost.
     Submit,
-    /// It is submitted and answered.
+    /// The commit is submitted and answered.
     Settle,
 }
 
-/// One thing that a device does, or that is done to it.
+/// One action of a device or on a device.
 #[derive(Clone, Debug)]
 pub enum Step {
     Create(Who),
@@ -39,7 +40,7 @@ pub enum Step {
     Remove(Who, Who, Then),
     Update(Who, bool, Then),
     Commit(Who, Then),
-    /// Whether the service ever sees it.
+    /// The last value is true if the proposal reaches the service.
     ProposeAdd(Who, Who, bool),
     ProposeRemove(Who, Who, bool),
     ProposeUpdate(Who, bool),
@@ -49,16 +50,16 @@ pub enum Step {
     Discard(Who),
     Submit(Who),
     Answer(Who),
-    /// A commit that has come to its end is confirmed, or discarded.
+    /// Confirms or discards a commit that is no longer pending.
     Outdated(Who, bool),
     Send(Who),
-    /// So many entries of the log, one by one or in one call.
+    /// Delivers this number of log entries, one by one or in one call.
     Receive(Who, usize, bool),
-    /// An entry so far ahead of what it has been given.
+    /// Delivers an entry this far ahead of the cursor.
     Early(Who, usize),
-    /// One so far behind.
+    /// Delivers an entry this far behind the cursor.
     Again(Who, usize),
-    /// The next one, with one byte changed.
+    /// Delivers the next entry with one changed byte.
     Garbled(Who, usize, u8),
     Join(Who, Then),
     Forget(Who),
@@ -76,11 +77,11 @@ pub struct World {
     places: Vec<Place>,
     devices: Vec<Device>,
     service: Service,
-    /// A commit of each device that was confirmed or discarded, or lost.
+    /// For each device, a commit that was confirmed, discarded or lost.
     ended: Vec<Option<PendingCommit>>,
-    /// Who has read which entry.
+    /// The entries that each device has read.
     read: BTreeSet<(Who, usize)>,
-    /// What each device has received and not acknowledged.
+    /// The events that each device has received and not acknowledged.
     news: Vec<Vec<Outcome>>,
     keys: BTreeMap<KeyNo, SignaturePublicKey>,
     package_keys: BTreeMap<PackageNo, KeyNo>,
@@ -89,13 +90,14 @@ pub struct World {
 }
 
 impl World {
-    /// So many devices. The first may be in a file, and has created a group and added others, until it had so many members.
-    pub fn new(devices: usize, members: usize, in_file: bool, handshake: Handshake, past_epochs: usize) -> Self {
+    /// Creates this number of devices. The first may be in a file. It creates a group and adds
+    /// others until the group has `members` members.
+    pub fn new(devices: usize, members: usize, in_file: bool, handshake: HandshakeMode, past_epochs: usize) -> Self {
         let policy = Policy { handshake, past_epochs, out_of_order: 3, ..policy() };
         let rules = Rules {
             past_epochs: past_epochs as u64,
             tolerance: policy.out_of_order,
-            opaque: handshake == Handshake::Opaque,
+            opaque: handshake == HandshakeMode::Opaque,
         };
         let folder = tempfile::tempdir().unwrap();
         let mut world = Self {
@@ -137,7 +139,8 @@ impl World {
         world
     }
 
-    /// The device that a step is about: of every eight numbers one is any device's, the others are of members.
+    /// Selects the device of a step. One number in eight selects any device, the others select a
+    /// member.
     fn choose(&self, number: usize) -> Who {
         let members: Vec<Who> = self.devices.iter().filter(|device| device.view().is_some()).map(|d| d.who).collect();
         match number % 8 {
@@ -166,13 +169,15 @@ impl World {
             Step::Add(_, other, then) => self.add(who, self.choose_outside(other), then),
             Step::Remove(_, other, then) => self.remove(who, other % count, then),
             Step::Update(_, signature_key, then) => {
-                self.intend(who, Wish::Update { signature_key }, Ok(()), then, |client| {
+                self.intend(who, Intent::Update { signature_key }, Ok(()), then, |client| {
                     let mut chat = client.group(&group())?;
                     if signature_key { chat.rotate_signature_key() } else { chat.update() }
                 });
             }
             Step::Commit(_, then) => {
-                self.intend(who, Wish::CommitProposals, Ok(()), then, |client| client.group(&group())?.commit());
+                self.intend(who, Intent::CommitProposals, Ok(()), then, |client| {
+                    client.group(&group())?.commit()
+                });
             }
             Step::ProposeAdd(_, other, sent) => self.propose_add(who, self.choose_outside(other), sent),
             Step::ProposeRemove(_, other, sent) => {
@@ -188,8 +193,8 @@ impl World {
                 self.propose(who, what, Ok(()), sent, None, |client| client.group(&group())?.propose_update());
             }
             Step::Leave(_, sent) => {
-                let wish = Some(Wish::Leave);
-                self.propose(who, What::Remove(who), Ok(()), sent, wish, |client| client.group(&group())?.leave());
+                let intent = Some(Intent::Leave);
+                self.propose(who, What::Remove(who), Ok(()), sent, intent, |client| client.group(&group())?.leave());
             }
             Step::Resume(_, then) => self.resume(who, then),
             Step::Abandon(_) => self.abandon(who),
@@ -232,7 +237,8 @@ impl World {
         self.check(who);
     }
 
-    /// Of every four numbers one is any device's, the others are of those that are in no group.
+    /// Selects a device. One number in four selects any device, the others select a device that is
+    /// in no group.
     fn choose_outside(&self, number: usize) -> Who {
         let outside: Vec<Who> = self.devices.iter().filter(|device| device.view().is_none()).map(|d| d.who).collect();
         match number % 4 {
@@ -241,12 +247,12 @@ impl World {
         }
     }
 
-    /// Whether `other` is a member, as `who` knows it.
+    /// Returns true if `other` is a member in the epoch of `who`.
     fn is_member(&self, who: Who, other: Who) -> bool {
         self.devices[who].view().is_some_and(|view| self.service.roster(view.epoch).contains_key(&other))
     }
 
-    /// How every call on the group of a device fails that is no member.
+    /// Returns the error of every call on the group, if the device is not a member.
     fn absent(&self, who: Who) -> Option<Failure> {
         match self.devices[who].standing {
             Standing::Outside => Some(Failure::UnknownGroup),
@@ -260,7 +266,7 @@ impl World {
         let package = self.mint(other);
         let member = self.is_member(who, other);
         let expected = if member { Err(Failure::AlreadyMember) } else { Ok(()) };
-        self.intend(who, Wish::Add { who: other, package }, expected, then, |client| {
+        self.intend(who, Intent::Add { who: other, package }, expected, then, |client| {
             client.group(&group())?.add(&bytes, NOW)
         });
     }
@@ -289,16 +295,16 @@ impl World {
             _ if !self.is_member(who, other) => Err(Failure::UnknownMember),
             _ => Ok(()),
         };
-        self.intend(who, Wish::Remove(other), expected, then, |client| {
+        self.intend(who, Intent::Remove(other), expected, then, |client| {
             client.group(&group())?.remove(&[device(NAMES[other])])
         });
     }
 
-    /// A call that wants something and makes a commit of it.
+    /// Makes a call that stores an intent and creates a commit for it.
     fn intend(
         &mut self,
         who: Who,
-        wish: Wish,
+        intent: Intent,
         expected: Result<(), Failure>,
         then: Then,
         call: impl FnOnce(&mut Client) -> Result<PendingCommit, Error>,
@@ -311,7 +317,7 @@ impl World {
         };
         let before = self.devices[who].view().cloned();
         if expected.is_ok() {
-            self.devices[who].view_mut().unwrap().wishes.push(wish);
+            self.devices[who].view_mut().unwrap().intents.push(intent);
         }
         let expected = expected.and_then(|()| self.predict_commit(who).ok_or(Failure::NothingToCommit));
         match (result, expected) {
@@ -322,7 +328,7 @@ impl World {
                     self.devices[who].standing = Standing::Member(Box::new(before));
                 }
             }
-            (result, expected) => panic!("{result:?}, and expected was {expected:?}"),
+            (result, expected) => panic!("{result:?}, but expected {expected:?}"),
         }
     }
 
@@ -380,7 +386,7 @@ impl World {
         self.answer_one(who, false);
     }
 
-    /// The device hears what became of what it has submitted.
+    /// Tells the device the outcome of its submission.
     fn answer_one(&mut self, who: Who, external: bool) {
         let Some(Waiting { handle, ordered, .. }) = self.waiting(who, external).cloned() else { return };
         if ordered {
@@ -389,7 +395,7 @@ impl World {
             let device = &mut self.devices[who];
             let expected = if external { device.confirm_external(service) } else { device.confirm(service) };
             let change = self.client(who).confirm(handle, NOW).unwrap();
-            assert_eq!(event(Event::Commit(change)), expected);
+            assert_eq!(event(ReceivedEvent::Commit(change)), expected);
         } else if handle.epoch().0 < self.service.epoch() {
             self.client(who).discard(handle.clone()).unwrap();
             self.ended[who] = Some(handle);
@@ -404,8 +410,8 @@ impl World {
         }
     }
 
-    /// What has never been submitted, or was refused, is taken back. (To take back what was ordered would be to leave
-    /// the group by oneself.)
+    /// Discards a commit that was not submitted or was refused. (A device that discarded an ordered
+    /// commit would lose the group.)
     fn discard(&mut self, who: Who) {
         for external in [true, false] {
             let Some(Waiting { handle, ordered: false, .. }) = self.waiting(who, external).cloned() else { continue };
@@ -422,7 +428,7 @@ impl World {
         let result = self.client(who).group(&group()).and_then(|mut chat| chat.abandon());
         assert_eq!(result.map_err(|e| failure(&e)).err(), self.absent(who));
         if let Some(view) = self.devices[who].view_mut() {
-            view.wishes.clear();
+            view.intents.clear();
             view.pending = None;
         }
     }
@@ -441,14 +447,14 @@ impl World {
         let commit = self.predict_commit(who);
         let view = self.devices[who].view().unwrap();
         let proposed = view.proposals.iter().any(|(proposal, _)| *proposal == Proposal { by: who, what });
-        let leaves = view.wishes.contains(&Wish::Leave) && !proposed;
+        let leaves = view.intents.contains(&Intent::Leave) && !proposed;
         match (result.unwrap(), commit) {
             (Some(Outgoing::Commit(handle)), Some(commit)) => self.hold(who, handle, commit, then),
             (Some(Outgoing::Proposal(message)), None) if leaves => {
                 self.proposed(who, what, &message, then != Then::Hold);
             }
             (None, None) if !leaves => {}
-            (result, commit) => panic!("{result:?}, and expected was {commit:?}; it leaves: {leaves}"),
+            (result, commit) => panic!("{result:?}, but expected {commit:?}; it leaves: {leaves}"),
         }
     }
 
@@ -458,7 +464,7 @@ impl World {
         what: What,
         expected: Result<(), Failure>,
         sent: bool,
-        wish: Option<Wish>,
+        intent: Option<Intent>,
         call: impl FnOnce(&mut Client) -> Result<ProposalMessage, Error>,
     ) {
         let result = call(self.client(who));
@@ -470,11 +476,11 @@ impl World {
         };
         match (result, expected) {
             (Ok(message), Ok(())) => {
-                self.devices[who].view_mut().unwrap().wishes.extend(wish);
+                self.devices[who].view_mut().unwrap().intents.extend(intent);
                 self.proposed(who, what, &message, sent);
             }
             (Err(error), Err(expected)) => assert_eq!(failure(&error), expected),
-            (result, expected) => panic!("{result:?}, and expected was {expected:?}"),
+            (result, expected) => panic!("{result:?}, but expected {expected:?}"),
         }
     }
 
@@ -536,7 +542,7 @@ impl World {
         }
     }
 
-    /// Gives the device one entry, wherever it is in the log.
+    /// Delivers one entry at any position of the log to the device.
     fn give(&mut self, who: Who, at: usize) {
         let Some(entry) = self.service.log.get(at) else { return };
         if self.devices[who].unclear(&self.service, entry) {
@@ -563,18 +569,18 @@ impl World {
         };
         assert_eq!(observed, *expected, "{} is given entry {at}", NAMES[who]);
         if let Outcome::Message { by, epoch, .. } = observed {
-            // Said again without the model's ratchets.
+            // The same claim without the model's ratchets.
             assert!(self.read.insert((who, at)), "{} has read entry {at} twice", NAMES[who]);
             assert!(by != who && self.service.roster(epoch).contains_key(&who), "{} was no member", NAMES[who]);
         }
     }
 
-    /// What is damaged has no effect.
+    /// Delivers a damaged entry, which must have no effect.
     fn garble(&mut self, who: Who, place: usize, with: u8) {
         let Some(entry) = self.service.log.get(self.devices[who].cursor) else { return };
         let mut bytes = entry.bytes.clone();
         let welcome = match entry.welcome_of(who) {
-            // What a welcome has for others is not bound to what it has for one.
+            // The parts of a welcome for other devices are not bound to the part for this device.
             Some((commit, _)) if commit.effect.added.len() > 1 => return,
             Some((_, welcome)) => Some(bytes.splice(.., welcome.iter().copied())).is_some(),
             None => false,
@@ -587,10 +593,10 @@ impl World {
             let result = self.client(who).receive(&bytes, NOW);
             self.news[who].clear();
             match result {
-                Err(_) | Ok(Received { event: Event::Own | Event::Ignored(_), .. }) => {}
-                // Its confirmation tag is under no signature.
-                // That of a commit of an epoch whose keys are gone cannot be verified at all.
-                Ok(Received { event: Event::Lost(Lost::Commit { .. } | Lost::Fork { .. }), .. }) => {
+                Err(_) | Ok(Received { event: ReceivedEvent::Own | ReceivedEvent::Ignored(_), .. }) => {}
+                // The commit's confirmation tag is not signed. A commit of an epoch whose keys are
+                // erased cannot be verified at all.
+                Ok(Received { event: ReceivedEvent::Lost(Lost::Commit { .. } | Lost::Fork { .. }), .. }) => {
                     self.news[who].push(Outcome::Lost);
                 }
                 Ok(other) => panic!("byte {at} of a message: {other:?}"),
@@ -605,7 +611,7 @@ impl World {
         let handle = match self.client(who).join_external(&group_info) {
             Ok(handle) => handle,
             Err(Error::Refused(_)) => {
-                assert!(leaf.is_some_and(|key| !self.devices[who].holds(key)), "it has its leaf's key");
+                assert!(leaf.is_some_and(|key| !self.devices[who].holds(key)), "the device has its leaf's key");
                 return;
             }
             Err(error) => panic!("{error}"),
@@ -634,7 +640,8 @@ impl World {
         self.clients[who] = Some(client);
     }
 
-    /// The device is as the model has it, and as every other member of its epoch.
+    /// Checks that the device is in the state of its model, and agrees with every other member of
+    /// its epoch.
     fn check(&mut self, who: Who) {
         let client = self.clients[who].as_mut().unwrap();
         let device = &self.devices[who];
@@ -647,7 +654,11 @@ impl World {
         let of_group = records.iter().filter(|name| name.starts_with("group chat: ")).count();
         let Some(view) = device.view() else {
             let expected = if matches!(device.standing, Standing::Outside) { 0 } else { 1 };
-            assert_eq!(of_group, expected, "{} was removed, or has forgotten: {records:?}", NAMES[who]);
+            assert_eq!(
+                of_group, expected,
+                "{} was removed from the group or has forgotten it, but has records: {records:?}",
+                NAMES[who]
+            );
             return;
         };
         let own_updates = view
@@ -664,17 +675,18 @@ impl World {
             roster.insert(number(&member.device), member.signature_key);
         }
         let expected = self.service.roster(view.epoch);
-        assert!(roster.keys().eq(expected.keys()), "{roster:?}, and expected was {expected:?}");
+        assert!(roster.keys().eq(expected.keys()), "{roster:?}, but expected {expected:?}");
         for (member, key) in roster {
             let known = self.keys.entry(expected[&member]).or_insert_with(|| key.clone());
             assert_eq!(*known, key, "the signature key of {}", NAMES[member]);
         }
         let authenticator = chat.epoch_authenticator().unwrap();
         let known = self.service.authenticators.entry(view.epoch).or_insert_with(|| authenticator.clone());
-        assert_eq!(*known, authenticator, "{} is in another group state", NAMES[who]);
+        assert_eq!(*known, authenticator, "{} is in a different group state", NAMES[who]);
     }
 
-    /// Everybody starts again and hears everything that has been ordered, and then they all talk.
+    /// Reopens all devices and delivers all ordered entries to them. Then every device sends a
+    /// message.
     pub fn finish(&mut self) {
         for (who, name) in NAMES.iter().enumerate().take(self.devices.len()) {
             self.reopen(who);
@@ -693,7 +705,7 @@ impl World {
             }
         }
         let distinct: BTreeSet<_> = self.keys.values().collect();
-        assert_eq!(distinct.len(), self.keys.len(), "a signature key was to be new and is not");
+        assert_eq!(distinct.len(), self.keys.len(), "a new signature key equals an earlier one");
     }
 }
 
@@ -756,24 +768,24 @@ fn sorted(changes: &[Change]) -> (BTreeSet<Who>, BTreeSet<Who>, BTreeSet<Who>) {
     sets
 }
 
-fn event(event: Event) -> Outcome {
+fn event(event: ReceivedEvent) -> Outcome {
     match event {
-        Event::Message(message) => {
+        ReceivedEvent::Message(message) => {
             Outcome::Message { by: number(&message.sender), epoch: message.epoch.0, text: message.text.to_vec() }
         }
-        Event::Proposal { by, .. } => Outcome::Proposal { by: number(&by) },
-        Event::Commit(change) => {
+        ReceivedEvent::Proposal { by, .. } => Outcome::Proposal { by: number(&by) },
+        ReceivedEvent::Commit(change) => {
             let (added, removed, updated) = sorted(&change.changes);
             let (by, epoch, resume) = (number(&change.by), change.epoch.0, change.resume);
             Outcome::Commit { by, epoch, added, removed, updated, resume }
         }
-        Event::Removed { by, epoch } => Outcome::Removed { by: number(&by), epoch: epoch.0 },
-        Event::Own => Outcome::Own,
-        Event::Ignored(Ignored::PastEpoch) => Outcome::PastEpoch,
-        Event::Ignored(Ignored::AlreadyRead) => Outcome::AlreadyRead,
-        Event::Ignored(Ignored::TooOld) => Outcome::TooOld,
-        Event::Lost(Lost::Commit { .. } | Lost::Fork { .. }) => Outcome::Lost,
-        other @ (Event::Lost(_) | Event::Ignored(Ignored::Clock)) => panic!("{other:?}"),
+        ReceivedEvent::Removed { by, epoch } => Outcome::Removed { by: number(&by), epoch: epoch.0 },
+        ReceivedEvent::Own => Outcome::Own,
+        ReceivedEvent::Ignored(Ignored::PastEpoch) => Outcome::PastEpoch,
+        ReceivedEvent::Ignored(Ignored::AlreadyRead) => Outcome::AlreadyRead,
+        ReceivedEvent::Ignored(Ignored::TooOld) => Outcome::TooOld,
+        ReceivedEvent::Lost(Lost::Commit { .. } | Lost::Fork { .. }) => Outcome::Lost,
+        other @ (ReceivedEvent::Lost(_) | ReceivedEvent::Ignored(Ignored::Clock)) => panic!("{other:?}"),
     }
 }
 
@@ -792,6 +804,6 @@ fn failure(error: &Error) -> Failure {
         Error::Removed { .. } => Failure::Removed,
         Error::UnknownGroup { .. } => Failure::UnknownGroup,
         Error::UnknownMember { .. } => Failure::UnknownMember,
-        other => panic!("no call is to fail like this: {other}"),
+        other => panic!("unexpected error of a call: {other}"),
     }
 }

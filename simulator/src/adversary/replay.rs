@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use regrow_engine::{Client, CryptoProvider, Event, GroupId, MessageId, Policy, Snapshot, Store, Timestamp};
+use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
 use super::{
     Adversary, BreakInError, Kind, Loot, Traffic,
@@ -66,7 +66,8 @@ impl Replay {
         group: GroupId,
     ) -> Result<Self, regrow_engine::Error> {
         let mut client = Client::open(Arc::new(snapshot.to_store()), crypto.clone(), policy.clone())?;
-        let found = client.unacknowledged()?.into_iter().filter(|received| matches!(received.event, Event::Message(_)));
+        let found =
+            client.unacknowledged()?.into_iter().filter(|received| matches!(received.event, ReceivedEvent::Message(_)));
         let found = found.map(|received| received.id).collect();
         client.acknowledge()?;
         Ok(Self { client, crypto, policy, group, found, readable: BTreeSet::new() })
@@ -80,17 +81,17 @@ impl Replay {
                 return Ok(false);
             }
             Kind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
-                Event::Message(_) => self.readable.extend(entry.message),
+                ReceivedEvent::Message(_) => self.readable.extend(entry.message),
                 _ => return Ok(false),
             },
             Kind::Proposal => {
-                return Ok(matches!(self.client.receive(&entry.bytes, NO_TIME)?.event, Event::Proposal { .. }));
+                return Ok(matches!(self.client.receive(&entry.bytes, NO_TIME)?.event, ReceivedEvent::Proposal { .. }));
             }
             Kind::Commit => {
                 let before = self.client.snapshot()?;
                 match self.client.receive(&entry.bytes, NO_TIME)?.event {
-                    Event::Commit(_) => {}
-                    Event::Removed { .. } => {
+                    ReceivedEvent::Commit(_) => {}
+                    ReceivedEvent::Removed { .. } => {
                         self.client = self.open(before.to_store())?;
                         return Ok(false);
                     }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use regrow_engine::HandshakeMode;
+
 use super::{
     dice::Dice,
     model::{AGES, Member, Model, Wish},
@@ -9,7 +11,7 @@ use super::{
     weights::{Kind, Weights},
 };
 use crate::scenario::{
-    Act, Action, Body, Ciphersuite, CompromiseId, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, GroupSettings, Handshake,
+    Act, Action, Body, Ciphersuite, CompromiseId, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, GroupSettings,
     MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, Scope,
 };
 
@@ -73,7 +75,7 @@ fn settings(dice: &mut Dice) -> GroupSettings {
     };
     GroupSettings {
         ciphersuite,
-        handshake: dice.once_in(3).then_some(Handshake::Opaque),
+        handshake: dice.once_in(3).then_some(HandshakeMode::Opaque),
         past_epochs: dice.once_in(2).then(|| dice.between(0, 3)),
         out_of_order: dice.once_in(2).then(|| dice.between(0, 8)),
         padding: dice.once_in(4).then(|| dice.below(3) * 32),

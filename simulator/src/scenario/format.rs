@@ -5,6 +5,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use regrow_engine::HandshakeMode;
+
 use super::name::{CompromiseId, MemberName, MessageId};
 
 /// The one format that this version reads; the value of a file's `regrow`.
@@ -36,7 +38,7 @@ pub struct GroupSettings {
     /// The group's cipher suite.
     pub ciphersuite: Option<Ciphersuite>,
     /// What the delivery service sees of handshakes.
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<HandshakeMode>,
     /// How many past epochs a member keeps the message secrets of.
     pub past_epochs: Option<u32>,
     /// How many messages of one sender may be overtaken and still be read.
@@ -54,15 +56,6 @@ pub enum Ciphersuite {
     P256Aes128GcmSha256P256,
     /// `MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519`.
     X25519ChaCha20Poly1305Sha256Ed25519,
-}
-
-/// What the delivery service sees of handshakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    /// Handshakes are PublicMessages, and the service follows the public group.
-    Assisted,
-    /// Handshakes are PrivateMessages, and the service sees epoch and content type alone.
-    Opaque,
 }
 
 /// Where something stands in the file.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Handshake, Scope};
+use regrow_engine::HandshakeMode;
+
+use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Scope};
 
 /// A value that a file writes as a word: every value, and its word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -12,7 +14,7 @@ pub(crate) trait Word: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
 
-fn word<T: Word>(value: T) -> &'static str {
+pub(super) fn word<T: Word>(value: T) -> &'static str {
     T::WORDS.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
@@ -24,7 +26,7 @@ impl Word for Ciphersuite {
     ];
 }
 
-impl Word for Handshake {
+impl Word for HandshakeMode {
     const WORDS: &'static [(&'static str, Self)] = &[("assisted", Self::Assisted), ("opaque", Self::Opaque)];
 }
 
@@ -89,4 +91,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Act, Ciphersuite, Handshake, CrashPoint, Scope, FailCode);
+written_as_its_word!(Act, Ciphersuite, CrashPoint, Scope, FailCode);

@@ -2,9 +2,12 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::format::{
-    Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, Reading,
-    Scenario, Scope,
+use super::{
+    format::{
+        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, Reading,
+        Scenario, Scope,
+    },
+    word::word,
 };
 
 /// The units of a duration, the longest first.
@@ -49,7 +52,7 @@ fn group(settings: &GroupSettings) -> String {
         fields.text("ciphersuite", suite.as_str());
     }
     if let Some(mode) = settings.handshake {
-        fields.text("handshake", mode.as_str());
+        fields.text("handshake", word(mode));
     }
     let numbers =
         [("past_epochs", settings.past_epochs), ("out_of_order", settings.out_of_order), ("padding", settings.padding)];

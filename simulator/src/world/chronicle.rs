@@ -68,7 +68,7 @@ impl Chronicle {
         let policy = Policy {
             past_epochs: policy.past_epochs,
             out_of_order: policy.out_of_order,
-            opaque: policy.handshake == regrow_engine::Handshake::Opaque,
+            opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
         };
         Self {
             active,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, mem};
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
-use regrow_engine::{Error, Event as Meaning, GroupId, Ignored, Lost, MessageId as MessageHash, Policy, Timestamp};
+use regrow_engine::{Error, GroupId, Ignored, Lost, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
     Failed, World,
@@ -275,7 +275,7 @@ impl Device {
                 self.joined(joined);
                 true
             }
-            Ok(Some(Meaning::Commit(change))) => {
+            Ok(Some(ReceivedEvent::Commit(change))) => {
                 self.resume |= change.resume;
                 if change.added().any(|added| added == self.client.device()) {
                     self.joined(change.epoch.0);
@@ -286,9 +286,9 @@ impl Device {
         };
         let change = match (&result, message) {
             (Ok(None), _) => Some(Met::Joined),
-            (Ok(Some(Meaning::Commit(_) | Meaning::Removed { .. })), _) => Some(Met::Entered),
-            (Ok(Some(Meaning::Message(_))), Some((number, _))) => Some(Met::Read(number)),
-            (Ok(Some(Meaning::Proposal { .. })), _) => Some(Met::Received(MessageHash::of(&delivery.bytes))),
+            (Ok(Some(ReceivedEvent::Commit(_) | ReceivedEvent::Removed { .. })), _) => Some(Met::Entered),
+            (Ok(Some(ReceivedEvent::Message(_))), Some((number, _))) => Some(Met::Read(number)),
+            (Ok(Some(ReceivedEvent::Proposal { .. })), _) => Some(Met::Received(MessageHash::of(&delivery.bytes))),
             _ => None,
         };
         let forgery = outside.forged.get(&delivery.receipt.sequence);
@@ -307,10 +307,10 @@ impl Device {
                     self.fates.insert(number, if may { Reading::Read } else { Reading::Unreadable });
                 }
                 match &result {
-                    Ok(Some(Meaning::Message(read))) if may && *read.text == sent.text => None,
-                    Ok(Some(Meaning::Message(_))) if may => Some("the text that was sent"),
-                    Ok(Some(Meaning::Message(_))) => Some("nothing that can be read: its keys should be gone"),
-                    Ok(Some(Meaning::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
+                    Ok(Some(ReceivedEvent::Message(read))) if may && *read.text == sent.text => None,
+                    Ok(Some(ReceivedEvent::Message(_))) if may => Some("the text that was sent"),
+                    Ok(Some(ReceivedEvent::Message(_))) => Some("nothing that can be read: its keys should be gone"),
+                    Ok(Some(ReceivedEvent::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
                     Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
                     Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
                     // Beyond the limit it cannot be told from a forgery: it is refused as such.
@@ -325,11 +325,11 @@ impl Device {
             }
             _ => match &result {
                 // The member and the thief count alike: where the one has been read, the other cannot be.
-                Ok(Some(Meaning::Lost(_))) if forgery.is_some() => {
+                Ok(Some(ReceivedEvent::Lost(_))) if forgery.is_some() => {
                     self.ousted = true;
                     None
                 }
-                Ok(Some(Meaning::Lost(_))) => Some("it is processed"),
+                Ok(Some(ReceivedEvent::Lost(_))) => Some("it is processed"),
                 Ok(_) => None,
                 // Its state is lost, and it has not rejoined yet.
                 Err(Error::UnknownGroup { .. }) if epoch.is_none() => None,
@@ -364,21 +364,21 @@ impl Device {
     }
 }
 
-fn describe(meaning: &Meaning) -> String {
+fn describe(meaning: &ReceivedEvent) -> String {
     match meaning {
-        Meaning::Message(_) => "read".into(),
-        Meaning::Proposal { .. } => "proposal queued".into(),
-        Meaning::Commit(change) => format!("epoch {}", change.epoch),
-        Meaning::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
-        Meaning::Own => "its own".into(),
-        Meaning::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
-        Meaning::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {
+        ReceivedEvent::Message(_) => "read".into(),
+        ReceivedEvent::Proposal { .. } => "proposal queued".into(),
+        ReceivedEvent::Commit(change) => format!("epoch {}", change.epoch),
+        ReceivedEvent::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
+        ReceivedEvent::Own => "its own".into(),
+        ReceivedEvent::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
+        ReceivedEvent::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {
             format!("cannot go on: {lost}")
         }
-        Meaning::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
-        Meaning::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
-        Meaning::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
-        Meaning::Ignored(Ignored::Clock) => "ignored: not valid by the clock".into(),
-        Meaning::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
+        ReceivedEvent::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
+        ReceivedEvent::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
+        ReceivedEvent::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
+        ReceivedEvent::Ignored(Ignored::Clock) => "ignored: not valid by the clock".into(),
+        ReceivedEvent::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use regrow_delivery_service::{DeliveryKind, Outcome, Sequence};
-use regrow_engine::{DeviceId, Error, Event as Meaning, Layered, Lost};
+use regrow_engine::{DeviceId, Error, Layered, Lost, ReceivedEvent};
 
 use super::{
     Failed, World,
@@ -294,15 +294,15 @@ impl Device {
         &mut self,
         kind: DeliveryKind,
         epoch: Option<u64>,
-        result: &Result<Option<Meaning>, Error>,
+        result: &Result<Option<ReceivedEvent>, Error>,
     ) -> Option<&'static str> {
         match result {
-            Ok(Some(Meaning::Lost(Lost::RolledBack))) => {
+            Ok(Some(ReceivedEvent::Lost(Lost::RolledBack))) => {
                 self.lost = true;
                 self.ousted |= kind == DeliveryKind::Commit;
                 None
             }
-            Ok(Some(Meaning::Removed { by, .. })) if by == self.client.device() => {
+            Ok(Some(ReceivedEvent::Removed { by, .. })) if by == self.client.device() => {
                 self.lost = true;
                 self.ousted = true;
                 None
@@ -319,11 +319,11 @@ impl Device {
 }
 
 /// Whether this, which came of a thief's message or commit on that device, shows that something is wrong.
-pub(super) fn is_noticed(result: &Result<Option<Meaning>, Error>, own: &DeviceId) -> bool {
+pub(super) fn is_noticed(result: &Result<Option<ReceivedEvent>, Error>, own: &DeviceId) -> bool {
     match result {
-        Ok(Some(Meaning::Lost(_))) => true,
-        Ok(Some(Meaning::Removed { by, .. })) => by == own,
-        Ok(Some(Meaning::Commit(change))) => !change.no_longer_verified.is_empty(),
+        Ok(Some(ReceivedEvent::Lost(_))) => true,
+        Ok(Some(ReceivedEvent::Removed { by, .. })) => by == own,
+        Ok(Some(ReceivedEvent::Commit(change))) => !change.no_longer_verified.is_empty(),
         Err(Error::Refused(_) | Error::Invalid { .. }) => true,
         _ => false,
     }

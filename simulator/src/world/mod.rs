@@ -51,7 +51,7 @@ use std::{
 };
 
 use regrow_delivery_service::Sequence;
-use regrow_engine::{Ciphersuite, GroupId, Handshake, Policy, Timestamp};
+use regrow_engine::{Ciphersuite, GroupId, Policy, Timestamp};
 
 use self::{
     chronicle::Chronicle,
@@ -71,8 +71,14 @@ use crate::{
 
 /// When a scenario begins: 2100-01-01T00:00:00Z, in seconds since the Unix epoch.
 ///
-/// OpenMLS compares the lifetimes of key packages with the clock of the machine. Theirs begin in 1970 here, and end in
-/// virtual time: a virtual time that is later than any clock keeps both right, the same on any machine.
+/// The engine has no clock: its caller tells it the time. But OpenMLS compares the lifetimes of key
+/// packages with the clock of the machine, and accepts no other time. The same seed must give the
+/// same bytes on any day and on any machine.
+///
+/// Here the lifetimes begin in 1970 and end after the virtual time, so OpenMLS finds them valid on
+/// any real day before 2100. The engine and the delivery service compare the end of a key package's
+/// use with the virtual time. So a scenario simulates the expiry of key packages exactly, but not
+/// the beginning of their lifetimes.
 const START: Timestamp = Timestamp(4_102_444_800);
 
 /// The tolerance for clocks that are behind, which lets the lifetimes of key packages begin in 1970.
@@ -345,10 +351,7 @@ fn policy(scenario: &Scenario) -> Policy {
                 Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
             }
         }),
-        handshake: settings.handshake.map_or(default.handshake, |mode| match mode {
-            scenario::Handshake::Assisted => Handshake::Assisted,
-            scenario::Handshake::Opaque => Handshake::Opaque,
-        }),
+        handshake: settings.handshake.unwrap_or(default.handshake),
         past_epochs: number(settings.past_epochs, default.past_epochs),
         // A scenario says how many, and the oracle counts them.
         past_epoch_age: None,

@@ -13,7 +13,7 @@ use regrow_delivery_service::{
     HandshakeMode, KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp,
     Upload,
     api::{
-        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, Handshake, KeyPackagesLeft, Problem, UploadAnswer,
+        self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, KeyPackagesLeft, Problem, UploadAnswer,
         UploadRequest,
     },
 };
@@ -117,11 +117,7 @@ impl Remote {
         group_info: &[u8],
         _now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let handshake = match mode {
-            HandshakeMode::Assisted => Handshake::Assisted,
-            HandshakeMode::Opaque => Handshake::Opaque,
-        };
-        let request = CreateGroupRequest { group: group.clone(), handshake, group_info: group_info.into() };
+        let request = CreateGroupRequest { group: group.clone(), handshake: mode, group_info: group_info.into() };
         let answer = self.as_device(creator, async |connection| connection.create_group(&request).await)?;
         outcome(group, answer)
     }

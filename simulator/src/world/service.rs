@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use regrow_delivery_service::{CommitSubmission, HandshakeMode, Outcome, RosterChange, Sequence, Timestamp};
-use regrow_engine::{Handshake, PendingCommit, ProposalMessage};
+use regrow_delivery_service::{CommitSubmission, Outcome, RosterChange, Sequence, Timestamp};
+use regrow_engine::{PendingCommit, ProposalMessage};
 
 use super::{
     Failed, World,
@@ -59,10 +59,7 @@ impl World<'_> {
 
     /// Starts the group at the service.
     pub(super) fn submit_group(&mut self, by: usize, group_info: &[u8]) -> Result<(), Failed> {
-        let mode = match self.policy.handshake {
-            Handshake::Assisted => HandshakeMode::Assisted,
-            Handshake::Opaque => HandshakeMode::Opaque,
-        };
+        let mode = self.policy.handshake;
         let creator = &self.devices[by].address;
         let outcome = self.service.create_group(&self.group, creator, mode, group_info, self.now());
         self.answer(outcome)?;

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use regrow_engine::{Client, Event, Layered, Snapshot};
+use regrow_engine::{Client, Layered, ReceivedEvent, Snapshot};
 use regrow_simulator::{
     adversary::Place,
     oracle::{Device, Holdings, MessageNumber},
@@ -84,7 +84,7 @@ impl Walk {
             for client in &mut clients {
                 // What it cannot take part in changes nothing.
                 let event = client.receive(bytes, NOW).map(|received| received.event);
-                if let (Entry::Message { number, .. }, Ok(Event::Message(_))) = (entry, event) {
+                if let (Entry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
                     read.insert(*number);
                 }
             }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use regrow_engine::{
-    Client, DeviceId, Error, Event, GroupId, Handshake, KeyPackageBytes, Layered, MemoryStore, PendingCommit, Policy,
-    Timestamp,
+    Client, DeviceId, Error, GroupId, HandshakeMode, KeyPackageBytes, Layered, MemoryStore, PendingCommit, Policy,
+    ReceivedEvent, Timestamp,
 };
 use regrow_simulator::{
     adversary::{Evidence, Log, Taped},
@@ -104,7 +104,7 @@ impl Walk {
     /// A group of these members, of which the first has added the others.
     pub fn new(settings: Settings) -> Self {
         let Settings { seed, members, past_epochs, out_of_order, opaque } = settings;
-        let handshake = if opaque { Handshake::Opaque } else { Handshake::Assisted };
+        let handshake = if opaque { HandshakeMode::Opaque } else { HandshakeMode::Assisted };
         let policy = Policy {
             past_epochs,
             past_epoch_age: None,
@@ -321,7 +321,7 @@ impl Walk {
                 let id = *id;
                 if is_own || own_epoch == Some(*epoch) {
                     let event = player.client.receive(bytes, NOW).unwrap().event;
-                    assert!(matches!(event, Event::Commit(_) | Event::Removed { .. }), "{event:?}");
+                    assert!(matches!(event, ReceivedEvent::Commit(_) | ReceivedEvent::Removed { .. }), "{event:?}");
                     self.entered(who, id);
                 } else if own_epoch.is_none()
                     && adds.contains(&who)
@@ -339,11 +339,11 @@ impl Walk {
             Entry::Proposal { id, epoch, bytes, .. } => {
                 if own_epoch == Some(*epoch) {
                     match player.client.receive(bytes, NOW).unwrap().event {
-                        Event::Proposal { .. } => {
+                        ReceivedEvent::Proposal { .. } => {
                             let proposal = *id;
                             self.tell(Fact::Received { who: Device(who), proposal });
                         }
-                        Event::Own | Event::Ignored(_) => {}
+                        ReceivedEvent::Own | ReceivedEvent::Ignored(_) => {}
                         event => panic!("{event:?}"),
                     }
                 }
@@ -361,10 +361,10 @@ impl Walk {
         let Entry::Message { number, bytes, .. } = &self.log[entry] else { return };
         let message = *number;
         match self.players[who].client.receive(bytes, NOW) {
-            Ok(received) if matches!(received.event, Event::Message(_)) => {
+            Ok(received) if matches!(received.event, ReceivedEvent::Message(_)) => {
                 self.tell(Fact::Read { who: Device(who), message });
             }
-            Ok(received) => assert!(matches!(received.event, Event::Ignored(_)), "{:?}", received.event),
+            Ok(received) => assert!(matches!(received.event, ReceivedEvent::Ignored(_)), "{:?}", received.event),
             Err(Error::UnknownGroup { .. } | Error::Removed { .. } | Error::Invalid { .. }) => {}
             Err(error) => panic!("{error}"),
         }

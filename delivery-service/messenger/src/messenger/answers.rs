@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regrow_engine::{DeviceId, GroupId, JoinMessage, PendingCommit};
 
 use super::{
-    Event, Rejoin, Text, Wish,
+    Event, Intent, Rejoin, Text,
     kept::{self, Answer, Changes, Out, OutText, Sealed},
     machine::Machine,
     request::{Response, Step},
@@ -124,8 +124,8 @@ impl Machine {
         match decided(answer)? {
             Err(problem) if problem.reject_code() == Some(RejectCode::TooManyEndedGroups) => {
                 let (group, reason) = (id.clone(), problem.to_string());
-                self.ready.push_back(Event::Refused { group, wish: Some(Wish::Leave), reason });
-                self.granted(id, &Wish::Leave, Changes::default())
+                self.ready.push_back(Event::Refused { group, intent: Some(Intent::Leave), reason });
+                self.granted(id, &Intent::Leave, Changes::default())
             }
             Err(problem) if !is_outside(&problem) => Err(problem.into()),
             _ => {
@@ -248,7 +248,7 @@ impl Machine {
                         self.client.group(id)?.abandon()?;
                     }
                     let reason = problem.to_string();
-                    self.ready.push_back(Event::Refused { group: id.clone(), wish: None, reason });
+                    self.ready.push_back(Event::Refused { group: id.clone(), intent: None, reason });
                 }
             }
         }
@@ -268,7 +268,7 @@ impl Machine {
             }
             Err(problem) => {
                 let reason = problem.to_string();
-                self.ready.push_back(Event::Refused { group: id.clone(), wish: None, reason });
+                self.ready.push_back(Event::Refused { group: id.clone(), intent: None, reason });
             }
         }
         self.save(&[id], Changes::default().out(name, None)?)

@@ -12,7 +12,7 @@ use std::{
 use regrow_engine::{DeviceId, Error as Engine, GroupId, KeyPackageBytes, Outgoing, UserId};
 
 use super::{
-    Event, Wish,
+    Event, Intent,
     answers::decided,
     devices::Reading,
     kept::{self, Changes, KnownList},
@@ -40,11 +40,11 @@ impl Addition {
         }
     }
 
-    /// The wish that it is the subject of.
-    pub(super) fn wish(&self) -> Wish {
+    /// The intent that it is the subject of.
+    pub(super) fn intent(&self) -> Intent {
         match self {
-            Self::User(user) => Wish::AddUser(user.clone()),
-            Self::Device(device) => Wish::AddDevice(device.clone()),
+            Self::User(user) => Intent::AddUser(user.clone()),
+            Self::Device(device) => Intent::AddDevice(device.clone()),
         }
     }
 }
@@ -186,21 +186,21 @@ impl Machine {
         self.ready.push_back(Event::NotAdded { group: id.clone(), device, cause: Arc::new(cause) });
     }
 
-    /// No device can be added: the wish is refused.
+    /// No device can be added: the intent is refused.
     fn nobody(&mut self, id: &GroupId, added: &Addition, reason: String) -> Result<(), Error> {
-        let wish = added.wish();
+        let intent = added.intent();
         self.group(id).claims.remove(added);
-        self.ready.push_back(Event::Refused { group: id.clone(), wish: Some(wish.clone()), reason });
-        self.granted(id, &wish, Changes::default())
+        self.ready.push_back(Event::Refused { group: id.clone(), intent: Some(intent.clone()), reason });
+        self.granted(id, &intent, Changes::default())
     }
 
     /// All that can be claimed now was claimed: the devices are added, in one commit.
     fn add_claimed(&mut self, id: &GroupId, added: &Addition) -> Result<Option<Step>, Error> {
         let Some(mut claim) = self.group(id).claims.remove(added) else { return Ok(None) };
-        let (wish, now) = (added.wish(), self.now());
+        let (intent, now) = (added.intent(), self.now());
         if let Some(error) = claim.later.take() {
-            // The wish stays for the devices that are missing then.
-            let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
+            // The intent stays for the devices that are missing then.
+            let lane = Scope::Intent { group: id.clone(), intent: intent.clone() };
             self.ready.extend(self.lanes.fails(lane, error.into(), &self.retry, self.monotonic()));
             if claim.claimed.is_empty() {
                 return Ok(None);
@@ -210,19 +210,19 @@ impl Machine {
                 true => {
                     self.nobody(id, added, format!("no device of {} can be added now", added.user())).map(|()| None)
                 }
-                false => self.granted(id, &wish, Changes::default()).map(|()| None),
+                false => self.granted(id, &intent, Changes::default()).map(|()| None),
             };
         }
         let key_packages: Vec<_> = claim.claimed.iter().map(|(_, key_package)| key_package.clone()).collect();
         match self.client.group(id)?.add_user(added.user(), &key_packages, now) {
             Err(error) if is_of_a_key_package(&error) => self.add_the_good(id, added, claim),
-            made => self.made(id, &wish, made),
+            made => self.made(id, &intent, made),
         }
     }
 
     /// One key package is no good in this group. Each is tried by itself; those that are good are added together.
     fn add_the_good(&mut self, id: &GroupId, added: &Addition, mut claim: Claim) -> Result<Option<Step>, Error> {
-        let (wish, now) = (added.wish(), self.now());
+        let (intent, now) = (added.intent(), self.now());
         let mut is_good = false;
         for (device, key_package) in std::mem::take(&mut claim.claimed) {
             match self.client.group(id)?.add_user(added.user(), &[key_package], now) {
@@ -233,22 +233,22 @@ impl Machine {
                 }
                 Err(Engine::NothingToCommit) => {}
                 Err(error) if is_of_a_key_package(&error) => self.not_added(id, &mut claim, device, error.into()),
-                Err(error) => return self.made(id, &wish, Err(error)),
+                Err(error) => return self.made(id, &intent, Err(error)),
             }
         }
         if !is_good {
             return self.nobody(id, added, format!("no device of {} can be added now", added.user())).map(|()| None);
         }
         match self.client.group(id)?.resume() {
-            Ok(Some(Outgoing::Commit(pending))) => self.made(id, &wish, Ok(pending)),
-            Ok(_) => self.made(id, &wish, Err(Engine::NothingToCommit)),
-            Err(error) => self.made(id, &wish, Err(error)),
+            Ok(Some(Outgoing::Commit(pending))) => self.made(id, &intent, Ok(pending)),
+            Ok(_) => self.made(id, &intent, Err(Engine::NothingToCommit)),
+            Err(error) => self.made(id, &intent, Err(error)),
         }
     }
 }
 
 /// Whether the list of the user's devices has the device with the signature key that its key package shows.
-fn is_vouched_for(known: Option<&KnownList>, device: &DeviceId, shown: &regrow_engine::Claim) -> bool {
+fn is_vouched_for(known: Option<&KnownList>, device: &DeviceId, shown: &regrow_engine::IdentityClaim) -> bool {
     let listed = known.and_then(|known| known.list.get(device));
     shown.device == *device && listed.is_some_and(|listed| listed.signature_key == shown.signature_key.as_bytes())
 }

@@ -13,7 +13,7 @@ use regrow_engine::{Client, DeviceId, GroupId, UserId};
 use serde_bytes::ByteBuf;
 
 use super::{
-    Event, Wish,
+    Event, Intent,
     answers::decided,
     kept::{self, Changes, KnownList, ListIntent},
     machine::Machine,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{Code, DeviceListHead, DeviceListPage},
-    device_list::{Change, DeviceCard, DeviceKey, DeviceList, Entry, ListedKeys},
+    device_list::{DeviceCard, DeviceKey, DeviceList, ListChange, ListEntry, ListedKeys},
     error::{ConnectionError, Error},
     receipt::ServicePublicKey,
     transport_key::TransportKey,
@@ -113,7 +113,7 @@ impl Machine {
         let known = kept::device_list(&self.client, own.user())?;
         let list = known.map_or_else(|| DeviceList::new(own.user().clone()), |known| known.list);
         if list.number() == 0 {
-            return Ok(Some(self.appending(&list, Change::Begin(self.own_card()?.keys))?));
+            return Ok(Some(self.appending(&list, ListChange::Begin(self.own_card()?.keys))?));
         }
         while let Some(intent) = self.lists.intents.front().cloned() {
             match self.step_of(&intent, &list)? {
@@ -124,7 +124,7 @@ impl Machine {
         let keys = self.own_card()?.keys;
         match list.get(&own) {
             Some(listed) if listed.signature_key == keys.signature_key => Ok(None),
-            Some(_) => self.appending(&list, Change::SetSignatureKey(keys.signature_key)).map(Some),
+            Some(_) => self.appending(&list, ListChange::SetSignatureKey(keys.signature_key)).map(Some),
             None => {
                 if !std::mem::replace(&mut self.lists.told_unlisted, true) {
                     let card = self.own_card()?;
@@ -150,24 +150,24 @@ impl Machine {
                     self.ready.push_back(Event::NotLinked { device: card.device, cause });
                     return Ok(None);
                 }
-                self.appending(list, Change::Add(card)).map(Some)
+                self.appending(list, ListChange::Add(card)).map(Some)
             }
             ListIntent::Remove(device) if list.was_removed(device) => {
                 self.ready.push_back(Event::DeviceRemoved { device: device.clone() });
                 Ok(None)
             }
             ListIntent::Remove(device) if is_listed && list.get(device).is_some() => {
-                self.appending(list, Change::Remove(device.clone())).map(Some)
+                self.appending(list, ListChange::Remove(device.clone())).map(Some)
             }
             // It was registered, and nobody has linked it.
             ListIntent::Remove(device) => Ok(Some(Request::RemoveDevice(device.clone()))),
             ListIntent::BeginAnew if is_listed => Ok(None),
-            ListIntent::BeginAnew => self.appending(list, Change::Begin(self.own_card()?.keys)).map(Some),
+            ListIntent::BeginAnew => self.appending(list, ListChange::Begin(self.own_card()?.keys)).map(Some),
         }
     }
 
     /// The request that appends a change by this device.
-    fn appending(&self, list: &DeviceList, change: Change) -> Result<Request, Error> {
+    fn appending(&self, list: &DeviceList, change: ListChange) -> Result<Request, Error> {
         let account = kept::account(&self.client)?.ok_or(Error::NotRegistered)?;
         let key = TransportKey::from_seed(&account.seed);
         let entry = list.entry(&self.service, self.device(), change, |bytes| key.sign(bytes));
@@ -182,7 +182,7 @@ impl Machine {
         Ok(DeviceCard { device: self.device().clone(), keys: ListedKeys { key, signature_key } })
     }
 
-    /// Remembers a change of the own list, together with the wishes of these groups.
+    /// Remembers a change of the own list, together with the intents of these groups.
     pub(super) fn intend_for_list(&mut self, intent: ListIntent, groups: &[&GroupId]) -> Result<(), Error> {
         if !self.lists.intents.contains(&intent) {
             self.lists.intents.push_back(intent);
@@ -202,7 +202,7 @@ impl Machine {
     fn linked(&mut self, device: &DeviceId) -> Result<(), Error> {
         let groups = self.client.groups()?;
         for group in &groups {
-            self.push_wish(group, Wish::AddDevice(device.clone()));
+            self.push_intent(group, Intent::AddDevice(device.clone()));
         }
         self.save(&groups.iter().collect::<Vec<_>>(), Changes::default())
     }
@@ -210,7 +210,7 @@ impl Machine {
     /// The service has answered to an entry.
     pub(super) fn appended(
         &mut self,
-        entry: &Entry,
+        entry: &ListEntry,
         answer: Result<DeviceListHead, ConnectionError>,
     ) -> Result<(), Error> {
         // The entry is read, as entries by other devices are, before it counts.
@@ -220,9 +220,9 @@ impl Machine {
             return Ok(());
         };
         let (device, is_removal) = match (&entry.change, self.lists.intents.front()) {
-            (Change::Add(card), Some(ListIntent::Link(_))) => (card.device.clone(), false),
-            (Change::Begin(_), Some(ListIntent::BeginAnew)) => (self.device().clone(), false),
-            (Change::Remove(device), Some(ListIntent::Remove(_))) => (device.clone(), true),
+            (ListChange::Add(card), Some(ListIntent::Link(_))) => (card.device.clone(), false),
+            (ListChange::Begin(_), Some(ListIntent::BeginAnew)) => (self.device().clone(), false),
+            (ListChange::Remove(device), Some(ListIntent::Remove(_))) => (device.clone(), true),
             // The beginning of the list, or a new signature key: nobody has to decide anything, and it is tried again.
             _ => return Err(problem.into()),
         };
@@ -332,7 +332,7 @@ impl Machine {
             let is_own = device.user() == self.device().user();
             let has_others = roster.iter().any(|member| listed.contains(&member.device));
             if is_own || (!has_others && self.rank(group)? == Some(0)) {
-                self.push_wish(group, Wish::RemoveDevice(device.clone()));
+                self.push_intent(group, Intent::RemoveDevice(device.clone()));
             }
         }
         self.save(&groups.iter().collect::<Vec<_>>(), Changes::default())
@@ -360,7 +360,7 @@ impl Machine {
 /// Appends the entries of a page. Fails with the contradiction between the page and the list, if there is one.
 fn extend(list: &mut DeviceList, service: &ServicePublicKey, page: &DeviceListPage) -> Result<(), String> {
     for entry in &page.entries {
-        let entry = Entry::decode(&entry.0).map_err(|error| error.to_string())?;
+        let entry = ListEntry::decode(&entry.0).map_err(|error| error.to_string())?;
         list.append(service, &entry).map_err(|error| error.to_string())?;
     }
     let (number, head) = (list.number(), list.head());

@@ -69,12 +69,12 @@ pub enum Event {
         /// The device that has removed it, if it is known.
         by: Option<DeviceId>,
     },
-    /// A wish cannot be carried out, and is given up.
+    /// An intent cannot be carried out, and is given up.
     Refused {
         /// The group.
         group: GroupId,
-        /// The wish, if it was a single one.
-        wish: Option<Wish>,
+        /// The intent, if it was a single one.
+        intent: Option<Intent>,
         /// Why. For people.
         reason: String,
     },
@@ -203,7 +203,7 @@ pub enum Event {
         reason: String,
     },
     /// A commit was taken back, and all entries after it. Texts that this device had sent since are sent again, and members
-    /// that have read them are not told them twice. Wishes that its commit was to carry out have to be wanted again.
+    /// that have read them are not told them twice. Intents that its commit was to carry out have to be wanted again.
     RolledBack {
         /// The group.
         group: GroupId,
@@ -272,7 +272,7 @@ pub enum Event {
 /// Something that is wanted of a group, until it has happened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Wish {
+pub enum Intent {
     /// Add a user, with all devices on the user's list that the group has not removed.
     AddUser(UserId),
     /// Add one device.
@@ -292,8 +292,8 @@ pub enum Wish {
     Leave,
 }
 
-impl Wish {
-    /// The user that the wish adds or removes, or a device of that user.
+impl Intent {
+    /// The user that the intent adds or removes, or a device of that user.
     pub(super) fn user(&self) -> Option<&UserId> {
         match self {
             Self::AddUser(user) | Self::RemoveUser(user) => Some(user),
@@ -302,7 +302,7 @@ impl Wish {
         }
     }
 
-    /// Whether the newer wish takes this one back, so that the newer one alone counts.
+    /// Whether the newer intent takes this one back, so that the newer one alone counts.
     pub(super) fn is_void_after(&self, newer: &Self) -> bool {
         match (self, newer) {
             (Self::AddUser(user), Self::RemoveUser(removed)) => user == removed,
@@ -314,7 +314,7 @@ impl Wish {
     }
 }
 
-impl fmt::Display for Wish {
+impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddUser(user) => write!(f, "to add {user}"),

@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
 use super::{
-    Messenger, Wish,
+    Intent, Messenger,
     devices::Reading,
     kept::{self, Answer, Changes, ListIntent, Out, OutText},
     lane::Scope,
@@ -58,7 +58,7 @@ impl Messenger {
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
     pub async fn add_user(&mut self, group: &GroupId, user: &UserId) -> Result<(), Error> {
-        self.wish(group, Wish::AddUser(user.clone())).await
+        self.intent(group, Intent::AddUser(user.clone())).await
     }
 
     /// Adds one device, which the list of its user's devices has: above all, a device that the group had removed.
@@ -66,7 +66,7 @@ impl Messenger {
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
     pub async fn add_device(&mut self, group: &GroupId, device: &DeviceId) -> Result<(), Error> {
-        self.wish(group, Wish::AddDevice(device.clone())).await
+        self.intent(group, Intent::AddDevice(device.clone())).await
     }
 
     /// Removes a user, with all devices.
@@ -77,7 +77,7 @@ impl Messenger {
         if user == self.device().user() {
             return Err(Engine::OwnRemoval.into());
         }
-        self.wish(group, Wish::RemoveUser(user.clone())).await
+        self.intent(group, Intent::RemoveUser(user.clone())).await
     }
 
     /// Removes one device from one group. A device that was lost is removed [everywhere](Self::remove_device).
@@ -88,7 +88,7 @@ impl Messenger {
         if device == self.device() {
             return Err(Engine::OwnRemoval.into());
         }
-        self.wish(group, Wish::RemoveDevice(device.clone())).await
+        self.intent(group, Intent::RemoveDevice(device.clone())).await
     }
 
     /// Removes a device everywhere: from all groups that it shares with this device; and if it is of the same user, from the
@@ -104,7 +104,7 @@ impl Messenger {
         let machine = &mut self.machine;
         let groups = machine.client.groups_of_device(device)?;
         for group in &groups {
-            machine.push_wish(group, Wish::RemoveDevice(device.clone()));
+            machine.push_intent(group, Intent::RemoveDevice(device.clone()));
         }
         let groups: Vec<&GroupId> = groups.iter().collect();
         match device.user() == machine.device().user() {
@@ -186,7 +186,7 @@ impl Messenger {
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
     pub async fn rotate(&mut self, group: &GroupId, signature_key: bool) -> Result<(), Error> {
-        self.wish(group, Wish::Rotate { signature_key }).await
+        self.intent(group, Intent::Rotate { signature_key }).await
     }
 
     /// Withdraws all key packages of this device at the service, and uploads new ones in the same step: for a user who fears
@@ -200,7 +200,7 @@ impl Messenger {
     }
 
     /// Sets the application's data in a group, on which all members agree: see
-    /// [`Group::set_data`](regrow_engine::Group::set_data). Of several wishes the last counts.
+    /// [`Group::set_data`](regrow_engine::Group::set_data). Of several intents the last counts.
     ///
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group, or the data is longer than
@@ -209,7 +209,7 @@ impl Messenger {
         if data.len() > regrow_engine::MAX_GROUP_DATA_BYTES {
             return Err(Engine::Refused(regrow_engine::Refusal::DataLength { bytes: data.len() }).into());
         }
-        self.wish(group, Wish::SetData(ByteBuf::from(data))).await
+        self.intent(group, Intent::SetData(ByteBuf::from(data))).await
     }
 
     /// The groups that wait for an answer, each with the device that has added this one: see
@@ -288,35 +288,35 @@ impl Messenger {
     /// # Errors
     /// [`Error::Engine`] if this device is not in the group.
     pub async fn leave(&mut self, group: &GroupId) -> Result<(), Error> {
-        self.wish(group, Wish::Leave).await
+        self.intent(group, Intent::Leave).await
     }
 
-    /// The wishes of a group that wait: for the service, for a commit before them, or for a delay to pass.
-    pub fn wishes(&self, group: &GroupId) -> Vec<Wish> {
+    /// The intents of a group that wait: for the service, for a commit before them, or for a delay to pass.
+    pub fn intents(&self, group: &GroupId) -> Vec<Intent> {
         let state = self.machine.groups.get(group);
-        state.map(|state| state.record.wishes.iter().cloned().collect()).unwrap_or_default()
+        state.map(|state| state.record.intents.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Gives up a wish that waits. Returns whether it did; if not, it has begun, or was never wanted.
+    /// Gives up an intent that waits. Returns whether it did; if not, it has begun, or was never wanted.
     ///
     /// # Errors
     /// [`Error::Engine`] if the store fails.
-    pub fn withdraw(&mut self, group: &GroupId, wish: &Wish) -> Result<bool, Error> {
+    pub fn withdraw(&mut self, group: &GroupId, intent: &Intent) -> Result<bool, Error> {
         let Some(state) = self.machine.groups.get_mut(group) else { return Ok(false) };
-        let before = state.record.wishes.len();
-        state.record.wishes.retain(|known| known != wish);
-        let withdrawn = state.record.wishes.len() < before;
+        let before = state.record.intents.len();
+        state.record.intents.retain(|known| known != intent);
+        let withdrawn = state.record.intents.len() < before;
         state.changed |= withdrawn;
-        state.claims.retain(|added, _| added.wish() != *wish);
-        self.machine.lanes.works(&Scope::Wish { group: group.clone(), wish: wish.clone() });
+        state.claims.retain(|added, _| added.intent() != *intent);
+        self.machine.lanes.works(&Scope::Intent { group: group.clone(), intent: intent.clone() });
         self.machine.save(&[group], Changes::default())?;
         Ok(withdrawn)
     }
 
-    async fn wish(&mut self, group: &GroupId, wish: Wish) -> Result<(), Error> {
+    async fn intent(&mut self, group: &GroupId, intent: Intent) -> Result<(), Error> {
         self.machine.client.group(group)?;
         self.machine.accepts_by_acting(group);
-        self.machine.push_wish(group, wish);
+        self.machine.push_intent(group, intent);
         self.machine.save(&[group], Changes::default())?;
         self.begin(group).await
     }
@@ -331,23 +331,23 @@ impl Machine {
         }
     }
 
-    /// Remembers a wish, and forgets the earlier wishes that it takes back.
-    pub(super) fn push_wish(&mut self, group: &GroupId, wish: Wish) {
+    /// Remembers an intent, and forgets the earlier intents that it takes back.
+    pub(super) fn push_intent(&mut self, group: &GroupId, intent: Intent) {
         self.busy.insert(group.clone());
         let state = self.groups.entry(group.clone()).or_default();
-        if state.record.wishes.contains(&wish) {
+        if state.record.intents.contains(&intent) {
             return;
         }
-        for void in state.record.wishes.iter().filter(|known| known.is_void_after(&wish)) {
-            self.lanes.works(&Scope::Wish { group: group.clone(), wish: void.clone() });
+        for void in state.record.intents.iter().filter(|known| known.is_void_after(&intent)) {
+            self.lanes.works(&Scope::Intent { group: group.clone(), intent: void.clone() });
         }
-        state.record.wishes.retain(|known| !known.is_void_after(&wish));
-        match &wish {
-            Wish::AddDevice(device) => _ = state.record.banned.remove(device),
-            Wish::RemoveDevice(device) => _ = state.record.banned.insert(device.clone()),
+        state.record.intents.retain(|known| !known.is_void_after(&intent));
+        match &intent {
+            Intent::AddDevice(device) => _ = state.record.banned.remove(device),
+            Intent::RemoveDevice(device) => _ = state.record.banned.insert(device.clone()),
             _ => {}
         }
-        state.record.wishes.push_back(wish);
+        state.record.intents.push_back(intent);
         state.changed = true;
     }
 }

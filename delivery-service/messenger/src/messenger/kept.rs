@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
     delivered::Delivered,
-    event::{Rejoin, Wish},
+    event::{Intent, Rejoin},
 };
 use crate::{
     audit::Audit,
@@ -64,8 +64,8 @@ pub(super) struct GroupRecord {
     pub(super) creating: Option<ByteBuf>,
     pub(super) rejoin: Option<Rejoin>,
     pub(super) bad: Option<BadCommit>,
-    /// The wishes that the engine does not know of yet.
-    pub(super) wishes: VecDeque<Wish>,
+    /// The intents that the engine does not know of yet.
+    pub(super) intents: VecDeque<Intent>,
     /// Devices that were removed from the group while their users stayed. Only a person adds them again.
     pub(super) banned: BTreeSet<DeviceId>,
     /// The device that has added this one, while a person has not accepted the group.
@@ -202,7 +202,7 @@ impl Changes {
     }
 
     pub(super) fn keep(self, client: &mut Client) -> Result<(), Error> {
-        Ok(client.keep(self.0)?)
+        Ok(client.set_app_data(self.0)?)
     }
 }
 
@@ -244,7 +244,7 @@ type GroupRecords = Vec<(GroupId, Result<GroupRecord, Error>)>;
 /// The records of all groups.
 pub(super) fn groups(client: &Client) -> Result<GroupRecords, Error> {
     let mut groups = Vec::new();
-    for name in client.kept_names(GROUP)? {
+    for name in client.app_data_names(GROUP)? {
         let id = GroupId::from_base64url(&name[GROUP.len()..]);
         let id = id.ok_or_else(|| damaged("group", &"its name is none of a group"))?;
         match get(client, &name, "group") {
@@ -284,7 +284,7 @@ pub(super) fn sent_at(group: &GroupId, sequence: Sequence) -> String {
 }
 
 fn names(client: &Client, prefix: &str) -> Result<Vec<String>, Error> {
-    let names = client.kept_names(prefix)?.into_iter();
+    let names = client.app_data_names(prefix)?.into_iter();
     names.map(|name| String::from_utf8(name).map_err(|e| damaged("message", &e))).collect()
 }
 
@@ -297,7 +297,7 @@ fn items(prefix: &str, group: &GroupId) -> String {
 }
 
 fn get<T: DeserializeOwned>(client: &Client, name: impl AsRef<[u8]>, what: &'static str) -> Result<Option<T>, Error> {
-    let Some(bytes) = client.kept(name)? else { return Ok(None) };
+    let Some(bytes) = client.app_data(name)? else { return Ok(None) };
     ciborium::from_reader(&bytes[..]).map(Some).map_err(|e| damaged(what, &e))
 }
 

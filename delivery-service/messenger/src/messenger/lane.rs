@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use regrow_engine::{GroupId, UserId};
 
-use super::{Event, Wish};
+use super::{Event, Intent};
 use crate::{
     api::Code,
     error::{ConnectionError, Error},
@@ -37,12 +37,12 @@ pub enum Scope {
     DeviceList(UserId),
     /// Everything that is submitted to one group.
     Group(GroupId),
-    /// One wish of the application, while it needs key packages of others.
-    Wish {
+    /// One intent of the application, while it needs key packages of others.
+    Intent {
         /// The group.
         group: GroupId,
-        /// The wish. [`Messenger::withdraw`](super::Messenger::withdraw) gives it up.
-        wish: Wish,
+        /// The intent. [`Messenger::withdraw`](super::Messenger::withdraw) gives it up.
+        intent: Intent,
     },
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Scope {
             Self::KeyPackages => f.write_str("the device's key packages"),
             Self::DeviceList(user) => write!(f, "the list of the devices of {user}"),
             Self::Group(group) => write!(f, "the group {group}"),
-            Self::Wish { group, wish } => write!(f, "{wish} in the group {group}"),
+            Self::Intent { group, intent } => write!(f, "{intent} in the group {group}"),
         }
     }
 }
@@ -93,7 +93,8 @@ impl Lanes {
 
     /// Forgets the lanes of a group that is gone.
     pub(super) fn forget_group(&mut self, id: &GroupId) {
-        self.delays.retain(|scope, _| !matches!(scope, Scope::Group(group) | Scope::Wish { group, .. } if group == id));
+        self.delays
+            .retain(|scope, _| !matches!(scope, Scope::Group(group) | Scope::Intent { group, .. } if group == id));
     }
 
     /// The lane has failed. Returns the event to tell, if the application has not heard of it.
@@ -136,7 +137,7 @@ pub(super) fn is_too_many(error: &ConnectionError) -> bool {
 }
 
 /// Whether the service refuses a claim because this device has claimed key packages of one device too often. It delays
-/// only the wish that needs the claim.
+/// only the intent that needs the claim.
 pub(super) fn is_too_many_claims(error: &ConnectionError) -> bool {
     error.code() == Some(Code::ClaimedTooOften)
 }

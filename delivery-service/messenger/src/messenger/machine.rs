@@ -322,10 +322,10 @@ impl Machine {
             // A group that the service has refused to create is gone.
             (Scope::Group(group), error) if !self.groups.contains_key(group) => {
                 let (group, reason) = (group.clone(), error.to_string());
-                self.ready.push_back(Event::Refused { group, wish: None, reason });
+                self.ready.push_back(Event::Refused { group, intent: None, reason });
             }
             // The service limits claims for each device that they are for. All other limits are for this device.
-            (Scope::Wish { .. }, Error::Connection(error)) if lane::is_too_many_claims(&error) => {
+            (Scope::Intent { .. }, Error::Connection(error)) if lane::is_too_many_claims(&error) => {
                 self.delay(scope, error.into(), now);
             }
             (_, Error::Connection(error)) if lane::is_too_many(&error) => self.lanes.hold(error, &self.retry, now),

@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeSet, ops::Range, time::Duration};
 
-use regrow_engine::{DeviceId, EpochChange, Event as Engine, GroupId, JoinMessage, Lost, Proposed, Received, UserId};
+use regrow_engine::{DeviceId, EpochChange, GroupId, JoinMessage, Lost, Proposed, Received, ReceivedEvent, UserId};
 
 use super::{
-    Event, Rejoin, Text, Wish,
+    Event, Intent, Rejoin, Text,
     answers::decided,
     kept::{self, Answer, BadCommit, Changes, Out},
     machine::{Machine, Tree},
@@ -186,10 +186,10 @@ impl Machine {
         self.busy.insert(id.clone());
         let is_commit = delivery.kind == DeliveryKind::Commit;
         match result {
-            Ok(Received { event: Engine::Lost(lost), .. }) if lost.is_reportable() => {
+            Ok(Received { event: ReceivedEvent::Lost(lost), .. }) if lost.is_reportable() => {
                 self.cannot_follow(&id, delivery, lost.to_string())
             }
-            Ok(Received { event: Engine::Own, .. }) if delivery.kind == DeliveryKind::Message => {
+            Ok(Received { event: ReceivedEvent::Own, .. }) if delivery.kind == DeliveryKind::Message => {
                 self.read_back(&id, delivery)?;
             }
             Ok(received) => self.tell(received)?,
@@ -266,7 +266,7 @@ impl Machine {
         let state = self.group(id);
         if std::mem::take(&mut state.record.has_gap) {
             state.changed = true;
-            self.push_wish(id, Wish::Rotate { signature_key: false });
+            self.push_intent(id, Intent::Rotate { signature_key: false });
         }
     }
 
@@ -280,7 +280,7 @@ impl Machine {
         let Received { group: id, id: message, event } = received;
         let now = self.monotonic();
         match event {
-            Engine::Message(text) => match envelope::open(&id, &text.text) {
+            ReceivedEvent::Message(text) => match envelope::open(&id, &text.text) {
                 Some(opened) => {
                     // One that the service has not signed is a member's invention, and says nothing of the service.
                     if let Some(receipt) = opened.receipt.filter(|receipt| receipt.verify(&self.service).is_ok()) {
@@ -298,7 +298,7 @@ impl Machine {
                     self.ready.push_back(Event::Unreadable { group: id, sender: text.sender, reason });
                 }
             },
-            Engine::Proposal { by, change } => {
+            ReceivedEvent::Proposal { by, change } => {
                 let state = self.group(&id);
                 state.proposals_since.get_or_insert(now);
                 if let Proposed::Remove(device) = &change {
@@ -309,7 +309,7 @@ impl Machine {
                 }
                 self.ready.push_back(Event::Proposed { group: id, by, change });
             }
-            Engine::Commit(change) => {
+            ReceivedEvent::Commit(change) => {
                 let own = self.device().clone();
                 let state = self.group(&id);
                 (state.elsewhere, state.proposals_since) = (None, None);
@@ -334,14 +334,16 @@ impl Machine {
                 self.remember_removed(&id, &change, &left)?;
                 self.ready.push_back(Event::Changed { group: id, change });
             }
-            Engine::Removed { by, .. } => {
+            ReceivedEvent::Removed { by, .. } => {
                 self.drop_group(&id)?;
                 self.ready.push_back(Event::Removed { group: id, by: Some(by) });
             }
-            Engine::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
-            Engine::Lost(Lost::Clock { .. } | Lost::Fork { .. }) => self.rejoin(&id, Rejoin::Missed),
+            ReceivedEvent::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
+            ReceivedEvent::Lost(Lost::Clock { .. } | Lost::Fork { .. }) => self.rejoin(&id, Rejoin::Missed),
             // Met again when its entry is: the cursor stands before it.
-            Engine::Lost(Lost::Commit { .. } | Lost::Unsupported(_)) | Engine::Own | Engine::Ignored(_) => {}
+            ReceivedEvent::Lost(Lost::Commit { .. } | Lost::Unsupported(_))
+            | ReceivedEvent::Own
+            | ReceivedEvent::Ignored(_) => {}
         }
         Ok(())
     }

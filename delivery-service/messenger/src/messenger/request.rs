@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api,
     connection::Connection,
-    device_list::Entry,
+    device_list::ListEntry,
     error::ConnectionError,
     names::{Cursor, Epoch, Sequence},
 };
@@ -34,7 +34,7 @@ pub(super) enum Request {
     /// Reads on in the list of a user's devices, after the entry of this number.
     DeviceList(UserId, u64),
     /// Appends an entry to the list of this user's devices.
-    AppendToDeviceList(UserId, Box<Entry>),
+    AppendToDeviceList(UserId, Box<ListEntry>),
     /// Removes a device of this user at the service that is not on the list.
     RemoveDevice(DeviceId),
     /// Submits to a group, or asks about it.
@@ -89,7 +89,7 @@ impl Request {
             Self::DeviceList(user, _) | Self::AppendToDeviceList(user, _) => Some(Scope::DeviceList(user.clone())),
             Self::RemoveDevice(device) => Some(Scope::DeviceList(device.user().clone())),
             Self::Group(group, Step::DeviceList(added, _) | Step::Claim(added, _)) => {
-                Some(Scope::Wish { group: group.clone(), wish: added.wish() })
+                Some(Scope::Intent { group: group.clone(), intent: added.intent() })
             }
             Self::Group(group, _) => Some(Scope::Group(group.clone())),
             Self::Deliveries { .. } | Self::WelcomeTree(..) => None,
@@ -99,7 +99,7 @@ impl Request {
 
 impl Request {
     /// The lane that works if the request is carried out. [`None`] for a request that only prepares another one: a rejoin
-    /// asks for the group info first, and a wish that claims works when it is granted.
+    /// asks for the group info first, and an intent that claims works when it is granted.
     pub(super) fn proves(&self) -> Option<Scope> {
         match self {
             Self::Group(_, Step::Info | Step::DeviceList(..) | Step::Claim(..)) => None,

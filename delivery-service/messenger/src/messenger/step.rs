@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{GroupId, Handshake, Outgoing, PendingCommit, ProposalMessage, UserId};
+use regrow_engine::{GroupId, HandshakeMode, Outgoing, PendingCommit, ProposalMessage, UserId};
 
 use super::{
-    Event, Rejoin, Wish,
+    Event, Intent, Rejoin,
     claim::Addition,
     kept::{self, Changes, Out, OutText, Sealed},
     lane::Scope,
@@ -36,10 +36,7 @@ impl Machine {
     pub(super) fn next_step(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         let Some(state) = self.groups.get(id) else { return Ok(None) };
         if let Some(info) = &state.record.creating {
-            let handshake = match self.client.policy().handshake {
-                Handshake::Assisted => api::Handshake::Assisted,
-                Handshake::Opaque => api::Handshake::Opaque,
-            };
+            let handshake = self.client.policy().handshake;
             let group_info = info.as_slice().into();
             return Ok(Some(Step::Create(CreateGroupRequest { group: id.clone(), handshake, group_info })));
         }
@@ -86,7 +83,7 @@ impl Machine {
             // It was found out just now that this device cannot go on.
             return self.next_step(id);
         }
-        let opaque = self.client.policy().handshake == Handshake::Opaque;
+        let opaque = self.client.policy().handshake == HandshakeMode::Opaque;
         let state = self.group(id);
         Ok((state.check_roster && opaque).then_some(Step::Roster(epoch)))
     }
@@ -109,7 +106,7 @@ impl Machine {
         None
     }
 
-    /// The next commit: of an intent to carry out again, of a wish, or of others' proposals.
+    /// The next commit: of an intent to carry out again, of an intent, or of others' proposals.
     fn next_commit(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         if self.group(id).resume {
             match self.client.group(id)?.resume() {
@@ -123,7 +120,7 @@ impl Machine {
             }
             self.group(id).resume = false;
         }
-        if let Some(step) = self.next_wish(id)? {
+        if let Some(step) = self.next_intent(id)? {
             return Ok(Some(step));
         }
         if self.groups.get(id).is_none_or(|state| state.record.rejoin.is_some()) {
@@ -143,42 +140,42 @@ impl Machine {
         }
     }
 
-    /// The next step of a wish. A wish that waits for the service holds up no other, except one about the same user: a user
+    /// The next step of an intent. An intent that waits for the service holds up no other, except one about the same user: a user
     /// that is to be added and then removed must not be removed first.
-    fn next_wish(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
+    fn next_intent(&mut self, id: &GroupId) -> Result<Option<Step>, Error> {
         let now = self.monotonic();
         let mut held_up: BTreeSet<UserId> = BTreeSet::new();
         let mut at = 0;
-        while let Some(wish) = self.groups.get(id).and_then(|state| state.record.wishes.get(at)).cloned() {
-            let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
-            if self.lanes.is_ready(&lane, now) && !wish.user().is_some_and(|user| held_up.contains(user)) {
-                let step = self.begin_wish(id, &wish)?;
+        while let Some(intent) = self.groups.get(id).and_then(|state| state.record.intents.get(at)).cloned() {
+            let lane = Scope::Intent { group: id.clone(), intent: intent.clone() };
+            if self.lanes.is_ready(&lane, now) && !intent.user().is_some_and(|user| held_up.contains(user)) {
+                let step = self.begin_intent(id, &intent)?;
                 if step.is_some() || self.groups.get(id).is_none_or(|state| state.record.rejoin.is_some()) {
                     return Ok(step);
                 }
-                if self.group(id).record.wishes.get(at) != Some(&wish) {
+                if self.group(id).record.intents.get(at) != Some(&intent) {
                     continue;
                 }
             }
-            held_up.extend(wish.user().cloned());
+            held_up.extend(intent.user().cloned());
             at += 1;
         }
         Ok(None)
     }
 
-    fn begin_wish(&mut self, id: &GroupId, wish: &Wish) -> Result<Option<Step>, Error> {
-        let made = match wish {
-            Wish::AddUser(user) => return self.next_claim(id, &Addition::User(user.clone())),
-            Wish::AddDevice(device) => return self.next_claim(id, &Addition::Device(device.clone())),
-            Wish::RemoveUser(user) => self.client.group(id)?.remove_user(user),
-            Wish::RemoveDevice(device) => self.client.group(id)?.remove(std::slice::from_ref(device)),
-            Wish::Rotate { signature_key: false } => self.client.group(id)?.update(),
-            Wish::Rotate { signature_key: true } => self.client.group(id)?.rotate_signature_key(),
-            Wish::SetData(data) => self.client.group(id)?.set_data(data),
-            Wish::Leave if self.client.group(id)?.roster()?.len() < 2 => return Ok(Some(Step::End)),
-            Wish::Leave => return self.propose_leaving(id).map(|()| None),
+    fn begin_intent(&mut self, id: &GroupId, intent: &Intent) -> Result<Option<Step>, Error> {
+        let made = match intent {
+            Intent::AddUser(user) => return self.next_claim(id, &Addition::User(user.clone())),
+            Intent::AddDevice(device) => return self.next_claim(id, &Addition::Device(device.clone())),
+            Intent::RemoveUser(user) => self.client.group(id)?.remove_user(user),
+            Intent::RemoveDevice(device) => self.client.group(id)?.remove(std::slice::from_ref(device)),
+            Intent::Rotate { signature_key: false } => self.client.group(id)?.update(),
+            Intent::Rotate { signature_key: true } => self.client.group(id)?.rotate_signature_key(),
+            Intent::SetData(data) => self.client.group(id)?.set_data(data),
+            Intent::Leave if self.client.group(id)?.roster()?.len() < 2 => return Ok(Some(Step::End)),
+            Intent::Leave => return self.propose_leaving(id).map(|()| None),
         };
-        self.made(id, wish, made)
+        self.made(id, intent, made)
     }
 
     /// How many members come before this one when somebody has to do what anybody could; [`None`] if it is about to leave.
@@ -190,11 +187,11 @@ impl Machine {
         Ok(staying.position(|device| device == own))
     }
 
-    /// Takes in the engine's answer to a wish: a commit, nothing left to do, or a refusal.
+    /// Takes in the engine's answer to an intent: a commit, nothing left to do, or a refusal.
     pub(super) fn made(
         &mut self,
         id: &GroupId,
-        wish: &Wish,
+        intent: &Intent,
         made: Result<PendingCommit, regrow_engine::Error>,
     ) -> Result<Option<Step>, Error> {
         use regrow_engine::Error as Engine;
@@ -205,21 +202,21 @@ impl Machine {
             // It is still wanted, once this device has rejoined.
             Err(error @ Engine::RolledBack { .. }) => return self.refuse(id, None, error).map(|()| None),
             Err(error) => {
-                self.refuse(id, Some(wish.clone()), error)?;
+                self.refuse(id, Some(intent.clone()), error)?;
                 None
             }
         };
-        self.granted(id, wish, Changes::default())?;
+        self.granted(id, intent, Changes::default())?;
         Ok(step)
     }
 
-    /// The engine knows of the wish, or it is void. A wish that waits for devices that can be added later stays.
-    pub(super) fn granted(&mut self, id: &GroupId, wish: &Wish, changes: Changes) -> Result<(), Error> {
-        let lane = Scope::Wish { group: id.clone(), wish: wish.clone() };
+    /// The engine knows of the intent, or it is void. An intent that waits for devices that can be added later stays.
+    pub(super) fn granted(&mut self, id: &GroupId, intent: &Intent, changes: Changes) -> Result<(), Error> {
+        let lane = Scope::Intent { group: id.clone(), intent: intent.clone() };
         if self.lanes.is_ready(&lane, self.monotonic()) {
             self.lanes.works(&lane);
             let state = self.group(id);
-            state.record.wishes.retain(|known| known != wish);
+            state.record.intents.retain(|known| known != intent);
             state.changed = true;
         }
         self.save(&[id], changes)
@@ -229,7 +226,7 @@ impl Machine {
     pub(super) fn refuse(
         &mut self,
         id: &GroupId,
-        wish: Option<Wish>,
+        intent: Option<Intent>,
         error: regrow_engine::Error,
     ) -> Result<(), Error> {
         use regrow_engine::Error as Engine;
@@ -241,10 +238,10 @@ impl Machine {
             }
             error => {
                 // The engine does not remember an intent that it has refused.
-                if wish.is_none() || matches!(error, Engine::Internal { .. }) {
+                if intent.is_none() || matches!(error, Engine::Internal { .. }) {
                     self.client.group(id)?.abandon()?;
                 }
-                self.ready.push_back(Event::Refused { group: id.clone(), wish, reason: error.to_string() });
+                self.ready.push_back(Event::Refused { group: id.clone(), intent, reason: error.to_string() });
                 Ok(())
             }
         }
@@ -255,12 +252,12 @@ impl Machine {
         match self.client.group(id)?.leave() {
             Ok(proposal) => {
                 let changes = self.with_proposal(id, &proposal)?;
-                self.granted(id, &Wish::Leave, changes)
+                self.granted(id, &Intent::Leave, changes)
             }
             Err(error @ regrow_engine::Error::RolledBack { .. }) => self.refuse(id, None, error),
             Err(error) => {
-                self.refuse(id, Some(Wish::Leave), error)?;
-                self.granted(id, &Wish::Leave, Changes::default())
+                self.refuse(id, Some(Intent::Leave), error)?;
+                self.granted(id, &Intent::Leave, Changes::default())
             }
         }
     }
@@ -336,7 +333,7 @@ impl Machine {
     /// Whether something is to be done in the group when some time has passed.
     pub(super) fn is_timed(&self, id: &GroupId) -> bool {
         let Some(state) = self.groups.get(id) else { return false };
-        let waits = !state.record.wishes.is_empty();
+        let waits = !state.record.intents.is_empty();
         waits || state.record.bad.is_some() || state.proposals_since.is_some() || state.elsewhere.is_some()
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use regrow_delivery_service::api::ClaimRequest;
-use regrow_engine::{Ciphersuite, Handshake::Assisted, Policy};
+use regrow_engine::{Ciphersuite, HandshakeMode::Assisted, Policy};
 use regrow_messenger::Event;
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn a_user_that_is_a_member_costs_no_key_package() {
         settle(&mut [&mut alice]).await;
     }
     assert_eq!(world.asked("/claims"), 1);
-    assert!(alice.wishes(&chat()).is_empty());
+    assert!(alice.intents(&chat()).is_empty());
 }
 
 #[tokio::test]
@@ -62,5 +62,5 @@ async fn one_bad_device_keeps_the_others_not_out() {
     let is_tablet = |event: &Event| matches!(event, Event::NotAdded { device, .. } if device.device() == "tablet");
     assert_eq!(alice.was_told(is_tablet), 1);
     assert_eq!(world.asked("/commits"), 1, "the good ones come in one commit");
-    assert!(alice.wishes(&chat()).is_empty());
+    assert!(alice.intents(&chat()).is_empty());
 }

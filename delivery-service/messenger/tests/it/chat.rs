@@ -16,8 +16,8 @@ use regrow_delivery_service::{
         shutdown::Shutdown,
     },
 };
-use regrow_engine::{Client, DeviceId, Handshake::Assisted, MemoryStore, default_crypto};
-use regrow_messenger::{Connection, ConnectionError, Error, Event, Messenger, Wish};
+use regrow_engine::{Client, DeviceId, HandshakeMode::Assisted, MemoryStore, default_crypto};
+use regrow_messenger::{Connection, ConnectionError, Error, Event, Intent, Messenger};
 
 #[tokio::test]
 async fn two_people_chat() {
@@ -263,8 +263,8 @@ async fn nobody_of_that_name_is_refused_and_forgotten() {
     make_group(&mut [&mut alice]).await;
     alice.add_user(&chat(), &user("nobody")).await.unwrap();
     settle(&mut [&mut alice]).await;
-    let wish = Some(Wish::AddUser(user("nobody")));
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Refused { wish: told, .. } if *told == wish)), 1);
+    let intent = Some(Intent::AddUser(user("nobody")));
+    assert_eq!(alice.was_told(|event| matches!(event, Event::Refused { intent: told, .. } if *told == intent)), 1);
     assert_eq!(world.asked("/claims"), 0);
 }
 
@@ -300,7 +300,7 @@ async fn the_reply_to_a_message_is_lost_and_it_arrives_once() {
 }
 
 #[tokio::test]
-async fn a_race_is_lost_and_no_wish() {
+async fn a_lost_race_loses_no_intent() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -316,7 +316,7 @@ async fn a_race_is_lost_and_no_wish() {
 }
 
 #[tokio::test]
-async fn wishes_wait_for_one_another() {
+async fn intents_wait_for_one_another() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::world::*;
 use regrow_engine::{
-    Backup, Change, Client, DeviceId, Error as Engine, GroupId, Handshake::Assisted, SqliteStore, StoreKey,
+    Backup, Change, Client, DeviceId, Error as Engine, GroupId, HandshakeMode::Assisted, SqliteStore, StoreKey,
     default_crypto,
 };
 use regrow_messenger::{Error, Event, Messenger};
@@ -88,7 +88,7 @@ async fn a_locked_messenger_says_so_at_once_and_goes_on_when_it_is_unlocked() {
 }
 
 #[tokio::test]
-async fn the_groups_data_is_set_by_the_last_wish() {
+async fn the_last_intent_sets_the_groups_data() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);

@@ -4,7 +4,7 @@
 use crate::world::*;
 use ed25519_dalek::{Signer as _, SigningKey};
 use regrow_delivery_service::api::{Code, Problem};
-use regrow_engine::{DeviceId, GroupId, Handshake::Assisted};
+use regrow_engine::{DeviceId, GroupId, HandshakeMode::Assisted};
 use regrow_messenger::{ConnectionError, DeviceCard, Error, Event};
 use regrow_protocol::device_list::{self as list, DeviceList};
 
@@ -171,10 +171,10 @@ async fn the_service_cannot_add_a_ghost() {
     let keys = phone.card().unwrap().keys;
     let key = SigningKey::from_bytes(&[1; 32]);
     let page = world.device_list("bob").await;
-    let begin = list::Entry::decode(&page.entries[0].0).unwrap();
+    let begin = list::ListEntry::decode(&page.entries[0].0).unwrap();
     known.append(&phone.service(), &begin).unwrap();
     assert_eq!(known.get(phone.device()), Some(&keys));
-    let change = list::Change::Add(ghost.card().unwrap());
+    let change = list::ListChange::Add(ghost.card().unwrap());
     let forged = known.entry(&phone.service(), phone.device(), change, |bytes| key.sign(bytes).to_bytes());
     world.tamper_with_list(move |page| {
         page.entries.push(forged.encode().into());

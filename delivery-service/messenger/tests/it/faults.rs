@@ -11,7 +11,7 @@ use regrow_delivery_service::{
 };
 use regrow_engine::{
     Client, DeviceId,
-    Handshake::{Assisted, Opaque},
+    HandshakeMode::{Assisted, Opaque},
     MemoryStore, UserId, default_crypto,
 };
 use regrow_messenger::{ConnectionError, Error, Event, Messenger, Rejoin};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::world::*;
-use regrow_engine::{Handshake::Assisted, Policy};
+use regrow_engine::{HandshakeMode::Assisted, Policy};
 use regrow_messenger::Event;
 
 #[tokio::test]

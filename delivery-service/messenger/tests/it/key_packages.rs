@@ -11,7 +11,7 @@ use regrow_delivery_service::{
     RejectCode,
     api::{ClaimRequest, Code, Problem},
 };
-use regrow_engine::{Handshake::Assisted, Policy, SignaturePublicKey};
+use regrow_engine::{HandshakeMode::Assisted, Policy, SignaturePublicKey};
 use regrow_messenger::Event;
 
 const HOUR: u64 = 60 * 60;

@@ -1,4 +1,4 @@
-//! One failure stays where it is: a group, a wish or an upload that fails delays nothing else.
+//! One failure stays where it is: a group, an intent or an upload that fails delays nothing else.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
 
 use crate::world::*;
 use regrow_delivery_service::api::{Code, Problem};
-use regrow_engine::{GroupId, Handshake::Assisted, Policy};
-use regrow_messenger::{Event, Rejoin, Scope, Wish};
+use regrow_engine::{GroupId, HandshakeMode::Assisted, Policy};
+use regrow_messenger::{Event, Intent, Rejoin, Scope};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -33,7 +33,7 @@ fn delayed(device: &Device, scope: &Scope) -> usize {
 }
 
 #[tokio::test]
-async fn a_limit_on_claims_delays_only_the_wish_that_meets_it() {
+async fn a_claim_limit_delays_only_the_intent_that_meets_it() {
     let world = World::over(memory(), 1, |settings| settings.limits.claims_per_device_and_hour = 10).await;
     let many = Policy { key_packages: 50, ..policy(Assisted) };
     let mut alice = world.messenger_with("alice", "phone", many.clone()).await;
@@ -52,17 +52,17 @@ async fn a_limit_on_claims_delays_only_the_wish_that_meets_it() {
 
     assert_eq!(alice.texts(), ["carol: are you there?"]);
     assert_eq!(bob.engine().groups().unwrap().len(), 10);
-    assert_eq!(dave.engine().groups().unwrap(), [room(11)], "the wish after the one that waits");
-    let wish = Wish::AddUser(user("bob"));
-    assert_eq!(delayed(&alice, &Scope::Wish { group: room(11), wish: wish.clone() }), 1);
-    assert_eq!(alice.wishes(&room(11)), [wish]);
+    assert_eq!(dave.engine().groups().unwrap(), [room(11)], "the intent after the one that waits");
+    let intent = Intent::AddUser(user("bob"));
+    assert_eq!(delayed(&alice, &Scope::Intent { group: room(11), intent: intent.clone() }), 1);
+    assert_eq!(alice.intents(&room(11)), [intent]);
     world.wait(60 * 60);
     settle(&mut [&mut alice, &mut bob, &mut dave]).await;
     assert_eq!(bob.engine().groups().unwrap().len(), 12);
 }
 
 #[tokio::test]
-async fn a_wish_that_waits_can_be_withdrawn_or_taken_back() {
+async fn a_waiting_intent_can_be_withdrawn_or_taken_back() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -74,14 +74,14 @@ async fn a_wish_that_waits_can_be_withdrawn_or_taken_back() {
     }
     settle(&mut [&mut alice]).await;
 
-    assert!(alice.withdraw(&chat(), &Wish::AddUser(user("bob"))).unwrap());
+    assert!(alice.withdraw(&chat(), &Intent::AddUser(user("bob"))).unwrap());
     alice.remove_user(&chat(), &user("carol")).await.unwrap();
     world.put_it_back();
     world.wait(60);
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
 
     assert_eq!(alice.members(), ["alice/phone"]);
-    assert!(alice.wishes(&chat()).is_empty());
+    assert!(alice.intents(&chat()).is_empty());
     for device in [&bob, &carol] {
         assert_eq!(device.was_told(|event| matches!(event, Event::Joined { .. })), 0);
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::world::*;
-use regrow_engine::{GroupId, Handshake::Assisted};
+use regrow_engine::{GroupId, HandshakeMode::Assisted};
 use regrow_messenger::{Error, Event, Options};
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::world::*;
 use regrow_delivery_service::api::DeliveryKind;
-use regrow_engine::{Handshake::Assisted, MessageId};
+use regrow_engine::{HandshakeMode::Assisted, MessageId};
 use regrow_messenger::Event;
 
 /// A group of messengers, with two members that take back good commits.

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::world::*;
-use regrow_engine::{Handshake, Policy};
+use regrow_engine::{HandshakeMode, Policy};
 use regrow_messenger::{Event, Rejoin};
 
 fn apart() -> Policy {
-    Policy { send_ratchet_tree: false, ..policy(Handshake::Assisted) }
+    Policy { send_ratchet_tree: false, ..policy(HandshakeMode::Assisted) }
 }
 
 async fn pair(world: &World) -> (Device, Device) {

@@ -1,11 +1,11 @@
-//! Bytes in a body.
+//! Byte strings in request and response bodies.
 
 use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Bytes: base64url without padding (RFC 4648, 5) in JSON, a byte string in CBOR.
+/// A byte string: base64url without padding (RFC 4648, 5) in JSON, a byte string in CBOR.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_text_in_json_and_bytes_in_cbor() {
+    fn bytes_are_base64url_in_json_and_raw_in_cbor() {
         let bytes = Bytes(vec![0xFB, 0xFF, 0x00]);
         let json = serde_json::to_string(&bytes).expect("bytes in JSON");
         assert_eq!(json, "\"-_8A\"");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn other_base64_is_refused_and_not_repeated() {
+    fn invalid_base64url_is_refused_and_not_shown_in_the_error() {
         for text in ["\"+/8A\"", "\"-_8A====\"", "\"secret!\""] {
             let error = serde_json::from_str::<Bytes>(text).expect_err("not base64url");
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -1,4 +1,4 @@
-//! What a device reads.
+//! Deliveries and their acknowledgement.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,12 @@ use crate::{
     names::{Cursor, GroupId, Sequence, Timestamp},
 };
 
-/// What a delivery carries.
+/// The kind of log entry that a delivery contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryKind {
-    /// The welcome with which this device joins, in place of the commit that added it.
+    /// The welcome for this device. It replaces the commit that added the device.
     Welcome,
     /// A commit.
     Commit,
@@ -21,7 +21,8 @@ pub enum DeliveryKind {
     Proposal,
     /// An application message.
     Message,
-    /// A commit that members could not process is taken back: the entries from `voided` on are void.
+    /// A rollback: the service takes back a commit that members could not process. The entries from
+    /// `voided` on are void.
     Rollback,
 }
 
@@ -30,41 +31,44 @@ pub enum DeliveryKind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// Where it stands in the stream: what to acknowledge, and what to read on after.
+    /// The entry's position in the stream. The device acknowledges this position and continues to
+    /// read after it.
     pub cursor: u64,
     /// The group's identifier.
     pub group: GroupId,
-    /// What it is.
+    /// The kind of entry.
     pub kind: DeliveryKind,
-    /// Who submitted it.
+    /// The device that submitted the entry.
     pub sender: DeviceId,
-    /// When it was accepted, in seconds since the Unix epoch.
+    /// The time at which the service accepted the entry, in seconds since the Unix epoch.
     pub time: u64,
-    /// The MLSMessage as it was submitted; nothing for a rollback. Of a welcome: the part that is for this device.
+    /// The MLSMessage as it was submitted. Empty for a rollback. A welcome is reduced to the part
+    /// for this device.
     pub bytes: Bytes,
-    /// For a rollback: the number of the first entry that is void. It and all up to this one are.
+    /// For a rollback: the number of the first void entry. All entries from that one up to this one
+    /// are void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voided: Option<u64>,
-    /// The service's signed word on it, with its number in the group's log.
+    /// The service's receipt for the entry. It contains the entry's number in the group's log.
     pub receipt: Receipt,
 }
 
-/// What was read as a delivery is none that a service makes.
+/// An error: the delivery is not one that a service makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDelivery {
-    /// It says what is void, and is no rollback; or the other way round.
-    #[error("a delivery says what is void, and is no rollback")]
+    /// The delivery is a rollback without void entries, or another entry with void entries.
+    #[error("a delivery names void entries but is not a rollback, or is a rollback without void entries")]
     Voided,
-    /// A hash or a signature has not its length.
-    #[error("a receipt has not the right length")]
+    /// A hash or a signature in the receipt has the wrong length.
+    #[error("a hash or a signature in a receipt has the wrong length")]
     Receipt,
 }
 
 impl TryFrom<Delivery> for crate::Delivery {
     type Error = InvalidDelivery;
 
-    /// The entry that this says it is. Whether the service has signed it is then for
-    /// [`Receipt::verify`](crate::Receipt::verify).
+    /// Converts the entry. [`Receipt::verify`](crate::Receipt::verify) then checks that the service
+    /// has signed it.
     fn try_from(delivery: Delivery) -> Result<Self, InvalidDelivery> {
         let group = delivery.group;
         let kind = match (delivery.kind, delivery.voided) {
@@ -82,7 +86,7 @@ impl TryFrom<Delivery> for crate::Delivery {
 }
 
 impl From<crate::Delivery> for Delivery {
-    /// The entry as it goes over the wire.
+    /// Converts the entry to its form on the wire.
     fn from(delivery: crate::Delivery) -> Self {
         let (kind, voided) = match delivery.kind {
             crate::DeliveryKind::Welcome => (DeliveryKind::Welcome, None),
@@ -109,24 +113,25 @@ impl From<crate::Delivery> for Delivery {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeliveryPage {
-    /// In the order of their cursors.
+    /// The deliveries, in the order of their cursors.
     pub deliveries: Vec<Delivery>,
 }
 
-/// Says that everything up to a cursor is processed. `POST /v1/acknowledgements`
+/// Acknowledges that the device has processed all entries up to a cursor.
+/// `POST /v1/acknowledgements`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AcknowledgeRequest {
-    /// The cursor of the last entry that was processed.
+    /// The cursor of the last processed entry.
     pub up_to: u64,
 }
 
-/// What came of an acknowledgement.
+/// The result of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledged {
-    /// The entries that nobody has yet to read, and that are deleted.
+    /// The number of entries that were deleted because no device has to read them any more.
     pub deleted: u64,
 }

@@ -1,4 +1,4 @@
-//! Devices, how they prove who they are, and their sessions.
+//! Devices, the proof of their identity, and their sessions.
 
 use std::fmt;
 
@@ -7,52 +7,53 @@ use serde::{Deserialize, Serialize};
 use super::{Bytes, list::bounded};
 use crate::identity::{DeviceId, UserId};
 
-/// Asks for something to sign. `POST /v1/challenges`
+/// Asks for a challenge to sign. `POST /v1/challenges`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChallengeRequest {
-    /// The device that will sign it.
+    /// The device that will sign the challenge.
     pub device: DeviceId,
 }
 
-/// Something to sign, once.
+/// A challenge that a device signs once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Challenge {
     /// 32 random bytes.
     pub challenge: Bytes,
-    /// Seconds for which it can be used.
+    /// The number of seconds for which the challenge can be used.
     pub expires_in: u64,
 }
 
-/// Makes a device known to the service. `POST /v1/devices`
+/// Registers a device with the service. `POST /v1/devices`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRequest {
-    /// Its name, which no other device has or had.
+    /// The device's name. No other device may have or have had this name.
     pub device: DeviceId,
-    /// The public key (Ed25519, 32 bytes) that it opens sessions with. It is for this service alone, not a key of MLS.
+    /// The public key (Ed25519, 32 bytes) with which the device opens sessions. The device uses it
+    /// only with this service. It is not a key of MLS.
     pub key: Bytes,
-    /// A challenge that was given out for this device.
+    /// A challenge that the service issued for this device.
     pub challenge: Bytes,
     /// The signature over [`proof::registration`](super::proof::registration).
     pub signature: Bytes,
-    /// What gives the right to register, as the service's mode of registration asks for.
+    /// The right to register, if the service's registration mode requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
 }
 
-/// What gives the right to register a device.
+/// The right to register a device.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
-    /// An invitation that the operator has made, good for one device.
+    /// An invitation that the operator has made. It is valid for one device.
     Invitation(String),
-    /// A JSON Web Token of the operator's issuer, whose `sub` is the user.
+    /// A JSON Web Token of the operator's issuer. Its `sub` is the user.
     Jwt(String),
 }
 
@@ -72,20 +73,21 @@ impl fmt::Debug for Admission {
 pub struct SessionRequest {
     /// The device.
     pub device: DeviceId,
-    /// A challenge that was given out for this device.
+    /// A challenge that the service issued for this device.
     pub challenge: Bytes,
-    /// The signature over [`proof::session`](super::proof::session), by the key that the device was registered with.
+    /// The signature over [`proof::session`](super::proof::session), by the key that the device was
+    /// registered with.
     pub signature: Bytes,
 }
 
-/// A session. Every other request bears its token: `Authorization: Bearer …`
+/// A session. Every other request carries its token: `Authorization: Bearer …`
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// The token.
     pub token: String,
-    /// Seconds until it ends by itself.
+    /// The number of seconds until the session ends by itself.
     pub expires_in: u64,
 }
 
@@ -95,7 +97,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Registers the address that the service calls when something waits for the calling device. `PUT /v1/wake-up`
+/// Registers the address that the service calls when a delivery waits for the calling device.
+/// `PUT /v1/wake-up`
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -105,7 +108,7 @@ pub struct WakeUpRequest {
 }
 
 impl fmt::Debug for WakeUpRequest {
-    /// Without the address: a call to it wakes the device.
+    /// Hides the address, because a call to it wakes the device.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WakeUpRequest { url: … }")
     }
@@ -116,7 +119,7 @@ impl fmt::Debug for WakeUpRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
-    /// In the order of their names.
+    /// The devices, in the order of their names.
     pub devices: Vec<DeviceId>,
 }
 
@@ -125,7 +128,7 @@ pub struct Devices {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlockedUsers {
-    /// In the order of their names.
+    /// The users, in the order of their names.
     pub users: Vec<UserId>,
 }
 
@@ -134,7 +137,7 @@ pub struct BlockedUsers {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceListPage {
-    /// Encoded [entries](crate::device_list::Entry), in their order.
+    /// Encoded [entries](crate::device_list::ListEntry), in their order.
     #[serde(deserialize_with = "bounded")]
     pub entries: Vec<Bytes>,
     /// The number of the list's last entry. 0 for a user without a list.
@@ -148,11 +151,11 @@ pub struct DeviceListPage {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeviceListEntry {
-    /// An encoded [entry](crate::device_list::Entry), which the calling device has signed.
+    /// An encoded [entry](crate::device_list::ListEntry) that the calling device has signed.
     pub entry: Bytes,
 }
 
-/// The end of a list of devices.
+/// The last entry's number after an append to a device list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -1,35 +1,25 @@
-//! What is submitted to a group, and the answers.
+//! Requests that submit commits, proposals and messages to a group, and their responses.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, list};
 use crate::{
+    HandshakeMode,
     identity::DeviceId,
     names::{Epoch, GroupId, Sequence},
     receipt::{self, ChainHash},
 };
 
-/// How much of a group's handshakes the service sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Handshake {
-    /// Handshakes are PublicMessages, which the service checks.
-    Assisted,
-    /// Handshakes are PrivateMessages, which it cannot look into.
-    Opaque,
-}
-
-/// Makes a group. `POST /v1/groups`
+/// Creates a group. `POST /v1/groups`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateGroupRequest {
     /// The group's identifier.
     pub group: GroupId,
-    /// How much the service sees of its handshakes.
-    pub handshake: Handshake,
-    /// The group info of its epoch 0 with the ratchet tree, an MLSMessage.
+    /// The form of the group's handshakes.
+    pub handshake: HandshakeMode,
+    /// The group info of epoch 0 with the ratchet tree, an MLSMessage.
     pub group_info: Bytes,
 }
 
@@ -40,16 +30,17 @@ pub struct CreateGroupRequest {
 pub struct CommitRequest {
     /// The commit, an MLSMessage.
     pub commit: Bytes,
-    /// The welcome for all whom it adds, an MLSMessage.
+    /// The welcome for all devices that the commit adds, an MLSMessage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub welcome: Option<Bytes>,
-    /// The group info of the epoch that it begins, an MLSMessage. In an opaque group it has the ratchet tree in it.
+    /// The group info of the epoch that the commit begins, an MLSMessage. In an opaque group it
+    /// contains the ratchet tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_info: Option<Bytes>,
-    /// Whom it adds.
+    /// The devices that the commit adds.
     #[serde(default, deserialize_with = "list::bounded")]
     pub added: Vec<DeviceId>,
-    /// Whom it removes.
+    /// The devices that the commit removes.
     #[serde(default, deserialize_with = "list::bounded")]
     pub removed: Vec<DeviceId>,
 }
@@ -72,16 +63,16 @@ pub struct MessageRequest {
     pub message: Bytes,
 }
 
-/// The service's signed word on an entry of the group's log: see [`crate::Receipt`].
+/// The service's signed statement on an entry of the group's log: see [`crate::Receipt`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// The entry's number; 0 for the group's creation.
+    /// The entry's number. 0 for the group's creation.
     pub sequence: u64,
-    /// The group's epoch right after it.
+    /// The group's epoch right after the entry.
     pub epoch: u64,
-    /// The hash of the chain up to and with it, 32 bytes.
+    /// The hash of the chain up to and including the entry, 32 bytes.
     pub head: Bytes,
     /// The signature (Ed25519), 64 bytes.
     pub signature: Bytes,
@@ -99,8 +90,8 @@ impl From<&receipt::Receipt> for Receipt {
 }
 
 impl Receipt {
-    /// The receipt as one of this group's; `None` if a length is wrong. Whether the service has signed it is then
-    /// for [`verify`](receipt::Receipt::verify).
+    /// Returns the receipt with the group, or `None` if a length is wrong.
+    /// [`verify`](receipt::Receipt::verify) then checks that the service has signed it.
     pub fn of(&self, group: &GroupId) -> Option<receipt::Receipt> {
         Some(receipt::Receipt {
             group: group.clone(),
@@ -112,45 +103,47 @@ impl Receipt {
     }
 }
 
-/// A submission was ordered, now or when the very same bytes were first submitted.
+/// The submission is ordered: now, or earlier if the device has already submitted the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
-    /// The service's signed word on it.
+    /// The service's receipt for the log entry.
     pub receipt: Receipt,
 }
 
-/// A group as the service knows it. `GET /v1/groups/{group}`
+/// The state of a group at the service. `GET /v1/groups/{group}`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupState {
-    /// Its epoch.
+    /// The group's epoch.
     pub epoch: u64,
-    /// Its member devices, in the order of their names.
+    /// The member devices, in the order of their names.
     pub devices: Vec<DeviceId>,
 }
 
-/// What an external commit needs. `GET /v1/groups/{group}/info`
+/// The group info for an external commit. `GET /v1/groups/{group}/info`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupInfo {
-    /// The group info of the present epoch, an MLSMessage. If it has no ratchet tree in it, that is to be got by itself.
+    /// The group info of the current epoch, an MLSMessage. If it contains no ratchet tree, the
+    /// device fetches the tree separately.
     pub group_info: Bytes,
 }
 
-/// What joining needs beside a welcome or a group info that has no ratchet tree in it. `GET /v1/groups/{group}/trees/{epoch}`
+/// The ratchet tree for a device that joins with a welcome or a group info without one.
+/// `GET /v1/groups/{group}/trees/{epoch}`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RatchetTree {
-    /// The tree, as RFC 9420, 12.4.3.3, has it.
+    /// The tree in the encoding of RFC 9420, 12.4.3.3.
     pub ratchet_tree: Bytes,
 }
 
-/// Says that the calling device cannot process a commit. `POST /v1/groups/{group}/reports`
+/// Reports that the calling device cannot process a commit. `POST /v1/groups/{group}/reports`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -159,15 +152,15 @@ pub struct ReportRequest {
     pub sequence: u64,
 }
 
-/// What came of a report.
+/// The result of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReportAnswer {
-    /// How many users have reported the commit, of those that are asked.
+    /// The number of users that have reported the commit, among the users that may report it.
     pub reports: u64,
-    /// How many it takes to take it back.
+    /// The number of reports that cause a rollback.
     pub needed: u64,
-    /// Whether it has been taken back.
+    /// True if the service has taken the commit back.
     pub rolled_back: bool,
 }

@@ -1,80 +1,86 @@
-//! Key packages (RFC 9420, 10) on their way in and out.
+//! Uploads and claims of key packages (RFC 9420, 10).
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, list};
 use crate::identity::{DeviceId, UserId};
 
-/// Stores key packages of the calling device. `POST /v1/key-packages`; `PUT`, to withdraw all others as well
+/// Stores key packages of the calling device: `POST /v1/key-packages`. With `PUT`, it also
+/// withdraws all earlier key packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UploadRequest {
-    /// Each an MLSMessage with a key package. One that was uploaded before is left out.
+    /// The key packages, each an MLSMessage. A key package that was uploaded before is skipped.
     #[serde(default, deserialize_with = "list::bounded")]
     pub key_packages: Vec<Bytes>,
-    /// The one that is handed out when no other is left. It replaces the one before.
+    /// The last-resort key package, which is handed out when no other is left. It replaces the
+    /// previous one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_resort: Option<Bytes>,
 }
 
-/// What of a device can still be handed out. `GET /v1/key-packages`, and in the answer to an upload
+/// The key packages of a device that the service can still hand out. `GET /v1/key-packages`, and in
+/// the response to an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyPackagesLeft {
-    /// Key packages, the last-resort one not counted.
+    /// The number of key packages, without the last-resort key package.
     pub left: usize,
-    /// Whether there is a last-resort key package.
+    /// True if there is a last-resort key package.
     pub last_resort: bool,
-    /// Whether the last-resort key package has been handed out, and should be replaced.
+    /// True if the last-resort key package has been handed out and should be replaced.
     pub last_resort_used: bool,
 }
 
-/// What came of an upload. The key packages that are not refused are stored.
+/// The result of an upload. All key packages that are not refused are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UploadAnswer {
-    /// What can be handed out now.
+    /// The key packages that can be handed out now.
     pub key_packages: KeyPackagesLeft,
-    /// What was refused. Others are not affected by it.
+    /// The refused key packages. A refusal does not affect the other key packages.
     pub refused: Vec<RefusedKeyPackage>,
 }
 
-/// A key package of an upload that was not stored.
+/// A refused key package of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RefusedKeyPackage {
-    /// Which, from 0 in the order of the upload; the last-resort one comes after all others.
+    /// The key package's position in the upload, counted from 0. The last-resort key package comes
+    /// after all others.
     pub index: usize,
-    /// Why, in a word that stays: the name of a [`RejectCode`](crate::RejectCode), or a newer one.
+    /// The reason: the name of a [`RejectCode`](crate::RejectCode), or a newer name. The names
+    /// never change.
     pub reason: String,
-    /// More on it. For people.
+    /// Details for people.
     pub detail: String,
 }
 
-/// Takes one key package of each device of a user, or of one. `POST /v1/key-packages/claims`
+/// Claims one key package of each device of a user, or of one device.
+/// `POST /v1/key-packages/claims`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimRequest {
     /// The user.
     pub user: UserId,
-    /// The device; all of the user's if it is left out.
+    /// The device's name. If it is missing, all devices of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }
 
-/// What was claimed.
+/// The claimed key packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimAnswer {
-    /// One for each device that had one.
+    /// One key package for each device that had one.
     pub key_packages: Vec<ClaimedKeyPackage>,
-    /// The devices that had none left.
+    /// The devices without a key package.
     pub without: Vec<DeviceId>,
 }
 
@@ -83,12 +89,12 @@ pub struct ClaimAnswer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClaimedKeyPackage {
-    /// Whose it is.
+    /// The device that uploaded the key package.
     pub device: DeviceId,
-    /// The MLSMessage as it was uploaded.
+    /// The key package, an MLSMessage, as it was uploaded.
     pub key_package: Bytes,
-    /// Whether it is the last-resort one, which others get as well.
+    /// True if this is the last-resort key package. Other devices get the same one.
     pub last_resort: bool,
-    /// What of that device can still be handed out.
+    /// The key packages of that device that can still be handed out.
     pub left: KeyPackagesLeft,
 }

@@ -1,4 +1,4 @@
-//! Lists in a request.
+//! Bounded lists in requests.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,11 +7,12 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-/// The most elements of a list. Ten thousand devices fit into a group, and each may be replaced at once. Without a limit,
-/// a list of empty elements would take up a hundred times as much memory as the body that it came in.
+/// The largest number of elements in a list. A group has at most 10,000 devices by default, and one
+/// commit may replace each of them. Without a limit, a list of empty elements would take a hundred
+/// times as much memory as the body that contains it.
 const MAX: usize = 20_000;
 
-/// Reads a list that is not too long.
+/// Reads a list of at most [`MAX`] elements.
 pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_seq(Bounded(PhantomData))
 }

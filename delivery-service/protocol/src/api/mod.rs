@@ -1,7 +1,8 @@
-//! What goes between a device and the service: the bodies of requests and answers, in JSON or in CBOR.
+//! The bodies of requests and responses between a device and the service, in JSON or in CBOR.
 //!
-//! Bytes are base64url without padding in JSON and byte strings in CBOR. A group is named by its identifier's bytes, a
-//! device by its user's and its own name, each in its normal form. Unknown fields are errors: what a client sends is understood whole.
+//! Bytes are base64url without padding in JSON and byte strings in CBOR. A request names a group by
+//! the bytes of its identifier, and a device by its user's name and its own name, each in its
+//! normal form. Unknown fields are errors, so that the service never ignores a part of a request.
 
 mod bytes;
 mod delivery;
@@ -21,7 +22,7 @@ pub use self::{
         RegisterRequest, Session, SessionRequest, WakeUpRequest,
     },
     group::{
-        Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest, ProposalRequest,
+        Accepted, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, ProposalRequest,
         RatchetTree, Receipt, ReportAnswer, ReportRequest,
     },
     key_package::{
@@ -35,5 +36,6 @@ pub use self::{
 pub const JSON: &str = "application/json";
 /// The media type of CBOR bodies (RFC 8949).
 pub const CBOR: &str = "application/cbor";
-/// The media type of errors in JSON (RFC 9457). In CBOR they have the same fields, as [`CBOR`].
+/// The media type of errors in JSON (RFC 9457). Errors in CBOR have the same fields and the media
+/// type [`CBOR`].
 pub const PROBLEM: &str = "application/problem+json";

@@ -8,7 +8,8 @@ use crate::reject_code::RejectCode;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $code:ident = $name:literal, $status:literal;)*) => {
-        /// What went wrong, by what a client would do about it. The names are part of the interface and stay.
+        /// The kind of error. Each code calls for a different reaction of the client. The names are
+        /// part of the interface and never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Code {
             $($(#[doc = $doc])* #[serde(rename = $name)] $code,)*
@@ -18,17 +19,17 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
 
-            /// The code's name: lower case, with hyphens.
+            /// Returns the code's name: lower case, with hyphens.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$code => $name,)* }
             }
 
-            /// The HTTP status that it comes with.
+            /// Returns the HTTP status of the response.
             pub fn status(self) -> u16 {
                 match self { $(Self::$code => $status,)* }
             }
 
-            /// What it means: the first sentence of its documentation.
+            /// Returns the meaning of the code: the first line of its documentation.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$code => first_line(&[$($doc),*]),)* }
             }
@@ -44,45 +45,46 @@ const fn first_line(lines: &[&'static str]) -> &'static str {
 }
 
 codes! {
-    /// The request is not understood.
+    /// The service does not understand the request.
     BadRequest = "bad-request", 400;
-    /// There is no session, or it has ended.
+    /// The request has no session, or the session has ended.
     ///
-    /// Open one.
+    /// Open a session.
     NoSession = "no-session", 401;
-    /// The proof is not right, or its challenge was used or has expired.
+    /// The proof is wrong, or its challenge was used or has expired.
     ///
-    /// Take a new challenge.
+    /// Ask for a new challenge.
     BadProof = "bad-proof", 401;
-    /// Registering takes an admission that is missing or not good.
+    /// The registration requires an admission, which is missing or not valid.
     NotAdmitted = "not-admitted", 403;
     /// The device may not do this.
     Forbidden = "forbidden", 403;
-    /// There is no such thing, or it is not this device's to know of.
+    /// The resource does not exist, or this device may not see it.
     NotFound = "not-found", 404;
-    /// The method is not one of this address.
+    /// The address does not support this method.
     MethodNotAllowed = "method-not-allowed", 405;
-    /// None of the media types that are accepted is offered.
+    /// The service offers none of the accepted media types.
     NotAcceptable = "not-acceptable", 406;
     /// The request took too long to arrive.
     Timeout = "timeout", 408;
-    /// The device's name is taken, or was.
+    /// A device has or had this name.
     DeviceExists = "device-exists", 409;
     /// The group exists already.
     GroupExists = "group-exists", 409;
-    /// It was made in an epoch that is past.
+    /// The submission was made in a past epoch.
     ///
-    /// Read on, and make it again. `current_epoch` says what the group's is.
+    /// Process the deliveries since then, and make the submission again. `current_epoch` is the
+    /// group's epoch.
     Stale = "stale", 409;
     /// The body or a part of it is too large.
     TooLarge = "too-large", 413;
-    /// The body is of a media type that is not understood.
+    /// The service does not understand the media type of the body.
     UnsupportedMediaType = "unsupported-media-type", 415;
-    /// The submission is refused, and making it again does not help.
+    /// The submission is rejected, and the same submission will be rejected again.
     ///
-    /// `reason` says why, in a word that stays.
+    /// `reason` gives the reason. Its names never change.
     Rejected = "rejected", 422;
-    /// A limit on what is kept is reached.
+    /// A limit on stored data is reached.
     LimitReached = "limit-reached", 429;
     /// Too many requests.
     ///
@@ -90,13 +92,14 @@ codes! {
     TooManyRequests = "too-many-requests", 429;
     /// The calling device has claimed key packages of one device too often.
     ///
-    /// Claim key packages of that device again after `retry_after` seconds. All other requests go on.
+    /// Claim key packages of that device again after `retry_after` seconds. All other requests
+    /// still work.
     ClaimedTooOften = "claimed-too-often", 429;
     /// The service failed.
     ///
-    /// Nothing of the request has happened.
+    /// The request has changed nothing.
     Internal = "internal", 500;
-    /// The service is busy, or is being stopped.
+    /// The service is busy, or it is stopping.
     ///
     /// Try again after `retry_after` seconds.
     Unavailable = "unavailable", 503;
@@ -108,8 +111,8 @@ impl fmt::Display for Code {
     }
 }
 
-/// The codes by their names on the wire. The derive macro would take the names of the variants: it does
-/// not see a literal that another macro has passed on.
+/// Lists the codes by their names on the wire. The derive macro would list the names of the
+/// variants, because it does not see a literal that another macro has passed on.
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{
@@ -123,7 +126,7 @@ mod schema {
         fn schema() -> RefOr<Schema> {
             ObjectBuilder::new()
                 .schema_type(Type::String)
-                .description(Some("What went wrong, by what a client would do about it. The names stay."))
+                .description(Some("The kind of error. Each code calls for a different reaction of the client. The names never change."))
                 .enum_values(Some(Code::ALL.iter().map(|code| code.name())))
                 .into()
         }
@@ -132,26 +135,28 @@ mod schema {
     impl ToSchema for Code {}
 }
 
-/// An error (RFC 9457), with the members that some codes add.
+/// An error (RFC 9457), with the fields that some codes add.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("{code}: {}", detail.as_deref().unwrap_or(title))]
 pub struct Problem {
-    /// A name for the kind of problem: `urn:regrow:problem:` and the code.
+    /// The URI of the kind of problem: `urn:regrow:problem:` and the code.
     pub r#type: String,
-    /// What the code means.
+    /// The meaning of the code.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What went wrong.
+    /// The kind of error.
     pub code: Code,
-    /// More on it. For people.
+    /// Details for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Why a submission was rejected, in a word that stays: the name of a [`RejectCode`], or a newer one.
+    /// The reason for the rejection of a submission: the name of a [`RejectCode`], or a newer name.
+    /// The names never change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The group's epoch, if what was submitted is stale or of an epoch that has not come.
+    /// The group's epoch, if the submission is stale or belongs to an epoch that the group has not
+    /// reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_epoch: Option<u64>,
     /// Seconds to wait before the next attempt, as in the header `Retry-After`.
@@ -160,7 +165,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem of this code, and nothing more.
+    /// Creates a problem with this code and without details.
     pub fn new(code: Code) -> Self {
         Self {
             r#type: format!("urn:regrow:problem:{code}"),
@@ -174,19 +179,20 @@ impl Problem {
         }
     }
 
-    /// The same, with more on it.
+    /// Returns the problem with details for people.
     #[must_use]
     pub fn because(self, detail: impl fmt::Display) -> Self {
         Self { detail: Some(detail.to_string()), ..self }
     }
 
-    /// The same, with the reason of a refusal.
+    /// Returns the problem with the reason for a rejection.
     #[must_use]
     pub fn with_reason(self, reason: RejectCode) -> Self {
         Self { reason: Some(reason.name().to_owned()), ..self }
     }
 
-    /// The reason of a refusal. [`None`] if there is none, or one that this version of the crate does not know.
+    /// Returns the reason for a rejection. Returns [`None`] if there is no reason, or if this
+    /// version of the crate does not know it.
     pub fn reject_code(&self) -> Option<RejectCode> {
         self.reason.as_deref().and_then(RejectCode::from_name)
     }

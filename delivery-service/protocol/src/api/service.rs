@@ -1,18 +1,19 @@
-//! What the service says of itself.
+//! Information about the service.
 
 use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 
-/// `GET /v1/service`, for everybody
+/// The description of the service, which needs no session. `GET /v1/service`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInfo {
-    /// The version of its software.
+    /// The version of the service's software.
     pub version: String,
-    /// The key that it signs receipts with, and that goes into what devices sign (Ed25519, 32 bytes).
+    /// The public key of the service (Ed25519, 32 bytes). The service signs receipts with it. The
+    /// bytes that a device signs for a [proof](super::proof) contain it.
     pub key: Bytes,
-    /// The largest body of a request, in bytes.
+    /// The largest size of a request body, in bytes.
     pub max_body_bytes: usize,
 }

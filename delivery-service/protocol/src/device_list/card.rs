@@ -1,4 +1,4 @@
-//! The card of a device: what a person carries from a new device to one that is on the list.
+//! The card of a device: a text that a person carries from a new device to a device on the list.
 
 use std::{fmt, str::FromStr};
 
@@ -10,15 +10,16 @@ use crate::identity::DeviceId;
 
 /// The beginning of a card's text.
 const PREFIX: &str = "regrow-device:";
-/// The bytes of the check sum, which finds mistakes of people who type.
+/// The length of the checksum, in bytes. The checksum detects typing mistakes.
 const CHECK_SUM: usize = 4;
-/// The most characters of a text that is read.
+/// The largest length of a text, in bytes, without the prefix.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// The name and the public keys of a device that is to be linked.
+/// The name and the public keys of a device that a user wants to link.
 ///
-/// A person carries the card's text from the screen of the new device to a device that is on the list: as a QR code, or by
-/// hand. The service has no part in that, so that it cannot put its own keys in their place.
+/// A person carries the card's text from the screen of the new device to a device on the list, as a
+/// QR code or by hand. The service does not transport it, so that the service cannot replace the
+/// keys by its own.
 ///
 /// ```
 /// use regrow_protocol::{DeviceId, device_list::{DeviceCard, DeviceKey, ListedKeys}};
@@ -36,7 +37,7 @@ pub struct DeviceCard {
     pub keys: ListedKeys,
 }
 
-/// A text is not the card of a device.
+/// An error: a text is not the card of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text is not a device's card, or has a mistake; copy it again from the new device")]
 pub struct InvalidCard;
@@ -75,7 +76,7 @@ mod tests {
     use super::{super::DeviceKey, *};
 
     #[test]
-    fn a_mistake_in_a_text_is_found() {
+    fn mistakes_in_a_card_text_are_detected() {
         let keys = ListedKeys { key: DeviceKey([1; 32]), signature_key: vec![2; 32].into() };
         let text = DeviceCard { device: DeviceId::new("bob", "tablet").unwrap(), keys }.to_string();
         assert_eq!(format!(" {text}\n").parse::<DeviceCard>().unwrap().to_string(), text);

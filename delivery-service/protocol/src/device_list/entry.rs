@@ -1,4 +1,4 @@
-//! One entry of a device list: its fields, its encoding, and the bytes that are signed.
+//! One entry of a device list: its fields, its encoding, and the signed bytes.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ const ADD: u8 = 2;
 const REMOVE: u8 = 3;
 const SET_SIGNATURE_KEY: u8 = 4;
 
-/// The SHA-256 hash of an entry and its signature. Before the first entry, it is zero.
+/// The SHA-256 hash of an entry and its signature. The hash before the first entry is zero.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EntryHash(#[serde(with = "serde_bytes")] pub [u8; 32]);
@@ -35,40 +35,41 @@ impl fmt::Debug for EntryHash {
 
 /// The change that an entry makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Begins the list, with the signing device as its only device. All earlier devices are removed.
+pub enum ListChange {
+    /// Begins the list with the signing device as its only device. All earlier devices are removed.
     Begin(ListedKeys),
     /// Adds another device of the user.
     Add(DeviceCard),
-    /// Removes a device, for good.
+    /// Removes a device for ever.
     Remove(DeviceId),
-    /// Replaces the public signature key in the signing device's key packages.
+    /// Replaces the public signature key of the signing device's key packages.
     SetSignatureKey(ByteBuf),
 }
 
-/// One entry of a device list. On the wire it has neither its user nor the service, which are known to both sides; the
-/// signature covers them.
+/// One entry of a device list. Its encoding contains neither the user nor the service, because both
+/// sides know them. The signature covers both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The entry's number, from 1.
+pub struct ListEntry {
+    /// The entry's number. The first entry has number 1.
     pub number: u64,
-    /// The hash of the entry before.
+    /// The hash of the previous entry.
     pub previous: EntryHash,
-    /// The name, among the user's devices, of the device that has signed the entry.
+    /// The name of the user's device that has signed the entry.
     pub by: String,
     /// The change.
-    pub change: Change,
+    pub change: ListChange,
     /// The device's signature (Ed25519).
     pub signature: [u8; 64],
 }
 
-/// An entry does not continue the list.
+/// An error: an entry does not continue the list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntry {
     /// The bytes do not encode an entry.
     #[error("the bytes do not encode an entry of a device list")]
     Encoding,
-    /// The entry belongs elsewhere in the list. A device that has read the list up to there makes the entry again.
+    /// The entry has another number than the next entry. A device that has read the list up to its
+    /// end makes the entry again.
     #[error("the entry has the number {found}; the next entry has the number {expected}")]
     Number {
         /// The number of the next entry.
@@ -76,31 +77,32 @@ pub enum InvalidEntry {
         /// The entry's number.
         found: u64,
     },
-    /// The entry follows on another entry than the list's last.
-    #[error("entry {number} does not follow on the entry before it")]
+    /// The entry does not contain the hash of the list's last entry.
+    #[error("entry {number} does not contain the hash of the entry before it")]
     Previous {
         /// The entry's number.
         number: u64,
     },
-    /// The signature is not the device's.
+    /// The signature is not the signing device's signature.
     #[error("entry {number} is not signed by its device")]
     Signature {
         /// The entry's number.
         number: u64,
     },
-    /// A device has signed the entry, or is to be removed, that is not on the list.
+    /// A device that is not on the list has signed the entry, or the entry removes such a device.
     #[error("{device} is not on the list of its user's devices; link it from a device that is")]
     NotListed {
         /// The device.
         device: DeviceId,
     },
-    /// The device is or was on the list, or it has a key of another device. It has to be registered under a new name.
+    /// The device is or was on the list, or it has a key of another device. The user has to
+    /// register the device under a new name.
     #[error("{device} is or was on the list, or has another device's key; register the device under a new name")]
     Taken {
         /// The device.
         device: DeviceId,
     },
-    /// The device that is to be added is not one of the user's.
+    /// The entry adds a device of another user.
     #[error("{device} is not a device of the user")]
     OtherUser {
         /// The device.
@@ -108,18 +110,18 @@ pub enum InvalidEntry {
     },
 }
 
-impl Entry {
-    /// The bytes on the wire.
+impl ListEntry {
+    /// Returns the encoded entry.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.unsigned();
         bytes.extend_from_slice(&self.signature);
         bytes
     }
 
-    /// Reads an encoded entry. Whether it is valid, [`append`](super::DeviceList::append) says.
+    /// Reads an encoded entry. [`append`](super::DeviceList::append) checks if it is valid.
     ///
     /// # Errors
-    /// [`InvalidEntry::Encoding`].
+    /// [`InvalidEntry::Encoding`] if the bytes do not encode an entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidEntry> {
         if bytes.len() > MAX_ENTRY_BYTES {
             return Err(InvalidEntry::Encoding);
@@ -127,7 +129,8 @@ impl Entry {
         decode(bytes).ok_or(InvalidEntry::Encoding)
     }
 
-    /// The bytes that the device signs: the service and the user are part of them, so that an entry is good in one list.
+    /// Returns the bytes that the device signs. They contain the service and the user, so that the
+    /// entry is valid in only one list.
     pub(super) fn signed(&self, service: &ServicePublicKey, user: &UserId) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
         put(&mut bytes, LABEL);
@@ -137,7 +140,7 @@ impl Entry {
         bytes
     }
 
-    /// The entry's hash, if these are its signed bytes.
+    /// Returns the hash of the entry. `signed` are the entry's signed bytes.
     pub(super) fn hash(&self, signed: &[u8]) -> EntryHash {
         EntryHash(Sha256::new().chain_update(signed).chain_update(self.signature).finalize().into())
     }
@@ -148,19 +151,19 @@ impl Entry {
         bytes.extend_from_slice(&self.previous.0);
         put(&mut bytes, self.by.as_bytes());
         match &self.change {
-            Change::Begin(keys) => {
+            ListChange::Begin(keys) => {
                 bytes.push(BEGIN);
                 put_keys(&mut bytes, keys);
             }
-            Change::Add(card) => {
+            ListChange::Add(card) => {
                 bytes.push(ADD);
                 put_card(&mut bytes, card);
             }
-            Change::Remove(device) => {
+            ListChange::Remove(device) => {
                 bytes.push(REMOVE);
                 put(&mut bytes, &device.to_identity());
             }
-            Change::SetSignatureKey(signature_key) => {
+            ListChange::SetSignatureKey(signature_key) => {
                 bytes.push(SET_SIGNATURE_KEY);
                 put(&mut bytes, signature_key);
             }
@@ -169,22 +172,22 @@ impl Entry {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Entry> {
+fn decode(bytes: &[u8]) -> Option<ListEntry> {
     let (number, rest) = bytes.split_first_chunk()?;
     let (previous, rest) = rest.split_first_chunk()?;
     let (by, rest) = mls::vector(rest)?;
     let (&kind, rest) = rest.split_first()?;
     let (change, rest) = match kind {
-        BEGIN => keys(rest).map(|(keys, rest)| (Change::Begin(keys), rest))?,
-        ADD => card(rest).map(|(card, rest)| (Change::Add(card), rest))?,
+        BEGIN => keys(rest).map(|(keys, rest)| (ListChange::Begin(keys), rest))?,
+        ADD => card(rest).map(|(card, rest)| (ListChange::Add(card), rest))?,
         REMOVE => {
             let (identity, rest) = mls::vector(rest)?;
-            (Change::Remove(DeviceId::from_identity(identity).ok()?), rest)
+            (ListChange::Remove(DeviceId::from_identity(identity).ok()?), rest)
         }
-        SET_SIGNATURE_KEY => signature_key(rest).map(|(key, rest)| (Change::SetSignatureKey(key), rest))?,
+        SET_SIGNATURE_KEY => signature_key(rest).map(|(key, rest)| (ListChange::SetSignatureKey(key), rest))?,
         _ => return None,
     };
-    Some(Entry {
+    Some(ListEntry {
         number: u64::from_be_bytes(*number),
         previous: EntryHash(*previous),
         by: str::from_utf8(by).ok()?.to_owned(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use regrow_delivery_service::api::Handshake;
+use regrow_delivery_service::HandshakeMode;
 
 use super::{
     Scale,
@@ -48,7 +48,7 @@ pub(super) async fn measure(
     server: &Server,
     scale: Scale,
     groups: usize,
-    handshake: Handshake,
+    handshake: HandshakeMode,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let groups = if groups == 1 { 1 } else { scale.of(groups) };
@@ -70,8 +70,8 @@ pub(super) async fn measure(
         .collect();
     let floor = floor::rows_per_second(server.directory(), &rows, batch.round() as usize)?;
     let mode = match handshake {
-        Handshake::Assisted => "",
-        Handshake::Opaque => "opaque ",
+        HandshakeMode::Assisted => "",
+        HandshakeMode::Opaque => "opaque ",
     };
     let bytes = rows.iter().map(Vec::len).sum::<usize>() / rows.len().max(1);
     let note = format!(
@@ -94,7 +94,7 @@ async fn prepare(
     server: &Server,
     scale: Scale,
     groups: usize,
-    handshake: Handshake,
+    handshake: HandshakeMode,
     commits: usize,
 ) -> anyhow::Result<Vec<Load>> {
     let http = caller::http()?;

@@ -6,10 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::try_join_all};
-use regrow_delivery_service::{
-    GroupId,
-    api::{Handshake, MessageRequest},
-};
+use regrow_delivery_service::{GroupId, HandshakeMode, api::MessageRequest};
 
 use super::{
     Scale,
@@ -38,7 +35,7 @@ pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, repor
         listeners.push(Caller::register(&http, &server.address, name).await?);
     }
     let (device, id) = (material::Device::new(&sender)?, GroupId::new("fanout")?);
-    let mut group = device.create(&id, Handshake::Assisted, false)?;
+    let mut group = device.create(&id, HandshakeMode::Assisted, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let path = material::group_path(&id);
     let key_packages = material::key_packages(&names)?;

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use regrow_delivery_service::{
-    GroupId,
-    api::{AcknowledgeRequest, DeliveryPage, Handshake, MessageRequest},
+    GroupId, HandshakeMode,
+    api::{AcknowledgeRequest, DeliveryPage, MessageRequest},
 };
 
 use super::{
@@ -24,14 +24,14 @@ pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report
     let caller = Caller::register(&http, &server.address, &name).await?;
     let device = material::Device::new(&name)?;
     let active = GroupId::new(format!("{}, active", scale.seed))?;
-    let mut group = device.create(&active, Handshake::Opaque, false)?;
+    let mut group = device.create(&active, HandshakeMode::Opaque, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     for number in 1..groups {
         if number % 100 == 0 {
             progress(&format!("{groups} groups: making group {number}"));
         }
         let id = GroupId::new(format!("{}, {number}", scale.seed))?;
-        caller.send("/v1/groups", encoded(&device.create(&id, Handshake::Opaque, false)?.creation()?)?).await?;
+        caller.send("/v1/groups", encoded(&device.create(&id, HandshakeMode::Opaque, false)?.creation()?)?).await?;
     }
 
     progress(&format!("{groups} groups: polling"));

@@ -13,8 +13,8 @@ use anyhow::{Context as _, anyhow};
 use axum::body::Bytes as Shared;
 use futures_util::future::{join_all, try_join_all};
 use regrow_delivery_service::{
-    GroupId,
-    api::{Bytes, CommitRequest, Handshake, UploadRequest},
+    GroupId, HandshakeMode,
+    api::{Bytes, CommitRequest, UploadRequest},
 };
 use reqwest::{Method, StatusCode, header};
 
@@ -185,7 +185,7 @@ async fn others(server: &Server, http: &reqwest::Client, scale: Scale, commits: 
         let name = material::name(&format!("other{number}"))?;
         let caller = Caller::register(http, &server.address, &name).await?;
         let group = format!("{}-{number}", scale.seed);
-        let chain = material::chain(&material::Device::new(&name)?, &group, Handshake::Assisted, &[], commits)?;
+        let chain = material::chain(&material::Device::new(&name)?, &group, HandshakeMode::Assisted, &[], commits)?;
         caller.send("/v1/groups", chain.creation.clone()).await?;
         others.push(Other { caller, chain });
     }
@@ -199,11 +199,11 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
     let caller = Caller::register(http, &server.address, &name).await?;
     let device = material::Device::new(&name)?;
     let opaque = GroupId::new("mallory, opaque")?;
-    let mut unseen = device.create(&opaque, Handshake::Opaque, false)?;
+    let mut unseen = device.create(&opaque, HandshakeMode::Opaque, false)?;
     caller.send("/v1/groups", encoded(&unseen.creation()?)?).await?;
 
     let assisted = GroupId::new("mallory, assisted")?;
-    let mut group = device.create(&assisted, Handshake::Assisted, false)?;
+    let mut group = device.create(&assisted, HandshakeMode::Assisted, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let names = (0..MEMBERS).map(|number| material::name(&format!("member{number}")));
     let names = names.collect::<anyhow::Result<Vec<_>>>()?;
@@ -245,7 +245,7 @@ fn zeros() -> anyhow::Result<Vec<u8>> {
 
 /// Makes an opaque group of many members, none of which the service knows. Returns an external commit to it.
 async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> anyhow::Result<CommitRequest> {
-    let mut group = device.create(id, Handshake::Opaque, true)?;
+    let mut group = device.create(id, HandshakeMode::Opaque, true)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let names = (0..CLAIMED_MEMBERS).map(|number| material::name(&format!("claimed{number}")));
     let key_packages = material::key_packages(&names.collect::<anyhow::Result<Vec<_>>>()?)?;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use regrow_delivery_service::{
-    GroupId,
-    api::{DeliveryPage, Handshake, RatchetTree},
+    GroupId, HandshakeMode,
+    api::{DeliveryPage, RatchetTree},
 };
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) async fn measure(
     key_packages.insert(0, first.key_package()?);
     let (device, id) = (material::Device::new(&adder)?, GroupId::new("joining")?);
     let path = material::group_path(&id);
-    let mut group = device.create(&id, Handshake::Assisted, sends_tree)?;
+    let mut group = device.create(&id, HandshakeMode::Assisted, sends_tree)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     caller.claim(&callers, &key_packages).await?;
     let addition = group.add(&key_packages)?;

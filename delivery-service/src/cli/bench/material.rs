@@ -10,8 +10,8 @@ use openmls::prelude::{
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_delivery_service::{
-    DeviceId, GroupId,
-    api::{CommitRequest, CreateGroupRequest, Handshake, UploadRequest},
+    DeviceId, GroupId, HandshakeMode,
+    api::{CommitRequest, CreateGroupRequest, UploadRequest},
 };
 
 use super::caller::encoded;
@@ -69,7 +69,7 @@ impl Device {
     }
 
     /// Makes a group with this device in it. Its welcomes have the ratchet tree in them if that is so wanted.
-    pub(super) fn create(&self, id: &GroupId, handshake: Handshake, sends_tree: bool) -> anyhow::Result<Group<'_>> {
+    pub(super) fn create(&self, id: &GroupId, handshake: HandshakeMode, sends_tree: bool) -> anyhow::Result<Group<'_>> {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(CIPHERSUITE)
             .wire_format_policy(wire_format(handshake))
@@ -80,7 +80,7 @@ impl Device {
         let mls = MlsGroup::new_with_group_id(provider, signer, &config, mls_id, credential.clone())
             .context("cannot make a group")?;
         // In an opaque group the service follows no tree: each group info has it.
-        let sends_tree = sends_tree || handshake == Handshake::Opaque;
+        let sends_tree = sends_tree || handshake == HandshakeMode::Opaque;
         Ok(Group { device: self, id: id.clone(), mls, handshake, sends_tree })
     }
 
@@ -102,17 +102,17 @@ impl Device {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else { return Err(anyhow!("not a welcome")) };
         let tree = tree.map(RatchetTreeIn::tls_deserialize_exact_bytes).transpose()?;
-        let config = MlsGroupJoinConfig::builder().wire_format_policy(wire_format(Handshake::Assisted)).build();
+        let config = MlsGroupJoinConfig::builder().wire_format_policy(wire_format(HandshakeMode::Assisted)).build();
         let staged = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, tree).context("cannot join")?;
         staged.into_group(&self.provider).context("cannot join")?;
         Ok(())
     }
 }
 
-fn wire_format(handshake: Handshake) -> WireFormatPolicy {
+fn wire_format(handshake: HandshakeMode) -> WireFormatPolicy {
     match handshake {
-        Handshake::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
-        Handshake::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+        HandshakeMode::Assisted => PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+        HandshakeMode::Opaque => PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) struct Group<'d> {
     device: &'d Device,
     id: GroupId,
     mls: MlsGroup,
-    handshake: Handshake,
+    handshake: HandshakeMode,
     sends_tree: bool,
 }
 
@@ -181,7 +181,7 @@ impl Group<'_> {
 pub(super) fn chain(
     device: &Device,
     group: &str,
-    handshake: Handshake,
+    handshake: HandshakeMode,
     others: &[KeyPackage],
     commits: usize,
 ) -> anyhow::Result<Chain> {

@@ -94,7 +94,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     let mut report = Report::default();
     if wanted(Part::Commits) {
-        use regrow_delivery_service::api::Handshake::{Assisted, Opaque};
+        use regrow_delivery_service::HandshakeMode::{Assisted, Opaque};
         for (groups, handshake) in [(1, Assisted), (100, Assisted), (100, Opaque), (10_000, Assisted)] {
             // A new server for each, so that none pays for what was there before.
             let server = Server::start()?;

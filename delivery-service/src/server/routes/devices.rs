@@ -12,7 +12,7 @@ use super::sessions::{challenged, redeem, verify};
 use crate::{
     admission::{Appended, DeviceKey, ListedEntries, Registration},
     api::{Code, DeviceListEntry, DeviceListHead, DeviceListPage, Devices, Problem, RegisterRequest, proof},
-    device_list::{Change, Entry, InvalidEntry},
+    device_list::{InvalidEntry, ListChange, ListEntry},
     names::DeviceId,
     server::{
         caller::Caller,
@@ -172,7 +172,7 @@ pub(super) async fn append(
     format: Format,
     Body(request): Body<DeviceListEntry>,
 ) -> Result<Response, Refusal> {
-    let entry = Entry::decode(&request.entry.0).map_err(invalid)?;
+    let entry = ListEntry::decode(&request.entry.0).map_err(invalid)?;
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let appended = state.worker().call(move |service, aftermath| {
         let device = caller.admit(service)?;
@@ -180,7 +180,7 @@ pub(super) async fn append(
             Appended::Appended { number, ended } => {
                 aftermath.then(move || {
                     ended.iter().for_each(|token| sessions.end(token));
-                    if let Change::Remove(removed) = &entry.change {
+                    if let ListChange::Remove(removed) = &entry.change {
                         wake_ups.forget(removed);
                     }
                 });

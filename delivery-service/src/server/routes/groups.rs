@@ -11,11 +11,11 @@ use axum::{
 
 use crate::{
     api::{
-        Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, Handshake, MessageRequest,
-        Problem, ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
+        Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, Problem,
+        ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
     names::{DeviceId, GroupId, Sequence},
-    ordering::{commit::CommitSubmission, group::HandshakeMode, rollback::ReportOutcome},
+    ordering::{commit::CommitSubmission, rollback::ReportOutcome},
     outcome::{Outcome, Reply, RosterChange},
     server::{
         caller::Caller,
@@ -49,11 +49,8 @@ pub(super) async fn create(
     let metrics = state.metrics().clone();
     let now = state.now();
     let bytes = request.group_info.0.len();
-    let mode = match request.handshake {
-        Handshake::Assisted => HandshakeMode::Assisted,
-        Handshake::Opaque => HandshakeMode::Opaque,
-    };
-    let (group, creator, Bytes(group_info)) = (request.group, caller.0.device.clone(), request.group_info);
+    let (group, creator, mode) = (request.group, caller.0.device.clone(), request.handshake);
+    let Bytes(group_info) = request.group_info;
     let check = move |checker: &Checker| checker.check_group(group, creator, mode, group_info);
     let group = state.checked(bytes, check).await?;
     let created = state.worker().call(move |service, aftermath| {

@@ -226,14 +226,7 @@ pub fn room_path(rest: &str) -> String {
 }
 
 pub fn create_request(member: &Member, mode: HandshakeMode) -> api::CreateGroupRequest {
-    api::CreateGroupRequest {
-        group: crate::common::room(),
-        handshake: match mode {
-            HandshakeMode::Assisted => api::Handshake::Assisted,
-            HandshakeMode::Opaque => api::Handshake::Opaque,
-        },
-        group_info: member.group_info().into(),
-    }
+    api::CreateGroupRequest { group: crate::common::room(), handshake: mode, group_info: member.group_info().into() }
 }
 
 pub fn commit_request(submission: &CommitSubmission) -> api::CommitRequest {

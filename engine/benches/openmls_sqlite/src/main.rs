@@ -1,8 +1,10 @@
-//! What a call costs with OpenMLS over `openmls_sqlite_storage`, as an application without the engine would have it:
-//! `docs/benchmarks.md` has the command that runs this and the engine's `disk` beside it.
+//! Measures the cost of a call with OpenMLS on `openmls_sqlite_storage`, as in an application
+//! without the engine. `docs/benchmarks.md` has the command that runs this bench and the engine's
+//! bench `disk`.
 //!
-//! Each call is measured twice: with each of its writes as a transaction of its own, as the storage does by itself, and with
-//! one transaction around them, which is what a careful application would do.
+//! Each call is measured twice. First, each of its writes is a separate transaction, which is the
+//! default of the storage. Then one transaction contains all writes, as a careful application would
+//! do.
 
 use std::{
     cell::Cell,
@@ -79,14 +81,14 @@ impl Codec for Json {
     }
 }
 
-/// A member's storage and cryptography, together with its signature key.
+/// A member's storage and cryptography, with its signature key.
 struct Member<S> {
     provider: S,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
 }
 
-/// OpenMLS over SQLite.
+/// The provider of OpenMLS on SQLite.
 struct OnDisk {
     crypto: RustCrypto,
     storage: SqliteStorageProvider<Json, &'static Connection>,
@@ -130,13 +132,13 @@ fn parse(bytes: &[u8]) -> ProtocolMessage {
     message.try_into_protocol_message().expect("a message of a group")
 }
 
-/// A member on disk, and another in memory, in a group of so many.
+/// A member on disk and another member in memory, in one group of a given size.
 struct Pair {
     measured: Member<OnDisk>,
     group: MlsGroup,
     other: Member<OpenMlsRustCrypto>,
     others: MlsGroup,
-    /// Whether a call is one transaction.
+    /// True if a call is one transaction.
     whole: bool,
     log: std::path::PathBuf,
 }
@@ -148,7 +150,7 @@ impl Pair {
             PRAGMA wal_autocheckpoint = 0;";
         connection.execute_batch(setup).expect("a database");
         SqliteStorageProvider::<Json, &mut Connection>::new(&mut connection).run_migrations().expect("tables");
-        // Lives as long as the process, which is short.
+        // The connection lives until the process ends, which is soon.
         let connection: &'static Connection = Box::leak(Box::new(connection));
         let storage = SqliteStorageProvider::new(connection);
         let measured = Member::new(OnDisk { crypto: RustCrypto::default(), storage, connection }, "alice");
@@ -166,7 +168,7 @@ impl Pair {
         let (_, welcome, _) = group.add_members(&measured.provider, &measured.signer, &key_packages).expect("a commit");
         group.merge_pending_commit(&measured.provider).expect("an epoch");
         let welcome = welcome.to_bytes().expect("bytes");
-        let other = others.into_iter().next().expect("somebody else");
+        let other = others.into_iter().next().expect("another member");
         let MlsMessageBodyIn::Welcome(welcome) =
             MlsMessageIn::tls_deserialize_exact_bytes(&welcome).expect("a message").extract()
         else {
@@ -235,10 +237,10 @@ impl Pair {
     }
 }
 
-/// SQLite by itself, in the same mode: one row of most of a page, overwritten.
+/// SQLite alone, in the same mode. It overwrites one row that fills most of a page.
 struct Bare {
     connection: Connection,
-    /// SQLite writes nothing if nothing changes.
+    /// Changes with each write, because SQLite writes nothing if the data are the same.
     turn: Cell<u8>,
 }
 

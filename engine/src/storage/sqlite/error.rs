@@ -1,4 +1,4 @@
-//! What can be wrong with a store's file, and what can be done about it.
+//! The errors of a store's file, and their remedies.
 
 use std::{
     io,
@@ -13,78 +13,82 @@ use crate::{seal::SealError, storage::StoreError};
 /// A store's file cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// There is a store already. Open it, or choose another place.
-    #[error("there is a store in {path} already")]
+    /// The file already contains a store. Open it, or choose another path.
+    #[error("{path} already contains a store; open it or choose another path")]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// There is no store. Create it.
-    #[error("there is no store in {path}")]
+    /// The file does not exist or contains no store. Create the store.
+    #[error("there is no store in {path}; create it first")]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// The file is something else, or its first page is damaged. Look at the path; restore or make anew.
+    /// The file is not a store, or its first page is damaged. Check the path, restore the file, or
+    /// create a new store.
     #[error("{path} is not a store of this engine")]
     NotAStore {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a later version of this engine. Use that version; nothing was changed.
-    #[error("the store is of format {found}, and this version knows formats up to {supported}")]
+    /// A later version of this engine wrote the file. Use that version. The file is unchanged.
+    #[error("the store has format {found}, but this version supports formats up to {supported}; use a newer version")]
     NewerFormat {
         /// The file's format.
         found: usize,
-        /// The newest that this version knows.
+        /// The newest format that this version supports.
         supported: usize,
     },
-    /// Another process, or another part of this one, has the file open. A device runs once.
-    #[error("{path} is in use by another process")]
+    /// Another process, or another part of this one, has the file open. A device must run only
+    /// once.
+    #[error("{path} is already in use by this or another process")]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The key or the passphrase is not the one that the file is sealed under.
+    /// The file is sealed under another key or passphrase.
     #[error("the key does not open the store")]
     WrongKey,
     /// The store is [locked](crate::Lock::lock). Unlock it first.
     #[error("the store is locked")]
     Locked,
-    /// The file is sealed under a key and a passphrase was given, or the other way round.
-    #[error("the store is sealed under {protection}, and something else was given")]
+    /// The file is sealed under a key and the caller gave a passphrase, or the reverse.
+    #[error("the store is sealed under {protection}, but the caller gave the other kind of secret")]
     OtherProtection {
-        /// What it is sealed under.
+        /// The kind of secret that seals the file.
         protection: &'static str,
     },
-    /// Something in the file is not what was written there: the disk has failed, or somebody has changed it. What is
-    /// damaged cannot be read; the device has to be made anew and to rejoin its groups.
+    /// The file's content has changed since it was written: the disk has failed, or somebody has
+    /// changed the file. The damaged part cannot be read. Create a new device, which then must
+    /// rejoin its groups.
     #[error("the store is damaged: {what}")]
     Damaged {
-        /// What cannot be read.
+        /// The part of the file that cannot be read.
         what: String,
     },
-    /// The file could not be created or looked at.
+    /// The file could not be created or accessed.
     #[error("cannot use {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// SQLite failed: the disk is full, or gone. The call has not happened and can be made again.
+    /// SQLite failed, for example because the disk is full or missing. The call has changed
+    /// nothing and can be repeated.
     #[error("SQLite failed: {0}")]
     Sqlite(#[source] rusqlite::Error),
     /// The cryptography or the randomness failed.
     #[error("cryptography failed: {0}")]
     Crypto(CryptoError),
-    /// Another thread panicked while it was using the store. Open it again.
-    #[error("another thread panicked while it was using the store")]
+    /// Another thread panicked while it used the store. Open the store again.
+    #[error("another thread panicked while it used the store; open it again")]
     Poisoned,
 }
 
 impl DiskError {
-    /// The same, about the file at `path`: SQLite does not say which it is.
+    /// Adds the file's `path` to the error, because SQLite does not report it.
     pub(super) fn at(self, path: &Path) -> Self {
         match self {
             Self::InUse { .. } => Self::InUse { path: path.to_owned() },
@@ -93,7 +97,7 @@ impl DiskError {
         }
     }
 
-    /// The store's failure to do `action`, for this reason.
+    /// Converts the error into a [`StoreError`] of the failed `action`.
     pub(super) fn during(self, action: &'static str) -> StoreError {
         match self {
             Self::Locked => StoreError::Locked,
@@ -120,7 +124,7 @@ impl From<rusqlite::Error> for DiskError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path: PathBuf::new() },
             Some(ErrorCode::NotADatabase) => Self::NotAStore { path: PathBuf::new() },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { what: error.to_string() },
-            // Something else stands there than what we write.
+            // The file contains a value of an unexpected type.
             None => Self::Damaged { what: error.to_string() },
             Some(_) => Self::Sqlite(error),
         }

@@ -1,7 +1,8 @@
-//! A store in a SQLite file: sealed, erased when deleted, and written in proportion to what changes.
+//! A store in a SQLite file. All records are sealed, deleted data is erased, and the amount of
+//! written data depends on the size of the change.
 //!
-//! Each [`apply`](Store::apply) is one transaction, synchronized to disk before it returns; then the write-ahead log is
-//! emptied, so that nothing that was deleted or overwritten is left in any file.
+//! Each [`apply`](Store::apply) is one transaction, which is synchronized to disk before the call
+//! returns. Then the write-ahead log is emptied, so no file contains deleted or overwritten data.
 
 mod error;
 mod pages;
@@ -29,11 +30,14 @@ use crate::{
     seal::Sealer,
 };
 
-/// Marks a file as one of ours, in SQLite's `application_id`: "Rgrw".
+/// The mark of a store's file in SQLite's `application_id`: "Rgrw".
 const APPLICATION: i32 = 0x5267_7277;
 
-/// How a file comes to be of the present format: the step at index n takes format n to n + 1, and a new file takes all
-/// of them. Each format's number is kept in SQLite's `user_version`. Steps are added and never changed.
+/// The migration steps to the current file format.
+///
+/// The step at index n upgrades format n to n + 1, and a new file takes all steps. SQLite's
+/// `user_version` has the number of the file's format. New steps may be added; existing steps
+/// never change.
 const STEPS: &[&str] = &[
     "
     CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), protection BLOB NOT NULL, data_key BLOB NOT NULL) STRICT;
@@ -45,16 +49,19 @@ const STEPS: &[&str] = &[
 ",
 ];
 
-/// A store in a file of its own, for one device.
+/// A store in its own file, for one device.
 ///
-/// Names and values of records are sealed with XChaCha20-Poly1305 under a data key, which is sealed under a
-/// [`StoreKey`]. Whoever has the file without it sees how many records and pages there are, how large they are, and
-/// which of them change when. Whoever has both has the device. Whoever can write the file can put back an older one, in
-/// whole or in part: [`openings`](Self::openings) is what an application notices that by.
+/// Names and values of records are sealed with XChaCha20-Poly1305 under a data key. The data key
+/// is sealed under a [`StoreKey`].
 ///
-/// When a call returns, what it has deleted or overwritten is in no file any more; if the disk fails just then, it is with
-/// the next call that succeeds. (What the file system and the disk
-/// keep of blocks that were overwritten or freed is theirs: encrypt the disk.)
+/// An attacker with the file, but without the key, sees the number and the sizes of records and
+/// pages. The attacker also sees the times of their changes. An attacker with both the file and
+/// the key has the device. An attacker with write access to the file can restore older content, in
+/// whole or in part. An application can detect that with [`openings`](Self::openings).
+///
+/// When a call returns, no file contains the data that the call has deleted or overwritten. If the
+/// disk fails at that moment, the next successful call completes the erasure. (The file system and
+/// the disk may still keep copies of overwritten or freed blocks, so encrypt the disk.)
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -79,7 +86,7 @@ pub struct SqliteStore {
     tenancy: Tenancy,
 }
 
-/// The open file. It stays open, and so ours, while the store is locked.
+/// The open file. The file stays open, and reserved for this store, while the store is locked.
 struct File {
     connection: Connection,
     unlocked: Option<Unlocked>,
@@ -92,10 +99,11 @@ impl File {
     }
 }
 
-/// What is in memory until the store is locked, and is erased then.
+/// The part of the store in memory that is erased when the store is locked.
 struct Unlocked {
     sealer: Sealer,
-    /// The records' names. What is here is what is in the file.
+    /// The names of the records and their numbers in the file. The map always agrees with the
+    /// file.
     ids: BTreeMap<Vec<u8>, i64>,
 }
 
@@ -123,11 +131,11 @@ impl Drop for Unlocked {
 }
 
 impl SqliteStore {
-    /// Makes an empty store in a file that is not there yet, readable by its owner only.
+    /// Creates an empty store in a new file, which only its owner can read.
     ///
     /// # Errors
-    /// [`DiskError::Exists`] if a store is there; [`DiskError::Crypto`] without randomness; [`DiskError::InUse`];
-    /// [`DiskError::File`]; [`DiskError::Sqlite`].
+    /// [`DiskError::Exists`] if the file already contains a store; [`DiskError::Crypto`] if the
+    /// randomness fails; [`DiskError::InUse`]; [`DiskError::File`]; [`DiskError::Sqlite`].
     pub fn create(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
         Self::create_at(path, key, Layered(crypto)).map_err(|error| error.at(path))
@@ -156,27 +164,29 @@ impl SqliteStore {
         Self::load(path, connection, crypto, sealer, openings)
     }
 
-    /// Opens the store in a file, with the key that it was made with or that it was [changed](Self::change_key) to. A
-    /// file of an older format is brought to the present one, in one transaction.
+    /// Opens the store in a file, with its current [`StoreKey`] (see
+    /// [`change_key`](Self::change_key)). A file of an older format is upgraded to the current
+    /// one, in one transaction.
     ///
     /// # Errors
-    /// [`DiskError::Missing`], [`DiskError::NotAStore`], [`DiskError::NewerFormat`], [`DiskError::InUse`] if another
-    /// process (or another part of this one) has it open, [`DiskError::WrongKey`], [`DiskError::OtherProtection`],
-    /// [`DiskError::Damaged`]. Nothing has changed then.
+    /// [`DiskError::Missing`], [`DiskError::NotAStore`], [`DiskError::NewerFormat`],
+    /// [`DiskError::WrongKey`], [`DiskError::OtherProtection`], [`DiskError::Damaged`];
+    /// [`DiskError::InUse`] if another process (or another part of this one) has the file open.
+    /// After any of these errors the file is unchanged.
     pub fn open(path: impl AsRef<Path>, key: &StoreKey, crypto: Arc<dyn CryptoProvider>) -> Result<Self, DiskError> {
         let path = path.as_ref();
         Self::open_at(path, key, Layered(crypto)).map_err(|error| error.at(path))
     }
 
     fn open_at(path: &Path, key: &StoreKey, crypto: SharedCrypto) -> Result<Self, DiskError> {
-        // SQLite would make the file.
+        // Without this check, SQLite would create the file.
         fs::metadata(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => DiskError::Missing { path: path.to_owned() },
             _ => DiskError::File { path: path.to_owned(), source },
         })?;
         let mut connection = connect(path)?;
         match format(&connection)? {
-            // Its creation was interrupted.
+            // The creation of the store was interrupted.
             0 => return Err(DiskError::Missing { path: path.to_owned() }),
             found => {
                 let newer = DiskError::NewerFormat { found, supported: STEPS.len() };
@@ -196,20 +206,23 @@ impl SqliteStore {
         sealer: Sealer,
         openings: u64,
     ) -> Result<Self, DiskError> {
-        // What a process wrote that died before it emptied the log.
+        // Finishes the work of a process that died before it emptied the log.
         empty_log(&connection)?;
         let unlocked = Some(Unlocked::load(&connection, sealer)?);
         let file = Mutex::new(File { connection, unlocked, written: 0 });
         Ok(Self { path: path.to_owned(), crypto, openings, file, tenancy: Tenancy::default() })
     }
 
-    /// How often the file has been opened, this time and its creation included.
+    /// Returns how many times the file has been opened, including its creation and this opening.
     ///
-    /// It grows with every opening, so that an application which keeps it elsewhere, where a copy of the file does not go
-    /// (beside the key in the keystore), notices that an older copy was put back: it is then not larger than what was
-    /// kept. Say so with [`Client::rolled_back`](crate::Client::rolled_back), or make a new device. (A copy that was taken
-    /// since the file was last opened is not noticed by this, but once a message comes back that the device has sent since:
-    /// [`Lost::RolledBack`](crate::Lost::RolledBack).)
+    /// The number grows with every opening. An application can store it in a place that is not
+    /// copied with the file, for example beside the key in the keystore. If somebody restores an
+    /// older copy of the file, its number is not larger than the stored number.
+    ///
+    /// In that case call [`Client::rolled_back`](crate::Client::rolled_back), or create a new
+    /// device. The number does not reveal a copy that was made since the last opening of the file.
+    /// The engine detects such a copy as soon as it receives a message that the device has sent
+    /// since then: [`Lost::RolledBack`](crate::Lost::RolledBack).
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -218,7 +231,8 @@ impl SqliteStore {
     /// # let path = folder.path().join("alice.regrow");
     /// # let key = StoreKey::from_bytes([7; 32]);
     /// # let store = SqliteStore::create(&path, &key, default_crypto())?;
-    /// # Client::create(Arc::new(store), default_crypto(), DeviceId::new("alice", "phone")?, Policy::default())?;
+    /// # let device = DeviceId::new("alice", "phone")?;
+    /// # Client::create(Arc::new(store), default_crypto(), device, Policy::default())?;
     /// # let kept = 1;
     /// let store = SqliteStore::open(&path, &key, default_crypto())?;
     /// let openings = store.openings();
@@ -226,7 +240,7 @@ impl SqliteStore {
     /// if openings <= kept {
     ///     alice.rolled_back()?;
     /// }
-    /// // … and keep `openings` in the keystore.
+    /// // Then store `openings` in the keystore.
     /// # assert_eq!(openings, 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -234,11 +248,12 @@ impl SqliteStore {
         self.openings
     }
 
-    /// Seals the data key under another key, and forgets the old one. The records stay as they are.
+    /// Seals the data key under another key and forgets the old key. The records do not change.
     ///
     /// # Errors
-    /// [`DiskError::Crypto`] without randomness: the old key opens the file then. [`DiskError::Sqlite`] if the disk
-    /// fails: the old key opens the file, or the new one does and what the old one opened may not be erased yet.
+    /// [`DiskError::Crypto`] if the randomness fails; the old key still opens the file.
+    /// [`DiskError::Sqlite`] if the disk fails. Then either the old key or the new key opens the
+    /// file. If the new key opens it, the data key sealed under the old key may not be erased yet.
     /// [`DiskError::Locked`].
     pub fn change_key(&self, key: &StoreKey) -> Result<(), DiskError> {
         let file = self.file()?;
@@ -247,8 +262,8 @@ impl SqliteStore {
         empty_log(&file.connection)
     }
 
-    /// The number of bytes of sealed names, records and pages that were written since the store was opened. (SQLite
-    /// writes whole pages of 4 KiB around them, twice.)
+    /// Returns the number of bytes of sealed names, records and pages written since the store was
+    /// opened. (SQLite writes whole pages of 4 KiB around them, twice.)
     ///
     /// # Errors
     /// [`DiskError::Poisoned`].
@@ -293,7 +308,7 @@ impl SqliteStore {
                 }
                 (None, Some(value)) => {
                     let body = pages::write(&mut pages, None, &value)?;
-                    // The number is needed to seal what stands under it.
+                    // The record's number is part of the data that its seal authenticates.
                     let id = pages.next_id("record")?;
                     let name = sealer.seal(&self.crypto, &bound("name", id, &[]), &key)?;
                     let sealed = sealer.seal(&self.crypto, &bound("record", id, &key), &body)?;
@@ -311,8 +326,9 @@ impl SqliteStore {
             };
         }
         file.written += written;
-        // It has happened, whatever comes of this: what cannot be emptied now is emptied with the next call, which fails
-        // if the disk still does.
+        // The transaction is committed, so a failure here does not change the result. If the log
+        // cannot be emptied now, the next call empties it. That call fails if the disk still
+        // fails.
         let _ = empty_log(&file.connection);
         Ok(())
     }
@@ -344,7 +360,8 @@ impl Store for SqliteStore {
     }
 }
 
-/// The file stays open and locked against others; without the key nothing of it can be read or written.
+/// While the store is locked, the file stays open and reserved for this process. Without the key
+/// no record can be read or written.
 impl Lock for SqliteStore {
     fn lock(&self) {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).unlocked = None;
@@ -380,7 +397,7 @@ impl Pages<'_> {
         Ok(self.connection.prepare_cached(sql)?)
     }
 
-    /// What stands in the record.
+    /// Reads and opens the body of the record.
     fn body(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError> {
         let sealed: Option<Vec<u8>> =
             self.statement("SELECT body FROM record WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
@@ -416,22 +433,25 @@ impl PageStore for Pages<'_> {
     }
 }
 
-/// What is bound to a sealed value: what it is, under which number, and the name of its record.
+/// Returns the associated data of a sealed value: its kind, its number, and the name of its
+/// record.
 fn bound(what: &str, id: i64, key: &[u8]) -> Vec<u8> {
     [what.as_bytes(), &[0], &id.to_be_bytes(), key].concat()
 }
 
-/// Opens the file; reads nothing and changes nothing. Its lock is taken with the first access, and kept.
+/// Connects to the file without reading or changing it. SQLite takes the file's lock at the first
+/// access and keeps it.
 fn connect(path: &Path) -> Result<Connection, DiskError> {
     let connection = Connection::open(path)?;
-    // Whoever has the file keeps it, so there is nothing to wait for.
+    // Another owner would keep the file for long, so waiting is useless.
     connection.busy_timeout(Duration::ZERO)?;
-    // Before the first access, so that the index of the write-ahead log is in our memory, not in a shared file.
+    // This must happen before the first access. Then the index of the write-ahead log is in this
+    // process's memory and not in a shared file.
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE;")?;
     Ok(connection)
 }
 
-/// How the file is written from here on. The log is emptied by us, after every transaction.
+/// Sets how SQLite writes the file. The store itself empties the log after every transaction.
 fn prepare(connection: &Connection) -> Result<(), DiskError> {
     Ok(connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
@@ -440,7 +460,7 @@ fn prepare(connection: &Connection) -> Result<(), DiskError> {
     )?)
 }
 
-/// The file's format; 0 if nothing is in it.
+/// Returns the file's format; 0 if the file is empty.
 fn format(connection: &Connection) -> Result<usize, DiskError> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -452,8 +472,8 @@ fn format(connection: &Connection) -> Result<usize, DiskError> {
     }
 }
 
-/// Refuses a file that has anything but the tables which these steps make. What else is in a schema is run with our
-/// statements: a trigger that somebody has left there could keep what is deleted.
+/// Refuses a file with anything other than the tables of these steps. SQLite also runs other parts
+/// of a schema, for example triggers. A trigger of an attacker could keep a copy of deleted data.
 fn check_schema(connection: &Connection, steps: &[&str]) -> Result<(), DiskError> {
     let ours = Connection::open_in_memory()?;
     for step in steps {
@@ -461,18 +481,18 @@ fn check_schema(connection: &Connection, steps: &[&str]) -> Result<(), DiskError
     }
     match schema(connection)? == schema(&ours)? {
         true => Ok(()),
-        false => Err(DiskError::Damaged { what: "the tables: they are not those of a store".into() }),
+        false => Err(DiskError::Damaged { what: "its tables are not those of a store".into() }),
     }
 }
 
-/// Everything that is in the file by name: what it is, and by which statement it was made.
+/// Returns the name, the type and the SQL statement of everything in the file's schema.
 fn schema(connection: &Connection) -> Result<Vec<(String, String, Option<String>)>, DiskError> {
     let mut rows = connection.prepare("SELECT name, type, sql FROM sqlite_schema ORDER BY name, type")?;
     let entries = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
-/// Takes the steps that the file has not taken, and what comes `then`, in one transaction.
+/// Runs the missing steps, and the function `then`, in one transaction.
 fn migrate<T>(
     connection: &mut Connection,
     steps: &[&str],
@@ -489,9 +509,9 @@ fn migrate<T>(
     Ok(value)
 }
 
-/// Counts that the file is opened; how often it has been with this.
+/// Increments the counter of openings and returns its new value.
 fn count_opening(connection: &Connection, sealer: &Sealer, crypto: &SharedCrypto) -> Result<u64, DiskError> {
-    let damaged = || DiskError::Damaged { what: "the number of its openings".into() };
+    let damaged = || DiskError::Damaged { what: "its counter of openings".into() };
     let bound = bound("openings", 1, &[]);
     let sealed: Option<Vec<u8>> = connection.query_row("SELECT openings FROM seal", [], |row| row.get(0))?;
     let before = match sealed {
@@ -507,17 +527,17 @@ fn count_opening(connection: &Connection, sealer: &Sealer, crypto: &SharedCrypto
     Ok(openings)
 }
 
-/// The data key, with the key that it is sealed under.
+/// Opens the sealed data key with the store key.
 fn unseal(connection: &Connection, key: &StoreKey) -> Result<Sealer, DiskError> {
     let sealed = connection
         .query_row("SELECT protection, data_key FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (protection, sealed): (Vec<u8>, Vec<u8>) =
-        sealed.ok_or_else(|| DiskError::Damaged { what: "the data key: it is missing".into() })?;
+        sealed.ok_or_else(|| DiskError::Damaged { what: "its data key is missing".into() })?;
     Ok(Sealer::unwrap(key, &protection, &sealed)?)
 }
 
-/// Brings what is in the write-ahead log into the file, and empties it.
+/// Moves the content of the write-ahead log into the file, and empties the log.
 fn empty_log(connection: &Connection) -> Result<(), DiskError> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     match busy {

@@ -1,12 +1,13 @@
-//! A large value is cut into pages, and only the pages that are new are written.
+//! Splits large values into pages, so that a change writes only the new pages.
 //!
-//! Where it is cut follows from its content (FastCDC), so that a change moves the cuts around it and no others: a commit
-//! that changes ten nodes of a ratchet tree of two thousand changes a dozen pages. The list of a value's pages is a value
-//! too, and is cut in the same way, until what remains is small enough to stand in the record itself. So the smallest
-//! change of a value of any size costs one page on each of a few levels.
+//! The content determines the cut positions (FastCDC), so a change moves only the cuts near it.
+//! For example, a commit that changes ten nodes in a ratchet tree of two thousand nodes changes
+//! about a dozen pages. The list of a value's pages is itself a value and is split in the same
+//! way. This repeats until the rest is small enough for the record itself. Therefore the smallest
+//! change to a value of any size costs one page on each of a few levels.
 //!
-//! A page is never changed. It is found again by the hash in the list, which also shows that it is the one that was
-//! written: pages cannot be exchanged, put back or left out.
+//! A page never changes. The page list has its number and its hash. The hash proves that the page
+//! is the one that was written, so pages cannot be exchanged, restored or omitted.
 
 use std::collections::HashMap;
 
@@ -16,32 +17,33 @@ use zeroize::Zeroizing;
 
 use super::DiskError;
 
-/// Values of up to so many bytes stand in the record itself.
+/// The maximum size of a value that is stored in the record itself.
 const INLINE: usize = 2048;
 
-/// The sizes of pages. The largest one, sealed, still fits on a page of SQLite's with its header.
+/// The sizes of pages in bytes. The largest page, when sealed, still fits with its header into one
+/// page of SQLite.
 const MIN_PAGE: usize = 512;
 const AVERAGE_PAGE: usize = 2048;
 const MAX_PAGE: usize = 3968;
 
-/// No value has so many levels: each is at most a tenth of the one below.
+/// A limit that no value reaches: each level has at most a tenth of the size of the level below.
 const MAX_LEVELS: u8 = 16;
 
-/// Where pages are kept.
+/// The storage of pages.
 pub(super) trait PageStore {
     fn read(&self, id: i64) -> Result<Zeroizing<Vec<u8>>, DiskError>;
     fn write(&mut self, page: &[u8]) -> Result<i64, DiskError>;
     fn delete(&mut self, id: i64) -> Result<(), DiskError>;
 }
 
-/// One page, as a list names it.
+/// An entry of a page list: one page's number and hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
+struct PageEntry {
     id: i64,
     hash: [u8; 32],
 }
 
-impl Entry {
+impl PageEntry {
     const BYTES: usize = 8 + 32;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
@@ -60,8 +62,10 @@ impl Entry {
     }
 }
 
-/// Cuts `value`, writes the pages that `before` (what stood in the record, if there was one) does not have, and deletes
-/// those that only `before` has: what is to stand in the record.
+/// Splits `value` into pages and returns the new body of the record.
+///
+/// `before` is the old body of the record, if there was one. The function writes the pages that
+/// `before` does not have, and deletes the pages that only `before` has.
 pub(super) fn write(
     store: &mut impl PageStore,
     before: Option<&[u8]>,
@@ -80,7 +84,7 @@ pub(super) fn write(
                 known.entry(entry.hash).or_default().push(entry.id);
             }
         }
-        let mut list = Zeroizing::new(Vec::with_capacity(rest.len() / MIN_PAGE * Entry::BYTES + Entry::BYTES));
+        let mut list = Zeroizing::new(Vec::with_capacity(rest.len() / MIN_PAGE * PageEntry::BYTES + PageEntry::BYTES));
         for cut in FastCDC::new(&rest, MIN_PAGE, AVERAGE_PAGE, MAX_PAGE) {
             let page = &rest[cut.offset..cut.offset + cut.length];
             let hash = Sha256::digest(page).into();
@@ -88,7 +92,7 @@ pub(super) fn write(
                 Some(id) => id,
                 None => store.write(page)?,
             };
-            list.extend_from_slice(&Entry { id, hash }.to_bytes());
+            list.extend_from_slice(&PageEntry { id, hash }.to_bytes());
         }
         for id in known.into_values().flatten() {
             store.delete(id)?;
@@ -105,31 +109,32 @@ pub(super) fn write(
     Ok(body)
 }
 
-/// The value of the record in which `body` stands.
+/// Reads the value of the record with this body.
 pub(super) fn read(store: &impl PageStore, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, DiskError> {
     let (level, rest) = split(body)?;
     let mut rest = Zeroizing::new(rest.to_vec());
     for _ in 0..level {
-        rest = join(store, &Entry::list(&rest)?)?;
+        rest = join(store, &PageEntry::list(&rest)?)?;
     }
     Ok(rest)
 }
 
-/// Deletes the pages of the record in which `body` stands.
+/// Deletes the pages of the record with this body.
 pub(super) fn delete(store: &mut impl PageStore, body: &[u8]) -> Result<(), DiskError> {
     levels(store, body)?.into_iter().flatten().try_for_each(|entry| store.delete(entry.id))
 }
 
-/// The lists of all levels, the value's own pages first. (Those are not read.)
-fn levels(store: &impl PageStore, body: &[u8]) -> Result<Vec<Vec<Entry>>, DiskError> {
+/// Returns the page lists of all levels, beginning with the list of the value's own pages. (The
+/// value's own pages are not read.)
+fn levels(store: &impl PageStore, body: &[u8]) -> Result<Vec<Vec<PageEntry>>, DiskError> {
     let (level, rest) = split(body)?;
     let mut lists = Vec::new();
     if level > 0 {
-        lists.push(Entry::list(rest)?);
+        lists.push(PageEntry::list(rest)?);
     }
     for _ in 1..level {
         let Some(list) = lists.last() else { break };
-        let below = Entry::list(&join(store, list)?)?;
+        let below = PageEntry::list(&join(store, list)?)?;
         lists.push(below);
     }
     lists.reverse();
@@ -144,8 +149,9 @@ fn split(body: &[u8]) -> Result<(u8, &[u8]), DiskError> {
     Ok((level, rest))
 }
 
-fn join(store: &impl PageStore, list: &[Entry]) -> Result<Zeroizing<Vec<u8>>, DiskError> {
-    // Large enough from the start: a buffer that grows leaves copies behind.
+fn join(store: &impl PageStore, list: &[PageEntry]) -> Result<Zeroizing<Vec<u8>>, DiskError> {
+    // The buffer has its final capacity from the start, because a buffer that grows leaves copies
+    // behind.
     let mut joined = Zeroizing::new(Vec::with_capacity(list.len() * MAX_PAGE));
     for entry in list {
         let page = store.read(entry.id)?;
@@ -195,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Bytes that look random, as keys do.
+    /// Returns bytes that look random, like keys.
     fn noise(seed: u64, len: usize) -> Vec<u8> {
         let block = |number: u64| Sha256::digest([seed.to_be_bytes(), number.to_be_bytes()].concat());
         (0..).flat_map(block).take(len).collect()
@@ -210,7 +216,7 @@ mod tests {
             assert_eq!(*read(&store, &body).unwrap(), value);
             let (written, pages) = (store.written, store.pages.len());
 
-            // In the middle, and by inserting: everything after it moves.
+            // Inserts in the middle of the value, so everything after it moves.
             value.splice(size / 2..size / 2, noise(2, 33));
             let body = write(&mut store, Some(&body), &value).unwrap();
 
@@ -245,7 +251,7 @@ mod tests {
             let mut store = Memory::default();
             let mut body: Option<Zeroizing<Vec<u8>>> = None;
             for (seed, size) in sizes {
-                // Sometimes the same content over and over, which has equal pages.
+                // Seed 0 gives the same content repeated, which has equal pages.
                 let value = if seed == 0 { vec![0; size] } else { noise(seed, size) };
                 let written = write(&mut store, body.as_deref().map(Vec::as_slice), &value).unwrap();
                 prop_assert_eq!(&*read(&store, &written).unwrap(), &value);

@@ -25,7 +25,7 @@ use regrow_delivery_service::{
     server::{Environment, Server, router, settings::Settings},
 };
 use regrow_engine::{
-    Batch, Client, DeviceId, GroupId, Handshake, MemoryStore, Policy, Store, StoreError, Timestamp, UserId, Value,
+    Batch, Client, DeviceId, GroupId, HandshakeMode, MemoryStore, Policy, Store, StoreError, Timestamp, UserId, Value,
     default_crypto,
 };
 use regrow_messenger::{
@@ -170,14 +170,14 @@ impl World {
 
     /// The list of a user's devices, as the server has it.
     pub async fn device_list(&self, name: &str) -> DeviceListPage {
-        let mut reader = self.hostile("reader", Handshake::Assisted).await;
+        let mut reader = self.hostile("reader", HandshakeMode::Assisted).await;
         reader.connection.device_list(&user(name), 0).await.unwrap()
     }
 
     /// A program that has the session of a device, and signs MLS messages with a key of its own.
     pub async fn impostor(&self, of: &Device) -> Hostile {
         let id = of.device();
-        let client = new_client(&MemoryStore::new(), id.user().as_str(), id.device(), policy(Handshake::Assisted));
+        let client = new_client(&MemoryStore::new(), id.user().as_str(), id.device(), policy(HandshakeMode::Assisted));
         let seed = of.store_seed();
         let connection = Connection::new(&self.at, id.clone(), TransportKey::from_seed(&seed), of.service()).unwrap();
         Hostile { client, connection, now: self.now() }
@@ -212,7 +212,7 @@ impl World {
     }
 
     /// A new device, registered.
-    pub async fn messenger(&self, user: &str, device: &str, handshake: Handshake) -> Device {
+    pub async fn messenger(&self, user: &str, device: &str, handshake: HandshakeMode) -> Device {
         self.messenger_with(user, device, policy(handshake)).await
     }
 
@@ -253,7 +253,7 @@ impl World {
     }
 
     /// A device that does as it likes.
-    pub async fn hostile(&self, user: &str, handshake: Handshake) -> Hostile {
+    pub async fn hostile(&self, user: &str, handshake: HandshakeMode) -> Hostile {
         let client = new_client(&MemoryStore::new(), user, "phone", policy(handshake));
         let (_, service) = Connection::service(&self.at).await.unwrap();
         let name = DeviceId::new(user, "phone").unwrap();
@@ -277,7 +277,7 @@ async fn begin_list(client: &Client, connection: &mut Connection, key: &Transpor
     let list = DeviceList::new(client.device().user().clone());
     let signer = SigningKey::from_bytes(key.seed());
     let sign = |bytes: &[u8]| signer.sign(bytes).to_bytes();
-    let entry = list.entry(&service, client.device(), list::Change::Begin(keys), sign);
+    let entry = list.entry(&service, client.device(), list::ListChange::Begin(keys), sign);
     connection.append_to_device_list(&entry.encode()).await.unwrap();
 }
 
@@ -372,13 +372,13 @@ fn cut_off() -> Response {
     Body::from_stream(futures_util::stream::once(async { Err::<Vec<u8>, _>(nothing) })).into_response()
 }
 
-pub fn policy(handshake: Handshake) -> Policy {
+pub fn policy(handshake: HandshakeMode) -> Policy {
     Policy { handshake, key_packages: 3, ..Policy::default() }
 }
 
 /// Key packages that are valid by the system's clock, however far the world's clock is moved.
 pub fn timeless() -> Policy {
-    Policy { clock_skew: 1000 * 24 * 60 * 60, ..policy(Handshake::Assisted) }
+    Policy { clock_skew: 1000 * 24 * 60 * 60, ..policy(HandshakeMode::Assisted) }
 }
 
 fn new_client(store: &MemoryStore, user: &str, device: &str, policy: Policy) -> Client {
@@ -425,7 +425,7 @@ impl Device {
             #[serde(with = "serde_bytes")]
             seed: [u8; 32],
         }
-        let kept = self.engine().kept("regrow-ds/account").unwrap().unwrap();
+        let kept = self.engine().app_data("regrow-ds/account").unwrap().unwrap();
         ciborium::from_reader::<Account, _>(&kept[..]).unwrap().seed
     }
 
@@ -449,8 +449,8 @@ impl Device {
     pub fn damage(&mut self, world: &World, name: &str) {
         self.messenger = None;
         let mut client = Client::open(Arc::new(self.store.clone()), default_crypto(), self.policy.clone()).unwrap();
-        assert!(client.kept(name).unwrap().is_some());
-        client.keep([(name, Some(b"damaged"))]).unwrap();
+        assert!(client.app_data(name).unwrap().is_some());
+        client.set_app_data([(name, Some(b"damaged"))]).unwrap();
         drop(client);
         self.crash(world);
     }
@@ -561,7 +561,7 @@ impl Hostile {
         let page = self.connection.deliveries(start, 1000, Duration::ZERO).await.unwrap();
         let received = page.deliveries.iter().map(|delivery| self.client.receive(&delivery.bytes.0, self.now));
         let texts = received.filter_map(|received| match received.ok()?.event {
-            regrow_engine::Event::Message(message) => Some(message.text.to_vec()),
+            regrow_engine::ReceivedEvent::Message(message) => Some(message.text.to_vec()),
             _ => None,
         });
         texts.collect()
