@@ -86,8 +86,8 @@ pub enum Error {
     },
 
     /// The device's storage is a restored older state or a copy, so in this group the device could
-    /// use the same keys again. It creates nothing in the group until it has
-    /// [rejoined](crate::Client::join_external).
+    /// use the same keys again. It creates no message, proposal or commit in the group until it
+    /// has [rejoined](crate::Client::join_external).
     #[error(
         "the storage is a restored older state or a copy; this device must rejoin the group {group} before it sends again"
     )]

@@ -111,7 +111,7 @@ pub enum Lost {
     },
     /// A message of this device came back that this device does not know. Its storage is a
     /// restored older state, or a copy that was used elsewhere. The device could use the same keys
-    /// again, so it creates nothing more in the group. Every call that would create something
+    /// again, so it creates no more messages, proposals or commits in the group. Each such call
     /// fails with [`Error::RolledBack`](crate::Error::RolledBack).
     #[error("the storage is a restored older state, or a copy that was used elsewhere")]
     RolledBack,

@@ -118,7 +118,7 @@ fn app_data_is_in_snapshots_but_not_in_backups() {
     alice.set_app_data([("seed", Some("a secret of the layer above"))]).unwrap();
 
     let snapshot = alice.snapshot().unwrap();
-    let found: Vec<_> = snapshot.records().iter().filter(|record| record.name() == "device: kept value").collect();
+    let found: Vec<_> = snapshot.records().iter().filter(|record| record.name() == "device: app data").collect();
     let backup = Backup::open(&alice.backup(b"archive", "words").unwrap(), "words").unwrap();
     let restored = Client::restore(
         Arc::new(MemoryStore::new()),

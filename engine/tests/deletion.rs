@@ -474,7 +474,7 @@ fn a_rejoin_erases_the_group_that_it_replaces() {
     for name in ["epoch encryption keys", "chat: encryption key", "epoch secrets", "own leaf node"] {
         let old = bytes_in(&before, name).into_iter().filter(|bytes| !public.contains(bytes));
         let left = old.filter(|bytes| after.contains(bytes)).count();
-        assert_eq!(left, 0, "{name}: byte strings are left");
+        assert_eq!(left, 0, "{name}: byte strings of the replaced group are left");
     }
     assert_eq!(count(&bob, "proposal"), 0);
     assert!(!names(&bob).iter().any(|name| name.contains("being joined")));

@@ -348,7 +348,7 @@ fn deleted_values_are_in_no_file_after_the_call() {
     check("a message key that was used to receive", 1);
     let update = bob.group(&group()).unwrap().update().unwrap();
     accept(&mut bob, update, &mut [&mut alice, &mut carol]);
-    check("an epoch that another ended", 5);
+    check("an epoch that another member ended", 5);
     let update = alice.group(&group()).unwrap().rotate_signature_key().unwrap();
     check("nothing yet", 0);
     accept(&mut alice, update, &mut [&mut bob, &mut carol]);
@@ -357,7 +357,7 @@ fn deleted_values_are_in_no_file_after_the_call() {
     alice.discard(update).unwrap();
     check("a commit that was discarded", 1);
     alice.key_packages(3, NOW).unwrap();
-    check("nothing but what is made", 0);
+    check("new key packages", 0);
     alice.expire(regrow_engine::Timestamp::LATEST).unwrap();
     check("key packages", 3);
     let _ = alice.group(&group()).unwrap().propose_update().unwrap();
@@ -367,7 +367,7 @@ fn deleted_values_are_in_no_file_after_the_call() {
     let removal = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
     accept(&mut bob, removal, &mut [&mut alice, &mut carol]);
     check("a group that the device was removed from", 8);
-    assert_eq!(contents(&*store).len(), 3, "the device, its key, and that it was removed");
+    assert_eq!(contents(&*store).len(), 3, "only the device, its key and the record of its removal are left");
 }
 
 /// A sequence of changes. Each change sets a record to a number of bytes or deletes it.

@@ -364,7 +364,7 @@ impl World {
                 continue;
             }
             let Ok(mut chat) = self.clients[who].group(&group()) else { continue };
-            assert!(self.roster.contains(&who), "{name} believes that it is a member");
+            assert!(self.roster.contains(&who), "{name} believes that it is a member, but it is not");
             assert_eq!(chat.epoch().unwrap().0, self.epoch);
             let roster: BTreeSet<_> = chat.roster().unwrap().iter().map(|member| index_of(&member.device)).collect();
             assert_eq!(roster, self.roster);

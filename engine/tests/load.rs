@@ -144,5 +144,5 @@ fn only_the_last_used_groups_are_in_memory() {
 
     alice.group(&name(0)).unwrap().epoch().unwrap();
     store.fail_reads_after(0);
-    assert!(alice.group(&name(1)).is_err(), "no group has left the memory for it");
+    assert!(alice.group(&name(1)).is_err(), "group 1 is still in memory after another group was loaded");
 }

@@ -137,7 +137,7 @@ fn calls() -> Vec<(&'static str, Act, Act)> {
             |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop),
         ),
         ("acknowledge", |w| w.alice.receive(&w.bobs_message, NOW).map(drop), |w| w.alice.acknowledge()),
-        ("be told of a copy", nothing, |w| w.alice.rolled_back()),
+        ("report a restored older state", nothing, |w| w.alice.rolled_back()),
         ("forget", nothing, |w| w.alice.forget(&group())),
     ]
 }

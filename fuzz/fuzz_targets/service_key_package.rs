@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let [one, last_resort] = [one, last_resort].map(|upload| upload.expect("the store works").refused.is_empty());
         let claimed = service.claim_key_package(&ALICE, &CAROL, AT).expect("the store works");
         let claimed = matches!(claimed, ClaimOutcome::Claimed(_));
-        assert_eq!(claimed, one || last_resort, "a stored key package cannot be claimed, or none was stored and one is claimed");
+        assert_eq!(claimed, one || last_resort, "exactly the stored key packages can be claimed");
         claimed
     });
 });

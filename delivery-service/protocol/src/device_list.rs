@@ -283,7 +283,7 @@ mod tests {
         let read = ListEntry::decode(&entry.encode())?;
         assert_eq!(read, entry);
         let result = list.append(&SERVICE, &read);
-        assert!(result.is_ok() || *list == before, "a refused entry changes nothing");
+        assert!(result.is_ok() || *list == before, "a refused entry has changed the list");
         result
     }
 

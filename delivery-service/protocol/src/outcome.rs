@@ -50,7 +50,7 @@ pub enum Unsupported {
 #[non_exhaustive]
 pub enum RejectReason {
     /// The bytes are not the kind of MLSMessage (RFC 9420, 6) that this request takes.
-    #[error("not the MLS message that belongs here")]
+    #[error("not the kind of MLS message that this request takes")]
     Malformed,
     /// The submission is larger than the limit `max_body_bytes` of the service.
     #[error("larger than {limit} bytes")]
@@ -87,8 +87,8 @@ pub enum RejectReason {
     /// A member has to add it again.
     ///
     /// The service remembers at most `max_removed_devices_per_group` removed devices of a group.
-    /// Beyond that limit, no device can join the group by external commit, and a member has to add
-    /// every new device.
+    /// Beyond that limit, a device that is not a member cannot join the group by external commit,
+    /// and a member has to add it.
     #[error("the sender was removed from the group, and has to be added again")]
     Removed,
     /// The commit was accepted, and later taken back because other members could not process it.
@@ -96,8 +96,8 @@ pub enum RejectReason {
     #[error("the commit was taken back, because members could not process it")]
     RolledBack,
     /// The reported entry is not the group's last commit, or this device may not report it. A
-    /// device may not report a commit that its user made or that adds or removes its user, and not
-    /// if its user became a member only recently.
+    /// device may not report a commit that its user made, or that adds or removes its user. A user
+    /// that became a member only recently may not report it either.
     #[error("not a commit that this device can report")]
     NotReportable,
     /// The content type does not fit the request, for example a commit that is submitted as a

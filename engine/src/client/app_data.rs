@@ -58,7 +58,7 @@ impl Client {
                 return Err(Error::AppDataName { bytes: name.len() });
             }
             match value {
-                Some(value) => records.put(key(name), RecordKind::Kept, value.as_ref())?,
+                Some(value) => records.put(key(name), RecordKind::AppData, value.as_ref())?,
                 None => records.delete(key(name)),
             }
         }
@@ -71,7 +71,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`]; [`Error::Locked`].
     pub fn app_data(&self, name: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
-        Ok(self.records()?.get(&key(name.as_ref()), RecordKind::Kept)?)
+        Ok(self.records()?.get(&key(name.as_ref()), RecordKind::AppData)?)
     }
 
     /// Returns the app data names that begin with `prefix`, in order.
@@ -80,12 +80,12 @@ impl Client {
     /// [`Error::Storage`]; [`Error::Locked`].
     pub fn app_data_names(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, Error> {
         let records: Transaction<'_> = self.records()?;
-        let begin = RecordScope::Device.key(RecordKind::Kept).len();
+        let begin = RecordScope::Device.key(RecordKind::AppData).len();
         let keys = records.keys(&key(prefix.as_ref()))?;
         Ok(keys.into_iter().map(|key| key[begin..].to_vec()).collect())
     }
 }
 
 fn key(name: &[u8]) -> Vec<u8> {
-    RecordScope::Device.item(RecordKind::Kept, name)
+    RecordScope::Device.item(RecordKind::AppData, name)
 }

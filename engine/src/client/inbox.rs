@@ -93,8 +93,8 @@ impl Client {
 
     /// Marks this device's storage as a restored older state or as a copy, if the application has
     /// detected that: see [`SqliteStore::openings`](crate::SqliteStore::openings). From then on
-    /// this device creates nothing in a group until it has [rejoined](Self::join_external) the
-    /// group. Otherwise it would use the same keys again.
+    /// this device creates no message, proposal or commit in a group until it has
+    /// [rejoined](Self::join_external) the group. Otherwise it would use the same keys again.
     ///
     /// # Errors
     /// [`Error::Storage`].

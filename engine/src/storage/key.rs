@@ -110,7 +110,7 @@ kinds! {
     SignatureKey = 2, "signature key";
     KeyPackage = 3, "key package";
     VerifiedUser = 4, "verified user";
-    /// Counts of this device's actions since its leaf got its current keys.
+    /// The number of messages that this device has sent since its leaf got its current keys.
     Activity = 5, "activity";
     /// Received events that the application has not acknowledged.
     Inbox = 6, "inbox";
@@ -136,7 +136,7 @@ kinds! {
     /// it.
     Rejoin = 25, "group to rejoin";
     /// Values that the application stores with the engine.
-    Kept = 26, "kept value";
+    AppData = 26, "app data";
 }
 
 #[cfg(test)]

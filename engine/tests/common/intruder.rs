@@ -122,7 +122,7 @@ impl Intruder {
     pub fn join(&mut self, welcome: &[u8]) {
         let MlsMessageBodyIn::Welcome(welcome) = body(welcome) else { panic!("not a welcome") };
         let staged =
-            StagedWelcome::new_from_welcome(&self.provider, &Self::config(), welcome, None).expect("a bad welcome");
+            StagedWelcome::new_from_welcome(&self.provider, &Self::config(), welcome, None).expect("a valid welcome");
         self.group = Some(staged.into_group(&self.provider).unwrap());
     }
 

@@ -21,7 +21,7 @@ use super::{
 
 pub const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-/// The fate of a commit after it is made.
+/// The next steps of a commit after it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// The commit waits.
@@ -175,9 +175,7 @@ impl World {
                 });
             }
             Step::Commit(_, then) => {
-                self.intend(who, Intent::CommitProposals, Ok(()), then, |client| {
-                    client.group(&group())?.commit()
-                });
+                self.intend(who, Intent::CommitProposals, Ok(()), then, |client| client.group(&group())?.commit());
             }
             Step::ProposeAdd(_, other, sent) => self.propose_add(who, self.choose_outside(other), sent),
             Step::ProposeRemove(_, other, sent) => {
@@ -571,7 +569,11 @@ impl World {
         if let Outcome::Message { by, epoch, .. } = observed {
             // The same claim without the model's ratchets.
             assert!(self.read.insert((who, at)), "{} has read entry {at} twice", NAMES[who]);
-            assert!(by != who && self.service.roster(epoch).contains_key(&who), "{} was no member", NAMES[who]);
+            assert!(
+                by != who && self.service.roster(epoch).contains_key(&who),
+                "{} was not a member, or is the sender",
+                NAMES[who]
+            );
         }
     }
 
@@ -635,7 +637,7 @@ impl World {
         let mut client = Client::open(store, default_crypto(), self.policy.clone()).unwrap();
         let waiting: Vec<_> =
             client.unacknowledged().unwrap().into_iter().map(|received| event(received.event)).collect();
-        assert_eq!(waiting, std::mem::take(&mut self.news[who]), "{} has not acknowledged", NAMES[who]);
+        assert_eq!(waiting, std::mem::take(&mut self.news[who]), "the unacknowledged events of {}", NAMES[who]);
         client.acknowledge().unwrap();
         self.clients[who] = Some(client);
     }
@@ -656,7 +658,7 @@ impl World {
             let expected = if matches!(device.standing, Standing::Outside) { 0 } else { 1 };
             assert_eq!(
                 of_group, expected,
-                "{} was removed from the group or has forgotten it, but has records: {records:?}",
+                "{} was removed or has forgotten the group, but has the wrong records: {records:?}",
                 NAMES[who]
             );
             return;
@@ -666,7 +668,7 @@ impl World {
             .iter()
             .filter(|(proposal, _)| proposal.by == who && matches!(proposal.what, What::Update(_)));
         let keys = records.iter().filter(|name| *name == "group chat: encryption key").count();
-        assert_eq!(keys, own_updates.count(), "{} keeps keys of proposals: {records:?}", NAMES[who]);
+        assert_eq!(keys, own_updates.count(), "{} has the wrong keys of own proposals: {records:?}", NAMES[who]);
 
         let mut chat = client.group(&group()).unwrap();
         assert_eq!(chat.epoch().unwrap().0, view.epoch);
@@ -694,7 +696,7 @@ impl World {
             self.receive(who, usize::MAX / 2, who % 2 == 0);
             self.check(who);
             if let Some(view) = self.devices[who].view() {
-                assert_eq!(view.epoch, self.service.epoch(), "{name} was left behind");
+                assert_eq!(view.epoch, self.service.epoch(), "{name} is not in the epoch of the service");
             }
         }
         for who in 0..self.devices.len() {
@@ -763,7 +765,7 @@ fn sorted(changes: &[Change]) -> (BTreeSet<Who>, BTreeSet<Who>, BTreeSet<Who>) {
             Change::Updated(device) => sets.2.insert(number(device)),
             Change::Data(_) => panic!("nobody sets the group's data"),
         };
-        assert!(first, "twice: {change}");
+        assert!(first, "a change is listed twice: {change}");
     }
     sets
 }

@@ -1,7 +1,7 @@
 //! The bodies of requests and responses between a device and the service, in JSON or in CBOR.
 //!
 //! Bytes are base64url without padding in JSON and byte strings in CBOR. A request names a group by
-//! the bytes of its identifier, and a device by its user's name and its own name, each in its
+//! the bytes of its identifier. It names a device by its user's name and its own name, each in its
 //! normal form. Unknown fields are errors, so that the service never ignores a part of a request.
 
 mod bytes;

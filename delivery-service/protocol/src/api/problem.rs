@@ -126,7 +126,7 @@ mod schema {
         fn schema() -> RefOr<Schema> {
             ObjectBuilder::new()
                 .schema_type(Type::String)
-                .description(Some("The kind of error. Each code calls for a different reaction of the client. The names never change."))
+                .description(Some("The kind of error. The names never change."))
                 .enum_values(Some(Code::ALL.iter().map(|code| code.name())))
                 .into()
         }

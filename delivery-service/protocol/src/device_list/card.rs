@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ListedKeys, entry};
 use crate::identity::DeviceId;
 
-/// The beginning of a card's text.
+/// The prefix of a card's text.
 const PREFIX: &str = "regrow-device:";
 /// The length of the checksum, in bytes. The checksum detects typing mistakes.
 const CHECK_SUM: usize = 4;
@@ -17,9 +17,9 @@ const MAX_TEXT: usize = 8 * 1024;
 
 /// The name and the public keys of a device that a user wants to link.
 ///
-/// A person carries the card's text from the screen of the new device to a device on the list, as a
-/// QR code or by hand. The service does not transport it, so that the service cannot replace the
-/// keys by its own.
+/// A person carries the card's text from the new device's screen to a device on the list, as a QR
+/// code or by hand. The service does not transport it, so that the service cannot replace the keys
+/// by its own.
 ///
 /// ```
 /// use regrow_protocol::{DeviceId, device_list::{DeviceCard, DeviceKey, ListedKeys}};
