@@ -6,7 +6,6 @@ use std::{cell::RefCell, sync::LazyLock};
 use regrow_delivery_service::{
     DeliveryService, DeviceId, GroupId, HandshakeMode, Limits, Outcome, ServiceKey, SqliteStore, Timestamp,
 };
-use regrow_engine::HandshakeMode;
 
 use crate::{NOW, creator, device, group};
 
