@@ -102,6 +102,7 @@ mod admission;
 #[cfg(feature = "server")]
 mod authorities;
 pub mod check;
+mod devices;
 mod error;
 mod handshake;
 mod limits;
@@ -130,7 +131,8 @@ pub use self::{
         Attempt,
         commit::CommitSubmission,
         expiry::Expired,
-        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
+        handout::{ClaimOutcome, ClaimedKeyPackage},
+        key_package::{KeyPackageCount, KeyPackageFault, RefusedKeyPackage, UploadOutcome},
         rollback::ReportOutcome,
     },
     service::{

@@ -23,19 +23,21 @@ pub use self::{
 use crate::{
     Delivery, HandshakeMode,
     error::StoreError,
-    handshake::{Followed, wire::Frame},
+    handshake::{PublicGroups, wire::Frame},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
-        Call, Halt, Submitted,
+        Abort, OrderingContext, Submitted,
         commit::CommitSubmission,
+        creation::{self, Creation},
         ending,
         expiry::{self, Expired},
-        group::{self, Creation},
-        key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
-        message, own, reading,
+        group,
+        handout::{self, ClaimOutcome},
+        key_package::{self, KeyPackageCount, UploadOutcome},
+        message, reading, retention,
         rollback::{self, ReportOutcome},
-        roster, welcome,
+        roster, service_state, trees,
     },
     outcome::{Outcome, Reply},
     receipt::{ServiceKey, ServicePublicKey},
@@ -68,7 +70,7 @@ struct Rules {
     limits: Limits,
     crypto: RustCrypto,
     /// What is stored of public groups, and is in memory as well.
-    followed: Followed,
+    public_groups: PublicGroups,
 }
 
 impl<S: Store> DeliveryService<S> {
@@ -79,8 +81,8 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
-        let key = store.transaction(|tx| own::key(tx, fresh_key))?;
-        let rules = Rules { key, limits, crypto: RustCrypto::default(), followed: Followed::default() };
+        let key = store.transaction(|tx| service_state::key(tx, fresh_key))?;
+        let rules = Rules { key, limits, crypto: RustCrypto::default(), public_groups: PublicGroups::default() };
         Ok(Self::over(store, Arc::new(rules), Effects::default()))
     }
 
@@ -88,9 +90,9 @@ impl<S: Store> DeliveryService<S> {
         Self { rules, store: Mutex::new(store), effects }
     }
 
-    fn call(&self, now: Timestamp) -> Call<'_> {
+    fn call(&self, now: Timestamp) -> OrderingContext<'_> {
         let Rules { key, limits, crypto, .. } = &*self.rules;
-        Call { key, crypto, limits, now, effects: &self.effects }
+        OrderingContext { key, crypto, limits, now, effects: &self.effects }
     }
 
     /// The key that receipts are verified with.
@@ -121,7 +123,7 @@ impl<S: Store> DeliveryService<S> {
         });
         // Before anybody else has the store.
         if result.is_err() {
-            self.rules.followed.forget_all();
+            self.rules.public_groups.forget_all();
         }
         result
     }
@@ -139,7 +141,7 @@ impl<S: Store> DeliveryService<S> {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
         self.upload_checked(checked, now)
     }
@@ -157,7 +159,7 @@ impl<S: Store> DeliveryService<S> {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
         self.replace_checked(checked, now)
     }
@@ -178,7 +180,7 @@ impl<S: Store> DeliveryService<S> {
         claimer: &DeviceId,
         now: Timestamp,
     ) -> Result<ClaimOutcome, StoreError> {
-        settle(self.store().transaction(|tx| key_package::claim(tx, self.call(now), device, claimer)))
+        settle(self.store().transaction(|tx| handout::hand_out(tx, self.call(now), device, claimer)))
     }
 
     /// How many key packages of `device` can still be handed out.
@@ -209,7 +211,9 @@ impl<S: Store> DeliveryService<S> {
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender: creator, bytes: group_info };
         let creation = Creation::verify(&self.rules.crypto, self.limits(), submitted, mode);
-        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, creation))
+        self.handshake(group, now, |tx, public_groups, context| {
+            creation::create(tx, public_groups, context, submitted, creation)
+        })
     }
 
     /// Orders a commit (RFC 9420, 12.4): accepted if and only if it was made in the group's current epoch, and valid as
@@ -278,7 +282,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn ratchet_tree(&self, group: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store().transaction(|tx| group::ratchet_tree(tx, &self.rules.followed, group, epoch))
+        self.store().transaction(|tx| trees::ratchet_tree(tx, &self.rules.public_groups, group, epoch))
     }
 
     /// The ratchet tree of the epoch that the device was welcomed to, for a welcome that does not have it in it. It is kept
@@ -294,7 +298,7 @@ impl<S: Store> DeliveryService<S> {
         device: &DeviceId,
         epoch: Epoch,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store().transaction(|tx| welcome::tree(tx, group, device, epoch))
+        self.store().transaction(|tx| trees::welcome_tree(tx, group, device, epoch))
     }
 
     /// The group's epoch, and the devices that are members in it. `None` if there is no such group.
@@ -329,7 +333,9 @@ impl<S: Store> DeliveryService<S> {
         sequence: Sequence,
         now: Timestamp,
     ) -> Result<ReportOutcome, StoreError> {
-        self.handshake(group, now, |tx, followed, call| rollback::report(tx, followed, call, group, device, sequence))
+        self.handshake(group, now, |tx, public_groups, context| {
+            rollback::report(tx, public_groups, context, group, device, sequence)
+        })
     }
 
     /// Ends a group whose only member is `device`: its log, its tree, its roster and its group info are deleted. Its name is
@@ -341,9 +347,9 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn end_group(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
-        self.handshake(group, now, |tx, followed, call| {
-            let reply = ending::end(tx, followed, call, group, device)?;
-            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
+        self.handshake(group, now, |tx, public_groups, context| {
+            let reply = ending::end(tx, public_groups, context, group, device)?;
+            context.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
             Ok(reply)
         })
     }
@@ -382,7 +388,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-        self.store().transaction(|tx| roster::acknowledge(tx, device, up_to))
+        self.store().transaction(|tx| retention::acknowledge(tx, device, up_to))
     }
 
     /// Deletes what is past its time at `now`: entries and remembered answers past the retention time, and key packages
@@ -402,15 +408,15 @@ impl<S: Store> DeliveryService<S> {
         &self,
         group: &GroupId,
         now: Timestamp,
-        work: impl FnOnce(&mut dyn Transaction, &Followed, Call<'_>) -> Result<T, Halt<T>>,
+        work: impl FnOnce(&mut dyn Transaction, &PublicGroups, OrderingContext<'_>) -> Result<T, Abort<T>>,
     ) -> Result<T, StoreError> {
-        let followed = &self.rules.followed;
+        let public_groups = &self.rules.public_groups;
         let mut store = self.store();
         let noted = self.effects.count();
-        let result = store.transaction(|tx| work(tx, followed, self.call(now)));
+        let result = store.transaction(|tx| work(tx, public_groups, self.call(now)));
         // Before anybody else has the store.
-        if matches!(result, Err(Halt::Failed(_))) {
-            followed.forget(group);
+        if matches!(result, Err(Abort::Failed(_))) {
+            public_groups.forget(group);
         }
         if result.is_err() {
             self.effects.keep(noted);
@@ -419,7 +425,7 @@ impl<S: Store> DeliveryService<S> {
     }
 
     /// One transaction whose effects count if it is accepted.
-    fn ordered<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Halt<T>>) -> Result<T, StoreError> {
+    fn ordered<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Abort<T>>) -> Result<T, StoreError> {
         let mut store = self.store();
         let noted = self.effects.count();
         let result = store.transaction(work);
@@ -432,7 +438,7 @@ impl<S: Store> DeliveryService<S> {
     fn store(&self) -> MutexGuard<'_, S> {
         self.store.lock().unwrap_or_else(|poisoned| {
             // It has rolled its transaction back, and may have left a group changed in memory. The store is what counts.
-            self.rules.followed.forget_all();
+            self.rules.public_groups.forget_all();
             self.store.clear_poison();
             poisoned.into_inner()
         })
@@ -441,16 +447,16 @@ impl<S: Store> DeliveryService<S> {
     fn into_store(self) -> S {
         let Self { store, rules, .. } = self;
         store.into_inner().unwrap_or_else(|poisoned| {
-            rules.followed.forget_all();
+            rules.public_groups.forget_all();
             poisoned.into_inner()
         })
     }
 }
 
-fn settle<T>(result: Result<T, Halt<T>>) -> Result<T, StoreError> {
+fn settle<T>(result: Result<T, Abort<T>>) -> Result<T, StoreError> {
     match result {
         Ok(answer) => Ok(answer),
-        Err(Halt::Answer(answer)) => Ok(*answer),
-        Err(Halt::Failed(error)) => Err(error),
+        Err(Abort::Answer(answer)) => Ok(*answer),
+        Err(Abort::Failed(error)) => Err(error),
     }
 }

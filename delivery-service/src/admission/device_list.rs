@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use super::{TokenHash, device};
 use crate::{
     device_list::{DeviceList, EntryHash, InvalidEntry, ListChange, ListEntry},
+    devices,
     error::StoreError,
     limits::Limits,
     names::{DeviceId, UserId},
@@ -89,12 +90,12 @@ pub(crate) fn append(
             {
                 return Ok(Appended::StillListed { device });
             }
-            if device::key_of(tx, by)? != Some(keys.key) {
+            if devices::key_of(tx, by)? != Some(keys.key) {
                 return Ok(Appended::OtherKey { device: by.clone() });
             }
         }
         ListChange::Add(card) => {
-            if device::key_of(tx, &card.device)? != Some(card.keys.key) {
+            if devices::key_of(tx, &card.device)? != Some(card.keys.key) {
                 return Ok(Appended::OtherKey { device: card.device.clone() });
             }
         }
@@ -114,7 +115,7 @@ pub(crate) fn append(
 fn registered(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<DeviceId>, StoreError> {
     let Some(list) = load(tx, user)? else { return Ok(None) };
     for (device, _) in list.devices() {
-        if device::key_of(tx, &device)?.is_some() {
+        if devices::key_of(tx, &device)?.is_some() {
             return Ok(Some(device));
         }
     }
@@ -144,9 +145,9 @@ pub(crate) fn claimable(
     let list = load(tx, user)?;
     let is_listed = |device: &DeviceId| list.as_ref().is_none_or(|list| list.get(device).is_some());
     let mut devices = match one {
-        Some(device) if device::key_of(tx, device)?.is_some() => vec![device.clone()],
+        Some(device) if devices::key_of(tx, device)?.is_some() => vec![device.clone()],
         Some(_) => Vec::new(),
-        None => device::of_user(tx, user)?,
+        None => devices::of_user(tx, user)?,
     };
     devices.retain(is_listed);
     Ok(devices)

@@ -5,10 +5,11 @@ use std::{fmt, ops::ControlFlow, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    TokenHash, device,
-    expiry::{self, Due},
+    TokenHash,
+    deadline::{self, AdmissionDeadline},
 };
 use crate::{
+    devices,
     error::StoreError,
     names::{Timestamp, UserId},
     store::{
@@ -82,7 +83,7 @@ pub(crate) fn invite(
     expires: Timestamp,
 ) -> Result<(), StoreError> {
     key::put(tx, Table::Invitations, &key_of(token), &Invitation { user: user.cloned(), expires })?;
-    expiry::remember(tx, expires, token, &Due::Invitation)
+    deadline::remember(tx, expires, token, &AdmissionDeadline::Invitation)
 }
 
 /// Whether there is such an invitation, it has not expired, and it is for this user. One that names nobody is for a user
@@ -96,7 +97,7 @@ pub(crate) fn admits(
     match key::get::<Invitation>(tx, Table::Invitations, &key_of(token))? {
         Some(Invitation { expires, .. }) if expires <= now => Ok(false),
         Some(Invitation { user: Some(invited), .. }) => Ok(invited == *user),
-        Some(Invitation { user: None, .. }) => Ok(!device::is_known_user(tx, user)?),
+        Some(Invitation { user: None, .. }) => Ok(!devices::is_known_user(tx, user)?),
         None => Ok(false),
     }
 }

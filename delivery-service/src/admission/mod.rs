@@ -4,6 +4,7 @@
 //! proved its key, and whether an issuer's token is good, is for the caller to establish: here is what is kept of it.
 //! Only hashes of tokens come here, so that whoever reads the store cannot use them.
 
+pub(crate) mod deadline;
 pub(crate) mod device;
 pub(crate) mod device_list;
 pub(crate) mod expiry;

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::{
-    TokenHash, device,
-    expiry::{self, Due},
+    TokenHash,
+    deadline::{self, AdmissionDeadline},
 };
 use crate::{
+    devices,
     error::StoreError,
     names::{DeviceId, Timestamp},
     store::{
@@ -42,7 +43,7 @@ pub(crate) fn open(
     token: &TokenHash,
     expires: Timestamp,
 ) -> Result<Option<Vec<TokenHash>>, StoreError> {
-    if device::key_of(tx, device)?.is_none() {
+    if devices::key_of(tx, device)?.is_none() {
         return Ok(None);
     }
     let mut open = of_device(tx, device)?;
@@ -53,7 +54,7 @@ pub(crate) fn open(
     }
     tx.put(Table::Sessions, key_of(device, token).as_bytes(), &expires.0.to_be_bytes())?;
     let session = StoredSession { token: *token, device: device.clone(), expires };
-    expiry::remember(tx, expires, token, &Due::Session(Identity(session.device)))?;
+    deadline::remember(tx, expires, token, &AdmissionDeadline::Session(Identity(session.device)))?;
     Ok(Some(ended))
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{TokenHash, device, device_list, invitation, session, wake_up};
 use crate::{
+    devices,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{block, key_package, membership},
@@ -73,7 +74,7 @@ pub struct MembershipRecord {
 /// Removes all devices of a user, and the user's invitations. Returns `None` if the user has no device.
 pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<RemovedUser>, StoreError> {
     let mut removed = RemovedUser { devices: Vec::new(), sessions: Vec::new() };
-    for device in device::of_user(tx, user)? {
+    for device in devices::of_user(tx, user)? {
         removed.sessions.extend(device::remove(tx, &device)?.unwrap_or_default());
         removed.devices.push(device);
     }
@@ -91,7 +92,7 @@ pub(crate) fn records(
     now: Timestamp,
 ) -> Result<Option<UserRecords>, StoreError> {
     let mut devices = Vec::new();
-    for device in device::ever_of(tx, user)? {
+    for device in devices::ever_of(tx, user)? {
         devices.extend(records_of_device(tx, &device, now)?);
     }
     if devices.is_empty() {
@@ -109,7 +110,7 @@ fn records_of_device(
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<Option<DeviceRecords>, StoreError> {
-    let Some(device::Device { key, registered, .. }) = device::load(tx, device)? else {
+    let Some(devices::Device { key, registered, .. }) = devices::load(tx, device)? else {
         return Ok(None);
     };
     let sessions = session::of_device(tx, device)?.into_iter().map(|session| session.expires.0).collect();

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::device;
 use crate::{
+    devices,
     error::StoreError,
     names::DeviceId,
     store::{
@@ -14,7 +14,7 @@ use crate::{
 
 /// Registers the address. A device has one. Returns whether the device is known.
 pub(crate) fn register(tx: &mut dyn Transaction, device: &DeviceId, address: &str) -> Result<bool, StoreError> {
-    if device::key_of(tx, device)?.is_none() {
+    if devices::key_of(tx, device)?.is_none() {
         return Ok(false);
     }
     tx.put(Table::WakeUps, Key::device(device).as_bytes(), address.as_bytes())?;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Finding, Parts, place};
 use crate::{
-    admission::{device::Device, expiry::Due, invitation::Invitation},
+    admission::{deadline::AdmissionDeadline, invitation::Invitation},
+    devices::Device,
     error::StoreError,
     names::{DeviceId, UserId},
-    ordering::tally::{Counts, Tally},
+    ordering::tally::{Tally, TallyCounts},
     store::{
         Table,
         key::{self, Key},
@@ -17,7 +18,7 @@ use crate::{
 /// The devices that the service knows or knew, and whether each is still there.
 pub(super) type Devices = BTreeMap<DeviceId, bool>;
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<Devices, StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<Devices, StoreError> {
     let (mut devices, mut users) = (Devices::new(), Vec::new());
     checker.each(Table::Devices, |_, key, value| {
         let mut parts = Parts(key);
@@ -68,7 +69,7 @@ fn wake_ups(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreErr
 }
 
 /// The devices that users have now.
-fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut Counts) -> Result<(), StoreError> {
+fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (device, _) in devices.iter().filter(|(_, is_there)| **is_there) {
         let key = Key::device(device);
         let present = Key::user(device.user()).then_device(device);
@@ -94,7 +95,7 @@ fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError
         let mut parts = Parts(key);
         parts.number()?;
         let _: [u8; 32] = parts.rest().try_into().ok()?;
-        let _: Due = key::decode(Table::AdmissionDeadlines, value).ok()?;
+        let _: AdmissionDeadline = key::decode(Table::AdmissionDeadlines, value).ok()?;
         deadlines.insert(key.to_vec());
         Some(())
     })?;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::{Checker, Finding, Parts, place};
 use crate::{
     error::StoreError,
-    ordering::{claim::Claim, tally::Counts},
+    ordering::{claim::Claim, tally::TallyCounts},
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, end: u64, counts: &mut Counts) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, end: u64, counts: &mut TallyCounts) -> Result<(), StoreError> {
     let claims: Vec<(Vec<u8>, Claim)> = checker.all(Table::Claims)?;
     let (mut targets, mut deadlines) = (BTreeSet::new(), BTreeSet::new());
     for (key, claim) in &claims {

@@ -13,7 +13,7 @@ use crate::{
         group::Group,
         rollback::LastCommit,
         roster::member_key,
-        tally::{Counts, Tally},
+        tally::{Tally, TallyCounts},
     },
     store::{
         Table,
@@ -38,7 +38,7 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
 }
 
 /// The names of the groups that were ended.
-pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<Names, StoreError> {
+pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<Names, StoreError> {
     let mut ended = Names::new();
     checker.each(Table::EndedGroups, |findings, key, value| {
         let mut parts = Parts(key);
@@ -59,7 +59,7 @@ pub(super) fn check(
     checker: &mut Checker<'_>,
     groups: &Groups,
     logs: &Logs,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<(), StoreError> {
     let nothing = Default::default();
     for (id, group) in groups {
@@ -104,7 +104,7 @@ fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError>
     Ok(())
 }
 
-fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<(), StoreError> {
+fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (id, group) in groups {
         for (parity, kept) in group.group_infos() {
             Tally::Bytes(kept.sender.user()).recount(counts, kept.size);

@@ -6,7 +6,7 @@ use super::{Checker, Finding, Parts, groups::Groups, place, place_of_group};
 use crate::{
     HandshakeMode,
     error::StoreError,
-    handshake::{Followed, basic_identity},
+    handshake::{PublicGroups, basic_identity},
     names::GroupId,
     ordering::roster,
     store::Table,
@@ -27,8 +27,8 @@ pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), St
         Some(())
     })?;
     for (id, group) in groups.iter().filter(|(_, group)| group.mode == HandshakeMode::Assisted) {
-        let followed = Followed::default();
-        let members = match followed.group(checker.tx, id, group.epoch) {
+        let public_groups = PublicGroups::default();
+        let members = match public_groups.group(checker.tx, id, group.epoch) {
             Ok(following) => following
                 .group
                 .members()

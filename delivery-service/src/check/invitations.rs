@@ -6,11 +6,11 @@ use super::{Checker, Finding, Parts, place};
 use crate::{
     error::StoreError,
     names::UserId,
-    ordering::{membership::Membership, tally::Counts},
+    ordering::{membership::Membership, tally::TallyCounts},
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<(), StoreError> {
     let memberships: Vec<(Vec<u8>, Membership)> = checker.all(Table::Memberships)?;
     let mut deadlines = BTreeSet::new();
     for (key, membership) in &memberships {

@@ -5,13 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Checker, Finding, Parts, place};
 use crate::{
     error::StoreError,
-    handshake::wire,
+    handshake::wire::{self, Hash, KeyPackageRef},
     names::DeviceId,
-    ordering::{
-        answers::Hash,
-        key_package::{Due, Stored},
-        welcome::KeyPackageRef,
-    },
+    ordering::key_package::{ExpiringKeyPackage, StoredKeyPackage},
     store::{
         Table,
         identity::Identity,
@@ -29,7 +25,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
         parts.number()?;
         parts.number()?;
         parts.end()?;
-        let Due { device, hash, reference } = key::decode(Table::KeyPackageDeadlines, value).ok()?;
+        let ExpiringKeyPackage { device, hash, reference } = key::decode(Table::KeyPackageDeadlines, value).ok()?;
         dues.insert(key.to_vec(), (device, hash, reference));
         Some(())
     })?;
@@ -55,7 +51,7 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
             let device = DeviceId::from_identity(parts.name()?).ok()?;
             let number = parts.number()?;
             parts.end()?;
-            let Stored { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
+            let StoredKeyPackage { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
             let hash = wire::hash(&bytes);
             if number == 0 || number > end {
                 findings.push(Finding::Contradiction { place: place(table, key), with: Table::Counters });

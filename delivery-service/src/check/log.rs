@@ -1,4 +1,4 @@
-//! Logs: the chain of each, its receipts, the answers that are remembered, and when all of it goes.
+//! Logs: the chain of each, its receipts, the remembered that are remembered, and when all of it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ use crate::{
     handshake::wire,
     names::{Epoch, GroupId, Sequence},
     ordering::{
-        answers::{Answer, Due},
-        log::{Entry, EntryKind},
-        tally::{Counts, Tally},
+        log_entry::{EntryKind, LogEntry},
+        remembered::{ExpiringOutcome, RememberedOutcome},
+        tally::{Tally, TallyCounts},
         welcome,
     },
     receipt::{ChainHash, ChainedEntry, ServicePublicKey},
@@ -49,7 +49,7 @@ pub(super) fn check(
     groups: &Groups,
     service: Option<&ServicePublicKey>,
     end: u64,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<Logs, StoreError> {
     let deadlines = deadlines(checker, groups, end, counts)?;
     let mut logs = Logs::new();
@@ -71,7 +71,7 @@ pub(super) fn check(
         // Also of an entry that cannot be understood it is known that it is there.
         let log = logs.entry(id.clone()).or_default();
         log.entries.insert(cursor, false);
-        let entry: Entry<'_> = key::decode(Table::Log, value).ok()?;
+        let entry: LogEntry<'_> = key::decode(Table::Log, value).ok()?;
         log.entries.insert(cursor, entry.kind == EntryKind::Commit);
         log.bytes += entry.size;
         Tally::Bytes(entry.sender.user()).recount(counts, entry.size);
@@ -98,16 +98,16 @@ pub(super) fn check(
         Some(())
     })?;
     welcomes(checker, &logs)?;
-    answers(checker, groups, service)?;
+    remembered(checker, groups, service)?;
     Ok(logs)
 }
 
-/// When entries and answers go: each entry's cursor and group.
+/// When entries and remembered go: each entry's cursor and group.
 fn deadlines(
     checker: &mut Checker<'_>,
     groups: &Groups,
     end: u64,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
     let mut deadlines = BTreeSet::new();
     let mut dues = Vec::new();
@@ -117,7 +117,7 @@ fn deadlines(
         parts.number()?;
         let cursor = parts.number()?;
         parts.end()?;
-        let Due { group, hash } = key::decode(Table::Deadlines, value).ok()?;
+        let ExpiringOutcome { group, hash } = key::decode(Table::Deadlines, value).ok()?;
         if cursor > end {
             findings.push(Finding::Contradiction { place: place(Table::Deadlines, key), with: Table::Counters });
         }
@@ -182,15 +182,19 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
     })
 }
 
-fn answers(checker: &mut Checker<'_>, groups: &Groups, service: Option<&ServicePublicKey>) -> Result<(), StoreError> {
+fn remembered(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    service: Option<&ServicePublicKey>,
+) -> Result<(), StoreError> {
     checker.each(Table::Answers, |findings, key, value| {
         let mut parts = Parts(key);
         let id = GroupId::new(parts.name()?).ok()?;
         let here = || place(Table::Answers, key);
-        if parts.rest().len() != size_of::<crate::ordering::answers::Hash>() {
+        if parts.rest().len() != size_of::<crate::handshake::wire::Hash>() {
             return None;
         }
-        let answer: Answer = key::decode(Table::Answers, value).ok()?;
+        let answer: RememberedOutcome = key::decode(Table::Answers, value).ok()?;
         let receipt = answer.receipt.of(&id);
         if service.is_some_and(|service| receipt.verify(service).is_err()) {
             findings.push(Finding::ForgedReceipt(here()));

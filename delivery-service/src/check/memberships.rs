@@ -8,7 +8,7 @@ use crate::{
     names::{Cursor, DeviceId, GroupId},
     ordering::{
         membership::Membership,
-        roster::{Member, member_key},
+        roster::{RosterEntry, member_key},
         welcome,
     },
     store::{
@@ -91,7 +91,7 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
         parts.name()?;
         let device = DeviceId::from_identity(parts.name()?).ok()?;
         parts.end()?;
-        let Member { from, .. } = key::decode(Table::Members, value).ok()?;
+        let RosterEntry { from, .. } = key::decode(Table::Members, value).ok()?;
         if member_key(&group, &device).as_bytes() != key {
             return None;
         }

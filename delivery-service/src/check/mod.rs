@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::StoreError,
     names::GroupId,
-    ordering::{own, tally::Counts},
+    ordering::{service_state, tally::TallyCounts},
     receipt::{ServiceKey, ServicePublicKey},
     store::{
         SqliteStore, Table, Transaction,
@@ -33,7 +33,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// SQLite finds the file itself damaged. The text is its own.
+    /// SQLite finds the file itself damaged. The text is its service_state.
     File(String),
     /// The record's key or value cannot be understood.
     Unreadable(Place),
@@ -144,7 +144,7 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
         checker.found(Finding::Dangling { place: place_of_group(group), missing_in: Table::Own });
     }
     let ends = checker.counters()?;
-    let mut counts = Counts::new();
+    let mut counts = TallyCounts::new();
     let log = log::check(&mut checker, &groups, service.as_ref(), ends.entries, &mut counts)?;
     groups::check(&mut checker, &groups, &log, &mut counts)?;
     handshakes::check(&mut checker, &groups)?;
@@ -158,15 +158,15 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
     Ok(checker.findings)
 }
 
-/// Counts that are kept, compared with what was counted.
-fn tallies(checker: &mut Checker<'_>, counts: &Counts) -> Result<(), StoreError> {
-    let mut kept = Counts::new();
+/// TallyCounts that are kept, compared with what was counted.
+fn tallies(checker: &mut Checker<'_>, counts: &TallyCounts) -> Result<(), StoreError> {
+    let mut kept = TallyCounts::new();
     checker.each(Table::Tallies, |_, key, value| {
         kept.insert(key.to_vec(), u64::from_be_bytes(value.try_into().ok()?));
         Some(())
     })?;
     for key in kept.keys().chain(counts.keys().filter(|key| !kept.contains_key(*key))) {
-        let of = |counts: &Counts| counts.get(key).copied().unwrap_or(0);
+        let of = |counts: &TallyCounts| counts.get(key).copied().unwrap_or(0);
         let (recorded, counted) = (of(&kept), of(counts));
         if recorded != counted {
             let place = place(Table::Tallies, key.clone());
@@ -235,16 +235,16 @@ impl Checker<'_> {
     fn service(&mut self) -> Result<Option<ServicePublicKey>, StoreError> {
         let mut service = None;
         self.each(Table::Own, |_, key, value| {
-            if key == own::LAST_TIME.as_bytes() {
+            if key == service_state::LAST_TIME.as_bytes() {
                 return (value.len() == size_of::<u64>()).then_some(());
             }
-            if key == own::TRIAL.as_bytes() {
+            if key == service_state::TRIAL.as_bytes() {
                 return Some(());
             }
-            if key == own::MARK_KEY.as_bytes() {
+            if key == service_state::MARK_KEY.as_bytes() {
                 return (value.len() == 32).then_some(());
             }
-            if key != own::SIGNING_KEY.as_bytes() {
+            if key != service_state::SIGNING_KEY.as_bytes() {
                 return None;
             }
             service = Some(ServiceKey::from_seed(value.try_into().ok()?).public());

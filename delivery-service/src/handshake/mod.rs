@@ -2,15 +2,17 @@
 //!
 //! Nothing here orders or stores entries. The ordering rules call in, and get a typed value or a reason to refuse.
 
-mod beside;
-mod followed;
+mod credential;
 mod profile;
+mod public_groups;
 mod records;
+mod verdict;
 mod verify;
 pub(crate) mod wire;
 
 pub(crate) use self::{
-    beside::{Handshake, Present, Verified},
-    followed::{Followed, NewGroup},
-    verify::{VerifiedCommit, basic_identity, verify_commit, verify_group_info, verify_proposal},
+    credential::basic_identity,
+    public_groups::{NewPublicGroup, PublicGroups},
+    verdict::{DecodedHandshake, PresentState, VerdictKind},
+    verify::{VerifiedCommit, verify_commit, verify_group_info, verify_proposal},
 };

@@ -3,7 +3,7 @@
 use openmls::{extensions::Extensions, group::GroupContext, messages::proposals::Proposal};
 use regrow_protocol::profile::{GROUP_CONTEXT_EXTENSIONS, GROUP_DATA_EXTENSION, GROUP_DATA_VERSION, PROPOSAL_TYPES};
 
-use super::basic_identity;
+use super::credential::basic_identity;
 use crate::outcome::{RejectReason, Unsupported};
 
 /// Checks a proposal, whether it comes by itself or with a commit.

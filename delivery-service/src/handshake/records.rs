@@ -19,7 +19,7 @@ const TREE: &[u8] = b"tree";
 const CONTEXT: &[u8] = b"context";
 const CONFIRMATION_TAG: &[u8] = b"confirmation_tag";
 const INTERIM_TRANSCRIPT_HASH: &[u8] = b"interim_transcript_hash";
-/// Followed by the proposal's reference.
+/// PublicGroups by the proposal's reference.
 const PROPOSAL: &[u8] = b"proposal/";
 
 /// The records of one public group.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::{
-    credentials::{BasicCredential, Credential},
     framing::{ProcessedMessageContent, ProtocolMessage, Sender},
     group::{PublicGroup, QueuedProposal, StagedCommit},
     messages::{group_info::VerifiableGroupInfo, proposals::Proposal},
@@ -13,10 +12,9 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
-use super::profile;
+use super::{credential::basic_identity, profile, wire::KeyPackageRef};
 use crate::{
     names::DeviceId,
-    ordering::welcome::KeyPackageRef,
     outcome::{RejectReason, RosterChange},
 };
 
@@ -34,7 +32,7 @@ pub(crate) struct VerifiedCommit {
 }
 
 /// An Add proposal (RFC 9420, 12.1.1) of a commit.
-pub(crate) struct Addition {
+pub(crate) struct AddedDevice {
     /// The device that it adds.
     pub(crate) device: DeviceId,
     /// The member that proposed it: the committer, if the proposal came with the commit.
@@ -42,13 +40,7 @@ pub(crate) struct Addition {
 }
 
 /// Additions by the references of their key packages.
-pub(crate) type Additions = BTreeMap<KeyPackageRef, Addition>;
-
-/// The device that a leaf belongs to.
-pub(crate) fn basic_identity(credential: &Credential) -> Result<DeviceId, RejectReason> {
-    let credential = BasicCredential::try_from(credential.clone()).map_err(|_| RejectReason::UnacceptableCredential)?;
-    DeviceId::from_identity(credential.identity()).map_err(|_| RejectReason::UnacceptableCredential)
-}
+pub(crate) type Additions = BTreeMap<KeyPackageRef, AddedDevice>;
 
 fn identity_at(group: &PublicGroup, leaf: LeafNodeIndex) -> Result<DeviceId, RejectReason> {
     let leaf = group.leaf(leaf).ok_or(RejectReason::ImpossibleRosterChange)?;
@@ -182,7 +174,7 @@ fn roster_effect(
                     return Err(RejectReason::ExternalSender);
                 };
                 let proposer = identity_at(group, *proposer)?;
-                additions.insert(reference.as_slice().to_vec(), Addition { device, proposer });
+                additions.insert(reference.as_slice().to_vec(), AddedDevice { device, proposer });
             }
             Proposal::Remove(proposal) => {
                 let removed = identity_at(group, proposal.removed())?;

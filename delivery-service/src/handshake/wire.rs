@@ -12,9 +12,14 @@ use tls_codec::Deserialize as _;
 use crate::{
     limits::Limits,
     names::{Epoch, GroupId},
-    ordering::answers::Hash,
     outcome::RejectReason,
 };
+
+/// The SHA-256 of submitted bytes.
+pub(crate) type Hash = [u8; 32];
+
+/// The reference of a key package (RFC 9420, 5.2).
+pub(crate) type KeyPackageRef = Vec<u8>;
 
 /// SHA-256, by which resubmitted bytes are recognized.
 pub(crate) fn hash(bytes: &[u8]) -> Hash {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Halt;
+use super::Abort;
 use crate::{
     error::StoreError,
     names::{DeviceId, UserId},
@@ -21,7 +21,7 @@ fn key_of(user: &UserId, blocked: &UserId) -> Key {
 }
 
 /// Blocks a user, if the list has room.
-pub(crate) fn add(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> Result<Reply, Halt<Reply>> {
+pub(crate) fn add(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> Result<Reply, Abort<Reply>> {
     let key = key_of(user, blocked);
     if tx.get(Table::Blocks, key.as_bytes())?.is_none() {
         if list(tx, user)?.len() >= MAX_BLOCKS {
@@ -57,10 +57,10 @@ pub(crate) fn check<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     device: &DeviceId,
     by: &UserId,
-) -> Result<(), Halt<T>> {
+) -> Result<(), Abort<T>> {
     let key = key_of(device.user(), by);
     if device.user() == by || tx.get(Table::Blocks, key.as_bytes())?.is_none() {
         return Ok(());
     }
-    Err(Halt::answer(RejectReason::Blocked { device: device.clone() }.into()))
+    Err(Abort::answer(RejectReason::Blocked { device: device.clone() }.into()))
 }

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, expiry, key_package, roster,
-    tally::{Counts, Tally},
+    Abort, OrderingContext, deadlines, key_package, roster,
+    tally::{Tally, TallyCounts},
 };
 use crate::{
     error::StoreError,
@@ -65,7 +65,7 @@ impl Claim {
         Key::number(self.expires.0).then(self.number)
     }
 
-    pub(crate) fn recount(&self, counts: &mut Counts) {
+    pub(crate) fn recount(&self, counts: &mut TallyCounts) {
         if !self.used {
             Tally::OpenClaims(self.claimer.user()).recount(counts, 1);
         }
@@ -108,24 +108,24 @@ fn of_target(claimer: &UserId, target: &DeviceId) -> Key {
 /// Opens a claim.
 pub(crate) fn open(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     claimer: &DeviceId,
     target: &DeviceId,
     last_resort: bool,
 ) -> Result<(), StoreError> {
-    let (number, expires) = (key::count_up(tx, NUMBER)?, call.now.plus(CLAIM_SECONDS));
+    let (number, expires) = (key::count_up(tx, NUMBER)?, context.now.plus(CLAIM_SECONDS));
     let (claimer, target) = (claimer.clone(), target.clone());
     Claim { reference: reference.to_vec(), claimer, target, number, expires, last_resort, used: false }.save(tx)
 }
 
 /// Checks that the claimer's user may have one claim more.
-pub(crate) fn check_count(
+pub(crate) fn check_count<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     claimer: &DeviceId,
-) -> Result<(), Halt<key_package::ClaimOutcome>> {
-    let limit = call.limits.max_open_claims_per_user;
+) -> Result<(), Abort<T>> {
+    let limit = context.limits.max_open_claims_per_user;
     if Tally::OpenClaims(claimer.user()).get(tx)? < limit {
         return Ok(());
     }
@@ -136,14 +136,15 @@ pub(crate) fn check_count(
 /// not answered by accepting a group. A user's own devices have no such limit.
 pub(crate) fn is_target_spent(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     claimer: &DeviceId,
     target: &DeviceId,
 ) -> Result<bool, StoreError> {
     if claimer.user() == target.user() {
         return Ok(false);
     }
-    let (range, limit) = (of_target(claimer.user(), target).everything_below(), call.limits.max_open_claims_per_target);
+    let (range, limit) =
+        (of_target(claimer.user(), target).everything_below(), context.limits.max_open_claims_per_target);
     let mut count = 0;
     tx.scan(Table::ClaimTargets, &range.start..&range.end, &mut |_, _| {
         count += 1;
@@ -181,19 +182,19 @@ pub(crate) enum Claimer<'a> {
 /// Uses up a claim on the key package of that reference for the addition of `device`. Returns the claim.
 pub(crate) fn consume(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     device: &DeviceId,
     claimer: Claimer<'_>,
-) -> Result<Claim, Halt> {
+) -> Result<Claim, Abort> {
     let claim = match claimer {
-        Claimer::One(committer, proposer) => match first(tx, call, reference, committer)? {
+        Claimer::One(committer, proposer) => match first(tx, context, reference, committer)? {
             Some(claim) => Some(claim),
-            None => first(tx, call, reference, proposer)?,
+            None => first(tx, context, reference, proposer)?,
         },
-        Claimer::Member(committer, group) => match first(tx, call, reference, committer)? {
+        Claimer::Member(committer, group) => match first(tx, context, reference, committer)? {
             Some(claim) => Some(claim),
-            None => first_of_member(tx, call, reference, group)?,
+            None => first_of_member(tx, context, reference, group)?,
         },
     };
     // A key package that was withdrawn, or has expired, has no owner any more.
@@ -210,20 +211,20 @@ pub(crate) fn consume(
 /// The first claim of a device that can be used.
 fn first(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     claimer: &DeviceId,
 ) -> Result<Option<Claim>, StoreError> {
-    Ok(below(tx, call, &of_claimer(reference, claimer), 1)?.pop())
+    Ok(below(tx, context, &of_claimer(reference, claimer), 1)?.pop())
 }
 
 fn first_of_member(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     group: &GroupId,
 ) -> Result<Option<Claim>, StoreError> {
-    for claim in below(tx, call, &Key::named(reference), MAX_SEARCHED)? {
+    for claim in below(tx, context, &Key::named(reference), MAX_SEARCHED)? {
         if roster::is_member(tx, group, &claim.claimer)? {
             return Ok(Some(claim));
         }
@@ -232,12 +233,17 @@ fn first_of_member(
 }
 
 /// The first claims below a key that can be used.
-fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Result<Vec<Claim>, StoreError> {
+fn below(
+    tx: &mut dyn Transaction,
+    context: OrderingContext<'_>,
+    key: &Key,
+    most: usize,
+) -> Result<Vec<Claim>, StoreError> {
     let range = key.everything_below();
     let mut claims = Vec::new();
     tx.scan(Table::Claims, &range.start..&range.end, &mut |_, value| {
         let claim: Claim = key::decode(Table::Claims, value)?;
-        if claim.expires > call.now && !claim.used {
+        if claim.expires > context.now && !claim.used {
             claims.push(claim);
         }
         Ok(if claims.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -246,8 +252,12 @@ fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Re
 }
 
 /// Gives back the claims that a commit used, because it was taken back. They can be used for as long as new ones.
-pub(crate) fn give_back(tx: &mut dyn Transaction, call: Call<'_>, claims: Vec<Claim>) -> Result<(), StoreError> {
-    let expires = call.now.plus(CLAIM_SECONDS);
+pub(crate) fn give_back(
+    tx: &mut dyn Transaction,
+    context: OrderingContext<'_>,
+    claims: Vec<Claim>,
+) -> Result<(), StoreError> {
+    let expires = context.now.plus(CLAIM_SECONDS);
     for claim in claims {
         if let Some(used) = key::get::<Claim>(tx, Table::Claims, &claim.key())? {
             used.delete(tx)?;
@@ -259,11 +269,11 @@ pub(crate) fn give_back(tx: &mut dyn Transaction, call: Call<'_>, claims: Vec<Cl
 
 /// Deletes a batch of claims that have expired at `now`. Returns whether there may be more.
 pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
-    let passed = expiry::passed_keys(tx, Table::ClaimDeadlines, now)?;
+    let passed = deadlines::passed_keys(tx, Table::ClaimDeadlines, now)?;
     for (_, claim) in &passed {
         let claim = Key::from_bytes(claim.clone());
         let claim: Claim = key::get(tx, Table::Claims, &claim)?.ok_or(StoreError::Corrupt(Table::ClaimDeadlines))?;
         claim.delete(tx)?;
     }
-    Ok(passed.len() == expiry::BATCH)
+    Ok(passed.len() == deadlines::BATCH)
 }

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::{Call, Halt, group, log, membership, roster, tally::Tally};
+use super::{Abort, OrderingContext, group, log, membership, roster, tally::Tally};
 use crate::{
     error::StoreError,
-    handshake::Followed,
+    handshake::PublicGroups,
     names::{Cursor, DeviceId, GroupId},
     outcome::{RejectReason, Reply},
     store::{
@@ -30,11 +30,11 @@ const TABLES: [Table; 8] = [
 /// Ends the group for its only member. What is left is a mark under its name.
 pub(crate) fn end(
     tx: &mut dyn Transaction,
-    followed: &Followed,
-    call: Call<'_>,
+    public_groups: &PublicGroups,
+    context: OrderingContext<'_>,
     id: &GroupId,
     device: &DeviceId,
-) -> Result<Reply, Halt<Reply>> {
+) -> Result<Reply, Abort<Reply>> {
     if let Some(Identity(by)) = key::get(tx, Table::EndedGroups, &Key::group(id))? {
         return if by == *device { Ok(Reply::Done) } else { Err(RejectReason::UnknownGroup.into()) };
     }
@@ -46,12 +46,12 @@ pub(crate) fn end(
         return Err(RejectReason::NotAlone.into());
     }
     let ended = Tally::EndedGroups(device.user());
-    let limit = call.limits.max_ended_groups_per_user;
+    let limit = context.limits.max_ended_groups_per_user;
     if ended.get(tx)? >= limit {
         return Err(RejectReason::TooManyEndedGroups { limit }.into());
     }
     ended.add(tx, 1)?;
-    followed.forget(id);
+    public_groups.forget(id);
     let after_all = log::end(tx)?.next();
     log::forget_range(tx, id, &mut group, Cursor::START..after_all)?;
     group::discount_group_infos(tx, &group)?;
@@ -77,6 +77,6 @@ fn forget_readers(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> 
         Ok(ControlFlow::Continue(()))
     })?;
     // A member that has declined is among those who read nothing.
-    memberships.extend(membership::present(tx, id, device)?.map(|membership| membership.key()));
+    memberships.extend(roster::present_membership(tx, id, device)?.map(|membership| membership.key()));
     memberships.iter().try_for_each(|key| membership::forget(tx, key))
 }

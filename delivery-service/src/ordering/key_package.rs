@@ -8,13 +8,15 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
+use super::OrderingContext;
 use crate::{
     error::StoreError,
-    handshake::{basic_identity, wire},
+    handshake::{
+        basic_identity,
+        wire::{self, Hash, KeyPackageRef},
+    },
     limits::Limits,
     names::{DeviceId, Timestamp},
-    outcome::RejectReason,
     store::{
         Table, Transaction,
         identity::{self, Identity},
@@ -39,37 +41,9 @@ pub struct KeyPackageCount {
     pub last_resort_used: bool,
 }
 
-/// A key package that was handed out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedKeyPackage {
-    /// The MLSMessage as it was uploaded.
-    pub bytes: Vec<u8>,
-    /// Whether it is the last-resort key package, which others get as well.
-    pub last_resort: bool,
-    /// What is left for the next one.
-    pub left: KeyPackageCount,
-}
-
-/// The answer to a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClaimOutcome {
-    /// A key package is handed out. An addition by the claimer can use it until the claim expires, after seven days.
-    Claimed(ClaimedKeyPackage),
-    /// There is none, not even for last resort; or the claimer has so many others of the device that it gets no more.
-    NoneLeft,
-    /// The claimer may not have one.
-    Rejected(RejectReason),
-}
-
-impl From<RejectReason> for ClaimOutcome {
-    fn from(reason: RejectReason) -> Self {
-        Self::Rejected(reason)
-    }
-}
-
 /// The answer to an upload: the key packages that are not refused are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
+pub struct UploadOutcome {
     /// What can be handed out now.
     pub left: KeyPackageCount,
     /// The key packages that are refused. Others are not affected by them.
@@ -117,19 +91,19 @@ pub enum KeyPackageFault {
 
 /// A key package in the store.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Stored {
+pub(crate) struct StoredKeyPackage {
     pub(crate) not_after: Timestamp,
     #[serde(with = "serde_bytes")]
     pub(crate) reference: KeyPackageRef,
     /// Whether it was handed out, and waits as the last resort still.
-    used: bool,
+    pub(super) used: bool,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
 
 /// What goes when a key package expires.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Due {
+pub(crate) struct ExpiringKeyPackage {
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
     #[serde(with = "serde_bytes")]
@@ -152,7 +126,7 @@ fn verify(
     device: &DeviceId,
     bytes: Vec<u8>,
     last_resort: bool,
-) -> Result<Verified, KeyPackageFault> {
+) -> Result<VerifiedKeyPackage, KeyPackageFault> {
     if bytes.len() > MAX_BYTES {
         return Err(KeyPackageFault::Malformed);
     }
@@ -178,7 +152,7 @@ fn verify(
     let reference =
         key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
     let reference = reference.as_slice().to_vec();
-    Ok(Verified { bytes, reference, not_after })
+    Ok(VerifiedKeyPackage { bytes, reference, not_after })
 }
 
 /// When a key package can be handed out: until the end of its use period if it has one, or else in its lifetime. The clock
@@ -196,7 +170,7 @@ fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPacka
 }
 
 /// A key package that was verified.
-struct Verified {
+struct VerifiedKeyPackage {
     bytes: Vec<u8>,
     reference: KeyPackageRef,
     not_after: Timestamp,
@@ -204,8 +178,8 @@ struct Verified {
 
 /// An upload whose key packages were verified, and the faults that were found.
 pub(crate) struct VerifiedUpload {
-    key_packages: Vec<(usize, Verified)>,
-    last_resort: Option<Verified>,
+    key_packages: Vec<(usize, VerifiedKeyPackage)>,
+    last_resort: Option<VerifiedKeyPackage>,
     refused: Vec<RefusedKeyPackage>,
 }
 
@@ -241,13 +215,13 @@ pub(crate) fn verify_all(
 /// has been handed out since.
 pub(crate) fn upload(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     device: &DeviceId,
     upload: VerifiedUpload,
-) -> Result<Upload, StoreError> {
-    let limit = call.limits.max_key_packages_per_device;
+) -> Result<UploadOutcome, StoreError> {
+    let limit = context.limits.max_key_packages_per_device;
     let VerifiedUpload { key_packages, last_resort, mut refused } = upload;
-    let mut waiting = left(tx, device, call.now)?.left;
+    let mut waiting = left(tx, device, context.now)?.left;
     for (index, key_package) in key_packages {
         if waiting < limit {
             waiting += usize::from(insert(tx, Table::KeyPackages, device, &key_package)?);
@@ -259,7 +233,7 @@ pub(crate) fn upload(
         replace_last_resort(tx, device, &key_package)?;
     }
     refused.sort_by_key(|refused| refused.index);
-    Ok(Upload { left: left(tx, device, call.now)?, refused })
+    Ok(UploadOutcome { left: left(tx, device, context.now)?, refused })
 }
 
 /// Withdraws all key packages of the device but those of this upload: what waits is deleted, and claims of what was
@@ -288,7 +262,11 @@ pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &Ver
 }
 
 /// The key packages in that table that wait for the device, with their numbers.
-fn waiting(tx: &mut dyn Transaction, table: Table, device: &DeviceId) -> Result<Vec<(u64, Stored)>, StoreError> {
+fn waiting(
+    tx: &mut dyn Transaction,
+    table: Table,
+    device: &DeviceId,
+) -> Result<Vec<(u64, StoredKeyPackage)>, StoreError> {
     let prefix = Key::device(device);
     let range = prefix.everything_below();
     let mut waiting = Vec::new();
@@ -307,7 +285,7 @@ fn discard(
     table: Table,
     device: &DeviceId,
     number: u64,
-    stored: &Stored,
+    stored: &StoredKeyPackage,
 ) -> Result<(), StoreError> {
     if stored.used {
         return tx.delete(table, Key::device(device).then(number).as_bytes()).map(drop);
@@ -324,7 +302,7 @@ fn insert(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
-    key_package: &Verified,
+    key_package: &VerifiedKeyPackage,
 ) -> Result<bool, StoreError> {
     let hash = wire::hash(&key_package.bytes);
     if is_seen(tx, device, &hash)? {
@@ -334,16 +312,20 @@ fn insert(
     tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &key_package.reference)?;
     let number = key::count_up(tx, NUMBER)?;
     let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.clone());
-    let stored = Stored { not_after: key_package.not_after, reference, used: false, bytes };
+    let stored = StoredKeyPackage { not_after: key_package.not_after, reference, used: false, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
     key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
-    let due = Due { device: device.clone(), hash, reference: key_package.reference.clone() };
+    let due = ExpiringKeyPackage { device: device.clone(), hash, reference: key_package.reference.clone() };
     key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &due)?;
     Ok(true)
 }
 
-fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package: &Verified) -> Result<(), StoreError> {
+fn replace_last_resort(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    key_package: &VerifiedKeyPackage,
+) -> Result<(), StoreError> {
     let before = waiting(tx, Table::LastResorts, device)?;
     if insert(tx, Table::LastResorts, device, key_package)? {
         for (number, stored) in before {
@@ -353,50 +335,17 @@ fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package:
     Ok(())
 }
 
-/// Hands out the oldest key package that has not expired, or else the last-resort one, and opens a claim on it.
-pub(crate) fn claim(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    device: &DeviceId,
-    claimer: &DeviceId,
-) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
-    block::check(tx, device, claimer.user())?;
-    claim::check_count(tx, call, claimer)?;
-    let usual = match claim::is_target_spent(tx, call, claimer, device)? {
-        true => None,
-        false => oldest_unexpired(tx, Table::KeyPackages, device, call.now)?,
-    };
-    let (stored, last_resort) = match usual {
-        Some((key, stored)) => {
-            tx.delete(Table::KeyPackages, &key)?;
-            (stored, false)
-        }
-        None => match oldest_unexpired(tx, Table::LastResorts, device, call.now)? {
-            Some((key, stored)) => {
-                if !stored.used {
-                    let used = Stored { used: true, ..stored.clone() };
-                    key::put(tx, Table::LastResorts, &Key::from_bytes(key), &used)?;
-                }
-                (stored, true)
-            }
-            None => return Ok(ClaimOutcome::NoneLeft),
-        },
-    };
-    claim::open(tx, call, &stored.reference, claimer, device, last_resort)?;
-    let left = left(tx, device, call.now)?;
-    Ok(ClaimOutcome::Claimed(ClaimedKeyPackage { bytes: stored.bytes, last_resort, left }))
-}
-
-fn oldest_unexpired(
+/// Returns the oldest key package in a table that waits for the device and has not expired.
+pub(super) fn oldest_unexpired(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
     now: Timestamp,
-) -> Result<Option<(Vec<u8>, Stored)>, StoreError> {
+) -> Result<Option<(Vec<u8>, StoredKeyPackage)>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut found = None;
     tx.scan(table, &range.start..&range.end, &mut |key, value| {
-        let stored: Stored = key::decode(table, value)?;
+        let stored: StoredKeyPackage = key::decode(table, value)?;
         if stored.not_after <= now {
             return Ok(ControlFlow::Continue(()));
         }
@@ -417,7 +366,7 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
     let range = Key::device(device).everything_below();
     let mut left = 0;
     tx.scan(Table::KeyPackages, &range.start..&range.end, &mut |_, value| {
-        let stored: Stored = key::decode(Table::KeyPackages, value)?;
+        let stored: StoredKeyPackage = key::decode(Table::KeyPackages, value)?;
         left += usize::from(stored.not_after > now);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -439,7 +388,7 @@ pub(crate) fn forget_device(tx: &mut dyn Transaction, device: &DeviceId) -> Resu
 /// Forgets the key package with this number, and its deadline.
 fn forget_waiting(tx: &mut dyn Transaction, number: u64, not_after: Timestamp) -> Result<(), StoreError> {
     let deadline = Key::number(not_after.0).then(number);
-    if let Some(due) = key::get::<Due>(tx, Table::KeyPackageDeadlines, &deadline)? {
+    if let Some(due) = key::get::<ExpiringKeyPackage>(tx, Table::KeyPackageDeadlines, &deadline)? {
         forget(tx, number, &due)?;
     }
     tx.delete(Table::KeyPackageDeadlines, deadline.as_bytes()).map(drop)
@@ -447,7 +396,7 @@ fn forget_waiting(tx: &mut dyn Transaction, number: u64, not_after: Timestamp) -
 
 /// Deletes the key package with this number, if it still waits, and forgets that it was ever uploaded: it has expired,
 /// and cannot be uploaded again.
-pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, due: &Due) -> Result<bool, StoreError> {
+pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, due: &ExpiringKeyPackage) -> Result<bool, StoreError> {
     tx.delete(Table::KeyPackagesSeen, Key::device(&due.device).then_last(&due.hash).as_bytes())?;
     tx.delete(Table::KeyPackageOwners, Key::reference(&due.reference).as_bytes())?;
     let key = Key::device(&due.device).then(number);

@@ -6,15 +6,14 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, claim, expiry, log, roster,
-    tally::{Counts, Tally},
+    Abort, OrderingContext, log,
+    tally::{Tally, TallyCounts},
 };
 use crate::{
     error::StoreError,
     limits::Limits,
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
     outcome::RejectReason,
-    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
@@ -36,8 +35,8 @@ pub(crate) struct Invitation {
 
 impl Invitation {
     /// An invitation that begins now.
-    pub(crate) fn new(call: Call<'_>, inviter: &UserId) -> Self {
-        Self { inviter: inviter.clone(), expires: call.now.plus(INVITATION_SECONDS), declined: false }
+    pub(crate) fn new(context: OrderingContext<'_>, inviter: &UserId) -> Self {
+        Self { inviter: inviter.clone(), expires: context.now.plus(INVITATION_SECONDS), declined: false }
     }
 }
 
@@ -97,7 +96,7 @@ impl Membership {
         }
     }
 
-    pub(crate) fn recount(&self, counts: &mut Counts) {
+    pub(crate) fn recount(&self, counts: &mut TallyCounts) {
         if let Some(tally) = self.tally() {
             tally.recount(counts, 1);
         }
@@ -111,7 +110,7 @@ impl Membership {
         self.tally().map_or(Ok(()), |tally| tally.add(tx, 1))
     }
 
-    fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    pub(super) fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         self.erase(tx)?;
         if let Some(deadline) = self.deadline_key() {
             tx.delete(Table::InvitationDeadlines, deadline.as_bytes())?;
@@ -156,7 +155,7 @@ impl Membership {
     }
 
     /// Changes what became of the invitation, and forgets a membership that is over.
-    fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
+    pub(super) fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
         self.delete(tx)?;
         let next = Self { invitation, ..self };
         if next.is_over() { Ok(()) } else { next.save(tx) }
@@ -214,91 +213,17 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreEr
     Ok(memberships)
 }
 
-/// The present membership of a device on the roster. `None` also for a device that the service has removed.
-pub(crate) fn present(
-    tx: &mut dyn Transaction,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<Option<Membership>, StoreError> {
-    match roster::member(tx, group, device)? {
-        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
-        None => Ok(None),
-    }
-}
-
 /// Checks that the device may be in one group more that counts for it.
 pub(crate) fn check_group_count<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     limits: &Limits,
     device: &DeviceId,
-) -> Result<(), Halt<T>> {
+) -> Result<(), Abort<T>> {
     let limit = limits.max_groups_per_device;
     if Tally::Groups(device).get(tx)? < limit as u64 {
         return Ok(());
     }
-    Err(Halt::answer(RejectReason::TooManyGroups { limit }.into()))
-}
-
-/// Accepts the group for the device, if it is invited. Returns whether the device has accepted it, now or before.
-pub(crate) fn accept<T: From<RejectReason>>(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<bool, Halt<T>> {
-    let Some(membership) = present(tx, group, device)? else {
-        return Ok(false);
-    };
-    let inviter = match &membership.invitation {
-        None => return Ok(true),
-        Some(invitation) if invitation.declined => return Ok(false),
-        Some(invitation) => invitation.inviter.clone(),
-    };
-    check_group_count(tx, call.limits, device)?;
-    membership.answer(tx, None)?;
-    claim::accepted(tx, &inviter, device)?;
-    Ok(true)
-}
-
-/// Declines the group for the device, which has not accepted it. The device stays on the roster until members commit
-/// its removal, and no log waits for it.
-pub(crate) fn decline<T: From<RejectReason>>(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<(), Halt<T>> {
-    let Some(membership) = present(tx, group, device)? else {
-        return Err(Halt::answer(RejectReason::NotAMember.into()));
-    };
-    match membership.invitation {
-        None => Err(Halt::answer(RejectReason::NotInvited.into())),
-        Some(Invitation { declined: true, .. }) => Ok(()),
-        Some(_) => {
-            end_invitation(tx, membership)?;
-            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
-            Ok(())
-        }
-    }
-}
-
-fn end_invitation(tx: &mut dyn Transaction, membership: Membership) -> Result<(), StoreError> {
-    let group = membership.group.clone();
-    let invitation = membership.invitation.clone().map(|invitation| Invitation { declined: true, ..invitation });
-    membership.answer(tx, invitation)?;
-    roster::trim(tx, &group).map(drop)
-}
-
-/// Ends a batch of invitations that have expired at `now`. Returns whether there may be more.
-pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
-    let passed = expiry::passed_keys(tx, Table::InvitationDeadlines, now)?;
-    for (_, membership) in &passed {
-        let membership = Key::from_bytes(membership.clone());
-        let corrupt = StoreError::Corrupt(Table::InvitationDeadlines);
-        let membership: Membership = key::get(tx, Table::Memberships, &membership)?.ok_or(corrupt)?;
-        end_invitation(tx, membership)?;
-    }
-    Ok(passed.len() == expiry::BATCH)
+    Err(Abort::answer(RejectReason::TooManyGroups { limit }.into()))
 }
 
 /// Deletes the membership under that key, if it is there.
@@ -307,14 +232,4 @@ pub(crate) fn forget(tx: &mut dyn Transaction, key: &Key) -> Result<(), StoreErr
         Some(membership) => membership.delete(tx),
         None => Ok(()),
     }
-}
-
-/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
-/// removal.
-pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
-    for membership in of_device(tx, device)? {
-        membership.delete(tx)?;
-        roster::trim(tx, &membership.group)?;
-    }
-    Ok(())
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    log::{self, Entry},
+    log,
+    log_entry::LogEntry,
     membership::{self, Membership},
     welcome,
 };
@@ -92,7 +93,7 @@ fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut
         return Ok(());
     };
     let welcome = welcome::load(tx, &membership.group, membership.from, &membership.device)?;
-    let entry: Entry<'_> = key::decode(Table::Log, &value)?;
+    let entry: LogEntry<'_> = key::decode(Table::Log, &value)?;
     page.add(Delivery {
         cursor: membership.from,
         group: membership.group.clone(),
@@ -123,7 +124,7 @@ fn collect(
         if cursor >= page.end {
             return Ok(ControlFlow::Break(()));
         }
-        let entry: Entry<'_> = key::decode(Table::Log, value)?;
+        let entry: LogEntry<'_> = key::decode(Table::Log, value)?;
         page.add(Delivery {
             cursor,
             group: membership.group.clone(),

@@ -12,18 +12,21 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, Submitted,
-    answers::{self, Hash},
+    Abort, OrderingContext, Submitted,
     claim::{self, Claim},
     group::{self, Group},
-    log::{self, EntryKind},
-    membership,
-    roster::{self, Former, Member},
+    invitation, log,
+    log_entry::EntryKind,
+    remembered,
+    roster::{self, FormerMember, RosterEntry},
     submission,
 };
 use crate::{
     error::StoreError,
-    handshake::{Followed, wire},
+    handshake::{
+        PublicGroups,
+        wire::{self, Hash},
+    },
     names::{Cursor, DeviceId, GroupId, Sequence, Timestamp, UserId},
     outcome::RejectReason,
     receipt::Receipt,
@@ -76,7 +79,7 @@ pub(crate) struct LastCommit {
     #[serde(with = "identity::set")]
     pub(crate) added: BTreeSet<DeviceId>,
     /// The members that it removed, as they were.
-    pub(crate) former: Vec<Former>,
+    pub(crate) former: Vec<FormerMember>,
     /// Whom it made one who was removed by others.
     #[serde(with = "identity::set")]
     pub(crate) remembered: BTreeSet<DeviceId>,
@@ -112,7 +115,7 @@ impl LastCommit {
     /// A user that came by itself lately is not asked either: anybody who knows the group info can be such a user.
     fn asked(&self, tx: &mut dyn Transaction, id: &GroupId) -> Result<BTreeSet<UserId>, StoreError> {
         let members = roster::entries(tx, id)?;
-        let is_new = |member: &Member| member.since.plus(NEW_MEMBER_SECONDS) > self.time;
+        let is_new = |member: &RosterEntry| member.since.plus(NEW_MEMBER_SECONDS) > self.time;
         let before: BTreeSet<_> = members
             .iter()
             .filter(|(device, _)| !self.added.contains(device))
@@ -138,7 +141,7 @@ impl LastCommit {
         excluded.insert(self.sender.user());
         let mut asked = BTreeSet::new();
         for (device, _) in members.iter().filter(|(device, _)| !excluded.contains(device.user())) {
-            let present = membership::present(tx, id, device)?;
+            let present = roster::present_membership(tx, id, device)?;
             if present.is_some_and(|membership| membership.invitation.is_none()) {
                 asked.insert(device.user().clone());
             }
@@ -150,12 +153,12 @@ impl LastCommit {
 /// Notes that the device cannot process the group's last commit, and takes that back if enough others have said so.
 pub(crate) fn report(
     tx: &mut dyn Transaction,
-    followed: &Followed,
-    call: Call<'_>,
+    public_groups: &PublicGroups,
+    context: OrderingContext<'_>,
     id: &GroupId,
     device: &DeviceId,
     sequence: Sequence,
-) -> Result<ReportOutcome, Halt<ReportOutcome>> {
+) -> Result<ReportOutcome, Abort<ReportOutcome>> {
     let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !roster::is_member(tx, id, device)? {
         return Err(RejectReason::NotAMember.into());
@@ -164,28 +167,28 @@ pub(crate) fn report(
     if last.sequence != sequence || !last.concerns(device) {
         return Err(RejectReason::NotReportable.into());
     }
-    membership::accept(tx, call, id, device)?;
+    invitation::accept(tx, context, id, device)?;
     let asked = last.asked(tx, id)?;
     if !asked.contains(device.user()) {
         return Err(RejectReason::NotReportable.into());
     }
     tx.put(Table::Reports, Key::group(id).then_device(device).as_bytes(), &[])?;
-    let needed = (asked.len() as u64 * u64::from(call.limits.rollback_percent) / 100 + 1).max(MIN_REPORTS);
+    let needed = (asked.len() as u64 * u64::from(context.limits.rollback_percent) / 100 + 1).max(MIN_REPORTS);
     let reporters = reporters(tx, id)?;
     let reporting: BTreeSet<_> = reporters.iter().map(DeviceId::user).filter(|user| asked.contains(user)).collect();
     let reports = reporting.len() as u64;
     if reports < needed {
         return Ok(ReportOutcome::Noted { reports, needed });
     }
-    followed.forget(id);
-    roll_back(tx, call, id, group, last, device).map(ReportOutcome::RolledBack).map_err(Halt::Failed)
+    public_groups.forget(id);
+    roll_back(tx, context, id, group, last, device).map(ReportOutcome::RolledBack).map_err(Abort::Failed)
 }
 
 /// Takes the last commit back. The entries of the commit and of the proposals after it go. Messages were acknowledged to
 /// their senders: their entries stay.
 fn roll_back(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     id: &GroupId,
     mut group: Group,
     last: LastCommit,
@@ -195,16 +198,16 @@ fn roll_back(
         before, hash, added, former, remembered, forgotten, claims, cursor: voided_from, sequence, ..
     } = last;
     log::forget_handshakes(tx, id, &mut group, voided_from)?;
-    answers::void(tx, id, &hash)?;
+    remembered::void(tx, id, &hash)?;
     group.return_to(&before);
     let submitted = Submitted { group: id, sender: reporter, bytes: &[] };
     let kind = EntryKind::Rollback { voided: sequence };
     // No submission has this hash: the name is not an MLSMessage.
     let name = [b"rollback of ".as_slice(), &sequence.0.to_be_bytes()].concat();
-    let (cursor, receipt) = submission::order(tx, call, submitted, kind, group, wire::hash(&name), 0)?;
+    let (cursor, receipt) = submission::order(tx, context, submitted, kind, group, wire::hash(&name), 0)?;
 
     let removed: BTreeSet<_> = former.iter().map(|former| former.device.clone()).collect();
-    call.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));
+    context.effects.note(Effect::Readers(id.clone(), added.union(&removed).cloned().collect()));
     for device in added.difference(&removed) {
         roster::leave(tx, id, device, cursor)?;
     }
@@ -217,7 +220,7 @@ fn roll_back(
     for device in &forgotten {
         roster::mark_removed(tx, id, device)?;
     }
-    claim::give_back(tx, call, claims)?;
+    claim::give_back(tx, context, claims)?;
     tx.delete(Table::LastCommits, Key::group(id).as_bytes())?;
     forget_reports(tx, id)?;
     Ok(receipt)

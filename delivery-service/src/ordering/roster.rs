@@ -5,13 +5,12 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call,
-    group::{self, Group},
-    log,
-    membership::{self, Invitation, Membership},
+    OrderingContext,
+    group::Group,
+    membership::{Invitation, Membership},
 };
 use crate::{
-    admission,
+    devices,
     error::StoreError,
     limits::Limits,
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
@@ -23,7 +22,7 @@ use crate::{
 
 /// A device on the roster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Member {
+pub(crate) struct RosterEntry {
     /// Where the membership begins.
     pub(crate) from: Cursor,
     /// When the first of the user's devices that are members became one. For a group's creator, always.
@@ -45,10 +44,10 @@ pub(crate) enum Arrival<'a> {
 
 /// A member that a commit has removed, as it was before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Former {
+pub(crate) struct FormerMember {
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
-    member: Member,
+    member: RosterEntry,
     invitation: Option<Invitation>,
 }
 
@@ -70,7 +69,7 @@ pub(crate) fn member(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
-) -> Result<Option<Member>, StoreError> {
+) -> Result<Option<RosterEntry>, StoreError> {
     key::get(tx, Table::Members, &member_key(group, device))
 }
 
@@ -85,11 +84,11 @@ pub(crate) fn has_user(tx: &mut dyn Transaction, group: &GroupId, user: &UserId)
 }
 
 /// The devices on the roster now, with their records.
-pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, RosterEntry)>, StoreError> {
     below(tx, &Key::group(group))
 }
 
-fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, RosterEntry)>, StoreError> {
     let range = key.everything_below();
     let mut members = Vec::new();
     tx.scan(Table::Members, &range.start..&range.end, &mut |key, value| {
@@ -132,7 +131,7 @@ pub(crate) fn first_of_user(
     tx: &mut dyn Transaction,
     group: &GroupId,
     user: &UserId,
-) -> Result<Option<Member>, StoreError> {
+) -> Result<Option<RosterEntry>, StoreError> {
     let devices = below(tx, &user_key(group, user))?;
     Ok(devices.into_iter().map(|(_, member)| member).min_by_key(|member| member.since))
 }
@@ -140,22 +139,22 @@ pub(crate) fn first_of_user(
 /// Begins a membership at `from`. `first` is the record of the user's first device before the commit.
 pub(crate) fn join(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     group: &GroupId,
     device: &DeviceId,
     from: Cursor,
     arrival: Arrival<'_>,
-    first: Option<Member>,
+    first: Option<RosterEntry>,
 ) -> Result<(), StoreError> {
     let (since, added_by, invitation) = match arrival {
         Arrival::Created => (Timestamp(0), None, None),
-        Arrival::External => (call.now, None, None),
-        Arrival::Added(inviter) if inviter == device.user() => (call.now, Some(inviter.clone()), None),
-        Arrival::Added(inviter) => (call.now, Some(inviter.clone()), Some(Invitation::new(call, inviter))),
+        Arrival::External => (context.now, None, None),
+        Arrival::Added(inviter) if inviter == device.user() => (context.now, Some(inviter.clone()), None),
+        Arrival::Added(inviter) => (context.now, Some(inviter.clone()), Some(Invitation::new(context, inviter))),
     };
     let member = match first {
-        Some(first) => Member { from, ..first },
-        None => Member { from, since, added_by },
+        Some(first) => RosterEntry { from, ..first },
+        None => RosterEntry { from, since, added_by },
     };
     begin(tx, group, device, member, matches!(arrival, Arrival::Added(_)), invitation)
 }
@@ -164,24 +163,24 @@ pub(crate) fn join(
 pub(crate) fn restore(
     tx: &mut dyn Transaction,
     group: &GroupId,
-    former: Former,
+    former: FormerMember,
     from: Cursor,
 ) -> Result<(), StoreError> {
-    let Former { device, member, invitation } = former;
-    begin(tx, group, &device, Member { from, ..member }, false, invitation)
+    let FormerMember { device, member, invitation } = former;
+    begin(tx, group, &device, RosterEntry { from, ..member }, false, invitation)
 }
 
 fn begin(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
-    member: Member,
+    member: RosterEntry,
     by_welcome: bool,
     invitation: Option<Invitation>,
 ) -> Result<(), StoreError> {
     key::put(tx, Table::Members, &member_key(group, device), &member)?;
     // A device that the service has removed reads nothing any more, and no log waits for it.
-    if admission::device::is_removed(tx, device)? {
+    if devices::is_removed(tx, device)? {
         return Ok(());
     }
     let (group, device, from) = (group.clone(), device.clone(), member.from);
@@ -194,17 +193,17 @@ pub(crate) fn leave(
     group: &GroupId,
     device: &DeviceId,
     until: Cursor,
-) -> Result<Former, StoreError> {
+) -> Result<FormerMember, StoreError> {
     let member = member(tx, group, device)?.ok_or(StoreError::Corrupt(Table::Members))?;
     // A device that the service does not know any more has none.
-    let present = membership::present(tx, group, device)?;
+    let present = present_membership(tx, group, device)?;
     tx.delete(Table::Members, member_key(group, device).as_bytes())?;
     let invitation = present.as_ref().and_then(|membership| membership.invitation.clone());
     if let Some(membership) = present {
         let unread = membership.unread;
         membership.change(tx, Some(until), unread)?;
     }
-    Ok(Former { device: device.clone(), member, invitation })
+    Ok(FormerMember { device: device.clone(), member, invitation })
 }
 
 /// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
@@ -259,57 +258,14 @@ pub(crate) fn forget_removal(
     Ok(was_removed)
 }
 
-/// Marks everything up to `up_to` as read by the device, and deletes what nobody has yet to read. Returns how many
-/// entries went.
-pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-    // Nobody can have read what is not there yet.
-    let unread = up_to.min(log::end(tx)?).next();
-    let mut deleted = 0;
-    for membership in membership::waiting(tx, device)? {
-        if membership.unread >= unread {
-            continue;
-        }
-        let (id, until) = (membership.group.clone(), membership.until);
-        membership.change(tx, until, unread)?;
-        deleted += trim(tx, &id)?;
+/// The present membership of a device on the roster. `None` also for a device that the service has removed.
+pub(crate) fn present_membership(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<Option<Membership>, StoreError> {
+    match member(tx, group, device)? {
+        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
+        None => Ok(None),
     }
-    Ok(deleted)
-}
-
-/// Deletes the entries before the first one that somebody has yet to read.
-pub(crate) fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
-    let prefix = Key::group(id);
-    let end = match key::first(tx, Table::Unread, &prefix)? {
-        Some(key) => Cursor(number_in(Table::Unread, &key, prefix.as_bytes().len())?),
-        None => log::end(tx)?.next(),
-    };
-    if log::oldest(tx, id)?.is_none_or(|oldest| oldest >= end) {
-        return Ok(0);
-    }
-    let mut group = group::load(tx, id)?.ok_or(StoreError::Corrupt(Table::Groups))?;
-    let deleted = log::forget_range(tx, id, &mut group, Cursor::START..end)?;
-    group::save(tx, id, &group)?;
-    Ok(deleted)
-}
-
-/// After entries were deleted unread: nobody has yet to read what is gone, and a past membership of which nothing is
-/// left is forgotten.
-pub(crate) fn skip_what_is_gone(tx: &mut dyn Transaction, id: &GroupId) -> Result<(), StoreError> {
-    let oldest = match log::oldest(tx, id)? {
-        Some(oldest) => oldest,
-        None => log::end(tx)?.next(),
-    };
-    let prefix = Key::group(id);
-    let mut behind = Vec::new();
-    tx.scan(Table::Unread, prefix.as_bytes()..prefix.clone().then(oldest.0).as_bytes(), &mut |_, membership| {
-        behind.push(Key::from_bytes(membership.to_vec()));
-        Ok(ControlFlow::Continue(()))
-    })?;
-    for key in behind {
-        let membership: Membership =
-            key::get(tx, Table::Memberships, &key)?.ok_or(StoreError::Corrupt(Table::Unread))?;
-        let until = membership.until;
-        membership.change(tx, until, oldest)?;
-    }
-    Ok(())
 }

@@ -3,16 +3,17 @@
 use openmls::framing::ContentType;
 
 use super::{
-    Call, Halt, Submitted, answers,
+    Abort, OrderingContext, Submitted,
     group::{self, Group},
-    log::{self, EntryKind},
-    membership, roster,
+    invitation, log,
+    log_entry::EntryKind,
+    membership, remembered, roster,
     tally::Tally,
 };
 use crate::{
     HandshakeMode,
     error::StoreError,
-    handshake::wire::Frame,
+    handshake::wire::{Frame, Hash},
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
     receipt::Receipt,
@@ -30,17 +31,17 @@ use crate::{
 /// A device that submits something to a group has accepted the group.
 pub(crate) fn admit(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     frame: &Frame,
     content_type: ContentType,
-) -> Result<Group, Halt> {
+) -> Result<Group, Abort> {
     let Submitted { group: id, sender, bytes } = submitted;
     let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !frame.is_of(id) {
         return Err(RejectReason::WrongGroup.into());
     }
-    answers::halt_if_known(tx, id, &frame.hash, sender)?;
+    remembered::abort_if_known(tx, id, &frame.hash, sender)?;
     let is_external_commit = content_type == ContentType::Commit && frame.is_external_commit;
     let is_member = roster::is_member(tx, id, sender)?;
     if !is_member {
@@ -56,9 +57,9 @@ pub(crate) fn admit(
     }
     check_wire_format(frame, group.mode)?;
     check_epoch(frame.epoch, group.epoch)?;
-    Tally::check_bytes(tx, call.limits, sender.user(), bytes.len())?;
+    Tally::check_bytes(tx, context.limits, sender.user(), bytes.len())?;
     if is_member {
-        membership::accept(tx, call, id, sender)?;
+        invitation::accept(tx, context, id, sender)?;
     }
     Ok(group)
 }
@@ -72,10 +73,10 @@ fn check_wire_format(frame: &Frame, mode: HandshakeMode) -> Result<(), RejectRea
     if frame.is_public == must_be_public { Ok(()) } else { Err(RejectReason::WrongWireFormat) }
 }
 
-fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
+fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Abort> {
     match made_in.cmp(&current_epoch) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(Halt::answer(Outcome::Stale { current_epoch })),
+        std::cmp::Ordering::Less => Err(Abort::answer(Outcome::Stale { current_epoch })),
         std::cmp::Ordering::Greater => Err(RejectReason::EpochAhead { current_epoch }.into()),
     }
 }
@@ -83,16 +84,17 @@ fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
 /// Appends an admitted submission to the log, with all that `group` has become. `welcome` has the bytes of its welcome.
 pub(crate) fn order(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     kind: EntryKind,
     mut group: Group,
-    hash: answers::Hash,
+    hash: Hash,
     welcome: usize,
 ) -> Result<(Cursor, Receipt), StoreError> {
-    let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind, welcome)?;
+    let (cursor, receipt) = log::append(tx, context, submitted, &mut group, kind, welcome)?;
+    membership::note_entry(tx, submitted.group)?;
     group::save(tx, submitted.group, &group)?;
-    answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
-    call.effects.note(Effect::Entry(submitted.group.clone()));
+    remembered::remember(tx, context, submitted, hash, &receipt, cursor)?;
+    context.effects.note(Effect::Entry(submitted.group.clone()));
     Ok((cursor, receipt))
 }

@@ -1,8 +1,8 @@
-//! Counts that limits are compared with. Each is kept in a record of its own, so that a check takes one look.
+//! TallyCounts that limits are compared with. Each is kept in a record of its own, so that a check takes one look.
 
 use std::collections::BTreeMap;
 
-use super::Halt;
+use super::Abort;
 use crate::{
     error::StoreError,
     limits::Limits,
@@ -31,8 +31,8 @@ pub(crate) enum Tally<'a> {
     EndedGroups(&'a UserId),
 }
 
-/// Counts by their keys, as the store check recounts them.
-pub(crate) type Counts = BTreeMap<Vec<u8>, u64>;
+/// TallyCounts by their keys, as the store check recounts them.
+pub(crate) type TallyCounts = BTreeMap<Vec<u8>, u64>;
 
 impl Tally<'_> {
     pub(crate) fn key(&self) -> Key {
@@ -54,20 +54,20 @@ impl Tally<'_> {
         }
     }
 
-    /// Counts `more` up.
+    /// TallyCounts `more` up.
     pub(crate) fn add(&self, tx: &mut dyn Transaction, more: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.saturating_add(more);
         self.put(tx, count)
     }
 
-    /// Counts `less` down.
+    /// TallyCounts `less` down.
     pub(crate) fn subtract(&self, tx: &mut dyn Transaction, less: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.checked_sub(less).ok_or(StoreError::Corrupt(Table::Tallies))?;
         self.put(tx, count)
     }
 
-    /// Counts one up in a recount.
-    pub(crate) fn recount(&self, counts: &mut Counts, more: u64) {
+    /// TallyCounts one up in a recount.
+    pub(crate) fn recount(&self, counts: &mut TallyCounts, more: u64) {
         *counts.entry(self.key().as_bytes().to_vec()).or_default() += more;
     }
 
@@ -77,7 +77,7 @@ impl Tally<'_> {
         limits: &Limits,
         user: &UserId,
         more: usize,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Abort> {
         let limit = limits.max_stored_bytes_per_user;
         if Tally::Bytes(user).get(tx)?.saturating_add(more as u64) > limit {
             return Err(RejectReason::TooManyBytes { limit }.into());

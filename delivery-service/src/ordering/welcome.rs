@@ -5,19 +5,13 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
-use super::{log::Entry, membership};
 use crate::{
     error::StoreError,
-    names::{Cursor, DeviceId, Epoch, GroupId},
+    handshake::wire::KeyPackageRef,
+    names::{Cursor, DeviceId, GroupId},
     outcome::RejectReason,
-    store::{
-        Table, Transaction,
-        key::{self, Key},
-    },
+    store::{Table, Transaction, key::Key},
 };
-
-/// The reference of a key package (RFC 9420, 5.2).
-pub(crate) type KeyPackageRef = Vec<u8>;
 
 /// Whose the key packages of these references are.
 pub(crate) type Owners = BTreeMap<KeyPackageRef, DeviceId>;
@@ -102,23 +96,9 @@ pub(crate) fn load(
     Welcome { secrets: vec![secrets], ..shared }.write()
 }
 
-/// The ratchet tree of the epoch that this device was welcomed to, if it can still read the welcome, and if the tree is not
-/// in that.
-pub(crate) fn tree(
-    tx: &mut dyn Transaction,
-    group: &GroupId,
-    device: &DeviceId,
-    epoch: Epoch,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    for membership in membership::of_device_in(tx, device, group)? {
-        if membership.by_welcome
-            && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
-            && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch
-        {
-            return tx.get(Table::WelcomeTrees, shared_key(group, membership.from).as_bytes());
-        }
-    }
-    Ok(None)
+/// Returns the ratchet tree that is kept with the welcome of the commit at `cursor`, if there is one.
+pub(crate) fn tree(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) -> Result<Option<Vec<u8>>, StoreError> {
+    tx.get(Table::WelcomeTrees, shared_key(group, cursor).as_bytes())
 }
 
 /// Whether this is what [`save`] wrote for all joiners.

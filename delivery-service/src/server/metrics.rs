@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 
 use super::resources::Figures;
-use crate::ordering::{expiry::Expired, key_package::ClaimOutcome};
+use crate::ordering::{expiry::Expired, handout::ClaimOutcome};
 
 /// What all names begin with.
 pub const PREFIX: &str = "regrow_ds";
@@ -288,8 +288,8 @@ impl Metrics {
 
     /// The time of some records had passed.
     pub fn expired(&self, expired: Expired) {
-        let Expired { entries, answers, key_packages } = expired;
-        for (kind, number) in [("entry", entries), ("answer", answers), ("key_package", key_packages)] {
+        let Expired { entries, remembered_outcomes, key_packages } = expired;
+        for (kind, number) in [("entry", entries), ("answer", remembered_outcomes), ("key_package", key_packages)] {
             self.0.expired.get_or_create_owned(&[("kind", kind)]).inc_by(number);
         }
     }

@@ -7,6 +7,7 @@ use crate::{
         expiry as admission_expiry, invitation, session,
     },
     device_list::ListEntry,
+    devices,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
@@ -39,7 +40,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn device_key(&self, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
-        self.store().transaction(|tx| device::key_of(tx, device))
+        self.store().transaction(|tx| devices::key_of(tx, device))
     }
 
     /// The devices of a user that are known, in the order of their names.
@@ -48,7 +49,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-        self.store().transaction(|tx| device::of_user(tx, user))
+        self.store().transaction(|tx| devices::of_user(tx, user))
     }
 
     /// Removes a device: its sessions, its wake-up, its key packages and what it has yet to read are deleted, and its name

@@ -5,7 +5,7 @@ use crate::{
     admission::device,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{Halt, block, group, membership, roster},
+    ordering::{Abort, block, group, invitation, roster},
     outcome::{RejectReason, Reply},
     store::Store,
 };
@@ -25,7 +25,7 @@ impl<S: Store> DeliveryService<S> {
             if !roster::is_member(tx, group, device)? {
                 return Err(RejectReason::NotAMember.into());
             }
-            match membership::accept(tx, self.call(now), group, device)? {
+            match invitation::accept(tx, self.call(now), group, device)? {
                 true => Ok(Reply::Done),
                 false => Err(RejectReason::NotInvited.into()),
             }
@@ -42,8 +42,8 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn decline_invitation(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
         self.ordered(|tx| {
-            membership::decline(tx, self.call(now), group, device)?;
-            Ok::<_, Halt<Reply>>(Reply::Done)
+            invitation::decline(tx, self.call(now), group, device)?;
+            Ok::<_, Abort<Reply>>(Reply::Done)
         })
     }
 
@@ -53,7 +53,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn reads(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-        let present = self.store().transaction(|tx| membership::present(tx, group, device))?;
+        let present = self.store().transaction(|tx| roster::present_membership(tx, group, device))?;
         Ok(present.is_some_and(|membership| membership.is_read()))
     }
 

@@ -1,7 +1,7 @@
 //! What a server does now and then on behalf of nobody.
 
 use super::DeliveryService;
-use crate::{error::StoreError, names::Timestamp, ordering::own, store::Store};
+use crate::{error::StoreError, names::Timestamp, ordering::service_state, store::Store};
 
 impl<S: Store> DeliveryService<S> {
     /// A number that stays the same until somebody else changes the store. See [`Store::others_version`].
@@ -28,7 +28,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn mark_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        self.store().transaction(|tx| own::secret(tx, own::MARK_KEY, &fresh))
+        self.store().transaction(|tx| service_state::secret(tx, service_state::MARK_KEY, &fresh))
     }
 
     /// The last wall-clock time that [`note_time`](Self::note_time) stored. `None` in a new store.
@@ -37,7 +37,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn last_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.store().transaction(|tx| own::last_time(tx))
+        self.store().transaction(|tx| service_state::last_time(tx))
     }
 
     /// Stores a wall-clock time that the caller has confirmed, for the next start to compare its clock with.
@@ -46,7 +46,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn note_time(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.store().transaction(|tx| own::note_time(tx, now))
+        self.store().transaction(|tx| service_state::note_time(tx, now))
     }
 
     /// Looks whether the store is still where it was opened. See [`Store::examine`].
@@ -64,7 +64,7 @@ impl<S: Store> DeliveryService<S> {
     ///
     /// The store failed.
     pub fn try_write(&self) -> Result<(), StoreError> {
-        self.store().transaction(|tx| own::write_trial(tx))?;
-        self.store().transaction(|tx| own::delete_trial(tx))
+        self.store().transaction(|tx| service_state::write_trial(tx))?;
+        self.store().transaction(|tx| service_state::delete_trial(tx))
     }
 }

@@ -114,7 +114,7 @@ fn fail_everywhere(
 }
 
 #[test]
-fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
+fn a_commit_fails_as_a_whole_and_succeeds_later() {
     let store = failing_store();
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
@@ -131,7 +131,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
 }
 
 #[test]
-fn a_message_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
+fn a_message_fails_as_a_whole_and_succeeds_later() {
     let store = failing_store();
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);

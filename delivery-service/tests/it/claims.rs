@@ -49,7 +49,7 @@ fn an_addition_without_a_claim_is_refused() {
 }
 
 #[test]
-fn a_claim_of_a_stranger_is_not_the_committers() {
+fn a_committer_cannot_use_a_strangers_claim() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -60,7 +60,7 @@ fn a_claim_of_a_stranger_is_not_the_committers() {
 }
 
 #[test]
-fn the_claim_of_the_proposer_serves_the_committer() {
+fn a_committer_may_use_the_proposers_claim() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -100,7 +100,7 @@ fn a_claim_is_used_once() {
 }
 
 #[test]
-fn a_commit_that_is_refused_uses_no_claim() {
+fn a_refused_commit_uses_no_claim() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
@@ -111,7 +111,7 @@ fn a_commit_that_is_refused_uses_no_claim() {
 }
 
 #[test]
-fn a_commit_that_is_taken_back_gives_back_its_claims() {
+fn a_rolled_back_commit_returns_its_claims() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let dave: KeyPackage = Client::new("dave").claimed_by(&service, &device("alice"));
@@ -135,7 +135,7 @@ fn a_claim_expires() {
 }
 
 #[test]
-fn a_device_that_is_not_registered_is_not_added() {
+fn an_unregistered_device_is_not_added() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -181,7 +181,7 @@ fn add(service: &DeliveryService<SqliteStore>, by: &mut Member, device: &DeviceI
 }
 
 #[test]
-fn stranger_that_adds_a_device_again_and_again_does_not_use_up_its_key_packages() {
+fn repeated_additions_do_not_use_up_a_devices_key_packages() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let bob = Client::new("bob");
@@ -199,7 +199,7 @@ fn stranger_that_adds_a_device_again_and_again_does_not_use_up_its_key_packages(
 }
 
 #[test]
-fn accepted_group_gives_its_inviter_another_key_package() {
+fn an_accepted_group_gives_its_inviter_another_key_package() {
     let service = service();
     let bob = Client::new("bob");
     stock(&service, &bob, 20);
@@ -219,7 +219,7 @@ fn accepted_group_gives_its_inviter_another_key_package() {
 }
 
 #[test]
-fn a_users_own_devices_have_no_such_limit() {
+fn devices_of_the_same_user_claim_without_limit() {
     let service = service();
     let bob = Client::new("bob");
     stock(&service, &bob, 20);

@@ -55,7 +55,7 @@ fn invitations_do_not_fill_a_devices_limit() {
 }
 
 #[test]
-fn an_accepted_group_counts_for_the_device() {
+fn an_accepted_group_counts_for_the_device_limit() {
     let service = narrow_service();
     let bob = Client::new("bob");
     for by in ["alice", "carol"] {
@@ -71,7 +71,7 @@ fn an_accepted_group_counts_for_the_device() {
 }
 
 #[test]
-fn a_group_that_a_device_joins_by_itself_counts_for_it() {
+fn an_external_join_counts_for_the_device_limit() {
     let service = narrow_service();
     let alice = Client::new("alice").create(&service, Assisted);
     let eve = Client::new("eve");
@@ -85,7 +85,7 @@ fn a_group_that_a_device_joins_by_itself_counts_for_it() {
 }
 
 #[test]
-fn a_submission_accepts_the_group() {
+fn a_submission_accepts_the_invitation() {
     let service = narrow_service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     let bob = Client::new("bob");
@@ -99,7 +99,7 @@ fn a_submission_accepts_the_group() {
 }
 
 #[test]
-fn a_group_that_is_declined_is_not_read() {
+fn a_declined_group_is_not_read() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut alice = Client::new("alice").create(&service, mode);
@@ -121,7 +121,7 @@ fn a_group_that_is_declined_is_not_read() {
 }
 
 #[test]
-fn a_device_proposes_to_leave_and_declines() {
+fn a_device_may_decline_and_propose_to_leave() {
     let service = service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     let bob = Client::new("bob");
@@ -203,7 +203,7 @@ fn a_blocked_user_claims_and_adds_nothing() {
 }
 
 #[test]
-fn a_blocked_user_does_not_add_with_the_claim_of_another() {
+fn a_blocked_user_cannot_add_with_anothers_claim() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "mallory"]);
     let bob = Client::new("bob").claimed_by(&service, &device("alice"));

@@ -61,7 +61,7 @@ fn names(list: &DeviceList) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn listed_devices_add_devices_and_everybody_reads_that() {
+async fn listed_devices_add_devices_and_everyone_reads_the_list() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let tablet = world.device("bob", "tablet").await;
@@ -104,7 +104,7 @@ async fn an_entry_that_is_not_the_next_one_is_stale() {
 }
 
 #[tokio::test]
-async fn nobody_else_appends() {
+async fn only_listed_devices_append_entries() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
@@ -122,7 +122,7 @@ async fn nobody_else_appends() {
 }
 
 #[tokio::test]
-async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
+async fn a_listed_key_must_be_the_registered_key() {
     let world = World::new().await;
     let phone = world.device("bob", "phone").await;
     let tablet = world.device("bob", "tablet").await;
@@ -135,7 +135,7 @@ async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
 }
 
 #[tokio::test]
-async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
+async fn a_removal_entry_removes_the_device_from_the_service() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let laptop = world.device("bob", "laptop").await;
@@ -151,7 +151,7 @@ async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_on_the_list_removes_only_itself() {
+async fn an_unlisted_device_removes_only_itself() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
@@ -162,7 +162,7 @@ async fn a_device_that_is_not_on_the_list_removes_only_itself() {
 }
 
 #[tokio::test]
-async fn key_packages_of_devices_that_are_not_on_the_list_are_not_handed_out() {
+async fn key_packages_of_unlisted_devices_are_not_handed_out() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
@@ -180,7 +180,7 @@ async fn key_packages_of_devices_that_are_not_on_the_list_are_not_handed_out() {
 }
 
 #[tokio::test]
-async fn a_list_begins_anew_only_without_registered_devices() {
+async fn a_list_begins_anew_when_no_listed_device_is_registered() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let spare = world.device("bob", "spare").await;
@@ -203,7 +203,7 @@ async fn a_full_list_takes_removals() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_entry_are_refused() {
+async fn malformed_entries_are_refused() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     for bytes in [vec![], vec![0; 100], vec![0xff; 7000]] {

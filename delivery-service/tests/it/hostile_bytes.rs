@@ -47,7 +47,7 @@ impl Scene {
     }
 
     /// Gives the bytes to every call that takes bytes. Whatever is accepted must have been made of good bytes.
-    fn is_unimpressed_by(&self, bytes: &[u8]) {
+    fn assert_refuses(&self, bytes: &[u8]) {
         let service = &self.service;
         let (alice, bob, dave) = (device("alice"), device("bob"), device("dave"));
         let before = visible(service, &["alice", "bob", "dave"]);
@@ -105,7 +105,7 @@ fn mutated(sample: &[u8], at: usize, value: u8, how: u8) -> Vec<u8> {
 /// What the service cannot tell from a good one: in a message or proposal it does not look into, a change in what is
 /// encrypted or authenticated; in a public handshake, a change in the tags that only members can check (RFC 9420, 6.1,
 /// 6.2). Members refuse these. Such bytes are left out here.
-fn is_beyond_the_services_sight(mode: HandshakeMode, which: usize, sample: &[u8], bytes: &[u8]) -> bool {
+fn service_cannot_detect(mode: HandshakeMode, which: usize, sample: &[u8], bytes: &[u8]) -> bool {
     let tags = 2 * 33;
     let intact = bytes.iter().zip(sample).take_while(|(a, b)| a == b).count();
     match (mode, which) {
@@ -126,14 +126,14 @@ proptest! {
         let (scene, mode) = if opaque { (&*OPAQUE, Opaque) } else { (&*ASSISTED, Assisted) };
         let sample = &scene.samples[which];
         let bytes = mutated(sample, at, value, how);
-        prop_assume!(!is_beyond_the_services_sight(mode, which, sample, &bytes));
-        scene.is_unimpressed_by(&bytes);
+        prop_assume!(!service_cannot_detect(mode, which, sample, &bytes));
+        scene.assert_refuses(&bytes);
     }
 
     #[test]
     fn random_bytes_change_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        ASSISTED.is_unimpressed_by(&bytes);
-        OPAQUE.is_unimpressed_by(&bytes);
+        ASSISTED.assert_refuses(&bytes);
+        OPAQUE.assert_refuses(&bytes);
     }
 
     #[test]
@@ -142,8 +142,8 @@ proptest! {
     ) {
         // MLSMessage: version mls10, wire format, and for those that have one this group's id (RFC 9420, 6).
         let header = [&[0, 1, 0, wire_format], &[4_u8][..], b"room", &bytes].concat();
-        ASSISTED.is_unimpressed_by(&header);
-        OPAQUE.is_unimpressed_by(&header);
+        ASSISTED.assert_refuses(&header);
+        OPAQUE.assert_refuses(&header);
     }
 }
 
@@ -177,7 +177,7 @@ fn empty_references(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn large_message_with_more_elements_than_any_group_needs_is_not_decoded() {
+fn a_message_with_too_many_elements_is_not_decoded() {
     let service = &OPAQUE.service;
     let submit = |count| {
         let commit = CommitSubmission { commit: empty_references(count), ..OPAQUE.commit.clone() };

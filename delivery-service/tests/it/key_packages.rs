@@ -25,7 +25,7 @@ fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Time
 }
 
 #[test]
-fn each_is_handed_out_once_and_the_oldest_first() {
+fn each_key_package_is_handed_out_once_oldest_first() {
     let service = service();
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false)];
@@ -40,7 +40,7 @@ fn each_is_handed_out_once_and_the_oldest_first() {
 }
 
 #[test]
-fn the_last_resort_is_handed_out_when_no_other_is_left_and_again() {
+fn the_last_resort_key_package_is_claimed_last_and_repeatedly() {
     let service = service();
     let bob = Client::new("bob");
     let (usual, last) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, true));
@@ -67,7 +67,7 @@ fn a_new_last_resort_replaces_the_old_one() {
 }
 
 #[test]
-fn expired_ones_are_never_handed_out() {
+fn expired_key_packages_are_never_handed_out() {
     let service = service();
     let bob = Client::new("bob");
     let soon = [bob.upload(0, NOW.0 + 10, false), bob.upload(0, NOW.0 + 20, false)];
@@ -84,7 +84,7 @@ fn expired_ones_are_never_handed_out() {
 }
 
 #[test]
-fn uploading_again_hands_nothing_out_twice() {
+fn a_repeated_upload_hands_nothing_out_twice() {
     let service = service();
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false)];
@@ -97,7 +97,7 @@ fn uploading_again_hands_nothing_out_twice() {
 }
 
 #[test]
-fn a_bad_key_package_is_named_and_keeps_out_no_other() {
+fn a_bad_key_package_is_reported_and_others_are_stored() {
     let service = service();
     let (bob, mallory) = (Client::new("bob"), Client::new("mallory"));
     let mut tampered = bob.upload(0, FOREVER, false);
@@ -120,7 +120,7 @@ fn a_bad_key_package_is_named_and_keeps_out_no_other() {
 }
 
 #[test]
-fn a_bad_last_resort_key_package_is_named_after_the_others() {
+fn a_bad_last_resort_key_package_has_the_last_index() {
     let service = service();
     let bob = Client::new("bob");
     let (good, bad) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false));
@@ -160,7 +160,7 @@ fn a_withdrawn_key_package_adds_nobody() {
 }
 
 #[test]
-fn a_last_resort_key_package_that_was_handed_out_says_so() {
+fn a_used_last_resort_key_package_is_reported_as_used() {
     let service = service();
     let bob = Client::new("bob");
     let used = |last: &[u8]| {
@@ -207,7 +207,7 @@ fn key_packages_of_one_device_are_not_those_of_another() {
 }
 
 #[test]
-fn key_package_is_handed_out_until_its_use_ends() {
+fn a_key_package_is_handed_out_until_its_use_ends() {
     let service = service();
     let bob = Client::new("bob");
     let period = UsePeriod { made: NOW, until: later(100) };

@@ -22,7 +22,7 @@ fn open(directory: &tempfile::TempDir) -> DeliveryService<SqliteStore> {
     .unwrap()
 }
 
-fn goes_on_after_a_restart(mode: HandshakeMode) {
+fn continues_after_a_restart(mode: HandshakeMode) {
     let directory = tempfile::tempdir().unwrap();
     let service = open(&directory);
     let mut members = group_of(&service, mode, &NAMES);
@@ -51,17 +51,17 @@ fn goes_on_after_a_restart(mode: HandshakeMode) {
 }
 
 #[test]
-fn an_assisted_group_goes_on_after_a_restart() {
-    goes_on_after_a_restart(Assisted);
+fn an_assisted_group_continues_after_a_restart() {
+    continues_after_a_restart(Assisted);
 }
 
 #[test]
-fn an_opaque_group_goes_on_after_a_restart() {
-    goes_on_after_a_restart(Opaque);
+fn an_opaque_group_continues_after_a_restart() {
+    continues_after_a_restart(Opaque);
 }
 
 #[test]
-fn a_large_public_group_goes_on_after_every_commit() {
+fn a_large_public_group_continues_after_each_restart() {
     let directory = tempfile::tempdir().unwrap();
     let names: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -60,7 +60,7 @@ fn a_group_does_not_begin_with_an_unknown_extension() {
 }
 
 #[test]
-fn the_addition_of_a_foreign_identity_is_refused_when_it_is_proposed() {
+fn a_proposal_to_add_a_foreign_identity_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let stranger = Client::new("carol").with_identity(b"carol@example.org");

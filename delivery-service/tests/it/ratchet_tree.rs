@@ -37,7 +37,7 @@ fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
+fn a_late_joiner_gets_the_tree_of_its_welcome() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let open = || DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
@@ -59,7 +59,7 @@ fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
 }
 
 #[test]
-fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
+fn only_an_invited_device_gets_the_tree_of_its_welcome() {
     let service = service();
     let (mut alice, _) = bob_is_invited(&service);
     update(&service, &mut alice);
@@ -76,7 +76,7 @@ fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
 }
 
 #[test]
-fn nothing_is_left_of_a_tree_that_nobody_needs() {
+fn an_unneeded_tree_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let kept = || {
@@ -108,7 +108,7 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
 }
 
 #[test]
-fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
+fn the_trees_of_the_last_two_epochs_are_available() {
     let service = service();
     let (mut alice, _) = bob_is_invited(&service);
     let mut trees = vec![alice.tree()];
@@ -126,7 +126,7 @@ fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
 }
 
 #[test]
-fn after_a_commit_was_taken_back_its_tree_is_gone() {
+fn a_rollback_removes_the_tree_of_the_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let before = members[0].tree();
@@ -142,7 +142,7 @@ fn after_a_commit_was_taken_back_its_tree_is_gone() {
 }
 
 #[test]
-fn a_service_that_does_not_follow_the_group_wants_the_tree_in_the_group_info() {
+fn an_opaque_group_needs_the_tree_in_the_group_info() {
     let service = service();
     let mut alice = Client::new("alice").without_trees().create(&service, Opaque);
     let commit = alice.update();
@@ -154,7 +154,7 @@ fn a_service_that_does_not_follow_the_group_wants_the_tree_in_the_group_info() {
 }
 
 #[test]
-fn a_group_is_not_made_without_its_tree() {
+fn a_group_is_not_created_without_its_tree() {
     let alice = Client::new("alice").without_trees();
     let service = service();
     let info = alice.create_unregistered(&room(), Assisted).group_info();
@@ -165,7 +165,7 @@ fn a_group_is_not_made_without_its_tree() {
 }
 
 #[tokio::test]
-async fn a_tree_is_given_to_those_whom_the_group_concerns() {
+async fn only_authorized_devices_get_a_tree() {
     let world = World::new().await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     let (tablet, mallory) = (world.device("alice", "tablet").await, world.device("mallory", "phone").await);

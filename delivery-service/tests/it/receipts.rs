@@ -28,7 +28,7 @@ fn assert_chained(service: &DeliveryService<SqliteStore>, before: ChainHash, del
 }
 
 #[test]
-fn what_a_member_reads_is_a_chain_from_the_groups_creation() {
+fn deliveries_form_a_hash_chain_from_the_groups_creation() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let alice = Client::new("alice").create(&service, mode);
@@ -46,7 +46,7 @@ fn what_a_member_reads_is_a_chain_from_the_groups_creation() {
 }
 
 #[test]
-fn a_joiner_goes_on_from_the_welcomes_receipt() {
+fn a_joiners_chain_begins_at_the_welcomes_receipt() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     say(&service, &mut members[0], "hello");
@@ -57,7 +57,7 @@ fn a_joiner_goes_on_from_the_welcomes_receipt() {
 }
 
 #[test]
-fn the_submitter_gets_the_receipt_that_the_readers_get_and_gets_it_again() {
+fn submitter_and_readers_get_the_same_receipt() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let bytes = members[0].send("hello");
@@ -70,7 +70,7 @@ fn the_submitter_gets_the_receipt_that_the_readers_get_and_gets_it_again() {
 }
 
 #[test]
-fn creating_a_group_is_receipted_too() {
+fn creating_a_group_returns_a_receipt() {
     let service = service();
     let alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();

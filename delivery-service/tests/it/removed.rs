@@ -30,7 +30,7 @@ fn answer(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMod
 }
 
 #[test]
-fn who_was_removed_does_not_join_by_itself() {
+fn a_removed_device_cannot_join_by_itself() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
@@ -45,7 +45,7 @@ fn who_was_removed_does_not_join_by_itself() {
 }
 
 #[test]
-fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
+fn a_removed_device_does_not_learn_the_epoch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (_, stale) = external(&service, "dave", Assisted);
@@ -58,7 +58,7 @@ fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
 }
 
 #[test]
-fn who_was_added_again_rejoins_by_itself() {
+fn a_device_added_again_can_rejoin_by_itself() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -74,7 +74,7 @@ fn who_was_added_again_rejoins_by_itself() {
 }
 
 #[test]
-fn who_joined_by_itself_and_was_removed_does_not_do_so_again() {
+fn a_removed_external_joiner_cannot_join_again() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice"]);
@@ -89,7 +89,7 @@ fn who_joined_by_itself_and_was_removed_does_not_do_so_again() {
 
 /// In an opaque group the service does not see who asked for a removal: there nobody comes back by itself.
 #[test]
-fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
+fn a_device_that_left_can_rejoin_an_assisted_group() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -110,7 +110,7 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
 
 /// To ask for one's own removal helps nobody whom others remove.
 #[test]
-fn who_asked_to_leave_and_was_removed_all_the_same_stays_out() {
+fn a_leave_proposal_does_not_undo_a_removal_by_others() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[1].propose_to_leave();
@@ -122,7 +122,7 @@ fn who_asked_to_leave_and_was_removed_all_the_same_stays_out() {
 }
 
 #[test]
-fn beyond_the_limit_nobody_joins_by_itself() {
+fn a_group_with_too_many_removals_allows_no_external_join() {
     for mode in MODES {
         let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
@@ -149,7 +149,7 @@ fn beyond_the_limit_nobody_joins_by_itself() {
 }
 
 #[test]
-fn it_is_remembered_in_the_store() {
+fn removals_are_remembered_in_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         DeliveryService::open(

@@ -42,7 +42,7 @@ fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec
 }
 
 #[test]
-fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
+fn enough_reports_take_a_commit_back() {
     for mode in [Assisted, Opaque] {
         let (service, _, _, _) = commit_in_question(mode);
         // Bob, Carol and Dave are asked: not Alice who made it, not Frank and Erin, whom it adds and removes.
@@ -60,7 +60,7 @@ fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
 }
 
 #[test]
-fn who_made_it_is_added_or_removed_by_it_or_is_a_stranger_is_not_asked() {
+fn committer_affected_devices_and_strangers_cannot_report() {
     let (service, ..) = commit_in_question(Assisted);
     for by in ["alice", "frank"] {
         assert_eq!(report(&service, by, Sequence(2)), refused(RejectReason::NotReportable), "{by}");
@@ -83,7 +83,7 @@ fn only_the_last_commit_can_be_reported() {
 }
 
 #[test]
-fn the_group_goes_on_from_the_epoch_before() {
+fn a_rollback_returns_the_group_to_the_previous_epoch() {
     for mode in [Assisted, Opaque] {
         let (service, mut members, ..) = commit_in_question(mode);
         roll_back(&service, &["bob", "carol"], Sequence(2));
@@ -96,7 +96,7 @@ fn the_group_goes_on_from_the_epoch_before() {
 }
 
 #[test]
-fn what_was_said_in_the_void_epoch_stays_before_the_rollback() {
+fn messages_of_the_voided_epoch_stay_in_the_log() {
     let (service, mut members, ..) = commit_in_question(Assisted);
     members[0].confirm();
     say(&service, &mut members[0], "nobody else can read it");
@@ -107,7 +107,7 @@ fn what_was_said_in_the_void_epoch_stays_before_the_rollback() {
 }
 
 #[test]
-fn the_commit_does_not_come_back_by_being_submitted_again() {
+fn a_rolled_back_commit_cannot_be_submitted_again() {
     let (service, _, _, commit) = commit_in_question(Assisted);
     roll_back(&service, &["bob", "carol"], Sequence(2));
     let again = service.submit_commit(&commit, NOW).unwrap();
@@ -115,7 +115,7 @@ fn the_commit_does_not_come_back_by_being_submitted_again() {
 }
 
 #[test]
-fn whom_it_added_reads_that_it_is_void_and_whom_it_removed_reads_on() {
+fn added_and_removed_devices_read_the_rollback() {
     let (service, mut members, frank, _) = commit_in_question(Assisted);
     service.acknowledge(&device("erin"), Cursor(u64::MAX)).unwrap();
     roll_back(&service, &["bob", "carol"], Sequence(2));
@@ -126,7 +126,7 @@ fn whom_it_added_reads_that_it_is_void_and_whom_it_removed_reads_on() {
 }
 
 #[test]
-fn who_was_removed_by_it_is_not_remembered_as_removed() {
+fn an_external_join_works_after_a_rollback() {
     let (service, ..) = commit_in_question(Assisted);
     roll_back(&service, &["bob", "carol"], Sequence(2));
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -135,7 +135,7 @@ fn who_was_removed_by_it_is_not_remembered_as_removed() {
 }
 
 #[test]
-fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
+fn a_rollback_restores_the_removal_of_an_added_device() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let (commit, erin) = (members[0].commit(&[], &[&device("erin")]), Client::new("erin"));
@@ -152,7 +152,7 @@ fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
 }
 
 #[test]
-fn proposals_of_the_epoch_before_can_still_be_committed() {
+fn proposals_of_the_previous_epoch_can_still_be_committed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let leave = members[4].propose_to_leave();
@@ -171,7 +171,7 @@ fn proposals_of_the_epoch_before_can_still_be_committed() {
 }
 
 #[test]
-fn a_rollback_outlives_the_process() {
+fn a_rollback_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
@@ -187,7 +187,7 @@ fn a_rollback_outlives_the_process() {
 }
 
 #[test]
-fn the_share_it_takes_is_the_operators() {
+fn the_operator_sets_the_share_of_reports() {
     let service = service_with(Limits { rollback_percent: 100, ..Limits::default() });
     let mut members = group_of(&service, Assisted, &NAMES);
     accept(&service, &members[0].update());

@@ -70,7 +70,7 @@ async fn an_invitation_admits_one_device() {
 }
 
 #[tokio::test]
-async fn a_registration_whose_answer_was_lost_is_made_again() {
+async fn a_registration_can_be_repeated() {
     let world = by_token().await;
     let invitation = invite(&world, Some("alice")).await;
     for _ in 0..2 {
@@ -99,7 +99,7 @@ async fn an_invitation_for_another_user_admits_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_invitation_for_nobody_in_particular_makes_no_second_device_of_a_user() {
+async fn an_invitation_without_a_user_adds_no_second_device() {
     let world = by_token().await;
     let first = invite(&world, None).await;
     world.register(&Key::new("alice", "phone"), Some(first)).await.is(StatusCode::CREATED);
@@ -117,7 +117,7 @@ async fn an_invitation_expires() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_not_used_up_by_a_name_that_is_taken() {
+async fn a_taken_name_does_not_use_up_an_invitation() {
     let world = by_token().await;
     let first = invite(&world, Some("alice")).await;
     world.register(&Key::new("alice", "phone"), Some(first)).await.is(StatusCode::CREATED);
@@ -205,20 +205,20 @@ async fn a_token_of_the_issuer_admits_its_user() {
 }
 
 #[tokio::test]
-async fn without_a_name_the_only_key_is_meant() {
+async fn a_token_without_a_key_id_uses_the_only_key() {
     let issuer = Issuer::new().await;
     issuer.register(issuer.sign(&json!({ "alg": "EdDSA" }), &issuer.claims())).await.is(StatusCode::CREATED);
 }
 
 #[tokio::test]
-async fn a_token_that_says_it_is_not_signed_admits_nobody() {
+async fn an_unsigned_token_admits_nobody() {
     let issuer = Issuer::new().await;
     let unsigned = format!("{}.{}.", part(&json!({ "alg": "none", "kid": "one" })), part(&issuer.claims()));
     issuer.register(unsigned).await.refused(Code::NotAdmitted);
 }
 
 #[tokio::test]
-async fn the_public_key_is_no_secret_to_sign_with() {
+async fn the_public_key_does_not_work_as_a_shared_secret() {
     let issuer = Issuer::new().await;
     let header = jsonwebtoken::Header { kid: Some("one".into()), ..Default::default() };
     let public = issuer.signing.verifying_key();
@@ -244,7 +244,7 @@ async fn the_public_key_is_no_secret_to_sign_with() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_for_something_else_verifies_nothing() {
+async fn a_key_for_another_purpose_verifies_nothing() {
     let issuer = Issuer::new().await;
     let token = issuer.sign(&issuer.header(), &issuer.claims());
     let good: Value = serde_json::from_str(&jwks(&[("one", &issuer.signing)])).expect("the keys");
@@ -258,7 +258,7 @@ async fn a_key_that_is_for_something_else_verifies_nothing() {
 }
 
 #[tokio::test]
-async fn a_symmetric_key_of_the_issuers_verifies_nothing() {
+async fn a_symmetric_key_of_the_issuer_verifies_nothing() {
     let issuer = Issuer::new().await;
     let secret = json!({ "kty": "oct", "kid": "shared", "k": BASE64URL_NOPAD.encode(b"secret") });
     let path = issuer.directory.path().join("jwks.json");
@@ -306,14 +306,14 @@ async fn a_token_of_another_user_admits_nobody() {
 }
 
 #[tokio::test]
-async fn a_token_that_another_has_signed_admits_nobody() {
+async fn a_token_signed_by_another_key_admits_nobody() {
     let issuer = Issuer::new().await;
     let mallory = SigningKey::from_bytes(&[66; 32]);
     issuer.register(Issuer::sign_with(&mallory, &issuer.header(), &issuer.claims())).await.refused(Code::NotAdmitted);
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_admits_nobody() {
+async fn a_changed_token_admits_nobody() {
     let issuer = Issuer::new().await;
     let token = issuer.sign(&issuer.header(), &json!({ "sub": "mallory" }));
     let signature = token.rsplit('.').next().expect("three parts");
@@ -322,7 +322,7 @@ async fn a_token_that_was_changed_admits_nobody() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_token_brings_along_is_not_used() {
+async fn a_key_inside_a_token_is_not_used() {
     let issuer = Issuer::new().await;
     let mallory = SigningKey::from_bytes(&[66; 32]);
     let keys: Value = serde_json::from_str(&jwks(&[("own", &mallory)])).expect("the keys");
@@ -331,7 +331,7 @@ async fn a_key_that_a_token_brings_along_is_not_used() {
 }
 
 #[tokio::test]
-async fn token_that_names_its_key_in_another_way_admits_nobody() {
+async fn a_token_with_a_wrong_key_id_admits_nobody() {
     let issuer = Issuer::new().await;
     for kid in [
         json!("../../one"),
@@ -354,7 +354,7 @@ async fn token_that_names_its_key_in_another_way_admits_nobody() {
 
 /// RFC 7515, 4.1.11: an extension that is critical and not understood makes the token invalid.
 #[tokio::test]
-async fn token_with_a_critical_extension_admits_nobody() {
+async fn a_token_with_a_critical_extension_admits_nobody() {
     let issuer = Issuer::new().await;
     for (name, value) in [("exp", json!(NOW.0)), ("b64", json!(false)), ("https://id.example/policy", json!(true))] {
         let header = json!({ "alg": "EdDSA", "kid": "one", "crit": [name], name: value });
@@ -363,7 +363,7 @@ async fn token_with_a_critical_extension_admits_nobody() {
 }
 
 #[tokio::test]
-async fn token_says_each_thing_once_and_in_its_own_type() {
+async fn a_token_with_duplicate_or_mistyped_claims_admits_nobody() {
     let issuer = Issuer::new().await;
     for (claim, value) in [
         ("aud", json!([])),
@@ -389,7 +389,7 @@ async fn token_says_each_thing_once_and_in_its_own_type() {
 }
 
 #[tokio::test]
-async fn clock_that_jumps_back_revives_no_token() {
+async fn a_clock_that_jumps_back_revives_no_token() {
     let issuer = Issuer::new().await;
     let token = issuer.sign(&issuer.header(), &issuer.claims());
     issuer.world.server.state().upkeep().await;
@@ -425,7 +425,7 @@ impl Issuer {
 }
 
 #[tokio::test]
-async fn unknown_key_of_a_stranger_delays_no_new_key() {
+async fn an_unknown_key_of_a_stranger_delays_no_new_key() {
     let issuer = Issuer::new().await;
     let new = SigningKey::from_bytes(&[4; 32]);
     let guess = issuer.signed_by("guess", &new);
@@ -454,7 +454,7 @@ async fn many_strangers_delay_a_new_key_by_seconds() {
 }
 
 #[tokio::test]
-async fn withdrawn_key_stops_being_good() {
+async fn a_withdrawn_key_stops_working() {
     let issuer = Issuer::new().await;
     let new = SigningKey::from_bytes(&[4; 32]);
     issuer.publish(&[("two", &new)]);
@@ -467,7 +467,7 @@ async fn withdrawn_key_stops_being_good() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_fetched_again_are_good_for_an_hour() {
+async fn keys_stay_valid_for_an_hour_without_a_refresh() {
     let issuer = Issuer::new().await;
     std::fs::remove_file(issuer.directory.path().join("jwks.json")).expect("a file");
     issuer.world.wait(3_599);
@@ -482,7 +482,7 @@ async fn keys_that_cannot_be_fetched_again_are_good_for_an_hour() {
 }
 
 #[tokio::test]
-async fn key_file_that_cannot_be_read_is_named_at_the_start() {
+async fn an_unreadable_key_file_is_named_at_startup() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("jwks.json");
     for text in [None, Some("not JSON")] {
@@ -498,7 +498,7 @@ async fn key_file_that_cannot_be_read_is_named_at_the_start() {
 }
 
 #[tokio::test]
-async fn server_is_not_ready_before_it_has_the_keys() {
+async fn the_server_is_not_ready_before_it_has_the_keys() {
     let directory = tempfile::tempdir().expect("a directory");
     let signing = SigningKey::from_bytes(&[3; 32]);
     let (address, serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
@@ -509,7 +509,7 @@ async fn server_is_not_ready_before_it_has_the_keys() {
 }
 
 #[tokio::test]
-async fn garbage_is_no_token() {
+async fn garbage_is_refused_as_a_token() {
     let issuer = Issuer::new().await;
     for garbage in ["", ".", "..", "a.b.c", &"A".repeat(10_000), "e30.e30.", "\u{0}.\u{0}.\u{0}"] {
         issuer.register(garbage.into()).await.refused(Code::NotAdmitted);
@@ -518,7 +518,7 @@ async fn garbage_is_no_token() {
 }
 
 #[tokio::test]
-async fn keys_that_come_in_the_clear_are_not_trusted() {
+async fn keys_over_plain_http_are_not_trusted() {
     let mut settings = Settings::default();
     by_jwt(&mut settings, Path::new("http://id.example/jwks"));
     let store = SqliteStore::in_memory().expect("a store");
@@ -549,7 +549,7 @@ fn by_jwt_at(settings: &mut Settings, address: &str, authorities: &Path) {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_by_tls_from_whom_the_named_authorities_know() {
+async fn keys_are_fetched_over_tls_with_the_configured_authorities() {
     let directory = tempfile::tempdir().expect("a directory");
     let signing = SigningKey::from_bytes(&[3; 32]);
     let (address, _serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
@@ -562,7 +562,7 @@ async fn keys_are_fetched_by_tls_from_whom_the_named_authorities_know() {
 }
 
 #[tokio::test]
-async fn keys_from_somebody_with_another_certificate_are_not_trusted() {
+async fn keys_from_a_server_with_another_certificate_are_refused() {
     let (directory, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let signing = SigningKey::from_bytes(&[3; 32]);
     let (address, _serving) = serve_keys(directory.path(), jwks(&[("one", &signing)])).await;
@@ -574,7 +574,7 @@ async fn keys_from_somebody_with_another_certificate_are_not_trusted() {
 }
 
 #[tokio::test]
-async fn authorities_that_cannot_be_read_are_named_at_the_start() {
+async fn unreadable_authorities_are_named_at_startup() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("authorities.pem");
     for text in [None, Some("not PEM")] {

@@ -59,25 +59,25 @@ async fn asleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn sleeping_stream_does_not_delay_the_end() {
+async fn a_sleeping_stream_does_not_delay_the_shutdown() {
     let took = stop_beside(async |address, token| asleep(address, "/v1/stream", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn sleeping_connection_without_a_request_does_not_delay_the_end() {
+async fn an_idle_connection_does_not_delay_the_shutdown() {
     let took = stop_beside(async |address, token| asleep(address, "/v1/service", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn silent_connection_does_not_delay_the_end() {
+async fn a_silent_connection_does_not_delay_the_shutdown() {
     let took = stop_beside(async |address, _| TcpStream::connect(address).await.unwrap()).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn request_that_comes_just_after_the_end_has_begun_is_answered() {
+async fn a_request_just_after_the_shutdown_begins_is_answered() {
     let world = World::new().await;
     let mut settings = Settings::default();
     settings.listen.set_port(0);

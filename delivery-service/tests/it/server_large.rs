@@ -44,14 +44,14 @@ async fn rightless(world: &World, device: &Device) {
 }
 
 #[tokio::test]
-async fn large_body_to_no_group_is_not_read() {
+async fn a_large_body_to_an_unknown_group_is_not_read() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let alice = world.device("alice", "phone").await;
     rightless(&world, &alice).await;
 }
 
 #[tokio::test]
-async fn large_body_is_read_for_members_and_for_those_who_may_join() {
+async fn large_bodies_are_read_for_members_and_possible_joiners() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     let stranger = world.device("carol", "phone").await;
@@ -67,7 +67,7 @@ async fn large_body_is_read_for_members_and_for_those_who_may_join() {
 }
 
 #[tokio::test]
-async fn small_body_is_read_before_the_group_is_looked_at() {
+async fn a_small_body_is_read_before_the_group_check() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let answer = world.call("POST", &room_path("/commits"), Some(&alice.token), Some(json!({}))).await;
@@ -75,7 +75,7 @@ async fn small_body_is_read_before_the_group_is_looked_at() {
 }
 
 #[tokio::test]
-async fn device_pays_for_a_body_before_it_is_read_and_once() {
+async fn a_body_is_paid_once_and_before_it_is_read() {
     // A request with a body of so many bytes costs two units, and the login has cost one.
     let world = World::with(|settings| {
         settings.limits.device_burst = 6;
@@ -95,7 +95,7 @@ async fn device_pays_for_a_body_before_it_is_read_and_once() {
 }
 
 #[tokio::test]
-async fn body_without_a_declared_size_waits_for_the_right_to_submit() {
+async fn a_body_of_unknown_size_needs_the_right_to_submit() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let mut asked = silent(&alice, &room_path("/messages"));
@@ -109,7 +109,7 @@ async fn body_without_a_declared_size_waits_for_the_right_to_submit() {
 }
 
 #[tokio::test]
-async fn answer_to_a_large_body_that_is_left_unread_ends_the_connection() {
+async fn an_unread_large_body_ends_the_connection() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let ends = |answer: &Answer| answer.headers.get(header::CONNECTION).map(|value| value == "close");

@@ -36,7 +36,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A server that listens.
-struct Running {
+struct RunningServer {
     addresses: Addresses,
     shutdown: Shutdown,
     ended: JoinHandle<()>,
@@ -49,34 +49,34 @@ fn settings() -> Settings {
     settings
 }
 
-async fn listen(server: Server, settings: &Settings) -> Running {
+async fn listen(server: Server, settings: &Settings) -> RunningServer {
     let listening = Listening::bind(settings).await.unwrap();
     let (addresses, shutdown) = (listening.addresses(), Shutdown::default());
     let ended = tokio::spawn(listening.run(server, shutdown.clone()));
-    Running { addresses, shutdown, ended }
+    RunningServer { addresses, shutdown, ended }
 }
 
-async fn running(change: impl FnOnce(&mut Settings)) -> Running {
+async fn start_server(change: impl FnOnce(&mut Settings)) -> RunningServer {
     let mut settings = settings();
     change(&mut settings);
     listen(World::new().await.server, &settings).await
 }
 
 /// A server of one's own, with limits.
-struct Bare {
+struct ListenerUnderTest {
     address: SocketAddr,
     metrics: Metrics,
     shutdown: Shutdown,
     ended: JoinHandle<usize>,
 }
 
-async fn bare(app: Router, drain: Duration, change: impl FnOnce(&mut ServerLimits)) -> Bare {
+async fn start_listener(app: Router, drain: Duration, change: impl FnOnce(&mut ServerLimits)) -> ListenerUnderTest {
     let mut limits = ServerLimits::default();
     change(&mut limits);
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, &limits).await.unwrap();
     let (address, metrics, shutdown) = (listener.address().unwrap(), Metrics::default(), Shutdown::default());
     let ended = tokio::spawn(listener.serve(app, metrics.clone(), drain, shutdown.clone()));
-    Bare { address, metrics, shutdown, ended }
+    ListenerUnderTest { address, metrics, shutdown, ended }
 }
 
 fn hello() -> Router {
@@ -164,8 +164,8 @@ async fn shown(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'sta
 }
 
 #[tokio::test]
-async fn it_speaks_http_1() {
-    let server = bare(hello(), Duration::ZERO, |_| {}).await;
+async fn the_server_speaks_http_1() {
+    let server = start_listener(hello(), Duration::ZERO, |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     for _ in 0..2 {
         stream.write_all(REQUEST).await.unwrap();
@@ -175,9 +175,9 @@ async fn it_speaks_http_1() {
 }
 
 #[tokio::test]
-async fn it_speaks_http_2_without_tls_to_whoever_begins_so() {
+async fn the_server_speaks_http_2_without_tls() {
     let _ = ring::default_provider().install_default();
-    let server = bare(hello(), Duration::ZERO, |_| {}).await;
+    let server = start_listener(hello(), Duration::ZERO, |_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let response = client.get(format!("http://{}/", server.address)).send().await.unwrap();
     assert_eq!(response.version(), reqwest::Version::HTTP_2);
@@ -185,9 +185,9 @@ async fn it_speaks_http_2_without_tls_to_whoever_begins_so() {
 }
 
 #[tokio::test]
-async fn requests_know_where_they_come_from() {
+async fn a_request_carries_its_peer_address() {
     let app = Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()));
-    let server = bare(app, Duration::ZERO, |_| {}).await;
+    let server = start_listener(app, Duration::ZERO, |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let own = stream.local_addr().unwrap().to_string();
@@ -195,10 +195,10 @@ async fn requests_know_where_they_come_from() {
 }
 
 #[tokio::test]
-async fn it_speaks_tls_1_3_and_1_2_and_http_as_agreed() {
+async fn the_server_speaks_tls_and_negotiates_http() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = write_certificate(&files(&directory), 0);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     assert!(server.addresses.tls);
     for version in [&TLS13, &TLS12] {
         for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)]
@@ -216,7 +216,7 @@ async fn it_speaks_tls_1_3_and_1_2_and_http_as_agreed() {
 async fn the_api_is_behind_tls() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = write_certificate(&files(&directory), 0);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     let config = trusting(&certificate, &[&TLS13], &["http/1.1"]);
     let mut stream = handshake(server.addresses.devices, config).await.unwrap();
     let request = b"GET /v1/service HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -228,7 +228,7 @@ async fn the_api_is_behind_tls() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_taken_when_the_files_have_changed() {
+async fn a_changed_certificate_file_is_loaded() {
     let directory = tempfile::tempdir().unwrap();
     let old = write_certificate(&files(&directory), 0);
     let certificate = Certificate::load(&files(&directory)).unwrap();
@@ -243,7 +243,7 @@ async fn a_new_certificate_is_taken_when_the_files_have_changed() {
 }
 
 #[tokio::test]
-async fn the_old_certificate_stays_while_the_new_one_is_no_good() {
+async fn the_old_certificate_stays_while_the_new_is_unusable() {
     let directory = tempfile::tempdir().unwrap();
     let old = write_certificate(&files(&directory), 0);
     let certificate = Certificate::load(&files(&directory)).unwrap();
@@ -281,7 +281,7 @@ async fn operators_see_when_the_certificate_expires() {
     let directory = tempfile::tempdir().unwrap();
     let expires = write_certificate_until(&files(&directory), 2030, 0);
     assert_eq!(expires, 1_893_456_000);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     // It may be asked before it has begun to look at the files.
     let line = soon(async {
         loop {
@@ -294,7 +294,7 @@ async fn operators_see_when_the_certificate_expires() {
     .await;
     assert_eq!(line, format!("{EXPIRES}{expires}"));
 
-    let server = running(|_| {}).await;
+    let server = start_server(|_| {}).await;
     let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
     assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "there is none, and none that expires in 1970");
 }
@@ -327,8 +327,8 @@ async fn without_a_certificate_nothing_listens() {
 }
 
 #[tokio::test]
-async fn clients_that_dawdle_are_cut_off() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.header_seconds = 1).await;
+async fn slow_clients_are_cut_off() {
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.header_seconds = 1).await;
     // Nothing; half a request; half a beginning of HTTP/2; all of it and then nothing.
     let beginnings: [&[u8]; 4] =
         [b"", b"GET / HTTP/1.1\r\nhost:", b"PRI * HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
@@ -375,7 +375,7 @@ async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -
 }
 
 #[tokio::test]
-async fn bodies_that_dawdle_are_cut_off() {
+async fn slow_bodies_are_cut_off() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let server = listen(world.server, &settings()).await;
     let at = server.addresses.devices;
@@ -387,10 +387,10 @@ async fn bodies_that_dawdle_are_cut_off() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_is_cut_off() {
+async fn an_unfinished_handshake_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     write_certificate(&files(&directory), 0);
-    let server = running(|settings| {
+    let server = start_server(|settings| {
         settings.tls = Some(files(&directory));
         settings.limits.handshake_seconds = 1;
     });
@@ -403,7 +403,7 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
 
 #[tokio::test]
 async fn headers_that_are_too_long_are_refused() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.header_bytes = 8 * 1024).await;
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.header_bytes = 8 * 1024).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let long = "x".repeat(16 * 1024);
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n").as_bytes()).await.unwrap();
@@ -414,8 +414,8 @@ async fn headers_that_are_too_long_are_refused() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_connections_wait_for_a_place() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.connections = 1).await;
+async fn connections_beyond_the_limit_wait() {
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.connections = 1).await;
     let mut first = TcpStream::connect(server.address).await.unwrap();
     first.write_all(REQUEST).await.unwrap();
     answer(&mut first).await;
@@ -443,7 +443,7 @@ async fn is_served(address: SocketAddr) -> Option<TcpStream> {
 
 #[tokio::test]
 async fn an_address_with_too_many_connections_gets_no_more() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
     let one = is_served(server.address).await.unwrap();
     let _two = is_served(server.address).await.unwrap();
     assert!(is_served(server.address).await.is_none());
@@ -461,7 +461,7 @@ async fn an_address_with_too_many_connections_gets_no_more() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+async fn a_trusted_proxy_has_no_connection_limit() {
     let limits = ServerLimits { connections_per_address: 1, ..ServerLimits::default() };
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, &limits).await.unwrap();
     let listener = listener.behind(&["127.0.0.0/8".parse().unwrap()]);
@@ -485,9 +485,9 @@ fn slow(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_answered_before_the_end() {
+async fn running_requests_are_answered_before_the_shutdown() {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let server = bare(slow(&begun, &go), Duration::from_secs(60), |_| {}).await;
+    let server = start_listener(slow(&begun, &go), Duration::from_secs(60), |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     begun.notified().await;
@@ -505,9 +505,9 @@ async fn what_is_under_way_is_answered_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_cut_off_at_the_end() {
+async fn slow_requests_are_cut_off_at_the_shutdown() {
     let (begun, never) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let server = bare(slow(&begun, &never), Duration::from_millis(50), |_| {}).await;
+    let server = start_listener(slow(&begun, &never), Duration::from_millis(50), |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     begun.notified().await;
@@ -517,8 +517,8 @@ async fn what_takes_too_long_is_cut_off_at_the_end() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_keep_it() {
-    let server = bare(hello(), Duration::from_secs(3_600), |_| {}).await;
+async fn idle_connections_do_not_delay_the_shutdown() {
+    let server = start_listener(hello(), Duration::from_secs(3_600), |_| {}).await;
     let mut used = TcpStream::connect(server.address).await.unwrap();
     used.write_all(REQUEST).await.unwrap();
     answer(&mut used).await;
@@ -541,8 +541,8 @@ async fn streams_end_with_the_server() {
 }
 
 #[tokio::test]
-async fn operators_see_that_it_lives_and_is_ready() {
-    let server = running(|_| {}).await;
+async fn operators_see_that_the_server_is_ready() {
+    let server = start_server(|_| {}).await;
     let operators = server.addresses.operators;
     assert_eq!(get_text(operators, "/healthz").await, (200, "alive\n".into()));
     assert_eq!(get_text(operators, "/readyz").await, (200, "ready\n".into()));
@@ -550,7 +550,7 @@ async fn operators_see_that_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn operators_see_that_it_ends() {
+async fn operators_see_that_the_server_is_stopping() {
     let world = World::new().await;
     let state = world.server.state();
     let router = regrow_delivery_service::server::operators::router(state);
@@ -562,8 +562,8 @@ async fn operators_see_that_it_ends() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_their_routes_and_not_by_their_paths() {
-    let server = running(|_| {}).await;
+async fn requests_are_counted_by_route_and_not_by_path() {
+    let server = start_server(|_| {}).await;
     for path in ["/v1/service", "/v1/users/alice/devices", "/v1/no/such/thing"] {
         get_text(server.addresses.devices, path).await;
     }

@@ -55,7 +55,7 @@ async fn send(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test]
-async fn no_line_has_what_a_client_sent() {
+async fn no_log_line_contains_client_data() {
     let captured = Captured::default();
     let writer = captured.clone();
     let settings = Log { level: "trace".into(), format: LogFormat::Json };

@@ -9,25 +9,25 @@ use std::{
     time::Duration,
 };
 
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 
 /// A server whose standard error is what a shell makes of it.
-struct Serving {
+struct ServerProcess {
     child: Child,
     devices: SocketAddr,
     operators: SocketAddr,
-    _place: Place,
+    _directory: TestDirectory,
 }
 
-impl Serving {
+impl ServerProcess {
     /// Runs the server by `shell`, in which `"$@"` is the command.
     fn with(shell: &str) -> Self {
-        let place = Place::new();
+        let directory = TestDirectory::new();
         let serve = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
         let mut child = Command::new("bash")
             .args(["-c", shell, "bash", env!("CARGO_BIN_EXE_regrow-ds")])
             .args(serve)
-            .current_dir(place.directory())
+            .current_dir(directory.root())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -41,7 +41,7 @@ impl Serving {
                 .unwrap()
         });
         let (devices, operators) = (addresses.next().unwrap(), addresses.next().unwrap());
-        Self { child, devices, operators, _place: place }
+        Self { child, devices, operators, _directory: directory }
     }
 
     fn get(address: SocketAddr, path: &str) -> String {
@@ -71,7 +71,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -79,28 +79,28 @@ impl Drop for Serving {
 }
 
 #[test]
-fn full_disk_under_the_log_loses_lines_and_nothing_else() {
-    let mut server = Serving::with(r#"exec "$@" 2>/dev/full"#);
+fn a_full_disk_loses_only_log_lines() {
+    let mut server = ServerProcess::with(r#"exec "$@" 2>/dev/full"#);
     server.serves(20);
     assert!(server.lines_lost() > 0);
 }
 
 #[test]
-fn closed_standard_error_stops_nothing() {
-    Serving::with(r#"exec "$@" 2>&-"#).serves(20);
+fn a_closed_standard_error_stops_nothing() {
+    ServerProcess::with(r#"exec "$@" 2>&-"#).serves(20);
 }
 
 #[test]
-fn log_whose_reader_has_gone_stops_nothing() {
-    let mut server = Serving::with(r#"exec "$@""#);
+fn a_closed_log_pipe_stops_nothing() {
+    let mut server = ServerProcess::with(r#"exec "$@""#);
     drop(server.child.stderr.take());
     server.serves(20);
     assert!(server.lines_lost() > 0);
 }
 
 #[test]
-fn log_that_nobody_reads_blocks_nothing() {
+fn an_unread_log_pipe_blocks_nothing() {
     // The pipe stays open, and is never read.
-    let mut server = Serving::with(r#"exec "$@""#);
+    let mut server = ServerProcess::with(r#"exec "$@""#);
     server.serves(1_000);
 }

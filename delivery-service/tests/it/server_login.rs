@@ -40,7 +40,7 @@ async fn strangers_with_many_addresses_block_no_login() {
 }
 
 #[tokio::test]
-async fn known_device_logs_in_beside_a_stranger_at_its_address() {
+async fn a_known_device_logs_in_despite_strangers_at_its_address() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 5;
         settings.limits.session_seconds = 100;
@@ -60,7 +60,7 @@ async fn known_device_logs_in_beside_a_stranger_at_its_address() {
 }
 
 #[tokio::test]
-async fn forged_token_of_a_past_session_has_no_rate_of_its_own() {
+async fn a_forged_past_token_has_no_rate_of_its_own() {
     let world = World::with(|settings| settings.limits.address_burst = 5).await;
     let alice = world.device("alice", "phone").await;
     let shared = "192.0.2.1:1";
@@ -90,7 +90,7 @@ async fn past_sessions_of_one_device_share_a_rate() {
 }
 
 #[tokio::test]
-async fn wrong_signature_leaves_the_challenge_good() {
+async fn a_wrong_signature_does_not_use_up_the_challenge() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let challenge = world.challenge(&alice.key.name).await;
@@ -102,7 +102,7 @@ async fn wrong_signature_leaves_the_challenge_good() {
 }
 
 #[tokio::test]
-async fn registration_is_not_repeated_with_its_challenge() {
+async fn a_challenge_registers_only_once() {
     let world = World::new().await;
     let key = Key::new("alice", "phone");
     let challenge = world.challenge(&key.name).await;
@@ -112,7 +112,7 @@ async fn registration_is_not_repeated_with_its_challenge() {
 }
 
 #[tokio::test]
-async fn device_that_logs_in_without_end_waits_for_itself_alone() {
+async fn a_device_with_too_many_logins_delays_only_itself() {
     let world = World::new().await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     for _ in 0..30 {
@@ -125,7 +125,7 @@ async fn device_that_logs_in_without_end_waits_for_itself_alone() {
 }
 
 #[tokio::test]
-async fn clock_step_does_not_revive_a_challenge() {
+async fn a_clock_jump_does_not_revive_a_challenge() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let challenge = world.challenge(&alice.key.name).await;

@@ -25,7 +25,7 @@ fn counted() -> Metrics {
     metrics.claimed(Claim::Normal);
     metrics.claimed(Claim::LastResort);
     metrics.claimed(Claim::Nothing);
-    metrics.expired(Expired { entries: 1, answers: 2, key_packages: 3 });
+    metrics.expired(Expired { entries: 1, remembered_outcomes: 2, key_packages: 3 });
     metrics.queue(4);
     metrics.batch(5, Duration::from_millis(1));
     metrics.woken(WakeUp::Delivered);
@@ -50,7 +50,7 @@ fn names(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn everything_is_counted() {
+fn every_event_is_counted() {
     let metrics = counted();
     let open = metrics.connection();
     let text = metrics.text();
@@ -102,7 +102,7 @@ fn the_operators_page_has_every_metric_and_no_other() {
 }
 
 #[test]
-fn alerts_are_on_metrics_that_there_are() {
+fn alerts_use_existing_metrics() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
     let known = names(&counted().text());
     for word in
@@ -114,7 +114,7 @@ fn alerts_are_on_metrics_that_there_are() {
 }
 
 #[tokio::test]
-async fn server_that_starts_tells_its_disk_and_its_files() {
+async fn a_new_server_reports_its_disk_and_open_files() {
     let world = World::new().await;
     let tells = |name: &str| world.metrics().lines().any(|line| line.starts_with(&format!("{name} ")));
     // The first look at them is a task of its own.

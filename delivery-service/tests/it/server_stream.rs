@@ -32,7 +32,7 @@ async fn an_event_is_a_delivery() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_after_the_last_event() {
+async fn a_stream_resumes_after_the_last_event() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -63,7 +63,7 @@ async fn resumed(world: &World, device: &Device, last: u64) -> Vec<api::Delivery
 }
 
 #[tokio::test]
-async fn a_stream_resumes_with_exactly_what_comes_after_wherever_it_broke_off() {
+async fn a_stream_resumes_from_any_position_without_repetition() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -88,7 +88,7 @@ async fn a_stream_resumes_with_exactly_what_comes_after_wherever_it_broke_off() 
 }
 
 #[tokio::test]
-async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
+async fn another_devices_cursor_is_a_valid_position() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
@@ -113,7 +113,7 @@ async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
 }
 
 #[tokio::test]
-async fn a_cursor_beyond_the_end_skips_what_comes_up_to_it() {
+async fn a_cursor_beyond_the_end_skips_entries_up_to_it() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -147,7 +147,7 @@ async fn more_than_a_page_is_streamed_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
+async fn a_stream_shows_the_devices_new_group() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
@@ -167,7 +167,7 @@ async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_that_its_device_is_removed_from_a_group() {
+async fn a_stream_shows_the_removal_of_its_device() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -180,7 +180,7 @@ async fn a_stream_hears_that_its_device_is_removed_from_a_group() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_of_the_group_that_a_rollback_brings_back() {
+async fn a_stream_shows_a_group_restored_by_a_rollback() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let (carol, dave) = (world.device("carol", "phone").await, world.device("dave", "phone").await);
@@ -205,7 +205,7 @@ async fn a_stream_hears_of_the_group_that_a_rollback_brings_back() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_at_once_when_there_is_something() {
+async fn a_long_poll_returns_available_entries_at_once() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -214,7 +214,7 @@ async fn a_long_poll_answers_at_once_when_there_is_something() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_when_something_comes() {
+async fn a_long_poll_answers_when_an_entry_arrives() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -308,7 +308,7 @@ async fn streams_end_when_the_server_is_stopped() {
 }
 
 #[tokio::test]
-async fn streams_are_limited_and_a_seat_is_given_back() {
+async fn the_number_of_streams_is_limited() {
     let world = World::with(|settings| {
         settings.limits.streams_per_device = 2;
         settings.limits.streams = 3;
@@ -331,7 +331,7 @@ async fn streams_are_limited_and_a_seat_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_refused_wakes_nobody_to_anything() {
+async fn a_refused_commit_wakes_nobody() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;

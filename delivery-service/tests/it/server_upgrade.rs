@@ -11,14 +11,14 @@ use std::{
     thread,
 };
 
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 
 /// Starts a server over both sockets, as systemd does. The shell puts them where the server looks for them.
-fn serve(place: &Place, devices: &TcpListener, operators: &TcpListener) -> Child {
+fn serve(directory: &TestDirectory, devices: &TcpListener, operators: &TcpListener) -> Child {
     let script = "exec 3<&0 4<&2 </dev/null 2>>log; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" serve";
     let mut child = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_regrow-ds")])
-        .current_dir(place.directory())
+        .current_dir(directory.root())
         .envs([
             ("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000"),
             ("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000"),
@@ -50,19 +50,19 @@ fn asked(address: SocketAddr, path: &str) -> String {
 }
 
 #[test]
-fn restart_over_the_same_sockets_refuses_no_request() {
-    let place = Place::new();
+fn a_restart_over_the_same_sockets_refuses_no_request() {
+    let directory = TestDirectory::new();
     let socket = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (devices, operators) = (socket(), socket());
     let address = devices.local_addr().unwrap();
-    let mut server = serve(&place, &devices, &operators);
+    let mut server = serve(&directory, &devices, &operators);
     assert_eq!(asked(operators.local_addr().unwrap(), "/readyz"), "HTTP/1.1 200 OK");
 
     let (answered, answers) = mpsc::channel();
     let asking = thread::spawn(move || while answered.send(asked(address, "/v1/service")).is_ok() {});
     for _ in 0..3 {
         end(server);
-        server = serve(&place, &devices, &operators);
+        server = serve(&directory, &devices, &operators);
         // One answer may be of the former server. The others are of the new one.
         for answer in answers.iter().take(5) {
             assert_eq!(answer, "HTTP/1.1 200 OK");

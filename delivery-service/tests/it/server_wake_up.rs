@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use crate::{
     common::{Member, NOW, device, register as register_device, service},
     http::{Answer, Device, Events, World},
-    place::Place,
+    test_directory::TestDirectory,
 };
 use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode::Opaque, SqliteStore, api::Code};
@@ -112,7 +112,7 @@ async fn say(world: &World, alice: &Device, members: &mut [Member]) {
 }
 
 #[tokio::test]
-async fn device_that_sleeps_is_called_once_until_it_reads() {
+async fn a_sleeping_device_is_called_once_until_it_reads() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -130,7 +130,7 @@ async fn device_that_sleeps_is_called_once_until_it_reads() {
 }
 
 #[tokio::test]
-async fn call_says_nothing() {
+async fn a_call_has_no_content() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -144,7 +144,7 @@ async fn call_says_nothing() {
 }
 
 #[tokio::test]
-async fn device_that_listens_or_has_just_read_is_not_called() {
+async fn a_listening_or_recently_active_device_is_not_called() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|user| (user, "phone"));
@@ -170,7 +170,7 @@ async fn device_that_listens_or_has_just_read_is_not_called() {
 }
 
 #[tokio::test]
-async fn device_with_an_open_stream_stays_awake() {
+async fn a_device_with_an_open_stream_stays_awake() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -192,7 +192,7 @@ async fn device_with_an_open_stream_stays_awake() {
 }
 
 #[tokio::test]
-async fn device_is_called_for_entries_that_came_before_it_slept() {
+async fn a_device_is_called_for_entries_from_before_it_slept() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -206,7 +206,7 @@ async fn device_is_called_for_entries_that_came_before_it_slept() {
 }
 
 #[tokio::test]
-async fn device_is_called_for_a_group_that_it_is_added_to() {
+async fn a_device_is_called_when_added_to_a_group() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -220,7 +220,7 @@ async fn device_is_called_for_a_group_that_it_is_added_to() {
 }
 
 #[tokio::test]
-async fn call_that_fails_is_made_again() {
+async fn a_failed_call_is_repeated() {
     let mut receiver = Receiver::answering(&["503 Service Unavailable", "204 No Content"]).await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -233,7 +233,7 @@ async fn call_that_fails_is_made_again() {
 }
 
 #[tokio::test]
-async fn redirect_is_not_followed() {
+async fn a_redirect_is_not_followed() {
     let mut other = Receiver::new().await;
     let location = format!("307 Temporary Redirect\r\nlocation: {}", other.url("redirected"));
     let mut receiver = Receiver::answering(&[&location]).await;
@@ -255,7 +255,7 @@ async fn counted(world: &World, outcome: &str) {
 }
 
 #[tokio::test]
-async fn receiver_that_does_not_answer_delays_nobody() {
+async fn a_silent_receiver_delays_nobody() {
     // Nobody accepts the connections: the calls wait.
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut receiver = Receiver::new().await;
@@ -278,7 +278,7 @@ async fn receiver_that_does_not_answer_delays_nobody() {
 }
 
 #[tokio::test]
-async fn address_is_erased_on_request_and_with_the_device() {
+async fn an_address_is_deleted_on_request_and_with_the_device() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -296,14 +296,16 @@ async fn address_is_erased_on_request_and_with_the_device() {
 }
 
 #[tokio::test]
-async fn server_that_starts_again_calls_the_devices_that_asked_for_it() {
-    let place = Place::new();
+async fn a_restarted_server_still_calls_registered_devices() {
+    let directory = TestDirectory::new();
     let mut receiver = Receiver::new().await;
     let hosts = vec![receiver.address.to_string()];
     let start = async |start: u64| {
         let hosts = hosts.clone();
-        World::started_at(start, SqliteStore::open(place.store()).unwrap(), |settings| settings.wake_up.hosts = hosts)
-            .await
+        World::started_at(start, SqliteStore::open(directory.store_path()).unwrap(), |settings| {
+            settings.wake_up.hosts = hosts
+        })
+        .await
     };
     let world = start(NOW.0).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -319,7 +321,7 @@ async fn server_that_starts_again_calls_the_devices_that_asked_for_it() {
 }
 
 #[test]
-fn address_is_among_the_records_of_the_user_until_the_device_is_removed() {
+fn user_records_contain_the_address_until_the_device_is_removed() {
     let service = service();
     let phone = device("alice");
     let address = "https://push.example.org/alice";
@@ -334,7 +336,7 @@ fn address_is_among_the_records_of_the_user_until_the_device_is_removed() {
 }
 
 #[tokio::test]
-async fn address_elsewhere_is_refused() {
+async fn an_address_on_another_host_is_refused() {
     let receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let alice = world.device("alice", "phone").await;

@@ -46,7 +46,7 @@ fn a_user_fills_the_logs_up_to_its_limit() {
 }
 
 #[test]
-fn a_log_that_has_too_many_bytes_loses_its_oldest_entries() {
+fn a_log_with_too_many_bytes_loses_its_oldest_entries() {
     let service = service_with(Limits { max_queue_bytes: 20_000, ..Limits::default() });
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let large = "x".repeat(9_000);
@@ -56,7 +56,7 @@ fn a_log_that_has_too_many_bytes_loses_its_oldest_entries() {
 }
 
 #[test]
-fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
+fn devices_of_one_user_share_its_byte_limit() {
     let service = service_with(Limits { max_stored_bytes_per_user: 20_000, ..Limits::default() });
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let tablet = Client::of(bobs("tablet"));
@@ -77,7 +77,7 @@ fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
 }
 
 #[test]
-fn a_device_that_was_removed_makes_room_for_one() {
+fn a_removed_device_makes_room_for_one_device() {
     let service = service_with(Limits { max_devices_per_user: 1, ..Limits::default() });
     let register = |device: &DeviceId| service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
     assert_eq!(register(&bobs("one")), Registration::Registered);
@@ -89,7 +89,7 @@ fn a_device_that_was_removed_makes_room_for_one() {
 }
 
 #[test]
-fn group_infos_count_for_the_user_that_sent_them_until_their_group_ends() {
+fn group_infos_count_for_their_sender_until_the_group_ends() {
     let create = |service: &DeliveryService<SqliteStore>, name: &str| {
         let group_info = Client::new("bob").create_unregistered(&group(name), Opaque).group_info();
         (group_info.len() as u64, service.create_group(&group(name), &device("bob"), Opaque, &group_info, NOW).unwrap())
@@ -106,7 +106,7 @@ fn group_infos_count_for_the_user_that_sent_them_until_their_group_ends() {
 }
 
 #[test]
-fn replaced_group_info_counts_for_nobody() {
+fn a_replaced_group_info_counts_for_nobody() {
     for mode in [Assisted, Opaque] {
         let limit = 20_000;
         let service = service_with(Limits { max_stored_bytes_per_user: limit, ..Limits::default() });
@@ -123,7 +123,7 @@ fn replaced_group_info_counts_for_nobody() {
 }
 
 #[test]
-fn commit_counts_with_its_group_info() {
+fn a_commit_counts_with_its_group_info() {
     let service = service();
     let mut alice = Client::new("alice").create(&service, Opaque);
     let update = alice.update();

@@ -58,7 +58,7 @@ fn devices_of_one_user_are_one_vote() {
 }
 
 #[test]
-fn devices_of_a_removed_user_do_not_bring_it_back() {
+fn devices_of_a_removed_user_cannot_undo_the_removal() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let own: Vec<_> = (0..5).map(|number| phone("mallory", number)).collect();
@@ -70,7 +70,7 @@ fn devices_of_a_removed_user_do_not_bring_it_back() {
 }
 
 #[test]
-fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
+fn users_just_added_by_a_removed_user_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let friends = ["m1", "m2", "m3"].map(Client::new);
@@ -84,7 +84,7 @@ fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
 }
 
 #[test]
-fn users_that_the_commit_adds_are_not_asked() {
+fn users_added_by_the_commit_are_not_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let friends = ["f1", "f2", "f3", "f4"].map(Client::new);
@@ -94,7 +94,7 @@ fn users_that_the_commit_adds_are_not_asked() {
 }
 
 #[test]
-fn device_that_the_commit_adds_does_not_report_it() {
+fn a_device_added_by_the_commit_cannot_report_it() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let tablet = phone("bob", 2);
@@ -103,7 +103,7 @@ fn device_that_the_commit_adds_does_not_report_it() {
 }
 
 #[test]
-fn user_that_came_by_itself_a_moment_ago_is_not_asked() {
+fn a_user_that_just_joined_externally_is_not_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -117,7 +117,7 @@ fn user_that_came_by_itself_a_moment_ago_is_not_asked() {
 }
 
 #[test]
-fn users_that_were_added_a_week_before_are_asked() {
+fn users_added_a_week_before_are_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let friend = Client::new("friend");
@@ -129,7 +129,7 @@ fn users_that_were_added_a_week_before_are_asked() {
 }
 
 #[test]
-fn one_user_takes_back_nothing() {
+fn one_user_alone_cannot_take_back_a_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (update, _) = accept(&service, &members[0].update());
@@ -147,7 +147,7 @@ fn other_devices_of_the_committer_are_not_asked() {
 }
 
 #[test]
-fn invited_users_do_not_keep_a_bad_commit_from_being_taken_back() {
+fn invited_users_do_not_prevent_a_rollback() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let silent: Vec<_> = (0..10).map(|number| Client::new(&format!("silent{number}"))).collect();

@@ -38,7 +38,7 @@ fn joiners(count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
+fn each_joiner_gets_and_uses_its_own_secrets() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let joiners = joiners(20);
@@ -52,7 +52,7 @@ fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
 }
 
 #[test]
-fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
+fn a_joiners_part_is_independent_of_other_joiners() {
     let part = |count: usize| {
         let service = service();
         let joiners = joiners(count);
@@ -66,7 +66,7 @@ fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
 }
 
 #[test]
-fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
+fn a_welcome_with_wrong_recipients_is_refused() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut alice = Client::new("alice").create(&service, mode);
@@ -84,7 +84,7 @@ fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
 }
 
 #[test]
-fn nothing_is_left_of_a_welcome_that_all_have_read() {
+fn a_welcome_is_deleted_after_everyone_has_read_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let joiners = joiners(5);

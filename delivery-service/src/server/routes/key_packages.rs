@@ -9,7 +9,10 @@ use crate::{
     },
     error::StoreError,
     names::{DeviceId, Timestamp},
-    ordering::key_package::{ClaimOutcome, KeyPackageCount, RefusedKeyPackage, Upload},
+    ordering::{
+        handout::ClaimOutcome,
+        key_package::{KeyPackageCount, RefusedKeyPackage, UploadOutcome},
+    },
     server::{
         caller::Caller,
         exchange::{Body, Format},
@@ -29,8 +32,8 @@ impl From<KeyPackageCount> for KeyPackagesLeft {
     }
 }
 
-impl From<Upload> for UploadAnswer {
-    fn from(Upload { left, refused }: Upload) -> Self {
+impl From<UploadOutcome> for UploadAnswer {
+    fn from(UploadOutcome { left, refused }: UploadOutcome) -> Self {
         let refused = refused.into_iter().map(|RefusedKeyPackage { index, reason }| api::RefusedKeyPackage {
             index,
             reason: code_of(&reason).name().to_owned(),
@@ -81,7 +84,7 @@ async fn store(
     caller: Caller,
     format: Format,
     request: UploadRequest,
-    store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<Upload, StoreError>,
+    store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<UploadOutcome, StoreError>,
 ) -> Result<Response, Refusal> {
     let (now, metrics) = (state.now(), state.metrics().clone());
     let UploadRequest { key_packages, last_resort } = request;

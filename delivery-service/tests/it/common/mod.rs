@@ -1,4 +1,4 @@
-//! Plain MLS clients over OpenMLS, and a service to try them on. Every test file uses a part of this.
+//! Plain MLS clients over OpenMLS, and a service for them. Every test file uses a part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -20,9 +20,9 @@ use regrow_delivery_service::{
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
 pub const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
-/// The extension of the group context in which an application keeps data that all members agree on.
+/// The group context extension with the group data of the application.
 pub const APPLICATION_DATA: ExtensionType = ExtensionType::Unknown(0xF752);
-/// An extension of the group context that these clients know, and Regrow's devices do not.
+/// A group context extension that these clients support and Regrow's devices do not.
 pub const OTHER_EXTENSION: u16 = 0xF7FE;
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
 
@@ -38,22 +38,22 @@ pub fn group(name: &str) -> GroupId {
     GroupId::new(name).unwrap()
 }
 
-/// The phone of that user.
+/// The name of the user's phone.
 pub fn device(user: &str) -> DeviceId {
     DeviceId::new(user, "phone").unwrap()
 }
 
-/// Makes a device known, unless it is.
+/// Registers a device. A repeated registration changes nothing.
 pub fn register<S: Store>(service: &DeliveryService<S>, device: &DeviceId) {
     service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
 }
 
-/// The key that a service in a test signs with.
+/// The signing key of the service in a test.
 pub fn service_key() -> ServiceKey {
     ServiceKey::from_seed(&[7; 32])
 }
 
-/// The number and the epoch of what was accepted.
+/// The sequence and the epoch of an accepted submission.
 pub fn accepted(outcome: &Outcome) -> Option<(Sequence, Epoch)> {
     match outcome {
         Outcome::Accepted(receipt) => Some((receipt.sequence, receipt.epoch)),
@@ -69,18 +69,18 @@ pub fn service_with(limits: Limits) -> DeliveryService<SqliteStore> {
     DeliveryService::open(SqliteStore::in_memory().unwrap(), limits, service_key()).unwrap()
 }
 
-/// A device that is in no group.
+/// An MLS client of one device that is in no group.
 pub struct Client {
     pub id: DeviceId,
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
-    /// Whether its welcomes and group infos have the ratchet tree in them.
+    /// True if its welcomes and group infos contain the ratchet tree.
     pub sends_trees: bool,
 }
 
 impl Client {
-    /// The phone of that user.
+    /// A client on the user's phone.
     pub fn new(user: &str) -> Self {
         Self::of(device(user))
     }
@@ -107,13 +107,13 @@ impl Client {
         bundle.key_package().clone()
     }
 
-    /// Makes the device known to the service, and takes a key package of it from there in the name of that device.
+    /// Registers the device and uploads a key package. `claimer` then claims this key package.
     pub fn claimed_by<S: Store>(&self, service: &DeliveryService<S>, claimer: &DeviceId) -> KeyPackage {
         let key_package = self.key_package();
         register(service, &self.id);
         let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
         service.upload_key_packages(&self.id, std::slice::from_ref(&bytes), None, NOW).unwrap();
-        // Those that it has uploaded before are handed out first.
+        // The service hands out earlier uploads first.
         while let ClaimOutcome::Claimed(claimed) = service.claim_key_package(&self.id, claimer, NOW).unwrap() {
             if claimed.bytes == bytes {
                 return key_package;
@@ -122,7 +122,7 @@ impl Client {
         panic!("the key package is not handed out")
     }
 
-    /// A key package for last resort that any group of these tests takes.
+    /// A last-resort key package that fits every group of these tests.
     pub fn last_resort_key_package(&self) -> KeyPackage {
         let extensions = vec![APPLICATION_DATA, ExtensionType::LastResort];
         let bundle = KeyPackage::builder()
@@ -134,7 +134,7 @@ impl Client {
         bundle.key_package().clone()
     }
 
-    /// A key package as it is uploaded.
+    /// A key package, encoded for the upload.
     pub fn upload(&self, not_before: u64, not_after: u64, last_resort: bool) -> Vec<u8> {
         let mut builder = KeyPackage::builder().key_package_lifetime(Lifetime::init(not_before, not_after));
         if last_resort {
@@ -146,17 +146,17 @@ impl Client {
         MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
     }
 
-    /// A key package that is used in that period, as it is uploaded.
+    /// A key package for this period of use, encoded for the upload.
     pub fn upload_for(&self, period: UsePeriod) -> Vec<u8> {
         self.upload_with(USE_PERIOD_EXTENSION, period.to_bytes().to_vec())
     }
 
-    /// A key package of at least so many bytes, as it is uploaded.
+    /// A key package of at least `bytes` bytes, encoded for the upload.
     pub fn padded_upload(&self, bytes: usize) -> Vec<u8> {
         self.upload_with(OTHER_EXTENSION, vec![0; bytes])
     }
 
-    /// A key package with that extension, as it is uploaded.
+    /// A key package with this extension, encoded for the upload.
     fn upload_with(&self, kind: u16, content: Vec<u8>) -> Vec<u8> {
         let extension = Extension::Unknown(kind, UnknownExtension(content));
         let supported = vec![ExtensionType::Unknown(kind)];
@@ -168,7 +168,7 @@ impl Client {
         MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
     }
 
-    /// Makes a group of one, here and at the service.
+    /// Creates a group with one member, here and at the service.
     pub fn create<S: Store>(self, service: &DeliveryService<S>, mode: HandshakeMode) -> Member {
         let sends_trees = self.sends_trees;
         let mut member = Self { sends_trees: true, ..self }.create_unregistered(&room(), mode);
@@ -182,7 +182,8 @@ impl Client {
         &self.credential
     }
 
-    /// Makes an assisted group of one with this extension in its context, of which the service knows nothing.
+    /// Creates an assisted group with one member and this extension in its group context. The
+    /// service does not know the group.
     pub fn create_with_extension(self, kind: u16) -> Member {
         let extension = Extension::Unknown(kind, UnknownExtension(vec![1]));
         let config = MlsGroupCreateConfig::builder()
@@ -198,7 +199,7 @@ impl Client {
         Member { client: self, group }
     }
 
-    /// Makes a group of one of which the service knows nothing.
+    /// Creates a group with one member. The service does not know the group.
     pub fn create_unregistered(self, id: &GroupId, mode: HandshakeMode) -> Member {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(CIPHERSUITE)
@@ -218,13 +219,13 @@ impl Client {
         Member { client: self, group }
     }
 
-    /// The same keys under another name.
+    /// The same client with the same keys and another device name.
     pub fn renamed(mut self, user: &str) -> Self {
         self.id = device(user);
         self.with_identity(&device(user).to_identity())
     }
 
-    /// The same device, with these bytes as the identity in its credential.
+    /// The same client with these bytes as the identity in its credential.
     pub fn with_identity(mut self, identity: &[u8]) -> Self {
         self.credential.credential = BasicCredential::new(identity.to_vec()).into();
         self
@@ -244,7 +245,8 @@ impl Client {
         Member { client: self, group }
     }
 
-    /// An external commit on a group info. The member is usable once the commit has been accepted.
+    /// Makes an external commit on a group info. The member is usable after the service has
+    /// accepted the commit.
     pub fn join_externally(self, group_info: &[u8], mode: HandshakeMode) -> (Member, CommitSubmission) {
         let MlsMessageBodyIn::GroupInfo(group_info) = parse(group_info) else { panic!("not a group info") };
         let present: Vec<_> = group_info
@@ -280,7 +282,7 @@ impl Client {
         (Member { client: self, group }, submission)
     }
 
-    /// Proposes, from outside, that it be added.
+    /// Makes an external proposal to add this device (RFC 9420, 12.1.8).
     pub fn propose_itself(&self, epoch: Epoch) -> Vec<u8> {
         JoinProposal::new::<<OpenMlsRustCrypto as OpenMlsProvider>::StorageProvider>(
             self.key_package(),
@@ -294,7 +296,7 @@ impl Client {
     }
 }
 
-/// A device in the group.
+/// A client that is a member of a group.
 pub struct Member {
     pub client: Client,
     group: MlsGroup,
@@ -313,7 +315,7 @@ impl Member {
         self.group.epoch_authenticator().as_slice().to_vec()
     }
 
-    /// With the ratchet tree, if it sends trees.
+    /// The group info, with the ratchet tree if the client sends trees.
     pub fn group_info(&self) -> Vec<u8> {
         let Client { provider, signer, sends_trees, .. } = &self.client;
         self.group.export_group_info(provider.crypto(), signer, *sends_trees).unwrap().to_bytes().unwrap()
@@ -328,7 +330,7 @@ impl Member {
         self.group.create_message(provider, signer, text.as_bytes()).unwrap().to_bytes().unwrap()
     }
 
-    /// A commit that adds and removes. It is pending until `confirm` or `discard`.
+    /// Makes a commit that adds and removes devices. It is pending until `confirm` or `discard`.
     pub fn commit(&mut self, add: &[KeyPackage], remove: &[&DeviceId]) -> CommitSubmission {
         self.commit_with(add, remove, None)
     }
@@ -379,7 +381,7 @@ impl Member {
         }
     }
 
-    /// The group context's extensions, with these bytes as the application's, behind the version.
+    /// The group context extensions with this group data. A version byte comes before the data.
     fn with_data(&self, data: &[u8]) -> Extensions<GroupContext> {
         let required = RequiredCapabilitiesExtension::new(&[APPLICATION_DATA], &[], &[]);
         let mut extensions = self.group.extensions().clone();
@@ -389,13 +391,13 @@ impl Member {
         extensions
     }
 
-    /// A commit that changes the group context, and the roster as well if it adds somebody.
+    /// Makes a commit that sets the group data and adds these devices.
     pub fn commit_data(&mut self, data: &[u8], add: &[KeyPackage]) -> CommitSubmission {
         let extensions = self.with_data(data);
         self.commit_with(add, &[], Some(extensions))
     }
 
-    /// The group context's extensions, with one more.
+    /// The group context extensions with an additional one.
     fn with_extension(&self, extension: Extension) -> Extensions<GroupContext> {
         let required = RequiredCapabilitiesExtension::new(&[extension.extension_type()], &[], &[]);
         let mut extensions = self.group.extensions().clone();
@@ -429,7 +431,7 @@ impl Member {
         self.group.propose_group_context_extensions(provider, extensions, signer).unwrap().0.to_bytes().unwrap()
     }
 
-    /// The application's bytes in the group context.
+    /// The group data, without the version byte.
     pub fn data(&self) -> Option<Vec<u8>> {
         self.group.extensions().unknown(APPLICATION_DATA.into()).map(|extension| extension.0[1..].to_vec())
     }
@@ -474,7 +476,7 @@ impl Member {
         self.group.propose_self_update(provider, signer, parameters.build()).unwrap().0.to_bytes().unwrap()
     }
 
-    /// Processes what was delivered. Returns the text of an application message.
+    /// Processes a delivered message. Returns the text if it is an application message.
     pub fn receive(&mut self, bytes: &[u8]) -> Option<String> {
         let provider = &self.client.provider;
         let message: ProtocolMessage = match parse(bytes) {
@@ -503,7 +505,8 @@ impl Member {
     }
 }
 
-/// Alice has made the group and added the others, who have joined with the welcome. The group is in epoch 1.
+/// Creates a group of these devices in epoch 1. The first device creates the group and adds the
+/// others, which join with the welcome.
 pub fn group_of<S: Store>(service: &DeliveryService<S>, mode: HandshakeMode, names: &[&str]) -> Vec<Member> {
     let (creator, others) = names.split_first().unwrap();
     let mut creator = Client::new(creator).create(service, mode);
@@ -554,7 +557,8 @@ pub fn devices(names: &[&str]) -> BTreeSet<DeviceId> {
     names.iter().map(|name| device(name)).collect()
 }
 
-/// Everything that can be seen of the group from outside, to compare before and after.
+/// The state of the group that callers can see: roster, group info and streams. Tests compare it
+/// before and after an operation.
 pub fn visible<S: Store>(service: &DeliveryService<S>, names: &[&str]) -> impl PartialEq + std::fmt::Debug + use<S> {
     let streams: Vec<_> = names.iter().map(|name| stream(service, &device(name))).collect();
     (service.roster(&room()).unwrap(), service.group_info(&room()).unwrap(), streams)

@@ -47,7 +47,7 @@ async fn write_until_it_ends(stream: TcpStream, bytes: Vec<u8>, pause: Option<Du
 }
 
 #[tokio::test]
-async fn headers_that_come_byte_by_byte_are_not_waited_for() {
+async fn headers_sent_byte_by_byte_are_cut_off() {
     let (address, _) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /v1/service HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
@@ -56,7 +56,7 @@ async fn headers_that_come_byte_by_byte_are_not_waited_for() {
 
 /// A header block that never ends (CVE-2024-27316 and its like).
 #[tokio::test]
-async fn continuations_without_end_are_cut_off() {
+async fn endless_continuation_frames_are_cut_off() {
     let (address, _) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The first frame neither ends the block nor the stream.
@@ -67,7 +67,7 @@ async fn continuations_without_end_are_cut_off() {
 
 /// Requests that are taken back at once (CVE-2023-44487).
 #[tokio::test]
-async fn requests_that_are_reset_without_end_are_cut_off() {
+async fn endless_request_resets_are_cut_off() {
     let (address, token) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let requests = (0..20_000_u32).flat_map(|number| {

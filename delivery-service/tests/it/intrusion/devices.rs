@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 use tokio::task::JoinHandle;
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_not_given_to_another_key() {
+async fn a_taken_name_is_not_given_to_another_key() {
     let scene = Scene::new().await;
     scene.world.register(&Key::forged("alice", "phone"), None).await.refused(Code::DeviceExists);
     scene.world.open_session(&scene.alice.key).await.is(StatusCode::CREATED);
@@ -36,7 +36,7 @@ async fn nobody_removes_a_device_of_another_user() {
 }
 
 #[tokio::test]
-async fn a_removed_device_does_nothing_any_more() {
+async fn a_removed_device_can_do_nothing() {
     let mut scene = Scene::new().await;
     let mut events = Events::open(&scene.world, "/v1/stream", &scene.bob.token, None).await;
     events.next().await.expect("the welcome");
@@ -52,12 +52,12 @@ async fn a_removed_device_does_nothing_any_more() {
 }
 
 /// A store whose next transaction waits for as long as the other end of the gate is there.
-struct Gated {
+struct GatedStore {
     inner: SqliteStore,
     gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
-impl Store for Gated {
+impl Store for GatedStore {
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
@@ -70,9 +70,9 @@ impl Store for Gated {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out() {
+async fn queued_requests_of_a_removed_device_are_not_carried_out() {
     let gate = Arc::new(Mutex::new(None));
-    let store = Gated { inner: SqliteStore::in_memory().expect("a store"), gate: Arc::clone(&gate) };
+    let store = GatedStore { inner: SqliteStore::in_memory().expect("a store"), gate: Arc::clone(&gate) };
     let mut scene = Scene::of(World::over(store, |_| {}).await, HandshakeMode::Assisted).await;
     let laptop = scene.world.device("bob", "laptop").await;
     stock(&scene, &scene.alice, 1).await;
@@ -135,7 +135,7 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
 }
 
 #[tokio::test]
-async fn the_key_packages_of_a_removed_device_are_not_handed_out() {
+async fn key_packages_of_a_removed_device_are_not_handed_out() {
     let scene = Scene::new().await;
     let client = scene.bob.client();
     let upload = api::UploadRequest {
@@ -165,7 +165,7 @@ async fn a_removed_device_is_not_added_to_a_group() {
 }
 
 #[tokio::test]
-async fn nobody_is_added_under_a_name_that_somebody_may_register_later() {
+async fn an_unregistered_name_is_not_added_to_a_group() {
     let mut scene = Scene::of(World::new().await, HandshakeMode::Opaque).await;
     let later = Key::new("carol", "phone");
     let client = crate::common::Client::of(later.name.clone());
@@ -175,7 +175,7 @@ async fn nobody_is_added_under_a_name_that_somebody_may_register_later() {
 }
 
 #[tokio::test]
-async fn no_log_waits_for_a_removed_device() {
+async fn a_log_does_not_wait_for_a_removed_device() {
     let mut scene = Scene::new().await;
     let sent: api::Accepted = scene.world.message(&scene.alice, &scene.members[0].send("one")).await.ok();
     assert_eq!(sent.receipt.sequence, 2);

@@ -18,7 +18,7 @@ use regrow_delivery_service::{
 use serde_json::json;
 
 #[tokio::test]
-async fn tokens_are_not_guessed_without_end() {
+async fn guesses_of_tokens_are_limited() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 5;
         settings.limits.address_requests_per_second = 1;
@@ -46,7 +46,7 @@ async fn from(world: &World, address: &str, headers: &[(&'static str, &str)]) ->
 }
 
 #[tokio::test]
-async fn nobody_says_of_itself_where_it_comes_from() {
+async fn clients_cannot_choose_their_own_address() {
     let elsewhere = "192.0.2.9".parse().expect("an address");
     for trusted_proxies in [Vec::new(), vec![elsewhere]] {
         let world = World::with(|settings| {
@@ -70,7 +70,7 @@ async fn nobody_says_of_itself_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_says_where_its_clients_come_from() {
+async fn a_trusted_proxy_names_its_clients_addresses() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 2;
         settings.trusted_proxies = ["192.0.2.0/24", "2001:db8::1"].map(|text| text.parse().expect("a network")).into();
@@ -118,7 +118,7 @@ async fn one_address_does_not_use_up_the_rate_of_another() {
 }
 
 #[tokio::test]
-async fn a_device_is_not_in_more_groups_than_it_may() {
+async fn a_device_cannot_be_in_too_many_groups() {
     let world = World::with(|settings| settings.limits.ordering.max_groups_per_device = 1).await;
     let scene = Scene::of(world, HandshakeMode::Opaque).await;
     let second = scene.alice.client().create_unregistered(&GroupId::new("second").unwrap(), HandshakeMode::Opaque);
@@ -179,7 +179,7 @@ async fn a_device_that_waits_as_told_sends_large_bodies() {
 }
 
 #[tokio::test]
-async fn a_commit_that_names_more_devices_than_a_device_can_pay_for_is_taken() {
+async fn a_commit_may_cost_more_than_a_full_burst() {
     let world = World::with(|settings| settings.limits.device_burst = 30).await;
     let alice = world.device("alice", "phone").await;
     world.wait(1);

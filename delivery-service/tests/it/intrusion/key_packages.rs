@@ -18,7 +18,7 @@ async fn a_key_package_of_another_device_is_not_stored() {
 }
 
 #[tokio::test]
-async fn nobody_drains_the_key_packages_of_another() {
+async fn nobody_uses_up_another_devices_key_packages() {
     let world = World::with(|settings| settings.limits.claims_per_device_and_hour = 2).await;
     let scene = Scene::of(world, HandshakeMode::Assisted).await;
     stock(&scene, &scene.alice, 5).await;
@@ -40,7 +40,7 @@ async fn nobody_drains_the_key_packages_of_another() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_refused_takes_nothing_of_any_device() {
+async fn a_refused_claim_takes_no_key_package() {
     let world = World::with(|settings| settings.limits.claims_per_device_and_hour = 1).await;
     let scene = Scene::of(world, HandshakeMode::Assisted).await;
     let laptop = scene.world.device("alice", "laptop").await;
@@ -54,7 +54,7 @@ async fn a_claim_that_is_refused_takes_nothing_of_any_device() {
 }
 
 #[tokio::test]
-async fn a_key_package_of_another_device_of_ones_user_is_not_stored() {
+async fn a_key_package_of_the_users_other_device_is_refused() {
     let scene = Scene::new().await;
     let laptop = scene.world.device("alice", "laptop").await;
     let client = scene.alice.client();
@@ -71,7 +71,7 @@ async fn a_key_package_of_another_device_of_ones_user_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_key_package_that_is_uploaded_twice_is_handed_out_once() {
+async fn a_key_package_uploaded_twice_is_handed_out_once() {
     let scene = Scene::new().await;
     let once = Bytes(scene.bob.client().upload(0, u64::MAX, false));
     let twice = json!({ "key_packages": [once.clone(), once.clone()] });
@@ -92,7 +92,7 @@ async fn a_key_package_that_is_uploaded_twice_is_handed_out_once() {
 }
 
 #[tokio::test]
-async fn key_packages_that_expire_are_not_handed_out() {
+async fn expired_key_packages_are_not_handed_out() {
     let scene = Scene::new().await;
     let upload = json!({ "key_packages": [Bytes(scene.bob.client().upload(0, later(60).0, false))] });
     let token = Some(scene.bob.token.as_str());

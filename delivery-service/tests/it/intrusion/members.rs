@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 };
 
 #[tokio::test]
-async fn the_sender_is_the_sessions_device_whatever_the_body_says() {
+async fn the_body_cannot_name_another_sender() {
     let mut scene = Scene::new().await;
     let message = Bytes(scene.members[1].send("I am Alice"));
     let forged = json!({ "message": message, "sender": scene.alice.key.name });
@@ -25,7 +25,7 @@ async fn the_sender_is_the_sessions_device_whatever_the_body_says() {
 }
 
 #[tokio::test]
-async fn a_message_of_another_is_not_ordered_again() {
+async fn another_members_message_is_not_ordered_again() {
     let mut scene = Scene::new().await;
     let message = scene.members[0].send("once");
     scene.world.message(&scene.alice, &message).await.is(StatusCode::OK);
@@ -42,7 +42,7 @@ async fn a_commit_that_another_member_has_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_roster_that_is_not_the_commits_is_refused() {
+async fn a_roster_change_must_match_the_commit() {
     let mut scene = Scene::new().await;
     let mut request = commit_request(&scene.members[1].update());
     request.added.push(scene.mallory.key.name.clone());
@@ -52,7 +52,7 @@ async fn a_roster_that_is_not_the_commits_is_refused() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_neither_sends_nor_commits_nor_proposes() {
+async fn a_removed_member_neither_sends_nor_commits_nor_proposes() {
     let mut scene = Scene::new().await;
     let message = scene.members[1].send("still here");
     let commit = scene.members[1].update();
@@ -66,7 +66,7 @@ async fn whoever_was_removed_neither_sends_nor_commits_nor_proposes() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_does_not_come_back_by_itself() {
+async fn a_removed_member_cannot_rejoin_by_itself() {
     let mut scene = Scene::new().await;
     scene.remove_bob().await;
     let kept = scene.members[0].group_info();
@@ -76,7 +76,7 @@ async fn whoever_was_removed_does_not_come_back_by_itself() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_reads_up_to_its_removal() {
+async fn a_removed_member_reads_up_to_its_removal() {
     let mut scene = Scene::new().await;
     scene.remove_bob().await;
     scene.world.message(&scene.alice, &scene.members[0].send("without Bob")).await.is(StatusCode::OK);
@@ -85,7 +85,7 @@ async fn whoever_was_removed_reads_up_to_its_removal() {
 }
 
 #[tokio::test]
-async fn whoever_joins_reads_nothing_from_before() {
+async fn a_new_member_reads_nothing_from_before() {
     let mut scene = Scene::new().await;
     scene.world.message(&scene.alice, &scene.members[0].send("before")).await.is(StatusCode::OK);
     let key_package = scene.world.claimed(&scene.alice, &scene.mallory, &scene.mallory.client()).await;
@@ -107,7 +107,7 @@ async fn a_cursor_of_another_device_reads_nothing() {
 }
 
 #[tokio::test]
-async fn a_joiner_gets_its_own_secrets_of_a_welcome_alone() {
+async fn a_joiner_reads_only_its_own_welcome_secrets() {
     for mode in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let mut scene = Scene::of(World::new().await, mode).await;
         let (carol, dave) = (scene.world.device("carol", "phone").await, scene.world.device("dave", "phone").await);
@@ -175,7 +175,7 @@ async fn nobody_acknowledges_for_others() {
 }
 
 #[tokio::test]
-async fn what_has_not_been_sent_is_not_acknowledged() {
+async fn an_acknowledgement_does_not_count_for_later_messages() {
     let mut scene = Scene::new().await;
     let request = api::AcknowledgeRequest { up_to: u64::MAX };
     scene.world.post("/v1/acknowledgements", Some(&scene.bob.token), &request).await.is(StatusCode::OK);
@@ -208,7 +208,7 @@ async fn a_committer_does_not_report_its_own_commit() {
 }
 
 #[tokio::test]
-async fn one_member_that_reports_twice_counts_once() {
+async fn repeated_reports_of_one_member_count_once() {
     let mut scene = Scene::new().await;
     let carol = scene.world.device("carol", "phone").await;
     let key_package = scene.world.claimed(&scene.alice, &carol, &carol.client()).await;

@@ -38,7 +38,7 @@ fn records(store: &mut SqliteStore) -> usize {
 }
 
 #[test]
-fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
+fn replaced_key_packages_leave_no_records() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let mut counts = Vec::new();
@@ -63,7 +63,7 @@ fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
 
 /// A device may have two hundred key packages, and each count of them reads all.
 #[tokio::test]
-async fn a_key_package_as_large_as_a_message_is_not_stored() {
+async fn an_oversized_key_package_is_not_stored() {
     let scene = Scene::new().await;
     let client = scene.mallory.client();
     for (bytes, refused) in [(30_000, 0), (33_000, 1)] {
@@ -76,7 +76,7 @@ async fn a_key_package_as_large_as_a_message_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_commit_that_names_many_devices_costs_its_sender_as_many() {
+async fn a_commit_costs_more_for_each_named_device() {
     let world = World::with(|settings| settings.limits.device_burst = 150).await;
     let mallory = world.device("mallory", "phone").await;
     let added: Vec<_> = (0..1_000).map(|number| name("victim", &number.to_string())).collect();
@@ -89,7 +89,7 @@ async fn a_commit_that_names_many_devices_costs_its_sender_as_many() {
 
 /// A member that sees the commit of another before it is ordered.
 #[tokio::test]
-async fn forged_copies_of_a_commit_take_no_epoch() {
+async fn forged_copies_of_a_commit_do_not_block_it() {
     let mut scene = Scene::new().await;
     let commit = scene.members[0].update();
     for device in [&scene.mallory, &scene.bob] {

@@ -15,7 +15,7 @@ fn refused() -> ReportOutcome {
 
 /// Everybody who has a group info can come from outside.
 #[test]
-fn users_that_have_just_come_from_outside_take_back_nothing() {
+fn users_that_just_joined_externally_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let puppets = ["m1", "m2", "m3"];
@@ -37,7 +37,7 @@ fn users_that_have_just_come_from_outside_take_back_nothing() {
 }
 
 #[test]
-fn users_that_friends_of_a_removed_user_have_added_take_back_nothing() {
+fn users_added_by_a_removed_users_friends_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     // Mallory adds the first, who adds the second.
@@ -61,7 +61,7 @@ fn users_that_friends_of_a_removed_user_have_added_take_back_nothing() {
 }
 
 #[test]
-fn a_report_of_a_commit_that_was_taken_back_is_none() {
+fn a_report_of_a_rolled_back_commit_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
     let (update, _) = accept(&service, &members[0].update());

@@ -14,7 +14,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use tls_codec::Serialize as _;
 
-use super::{VerifiedCommit, basic_identity, beside::StateNumbers, profile, records::Records};
+use super::{credential::basic_identity, profile, records::Records, verify::VerifiedCommit};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
@@ -30,14 +30,14 @@ const WEIGHT_OF_A_GROUP: usize = 4;
 
 /// The public groups in memory.
 ///
-/// A group in memory is changed before its transaction is committed. So whoever calls [`Followed::merge`],
-/// [`Followed::queue`] or [`Followed::start`] must call [`Followed::forget`] if that transaction fails.
+/// A group in memory is changed before its transaction is committed. So whoever calls [`PublicGroups::merge`],
+/// [`PublicGroups::queue`] or [`PublicGroups::start`] must call [`PublicGroups::forget`] if that transaction fails.
 #[derive(Default)]
-pub(crate) struct Followed(Mutex<Groups>);
+pub(crate) struct PublicGroups(Mutex<LoadedGroups>);
 
 #[derive(Default)]
-struct Groups {
-    kept: HashMap<GroupId, Kept>,
+struct LoadedGroups {
+    kept: HashMap<GroupId, LoadedGroup>,
     /// By when each was last used: the first is the one to go.
     by_use: BTreeMap<u64, GroupId>,
     weight: usize,
@@ -45,26 +45,35 @@ struct Groups {
     count: u64,
 }
 
-struct Kept {
-    state: Following,
+struct LoadedGroup {
+    state: PublicGroupState,
     used: u64,
     weight: usize,
 }
 
+/// The version of a state of a followed group. No other state, of whatever group, has them while the service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupVersion {
+    /// The state, with the proposals that are queued.
+    pub(crate) state: u64,
+    /// The epoch: all states have it that differ in their queued proposals only.
+    pub(crate) epoch: u64,
+}
+
 /// A group in one of its states.
 #[derive(Clone)]
-pub(crate) struct Following {
+pub(crate) struct PublicGroupState {
     pub(crate) group: Arc<PublicGroup>,
-    pub(crate) numbers: StateNumbers,
+    pub(crate) version: GroupVersion,
 }
 
 /// A group in its epoch 0 that nobody follows yet.
-pub(crate) struct NewGroup {
+pub(crate) struct NewPublicGroup {
     group: PublicGroup,
     records: Records,
 }
 
-impl NewGroup {
+impl NewPublicGroup {
     /// Verifies the group info of a group in which its creator must be alone.
     pub(crate) fn verify(
         crypto: &RustCrypto,
@@ -87,13 +96,13 @@ impl NewGroup {
     }
 }
 
-impl Groups {
+impl LoadedGroups {
     fn count_up(&mut self) -> u64 {
         self.count += 1;
         self.count
     }
 
-    fn get(&mut self, id: &GroupId) -> Option<Following> {
+    fn get(&mut self, id: &GroupId) -> Option<PublicGroupState> {
         let now = self.count_up();
         let kept = self.kept.get_mut(id)?;
         self.by_use.remove(&kept.used);
@@ -102,21 +111,21 @@ impl Groups {
         Some(kept.state.clone())
     }
 
-    fn remove(&mut self, id: &GroupId) -> Option<Following> {
-        let Kept { state, used, weight } = self.kept.remove(id)?;
+    fn remove(&mut self, id: &GroupId) -> Option<PublicGroupState> {
+        let LoadedGroup { state, used, weight } = self.kept.remove(id)?;
         self.by_use.remove(&used);
         self.weight -= weight;
         Some(state)
     }
 
     /// Keeps a group in a new state. The state is in the epoch of this number, or else in a new one.
-    fn keep(&mut self, id: &GroupId, group: PublicGroup, epoch: Option<u64>) -> Following {
+    fn keep(&mut self, id: &GroupId, group: PublicGroup, epoch: Option<u64>) -> PublicGroupState {
         self.remove(id);
         let (used, number) = (self.count_up(), self.count_up());
         let weight = WEIGHT_OF_A_GROUP + group.members().count();
-        let numbers = StateNumbers { state: number, epoch: epoch.unwrap_or(number) };
-        let state = Following { group: Arc::new(group), numbers };
-        self.kept.insert(id.clone(), Kept { state: state.clone(), used, weight });
+        let version = GroupVersion { state: number, epoch: epoch.unwrap_or(number) };
+        let state = PublicGroupState { group: Arc::new(group), version };
+        self.kept.insert(id.clone(), LoadedGroup { state: state.clone(), used, weight });
         self.by_use.insert(used, id.clone());
         self.weight += weight;
         // The group itself stays, however large: its verdicts count in this state.
@@ -130,16 +139,21 @@ impl Groups {
     }
 }
 
-impl Followed {
+impl PublicGroups {
     /// Starts to follow a group in its epoch 0.
-    pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewGroup) -> Result<(), StoreError> {
+    pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewPublicGroup) -> Result<(), StoreError> {
         new.records.write(tx, id, Epoch(0))?;
         self.groups().keep(id, new.group, None);
         Ok(())
     }
 
     /// The group, which is in `epoch` according to the ordering rules.
-    pub(crate) fn group(&self, tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Following, StoreError> {
+    pub(crate) fn group(
+        &self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+    ) -> Result<PublicGroupState, StoreError> {
         if let Some(following) = self.in_memory(id)
             && is_in(&following.group, epoch)
         {
@@ -150,7 +164,7 @@ impl Followed {
     }
 
     /// The group as it is in memory, if it is.
-    pub(crate) fn in_memory(&self, id: &GroupId) -> Option<Following> {
+    pub(crate) fn in_memory(&self, id: &GroupId) -> Option<PublicGroupState> {
         self.groups().get(id)
     }
 
@@ -195,7 +209,7 @@ impl Followed {
         epoch: Epoch,
     ) -> Result<(PublicGroup, Option<u64>), StoreError> {
         let taken = self.groups().remove(id).filter(|following| is_in(&following.group, epoch));
-        let number = taken.as_ref().map(|following| following.numbers.epoch);
+        let number = taken.as_ref().map(|following| following.version.epoch);
         // A check of another handshake may use the group at this moment.
         let group = match taken.and_then(|following| Arc::into_inner(following.group)) {
             Some(group) => group,
@@ -236,10 +250,10 @@ impl Followed {
     /// Drops everything that is in memory.
     pub(crate) fn forget_all(&self) {
         let mut groups = self.groups();
-        *groups = Groups { count: groups.count, ..Groups::default() };
+        *groups = LoadedGroups { count: groups.count, ..LoadedGroups::default() };
     }
 
-    fn groups(&self) -> MutexGuard<'_, Groups> {
+    fn groups(&self) -> MutexGuard<'_, LoadedGroups> {
         // Nothing that can panic is done with it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, Submitted};
+use super::{Abort, OrderingContext, Submitted};
 use crate::{
     error::StoreError,
+    handshake::wire::Hash,
     names::{Cursor, DeviceId, GroupId},
     outcome::{Outcome, RejectReason},
     receipt::{Receipt, StoredReceipt},
@@ -14,11 +15,8 @@ use crate::{
     },
 };
 
-/// SHA-256 of submitted bytes.
-pub(crate) type Hash = [u8; 32];
-
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct RememberedOutcome {
     #[serde(with = "identity")]
     sender: DeviceId,
     pub(crate) receipt: StoredReceipt,
@@ -28,7 +26,7 @@ pub(crate) struct Answer {
 
 /// What is to be forgotten at a deadline.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Due {
+pub(crate) struct ExpiringOutcome {
     pub(crate) group: GroupId,
     #[serde(with = "serde_bytes")]
     pub(crate) hash: Hash,
@@ -36,13 +34,13 @@ pub(crate) struct Due {
 
 /// Halts with the answer that these bytes had before. Another device that submits them is refused: it can only have
 /// copied them, and one entry has one sender.
-pub(crate) fn halt_if_known(
+pub(crate) fn abort_if_known(
     tx: &mut dyn Transaction,
     group: &GroupId,
     hash: &Hash,
     sender: &DeviceId,
-) -> Result<(), Halt> {
-    let Some(answer) = key::get::<Answer>(tx, Table::Answers, &Key::group(group).then_last(hash))? else {
+) -> Result<(), Abort> {
+    let Some(answer) = key::get::<RememberedOutcome>(tx, Table::Answers, &Key::group(group).then_last(hash))? else {
         return Ok(());
     };
     if answer.sender != *sender {
@@ -51,35 +49,35 @@ pub(crate) fn halt_if_known(
     if answer.voided {
         return Err(RejectReason::RolledBack.into());
     }
-    Err(Halt::answer(Outcome::Accepted(answer.receipt.of(group))))
+    Err(Abort::answer(Outcome::Accepted(answer.receipt.of(group))))
 }
 
 /// Remembers the receipt of the entry at `cursor`, and until when both are kept.
 pub(crate) fn remember(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     hash: Hash,
     receipt: &Receipt,
     cursor: Cursor,
 ) -> Result<(), StoreError> {
-    let answer = Answer { sender: submitted.sender.clone(), receipt: receipt.into(), voided: false };
+    let answer = RememberedOutcome { sender: submitted.sender.clone(), receipt: receipt.into(), voided: false };
     key::put(tx, Table::Answers, &Key::group(submitted.group).then_last(&hash), &answer)?;
-    let deadline = call.now.plus(call.limits.retention_seconds);
-    let due = Due { group: submitted.group.clone(), hash };
+    let deadline = context.now.plus(context.limits.retention_seconds);
+    let due = ExpiringOutcome { group: submitted.group.clone(), hash };
     key::put(tx, Table::Deadlines, &Key::number(deadline.0).then(cursor.0), &due)
 }
 
 /// The commit of this hash has been taken back: submitted again, it is refused.
 pub(crate) fn void(tx: &mut dyn Transaction, group: &GroupId, hash: &Hash) -> Result<(), StoreError> {
     let key = Key::group(group).then_last(hash);
-    match key::get::<Answer>(tx, Table::Answers, &key)? {
-        Some(answer) => key::put(tx, Table::Answers, &key, &Answer { voided: true, ..answer }),
+    match key::get::<RememberedOutcome>(tx, Table::Answers, &key)? {
+        Some(answer) => key::put(tx, Table::Answers, &key, &RememberedOutcome { voided: true, ..answer }),
         None => Ok(()),
     }
 }
 
 /// Forgets an answer. Returns whether it was there.
-pub(crate) fn forget(tx: &mut dyn Transaction, due: &Due) -> Result<bool, StoreError> {
+pub(crate) fn forget(tx: &mut dyn Transaction, due: &ExpiringOutcome) -> Result<bool, StoreError> {
     tx.delete(Table::Answers, Key::group(&due.group).then_last(&due.hash).as_bytes())
 }

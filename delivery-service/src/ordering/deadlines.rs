@@ -1,0 +1,43 @@
+//! Reads the deadlines that have passed, a batch at a time.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    error::StoreError,
+    names::Timestamp,
+    store::{
+        Table, Transaction,
+        key::{self, Key},
+    },
+};
+
+/// The most deadlines that one transaction handles, so that nobody waits long for the store.
+pub(crate) const BATCH: usize = 1_000;
+
+/// The key of a deadline, and its value as it is stored.
+pub(crate) type PassedDeadline = (Vec<u8>, Vec<u8>);
+
+/// The first deadlines that have passed at `now`.
+pub(crate) fn passed_keys(
+    tx: &mut dyn Transaction,
+    table: Table,
+    now: Timestamp,
+) -> Result<Vec<PassedDeadline>, StoreError> {
+    let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
+    let mut passed = Vec::new();
+    tx.scan(table, from.as_bytes()..to.as_bytes(), &mut |key, value| {
+        passed.push((key.to_vec(), value.to_vec()));
+        Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(passed)
+}
+
+/// The first deadlines that have passed at `now`.
+pub(crate) fn passed<T: serde::de::DeserializeOwned>(
+    tx: &mut dyn Transaction,
+    table: Table,
+    now: Timestamp,
+) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
+    let passed = passed_keys(tx, table, now)?;
+    passed.into_iter().map(|(key, value)| Ok((key, key::decode(table, &value)?))).collect()
+}
