@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, Names, Parts, log::Logs, place, place_of_group};
+use super::{Checker, Finding, Names, Parts, group_records::Groups, log::Logs, place, place_of_group};
 use crate::{
     HandshakeMode,
     error::StoreError,
@@ -10,50 +10,15 @@ use crate::{
     limits::Limits,
     names::{DeviceId, GroupId},
     ordering::{
-        group::Group,
         rollback::LastCommit,
         roster::member_key,
         tally::{Tally, TallyCounts},
     },
     store::{
         Table,
-        identity::Identity,
         key::{self, Key},
     },
 };
-
-pub(super) type Groups = BTreeMap<GroupId, Group>;
-
-/// Every group that can be understood.
-pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
-    let mut groups = Groups::new();
-    checker.each(Table::Groups, |_, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
-        groups.insert(id, key::decode(Table::Groups, value).ok()?);
-        Some(())
-    })?;
-    Ok(groups)
-}
-
-/// The names of the groups that were ended.
-pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<Names, StoreError> {
-    let mut ended = Names::new();
-    checker.each(Table::EndedGroups, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
-        let Identity(by) = key::decode(Table::EndedGroups, value).ok()?;
-        Tally::EndedGroups(by.user()).recount(counts, 1);
-        if groups.contains_key(&id) {
-            findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
-        }
-        ended.insert(id);
-        Some(())
-    })?;
-    Ok(ended)
-}
 
 pub(super) fn check(
     checker: &mut Checker<'_>,

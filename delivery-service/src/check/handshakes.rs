@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, Parts, groups::Groups, place, place_of_group};
+use super::{Checker, Finding, Parts, group_records::Groups, place, place_of_group};
 use crate::{
     HandshakeMode,
     error::StoreError,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Checker, Finding, Parts,
-    groups::{self, Groups},
+    group_records::{self, Groups},
     place,
 };
 use crate::{
@@ -111,7 +111,7 @@ fn deadlines(
 ) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
     let mut deadlines = BTreeSet::new();
     let mut dues = Vec::new();
-    let ended = groups::ended(checker, groups, counts)?;
+    let ended = group_records::ended(checker, groups, counts)?;
     checker.each(Table::Deadlines, |findings, key, value| {
         let mut parts = Parts(key);
         parts.number()?;

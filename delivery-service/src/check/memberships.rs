@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Logs, place};
+use super::{Checker, Finding, Parts, admission::Devices, group_records::Groups, log::Logs, place};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},

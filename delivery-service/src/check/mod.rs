@@ -7,6 +7,7 @@
 mod admission;
 mod claims;
 mod device_lists;
+mod group_records;
 mod groups;
 mod handshakes;
 mod invitations;
@@ -137,7 +138,7 @@ impl SqliteStore {
 pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError> {
     let mut checker = Checker { tx, findings: Vec::new() };
     let service = checker.service()?;
-    let groups = groups::load(&mut checker)?;
+    let groups = group_records::load(&mut checker)?;
     if service.is_none()
         && let Some(group) = groups.keys().next()
     {

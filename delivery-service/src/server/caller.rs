@@ -19,11 +19,12 @@ use hyper::body::{Frame, SizeHint};
 use super::{
     connection::Connection,
     context::RequestContext,
-    exchange::encoded_bytes,
     memory::{Charge, Principal},
-    rates::{Price, block_of},
+    price::Price,
+    rates::block_of,
     refusal::Refusal,
     sessions::OpenSession,
+    sizes::encoded_bytes,
     state::State,
     tokens::SessionToken,
     worker::Service,
@@ -127,16 +128,16 @@ async fn held(response: Response, charge: Charge) -> Result<Response, Refusal> {
     let bytes = response.body().size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     charge.shrink_to(bytes);
     charge.grow_to(bytes).await?;
-    Ok(response.map(|body| Body::new(Held { body, _charge: charge })))
+    Ok(response.map(|body| Body::new(ChargedBody { body, _charge: charge })))
 }
 
 /// An answer, and the memory that is charged for it.
-struct Held {
+struct ChargedBody {
     body: Body,
     _charge: Charge,
 }
 
-impl HttpBody for Held {
+impl HttpBody for ChargedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

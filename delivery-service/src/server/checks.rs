@@ -11,7 +11,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{context::RequestContext, exchange::LARGE, memory::Principal, refusal::Refusal, shares::Shares};
+use super::{context::RequestContext, memory::Principal, refusal::Refusal, shares::Shares, sizes::LARGE};
 use crate::api::Code;
 
 /// Places for work on large bytes.
@@ -47,11 +47,11 @@ impl Checks {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        Ok(self.place(bytes).await?.run(work).await?.0)
+        Ok(self.permit(bytes).await?.run(work).await?.0)
     }
 
     /// Waits for a place for work on so many bytes, for the request that this task works for.
-    pub(crate) async fn place(&self, bytes: usize) -> Result<Place, Refusal> {
+    pub(crate) async fn permit(&self, bytes: usize) -> Result<CheckPermit, Refusal> {
         let context = RequestContext::current();
         let is_large = bytes >= LARGE;
         // The party's own share comes first: a party that waits for it keeps no place from others.
@@ -64,7 +64,7 @@ impl Checks {
             places.push(place(&self.large).await?);
         }
         places.push(place(&self.places).await?);
-        Ok(Place { _places: places, _context: context })
+        Ok(CheckPermit { _places: places, _context: context })
     }
 
     /// Forgets the shares that nobody uses.
@@ -75,12 +75,12 @@ impl Checks {
 }
 
 /// A place for work, and the memory of the request that the work is for.
-pub(crate) struct Place {
+pub(crate) struct CheckPermit {
     _places: Vec<OwnedSemaphorePermit>,
     _context: Option<RequestContext>,
 }
 
-impl Place {
+impl CheckPermit {
     /// Does work in this place. Fails with [`Code::Internal`] if the work panics.
     pub(crate) async fn run<T: Send + 'static>(
         self,

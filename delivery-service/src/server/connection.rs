@@ -1,4 +1,4 @@
-//! One connection: its handshake, its requests, and its end.
+//! CountedConnection connection: its handshake, its requests, and its end.
 //!
 //! A connection ends when its client does not get to a first request in time, when it takes nothing
 //! of an answer for too long, and, once the server is being stopped, when no request is under way.
@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::{
-    crowd::{Crowd, Crowded, One},
+    connection_limits::{ConnectionLimit, CountedConnection, TooManyConnections},
     memory,
     metrics::Metrics,
     progress::{Progress, Watched},
@@ -85,9 +85,9 @@ pub(crate) struct Connection(Arc<Own>);
 
 struct Own {
     budget: Arc<Semaphore>,
-    devices: Crowd<DeviceId>,
+    devices: ConnectionLimit<DeviceId>,
     /// The devices that have made a request here.
-    seen: Mutex<Vec<One<DeviceId>>>,
+    seen: Mutex<Vec<CountedConnection<DeviceId>>>,
 }
 
 impl Connection {
@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// Lets a device use this connection, if it does not use too many others.
-    pub(crate) fn admit(&self, device: &DeviceId) -> Result<(), Crowded> {
+    pub(crate) fn admit(&self, device: &DeviceId) -> Result<(), TooManyConnections> {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.iter().all(|one| one.key() != device) {
             seen.push(self.0.devices.enter(device.clone())?);
@@ -112,13 +112,13 @@ pub(super) struct Connect {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) http: auto::Builder<TokioExecutor>,
     pub(super) limits: ServerLimits,
-    pub(super) devices: Crowd<DeviceId>,
+    pub(super) devices: ConnectionLimit<DeviceId>,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
 }
 
 impl Connect {
-    /// Serves a connection until it ends. One of a trusted proxy has no budget of its own.
+    /// Serves a connection until it ends. CountedConnection of a trusted proxy has no budget of its own.
     pub(super) async fn connection(&self, stream: TcpStream, peer: SocketAddr, is_proxy: bool) {
         let _open = self.metrics.connection();
         // Answers are small, and nobody waits for more of them to fill a packet.

@@ -10,7 +10,7 @@ use std::sync::{
 
 use super::{
     memory::{Charge, Principal},
-    rates::Price,
+    price::Price,
 };
 
 /// The party that a request is charged to, its memory, and its cost.

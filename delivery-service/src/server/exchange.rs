@@ -14,7 +14,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{caller::Caller, context::RequestContext, leftover, rates::Price, refusal::Refusal, state::State};
+use super::{
+    caller::Caller,
+    context::RequestContext,
+    price::Price,
+    refusal::Refusal,
+    sizes::{LARGE, body_bytes},
+    state::State,
+    unread_body,
+};
 use crate::{
     api::{CBOR, Code, JSON, PROBLEM, Problem},
     names::DeviceId,
@@ -25,35 +33,6 @@ const MAX_NESTING: usize = 16;
 
 /// The largest body of a request without a session: to register takes a name, a key, a signature and a token.
 const MAX_BYTES_WITHOUT_SESSION: usize = 64 * 1024;
-
-/// The memory of a body that is being decoded: the body, what becomes of it, and up to this much more for lists of small
-/// elements, each of which takes more room than its text.
-const DECODED_LISTS: usize = 2 * 1024 * 1024;
-
-/// A request is larger by this than the parts that it carries: names, field names, signatures.
-const REQUEST_OVERHEAD: usize = 64 * 1024;
-
-/// Bodies from here on are decoded beside the runtime's threads, one at a time. The first 64 KiB are in each request's price.
-pub(crate) const LARGE: usize = 64 * 1024;
-
-/// The bytes that this many take in JSON: base64, with room for field names.
-pub(crate) const fn encoded_bytes(bytes: usize) -> usize {
-    bytes.saturating_add(bytes / 5 * 2).saturating_add(4 * 1024)
-}
-
-/// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group info), a
-/// third larger in base64.
-pub(crate) const fn max_request_bytes(part: usize) -> usize {
-    part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
-}
-
-/// The memory that a body of this size takes until it is carried out.
-pub(crate) const fn body_bytes(bytes: usize) -> usize {
-    let lists = bytes.saturating_mul(4);
-    let lists = if lists < DECODED_LISTS { lists } else { DECODED_LISTS };
-    // Half a size more for the copy that is made whenever the collected body has to grow.
-    bytes.saturating_mul(2).saturating_add(bytes / 2).saturating_add(lists)
-}
 
 /// How much of what a decoder says is passed on: it may repeat what it was given.
 const MAX_DETAIL: usize = 200;
@@ -306,10 +285,10 @@ impl<'s> Collected<'s> {
 /// that is answered is to be kept on the way: it may be a token, or who is in a group.
 pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infallible> {
     let format = Format::accepted(request.headers()).unwrap_or_default();
-    let (request, leftover) = leftover::watch(request);
+    let (request, unread_body) = unread_body::watch(request);
     let mut response = explained(format, next.run(request).await);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if leftover.is_some_and(|leftover| leftover.is_left()) {
+    if unread_body.is_some_and(|unread_body| unread_body.is_left()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Connect, http},
-    crowd::{Crowd, Crowded},
+    connection_limits::{ConnectionLimit, TooManyConnections},
     metrics::Metrics,
     proxies::{Network, Proxies},
     rates::block_of,
@@ -87,12 +87,12 @@ impl Listener {
             tls: tls.map(TlsAcceptor::from),
             http: http(&limits),
             limits: limits.clone(),
-            devices: Crowd::new(limits.connections_per_device),
+            devices: ConnectionLimit::new(limits.connections_per_device),
             metrics,
             shutdown: shutdown.clone(),
         };
         let connect = Arc::new(connect);
-        let crowd = Crowd::new(limits.connections_per_address);
+        let connection_limits = ConnectionLimit::new(limits.connections_per_address);
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         loop {
@@ -103,7 +103,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let is_proxy = proxies.trust(peer.ip());
-                    let one = if is_proxy { None } else { Some(crowd.enter(block_of(peer.ip()))) };
+                    let one = if is_proxy { None } else { Some(connection_limits.enter(block_of(peer.ip()))) };
                     match one.transpose() {
                         Ok(one) => {
                             let connect = Arc::clone(&connect);
@@ -113,7 +113,7 @@ impl Listener {
                             });
                         }
                         // Closed at once: to say why would take a handshake.
-                        Err(Crowded) => connect.metrics.connection_refused(),
+                        Err(TooManyConnections) => connect.metrics.connection_refused(),
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}

@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt as 
 pub use super::log_writer::{LogWriter, lines_lost};
 use super::{
     metrics::{Metrics, StatusClass},
-    settings::{Log, LogFormat},
+    settings::{LogFormat, LogSettings},
 };
 
 /// The header that carries a request's number.
@@ -57,7 +57,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 ///
 /// # Errors
 /// [`LogError`].
-pub fn start(log: &Log, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> Result<(), LogError> {
+pub fn start(log: &LogSettings, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> Result<(), LogError> {
     subscriber(log, writer)?.try_init()?;
     // What a panic says may repeat what it tripped over.
     std::panic::set_hook(Box::new(|panic| {
@@ -72,7 +72,7 @@ pub fn start(log: &Log, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'sta
 /// # Errors
 /// [`LogError::Level`].
 pub fn subscriber(
-    log: &Log,
+    log: &LogSettings,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError> {
     let lines = tracing_subscriber::fmt()

@@ -199,13 +199,13 @@ pub(crate) struct Charge(Arc<Inner>);
 struct Inner {
     /// The narrowest first: who waits for its own budget keeps nobody else from the server's.
     budgets: Vec<Budget>,
-    held: Mutex<Held>,
+    held: Mutex<HeldMemory>,
     half_of_device: usize,
     patience: Duration,
 }
 
 /// What is held of each budget.
-struct Held {
+struct HeldMemory {
     bytes: usize,
     permits: Vec<Option<OwnedSemaphorePermit>>,
 }
@@ -213,7 +213,7 @@ struct Held {
 impl Charge {
     fn against(budgets: Vec<Budget>, half_of_device: usize, patience: Duration) -> Self {
         let permits = budgets.iter().map(|_| None).collect();
-        Self(Arc::new(Inner { budgets, held: Mutex::new(Held { bytes: 0, permits }), half_of_device, patience }))
+        Self(Arc::new(Inner { budgets, held: Mutex::new(HeldMemory { bytes: 0, permits }), half_of_device, patience }))
     }
 
     /// Another charge against the same budgets.
@@ -292,7 +292,7 @@ impl Charge {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldMemory> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

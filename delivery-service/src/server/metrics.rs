@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::resources::Figures;
+use super::resource_figures::ResourceFigures;
 use crate::ordering::{expiry::Expired, handout::ClaimOutcome};
 
 /// What all names begin with.
@@ -61,7 +61,7 @@ impl Submission {
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum OutcomeLabel {
     /// Ordered, or was before.
     Accepted,
     /// Made in an epoch that is past.
@@ -72,7 +72,7 @@ pub enum Answer {
 
 /// What a claim of a key package got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum ClaimLabel {
     /// One that nobody else gets.
     Normal,
     /// The last-resort one.
@@ -81,7 +81,7 @@ pub enum Claim {
     Nothing,
 }
 
-impl Claim {
+impl ClaimLabel {
     /// What was got.
     pub fn of(outcome: &ClaimOutcome) -> Self {
         match outcome {
@@ -94,7 +94,7 @@ impl Claim {
 
 /// The outcome of a call to wake a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WakeUp {
+pub enum WakeUpLabel {
     /// The address has taken the call.
     Delivered,
     /// The address has refused the call, or taken none of several.
@@ -122,13 +122,13 @@ impl StatusClass {
 
 /// All that is counted. Clones count the same.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Counts>);
+pub struct Metrics(Arc<Meters>);
 
 /// Histograms by one label.
 type Histograms = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
 
 #[derive(Debug)]
-struct Counts {
+struct Meters {
     registry: Registry,
     submissions: KindsAndOutcomes,
     rejections: KindsAndOutcomes,
@@ -162,7 +162,7 @@ struct Counts {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
-        let counts = Counts {
+        let counts = Meters {
             submissions: Family::default(),
             rejections: Family::default(),
             reports: Counter::default(),
@@ -229,7 +229,7 @@ impl Default for Metrics {
         r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
-        Self(Arc::new(Counts { registry, ..counts }))
+        Self(Arc::new(Meters { registry, ..counts }))
     }
 }
 
@@ -248,12 +248,12 @@ impl Metrics {
     }
 
     /// Something was submitted, and answered.
-    pub fn submitted(&self, what: Submission, answer: Answer) {
+    pub fn submitted(&self, what: Submission, answer: OutcomeLabel) {
         let kind = ("kind", what.word());
         let outcome = match answer {
-            Answer::Accepted => "accepted",
-            Answer::Stale => "stale",
-            Answer::Rejected(reason) => {
+            OutcomeLabel::Accepted => "accepted",
+            OutcomeLabel::Stale => "stale",
+            OutcomeLabel::Rejected(reason) => {
                 self.0.rejections.get_or_create_owned(&[kind, ("reason", reason)]).inc();
                 "rejected"
             }
@@ -277,11 +277,11 @@ impl Metrics {
     }
 
     /// A key package was asked for.
-    pub fn claimed(&self, claim: Claim) {
+    pub fn claimed(&self, claim: ClaimLabel) {
         let got = match claim {
-            Claim::Normal => "normal",
-            Claim::LastResort => "last_resort",
-            Claim::Nothing => "nothing",
+            ClaimLabel::Normal => "normal",
+            ClaimLabel::LastResort => "last_resort",
+            ClaimLabel::Nothing => "nothing",
         };
         self.0.claims.get_or_create_owned(&[("got", got)]).inc();
     }
@@ -295,11 +295,11 @@ impl Metrics {
     }
 
     /// A device was called, or was to be.
-    pub fn woken(&self, outcome: WakeUp) {
+    pub fn woken(&self, outcome: WakeUpLabel) {
         let outcome = match outcome {
-            WakeUp::Delivered => "delivered",
-            WakeUp::Failed => "failed",
-            WakeUp::Dropped => "dropped",
+            WakeUpLabel::Delivered => "delivered",
+            WakeUpLabel::Failed => "failed",
+            WakeUpLabel::Dropped => "dropped",
         };
         self.0.wake_ups.get_or_create_owned(&[("outcome", outcome)]).inc();
     }
@@ -347,8 +347,8 @@ impl Metrics {
     }
 
     /// The room on the store's disk and the open files. A figure that is missing changes nothing.
-    pub fn resources(&self, figures: Figures) {
-        let Figures { disk_free_bytes, open_files, max_open_files } = figures;
+    pub fn resources(&self, figures: ResourceFigures) {
+        let ResourceFigures { disk_free_bytes, open_files, max_open_files } = figures;
         let counts = &self.0;
         for (gauge, figure) in [
             (&counts.disk_free, disk_free_bytes),

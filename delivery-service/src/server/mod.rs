@@ -9,7 +9,7 @@
 //! | `serve` | all of it together, and the order in which it ends |
 //! | `listener`, `connection`, `tls` | connections, and the certificate that they are made with |
 //! | `progress` | answers that clients do not take |
-//! | `crowd` | how many connections each address and each device has |
+//! | `connection_limits` | how many connections each address and each device has |
 //! | `memory`, `shares`, `context` | the budgets of memory, and the request that is charged |
 //! | `checks` | decoding and checking beside the store |
 //! | `host` | the host that a request is for |
@@ -20,7 +20,7 @@
 //! | `state` | the server's state, its start and its stop |
 //! | `environment`, `clock_guard` | the clocks and the randomness; the guard against a wall clock that jumps |
 //! | `worker` | the thread that owns the service, and the queue before it |
-//! | `audience`, `reader` | who listens, when they are woken, and how they read |
+//! | `subscriptions`, `reader` | who listens, when they are woken, and how they read |
 //! | `registration`, `jwt` | who may register a device |
 //! | `challenges`, `sessions`, `tokens`, `caller` | how a device shows which it is |
 //! | `mac` | HMAC over fields |
@@ -29,15 +29,14 @@
 //! | `exchange`, `refusal`, `outcomes`, `paths` | requests, answers and problems on the wire |
 //! | `routes` | the addresses, and what each does |
 
-mod audience;
 mod caller;
 mod challenges;
 mod checks;
 mod clock_guard;
 pub mod config;
 mod connection;
+mod connection_limits;
 mod context;
-mod crowd;
 mod environment;
 mod exchange;
 mod health;
@@ -45,7 +44,6 @@ mod host;
 pub mod invitation;
 mod jwt;
 pub mod keys;
-mod leftover;
 pub mod listener;
 pub mod log;
 mod log_writer;
@@ -55,12 +53,14 @@ pub mod metrics;
 pub mod operators;
 mod outcomes;
 mod paths;
+mod price;
 mod progress;
 pub mod proxies;
 mod rates;
 mod reader;
 mod refusal;
 mod registration;
+pub mod resource_figures;
 pub mod resources;
 mod routes;
 pub mod serve;
@@ -68,10 +68,14 @@ mod sessions;
 pub mod settings;
 mod shares;
 pub mod shutdown;
+mod sizes;
 mod state;
 mod submission;
+mod subscriptions;
 pub mod tls;
+mod to_group;
 mod tokens;
+mod unread_body;
 pub mod validation;
 mod wake_up;
 mod worker;

@@ -1,6 +1,6 @@
 //! The library's answers, as answers on the wire.
 
-use super::{metrics::Answer, refusal::Refusal};
+use super::{metrics::OutcomeLabel, refusal::Refusal};
 use crate::{
     RejectCode,
     api::{Accepted, Code, Problem},
@@ -35,7 +35,7 @@ impl From<RejectReason> for Refusal {
     }
 }
 
-impl From<&Outcome> for Answer {
+impl From<&Outcome> for OutcomeLabel {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Accepted(_) => Self::Accepted,

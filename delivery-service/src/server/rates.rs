@@ -13,50 +13,14 @@ use std::{
 use governor::{NotUntil, Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
 use super::{
-    context::RequestContext, environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark,
+    context::RequestContext, environment::Environment, price::Price, refusal::Refusal, settings::ServerLimits,
+    tokens::DeviceMark,
 };
 use crate::{api::Code, names::DeviceId};
 
 /// Requests of a known device without a session: a login takes two.
 const KNOWN_PER_SECOND: u32 = 1;
 const KNOWN_BURST: u32 = 10;
-
-/// Bytes of a body that cost one unit.
-const BYTES_PER_UNIT: usize = 64 * 1024;
-
-/// Key packages that are verified for one unit.
-const KEY_PACKAGES_PER_UNIT: usize = 10;
-
-/// Devices that a commit adds or removes for one unit.
-const DEVICES_PER_UNIT: usize = 10;
-
-/// The price of a request, in cost units. Each request costs one; the rest comes on top.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Price {
-    /// One request.
-    Request,
-    /// Bytes of a body beyond the first 64 KiB: one unit for each 64 KiB that is begun.
-    Bytes(usize),
-    /// Devices that a commit adds or removes: one unit for each ten.
-    Devices(usize),
-    /// Key packages that are verified: one unit for each ten.
-    KeyPackages(usize),
-    /// So many units.
-    Units(u32),
-}
-
-impl Price {
-    pub(crate) fn units(self) -> u32 {
-        let units = match self {
-            Self::Request => 1,
-            Self::Bytes(bytes) => bytes.div_ceil(BYTES_PER_UNIT).saturating_sub(1),
-            Self::Devices(devices) => devices / DEVICES_PER_UNIT,
-            Self::KeyPackages(key_packages) => key_packages / KEY_PACKAGES_PER_UNIT,
-            Self::Units(units) => return units,
-        };
-        u32::try_from(units).unwrap_or(u32::MAX)
-    }
-}
 
 type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Environment, NoOpMiddleware<Duration>>;
 

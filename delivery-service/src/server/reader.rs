@@ -3,7 +3,8 @@
 //! no more than one that reads fast.
 
 use super::{
-    audience::Seat, caller::Caller, context::RequestContext, exchange::encoded_bytes, refusal::Refusal, state::State,
+    caller::Caller, context::RequestContext, refusal::Refusal, sizes::encoded_bytes, state::State,
+    subscriptions::Subscription,
 };
 use crate::{
     Delivery,
@@ -50,8 +51,8 @@ pub(crate) struct Reader {
     /// What its pages are charged to.
     context: Option<RequestContext>,
     answered: Answered,
-    seat: Seat,
-    /// Whether the audience knows which groups it reads.
+    subscription: Subscription,
+    /// Whether the subscriptions knows which groups it reads.
     follows: bool,
     /// What it has read.
     after: Cursor,
@@ -75,7 +76,7 @@ impl From<Refusal> for End {
 }
 
 impl Reader {
-    /// Takes a seat, if there is one. To be called within the request.
+    /// Takes a subscription, if there is one. To be called within the request.
     pub(crate) fn new(
         state: State,
         caller: Caller,
@@ -83,19 +84,19 @@ impl Reader {
         limit: usize,
         answered: Answered,
     ) -> Result<Self, Refusal> {
-        let seat = state.audience().enter(&caller.0.device)?;
+        let subscription = state.subscriptions().enter(&caller.0.device)?;
         // The answer that begins a stream ends before its pages do.
         let context = RequestContext::current().map(|context| match answered {
             Answered::Whole => context,
             Answered::OneByOne => context.sibling(),
         });
-        Ok(Self { state, caller, context, answered, seat, follows: false, after, limit })
+        Ok(Self { state, caller, context, answered, subscription, follows: false, after, limit })
     }
 
     /// The next page, which is never empty, as soon as there is one. The page before has been answered.
     pub(crate) async fn next_page(&mut self) -> Result<Vec<api::Delivery>, End> {
         loop {
-            self.seat.settle();
+            self.subscription.settle();
             if self.is_over() {
                 return Err(End::Over);
             }
@@ -132,7 +133,7 @@ impl Reader {
             biased;
             () = self.caller.0.ended() => Err(End::Over),
             () = self.state.stopping() => Err(End::Stopping),
-            () = self.seat.woken() => Ok(()),
+            () = self.subscription.woken() => Ok(()),
             () = tokio::time::sleep(left) => Ok(()),
         }
     }
@@ -151,7 +152,7 @@ struct Page {
     after: Cursor,
     limit: usize,
     answered: Answered,
-    /// Whether the audience has to learn which groups the device reads.
+    /// Whether the subscriptions has to learn which groups the device reads.
     follow: bool,
 }
 
@@ -177,10 +178,10 @@ impl Page {
                 context.charge.grow_to(expected).await?;
             }
             let (caller, charge) = (caller.clone(), context.map(|context| context.charge.clone()));
-            let read = state.worker().call_as_reader(context, move |service, aftermath| {
+            let read = state.worker().call_as_reader(context, move |service, after_commit| {
                 let device = caller.admit(service)?;
                 if follow {
-                    aftermath.follow(device.clone(), service.groups_of(&device)?);
+                    after_commit.follow(device.clone(), service.groups_of(&device)?);
                 }
                 let page = service.read(&device, after, limit)?;
                 let needed = answered.memory(&page);

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::metrics::Metrics;
+use super::{metrics::Metrics, resource_figures::ResourceFigures};
 
 /// The log has a warning below this many free bytes: the write-ahead log alone has up to 64 MB.
 const LOW_DISK_BYTES: u64 = 1024 * 1024 * 1024;
@@ -31,24 +31,12 @@ struct Scarce {
     files: bool,
 }
 
-/// The figures of one moment. A figure that the system does not tell is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Bytes on the disk of the store that this process may still use.
-    pub disk_free_bytes: Option<u64>,
-    /// File descriptors that are open.
-    pub open_files: Option<u64>,
-    /// File descriptors that the process may have.
-    pub max_open_files: Option<u64>,
-}
-
-impl Figures {
-    fn scarce(&self) -> Scarce {
-        let files = self.open_files.zip(self.max_open_files);
-        Scarce {
-            disk: self.disk_free_bytes.is_some_and(|bytes| bytes < LOW_DISK_BYTES),
-            files: files.is_some_and(|(open, max)| open.saturating_mul(100) > max.saturating_mul(MANY_FILES_PERCENT)),
-        }
+/// Returns the resources of which little is left.
+fn scarce(figures: &ResourceFigures) -> Scarce {
+    let files = figures.open_files.zip(figures.max_open_files);
+    Scarce {
+        disk: figures.disk_free_bytes.is_some_and(|bytes| bytes < LOW_DISK_BYTES),
+        files: files.is_some_and(|(open, max)| open.saturating_mul(100) > max.saturating_mul(MANY_FILES_PERCENT)),
     }
 }
 
@@ -64,7 +52,7 @@ impl Resources {
     pub(crate) fn watch(&self, metrics: &Metrics) {
         let figures = self.read();
         metrics.resources(figures);
-        let scarce = figures.scarce();
+        let scarce = scarce(&figures);
         let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if scarce.disk && !warned.disk {
             let free_bytes = figures.disk_free_bytes;
@@ -78,7 +66,7 @@ impl Resources {
     }
 
     #[cfg(unix)]
-    fn read(&self) -> Figures {
+    fn read(&self) -> ResourceFigures {
         use rustix::{
             fs::statvfs,
             process::{Resource, getrlimit},
@@ -86,7 +74,7 @@ impl Resources {
         let disk = statvfs(&self.0.directory).ok();
         // The directory lists the descriptor with which it is read, too.
         let open = std::fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1));
-        Figures {
+        ResourceFigures {
             disk_free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             open_files: open,
             max_open_files: getrlimit(Resource::Nofile).current,
@@ -94,8 +82,8 @@ impl Resources {
     }
 
     #[cfg(not(unix))]
-    fn read(&self) -> Figures {
-        Figures::default()
+    fn read(&self) -> ResourceFigures {
+        ResourceFigures::default()
     }
 }
 
@@ -105,12 +93,15 @@ mod tests {
 
     #[test]
     fn little_room_and_many_files_are_scarce() {
-        let figures =
-            |disk, open| Figures { disk_free_bytes: Some(disk), open_files: Some(open), max_open_files: Some(1_000) };
-        assert_eq!(figures(LOW_DISK_BYTES, 800).scarce(), Scarce { disk: false, files: false });
-        assert_eq!(figures(LOW_DISK_BYTES - 1, 800).scarce(), Scarce { disk: true, files: false });
-        assert_eq!(figures(LOW_DISK_BYTES, 801).scarce(), Scarce { disk: false, files: true });
-        assert_eq!(Figures::default().scarce(), Scarce::default());
+        let figures = |disk, open| ResourceFigures {
+            disk_free_bytes: Some(disk),
+            open_files: Some(open),
+            max_open_files: Some(1_000),
+        };
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES, 800)), Scarce { disk: false, files: false });
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES - 1, 800)), Scarce { disk: true, files: false });
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES, 801)), Scarce { disk: false, files: true });
+        assert_eq!(scarce(&ResourceFigures::default()), Scarce::default());
     }
 
     #[cfg(target_os = "linux")]

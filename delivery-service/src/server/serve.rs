@@ -94,12 +94,12 @@ impl Listening {
         let hang_up = HangUp::listen().map_err(ServeError::Signals)?;
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let listen = Place { setting: "listen", address: settings.listen, socket: sockets.devices };
+        let listen = ListenAddress { setting: "listen", address: settings.listen, socket: sockets.devices };
         let (devices, devices_at) = listen.take(tls, settings).await?;
         let devices = devices.behind(&settings.trusted_proxies);
         let (setting, address) = ("listen_operators", settings.listen_operators);
         let (operators, operators_at) =
-            Place { setting, address, socket: sockets.operators }.take(None, settings).await?;
+            ListenAddress { setting, address, socket: sockets.operators }.take(None, settings).await?;
         let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
         let drain = Duration::from_secs(settings.drain_seconds);
         Ok(Self { devices, operators, certificate, hang_up, addresses, drain })
@@ -152,13 +152,13 @@ impl Listening {
 }
 
 /// An address to listen at, or a socket that listens already.
-struct Place {
+struct ListenAddress {
     setting: &'static str,
     address: SocketAddr,
     socket: Option<TcpListener>,
 }
 
-impl Place {
+impl ListenAddress {
     async fn take(
         self,
         tls: Option<Arc<rustls::ServerConfig>>,

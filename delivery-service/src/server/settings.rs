@@ -38,11 +38,11 @@ pub struct Settings {
     /// Who may register a device.
     pub registration: Registration,
     /// Calls to devices that sleep.
-    pub wake_up: WakeUp,
+    pub wake_up: WakeUpSettings,
     /// What one client may cost.
     pub limits: ServerLimits,
     /// What is written to the log, and how.
-    pub log: Log,
+    pub log: LogSettings,
 }
 
 /// TLS.
@@ -58,7 +58,7 @@ pub struct Tls {
 /// Calls to devices that sleep.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WakeUp {
+pub struct WakeUpSettings {
     /// The hosts that devices may name for calls, with a port if it is not 443. Default none: then no device is called.
     pub hosts: Vec<String>,
 }
@@ -158,7 +158,7 @@ pub struct ServerLimits {
 /// The log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Log {
+pub struct LogSettings {
     /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or directives as in `RUST_LOG`. Default `info`.
     pub level: String,
     /// `text` or `json`. Default `text`.
@@ -189,9 +189,9 @@ impl Default for Settings {
             clock_confirm_seconds: 3_600,
             tls: None,
             registration: Registration::Open { anywhere: false },
-            wake_up: WakeUp::default(),
+            wake_up: WakeUpSettings::default(),
             limits: ServerLimits::default(),
-            log: Log::default(),
+            log: LogSettings::default(),
         }
     }
 }
@@ -226,7 +226,7 @@ impl Default for ServerLimits {
     }
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Text }
     }

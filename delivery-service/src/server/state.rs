@@ -5,12 +5,10 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
-    audience::Audience,
     challenges::Challenges,
     checks::Checks,
     clock_guard::ClockGuard,
     environment::{Environment, NoRandomness},
-    exchange::max_request_bytes,
     health::Health,
     host::Hosts,
     jwt::IssuerError,
@@ -23,9 +21,11 @@ use super::{
     resources::Resources,
     sessions::Sessions,
     settings::{ServerLimits, Settings},
+    sizes::max_request_bytes,
+    subscriptions::Subscriptions,
     tokens::{SessionTokens, Token},
     wake_up::{WakeUpError, WakeUps},
-    worker::{Parts, Worker},
+    worker::{Worker, WorkerParts},
 };
 use crate::{
     api::Problem,
@@ -98,12 +98,12 @@ impl Server {
         }
         let key = service.public_key();
         let checker = service.checker();
-        let audience = Audience::new(limits.streams, limits.streams_per_device);
+        let subscriptions = Subscriptions::new(limits.streams, limits.streams_per_device);
         let health = Health::default();
         let wake_ups = WakeUps::new(&settings.wake_up, environment.clone(), metrics.clone())?;
         wake_ups.load(service.wake_ups()?);
-        let parts = Parts {
-            audience: audience.clone(),
+        let parts = WorkerParts {
+            subscriptions: subscriptions.clone(),
             sessions: sessions.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
@@ -120,7 +120,7 @@ impl Server {
             memory: Memory::new(&limits),
             hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
             operators_hosts: Hosts::new(&settings.allowed_hosts, settings.listen_operators),
-            audience,
+            subscriptions,
             wake_ups,
             sessions,
             metrics,
@@ -178,7 +178,7 @@ struct Inner {
     memory: Memory,
     hosts: Hosts,
     operators_hosts: Hosts,
-    audience: Audience,
+    subscriptions: Subscriptions,
     wake_ups: WakeUps,
     sessions: Sessions,
     metrics: Metrics,
@@ -218,7 +218,7 @@ impl State {
 
     /// Streams and long polls that are open.
     pub fn streams(&self) -> usize {
-        self.0.audience.taken()
+        self.0.subscriptions.taken()
     }
 
     /// What is counted.
@@ -293,8 +293,8 @@ impl State {
         &self.0.worker
     }
 
-    pub(crate) fn audience(&self) -> &Audience {
-        &self.0.audience
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.0.subscriptions
     }
 
     pub(crate) fn wake_ups(&self) -> &WakeUps {

@@ -6,10 +6,10 @@ use axum::http::uri::Authority;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    exchange::{body_bytes, max_request_bytes},
     memory::large_bytes,
-    rates::Price,
+    price::Price,
     settings::{Registration, Settings},
+    sizes::{body_bytes, max_request_bytes},
 };
 
 /// The levels of the log, as they are written.

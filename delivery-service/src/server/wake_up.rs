@@ -15,7 +15,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     environment::Environment,
-    metrics::{Metrics, WakeUp},
+    metrics::{Metrics, WakeUpLabel},
     refusal::Refusal,
     settings,
 };
@@ -97,7 +97,7 @@ enum State {
 impl WakeUps {
     /// Calls to these hosts. It has to be made within a Tokio runtime.
     pub(crate) fn new(
-        settings: &settings::WakeUp,
+        settings: &settings::WakeUpSettings,
         environment: Environment,
         metrics: Metrics,
     ) -> Result<Self, WakeUpError> {
@@ -203,7 +203,7 @@ impl WakeUps {
         drop(devices);
         let Some(line) = self.line(&address) else { return };
         let Ok(waiting) = Arc::clone(&line.waiting).try_acquire_owned() else {
-            return self.0.metrics.woken(WakeUp::Dropped);
+            return self.0.metrics.woken(WakeUpLabel::Dropped);
         };
         let (this, device, calls) = (self.clone(), device.clone(), Arc::clone(&line.calls));
         self.0.runtime.spawn(async move {
@@ -215,7 +215,7 @@ impl WakeUps {
     }
 
     /// Calls the address until it takes a call, for as long as the device does not read. Returns `None` if the device reads.
-    async fn call(&self, device: &DeviceId, number: u64, address: Url, calls: &Semaphore) -> Option<WakeUp> {
+    async fn call(&self, device: &DeviceId, number: u64, address: Url, calls: &Semaphore) -> Option<WakeUpLabel> {
         let client = self.0.client.as_ref()?;
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
@@ -233,7 +233,7 @@ impl WakeUps {
                     .map(|answer| answer.status())
             };
             match status {
-                Ok(status) if status.is_success() => return Some(WakeUp::Delivered),
+                Ok(status) if status.is_success() => return Some(WakeUpLabel::Delivered),
                 Ok(status) if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS => break,
                 // It may pass.
                 Ok(_) | Err(_) => {}
@@ -241,7 +241,7 @@ impl WakeUps {
             tokio::time::sleep(pause).await;
             pause = (pause * 4).min(LONGEST_PAUSE);
         }
-        Some(WakeUp::Failed)
+        Some(WakeUpLabel::Failed)
     }
 
     fn devices(&self) -> MutexGuard<'_, Devices> {
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     fn wake_ups(hosts: &[&str]) -> WakeUps {
-        let settings = settings::WakeUp { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() };
+        let settings = settings::WakeUpSettings { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() };
         WakeUps::new(&settings, Environment::of_this_machine(), Metrics::default()).expect("a client")
     }
 

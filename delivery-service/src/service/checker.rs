@@ -74,7 +74,7 @@ impl<S: Store> DeliveryService<S> {
 
     /// The present state of an assisted group, which costs no copy. `None` for every other group: see
     /// [`present_group`](Self::present_group).
-    pub(crate) fn followed_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
+    pub(crate) fn public_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
         let mode =
             self.store().transaction(|tx| Ok::<_, StoreError>(group::load(tx, group)?.map(|record| record.mode)))?;
         if mode == Some(HandshakeMode::Assisted) { self.present_group(group) } else { Ok(None) }

@@ -14,7 +14,10 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::sqlite::{SqliteStore, backend, create_private, file_error};
+use super::{
+    sqlite::{SqliteStore, create_private},
+    sqlite_error::{backend, file_error},
+};
 use crate::error::StoreError;
 
 /// Why there is no backup.

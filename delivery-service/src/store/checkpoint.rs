@@ -15,7 +15,7 @@ use std::{
 
 use rusqlite::{Connection, Row};
 
-use super::sqlite::{backend, file_error};
+use super::sqlite_error::{backend, file_error};
 use crate::error::StoreError;
 
 /// How long what is written is collected before it is moved. A page that is written many times in between is moved once; but while

@@ -16,6 +16,7 @@ use std::{
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use super::sqlite_error::{backend, file_error};
 use super::{
     Keep, Part, Store, Table, Transaction, Visitor,
     checkpoint::{Checkpointer, checkpoint},
@@ -314,10 +315,6 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-pub(super) fn file_error(path: &Path, error: io::Error) -> StoreError {
-    StoreError::File { path: path.to_owned(), error }
-}
-
 /// Whether there is a store in the file, of this format. `false` if there is nothing in it at all.
 fn is_ours(connection: &Connection) -> Result<bool, StoreError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(backend);
@@ -455,13 +452,4 @@ fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
 
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-pub(super) fn backend(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
-        Some(ErrorCode::DiskFull) => StoreError::DiskFull,
-        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
-        _ => StoreError::Backend(Box::new(error)),
-    }
 }

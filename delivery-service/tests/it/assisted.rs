@@ -1,4 +1,4 @@
-//! Assisted mode: the service follows the public group, and refuses what does not verify.
+//! Assisted mode: the service tracks the public group and refuses handshakes that it cannot verify.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -44,7 +44,8 @@ fn a_commit_with_a_changed_signed_byte_is_refused() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let good = members[0].update();
     let before = visible(&service, &["alice", "bob"]);
-    // The confirmation tag and the membership tag at the end are for members to check (RFC 9420, 6.1 and 6.2).
+    // Only members can check the confirmation tag and the membership tag at the end (RFC 9420, 6.1
+    // and 6.2).
     let tags = 2 * 33;
     for at in (0..good.commit.len() - tags).step_by(7) {
         let mut tampered = good.clone();
@@ -167,7 +168,8 @@ fn the_service_tracks_a_change_of_the_group_context() {
     assert_eq!(members[1].data().unwrap(), b"rules");
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "bob", "carol"]));
 
-    // Commits are verified against the new context, and who joins from outside finds it in the group info.
+    // The service verifies commits with the new context, and an external joiner finds it in the
+    // group info.
     let update = members[1].update();
     accept(&service, &update);
     members[1].confirm();
@@ -323,7 +325,7 @@ fn a_device_cannot_join_while_its_leaf_exists() {
     let service = service();
     group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
-    // Another key, so that OpenMLS does not remove the old leaf.
+    // A new key, so that OpenMLS does not remove the old leaf.
     let (_, mut join) = Client::new("bob").join_externally(&info, Assisted);
     join.roster_change = RosterChange { added: devices(&["bob"]), removed: devices(&[]) };
     assert_eq!(service.submit_commit(&join, NOW).unwrap(), rejected(RejectReason::ImpossibleRosterChange));
@@ -334,7 +336,7 @@ fn an_external_commit_cannot_remove_another_devices_leaf() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
-    // With bob's key OpenMLS removes bob's leaf, although the credential is another.
+    // With Bob's key, OpenMLS removes Bob's leaf although the credential differs.
     let thief = members.pop().unwrap().client.renamed("carol");
     let (_, mut join) = thief.join_externally(&info, Assisted);
     join.roster_change = RosterChange { added: devices(&["carol"]), removed: devices(&["bob"]) };

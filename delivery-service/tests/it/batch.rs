@@ -1,4 +1,4 @@
-//! Calls in one batch: each is whole or nothing by itself, and all become durable together.
+//! Calls in one batch. Each call succeeds or fails as a whole, and all become durable together.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;

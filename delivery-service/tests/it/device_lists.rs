@@ -1,4 +1,5 @@
-//! The signed lists of users' devices at the service: what is appended, by whom, and what follows from it.
+//! The signed device lists of users: accepted entries, their senders, and their effects at the
+//! service.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -21,7 +22,7 @@ fn add(key: &Key) -> ListChange {
     ListChange::Add(DeviceCard { device: key.name.clone(), keys: keys(key) })
 }
 
-/// A user's list, as it is read from the server.
+/// Reads a user's device list from the server and verifies it.
 async fn read(world: &World, reader: &Device, user: &str) -> DeviceList {
     let mut list = DeviceList::new(crate::http::name(user, "any").user().clone());
     loop {
@@ -48,7 +49,7 @@ async fn append(world: &World, sender: &Device, change: ListChange) -> Answer {
     append_as(world, sender, &sender.key, change).await
 }
 
-/// A user's phone, which is on the user's list.
+/// Registers a user's phone and begins the user's list with it.
 async fn listed(world: &World, user: &str) -> Device {
     let phone = world.device(user, "phone").await;
     let head: DeviceListHead = append(world, &phone, ListChange::Begin(keys(&phone.key))).await.created();
@@ -108,14 +109,14 @@ async fn only_listed_devices_append_entries() {
     let world = World::new().await;
     let phone = listed(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
-    // By itself, in the phone's name, and for another user.
+    // An unlisted device appends in its own name, in the phone's name, and for another user.
     append(&world, &ghost, add(&Key::new("bob", "other"))).await.refused(Code::Forbidden);
     let in_its_name = Key { name: phone.key.name.clone(), ..Key::new("bob", "ghost") };
     append_as(&world, &ghost, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
     append_as(&world, &phone, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
     let eve = listed(&world, "eve").await;
     append(&world, &eve, add(&ghost.key)).await.refused(Code::BadRequest);
-    // An entry that the phone has signed, sent by the other device.
+    // The unlisted device sends an entry that the phone has signed.
     append_as(&world, &ghost, &phone.key, add(&ghost.key)).await.refused(Code::Forbidden);
     let alice = world.device("alice", "phone").await;
     assert_eq!(names(&read(&world, &alice, "bob").await), ["bob/phone"]);
@@ -145,7 +146,7 @@ async fn a_removal_entry_removes_the_device_from_the_service() {
     world.open_session(&laptop.key).await.refused(Code::BadProof);
     let devices: api::Devices = world.call("GET", "/v1/users/bob/devices", Some(&phone.token), None).await.ok();
     assert_eq!(devices.devices, std::slice::from_ref(&phone.key.name));
-    // The last device may go as well.
+    // The list may remove the last device as well.
     append(&world, &phone, ListChange::Remove(phone.key.name.clone())).await.is(StatusCode::CREATED);
     world.call("GET", "/v1/key-packages", Some(&phone.token), None).await.refused(Code::NoSession);
 }

@@ -1,4 +1,4 @@
-//! What follows from a call outside the store follows from those that are accepted, and from no others.
+//! Effects outside the store. Only accepted calls have effects.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;

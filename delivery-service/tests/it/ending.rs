@@ -1,4 +1,5 @@
-//! The only member of a group ends it: nothing is left but its name, which is never given again.
+//! The end of a group by its only member. Only the group's name remains, and it is never used
+//! again.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -19,7 +20,7 @@ fn the_only_member_ends_a_group() {
         let mut alice = Client::new("alice").create(&service, mode);
         say(&service, &mut alice, "hello");
         for _ in 0..2 {
-            assert_eq!(service.end_group(&room(), &alice.id(), NOW).unwrap(), Reply::Done, "again as well");
+            assert_eq!(service.end_group(&room(), &alice.id(), NOW).unwrap(), Reply::Done, "a repeated call");
         }
         assert_eq!(service.roster(&room()).unwrap(), None);
         assert_eq!(service.group_info(&room()).unwrap(), None);
@@ -41,7 +42,7 @@ fn a_group_with_other_members_is_not_ended() {
     assert_eq!(service.end_group(&room(), &device("alice"), NOW).unwrap(), Reply::Done);
     let former = service.end_group(&room(), &device("bob"), NOW).unwrap();
     assert_eq!(former, refused(RejectReason::UnknownGroup));
-    assert_eq!(stream(&service, &device("bob")), [], "what it had not read is gone as well");
+    assert_eq!(stream(&service, &device("bob")), [], "unread entries remain");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Key packages: each handed out once, the oldest first, the last resort last, expired ones never.
+//! Key packages. The service hands each one out once, the oldest first, and the last-resort one
+//! last. It never hands out an expired one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -15,7 +16,7 @@ fn claim(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Option<Ve
     claim_at(service, device, NOW).map(|claimed| claimed.bytes)
 }
 
-/// A claim of a device that has no others.
+/// Claims a key package for a device that has no other claim.
 fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
     match service.claim_key_package(target, &device("alice"), now).unwrap() {
         ClaimOutcome::Claimed(claimed) => Some(claimed),
@@ -61,7 +62,7 @@ fn a_new_last_resort_replaces_the_old_one() {
     let (old, new) = (bob.upload(0, FOREVER, true), bob.upload(0, FOREVER, true));
     service.upload_key_packages(&bob.id, &[], Some(&old), NOW).unwrap();
     service.upload_key_packages(&bob.id, &[], Some(&old), NOW).unwrap();
-    assert_eq!(claim(&service, &bob.id), Some(old), "the same one again stays");
+    assert_eq!(claim(&service, &bob.id), Some(old), "a repeated upload replaces the key package");
     service.upload_key_packages(&bob.id, &[], Some(&new), NOW).unwrap();
     assert_eq!(claim(&service, &bob.id), Some(new));
 }
@@ -80,7 +81,7 @@ fn expired_key_packages_are_never_handed_out() {
     assert!(claim_at(&service, &bob.id, later(29)).unwrap().last_resort);
     assert_eq!(claim_at(&service, &bob.id, later(30)), None);
     assert_eq!(service.expire(later(9)).unwrap().key_packages, 0);
-    assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one was handed out");
+    assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one of the three was handed out");
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_repeated_upload_hands_nothing_out_twice() {
     assert_eq!(count.left, 1);
     assert!(claim(&service, &bob.id).is_some());
     let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap().left;
-    assert_eq!(count.left, 0, "it has been handed out");
+    assert_eq!(count.left, 0, "a key package that was handed out is stored again");
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn replacing_withdraws_all_key_packages_in_one_step() {
     assert_eq!(claim(&service, &bob.id).as_ref(), Some(&new[0]));
     assert_eq!(claim(&service, &bob.id), None);
     let upload = service.replace_key_packages(&bob.id, &new, None, NOW).unwrap();
-    assert_eq!(upload.left.left, 0, "it has been handed out");
+    assert_eq!(upload.left.left, 0, "a key package that was handed out is stored again");
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn a_used_last_resort_key_package_is_reported_as_used() {
     assert!(!used(&first));
     claim(&service, &bob.id);
     assert!(used(&first));
-    assert!(!used(&second), "it is another one");
+    assert!(!used(&second), "a new last-resort key package is reported as used");
 }
 
 #[test]

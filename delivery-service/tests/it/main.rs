@@ -36,6 +36,7 @@ mod server_config;
 mod server_disk;
 mod server_drain;
 mod server_host;
+mod server_jwt;
 mod server_large;
 mod server_listener;
 mod server_log;

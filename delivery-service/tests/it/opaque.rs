@@ -1,4 +1,5 @@
-//! Opaque mode: handshakes are encrypted, the sender declares the roster, the order is the same.
+//! Opaque mode: handshakes are encrypted and the sender declares the roster change. The ordering
+//! rules are the same.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;

@@ -1,4 +1,5 @@
-//! One commit per epoch, typed outcomes, the same answer for the same bytes, all or nothing.
+//! The ordering rules: one commit per epoch, typed outcomes, and the same outcome for the same
+//! bytes. Each submission succeeds or fails as a whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -48,7 +49,7 @@ fn a_repeated_commit_gets_the_same_answer() {
 
     let next = members[0].update();
     accept(&service, &next);
-    assert_eq!(accept(&service, &first), answer, "also after the epoch has moved on");
+    assert_eq!(accept(&service, &first), answer, "another answer in a later epoch");
 }
 
 #[test]
@@ -213,5 +214,5 @@ fn limits_are_enforced() {
     members[0].confirm();
     let proposal = members[0].propose_to_update(None);
     let outcome = service.submit_proposal(&room(), &alice, &proposal, NOW).unwrap();
-    assert!(matches!(outcome, Outcome::Accepted(_)), "each epoch has its own: {outcome:?}");
+    assert!(matches!(outcome, Outcome::Accepted(_)), "the limit counts proposals of an earlier epoch: {outcome:?}");
 }

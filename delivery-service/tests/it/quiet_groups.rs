@@ -1,4 +1,4 @@
-//! Groups in which nothing happens: they cost a device nothing when it reads and acknowledges.
+//! Groups without activity. They add no cost when a device reads and acknowledges.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{cell::Cell, ops::Range};
@@ -11,7 +11,7 @@ use regrow_delivery_service::{
     store::{Keep, Part, Table, Transaction, Visitor},
 };
 
-/// A store that counts the records that are read and written.
+/// A store that counts the records that it reads and writes.
 struct CountingStore<'c> {
     inner: SqliteStore,
     count: &'c Cell<usize>,
@@ -69,8 +69,8 @@ impl Transaction for CountingTransaction<'_, '_> {
     }
 }
 
-/// The records that a device in so many quiet groups touches: by a read without news, by a message in one more group, by
-/// the read of that message, and by its acknowledgement.
+/// The records that four operations of a device in `quiet` quiet groups touch: a read without news,
+/// a message in one more group, a read of that message, and its acknowledgement.
 fn touched(quiet: usize) -> [usize; 4] {
     let count = Cell::new(0);
     let store = CountingStore { inner: SqliteStore::in_memory().unwrap(), count: &count };

@@ -1,4 +1,5 @@
-//! The ratchet tree is kept by the service that follows the group, and given to those who join without it.
+//! Ratchet trees of assisted groups. The service keeps them and returns them to devices that join
+//! without a tree.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -15,7 +16,7 @@ use regrow_delivery_service::{
     store::Table,
 };
 
-/// A group of Alice's, who sends no tree, and Bob whom she has added and who has not joined yet.
+/// Creates a group of Alice, whose client sends no trees. She adds Bob. Bob has not joined yet.
 fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
     accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
@@ -94,13 +95,13 @@ fn an_unneeded_tree_is_deleted() {
     let service = DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
     let (mut alice, bob) = bob_is_invited(&service);
     update(&service, &mut alice);
-    assert_eq!(kept(), 1, "that of the commit that adds somebody");
+    assert_eq!(kept(), 1, "only the tree of the commit that adds Bob is stored");
     for device in ["alice", "bob"] {
         service.acknowledge(&crate::common::device(device), Cursor(u64::MAX)).unwrap();
     }
     assert_eq!(kept(), 0);
 
-    // A tree that is sent is not kept a second time.
+    // If the welcome contains the tree, the service stores no second copy.
     drop(bob);
     alice.client.sends_trees = true;
     accept(&service, &alice.commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]));
@@ -184,7 +185,7 @@ async fn only_authorized_devices_get_a_tree() {
         let present: api::RatchetTree = get("/trees/2", &who.token).await.ok();
         assert_eq!(present.ratchet_tree.0, members[0].tree());
     }
-    // Bob may still read his welcome, and nothing of what came after him.
+    // Bob may still read the tree of his welcome, but no later tree.
     let own: api::RatchetTree = get("/trees/1", &bob.token).await.ok();
     assert_eq!(own.ratchet_tree.0, invited_to);
     get("/trees/2", &bob.token).await.refused(Code::NotFound);

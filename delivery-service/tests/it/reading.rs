@@ -1,4 +1,4 @@
-//! Who reads what, from where to where, in which order, and until when it is there.
+//! Deliveries to devices: their first and last entry, their order, and their deletion.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -116,7 +116,7 @@ fn one_stream_carries_all_groups_in_the_order_of_acceptance() {
     assert_eq!(groups, ["room", "room", "other", "room", "other", "room", "other"]);
     assert!(alices.is_sorted_by(|a, b| a.cursor < b.cursor));
     assert_eq!(stream(&service, &id("bob")).len(), 4);
-    assert_eq!(alices[2].receipt.sequence, Sequence(1), "sequence numbers are the group's own");
+    assert_eq!(alices[2].receipt.sequence, Sequence(1), "the groups share one sequence");
 }
 
 #[test]
@@ -188,10 +188,14 @@ fn entries_that_everyone_has_acknowledged_are_deleted() {
     say(&service, &mut members[0], "two");
     let positions: Vec<_> = stream(&service, &id("bob")).iter().map(|delivery| delivery.cursor).collect();
 
-    assert_eq!(service.acknowledge(&id("alice"), positions[2]).unwrap(), 0, "bob has not");
+    assert_eq!(
+        service.acknowledge(&id("alice"), positions[2]).unwrap(),
+        0,
+        "an entry is deleted that bob has not acknowledged"
+    );
     assert_eq!(stream(&service, &id("bob")).len(), 3);
     assert_eq!(service.acknowledge(&id("bob"), positions[1]).unwrap(), 2);
-    assert_eq!(stream(&service, &id("alice")), [], "alice has acknowledged the last as well");
+    assert_eq!(stream(&service, &id("alice")), [], "alice reads an entry that she has acknowledged");
     let left = stream(&service, &id("bob"));
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].receipt.sequence, Sequence(3));
@@ -252,10 +256,14 @@ fn entries_expire_unread_after_the_retention_time() {
     assert_eq!((expired.entries, expired.remembered_outcomes), (2, 2));
     let left = stream(&service, &id("bob"));
     assert_eq!((left.len(), left[0].receipt.sequence), (1, Sequence(3)));
-    assert_eq!(service.acknowledge(&id("bob"), left[0].cursor).unwrap(), 0, "alice has not read it");
+    assert_eq!(
+        service.acknowledge(&id("bob"), left[0].cursor).unwrap(),
+        0,
+        "an entry is deleted that alice has not acknowledged"
+    );
     assert_eq!(service.acknowledge(&id("alice"), left[0].cursor).unwrap(), 1);
 
-    // Nothing is remembered for ever: the bytes are new again.
+    // The service has forgotten the old message, so the same bytes are a new submission.
     let outcome = service.submit_message(&room(), &id("alice"), &bytes, later(101)).unwrap();
     assert!(accepted(&outcome).is_some_and(|(sequence, _)| sequence == Sequence(4)));
 }

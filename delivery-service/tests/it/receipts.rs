@@ -1,4 +1,4 @@
-//! Each entry extends its group's chain, and comes with a receipt that says so.
+//! Receipts. Each log entry extends the hash chain of its group, and its receipt proves that.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -17,7 +17,8 @@ fn receipt(outcome: Outcome) -> Receipt {
     }
 }
 
-/// Checks that each entry follows from the one before, from the hash before the first, and is receipted.
+/// Checks that the deliveries form a hash chain that begins at `before`, and that each has a valid
+/// receipt.
 fn assert_chained(service: &DeliveryService<SqliteStore>, before: ChainHash, deliveries: &[Delivery]) {
     let mut head = before;
     for delivery in deliveries {
@@ -52,7 +53,11 @@ fn a_joiners_chain_begins_at_the_welcomes_receipt() {
     say(&service, &mut members[0], "hello");
     let bobs = stream(&service, &device("bob"));
     assert_eq!(bobs[0].kind, DeliveryKind::Welcome);
-    assert_eq!(bobs[0].chained(ChainHash([0; 32])), None, "a welcome stands for a commit that the joiner does not see");
+    assert_eq!(
+        bobs[0].chained(ChainHash([0; 32])),
+        None,
+        "the joiner does not see the commit, so it cannot chain the welcome"
+    );
     assert_chained(&service, bobs[0].receipt.head, &bobs[1..]);
 }
 

@@ -1,4 +1,5 @@
-//! Who was removed by others does not come back by itself (RFC 9420, 12.4.3.2): somebody has to add it again.
+//! Removed devices. A device that others have removed cannot join by external commit (RFC 9420,
+//! 12.4.3.2). A member has to add it again.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +12,7 @@ use regrow_delivery_service::{
 
 const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
 
-/// A commit of this member's that is accepted.
+/// Submits a commit that adds and removes devices. The service must accept it.
 fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
     let added: Vec<_> = add.iter().map(|client| client.claimed_by(service, &by.id())).collect();
     let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
@@ -20,7 +21,7 @@ fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Clien
     by.confirm();
 }
 
-/// The external commit of a device that has no leaf.
+/// An external commit of a device without a leaf.
 fn external(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> (Member, CommitSubmission) {
     Client::new(name).join_externally(&service.group_info(&room()).unwrap().unwrap(), mode)
 }
@@ -39,8 +40,12 @@ fn a_removed_device_cannot_join_by_itself() {
         assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
-        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "others do: {mode:?}");
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "later as well: {mode:?}");
+        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "another device cannot join: {mode:?}");
+        assert_eq!(
+            answer(&service, "bob", mode),
+            rejected(RejectReason::Removed),
+            "the removed device joins later: {mode:?}"
+        );
     }
 }
 
@@ -87,7 +92,8 @@ fn a_removed_external_joiner_cannot_join_again() {
     }
 }
 
-/// In an opaque group the service does not see who asked for a removal: there nobody comes back by itself.
+/// In an opaque group, the service cannot see that a device asked for its own removal. Therefore no
+/// removed device can rejoin there by itself.
 #[test]
 fn a_device_that_left_can_rejoin_an_assisted_group() {
     for mode in MODES {
@@ -108,14 +114,14 @@ fn a_device_that_left_can_rejoin_an_assisted_group() {
     }
 }
 
-/// To ask for one's own removal helps nobody whom others remove.
+/// A device cannot avoid the rule by proposing its own removal.
 #[test]
 fn a_leave_proposal_does_not_undo_a_removal_by_others() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[1].propose_to_leave();
     service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
-    // Alice, whom the proposal has not reached.
+    // Alice has not received the proposal. She removes Bob herself.
     commit(&service, &mut members[0], &[], &["bob"]);
 
     assert_eq!(answer(&service, "bob", Assisted), rejected(RejectReason::Removed));
@@ -128,7 +134,7 @@ fn a_group_with_too_many_removals_allows_no_external_join() {
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);
         accept(&service, &external(&service, "dave", mode).1);
-        // One is remembered; when it is added again there is room for another.
+        // The service remembers one removal. After Bob is added again, it can remember another one.
         let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);

@@ -1,4 +1,5 @@
-//! A commit that members cannot process is taken back when enough of them have said so, and not before.
+//! Rollback of a commit that members cannot process. The service rolls it back after enough
+//! reports, and not before.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -22,16 +23,17 @@ fn refused(reason: RejectReason) -> ReportOutcome {
     ReportOutcome::Rejected(reason)
 }
 
-/// Reports by so many that the commit is taken back. Returns the number of the entry that says so.
+/// Reports the commit in the name of these members, which must roll it back. Returns the sequence
+/// of the rollback entry.
 fn roll_back(service: &DeliveryService<SqliteStore>, by: &[&str], sequence: Sequence) -> Sequence {
     let outcomes: Vec<_> = by.iter().map(|name| report(service, name, sequence)).collect();
     match outcomes.last() {
         Some(ReportOutcome::RolledBack(receipt)) => receipt.sequence,
-        other => panic!("not taken back: {other:?}"),
+        other => panic!("not rolled back: {other:?}"),
     }
 }
 
-/// A group whose last commit is one of Alice's that adds Frank and removes Erin.
+/// A group whose last commit is by Alice. It adds Frank and removes Erin.
 fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec<Member>, Client, CommitSubmission) {
     let service = service();
     let mut members = group_of(&service, mode, &NAMES);
@@ -45,9 +47,10 @@ fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec
 fn enough_reports_take_a_commit_back() {
     for mode in [Assisted, Opaque] {
         let (service, _, _, _) = commit_in_question(mode);
-        // Bob, Carol and Dave are asked: not Alice who made it, not Frank and Erin, whom it adds and removes.
+        // Bob, Carol and Dave may report. Alice made the commit, and it adds Frank and removes
+        // Erin.
         assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
-        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2), "one user, one report");
+        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2), "a repeated report counts twice");
         assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)));
         assert_eq!(roll_back(&service, &["carol"], Sequence(2)), Sequence(3));
 
@@ -78,8 +81,8 @@ fn only_the_last_commit_can_be_reported() {
     assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
     members[0].confirm();
     accept(&service, &members[0].update());
-    assert_eq!(report(&service, "carol", Sequence(2)), refused(RejectReason::NotReportable), "there is a later one");
-    assert_eq!(report(&service, "carol", Sequence(3)), noted(1, 2), "what was reported of the last does not count");
+    assert_eq!(report(&service, "carol", Sequence(2)), refused(RejectReason::NotReportable), "a later commit exists");
+    assert_eq!(report(&service, "carol", Sequence(3)), noted(1, 2), "a report of the previous commit counts");
 }
 
 #[test]
@@ -192,6 +195,9 @@ fn the_operator_sets_the_share_of_reports() {
     let mut members = group_of(&service, Assisted, &NAMES);
     accept(&service, &members[0].update());
     for by in ["bob", "carol", "dave", "erin"] {
-        assert!(matches!(report(&service, by, Sequence(2)), ReportOutcome::Noted { needed: 5, .. }), "never");
+        assert!(
+            matches!(report(&service, by, Sequence(2)), ReportOutcome::Noted { needed: 5, .. }),
+            "the commit is rolled back"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The life of a group over HTTP.
+//! The HTTP API: the life of a group, formats, errors, and the API document.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -52,7 +52,7 @@ async fn a_group_lives_over_http() {
         for device in [&alice, &bob] {
             world.post("/v1/acknowledgements", Some(&device.token), &up_to).await.is(StatusCode::OK);
         }
-        // What everybody has read is gone.
+        // Entries that everyone has acknowledged are deleted.
         for device in [&alice, &bob] {
             assert_eq!(world.read(&device.token, 0).await, []);
         }
@@ -74,7 +74,7 @@ async fn a_member_leaves_and_another_device_joins_externally() {
     members[0].confirm();
     world.call("GET", &room_path(""), Some(&bob.token), None).await.refused(Code::NotFound);
 
-    // Another device of a member's user finds its way in.
+    // Another device of a member's user joins by external commit.
     let laptop = world.device("alice", "laptop").await;
     let info: api::GroupInfo = world.call("GET", &room_path("/info"), Some(&laptop.token), None).await.ok();
     let (_, external) = laptop.client().join_externally(&info.group_info.0, HandshakeMode::Assisted);
@@ -173,7 +173,7 @@ async fn acknowledged_writes_survive_a_restart() {
     world.server.stop().await;
 
     let world = World::over(SqliteStore::open(&path).expect("the store"), |_| {}).await;
-    // The session is as good as before.
+    // The session is still valid.
     assert_eq!(world.read(&bob.token, 0).await, before);
 }
 
@@ -310,12 +310,13 @@ async fn the_api_document_matches_the_routes() {
     assert_eq!(documented, promised);
     for operation in documented {
         let (method, path) = operation.split_once(' ').expect("method and path");
-        // Without a session and without a body: whatever they say to it, they are there.
+        // The request has neither a session nor a body. Any answer is fine that shows that the
+        // route exists.
         let answer = world.call(method, path, None, None).await;
         let missing = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::INTERNAL_SERVER_ERROR];
         assert!(!missing.contains(&answer.status), "{operation}: {}", answer.status);
     }
-    // Whatever the document refers to is in it.
+    // The document contains every schema that it refers to.
     let text = served.to_string();
     for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
         let schema = reference.split('"').next().expect("a name");
@@ -331,7 +332,7 @@ async fn a_device_over_its_rate_is_told_when_to_retry() {
     })
     .await;
     let alice = world.device("alice", "phone").await;
-    // The login has cost one.
+    // The login has cost one request.
     for _ in 0..2 {
         world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
     }

@@ -1,4 +1,5 @@
-//! `regrow-ds` as it is run: settings, exit statuses, one server for a file, and commands beside it.
+//! The program `regrow-ds`: settings, exit statuses, one server per store file, and commands beside
+//! a server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -18,7 +19,7 @@ use regrow_delivery_service::{
 use serde::Serialize;
 
 impl TestDirectory {
-    /// The command, in a directory of its own and without whatever the environment has.
+    /// The command in this directory, without the variables of the test's environment.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_regrow-ds"));
         command.current_dir(self.root()).env_clear().args(arguments);
@@ -47,7 +48,7 @@ impl TestDirectory {
     }
 }
 
-/// A command that has ended.
+/// The result of a command that has ended.
 struct CommandResult(Output);
 
 impl CommandResult {
@@ -66,7 +67,7 @@ impl CommandResult {
     }
 }
 
-/// A server that runs. It is killed when it is dropped.
+/// A running server. It is killed when this value is dropped.
 struct ServerProcess {
     child: Child,
     devices: SocketAddr,
@@ -220,9 +221,9 @@ async fn invitations_made_beside_a_server_work_once() {
     let (alice, bob) = (Key::new("alice", "phone"), Key::new("bob", "phone"));
     assert_eq!(server.register(&alice, "guessed").await, 403);
     assert_eq!(server.register(&alice, tokens[0]).await, 201);
-    assert_eq!(server.register(&bob, tokens[0]).await, 403, "it is used up");
+    assert_eq!(server.register(&bob, tokens[0]).await, 403, "an invitation works twice");
     assert_eq!(server.register(&bob, tokens[1]).await, 201);
-    // Another device of hers takes an invitation that names her.
+    // A second device of Alice needs an invitation that names her.
     let tablet = Key::new("alice", "tablet");
     let for_anybody = directory.run(&["invite"]).ends(0).out();
     assert_eq!(server.register(&tablet, for_anybody.trim()).await, 403);

@@ -1,4 +1,4 @@
-//! A wall clock that jumps: nothing is lost, and nobody is kept out.
+//! A wall clock that jumps. The server loses nothing and refuses nobody because of it.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
 const HOUR: u64 = 3_600;
 const DAY: i64 = 24 * 3_600;
 
-/// A group in which Bob has yet to read his welcome and a message.
+/// Creates a group in which Bob has not yet read his welcome and a message.
 async fn with_unread(world: &World) -> (Device, Device) {
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -25,7 +25,7 @@ async fn unread(world: &World, device: &Device) -> usize {
     world.read(&world.token(&device.key).await, 0).await.len()
 }
 
-/// Time enough to be sure of the clock.
+/// Lets enough time pass for the server to confirm the clock.
 async fn confirm(world: &World) {
     world.server.state().upkeep().await;
     world.wait(HOUR);
@@ -83,7 +83,7 @@ async fn unconfirmed_clock_jumps_delete_nothing() {
     let world = World::new().await;
     let (_, bob) = with_unread(&world).await;
     confirm(&world).await;
-    // Each jump is to a time of its own.
+    // Each jump leads to a different time.
     for _ in 0..10 {
         world.jump(31 * DAY);
         world.server.state().upkeep().await;
@@ -149,7 +149,7 @@ async fn a_restart_with_the_clock_behind_uses_the_stored_time() {
     confirm(&world).await;
     world.server.stop().await;
 
-    // Without a battery, a clock begins in 1970.
+    // A clock without a battery starts in 1970.
     let world = start(&path, 0).await;
     let tokens = [world.token(&alice.key).await, world.token(&bob.key).await];
     let [alice, bob] = [(alice, &tokens[0]), (bob, &tokens[1])]

@@ -1,4 +1,4 @@
-//! Settings: where they come from, what is said of those that are wrong, and what is printed of them.
+//! Settings: their sources, the errors for wrong ones, and their printed form.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -10,7 +10,7 @@ use regrow_delivery_service::server::{
     settings::{LogFormat, Registration, Settings},
 };
 
-/// A file of settings.
+/// A settings file in a temporary directory.
 struct SettingsFile {
     _directory: tempfile::TempDir,
     path: PathBuf,
@@ -33,7 +33,7 @@ fn load(text: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<(Con
     let sources = Sources { file: Some(file.path.clone()), variables: variables(environment), flags: flags.to_vec() };
     match Config::load(&sources) {
         Ok(config) => Ok((config, path)),
-        // So that a test need not know where the file is.
+        // Replace the path, so that tests can compare the whole text.
         Err(error) => Err(error.to_string().replace(&path, "FILE")),
     }
 }
@@ -175,14 +175,15 @@ fn open_registration_needs_loopback_or_an_explicit_setting() {
     let found = error(open);
     assert!(found.starts_with("FILE: `registration.mode`: `open` lets everybody register"), "{found}");
     of_file(&format!("{open}anywhere = true"));
-    // Nor is that so because nobody has said anything of registration.
+    // The same applies if no registration mode is set.
     let found = error("listen = '0.0.0.0:8765'\nplain_http_anywhere = true");
     assert!(found.contains("`registration.mode`"), "{found}");
 }
 
 #[test]
 fn limits_that_let_nothing_through_are_refused() {
-    // A device need not have been removed, or have proposed, and no commit need ever be taken back.
+    // For these limits, 0 is valid: a group remembers no removals, or accepts no proposals, or a
+    // rollback needs the fewest reports.
     let may_be_zero = ["max_removed_devices_per_group", "max_proposals_per_epoch", "rollback_percent"];
     for key in keys::all() {
         let Some((table, name)) = key.strip_prefix("limits.").map(|_| key.rsplit_once('.').unwrap()) else { continue };
@@ -258,13 +259,13 @@ fn every_setting_is_in_the_operators_page_with_its_default() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("`{key}` is not in docs/operators.md"));
         let default = defaults.iter().find(|(known, _)| *known == key).map_or("none", |(_, value)| value);
-        assert!(row.contains(&format!("| `{default}` |")), "{row}: its default is {default}");
+        assert!(row.contains(&format!("| `{default}` |")), "{row}: the default is {default}");
     }
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `")).map(|(key, _)| key);
     for key in rows {
         assert!(
             keys::all().iter().any(|known| known == key),
-            "there is no setting `{key}`, and docs/operators.md has it"
+            "docs/operators.md names the setting `{key}`, which does not exist"
         );
     }
 }

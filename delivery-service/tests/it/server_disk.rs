@@ -1,4 +1,4 @@
-//! A disk that is full, and a file that is moved away under the server.
+//! A store file that is moved, replaced or deleted while the server uses it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(all(feature = "server", target_os = "linux"))]
 
@@ -11,7 +11,7 @@ use crate::http::{Device, World};
 use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
 
-/// A server over a file, a device with a group of its own, and a message for it.
+/// A server over a store file, and a device with its own group.
 struct ServerOnFile {
     world: World,
     alice: Device,

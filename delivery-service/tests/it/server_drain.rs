@@ -1,4 +1,4 @@
-//! The end of a server while clients sleep.
+//! The shutdown of a server while clients sleep.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// How long a stop takes while what `connect` returns is kept.
+/// Measures a shutdown while the client that `connect` returns is open.
 async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {
     let world = World::new().await;
     let device = world.device("alice", "phone").await;
@@ -34,11 +34,12 @@ async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> D
     begun.elapsed()
 }
 
-/// A connection by HTTP/2 that has made this request, has seen the answer begin, and then sleeps.
+/// Opens an HTTP/2 connection, sends a request, and waits for the start of the answer. The client
+/// then sleeps.
 async fn asleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[preface(&[]), get(1, path, token)].concat()).await.unwrap();
-    // The headers of the answer: the first frame of stream 1.
+    // Read up to the frame with the headers of the answer.
     let mut read = Vec::new();
     loop {
         read.push(stream.read_u8().await.unwrap());
@@ -87,7 +88,7 @@ async fn a_request_just_after_the_shutdown_begins_is_answered() {
     let state = world.server.state();
     let ended = tokio::spawn(listening.run(world.server, shutdown.clone()));
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // It is accepted when the server counts it.
+    // The server has accepted the connection when it counts it.
     while !state.metrics().text().contains("regrow_ds_connections 1") {
         tokio::task::yield_now().await;
     }

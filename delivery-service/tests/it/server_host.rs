@@ -1,4 +1,4 @@
-//! The host that a request is for.
+//! The host name of a request.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -40,7 +40,7 @@ async fn a_request_without_exactly_one_host_is_refused() {
     for hosts in [&[][..], &[""], &["localhost", "localhost"], &["localhost", "evil.example"]] {
         assert_eq!(status(&world, "/v1/service", hosts).await, StatusCode::BAD_REQUEST, "{hosts:?}");
     }
-    // HTTP/2 has it in the target.
+    // In HTTP/2, the target contains the host.
     assert_eq!(status(&world, "http://localhost/v1/service", &[]).await, StatusCode::OK);
     assert_eq!(status(&world, "http://evil.example/v1/service", &[]).await, StatusCode::BAD_REQUEST);
     let mut foreign = request("/v1/service", &["evil.example"]);
@@ -78,7 +78,7 @@ async fn the_operators_address_checks_the_host() {
     }
 }
 
-/// Names that contain an allowed one, or stand for loopback elsewhere.
+/// These names contain an allowed name, or mean loopback in other programs.
 #[tokio::test]
 async fn a_host_that_only_looks_allowed_is_refused() {
     let world = World::new().await;
@@ -100,7 +100,7 @@ async fn a_host_that_only_looks_allowed_is_refused() {
     }
 }
 
-/// What a proxy says of the host counts for nothing.
+/// The server ignores the host in headers of a proxy.
 #[tokio::test]
 async fn other_headers_do_not_name_the_host() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Large bodies: the server reads one only for a device that may submit it and can pay for it.
+//! Large bodies. The server reads one only for a device that may submit it and can pay for it.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,15 +16,15 @@ use regrow_delivery_service::{
 };
 use serde_json::json;
 
-/// A size that is declared large.
+/// A body size that counts as large.
 const LARGE: usize = 100_000;
 
-/// A request with a body that is not understood. Whoever reads it answers so.
+/// A request with an invalid body. The server answers `bad-request` if it reads the body.
 fn spaces(device: &Device, path: &str) -> Request<Body> {
     with_body(device, path, Body::from(" ".repeat(LARGE)))
 }
 
-/// A request with a body that never comes.
+/// A request with a body that never arrives.
 fn silent(device: &Device, path: &str) -> Request<Body> {
     with_body(device, path, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()))
 }
@@ -36,6 +36,7 @@ fn with_body(device: &Device, path: &str, body: Body) -> Request<Body> {
     request
 }
 
+/// Checks that the device may not submit anything: the server reads none of its bodies.
 async fn rightless(world: &World, device: &Device) {
     for path in ["/commits", "/proposals", "/messages", "/reports"] {
         let answer: Answer = world.send(silent(device, &room_path(path))).await;
@@ -76,7 +77,7 @@ async fn a_small_body_is_read_before_the_group_check() {
 
 #[tokio::test]
 async fn a_body_is_paid_once_and_before_it_is_read() {
-    // A request with a body of so many bytes costs two units, and the login has cost one.
+    // A request with a body of `LARGE` bytes costs two units. The login has cost one.
     let world = World::with(|settings| {
         settings.limits.device_burst = 6;
         settings.limits.device_requests_per_second = 1;
@@ -87,7 +88,7 @@ async fn a_body_is_paid_once_and_before_it_is_read() {
         world.send(spaces(&alice, "/v1/key-packages")).await.refused(Code::BadRequest);
     }
     let problem = world.send(silent(&alice, "/v1/key-packages")).await.refused(Code::TooManyRequests);
-    // The unit that is missing, and the one that the refused request has cost.
+    // One unit is missing, and the refused request has cost another one.
     assert_eq!(problem.retry_after, Some(2));
     world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::TooManyRequests);
     world.wait(1);
@@ -105,7 +106,7 @@ async fn a_body_of_unknown_size_needs_the_right_to_submit() {
     let mut asked = silent(&alice, &room_path("/messages"));
     asked.headers_mut().remove(header::CONTENT_LENGTH);
     let reading = pin!(world.send(asked));
-    assert!(reading.now_or_never().is_none(), "the server reads on");
+    assert!(reading.now_or_never().is_none(), "the server does not wait for the body");
 }
 
 #[tokio::test]
@@ -119,7 +120,7 @@ async fn an_unread_large_body_ends_the_connection() {
     assert_eq!((read.status, ends(&read)), (StatusCode::BAD_REQUEST, None));
     let small = world.call("POST", &room_path("/commits"), None, Some(json!({}))).await;
     assert_eq!((small.status, ends(&small)), (StatusCode::UNAUTHORIZED, None));
-    // HTTP/2 ends the request's stream, and not the connection.
+    // In HTTP/2, only the stream of the request ends, not the connection.
     let mut over_http2 = silent(&alice, &room_path("/commits"));
     *over_http2.version_mut() = Version::HTTP_2;
     let unread = world.send(over_http2).await;

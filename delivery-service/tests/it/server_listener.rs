@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1 and HTTP/2, TLS and its certificates, clients that dawdle, and the end.
+//! Connections: HTTP/1.1 and HTTP/2, TLS certificates, slow clients, and the shutdown.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -35,7 +35,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// A server that listens.
+/// A running server with its addresses.
 struct RunningServer {
     addresses: Addresses,
     shutdown: Shutdown,
@@ -62,7 +62,7 @@ async fn start_server(change: impl FnOnce(&mut Settings)) -> RunningServer {
     listen(World::new().await.server, &settings).await
 }
 
-/// A server of one's own, with limits.
+/// A listener that serves the router of a test.
 struct ListenerUnderTest {
     address: SocketAddr,
     metrics: Metrics,
@@ -85,7 +85,7 @@ fn hello() -> Router {
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// Reads an answer with a body of a known length, and leaves the connection open.
+/// Reads an answer with a `content-length`, and leaves the connection open.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     loop {
@@ -106,12 +106,13 @@ async fn get_text(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 fn reqwest_client() -> reqwest::Client {
-    // It wants one, though no request here has TLS.
+    // The client needs a provider, although no request here uses TLS.
     let _ = ring::default_provider().install_default();
     reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
-/// Writes a certificate for `localhost` and its key, later than whatever was there. Returns the certificate.
+/// Writes a certificate for `localhost` and its key. `seconds` orders the modification times of the
+/// files. Returns the certificate.
 fn write_certificate(files: &Tls, seconds: u64) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write(&files.certificate, &made.cert.pem(), seconds);
@@ -153,7 +154,7 @@ async fn handshake(
     TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
-/// The certificate that a server with this configuration shows.
+/// True if a server with this configuration shows the trusted certificate.
 async fn shown(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'static>) -> bool {
     let (client, accepted) = tokio::io::duplex(64 * 1024);
     let accept = TlsAcceptor::from(Arc::clone(server)).accept(accepted);
@@ -237,7 +238,7 @@ async fn a_changed_certificate_file_is_loaded() {
     assert!(shown(&server, &old).await);
 
     let new = write_certificate(&files(&directory), 1);
-    assert!(shown(&server, &old).await, "not before it is looked at");
+    assert!(shown(&server, &old).await, "the certificate changes before the reload");
     assert!(certificate.reload_if_changed().unwrap());
     assert!(shown(&server, &new).await && !shown(&server, &old).await);
 }
@@ -252,9 +253,9 @@ async fn the_old_certificate_stays_while_the_new_is_unusable() {
     write(&files(&directory).certificate, "not PEM", 1);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::File { what: "certificate", .. })));
     assert!(shown(&server, &old).await);
-    assert!(!certificate.reload_if_changed().unwrap(), "it is not complained of twice");
+    assert!(!certificate.reload_if_changed().unwrap(), "the same file is tried twice");
 
-    // A certificate whose key is not there yet.
+    // The key of the new certificate is not there yet.
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write(&files(&directory).certificate, &other.cert.pem(), 2);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::Unfit { .. })));
@@ -264,7 +265,7 @@ async fn the_old_certificate_stays_while_the_new_is_unusable() {
     assert!(shown(&server, other.cert.der()).await);
 }
 
-/// Writes a certificate that expires at the beginning of that year. Returns when that is.
+/// Writes a certificate that expires at the beginning of `year`. Returns that time.
 fn write_certificate_until(files: &Tls, year: i32, seconds: u64) -> i64 {
     let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
@@ -282,7 +283,7 @@ async fn operators_see_when_the_certificate_expires() {
     let expires = write_certificate_until(&files(&directory), 2030, 0);
     assert_eq!(expires, 1_893_456_000);
     let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
-    // It may be asked before it has begun to look at the files.
+    // The first request may come before the server has read the files.
     let line = soon(async {
         loop {
             let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
@@ -296,7 +297,7 @@ async fn operators_see_when_the_certificate_expires() {
 
     let server = start_server(|_| {}).await;
     let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
-    assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "there is none, and none that expires in 1970");
+    assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "the metric exists without a certificate");
 }
 
 #[tokio::test]
@@ -329,7 +330,7 @@ async fn without_a_certificate_nothing_listens() {
 #[tokio::test]
 async fn slow_clients_are_cut_off() {
     let server = start_listener(hello(), Duration::ZERO, |limits| limits.header_seconds = 1).await;
-    // Nothing; half a request; half a beginning of HTTP/2; all of it and then nothing.
+    // Nothing, half a request, half an HTTP/2 preface, and a whole preface without frames.
     let beginnings: [&[u8]; 4] =
         [b"", b"GET / HTTP/1.1\r\nhost:", b"PRI * HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
     let mut waiting = Vec::new();
@@ -339,18 +340,18 @@ async fn slow_clients_are_cut_off() {
         waiting.push(stream);
     }
     for mut stream in waiting {
-        // Whether it is told why or not, it ends.
+        // The connection ends, with or without an answer.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }
 
-/// What has to happen before long, or it never does.
+/// Waits for the future, at most 10 seconds.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.unwrap()
 }
 
-/// What a client gets that sends the body of a request like this: a part at each tick, until there is an answer. It is
-/// read until the connection ends.
+/// Sends a request whose body arrives slowly, one byte per tick. Returns the answer, which is read
+/// until the connection ends.
 async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut read, mut write) = stream.into_split();
@@ -361,13 +362,13 @@ async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..parts {
             tick.tick().await;
-            // It may have been cut off meanwhile.
+            // The server may have closed the connection meanwhile.
             let _ = write.write_all(b" ").await;
         }
         std::future::pending::<()>().await;
     };
     let answered = async {
-        // Data after the end of the connection may be answered with a reset.
+        // The server may answer data after the end of the connection with a reset.
         let _ = read.read_to_end(&mut answer).await;
     };
     tokio::select! { () = answered => {}, () = send => {} }
@@ -379,7 +380,8 @@ async fn slow_bodies_are_cut_off() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let server = listen(world.server, &settings()).await;
     let at = server.addresses.devices;
-    // Half of it and then nothing; and a byte now and then, all of them within three seconds.
+    // One body stops in the middle. The other sends a byte per tick and would end after three
+    // seconds.
     let (half, trickle) = tokio::join!(soon(answer_to_slow_body(at, 1, 2)), soon(answer_to_slow_body(at, 30, 30)));
     for answer in [half, trickle] {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -421,7 +423,7 @@ async fn connections_beyond_the_limit_wait() {
     answer(&mut first).await;
     let mut second = TcpStream::connect(server.address).await.unwrap();
     second.write_all(REQUEST).await.unwrap();
-    // The first is served still, and is the only one.
+    // The server still serves the first connection, and only this one.
     first.write_all(REQUEST).await.unwrap();
     answer(&mut first).await;
     assert!(server.metrics.text().contains("regrow_ds_connections_accepted_total 1"));
@@ -429,10 +431,10 @@ async fn connections_beyond_the_limit_wait() {
     assert!(answer(&mut second).await.ends_with("hello"));
 }
 
-/// Whether a new connection is served, or closed without a word.
+/// Opens a connection. Returns it if the server answers, and `None` if the server closes it.
 async fn is_served(address: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // It may have been closed before this is sent, or this may be what finds it closed.
+    // The server may have closed the connection already, so an error is ignored.
     let _ = stream.write_all(REQUEST).await;
     let mut first = [0];
     match stream.read(&mut first).await {
@@ -450,7 +452,7 @@ async fn an_address_with_too_many_connections_gets_no_more() {
     let metrics = server.metrics.text();
     assert!(metrics.contains("regrow_ds_connections_refused_total 1"), "{metrics}");
     assert!(metrics.contains("regrow_ds_connections_accepted_total 2"), "{metrics}");
-    // A connection that ends makes room for another.
+    // After a connection ends, a new one is allowed.
     drop(one);
     soon(async {
         while is_served(server.address).await.is_none() {
@@ -473,7 +475,7 @@ async fn a_trusted_proxy_has_no_connection_limit() {
     }
 }
 
-/// Answers when it is let go.
+/// A router that answers after `go`. It notifies `begun` when the request arrives.
 fn slow(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
     let (begun, go) = (Arc::clone(begun), Arc::clone(go));
     let wait = async move || {
@@ -493,7 +495,7 @@ async fn running_requests_are_answered_before_the_shutdown() {
     begun.notified().await;
 
     server.shutdown.begin();
-    // Nobody else is let in any more.
+    // The server accepts no new connections.
     while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -501,7 +503,7 @@ async fn running_requests_are_answered_before_the_shutdown() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("late") && answer.contains("connection: close"), "{answer}");
-    assert_eq!(server.ended.await.unwrap(), 0, "nothing was cut off");
+    assert_eq!(server.ended.await.unwrap(), 0, "a connection was cut off");
 }
 
 #[tokio::test]
@@ -546,7 +548,7 @@ async fn operators_see_that_the_server_is_ready() {
     let operators = server.addresses.operators;
     assert_eq!(get_text(operators, "/healthz").await, (200, "alive\n".into()));
     assert_eq!(get_text(operators, "/readyz").await, (200, "ready\n".into()));
-    assert_eq!(get_text(server.addresses.devices, "/metrics").await.0, 404, "not where devices are");
+    assert_eq!(get_text(server.addresses.devices, "/metrics").await.0, 404, "devices can read the metrics");
 }
 
 #[tokio::test]

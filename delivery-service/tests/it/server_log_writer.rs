@@ -1,4 +1,4 @@
-//! The log of a process whose standard error is broken, blocked or full.
+//! The log of a server whose standard error is closed, blocked or full.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -11,7 +11,7 @@ use std::{
 
 use crate::test_directory::TestDirectory;
 
-/// A server whose standard error is what a shell makes of it.
+/// A server whose standard error a shell script sets up. It is killed when this value is dropped.
 struct ServerProcess {
     child: Child,
     devices: SocketAddr,
@@ -20,7 +20,7 @@ struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Runs the server by `shell`, in which `"$@"` is the command.
+    /// Runs the server with the shell script, in which `"$@"` stands for the command.
     fn with(shell: &str) -> Self {
         let directory = TestDirectory::new();
         let serve = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
@@ -54,14 +54,16 @@ impl ServerProcess {
         answer
     }
 
-    /// Asks often enough to fill a pipe of 64 KiB and the queue before it.
+    /// Sends requests, each of which writes a log line, and checks that the server still serves.
+    ///
+    /// 1,000 requests fill a pipe of 64 KiB and the queue before it.
     fn serves(&mut self, requests: usize) {
         for _ in 0..requests {
             let answer = Self::get(self.devices, "/v1/service");
             assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
         }
         assert!(Self::get(self.operators, "/readyz").starts_with("HTTP/1.1 200"));
-        assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+        assert!(self.child.try_wait().unwrap().is_none(), "the server has ended");
     }
 
     fn lines_lost(&self) -> u64 {
@@ -100,7 +102,7 @@ fn a_closed_log_pipe_stops_nothing() {
 
 #[test]
 fn an_unread_log_pipe_blocks_nothing() {
-    // The pipe stays open, and is never read.
+    // The pipe stays open, but nobody reads it.
     let mut server = ServerProcess::with(r#"exec "$@""#);
     server.serves(1_000);
 }

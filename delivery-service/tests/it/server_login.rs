@@ -1,4 +1,4 @@
-//! Logging in while strangers try to prevent it.
+//! Logins while strangers try to prevent them.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,7 +9,7 @@ use axum::{extract::ConnectInfo, http::StatusCode};
 use regrow_delivery_service::api::{self, Code};
 use serde_json::json;
 
-/// Sends a request as if it came by a connection from there.
+/// Sends a request as if its connection came from this address.
 async fn from(world: &World, address: &str, path: &str, token: Option<&str>, body: serde_json::Value) -> Answer {
     let mut request = request("POST", path, token, Some(body));
     let address: SocketAddr = address.parse().expect("an address");
@@ -26,7 +26,7 @@ async fn strangers_with_many_addresses_block_no_login() {
     let world = World::with(|settings| settings.limits.address_burst = 6).await;
     let alice = world.device("alice", "phone").await;
     let challenge = challenge_from(&world, "198.51.100.7:1", &alice.key).await.ok::<api::Challenge>().challenge.0;
-    // More than any table of the server's holds for one device, or in all.
+    // This is more than any table of the server holds, for one device or in total.
     for number in 0..2_000_u32 {
         let address = format!("10.{}.{}.{}:1", number >> 16, (number >> 8) & 0xFF, number & 0xFF);
         challenge_from(&world, &address, &alice.key).await.is(StatusCode::OK);
@@ -34,7 +34,7 @@ async fn strangers_with_many_addresses_block_no_login() {
         let forged = serde_json::to_value(forged).expect("JSON");
         from(&world, &address, "/v1/sessions", None, forged).await.refused(Code::BadProof);
     }
-    // Her first challenge is still good.
+    // Alice's first challenge is still valid.
     let session = serde_json::to_value(alice.key.session(&world.key, &challenge)).expect("JSON");
     from(&world, "198.51.100.7:1", "/v1/sessions", None, session).await.is(StatusCode::CREATED);
 }
@@ -52,7 +52,7 @@ async fn a_known_device_logs_in_despite_strangers_at_its_address() {
     let shared = "192.0.2.1:1";
     while challenge_from(&world, shared, &alice.key).await.status == StatusCode::OK {}
 
-    // The token of the past session shows that this is a device that has logged in before.
+    // The token of the expired session shows that this device has logged in before.
     let body = json!({ "device": alice.key.name });
     let challenge: api::Challenge = from(&world, shared, "/v1/challenges", Some(&alice.token), body).await.ok();
     let session = serde_json::to_value(alice.key.session(&world.key, &challenge.challenge.0)).expect("JSON");

@@ -1,4 +1,5 @@
-//! One server follows another over the same sockets, and no client is refused.
+//! An upgrade of the server. A new server takes over the sockets of the old one, and no client is
+//! refused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -13,7 +14,8 @@ use std::{
 
 use crate::test_directory::TestDirectory;
 
-/// Starts a server over both sockets, as systemd does. The shell puts them where the server looks for them.
+/// Starts a server with both sockets, as systemd does. The shell moves the sockets to the file
+/// descriptors that the server expects.
 fn serve(directory: &TestDirectory, devices: &TcpListener, operators: &TcpListener) -> Child {
     let script = "exec 3<&0 4<&2 </dev/null 2>>log; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" serve";
     let mut child = Command::new("sh")
@@ -40,7 +42,7 @@ fn end(mut server: Child) {
     assert!(server.wait().unwrap().success());
 }
 
-/// The status line of one request on a connection of its own.
+/// Sends one request on a new connection. Returns the status line.
 fn asked(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
@@ -63,7 +65,7 @@ fn a_restart_over_the_same_sockets_refuses_no_request() {
     for _ in 0..3 {
         end(server);
         server = serve(&directory, &devices, &operators);
-        // One answer may be of the former server. The others are of the new one.
+        // One answer may come from the old server. The others come from the new one.
         for answer in answers.iter().take(5) {
             assert_eq!(answer, "HTTP/1.1 200 OK");
         }

@@ -1,4 +1,5 @@
-//! What `check` finds: nothing in a store that only the service has written, and damage of each kind.
+//! The findings of `check`. It finds nothing in a store that only the service has written, and it
+//! finds each kind of damage.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::ops::ControlFlow;
@@ -25,8 +26,8 @@ impl FullStore {
     fn new() -> Self {
         let store = Self { directory: tempfile::tempdir().unwrap() };
         let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
-        // A group with welcomes that are not read, one without the tree, a proposal, messages, a removed device, and a reported
-        // commit.
+        // A group with unread welcomes (one of them without the tree), a proposal, messages, a
+        // removed device, and a reported commit.
         let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
         let remove = members[0].commit(&[], &[&device("dave")]);
         accept(&service, &remove);
@@ -45,22 +46,23 @@ impl FullStore {
         service.report_commit(&room(), &device("carol"), sequence, NOW).unwrap();
         let leave = members[1].propose_to_leave();
         service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
-        // A group of which the service sees little.
+        // An opaque group.
         let other = Client::new("erin").create_unregistered(&GroupId::new("other").unwrap(), Opaque);
         service
             .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
             .unwrap();
-        // A group that was ended.
+        // An ended group.
         let ended = Client::new("erin").create_unregistered(&group("ended"), Opaque);
         service.create_group(&group("ended"), &device("erin"), Opaque, &ended.group_info(), NOW).unwrap();
         service.end_group(&group("ended"), &device("erin"), NOW).unwrap();
-        // Key packages, one of which was handed out.
+        // Key packages. One of them is claimed.
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
         service.upload_key_packages(&frank.id, &[one, two], Some(&last), NOW).unwrap();
         service.claim_key_package(&frank.id, &device("alice"), NOW).unwrap();
         service.block_user(frank.id.user(), device("mallory").user()).unwrap();
-        // A device with a session, one that was removed, and an invitation.
+        // A device with a session, a removed device, a device list, a wake-up address, and an
+        // invitation.
         for name in ["frank", "gone"] {
             let id = device(name);
             service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
@@ -81,6 +83,7 @@ impl FullStore {
         store
     }
 
+    /// Opens the store file.
     fn open(&self) -> SqliteStore {
         SqliteStore::open(self.directory.path().join("ds.db")).unwrap()
     }
@@ -110,7 +113,7 @@ impl FullStore {
         self.open().check().unwrap()
     }
 
-    /// What is found once every record of the table is gone.
+    /// The findings after all records of the table are deleted.
     fn without(table: Table) -> Vec<Finding> {
         let store = Self::new();
         for (key, _) in store.records(table) {
@@ -120,6 +123,7 @@ impl FullStore {
     }
 }
 
+/// True if the finding concerns a record of the table, or names the table as the other side.
 fn is_about(finding: &Finding, table: Table) -> bool {
     match finding {
         Finding::Dangling { missing_in, .. } if *missing_in == table => true,
@@ -149,15 +153,15 @@ fn a_store_in_use_stays_good() {
     let end = stream(&service, &device("alice")).last().unwrap().cursor;
     for device in ["alice", "bob", "carol", "dave"] {
         service.acknowledge(&crate::common::device(device), end).unwrap();
-        assert_eq!(check_beside(&store, &service), [], "acknowledged by {device}");
+        assert_eq!(check_beside(&store, &service), [], "after an acknowledgement by {device}");
     }
     service.remove_device(&device("frank")).unwrap().unwrap();
-    assert_eq!(check_beside(&store, &service), [], "a device was removed");
+    assert_eq!(check_beside(&store, &service), [], "after the removal of a device");
     service.expire(later(Limits::default().retention_seconds + 1)).unwrap();
-    assert_eq!(check_beside(&store, &service), [], "all has expired");
+    assert_eq!(check_beside(&store, &service), [], "after the expiry of all entries");
 }
 
-/// Checks beside the service that uses the store.
+/// Checks the store while the service uses it.
 fn check_beside(store: &FullStore, _: &DeliveryService<SqliteStore>) -> Vec<Finding> {
     SqliteStore::open_beside(store.directory.path().join("ds.db")).unwrap().check().unwrap()
 }
@@ -191,7 +195,7 @@ fn an_unreadable_key_is_found_in_every_table() {
 
 #[test]
 fn an_unreadable_value_is_found_in_every_table() {
-    // Others say all that they say by their keys, or are OpenMLS's.
+    // Records of these tables have empty values, or values of OpenMLS.
     let without_values = [
         Table::Reports,
         Table::Removed,
@@ -214,7 +218,7 @@ fn an_unreadable_value_is_found_in_every_table() {
 
 #[test]
 fn a_missing_record_is_found_if_another_needs_it() {
-    // What these say can be said, or not: nothing else depends on it.
+    // No other record depends on records of these tables.
     let may_be_missing = [
         Table::WelcomeTrees,
         Table::Reports,
@@ -230,7 +234,7 @@ fn a_missing_record_is_found_if_another_needs_it() {
         if may_be_missing.contains(&table) {
             assert_eq!(findings, [], "{}", table.name());
         } else {
-            // Ended groups are counted, and nothing else depends on them.
+            // Only a tally depends on the records of ended groups.
             let missed_in = if table == Table::EndedGroups { Table::Tallies } else { table };
             assert!(findings.iter().any(|finding| is_about(finding, missed_in)), "{}: {findings:?}", table.name());
         }
@@ -253,7 +257,7 @@ fn one_changed_byte_of_an_entry_breaks_the_chain() {
     let store = FullStore::new();
     let records = store.records(Table::Log);
     let (key, mut value) = records[1].clone();
-    // The last bytes are the message's own.
+    // The last bytes belong to the message.
     *value.last_mut().unwrap() ^= 1;
     store.put(Table::Log, &key, &value);
     let findings = store.check();

@@ -1,4 +1,4 @@
-//! The file of a store: one owner, others beside it, and copies.
+//! The store file: one owner, other processes beside it, and backups.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -75,7 +75,7 @@ fn the_owner_sees_that_another_has_written() {
     let mut owner = SqliteStore::open(directory.store_path()).unwrap();
     let before = owner.data_version().unwrap();
     put(&mut owner, b"key", b"1");
-    assert_eq!(owner.data_version().unwrap(), before, "its own writes do not count");
+    assert_eq!(owner.data_version().unwrap(), before, "the owner's own write changes the version");
     put(&mut SqliteStore::open_beside(directory.store_path()).unwrap(), b"key", b"2");
     assert_ne!(owner.data_version().unwrap(), before);
 }
@@ -88,12 +88,12 @@ fn length(path: &Path) -> u64 {
 fn the_write_ahead_log_is_moved_into_the_database() {
     let directory = TestDirectory::new();
     let mut store = SqliteStore::open(directory.store_path()).unwrap();
-    // Less than what the owner would move itself.
+    // This is too little for the owner to move by itself.
     put(&mut store, b"key", &vec![1; 1024 * 1024]);
     assert!(length(&directory.store_path()) < 1024 * 1024);
     let begun = Instant::now();
     while length(&directory.store_path()) < 1024 * 1024 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is not moved");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the write-ahead log is not moved");
         thread::yield_now();
     }
     assert_eq!(get(&mut store, b"key"), Some(vec![1; 1024 * 1024]));
@@ -110,7 +110,7 @@ fn the_write_ahead_log_restarts_during_writes() {
     let log = length(&directory.file("regrow-ds.db-wal"));
     assert!(log < 100 * MEGABYTE, "{log} bytes");
     drop(store);
-    assert!(!directory.file("regrow-ds.db-wal").exists(), "the last to close the file leaves nothing beside it");
+    assert!(!directory.file("regrow-ds.db-wal").exists(), "the write-ahead log remains after the last close");
     assert_eq!(
         get(&mut SqliteStore::open(directory.store_path()).unwrap(), b"key"),
         Some(vec![159; MEGABYTE as usize])
@@ -163,7 +163,7 @@ fn free_pages_go_back_in_steps() {
         .unwrap();
     let pages = integer(&directory.store_path(), "PRAGMA page_count");
     let left = store.vacuum(10).unwrap();
-    assert!(left > 0, "not all at once");
+    assert!(left > 0, "one step returns all free pages");
     assert_eq!(integer(&directory.store_path(), "PRAGMA page_count"), pages - 10);
     while store.vacuum(10).unwrap() > 0 {}
     assert_eq!(integer(&directory.store_path(), "PRAGMA freelist_count"), 0);

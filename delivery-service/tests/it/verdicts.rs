@@ -1,5 +1,5 @@
-//! Commits and proposals that are verified beside the service: a verdict counts for the very state of the group that it was
-//! made in, and the service makes none itself.
+//! Verification of commits and proposals beside the store. A verdict counts only for the exact
+//! state of the group in which it was made. The service makes no verdict itself.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -13,7 +13,7 @@ fn has_good_verdict(service: &DeliveryService<SqliteStore>, commit: &CommitSubmi
     service.checker().check_commit(commit.clone()).has_good_verdict()
 }
 
-/// Orders a handshake. Returns the outcome, and the number of verifications that it took.
+/// Orders a handshake. Returns the outcome and the number of verifications that were necessary.
 fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake) -> (Outcome, usize) {
     for verifications in 0..3 {
         match service.order_checked(handshake, NOW).unwrap() {
@@ -24,10 +24,11 @@ fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake
             }
         }
     }
-    panic!("the service does not take the verdicts");
+    panic!("the service accepts no verdict");
 }
 
-/// Checks a commit, does something else, and orders it. Returns the outcome, and the number of further verifications.
+/// Checks a commit, runs `meanwhile`, and orders the commit. Returns the outcome and the number of
+/// further verifications.
 fn submit_after(
     service: &DeliveryService<SqliteStore>,
     commit: &CommitSubmission,
@@ -51,7 +52,7 @@ fn a_verified_commit_is_ordered_without_another_verification() {
     members[1].receive(&add.commit);
     let welcome = stream(&service, &device("carol")).remove(0).bytes;
     assert_eq!(carol.join(&welcome, Assisted).authenticator(), members[1].authenticator());
-    // The next is checked in the state that this one has made.
+    // The next commit is checked in the state after this one.
     let update = members[1].update();
     let (outcome, verifications) = submit_after(&service, &update, || ());
     assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(3))), 0));
@@ -77,7 +78,7 @@ fn a_proposal_in_between_requires_another_verification() {
         let proposed = service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         assert!(accepted(&proposed).is_some());
     });
-    // It refers to no proposal, and is as right as it was: it is verified once more.
+    // The commit refers to no proposal and is still valid, so a second verification accepts it.
     assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(2))), 1));
 }
 
@@ -96,7 +97,7 @@ fn a_commit_verdict_does_not_count_after_a_rollback() {
         assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
         accept(&service, &replacement);
     });
-    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the number of the epoch is the same as before");
     assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
 }
 
@@ -116,7 +117,7 @@ fn a_wrong_commit_is_not_found_right() {
         ("a stranger", |commit, _| commit.sender = device("mallory")),
         ("another group", |commit, _| commit.group = group("another")),
         ("a damaged signature", |commit, _| {
-            // Behind it are two tags of 33 bytes.
+            // Two tags of 33 bytes follow the signature.
             let at = commit.commit.len() - 80;
             commit.commit[at] ^= 1;
         }),
@@ -130,7 +131,7 @@ fn a_wrong_commit_is_not_found_right() {
         let (outcome, _) = order(&service, service.checker().check_commit(commit));
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
-    // A device from outside has shown no right so far, and a PrivateMessage shows nothing.
+    // The permission of an external joiner is not checked yet, and a PrivateMessage shows nothing.
     assert!(!has_good_verdict(&service, &from_outside));
     let opaque = self::service();
     let mut alice = Client::new("alice").create(&opaque, Opaque);
@@ -184,7 +185,8 @@ fn verifications_run_while_commits_are_ordered() {
     assert_eq!(members[0].authenticator(), members[1].authenticator());
 }
 
-/// Checks a proposal, does something else, and orders it. Returns the outcome, and the number of further verifications.
+/// Checks a proposal, runs `meanwhile`, and orders the proposal. Returns the outcome and the number
+/// of further verifications.
 fn propose_after(
     service: &DeliveryService<SqliteStore>,
     sender: &str,
@@ -234,7 +236,7 @@ fn a_proposal_verdict_does_not_count_after_a_rollback() {
         }
         accept(&service, &replacement);
     });
-    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the number of the epoch is the same as before");
     assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
 }
 
@@ -244,7 +246,7 @@ fn a_wrong_proposal_is_not_found_right() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
     let mut damaged = leave.clone();
-    // Behind the signature is a tag of 33 bytes.
+    // A tag of 33 bytes follows the signature.
     let at = damaged.len() - 40;
     damaged[at] ^= 1;
     for (what, group, sender, proposal) in [
@@ -296,12 +298,17 @@ fn a_new_group_with_two_members_is_refused_before_verification() {
     let service = service();
     let members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut of_two = members[0].group_info();
-    // The epoch, which stands behind version, wire format, version, ciphersuite and the group's name, is to be 0.
+    // Set the epoch to 0. It follows version, wire format, version, ciphersuite and the group's
+    // identifier.
     let epoch = 8 + 1 + room().as_bytes().len();
     of_two[epoch..epoch + 8].fill(0);
     let new = DeliveryService::open(SqliteStore::in_memory().unwrap(), Default::default(), service_key()).unwrap();
     let outcome = new.create_group(&room(), &device("alice"), Assisted, &of_two, NOW).unwrap();
-    assert_eq!(outcome, Outcome::Rejected(RejectReason::NotSignedBySender), "the signature is wrong as well");
+    assert_eq!(
+        outcome,
+        Outcome::Rejected(RejectReason::NotSignedBySender),
+        "the changed epoch also makes the signature wrong"
+    );
 }
 
 #[test]
@@ -344,11 +351,13 @@ fn verdict_on_an_external_commit_counts_for_one_group_info() {
     register(&service, &dave.id);
     let (_, commit) = dave.join_externally(&service.group_info(&room()).unwrap().unwrap(), Opaque);
     let checked = service.checker().check_commit(commit);
-    let Attempt::Unverified(unverified) = service.order_checked(checked, NOW).unwrap() else { panic!("a verdict") };
+    let Attempt::Unverified(unverified) = service.order_checked(checked, NOW).unwrap() else {
+        panic!("ordered without a verdict")
+    };
     let present = service.present_group(&room()).unwrap().unwrap();
     let verified = service.checker().verify(unverified, present);
     assert!(verified.has_good_verdict());
-    // The commit before is taken back, and another one begins an epoch of that number.
+    // The previous commit is rolled back, and another commit begins an epoch with the same number.
     for name in ["bob", "carol"] {
         service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
     }

@@ -1,4 +1,5 @@
-//! Taking back a commit counts users, and not the devices or the friends of those whom the commit concerns.
+//! The reports that count for a rollback. The service counts users, not devices. It excludes users
+//! that the commit concerns, and users that they have recently added.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -18,7 +19,8 @@ fn refused() -> ReportOutcome {
     ReportOutcome::Rejected(RejectReason::NotReportable)
 }
 
-/// A commit of a member's that is accepted, and that others follow.
+/// Commits the addition of these devices. The service must accept the commit, and all members
+/// process it.
 fn commit(
     service: &DeliveryService<SqliteStore>,
     members: &mut [Member],
@@ -80,7 +82,7 @@ fn users_just_added_by_a_removed_user_cannot_report() {
         assert_eq!(report(&service, &friend.id, removal), refused());
     }
     let alone = ReportOutcome::Noted { reports: 1, needed: 2 };
-    assert_eq!(report(&service, &device("bob"), removal), alone, "who is asked is one user");
+    assert_eq!(report(&service, &device("bob"), removal), alone, "one user alone takes back the commit");
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn users_added_by_the_commit_are_not_asked() {
     let friends = ["f1", "f2", "f3", "f4"].map(Client::new);
     let addition = commit(&service, &mut members, 0, &friends.each_ref(), NOW);
     let of_two = ReportOutcome::Noted { reports: 1, needed: 2 };
-    assert_eq!(report(&service, &device("bob"), addition), of_two, "bob and carol are asked");
+    assert_eq!(report(&service, &device("bob"), addition), of_two, "bob and carol count as voters");
 }
 
 #[test]

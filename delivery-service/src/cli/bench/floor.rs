@@ -1,10 +1,12 @@
-//! The floor: the same rows, appended to SQLite by a bare loop, as durably and in transactions of the same size.
+//! The floor: a plain loop that appends the same rows to SQLite, equally durable and in
+//! transactions of the same size.
 
 use std::{path::Path, time::Instant};
 
 use anyhow::Context as _;
 
-/// How many rows a loop appends in a second that compares the group's epoch and appends, `batch` at a time.
+/// Measures the rows per second of a loop that compares the epoch and appends a row, with `batch`
+/// rows per transaction.
 pub(super) fn rows_per_second(directory: &Path, rows: &[Vec<u8>], batch: usize) -> anyhow::Result<f64> {
     let mut database =
         rusqlite::Connection::open(directory.join("floor.db")).context("cannot make the floor's file")?;

@@ -1,4 +1,4 @@
-//! Polls of a device in many groups: the price of a poll without news, and of one new message.
+//! Benchmark: polls of a device in many groups, without news and with one new message.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{
     server::Server,
 };
 
-/// Polls of each kind.
+/// The number of polls of each kind.
 const POLLS: usize = 400;
 
 pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {

@@ -84,12 +84,12 @@ pub(super) async fn remove(
     DevicePath(device): DevicePath,
 ) -> Result<Response, Refusal> {
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
-    let removed = state.worker().call(move |service, aftermath| {
+    let removed = state.worker().call(move |service, after_commit| {
         if !service.may_remove_device(&caller.admit(service)?, &device)? {
             return Err(Code::Forbidden.into());
         }
         let ended = service.remove_device(&device)?.ok_or(Code::NotFound)?;
-        aftermath.then(move || {
+        after_commit.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
             wake_ups.forget(&device);
         });
@@ -174,11 +174,11 @@ pub(super) async fn append(
 ) -> Result<Response, Refusal> {
     let entry = ListEntry::decode(&request.entry.0).map_err(invalid)?;
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
-    let appended = state.worker().call(move |service, aftermath| {
+    let appended = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         match service.append_to_device_list(&device, &entry)? {
             Appended::Appended { number, ended } => {
-                aftermath.then(move || {
+                after_commit.then(move || {
                     ended.iter().for_each(|token| sessions.end(token));
                     if let ListChange::Remove(removed) = &entry.change {
                         wake_ups.forget(removed);

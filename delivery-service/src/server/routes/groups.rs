@@ -1,7 +1,4 @@
-//! What devices submit to groups, and what they ask of them.
-//!
-//! A device that a group does not concern gets the same answer whether or not the group is there, whatever it submits:
-//! see [`for_those_concerned`].
+//! The routes of groups: submissions, state, group info, ratchet trees, reports, and the end of a group.
 
 use axum::{
     extract::State as Extracted,
@@ -11,26 +8,22 @@ use axum::{
 
 use crate::{
     api::{
-        Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, Problem,
+        Accepted, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, Problem,
         ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
-    names::{DeviceId, GroupId, Sequence},
-    ordering::{commit::CommitSubmission, rollback::ReportOutcome},
-    outcome::{Outcome, Reply, RosterChange},
+    names::Sequence,
+    ordering::rollback::ReportOutcome,
+    outcome::Reply,
     server::{
         caller::Caller,
         context::RequestContext,
         exchange::{Body, Format},
-        metrics::{Answer, Metrics, Submission},
-        outcomes::accepted,
         paths::{EpochPath, GroupPath},
-        rates::Price,
         refusal::Refusal,
         state::State,
-        submission::{ToGroup, order},
-        worker::{Aftermath, Service},
+        submission::{self, check_concerned},
+        to_group::ToGroup,
     },
-    service::Checker,
 };
 
 /// Create a group
@@ -46,20 +39,7 @@ pub(super) async fn create(
     format: Format,
     Body(request): Body<CreateGroupRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.group_info.0.len();
-    let (group, creator, mode) = (request.group, caller.0.device.clone(), request.handshake);
-    let Bytes(group_info) = request.group_info;
-    let check = move |checker: &Checker| checker.check_group(group, creator, mode, group_info);
-    let group = state.checked(bytes, check).await?;
-    let created = state.worker().call(move |service, aftermath| {
-        caller.admit(service)?;
-        let outcome = service.create_checked(group, now)?;
-        count(aftermath, metrics, Submission::Group, &outcome);
-        accepted(outcome)
-    });
-    format.ok(&created.await?)
+    format.ok(&submission::create(&state, caller, request).await?)
 }
 
 /// The state of a group
@@ -104,7 +84,7 @@ pub(super) async fn info(
     let context = RequestContext::current();
     let group_info = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
-        for_those_concerned(service, &group, &device)?;
+        check_concerned(service, &group, &device)?;
         Ok(service.group_info(&group)?.ok_or(Code::NotFound)?)
     });
     format.ok(&GroupInfo { group_info: group_info.await?.into() })
@@ -134,7 +114,7 @@ pub(super) async fn tree(
         if let Some(tree) = service.welcome_tree(&group, &device, epoch)? {
             return Ok(tree);
         }
-        for_those_concerned(service, &group, &device)?;
+        check_concerned(service, &group, &device)?;
         Ok(service.ratchet_tree(&group, epoch)?.ok_or(Code::NotFound)?)
     });
     format.ok(&RatchetTree { ratchet_tree: tree.await?.into() })
@@ -155,26 +135,7 @@ pub(super) async fn commit(
     format: Format,
     ToGroup { group, request }: ToGroup<CommitRequest>,
 ) -> Result<Response, Refusal> {
-    state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
-    let roster_change =
-        RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let submission = CommitSubmission {
-        group: group.clone(),
-        sender: caller.0.device.clone(),
-        commit: request.commit.0,
-        welcome: request.welcome.map(|bytes| bytes.0),
-        group_info: request.group_info.map(|bytes| bytes.0),
-        roster_change,
-    };
-    let bytes = submission.bytes();
-    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
-    let ordered = order(&state, caller, commit, bytes, now, move |service, aftermath, sender, outcome| {
-        count(aftermath, metrics.clone(), Submission::Commit, &outcome);
-        answer(service, &group, sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::commit(&state, caller, group, request).await?)
 }
 
 /// Submit a proposal
@@ -192,17 +153,7 @@ pub(super) async fn propose(
     format: Format,
     ToGroup { group, request }: ToGroup<ProposalRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.proposal.0.len();
-    let (id, sender, Bytes(proposal)) = (group.clone(), caller.0.device.clone(), request.proposal);
-    let check = move |checker: &Checker| checker.check_proposal(id, sender, proposal);
-    let proposal = state.checked(bytes, check).await?;
-    let ordered = order(&state, caller, proposal, bytes, now, move |service, aftermath, sender, outcome| {
-        count(aftermath, metrics.clone(), Submission::Proposal, &outcome);
-        answer(service, &group, sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::propose(&state, caller, group, request).await?)
 }
 
 /// Send a message
@@ -220,19 +171,7 @@ pub(super) async fn send(
     format: Format,
     ToGroup { group, request }: ToGroup<MessageRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.message.0.len();
-    let (id, sender, Bytes(message)) = (group.clone(), caller.0.device.clone(), request.message);
-    let check = move |checker: &Checker| checker.check_message(id, sender, message);
-    let message = state.checked(bytes, check).await?;
-    let ordered = state.worker().call(move |service, aftermath| {
-        let sender = caller.admit(service)?;
-        let outcome = service.send_checked(message, now)?;
-        count(aftermath, metrics, Submission::Message, &outcome);
-        answer(service, &group, &sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::send(&state, caller, group, request).await?)
 }
 
 /// Report a commit
@@ -253,7 +192,7 @@ pub(super) async fn report(
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
-    let reported = state.worker().call(move |service, aftermath| {
+    let reported = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         // Who is no member has nothing to report.
         if !service.is_member(&group, &device)? {
@@ -261,11 +200,11 @@ pub(super) async fn report(
         }
         match service.report_commit(&group, &device, Sequence(request.sequence), now)? {
             ReportOutcome::Noted { reports, needed } => {
-                aftermath.then(move || metrics.reported());
+                after_commit.then(move || metrics.reported());
                 Ok(ReportAnswer { reports, needed, rolled_back: false })
             }
             ReportOutcome::RolledBack(_) => {
-                aftermath.then(move || metrics.rolled_back());
+                after_commit.then(move || metrics.rolled_back());
                 Ok(ReportAnswer { reports: 0, needed: 0, rolled_back: true })
             }
             ReportOutcome::Rejected(reason) => Err(reason.into()),
@@ -301,23 +240,4 @@ pub(super) fn done(reply: Reply) -> Result<Response, Refusal> {
         Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),
         Reply::Rejected(reason) => Err(reason.into()),
     }
-}
-
-/// Counts what became of a submission, once it is durable.
-fn count(aftermath: &mut Aftermath, metrics: Metrics, what: Submission, outcome: &Outcome) {
-    let answer = Answer::from(outcome);
-    aftermath.then(move || metrics.submitted(what, answer));
-}
-
-/// Who has no device in a group is not told whether it is there.
-fn for_those_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), Refusal> {
-    if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
-}
-
-/// The answer to a submission: what was accepted is accepted, and any other answer would tell of the group.
-fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
-    if !matches!(outcome, Outcome::Accepted(_)) {
-        for_those_concerned(service, group, sender)?;
-    }
-    accepted(outcome)
 }

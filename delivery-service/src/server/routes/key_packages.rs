@@ -16,9 +16,9 @@ use crate::{
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        metrics::Claim,
+        metrics::ClaimLabel,
         outcomes::code_of,
-        rates::Price,
+        price::Price,
         refusal::Refusal,
         state::State,
         worker::Service,
@@ -97,11 +97,11 @@ async fn store(
         checker.check_upload(&device, key_packages, last_resort.map(|Bytes(bytes)| bytes), now)
     };
     let checked = state.checked(bytes, check).await?;
-    let uploaded = state.worker().call(move |service, aftermath| {
+    let uploaded = state.worker().call(move |service, after_commit| {
         caller.admit(service)?;
         let uploaded = store(service, checked, now)?;
         let stored = count - uploaded.refused.len();
-        aftermath.then(move || metrics.uploaded(stored));
+        after_commit.then(move || metrics.uploaded(stored));
         Ok(uploaded)
     });
     format.ok(&UploadAnswer::from(uploaded.await?))
@@ -127,7 +127,7 @@ pub(super) async fn left(
     format.ok(&KeyPackagesLeft::from(left.await?))
 }
 
-/// Claim key packages
+/// ClaimLabel key packages
 ///
 /// Takes one key package of each device on a user's list of devices, or of one. Of a user without a list, of all
 /// registered devices. How many of one device another may claim in an hour is
@@ -147,7 +147,7 @@ pub(super) async fn claim(
     let one = device.map(|device| DeviceId::of(user.clone(), &device)).transpose()?;
     let limits = state.clone();
     let now = state.now();
-    let claimed = state.worker().call(move |service, aftermath| {
+    let claimed = state.worker().call(move |service, after_commit| {
         let claimer = caller.admit(service)?;
         let devices = service.claimable_devices(&user, one.as_ref())?;
         if devices.is_empty() {
@@ -160,8 +160,8 @@ pub(super) async fn claim(
         let mut answer = ClaimAnswer { key_packages: Vec::new(), without: Vec::new() };
         for device in devices {
             let outcome = service.claim_key_package(&device, &claimer, now)?;
-            let (metrics, claim) = (limits.metrics().clone(), Claim::of(&outcome));
-            aftermath.then(move || metrics.claimed(claim));
+            let (metrics, claim) = (limits.metrics().clone(), ClaimLabel::of(&outcome));
+            after_commit.then(move || metrics.claimed(claim));
             match outcome {
                 ClaimOutcome::Claimed(claimed) => answer.key_packages.push(ClaimedKeyPackage {
                     device,

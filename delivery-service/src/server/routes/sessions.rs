@@ -17,7 +17,7 @@ use crate::{
         caller::Caller,
         challenges::Genuine,
         exchange::{Body, Format},
-        rates::Price,
+        price::Price,
         refusal::Refusal,
         state::State,
     },
@@ -71,11 +71,11 @@ pub(super) async fn open(
     let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
     let deadline = state.monotonic().saturating_add(Duration::from_secs(expires_in));
     let sessions = state.sessions().clone();
-    let opened = state.worker().call(move |service, aftermath| {
+    let opened = state.worker().call(move |service, after_commit| {
         let StoredSession { token, device, expires } = &session;
         // The device may have been removed in the meantime.
         let ended = service.open_session(device, token, *expires)?.ok_or(Code::BadProof)?;
-        aftermath.then(move || {
+        after_commit.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
             sessions.insert(session, deadline);
         });
@@ -92,9 +92,9 @@ pub(super) async fn open(
 ))]
 pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
     let sessions = state.sessions().clone();
-    let closed = state.worker().call(move |service, aftermath| {
+    let closed = state.worker().call(move |service, after_commit| {
         service.close_session(&caller.0.device, &caller.0.token)?;
-        aftermath.then(move || sessions.end(&caller.0.token));
+        after_commit.then(move || sessions.end(&caller.0.token));
         Ok(())
     });
     closed.await?;

@@ -28,12 +28,12 @@ pub(super) async fn register(
 ) -> Result<Response, Refusal> {
     let address = state.wake_ups().read(&url)?;
     let wake_ups = state.wake_ups().clone();
-    let registered = state.worker().call(move |service, aftermath| {
+    let registered = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         if !service.register_wake_up(&device, address.as_str())? {
             return Err(Code::NoSession.into());
         }
-        aftermath.then(move || wake_ups.register(device, address));
+        after_commit.then(move || wake_ups.register(device, address));
         Ok(())
     });
     registered.await?;
@@ -49,10 +49,10 @@ pub(super) async fn register(
 ))]
 pub(super) async fn remove(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
     let wake_ups = state.wake_ups().clone();
-    let removed = state.worker().call(move |service, aftermath| {
+    let removed = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         service.remove_wake_up(&device)?;
-        aftermath.then(move || wake_ups.forget(&device));
+        after_commit.then(move || wake_ups.forget(&device));
         Ok(())
     });
     removed.await?;

@@ -1,4 +1,4 @@
-//! Additions of devices that did not ask for them.
+//! Unwanted additions of devices.
 
 use crate::common::*;
 use regrow_delivery_service::{

@@ -1,4 +1,4 @@
-//! Bodies and headers that do not say what they should.
+//! Malformed and oversized bodies and headers.
 
 use super::Scene;
 use crate::http::{Answer, World, name, request, room_path};
@@ -48,7 +48,7 @@ async fn a_body_that_never_arrives_times_out() {
         .body(Body::from_stream(never))
         .expect("a request");
     let answer = tokio::time::timeout(std::time::Duration::from_secs(10), world.send(request)).await;
-    answer.expect("it is waited for").refused(Code::Timeout);
+    answer.expect("the server still waits for the body").refused(Code::Timeout);
 }
 
 #[tokio::test]
@@ -58,7 +58,8 @@ async fn deeply_nested_bodies_are_refused() {
     for body in json.map(String::into_bytes) {
         send_raw(&world, api::JSON, body).await.refused(Code::BadRequest);
     }
-    // Arrays of one element, maps of one entry, tags, and strings and arrays without end.
+    // Arrays of one element, maps of one entry, tags, and arrays, maps and strings of indefinite
+    // length.
     for head in [[0x81], [0xA1], [0xC1], [0x9F], [0xBF], [0x7F], [0x5F]] {
         send_raw(&world, api::CBOR, head.repeat(60_000)).await.refused(Code::BadRequest);
     }

@@ -1,4 +1,4 @@
-//! Challenges, and the proofs that answer them.
+//! Challenges and their proofs.
 
 use super::Scene;
 use crate::http::{Key, World};
@@ -110,7 +110,7 @@ async fn a_key_that_accepts_any_signature_is_refused() {
     let world = World::new().await;
     let key = Key::new("mallory", "phone");
     let challenge = world.challenge(&key.name).await;
-    // The neutral element: with it as the key and in the signature, the equation holds for every message.
+    // With the neutral element as key and in the signature, the equation holds for every message.
     let mut neutral = [0; 32];
     neutral[0] = 1;
     let signature = [neutral, [0; 32]].concat();

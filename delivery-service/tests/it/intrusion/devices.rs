@@ -1,4 +1,4 @@
-//! Devices of other users, and devices that were removed.
+//! Devices of other users, and removed devices.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -51,7 +51,7 @@ async fn a_removed_device_can_do_nothing() {
     scene.world.message(&scene.bob, &message).await.refused(Code::NoSession);
 }
 
-/// A store whose next transaction waits for as long as the other end of the gate is there.
+/// A store whose next transaction waits until the sender of the gate is dropped.
 struct GatedStore {
     inner: SqliteStore,
     gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
@@ -81,7 +81,7 @@ async fn queued_requests_of_a_removed_device_are_not_carried_out() {
     let new = scene.members[0].update();
     let before = scene.world.read(&scene.alice.token, 0).await;
 
-    // All of it is what Bob's phone may do, as long as it is there.
+    // Bob's phone may send all these requests while it is registered.
     let other = scene.bob.client().create_unregistered(&GroupId::new("other").unwrap(), HandshakeMode::Opaque);
     let mut creation = crate::http::create_request(&other, HandshakeMode::Opaque);
     creation.group = GroupId::new("other").unwrap();
@@ -99,7 +99,7 @@ async fn queued_requests_of_a_removed_device_are_not_carried_out() {
         ("GET", "/v1/key-packages".into(), None),
         ("POST", "/v1/key-packages/claims".into(), Some(json!({ "user": "alice" }))),
         ("GET", "/v1/users/alice/devices".into(), None),
-        // One device has two large reads in the queue at a time: this one, and that of the group info.
+        // A device may have two large reads in the queue: this one and the read of the group info.
         ("GET", "/v1/deliveries?wait=60".into(), None),
         ("POST", "/v1/acknowledgements".into(), json(&api::AcknowledgeRequest { up_to: u64::MAX })),
         ("DELETE", laptop.path(), None),
@@ -123,7 +123,7 @@ async fn queued_requests_of_a_removed_device_are_not_carried_out() {
     drop(release);
 
     let status = async |asked: JoinHandle<Result<Response, _>>| {
-        asked.await.expect("it ends").unwrap_or_else(|never: std::convert::Infallible| match never {}).status()
+        asked.await.expect("the request ends").unwrap_or_else(|never: std::convert::Infallible| match never {}).status()
     };
     assert_eq!(status(removal).await, StatusCode::NO_CONTENT);
     for (path, asked) in asked {
@@ -183,7 +183,7 @@ async fn a_log_does_not_wait_for_a_removed_device() {
     let acknowledgement = api::AcknowledgeRequest { up_to };
     scene.world.post("/v1/acknowledgements", Some(&scene.alice.token), &acknowledgement).await.is(StatusCode::OK);
     scene.world.call("DELETE", &scene.bob.path(), Some(&scene.bob.token), None).await.is(StatusCode::NO_CONTENT);
-    // The next one is gone as soon as Alice has read it.
+    // The next message is deleted as soon as Alice has acknowledged it.
     scene.world.message(&scene.alice, &scene.members[0].send("two")).await.is(StatusCode::OK);
     let acknowledgement = api::AcknowledgeRequest { up_to: up_to + 1 };
     let gone: api::Acknowledged =
@@ -210,7 +210,7 @@ async fn a_removed_device_that_a_rollback_brings_back_reads_nothing() {
     for device in [&carol, &dave] {
         scene.world.post(&room_path("/reports"), Some(&device.token), &report).await.is(StatusCode::OK);
     }
-    // What all others have read is gone: nothing is kept for Bob.
+    // Entries that all others have acknowledged are deleted. The service keeps nothing for Bob.
     let up_to = scene.world.read(&carol.token, 0).await.last().expect("the rollback").cursor;
     let mut deleted = 0;
     for device in [&scene.alice, &carol, &dave] {

@@ -1,4 +1,4 @@
-//! The end of groups of others, and groups that have ended.
+//! Attempts to end groups of others, and requests to ended groups.
 
 use super::Scene;
 use crate::{

@@ -1,4 +1,4 @@
-//! Key packages and claims of other devices.
+//! Attacks on key packages and claims of other devices.
 
 use super::{Scene, stock};
 use crate::{common::later, http::World};
@@ -33,7 +33,7 @@ async fn nobody_uses_up_another_devices_key_packages() {
     let left: api::KeyPackagesLeft =
         scene.world.call("GET", "/v1/key-packages", Some(&scene.alice.token), None).await.ok();
     assert_eq!(left.left, 3);
-    // Others still may, and so does Mallory, later.
+    // Others may still claim, and Mallory may claim again later.
     scene.world.claim(&scene.bob.token, "alice").await.is(StatusCode::OK);
     scene.world.wait(1_800);
     scene.world.claim(&scene.mallory.token, "alice").await.is(StatusCode::OK);
@@ -83,7 +83,7 @@ async fn a_key_package_uploaded_twice_is_handed_out_once() {
     }
     let claimed: api::ClaimAnswer = scene.world.claim(&scene.mallory.token, "bob").await.ok();
     assert_eq!(claimed.key_packages[0].key_package, once);
-    // Neither an upload nor a replacement hands it out to somebody else.
+    // Neither an upload nor a replacement stores the key package again.
     for method in ["POST", "PUT"] {
         let stored: api::UploadAnswer =
             scene.world.call(method, "/v1/key-packages", Some(&scene.bob.token), Some(twice.clone())).await.ok();

@@ -1,4 +1,4 @@
-//! Rights that a member does not have.
+//! Actions that a member may not take.
 
 use super::{Scene, json};
 use crate::{
@@ -111,7 +111,7 @@ async fn a_joiner_reads_only_its_own_welcome_secrets() {
     for mode in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let mut scene = Scene::of(World::new().await, mode).await;
         let (carol, dave) = (scene.world.device("carol", "phone").await, scene.world.device("dave", "phone").await);
-        // As a client does it: uploaded, and claimed.
+        // Upload and claim, as a client does.
         let mut key_packages = Vec::new();
         for device in [&carol, &dave] {
             let upload = json!({ "key_packages": [Bytes(device.client().upload(0, u64::MAX, false))] });
@@ -152,7 +152,8 @@ async fn a_joiner_without_secrets_is_not_added() {
         let crypto = openmls_rust_crypto::RustCrypto::default();
         key_package.validate(&crypto, openmls::versions::ProtocolVersion::Mls10).expect("a valid key package")
     });
-    // A member declares that it adds Carol and Dave, and its welcome has secrets for Carol alone, twice.
+    // The member declares the addition of Carol and Dave, but its welcome has two secrets for
+    // Carol.
     let add = scene.members[0].commit(&own, &[]);
     let mut request = commit_request(&add);
     request.added = vec![carol.key.name.clone(), dave.key.name.clone()];
@@ -180,7 +181,8 @@ async fn an_acknowledgement_does_not_count_for_later_messages() {
     let request = api::AcknowledgeRequest { up_to: u64::MAX };
     scene.world.post("/v1/acknowledgements", Some(&scene.bob.token), &request).await.is(StatusCode::OK);
     scene.world.message(&scene.alice, &scene.members[0].send("later")).await.is(StatusCode::OK);
-    // Alice has read it as well: were it Bob's already, it would be gone.
+    // Alice acknowledges the message as well. If Bob's early acknowledgement counted, it would be
+    // deleted.
     scene.world.post("/v1/acknowledgements", Some(&scene.alice.token), &request).await.is(StatusCode::OK);
     let kinds: Vec<_> = scene.world.read(&scene.bob.token, 0).await.iter().map(|one| one.kind).collect();
     assert_eq!(kinds, [DeliveryKind::Message]);
@@ -192,7 +194,7 @@ async fn a_stranger_reports_nothing() {
     let ordered: api::Accepted = scene.world.commit(&scene.alice, &scene.members[0].update()).await.ok();
     let report = api::ReportRequest { sequence: ordered.receipt.sequence };
     scene.as_mallory("POST", &room_path("/reports"), json(&report)).await.refused(Code::NotFound);
-    // Nor does another device of a member's user.
+    // Another device of a member's user cannot report either.
     let laptop = scene.world.device("bob", "laptop").await;
     scene.world.post(&room_path("/reports"), Some(&laptop.token), &report).await.refused(Code::NotFound);
 }

@@ -1,4 +1,4 @@
-//! Names of users, devices and groups, and paths with names in them.
+//! Names of users, devices and groups, also in paths.
 
 use super::Scene;
 use crate::http::{Key, World, name};
@@ -24,7 +24,7 @@ async fn invalid_names_are_refused() {
     }
 }
 
-/// Two names that look alike are one name, which has one form.
+/// Each name has only one valid form. Other forms that look the same are refused.
 #[tokio::test]
 async fn another_form_of_a_name_is_refused() {
     let world = World::new().await;
@@ -38,7 +38,7 @@ async fn another_form_of_a_name_is_refused() {
     }
 }
 
-/// A group's identifier is part of many keys of the store.
+/// The group identifier is part of many keys in the store, so its length is limited.
 #[tokio::test]
 async fn an_empty_or_too_long_group_id_is_refused() {
     let mut scene = Scene::new().await;
@@ -112,7 +112,7 @@ async fn user_and_device_names_are_kept_apart() {
     assert_eq!(left.devices, [name("a/b", "c")]);
 }
 
-/// The composed form of a name is a user's. The decomposed form looks the same.
+/// A user has the composed form of a name. The decomposed form looks the same.
 #[tokio::test]
 async fn another_form_of_a_name_in_a_path_is_refused() {
     let scene = Scene::new().await;
@@ -126,7 +126,7 @@ async fn another_form_of_a_name_in_a_path_is_refused() {
     scene.world.call("GET", "/v1/deliveries", Some(&composed.token), None).await.is(StatusCode::OK);
 }
 
-/// A key package carries its device's name once more.
+/// The credential of a key package also contains the device's name.
 #[tokio::test]
 async fn a_credential_with_another_form_of_the_name_is_refused() {
     let world = World::new().await;

@@ -126,6 +126,6 @@ async fn a_device_has_a_limited_number_of_sessions() {
         scene.world.wait(1);
         scene.world.token(&scene.alice.key).await;
     }
-    // The first one has gone for the others.
+    // The newest sessions replace the first one.
     scene.world.call("GET", "/v1/deliveries", Some(&scene.alice.token), None).await.refused(Code::NoSession);
 }

@@ -1,4 +1,4 @@
-//! Groups that the caller is not in.
+//! Requests of strangers: the caller is not a member of the group.
 
 use super::{Scene, json};
 use crate::{
@@ -68,7 +68,7 @@ async fn a_stranger_reads_neither_state_nor_group_info() {
     let scene = Scene::new().await;
     scene.as_mallory("GET", &room_path(""), None).await.refused(Code::NotFound);
     scene.as_mallory("GET", &room_path("/info"), None).await.refused(Code::NotFound);
-    // Another device of a member's user gets what it takes to join, and no more.
+    // Another device of a member's user gets only the group info, which it needs to join.
     let laptop = scene.world.device("bob", "laptop").await;
     scene.world.call("GET", &room_path("/info"), Some(&laptop.token), None).await.is(StatusCode::OK);
     scene.world.call("GET", &room_path(""), Some(&laptop.token), None).await.refused(Code::NotFound);
@@ -105,7 +105,7 @@ async fn nobody_creates_a_group_in_anothers_name() {
 async fn a_malformed_group_id_is_not_found() {
     let scene = Scene::new().await;
     let long = BASE64URL_NOPAD.encode(&[7; 256]);
-    // The last one would decode to the group's, were the bits at its end ignored.
+    // The last one decodes to the group's identifier if a decoder ignores its last bits.
     for group in ["*", "cm9vbQ==", "cm9v%2FbQ", &long, "cm9vbR"] {
         let path = format!("/v1/groups/{group}");
         scene.world.call("GET", &path, Some(&scene.alice.token), None).await.refused(Code::NotFound);

@@ -1,8 +1,8 @@
-//! Who listens: the devices with a stream or a long poll, by the groups that they read. Devices that are to be woken are
+//! Who is_subscribed: the devices with a stream or a long poll, by the groups that they read. Devices that are to be woken are
 //! among them, without a seat, until something comes for them.
 //!
 //! It only says *when* to read; *what* a device reads is the store's to say. A device that is woken for nothing reads an
-//! empty page. One that listens is registered before its first read, and woken after what it has not read yet became
+//! empty page. One that is_subscribed is registered before its first read, and woken after what it has not read yet became
 //! durable, so that nothing falls between a read and the wait after it.
 
 use std::{
@@ -24,62 +24,62 @@ use crate::{
 const FULL: Duration = Duration::from_secs(5);
 
 /// What has changed for those who listen.
-pub(crate) enum Change {
+pub(crate) enum SubscriptionChange {
     /// The service has accepted a call.
     Effect(Effect),
     /// The device reads these groups.
     Follow(DeviceId, Vec<GroupId>),
 }
 
-/// Who listens. Clones are the same audience.
+/// Who is_subscribed. Clones are the same subscriptions.
 #[derive(Clone)]
-pub(crate) struct Audience {
+pub(crate) struct Subscriptions {
     index: Arc<Mutex<Index>>,
-    seats: usize,
-    seats_per_device: usize,
+    streams: usize,
+    streams_per_device: usize,
 }
 
 #[derive(Default)]
 struct Index {
-    listeners: HashMap<DeviceId, Listener>,
+    subscribers: HashMap<DeviceId, Subscriber>,
     groups: HashMap<GroupId, BTreeSet<DeviceId>>,
     taken: usize,
 }
 
 #[derive(Default)]
-struct Listener {
+struct Subscriber {
     wake: watch::Sender<()>,
     /// A device without a seat is to be woken.
-    seats: usize,
+    streams: usize,
     groups: BTreeSet<GroupId>,
 }
 
-impl Audience {
+impl Subscriptions {
     /// Room for so many streams, in all and of each device.
-    pub(crate) fn new(seats: usize, seats_per_device: usize) -> Self {
-        Self { index: Arc::default(), seats, seats_per_device }
+    pub(crate) fn new(streams: usize, streams_per_device: usize) -> Self {
+        Self { index: Arc::default(), streams, streams_per_device }
     }
 
     /// A seat for one stream. It is given back when it is dropped.
     ///
-    /// It hears nothing before [`Change::Follow`] says which groups the device reads.
-    pub(crate) fn enter(&self, device: &DeviceId) -> Result<Seat, Refusal> {
+    /// It hears nothing before [`SubscriptionChange::Follow`] says which groups the device reads.
+    pub(crate) fn enter(&self, device: &DeviceId) -> Result<Subscription, Refusal> {
         let mut index = self.lock();
-        if index.taken >= self.seats {
+        if index.taken >= self.streams {
             return Err(Refusal::for_now(Code::Unavailable, FULL));
         }
-        let listener = index.listeners.entry(device.clone()).or_default();
-        if listener.seats >= self.seats_per_device {
+        let subscriber = index.subscribers.entry(device.clone()).or_default();
+        if subscriber.streams >= self.streams_per_device {
             // One that was just made has no seat yet.
-            if listener.seats == 0 {
+            if subscriber.streams == 0 {
                 index.remove(device);
             }
             return Err(Refusal::for_now(Code::TooManyRequests, FULL));
         }
-        listener.seats += 1;
-        let woken = listener.wake.subscribe();
+        subscriber.streams += 1;
+        let woken = subscriber.wake.subscribe();
         index.taken += 1;
-        Ok(Seat { audience: self.clone(), device: device.clone(), woken })
+        Ok(Subscription { subscriptions: self.clone(), device: device.clone(), woken })
     }
 
     /// Streams at the moment.
@@ -88,14 +88,14 @@ impl Audience {
     }
 
     /// Whether the device has a stream or a long poll.
-    pub(crate) fn listens(&self, device: &DeviceId) -> bool {
-        self.lock().listeners.get(device).is_some_and(|listener| listener.seats > 0)
+    pub(crate) fn is_subscribed(&self, device: &DeviceId) -> bool {
+        self.lock().subscribers.get(device).is_some_and(|subscriber| subscriber.streams > 0)
     }
 
     /// A device that does not listen is to be woken when something comes in one of these groups.
     pub(crate) fn sleep(&self, device: &DeviceId, groups: Vec<GroupId>) {
         let mut index = self.lock();
-        index.listeners.entry(device.clone()).or_default();
+        index.subscribers.entry(device.clone()).or_default();
         index.follow(device, groups);
     }
 
@@ -103,23 +103,23 @@ impl Audience {
     /// group now. Returns the devices without a seat that are to be woken.
     pub(crate) fn apply(
         &self,
-        changes: Vec<Change>,
+        changes: Vec<SubscriptionChange>,
         mut reads: impl FnMut(&GroupId, &DeviceId) -> bool,
     ) -> BTreeSet<DeviceId> {
         let mut index = self.lock();
-        if index.listeners.is_empty() {
+        if index.subscribers.is_empty() {
             return BTreeSet::new();
         }
         // Who begins to listen comes first, so that whatever is in the same batch wakes it.
         let (mut changed, mut moved) = (BTreeSet::new(), Vec::new());
         for change in changes {
             match change {
-                Change::Follow(device, groups) => index.follow(&device, groups),
-                Change::Effect(Effect::Readers(group, devices)) => {
+                SubscriptionChange::Follow(device, groups) => index.follow(&device, groups),
+                SubscriptionChange::Effect(Effect::Readers(group, devices)) => {
                     moved.extend(devices.into_iter().map(|device| (group.clone(), device)));
                     changed.insert(group);
                 }
-                Change::Effect(Effect::Entry(group)) => {
+                SubscriptionChange::Effect(Effect::Entry(group)) => {
                     changed.insert(group);
                 }
             }
@@ -130,13 +130,13 @@ impl Audience {
             woken.extend(index.wake(group));
         }
         for (group, device) in moved {
-            if index.listeners.contains_key(&device) {
+            if index.subscribers.contains_key(&device) {
                 let follows = reads(&group, &device);
                 index.set(&group, &device, follows);
                 woken.insert(device);
             }
         }
-        woken.retain(|device| index.listeners.get(device).is_some_and(|listener| listener.seats == 0));
+        woken.retain(|device| index.subscribers.get(device).is_some_and(|subscriber| subscriber.streams == 0));
         woken.iter().for_each(|device| index.remove(device));
         woken
     }
@@ -151,7 +151,7 @@ impl Index {
     fn wake(&self, group: &GroupId) -> impl Iterator<Item = DeviceId> {
         let devices = self.groups.get(group).into_iter().flatten();
         devices.filter_map(|device| {
-            self.listeners.get(device)?.wake.send_replace(());
+            self.subscribers.get(device)?.wake.send_replace(());
             Some(device.clone())
         })
     }
@@ -159,10 +159,10 @@ impl Index {
     /// Its groups are these now.
     fn follow(&mut self, device: &DeviceId, groups: Vec<GroupId>) {
         self.forget_groups(device);
-        let Some(listener) = self.listeners.get_mut(device) else {
+        let Some(subscriber) = self.subscribers.get_mut(device) else {
             return;
         };
-        listener.groups = groups.iter().cloned().collect();
+        subscriber.groups = groups.iter().cloned().collect();
         for group in groups {
             self.groups.entry(group).or_default().insert(device.clone());
         }
@@ -170,18 +170,18 @@ impl Index {
 
     /// The device is a member of the group, or is none.
     fn set(&mut self, group: &GroupId, device: &DeviceId, member: bool) {
-        let Some(listener) = self.listeners.get_mut(device) else {
+        let Some(subscriber) = self.subscribers.get_mut(device) else {
             return;
         };
         if member {
-            listener.groups.insert(group.clone());
+            subscriber.groups.insert(group.clone());
             self.groups.entry(group.clone()).or_default().insert(device.clone());
         } else {
-            listener.groups.remove(group);
+            subscriber.groups.remove(group);
             self.forget(group, device);
         }
-        if let Some(listener) = self.listeners.get(device) {
-            listener.wake.send_replace(());
+        if let Some(subscriber) = self.subscribers.get(device) {
+            subscriber.wake.send_replace(());
         }
     }
 
@@ -195,7 +195,7 @@ impl Index {
     }
 
     fn forget_groups(&mut self, device: &DeviceId) {
-        let groups = self.listeners.get_mut(device).map(|listener| std::mem::take(&mut listener.groups));
+        let groups = self.subscribers.get_mut(device).map(|subscriber| std::mem::take(&mut subscriber.groups));
         for group in groups.into_iter().flatten() {
             self.forget(&group, device);
         }
@@ -203,29 +203,29 @@ impl Index {
 
     fn leave(&mut self, device: &DeviceId) {
         self.taken = self.taken.saturating_sub(1);
-        let Some(listener) = self.listeners.get_mut(device) else {
+        let Some(subscriber) = self.subscribers.get_mut(device) else {
             return;
         };
-        listener.seats = listener.seats.saturating_sub(1);
-        if listener.seats == 0 {
+        subscriber.streams = subscriber.streams.saturating_sub(1);
+        if subscriber.streams == 0 {
             self.remove(device);
         }
     }
 
     fn remove(&mut self, device: &DeviceId) {
         self.forget_groups(device);
-        self.listeners.remove(device);
+        self.subscribers.remove(device);
     }
 }
 
 /// The right to one stream, and what wakes it.
-pub(crate) struct Seat {
-    audience: Audience,
+pub(crate) struct Subscription {
+    subscriptions: Subscriptions,
     device: DeviceId,
     woken: watch::Receiver<()>,
 }
 
-impl Seat {
+impl Subscription {
     /// To be called before a read: only what comes after it wakes.
     pub(crate) fn settle(&mut self) {
         self.woken.borrow_and_update();
@@ -238,8 +238,8 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.audience.lock().leave(&self.device);
+        self.subscriptions.lock().leave(&self.device);
     }
 }

@@ -17,23 +17,23 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 
-use super::exchange::LARGE;
+use super::sizes::LARGE;
 
 /// Watches a request's body, if HTTP/1.1 may leave a part of it unread: smaller ones are read by the connection itself.
-pub(crate) fn watch(request: Request) -> (Request, Option<Leftover>) {
+pub(crate) fn watch(request: Request) -> (Request, Option<UnreadBody>) {
     let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes < LARGE as u64);
     if request.version() >= Version::HTTP_2 || is_small {
         return (request, None);
     }
     let has_ended = Arc::new(AtomicBool::new(false));
-    let leftover = Leftover(Arc::clone(&has_ended));
-    (request.map(|body| Body::new(Watched { body, has_ended })), Some(leftover))
+    let unread_body = UnreadBody(Arc::clone(&has_ended));
+    (request.map(|body| Body::new(WatchedBody { body, has_ended })), Some(unread_body))
 }
 
 /// What is left of a request's body.
-pub(crate) struct Leftover(Arc<AtomicBool>);
+pub(crate) struct UnreadBody(Arc<AtomicBool>);
 
-impl Leftover {
+impl UnreadBody {
     /// Whether the body was not read to its end.
     pub(crate) fn is_left(&self) -> bool {
         !self.0.load(Ordering::Relaxed)
@@ -41,12 +41,12 @@ impl Leftover {
 }
 
 /// A body that notes its end.
-struct Watched {
+struct WatchedBody {
     body: Body,
     has_ended: Arc<AtomicBool>,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
