@@ -34,6 +34,6 @@ pub(super) fn backup(args: &BackupArgs) -> Result<Ending, Stopped> {
         };
         Stopped { ending, error: anyhow!("{error}. {remedy}") }
     })?;
-    writeln!(io::stdout(), "copied to {}, and found whole", args.out.display()).or_stop(Ending::Failed)?;
+    writeln!(io::stdout(), "copied to {}; the copy is complete", args.out.display()).or_stop(Ending::Failed)?;
     Ok(Ending::Well)
 }

@@ -13,7 +13,8 @@ use openmls_rust_crypto::RustCrypto;
 use super::{
     Abort, Attempt, OrderingContext, Submitted, block,
     claim::{self, Claim, Claimer},
-    group, key_package,
+    group::{self, Group},
+    key_package,
     log_entry::EntryKind,
     membership, present,
     rollback::LastCommit,
@@ -171,14 +172,11 @@ pub(crate) fn submit(
     let (hash, is_external) = (handshake.frame.hash, handshake.frame.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 
-    let verified = if group.mode == HandshakeMode::Assisted || is_external {
-        Some(present::verdict(tx, public_groups, id, &group, handshake)?)
+    let (verified, sent_tree) = if group.mode == HandshakeMode::Assisted || is_external {
+        let CommitVerdict { commit, sent_tree } = present::verdict(tx, public_groups, id, &group, handshake)?;
+        (Some(commit), sent_tree)
     } else {
-        None
-    };
-    let (verified, sent_tree) = match verified {
-        Some(CommitVerdict { commit, sent_tree }) => (Some(commit), sent_tree),
-        None => (None, check_group_info(context.crypto, decoded_info.as_ref(), group.mode, id, next_epoch, None)),
+        (None, check_group_info(context.crypto, decoded_info.as_ref(), group.mode, id, next_epoch, None))
     };
     if verified.as_ref().is_some_and(|verified| verified.change != *roster_change) {
         return Err(RejectReason::RosterMismatch.into());
@@ -194,19 +192,8 @@ pub(crate) fn submit(
 
     // From here on nothing is refused.
     let before = group.clone();
-    let nobody = BTreeSet::new();
-    let left = verified.as_ref().map_or(&nobody, |verified| &verified.left);
-    let (mut remembered, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
-    for device in roster_change.removed.difference(&roster_change.added).filter(|device| !left.contains(device)) {
-        if roster::remember_removal(tx, context.limits, id, &mut group, device)? {
-            remembered.insert(device.clone());
-        }
-    }
-    for device in &roster_change.added {
-        if roster::forget_removal(tx, id, &mut group, device)? {
-            forgotten.insert(device.clone());
-        }
-    }
+    let left = verified.as_ref().map(|verified| &verified.left);
+    let (remembered, forgotten) = note_removals(tx, context, id, &mut group, roster_change, left)?;
     if group.mode == HandshakeMode::Assisted
         && let Some(verified) = verified
     {
@@ -394,6 +381,30 @@ fn check_group_info(
         verify_group_info(crypto, verified, group_info)?;
     }
     Ok(has_tree)
+}
+
+/// Remembers the devices that the commit removes against their will, and forgets the earlier removals
+/// of the devices that it adds. Returns both.
+fn note_removals(
+    tx: &mut dyn Transaction,
+    context: OrderingContext<'_>,
+    id: &GroupId,
+    group: &mut Group,
+    RosterChange { added, removed }: &RosterChange,
+    left: Option<&BTreeSet<DeviceId>>,
+) -> Result<(BTreeSet<DeviceId>, BTreeSet<DeviceId>), StoreError> {
+    let (mut remembered, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
+    for device in removed.difference(added).filter(|device| !left.is_some_and(|left| left.contains(device))) {
+        if roster::remember_removal(tx, context.limits, id, group, device)? {
+            remembered.insert(device.clone());
+        }
+    }
+    for device in added {
+        if roster::forget_removal(tx, id, group, device)? {
+            forgotten.insert(device.clone());
+        }
+    }
+    Ok((remembered, forgotten))
 }
 
 /// Carries out the roster change. Returns the members that it removes, as they were.

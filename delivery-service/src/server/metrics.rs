@@ -3,7 +3,7 @@
 //! Labels are words of ours: a kind, an outcome, a route's template. What a client chooses is none, for it would be a name
 //! in a place where names do not belong, and a series for each.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use prometheus_client::{
@@ -159,10 +159,9 @@ struct Meters {
     request_seconds: Histograms,
 }
 
-impl Default for Metrics {
+impl Default for Meters {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let counts = Meters {
+        Self {
             submissions: Family::default(),
             rejections: Family::default(),
             reports: Counter::default(),
@@ -191,8 +190,15 @@ impl Default for Metrics {
             clock_jumps: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
-            registry: Registry::default(),
-        };
+            registry: Registry::with_prefix(PREFIX),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut counts = Meters::default();
+        let mut registry = mem::take(&mut counts.registry);
         let version: Family<[Word; 1], Gauge> = Family::default();
         version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         let r = &mut registry;
@@ -229,7 +235,8 @@ impl Default for Metrics {
         r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
-        Self(Arc::new(Meters { registry, ..counts }))
+        counts.registry = registry;
+        Self(Arc::new(counts))
     }
 }
 

@@ -12,7 +12,7 @@ use regrow_delivery_service::{
 const DAY: u64 = 24 * 60 * 60;
 
 /// A service that allows each device one group.
-fn narrow_service() -> DeliveryService<SqliteStore> {
+fn one_group_service() -> DeliveryService<SqliteStore> {
     service_with(Limits { max_groups_per_device: 1, ..Limits::default() })
 }
 
@@ -48,7 +48,7 @@ fn user(name: &str) -> UserId {
 
 #[test]
 fn invitations_do_not_fill_a_devices_limit() {
-    let service = narrow_service();
+    let service = one_group_service();
     let bob = Client::new("bob");
     for by in ["mallory", "max", "moritz"] {
         assert!(is_added(&service, by, by, &bob));
@@ -58,7 +58,7 @@ fn invitations_do_not_fill_a_devices_limit() {
 
 #[test]
 fn an_accepted_group_counts_for_the_device_limit() {
-    let service = narrow_service();
+    let service = one_group_service();
     let bob = Client::new("bob");
     for by in ["alice", "carol"] {
         assert!(is_added(&service, by, by, &bob));
@@ -74,7 +74,7 @@ fn an_accepted_group_counts_for_the_device_limit() {
 
 #[test]
 fn an_external_join_counts_for_the_device_limit() {
-    let service = narrow_service();
+    let service = one_group_service();
     let alice = Client::new("alice").create(&service, Assisted);
     let eve = Client::new("eve");
     register(&service, &eve.id);
@@ -88,7 +88,7 @@ fn an_external_join_counts_for_the_device_limit() {
 
 #[test]
 fn a_submission_accepts_the_invitation() {
-    let service = narrow_service();
+    let service = one_group_service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     let bob = Client::new("bob");
     accept(&service, &alice.commit(&[bob.claimed_by(&service, &alice.id())], &[]));
@@ -186,7 +186,7 @@ fn a_user_has_no_more_open_invitations_than_the_limit() {
 
 #[test]
 fn a_device_that_its_own_user_adds_is_not_invited() {
-    let service = narrow_service();
+    let service = one_group_service();
     let tablet = Client::of(DeviceId::new("alice", "tablet").unwrap());
     assert!(is_added(&service, "alice", "one", &tablet));
     let declined = service.decline_invitation(&group("one"), &tablet.id, NOW).unwrap();

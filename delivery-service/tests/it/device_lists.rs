@@ -50,7 +50,7 @@ async fn append(world: &World, sender: &Device, change: ListChange) -> Answer {
 }
 
 /// Registers a user's phone and begins the user's list with it.
-async fn listed(world: &World, user: &str) -> Device {
+async fn listed_phone(world: &World, user: &str) -> Device {
     let phone = world.device(user, "phone").await;
     let head: DeviceListHead = append(world, &phone, ListChange::Begin(keys(&phone.key))).await.created();
     assert_eq!(head.number, 1);
@@ -64,7 +64,7 @@ fn names(list: &DeviceList) -> Vec<String> {
 #[tokio::test]
 async fn listed_devices_add_devices_and_everyone_reads_the_list() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let tablet = world.device("bob", "tablet").await;
     append(&world, &phone, add(&tablet.key)).await.is(StatusCode::CREATED);
     let set = ListChange::SetSignatureKey(vec![7; 32].into());
@@ -79,7 +79,7 @@ async fn listed_devices_add_devices_and_everyone_reads_the_list() {
 #[tokio::test]
 async fn a_long_list_is_read_in_pages() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let mut list = read(&world, &phone, "bob").await;
     for number in 2..=250_u16 {
         let change = ListChange::SetSignatureKey(number.to_be_bytes().to_vec().into());
@@ -96,7 +96,7 @@ async fn a_long_list_is_read_in_pages() {
 #[tokio::test]
 async fn an_entry_that_is_not_the_next_one_is_stale() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let early = DeviceList::new(phone.key.name.user().clone());
     let begin = ListChange::Begin(keys(&phone.key));
     let entry = early.entry(&world.key, &phone.key.name, begin, |it| phone.key.signing.sign(it).to_bytes());
@@ -107,14 +107,14 @@ async fn an_entry_that_is_not_the_next_one_is_stale() {
 #[tokio::test]
 async fn only_listed_devices_append_entries() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
     // An unlisted device appends in its own name, in the phone's name, and for another user.
     append(&world, &ghost, add(&Key::new("bob", "other"))).await.refused(Code::Forbidden);
     let in_its_name = Key { name: phone.key.name.clone(), ..Key::new("bob", "ghost") };
     append_as(&world, &ghost, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
     append_as(&world, &phone, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
-    let eve = listed(&world, "eve").await;
+    let eve = listed_phone(&world, "eve").await;
     append(&world, &eve, add(&ghost.key)).await.refused(Code::BadRequest);
     // The unlisted device sends an entry that the phone has signed.
     append_as(&world, &ghost, &phone.key, add(&ghost.key)).await.refused(Code::Forbidden);
@@ -138,7 +138,7 @@ async fn a_listed_key_must_be_the_registered_key() {
 #[tokio::test]
 async fn a_removal_entry_removes_the_device_from_the_service() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let laptop = world.device("bob", "laptop").await;
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
     append(&world, &phone, ListChange::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
@@ -154,7 +154,7 @@ async fn a_removal_entry_removes_the_device_from_the_service() {
 #[tokio::test]
 async fn an_unlisted_device_removes_only_itself() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
     world.call("DELETE", &phone.path(), Some(&ghost.token), None).await.refused(Code::Forbidden);
     world.call("DELETE", &ghost.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
@@ -165,7 +165,7 @@ async fn an_unlisted_device_removes_only_itself() {
 #[tokio::test]
 async fn key_packages_of_unlisted_devices_are_not_handed_out() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
     for device in [&phone, &ghost] {
         let key_package = MlsMessageOut::from(device.client().key_package()).to_bytes().unwrap();
@@ -183,7 +183,7 @@ async fn key_packages_of_unlisted_devices_are_not_handed_out() {
 #[tokio::test]
 async fn a_list_begins_anew_when_no_listed_device_is_registered() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let spare = world.device("bob", "spare").await;
     append(&world, &spare, ListChange::Begin(keys(&spare.key))).await.refused(Code::Forbidden);
     world.call("DELETE", &phone.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
@@ -195,7 +195,7 @@ async fn a_list_begins_anew_when_no_listed_device_is_registered() {
 #[tokio::test]
 async fn a_full_list_takes_removals() {
     let world = World::with(|settings| settings.limits.ordering.max_device_list_entries = 2).await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let (laptop, tablet) = (world.device("bob", "laptop").await, world.device("bob", "tablet").await);
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
     append(&world, &phone, add(&tablet.key)).await.refused(Code::LimitReached);
@@ -206,7 +206,7 @@ async fn a_full_list_takes_removals() {
 #[tokio::test]
 async fn malformed_entries_are_refused() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     for bytes in [vec![], vec![0; 100], vec![0xff; 7000]] {
         let body = api::DeviceListEntry { entry: bytes.into() };
         world.post("/v1/device-list", Some(&phone.token), &body).await.refused(Code::BadRequest);

@@ -71,7 +71,7 @@ impl Transaction for CountingTransaction<'_, '_> {
 
 /// The records that four operations of a device in `quiet` quiet groups touch: a read without news,
 /// a message in one more group, a read of that message, and its acknowledgement.
-fn touched(quiet: usize) -> [usize; 4] {
+fn count_touched_records(quiet: usize) -> [usize; 4] {
     let count = Cell::new(0);
     let store = CountingStore { inner: SqliteStore::in_memory().unwrap(), count: &count };
     let service = DeliveryService::open(store, Limits::default(), service_key()).unwrap();
@@ -97,7 +97,7 @@ fn touched(quiet: usize) -> [usize; 4] {
 
 #[test]
 fn quiet_groups_cost_a_device_nothing() {
-    assert_eq!(touched(1), touched(40));
+    assert_eq!(count_touched_records(1), count_touched_records(40));
 }
 
 #[test]

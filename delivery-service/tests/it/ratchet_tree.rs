@@ -17,7 +17,7 @@ use regrow_delivery_service::{
 };
 
 /// Creates a group of Alice, whose client sends no trees. She adds Bob. Bob has not joined yet.
-fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
+fn invite_bob(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
     accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
     alice.confirm();
@@ -43,7 +43,7 @@ fn a_late_joiner_gets_the_tree_of_its_welcome() {
     let path = directory.path().join("ds.sqlite");
     let open = || DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
     let service = open();
-    let (mut alice, bob) = bob_is_invited(&service);
+    let (mut alice, bob) = invite_bob(&service);
     for _ in 0..3 {
         update(&service, &mut alice);
     }
@@ -62,7 +62,7 @@ fn a_late_joiner_gets_the_tree_of_its_welcome() {
 #[test]
 fn only_an_invited_device_gets_the_tree_of_its_welcome() {
     let service = service();
-    let (mut alice, _) = bob_is_invited(&service);
+    let (mut alice, _) = invite_bob(&service);
     update(&service, &mut alice);
     assert_eq!(welcome_tree(&service, "alice", 1), None);
     assert_eq!(welcome_tree(&service, "mallory", 1), None);
@@ -93,7 +93,7 @@ fn an_unneeded_tree_is_deleted() {
         kept
     };
     let service = DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
-    let (mut alice, bob) = bob_is_invited(&service);
+    let (mut alice, bob) = invite_bob(&service);
     update(&service, &mut alice);
     assert_eq!(kept(), 1, "only the tree of the commit that adds Bob is stored");
     for device in ["alice", "bob"] {
@@ -111,7 +111,7 @@ fn an_unneeded_tree_is_deleted() {
 #[test]
 fn the_trees_of_the_last_two_epochs_are_available() {
     let service = service();
-    let (mut alice, _) = bob_is_invited(&service);
+    let (mut alice, _) = invite_bob(&service);
     let mut trees = vec![alice.tree()];
     for _ in 0..3 {
         update(&service, &mut alice);

@@ -26,7 +26,7 @@ fn external(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeM
     Client::new(name).join_externally(&service.group_info(&room()).unwrap().unwrap(), mode)
 }
 
-fn answer(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
+fn join_outcome(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
     service.submit_commit(&external(service, name, mode).1, NOW).unwrap()
 }
 
@@ -37,12 +37,15 @@ fn a_removed_device_cannot_join_by_itself() {
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);
 
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
-        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "another device cannot join: {mode:?}");
+        assert!(
+            matches!(join_outcome(&service, "dave", mode), Outcome::Accepted(_)),
+            "another device cannot join: {mode:?}"
+        );
         assert_eq!(
-            answer(&service, "bob", mode),
+            join_outcome(&service, "bob", mode),
             rejected(RejectReason::Removed),
             "the removed device joins later: {mode:?}"
         );
@@ -88,7 +91,7 @@ fn a_removed_external_joiner_cannot_join_again() {
         members[0].receive(&join.commit);
         commit(&service, &mut members[0], &[], &["bob"]);
 
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
     }
 }
 
@@ -105,7 +108,7 @@ fn a_device_that_left_can_rejoin_an_assisted_group() {
         commit(&service, &mut members[0], &[], &[]);
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
 
-        let outcome = answer(&service, "bob", mode);
+        let outcome = join_outcome(&service, "bob", mode);
 
         match mode {
             Assisted => assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}"),
@@ -124,7 +127,7 @@ fn a_leave_proposal_does_not_undo_a_removal_by_others() {
     // Alice has not received the proposal. She removes Bob herself.
     commit(&service, &mut members[0], &[], &["bob"]);
 
-    assert_eq!(answer(&service, "bob", Assisted), rejected(RejectReason::Removed));
+    assert_eq!(join_outcome(&service, "bob", Assisted), rejected(RejectReason::Removed));
 }
 
 #[test]
@@ -140,12 +143,12 @@ fn a_group_with_too_many_removals_allows_no_external_join() {
         commit(&service, &mut members[0], &[], &["bob"]);
         commit(&service, &mut members[0], &[&Client::new("bob")], &[]);
         commit(&service, &mut members[0], &[], &["carol"]);
-        assert_eq!(answer(&service, "carol", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "carol", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         commit(&service, &mut members[0], &[], &["bob"]);
 
         for name in ["bob", "carol", "dave"] {
-            assert_eq!(answer(&service, name, mode), rejected(RejectReason::Removed), "{name}, {mode:?}");
+            assert_eq!(join_outcome(&service, name, mode), rejected(RejectReason::Removed), "{name}, {mode:?}");
         }
         let dave = Client::new("dave");
         commit(&service, &mut members[0], &[&dave], &[]);
@@ -170,5 +173,5 @@ fn removals_are_remembered_in_the_store() {
     commit(&service, &mut members[0], &[], &["bob"]);
     drop(service);
 
-    assert_eq!(answer(&open(), "bob", Assisted), rejected(RejectReason::Removed));
+    assert_eq!(join_outcome(&open(), "bob", Assisted), rejected(RejectReason::Removed));
 }

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Measures a shutdown while the client that `connect` returns is open.
-async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {
+async fn measure_shutdown<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {
     let world = World::new().await;
     let device = world.device("alice", "phone").await;
     let mut settings = Settings::default();
@@ -36,7 +36,7 @@ async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> D
 
 /// Opens an HTTP/2 connection, sends a request, and waits for the start of the answer. The client
 /// then sleeps.
-async fn asleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
+async fn connect_and_sleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[preface(&[]), get(1, path, token)].concat()).await.unwrap();
     // Read up to the frame with the headers of the answer.
@@ -61,19 +61,19 @@ const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_sleeping_stream_does_not_delay_the_shutdown() {
-    let took = stop_beside(async |address, token| asleep(address, "/v1/stream", &token).await).await;
+    let took = measure_shutdown(async |address, token| connect_and_sleep(address, "/v1/stream", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
 async fn an_idle_connection_does_not_delay_the_shutdown() {
-    let took = stop_beside(async |address, token| asleep(address, "/v1/service", &token).await).await;
+    let took = measure_shutdown(async |address, token| connect_and_sleep(address, "/v1/service", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
 async fn a_silent_connection_does_not_delay_the_shutdown() {
-    let took = stop_beside(async |address, _| TcpStream::connect(address).await.unwrap()).await;
+    let took = measure_shutdown(async |address, _| TcpStream::connect(address).await.unwrap()).await;
     assert!(took < SOON, "{took:?}");
 }
 

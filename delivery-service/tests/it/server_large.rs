@@ -20,12 +20,12 @@ use serde_json::json;
 const LARGE: usize = 100_000;
 
 /// A request with an invalid body. The server answers `bad-request` if it reads the body.
-fn spaces(device: &Device, path: &str) -> Request<Body> {
+fn with_invalid_body(device: &Device, path: &str) -> Request<Body> {
     with_body(device, path, Body::from(" ".repeat(LARGE)))
 }
 
 /// A request with a body that never arrives.
-fn silent(device: &Device, path: &str) -> Request<Body> {
+fn with_missing_body(device: &Device, path: &str) -> Request<Body> {
     with_body(device, path, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()))
 }
 
@@ -37,9 +37,9 @@ fn with_body(device: &Device, path: &str, body: Body) -> Request<Body> {
 }
 
 /// Checks that the device may not submit anything: the server reads none of its bodies.
-async fn rightless(world: &World, device: &Device) {
+async fn assert_reads_no_body(world: &World, device: &Device) {
     for path in ["/commits", "/proposals", "/messages", "/reports"] {
-        let answer: Answer = world.send(silent(device, &room_path(path))).await;
+        let answer: Answer = world.send(with_missing_body(device, &room_path(path))).await;
         answer.refused(Code::NotFound);
     }
 }
@@ -48,7 +48,7 @@ async fn rightless(world: &World, device: &Device) {
 async fn a_large_body_to_an_unknown_group_is_not_read() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let alice = world.device("alice", "phone").await;
-    rightless(&world, &alice).await;
+    assert_reads_no_body(&world, &alice).await;
 }
 
 #[tokio::test]
@@ -58,13 +58,13 @@ async fn large_bodies_are_read_for_members_and_possible_joiners() {
     let stranger = world.device("carol", "phone").await;
     let mut members = world.group(Assisted, &[&alice, &bob]).await;
     for device in [&alice, &bob, &stranger] {
-        world.send(spaces(device, &room_path("/commits"))).await.refused(Code::BadRequest);
+        world.send(with_invalid_body(device, &room_path("/commits"))).await.refused(Code::BadRequest);
     }
     let removal = members[0].commit(&[], &[&bob.id()]);
     world.commit(&alice, &removal).await.is(StatusCode::OK);
-    rightless(&world, &bob).await;
+    assert_reads_no_body(&world, &bob).await;
     let tablet = world.device("bob", "tablet").await;
-    world.send(spaces(&tablet, &room_path("/commits"))).await.refused(Code::BadRequest);
+    world.send(with_invalid_body(&tablet, &room_path("/commits"))).await.refused(Code::BadRequest);
 }
 
 #[tokio::test]
@@ -85,9 +85,9 @@ async fn a_body_is_paid_once_and_before_it_is_read() {
     .await;
     let alice = world.device("alice", "phone").await;
     for _ in 0..2 {
-        world.send(spaces(&alice, "/v1/key-packages")).await.refused(Code::BadRequest);
+        world.send(with_invalid_body(&alice, "/v1/key-packages")).await.refused(Code::BadRequest);
     }
-    let problem = world.send(silent(&alice, "/v1/key-packages")).await.refused(Code::TooManyRequests);
+    let problem = world.send(with_missing_body(&alice, "/v1/key-packages")).await.refused(Code::TooManyRequests);
     // One unit is missing, and the refused request has cost another one.
     assert_eq!(problem.retry_after, Some(2));
     world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.refused(Code::TooManyRequests);
@@ -99,11 +99,11 @@ async fn a_body_is_paid_once_and_before_it_is_read() {
 async fn a_body_of_unknown_size_needs_the_right_to_submit() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
-    let mut asked = silent(&alice, &room_path("/messages"));
+    let mut asked = with_missing_body(&alice, &room_path("/messages"));
     asked.headers_mut().remove(header::CONTENT_LENGTH);
     world.send(asked).await.refused(Code::NotFound);
     world.group(Assisted, &[&alice]).await;
-    let mut asked = silent(&alice, &room_path("/messages"));
+    let mut asked = with_missing_body(&alice, &room_path("/messages"));
     asked.headers_mut().remove(header::CONTENT_LENGTH);
     let reading = pin!(world.send(asked));
     assert!(reading.now_or_never().is_none(), "the server does not wait for the body");
@@ -114,14 +114,14 @@ async fn an_unread_large_body_ends_the_connection() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let ends = |answer: &Answer| answer.headers.get(header::CONNECTION).map(|value| value == "close");
-    let unread = world.send(silent(&alice, &room_path("/commits"))).await;
+    let unread = world.send(with_missing_body(&alice, &room_path("/commits"))).await;
     assert_eq!((unread.status, ends(&unread)), (StatusCode::NOT_FOUND, Some(true)));
-    let read = world.send(spaces(&alice, "/v1/key-packages")).await;
+    let read = world.send(with_invalid_body(&alice, "/v1/key-packages")).await;
     assert_eq!((read.status, ends(&read)), (StatusCode::BAD_REQUEST, None));
     let small = world.call("POST", &room_path("/commits"), None, Some(json!({}))).await;
     assert_eq!((small.status, ends(&small)), (StatusCode::UNAUTHORIZED, None));
     // In HTTP/2, only the stream of the request ends, not the connection.
-    let mut over_http2 = silent(&alice, &room_path("/commits"));
+    let mut over_http2 = with_missing_body(&alice, &room_path("/commits"));
     *over_http2.version_mut() = Version::HTTP_2;
     let unread = world.send(over_http2).await;
     assert_eq!((unread.status, ends(&unread)), (StatusCode::NOT_FOUND, None));

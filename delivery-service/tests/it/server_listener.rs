@@ -155,7 +155,7 @@ async fn handshake(
 }
 
 /// True if a server with this configuration shows the trusted certificate.
-async fn shown(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'static>) -> bool {
+async fn shows_certificate(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'static>) -> bool {
     let (client, accepted) = tokio::io::duplex(64 * 1024);
     let accept = TlsAcceptor::from(Arc::clone(server)).accept(accepted);
     let connector = TlsConnector::from(trusting(trusted, &[&TLS13], &[]));
@@ -235,12 +235,12 @@ async fn a_changed_certificate_file_is_loaded() {
     let certificate = Certificate::load(&files(&directory)).unwrap();
     let server = certificate.server_config().unwrap();
     assert!(!certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, &old).await);
+    assert!(shows_certificate(&server, &old).await);
 
     let new = write_certificate(&files(&directory), 1);
-    assert!(shown(&server, &old).await, "the certificate changes before the reload");
+    assert!(shows_certificate(&server, &old).await, "the certificate changes before the reload");
     assert!(certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, &new).await && !shown(&server, &old).await);
+    assert!(shows_certificate(&server, &new).await && !shows_certificate(&server, &old).await);
 }
 
 #[tokio::test]
@@ -252,17 +252,17 @@ async fn the_old_certificate_stays_while_the_new_is_unusable() {
 
     write(&files(&directory).certificate, "not PEM", 1);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::File { what: "certificate", .. })));
-    assert!(shown(&server, &old).await);
+    assert!(shows_certificate(&server, &old).await);
     assert!(!certificate.reload_if_changed().unwrap(), "the same file is tried twice");
 
     // The key of the new certificate is not there yet.
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write(&files(&directory).certificate, &other.cert.pem(), 2);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::Unfit { .. })));
-    assert!(shown(&server, &old).await);
+    assert!(shows_certificate(&server, &old).await);
     write(&files(&directory).key, &other.signing_key.serialize_pem(), 3);
     assert!(certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, other.cert.der()).await);
+    assert!(shows_certificate(&server, other.cert.der()).await);
 }
 
 /// Writes a certificate that expires at the beginning of `year`. Returns that time.
@@ -284,7 +284,7 @@ async fn operators_see_when_the_certificate_expires() {
     assert_eq!(expires, 1_893_456_000);
     let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     // The first request may come before the server has read the files.
-    let line = soon(async {
+    let line = within_ten_seconds(async {
         loop {
             let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
             if let Some(line) = metrics.lines().find(|line| line.starts_with(EXPIRES)) {
@@ -316,7 +316,7 @@ async fn operators_see_when_a_new_certificate_expires() {
     };
     let hang_up = HangUp::listen().unwrap();
     let follow = certificate.follow(Duration::from_millis(1), &metrics, hang_up, shutdown.clone());
-    soon(async { tokio::join!(follow, seen) }).await;
+    within_ten_seconds(async { tokio::join!(follow, seen) }).await;
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn slow_clients_are_cut_off() {
 }
 
 /// Waits for the future, at most 10 seconds.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+async fn within_ten_seconds<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.unwrap()
 }
 
@@ -382,7 +382,10 @@ async fn slow_bodies_are_cut_off() {
     let at = server.addresses.devices;
     // One body stops in the middle. The other sends a byte per tick and would end after three
     // seconds.
-    let (half, trickle) = tokio::join!(soon(answer_to_slow_body(at, 1, 2)), soon(answer_to_slow_body(at, 30, 30)));
+    let (half, trickle) = tokio::join!(
+        within_ten_seconds(answer_to_slow_body(at, 1, 2)),
+        within_ten_seconds(answer_to_slow_body(at, 30, 30))
+    );
     for answer in [half, trickle] {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
@@ -432,7 +435,7 @@ async fn connections_beyond_the_limit_wait() {
 }
 
 /// Opens a connection. Returns it if the server answers, and `None` if the server closes it.
-async fn is_served(address: SocketAddr) -> Option<TcpStream> {
+async fn connect_if_served(address: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may have closed the connection already, so an error is ignored.
     let _ = stream.write_all(REQUEST).await;
@@ -446,16 +449,16 @@ async fn is_served(address: SocketAddr) -> Option<TcpStream> {
 #[tokio::test]
 async fn an_address_with_too_many_connections_gets_no_more() {
     let server = start_listener(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
-    let one = is_served(server.address).await.unwrap();
-    let _two = is_served(server.address).await.unwrap();
-    assert!(is_served(server.address).await.is_none());
+    let one = connect_if_served(server.address).await.unwrap();
+    let _two = connect_if_served(server.address).await.unwrap();
+    assert!(connect_if_served(server.address).await.is_none());
     let metrics = server.metrics.text();
     assert!(metrics.contains("regrow_ds_connections_refused_total 1"), "{metrics}");
     assert!(metrics.contains("regrow_ds_connections_accepted_total 2"), "{metrics}");
     // After a connection ends, a new one is allowed.
     drop(one);
-    soon(async {
-        while is_served(server.address).await.is_none() {
+    within_ten_seconds(async {
+        while connect_if_served(server.address).await.is_none() {
             tokio::task::yield_now().await;
         }
     })
@@ -471,7 +474,7 @@ async fn a_trusted_proxy_has_no_connection_limit() {
     tokio::spawn(listener.serve(hello(), Metrics::default(), Duration::ZERO, Shutdown::default()));
     let mut open = Vec::new();
     for _ in 0..3 {
-        open.push(is_served(address).await.unwrap());
+        open.push(connect_if_served(address).await.unwrap());
     }
 }
 

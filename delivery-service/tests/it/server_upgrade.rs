@@ -43,7 +43,7 @@ fn end(mut server: Child) {
 }
 
 /// Sends one request on a new connection. Returns the status line.
-fn asked(address: SocketAddr, path: &str) -> String {
+fn status_line(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -58,10 +58,10 @@ fn a_restart_over_the_same_sockets_refuses_no_request() {
     let (devices, operators) = (socket(), socket());
     let address = devices.local_addr().unwrap();
     let mut server = serve(&directory, &devices, &operators);
-    assert_eq!(asked(operators.local_addr().unwrap(), "/readyz"), "HTTP/1.1 200 OK");
+    assert_eq!(status_line(operators.local_addr().unwrap(), "/readyz"), "HTTP/1.1 200 OK");
 
     let (answered, answers) = mpsc::channel();
-    let asking = thread::spawn(move || while answered.send(asked(address, "/v1/service")).is_ok() {});
+    let asking = thread::spawn(move || while answered.send(status_line(address, "/v1/service")).is_ok() {});
     for _ in 0..3 {
         end(server);
         server = serve(&directory, &devices, &operators);

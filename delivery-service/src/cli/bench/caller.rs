@@ -50,7 +50,8 @@ impl Caller {
         getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
         let key = SigningKey::from_bytes(&seed);
         let info: ServiceInfo = caller.get("/v1/service").await?;
-        let service = info.key.0.as_slice().try_into().map(ServicePublicKey).context("the service's key")?;
+        let service =
+            info.key.0.as_slice().try_into().map(ServicePublicKey).context("the service's key has a wrong length")?;
         let public = key.verifying_key().to_bytes();
 
         let challenge = caller.challenge(device).await?;

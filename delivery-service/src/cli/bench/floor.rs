@@ -25,7 +25,7 @@ pub(super) fn rows_per_second(directory: &Path, rows: &[Vec<u8>], batch: usize) 
             let mut compare = transaction.prepare_cached("UPDATE epochs SET epoch = ?1 + 1 WHERE epoch = ?1")?;
             let mut append = transaction.prepare_cached("INSERT INTO log (bytes) VALUES (?1)")?;
             for row in rows {
-                anyhow::ensure!(compare.execute([epoch])? == 1, "the floor lost an epoch");
+                anyhow::ensure!(compare.execute([epoch])? == 1, "the epoch in the floor's file has changed");
                 append.execute([row])?;
                 epoch += 1;
             }

@@ -42,14 +42,14 @@ pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report
         let begun = Instant::now();
         let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
         nothing.push(begun.elapsed());
-        anyhow::ensure!(page.deliveries.is_empty(), "there is a delivery that nobody sent");
+        anyhow::ensure!(page.deliveries.is_empty(), "a poll without news returned a delivery");
 
         let message = group.send(format!("message {number}").as_bytes())?.into();
         caller.send(&path, encoded(&MessageRequest { message })?).await?;
         let begun = Instant::now();
         let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
         one.push(begun.elapsed());
-        anyhow::ensure!(page.deliveries.len() == 1, "there is not one delivery");
+        anyhow::ensure!(page.deliveries.len() == 1, "a poll did not return exactly one delivery");
         after = page.deliveries.last().map_or(after, |delivery| delivery.cursor);
 
         let begun = Instant::now();

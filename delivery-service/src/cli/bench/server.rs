@@ -75,7 +75,7 @@ impl Server {
 
     fn started_with(limits: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = Directory::make()?;
-        let program = std::env::current_exe().context("cannot find the program itself")?;
+        let program = std::env::current_exe().context("cannot find the path of this program")?;
         let mut child = Command::new(program)
             .arg("serve")
             .current_dir(&directory.0)
@@ -88,10 +88,10 @@ impl Server {
             .context("cannot start the server")?;
         let output = child.stdout.take().ok_or_else(|| anyhow!("the server has no output"))?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).context("cannot read what the server says")?;
+        BufReader::new(output).read_line(&mut line).context("cannot read the server's output")?;
         let said: Vec<&str> = line.split_whitespace().filter(|word| word.contains("127.0.0.1:")).collect();
         let [address, operators] = said[..] else {
-            return Err(anyhow!("the server does not say where it listens: {line:?}"));
+            return Err(anyhow!("the server's output names no addresses: {line:?}"));
         };
         let bare =
             |text: &str| text.trim_start_matches("http://").trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
@@ -108,7 +108,7 @@ impl Server {
     /// The resident memory of the server's process in bytes (`VmRSS` on Linux).
     pub(super) fn memory(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .context("the memory of a process is known on Linux alone")?;
+            .context("the memory of a process can be read only on Linux")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         Ok(kilobytes.ok_or_else(|| anyhow!("no VmRSS in {status:?}"))? * 1024)
@@ -138,7 +138,7 @@ pub(super) fn own_cpu() -> anyhow::Result<Duration> {
 /// Reads the processor time of all threads of a process. Linux counts it in clock ticks of 10 ms.
 fn cpu_of(process: &str) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
-        .context("the processor time of a process is known on Linux alone")?;
+        .context("the processor time of a process can be read only on Linux")?;
     // The third field follows the program's name, which may contain spaces. The times are fields 14
     // and 15.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

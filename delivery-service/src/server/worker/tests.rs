@@ -8,7 +8,10 @@ use crate::{
     limits::Limits,
     names::{DeviceId, Timestamp},
     receipt::ServiceKey,
-    server::{environment::Environment, settings::WakeUpSettings},
+    server::{
+        clock_guard::ClockGuard, environment::Environment, health::Health, metrics::Metrics, sessions::Sessions,
+        settings::WakeUpSettings, subscriptions::Subscriptions, wake_up::WakeUps,
+    },
     store::SqliteStore,
 };
 
