@@ -1,6 +1,6 @@
-//! The records of the devices that the service knows.
-//!
-//! Ordering rules and admission read these records; only admission changes them.
+//! The records of the devices that the service knows, and of removed devices. The module has no
+//! rules of its own: the ordering and admission rules read the records, and only
+//! `admission::device` changes them.
 
 use std::ops::ControlFlow;
 
@@ -16,11 +16,11 @@ use crate::{
     },
 };
 
-/// A device as it is stored.
+/// The stored record of a device.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Device {
     pub(crate) user: UserId,
-    /// None, once the device has been removed.
+    /// The device's key. `None` after the device was removed.
     pub(crate) key: Option<DeviceKey>,
     pub(crate) registered: Timestamp,
 }
@@ -29,17 +29,17 @@ pub(crate) fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option
     key::get(tx, Table::Devices, &Key::device(device))
 }
 
-/// The key of a device that is known and has not been removed.
+/// Returns the key of a registered device. `None` if the device is unknown or was removed.
 pub(crate) fn key_of(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
     Ok(load(tx, device)?.and_then(|device| device.key))
 }
 
-/// Whether the device was known, and has been removed.
+/// Returns true if the device was registered and has been removed.
 pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
     Ok(load(tx, device)?.is_some_and(|device| device.key.is_none()))
 }
 
-/// The device in a key that has the name of its user before it.
+/// Reads the device from a key that has the name of its user before it.
 pub(crate) fn device_in(table: Table, key: &[u8]) -> Result<DeviceId, StoreError> {
     let length = usize::try_from(key::number_in(table, key, 0)?).unwrap_or(usize::MAX);
     let name_at = length.saturating_add(2 * Key::NAME_PREFIX);
@@ -47,12 +47,12 @@ pub(crate) fn device_in(table: Table, key: &[u8]) -> Result<DeviceId, StoreError
     device.ok_or(StoreError::Corrupt(table))
 }
 
-/// All devices that the user has or had, in the order of the keys.
+/// Returns all devices that the user has or had, in the order of the keys.
 pub(crate) fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     devices_below(tx, Table::Users, user)
 }
 
-/// The devices of a user, without those that were removed, in the order of the keys.
+/// Returns the devices of a user, without removed ones, in the order of the keys.
 pub(crate) fn of_user(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     devices_below(tx, Table::UserDevices, user)
 }
@@ -67,7 +67,7 @@ fn devices_below(tx: &mut dyn Transaction, table: Table, user: &UserId) -> Resul
     Ok(devices)
 }
 
-/// Whether the user has or had any device.
+/// Returns true if the user has or had a device.
 pub(crate) fn is_known_user(tx: &mut dyn Transaction, user: &UserId) -> Result<bool, StoreError> {
     Ok(key::first(tx, Table::Users, &Key::user(user))?.is_some())
 }

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What ends at a deadline.
+/// The kind of record that ends at a deadline.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum AdmissionDeadline {
     /// A session of this device.
@@ -26,7 +26,7 @@ pub(crate) fn remember(
     tx: &mut dyn Transaction,
     deadline: Timestamp,
     token: &TokenHash,
-    due: &AdmissionDeadline,
+    kind: &AdmissionDeadline,
 ) -> Result<(), StoreError> {
-    key::put(tx, Table::AdmissionDeadlines, &Key::number(deadline.0).then_last(&token.0), due)
+    key::put(tx, Table::AdmissionDeadlines, &Key::number(deadline.0).then_last(&token.0), kind)
 }

@@ -1,5 +1,5 @@
-//! The devices that the service knows. A name is given once: a device that was removed leaves a mark under its name, so
-//! that nobody else is ever taken for it.
+//! Registers and removes devices. A name is given once: a removed device leaves a mark under its
+//! name, so that no other device is ever taken for it.
 
 use std::ops::ControlFlow;
 
@@ -19,9 +19,9 @@ use crate::{
 /// The answer to a registration. Unless it is `Registered`, nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// The device is known, now or since the same request was first made.
+    /// The device is registered, now or by an earlier request with the same content.
     Registered,
-    /// The name is that of another device, or was.
+    /// Another device has or had the name.
     NameTaken,
     /// The invitation is unknown, used, expired, or not for this user.
     NotInvited,
@@ -34,13 +34,13 @@ pub enum Registration {
 pub struct KnownUser {
     /// The user's name.
     pub user: UserId,
-    /// Devices that are known.
+    /// The number of registered devices.
     pub devices: usize,
-    /// Devices that were removed. Their names stay taken.
+    /// The number of removed devices. Their names stay taken.
     pub removed: usize,
 }
 
-/// Makes a device known. With an invitation, uses that up.
+/// Registers a device. If there is an invitation, the device uses it up.
 pub(crate) fn register(
     tx: &mut dyn Transaction,
     limits: &Limits,
@@ -54,7 +54,8 @@ pub(crate) fn register(
     if known.as_ref().is_some_and(|known| known.key == Some(key) && known.user == *user) {
         return Ok(Registration::Registered);
     }
-    // The right to register comes before the name, so that those who have none learn nothing of names.
+    // The right to register comes before the name, so that devices without the right learn nothing
+    // about names.
     if let Some(invitation) = invitation
         && !invitation::admits(tx, invitation, user, now)?
     {
@@ -78,7 +79,7 @@ pub(crate) fn register(
     Ok(Registration::Registered)
 }
 
-/// All users that have or had a device, in the order of the keys of [`Table::Users`].
+/// Returns all users that have or had a device, in the order of the keys of [`Table::Users`].
 pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreError> {
     let mut pairs = Vec::new();
     tx.scan(Table::Users, &[]..&key::AFTER_ALL, &mut |key, _| {
@@ -98,15 +99,16 @@ pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreErr
     Ok(users)
 }
 
-/// Whether a device, or another one that its user has or had, is on the group's roster: a restored device of a member
-/// has the right to find its way back.
+/// Returns true if the device, or another device that its user has or had, is on the group's
+/// roster. So a restored device of a member can rejoin the group.
 pub(crate) fn concerns(tx: &mut dyn Transaction, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
     let is_known = devices::key_of(tx, device)?.is_some();
     Ok(roster::is_member(tx, group, device)? || is_known && roster::has_user(tx, group, device.user())?)
 }
 
-/// Removes a device: its sessions, its key packages and what it has yet to read go, its name stays taken. Returns the
-/// sessions that ended; `None` if there is no such device.
+/// Removes a device. Deletes its sessions, its wake-up address, its key packages and its
+/// memberships; its name stays taken. Returns the sessions that ended; `None` if there is no such
+/// device.
 pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Vec<TokenHash>>, StoreError> {
     let Some(record) = devices::load(tx, device)?.filter(|record| record.key.is_some()) else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What goes when its time has come: sessions and invitations.
+//! Deletes sessions and invitations that have expired.
 
 use std::ops::ControlFlow;
 
@@ -13,10 +13,11 @@ use crate::{
     },
 };
 
-/// The most deadlines that one transaction handles, so that nobody waits long for the store.
+/// The maximum number of deadlines in one transaction, so that no caller waits long for the store.
 const BATCH: usize = 1_000;
 
-/// Deletes a batch of what has ended at `now`. Returns whether there may be more.
+/// Deletes a batch of sessions and invitations that have ended at `now`. Returns true if there may
+/// be more.
 pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
     let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
     let mut passed: Vec<(Vec<u8>, AdmissionDeadline)> = Vec::new();
@@ -24,9 +25,9 @@ pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<b
         passed.push((key.to_vec(), key::decode(Table::AdmissionDeadlines, value)?));
         Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    for (key, due) in &passed {
+    for (key, kind) in &passed {
         let token = key.last_chunk().copied().map(TokenHash).ok_or(StoreError::Corrupt(Table::AdmissionDeadlines))?;
-        match due {
+        match kind {
             AdmissionDeadline::Session(Identity(device)) => session::expire(tx, device, &token)?,
             AdmissionDeadline::Invitation => invitation::use_up(tx, &token)?,
         }

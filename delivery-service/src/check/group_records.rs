@@ -1,8 +1,8 @@
-//! The records of groups, and the marks of groups that were ended.
+//! Checks the records of groups, and the marks of ended groups.
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, Names, Parts, place};
+use super::{Checker, Finding, GroupNames, KeyReader, at};
 use crate::{
     error::StoreError,
     names::GroupId,
@@ -15,30 +15,34 @@ use crate::{
 
 pub(super) type Groups = BTreeMap<GroupId, Group>;
 
-/// Every group that can be understood.
+/// Returns every group whose record can be decoded.
 pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
     let mut groups = Groups::new();
     checker.each(Table::Groups, |_, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        reader.end()?;
         groups.insert(id, key::decode(Table::Groups, value).ok()?);
         Some(())
     })?;
     Ok(groups)
 }
 
-/// The names of the groups that were ended.
-pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<Names, StoreError> {
-    let mut ended = Names::new();
+/// Checks the marks of ended groups and returns the names of the groups.
+pub(super) fn ended(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    counts: &mut TallyCounts,
+) -> Result<GroupNames, StoreError> {
+    let mut ended = GroupNames::new();
     checker.each(Table::EndedGroups, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        reader.end()?;
         let Identity(by) = key::decode(Table::EndedGroups, value).ok()?;
         Tally::EndedGroups(by.user()).recount(counts, 1);
         if groups.contains_key(&id) {
-            findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
+            findings.push(Finding::Contradiction { location: at(Table::EndedGroups, key), with: Table::Groups });
         }
         ended.insert(id);
         Some(())

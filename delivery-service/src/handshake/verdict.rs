@@ -1,6 +1,8 @@
-//! Handshakes that are decoded and verified beside the store: see `docs/decisions/0070`.
+//! Decoded handshakes, and the verdicts on them. A verdict is the result of a verification beside
+//! the store: see `docs/decisions/0070`.
 //!
-//! A verdict counts for one state of one group. The ordering rules take it in that state, and verify nothing themselves.
+//! A verdict counts for one state of one group. The ordering rules take it in that state, and
+//! verify nothing themselves.
 
 use openmls::{framing::ProtocolMessage, group::PublicGroup};
 use openmls_rust_crypto::RustCrypto;
@@ -16,27 +18,28 @@ use crate::{
     outcome::RejectReason,
 };
 
-/// A group in its present state, to verify a handshake in it.
+/// The present state of a group, in which a handshake is verified.
 pub(crate) enum PresentState {
-    /// The public group that the service follows.
+    /// The public group that the service tracks.
     Public(PublicGroupState),
-    /// An opaque group: the group info of its present epoch, which is the service's only view of it.
+    /// The group info of an opaque group in its present epoch. The service sees no more of the
+    /// group.
     GroupInfo(Vec<u8>),
 }
 
-/// The state of a group that a verdict was made in.
+/// The state of a group in which a verdict was made.
 enum VerifiedState {
     Public(GroupVersion),
     GroupInfo(Vec<u8>),
 }
 
-/// A verdict of one kind of handshake.
+/// The value of a good verdict, for one kind of handshake.
 pub(crate) trait VerdictKind {
-    /// Whether the verdict is one on the epoch. It does not change with the proposals that are queued.
-    const IS_ON_EPOCH: bool;
+    /// True if the verdict counts for the whole epoch, because queued proposals do not change it.
+    const COUNTS_FOR_EPOCH: bool;
 }
 
-/// A commit or a proposal, decoded, and the verdict on it if there is one.
+/// A decoded commit or proposal, and the verdict on it if there is one.
 pub(crate) struct DecodedHandshake<T> {
     pub(crate) frame: Frame,
     /// The decoded message, unless a verification has taken it.
@@ -59,8 +62,9 @@ impl<T: VerdictKind> DecodedHandshake<T> {
 
     /// Verifies a handshake of the member `sender` in the group's present state in memory.
     ///
-    /// There is no verdict if the group is not in memory or in another epoch, or if the handshake names another sender:
-    /// before the store has found that the sender may submit it, only a member makes the service verify anything.
+    /// Makes no verdict if the group is not in memory or is in another epoch, or if the handshake
+    /// names another sender. The store has not yet confirmed that the sender may submit the
+    /// handshake, and until then only a member makes the service verify anything.
     pub(crate) fn verify_of_member(
         &mut self,
         public_groups: &PublicGroups,
@@ -77,7 +81,8 @@ impl<T: VerdictKind> DecodedHandshake<T> {
         }
     }
 
-    /// Verifies a handshake that the ordering rules have asked a verdict for. `bytes` are those of the handshake.
+    /// Verifies a handshake for which the ordering rules need a verdict. `bytes` are the bytes of
+    /// the handshake.
     pub(crate) fn verify_in(
         &mut self,
         present: PresentState,
@@ -101,11 +106,12 @@ impl<T: VerdictKind> DecodedHandshake<T> {
         });
     }
 
-    /// Takes the verdict for the group's present state. `None` if there is no verdict, or one for another state.
+    /// Takes the verdict for the group's present state. `None` if there is no verdict, or if the
+    /// verdict is for another state.
     pub(crate) fn take_verdict(&mut self, present: &PresentState) -> Option<Result<T, RejectReason>> {
         let verdict = self.verdict.take_if(|verdict| match (&verdict.made_in, present) {
             (VerifiedState::Public(made_in), PresentState::Public(PublicGroupState { version, .. })) => {
-                made_in == version || T::IS_ON_EPOCH && made_in.epoch == version.epoch
+                made_in == version || T::COUNTS_FOR_EPOCH && made_in.epoch == version.epoch
             }
             (VerifiedState::GroupInfo(made_in), PresentState::GroupInfo(group_info)) => made_in == group_info,
             _ => false,
@@ -113,12 +119,12 @@ impl<T: VerdictKind> DecodedHandshake<T> {
         verdict.map(|verdict| verdict.result)
     }
 
-    /// Whether there is a verdict, for whatever state.
+    /// Returns true if there is a verdict, for this state or another one.
     pub(crate) fn has_verdict(&self) -> bool {
         self.verdict.is_some()
     }
 
-    /// The value of a good verdict.
+    /// Returns the value of a good verdict.
     pub(crate) fn good_verdict(&self) -> Option<&T> {
         self.verdict.as_ref()?.result.as_ref().ok()
     }

@@ -1,5 +1,6 @@
-//! One commit per epoch (RFC 9420, 14; RFC 9750, 5.2.1): it is accepted if and only if it was made in the group's
-//! current epoch, and all that follows from it happens with it.
+//! Commits: one per epoch (RFC 9420, 14; RFC 9750, 5.2.1). The service accepts a commit if and only
+//! if it was made in the group's current epoch. All changes that follow from the commit happen in
+//! the same transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,47 +37,51 @@ use crate::{
     store::Transaction,
 };
 
-/// A commit, and what comes with it.
+/// A commit, and the messages that come with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitSubmission {
     /// The group.
     pub group: GroupId,
-    /// The device that submits it, which must also have signed it.
+    /// The device that submits the commit. The same device must have signed it.
     pub sender: DeviceId,
     /// The commit, as an MLSMessage.
     pub commit: Vec<u8>,
-    /// The welcome for all whom the commit adds, as an MLSMessage; `None` if it adds nobody. An external joiner needs
-    /// none.
+    /// The welcome for the devices that the commit adds, as an MLSMessage; `None` if it adds none.
+    /// An external joiner needs no welcome.
     pub welcome: Option<Vec<u8>>,
-    /// The group info of the epoch that the commit begins, as an MLSMessage. Without one, nobody can join by external commit
-    /// until a later commit brings one. In opaque mode the ratchet tree has to be in it. In assisted mode it may be left out
-    /// of it and of the welcome: then whoever joins gets it from the service.
+    /// The group info of the epoch that the commit begins, as an MLSMessage. Without one, no device
+    /// can join by external commit until a later commit has one. In opaque mode the group info must
+    /// have the ratchet tree. In assisted mode the group info and the welcome may leave the tree
+    /// out; then joiners get it from the service.
     pub group_info: Option<Vec<u8>>,
-    /// Whom the commit adds and removes. Where the service sees into the commit it must be what the commit itself says:
-    /// in assisted mode, and for every external commit. A member's commit in opaque mode is believed.
+    /// The devices that the commit adds and removes. In assisted mode, and for every external
+    /// commit, the service sees the changes of the commit, and this field must be equal to them.
+    /// For a member's commit in opaque mode, the service believes this field.
     pub roster_change: RosterChange,
 }
 
 impl CommitSubmission {
-    /// The bytes of its messages.
+    /// Returns the number of bytes of the messages.
     pub fn bytes(&self) -> usize {
         let beside = [&self.welcome, &self.group_info].into_iter().flatten();
         self.commit.len() + beside.map(Vec::len).sum::<usize>()
     }
 }
 
-/// A commit that is right, as far as the service can see.
+/// A commit that is valid, as far as the service can see.
 struct CommitVerdict {
     commit: VerifiedCommit,
-    /// Whether the ratchet tree is in the group info that it begins the epoch with, or the fault of that.
+    /// True if the group info that comes with the commit has the ratchet tree. An error if the
+    /// group info has a fault.
     sent_tree: Result<bool, RejectReason>,
 }
 
 impl handshake::VerdictKind for CommitVerdict {
-    const IS_ON_EPOCH: bool = false;
+    const COUNTS_FOR_EPOCH: bool = false;
 }
 
-/// A commit, its welcome and its group info, decoded, with the verdict on the commit if there is one.
+/// A decoded commit with its welcome and its group info, and the verdict on the commit if there is
+/// one.
 pub(crate) struct DecodedCommit {
     handshake: Result<DecodedHandshake<CommitVerdict>, RejectReason>,
     welcome: Option<Result<Welcome, RejectReason>>,
@@ -84,7 +89,7 @@ pub(crate) struct DecodedCommit {
 }
 
 impl DecodedCommit {
-    /// Decodes a commit. A fault is for [`submit`] to name.
+    /// Decodes a commit. [`submit`] reports a fault.
     pub(crate) fn of(submission: &CommitSubmission, limits: &Limits) -> Self {
         Self {
             handshake: DecodedHandshake::read(&submission.commit, limits),
@@ -96,7 +101,7 @@ impl DecodedCommit {
         }
     }
 
-    /// Verifies the commit of a member to a followed group in memory.
+    /// Verifies the commit of a member, if the public group is in memory.
     pub(crate) fn verify_of_member(
         &mut self,
         public_groups: &PublicGroups,
@@ -129,7 +134,8 @@ impl DecodedCommit {
         }
     }
 
-    /// Whether the commit has a good verdict, and makes the roster change that the submission declares.
+    /// Returns true if the commit has a good verdict, and makes the roster change that the
+    /// submission declares.
     pub(crate) fn has_good_verdict(&self, submission: &CommitSubmission) -> bool {
         let found = self.handshake.as_ref().ok().and_then(DecodedHandshake::good_verdict);
         found.is_some_and(|found| found.sent_tree.is_ok() && found.commit.change == submission.roster_change)
@@ -151,11 +157,12 @@ fn verify(
     }
 }
 
-/// Orders a commit. Every commit that the service can see into needs a good verdict for the group's present state.
+/// Orders a commit. Every commit that the service can see into needs a good verdict for the group's
+/// present state.
 ///
-/// In opaque mode the service follows no group, but an external commit is public, and its sender had the group info of the
-/// present epoch: so the commit is verified in the group that the group info describes. Without the verdict, any stranger
-/// could end an epoch.
+/// In opaque mode the service tracks no public group. But an external commit is public, and its
+/// sender had the group info of the present epoch. So the commit is verified in the group that the
+/// group info describes. Without the verdict, any stranger could end an epoch.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,
@@ -190,10 +197,10 @@ pub(crate) fn submit(
     check_invitations(tx, context, submission, &claims)?;
     let sent_tree = sent_tree?;
 
-    // From here on nothing is refused.
+    // From here on the commit is not refused any more.
     let before = group.clone();
     let left = verified.as_ref().map(|verified| &verified.left);
-    let (remembered, forgotten) = note_removals(tx, context, id, &mut group, roster_change, left)?;
+    let (noted_removals, undone_removals) = note_removals(tx, context, id, &mut group, roster_change, left)?;
     if group.mode == HandshakeMode::Assisted
         && let Some(verified) = verified
     {
@@ -209,7 +216,7 @@ pub(crate) fn submit(
     let moved = roster_change.added.union(&roster_change.removed).cloned().collect();
     context.effects.note(Effect::Readers(id.clone(), moved));
     if let Some((welcome, owners)) = welcome {
-        // What is in a welcome cannot be seen. It is made of the same group info.
+        // The service cannot read a welcome. The welcome was made from the same group info.
         let tree = match mode {
             HandshakeMode::Assisted if !sent_tree => public_groups.ratchet_tree(tx, id, next_epoch, next_epoch)?,
             _ => None,
@@ -218,13 +225,13 @@ pub(crate) fn submit(
     }
     let added = roster_change.added.clone();
     let (sender, time, sequence) = (sender.clone(), context.now, receipt.sequence);
-    LastCommit { before, sender, hash, time, added, former, remembered, forgotten, claims, cursor, sequence }
+    LastCommit { before, sender, hash, time, added, former, noted_removals, undone_removals, claims, cursor, sequence }
         .save(tx, id)?;
     Ok(Attempt::Settled(Outcome::Accepted(receipt)))
 }
 
-/// Checks that the change makes sense on the present roster, so that the roster stays a set of devices, and nobody is
-/// moved by an external commit but its sender.
+/// Checks that the change fits the present roster, so that the roster stays a set of devices. An
+/// external commit may add and remove only its sender.
 fn check_roster_change(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -236,7 +243,8 @@ fn check_roster_change(
     let impossible = || Abort::from(RejectReason::ImpossibleRosterChange);
     let only_sender = BTreeSet::from([sender.clone()]);
     let moves_itself_rightly = if is_external {
-        // RFC 9420, 12.4.3.2: it adds its sender, and removes at most the sender's own old leaf.
+        // RFC 9420, 12.4.3.2: an external commit adds its sender, and removes at most the sender's
+        // old leaf.
         *added == only_sender && removed.is_subset(&only_sender)
     } else {
         // RFC 9420, 12.2: a member does not remove itself by its own commit.
@@ -262,7 +270,8 @@ fn check_roster_change(
         }
     }
     for device in added {
-        // An external joiner calls by itself: the caller of the service knows who that is.
+        // An external joiner calls the service itself, so that the service's caller knows the
+        // device.
         if !is_external && devices::key_of(tx, device)?.is_none() {
             return Err(RejectReason::UnknownDevice { device: device.clone() }.into());
         }
@@ -273,8 +282,9 @@ fn check_roster_change(
     Ok(())
 }
 
-/// Checks that there is a welcome for exactly those whom the commit adds: without one a member would be on the roster
-/// and outside the group. Returns it, if there has to be one, and the devices that its key packages belong to.
+/// Checks that the welcome is for exactly the devices that the commit adds. Without a welcome, a
+/// member would be on the roster and outside the group. Returns the welcome, if the commit needs
+/// one, and the devices that own its key packages.
 fn check_welcome(
     tx: &mut dyn Transaction,
     submission: &CommitSubmission,
@@ -331,8 +341,9 @@ fn use_claims(
     Ok(claims)
 }
 
-/// Checks that those who add devices may add them. A device that its own user adds is in one group more; any other is
-/// invited, which counts for the user whose device has claimed its key package.
+/// Checks that the adding users may add the devices. A device that its own user adds is in one more
+/// group. Any other device is invited, which counts for the user whose device has claimed its key
+/// package.
 fn check_invitations(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -360,7 +371,7 @@ fn check_invitations(
     Ok(())
 }
 
-/// Checks the group info that comes with a commit. Returns whether it has the ratchet tree in it.
+/// Checks the group info that comes with a commit. Returns true if it has the ratchet tree.
 fn check_group_info(
     crypto: &RustCrypto,
     group_info: Option<&Result<VerifiableGroupInfo, RejectReason>>,
@@ -383,8 +394,8 @@ fn check_group_info(
     Ok(has_tree)
 }
 
-/// Remembers the devices that the commit removes against their will, and forgets the earlier removals
-/// of the devices that it adds. Returns both.
+/// Notes the devices that the commit removes against their will, and forgets the earlier removals
+/// of the devices that it adds. Returns the devices of the noted and of the forgotten removals.
 fn note_removals(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -393,21 +404,21 @@ fn note_removals(
     RosterChange { added, removed }: &RosterChange,
     left: Option<&BTreeSet<DeviceId>>,
 ) -> Result<(BTreeSet<DeviceId>, BTreeSet<DeviceId>), StoreError> {
-    let (mut remembered, mut forgotten) = (BTreeSet::new(), BTreeSet::new());
+    let (mut noted_removals, mut undone_removals) = (BTreeSet::new(), BTreeSet::new());
     for device in removed.difference(added).filter(|device| !left.is_some_and(|left| left.contains(device))) {
         if roster::remember_removal(tx, context.limits, id, group, device)? {
-            remembered.insert(device.clone());
+            noted_removals.insert(device.clone());
         }
     }
     for device in added {
         if roster::forget_removal(tx, id, group, device)? {
-            forgotten.insert(device.clone());
+            undone_removals.insert(device.clone());
         }
     }
-    Ok((remembered, forgotten))
+    Ok((noted_removals, undone_removals))
 }
 
-/// Carries out the roster change. Returns the members that it removes, as they were.
+/// Makes the roster change. Returns the removed members, with their records from before.
 fn change_roster(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -416,14 +427,16 @@ fn change_roster(
     claims: &[Claim],
 ) -> Result<Vec<FormerMember>, StoreError> {
     let CommitSubmission { group: id, roster_change: RosterChange { added, removed }, .. } = submission;
-    // A device that joins has the standing of its user's first device, which may be among those that leave.
+    // A device that joins gets `since` and `added_by` of its user's first device, which the same
+    // commit may remove.
     let mut first_of_user = BTreeMap::new();
     for user in added.iter().map(DeviceId::user) {
         first_of_user.insert(user, roster::first_of_user(tx, id, user)?);
     }
     let mut former = Vec::with_capacity(removed.len());
     for device in removed {
-        // A device that this same entry adds again reads it once, as the beginning of its new membership.
+        // A device that the same entry adds again reads the entry once, as the beginning of its new
+        // membership.
         let until = if added.contains(device) { cursor.previous() } else { cursor };
         former.push(roster::leave(tx, id, device, until)?);
     }

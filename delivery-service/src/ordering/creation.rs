@@ -1,4 +1,6 @@
-//! Creates groups.
+//! Creates groups. A [`Creation`] is verified without the store, on any thread; [`create`] then
+//! creates the group in a transaction. `DeliveryService` and [`Checker`](crate::Checker) call the
+//! module.
 
 use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::mls;
@@ -29,12 +31,12 @@ pub(crate) struct Creation {
     mode: HandshakeMode,
     created_from: Hash,
     head: ChainHash,
-    /// In assisted mode, the group that the service will follow.
+    /// In assisted mode, the public group that the service will track.
     verified: Result<Option<NewPublicGroup>, RejectReason>,
 }
 
 impl Creation {
-    /// Verifies the group info of epoch 0. A fault is for [`create`] to name.
+    /// Verifies the group info of epoch 0. [`create`] reports a fault.
     pub(crate) fn verify(crypto: &RustCrypto, limits: &Limits, submitted: Submitted<'_>, mode: HandshakeMode) -> Self {
         let Submitted { group: id, sender: creator, bytes } = submitted;
         let verified = || {
@@ -44,7 +46,7 @@ impl Creation {
             }
             match mode {
                 HandshakeMode::Opaque => Ok(None),
-                // The leaves of others are not even verified.
+                // A group info with more than one leaf is refused before the leaves are verified.
                 HandshakeMode::Assisted if mls::has_at_most(bytes, 1) == Some(false) => {
                     Err(RejectReason::NotSignedBySender)
                 }
@@ -56,7 +58,7 @@ impl Creation {
     }
 }
 
-/// Creates a group from the group info of its epoch 0, in which its creator is alone.
+/// Creates a group from the group info of its epoch 0, in which the creator is the only member.
 pub(crate) fn create(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,

@@ -1,4 +1,5 @@
-//! Reads the deadlines that have passed, a batch at a time.
+//! Reads the deadlines that have passed, one batch at a time. The module deletes nothing. `expiry`,
+//! `claim` and `invitation` call it.
 
 use std::ops::ControlFlow;
 
@@ -11,13 +12,13 @@ use crate::{
     },
 };
 
-/// The most deadlines that one transaction handles, so that nobody waits long for the store.
+/// The maximum number of deadlines in one transaction, so that no caller waits long for the store.
 pub(crate) const BATCH: usize = 1_000;
 
-/// The key of a deadline, and its value as it is stored.
+/// The key of a deadline, and its value in the store.
 pub(crate) type PassedDeadline = (Vec<u8>, Vec<u8>);
 
-/// The first deadlines that have passed at `now`.
+/// Returns the first deadlines that have passed at `now`, undecoded.
 pub(crate) fn passed_keys(
     tx: &mut dyn Transaction,
     table: Table,
@@ -32,7 +33,7 @@ pub(crate) fn passed_keys(
     Ok(passed)
 }
 
-/// The first deadlines that have passed at `now`.
+/// Returns the first deadlines that have passed at `now`, with their decoded values.
 pub(crate) fn passed<T: serde::de::DeserializeOwned>(
     tx: &mut dyn Transaction,
     table: Table,

@@ -1,4 +1,4 @@
-//! The end of a group: its only member deletes everything that the service keeps of it.
+//! Ends a group: its only member deletes all records that the service has of it.
 
 use std::ops::ControlFlow;
 
@@ -21,13 +21,13 @@ const TABLES: [Table; 8] = [
     Table::PublicGroups,
     Table::LastCommits,
     Table::Reports,
-    Table::Answers,
+    Table::RememberedOutcomes,
     Table::Members,
     Table::Removed,
     Table::Groups,
 ];
 
-/// Ends the group for its only member. What is left is a mark under its name.
+/// Ends the group for its only member. A mark under its name stays.
 pub(crate) fn end(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,
@@ -63,12 +63,12 @@ pub(crate) fn end(
     Ok(Reply::Done)
 }
 
-/// Whether a group of this name was ended.
+/// Returns true if a group of this name was ended.
 pub(crate) fn is_ended(tx: &mut dyn Transaction, id: &GroupId) -> Result<bool, StoreError> {
     Ok(tx.get(Table::EndedGroups, Key::group(id).as_bytes())?.is_some())
 }
 
-/// Deletes the memberships of all who read the group, or did.
+/// Deletes the memberships of all devices that read the group, now or before.
 fn forget_readers(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
     let range = Key::group(id).everything_below();
     let mut memberships = Vec::new();
@@ -76,7 +76,7 @@ fn forget_readers(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> 
         memberships.push(Key::from_bytes(membership.to_vec()));
         Ok(ControlFlow::Continue(()))
     })?;
-    // A member that has declined is among those who read nothing.
+    // A member that has declined reads nothing, so that the scan has not found its membership.
     memberships.extend(roster::present_membership(tx, id, device)?.map(|membership| membership.key()));
     memberships.iter().try_for_each(|key| membership::forget(tx, key))
 }

@@ -1,4 +1,5 @@
-//! What goes when its time has come: entries that some reader never acknowledged, outcomes, key packages.
+//! Deletes records whose deadline has passed: entries that some reader never acknowledged,
+//! remembered outcomes, key packages and claims. It also ends invitations to groups.
 
 use std::collections::BTreeSet;
 
@@ -13,18 +14,19 @@ use crate::{
     store::{Table, Transaction, key::number_in},
 };
 
-/// What [`crate::DeliveryService::expire`] deleted.
+/// The numbers of records that [`crate::DeliveryService::expire`] has deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Entries that not every reader had acknowledged.
+    /// Entries that some reader had not acknowledged.
     pub entries: u64,
-    /// Answers that were remembered for resubmissions.
+    /// Outcomes that were remembered for resubmissions.
     pub remembered_outcomes: u64,
-    /// Key packages that were never handed out, last-resort ones included.
+    /// Key packages that were never handed out, and last-resort key packages.
     pub key_packages: u64,
 }
 
-/// Handles a batch of deadlines up to `now`, and adds to `expired` what went. Returns whether there may be more.
+/// Handles a batch of deadlines up to `now`, and adds the deleted records to `expired`. Returns
+/// true if there may be more.
 pub(crate) fn expire_batch(
     tx: &mut dyn Transaction,
     now: Timestamp,
@@ -40,20 +42,20 @@ pub(crate) fn expire_batch(
 fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
     let passed: Vec<(Vec<u8>, remembered::ExpiringOutcome)> = passed(tx, Table::Deadlines, now)?;
     let mut groups = BTreeSet::new();
-    for (deadline, due) in &passed {
+    for (deadline, expired_outcome) in &passed {
         let cursor = Cursor(number_in(Table::Deadlines, deadline, size_of::<u64>())?);
         tx.delete(Table::Deadlines, deadline)?;
-        // The entries of a group that was ended are gone.
-        if ending::is_ended(tx, &due.group)? {
+        // The entries of an ended group are already deleted.
+        if ending::is_ended(tx, &expired_outcome.group)? {
             continue;
         }
-        let mut group = group::load(tx, &due.group)?.ok_or(StoreError::Corrupt(Table::Deadlines))?;
-        if log::forget(tx, &due.group, &mut group, cursor)? {
-            group::save(tx, &due.group, &group)?;
+        let mut group = group::load(tx, &expired_outcome.group)?.ok_or(StoreError::Corrupt(Table::Deadlines))?;
+        if log::forget(tx, &expired_outcome.group, &mut group, cursor)? {
+            group::save(tx, &expired_outcome.group, &group)?;
             expired.entries += 1;
         }
-        expired.remembered_outcomes += u64::from(remembered::forget(tx, due)?);
-        groups.insert(&due.group);
+        expired.remembered_outcomes += u64::from(remembered::forget(tx, expired_outcome)?);
+        groups.insert(&expired_outcome.group);
     }
     for group in groups {
         retention::skip_deleted_entries(tx, group)?;
@@ -63,9 +65,9 @@ fn expire_entries(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expire
 
 fn expire_key_packages(tx: &mut dyn Transaction, now: Timestamp, expired: &mut Expired) -> Result<bool, StoreError> {
     let passed: Vec<(Vec<u8>, key_package::ExpiringKeyPackage)> = passed(tx, Table::KeyPackageDeadlines, now)?;
-    for (deadline, due) in &passed {
+    for (deadline, key_package) in &passed {
         let number = number_in(Table::KeyPackageDeadlines, deadline, size_of::<u64>())?;
-        expired.key_packages += u64::from(key_package::forget(tx, number, due)?);
+        expired.key_packages += u64::from(key_package::forget(tx, number, key_package)?);
         tx.delete(Table::KeyPackageDeadlines, deadline)?;
     }
     Ok(passed.len() == BATCH)

@@ -1,4 +1,5 @@
-//! The group's record: its mode, its epoch, and the counts that change with every entry.
+//! The record of a group: its mode, its epoch, and the counts that change with every entry. The
+//! file also has the rules for the last two group infos.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,38 +29,38 @@ pub(crate) struct Group {
     #[serde(with = "StoredHandshakeMode")]
     pub(crate) mode: HandshakeMode,
     pub(crate) epoch: Epoch,
-    /// The last entry's number.
+    /// The number of the last entry.
     pub(crate) sequence: Sequence,
-    /// Entries in the log.
+    /// The number of entries in the log.
     pub(crate) queued: u64,
-    /// Proposals in this epoch.
+    /// The number of proposals in this epoch.
     pub(crate) proposals: u64,
-    /// Devices that are remembered as removed.
+    /// The number of devices that the service remembers as removed.
     pub(crate) removed: u64,
-    /// A device was removed that is not remembered, because there are too many.
+    /// True if the service has not remembered a removed device, because there were too many.
     pub(crate) removed_beyond_limit: bool,
-    /// The hash of the log's chain.
+    /// The hash of the last entry in the hash chain.
     pub(crate) head: ChainHash,
-    /// Bytes of the entries in the log, welcomes included.
+    /// The bytes of the entries in the log, with their welcomes.
     pub(crate) bytes: u64,
-    /// The group infos that are kept of the group, by the parity of their epochs.
-    group_infos: [Option<KeptGroupInfo>; 2],
-    /// Who created the group, and from what: to recognize the same request.
+    /// The stored group infos, by the parity of their epochs.
+    group_infos: [Option<StoredGroupInfo>; 2],
+    /// The device that created the group. With `created_from`, it identifies a repeated request.
     #[serde(with = "identity")]
     creator: DeviceId,
     #[serde(with = "serde_bytes")]
     created_from: Hash,
 }
 
-/// A group info that counts for the user whose device sent it.
+/// A stored group info. Its bytes count for the user of the device that sent it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct KeptGroupInfo {
+pub(crate) struct StoredGroupInfo {
     #[serde(with = "identity")]
     pub(crate) sender: DeviceId,
     pub(crate) size: u64,
 }
 
-impl KeptGroupInfo {
+impl StoredGroupInfo {
     fn tally(&self) -> Tally<'_> {
         Tally::Bytes(self.sender.user())
     }
@@ -91,17 +92,17 @@ impl Group {
         self.mode == mode && self.creator == *creator && self.created_from == *from
     }
 
-    /// The group infos that are kept of the group, with the parity of the epoch of each.
-    pub(crate) fn group_infos(&self) -> impl Iterator<Item = (u64, &KeptGroupInfo)> {
-        (0..).zip(&self.group_infos).filter_map(|(parity, kept)| Some((parity, kept.as_ref()?)))
+    /// Returns the stored group infos, each with the parity of its epoch.
+    pub(crate) fn group_infos(&self) -> impl Iterator<Item = (u64, &StoredGroupInfo)> {
+        (0..).zip(&self.group_infos).filter_map(|(parity, stored)| Some((parity, stored.as_ref()?)))
     }
 
-    /// Whether the commit that began the present epoch came with a group info.
+    /// Returns true if the commit that began the present epoch came with a group info.
     pub(crate) fn has_group_info(&self) -> bool {
         self.group_infos().any(|(parity, _)| parity == self.epoch.0 % 2)
     }
 
-    /// Puts back what an epoch has changed. What counts entries goes on.
+    /// Restores the values that an epoch has changed. The counts of entries stay.
     pub(crate) fn return_to(&mut self, before: &Self) {
         self.epoch = before.epoch;
         self.proposals = before.proposals;
@@ -118,14 +119,14 @@ pub(crate) fn save(tx: &mut dyn Transaction, id: &GroupId, group: &Group) -> Res
     key::put(tx, Table::Groups, &Key::group(id), group)
 }
 
-/// The group info of the current epoch, if its commit came with one. That of the epoch before is kept beside it, for the
-/// last commit may be taken back.
+/// Returns the group info of the current epoch, if its commit came with one. The store also has the
+/// group info of the epoch before, because the last commit may be taken back.
 pub(crate) fn group_info(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
     tx.get(Table::GroupInfos, Key::epoch_of(id, epoch).as_bytes())
 }
 
-/// Replaces the group info of the epoch before the last one by that of the group's present epoch, which `sender` has sent.
-/// The caller saves `group`.
+/// Replaces the group info of the epoch before the last one by the group info of the present epoch,
+/// which `sender` has sent. The caller saves `group`.
 pub(crate) fn replace_group_info(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -134,13 +135,13 @@ pub(crate) fn replace_group_info(
     group_info: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let key = Key::epoch_of(id, group.epoch);
-    let kept = group_info.map(|bytes| KeptGroupInfo { sender: sender.clone(), size: bytes.len() as u64 });
-    if let Some(kept) = &kept {
-        kept.tally().add(tx, kept.size)?;
+    let stored = group_info.map(|bytes| StoredGroupInfo { sender: sender.clone(), size: bytes.len() as u64 });
+    if let Some(stored) = &stored {
+        stored.tally().add(tx, stored.size)?;
     }
     let [even, odd] = &mut group.group_infos;
     let place = if group.epoch.0.is_multiple_of(2) { even } else { odd };
-    if let Some(former) = std::mem::replace(place, kept) {
+    if let Some(former) = std::mem::replace(place, stored) {
         former.tally().subtract(tx, former.size)?;
     }
     match group_info {
@@ -149,7 +150,7 @@ pub(crate) fn replace_group_info(
     }
 }
 
-/// Stops to count the group infos of a group that ends.
+/// Subtracts the bytes of the group infos from the tallies, because the group ends.
 pub(crate) fn discount_group_infos(tx: &mut dyn Transaction, group: &Group) -> Result<(), StoreError> {
-    group.group_infos().try_for_each(|(_, kept)| kept.tally().subtract(tx, kept.size))
+    group.group_infos().try_for_each(|(_, stored)| stored.tally().subtract(tx, stored.size))
 }

@@ -1,4 +1,6 @@
-//! Hands out key packages to the devices that claim them (RFC 9750, 5.1).
+//! Hands out key packages to the devices that claim them (RFC 9750, 5.1). The module decides which
+//! key package a claimer gets; `claim` has the rules for its use. `DeliveryService` calls the
+//! module.
 
 use super::{
     Abort, OrderingContext, block, claim,
@@ -13,25 +15,28 @@ use crate::{
     },
 };
 
-/// A key package that was handed out.
+/// A claimed key package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedKeyPackage {
-    /// The MLSMessage as it was uploaded.
+    /// The MLSMessage, as its device has uploaded it.
     pub bytes: Vec<u8>,
-    /// Whether it is the last-resort key package, which others get as well.
+    /// True if this is the last-resort key package, which other claimers get as well.
     pub last_resort: bool,
-    /// What is left for the next one.
+    /// The key packages that are left for the next claimer.
     pub left: KeyPackageCount,
 }
 
 /// The answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// A key package is handed out. An addition by the claimer can use it until the claim expires, after seven days.
+    /// A key package is handed out. An addition by the claimer can use it until the claim expires,
+    /// after seven days.
     Claimed(ClaimedKeyPackage),
-    /// There is none, not even for last resort; or the claimer has so many others of the device that it gets no more.
+    /// The device has no key package that can be handed out, and no last-resort one. Or the
+    /// claimer's user has so many other claims on the device that it gets no more, and there is no
+    /// last-resort one.
     NoneLeft,
-    /// The claimer may not have one.
+    /// The claimer may not have a key package of the device.
     Rejected(RejectReason),
 }
 
@@ -41,7 +46,8 @@ impl From<RejectReason> for ClaimOutcome {
     }
 }
 
-/// Hands out the oldest key package that has not expired, or else the last-resort one, and opens a claim on it.
+/// Hands out the oldest key package that has not expired, or else the last-resort one. Opens a
+/// claim on it.
 pub(crate) fn hand_out(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,

@@ -1,5 +1,7 @@
 //! Invitations to groups: a device accepts or declines a group that another user has added it to
-//! (`docs/decisions/0060`).
+//! (`docs/decisions/0060`). These are not the invitations to register a device, which are in
+//! `admission`. `DeliveryService`, `submission` and `rollback` call [`accept`], and `expiry` ends
+//! old invitations.
 
 use super::{
     Abort, OrderingContext, claim, deadlines,
@@ -17,7 +19,8 @@ use crate::{
     },
 };
 
-/// Accepts the group for the device, if it is invited. Returns whether the device has accepted it, now or before.
+/// Accepts the group for the device, if the device is invited. Returns true if the device has
+/// accepted the group, now or before.
 pub(crate) fn accept<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -38,8 +41,8 @@ pub(crate) fn accept<T: From<RejectReason>>(
     Ok(true)
 }
 
-/// Declines the group for the device, which has not accepted it. The device stays on the roster until members commit
-/// its removal, and no log waits for it.
+/// Declines the group for a device that has not accepted it. The device stays on the roster until
+/// members commit its removal, and no log waits for it.
 pub(crate) fn decline<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -67,7 +70,7 @@ fn end_invitation(tx: &mut dyn Transaction, membership: Membership) -> Result<()
     retention::trim(tx, &group).map(drop)
 }
 
-/// Ends a batch of invitations that have expired at `now`. Returns whether there may be more.
+/// Ends a batch of invitations that have expired at `now`. Returns true if there may be more.
 pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
     let passed = deadlines::passed_keys(tx, Table::InvitationDeadlines, now)?;
     for (_, membership) in &passed {

@@ -1,4 +1,5 @@
-//! One log per group, in one order over all groups.
+//! The logs of the groups. Each group has one log. The cursors of all logs come from one counter,
+//! so that the entries of all groups have one order.
 
 use std::{
     borrow::Cow,
@@ -25,13 +26,14 @@ use crate::{
 
 pub(crate) const CURSOR: &str = "cursor";
 
-/// The position of the last entry of all.
+/// Returns the cursor of the last entry of all groups.
 pub(crate) fn end(tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
     key::last_count(tx, CURSOR).map(Cursor)
 }
 
-/// Appends an entry, extends the chain by it and counts it in `group`, which the caller saves. `group` is in the epoch
-/// after the entry, and `welcome` has the bytes of the welcome that comes with it. A full log loses its oldest entries.
+/// Appends an entry, extends the hash chain by it and counts it in `group`, which the caller saves.
+/// `group` is in the epoch after the entry. `welcome` is the number of bytes of the welcome that
+/// comes with the entry. A full log loses its oldest entries.
 pub(crate) fn append(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -64,7 +66,7 @@ pub(crate) fn append(
     Ok((cursor, receipt))
 }
 
-/// Whether the group's log has an entry at `from` or after it.
+/// Returns true if the group's log has an entry at `from` or after it.
 pub(crate) fn has_entry_from(tx: &mut dyn Transaction, id: &GroupId, from: Cursor) -> Result<bool, StoreError> {
     let prefix = Key::group(id);
     let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
@@ -76,7 +78,7 @@ pub(crate) fn has_entry_from(tx: &mut dyn Transaction, id: &GroupId, from: Curso
     Ok(found)
 }
 
-/// The position of the oldest entry that the group's log still has.
+/// Returns the cursor of the oldest entry in the group's log.
 pub(crate) fn oldest(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Cursor>, StoreError> {
     let prefix = Key::group(id);
     key::first(tx, Table::Log, &prefix)?
@@ -84,7 +86,8 @@ pub(crate) fn oldest(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Cu
         .transpose()
 }
 
-/// Deletes one entry, if it is still there, and its welcome. The caller saves `group`.
+/// Deletes one entry, if the log still has it, and its welcome. The caller saves `group`. Returns
+/// true if the log had the entry.
 pub(crate) fn forget(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -113,20 +116,20 @@ pub(crate) fn forget_handshakes(
 ) -> Result<(), StoreError> {
     let prefix = Key::group(id);
     let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
-    let mut going = Vec::new();
+    let mut cursors = Vec::new();
     tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
         if key::decode::<LogEntry<'_>>(Table::Log, value)?.kind != EntryKind::Message {
-            going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+            cursors.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    for cursor in going {
+    for cursor in cursors {
         forget(tx, id, group, cursor)?;
     }
     Ok(())
 }
 
-/// Deletes the entries in a range. The caller saves `group`. Returns how many went.
+/// Deletes the entries in a range. The caller saves `group`. Returns the number of deleted entries.
 pub(crate) fn forget_range(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -135,13 +138,13 @@ pub(crate) fn forget_range(
 ) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
     let (from, to) = (prefix.clone().then(range.start.0), prefix.clone().then(range.end.0));
-    let mut going = Vec::new();
+    let mut cursors = Vec::new();
     tx.scan(Table::Log, from.as_bytes()..to.as_bytes(), &mut |key, _| {
-        going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        cursors.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
         Ok(ControlFlow::Continue(()))
     })?;
-    for cursor in &going {
+    for cursor in &cursors {
         forget(tx, id, group, *cursor)?;
     }
-    Ok(going.len() as u64)
+    Ok(cursors.len() as u64)
 }

@@ -1,4 +1,5 @@
-//! The stored form of a log entry.
+//! The stored form of a log entry. The module has no rules: `log` writes and deletes entries, and
+//! `reading` and the store check decode them.
 
 use std::borrow::Cow;
 
@@ -11,7 +12,7 @@ use crate::{
     store::identity,
 };
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EntryKind {
     Commit,
@@ -31,7 +32,8 @@ impl From<EntryKind> for DeliveryKind {
     }
 }
 
-/// An entry as it is stored: routing data and the bytes. Who receives it follows from the memberships.
+/// A log entry as the store has it: routing data and the bytes. It has no list of readers; the
+/// memberships say which devices read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LogEntry<'a> {
     pub(crate) kind: EntryKind,
@@ -39,7 +41,7 @@ pub(crate) struct LogEntry<'a> {
     pub(crate) sender: Cow<'a, DeviceId>,
     pub(crate) time: Timestamp,
     pub(crate) receipt: StoredReceipt,
-    /// The bytes that it counts for: its own, and those of its welcome.
+    /// The bytes that the entry counts for: its own, and the bytes of its welcome.
     pub(crate) size: u64,
     #[serde(borrow, with = "serde_bytes")]
     pub(crate) bytes: Cow<'a, [u8]>,

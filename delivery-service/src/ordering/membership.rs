@@ -1,5 +1,6 @@
-//! What each device reads: a membership is an interval of a group's log, from the entry that added the device to the
-//! entry that removed it, both included. A device that another user has added is invited, until it accepts or declines.
+//! Which device may read which entry. A membership is an interval of a group's log, from the entry
+//! that added the device to the entry that removed it, both included. A device that another user
+//! has added is invited until it accepts or declines.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// Seconds for which a device can accept a group that another user has added it to.
+/// The time in seconds in which a device can accept a group that another user has added it to.
 pub(crate) const INVITATION_SECONDS: u64 = 30 * 24 * 60 * 60;
 
 /// An invitation that has not been accepted.
@@ -29,12 +30,13 @@ pub(crate) struct Invitation {
     /// The user whose device claimed the key package of the addition.
     pub(crate) inviter: UserId,
     pub(crate) expires: Timestamp,
-    /// The device has declined, or the invitation has expired. The device reads nothing of the group any more.
+    /// True if the device has declined or the invitation has expired. The device then reads nothing
+    /// more of the group.
     pub(crate) declined: bool,
 }
 
 impl Invitation {
-    /// An invitation that begins now.
+    /// Returns an invitation that begins now.
     pub(crate) fn new(context: OrderingContext<'_>, inviter: &UserId) -> Self {
         Self { inviter: inviter.clone(), expires: context.now.plus(INVITATION_SECONDS), declined: false }
     }
@@ -46,11 +48,12 @@ pub(crate) struct Membership {
     pub(crate) group: GroupId,
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
-    /// The entry that added the device. For a group's creator, the first entry that there will be.
+    /// The entry that added the device. For the creator of a group, the first entry that the log
+    /// will have.
     pub(crate) from: Cursor,
-    /// The entry that removed it.
+    /// The entry that removed the device.
     pub(crate) until: Option<Cursor>,
-    /// Whether the device reads the entry that added it as a welcome.
+    /// True if the device reads the entry that added it as a welcome.
     pub(crate) by_welcome: bool,
     /// The first position that the device has not acknowledged.
     pub(crate) unread: Cursor,
@@ -71,23 +74,25 @@ impl Membership {
         Key::group(&self.group).then_device(&self.device).then(self.from.0)
     }
 
-    /// Where the end of the invitation stands among the deadlines, if the device can still accept it.
+    /// The key of the invitation's deadline, if the device can still accept the invitation.
     pub(crate) fn deadline_key(&self) -> Option<Key> {
         let invitation = self.invitation.as_ref().filter(|invitation| !invitation.declined)?;
         Some(Key::number(invitation.expires.0).then(self.from.0).then_device(&self.device))
     }
 
-    /// Whether the device reads the group. A device that has declined does not, although it is on the roster.
+    /// Returns true if the device reads the group. A device that has declined does not, although it
+    /// is on the roster.
     pub(crate) fn is_read(&self) -> bool {
         self.invitation.as_ref().is_none_or(|invitation| !invitation.declined)
     }
 
-    /// Whether the device was removed, and has read all that it may.
+    /// Returns true if the device was removed and has read every entry that it may read.
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until < self.unread || !self.is_read())
     }
 
-    /// What the membership counts for: the device's own limit, or that of the inviting user.
+    /// The tally that counts the membership: the device's own groups, or the invitations of the
+    /// inviting user.
     fn tally(&self) -> Option<Tally<'_>> {
         match &self.invitation {
             None => Some(Tally::Groups(&self.device)),
@@ -111,7 +116,7 @@ impl Membership {
     }
 
     pub(super) fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
-        self.erase(tx)?;
+        self.delete_records(tx)?;
         if let Some(deadline) = self.deadline_key() {
             tx.delete(Table::InvitationDeadlines, deadline.as_bytes())?;
         }
@@ -132,14 +137,15 @@ impl Membership {
         }
     }
 
-    fn erase(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    fn delete_records(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         tx.delete(Table::Memberships, self.key().as_bytes())?;
         tx.delete(Table::Waiting, self.key().as_bytes())?;
         tx.delete(Table::UpToDate, self.up_to_date_key().as_bytes())?;
         tx.delete(Table::Unread, self.unread_key().as_bytes()).map(drop)
     }
 
-    /// Changes when the membership ends and what is unread, and forgets a membership that is over.
+    /// Changes the end of the membership and its first unread position. Deletes a membership that
+    /// is over.
     pub(crate) fn change(
         self,
         tx: &mut dyn Transaction,
@@ -150,11 +156,11 @@ impl Membership {
         if next.is_over() {
             return self.delete(tx);
         }
-        self.erase(tx)?;
+        self.delete_records(tx)?;
         next.write(tx)
     }
 
-    /// Changes what became of the invitation, and forgets a membership that is over.
+    /// Changes the invitation. Deletes a membership that is over.
     pub(super) fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
         self.delete(tx)?;
         let next = Self { invitation, ..self };
@@ -162,12 +168,13 @@ impl Membership {
     }
 }
 
-/// All memberships of a device that it has not read to the end.
+/// Returns all memberships that the device has not read to the end.
 pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
     below(tx, &Key::device(device))
 }
 
-/// The memberships of a device that may have entries that it has not acknowledged. Those of quiet groups cost nothing.
+/// Returns the memberships that may have unacknowledged entries. Memberships without new entries
+/// cost nothing here.
 pub(crate) fn waiting(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut keys = Vec::new();
@@ -179,7 +186,8 @@ pub(crate) fn waiting(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec
     keys.iter().map(|key| key::get(tx, Table::Memberships, key)?.ok_or_else(corrupt)).collect()
 }
 
-/// The group has a new entry: every membership that was up to date waits from now on.
+/// Notes that the group has a new entry: a membership that was up to date may have unacknowledged
+/// entries from now on.
 pub(crate) fn note_entry(tx: &mut dyn Transaction, group: &GroupId) -> Result<(), StoreError> {
     let range = Key::group(group).everything_below();
     let mut up_to_date = Vec::new();
@@ -194,7 +202,7 @@ pub(crate) fn note_entry(tx: &mut dyn Transaction, group: &GroupId) -> Result<()
     Ok(())
 }
 
-/// The memberships of a device in one group that it has not read to the end.
+/// Returns the memberships in one group that the device has not read to the end.
 pub(crate) fn of_device_in(
     tx: &mut dyn Transaction,
     device: &DeviceId,
@@ -213,7 +221,7 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreEr
     Ok(memberships)
 }
 
-/// Checks that the device may be in one group more that counts for it.
+/// Checks that the device may be in one more group that counts for it.
 pub(crate) fn check_group_count<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     limits: &Limits,
@@ -226,7 +234,7 @@ pub(crate) fn check_group_count<T: From<RejectReason>>(
     Err(Abort::answer(RejectReason::TooManyGroups { limit }.into()))
 }
 
-/// Deletes the membership under that key, if it is there.
+/// Deletes the membership under that key, if there is one.
 pub(crate) fn forget(tx: &mut dyn Transaction, key: &Key) -> Result<(), StoreError> {
     match key::get::<Membership>(tx, Table::Memberships, key)? {
         Some(membership) => membership.delete(tx),

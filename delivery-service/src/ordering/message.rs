@@ -9,8 +9,9 @@ use crate::{
     store::Transaction,
 };
 
-/// Orders an application message that was encrypted in the current epoch. One of a past epoch is stale: a member that
-/// keeps no past epochs could not read it, so its sender encrypts it again and nothing is lost.
+/// Orders an application message that was encrypted in the current epoch. A message of a past epoch
+/// is stale: a member that has deleted its past epochs could not read it. The sender encrypts the
+/// message again, so that nothing is lost.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,

@@ -1,4 +1,6 @@
-//! The present state of a group, and the verdicts that count in it.
+//! The present state of a group, and the verdict on a handshake in that state. The module verifies
+//! nothing. `commit` and `proposal` take their verdicts here, and `DeliveryService` reads the state
+//! for a [`Checker`](crate::Checker).
 
 use super::{
     Abort, Attempt,
@@ -12,7 +14,8 @@ use crate::{
     store::Transaction,
 };
 
-/// The verdict on a handshake in the group's present state. A handshake without a verdict costs no look at that state.
+/// Takes the verdict on a handshake in the group's present state. For a handshake without a
+/// verdict, it does not load that state.
 pub(crate) fn verdict<T: VerdictKind>(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,
@@ -29,7 +32,7 @@ pub(crate) fn verdict<T: VerdictKind>(
     Ok(handshake.take_verdict(&present).ok_or_else(unverified)??)
 }
 
-/// The group's present state, as far as the service sees it.
+/// Returns the group's present state, as far as the service sees it.
 pub(crate) fn present(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,

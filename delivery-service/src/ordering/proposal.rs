@@ -1,4 +1,4 @@
-//! Proposals by reference (RFC 9420, 12.1), which a later commit of the same epoch may carry out.
+//! Proposals by reference (RFC 9420, 12.1), which a later commit of the same epoch may apply.
 
 use openmls::{
     framing::{ContentType, ProtocolMessage},
@@ -16,15 +16,17 @@ use crate::{
     store::Transaction,
 };
 
-/// A proposal, decoded, with the verdict on it if there is one.
+/// A decoded proposal, with the verdict on it if there is one.
 pub(crate) type DecodedProposal = Result<DecodedHandshake<QueuedProposal>, RejectReason>;
 
-/// A proposal is verified with the tree. Whether it goes together with others is checked with the commit.
+/// A verdict on a proposal depends on the tree alone. The verification of the commit finds
+/// proposals that do not go together.
 impl VerdictKind for QueuedProposal {
-    const IS_ON_EPOCH: bool = true;
+    const COUNTS_FOR_EPOCH: bool = true;
 }
 
-/// Decodes a proposal, and verifies it if it is a member's to a followed group in memory. A fault is for [`submit`] to name.
+/// Decodes a proposal, and verifies it if it is a member's proposal to a public group in memory.
+/// [`submit`] reports a fault.
 pub(crate) fn check(
     public_groups: &PublicGroups,
     crypto: &RustCrypto,
@@ -57,7 +59,8 @@ fn verify(
     move |group, message| verify_proposal(group, crypto, message, sender)
 }
 
-/// Orders a member's proposal. In assisted mode it needs a good verdict, and is queued in the public group.
+/// Orders a member's proposal. In assisted mode the proposal needs a good verdict, and the public
+/// group queues it.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,

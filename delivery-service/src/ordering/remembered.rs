@@ -1,4 +1,5 @@
-//! What was accepted before, so that the very same bytes get the same answer, and when that is forgotten.
+//! Remembered outcomes. A device that submits the very same bytes again gets the outcome that it
+//! got before. An outcome is remembered for the retention time.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +21,11 @@ pub(crate) struct RememberedOutcome {
     #[serde(with = "identity")]
     sender: DeviceId,
     pub(crate) receipt: StoredReceipt,
-    /// The entry was a commit, and was taken back.
+    /// True if the entry was a commit that was taken back.
     voided: bool,
 }
 
-/// What is to be forgotten at a deadline.
+/// The outcome that a deadline deletes. The key of the deadline also has the cursor of the entry.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ExpiringOutcome {
     pub(crate) group: GroupId,
@@ -32,27 +33,30 @@ pub(crate) struct ExpiringOutcome {
     pub(crate) hash: Hash,
 }
 
-/// Halts with the answer that these bytes had before. Another device that submits them is refused: it can only have
-/// copied them, and one entry has one sender.
+/// Aborts with the outcome that these bytes had before. Another device that submits them is
+/// rejected: it can only have copied them, and one entry has one sender.
 pub(crate) fn abort_if_known(
     tx: &mut dyn Transaction,
     group: &GroupId,
     hash: &Hash,
     sender: &DeviceId,
 ) -> Result<(), Abort> {
-    let Some(answer) = key::get::<RememberedOutcome>(tx, Table::Answers, &Key::group(group).then_last(hash))? else {
+    let Some(outcome) =
+        key::get::<RememberedOutcome>(tx, Table::RememberedOutcomes, &Key::group(group).then_last(hash))?
+    else {
         return Ok(());
     };
-    if answer.sender != *sender {
+    if outcome.sender != *sender {
         return Err(RejectReason::SubmittedByAnother.into());
     }
-    if answer.voided {
+    if outcome.voided {
         return Err(RejectReason::RolledBack.into());
     }
-    Err(Abort::answer(Outcome::Accepted(answer.receipt.of(group))))
+    Err(Abort::answer(Outcome::Accepted(outcome.receipt.of(group))))
 }
 
-/// Remembers the receipt of the entry at `cursor`, and until when both are kept.
+/// Remembers the outcome for the entry at `cursor`, and stores the deadline of the entry and the
+/// outcome.
 pub(crate) fn remember(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -61,23 +65,23 @@ pub(crate) fn remember(
     receipt: &Receipt,
     cursor: Cursor,
 ) -> Result<(), StoreError> {
-    let answer = RememberedOutcome { sender: submitted.sender.clone(), receipt: receipt.into(), voided: false };
-    key::put(tx, Table::Answers, &Key::group(submitted.group).then_last(&hash), &answer)?;
+    let outcome = RememberedOutcome { sender: submitted.sender.clone(), receipt: receipt.into(), voided: false };
+    key::put(tx, Table::RememberedOutcomes, &Key::group(submitted.group).then_last(&hash), &outcome)?;
     let deadline = context.now.plus(context.limits.retention_seconds);
-    let due = ExpiringOutcome { group: submitted.group.clone(), hash };
-    key::put(tx, Table::Deadlines, &Key::number(deadline.0).then(cursor.0), &due)
+    let expiring = ExpiringOutcome { group: submitted.group.clone(), hash };
+    key::put(tx, Table::Deadlines, &Key::number(deadline.0).then(cursor.0), &expiring)
 }
 
-/// The commit of this hash has been taken back: submitted again, it is refused.
+/// Marks the commit of this hash as taken back, so that the service rejects it when it comes again.
 pub(crate) fn void(tx: &mut dyn Transaction, group: &GroupId, hash: &Hash) -> Result<(), StoreError> {
     let key = Key::group(group).then_last(hash);
-    match key::get::<RememberedOutcome>(tx, Table::Answers, &key)? {
-        Some(answer) => key::put(tx, Table::Answers, &key, &RememberedOutcome { voided: true, ..answer }),
+    match key::get::<RememberedOutcome>(tx, Table::RememberedOutcomes, &key)? {
+        Some(outcome) => key::put(tx, Table::RememberedOutcomes, &key, &RememberedOutcome { voided: true, ..outcome }),
         None => Ok(()),
     }
 }
 
-/// Forgets an answer. Returns whether it was there.
-pub(crate) fn forget(tx: &mut dyn Transaction, due: &ExpiringOutcome) -> Result<bool, StoreError> {
-    tx.delete(Table::Answers, Key::group(&due.group).then_last(&due.hash).as_bytes())
+/// Forgets an outcome. Returns true if it was remembered.
+pub(crate) fn forget(tx: &mut dyn Transaction, expiring: &ExpiringOutcome) -> Result<bool, StoreError> {
+    tx.delete(Table::RememberedOutcomes, Key::group(&expiring.group).then_last(&expiring.hash).as_bytes())
 }

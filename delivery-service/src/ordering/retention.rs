@@ -1,4 +1,7 @@
-//! The entries that the service still keeps: an entry goes when every reader has acknowledged it.
+//! The entries that the service still keeps: it deletes an entry after its last reader has
+//! acknowledged it. The module does not delete by age; `expiry` does, and calls
+//! [`skip_deleted_entries`] afterwards. `DeliveryService`, `invitation` and the removal of a device
+//! call the other functions.
 
 use std::ops::ControlFlow;
 
@@ -15,10 +18,10 @@ use crate::{
     },
 };
 
-/// Marks everything up to `up_to` as read by the device, and deletes what nobody has yet to read. Returns how many
-/// entries went.
+/// Marks all entries up to `up_to` as read by the device, and deletes the entries that every reader
+/// has read. Returns the number of deleted entries.
 pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-    // Nobody can have read what is not there yet.
+    // A device cannot have read entries that the log does not have yet.
     let unread = up_to.min(log::end(tx)?).next();
     let mut deleted = 0;
     for membership in membership::waiting(tx, device)? {
@@ -32,7 +35,8 @@ pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cu
     Ok(deleted)
 }
 
-/// Deletes the entries before the first one that somebody has yet to read.
+/// Deletes the entries before the first entry that some reader has not read. Returns the number of
+/// deleted entries.
 pub(crate) fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
     let end = match key::first(tx, Table::Unread, &prefix)? {
@@ -48,8 +52,8 @@ pub(crate) fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreE
     Ok(deleted)
 }
 
-/// After entries were deleted unread: nobody has yet to read what is gone, and a past membership of which nothing is
-/// left is forgotten.
+/// Moves readers past entries that were deleted unread, and deletes past memberships that have no
+/// entry left.
 pub(crate) fn skip_deleted_entries(tx: &mut dyn Transaction, id: &GroupId) -> Result<(), StoreError> {
     let oldest = match log::oldest(tx, id)? {
         Some(oldest) => oldest,
@@ -70,8 +74,8 @@ pub(crate) fn skip_deleted_entries(tx: &mut dyn Transaction, id: &GroupId) -> Re
     Ok(())
 }
 
-/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
-/// removal.
+/// Deletes the device's memberships, so that no log waits for the device. The device stays on the
+/// rosters until members commit its removal.
 pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
     for membership in membership::of_device(tx, device)? {
         membership.delete(tx)?;

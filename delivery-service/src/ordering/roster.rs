@@ -1,4 +1,5 @@
-//! Who is a member now, since when, and who was removed.
+//! The roster of a group: its member devices, the time since which each user is a member, and the
+//! devices that were removed.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
@@ -23,26 +24,28 @@ use crate::{
 /// A device on the roster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RosterEntry {
-    /// Where the membership begins.
+    /// The entry that began the membership.
     pub(crate) from: Cursor,
-    /// When the first of the user's devices that are members became one. For a group's creator, always.
+    /// The time at which the first of the user's member devices joined. Zero for the creator of a
+    /// group.
     pub(crate) since: Timestamp,
-    /// The user who added that first device. `None` for a creator, and for a user who came by an external commit.
+    /// The user that added that first device. `None` for a creator, and for a user that joined by
+    /// an external commit.
     pub(crate) added_by: Option<UserId>,
 }
 
 /// How a device becomes a member.
 #[derive(Clone, Copy)]
 pub(crate) enum Arrival<'a> {
-    /// It has created the group.
+    /// The device has created the group.
     Created,
-    /// By its own external commit.
+    /// The device joins by its own external commit.
     External,
-    /// By a welcome. A device of this user claimed the key package.
+    /// The device joins by a welcome. A device of this user has claimed its key package.
     Added(&'a UserId),
 }
 
-/// A member that a commit has removed, as it was before.
+/// A member that a commit has removed, with its records from before the commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FormerMember {
     #[serde(with = "identity")]
@@ -51,7 +54,7 @@ pub(crate) struct FormerMember {
     invitation: Option<Invitation>,
 }
 
-/// The key of a member: devices of one user stand together.
+/// Returns the key of a member. The devices of one user are neighbours.
 pub(crate) fn member_key(group: &GroupId, device: &DeviceId) -> Key {
     user_key(group, device.user()).then_device(device)
 }
@@ -64,7 +67,7 @@ fn removed_key(group: &GroupId, device: &DeviceId) -> Key {
     Key::group(group).then_device(device)
 }
 
-/// The device's record on the roster, if it is there.
+/// Returns the device's record on the roster, if the device is a member.
 pub(crate) fn member(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -73,17 +76,17 @@ pub(crate) fn member(
     key::get(tx, Table::Members, &member_key(group, device))
 }
 
-/// Whether the device is on the roster now.
+/// Returns true if the device is on the roster now.
 pub(crate) fn is_member(tx: &mut dyn Transaction, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
     Ok(tx.get(Table::Members, member_key(group, device).as_bytes())?.is_some())
 }
 
-/// Whether any device of the user is on the roster now.
+/// Returns true if any device of the user is on the roster now.
 pub(crate) fn has_user(tx: &mut dyn Transaction, group: &GroupId, user: &UserId) -> Result<bool, StoreError> {
     Ok(key::first(tx, Table::Members, &user_key(group, user))?.is_some())
 }
 
-/// The devices on the roster now, with their records.
+/// Returns the devices on the roster, with their records.
 pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, RosterEntry)>, StoreError> {
     below(tx, &Key::group(group))
 }
@@ -98,7 +101,7 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, RosterEnt
     Ok(members)
 }
 
-/// The device in the key of a member: behind the names of the group and of the user.
+/// Reads the device from the key of a member. It follows the names of the group and of the user.
 fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
     let corrupt = || StoreError::Corrupt(Table::Members);
     let mut rest = key;
@@ -110,12 +113,12 @@ fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
     DeviceId::from_identity(name).map_err(|_| corrupt())
 }
 
-/// The devices on the roster now.
+/// Returns the devices on the roster.
 pub(crate) fn members(tx: &mut dyn Transaction, group: &GroupId) -> Result<BTreeSet<DeviceId>, StoreError> {
     Ok(entries(tx, group)?.into_iter().map(|(device, _)| device).collect())
 }
 
-/// How many devices are on the roster now.
+/// Returns the number of devices on the roster.
 pub(crate) fn count(tx: &mut dyn Transaction, group: &GroupId) -> Result<usize, StoreError> {
     let range = Key::group(group).everything_below();
     let mut count = 0;
@@ -126,7 +129,7 @@ pub(crate) fn count(tx: &mut dyn Transaction, group: &GroupId) -> Result<usize, 
     Ok(count)
 }
 
-/// The record of the first of the user's devices that are members.
+/// Returns the record of the user's member device that joined first.
 pub(crate) fn first_of_user(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -136,7 +139,8 @@ pub(crate) fn first_of_user(
     Ok(devices.into_iter().map(|(_, member)| member).min_by_key(|member| member.since))
 }
 
-/// Begins a membership at `from`. `first` is the record of the user's first device before the commit.
+/// Begins a membership at `from`. `first` is the record of the user's first device before the
+/// commit.
 pub(crate) fn join(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -159,7 +163,7 @@ pub(crate) fn join(
     begin(tx, group, device, member, matches!(arrival, Arrival::Added(_)), invitation)
 }
 
-/// Begins a membership at `from` again, of a device that was removed by a commit that is taken back.
+/// Begins a new membership at `from` for a device whose removal is taken back.
 pub(crate) fn restore(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -179,7 +183,7 @@ fn begin(
     invitation: Option<Invitation>,
 ) -> Result<(), StoreError> {
     key::put(tx, Table::Members, &member_key(group, device), &member)?;
-    // A device that the service has removed reads nothing any more, and no log waits for it.
+    // A device that the service has removed reads nothing more, and no log waits for it.
     if devices::is_removed(tx, device)? {
         return Ok(());
     }
@@ -187,7 +191,8 @@ fn begin(
     Membership { group, device, from, until: None, by_welcome, unread: from, invitation }.save(tx)
 }
 
-/// Ends the current membership with the entry at `until`. Returns the member as it was.
+/// Ends the current membership with the entry at `until`. Returns the member with its records from
+/// before.
 pub(crate) fn leave(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -195,7 +200,7 @@ pub(crate) fn leave(
     until: Cursor,
 ) -> Result<FormerMember, StoreError> {
     let member = member(tx, group, device)?.ok_or(StoreError::Corrupt(Table::Members))?;
-    // A device that the service does not know any more has none.
+    // A device that the service has removed has no membership.
     let present = present_membership(tx, group, device)?;
     tx.delete(Table::Members, member_key(group, device).as_bytes())?;
     let invitation = present.as_ref().and_then(|membership| membership.invitation.clone());
@@ -206,7 +211,8 @@ pub(crate) fn leave(
     Ok(FormerMember { device: device.clone(), member, invitation })
 }
 
-/// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
+/// Returns true if the device, which is not a member, may join by external commit. A device that
+/// others have removed may not.
 pub(crate) fn may_join_by_itself(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -216,8 +222,8 @@ pub(crate) fn may_join_by_itself(
     Ok(!group.removed_beyond_limit && tx.get(Table::Removed, removed_key(id, device).as_bytes())?.is_none())
 }
 
-/// Remembers that others have removed the device. The group's record is the caller's to save. Returns whether it is
-/// remembered.
+/// Remembers that others have removed the device. The caller saves the group's record. Returns
+/// false if too many removed devices are remembered already.
 pub(crate) fn remember_removal(
     tx: &mut dyn Transaction,
     limits: &Limits,
@@ -238,13 +244,13 @@ pub(crate) fn mark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &Devi
     tx.put(Table::Removed, removed_key(id, device).as_bytes(), &[])
 }
 
-/// Returns whether it was marked.
+/// Returns true if the device was marked as removed.
 pub(crate) fn unmark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
     tx.delete(Table::Removed, removed_key(id, device).as_bytes())
 }
 
-/// The device has been added again, if it was ever removed. The group's record is the caller's to save. Returns whether
-/// it was.
+/// Forgets an earlier removal of the device, because a commit adds it again. The caller saves the
+/// group's record. Returns true if there was such a removal.
 pub(crate) fn forget_removal(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -258,7 +264,8 @@ pub(crate) fn forget_removal(
     Ok(was_removed)
 }
 
-/// The present membership of a device on the roster. `None` also for a device that the service has removed.
+/// Returns the present membership of a device on the roster. `None` also for a device that the
+/// service has removed.
 pub(crate) fn present_membership(
     tx: &mut dyn Transaction,
     group: &GroupId,

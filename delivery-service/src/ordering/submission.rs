@@ -1,4 +1,6 @@
-//! What every submission to a group goes through first.
+//! The checks that every submission to a group passes, and the step that appends an accepted
+//! submission to the log. `commit`, `proposal` and `message` call [`admit`]; they and `rollback`
+//! call [`order`].
 
 use openmls::framing::ContentType;
 
@@ -21,14 +23,19 @@ use crate::{
     store::Transaction,
 };
 
-/// Checks, in this order: that the group exists and is the message's own; that these bytes are new; that the sender is
-/// a member, or joins and may; that content and wire format are what belongs here; that the epoch is the current one.
-/// Returns the group.
+/// Checks a submission and returns its group. It checks in this order:
 ///
-/// Known bytes come first, so that a device that was removed in between still gets the answer it missed. Membership
-/// comes before the epoch, so that strangers learn nothing about the group.
+/// 1. The group exists, and the message belongs to it.
+/// 2. The bytes are new.
+/// 3. The sender is a member, or joins by an external commit and may do so.
+/// 4. The content type and the wire format are right.
+/// 5. The epoch is the current one. So of two commits of one epoch, the second is stale.
+/// 6. The bytes fit into the limit of the sender's user.
 ///
-/// A device that submits something to a group has accepted the group.
+/// Known bytes come first, so that a device that was removed in between still gets the outcome that
+/// it missed. Membership comes before the epoch, so that strangers learn nothing about the group.
+///
+/// A device that submits something to a group accepts the invitation to it.
 pub(crate) fn admit(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
@@ -65,7 +72,8 @@ pub(crate) fn admit(
 }
 
 fn check_wire_format(frame: &Frame, mode: HandshakeMode) -> Result<(), RejectReason> {
-    // RFC 9420, 6: application data must be encrypted. An external joiner has no key to encrypt its commit with.
+    // RFC 9420, 6: application data must be encrypted. An external joiner has no key that could
+    // encrypt its commit.
     let must_be_public = match frame.content_type {
         ContentType::Application => false,
         ContentType::Proposal | ContentType::Commit => mode == HandshakeMode::Assisted || frame.is_external_commit,
@@ -81,7 +89,8 @@ fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Abort> {
     }
 }
 
-/// Appends an admitted submission to the log, with all that `group` has become. `welcome` has the bytes of its welcome.
+/// Appends an admitted submission to the log, and saves `group` with its changes. `welcome` is the
+/// number of bytes of its welcome.
 pub(crate) fn order(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,

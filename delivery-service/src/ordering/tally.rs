@@ -1,4 +1,5 @@
-//! TallyCounts that limits are compared with. Each is kept in a record of its own, so that a check takes one look.
+//! Counts that limits are compared with. Each count is a record of its own, so that a check reads
+//! one record.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +15,25 @@ use crate::{
     },
 };
 
-/// What is counted, and for which party.
+/// One count: the counted things, and the user or device that they count for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tally<'a> {
-    /// Open claims of a user's devices.
+    /// The open claims of a user's devices.
     OpenClaims(&'a UserId),
-    /// Groups that a device is in and has accepted, and past ones that it has not read to the end.
+    /// The groups that a device is in and has accepted, and past groups that it has not read to the
+    /// end.
     Groups(&'a DeviceId),
-    /// Memberships of devices that this user has added, and that have not accepted.
+    /// The memberships of devices that this user has added and that have not accepted.
     Invitations(&'a UserId),
-    /// Devices that a user has.
+    /// The devices that a user has.
     Devices(&'a UserId),
-    /// Bytes of a user's devices that are kept: entries of logs, and group infos.
+    /// The stored bytes of a user's devices: log entries and group infos.
     Bytes(&'a UserId),
-    /// Groups that a user's devices have ended.
+    /// The groups that a user's devices have ended.
     EndedGroups(&'a UserId),
 }
 
-/// TallyCounts by their keys, as the store check recounts them.
+/// Counts by their keys, as the store check counts them.
 pub(crate) type TallyCounts = BTreeMap<Vec<u8>, u64>;
 
 impl Tally<'_> {
@@ -46,7 +48,7 @@ impl Tally<'_> {
         }
     }
 
-    /// The count.
+    /// Returns the count.
     pub(crate) fn get(&self, tx: &mut dyn Transaction) -> Result<u64, StoreError> {
         match tx.get(Table::Tallies, self.key().as_bytes())? {
             Some(bytes) => number_in(Table::Tallies, &bytes, 0),
@@ -54,24 +56,24 @@ impl Tally<'_> {
         }
     }
 
-    /// TallyCounts `more` up.
+    /// Adds `more` to the count.
     pub(crate) fn add(&self, tx: &mut dyn Transaction, more: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.saturating_add(more);
         self.put(tx, count)
     }
 
-    /// TallyCounts `less` down.
+    /// Subtracts `less` from the count.
     pub(crate) fn subtract(&self, tx: &mut dyn Transaction, less: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.checked_sub(less).ok_or(StoreError::Corrupt(Table::Tallies))?;
         self.put(tx, count)
     }
 
-    /// TallyCounts one up in a recount.
+    /// Adds `more` to this count in a recount by the store check.
     pub(crate) fn recount(&self, counts: &mut TallyCounts, more: u64) {
         *counts.entry(self.key().as_bytes().to_vec()).or_default() += more;
     }
 
-    /// Checks that a user's devices may have so many more bytes kept.
+    /// Checks that the service may store `more` bytes for the user's devices.
     pub(crate) fn check_bytes(
         tx: &mut dyn Transaction,
         limits: &Limits,

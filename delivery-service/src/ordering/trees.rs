@@ -1,4 +1,6 @@
-//! The ratchet trees that the service hands out (RFC 9420, 12.4.3.3).
+//! The ratchet trees that the service hands out (RFC 9420, 12.4.3.3). A joiner needs one if the
+//! group info of its external commit or welcome does not have the tree. The module changes nothing.
+//! `DeliveryService` calls it.
 
 use super::{group, log_entry::LogEntry, membership, welcome};
 use crate::{
@@ -12,7 +14,8 @@ use crate::{
     },
 };
 
-/// The ratchet tree of the group's present epoch, or of the one before, if the service follows the group.
+/// Returns the ratchet tree of the group's present epoch, or of the epoch before, if the service
+/// tracks the public group.
 pub(crate) fn ratchet_tree(
     tx: &mut dyn Transaction,
     public_groups: &PublicGroups,
@@ -25,8 +28,8 @@ pub(crate) fn ratchet_tree(
     }
 }
 
-/// The ratchet tree of the epoch that this device was welcomed to, if it can still read the welcome, and if the tree is not
-/// in that.
+/// Returns the ratchet tree of the epoch that the device was welcomed to. `None` if the device can
+/// no longer read the welcome, or if the tree was sent with the welcome's group info.
 pub(crate) fn welcome_tree(
     tx: &mut dyn Transaction,
     group: &GroupId,

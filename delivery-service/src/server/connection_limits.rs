@@ -1,4 +1,4 @@
-//! How many connections each party has, so that one cannot take the places of all.
+//! Limits the connections of each party, so that one party cannot take all places.
 
 use std::{
     collections::HashMap,
@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The party has as many connections as it may.
+/// The party has reached its limit of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyConnections;
 
-/// The connections of each party: an address, or a device. Clones are the same.
+/// The connections of each party, which is an address or a device. Clones share the counts.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit<K: Hash + Eq> {
     connected: Arc<Mutex<HashMap<K, usize>>>,
@@ -24,12 +24,12 @@ impl<K: Hash + Eq> Clone for ConnectionLimit<K> {
 }
 
 impl<K: Hash + Eq + Clone> ConnectionLimit<K> {
-    /// So many connections of each party.
+    /// Creates a limit of `most` connections for each party.
     pub(crate) fn new(most: usize) -> Self {
         Self { connected: Arc::default(), most }
     }
 
-    /// Counts a connection of that party, until the returned place is dropped.
+    /// Counts a connection of the party `key`, until the returned guard is dropped.
     pub(crate) fn enter(&self, key: K) -> Result<CountedConnection<K>, TooManyConnections> {
         let mut connected = self.lock();
         let count = connected.get(&key).copied().unwrap_or(0);
@@ -38,7 +38,7 @@ impl<K: Hash + Eq + Clone> ConnectionLimit<K> {
         }
         connected.insert(key.clone(), count + 1);
         drop(connected);
-        Ok(CountedConnection { connection_limits: self.clone(), key })
+        Ok(CountedConnection { limit: self.clone(), key })
     }
 }
 
@@ -48,14 +48,14 @@ impl<K: Hash + Eq> ConnectionLimit<K> {
     }
 }
 
-/// CountedConnection connection among those of its party.
+/// One counted connection of a party.
 pub(crate) struct CountedConnection<K: Hash + Eq> {
-    connection_limits: ConnectionLimit<K>,
+    limit: ConnectionLimit<K>,
     key: K,
 }
 
 impl<K: Hash + Eq> CountedConnection<K> {
-    /// The party.
+    /// The party of the connection.
     pub(crate) fn key(&self) -> &K {
         &self.key
     }
@@ -63,12 +63,12 @@ impl<K: Hash + Eq> CountedConnection<K> {
 
 impl<K: Hash + Eq> Drop for CountedConnection<K> {
     fn drop(&mut self) {
-        let mut connected = self.connection_limits.lock();
+        let mut connected = self.limit.lock();
         let Some(count) = connected.get_mut(&self.key) else {
             return;
         };
         *count -= 1;
-        // Nothing is kept of those who have gone.
+        // The map has no entry for a party without connections.
         if *count == 0 {
             connected.remove(&self.key);
         }
@@ -80,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_party_has_its_own_places_and_gives_them_back() {
-        let connection_limits = ConnectionLimit::new(2);
-        let one = connection_limits.enter("alice").unwrap();
-        let _other = connection_limits.enter("alice").unwrap();
-        assert_eq!(connection_limits.enter("alice").err(), Some(TooManyConnections));
-        let elsewhere = connection_limits.enter("bob").unwrap();
+    fn limits_are_per_party_and_ended_connections_free_places() {
+        let limit = ConnectionLimit::new(2);
+        let one = limit.enter("alice").unwrap();
+        let _other = limit.enter("alice").unwrap();
+        assert_eq!(limit.enter("alice").err(), Some(TooManyConnections));
+        let elsewhere = limit.enter("bob").unwrap();
         drop((one, elsewhere));
-        assert!(connection_limits.enter("alice").is_ok());
-        assert_eq!(connection_limits.lock().len(), 1, "nothing is kept of the other");
+        assert!(limit.enter("alice").is_ok());
+        assert_eq!(limit.lock().len(), 1, "bob has no entry any more");
     }
 }

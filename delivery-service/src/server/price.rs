@@ -1,26 +1,27 @@
 //! The prices of requests.
 
-/// Bytes of a body that cost one unit.
+/// The bytes of a body that cost one unit.
 const BYTES_PER_UNIT: usize = 64 * 1024;
 
-/// Key packages that are verified for one unit.
+/// The key packages that the server verifies for one unit.
 const KEY_PACKAGES_PER_UNIT: usize = 10;
 
-/// Devices that a commit adds or removes for one unit.
+/// The devices that a commit adds or removes for one unit.
 const DEVICES_PER_UNIT: usize = 10;
 
-/// The price of a request, in cost units. Each request costs one; the rest comes on top.
+/// The price of a request, in cost units. Each request costs one unit. The other prices come on
+/// top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Price {
     /// One request.
     Request,
-    /// Bytes of a body beyond the first 64 KiB: one unit for each 64 KiB that is begun.
+    /// The bytes of a body beyond the first 64 KiB: one unit for each 64 KiB that the body begins.
     Bytes(usize),
-    /// Devices that a commit adds or removes: one unit for each ten.
+    /// The devices that a commit adds or removes: one unit for every ten.
     Devices(usize),
-    /// Key packages that are verified: one unit for each ten.
+    /// The key packages that the server verifies: one unit for every ten.
     KeyPackages(usize),
-    /// So many units.
+    /// This number of units.
     Units(u32),
 }
 

@@ -1,30 +1,31 @@
-//! The sizes of bodies, and the memory that bodies take.
+//! The sizes of bodies and the memory that they take.
 
-/// The memory of a body that is being decoded: the body, what becomes of it, and up to this much more for lists of small
-/// elements, each of which takes more room than its text.
+/// The most extra memory for lists of small elements in a decoded body. Each element takes more
+/// memory than its text.
 const DECODED_LISTS: usize = 2 * 1024 * 1024;
 
-/// A request is larger by this than the parts that it carries: names, field names, signatures.
+/// The bytes of a request beside its parts: names, field names, signatures.
 const REQUEST_OVERHEAD: usize = 64 * 1024;
 
-/// Bodies from here on are decoded beside the runtime's threads, one at a time. The first 64 KiB are in each request's price.
+/// The size from which the server decodes bodies beside the threads of the runtime, one at a time.
+/// The price of each request includes the first 64 KiB.
 pub(crate) const LARGE: usize = 64 * 1024;
 
-/// The bytes that this many take in JSON: base64, with room for field names.
+/// Returns the size of `bytes` bytes in JSON: base64, with room for field names.
 pub(crate) const fn encoded_bytes(bytes: usize) -> usize {
     bytes.saturating_add(bytes / 5 * 2).saturating_add(4 * 1024)
 }
 
-/// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group info), a
-/// third larger in base64.
+/// Returns the largest body of a request. It has at most two parts of the size that the ordering
+/// rules accept, such as a commit and a group info. Base64 makes them a third larger.
 pub(crate) const fn max_request_bytes(part: usize) -> usize {
     part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
 }
 
-/// The memory that a body of this size takes until it is carried out.
+/// Returns the memory that a body of `bytes` bytes takes until the server has handled it.
 pub(crate) const fn body_bytes(bytes: usize) -> usize {
     let lists = bytes.saturating_mul(4);
     let lists = if lists < DECODED_LISTS { lists } else { DECODED_LISTS };
-    // Half a size more for the copy that is made whenever the collected body has to grow.
+    // The copy that the server makes when the buffer of the body grows takes half of the size more.
     bytes.saturating_mul(2).saturating_add(bytes / 2).saturating_add(lists)
 }

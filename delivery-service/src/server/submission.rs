@@ -1,6 +1,8 @@
-//! Submissions to groups: the server decodes and verifies one beside the store, orders it in the store, and answers.
+//! Handles submissions to groups: the server decodes and verifies a submission beside the store,
+//! orders it in the store, and answers.
 //!
-//! A device that a group does not concern gets the same answer whether or not the group exists: see [`answer`].
+//! A device that a group does not concern gets the same answer whether or not the group exists: see
+//! [`answer`].
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -23,11 +25,11 @@ use crate::{
     service::{CheckedHandshake, Checker, PresentGroup},
 };
 
-/// Attempts to order one handshake. Each fails only because the group has changed since the
-/// verification before it.
+/// The most attempts to order one handshake. An attempt fails only if the group has changed since
+/// the verification before it.
 const ATTEMPTS: usize = 8;
 
-/// The time after which a device submits a handshake again whose group has changed too often.
+/// The time after which a device submits a handshake again if its group has changed too often.
 const CHANGING: Duration = Duration::from_secs(1);
 
 /// Creates a group for the caller.
@@ -106,9 +108,9 @@ pub(crate) async fn send(
     ordered.await
 }
 
-/// Orders a handshake of so many bytes, and makes the verdicts that it needs beside the store.
+/// Orders a handshake of `bytes` bytes, and makes the verdicts that it needs beside the store.
 ///
-/// Only a handshake that the group could accept from its sender is verified.
+/// The server verifies only a handshake that the group could accept from its sender.
 async fn order(
     state: &State,
     caller: Caller,
@@ -140,8 +142,8 @@ async fn order(
     Err(Refusal::for_now(Code::Unavailable, CHANGING))
 }
 
-/// Tries to order a handshake. A handshake without a verdict comes back, with the present state of
-/// its group if the group is assisted.
+/// Tries to order a handshake. Returns a handshake without a verdict to the caller, with the
+/// present state of its group if the group is assisted.
 async fn try_order(
     state: &State,
     caller: &Caller,
@@ -167,10 +169,11 @@ async fn try_order(
     ordered.await
 }
 
-/// Verifies an external commit to an opaque group. The group info may be large, however small the commit is.
+/// Verifies an external commit to an opaque group. The group info may be large, however small the
+/// commit is.
 ///
-/// The verdict has the group info with it, until the service has taken the verdict. The returned permit is kept for as long, so
-/// that requests do not fill the memory with group infos.
+/// The verdict holds the group info until the service has taken the verdict. The caller keeps the
+/// returned permit for as long, so that requests do not fill the memory with group infos.
 async fn verify_by_group_info(
     state: &State,
     checker: Checker,
@@ -180,12 +183,12 @@ async fn verify_by_group_info(
     let group = unverified.group().clone();
     match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
         Some(present) => permit.run(move || checker.verify(unverified, present)).await,
-        // The group has gone since. The next attempt says so.
+        // The group has been deleted since. The next attempt reports that.
         None => Ok((unverified, permit)),
     }
 }
 
-/// Counts what became of a submission, once it is durable.
+/// Counts the outcome of a submission, once it is durable.
 fn count(after_commit: &mut AfterCommit, metrics: Metrics, what: Submission, outcome: &Outcome) {
     let answer = OutcomeLabel::from(outcome);
     after_commit.then(move || metrics.submitted(what, answer));
@@ -197,8 +200,8 @@ pub(crate) fn check_concerned(service: &Service<'_>, group: &GroupId, device: &D
     if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
 }
 
-/// Returns the answer to a submission. Any answer but an acceptance tells something of the group, so
-/// only a device that the group concerns gets it.
+/// Returns the answer to a submission. Any answer but an acceptance reveals something about the
+/// group, so only a device that the group concerns gets it.
 fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
     if !matches!(outcome, Outcome::Accepted(_)) {
         check_concerned(service, group, sender)?;

@@ -1,9 +1,10 @@
-//! Who is_subscribed: the devices with a stream or a long poll, by the groups that they read. Devices that are to be woken are
-//! among them, without a seat, until something comes for them.
+//! Subscriptions: the devices with a stream or a long poll, and the groups that they read. Sleeping
+//! devices are subscribers too, without a stream, until an entry for them arrives.
 //!
-//! It only says *when* to read; *what* a device reads is the store's to say. A device that is woken for nothing reads an
-//! empty page. One that is_subscribed is registered before its first read, and woken after what it has not read yet became
-//! durable, so that nothing falls between a read and the wait after it.
+//! The subscriptions tell only *when* a device has to read. The store decides *what* the device
+//! reads. A device that wakes without need reads an empty page. A device subscribes before its
+//! first read, and the server wakes it after a new entry is durable. So no entry is lost between a
+//! read and the wait after it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,18 +21,18 @@ use crate::{
     service::Effect,
 };
 
-/// How long to wait for somebody else's stream to end.
+/// The time after which a client tries again if all streams are taken.
 const FULL: Duration = Duration::from_secs(5);
 
-/// What has changed for those who listen.
+/// A change that concerns the subscribers.
 pub(crate) enum SubscriptionChange {
-    /// The service has accepted a call.
+    /// The service has accepted a call with this effect.
     Effect(Effect),
     /// The device reads these groups.
-    Follow(DeviceId, Vec<GroupId>),
+    Subscribe(DeviceId, Vec<GroupId>),
 }
 
-/// Who is_subscribed. Clones are the same subscriptions.
+/// All subscribers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Subscriptions {
     index: Arc<Mutex<Index>>,
@@ -49,20 +50,22 @@ struct Index {
 #[derive(Default)]
 struct Subscriber {
     wake: watch::Sender<()>,
-    /// A device without a seat is to be woken.
+    /// The open streams of the device. The server calls a subscriber without a stream.
     streams: usize,
     groups: BTreeSet<GroupId>,
 }
 
 impl Subscriptions {
-    /// Room for so many streams, in all and of each device.
+    /// Creates subscriptions with a limit for all streams and a limit for the streams of each
+    /// device.
     pub(crate) fn new(streams: usize, streams_per_device: usize) -> Self {
         Self { index: Arc::default(), streams, streams_per_device }
     }
 
-    /// A seat for one stream. It is given back when it is dropped.
+    /// Takes a subscription for one stream. Its drop gives the place back.
     ///
-    /// It hears nothing before [`SubscriptionChange::Follow`] says which groups the device reads.
+    /// The subscription receives no wake-ups before [`SubscriptionChange::Subscribe`] names the
+    /// groups that the device reads.
     pub(crate) fn enter(&self, device: &DeviceId) -> Result<Subscription, Refusal> {
         let mut index = self.lock();
         if index.taken >= self.streams {
@@ -70,7 +73,7 @@ impl Subscriptions {
         }
         let subscriber = index.subscribers.entry(device.clone()).or_default();
         if subscriber.streams >= self.streams_per_device {
-            // One that was just made has no seat yet.
+            // A new subscriber has no stream yet.
             if subscriber.streams == 0 {
                 index.remove(device);
             }
@@ -82,25 +85,25 @@ impl Subscriptions {
         Ok(Subscription { subscriptions: self.clone(), device: device.clone(), woken })
     }
 
-    /// Streams at the moment.
+    /// The number of open streams.
     pub(crate) fn taken(&self) -> usize {
         self.lock().taken
     }
 
-    /// Whether the device has a stream or a long poll.
+    /// True if the device has a stream or a long poll.
     pub(crate) fn is_subscribed(&self, device: &DeviceId) -> bool {
         self.lock().subscribers.get(device).is_some_and(|subscriber| subscriber.streams > 0)
     }
 
-    /// A device that does not listen is to be woken when something comes in one of these groups.
+    /// Registers a sleeping device: the server calls it when one of these groups has a new entry.
     pub(crate) fn sleep(&self, device: &DeviceId, groups: Vec<GroupId>) {
         let mut index = self.lock();
         index.subscribers.entry(device.clone()).or_default();
-        index.follow(device, groups);
+        index.set_groups(device, groups);
     }
 
-    /// Takes in changes that are durable, and wakes the devices that they concern. `reads` says whether a device reads a
-    /// group now. Returns the devices without a seat that are to be woken.
+    /// Applies durable changes, and wakes the devices that they concern. `reads` tells if a device
+    /// reads a group now. Returns the devices without a stream that the server has to call.
     pub(crate) fn apply(
         &self,
         changes: Vec<SubscriptionChange>,
@@ -110,13 +113,13 @@ impl Subscriptions {
         if index.subscribers.is_empty() {
             return BTreeSet::new();
         }
-        // Who begins to listen comes first, so that whatever is in the same batch wakes it.
-        let (mut changed, mut moved) = (BTreeSet::new(), Vec::new());
+        // New subscriptions come first, so that the other changes of the same batch wake them.
+        let (mut changed, mut changed_readers) = (BTreeSet::new(), Vec::new());
         for change in changes {
             match change {
-                SubscriptionChange::Follow(device, groups) => index.follow(&device, groups),
+                SubscriptionChange::Subscribe(device, groups) => index.set_groups(&device, groups),
                 SubscriptionChange::Effect(Effect::Readers(group, devices)) => {
-                    moved.extend(devices.into_iter().map(|device| (group.clone(), device)));
+                    changed_readers.extend(devices.into_iter().map(|device| (group.clone(), device)));
                     changed.insert(group);
                 }
                 SubscriptionChange::Effect(Effect::Entry(group)) => {
@@ -124,15 +127,15 @@ impl Subscriptions {
                 }
             }
         }
-        // Those who are removed still read the entry that removes them.
+        // A removed device still reads the entry that removes it, so the wake-up comes first.
         let mut woken = BTreeSet::new();
         for group in &changed {
             woken.extend(index.wake(group));
         }
-        for (group, device) in moved {
+        for (group, device) in changed_readers {
             if index.subscribers.contains_key(&device) {
-                let follows = reads(&group, &device);
-                index.set(&group, &device, follows);
+                let is_reader = reads(&group, &device);
+                index.set_reader(&group, &device, is_reader);
                 woken.insert(device);
             }
         }
@@ -147,7 +150,7 @@ impl Subscriptions {
 }
 
 impl Index {
-    /// Wakes those who read the group. Returns them.
+    /// Wakes the devices that read the group, and returns them.
     fn wake(&self, group: &GroupId) -> impl Iterator<Item = DeviceId> {
         let devices = self.groups.get(group).into_iter().flatten();
         devices.filter_map(|device| {
@@ -156,8 +159,8 @@ impl Index {
         })
     }
 
-    /// Its groups are these now.
-    fn follow(&mut self, device: &DeviceId, groups: Vec<GroupId>) {
+    /// Replaces the groups of the device.
+    fn set_groups(&mut self, device: &DeviceId, groups: Vec<GroupId>) {
         self.forget_groups(device);
         let Some(subscriber) = self.subscribers.get_mut(device) else {
             return;
@@ -168,12 +171,12 @@ impl Index {
         }
     }
 
-    /// The device is a member of the group, or is none.
-    fn set(&mut self, group: &GroupId, device: &DeviceId, member: bool) {
+    /// Notes if the device reads the group, and wakes the device.
+    fn set_reader(&mut self, group: &GroupId, device: &DeviceId, is_reader: bool) {
         let Some(subscriber) = self.subscribers.get_mut(device) else {
             return;
         };
-        if member {
+        if is_reader {
             subscriber.groups.insert(group.clone());
             self.groups.entry(group.clone()).or_default().insert(device.clone());
         } else {
@@ -218,7 +221,7 @@ impl Index {
     }
 }
 
-/// The right to one stream, and what wakes it.
+/// The place of one stream, and its wake-ups.
 pub(crate) struct Subscription {
     subscriptions: Subscriptions,
     device: DeviceId,
@@ -226,14 +229,15 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// To be called before a read: only what comes after it wakes.
-    pub(crate) fn settle(&mut self) {
+    /// Forgets the wake-ups so far. Call this before a read, so that only later changes wake the
+    /// device.
+    pub(crate) fn forget_wake_ups(&mut self) {
         self.woken.borrow_and_update();
     }
 
-    /// Waits for the next wake-up since [`settle`](Self::settle).
+    /// Waits for the next wake-up since [`forget_wake_ups`](Self::forget_wake_ups).
     pub(crate) async fn woken(&mut self) {
-        // The sender lives as long as this seat.
+        // The sender lives as long as this subscription.
         let _ = self.woken.changed().await;
     }
 }

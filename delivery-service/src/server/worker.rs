@@ -1,8 +1,9 @@
-//! The one thread that owns the service, and the queue before it.
+//! The single thread that owns the service, and the queue in front of it.
 //!
-//! Calls that wait at the same time are made in one transaction, and each is answered when that is on disk: many writes
-//! for the price of one. An answer that acknowledges a write is therefore never sent before the write is durable, and
-//! what follows from a write ([`AfterCommit`]) happens before its answer, whether or not somebody still waits for it.
+//! Calls that wait at the same time share one transaction, and their answers leave when the
+//! transaction is on disk. A batch of writes therefore costs only one synchronization of the disk.
+//! The server never acknowledges a write before the write is durable. The work that follows from a
+//! write ([`AfterCommit`]) runs before the answer, even if no caller waits for the answer any more.
 
 mod parts;
 mod queue;
@@ -42,24 +43,26 @@ use super::{
 };
 use crate::{api::Code, service::DeliveryService, store::Store};
 
-/// The part of the queue that one party may fill: one place in so many.
+/// The part of the queue that one party may fill: one place of every 32.
 const PARTY_SHARE: usize = 32;
 
-/// Pages that one party reads from the store at a time. A page may be dropped and read again for lack of memory, so
-/// who asks for hundreds at once must not fill the queue with them.
+/// The most pages that one party reads from the store at a time. The server may drop a page for
+/// lack of memory and read it again. So a party that asks for hundreds of pages must not fill the
+/// queue with them.
 const READS_OF_PARTY: usize = 2;
 
-/// How long a call waits for a place among those of its party before it is refused.
+/// The time that a call waits for a place in the share of its party. Then the server refuses the
+/// call.
 const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a client waits before it tries again when the queue is full.
+/// The time after which a client tries again if the queue is full.
 const FULL: Duration = Duration::from_secs(1);
 
-/// What part of the queue streams may fill with their reads, so that those who write still get in when an entry has woken
-/// thousands of readers.
+/// The part of the queue that streams may fill with reads: one place of every four. So writes still
+/// get in when an entry has woken thousands of readers.
 const READERS_SHARE: usize = 4;
 
-/// A handle to the thread.
+/// A handle to the store's thread and its queue.
 #[derive(Clone)]
 pub(crate) struct Worker {
     queue: SyncSender<QueueItem>,
@@ -70,7 +73,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread, with a queue for so many calls.
+    /// Starts the thread with a queue for `queue` calls.
     pub(crate) fn start<S: Store + Send + 'static>(
         service: DeliveryService<S>,
         parts: WorkerParts,
@@ -86,10 +89,12 @@ impl Worker {
         Ok((Self { queue: sender, depth, readers, shares, reads }, thread))
     }
 
-    /// Makes a call, and returns its answer once all that it changed is durable.
+    /// Runs `work` on the store's thread, and returns its answer once all its changes are durable.
     ///
-    /// It is made also if the caller goes away in the meantime. Fails with [`Code::Unavailable`] if the queue is full, with
-    /// [`Code::TooManyRequests`] if other calls of the same party keep its places for too long, with [`Code::Internal`]
+    /// The call runs even if the caller disconnects in the meantime.
+    ///
+    /// Fails with [`Code::Unavailable`] if the queue is full. Fails with [`Code::TooManyRequests`]
+    /// if other calls of the same party hold its places for too long. Fails with [`Code::Internal`]
     /// if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
@@ -98,7 +103,8 @@ impl Worker {
         self.call_for(RequestContext::current().as_ref(), work).await
     }
 
-    /// The same for a request that this task need not work for.
+    /// Runs a call like [`call`](Self::call) for the request in `context`, which need not be the
+    /// request of the current task.
     async fn call_for<T: Send + 'static>(
         &self,
         context: Option<&RequestContext>,
@@ -108,30 +114,32 @@ impl Worker {
         let place = match context {
             Some(RequestContext { principal, .. }) => {
                 let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;
-                let crowded = |_| Refusal::for_now(Code::TooManyRequests, FULL);
-                Some(place.map_err(crowded)?.map_err(|_| full())?)
+                let share_full = |_| Refusal::for_now(Code::TooManyRequests, FULL);
+                Some(place.map_err(share_full)?.map_err(|_| full())?)
             }
             None => None,
         };
         let charge = context.map(|context| context.charge.clone());
         let bytes = charge.as_ref().map_or(0, Charge::bytes);
         let (sender, receiver) = oneshot::channel();
-        let make = Box::new(move |service: &Service<'_>| {
+        let run = Box::new(move |service: &Service<'_>| {
             let mut after_commit = AfterCommit::default();
-            // What it changed in part is undone by the batch; what is in memory is read again.
+            // The batch undoes the partial changes of a call that panics, and the service reloads
+            // its state in memory.
             let result = catch_unwind(AssertUnwindSafe(|| work(service, &mut after_commit)))
                 .unwrap_or_else(|_| Err(Code::Internal.into()));
             after_commit.effects(service.take_effects());
-            // The request's memory is charged until here, although its client may have gone.
+            // The memory of the request stays charged until here, even if its client has
+            // disconnected.
             drop((place, charge));
             let answer = move |durable: Result<(), Refusal>| {
-                // Nobody may be waiting any more.
+                // The caller may have gone.
                 let _ = sender.send(durable.and(result));
             };
             CompletedCall { after_commit, answer: Box::new(answer) }
         });
         self.depth.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.queue.try_send(QueueItem::Call(QueuedCall { make, bytes })) {
+        if let Err(error) = self.queue.try_send(QueueItem::Call(QueuedCall { run, bytes })) {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             return Err(match error {
                 TrySendError::Full(_) | TrySendError::Disconnected(_) => full(),
@@ -140,7 +148,7 @@ impl Worker {
         receiver.await.unwrap_or_else(|_| Err(full()))
     }
 
-    /// The same for a stream's read: it waits for its turn among the readers.
+    /// Runs a call like [`call`](Self::call) for a reader. It waits for its turn among the readers.
     pub(crate) async fn call_as_reader<T: Send + 'static>(
         &self,
         context: Option<&RequestContext>,
@@ -157,29 +165,30 @@ impl Worker {
         self.call_for(context, work).await
     }
 
-    /// Forgets the shares of the queue that nobody uses.
+    /// Forgets the shares of the queue that no party uses.
     pub(crate) fn forget(&self) {
         self.shares.forget();
         self.reads.forget();
     }
 
-    /// Does the upkeep now, all of it, whatever the time is. For tests and simulations, whose clocks do not run.
+    /// Completes the upkeep at once, at any time. It is for tests and simulations, whose clocks
+    /// stand still.
     pub(crate) async fn upkeep(&self) {
         let (sender, receiver) = oneshot::channel();
         if self.queue.try_send(QueueItem::Upkeep(sender)).is_ok() {
-            // A thread that ends has no upkeep to do.
+            // A thread that is ending runs no upkeep.
             let _ = receiver.await;
         }
     }
 
-    /// Calls that wait, and are being made.
+    /// The number of calls that wait or run.
     pub(crate) fn depth(&self) -> usize {
         self.depth.load(Ordering::Relaxed)
     }
 
-    /// Asks the thread to answer what is in the queue and to end. Blocks while the queue is full.
+    /// Asks the thread to answer the calls in the queue and to end. Blocks while the queue is full.
     pub(crate) fn stop(&self) {
-        // If it has ended already, that is what was asked for.
+        // The send fails if the thread has ended already. Then nothing is left to do.
         let _ = self.queue.send(QueueItem::Stop);
     }
 }

@@ -1,4 +1,4 @@
-//! Client bytes that are decoded and verified beside the store (`docs/decisions/0070`).
+//! Decodes and verifies client bytes beside the store (`docs/decisions/0070`).
 
 use std::sync::Arc;
 
@@ -21,15 +21,16 @@ use crate::{
 };
 
 impl<S: Store> DeliveryService<S> {
-    /// Checks the bytes of clients for this service, beside it: see [`Checker`].
+    /// Returns a checker of client bytes for this service: see [`Checker`].
     pub fn checker(&self) -> Checker {
         Checker { rules: Arc::clone(&self.rules) }
     }
 
-    /// Orders a commit or a proposal that a [`Checker`] has looked at, as [`submit_commit`](Self::submit_commit) and
-    /// [`submit_proposal`](Self::submit_proposal) do. It verifies nothing itself: a handshake without a verdict for the
-    /// group's present state comes back, if its sender may submit it in this epoch. The caller lets
-    /// [`Checker::verify`] make the verdict, and orders the handshake again.
+    /// Orders a commit or a proposal that a [`Checker`] has checked, as
+    /// [`submit_commit`](Self::submit_commit) and [`submit_proposal`](Self::submit_proposal) do. It
+    /// verifies nothing itself: it returns a handshake that has no verdict for the group's present
+    /// state, if its sender may submit it in this epoch. The caller gets the verdict from
+    /// [`Checker::verify`], and orders the handshake again.
     ///
     /// # Errors
     ///
@@ -54,8 +55,9 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// The present state of a group, to verify a handshake in it. `None` if the service sees nothing of the state: the group
-    /// is not there, or is opaque and its last commit came without a group info.
+    /// Returns the present state of a group, in which a handshake is verified. `None` if the
+    /// service sees no state: the group does not exist, or is opaque and its last commit came
+    /// without a group info.
     ///
     /// # Errors
     ///
@@ -72,8 +74,8 @@ impl<S: Store> DeliveryService<S> {
         }
     }
 
-    /// The present state of an assisted group, which costs no copy. `None` for every other group: see
-    /// [`present_group`](Self::present_group).
+    /// Returns the present state of an assisted group, which costs no copy. `None` for every other
+    /// group: see [`present_group`](Self::present_group).
     pub(crate) fn public_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
         let mode =
             self.store().transaction(|tx| Ok::<_, StoreError>(group::load(tx, group)?.map(|record| record.mode)))?;
@@ -90,7 +92,8 @@ impl<S: Store> DeliveryService<S> {
         loop {
             handshake = match self.order_checked(handshake, now)? {
                 Attempt::Settled(outcome) => return Ok(outcome),
-                // A group that has gone since has no verdict to make: the next attempt says so.
+                // For a group that has ended since, there is no verdict to make. The next attempt
+                // rejects the handshake.
                 Attempt::Unverified(handshake) => match self.present_group(handshake.group())? {
                     Some(present) => checker.verify(handshake, present),
                     None => handshake,
@@ -99,7 +102,8 @@ impl<S: Store> DeliveryService<S> {
         }
     }
 
-    /// Orders an application message that was decoded before, as [`submit_message`](Self::submit_message) does.
+    /// Orders an application message that a checker has decoded, as
+    /// [`submit_message`](Self::submit_message) does.
     ///
     /// # Errors
     ///
@@ -109,7 +113,8 @@ impl<S: Store> DeliveryService<S> {
         self.ordered(|tx| message::submit(tx, self.call(now), bytes.submitted(), frame))
     }
 
-    /// Creates a group whose group info was verified before, as [`create_group`](Self::create_group) does.
+    /// Creates a group whose group info a checker has verified, as
+    /// [`create_group`](Self::create_group) does.
     ///
     /// # Errors
     ///
@@ -121,7 +126,8 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// Stores key packages that were checked before, as [`upload_key_packages`](Self::upload_key_packages) does.
+    /// Stores key packages that a checker has verified, as
+    /// [`upload_key_packages`](Self::upload_key_packages) does.
     ///
     /// # Errors
     ///
@@ -131,7 +137,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| key_package::upload(tx, self.call(now), &device, upload))
     }
 
-    /// Stores key packages that were checked before, as [`replace_key_packages`](Self::replace_key_packages) does.
+    /// Stores key packages that a checker has verified, as
+    /// [`replace_key_packages`](Self::replace_key_packages) does.
     ///
     /// # Errors
     ///
@@ -145,8 +152,9 @@ impl<S: Store> DeliveryService<S> {
     }
 }
 
-/// Decodes and verifies the bytes of clients while the service does other things. Signatures and trees are most of the work
-/// for them, and take no store. It knows the groups that the service has in memory.
+/// Decodes and verifies the bytes of clients while the service does other things. Most of the work
+/// is for signatures and trees, and needs no store. A checker reads the public groups that the
+/// service has in memory.
 ///
 /// ```
 /// # use regrow_delivery_service::{
@@ -154,7 +162,7 @@ impl<S: Store> DeliveryService<S> {
 /// # };
 /// # fn order(service: &DeliveryService<SqliteStore>, submission: CommitSubmission, now: Timestamp)
 /// # -> Result<Outcome, StoreError> {
-/// // On a thread of its bytes, while others use the service:
+/// // On another thread, while others use the service:
 /// let checker = service.checker();
 /// let mut commit = checker.check_commit(submission);
 /// loop {
@@ -175,8 +183,9 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Decodes a commit, and verifies a commit of a member to an assisted group in memory. It does not fail: the answer to
-    /// a fault comes when the commit is [ordered](DeliveryService::order_checked).
+    /// Decodes a commit, and verifies it if it is of a member of an assisted group in memory. It
+    /// does not fail: the outcome names a fault when the commit is
+    /// [ordered](DeliveryService::order_checked).
     pub fn check_commit(&self, submission: CommitSubmission) -> CheckedHandshake {
         let Rules { crypto, limits, public_groups, .. } = &*self.rules;
         let mut decoded = commit::DecodedCommit::of(&submission, limits);
@@ -184,7 +193,7 @@ impl Checker {
         CheckedHandshake(SubmissionKind::Commit { submission, decoded: Box::new(decoded) })
     }
 
-    /// Checks a proposal likewise.
+    /// Decodes a proposal, and verifies it like [`check_commit`](Self::check_commit).
     pub fn check_proposal(&self, group: GroupId, sender: DeviceId, proposal: Vec<u8>) -> CheckedHandshake {
         let Rules { crypto, limits, public_groups, .. } = &*self.rules;
         let bytes = ClientBytes { group, sender, bytes: proposal };
@@ -192,8 +201,8 @@ impl Checker {
         CheckedHandshake(SubmissionKind::Proposal { bytes, decoded })
     }
 
-    /// Verifies a handshake in the present state of its group. A fault is for
-    /// [`order_checked`](DeliveryService::order_checked) to name.
+    /// Verifies a handshake in the present state of its group.
+    /// [`order_checked`](DeliveryService::order_checked) reports a fault.
     pub fn verify(&self, handshake: CheckedHandshake, present: PresentGroup) -> CheckedHandshake {
         let Rules { crypto, limits, .. } = &*self.rules;
         let (CheckedHandshake(mut kind), PresentGroup(present)) = (handshake, present);
@@ -226,7 +235,7 @@ impl Checker {
         CheckedGroup { bytes, creation }
     }
 
-    /// Checks key packages of `device`. Those that are wrong are named in the answer to the upload.
+    /// Verifies key packages of `device`. The answer to the upload names the invalid ones.
     pub fn check_upload(
         &self,
         device: &DeviceId,
@@ -246,7 +255,7 @@ pub struct CheckedUpload {
     upload: VerifiedUpload,
 }
 
-/// Bytes of a client, and where they belong.
+/// Bytes of a client, with their group and their sender.
 struct ClientBytes {
     group: GroupId,
     sender: DeviceId,
@@ -259,7 +268,7 @@ impl ClientBytes {
     }
 }
 
-/// A commit or a proposal that a [`Checker`] has looked at.
+/// A commit or a proposal that a [`Checker`] has decoded.
 pub struct CheckedHandshake(SubmissionKind);
 
 enum SubmissionKind {
@@ -268,7 +277,7 @@ enum SubmissionKind {
 }
 
 impl CheckedHandshake {
-    /// The group.
+    /// Returns the group.
     pub fn group(&self) -> &GroupId {
         match &self.0 {
             SubmissionKind::Commit { submission, .. } => &submission.group,
@@ -276,7 +285,7 @@ impl CheckedHandshake {
         }
     }
 
-    /// Whether the handshake has a good verdict, for the group as it was.
+    /// Returns true if the handshake has a good verdict, for the group as it was then.
     pub fn has_good_verdict(&self) -> bool {
         match &self.0 {
             SubmissionKind::Commit { submission, decoded } => decoded.has_good_verdict(submission),

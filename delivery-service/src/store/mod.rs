@@ -1,7 +1,19 @@
-//! Where the service's records are kept: a few tables of ordered keys and values, changed in transactions.
+//! The store of the service's records: tables of ordered keys and values, changed in transactions.
 //!
-//! The store knows nothing of groups or epochs. All rules, and what a key means, are in the modules that order; so a
-//! store is short, and another one (a server's database) is easy to write and to trust.
+//! The store knows no groups and no epochs. The ordering and admission rules know the meaning of a
+//! key. So a store is short, and another one (for example a server's database) is easy to write and
+//! to trust.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `table` | the tables, and the keys in each |
+//! | `key` | how keys and records are encoded |
+//! | `identity` | how devices are encoded in records |
+//! | `sqlite` | the store in an SQLite file or in memory |
+//! | `checkpoint` | the thread that moves the write-ahead log into the database |
+//! | `backup` | a copy of a store that is in use |
+//! | `batch` | a store within a transaction of another store |
+//! | `sqlite_error` | SQLite's errors as [`StoreError`] |
 
 mod backup;
 mod batch;
@@ -17,23 +29,24 @@ use std::ops::{ControlFlow, Range};
 pub use self::{backup::BackupError, batch::Batch, sqlite::SqliteStore, table::Table};
 use crate::error::StoreError;
 
-/// A store whose records change in transactions: all of one's changes are kept, or none.
+/// A store whose records change in transactions. All changes of a transaction are kept, or none.
 ///
-/// Transactions are one after the other: each sees what those before it did.
+/// Transactions run one after the other. Each sees the changes of the ones before it.
 pub trait Store {
-    /// Runs `work` in one transaction. Its changes are durable when this returns `Ok`; after `Err`, whether from `work`
-    /// or from the store, none of them has happened.
+    /// Runs `work` in one transaction. Its changes are durable when this returns `Ok`. After `Err`,
+    /// from `work` or from the store, none of the changes has happened.
     ///
     /// # Errors
     ///
-    /// What `work` returned, or the store's own failure.
+    /// The error of `work`, or the store's own failure.
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E>;
 
-    /// A number that stays the same until somebody else changes the store, for those who keep in memory what is stored.
-    /// What is changed through this value does not count. It never changes for a store that is nobody else's to open.
+    /// Returns a number that stays the same until another user of the store changes it. Callers
+    /// that have records in memory use the number. Changes through this value do not count. For a
+    /// store that no other process can open, the number never changes.
     ///
     /// # Errors
     ///
@@ -42,7 +55,7 @@ pub trait Store {
         Ok(0)
     }
 
-    /// Looks whether what is written is still there for whoever opens the store next.
+    /// Checks that the next process that opens the store will find the written records.
     ///
     /// # Errors
     ///
@@ -51,7 +64,8 @@ pub trait Store {
         Ok(())
     }
 
-    /// Gives back a little of the room that deleted records took, if there is much of it. Returns whether there is more.
+    /// Gives back a little of the space of deleted records, if there is much of it. Returns true if
+    /// there is more.
     ///
     /// # Errors
     ///
@@ -61,9 +75,9 @@ pub trait Store {
     }
 }
 
-/// What can be done within one transaction. Each call fails with [`StoreError`] if the store does.
+/// The operations within one transaction. Each fails with [`StoreError`] if the store fails.
 pub trait Transaction {
-    /// The value under `key`, if there is one.
+    /// Returns the value under `key`, if there is one.
     ///
     /// # Errors
     ///
@@ -77,41 +91,42 @@ pub trait Transaction {
     /// The store failed.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
-    /// Deletes `key`. Returns whether it was there.
+    /// Deletes `key`. Returns true if it was there.
     ///
     /// # Errors
     ///
     /// The store failed.
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError>;
 
-    /// Shows every key in `range`, in ascending order of bytes, with its value, until `visit` breaks off. A range that
-    /// ends before it starts is empty.
+    /// Calls `visit` with every key in `range` and its value, in ascending order of the bytes,
+    /// until `visit` breaks. A range that ends before it starts is empty.
     ///
     /// # Errors
     ///
     /// The store failed, or `visit` did.
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
 
-    /// Runs `work` as a part of this transaction. Unless it says [`Keep::Yes`], what it changed is undone, and
-    /// only that; so it is if it panics, and the panic goes on.
+    /// Runs `work` as a part of this transaction. Unless `work` returns [`Keep::Yes`], the changes
+    /// of the part are undone, and no others. If `work` panics, its changes are undone as well, and
+    /// the panic continues.
     ///
     /// # Errors
     ///
-    /// The store could not begin or end the part. The whole transaction has to fail then.
+    /// The store could not begin or end the part. Then the whole transaction has to fail.
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError>;
 }
 
-/// What [`Transaction::part`] runs.
+/// The work of [`Transaction::part`].
 pub type Part<'a> = dyn FnMut(&mut dyn Transaction) -> Keep + 'a;
 
-/// Whether the changes of a part of a transaction are kept.
+/// The decision about the changes of a part of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// As far as the transaction is.
+    /// Keep the changes, if the whole transaction is kept.
     Yes,
-    /// No: they are undone.
+    /// Undo the changes.
     No,
 }
 
-/// What [`Transaction::scan`] shows keys and values to.
+/// The function that [`Transaction::scan`] calls with keys and values.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'a;

@@ -1,11 +1,12 @@
 //! The tables of the store.
 
-/// The tables, and the keys in each. A name in a key is preceded by its length, and numbers are big-endian, so that keys
-/// sort by name and then by number.
+/// The tables, and the keys in each. The doc comment of a variant has the parts of the key before
+/// the colon, and the value after it. In a key, the length of a name precedes the name, and numbers
+/// are big-endian, so that keys sort by name and then by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// name: what the service keeps of itself, its signing key.
-    Own,
+    /// name: a record of the service itself, for example its signing key.
+    ServiceState,
     /// name of a counter: the last number that it gave out.
     Counters,
     /// group: mode, epoch, counts.
@@ -14,82 +15,89 @@ pub enum Table {
     EndedGroups,
     /// group, epoch modulo 2: the group info of the current epoch, and of the one before.
     GroupInfos,
-    /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in this epoch, and the one before.
+    /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in the current
+    /// epoch, and in the one before.
     PublicGroups,
-    /// group: what it takes to take back the last commit.
+    /// group: the values that a rollback of the last commit needs.
     LastCommits,
-    /// group, device: the number of the commit that the device cannot process.
+    /// group, device: a mark that the device has reported the last commit.
     Reports,
     /// group, cursor: an entry of the log.
     Log,
-    /// group, cursor: what all joiners need of the welcome that came with a commit.
+    /// group, cursor: the part of a commit's welcome that all joiners need.
     Welcomes,
-    /// group, cursor, device: what that joiner alone needs of it.
+    /// group, cursor, device: the part of the welcome that only that joiner needs.
     WelcomeSecrets,
-    /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if it is not in the welcome.
+    /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if the welcome does
+    /// not have it.
     WelcomeTrees,
-    /// group, hash of the bytes: the answer that was given.
-    Answers,
-    /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
+    /// group, hash of the bytes: the remembered outcome.
+    RememberedOutcomes,
+    /// deadline, cursor: the group and the hash of an entry that expires with its remembered
+    /// outcome.
     Deadlines,
-    /// group, user, device: where the current membership began, and since when and by whom the user is a member.
+    /// group, user, device: the cursor that began the current membership, and since when and by
+    /// which user the user is a member.
     Members,
-    /// group, device: a device that others removed, and that nobody has added again.
+    /// group, device: a device that others have removed, and that no commit has added again.
     Removed,
     /// device, group, cursor: one membership, from that cursor on.
     Memberships,
-    /// group, cursor, device, cursor: who has yet to acknowledge from the first cursor on; the key of the membership.
+    /// group, first unread cursor, device, cursor that began the membership: the key of the
+    /// membership.
     Unread,
-    /// device, group, cursor: a membership with entries that the device has not acknowledged, as far as can be told.
+    /// device, group, cursor: a membership that may have entries that the device has not
+    /// acknowledged.
     Waiting,
-    /// group, device, cursor: a membership whose device has acknowledged every entry; the key of the membership.
+    /// group, device, cursor: the key of a membership whose device has acknowledged every entry.
     UpToDate,
     /// device, number: a key package.
     KeyPackages,
     /// device, number: the last-resort key package.
     LastResorts,
-    /// device, hash: the reference of a key package that was uploaded, whether or not it still waits.
+    /// device, hash: the reference of an uploaded key package that has not expired, also if it was
+    /// handed out.
     KeyPackagesSeen,
     /// reference of a key package: the device that uploaded it.
     KeyPackageOwners,
-    /// deadline, number: the device and the hash, when a key package expires.
+    /// deadline, number: the device, the hash and the reference of a key package that expires then.
     KeyPackageDeadlines,
-    /// reference of a key package, claimer, number: a claim that no commit has used yet.
+    /// reference of a key package, claimer, number: a claim, open or used.
     Claims,
-    /// user of the claimer, claimed device, number: that claim again.
+    /// user of the claimer, claimed device, number: the key of that claim.
     ClaimTargets,
     /// deadline, number: the key of the claim that expires then.
     ClaimDeadlines,
     /// deadline, cursor, device: the key of the membership whose invitation expires then.
     InvitationDeadlines,
-    /// user, user: the second is blocked by the first.
+    /// user, user: a mark that the first user has blocked the second.
     Blocks,
-    /// what is counted, and for which party: the count.
+    /// the counted things, and the user or device that they count for: the count.
     Tallies,
-    /// device: whose it is and its key; or that it was removed.
+    /// device: its user and its key, or that it was removed.
     Devices,
-    /// user, device: a device that the user has, or had.
+    /// user, device: a mark for a device that the user has, or had.
     Users,
-    /// user, device: a device that the user has.
+    /// user, device: a mark for a device that the user has.
     UserDevices,
     /// user: the state of the user's list of devices.
     DeviceLists,
     /// user, number: an entry of the user's list of devices.
     DeviceListEntries,
-    /// device, hash of a token: when that session ends.
+    /// device, hash of a token: the time at which that session ends.
     Sessions,
-    /// hash of a token: for whom an invitation is, and until when.
+    /// hash of a token: the user and the expiry time of an invitation.
     Invitations,
-    /// deadline, hash of a token: the session or the invitation that ends.
+    /// deadline, hash of a token: the session or the invitation that ends then.
     AdmissionDeadlines,
-    /// device: the address that is called when something waits for the device.
+    /// device: the address that the server calls when something waits for the device.
     WakeUps,
 }
 
 impl Table {
     /// Every table.
     pub const ALL: [Self; 40] = [
-        Self::Own,
+        Self::ServiceState,
         Self::Counters,
         Self::Groups,
         Self::EndedGroups,
@@ -101,7 +109,7 @@ impl Table {
         Self::Welcomes,
         Self::WelcomeSecrets,
         Self::WelcomeTrees,
-        Self::Answers,
+        Self::RememberedOutcomes,
         Self::Deadlines,
         Self::Members,
         Self::Removed,
@@ -131,10 +139,10 @@ impl Table {
         Self::WakeUps,
     ];
 
-    /// The table's name: lower case, with underscores.
+    /// Returns the table's name in the file: lower case, with underscores.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Own => "own",
+            Self::ServiceState => "own",
             Self::Counters => "counters",
             Self::Groups => "groups",
             Self::EndedGroups => "ended_groups",
@@ -146,7 +154,7 @@ impl Table {
             Self::Welcomes => "welcomes",
             Self::WelcomeSecrets => "welcome_secrets",
             Self::WelcomeTrees => "welcome_trees",
-            Self::Answers => "answers",
+            Self::RememberedOutcomes => "answers",
             Self::Deadlines => "deadlines",
             Self::Members => "members",
             Self::Removed => "removed",

@@ -77,12 +77,12 @@ fn a_finished_batch_is_durable() {
 #[test]
 fn only_a_refused_or_panicking_part_is_undone() {
     let mut store = SqliteStore::in_memory().unwrap();
-    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::Own, key).unwrap().is_some();
+    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::ServiceState, key).unwrap().is_some();
     store
         .transaction::<_, StoreError>(|tx| {
             let put = |keep: Option<Keep>, tx: &mut dyn Transaction, key: &[u8]| {
                 tx.part(&mut |tx| {
-                    tx.put(Table::Own, key, b"value").unwrap();
+                    tx.put(Table::ServiceState, key, b"value").unwrap();
                     keep.unwrap_or_else(|| panic!("in the middle of a part"))
                 })
             };

@@ -129,7 +129,7 @@ fn is_about(finding: &Finding, table: Table) -> bool {
         Finding::Dangling { missing_in, .. } if *missing_in == table => true,
         Finding::Contradiction { with, .. } if *with == table => true,
         Finding::Miscounted { table: counted, .. } if *counted == table => true,
-        finding => finding.place().is_some_and(|place| place.table == table),
+        finding => finding.location().is_some_and(|location| location.table == table),
     }
 }
 
@@ -188,7 +188,7 @@ fn an_unreadable_key_is_found_in_every_table() {
     }
     let findings = store.check();
     for table in Table::ALL {
-        let found = |finding: &Finding| matches!(finding, Finding::Unreadable(place) if place.table == table);
+        let found = |finding: &Finding| matches!(finding, Finding::Unreadable(location) if location.table == table);
         assert!(findings.iter().any(found), "{}: {findings:?}", table.name());
     }
 }
@@ -262,7 +262,7 @@ fn one_changed_byte_of_an_entry_breaks_the_chain() {
     store.put(Table::Log, &key, &value);
     let findings = store.check();
     assert!(
-        matches!(&findings[..], [Finding::BrokenChain(place)] if (place.table, &place.key) == (Table::Log, &key)),
+        matches!(&findings[..], [Finding::BrokenChain(location)] if (location.table, &location.key) == (Table::Log, &key)),
         "{findings:?}"
     );
 }
@@ -280,7 +280,9 @@ fn a_group_record_set_back_contradicts_the_log() {
     }
     let findings = store.check();
     assert!(
-        findings.iter().any(|finding| matches!(finding, Finding::BrokenChain(place) if place.table == Table::Groups)),
+        findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::BrokenChain(location) if location.table == Table::Groups)),
         "{findings:?}"
     );
 }
@@ -295,12 +297,13 @@ fn reported(service: &DeliveryService<SqliteStore>) -> regrow_delivery_service::
 #[test]
 fn receipts_of_another_service_are_found() {
     let store = FullStore::new();
-    let (key, _) = store.records(Table::Own).remove(0);
-    store.put(Table::Own, &key, &[9; 32]);
+    let (key, _) = store.records(Table::ServiceState).remove(0);
+    store.put(Table::ServiceState, &key, &[9; 32]);
     let findings = store.check();
-    let forged =
-        |table| findings.iter().any(|finding| matches!(finding, Finding::ForgedReceipt(place) if place.table == table));
-    assert!(forged(Table::Log) && forged(Table::Answers), "{findings:?}");
+    let forged = |table| {
+        findings.iter().any(|finding| matches!(finding, Finding::ForgedReceipt(location) if location.table == table))
+    };
+    assert!(forged(Table::Log) && forged(Table::RememberedOutcomes), "{findings:?}");
 }
 
 #[test]
@@ -326,7 +329,7 @@ fn a_member_missing_in_the_public_group_is_found() {
     let (_, record) = store.records(Table::Members).remove(0);
     store.put(Table::Members, &stranger, &record);
     let findings = store.check();
-    let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { place, with: Table::Members } if place.table == Table::Groups);
+    let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { location, with: Table::Members } if location.table == Table::Groups);
     assert!(findings.iter().any(of_group), "{findings:?}");
 }
 

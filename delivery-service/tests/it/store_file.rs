@@ -15,11 +15,11 @@ use regrow_delivery_service::{
 };
 
 fn put(store: &mut SqliteStore, key: &[u8], value: &[u8]) {
-    store.transaction::<_, StoreError>(|tx| tx.put(Table::Answers, key, value)).unwrap();
+    store.transaction::<_, StoreError>(|tx| tx.put(Table::RememberedOutcomes, key, value)).unwrap();
 }
 
 fn get(store: &mut SqliteStore, key: &[u8]) -> Option<Vec<u8>> {
-    store.transaction::<_, StoreError>(|tx| tx.get(Table::Answers, key)).unwrap()
+    store.transaction::<_, StoreError>(|tx| tx.get(Table::RememberedOutcomes, key)).unwrap()
 }
 
 fn integer(path: &Path, sql: &str) -> i64 {
@@ -158,7 +158,7 @@ fn free_pages_go_back_in_steps() {
     }
     store
         .transaction::<_, StoreError>(|tx| {
-            (0..100_u8).try_for_each(|number| tx.delete(Table::Answers, &[number]).map(drop))
+            (0..100_u8).try_for_each(|number| tx.delete(Table::RememberedOutcomes, &[number]).map(drop))
         })
         .unwrap();
     let pages = integer(&directory.store_path(), "PRAGMA page_count");
@@ -178,9 +178,9 @@ fn a_snapshot_does_not_change_while_others_write() {
     let mut beside = SqliteStore::open_beside(directory.store_path()).unwrap();
     let seen = beside
         .snapshot::<_, StoreError>(|tx| {
-            let first = tx.get(Table::Answers, b"key")?;
+            let first = tx.get(Table::RememberedOutcomes, b"key")?;
             put(&mut owner, b"key", b"2");
-            Ok((first, tx.get(Table::Answers, b"key")?))
+            Ok((first, tx.get(Table::RememberedOutcomes, b"key")?))
         })
         .unwrap();
     assert_eq!(seen, (Some(b"1".to_vec()), Some(b"1".to_vec())));

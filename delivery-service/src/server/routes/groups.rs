@@ -1,4 +1,5 @@
-//! The routes of groups: submissions, state, group info, ratchet trees, reports, and the end of a group.
+//! The routes for groups: submissions, state, group info, ratchet trees, reports, and the end of a
+//! group.
 
 use axum::{
     extract::State as Extracted,
@@ -30,7 +31,7 @@ use crate::{
 #[utoipa::path(post, path = "/v1/groups", tag = "groups", security(("session" = [])),
     request_body(content((CreateGroupRequest = "application/json"), (CreateGroupRequest = "application/cbor"))),
     responses(
-    (status = 200, description = "The group is there, and the caller is its member", body = Accepted),
+    (status = 200, description = "The group exists, and the caller is a member", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn create(
@@ -42,12 +43,12 @@ pub(super) async fn create(
     format.ok(&submission::create(&state, caller, request).await?)
 }
 
-/// The state of a group
+/// Get the state of a group
 ///
-/// Its epoch and its member devices. For members alone.
+/// Returns the epoch and the member devices of a group. Only for members.
 #[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 200, description = "The state", body = GroupState),
+    (status = 200, description = "The state of the group", body = GroupState),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn state_of(
@@ -62,13 +63,14 @@ pub(super) async fn state_of(
         Ok(roster.ok_or(Code::NotFound)?)
     });
     let roster = roster.await?;
-    // In the order of the names, as the set is.
+    // The set is in the order of the names.
     format.ok(&GroupState { epoch: roster.epoch.0, devices: roster.devices.into_iter().collect() })
 }
 
-/// The group info
+/// Get the group info
 ///
-/// What it takes to join or rejoin by an external commit. For devices of users who have a device in the group.
+/// Returns the group info, which a device needs to join or rejoin by external commit. Only for
+/// devices of users who have a device in the group.
 #[utoipa::path(get, path = "/v1/groups/{group}/info", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
     (status = 200, description = "The group info of the present epoch", body = GroupInfo),
@@ -80,7 +82,7 @@ pub(super) async fn info(
     format: Format,
     GroupPath(group): GroupPath,
 ) -> Result<Response, Refusal> {
-    // A group info may be large: few of one device's requests read at a time.
+    // A group info may be large, so only few reads of one device run at a time.
     let context = RequestContext::current();
     let group_info = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
@@ -90,15 +92,16 @@ pub(super) async fn info(
     format.ok(&GroupInfo { group_info: group_info.await?.into() })
 }
 
-/// The ratchet tree
+/// Get the ratchet tree
 ///
-/// For those who join with a welcome or a group info that has none in it. Of an assisted group's present epoch and of the one
-/// before, for devices of users who have a device in the group; and of the epoch that the calling device was welcomed to, for as long as it can
-/// read the welcome.
+/// Returns the tree for a device that joins with a welcome or a group info without a tree. For an
+/// assisted group, the service has the trees of the present epoch and of the one before, for
+/// devices of users who have a device in the group. It also has the tree of the epoch that the
+/// calling device was welcomed to, for as long as the device can read the welcome.
 #[utoipa::path(get, path = "/v1/groups/{group}/trees/{epoch}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding"),
-        ("epoch" = u64, Path, description = "The epoch that the tree is of")), responses(
-    (status = 200, description = "The tree", body = RatchetTree),
+        ("epoch" = u64, Path, description = "The epoch of the tree")), responses(
+    (status = 200, description = "The ratchet tree", body = RatchetTree),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn tree(
@@ -122,11 +125,12 @@ pub(super) async fn tree(
 
 /// Submit a commit
 ///
-/// Accepted if and only if it was made in the group's present epoch. The very same bytes again are answered the same.
+/// The service accepts a commit only if the device made it in the present epoch of the group. The
+/// same bytes again get the same answer.
 #[utoipa::path(post, path = "/v1/groups/{group}/commits", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((CommitRequest = "application/json"), (CommitRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The commit is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn commit(
@@ -140,11 +144,11 @@ pub(super) async fn commit(
 
 /// Submit a proposal
 ///
-/// A proposal by reference, made in the group's present epoch.
+/// Submits a proposal by reference. The device has made it in the present epoch of the group.
 #[utoipa::path(post, path = "/v1/groups/{group}/proposals", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((ProposalRequest = "application/json"), (ProposalRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The proposal is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn propose(
@@ -158,11 +162,11 @@ pub(super) async fn propose(
 
 /// Send a message
 ///
-/// An application message, made in the group's present epoch.
+/// Submits an application message. The device has encrypted it in the present epoch of the group.
 #[utoipa::path(post, path = "/v1/groups/{group}/messages", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((MessageRequest = "application/json"), (MessageRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The message is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn send(
@@ -176,12 +180,12 @@ pub(super) async fn send(
 
 /// Report a commit
 ///
-/// Says that the calling device cannot process the group's last commit. When enough members have, it is taken back, and
-/// there is nothing to report any more.
+/// Reports that the calling device cannot process the last commit of the group. When enough members
+/// have reported it, the service takes the commit back. Then there is nothing left to report.
 #[utoipa::path(post, path = "/v1/groups/{group}/reports", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((ReportRequest = "application/json"), (ReportRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is noted", body = ReportAnswer),
+    (status = 200, description = "The report is stored", body = ReportAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn report(
@@ -194,7 +198,7 @@ pub(super) async fn report(
     let now = state.now();
     let reported = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
-        // Who is no member has nothing to report.
+        // Only a member can report a commit.
         if !service.is_member(&group, &device)? {
             return Err(Code::NotFound.into());
         }
@@ -215,10 +219,11 @@ pub(super) async fn report(
 
 /// End a group
 ///
-/// Deletes a group whose only member is the calling device. Its name is not given again.
+/// Deletes a group whose only member is the calling device. The service never uses the name of the
+/// group again.
 #[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 204, description = "It is ended"),
+    (status = 204, description = "The group has ended"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn end(
@@ -234,7 +239,7 @@ pub(super) async fn end(
     ended.await
 }
 
-/// The answer to a request that orders nothing.
+/// Returns the answer to a request that orders nothing.
 pub(super) fn done(reply: Reply) -> Result<Response, Refusal> {
     match reply {
         Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -1,4 +1,4 @@
-//! Key packages (RFC 9420, 10) on their way in and out.
+//! The routes for key packages (RFC 9420, 10): uploads and claims.
 
 use axum::{extract::State as Extracted, response::Response};
 
@@ -45,11 +45,11 @@ impl From<UploadOutcome> for UploadAnswer {
 
 /// Store key packages
 ///
-/// Stores key packages of the calling device. Those that were uploaded before are left out; those that are refused are
-/// named in the answer, and keep out no other.
+/// Stores key packages of the calling device. The service skips key packages that were uploaded
+/// before. The answer names the refused key packages; the service stores the others.
 #[utoipa::path(post, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
     request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
-    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
+    (status = 200, description = "The available key packages, and the refused ones", body = UploadAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn upload(
@@ -63,11 +63,11 @@ pub(super) async fn upload(
 
 /// Replace key packages
 ///
-/// Stores key packages likewise, and withdraws all others of the calling device in the same step, the last-resort one
-/// included.
+/// Stores key packages in the same way, and withdraws all other key packages of the calling device
+/// in the same step. This includes the last-resort key package.
 #[utoipa::path(put, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
     request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
-    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
+    (status = 200, description = "The available key packages, and the refused ones", body = UploadAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn replace(
@@ -107,11 +107,11 @@ async fn store(
     format.ok(&UploadAnswer::from(uploaded.await?))
 }
 
-/// What can be handed out
+/// Count the key packages
 ///
-/// How many key packages of the calling device are left.
+/// Returns the number of key packages that the calling device has left.
 #[utoipa::path(get, path = "/v1/key-packages", tag = "key packages", security(("session" = [])), responses(
-    (status = 200, description = "What can be handed out", body = KeyPackagesLeft),
+    (status = 200, description = "The available key packages", body = KeyPackagesLeft),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn left(
@@ -127,11 +127,11 @@ pub(super) async fn left(
     format.ok(&KeyPackagesLeft::from(left.await?))
 }
 
-/// ClaimLabel key packages
+/// Claim key packages
 ///
-/// Takes one key package of each device on a user's list of devices, or of one. Of a user without a list, of all
-/// registered devices. How many of one device another may claim in an hour is
-/// limited.
+/// Takes one key package of each device on a user's list of devices, or of one device. For a user
+/// without a list, all registered devices count. A device can claim only a limited number of key
+/// packages of one device in an hour.
 #[utoipa::path(post, path = "/v1/key-packages/claims", tag = "key packages", security(("session" = [])),
     request_body(content((ClaimRequest = "application/json"), (ClaimRequest = "application/cbor"))), responses(
     (status = 200, description = "The key packages", body = ClaimAnswer),
@@ -153,7 +153,7 @@ pub(super) async fn claim(
         if devices.is_empty() {
             return Err(Code::NotFound.into());
         }
-        // All are asked for before one is taken.
+        // The server checks the rates of all devices before it takes the first key package.
         for device in &devices {
             limits.rates().check_claim(&claimer, device)?;
         }
@@ -170,7 +170,7 @@ pub(super) async fn claim(
                     left: claimed.left.into(),
                 }),
                 ClaimOutcome::NoneLeft => answer.without.push(device),
-                // What was claimed before it is handed out.
+                // The answer still contains the key packages that were claimed before this refusal.
                 ClaimOutcome::Rejected(reason) if answer.key_packages.is_empty() => return Err(reason.into()),
                 ClaimOutcome::Rejected(_) => answer.without.push(device),
             }

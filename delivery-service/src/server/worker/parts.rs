@@ -1,11 +1,11 @@
-//! The parts of the server that the store's thread keeps up to date.
+//! The parts of the server that the store's thread updates.
 
 use crate::server::{
     clock_guard::ClockGuard, health::Health, metrics::Metrics, sessions::Sessions, subscriptions::Subscriptions,
     wake_up::WakeUps,
 };
 
-/// The parts of the server that the thread keeps up to date.
+/// The parts of the server that the store's thread updates.
 pub(crate) struct WorkerParts {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) sessions: Sessions,

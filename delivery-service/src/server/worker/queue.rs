@@ -1,4 +1,4 @@
-//! The calls that wait before the store's thread, and the work that follows from each.
+//! The queue in front of the store's thread: its calls, and the work that follows from each.
 
 use tokio::sync::oneshot;
 
@@ -12,30 +12,30 @@ use crate::{
 /// The service as a call sees it: within a batch.
 pub(crate) type Service<'b> = DeliveryService<Batch<'b>>;
 
-/// A call that waits.
+/// A call that waits in the queue.
 pub(super) struct QueuedCall {
-    pub(super) make: Box<dyn FnOnce(&Service<'_>) -> CompletedCall + Send>,
-    /// The memory of the request that makes it: some of it will be written.
+    pub(super) run: Box<dyn FnOnce(&Service<'_>) -> CompletedCall + Send>,
+    /// The memory of the request that needs the call. The store will write a part of it.
     pub(super) bytes: usize,
 }
 
-/// An entry of the queue.
+/// An item of the queue.
 pub(super) enum QueueItem {
     Call(QueuedCall),
-    /// Do the upkeep until there is nothing more to do, and say so.
+    /// Complete the upkeep, and then send a notification.
     Upkeep(oneshot::Sender<()>),
-    /// Answer what is in the queue, and end.
+    /// Answer the calls in the queue, and end.
     Stop,
 }
 
-/// A call that was made, and is answered once it is durable.
+/// A call that has run. Its answer leaves once the transaction is durable.
 pub(super) struct CompletedCall {
     pub(super) after_commit: AfterCommit,
-    /// Answers, unless the transaction has failed: then with that.
+    /// Sends the answer of the call, or the error of the transaction if it has failed.
     pub(super) answer: Box<dyn FnOnce(Result<(), Refusal>) + Send>,
 }
 
-/// What follows from a call once it is durable.
+/// The work that follows from a call once its transaction is durable.
 #[derive(Default)]
 pub(crate) struct AfterCommit {
     pub(super) changes: Vec<SubscriptionChange>,
@@ -43,17 +43,17 @@ pub(crate) struct AfterCommit {
 }
 
 impl AfterCommit {
-    /// What follows from the calls that the service has accepted.
+    /// Adds the effects that the service reports for accepted calls.
     pub(super) fn effects(&mut self, effects: Vec<Effect>) {
         self.changes.extend(effects.into_iter().map(SubscriptionChange::Effect));
     }
 
-    /// A device is_subscribed, and reads these groups.
-    pub(crate) fn follow(&mut self, device: DeviceId, groups: Vec<GroupId>) {
-        self.changes.push(SubscriptionChange::Follow(device, groups));
+    /// Adds the groups that a subscribed device reads.
+    pub(crate) fn subscribe(&mut self, device: DeviceId, groups: Vec<GroupId>) {
+        self.changes.push(SubscriptionChange::Subscribe(device, groups));
     }
 
-    /// Something else that has to happen.
+    /// Adds other work.
     pub(crate) fn then(&mut self, work: impl FnOnce() + Send + 'static) {
         self.then.push(Box::new(work));
     }

@@ -1,4 +1,4 @@
-//! The thread that owns the service: it makes the calls of the queue in batches, and does the upkeep.
+//! The thread that owns the service: it runs the calls of the queue in batches, and the upkeep.
 
 use std::{
     iter,
@@ -25,24 +25,25 @@ use crate::{
     store::Store,
 };
 
-/// The most calls in one transaction: what the disk takes to synchronize is shared by so many that more would not
-/// matter, and nobody waits long behind them.
+/// The most calls in one transaction. With so many calls, each pays little of the synchronization
+/// of the disk, so more would gain nothing. And no call waits long behind the batch.
 const MAX_BATCH: usize = 256;
 
-/// How often what has expired is looked for, and what others have changed: a device that `regrow-ds remove-device` removed
-/// has no stream any more after this.
+/// The pause between two upkeeps, which delete expired records and load the changes of other
+/// processes. After this time, a device that `regrow-ds remove-device` removed has no stream any
+/// more.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most memory of the requests in one transaction, but for a single one: while the disk takes what they write, all
-/// others wait.
+/// The most memory of the requests in one transaction; a single request may have more. All other
+/// calls wait while the disk takes the writes.
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) struct StoreThread<S> {
     service: DeliveryService<S>,
     parts: WorkerParts,
-    /// The time at which a confirmed time was last stored, by the monotonic clock.
+    /// The time at which the thread last stored a confirmed time, by the monotonic clock.
     time_stored: Option<Duration>,
-    /// The version of the changes of other processes at which the sessions were loaded.
+    /// The version of the changes of other processes at which the thread loaded the sessions.
     others_version: i64,
     depth: Arc<AtomicUsize>,
 }
@@ -62,11 +63,11 @@ impl<S: Store> StoreThread<S> {
                 Ok(first) => {
                     let (mut calls, mut asked) = (Vec::new(), Vec::new());
                     let mut bytes = 0;
-                    let mut messages = iter::once(first).chain(queue.try_iter()).take(MAX_BATCH);
+                    let mut items = iter::once(first).chain(queue.try_iter()).take(MAX_BATCH);
                     while bytes < MAX_BATCH_BYTES
-                        && let Some(message) = messages.next()
+                        && let Some(item) = items.next()
                     {
-                        match message {
+                        match item {
                             QueueItem::Call(call) => {
                                 bytes += call.bytes;
                                 calls.push(call);
@@ -75,12 +76,12 @@ impl<S: Store> StoreThread<S> {
                             QueueItem::Stop => stopping = true,
                         }
                     }
-                    self.make(calls);
+                    self.run_batch(calls);
                     if !asked.is_empty() {
                         while self.upkeep() {}
                     }
                     for done in asked {
-                        // Nobody may be waiting any more.
+                        // The caller may have gone.
                         let _ = done.send(());
                     }
                 }
@@ -89,23 +90,23 @@ impl<S: Store> StoreThread<S> {
             }
             if !stopping && Instant::now() >= upkeep_at {
                 let more = self.upkeep();
-                // A step at a time, with those who wait in between.
+                // The upkeep runs in steps, with the waiting calls in between.
                 upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP_INTERVAL };
             }
         }
     }
 
-    /// Makes calls in one transaction, and answers them.
-    fn make(&mut self, calls: Vec<QueuedCall>) {
+    /// Runs calls in one transaction, and answers them.
+    fn run_batch(&mut self, calls: Vec<QueuedCall>) {
         let (count, begun) = (calls.len(), Instant::now());
         let mut done = Vec::with_capacity(count);
         let batch = catch_unwind(AssertUnwindSafe(|| {
-            self.service.batch(|service| done.extend(calls.into_iter().map(|call| (call.make)(service))))
+            self.service.batch(|service| done.extend(calls.into_iter().map(|call| (call.run)(service))))
         }));
         let durable = match batch {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                tracing::error!(calls = count, "a batch failed, and nothing of it has happened");
+                tracing::error!(calls = count, "a batch failed; none of its calls took effect");
                 self.note(Err(&error));
                 Err(Refusal::from(error))
             }
@@ -121,7 +122,8 @@ impl<S: Store> StoreThread<S> {
             answers.push(answer);
         }
         let woken = self.parts.subscriptions.apply(changes, |group, device| {
-            // A device that is woken for nothing reads once more; one that is not woken would wait.
+            // If in doubt, the thread wakes the device: a needless wake-up costs one read, but a
+            // missing one would leave the device waiting.
             self.service.reads(group, device).unwrap_or(true)
         });
         woken.iter().for_each(|device| self.parts.wake_ups.wake(device));
@@ -140,7 +142,8 @@ impl<S: Store> StoreThread<S> {
         }
     }
 
-    /// Looks whether the store is where it was, and takes writes again if it did not.
+    /// Checks that the store is still at its place. After a failed write, checks also that it takes
+    /// writes again.
     fn examine(&self) -> bool {
         let examined = self.service.examine().and_then(|()| match self.parts.health.fault() {
             Some(_) => self.service.try_write(),
@@ -150,44 +153,47 @@ impl<S: Store> StoreThread<S> {
         examined.is_ok()
     }
 
-    /// Sees what others have changed, and deletes some of what has expired. Returns whether there may be more.
+    /// Loads the changes of other processes, and deletes some of the expired records. Returns true
+    /// if there may be more.
     fn upkeep(&mut self) -> bool {
         if !self.examine() {
             return false;
         }
         if let Err(error) = self.reload_external_changes() {
-            tracing::error!(%error, "cannot see what others have changed");
+            tracing::error!(%error, "cannot load the changes of other processes");
         }
         let more = self.expire() | self.put_to_sleep();
         match self.service.shrink() {
             Ok(more_room) => more || more_room,
             Err(error) => {
-                tracing::error!(%error, "cannot give back what was deleted");
+                tracing::error!(%error, "cannot free the disk space of deleted records");
                 more
             }
         }
     }
 
-    /// Lets devices sleep that are to be woken, or wakes them at once for entries that came before. Returns whether there
-    /// may be more of them.
+    /// Puts inactive devices to sleep, or wakes them at once if entries wait for them already.
+    /// Returns true if there may be more such devices.
     fn put_to_sleep(&self) -> bool {
         let asleep =
             self.parts.wake_ups.fall_asleep(MAX_BATCH, |device| self.parts.subscriptions.is_subscribed(device));
         for device in &asleep {
             match (self.service.has_unread(device), self.service.groups_of(device)) {
                 (Ok(false), Ok(groups)) => self.parts.subscriptions.sleep(device, groups),
-                // A device that is woken for nothing reads once more.
+                // The server calls a device with unread entries at once, and also a device whose
+                // check fails. A needless call costs only one read.
                 _ => self.parts.wake_ups.wake(device),
             }
         }
         asleep.len() == MAX_BATCH
     }
 
-    /// Loads the sessions and the wake-ups again if somebody else has changed the store: they may have removed a device.
+    /// Loads the sessions and the wake-ups again if another process has changed the store. It may
+    /// have removed a device.
     fn reload_external_changes(&mut self) -> Result<(), StoreError> {
         let version = self.service.others_version()?;
         if version != self.others_version {
-            // Those too whose time has passed: what time it is, the monotonic clock says.
+            // This includes expired sessions: the monotonic clock decides when a session ends.
             self.parts.sessions.keep_only(&self.service.sessions(Timestamp(0))?);
             self.parts.wake_ups.load(self.service.wake_ups()?);
             self.others_version = version;
@@ -195,7 +201,7 @@ impl<S: Store> StoreThread<S> {
         Ok(())
     }
 
-    /// Deletes some of the records whose time has passed, if it is certain what time it is. Returns whether there may be
+    /// Deletes some of the expired records, if the time is certain. Returns true if there may be
     /// more.
     fn expire(&mut self) -> bool {
         let Some(now) = self.parts.clock.observe() else {
@@ -207,18 +213,18 @@ impl<S: Store> StoreThread<S> {
             Ok(more) => {
                 self.parts.metrics.expired(expired);
                 if expired != Expired::default() {
-                    tracing::debug!(?expired, "deleted what has expired");
+                    tracing::debug!(?expired, "deleted expired records");
                 }
                 more
             }
             Err(error) => {
-                tracing::error!(%error, "cannot delete what has expired");
+                tracing::error!(%error, "cannot delete expired records");
                 false
             }
         }
     }
 
-    /// Stores the time now and then, for the next start to compare its clock with.
+    /// Stores the time at regular intervals, so that the next start can compare its clock with it.
     fn store_time(&mut self, now: Timestamp) {
         let monotonic = self.parts.clock.monotonic();
         if self.time_stored.is_some_and(|then| monotonic.saturating_sub(then) < STORE_EVERY) {

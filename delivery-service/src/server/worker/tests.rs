@@ -1,4 +1,4 @@
-//! The queue before the store's thread, and the thread's transactions.
+//! Tests of the queue in front of the store's thread, and of the thread's transactions.
 
 use std::sync::mpsc;
 
@@ -41,35 +41,36 @@ async fn is_known(worker: &Worker, name: &'static str) -> bool {
     key.expect("an answer").is_some()
 }
 
-/// Keeps the thread busy until the sender is dropped. Returns when it has begun.
+/// Keeps the thread busy until the sender is dropped. The future completes after the call has
+/// started and ended.
 fn occupy(worker: &Worker) -> (mpsc::Sender<()>, impl Future<Output = Result<(), Refusal>> + use<>) {
     let (release, released) = mpsc::channel();
     let (begin, began) = mpsc::channel();
     let worker = worker.clone();
     let busy = tokio::spawn(async move {
         let work = move |_: &Service<'_>, _: &mut AfterCommit| {
-            begin.send(()).expect("somebody waits");
+            begin.send(()).expect("the test waits");
             let _ = released.recv();
             Ok(())
         };
         worker.call(work).await
     });
     let busy = async move {
-        tokio::task::spawn_blocking(move || began.recv()).await.expect("a thread").expect("it has begun");
+        tokio::task::spawn_blocking(move || began.recv()).await.expect("a thread").expect("the call has started");
         busy.await.expect("an answer")
     };
     (release, busy)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_refuses() {
+async fn a_full_queue_refuses_calls() {
     let (worker, _thread) = worker(1);
     let (release, busy) = occupy(&worker);
     let busy = tokio::spawn(busy);
     while worker.depth() == 0 {
         tokio::task::yield_now().await;
     }
-    // One is being made, and one or two can be had to wait; what is beyond is refused.
+    // One call is running, and one or two can wait. The queue refuses the rest.
     let waiting = [0; 3].map(|_| {
         let worker = worker.clone();
         tokio::spawn(async move { worker.call(|_, _| Ok(())).await })
@@ -86,12 +87,12 @@ async fn a_full_queue_refuses() {
         }
     }
     assert!(refused > 0);
-    busy.await.expect("an answer").expect("it was made");
+    busy.await.expect("an answer").expect("the call succeeds");
     assert_eq!(worker.call(|_, _| Ok(1)).await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_undoes_its_own_call_and_no_other() {
+async fn a_panic_undoes_only_its_own_call() {
     let (worker, _thread) = worker(16);
     let (release, busy) = occupy(&worker);
     let busy = tokio::spawn(busy);
@@ -109,7 +110,7 @@ async fn a_panic_undoes_its_own_call_and_no_other() {
         })
     });
     drop(release);
-    busy.await.expect("an answer").expect("it was made");
+    busy.await.expect("an answer").expect("the call succeeds");
     let [before, panics, after] = calls;
     assert_eq!(before.await.expect("an answer"), Ok(()));
     assert_eq!(panics.await.expect("an answer"), Err(Code::Internal.into()));
@@ -118,22 +119,22 @@ async fn a_panic_undoes_its_own_call_and_no_other() {
 }
 
 #[tokio::test]
-async fn what_follows_from_a_call_happens_before_its_answer_and_without_anybody_waiting() {
+async fn after_commit_work_runs_even_if_the_caller_has_gone() {
     let (worker, thread) = worker(16);
     let (sender, receiver) = mpsc::channel();
     let call = worker.call(move |_, after_commit| {
-        after_commit.then(move || sender.send("done").expect("somebody is_subscribed"));
+        after_commit.then(move || sender.send("done").expect("the test listens"));
         Ok(())
     });
-    // Asked for once, and then left.
+    // The test polls the call once and then drops it.
     tokio::select! { biased; _ = call => {}, () = async {} => {} }
     worker.stop();
-    thread.join().expect("it ends");
+    thread.join().expect("the thread ends");
     assert_eq!(receiver.recv(), Ok("done"));
 }
 
 #[tokio::test]
-async fn what_is_in_the_queue_is_made_before_the_end() {
+async fn queued_calls_run_before_the_thread_ends() {
     let (worker, thread) = worker(16);
     let call = worker.call(|service, _| {
         register(service, "alice");
@@ -145,6 +146,6 @@ async fn what_is_in_the_queue_is_made_before_the_end() {
         assert_eq!(call.await, Ok("made"));
     } }
     worker.stop();
-    thread.join().expect("it ends");
+    thread.join().expect("the thread ends");
     assert_eq!(worker.call(|_, _| Ok(())).await.map_err(|refusal| refusal.0.code), Err(Code::Unavailable));
 }
