@@ -1,4 +1,5 @@
-//! TLS to somebody whose certificate has to be of authorities that were named. The cryptography is ring's.
+//! TLS of the server's requests to token issuers and wake-up addresses: with named certificate
+//! authorities, or with the platform's. The cryptography is ring's.
 
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-/// Chooses the cryptography for clients that trust the platform's authorities. Without one, TLS cannot begin; one that was
-/// chosen before is good as well.
+/// Chooses the cryptography for clients that trust the platform's authorities. Without a choice,
+/// TLS cannot begin; an earlier choice is good as well.
 pub(crate) fn choose_cryptography() {
     let _ = ring::default_provider().install_default();
 }
 
-/// With the authorities in that PEM and no others. Fails with what is wrong with it.
+/// Returns a configuration that trusts the authorities in that PEM and no others. Fails with the
+/// fault of the PEM.
 pub(crate) fn trusting(pem: &[u8]) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(pem) {

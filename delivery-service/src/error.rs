@@ -1,15 +1,16 @@
-//! What can go wrong on our side. What a client did wrong is an answer, not an error: see [`crate::Outcome`].
+//! The errors of the store. A mistake of a client is an answer, not an error: see
+//! [`crate::Outcome`].
 
 use std::{io, path::PathBuf};
 
 use crate::store::Table;
 
-/// The store failed. Nothing of the call has happened; the same call may be made again.
+/// The store failed. Nothing of the call has happened; the caller may repeat it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file was written by a newer version of this software; an older one must not touch it.
-    #[error("the store has format {found}, and this version knows formats up to {supported}")]
+    /// A newer version of this software has written the file. An older version must not change it.
+    #[error("the store has format {found}, but this version supports formats up to {supported}")]
     NewerFormat {
         /// The format of the file.
         found: i64,
@@ -19,48 +20,51 @@ pub enum StoreError {
     /// Another process has the store open. One service owns one store.
     #[error("the store is in use by another process")]
     InUse,
-    /// The file was written by a version of this software from before its first release.
-    #[error("the store has format {found}, which no release has written; make a new one")]
+    /// A version of this software from before its first release has written the file.
+    #[error("the store has format {found}, which no release has written")]
     OlderFormat {
         /// The format of the file.
         found: i64,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("there is no store at {}", .path.display())]
     Missing {
-        /// Where it was looked for.
+        /// The path of the missing file.
         path: PathBuf,
     },
-    /// The file is another program's.
-    #[error("the file is no store of this software")]
+    /// The file belongs to another program.
+    #[error("the file is not a store of this software")]
     NotAStore,
     /// A file of the store cannot be created or opened.
     #[error("cannot open {}: {error}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The disk has no room for the transaction.
+    /// The disk has no space for the transaction.
     #[error("the disk is full")]
     DiskFull,
-    /// The file, or the disk that it is on, cannot be written.
+    /// The file or its disk cannot be written.
     #[error("the store is read-only")]
     ReadOnly,
-    /// The path does not lead to the file that is open: a write would be lost with that file.
-    #[error("{} is gone, or is another file than the one in use", .path.display())]
+    /// The path does not lead to the open file any more. A write would be lost with the open file.
+    #[error("{} was deleted or replaced while the store was open", .path.display())]
     Replaced {
         /// The database, or its write-ahead log.
         path: PathBuf,
     },
-    /// Another call of the same batch broke the transaction, and nothing of the batch has happened.
-    #[error("the batch that the call was part of has failed")]
+    /// Another call of the same batch made the transaction fail, and nothing of the batch has
+    /// happened.
+    #[error("another call of the same batch failed, so this call has not happened; repeat it")]
     BatchFailed,
-    /// A record cannot be decoded, or contradicts another: the store is damaged, or was changed by something else.
-    #[error("a record in table {} cannot be understood", .0.name())]
+    /// A record cannot be decoded, or contradicts another record. The store is damaged, or another
+    /// program has changed it.
+    #[error("a record in table {} cannot be decoded, or contradicts another record", .0.name())]
     Corrupt(Table),
-    /// The database refused: disk full, I/O error, no permission, or whatever its message says.
+    /// The database failed, for example with an I/O error or without permission. Its message gives
+    /// the reason.
     #[error("the store failed: {0}")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

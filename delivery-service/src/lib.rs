@@ -1,57 +1,71 @@
-//! A delivery service for MLS groups (RFC 9420, RFC 9750): it orders what groups send, hands out key packages and routes
-//! welcomes. It is trusted with availability, never with content.
+//! A delivery service for MLS groups (RFC 9420, RFC 9750). It orders the submissions of groups,
+//! hands out key packages and routes welcomes. Its users trust it with availability, never with
+//! content.
 //!
-//! Its core is the service without a network: [`DeliveryService`] is a value over a [`Store`], and every call of a client is
-//! one method. There is no clock in it, no thread and no I/O but the store. The feature `server` puts it behind HTTP; a
-//! simulator calls it as it is.
+//! The core is the service without a network: [`DeliveryService`] is a value over a [`Store`], and
+//! every call of a client is one method. It has no clock, no thread, and no I/O except the store.
+//! The feature `server` adds a server that offers the service over HTTP. A simulator calls the core
+//! directly.
 //!
-//! # What it promises
+//! # Promises
 //!
-//! - **One commit per epoch.** A commit is accepted if and only if it was made in the group's current epoch. With it, in
-//!   the same transaction, the epoch advances, the roster changes, the welcome reaches the joiners and the group info is
-//!   replaced.
-//! - **Typed outcomes.** A submission is [`Outcome::Accepted`], [`Outcome::Stale`] or [`Outcome::Rejected`]. The very
-//!   same bytes from the same device get the same acceptance again and append nothing, for the retention time.
-//! - **At least once, in order, and only to members.** A device reads one stream over all of its groups, in each from the
-//!   entry that added it to the entry that removed it. Entries stay until every reader has acknowledged them or the
-//!   retention time has passed.
-//! - **Key packages are handed out once**, the last-resort one when no other is left, expired ones never.
-//! - **All or nothing.** If the store fails in the middle of a call, nothing of it has happened.
+//! - **One commit per epoch.** The service accepts a commit if and only if it was made in the
+//!   group's current epoch. In the same transaction, the epoch advances, the roster changes, the
+//!   welcome reaches the joiners, and the group info is replaced.
+//! - **Typed outcomes.** The outcome of a submission is [`Outcome::Accepted`], [`Outcome::Stale`]
+//!   or [`Outcome::Rejected`]. For the retention time, the very same bytes from the same device get
+//!   the same acceptance again and append nothing.
+//! - **At least once, in order, and only to members.** A device reads one stream over all of its
+//!   groups. In each group it reads from the entry that added it to the entry that removed it. An
+//!   entry stays until every reader has acknowledged it or the retention time has passed.
+//! - **Key packages are handed out once**: the last-resort one when no other is left, and an
+//!   expired one never.
+//! - **All or nothing.** If the store fails in the middle of a call, nothing of the call has
+//!   happened.
 //!
-//! All bytes and names that come in are taken for hostile: they lead to a typed answer, never to a panic. *Who* calls is
-//! for the caller to establish: a [`DeviceId`] that is passed in is believed.
+//! The service treats all incoming bytes and names as hostile: they lead to a typed answer, never
+//! to a panic. The caller must authenticate the device: the service believes each [`DeviceId`] that
+//! it receives.
 //!
-//! # What it can check
+//! # Checks
 //!
-//! In an [assisted](HandshakeMode::Assisted) group, handshakes are PublicMessages: the service verifies signatures,
-//! proposals and trees with OpenMLS and derives the roster from them. What only members can check it cannot: path
-//! secrets, and confirmation and membership tags. A hostile *member* can therefore have a commit ordered that the others
-//! refuse (RFC 9750, 5.3). They [report](DeliveryService::report_commit) it, and when most have, it is taken back.
+//! In an [assisted](HandshakeMode::Assisted) group, handshakes are PublicMessages. The service
+//! verifies their signatures, proposals and trees with OpenMLS, and derives the roster from them.
+//! It cannot check path secrets, confirmation tags and membership tags, because only members can.
+//! So the service may order a commit of a hostile *member* that the other members reject (RFC 9750,
+//! 5.3). They [report](DeliveryService::report_commit) the commit. After reports of enough users,
+//! the service takes it back.
 //!
-//! In an [opaque](HandshakeMode::Opaque) group it sees epoch and content type alone, and believes the roster that the
-//! committer declares. Members compare [`DeliveryService::roster`] with their tree. External commits are public in either
-//! mode, and are always verified: a stranger cannot end an epoch. A member that replaces its leaf by one has the leaf's
-//! signature key, and a device that others have removed comes back when somebody has added it again.
+//! In an [opaque](HandshakeMode::Opaque) group, the service sees only the epoch and the content
+//! type, and believes the roster change that the committer declares. Members compare
+//! [`DeliveryService::roster`] with their tree.
 //!
-//! What it keeps is routing data: who is in which group since when, and the entries. It keeps no plaintext and no list of
-//! recipients of a message.
+//! External commits are public in either mode, and the service always verifies them: a stranger
+//! cannot end an epoch. A member that replaces its leaf by an external commit must have the leaf's
+//! signature key. A device that others have removed comes back only when a commit has added it
+//! again.
+//!
+//! The service stores routing data: the members of each group since their addition, and the
+//! entries. It stores no plaintext and no list of the recipients of a message.
 //!
 //! # Example
 //!
-//! Alice makes a group with OpenMLS, registers it, and sends to it. All bytes are MLSMessages (RFC 9420, 6).
+//! Alice creates a group with OpenMLS, registers it, and sends a message to it. All bytes are
+//! MLSMessages (RFC 9420, 6).
 //!
 //! ```
 //! use openmls::prelude::*;
 //! use openmls_basic_credential::SignatureKeyPair;
 //! use openmls_rust_crypto::OpenMlsRustCrypto;
 //! use regrow_delivery_service::{
-//!     Cursor, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits, Outcome, Sequence,
-//!     ServiceKey, SqliteStore, Timestamp,
+//!     Cursor, DeliveryKind, DeliveryService, DeviceId, Epoch, GroupId, HandshakeMode, Limits,
+//!     Outcome, Sequence, ServiceKey, SqliteStore, Timestamp,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let random = [7; 32];
-//! let service = DeliveryService::open(SqliteStore::in_memory()?, Limits::default(), ServiceKey::from_seed(&random))?;
+//! let (store, key) = (SqliteStore::in_memory()?, ServiceKey::from_seed(&random));
+//! let service = DeliveryService::open(store, Limits::default(), key)?;
 //! let (alice, room) = (DeviceId::new("alice", "phone")?, GroupId::new("room")?);
 //! let now = Timestamp(4_102_444_800);
 //!
@@ -83,18 +97,22 @@
 //! # }
 //! ```
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! | --- | --- |
-//! | `service` | [`DeliveryService`]: the calls, each one transaction |
-//! | `admission` | the rules on who comes in: devices, sessions, invitations |
-//! | `ordering` | the rules: commits, proposals, messages, the log, the roster, reading, key packages, expiry |
-//! | `handshake` | what is read of MLS messages, and the public groups that assisted mode follows |
-//! | [`check`] | whether a store is whole |
+//! | `service` | [`DeliveryService`] and its [`Checker`]: each call is one transaction |
+//! | `ordering` | the rules for groups: commits, messages, logs, rosters, key packages, expiry |
+//! | `admission` | the rules for devices: registration, device lists, sessions, wake-ups |
+//! | `handshake` | decodes and verifies MLS messages; the public groups of assisted mode |
+//! | `devices` | the records of devices, which `ordering` and `admission` read |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
-//! | `server` | the rules behind HTTP (feature `server`) |
-//! | [`api`] | what goes over the wire, from the crate `regrow-protocol` |
+//! | [`check`] | the store check: finds damaged and contradictory records |
+//! | `limits` | [`Limits`] on the service's cost for one client |
+//! | `error` | [`StoreError`]: the failures of the store |
+//! | `server` | the server that offers the service over HTTP (feature `server`) |
+//! | `authorities` | TLS to issuers and wake-up addresses (feature `server`) |
+//! | [`api`] | bodies of requests and responses, from the crate `regrow-protocol` |
 
 #![forbid(unsafe_code)]
 
@@ -102,6 +120,7 @@ mod admission;
 #[cfg(feature = "server")]
 mod authorities;
 pub mod check;
+mod devices;
 mod error;
 mod handshake;
 mod limits;
@@ -116,7 +135,7 @@ pub use regrow_protocol::{
     HandshakeMode, MAX_NAME_BYTES, Outcome, Receipt, RejectCode, RejectReason, Reply, RosterChange, Sequence,
     ServiceKey, ServicePublicKey, StoredReceipt, Timestamp, Unsupported, UserId, api,
 };
-// The modules of the shared words, under their names there.
+// Modules of the crate `regrow-protocol`, under the same names.
 use regrow_protocol::{device_list, names, outcome, receipt};
 
 pub use self::{
@@ -130,7 +149,8 @@ pub use self::{
         Attempt,
         commit::CommitSubmission,
         expiry::Expired,
-        key_package::{ClaimOutcome, ClaimedKeyPackage, KeyPackageCount, KeyPackageFault, RefusedKeyPackage, Upload},
+        handout::{ClaimOutcome, ClaimedKeyPackage},
+        key_package::{KeyPackageCount, KeyPackageFault, RefusedKeyPackage, UploadOutcome},
         rollback::ReportOutcome,
     },
     service::{

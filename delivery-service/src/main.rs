@@ -1,4 +1,4 @@
-//! `regrow-ds`: the delivery service as a server, and the commands that go with it.
+//! `regrow-ds`: the delivery service as a server, and its commands.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +11,8 @@ use std::{
 
 use clap::Parser as _;
 
-/// The system's allocator keeps large blocks that are free again, scattered over the arenas of all
-/// threads: the process would grow beyond the budgets of memory. This one gives them back.
+/// The system's allocator keeps large free blocks in the arenas of all threads, so that the process
+/// would grow beyond the memory budgets. This allocator gives them back.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match cli::main(cli::Cli::parse()) {
         Ok(ending) => ending.into(),
         Err(stopped) => {
-            // That there is no standard error is no reason for anything.
+            // A missing standard error is not an error of the command.
             let _ = writeln!(io::stderr(), "regrow-ds: {:#}", stopped.error);
             stopped.ending.into()
         }

@@ -1,4 +1,4 @@
-//! The delivery service as its callers see it. Every call is one transaction of the store.
+//! The delivery service, as its callers see it. Every call is one transaction of the store.
 
 mod admission;
 mod checker;
@@ -23,64 +23,68 @@ pub use self::{
 use crate::{
     Delivery, HandshakeMode,
     error::StoreError,
-    handshake::{Followed, wire::Frame},
+    handshake::{PublicGroups, wire::Frame},
     limits::Limits,
     names::{Cursor, DeviceId, Epoch, GroupId, Sequence, Timestamp},
     ordering::{
-        Call, Halt, Submitted,
+        Abort, OrderingContext, Submitted,
         commit::CommitSubmission,
+        creation::{self, Creation},
         ending,
         expiry::{self, Expired},
-        group::{self, Creation},
-        key_package::{self, ClaimOutcome, KeyPackageCount, Upload},
-        message, own, reading,
+        group,
+        handout::{self, ClaimOutcome},
+        key_package::{self, KeyPackageCount, UploadOutcome},
+        message, reading, retention,
         rollback::{self, ReportOutcome},
-        roster, welcome,
+        roster, service_state, trees,
     },
     outcome::{Outcome, Reply},
     receipt::{ServiceKey, ServicePublicKey},
     store::{Batch, Store, Transaction},
 };
 
-/// Who is in a group.
+/// The roster of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roster {
-    /// The epoch that this is the roster of.
+    /// The epoch of the roster.
     pub epoch: Epoch,
     /// The member devices.
     pub devices: BTreeSet<DeviceId>,
 }
 
-/// Orders what groups send, hands out key packages, routes welcomes: the rules, without a network.
+/// The delivery service without a network: it orders the submissions of groups, hands out key
+/// packages, and routes welcomes.
 ///
-/// Calls may be made from many threads, and happen one after the other. Each takes the current time, happens as a whole or not at all, and returns
-/// `Err` only if the store failed; what a client did wrong is in the [`Outcome`]. Calls that come at the same time are
-/// made durable together by [`batch`](Self::batch).
+/// Many threads may make calls; the service makes them one after the other. Each call takes the
+/// current time and happens as a whole or not at all. A call returns `Err` only if the store
+/// failed; a mistake of a client is in the [`Outcome`]. Calls that come at the same time become
+/// durable together in a [`batch`](Self::batch).
 pub struct DeliveryService<S> {
     rules: Arc<Rules>,
     store: Mutex<S>,
     effects: Effects,
 }
 
-/// What it works with beside the store.
+/// The values that the service uses besides the store.
 struct Rules {
     key: ServiceKey,
     limits: Limits,
     crypto: RustCrypto,
-    /// What is stored of public groups, and is in memory as well.
-    followed: Followed,
+    /// The public groups in memory. The store has them as well.
+    public_groups: PublicGroups,
 }
 
 impl<S: Store> DeliveryService<S> {
-    /// A service over `store`, which goes on where it left off. A new one signs its receipts with `fresh_key`, an old
-    /// one with the key that it has.
+    /// Opens a service over `store`, which continues where the store stopped. A new store signs
+    /// receipts with `fresh_key`, and an old one with the key that it has.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
-        let key = store.transaction(|tx| own::key(tx, fresh_key))?;
-        let rules = Rules { key, limits, crypto: RustCrypto::default(), followed: Followed::default() };
+        let key = store.transaction(|tx| service_state::key(tx, fresh_key))?;
+        let rules = Rules { key, limits, crypto: RustCrypto::default(), public_groups: PublicGroups::default() };
         Ok(Self::over(store, Arc::new(rules), Effects::default()))
     }
 
@@ -88,27 +92,28 @@ impl<S: Store> DeliveryService<S> {
         Self { rules, store: Mutex::new(store), effects }
     }
 
-    fn call(&self, now: Timestamp) -> Call<'_> {
+    fn call(&self, now: Timestamp) -> OrderingContext<'_> {
         let Rules { key, limits, crypto, .. } = &*self.rules;
-        Call { key, crypto, limits, now, effects: &self.effects }
+        OrderingContext { key, crypto, limits, now, effects: &self.effects }
     }
 
-    /// The key that receipts are verified with.
+    /// Returns the key that verifies the service's receipts.
     pub fn public_key(&self) -> ServicePublicKey {
         self.rules.key.public()
     }
 
-    /// The limits that it keeps.
+    /// Returns the limits.
     pub fn limits(&self) -> &Limits {
         &self.rules.limits
     }
 
-    /// Makes many calls at the price of one: `work` makes them of the service that it is given. Each is whole or nothing
-    /// by itself, and all are durable when this returns `Ok`.
+    /// Makes many calls durable with one write to the disk. `work` makes the calls on the service
+    /// that it receives. Each call happens as a whole or not at all, and all are durable when this
+    /// returns `Ok`.
     ///
     /// # Errors
     ///
-    /// The store failed: then nothing of what `work` did has happened, whatever it was answered.
+    /// The store failed. Then none of the calls has happened, whatever its outcome was.
     pub fn batch<T>(&self, work: impl FnOnce(&DeliveryService<Batch<'_>>) -> T) -> Result<T, StoreError> {
         let mut store = self.store();
         let result = store.transaction(|tx| {
@@ -119,16 +124,17 @@ impl<S: Store> DeliveryService<S> {
                 None => Ok(result),
             }
         });
-        // Before anybody else has the store.
+        // The store's lock is held until the groups are dropped.
         if result.is_err() {
-            self.rules.followed.forget_all();
+            self.rules.public_groups.forget_all();
         }
         result
     }
 
-    /// Stores key packages (RFC 9420, 10) of `device` for others to claim, each an MLSMessage. With `last_resort`, the
-    /// one that is handed out when no other is left is replaced. Key packages that were uploaded before are left out,
-    /// so that a request whose answer was lost can be made again. A key package that is refused keeps out no other.
+    /// Stores key packages (RFC 9420, 10) of `device`, so that others can claim them. Each one is
+    /// an MLSMessage. `last_resort` replaces the key package that is handed out when no other is
+    /// left. Key packages that were uploaded before are skipped, so that a device can repeat a
+    /// request whose answer was lost. A refused key package does not affect the others.
     ///
     /// # Errors
     ///
@@ -139,14 +145,15 @@ impl<S: Store> DeliveryService<S> {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
         self.upload_checked(checked, now)
     }
 
-    /// Stores key packages likewise, and withdraws all others of `device` in the same step, the last-resort one included:
-    /// none is handed out any more, and no commit can use one that was. For a device that has a new signature key, or
-    /// whose keys may have been stolen.
+    /// Stores key packages like [`upload_key_packages`](Self::upload_key_packages), and withdraws
+    /// all others of `device` in the same step, with the last-resort one. The service does not hand
+    /// them out any more, and no commit can use one that was handed out. A device calls this when
+    /// it has a new signature key, or when its keys may have been stolen.
     ///
     /// # Errors
     ///
@@ -157,17 +164,18 @@ impl<S: Store> DeliveryService<S> {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let checked = self.checker().check_upload(device, key_packages.to_vec(), last_resort.map(<[u8]>::to_vec), now);
         self.replace_checked(checked, now)
     }
 
-    /// Hands out a key package of `device` to `claimer`: the oldest that has not expired, each once; the last-resort one
-    /// if there is no other, or if devices of the claimer's user have
-    /// [as many others](Limits::max_open_claims_per_target) as they may.
+    /// Hands out a key package of `device` to `claimer`: the oldest that has not expired, each one
+    /// once. The last-resort one is handed out if there is no other, or if devices of the claimer's
+    /// user have [as many others](Limits::max_open_claims_per_target) as they may.
     ///
-    /// The claim lasts seven days. A commit that adds the device uses it up, if the claimer makes that commit or proposed
-    /// the addition. A commit that is taken back gives it back.
+    /// The claim lasts seven days. A commit that adds the device uses it up, if the claimer makes
+    /// that commit or proposed the addition. If the commit is taken back, the claim can be used
+    /// again.
     ///
     /// # Errors
     ///
@@ -178,10 +186,10 @@ impl<S: Store> DeliveryService<S> {
         claimer: &DeviceId,
         now: Timestamp,
     ) -> Result<ClaimOutcome, StoreError> {
-        settle(self.store().transaction(|tx| key_package::claim(tx, self.call(now), device, claimer)))
+        settle(self.store().transaction(|tx| handout::hand_out(tx, self.call(now), device, claimer)))
     }
 
-    /// How many key packages of `device` can still be handed out.
+    /// Returns the number of key packages of `device` that can still be handed out.
     ///
     /// # Errors
     ///
@@ -190,11 +198,12 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| key_package::left(tx, device, now))
     }
 
-    /// Creates a group from the group info of its epoch 0 (an MLSMessage with the ratchet tree in it), in which
-    /// `creator` is the only member. In assisted mode that is verified, in opaque mode it is believed.
+    /// Creates a group from the group info of its epoch 0 (an MLSMessage with the ratchet tree), in
+    /// which `creator` is the only member. The service verifies the group info in assisted mode,
+    /// and believes it in opaque mode.
     ///
-    /// The answer is [`Outcome::Accepted`] with sequence 0 and epoch 0, also if the same creator makes the same request
-    /// again; [`crate::RejectReason::GroupExists`] if the name is taken.
+    /// The outcome is [`Outcome::Accepted`] with sequence 0 and epoch 0, also if the same creator
+    /// repeats the same request. It is [`crate::RejectReason::GroupExists`] if the name is taken.
     ///
     /// # Errors
     ///
@@ -209,12 +218,15 @@ impl<S: Store> DeliveryService<S> {
     ) -> Result<Outcome, StoreError> {
         let submitted = Submitted { group, sender: creator, bytes: group_info };
         let creation = Creation::verify(&self.rules.crypto, self.limits(), submitted, mode);
-        self.handshake(group, now, |tx, followed, call| group::create(tx, followed, call, submitted, creation))
+        self.handshake(group, now, |tx, public_groups, context| {
+            creation::create(tx, public_groups, context, submitted, creation)
+        })
     }
 
-    /// Orders a commit (RFC 9420, 12.4): accepted if and only if it was made in the group's current epoch, and valid as
-    /// far as the group's mode lets the service see. Then the epoch advances, the roster changes, the welcome goes to
-    /// the joiners' streams and the group info is replaced, all at once.
+    /// Orders a commit (RFC 9420, 12.4). The service accepts a commit if and only if it was made in
+    /// the group's current epoch and is valid. The group's mode limits the checks that the service
+    /// can make. With an accepted commit, in one transaction, the epoch advances, the roster
+    /// changes, the welcome goes to the joiners' streams, and the group info is replaced.
     ///
     /// # Errors
     ///
@@ -239,8 +251,8 @@ impl<S: Store> DeliveryService<S> {
         self.check_and_order(proposal, now)
     }
 
-    /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the answer is [`Outcome::Stale`], the
-    /// sender processes what has been ordered since and encrypts its message again.
+    /// Orders an application message (RFC 9420, 6.3) of the current epoch. If the outcome is
+    /// [`Outcome::Stale`], the sender processes the later entries and encrypts its message again.
     ///
     /// # Errors
     ///
@@ -257,8 +269,9 @@ impl<S: Store> DeliveryService<S> {
         self.ordered(|tx| message::submit(tx, self.call(now), submitted, frame))
     }
 
-    /// The group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2). `None` if there is no such
-    /// group, or if its last commit came without one. Whoever has it can read the members' names in its ratchet tree.
+    /// Returns the group info of the current epoch, for an external commit (RFC 9420, 12.4.3.2).
+    /// `None` if there is no such group, or if its last commit came without a group info. A holder
+    /// of the group info can read the members' names in its ratchet tree.
     ///
     /// # Errors
     ///
@@ -270,20 +283,22 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// The ratchet tree (RFC 9420, 12.4.3.3) of a group's present epoch, or of the one before, for an external commit with a
-    /// group info that does not have it in it. `None` if the service does not follow the group, which is opaque or not
-    /// there, and for every other epoch.
+    /// Returns the ratchet tree (RFC 9420, 12.4.3.3) of a group's present epoch, or of the epoch
+    /// before. It is for an external commit with a group info that does not have the tree. `None`
+    /// for every other epoch, and if the service tracks no public group of this name: the group is
+    /// opaque or does not exist.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn ratchet_tree(&self, group: &GroupId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store().transaction(|tx| group::ratchet_tree(tx, &self.rules.followed, group, epoch))
+        self.store().transaction(|tx| trees::ratchet_tree(tx, &self.rules.public_groups, group, epoch))
     }
 
-    /// The ratchet tree of the epoch that the device was welcomed to, for a welcome that does not have it in it. It is kept
-    /// for as long as the welcome is, whatever the group's epoch is by then. `None` if the device was not welcomed to that
-    /// epoch, or if the tree was sent with the welcome's group info.
+    /// Returns the ratchet tree of the epoch that the device was welcomed to, for a welcome that
+    /// does not have the tree. The service keeps the tree as long as the welcome, also in later
+    /// epochs. `None` if the device was not welcomed to that epoch, or if the tree was sent with
+    /// the welcome's group info.
     ///
     /// # Errors
     ///
@@ -294,10 +309,10 @@ impl<S: Store> DeliveryService<S> {
         device: &DeviceId,
         epoch: Epoch,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store().transaction(|tx| welcome::tree(tx, group, device, epoch))
+        self.store().transaction(|tx| trees::welcome_tree(tx, group, device, epoch))
     }
 
-    /// The group's epoch, and the devices that are members in it. `None` if there is no such group.
+    /// Returns the group's epoch and its member devices. `None` if there is no such group.
     ///
     /// # Errors
     ///
@@ -311,13 +326,20 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// Says that `device` cannot process the last commit of the group, whose number is `sequence`. When more than
-    /// [`Limits::rollback_percent`] of the users that are asked, and at least two, have said so, the commit is taken back:
-    /// the group is in the epoch before it again, with the roster of that epoch, and an entry of the log tells everybody.
-    /// The entries of the commit and of the proposals after it are deleted; those of messages stay in the log before it.
+    /// Reports that `device` cannot process the last commit of the group, whose number is
+    /// `sequence`. The service takes the commit back when more than [`Limits::rollback_percent`] of
+    /// the asked users have reported it, and at least two. Then the group is in the epoch before
+    /// the commit again, with the roster of that epoch. An entry of the log tells all members. The
+    /// entries of the commit and of the proposals after it are deleted; the entries of messages
+    /// stay in the log.
     ///
-    /// Asked are the users who have accepted the group, without the committer's user, the users whose devices the commit
-    /// removes, the users that it adds, and users that any of the last two have added in the seven days before.
+    /// The asked users are all users that have accepted the group, without these:
+    ///
+    /// - the committer's user;
+    /// - the users whose devices the commit removes;
+    /// - the users that the commit adds;
+    /// - users that joined by themselves in the seven days before the commit;
+    /// - users that an excluded user other than the committer's has added in those seven days.
     ///
     /// # Errors
     ///
@@ -329,32 +351,38 @@ impl<S: Store> DeliveryService<S> {
         sequence: Sequence,
         now: Timestamp,
     ) -> Result<ReportOutcome, StoreError> {
-        self.handshake(group, now, |tx, followed, call| rollback::report(tx, followed, call, group, device, sequence))
+        self.handshake(group, now, |tx, public_groups, context| {
+            rollback::report(tx, public_groups, context, group, device, sequence)
+        })
     }
 
-    /// Ends a group whose only member is `device`: its log, its tree, its roster and its group info are deleted. Its name is
-    /// never given again, so that two groups never have receipts under one name. The same device is answered the same
-    /// again. [`RejectReason::NotAlone`](crate::RejectReason::NotAlone) if there are other members: they are removed first.
-    /// [`RejectReason::TooManyEndedGroups`](crate::RejectReason::TooManyEndedGroups) if the user has ended too many.
+    /// Ends a group whose only member is `device`. The service deletes its log, its tree, its
+    /// roster and its group info. It never gives the name again, so that two groups never have
+    /// receipts under one name. The same device gets the same answer again.
+    ///
+    /// [`RejectReason::NotAlone`](crate::RejectReason::NotAlone) if there are other members: a
+    /// commit has to remove them first.
+    /// [`RejectReason::TooManyEndedGroups`](crate::RejectReason::TooManyEndedGroups) if the user
+    /// has ended too many groups.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn end_group(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
-        self.handshake(group, now, |tx, followed, call| {
-            let reply = ending::end(tx, followed, call, group, device)?;
-            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
+        self.handshake(group, now, |tx, public_groups, context| {
+            let reply = ending::end(tx, public_groups, context, group, device)?;
+            context.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
             Ok(reply)
         })
     }
 
-    /// The effects of the calls that were accepted in this batch, since they were taken last. Outside a
-    /// [`batch`](Self::batch) there are none.
+    /// Takes the effects of the accepted calls of this batch since the last call of this method.
+    /// Outside a [`batch`](Self::batch) there are none.
     pub fn take_effects(&self) -> Vec<Effect> {
         self.effects.take()
     }
 
-    /// The group's epoch. `None` if there is no such group.
+    /// Returns the group's epoch. `None` if there is no such group.
     ///
     /// # Errors
     ///
@@ -363,10 +391,11 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| Ok(group::load(tx, group)?.map(|record| record.epoch)))
     }
 
-    /// The next entries of the device's stream: at most `limit` of those after `after`, over all of its groups, in the
-    /// order in which they were accepted. A device reads each membership from the entry that added it to the entry that
-    /// removed it. Reading changes nothing: the same call returns the same entries again until the device has
-    /// acknowledged them, or they are gone.
+    /// Returns the next entries of the device's stream: at most `limit` entries after `after`, over
+    /// all of its groups, in the order in which they were accepted. A device reads each membership
+    /// from the entry that added it to the entry that removed it. To read changes nothing: the same
+    /// call returns the same entries again until the device has acknowledged them, or the service
+    /// has deleted them.
     ///
     /// # Errors
     ///
@@ -375,64 +404,67 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| reading::read(tx, device, after, limit))
     }
 
-    /// Says that the device has processed everything up to `up_to`. Entries that every reader has acknowledged are
-    /// deleted; how many is returned. An acknowledgement beyond the end counts up to the end.
+    /// Acknowledges all entries up to `up_to`, which the device has processed. Deletes the entries
+    /// that every reader has acknowledged, and returns their number. An acknowledgement beyond the
+    /// end counts up to the end.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-        self.store().transaction(|tx| roster::acknowledge(tx, device, up_to))
+        self.store().transaction(|tx| retention::acknowledge(tx, device, up_to))
     }
 
-    /// Deletes what is past its time at `now`: entries and remembered answers past the retention time, and key packages
-    /// past their lifetime. To be called now and then; works in small transactions, each complete in itself.
+    /// Deletes expired records: entries and remembered outcomes after the retention time, key
+    /// packages after their lifetime, and claims. Ends invitations to groups that have expired. A
+    /// caller calls it from time to time. It works in small transactions, each complete in itself.
     ///
     /// # Errors
     ///
-    /// The store failed. What the transactions before have deleted is deleted.
+    /// The store failed. The records that earlier transactions have deleted stay deleted.
     pub fn expire(&self, now: Timestamp) -> Result<Expired, StoreError> {
         let mut expired = Expired::default();
         while self.store().transaction(|tx| expiry::expire_batch(tx, now, &mut expired))? {}
         Ok(expired)
     }
 
-    /// One transaction that may change the public group in memory along with the store.
+    /// Runs one transaction that may also change the public group in memory.
     fn handshake<T>(
         &self,
         group: &GroupId,
         now: Timestamp,
-        work: impl FnOnce(&mut dyn Transaction, &Followed, Call<'_>) -> Result<T, Halt<T>>,
+        work: impl FnOnce(&mut dyn Transaction, &PublicGroups, OrderingContext<'_>) -> Result<T, Abort<T>>,
     ) -> Result<T, StoreError> {
-        let followed = &self.rules.followed;
+        let public_groups = &self.rules.public_groups;
         let mut store = self.store();
         let noted = self.effects.count();
-        let result = store.transaction(|tx| work(tx, followed, self.call(now)));
-        // Before anybody else has the store.
-        if matches!(result, Err(Halt::Failed(_))) {
-            followed.forget(group);
+        let result = store.transaction(|tx| work(tx, public_groups, self.call(now)));
+        // The store's lock is held until the group is dropped.
+        if matches!(result, Err(Abort::Failed(_))) {
+            public_groups.forget(group);
         }
         if result.is_err() {
-            self.effects.keep(noted);
+            self.effects.truncate(noted);
         }
         settle(result)
     }
 
-    /// One transaction whose effects count if it is accepted.
-    fn ordered<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Halt<T>>) -> Result<T, StoreError> {
+    /// Runs one transaction whose effects count if it is accepted.
+    fn ordered<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Abort<T>>) -> Result<T, StoreError> {
         let mut store = self.store();
         let noted = self.effects.count();
         let result = store.transaction(work);
         if result.is_err() {
-            self.effects.keep(noted);
+            self.effects.truncate(noted);
         }
         settle(result)
     }
 
     fn store(&self) -> MutexGuard<'_, S> {
         self.store.lock().unwrap_or_else(|poisoned| {
-            // It has rolled its transaction back, and may have left a group changed in memory. The store is what counts.
-            self.rules.followed.forget_all();
+            // A call has panicked. Its transaction is rolled back, but a public group in memory may
+            // have changed. Only the store is right.
+            self.rules.public_groups.forget_all();
             self.store.clear_poison();
             poisoned.into_inner()
         })
@@ -441,16 +473,16 @@ impl<S: Store> DeliveryService<S> {
     fn into_store(self) -> S {
         let Self { store, rules, .. } = self;
         store.into_inner().unwrap_or_else(|poisoned| {
-            rules.followed.forget_all();
+            rules.public_groups.forget_all();
             poisoned.into_inner()
         })
     }
 }
 
-fn settle<T>(result: Result<T, Halt<T>>) -> Result<T, StoreError> {
+fn settle<T>(result: Result<T, Abort<T>>) -> Result<T, StoreError> {
     match result {
         Ok(answer) => Ok(answer),
-        Err(Halt::Answer(answer)) => Ok(*answer),
-        Err(Halt::Failed(error)) => Err(error),
+        Err(Abort::Answer(answer)) => Ok(*answer),
+        Err(Abort::Failed(error)) => Err(error),
     }
 }

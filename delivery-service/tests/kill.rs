@@ -1,4 +1,4 @@
-//! The server is killed again and again while devices write and read, and nothing that it acknowledged is lost.
+//! Kills the server many times while devices write and read. No acknowledged write may be lost.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -26,21 +26,24 @@ use regrow_delivery_service::{
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
 use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::task::JoinHandle;
 
-/// How often the server is killed.
+/// The number of times the test kills the server.
 const KILLS: u64 = 200;
 const GROUPS: usize = 4;
-/// Members of each group that write and read all the time.
+/// Members of each group. They write and read during the whole test.
 const WRITERS: usize = 3;
+/// Devices for each member to add.
+const NEWCOMERS: usize = 10;
 
-/// The server's process.
-struct Process {
+/// The process of the server. Dropping it kills the process.
+struct ServerProcess {
     child: Child,
     address: String,
 }
 
-impl Process {
-    /// Starts it over the file in that directory, at the address where it was before.
+impl ServerProcess {
+    /// Starts the server over the store in the directory, at `address`.
     fn start(directory: &Path, address: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_regrow-ds"))
             .arg("serve")
@@ -63,34 +66,35 @@ impl Process {
         Self { child, address: address.trim_end_matches(',').to_owned() }
     }
 
-    /// SIGKILL: nothing of the process runs any more.
+    /// Kills the process with SIGKILL and waits for its end.
     fn kill(self) {}
 }
 
-impl Drop for Process {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-/// What all devices share.
+/// State that all devices share.
 struct Shared {
     service: ServicePublicKey,
     server: Server,
-    /// Writes that were acknowledged, in all.
+    /// The number of acknowledged writes of all devices.
     acknowledged: AtomicU64,
-    over: AtomicBool,
+    /// True when the devices stop writing.
+    stop: AtomicBool,
 }
 
-/// A device's event stream, opened again after what came last whenever it breaks off.
+/// Reads a device's event stream. It reopens a broken stream after the last received event.
 struct Listener {
     http: reqwest::Client,
     address: String,
     service: ServicePublicKey,
     name: DeviceId,
     key: TransportKey,
-    heard: Arc<Mutex<Vec<api::Delivery>>>,
+    received: Arc<Mutex<Vec<api::Delivery>>>,
 }
 
 impl Listener {
@@ -106,14 +110,14 @@ impl Listener {
             service: shared.service,
             name: device.name.clone(),
             key: device.key.clone(),
-            heard: Arc::default(),
+            received: Arc::default(),
         }
     }
 
     async fn listen(self) {
         let mut token = None;
         loop {
-            // The server is gone, and comes back.
+            // Errors are ignored: the server is down for a moment.
             if let Err(error) = self.listen_once(&mut token).await
                 && error.status() == Some(reqwest::StatusCode::UNAUTHORIZED)
             {
@@ -123,7 +127,7 @@ impl Listener {
         }
     }
 
-    /// A device may have few sessions: there is one for all the streams.
+    /// Opens a session. All streams use the same one, because a device may have only a few.
     async fn session(&self) -> reqwest::Result<String> {
         let challenge = api::ChallengeRequest { device: self.name.clone() };
         let api::Challenge { challenge, .. } = self.post("/v1/challenges", &challenge).await?;
@@ -139,7 +143,7 @@ impl Listener {
         }
         let token = token.as_deref().unwrap();
         let mut request = self.http.get(format!("{}/v1/stream", self.address)).bearer_auth(token);
-        if let Some(last) = self.heard.lock().unwrap().last() {
+        if let Some(last) = self.received.lock().unwrap().last() {
             request = request.header("last-event-id", last.cursor.to_string());
         }
         let mut response = request.send().await?.error_for_status()?;
@@ -149,7 +153,7 @@ impl Listener {
             while let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") {
                 let event: Vec<u8> = rest.drain(..end + 2).collect();
                 let data = event.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
-                self.heard.lock().unwrap().extend(data.map(|data| serde_json::from_slice(data).unwrap()));
+                self.received.lock().unwrap().extend(data.map(|data| serde_json::from_slice(data).unwrap()));
             }
         }
         Ok(())
@@ -162,7 +166,7 @@ impl Listener {
     }
 }
 
-/// What a device knows at the end.
+/// A device that writes and reads, and its records for the final checks.
 struct Device {
     name: DeviceId,
     key: TransportKey,
@@ -170,11 +174,11 @@ struct Device {
     client: Client,
     group: GroupId,
     cursor: Cursor,
-    /// What it has read, in the order in which it came.
+    /// The deliveries that it has read, in order.
     read: Vec<api::Delivery>,
-    /// What it has written, with the receipt that it got.
+    /// Its acknowledged writes with their receipts.
     written: Vec<(Vec<u8>, api::Receipt)>,
-    /// Whom it has added.
+    /// The devices that it has added.
     added: Vec<DeviceId>,
     rng: TestRng,
 }
@@ -191,7 +195,7 @@ impl Device {
         let key = TransportKey::generate().unwrap();
         let mut connection = Connection::new(&shared.server, name.clone(), key.clone(), shared.service).unwrap();
         connection.register(None).await.unwrap();
-        // A claim whose answer is lost takes a key package with it.
+        // Ten key packages: each claim whose answer is lost uses up one.
         let key_packages = client.key_packages(10, now()).unwrap();
         let key_packages = key_packages.into_iter().map(|bytes| bytes.into_bytes().into()).collect();
         connection.upload_key_packages(&UploadRequest { key_packages, last_resort: None }).await.unwrap();
@@ -229,12 +233,13 @@ impl Device {
         KeyPackageBytes::new(claimed.key_packages[0].key_package.0.clone())
     }
 
-    /// Reads on to the end of what is there.
+    /// Reads and processes all available deliveries.
     async fn sync(&mut self) {
         loop {
             let page = self.connection.deliveries(self.cursor, 100, Duration::ZERO).await.unwrap().deliveries;
             for delivery in &page {
-                // Its own, and what lost a race, mean nothing to it. What it must not lose is looked at in the end.
+                // The client ignores its own messages and commits that lost a race. The checks at
+                // the end find a lost delivery.
                 if delivery.kind == api::DeliveryKind::Welcome {
                     self.client.join(&delivery.bytes.0, now()).unwrap();
                 } else {
@@ -251,8 +256,8 @@ impl Device {
         }
     }
 
-    /// Keeps what was acknowledged. A lost race is no write.
-    fn note(&mut self, shared: &Shared, bytes: &[u8], answer: Result<api::Accepted, ConnectionError>) -> bool {
+    /// Records an acknowledged write. Returns false if the submission is stale.
+    fn record(&mut self, shared: &Shared, bytes: &[u8], answer: Result<api::Accepted, ConnectionError>) -> bool {
         match answer {
             Ok(accepted) => {
                 self.written.push((bytes.to_vec(), accepted.receipt));
@@ -268,13 +273,13 @@ impl Device {
         let text = format!("{} says {}", self.name, self.written.len());
         let bytes = self.client.group(&self.group).unwrap().send(text.as_bytes()).unwrap();
         let answer = self.connection.submit_message(&self.group(), &bytes).await;
-        self.note(shared, &bytes, answer);
+        self.record(shared, &bytes, answer);
     }
 
     async fn commit(&mut self, shared: &Shared, pending: PendingCommit) -> bool {
         let request = commit_request(&pending);
         let answer = self.connection.submit_commit(&self.group(), &request).await;
-        let accepted = self.note(shared, &request.commit.0, answer);
+        let accepted = self.record(shared, &request.commit.0, answer);
         if accepted {
             self.client.confirm(pending, now()).unwrap();
         } else {
@@ -292,9 +297,9 @@ impl Device {
         }
     }
 
-    /// Writes and reads until it is over. `newcomers` are devices that it may add, one after the other.
-    async fn live(mut self, shared: Arc<Shared>, mut newcomers: Vec<DeviceId>) -> Self {
-        while !shared.over.load(Ordering::Relaxed) {
+    /// Writes and reads until the test stops it. `newcomers` are the devices that it may add.
+    async fn write_and_read(mut self, shared: Arc<Shared>, mut newcomers: Vec<DeviceId>) -> Self {
+        while !shared.stop.load(Ordering::Relaxed) {
             self.sync().await;
             match self.rng.next_u32() % 10 {
                 0..6 => self.send(&shared).await,
@@ -312,8 +317,8 @@ impl Device {
         self
     }
 
-    /// Everything that the service has for it, from the beginning.
-    async fn everything(&mut self) -> Vec<api::Delivery> {
+    /// Reads all deliveries of the device from the beginning.
+    async fn read_all(&mut self) -> Vec<api::Delivery> {
         let (mut all, mut cursor) = (Vec::new(), Cursor::START);
         loop {
             let page = self.connection.deliveries(cursor, 1_000, Duration::ZERO).await.unwrap().deliveries;
@@ -325,16 +330,16 @@ impl Device {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_two_hundred_kills() {
+fn acknowledged_writes_survive_two_hundred_kills() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run());
 }
 
 async fn run() {
     let directory = tempfile::tempdir().unwrap();
-    let mut process = Process::start(directory.path(), "127.0.0.1:0");
+    let mut process = ServerProcess::start(directory.path(), "127.0.0.1:0");
     let address = process.address.clone();
-    // Whoever finds the server gone tries again soon, and as long as it takes.
+    // A device that cannot reach the server retries soon and without limit.
     let retry = Retry {
         attempts: u32::MAX,
         first: Duration::from_millis(5),
@@ -343,75 +348,108 @@ async fn run() {
     };
     let server = Server { retry, ..Server::at(format!("http://{address}")) };
     let (_, service) = Connection::service(&server).await.unwrap();
-    let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), over: AtomicBool::new(false) });
+    let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), stop: AtomicBool::new(false) });
 
-    // Each group has members that are there from the beginning, and a stock of newcomers.
-    let (mut lives, mut streams) = (Vec::new(), Vec::new());
-    let mut newcomers = BTreeMap::new();
+    let mut running = Running::default();
     for group in 0..GROUPS {
-        let mut members = Vec::new();
-        for member in 0..WRITERS {
-            let seed = u8::try_from(group * WRITERS + member).unwrap();
-            members.push(Device::new(&shared, group, &format!("member{member}"), seed).await);
-        }
-        let names: Vec<_> = members.iter().map(|member| member.name.clone()).collect();
-        members[0].create().await;
-        for name in &names[1..] {
-            members[0].add(&shared, name).await;
-        }
-        let listener = Listener::of(&members[1], &shared);
-        streams.push((members[1].name.clone(), Arc::clone(&listener.heard), tokio::spawn(listener.listen())));
-        for (place, mut member) in members.into_iter().enumerate() {
-            member.sync().await;
-            let mut stock = Vec::new();
-            for number in 0..10 {
-                let device = Device::new(&shared, group, &format!("newcomer{place}.{number}"), 0).await;
-                stock.push(device.name.clone());
-                newcomers.insert(device.name.clone(), device);
-            }
-            lives.push(tokio::spawn(member.live(Arc::clone(&shared), stock)));
-        }
+        start_group(&shared, group, &mut running).await;
     }
-
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[99; 32]);
     for _ in 0..KILLS {
-        // The moment is a number of acknowledged writes; others are on their way then.
-        let until = shared.acknowledged.load(Ordering::Relaxed) + u64::from(1 + rng.next_u32() % 12);
-        while shared.acknowledged.load(Ordering::Relaxed) < until {
-            // None ends before it is over, unless what it had written is gone.
-            if let Some(ended) = lives.iter().position(tokio::task::JoinHandle::is_finished) {
-                let _ = lives.swap_remove(ended).await.unwrap();
-            }
-            tokio::task::yield_now().await;
-        }
+        wait_for_writes(&shared, u64::from(1 + rng.next_u32() % 12), &mut running.writers).await;
         process.kill();
-        process = Process::start(directory.path(), &address);
+        process = ServerProcess::start(directory.path(), &address);
     }
-    shared.over.store(true, Ordering::Relaxed);
-
-    let mut members: Vec<Vec<Device>> = (0..GROUPS).map(|_| Vec::new()).collect();
-    for (place, life) in lives.into_iter().enumerate() {
-        members[place / WRITERS].push(life.await.unwrap());
-    }
-    for group in &mut members {
-        check_group(&shared, group, &mut newcomers).await;
-    }
-    for (name, heard, listening) in streams {
-        let member = members.iter_mut().flatten().find(|member| member.name == name).unwrap();
-        check_stream(member, &heard).await;
-        listening.abort();
-    }
+    shared.stop.store(true, Ordering::Relaxed);
+    check(&shared, running).await;
     process.kill();
 }
 
+/// The tasks of all devices, and the devices that may be added.
+#[derive(Default)]
+struct Running {
+    /// The members that write, in the order of their groups.
+    writers: Vec<JoinHandle<Device>>,
+    streams: Vec<OpenStream>,
+    newcomers: BTreeMap<DeviceId, Device>,
+}
+
+/// The event stream of one member.
+struct OpenStream {
+    member: DeviceId,
+    received: Arc<Mutex<Vec<api::Delivery>>>,
+    reading: JoinHandle<()>,
+}
+
+/// Creates a group with its members, starts them, and registers the devices that they may add.
+async fn start_group(shared: &Arc<Shared>, group: usize, running: &mut Running) {
+    let mut members = Vec::new();
+    for member in 0..WRITERS {
+        let seed = u8::try_from(group * WRITERS + member).unwrap();
+        members.push(Device::new(shared, group, &format!("member{member}"), seed).await);
+    }
+    let names: Vec<_> = members.iter().map(|member| member.name.clone()).collect();
+    members[0].create().await;
+    for name in &names[1..] {
+        members[0].add(shared, name).await;
+    }
+    let listener = Listener::of(&members[1], shared);
+    running.streams.push(OpenStream {
+        member: members[1].name.clone(),
+        received: Arc::clone(&listener.received),
+        reading: tokio::spawn(listener.listen()),
+    });
+    for (index, mut member) in members.into_iter().enumerate() {
+        member.sync().await;
+        let mut candidates = Vec::new();
+        for number in 0..NEWCOMERS {
+            let device = Device::new(shared, group, &format!("newcomer{index}.{number}"), 0).await;
+            candidates.push(device.name.clone());
+            running.newcomers.insert(device.name.clone(), device);
+        }
+        running.writers.push(tokio::spawn(member.write_and_read(Arc::clone(shared), candidates)));
+    }
+}
+
+/// Waits until the server has acknowledged `count` more writes. Other writes are in flight then.
+async fn wait_for_writes(shared: &Shared, count: u64, writers: &mut Vec<JoinHandle<Device>>) {
+    let until = shared.acknowledged.load(Ordering::Relaxed) + count;
+    while shared.acknowledged.load(Ordering::Relaxed) < until {
+        // A writer ends before the stop only by a panic, for example after a lost write. The
+        // `unwrap` passes the panic on.
+        if let Some(ended) = writers.iter().position(JoinHandle::is_finished) {
+            let _ = writers.swap_remove(ended).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for all writers, and checks every group and every stream.
+async fn check(shared: &Shared, running: Running) {
+    let Running { writers, streams, mut newcomers } = running;
+    let mut members: Vec<Vec<Device>> = (0..GROUPS).map(|_| Vec::new()).collect();
+    for (index, writer) in writers.into_iter().enumerate() {
+        members[index / WRITERS].push(writer.await.unwrap());
+    }
+    for group in &mut members {
+        check_group(shared, group, &mut newcomers).await;
+    }
+    for stream in streams {
+        let member = members.iter().flatten().find(|member| member.name == stream.member).unwrap();
+        check_stream(member, &stream.received).await;
+        stream.reading.abort();
+    }
+}
+
+/// Checks that the log contains every acknowledged write once, and that all devices agree with it.
 async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BTreeMap<DeviceId, Device>) {
     for member in members.iter_mut() {
         member.sync().await;
     }
-    // Nobody has acknowledged anything, so that all is still there. The creator may read it from the beginning.
-    let log = members[0].everything().await;
+    // No device has acknowledged a delivery, so the log is complete. The creator may read all.
+    let log = members[0].read_all().await;
     let sequences: Vec<_> = log.iter().map(|delivery| delivery.receipt.sequence).collect();
-    assert_eq!(sequences, (1..=log.len() as u64).collect::<Vec<_>>(), "the log has no gap and nothing twice");
+    assert_eq!(sequences, (1..=log.len() as u64).collect::<Vec<_>>(), "the log has a gap or a repeated entry");
 
     let mut epoch = 0;
     let mut head = None;
@@ -420,28 +458,28 @@ async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BT
         assert_eq!(receipt.verify(&shared.service), Ok(()));
         if let Some(head) = head {
             let delivery = Delivery::try_from(delivery.clone()).unwrap();
-            assert_eq!(delivery.chained(head), Some(receipt.head), "the chain goes on over every kill");
+            assert_eq!(delivery.chained(head), Some(receipt.head), "the hash chain is broken");
         }
         head = Some(receipt.head);
         epoch += u64::from(delivery.kind == api::DeliveryKind::Commit);
-        assert_eq!(receipt.epoch, Epoch(epoch), "one commit makes one epoch");
+        assert_eq!(receipt.epoch, Epoch(epoch), "an epoch does not follow from one commit");
     }
 
     let mut written = 0;
     for member in members.iter() {
         for (bytes, receipt) in &member.written {
             let there: Vec<_> = log.iter().filter(|delivery| delivery.bytes.0 == *bytes).collect();
-            assert_eq!(there.len(), 1, "what was acknowledged is there once");
-            assert_eq!(there[0].receipt, *receipt, "as it was acknowledged");
+            assert_eq!(there.len(), 1, "an acknowledged write is not in the log once");
+            assert_eq!(there[0].receipt, *receipt, "the log has another receipt");
             written += 1;
         }
     }
-    assert_eq!(written, log.len(), "and nothing else is: every write was acknowledged in the end");
+    assert_eq!(written, log.len(), "the log has an entry that no device has written");
 
     let mut added: BTreeSet<_> = members.iter().flat_map(|member| member.added.clone()).collect();
     for member in members.iter_mut() {
-        // Each has read on over the kills as it would have without.
-        assert_eq!(member.everything().await, member.read, "{}", member.name);
+        // The device has read every entry once, although the server was killed meanwhile.
+        assert_eq!(member.read_all().await, member.read, "{}", member.name);
         check_one_welcome(member, &log);
         added.remove(&member.name);
     }
@@ -458,22 +496,22 @@ async fn check_group(shared: &Shared, members: &mut [Device], newcomers: &mut BT
             (group.epoch().unwrap().0, group.epoch_authenticator().unwrap().as_bytes().to_vec())
         })
         .collect();
-    assert_eq!(epochs.len(), 1, "all members are in the same state");
+    assert_eq!(epochs.len(), 1, "members are in different states");
 }
 
-/// The stream has told all that the device has read, once and in order.
-async fn check_stream(member: &Device, heard: &Mutex<Vec<api::Delivery>>) {
+/// Checks that the stream has shown all deliveries of the device, once and in order.
+async fn check_stream(member: &Device, received: &Mutex<Vec<api::Delivery>>) {
     let end = member.read.last().unwrap().cursor;
-    let all_is_heard = async {
-        while heard.lock().unwrap().last().is_none_or(|last| last.cursor < end) {
+    let all_received = async {
+        while received.lock().unwrap().last().is_none_or(|last| last.cursor < end) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), all_is_heard).await.unwrap();
-    assert_eq!(*heard.lock().unwrap(), member.read, "{}", member.name);
+    tokio::time::timeout(Duration::from_secs(60), all_received).await.unwrap();
+    assert_eq!(*received.lock().unwrap(), member.read, "{}", member.name);
 }
 
-/// Who was added has one welcome, and reads from there on all that the log has.
+/// Checks that an added device has one welcome, and has read every entry of the log after it.
 fn check_one_welcome(device: &Device, log: &[api::Delivery]) {
     let welcomes = device.read.iter().filter(|delivery| delivery.kind == api::DeliveryKind::Welcome).count();
     let creator = device.read.first().is_some_and(|delivery| delivery.receipt.sequence == 1 && welcomes == 0);

@@ -1,7 +1,8 @@
-//! The memory of a server while clients take no answers, or do not end their requests.
+//! The memory of a server while clients do not read answers, or do not finish their requests.
 //!
-//! The server is a process of its own with default limits, and the attackers are as many devices as
-//! it takes to fill the budgets. Each attack is bounded, and measured by the process's resident size.
+//! The server is a separate process with the default limits. There are enough attacking devices to
+//! fill its memory budget. Each attack has a limited duration. The test measures the resident size
+//! of the process.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 #![cfg(all(feature = "server", target_os = "linux"))]
 
@@ -11,8 +12,8 @@ mod common;
 mod h2;
 #[path = "it/http/mod.rs"]
 mod http;
-#[path = "it/place/mod.rs"]
-mod place;
+#[path = "it/test_directory/mod.rs"]
+mod test_directory;
 
 use std::{
     fs,
@@ -24,37 +25,37 @@ use std::{
 
 use h2::{INITIAL_WINDOW, get, preface, window_update};
 use http::{Device, World};
-use place::Place;
 use regrow_delivery_service::{HandshakeMode, SqliteStore, server::settings::ServerLimits};
+use test_directory::TestDirectory;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
 
-/// Devices that attack. Eight budgets of a device fill the server's.
+/// Devices that attack. The budgets of eight devices fill the budget of the server.
 const ATTACKERS: usize = 10;
 
-/// Connections that each of them makes: as many as it may.
+/// Connections of each attacker, as many as a device may have.
 const CONNECTIONS: usize = 16;
 
-/// How long each attack goes on after all has been asked for.
+/// The duration of each attack after all requests have been sent.
 const HOLD: Duration = Duration::from_secs(4);
 
-/// What connections may take beside the budget: see `docs/operators.md`.
+/// The memory that connections may use beside the budget, see `docs/operators.md`.
 const CONNECTION_BYTES: usize = ATTACKERS * CONNECTIONS * 256 * 1024;
 
-/// A server in a process of its own.
-struct Serving {
+/// A server in a separate process. It is killed when this value is dropped.
+struct ServerProcess {
     child: Child,
     devices: SocketAddr,
     operators: SocketAddr,
 }
 
-impl Serving {
-    fn start(place: &Place) -> Self {
+impl ServerProcess {
+    fn start(directory: &TestDirectory) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_regrow-ds"))
             .args(["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0", "--log-level", "warn"])
-            .current_dir(place.directory())
+            .current_dir(directory.root())
             .env_clear()
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -67,7 +68,7 @@ impl Serving {
         Self { devices: devices.parse().unwrap(), operators: operators.parse().unwrap(), child }
     }
 
-    /// The resident size, in bytes.
+    /// The resident size of the process, in bytes.
     fn resident(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -92,7 +93,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -103,18 +104,19 @@ fn request(path: &str, token: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes()
 }
 
-/// The devices in a store.
+/// The devices that the store contains.
 struct Devices {
-    /// Members of one group, in which entries of 4 MB wait for each.
+    /// Members of one group. Six messages of 3.9 MB wait for each of them.
     attackers: Vec<Device>,
     innocent: Device,
-    /// Asks for the first of those entries.
+    /// The path of the first page with these messages.
     page: String,
 }
 
-async fn prepared(place: &Place) -> Devices {
+/// Registers the devices and stores the messages.
+async fn prepare(directory: &TestDirectory) -> Devices {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let store = SqliteStore::open(place.store()).unwrap();
+    let store = SqliteStore::open(directory.store_path()).unwrap();
     let world = World::started_at(now, store, |_| {}).await;
     let mut attackers = Vec::new();
     for number in 0..ATTACKERS {
@@ -131,19 +133,20 @@ async fn prepared(place: &Place) -> Devices {
     Devices { attackers, innocent, page: format!("/v1/deliveries?limit=1000&after={after}") }
 }
 
-/// Connects, and writes. The server may refuse or close the connection.
+/// Connects and writes. The server may refuse or close the connection.
 async fn connect(address: SocketAddr, bytes: &[u8]) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
-    // Otherwise the system takes some megabytes that the client does not read.
+    // With the default buffer, the system takes some megabytes although the client does not read.
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stream = socket.connect(address).await.ok()?;
     let written = tokio::time::timeout(Duration::from_secs(2), stream.write_all(bytes)).await;
-    // A server that takes no more of a body is what is to be tested, and not an error.
+    // The server may stop reading a body. The test expects that, so an error is ignored.
     let _ = written;
     Some(stream)
 }
 
-async fn unread_answers(server: &Serving, attackers: &[Device], path: &str) -> Vec<TcpStream> {
+/// Requests a path on all connections of all attackers, and reads no answer.
+async fn unread_answers(server: &ServerProcess, attackers: &[Device], path: &str) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for device in attackers {
         for _ in 0..CONNECTIONS {
@@ -153,7 +156,8 @@ async fn unread_answers(server: &Serving, attackers: &[Device], path: &str) -> V
     open
 }
 
-async fn windows(server: &Serving, attackers: &[Device], page: &str, window: u32) -> Vec<TcpStream> {
+/// Requests the page on many HTTP/2 streams whose windows stay small.
+async fn windows(server: &ServerProcess, attackers: &[Device], page: &str, window: u32) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for device in attackers {
         for _ in 0..2 {
@@ -171,7 +175,8 @@ async fn windows(server: &Serving, attackers: &[Device], page: &str, window: u32
     open
 }
 
-async fn half_bodies(server: &Serving, attackers: &[Device]) -> Vec<TcpStream> {
+/// Sends about half of a large body on all connections of all attackers.
+async fn half_bodies(server: &ServerProcess, attackers: &[Device]) -> Vec<TcpStream> {
     let body = vec![b' '; 6_000_000];
     let mut asked = tokio::task::JoinSet::new();
     let head = |path: &str, token: &str, length: usize| {
@@ -196,8 +201,9 @@ async fn half_bodies(server: &Serving, attackers: &[Device]) -> Vec<TcpStream> {
     asked.join_all().await.into_iter().flatten().collect()
 }
 
-/// The most that the resident size grows while the connections are open. Meanwhile others are served.
-async fn measured(server: &Serving, innocent: &Device, before: usize, what: &str, open: Vec<TcpStream>) -> usize {
+/// Measures the largest growth of the resident size while the connections are open. Another device
+/// must get answers meanwhile.
+async fn measure(server: &ServerProcess, innocent: &Device, before: usize, what: &str, open: Vec<TcpStream>) -> usize {
     let (begun, mut most) = (Instant::now(), server.resident());
     let mut served = 0;
     while begun.elapsed() < HOLD || (served == 0 && begun.elapsed() < 3 * HOLD) {
@@ -209,22 +215,22 @@ async fn measured(server: &Serving, innocent: &Device, before: usize, what: &str
     let charged = server.metric("regrow_ds_memory_bytes").await;
     let grown = most.saturating_sub(before);
     eprintln!(
-        "{what}: {} connections, resident {} MiB more, {} MiB charged, {served} answers beside it",
+        "{what}: {} connections, resident {} MiB more, {} MiB charged, {served} answers to another device",
         open.len(),
         grown >> 20,
         charged >> 20
     );
-    assert!(served > 0, "{what}: nobody else was served");
+    assert!(served > 0, "{what}: the other device got no answer");
     drop(open);
     grown
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_raise_memory_by_the_budget_at_most() {
-    let place = Place::new();
-    let Devices { attackers, innocent, page } = prepared(&place).await;
-    let server = Serving::start(&place);
-    // What the store keeps in memory is there before it is measured.
+    let directory = TestDirectory::new();
+    let Devices { attackers, innocent, page } = prepare(&directory).await;
+    let server = ServerProcess::start(&directory);
+    // One request fills the store's cache before the measurement.
     assert_eq!(server.status(&page, &attackers[0].token).await, 200);
     let before = server.resident();
     let budget = ServerLimits::default().memory_bytes + CONNECTION_BYTES;
@@ -244,9 +250,9 @@ async fn hostile_clients_raise_memory_by_the_budget_at_most() {
             "unread streams" => unread_answers(&server, &attackers, "/v1/stream").await,
             _ => half_bodies(&server, &attackers).await,
         };
-        most.push((attack, measured(&server, &innocent, before, attack, open).await));
+        most.push((attack, measure(&server, &innocent, before, attack, open).await));
     }
     for (attack, grown) in most {
-        assert!(grown <= budget, "{attack}: {} MiB, and {} are documented", grown >> 20, budget >> 20);
+        assert!(grown <= budget, "{attack}: {} MiB, but the documented maximum is {} MiB", grown >> 20, budget >> 20);
     }
 }

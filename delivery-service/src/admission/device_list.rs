@@ -1,13 +1,15 @@
-//! The signed lists of users' devices: the service keeps the entries, and refuses an entry that is not valid.
+//! The signed lists of users' devices. The service stores the entries, and rejects an invalid
+//! entry.
 //!
-//! The service could leave the checks to the readers, who make all of them again. It makes them so that one device cannot
-//! spoil its user's list with an entry that every reader refuses.
+//! The readers of a list make all checks again. The service checks as well, so that a device cannot
+//! spoil its user's list with an entry that every reader rejects.
 
 use std::ops::ControlFlow;
 
 use super::{TokenHash, device};
 use crate::{
     device_list::{DeviceList, EntryHash, InvalidEntry, ListChange, ListEntry},
+    devices,
     error::StoreError,
     limits::Limits,
     names::{DeviceId, UserId},
@@ -18,7 +20,7 @@ use crate::{
     },
 };
 
-/// The most entries in one answer to a reader.
+/// The maximum number of entries in one answer to a reader.
 pub(crate) const PAGE: usize = 100;
 
 /// The answer to an entry. Unless it is `Appended`, nothing has changed.
@@ -40,12 +42,13 @@ pub enum Appended {
         /// The added device.
         device: DeviceId,
     },
-    /// The list cannot begin anew, for a device on it is still registered.
+    /// The list cannot begin anew, because a device on it is still registered.
     StillListed {
         /// The device.
         device: DeviceId,
     },
-    /// The list has as many entries as [`crate::Limits::max_device_list_entries`] allows. Devices can still be removed.
+    /// The list has as many entries as [`crate::Limits::max_device_list_entries`] allows. Devices
+    /// can still be removed.
     Full,
 }
 
@@ -64,7 +67,8 @@ pub(crate) fn load(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<Dev
     key::get(tx, Table::DeviceLists, &Key::user(user))
 }
 
-/// Appends an entry that the device `by` sends. A device that the entry removes is removed from the service as well.
+/// Appends an entry that the device `by` sends. A device that the entry removes is removed from the
+/// service as well.
 pub(crate) fn append(
     tx: &mut dyn Transaction,
     service: &ServicePublicKey,
@@ -89,12 +93,12 @@ pub(crate) fn append(
             {
                 return Ok(Appended::StillListed { device });
             }
-            if device::key_of(tx, by)? != Some(keys.key) {
+            if devices::key_of(tx, by)? != Some(keys.key) {
                 return Ok(Appended::OtherKey { device: by.clone() });
             }
         }
         ListChange::Add(card) => {
-            if device::key_of(tx, &card.device)? != Some(card.keys.key) {
+            if devices::key_of(tx, &card.device)? != Some(card.keys.key) {
                 return Ok(Appended::OtherKey { device: card.device.clone() });
             }
         }
@@ -110,18 +114,18 @@ pub(crate) fn append(
     Ok(Appended::Appended { number, ended })
 }
 
-/// A device on the user's list that is still registered.
+/// Returns a device on the user's list that is still registered.
 fn registered(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<DeviceId>, StoreError> {
     let Some(list) = load(tx, user)? else { return Ok(None) };
     for (device, _) in list.devices() {
-        if device::key_of(tx, &device)?.is_some() {
+        if devices::key_of(tx, &device)?.is_some() {
             return Ok(Some(device));
         }
     }
     Ok(None)
 }
 
-/// The entries of a user's list after the entry of this number, as many as fit into one answer.
+/// Returns the entries of a user's list after the entry of this number, at most [`PAGE`] of them.
 pub(crate) fn entries_after(tx: &mut dyn Transaction, user: &UserId, after: u64) -> Result<ListedEntries, StoreError> {
     let list = load(tx, user)?.unwrap_or_else(|| DeviceList::new(user.clone()));
     let (number, head) = (list.number(), list.head());
@@ -135,7 +139,8 @@ pub(crate) fn entries_after(tx: &mut dyn Transaction, user: &UserId, after: u64)
     Ok(ListedEntries { entries, number, head })
 }
 
-/// The devices whose key packages are handed out: those that are registered, and on the user's list if there is one.
+/// Returns the devices whose key packages the service hands out: registered devices that are on the
+/// user's list, if there is a list.
 pub(crate) fn claimable(
     tx: &mut dyn Transaction,
     user: &UserId,
@@ -144,16 +149,17 @@ pub(crate) fn claimable(
     let list = load(tx, user)?;
     let is_listed = |device: &DeviceId| list.as_ref().is_none_or(|list| list.get(device).is_some());
     let mut devices = match one {
-        Some(device) if device::key_of(tx, device)?.is_some() => vec![device.clone()],
+        Some(device) if devices::key_of(tx, device)?.is_some() => vec![device.clone()],
         Some(_) => Vec::new(),
-        None => device::of_user(tx, user)?,
+        None => devices::of_user(tx, user)?,
     };
     devices.retain(is_listed);
     Ok(devices)
 }
 
-/// Whether a device may remove another one of its user. A device that is not on the list of its user, if there is one,
-/// removes only itself: it may be a stranger that has got the right to register.
+/// Returns true if a device may remove another device of its user. If the user has a list and the
+/// device is not on it, the device may remove only itself: it may be a stranger that has got the
+/// right to register.
 pub(crate) fn may_remove(tx: &mut dyn Transaction, by: &DeviceId, removed: &DeviceId) -> Result<bool, StoreError> {
     if by == removed {
         return Ok(true);

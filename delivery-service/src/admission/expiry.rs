@@ -1,10 +1,8 @@
-//! What goes when its time has come: sessions and invitations.
+//! Deletes sessions and invitations that have expired.
 
 use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-
-use super::{TokenHash, invitation, session};
+use super::{TokenHash, deadline::AdmissionDeadline, invitation, session};
 use crate::{
     error::StoreError,
     names::Timestamp,
@@ -15,40 +13,23 @@ use crate::{
     },
 };
 
-/// The most deadlines that one transaction handles, so that nobody waits long for the store.
+/// The maximum number of deadlines in one transaction, so that no caller waits long for the store.
 const BATCH: usize = 1_000;
 
-/// What ends at a deadline.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Due {
-    /// A session of this device.
-    Session(Identity),
-    /// An invitation.
-    Invitation,
-}
-
-pub(crate) fn remember(
-    tx: &mut dyn Transaction,
-    deadline: Timestamp,
-    token: &TokenHash,
-    due: &Due,
-) -> Result<(), StoreError> {
-    key::put(tx, Table::AdmissionDeadlines, &Key::number(deadline.0).then_last(&token.0), due)
-}
-
-/// Deletes a batch of what has ended at `now`. Returns whether there may be more.
+/// Deletes a batch of sessions and invitations that have ended at `now`. Returns true if there may
+/// be more.
 pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
     let (from, to) = (Key::number(0), Key::number(now.plus(1).0));
-    let mut passed: Vec<(Vec<u8>, Due)> = Vec::new();
+    let mut passed: Vec<(Vec<u8>, AdmissionDeadline)> = Vec::new();
     tx.scan(Table::AdmissionDeadlines, from.as_bytes()..to.as_bytes(), &mut |key, value| {
         passed.push((key.to_vec(), key::decode(Table::AdmissionDeadlines, value)?));
         Ok(if passed.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    for (key, due) in &passed {
+    for (key, kind) in &passed {
         let token = key.last_chunk().copied().map(TokenHash).ok_or(StoreError::Corrupt(Table::AdmissionDeadlines))?;
-        match due {
-            Due::Session(Identity(device)) => session::expire(tx, device, &token)?,
-            Due::Invitation => invitation::use_up(tx, &token)?,
+        match kind {
+            AdmissionDeadline::Session(Identity(device)) => session::expire(tx, device, &token)?,
+            AdmissionDeadline::Invitation => invitation::use_up(tx, &token)?,
         }
         tx.delete(Table::AdmissionDeadlines, key)?;
     }

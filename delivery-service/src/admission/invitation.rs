@@ -1,14 +1,16 @@
-//! Invitations: whoever has one may register one device.
+//! Invitations to register. The holder of an invitation may register one device. Invitations to
+//! groups are in `ordering::invitation`.
 
 use std::{fmt, ops::ControlFlow, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    TokenHash, device,
-    expiry::{self, Due},
+    TokenHash,
+    deadline::{self, AdmissionDeadline},
 };
 use crate::{
+    devices,
     error::StoreError,
     names::{Timestamp, UserId},
     store::{
@@ -17,8 +19,8 @@ use crate::{
     },
 };
 
-/// The name of an invitation for operators: the first bytes of its token's hash, in hexadecimal digits. Nobody can
-/// register with it.
+/// The name of an invitation for operators: the first bytes of its token's hash, in hexadecimal
+/// digits. A device cannot register with the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InvitationId([u8; 8]);
 
@@ -38,9 +40,9 @@ impl fmt::Display for InvitationId {
     }
 }
 
-/// A text is not the name of an invitation.
+/// The text is not the name of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an invitation has a name of 16 hexadecimal digits, as `regrow-ds invitations` prints it")]
+#[error("the name of an invitation has 16 hexadecimal digits; `regrow-ds invitations` prints the names")]
 pub struct NotAnInvitation;
 
 impl FromStr for InvitationId {
@@ -53,14 +55,14 @@ impl FromStr for InvitationId {
     }
 }
 
-/// An invitation that has not been used.
+/// An invitation that no device has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenInvitation {
     /// Its name.
     pub id: InvitationId,
-    /// The user whose device it admits; `None` for the first device of a new user.
+    /// The user whose device the invitation admits; `None` for the first device of a new user.
     pub user: Option<UserId>,
-    /// The time from which on it is not good any more.
+    /// The time at which the invitation expires.
     pub expires: Timestamp,
 }
 
@@ -74,7 +76,7 @@ fn key_of(token: &TokenHash) -> Key {
     Key::from_bytes(token.0.to_vec())
 }
 
-/// Makes an invitation: for a device of `user`, or for the first device of a user who is new.
+/// Stores an invitation for a device of `user`, or for the first device of a new user.
 pub(crate) fn invite(
     tx: &mut dyn Transaction,
     token: &TokenHash,
@@ -82,11 +84,12 @@ pub(crate) fn invite(
     expires: Timestamp,
 ) -> Result<(), StoreError> {
     key::put(tx, Table::Invitations, &key_of(token), &Invitation { user: user.cloned(), expires })?;
-    expiry::remember(tx, expires, token, &Due::Invitation)
+    deadline::remember(tx, expires, token, &AdmissionDeadline::Invitation)
 }
 
-/// Whether there is such an invitation, it has not expired, and it is for this user. One that names nobody is for a user
-/// who has no device yet: else whoever has it could pass for any user that there is.
+/// Returns true if the invitation exists, has not expired, and is for this user. An invitation
+/// without a user is for a user that has no device yet. Otherwise its holder could pass for any
+/// existing user.
 pub(crate) fn admits(
     tx: &mut dyn Transaction,
     token: &TokenHash,
@@ -96,7 +99,7 @@ pub(crate) fn admits(
     match key::get::<Invitation>(tx, Table::Invitations, &key_of(token))? {
         Some(Invitation { expires, .. }) if expires <= now => Ok(false),
         Some(Invitation { user: Some(invited), .. }) => Ok(invited == *user),
-        Some(Invitation { user: None, .. }) => Ok(!device::is_known_user(tx, user)?),
+        Some(Invitation { user: None, .. }) => Ok(!devices::is_known_user(tx, user)?),
         None => Ok(false),
     }
 }
@@ -106,7 +109,7 @@ pub(crate) fn use_up(tx: &mut dyn Transaction, token: &TokenHash) -> Result<(), 
     tx.delete(Table::Invitations, key_of(token).as_bytes()).map(drop)
 }
 
-/// All invitations that are good at `now`, those that expire first at the beginning.
+/// Returns all invitations that are valid at `now`, in the order of their expiry.
 pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<OpenInvitation>, StoreError> {
     let mut open = Vec::new();
     tx.scan(Table::Invitations, &[]..&key::AFTER_ALL, &mut |key, value| {
@@ -121,7 +124,7 @@ pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<OpenIn
     Ok(open)
 }
 
-/// Deletes the invitations of this name. Returns whether there was one.
+/// Deletes the invitations of this name. Returns true if there was one.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: InvitationId) -> Result<bool, StoreError> {
     let range = key_of_id(id).everything_below();
     let mut revoked = Vec::new();
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_of_an_invitation_is_read_as_it_is_written() {
+    fn invitation_name_is_parsed_as_it_is_displayed() {
         let id = InvitationId::of(&TokenHash([0x0f; 32]));
         assert_eq!(id.to_string(), "0f0f0f0f0f0f0f0f");
         assert_eq!(id.to_string().parse(), Ok(id));

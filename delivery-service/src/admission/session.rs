@@ -1,12 +1,13 @@
-//! Sessions: a device has proved its key, and acts under a token for a while.
+//! Sessions. A device that has proved its key acts under a session's token until the session ends.
 
 use std::ops::ControlFlow;
 
 use super::{
-    TokenHash, device,
-    expiry::{self, Due},
+    TokenHash,
+    deadline::{self, AdmissionDeadline},
 };
 use crate::{
+    devices,
     error::StoreError,
     names::{DeviceId, Timestamp},
     store::{
@@ -16,8 +17,9 @@ use crate::{
     },
 };
 
-/// Sessions of one device at a time. With one more, the one that would end first ends: a device that lost its token
-/// opens another, and one that opens them without end must not fill the store.
+/// The maximum number of sessions of one device. One more session ends the session that would end
+/// first. A device that has lost its token opens another session, and a device that opens sessions
+/// without end must not fill the store.
 const MAX_PER_DEVICE: usize = 16;
 
 /// A session that has not ended.
@@ -25,9 +27,9 @@ const MAX_PER_DEVICE: usize = 16;
 pub struct StoredSession {
     /// The hash of its token.
     pub token: TokenHash,
-    /// Whose it is.
+    /// The device.
     pub device: DeviceId,
-    /// When it ends by itself.
+    /// The time at which the session expires.
     pub expires: Timestamp,
 }
 
@@ -35,14 +37,15 @@ fn key_of(device: &DeviceId, token: &TokenHash) -> Key {
     Key::device(device).then_last(&token.0)
 }
 
-/// Opens a session. Returns those that ended for it; `None` if the device is not known any more.
+/// Opens a session. Returns the sessions that ended because of it; `None` if the device is not
+/// registered any more.
 pub(crate) fn open(
     tx: &mut dyn Transaction,
     device: &DeviceId,
     token: &TokenHash,
     expires: Timestamp,
 ) -> Result<Option<Vec<TokenHash>>, StoreError> {
-    if device::key_of(tx, device)?.is_none() {
+    if devices::key_of(tx, device)?.is_none() {
         return Ok(None);
     }
     let mut open = of_device(tx, device)?;
@@ -53,16 +56,16 @@ pub(crate) fn open(
     }
     tx.put(Table::Sessions, key_of(device, token).as_bytes(), &expires.0.to_be_bytes())?;
     let session = StoredSession { token: *token, device: device.clone(), expires };
-    expiry::remember(tx, expires, token, &Due::Session(Identity(session.device)))?;
+    deadline::remember(tx, expires, token, &AdmissionDeadline::Session(Identity(session.device)))?;
     Ok(Some(ended))
 }
 
-/// Ends a session. Returns whether there was one.
+/// Ends a session. Returns true if there was one.
 pub(crate) fn close(tx: &mut dyn Transaction, device: &DeviceId, token: &TokenHash) -> Result<bool, StoreError> {
     tx.delete(Table::Sessions, key_of(device, token).as_bytes())
 }
 
-/// Ends all sessions of a device.
+/// Ends all sessions of a device, and returns them.
 pub(crate) fn close_all(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<TokenHash>, StoreError> {
     let tokens: Vec<_> = of_device(tx, device)?.into_iter().map(|session| session.token).collect();
     for token in &tokens {
@@ -71,7 +74,7 @@ pub(crate) fn close_all(tx: &mut dyn Transaction, device: &DeviceId) -> Result<V
     Ok(tokens)
 }
 
-/// The sessions of a device.
+/// Returns the sessions of a device.
 pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<StoredSession>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut sessions = Vec::new();
@@ -82,10 +85,10 @@ pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<V
     Ok(sessions)
 }
 
-/// All sessions that last beyond `now`.
+/// Returns all sessions that end after `now`.
 pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<StoredSession>, StoreError> {
     let mut sessions = Vec::new();
-    // Keys begin with a length, and no name is that long.
+    // Keys begin with the length of a name, and no name is that long.
     tx.scan(Table::Sessions, &[]..&[u8::MAX], &mut |key, value| {
         let session = decode(key, value)?;
         if session.expires > now {
@@ -104,7 +107,7 @@ fn decode(key: &[u8], value: &[u8]) -> Result<StoredSession, StoreError> {
     Ok(StoredSession { token: TokenHash(*token), device, expires: Timestamp(number_in(Table::Sessions, value, 0)?) })
 }
 
-/// The session's time has come.
+/// Ends a session that has expired.
 pub(crate) fn expire(tx: &mut dyn Transaction, device: &DeviceId, token: &TokenHash) -> Result<(), StoreError> {
     close(tx, device, token).map(drop)
 }

@@ -1,21 +1,22 @@
-//! The records that the service has of a user: for the user, who may ask for them, and for an operator who removes a user.
+//! The records of a user. The user may ask for them, and an operator may remove the user.
 
 use serde::Serialize;
 
 use super::{TokenHash, device, device_list, invitation, session, wake_up};
 use crate::{
+    devices,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{block, key_package, membership},
     store::Transaction,
 };
 
-/// A user that was removed.
+/// A removed user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedUser {
-    /// Devices that were removed with the user.
+    /// The devices that were removed with the user.
     pub devices: Vec<DeviceId>,
-    /// Sessions that ended.
+    /// The sessions that ended.
     pub sessions: Vec<TokenHash>,
 }
 
@@ -24,13 +25,13 @@ pub struct RemovedUser {
 pub struct UserRecords {
     /// The user's name.
     pub user: UserId,
-    /// The user's devices, the removed ones among them.
+    /// The user's devices, with the removed ones.
     pub devices: Vec<DeviceRecords>,
-    /// Entries of the user's signed list of devices.
+    /// The number of entries in the user's signed list of devices.
     pub device_list_entries: u64,
-    /// Invitations for further devices, by their expiry.
+    /// The expiry times of the invitations for further devices.
     pub invitations: Vec<u64>,
-    /// Users that the user has blocked.
+    /// The users that the user has blocked.
     pub blocked: Vec<UserId>,
 }
 
@@ -41,19 +42,20 @@ pub struct DeviceRecords {
     pub device: String,
     /// The time at which it was registered.
     pub registered: u64,
-    /// Whether it was removed. Its name stays taken.
+    /// True if the device was removed. Its name stays taken.
     pub removed: bool,
-    /// The public key that opens its sessions (Ed25519), in hexadecimal digits. A removed device has none.
+    /// The public key that opens the device's sessions (Ed25519), in hexadecimal digits. A removed
+    /// device has none.
     pub key: Option<String>,
-    /// Its open sessions, by their expiry.
+    /// The expiry times of its open sessions.
     pub sessions: Vec<u64>,
-    /// The address that is called when something waits for the device.
+    /// The address that the server calls when something waits for the device.
     pub wake_up: Option<String>,
-    /// Key packages that can still be handed out.
+    /// The number of key packages that can still be handed out.
     pub key_packages: usize,
-    /// Whether it has a last-resort key package.
+    /// True if the device has a last-resort key package.
     pub last_resort: bool,
-    /// Its memberships that it has not read to the end.
+    /// The memberships that the device has not read to the end.
     pub memberships: Vec<MembershipRecord>,
 }
 
@@ -66,14 +68,15 @@ pub struct MembershipRecord {
     pub from: u64,
     /// The cursor of the entry that ended the membership, if one has.
     pub until: Option<u64>,
-    /// Whether the device was invited and has not accepted the group.
+    /// True if the device was invited and has not accepted the group.
     pub invited: bool,
 }
 
-/// Removes all devices of a user, and the user's invitations. Returns `None` if the user has no device.
+/// Removes all devices of a user, the user's invitations and the user's blocks. Returns `None` if
+/// the user has no device.
 pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<RemovedUser>, StoreError> {
     let mut removed = RemovedUser { devices: Vec::new(), sessions: Vec::new() };
-    for device in device::of_user(tx, user)? {
+    for device in devices::of_user(tx, user)? {
         removed.sessions.extend(device::remove(tx, &device)?.unwrap_or_default());
         removed.devices.push(device);
     }
@@ -84,14 +87,14 @@ pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId) -> Result<Option<R
     Ok(if removed.devices.is_empty() { None } else { Some(removed) })
 }
 
-/// Collects the records of a user. Returns `None` if the user has and had no device.
+/// Collects the records of a user. Returns `None` if the user never had a device.
 pub(crate) fn records(
     tx: &mut dyn Transaction,
     user: &UserId,
     now: Timestamp,
 ) -> Result<Option<UserRecords>, StoreError> {
     let mut devices = Vec::new();
-    for device in device::ever_of(tx, user)? {
+    for device in devices::ever_of(tx, user)? {
         devices.extend(records_of_device(tx, &device, now)?);
     }
     if devices.is_empty() {
@@ -109,7 +112,7 @@ fn records_of_device(
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<Option<DeviceRecords>, StoreError> {
-    let Some(device::Device { key, registered, .. }) = device::load(tx, device)? else {
+    let Some(devices::Device { key, registered, .. }) = devices::load(tx, device)? else {
         return Ok(None);
     };
     let sessions = session::of_device(tx, device)?.into_iter().map(|session| session.expires.0).collect();

@@ -1,9 +1,10 @@
-//! Wake-ups: the address that the server calls when something waits for a device that does not listen.
+//! Wake-ups: the addresses that the server calls when something waits for a device that has no open
+//! stream or long poll.
 
 use std::ops::ControlFlow;
 
-use super::device;
 use crate::{
+    devices,
     error::StoreError,
     names::DeviceId,
     store::{
@@ -12,27 +13,28 @@ use crate::{
     },
 };
 
-/// Registers the address. A device has one. Returns whether the device is known.
+/// Stores the address of a device, instead of an earlier one. Returns true if the device is
+/// registered.
 pub(crate) fn register(tx: &mut dyn Transaction, device: &DeviceId, address: &str) -> Result<bool, StoreError> {
-    if device::key_of(tx, device)?.is_none() {
+    if devices::key_of(tx, device)?.is_none() {
         return Ok(false);
     }
     tx.put(Table::WakeUps, Key::device(device).as_bytes(), address.as_bytes())?;
     Ok(true)
 }
 
-/// Erases the address. Returns whether there was one.
+/// Deletes the address of a device. Returns true if there was one.
 pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
     tx.delete(Table::WakeUps, Key::device(device).as_bytes())
 }
 
-/// The address of a device.
+/// Returns the address of a device.
 pub(crate) fn of(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<String>, StoreError> {
     let address = tx.get(Table::WakeUps, Key::device(device).as_bytes())?;
     address.map(read).transpose()
 }
 
-/// All devices that have an address.
+/// Returns all devices that have an address, with their addresses.
 pub(crate) fn all(tx: &mut dyn Transaction) -> Result<Vec<(DeviceId, String)>, StoreError> {
     let mut all = Vec::new();
     tx.scan(Table::WakeUps, &[]..&key::AFTER_ALL, &mut |key, address| {

@@ -1,28 +1,29 @@
-//! Devices, their sessions, and invitations.
+//! Checks the devices, their sessions, their wake-up addresses, and the invitations to register.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, Parts, place};
+use super::{Checker, Finding, KeyReader, at};
 use crate::{
-    admission::{device::Device, expiry::Due, invitation::Invitation},
+    admission::{deadline::AdmissionDeadline, invitation::Invitation},
+    devices::Device,
     error::StoreError,
     names::{DeviceId, UserId},
-    ordering::tally::{Counts, Tally},
+    ordering::tally::{Tally, TallyCounts},
     store::{
         Table,
         key::{self, Key},
     },
 };
 
-/// The devices that the service knows or knew, and whether each is still there.
+/// The devices that the service knows or knew, with true if the device is registered now.
 pub(super) type Devices = BTreeMap<DeviceId, bool>;
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<Devices, StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<Devices, StoreError> {
     let (mut devices, mut users) = (Devices::new(), Vec::new());
     checker.each(Table::Devices, |_, key, value| {
-        let mut parts = Parts(key);
-        let id = DeviceId::from_identity(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = DeviceId::from_identity(reader.name()?).ok()?;
+        reader.end()?;
         let device: Device = key::decode(Table::Devices, value).ok()?;
         users.push((key.to_vec(), Key::user(&device.user).then_device(&id)));
         devices.insert(id, device.key.is_some());
@@ -33,17 +34,17 @@ pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<De
     }
     let right: BTreeSet<_> = users.iter().map(|(_, user)| user.as_bytes()).collect();
     checker.each(Table::Users, |findings, key, _| {
-        let mut parts = Parts(key);
+        let mut reader = KeyReader(key);
         let (_, device) = (
-            str::from_utf8(parts.name()?).ok().and_then(|name| UserId::from_normal(name).ok())?,
-            DeviceId::from_identity(parts.name()?).ok()?,
+            str::from_utf8(reader.name()?).ok().and_then(|name| UserId::from_normal(name).ok())?,
+            DeviceId::from_identity(reader.name()?).ok()?,
         );
-        parts.end()?;
-        let here = || place(Table::Users, key);
+        reader.end()?;
+        let here = || at(Table::Users, key);
         if !devices.contains_key(&device) {
-            findings.push(Finding::Dangling { place: here(), missing_in: Table::Devices });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::Devices });
         } else if !right.contains(key) {
-            findings.push(Finding::Contradiction { place: here(), with: Table::Devices });
+            findings.push(Finding::Contradiction { location: here(), with: Table::Devices });
         }
         Some(())
     })?;
@@ -53,22 +54,22 @@ pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<De
     Ok(devices)
 }
 
-/// Addresses that are called for devices.
+/// Checks the wake-up addresses of devices.
 fn wake_ups(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
     checker.each(Table::WakeUps, |findings, key, address| {
-        let mut parts = Parts(key);
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        reader.end()?;
         str::from_utf8(address).ok()?;
         if devices.get(&device) != Some(&true) {
-            findings.push(Finding::Dangling { place: place(Table::WakeUps, key), missing_in: Table::Devices });
+            findings.push(Finding::Dangling { location: at(Table::WakeUps, key), missing_in: Table::Devices });
         }
         Some(())
     })
 }
 
-/// The devices that users have now.
-fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut Counts) -> Result<(), StoreError> {
+/// Checks the devices that users have now.
+fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (device, _) in devices.iter().filter(|(_, is_there)| **is_there) {
         let key = Key::device(device);
         let present = Key::user(device.user()).then_device(device);
@@ -76,39 +77,39 @@ fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut Counts) ->
         Tally::Devices(device.user()).recount(counts, 1);
     }
     checker.each(Table::UserDevices, |findings, key, _| {
-        let mut parts = Parts(key);
-        parts.name()?;
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        reader.name()?;
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        reader.end()?;
         if devices.get(&device) != Some(&true) {
-            findings.push(Finding::Dangling { place: place(Table::UserDevices, key), missing_in: Table::Devices });
+            findings.push(Finding::Dangling { location: at(Table::UserDevices, key), missing_in: Table::Devices });
         }
         Some(())
     })
 }
 
-/// Sessions and invitations, each with the time at which it ends.
+/// Checks the sessions and invitations, each of which has a deadline.
 fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
     let mut deadlines = BTreeSet::new();
     checker.each(Table::AdmissionDeadlines, |_, key, value| {
-        let mut parts = Parts(key);
-        parts.number()?;
-        let _: [u8; 32] = parts.rest().try_into().ok()?;
-        let _: Due = key::decode(Table::AdmissionDeadlines, value).ok()?;
+        let mut reader = KeyReader(key);
+        reader.number()?;
+        let _: [u8; 32] = reader.rest().try_into().ok()?;
+        let _: AdmissionDeadline = key::decode(Table::AdmissionDeadlines, value).ok()?;
         deadlines.insert(key.to_vec());
         Some(())
     })?;
     checker.each(Table::Sessions, |findings, key, value| {
-        let mut parts = Parts(key);
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        let token: [u8; 32] = parts.rest().try_into().ok()?;
+        let mut reader = KeyReader(key);
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        let token: [u8; 32] = reader.rest().try_into().ok()?;
         let expires = u64::from_be_bytes(value.try_into().ok()?);
-        let here = || place(Table::Sessions, key);
+        let here = || at(Table::Sessions, key);
         if devices.get(&device) != Some(&true) {
-            findings.push(Finding::Dangling { place: here(), missing_in: Table::Devices });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::Devices });
         }
         if !deadlines.contains(Key::number(expires).then_last(&token).as_bytes()) {
-            findings.push(Finding::Dangling { place: here(), missing_in: Table::AdmissionDeadlines });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::AdmissionDeadlines });
         }
         Some(())
     })?;
@@ -117,7 +118,7 @@ fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError
         let invitation: Invitation = key::decode(Table::Invitations, value).ok()?;
         if !deadlines.contains(Key::number(invitation.expires.0).then_last(&token).as_bytes()) {
             findings.push(Finding::Dangling {
-                place: place(Table::Invitations, key),
+                location: at(Table::Invitations, key),
                 missing_in: Table::AdmissionDeadlines,
             });
         }

@@ -1,8 +1,9 @@
-//! Groups: their records, their group infos, and what they have counted.
+//! Checks the groups: their counts, their group infos, their removed devices and their last
+//! commits.
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, Names, Parts, log::Logs, place, place_of_group};
+use super::{Checker, Finding, GroupNames, KeyReader, at, at_group, group_records::Groups, log::Logs};
 use crate::{
     HandshakeMode,
     error::StoreError,
@@ -10,56 +11,21 @@ use crate::{
     limits::Limits,
     names::{DeviceId, GroupId},
     ordering::{
-        group::Group,
         rollback::LastCommit,
         roster::member_key,
-        tally::{Counts, Tally},
+        tally::{Tally, TallyCounts},
     },
     store::{
         Table,
-        identity::Identity,
         key::{self, Key},
     },
 };
-
-pub(super) type Groups = BTreeMap<GroupId, Group>;
-
-/// Every group that can be understood.
-pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
-    let mut groups = Groups::new();
-    checker.each(Table::Groups, |_, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
-        groups.insert(id, key::decode(Table::Groups, value).ok()?);
-        Some(())
-    })?;
-    Ok(groups)
-}
-
-/// The names of the groups that were ended.
-pub(super) fn ended(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<Names, StoreError> {
-    let mut ended = Names::new();
-    checker.each(Table::EndedGroups, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
-        let Identity(by) = key::decode(Table::EndedGroups, value).ok()?;
-        Tally::EndedGroups(by.user()).recount(counts, 1);
-        if groups.contains_key(&id) {
-            findings.push(Finding::Contradiction { place: place(Table::EndedGroups, key), with: Table::Groups });
-        }
-        ended.insert(id);
-        Some(())
-    })?;
-    Ok(ended)
-}
 
 pub(super) fn check(
     checker: &mut Checker<'_>,
     groups: &Groups,
     logs: &Logs,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<(), StoreError> {
     let nothing = Default::default();
     for (id, group) in groups {
@@ -69,7 +35,7 @@ pub(super) fn check(
         if let Some(last) = &log.last {
             let is_last = last.sequence == group.sequence;
             if last.sequence > group.sequence || is_last && (last.head != group.head || last.epoch != group.epoch) {
-                checker.found(Finding::BrokenChain(place_of_group(id)));
+                checker.found(Finding::BrokenChain(at_group(id)));
             }
         }
     }
@@ -80,20 +46,20 @@ pub(super) fn check(
 
 fn count(checker: &mut Checker<'_>, id: &GroupId, table: Table, recorded: u64, counted: u64) {
     if recorded != counted {
-        checker.found(Finding::Miscounted { place: place_of_group(id), table, recorded, counted });
+        checker.found(Finding::Miscounted { location: at_group(id), table, recorded, counted });
     }
 }
 
-/// Those who were removed from a group, as many as it has counted.
+/// Checks the removed devices of each group against the group's count.
 fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
     let mut counts: BTreeMap<GroupId, u64> = BTreeMap::new();
     checker.each(Table::Removed, |findings, key, _| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.name()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        reader.name()?;
+        reader.end()?;
         if !groups.contains_key(&id) {
-            findings.push(Finding::Dangling { place: place(Table::Removed, key), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: at(Table::Removed, key), missing_in: Table::Groups });
         }
         *counts.entry(id).or_default() += 1;
         Some(())
@@ -104,28 +70,29 @@ fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError>
     Ok(())
 }
 
-fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) -> Result<(), StoreError> {
+fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (id, group) in groups {
-        for (parity, kept) in group.group_infos() {
-            Tally::Bytes(kept.sender.user()).recount(counts, kept.size);
+        for (parity, stored) in group.group_infos() {
+            Tally::Bytes(stored.sender.user()).recount(counts, stored.size);
             let group_info = Key::group(id).then(parity);
             checker.needs(Table::Groups, Key::group(id).as_bytes(), Table::GroupInfos, group_info.as_bytes())?;
         }
     }
     let any_size = Limits { max_body_bytes: usize::MAX, ..Limits::default() };
     checker.each(Table::GroupInfos, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        let parity = parts.number()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        let parity = reader.number()?;
+        reader.end()?;
         let group_info = wire::group_info(value, &any_size).ok()?;
-        let missing = || place(Table::GroupInfos, key);
+        let here = || at(Table::GroupInfos, key);
         let Some(group) = groups.get(&id) else {
-            findings.push(Finding::Dangling { place: missing(), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::Groups });
             return Some(());
         };
-        let is_counted = group.group_infos().any(|kept| kept.0 == parity && kept.1.size == value.len() as u64);
-        // That of the epoch before may be any, for the last commit may have been taken back.
+        let is_counted = group.group_infos().any(|stored| stored.0 == parity && stored.1.size == value.len() as u64);
+        // The group info of the epoch before may be of any epoch, because the last commit may have
+        // been taken back.
         let is_right = if parity == group.epoch.0 % 2 {
             let needs_tree = group.mode == HandshakeMode::Opaque;
             wire::is_of(&group_info, &id, group.epoch) && (wire::has_tree(&group_info) || !needs_tree)
@@ -133,25 +100,25 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut Counts) 
             group_info.group_id().as_slice() == id.as_bytes()
         };
         if !is_right || !is_counted {
-            findings.push(Finding::Contradiction { place: missing(), with: Table::Groups });
+            findings.push(Finding::Contradiction { location: here(), with: Table::Groups });
         }
         Some(())
     })
 }
 
-/// What it takes to take back a commit, and who has asked for it.
+/// Checks the records for a rollback of the last commit, and its reports.
 fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
-    let mut reportable = Names::new();
+    let mut reportable = GroupNames::new();
     checker.each(Table::LastCommits, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        reader.end()?;
         let last: LastCommit = key::decode(Table::LastCommits, value).ok()?;
-        let here = || place(Table::LastCommits, key);
+        let here = || at(Table::LastCommits, key);
         match groups.get(&id) {
-            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Groups }),
+            None => findings.push(Finding::Dangling { location: here(), missing_in: Table::Groups }),
             Some(group) if !last.leads_to(group) => {
-                findings.push(Finding::Contradiction { place: here(), with: Table::Groups });
+                findings.push(Finding::Contradiction { location: here(), with: Table::Groups });
             }
             Some(_) => {}
         }
@@ -160,12 +127,12 @@ fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreE
     })?;
     let mut members = Vec::new();
     checker.each(Table::Reports, |findings, key, _| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        reader.end()?;
         if !reportable.contains(&id) {
-            findings.push(Finding::Dangling { place: place(Table::Reports, key), missing_in: Table::LastCommits });
+            findings.push(Finding::Dangling { location: at(Table::Reports, key), missing_in: Table::LastCommits });
         }
         members.push((key.to_vec(), member_key(&id, &device)));
         Some(())

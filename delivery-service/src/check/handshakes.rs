@@ -1,12 +1,12 @@
-//! The public groups that assisted mode follows, and whether the rosters are theirs.
+//! Checks the public groups of assisted mode, and that the rosters equal their members.
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, Parts, groups::Groups, place, place_of_group};
+use super::{Checker, Finding, KeyReader, at, at_group, group_records::Groups};
 use crate::{
     HandshakeMode,
     error::StoreError,
-    handshake::{Followed, basic_identity},
+    handshake::{PublicGroups, basic_identity},
     names::GroupId,
     ordering::roster,
     store::Table,
@@ -14,36 +14,36 @@ use crate::{
 
 pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
     checker.each(Table::PublicGroups, |findings, key, _| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        parts.number()?;
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        reader.number()?;
         let group = groups.get(&id);
         if group.is_none() {
-            findings.push(Finding::Dangling { place: place(Table::PublicGroups, key), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: at(Table::PublicGroups, key), missing_in: Table::Groups });
         }
         if group.is_some_and(|group| group.mode != HandshakeMode::Assisted) {
-            findings.push(Finding::Contradiction { place: place(Table::PublicGroups, key), with: Table::Groups });
+            findings.push(Finding::Contradiction { location: at(Table::PublicGroups, key), with: Table::Groups });
         }
         Some(())
     })?;
     for (id, group) in groups.iter().filter(|(_, group)| group.mode == HandshakeMode::Assisted) {
-        let followed = Followed::default();
-        let members = match followed.group(checker.tx, id, group.epoch) {
-            Ok(following) => following
+        let public_groups = PublicGroups::default();
+        let members = match public_groups.group(checker.tx, id, group.epoch) {
+            Ok(loaded) => loaded
                 .group
                 .members()
                 .map(|member| basic_identity(&member.credential))
                 .collect::<Result<BTreeSet<_>, _>>(),
             Err(StoreError::Corrupt(_)) => {
-                checker.found(Finding::Dangling { place: place_of_group(id), missing_in: Table::PublicGroups });
+                checker.found(Finding::Dangling { location: at_group(id), missing_in: Table::PublicGroups });
                 continue;
             }
             Err(error) => return Err(error),
         };
-        // A key that cannot be understood is found where members are.
+        // The check of the memberships finds a key that cannot be decoded.
         let Ok(roster) = roster::members(checker.tx, id) else { continue };
         if members.ok() != Some(roster) {
-            checker.found(Finding::Contradiction { place: place_of_group(id), with: Table::Members });
+            checker.found(Finding::Contradiction { location: at_group(id), with: Table::Members });
         }
     }
     Ok(())

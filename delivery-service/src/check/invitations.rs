@@ -1,16 +1,16 @@
-//! Invitations with their deadlines, and blocked users.
+//! Checks the invitations to groups with their deadlines, and the blocked users.
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, Parts, place};
+use super::{Checker, Finding, KeyReader, at};
 use crate::{
     error::StoreError,
     names::UserId,
-    ordering::{membership::Membership, tally::Counts},
+    ordering::{membership::Membership, tally::TallyCounts},
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<(), StoreError> {
     let memberships: Vec<(Vec<u8>, Membership)> = checker.all(Table::Memberships)?;
     let mut deadlines = BTreeSet::new();
     for (key, membership) in &memberships {
@@ -21,22 +21,22 @@ pub(super) fn check(checker: &mut Checker<'_>, counts: &mut Counts) -> Result<()
         }
     }
     checker.each(Table::InvitationDeadlines, |findings, key, value| {
-        let mut parts = Parts(key);
-        parts.number()?;
-        parts.number()?;
-        parts.name()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        reader.number()?;
+        reader.number()?;
+        reader.name()?;
+        reader.end()?;
         if !deadlines.contains(&(key.to_vec(), value.to_vec())) {
-            let place = place(Table::InvitationDeadlines, key);
-            findings.push(Finding::Dangling { place, missing_in: Table::Memberships });
+            let location = at(Table::InvitationDeadlines, key);
+            findings.push(Finding::Dangling { location, missing_in: Table::Memberships });
         }
         Some(())
     })?;
     checker.each(Table::Blocks, |_, key, _| {
-        let mut parts = Parts(key);
+        let mut reader = KeyReader(key);
         for _ in 0..2 {
-            UserId::from_normal(str::from_utf8(parts.name()?).ok()?).ok()?;
+            UserId::from_normal(str::from_utf8(reader.name()?).ok()?).ok()?;
         }
-        parts.end()
+        reader.end()
     })
 }

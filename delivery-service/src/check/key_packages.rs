@@ -1,17 +1,14 @@
-//! Key packages: what waits, what was seen, and when it goes.
+//! Checks the key packages: the stored ones, the hashes of all uploaded ones, their owners and
+//! their deadlines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, Parts, place};
+use super::{Checker, Finding, KeyReader, at};
 use crate::{
     error::StoreError,
-    handshake::wire,
+    handshake::wire::{self, Hash, KeyPackageRef},
     names::DeviceId,
-    ordering::{
-        answers::Hash,
-        key_package::{Due, Stored},
-        welcome::KeyPackageRef,
-    },
+    ordering::key_package::{ExpiringKeyPackage, StoredKeyPackage},
     store::{
         Table,
         identity::Identity,
@@ -19,61 +16,61 @@ use crate::{
     },
 };
 
-/// Deadlines: the device, the hash and the reference of each.
-type Dues = BTreeMap<Vec<u8>, (DeviceId, Hash, KeyPackageRef)>;
+/// The deadlines, with the device, the hash and the reference of each.
+type Deadlines = BTreeMap<Vec<u8>, (DeviceId, Hash, KeyPackageRef)>;
 
 pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreError> {
-    let mut dues = Dues::new();
+    let mut deadlines = Deadlines::new();
     checker.each(Table::KeyPackageDeadlines, |_, key, value| {
-        let mut parts = Parts(key);
-        parts.number()?;
-        parts.number()?;
-        parts.end()?;
-        let Due { device, hash, reference } = key::decode(Table::KeyPackageDeadlines, value).ok()?;
-        dues.insert(key.to_vec(), (device, hash, reference));
+        let mut reader = KeyReader(key);
+        reader.number()?;
+        reader.number()?;
+        reader.end()?;
+        let ExpiringKeyPackage { device, hash, reference } = key::decode(Table::KeyPackageDeadlines, value).ok()?;
+        deadlines.insert(key.to_vec(), (device, hash, reference));
         Some(())
     })?;
     let mut seen = BTreeSet::new();
-    let to_go: BTreeSet<_> = dues.values().map(|(device, hash, _)| (device, *hash)).collect();
+    let expiring: BTreeSet<_> = deadlines.values().map(|(device, hash, _)| (device, *hash)).collect();
     checker.each(Table::KeyPackagesSeen, |findings, key, _| {
-        let mut parts = Parts(key);
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        let hash: Hash = parts.rest().try_into().ok()?;
-        if !to_go.contains(&(&device, hash)) {
+        let mut reader = KeyReader(key);
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        let hash: Hash = reader.rest().try_into().ok()?;
+        if !expiring.contains(&(&device, hash)) {
             findings.push(Finding::Dangling {
-                place: place(Table::KeyPackagesSeen, key),
+                location: at(Table::KeyPackagesSeen, key),
                 missing_in: Table::KeyPackageDeadlines,
             });
         }
         seen.insert(key.to_vec());
         Some(())
     })?;
-    let owners = owners(checker, &dues)?;
+    let owners = owners(checker, &deadlines)?;
     for table in [Table::KeyPackages, Table::LastResorts] {
         checker.each(table, |findings, key, value| {
-            let mut parts = Parts(key);
-            let device = DeviceId::from_identity(parts.name()?).ok()?;
-            let number = parts.number()?;
-            parts.end()?;
-            let Stored { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
+            let mut reader = KeyReader(key);
+            let device = DeviceId::from_identity(reader.name()?).ok()?;
+            let number = reader.number()?;
+            reader.end()?;
+            let StoredKeyPackage { not_after, reference: stored, bytes, .. } = key::decode(table, value).ok()?;
             let hash = wire::hash(&bytes);
             if number == 0 || number > end {
-                findings.push(Finding::Contradiction { place: place(table, key), with: Table::Counters });
+                findings.push(Finding::Contradiction { location: at(table, key), with: Table::Counters });
             }
             if !seen.contains(Key::device(&device).then_last(&hash).as_bytes()) {
-                findings.push(Finding::Dangling { place: place(table, key), missing_in: Table::KeyPackagesSeen });
+                findings.push(Finding::Dangling { location: at(table, key), missing_in: Table::KeyPackagesSeen });
             }
-            match dues.get(Key::number(not_after.0).then(number).as_bytes()) {
+            match deadlines.get(Key::number(not_after.0).then(number).as_bytes()) {
                 None => findings
-                    .push(Finding::Dangling { place: place(table, key), missing_in: Table::KeyPackageDeadlines }),
-                Some((of, due, _)) if (of, *due) != (&device, hash) => {
-                    findings.push(Finding::Contradiction { place: place(table, key), with: Table::KeyPackageDeadlines })
+                    .push(Finding::Dangling { location: at(table, key), missing_in: Table::KeyPackageDeadlines }),
+                Some((owner, expected, _)) if (owner, *expected) != (&device, hash) => {
+                    findings.push(Finding::Contradiction { location: at(table, key), with: Table::KeyPackageDeadlines })
                 }
                 Some((_, _, reference)) if *reference != stored => {
-                    findings.push(Finding::Contradiction { place: place(table, key), with: Table::KeyPackageDeadlines })
+                    findings.push(Finding::Contradiction { location: at(table, key), with: Table::KeyPackageDeadlines })
                 }
                 Some((_, _, reference)) if owners.get(reference) != Some(&device) => {
-                    findings.push(Finding::Dangling { place: place(table, key), missing_in: Table::KeyPackageOwners })
+                    findings.push(Finding::Dangling { location: at(table, key), missing_in: Table::KeyPackageOwners })
                 }
                 Some(_) => {}
             }
@@ -83,15 +80,16 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Whose each key package is, by its reference.
-fn owners(checker: &mut Checker<'_>, dues: &Dues) -> Result<BTreeMap<KeyPackageRef, DeviceId>, StoreError> {
-    let to_go: BTreeSet<_> = dues.values().map(|(device, _, reference)| (reference.as_slice(), device)).collect();
+/// Checks the owners, and returns the owner of each key package by its reference.
+fn owners(checker: &mut Checker<'_>, deadlines: &Deadlines) -> Result<BTreeMap<KeyPackageRef, DeviceId>, StoreError> {
+    let expiring: BTreeSet<_> =
+        deadlines.values().map(|(device, _, reference)| (reference.as_slice(), device)).collect();
     let mut owners = BTreeMap::new();
     checker.each(Table::KeyPackageOwners, |findings, key, value| {
         let Identity(device) = key::decode(Table::KeyPackageOwners, value).ok()?;
-        if !to_go.contains(&(key, &device)) {
+        if !expiring.contains(&(key, &device)) {
             findings.push(Finding::Dangling {
-                place: place(Table::KeyPackageOwners, key),
+                location: at(Table::KeyPackageOwners, key),
                 missing_in: Table::KeyPackageDeadlines,
             });
         }

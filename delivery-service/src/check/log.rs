@@ -1,20 +1,20 @@
-//! Logs: the chain of each, its receipts, the answers that are remembered, and when all of it goes.
+//! Checks the log of each group: its hash chain, receipts, welcomes, remembered outcomes and
+//! deadlines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Checker, Finding, Parts,
-    groups::{self, Groups},
-    place,
+    Checker, Finding, KeyReader, at,
+    group_records::{self, Groups},
 };
 use crate::{
     error::StoreError,
     handshake::wire,
     names::{Epoch, GroupId, Sequence},
     ordering::{
-        answers::{Answer, Due},
-        log::{Entry, EntryKind},
-        tally::{Counts, Tally},
+        log_entry::{EntryKind, LogEntry},
+        remembered::{ExpiringOutcome, RememberedOutcome},
+        tally::{Tally, TallyCounts},
         welcome,
     },
     receipt::{ChainHash, ChainedEntry, ServicePublicKey},
@@ -24,54 +24,54 @@ use crate::{
     },
 };
 
-/// What the log of a group has.
+/// The contents of the log of a group.
 #[derive(Default)]
-pub(super) struct Log {
-    /// The entries, by cursor, and whether each is a commit.
+pub(super) struct GroupLog {
+    /// The entries by their cursors, with true if the entry is a commit.
     pub(super) entries: BTreeMap<u64, bool>,
-    /// Their bytes, welcomes included.
+    /// The bytes of the entries, with their welcomes.
     pub(super) bytes: u64,
-    pub(super) last: Option<Last>,
+    pub(super) last: Option<LastEntry>,
 }
 
 /// The last entry.
-pub(super) struct Last {
+pub(super) struct LastEntry {
     pub(super) sequence: Sequence,
     pub(super) epoch: Epoch,
     pub(super) head: ChainHash,
 }
 
-pub(super) type Logs = BTreeMap<GroupId, Log>;
+pub(super) type Logs = BTreeMap<GroupId, GroupLog>;
 
-/// Checks every log, and returns what is in it.
+/// Checks every log, and returns the contents of the logs.
 pub(super) fn check(
     checker: &mut Checker<'_>,
     groups: &Groups,
     service: Option<&ServicePublicKey>,
     end: u64,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<Logs, StoreError> {
     let deadlines = deadlines(checker, groups, end, counts)?;
     let mut logs = Logs::new();
     checker.each(Table::Log, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        let cursor = parts.number()?;
-        parts.end()?;
-        let here = || place(Table::Log, key);
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        let cursor = reader.number()?;
+        reader.end()?;
+        let here = || at(Table::Log, key);
         if !groups.contains_key(&id) {
-            findings.push(Finding::Dangling { place: here(), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::Groups });
         }
         if cursor == 0 || cursor > end {
-            findings.push(Finding::Contradiction { place: here(), with: Table::Counters });
+            findings.push(Finding::Contradiction { location: here(), with: Table::Counters });
         }
         if !deadlines.contains(&(cursor, id.clone())) {
-            findings.push(Finding::Dangling { place: here(), missing_in: Table::Deadlines });
+            findings.push(Finding::Dangling { location: here(), missing_in: Table::Deadlines });
         }
-        // Also of an entry that cannot be understood it is known that it is there.
+        // An entry that cannot be decoded still counts as an entry.
         let log = logs.entry(id.clone()).or_default();
         log.entries.insert(cursor, false);
-        let entry: Entry<'_> = key::decode(Table::Log, value).ok()?;
+        let entry: LogEntry<'_> = key::decode(Table::Log, value).ok()?;
         log.entries.insert(cursor, entry.kind == EntryKind::Commit);
         log.bytes += entry.size;
         Tally::Bytes(entry.sender.user()).recount(counts, entry.size);
@@ -94,69 +94,71 @@ pub(super) fn check(
                 findings.push(Finding::BrokenChain(here()));
             }
         }
-        log.last = Some(Last { sequence: receipt.sequence, epoch: receipt.epoch, head: receipt.head });
+        log.last = Some(LastEntry { sequence: receipt.sequence, epoch: receipt.epoch, head: receipt.head });
         Some(())
     })?;
     welcomes(checker, &logs)?;
-    answers(checker, groups, service)?;
+    remembered(checker, groups, service)?;
     Ok(logs)
 }
 
-/// When entries and answers go: each entry's cursor and group.
+/// Checks the deadlines of entries and remembered outcomes. Returns the cursor and the group of
+/// each.
 fn deadlines(
     checker: &mut Checker<'_>,
     groups: &Groups,
     end: u64,
-    counts: &mut Counts,
+    counts: &mut TallyCounts,
 ) -> Result<BTreeSet<(u64, GroupId)>, StoreError> {
     let mut deadlines = BTreeSet::new();
-    let mut dues = Vec::new();
-    let ended = groups::ended(checker, groups, counts)?;
+    let mut outcomes = Vec::new();
+    let ended = group_records::ended(checker, groups, counts)?;
     checker.each(Table::Deadlines, |findings, key, value| {
-        let mut parts = Parts(key);
-        parts.number()?;
-        let cursor = parts.number()?;
-        parts.end()?;
-        let Due { group, hash } = key::decode(Table::Deadlines, value).ok()?;
+        let mut reader = KeyReader(key);
+        reader.number()?;
+        let cursor = reader.number()?;
+        reader.end()?;
+        let ExpiringOutcome { group, hash } = key::decode(Table::Deadlines, value).ok()?;
         if cursor > end {
-            findings.push(Finding::Contradiction { place: place(Table::Deadlines, key), with: Table::Counters });
+            findings.push(Finding::Contradiction { location: at(Table::Deadlines, key), with: Table::Counters });
         }
-        // The entries of a group that was ended went before their time.
+        // The entries of an ended group were deleted before their deadline.
         if ended.contains(&group) {
             return Some(());
         }
         if !groups.contains_key(&group) {
-            findings.push(Finding::Dangling { place: place(Table::Deadlines, key), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: at(Table::Deadlines, key), missing_in: Table::Groups });
         }
-        dues.push((key.to_vec(), Key::group(&group).then_last(&hash)));
+        outcomes.push((key.to_vec(), Key::group(&group).then_last(&hash)));
         deadlines.insert((cursor, group));
         Some(())
     })?;
-    for (key, answer) in &dues {
-        checker.needs(Table::Deadlines, key, Table::Answers, answer.as_bytes())?;
+    for (key, outcome) in &outcomes {
+        checker.needs(Table::Deadlines, key, Table::RememberedOutcomes, outcome.as_bytes())?;
     }
-    let to_go: BTreeSet<_> = dues.iter().map(|(_, answer)| answer.as_bytes()).collect();
-    checker.each(Table::Answers, |findings, key, _| {
-        if !to_go.contains(key) {
-            findings.push(Finding::Dangling { place: place(Table::Answers, key), missing_in: Table::Deadlines });
+    let expiring: BTreeSet<_> = outcomes.iter().map(|(_, outcome)| outcome.as_bytes()).collect();
+    checker.each(Table::RememberedOutcomes, |findings, key, _| {
+        if !expiring.contains(key) {
+            findings
+                .push(Finding::Dangling { location: at(Table::RememberedOutcomes, key), missing_in: Table::Deadlines });
         }
         Some(())
     })?;
     Ok(deadlines)
 }
 
-/// Welcomes: what is for all of their joiners, and what is for each.
+/// Checks the welcomes: the shared part of each, and the part of each joiner.
 fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
     let mut shared = BTreeSet::new();
     checker.each(Table::Welcomes, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        let cursor = parts.number()?;
-        parts.end()?;
-        let here = || place(Table::Welcomes, key);
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        let cursor = reader.number()?;
+        reader.end()?;
+        let here = || at(Table::Welcomes, key);
         match logs.get(&id).and_then(|log| log.entries.get(&cursor)) {
-            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Log }),
-            Some(false) => findings.push(Finding::Contradiction { place: here(), with: Table::Log }),
+            None => findings.push(Finding::Dangling { location: here(), missing_in: Table::Log }),
+            Some(false) => findings.push(Finding::Contradiction { location: here(), with: Table::Log }),
             Some(true) => {}
         }
         shared.insert(key.to_vec());
@@ -164,41 +166,45 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
     })?;
     checker.each(Table::WelcomeTrees, |findings, key, value| {
         if !shared.contains(key) {
-            findings.push(Finding::Dangling { place: place(Table::WelcomeTrees, key), missing_in: Table::Welcomes });
+            findings.push(Finding::Dangling { location: at(Table::WelcomeTrees, key), missing_in: Table::Welcomes });
         }
         wire::is_ratchet_tree(value).then_some(())
     })?;
     checker.each(Table::WelcomeSecrets, |findings, key, value| {
-        let mut parts = Parts(key);
-        parts.name()?;
-        parts.number()?;
-        let welcome = key.len() - parts.0.len();
-        parts.name()?;
-        parts.end()?;
+        let mut reader = KeyReader(key);
+        reader.name()?;
+        reader.number()?;
+        let welcome = key.len() - reader.0.len();
+        reader.name()?;
+        reader.end()?;
         if !shared.contains(key.get(..welcome)?) {
-            findings.push(Finding::Dangling { place: place(Table::WelcomeSecrets, key), missing_in: Table::Welcomes });
+            findings.push(Finding::Dangling { location: at(Table::WelcomeSecrets, key), missing_in: Table::Welcomes });
         }
         welcome::is_secrets(value).then_some(())
     })
 }
 
-fn answers(checker: &mut Checker<'_>, groups: &Groups, service: Option<&ServicePublicKey>) -> Result<(), StoreError> {
-    checker.each(Table::Answers, |findings, key, value| {
-        let mut parts = Parts(key);
-        let id = GroupId::new(parts.name()?).ok()?;
-        let here = || place(Table::Answers, key);
-        if parts.rest().len() != size_of::<crate::ordering::answers::Hash>() {
+fn remembered(
+    checker: &mut Checker<'_>,
+    groups: &Groups,
+    service: Option<&ServicePublicKey>,
+) -> Result<(), StoreError> {
+    checker.each(Table::RememberedOutcomes, |findings, key, value| {
+        let mut reader = KeyReader(key);
+        let id = GroupId::new(reader.name()?).ok()?;
+        let here = || at(Table::RememberedOutcomes, key);
+        if reader.rest().len() != size_of::<crate::handshake::wire::Hash>() {
             return None;
         }
-        let answer: Answer = key::decode(Table::Answers, value).ok()?;
-        let receipt = answer.receipt.of(&id);
+        let outcome: RememberedOutcome = key::decode(Table::RememberedOutcomes, value).ok()?;
+        let receipt = outcome.receipt.of(&id);
         if service.is_some_and(|service| receipt.verify(service).is_err()) {
             findings.push(Finding::ForgedReceipt(here()));
         }
         match groups.get(&id) {
-            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Groups }),
+            None => findings.push(Finding::Dangling { location: here(), missing_in: Table::Groups }),
             Some(group) if receipt.sequence > group.sequence => {
-                findings.push(Finding::Contradiction { place: here(), with: Table::Groups });
+                findings.push(Finding::Contradiction { location: here(), with: Table::Groups });
             }
             Some(_) => {}
         }

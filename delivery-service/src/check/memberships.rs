@@ -1,14 +1,15 @@
-//! Memberships: the roster, what each device reads, and whom each log waits for.
+//! Checks the memberships: the roster, the interval that each device reads, and the readers that
+//! each log waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, Parts, admission::Devices, groups::Groups, log::Logs, place};
+use super::{Checker, Finding, KeyReader, admission::Devices, at, group_records::Groups, log::Logs};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},
     ordering::{
         membership::Membership,
-        roster::{Member, member_key},
+        roster::{RosterEntry, member_key},
         welcome,
     },
     store::{
@@ -26,13 +27,13 @@ pub(super) fn check(
     let roster = members(checker, groups)?;
     let memberships: BTreeMap<Vec<u8>, Membership> = checker.all(Table::Memberships)?.into_iter().collect();
     for (key, membership) in &memberships {
-        let here = || place(Table::Memberships, key.clone());
+        let here = || at(Table::Memberships, key.clone());
         if membership.key().as_bytes() != key {
             checker.found(Finding::Unreadable(here()));
             continue;
         }
         if !groups.contains_key(&membership.group) {
-            checker.found(Finding::Dangling { place: here(), missing_in: Table::Groups });
+            checker.found(Finding::Dangling { location: here(), missing_in: Table::Groups });
         }
         if membership.is_read() {
             checker.needs(Table::Memberships, key, Table::Unread, membership.unread_key().as_bytes())?;
@@ -47,9 +48,9 @@ pub(super) fn check(
         }
         if membership.until.is_none() {
             match roster.get(&(membership.group.clone(), membership.device.clone())) {
-                None => checker.found(Finding::Dangling { place: here(), missing_in: Table::Members }),
+                None => checker.found(Finding::Dangling { location: here(), missing_in: Table::Members }),
                 Some(from) if *from != membership.from => {
-                    checker.found(Finding::Contradiction { place: here(), with: Table::Members });
+                    checker.found(Finding::Contradiction { location: here(), with: Table::Members });
                 }
                 Some(_) => {}
             }
@@ -60,7 +61,9 @@ pub(super) fn check(
             let Membership { group, device, from, .. } = membership;
             match welcome::load(checker.tx, group, *from, device) {
                 Ok(_) => {}
-                Err(StoreError::Corrupt(missing_in)) => checker.found(Finding::Dangling { place: here(), missing_in }),
+                Err(StoreError::Corrupt(missing_in)) => {
+                    checker.found(Finding::Dangling { location: here(), missing_in })
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -70,10 +73,10 @@ pub(super) fn check(
     for ((group, device), from) in &roster {
         let membership = Key::device(device).then_group(group).then(from.0);
         if !memberships.contains_key(membership.as_bytes()) && devices.get(device) != Some(&false) {
-            // (One that the service has removed reads nothing, though it is on rosters still.)
+            // A device that the service has removed reads nothing, although it is still on rosters.
             let key = member_key(group, device);
             checker.found(Finding::Dangling {
-                place: place(Table::Members, key.as_bytes()),
+                location: at(Table::Members, key.as_bytes()),
                 missing_in: Table::Memberships,
             });
         }
@@ -86,17 +89,17 @@ type Roster = BTreeMap<(GroupId, DeviceId), Cursor>;
 fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreError> {
     let mut roster = Roster::new();
     checker.each(Table::Members, |findings, key, value| {
-        let mut parts = Parts(key);
-        let group = GroupId::new(parts.name()?).ok()?;
-        parts.name()?;
-        let device = DeviceId::from_identity(parts.name()?).ok()?;
-        parts.end()?;
-        let Member { from, .. } = key::decode(Table::Members, value).ok()?;
+        let mut reader = KeyReader(key);
+        let group = GroupId::new(reader.name()?).ok()?;
+        reader.name()?;
+        let device = DeviceId::from_identity(reader.name()?).ok()?;
+        reader.end()?;
+        let RosterEntry { from, .. } = key::decode(Table::Members, value).ok()?;
         if member_key(&group, &device).as_bytes() != key {
             return None;
         }
         if !groups.contains_key(&group) {
-            findings.push(Finding::Dangling { place: place(Table::Members, key), missing_in: Table::Groups });
+            findings.push(Finding::Dangling { location: at(Table::Members, key), missing_in: Table::Groups });
         }
         roster.insert((group, device), from);
         Some(())
@@ -104,27 +107,28 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
     Ok(roster)
 }
 
-/// Memberships with entries that wait, and memberships without. Each is that of a device that reads, and none is both.
+/// Checks the memberships with unacknowledged entries, and the memberships without. Each belongs to
+/// a device that reads, and no membership is both.
 fn up_to_date(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
     let mut waiting = BTreeSet::new();
     checker.each(Table::Waiting, |findings, key, _| {
         two_names_and_a_number(key)?;
         if !memberships.get(key).is_some_and(Membership::is_read) {
-            findings.push(Finding::Dangling { place: place(Table::Waiting, key), missing_in: Table::Memberships });
+            findings.push(Finding::Dangling { location: at(Table::Waiting, key), missing_in: Table::Memberships });
         }
         waiting.insert(key.to_vec());
         Some(())
     })?;
     checker.each(Table::UpToDate, |findings, key, membership| {
         two_names_and_a_number(key)?;
-        let here = || place(Table::UpToDate, key);
+        let here = || at(Table::UpToDate, key);
         match memberships.get(membership).filter(|membership| membership.is_read()) {
-            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Memberships }),
+            None => findings.push(Finding::Dangling { location: here(), missing_in: Table::Memberships }),
             Some(other) if other.up_to_date_key().as_bytes() != key => {
-                findings.push(Finding::Contradiction { place: here(), with: Table::Memberships });
+                findings.push(Finding::Contradiction { location: here(), with: Table::Memberships });
             }
             Some(_) if waiting.contains(membership) => {
-                findings.push(Finding::Contradiction { place: here(), with: Table::Waiting });
+                findings.push(Finding::Contradiction { location: here(), with: Table::Waiting });
             }
             Some(_) => {}
         }
@@ -132,29 +136,29 @@ fn up_to_date(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Members
     })
 }
 
-/// Reads a key that has a device, a group and a cursor.
+/// Reads a key with a device, a group and a cursor, in either order of the names.
 fn two_names_and_a_number(key: &[u8]) -> Option<()> {
-    let mut parts = Parts(key);
-    parts.name()?;
-    parts.name()?;
-    parts.number()?;
-    parts.end()
+    let mut reader = KeyReader(key);
+    reader.name()?;
+    reader.name()?;
+    reader.number()?;
+    reader.end()
 }
 
-/// Whom logs wait for: each is a membership, at the position that it has read up to.
+/// Checks the unread records. Each refers to a membership at its first unread position.
 fn unread(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
     checker.each(Table::Unread, |findings, key, value| {
-        let mut parts = Parts(key);
-        parts.name()?;
-        parts.number()?;
-        parts.name()?;
-        parts.number()?;
-        parts.end()?;
-        let here = || place(Table::Unread, key);
+        let mut reader = KeyReader(key);
+        reader.name()?;
+        reader.number()?;
+        reader.name()?;
+        reader.number()?;
+        reader.end()?;
+        let here = || at(Table::Unread, key);
         match memberships.get(value) {
-            None => findings.push(Finding::Dangling { place: here(), missing_in: Table::Memberships }),
+            None => findings.push(Finding::Dangling { location: here(), missing_in: Table::Memberships }),
             Some(membership) if membership.unread_key().as_bytes() != key => {
-                findings.push(Finding::Contradiction { place: here(), with: Table::Memberships });
+                findings.push(Finding::Contradiction { location: here(), with: Table::Memberships });
             }
             Some(_) => {}
         }

@@ -1,12 +1,15 @@
-//! Whether a store is whole: every record can be read, and none contradicts another.
+//! The store check: every record can be decoded, and no record contradicts another.
 //!
-//! The ordering rules write all records of a call in one transaction, so a store that only they have written has no
-//! findings. What is found comes from a damaged disk, from a hand in the file, or from a mistake of ours. Nothing is
-//! mended here: the way back is a backup.
+//! The service writes all records of a call in one transaction. So a store that only the service
+//! has written has no findings. A finding comes from a damaged disk, from a manual change of the
+//! file, or from a defect of this software. The check repairs nothing: restore a backup instead.
+//!
+//! [`SqliteStore::check`] runs the check. Each file here checks the tables of one subject.
 
 mod admission;
 mod claims;
 mod device_lists;
+mod group_records;
 mod groups;
 mod handshakes;
 mod invitations;
@@ -21,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::StoreError,
     names::GroupId,
-    ordering::{own, tally::Counts},
+    ordering::{service_state, tally::TallyCounts},
     receipt::{ServiceKey, ServicePublicKey},
     store::{
         SqliteStore, Table, Transaction,
@@ -29,54 +32,55 @@ use crate::{
     },
 };
 
-/// Something that is wrong with a store.
+/// A fault of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// SQLite finds the file itself damaged. The text is its own.
+    /// SQLite finds the file itself damaged. The text is SQLite's message.
     File(String),
-    /// The record's key or value cannot be understood.
-    Unreadable(Place),
-    /// The record takes for granted that there is one in another table, and there is none.
+    /// The record's key or value cannot be decoded.
+    Unreadable(RecordLocation),
+    /// The record needs a record in another table, and there is none.
     Dangling {
         /// The record.
-        place: Place,
-        /// Where the other one should be.
+        location: RecordLocation,
+        /// The table in which the other record is missing.
         missing_in: Table,
     },
-    /// The record says something else than the one in another table that it belongs to.
+    /// The record contradicts the record in another table that it belongs to.
     Contradiction {
         /// The record.
-        place: Place,
-        /// Where the other one is.
+        location: RecordLocation,
+        /// The table of the other record.
         with: Table,
     },
-    /// A group's record has counted wrong.
+    /// The count in a record is wrong.
     Miscounted {
-        /// The group's record.
-        place: Place,
-        /// What is counted.
+        /// The record with the count: a group's record or a tally.
+        location: RecordLocation,
+        /// The table of the counted records.
         table: Table,
-        /// How many its record says there are.
+        /// The recorded count.
         recorded: u64,
-        /// How many there are.
+        /// The actual count.
         counted: u64,
     },
-    /// An entry's hash does not follow from the entry before it, or the group's from its last entry's: the log was changed.
-    BrokenChain(Place),
+    /// An entry's hash does not follow from the entry before it, or the group's hash does not
+    /// follow from its last entry: the log was changed.
+    BrokenChain(RecordLocation),
     /// A receipt is not signed by this service.
-    ForgedReceipt(Place),
+    ForgedReceipt(RecordLocation),
 }
 
 impl Finding {
-    /// The record that it is about; `None` if it is about the file.
-    pub fn place(&self) -> Option<&Place> {
+    /// Returns the location of the record with the fault; `None` if the finding is about the file.
+    pub fn location(&self) -> Option<&RecordLocation> {
         match self {
             Self::File(_) => None,
-            Self::Unreadable(place) | Self::BrokenChain(place) | Self::ForgedReceipt(place) => Some(place),
-            Self::Dangling { place, .. } | Self::Contradiction { place, .. } | Self::Miscounted { place, .. } => {
-                Some(place)
-            }
+            Self::Unreadable(location) | Self::BrokenChain(location) | Self::ForgedReceipt(location) => Some(location),
+            Self::Dangling { location, .. }
+            | Self::Contradiction { location, .. }
+            | Self::Miscounted { location, .. } => Some(location),
         }
     }
 }
@@ -85,29 +89,31 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(message) => write!(f, "the file: {message}"),
-            Self::Unreadable(place) => write!(f, "{place}: cannot be understood"),
-            Self::Dangling { place, missing_in } => write!(f, "{place}: has no record in {}", missing_in.name()),
-            Self::Contradiction { place, with } => write!(f, "{place}: contradicts its record in {}", with.name()),
-            Self::Miscounted { place, table, recorded, counted } => {
-                write!(f, "{place}: says {recorded}, and there are {counted} in {}", table.name())
+            Self::Unreadable(location) => write!(f, "{location}: cannot be understood"),
+            Self::Dangling { location, missing_in } => write!(f, "{location}: has no record in {}", missing_in.name()),
+            Self::Contradiction { location, with } => {
+                write!(f, "{location}: contradicts its record in {}", with.name())
             }
-            Self::BrokenChain(place) => write!(f, "{place}: does not follow from the entry before it"),
-            Self::ForgedReceipt(place) => write!(f, "{place}: its receipt is not signed by this service"),
+            Self::Miscounted { location, table, recorded, counted } => {
+                write!(f, "{location}: its count is {recorded}, but {} has {counted}", table.name())
+            }
+            Self::BrokenChain(location) => write!(f, "{location}: does not follow from the entry before it"),
+            Self::ForgedReceipt(location) => write!(f, "{location}: its receipt is not signed by this service"),
         }
     }
 }
 
-/// Where a record is.
+/// The table and the key of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct RecordLocation {
     /// The table.
     pub table: Table,
     /// The key.
     pub key: Vec<u8>,
 }
 
-impl fmt::Display for Place {
-    /// The key in hexadecimal: names are in it.
+impl fmt::Display for RecordLocation {
+    /// Writes the key in hexadecimal, because names are in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.table.name())?;
         self.key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -115,8 +121,9 @@ impl fmt::Display for Place {
 }
 
 impl SqliteStore {
-    /// Looks for damage: in SQLite's file, in every record, and in what they say of each other. Takes a reader's look at
-    /// one moment, and hinders nobody. Takes as long as it takes to read all of it.
+    /// Checks SQLite's file, every record, and that the records agree with each other. The check
+    /// reads the store of one moment, and does not block other users of the store. It takes as long
+    /// as to read the whole store.
     ///
     /// # Errors
     ///
@@ -125,7 +132,7 @@ impl SqliteStore {
         let mut findings: Vec<_> = self.integrity_check()?.into_iter().map(Finding::File).collect();
         match self.snapshot(check) {
             Ok(found) => findings.extend(found),
-            // A damaged file is a finding already.
+            // The damaged file is already a finding.
             Err(error) if findings.is_empty() => return Err(error),
             Err(_) => {}
         }
@@ -133,64 +140,65 @@ impl SqliteStore {
     }
 }
 
-/// All that is wrong with the records.
+/// Checks all records and returns the findings.
 pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError> {
     let mut checker = Checker { tx, findings: Vec::new() };
     let service = checker.service()?;
-    let groups = groups::load(&mut checker)?;
+    let groups = group_records::load(&mut checker)?;
     if service.is_none()
         && let Some(group) = groups.keys().next()
     {
-        checker.found(Finding::Dangling { place: place_of_group(group), missing_in: Table::Own });
+        checker.found(Finding::Dangling { location: at_group(group), missing_in: Table::ServiceState });
     }
-    let ends = checker.counters()?;
-    let mut counts = Counts::new();
-    let log = log::check(&mut checker, &groups, service.as_ref(), ends.entries, &mut counts)?;
+    let last_numbers = checker.counters()?;
+    let mut counts = TallyCounts::new();
+    let log = log::check(&mut checker, &groups, service.as_ref(), last_numbers.entries, &mut counts)?;
     groups::check(&mut checker, &groups, &log, &mut counts)?;
     handshakes::check(&mut checker, &groups)?;
     let devices = admission::check(&mut checker, &mut counts)?;
     device_lists::check(&mut checker, service.as_ref())?;
     memberships::check(&mut checker, &groups, &log, &devices)?;
-    key_packages::check(&mut checker, ends.key_packages)?;
-    claims::check(&mut checker, ends.claims, &mut counts)?;
+    key_packages::check(&mut checker, last_numbers.key_packages)?;
+    claims::check(&mut checker, last_numbers.claims, &mut counts)?;
     invitations::check(&mut checker, &mut counts)?;
     tallies(&mut checker, &counts)?;
     Ok(checker.findings)
 }
 
-/// Counts that are kept, compared with what was counted.
-fn tallies(checker: &mut Checker<'_>, counts: &Counts) -> Result<(), StoreError> {
-    let mut kept = Counts::new();
+/// Compares the stored tallies with the counted ones.
+fn tallies(checker: &mut Checker<'_>, counts: &TallyCounts) -> Result<(), StoreError> {
+    let mut stored = TallyCounts::new();
     checker.each(Table::Tallies, |_, key, value| {
-        kept.insert(key.to_vec(), u64::from_be_bytes(value.try_into().ok()?));
+        stored.insert(key.to_vec(), u64::from_be_bytes(value.try_into().ok()?));
         Some(())
     })?;
-    for key in kept.keys().chain(counts.keys().filter(|key| !kept.contains_key(*key))) {
-        let of = |counts: &Counts| counts.get(key).copied().unwrap_or(0);
-        let (recorded, counted) = (of(&kept), of(counts));
+    for key in stored.keys().chain(counts.keys().filter(|key| !stored.contains_key(*key))) {
+        let of = |counts: &TallyCounts| counts.get(key).copied().unwrap_or(0);
+        let (recorded, counted) = (of(&stored), of(counts));
         if recorded != counted {
-            let place = place(Table::Tallies, key.clone());
-            checker.found(Finding::Miscounted { place, table: Table::Tallies, recorded, counted });
+            let location = at(Table::Tallies, key.clone());
+            checker.found(Finding::Miscounted { location, table: Table::Tallies, recorded, counted });
         }
     }
     Ok(())
 }
 
-/// A look at all records, and what it has found.
+/// The records under check, and the findings so far.
 struct Checker<'a> {
     tx: &'a mut dyn Transaction,
     findings: Vec<Finding>,
 }
 
-/// The last numbers that were given out.
-struct Ends {
+/// The last number that each counter has given out.
+struct LastNumbers {
     entries: u64,
     key_packages: u64,
     claims: u64,
 }
 
 impl Checker<'_> {
-    /// Shows every record of a table. One of which nothing is returned cannot be understood.
+    /// Calls `visit` with every record of a table. A record for which `visit` returns `None` cannot
+    /// be decoded, which is a finding.
     fn each(
         &mut self,
         table: Table,
@@ -199,13 +207,13 @@ impl Checker<'_> {
         let Self { tx, findings } = self;
         tx.scan(table, &[]..&key::AFTER_ALL, &mut |key, value| {
             if visit(findings, key, value).is_none() {
-                findings.push(Finding::Unreadable(place(table, key)));
+                findings.push(Finding::Unreadable(at(table, key)));
             }
             Ok(ControlFlow::Continue(()))
         })
     }
 
-    /// All records of a table that can be understood: keys, and what they decode to.
+    /// Returns all records of a table that can be decoded, with their keys.
     fn all<T: DeserializeOwned>(&mut self, table: Table) -> Result<Vec<(Vec<u8>, T)>, StoreError> {
         let mut records = Vec::new();
         self.each(table, |_, key, value| {
@@ -223,28 +231,29 @@ impl Checker<'_> {
         self.findings.push(finding);
     }
 
-    /// The record has to have another one.
+    /// Adds a finding if the other record that this record needs is missing.
     fn needs(&mut self, table: Table, key: &[u8], other: Table, other_key: &[u8]) -> Result<(), StoreError> {
         if !self.is_there(other, other_key)? {
-            self.found(Finding::Dangling { place: place(table, key), missing_in: other });
+            self.found(Finding::Dangling { location: at(table, key), missing_in: other });
         }
         Ok(())
     }
 
-    /// The service's public key; `None`, and a finding, if it cannot be understood.
+    /// Returns the service's public key; `None` if there is none. A key that cannot be decoded is a
+    /// finding.
     fn service(&mut self) -> Result<Option<ServicePublicKey>, StoreError> {
         let mut service = None;
-        self.each(Table::Own, |_, key, value| {
-            if key == own::LAST_TIME.as_bytes() {
+        self.each(Table::ServiceState, |_, key, value| {
+            if key == service_state::LAST_TIME.as_bytes() {
                 return (value.len() == size_of::<u64>()).then_some(());
             }
-            if key == own::TRIAL.as_bytes() {
+            if key == service_state::TRIAL.as_bytes() {
                 return Some(());
             }
-            if key == own::MARK_KEY.as_bytes() {
+            if key == service_state::MARK_KEY.as_bytes() {
                 return (value.len() == 32).then_some(());
             }
-            if key != own::SIGNING_KEY.as_bytes() {
+            if key != service_state::SIGNING_KEY.as_bytes() {
                 return None;
             }
             service = Some(ServiceKey::from_seed(value.try_into().ok()?).public());
@@ -253,37 +262,37 @@ impl Checker<'_> {
         Ok(service)
     }
 
-    fn counters(&mut self) -> Result<Ends, StoreError> {
-        let mut ends = Ends { entries: 0, key_packages: 0, claims: 0 };
+    fn counters(&mut self) -> Result<LastNumbers, StoreError> {
+        let mut last_numbers = LastNumbers { entries: 0, key_packages: 0, claims: 0 };
         self.each(Table::Counters, |_, key, value| {
             let number = u64::from_be_bytes(value.try_into().ok()?);
             if key == crate::ordering::log::CURSOR.as_bytes() {
-                ends.entries = number;
+                last_numbers.entries = number;
             } else if key == crate::ordering::key_package::NUMBER.as_bytes() {
-                ends.key_packages = number;
+                last_numbers.key_packages = number;
             } else if key == crate::ordering::claim::NUMBER.as_bytes() {
-                ends.claims = number;
+                last_numbers.claims = number;
             } else {
                 return None;
             }
             Some(())
         })?;
-        Ok(ends)
+        Ok(last_numbers)
     }
 }
 
-fn place(table: Table, key: impl Into<Vec<u8>>) -> Place {
-    Place { table, key: key.into() }
+fn at(table: Table, key: impl Into<Vec<u8>>) -> RecordLocation {
+    RecordLocation { table, key: key.into() }
 }
 
-fn place_of_group(group: &GroupId) -> Place {
-    place(Table::Groups, Key::group(group).as_bytes())
+fn at_group(group: &GroupId) -> RecordLocation {
+    at(Table::Groups, Key::group(group).as_bytes())
 }
 
-/// Reads a key from its beginning.
-struct Parts<'a>(&'a [u8]);
+/// Reads the parts of a key from its beginning.
+struct KeyReader<'a>(&'a [u8]);
 
-impl<'a> Parts<'a> {
+impl<'a> KeyReader<'a> {
     fn number(&mut self) -> Option<u64> {
         let (number, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
@@ -297,16 +306,16 @@ impl<'a> Parts<'a> {
         Some(name)
     }
 
-    /// Nothing may be left.
+    /// Returns `None` if some bytes are left.
     fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 
-    /// What is left.
+    /// Returns the bytes that are left.
     fn rest(self) -> &'a [u8] {
         self.0
     }
 }
 
-/// Names of groups, for the question whether there is such a group.
-type Names = BTreeSet<GroupId>;
+/// The names of groups that exist.
+type GroupNames = BTreeSet<GroupId>;

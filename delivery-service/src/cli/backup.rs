@@ -9,20 +9,20 @@ use anyhow::anyhow;
 use regrow_delivery_service::store::BackupError;
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_store},
 };
 
 #[derive(clap::Args, Debug)]
 pub(super) struct BackupArgs {
-    /// The new file
+    /// Path of the new file
     #[arg(value_name = "OUT")]
     out: PathBuf,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Copies the store.
+/// Copies the store into a new file and checks the copy.
 pub(super) fn backup(args: &BackupArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let store = open_store(&config)?;
@@ -30,10 +30,10 @@ pub(super) fn backup(args: &BackupArgs) -> Result<Ending, Stopped> {
         let (ending, remedy) = match &error {
             BackupError::Exists { .. } => (Ending::Unusable, "Name a new file: a backup is never overwritten"),
             BackupError::Damaged { .. } => (Ending::Found, "Look at the store with `regrow-ds check`"),
-            _ => (Ending::Failed, "Make sure that there is room, and that this user may write there"),
+            _ => (Ending::Failed, "Make sure that the disk has room, and that the current user may write there"),
         };
         Stopped { ending, error: anyhow!("{error}. {remedy}") }
     })?;
-    writeln!(io::stdout(), "copied to {}, and found whole", args.out.display()).or_stop(Ending::Failed)?;
+    writeln!(io::stdout(), "copied to {}; the copy is complete", args.out.display()).or_stop(Ending::Failed)?;
     Ok(Ending::Well)
 }

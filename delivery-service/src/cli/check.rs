@@ -3,11 +3,12 @@
 use std::io::{self, Write as _};
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_store, stopped_by_store},
 };
 
-/// Findings that are printed. Whoever has more has a damaged disk, and no use for the rest.
+/// The maximum number of printed findings. More findings mean a damaged disk, and the rest does not
+/// help.
 const PRINTED: usize = 100;
 
 #[derive(clap::Args, Debug)]
@@ -16,7 +17,7 @@ pub(super) struct CheckArgs {
     database: DatabaseArgs,
 }
 
-/// Prints what is wrong with the store.
+/// Checks the store and prints the findings.
 pub(super) fn check(args: &CheckArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let mut store = open_store(&config)?;

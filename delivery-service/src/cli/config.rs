@@ -2,9 +2,12 @@
 
 use std::io::{self, Write as _};
 
-use super::{Ending, OrStop as _, SettingsArgs, Stopped};
+use super::{
+    SettingsArgs, Stopped,
+    ending::{Ending, OrStop as _},
+};
 
-/// Prints what is in force.
+/// Prints the settings in force.
 pub(super) fn config(args: &SettingsArgs) -> Result<Ending, Stopped> {
     let config = args.load()?;
     write!(io::stdout().lock(), "{config}").or_stop(Ending::Failed)?;

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use regrow_delivery_service::{InvitationId, server::Environment};
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_service, stopped_by_store},
 };
 
@@ -18,14 +18,14 @@ pub(super) struct InvitationsArgs {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct RevokeArgs {
-    /// The invitation, as `regrow-ds invitations` names it
+    /// Identifier of the invitation, as `regrow-ds invitations` prints it
     #[arg(value_name = "ID")]
     id: InvitationId,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Prints the invitations that are still good, one on each line.
+/// Prints the valid invitations, one per line.
 pub(super) fn list(args: &InvitationsArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;

@@ -12,19 +12,20 @@ use regrow_delivery_service::{
 };
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_service, stopped_by_store},
 };
 
 #[derive(clap::Args, Debug)]
 pub(super) struct InviteArgs {
-    /// For a device of this user, who may have others [default: for the first device of a user who is new]
+    /// Invite a device of this user, who may already have devices [default: the first device of any
+    /// new user]
     #[arg(long, value_name = "NAME")]
     user: Option<UserId>,
-    /// How long each is good, such as 90m, 12h or 7d
+    /// Time until the invitations expire, such as 90m, 12h or 7d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = seconds)]
     expires: u64,
-    /// How many
+    /// Number of invitations
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     #[command(flatten)]
@@ -47,13 +48,13 @@ fn seconds(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|seconds| *seconds > 0).ok_or_else(expected)
 }
 
-/// Prints tokens, one on each line.
+/// Makes invitations and prints their tokens, one per line.
 pub(super) fn run(args: &InviteArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;
     let environment = Environment::of_this_machine();
     let expires = Timestamp(environment.wall().0.saturating_add(args.expires));
-    // All in one transaction, so that a thousand take no longer than one.
+    // One transaction for all, so that a thousand invitations take no longer than one.
     let tokens = service
         .batch(|service| {
             (0..args.count)

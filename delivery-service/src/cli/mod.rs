@@ -1,9 +1,10 @@
-//! The command line: what can be asked, and the exit status that answers.
+//! The command line: commands, options and exit statuses.
 
 mod backup;
 mod bench;
 mod check;
 mod config;
+mod ending;
 mod invitations;
 mod invite;
 mod remove_device;
@@ -11,19 +12,19 @@ mod serve;
 mod settings;
 mod users;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::ending::{Ending, Stopped};
 use self::settings::SettingsArgs;
 
-/// Orders what MLS groups send, hands out key packages and routes welcomes.
+/// Orders the messages of MLS groups, hands out key packages and routes welcomes.
 ///
-/// Settings come from defaults, a TOML file, the environment (REGROW_DS_LISTEN, and REGROW_DS_LIMITS__QUEUE for a key in
-/// a table) and flags; the later wins, and `regrow-ds config` shows what is in force.
+/// Settings come from defaults, a TOML file, environment variables and flags. A later source
+/// overrides an earlier one. An environment variable is, for example, REGROW_DS_LISTEN, or
+/// REGROW_DS_LIMITS__QUEUE for a key in a table. `regrow-ds config` prints the settings in force.
 ///
-/// Exit status: 0 all went well, 1 something was found or is not there, 2 unusable settings or arguments, 3 the server
-/// could not serve, or the store or a file failed.
+/// Exit status: 0 success, 1 a finding or a missing object, 2 unusable settings or arguments, 3 the
+/// server could not serve, or the store or a file failed.
 #[derive(Parser, Debug)]
 #[command(name = "regrow-ds", version)]
 pub(crate) struct Cli {
@@ -33,76 +34,34 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Serve, until SIGTERM or SIGINT; says on the first line of its output where
+    /// Serve until SIGTERM or SIGINT. The first line of the output names the addresses
     Serve(SettingsArgs),
-    /// Print the settings that are in force, as TOML, with the origin of each
+    /// Print the settings in force as TOML, with the source of each value
     Config(SettingsArgs),
-    /// Print invitations, each good for one device to register, also while a server runs
+    /// Make and print invitations, each for one registration. Works while a server runs
     Invite(invite::InviteArgs),
-    /// Print the invitations that are still good, also while a server runs
+    /// Print the valid invitations. Works while a server runs
     Invitations(invitations::InvitationsArgs),
-    /// Revoke an invitation, also while a server runs
+    /// Revoke an invitation. Works while a server runs
     RevokeInvitation(invitations::RevokeArgs),
-    /// Print the users that have or had a device, also while a server runs
+    /// Print the users that have or had a device. Works while a server runs
     Users(users::UsersArgs),
-    /// Print the records that are kept under a user's name, as JSON, also while a server runs
+    /// Print all records of a user as JSON. Works while a server runs
     ExportUser(users::UserArgs),
-    /// Remove all devices of a user for good, and the user's invitations, also while a server runs
+    /// Remove all devices and invitations of a user for good. Works while a server runs
     RemoveUser(users::UserArgs),
-    /// Remove a device for good: its sessions, its key packages and what it has yet to read
+    /// Remove a device for good, with its sessions, key packages and unread deliveries. Works while
+    /// a server runs
     RemoveDevice(remove_device::RemoveDeviceArgs),
-    /// Copy the store into a new file, also while a server uses it
+    /// Copy the store into a new file. Works while a server runs
     Backup(backup::BackupArgs),
-    /// Look for damage in the store, also while a server uses it
+    /// Check the store for damage. Works while a server runs
     Check(check::CheckArgs),
-    /// Measure what the server does in a second
+    /// Measure the performance of the server
     Bench(bench::BenchArgs),
 }
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// All went well.
-    Well,
-    /// What was looked for is not there, or what was not to be found is.
-    Found,
-    /// Settings or arguments cannot be used.
-    Unusable,
-    /// The server could not serve, or the store or a file failed.
-    Failed,
-}
-
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        Self::from(match ending {
-            Ending::Well => 0,
-            Ending::Found => 1,
-            // It is clap's, too.
-            Ending::Unusable => 2,
-            Ending::Failed => 3,
-        })
-    }
-}
-
-/// Why a command did not do what it was to do.
-#[derive(Debug)]
-pub(crate) struct Stopped {
-    pub(crate) ending: Ending,
-    pub(crate) error: anyhow::Error,
-}
-
-/// Says how a command ends if this fails.
-trait OrStop<T> {
-    fn or_stop(self, ending: Ending) -> Result<T, Stopped>;
-}
-
-impl<T, E: Into<anyhow::Error>> OrStop<T> for Result<T, E> {
-    fn or_stop(self, ending: Ending) -> Result<T, Stopped> {
-        self.map_err(|error| Stopped { ending, error: error.into() })
-    }
-}
-
-/// Does what was asked.
+/// Runs the command.
 pub(crate) fn main(cli: Cli) -> Result<Ending, Stopped> {
     match cli.command {
         Command::Bench(args) => bench::bench(&args),

@@ -6,16 +6,16 @@ use anyhow::anyhow;
 use regrow_delivery_service::DeviceId;
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_service, stopped_by_store},
 };
 
 #[derive(clap::Args, Debug)]
 pub(super) struct RemoveDeviceArgs {
-    /// The user
+    /// Name of the user
     #[arg(value_name = "USER")]
     user: String,
-    /// The device among that user's
+    /// Name of the device
     #[arg(value_name = "DEVICE")]
     device: String,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) fn run(args: &RemoveDeviceArgs) -> Result<Ending, Stopped> {
     let service = open_service(&config)?;
     let removed = service.remove_device(&device).map_err(|error| stopped_by_store(&config, error))?;
     let Some(sessions) = removed else {
-        let error = anyhow!("there is no device {device}, or no longer. Names are as they were registered");
+        let error = anyhow!("there is no registered device {device}; write the names exactly as they were registered");
         return Err(Stopped { ending: Ending::Found, error });
     };
     let sessions = sessions.len();

@@ -15,9 +15,13 @@ use regrow_delivery_service::{
     },
 };
 
-use super::{Ending, OrStop as _, SettingsArgs, Stopped, settings::stopped_by_store};
+use super::{
+    SettingsArgs, Stopped,
+    ending::{Ending, OrStop as _},
+    settings::stopped_by_store,
+};
 
-/// Serves until it is asked to end.
+/// Serves until a signal asks the server to end.
 pub(super) fn serve(args: &SettingsArgs) -> Result<Ending, Stopped> {
     let config = args.load()?;
     let writer = log::LogWriter::to_standard_error().context("cannot start the log").or_stop(Ending::Failed)?;
@@ -39,7 +43,7 @@ fn serve_with(config: &Config) -> Result<Ending, Stopped> {
 
 async fn run(config: &Config) -> Result<(), Stopped> {
     let settings = &config.settings;
-    // The store first: whoever has it may take the addresses.
+    // Open the store first. Only the process that owns the store may take the addresses.
     let store = SqliteStore::open(&settings.database).map_err(|error| stopped_by_store(config, error))?;
     let server = Server::start(store, settings, Environment::of_this_machine()).map_err(|error| match error {
         StartError::Store(error) => stopped_by_store(config, error),
@@ -55,7 +59,7 @@ async fn run(config: &Config) -> Result<(), Stopped> {
             return Err(Stopped { ending, error: error.into() });
         }
     };
-    // Before anybody is told that it is there, and may ask it to end.
+    // Listen to signals before the announcement, because a caller may send one right after it.
     let asked_to_end = asked_to_end().context("cannot listen to signals").or_stop(Ending::Failed)?;
     announce(listening.addresses()).or_stop(Ending::Failed)?;
     let shutdown = Shutdown::default();
@@ -72,13 +76,15 @@ async fn run(config: &Config) -> Result<(), Stopped> {
     Ok(())
 }
 
-/// Takes the sockets that systemd, or another parent, hands over: the first is for devices, and the second for operators.
+/// Takes the sockets that systemd or another parent passes: the first for devices, the second for
+/// operators.
 fn handed_over() -> io::Result<Sockets> {
     let mut passed = ListenFd::from_env();
     Ok(Sockets { devices: passed.take_tcp_listener(0)?, operators: passed.take_tcp_listener(1)? })
 }
 
-/// Says where it listens: the first line of the output, which a script can wait for, and read the ports from.
+/// Prints the addresses as the first line of the output. A script can wait for it and read the
+/// ports.
 fn announce(Addresses { devices, tls, operators }: Addresses) -> io::Result<()> {
     let scheme = if tls { "https" } else { "http" };
     let mut out = io::stdout().lock();

@@ -1,4 +1,4 @@
-//! The flags that set settings. Whatever has no flag is set by the file or the environment.
+//! The flags for settings. The file or the environment sets the settings that have no flag.
 
 use std::{env, path::PathBuf};
 
@@ -11,31 +11,31 @@ use regrow_delivery_service::{
     },
 };
 
-use super::{Ending, OrStop as _, Stopped};
+use super::ending::{Ending, OrStop as _, Stopped};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct SettingsArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Where devices connect
+    /// Address for devices
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Where operators' programs connect
+    /// Address for operators' programs
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen_operators: Option<String>,
-    /// The certificate and its chain, in PEM
+    /// File with the certificate and its chain, in PEM
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<String>,
-    /// The certificate's private key, in PEM
+    /// File with the certificate's private key, in PEM
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
     /// Who may register a device: open, token or jwt
     #[arg(long, value_name = "MODE")]
     registration: Option<String>,
-    /// error, warn, info or debug, or directives as in RUST_LOG
+    /// Log level: error, warn, info or debug, or directives as in RUST_LOG
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// text or json
+    /// Log format: text or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 }
@@ -59,13 +59,13 @@ impl SettingsArgs {
     }
 }
 
-/// What it takes to find the store.
+/// The flags that locate the store.
 #[derive(clap::Args, Debug)]
 pub(super) struct DatabaseArgs {
-    /// The file with settings [default: regrow-ds.toml, if it is there]
+    /// Settings file [default: regrow-ds.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The file of the store
+    /// Store file
     #[arg(long, value_name = "FILE")]
     database: Option<String>,
 }
@@ -84,48 +84,48 @@ impl DatabaseArgs {
     }
 }
 
-/// Opens the store beside the server that uses it, if one does.
+/// Opens the store, also while a server uses it.
 pub(super) fn open_store(config: &Config) -> Result<SqliteStore, Stopped> {
     let path = &config.settings.database;
     SqliteStore::open_beside(path).map_err(|error| stopped_by_store(config, error))
 }
 
-/// The service over the store, for a call beside the server that uses it.
+/// Opens the service over the store for one call, also while a server uses the store.
 pub(super) fn open_service(config: &Config) -> Result<DeliveryService<SqliteStore>, Stopped> {
     let store = open_store(config)?;
-    // The store has a key already, or is not even a service's yet.
+    // The new key counts only for a store that has no key yet.
     let fresh = fresh_key().or_stop(Ending::Failed)?;
     DeliveryService::open(store, config.settings.limits.ordering, fresh)
         .map_err(|error| stopped_by_store(config, error))
 }
 
-/// A key for a service that has none yet.
+/// Makes a random service key.
 fn fresh_key() -> anyhow::Result<ServiceKey> {
     let seed = Environment::of_this_machine().random().context("cannot make the service's key")?;
     Ok(ServiceKey::from_seed(&seed))
 }
 
-/// Says which store it is, and what to do about it.
+/// Adds the store's path and a remedy to an error of the store.
 pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
     let path = config.settings.database.display();
     let origin = config.origin("database");
     let (ending, remedy) = match &error {
         StoreError::InUse => (
             Ending::Failed,
-            format!("Another server uses {path}, or a command does not end: stop it, or name another `database`"),
+            format!("Another server uses {path}, or a command on it does not end. Stop it, or name another `database`"),
         ),
         StoreError::Missing { .. } => (
             Ending::Unusable,
-            format!("Name the server's `database` (this is from: {origin}), or start the server once"),
+            format!("Name the server's `database` (this path is from: {origin}), or start the server once"),
         ),
         StoreError::NewerFormat { .. } => {
             (Ending::Unusable, "Use the version that wrote it, or a later one".to_owned())
         }
         StoreError::OlderFormat { .. } | StoreError::NotAStore => {
-            (Ending::Unusable, format!("Name another `database` (this is {path}, from: {origin})"))
+            (Ending::Unusable, format!("Name another `database` (the present one is {path}, from: {origin})"))
         }
-        StoreError::File { .. } => (Ending::Failed, "Make sure that this user may write there".to_owned()),
-        _ => (Ending::Failed, format!("Look at {path} with `regrow-ds check`, and at the disk that it is on")),
+        StoreError::File { .. } => (Ending::Failed, "Make sure that the current user may write to it".to_owned()),
+        _ => (Ending::Failed, format!("Check {path} with `regrow-ds check`, and check its disk")),
     };
     Stopped { ending, error: anyhow!("{error}. {remedy}") }
 }

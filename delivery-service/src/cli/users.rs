@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use regrow_delivery_service::{UserId, server::Environment};
 
 use super::{
-    Ending, OrStop as _, Stopped,
+    ending::{Ending, OrStop as _, Stopped},
     settings::{DatabaseArgs, open_service, stopped_by_store},
 };
 
@@ -18,14 +18,14 @@ pub(super) struct UsersArgs {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct UserArgs {
-    /// The user
+    /// Name of the user
     #[arg(value_name = "USER")]
     user: UserId,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Prints the users, one on each line.
+/// Prints the users, one per line.
 pub(super) fn list(args: &UsersArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;
@@ -40,7 +40,7 @@ pub(super) fn list(args: &UsersArgs) -> Result<Ending, Stopped> {
     Ok(Ending::Well)
 }
 
-/// Prints the records of a user as JSON.
+/// Prints all records of a user as JSON.
 pub(super) fn export(args: &UserArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;
@@ -52,7 +52,7 @@ pub(super) fn export(args: &UserArgs) -> Result<Ending, Stopped> {
     Ok(Ending::Well)
 }
 
-/// Removes all devices of a user.
+/// Removes all devices and invitations of a user.
 pub(super) fn remove(args: &UserArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
     let service = open_service(&config)?;

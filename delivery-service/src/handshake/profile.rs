@@ -1,12 +1,13 @@
-//! What the service refuses before it orders it, because Regrow's devices do not follow it: see [`regrow_protocol::profile`].
+//! The profile of the devices: the service refuses proposals and extensions that Regrow's devices
+//! do not support. See [`regrow_protocol::profile`].
 
 use openmls::{extensions::Extensions, group::GroupContext, messages::proposals::Proposal};
 use regrow_protocol::profile::{GROUP_CONTEXT_EXTENSIONS, GROUP_DATA_EXTENSION, GROUP_DATA_VERSION, PROPOSAL_TYPES};
 
-use super::basic_identity;
+use super::credential::basic_identity;
 use crate::outcome::{RejectReason, Unsupported};
 
-/// Checks a proposal, whether it comes by itself or with a commit.
+/// Checks a proposal, by reference or in a commit.
 pub(super) fn check_proposal(proposal: &Proposal) -> Result<(), RejectReason> {
     let kind = u16::from(proposal.proposal_type());
     if !PROPOSAL_TYPES.contains(&kind) {

@@ -1,5 +1,6 @@
-//! OpenMLS's storage for public groups, over records held in memory: filled from the store to load a group, or gathered
-//! while a group changes and then written to the store with everything else of that transaction.
+//! OpenMLS's storage for one public group, over records in memory. The records are filled from the
+//! store to load a group. Or they are gathered while a group changes, and written to the store in
+//! the same transaction as the other changes.
 
 use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow};
 
@@ -19,24 +20,24 @@ const TREE: &[u8] = b"tree";
 const CONTEXT: &[u8] = b"context";
 const CONFIRMATION_TAG: &[u8] = b"confirmation_tag";
 const INTERIM_TRANSCRIPT_HASH: &[u8] = b"interim_transcript_hash";
-/// Followed by the proposal's reference.
+/// The names of queued proposals begin with this, and end with the proposal's reference.
 const PROPOSAL: &[u8] = b"proposal/";
 
 /// The records of one public group.
 #[derive(Default)]
 pub(super) struct Records {
     records: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
-    /// Whether the proposals that are in the store are to go.
+    /// True if the queued proposals in the store must be deleted.
     clears_proposals: RefCell<bool>,
 }
 
-/// A record could not be encoded or decoded.
+/// An OpenMLS record cannot be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of a public group cannot be encoded or decoded")]
 pub(super) struct CodecError;
 
 impl Records {
-    /// All records of a group in an epoch.
+    /// Loads all records of a group in an epoch.
     pub(super) fn load(tx: &mut dyn Transaction, group: &GroupId, epoch: Epoch) -> Result<Self, StoreError> {
         let range = Key::epoch_of(group, epoch).everything_below();
         let name_at = range.start.len();
@@ -48,17 +49,17 @@ impl Records {
         Ok(Self { records: RefCell::new(records), ..Self::default() })
     }
 
-    /// Writes what was gathered of a group, which is now in this epoch. With an epoch OpenMLS writes every record, so
-    /// that none of two epochs ago is left among them.
+    /// Writes the gathered records of a group, which is now in this epoch. OpenMLS writes every
+    /// record with a new epoch, so that no record of two epochs ago is left among them.
     pub(super) fn write(self, tx: &mut dyn Transaction, group: &GroupId, epoch: Epoch) -> Result<(), StoreError> {
         if self.clears_proposals.into_inner() {
             let range = Key::epoch_of(group, epoch).then_last(PROPOSAL).everything_below();
-            let mut going = Vec::new();
+            let mut keys = Vec::new();
             tx.scan(Table::PublicGroups, &range.start..&range.end, &mut |key, _| {
-                going.push(key.to_vec());
+                keys.push(key.to_vec());
                 Ok(ControlFlow::Continue(()))
             })?;
-            for key in going {
+            for key in keys {
                 tx.delete(Table::PublicGroups, &key)?;
             }
         }
@@ -88,7 +89,7 @@ impl Records {
     }
 }
 
-/// One `Records` holds one group, so the group id that comes with every call adds nothing.
+/// One `Records` holds one group, so the group id in each call is not used.
 impl PublicStorageProvider<CURRENT_VERSION> for Records {
     type PublicError = CodecError;
 

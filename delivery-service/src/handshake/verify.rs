@@ -1,9 +1,9 @@
-//! What assisted mode checks of a handshake, with OpenMLS, before it is ordered. Nothing here changes the group.
+//! Verifies handshakes with OpenMLS before they are ordered. Assisted mode needs it for every
+//! handshake, opaque mode for external commits. Nothing here changes the group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::{
-    credentials::{BasicCredential, Credential},
     framing::{ProcessedMessageContent, ProtocolMessage, Sender},
     group::{PublicGroup, QueuedProposal, StagedCommit},
     messages::{group_info::VerifiableGroupInfo, proposals::Proposal},
@@ -13,49 +13,45 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
-use super::profile;
+use super::{credential::basic_identity, profile, wire::KeyPackageRef};
 use crate::{
     names::DeviceId,
-    ordering::welcome::KeyPackageRef,
     outcome::{RejectReason, RosterChange},
 };
 
-/// A commit of which everything that the service can check is right.
+/// A commit that is valid in everything that the service can check.
 pub(crate) struct VerifiedCommit {
     pub(super) staged: Box<StagedCommit>,
-    /// Whom it adds and removes.
+    /// The devices that the commit adds and removes.
     pub(crate) change: RosterChange,
-    /// Those of the removed who asked for it themselves.
+    /// The removed devices that have proposed their own removal.
     pub(crate) left: BTreeSet<DeviceId>,
-    /// Its additions, by the references of their key packages: the welcome must be for exactly these.
+    /// The additions of the commit, by the references of their key packages. The welcome must be
+    /// for exactly these key packages.
     pub(crate) additions: Additions,
     /// The committer's signature key in the new epoch.
     signature_key: OpenMlsSignaturePublicKey,
 }
 
 /// An Add proposal (RFC 9420, 12.1.1) of a commit.
-pub(crate) struct Addition {
-    /// The device that it adds.
+pub(crate) struct AddedDevice {
+    /// The added device.
     pub(crate) device: DeviceId,
-    /// The member that proposed it: the committer, if the proposal came with the commit.
+    /// The member that proposed the addition. It is the committer if the proposal came with the
+    /// commit.
     pub(crate) proposer: DeviceId,
 }
 
 /// Additions by the references of their key packages.
-pub(crate) type Additions = BTreeMap<KeyPackageRef, Addition>;
-
-/// The device that a leaf belongs to.
-pub(crate) fn basic_identity(credential: &Credential) -> Result<DeviceId, RejectReason> {
-    let credential = BasicCredential::try_from(credential.clone()).map_err(|_| RejectReason::UnacceptableCredential)?;
-    DeviceId::from_identity(credential.identity()).map_err(|_| RejectReason::UnacceptableCredential)
-}
+pub(crate) type Additions = BTreeMap<KeyPackageRef, AddedDevice>;
 
 fn identity_at(group: &PublicGroup, leaf: LeafNodeIndex) -> Result<DeviceId, RejectReason> {
     let leaf = group.leaf(leaf).ok_or(RejectReason::ImpossibleRosterChange)?;
     basic_identity(leaf.credential())
 }
 
-/// Whether a message says that it is from the member who is this device. Its signature is still to be verified.
+/// Returns true if the message names the member leaf of this device as its sender. The signature is
+/// not yet verified.
 pub(crate) fn is_from_member(group: &PublicGroup, message: &ProtocolMessage, device: &DeviceId) -> bool {
     let ProtocolMessage::PublicMessage(public) = message else { return false };
     let Sender::Member(leaf) = public.sender() else { return false };
@@ -66,8 +62,9 @@ fn keeps_identity(leaf: &LeafNode, device: &DeviceId) -> Result<(), RejectReason
     if basic_identity(leaf.credential())? == *device { Ok(()) } else { Err(RejectReason::UnacceptableCredential) }
 }
 
-/// Checks that who replaces its own leaf from outside has that leaf's signature key. RFC 9420, 12.4.3.2, leaves it to
-/// the application who may; a name alone proves nothing, and a key that the member has replaced is no longer its own.
+/// Checks that a device that replaces its own leaf by an external commit has the signature key of
+/// that leaf. RFC 9420, 12.4.3.2, leaves this decision to the application. A name alone proves
+/// nothing, and a key that the member has replaced does not count any more.
 fn keeps_signature_key(
     group: &PublicGroup,
     replaced: LeafNodeIndex,
@@ -85,7 +82,7 @@ pub(crate) fn verify_commit(
     message: ProtocolMessage,
     sender: &DeviceId,
 ) -> Result<VerifiedCommit, RejectReason> {
-    // OpenMLS takes the message, and gives no more of its path than the leaf.
+    // OpenMLS consumes the message, and gives only the leaf of its path.
     let sent = match &message {
         ProtocolMessage::PublicMessage(public) => {
             public.tls_serialize_detached().map_err(|_| RejectReason::Malformed)?
@@ -93,7 +90,7 @@ pub(crate) fn verify_commit(
         ProtocolMessage::PrivateMessage(_) => return Err(RejectReason::WrongWireFormat),
     };
     let processed = group.process_message(crypto, message).map_err(|error| RejectReason::Invalid(error.to_string()))?;
-    // The credential is that of the leaf whose key the signature was verified with.
+    // OpenMLS has verified the signature with the key of the leaf that has this credential.
     if basic_identity(processed.credential())? != *sender {
         return Err(RejectReason::NotSignedBySender);
     }
@@ -104,7 +101,7 @@ pub(crate) fn verify_commit(
     if let Some(leaf) = staged.update_path_leaf_node() {
         let keys = path_keys(&sent, leaf).ok_or(RejectReason::Malformed)?;
         if has_parent_with(&keys, group).ok_or(RejectReason::Malformed)? {
-            return Err(RejectReason::Invalid("the path has a key that is in the tree already".into()));
+            return Err(RejectReason::Invalid("the path has a key that the tree already has".into()));
         }
     }
     let RosterEffect { change, left, additions } = roster_effect(group, crypto, &staged, &from, sender)?;
@@ -120,15 +117,16 @@ pub(crate) fn verify_commit(
     Ok(VerifiedCommit { staged, change, left, additions, signature_key })
 }
 
-/// The public keys of a commit's path, that of its leaf included: read from the PublicMessage that the commit came in.
+/// Returns the public keys of a commit's path, with the key of its leaf. It reads them from the
+/// PublicMessage of the commit.
 fn path_keys(message: &[u8], leaf: &LeafNode) -> Option<Vec<Vec<u8>>> {
     let leaf = leaf.tls_serialize_detached().ok()?;
     let keys = mls::path_keys(mls::commit(message)?, &leaf)?;
     Some(keys.into_iter().map(<[u8]>::to_vec).collect())
 }
 
-/// Whether a parent in the tree has one of the keys. RFC 9420, 12.4.2, wants those of a path to be new; OpenMLS compares them
-/// with the leaves alone, and members could not merge such a commit.
+/// Returns true if a parent in the tree has one of the keys. RFC 9420, 12.4.2, requires new keys in
+/// a path. OpenMLS compares them only with the leaves, and members could not merge such a commit.
 fn has_parent_with(keys: &[Vec<u8>], group: &PublicGroup) -> Option<bool> {
     let mut node = Vec::new();
     for (_, parent) in group.treesync().full_parents() {
@@ -142,7 +140,7 @@ fn has_parent_with(keys: &[Vec<u8>], group: &PublicGroup) -> Option<bool> {
     Some(false)
 }
 
-/// What a commit does to the roster.
+/// The effect of a commit on the roster.
 #[derive(Default)]
 struct RosterEffect {
     change: RosterChange,
@@ -150,8 +148,9 @@ struct RosterEffect {
     additions: Additions,
 }
 
-/// Whom a commit adds and removes, and the key packages of those it adds. Refuses what leaves the roster without a
-/// meaning: a leaf that changes its identity, or a device twice.
+/// Returns the devices that a commit adds and removes, and the key packages of the added devices.
+/// Rejects a commit that would make the roster ambiguous: it changes the identity of a leaf, or
+/// adds a device twice.
 fn roster_effect(
     group: &PublicGroup,
     crypto: &RustCrypto,
@@ -182,7 +181,7 @@ fn roster_effect(
                     return Err(RejectReason::ExternalSender);
                 };
                 let proposer = identity_at(group, *proposer)?;
-                additions.insert(reference.as_slice().to_vec(), Addition { device, proposer });
+                additions.insert(reference.as_slice().to_vec(), AddedDevice { device, proposer });
             }
             Proposal::Remove(proposal) => {
                 let removed = identity_at(group, proposal.removed())?;
@@ -206,8 +205,8 @@ fn roster_effect(
     Ok(RosterEffect { change, left, additions })
 }
 
-/// Checks a proposal by reference (RFC 9420, 12.1). Whether it can be committed together with others is checked with
-/// the commit that refers to it.
+/// Verifies a proposal by reference (RFC 9420, 12.1). The verification of the commit that refers to
+/// it finds proposals that do not go together.
 pub(crate) fn verify_proposal(
     group: &PublicGroup,
     crypto: &RustCrypto,
@@ -231,9 +230,10 @@ pub(crate) fn verify_proposal(
     Ok(*proposal)
 }
 
-/// Checks that a group info is of the epoch that the commit begins, and from the committer. The group context has the
-/// group, the epoch, the tree hash, the transcript hash and the extensions (RFC 9420, 8.1). What only members can know
-/// is wrong, that is the external public key and the confirmation tag, stays unchecked.
+/// Checks that a group info is for the epoch that the commit begins, and is signed by the
+/// committer. The group context has the group, the epoch, the tree hash, the transcript hash and
+/// the extensions (RFC 9420, 8.1). The external public key and the confirmation tag stay unchecked,
+/// because only members can check them.
 pub(crate) fn verify_group_info(
     crypto: &RustCrypto,
     commit: &VerifiedCommit,
@@ -268,7 +268,8 @@ mod tests {
 
     const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
-    /// Randomness that begins with the same bytes each time: a path begins with what is drawn first (RFC 9420, 7.4).
+    /// Randomness that begins with the same bytes each time. The first drawn bytes become the first
+    /// path secret (RFC 9420, 7.4).
     struct Repeating<'r>(&'r RustCrypto, RefCell<Option<Vec<u8>>>);
 
     impl OpenMlsRand for Repeating<'_> {
@@ -306,7 +307,7 @@ mod tests {
     }
 
     impl Alice {
-        /// In a group with another.
+        /// Creates a group of Alice and Bob.
         fn new() -> Self {
             let provider = OpenMlsRustCrypto::default();
             let [signer, bobs] = [(); 2].map(|()| SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).unwrap());
@@ -321,7 +322,7 @@ mod tests {
             Self { provider, signer, group }
         }
 
-        /// The group as the service follows it.
+        /// Returns the public group that the service would track.
         fn public(&self) -> PublicGroup {
             let Self { provider, signer, group } = self;
             let info = group.export_group_info(provider.crypto(), signer, true).unwrap();
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_a_key_that_the_tree_has_is_refused() {
+    fn path_with_a_key_of_the_tree_is_rejected() {
         let (mut alice, crypto, sender) = (Alice::new(), RustCrypto::default(), device("alice"));
         let commit = alice.update(&[1; 32]);
         assert!(verify_commit(&alice.public(), &crypto, commit, &sender).is_ok());
@@ -352,7 +353,7 @@ mod tests {
 
         let again = alice.update(&[1; 32]);
         let verified = verify_commit(&alice.public(), &crypto, again, &sender);
-        assert!(matches!(&verified, Err(RejectReason::Invalid(why)) if why.contains("in the tree already")));
+        assert!(matches!(&verified, Err(RejectReason::Invalid(why)) if why.contains("the tree already has")));
 
         alice.group.clear_pending_commit(alice.provider.storage()).unwrap();
         let other = alice.update(&[2; 32]);

@@ -1,4 +1,4 @@
-//! From bytes to MLSMessages (RFC 9420, 6), and what can be read of one without any key.
+//! Decodes MLSMessages (RFC 9420, 6), and reads the fields of a message that need no key.
 
 use openmls::{
     framing::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, Sender},
@@ -12,21 +12,26 @@ use tls_codec::Deserialize as _;
 use crate::{
     limits::Limits,
     names::{Epoch, GroupId},
-    ordering::answers::Hash,
     outcome::RejectReason,
 };
 
-/// SHA-256, by which resubmitted bytes are recognized.
+/// The SHA-256 of submitted bytes.
+pub(crate) type Hash = [u8; 32];
+
+/// The reference of a key package (RFC 9420, 5.2).
+pub(crate) type KeyPackageRef = Vec<u8>;
+
+/// Returns the SHA-256 of submitted bytes. The service recognizes resubmitted bytes by it.
 pub(crate) fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// Messages from here on have their elements counted before they are decoded: a list of empty elements takes 24 times
-/// its bytes.
-const COUNTED: usize = 64 * 1024;
+/// The size in bytes from which the elements of a message are counted before it is decoded. A
+/// decoded list of empty elements takes 24 times its bytes.
+const COUNTED_FROM_BYTES: usize = 64 * 1024;
 
-/// Elements in the lists of one message, for each device that a group may have: a tree has up to four nodes for each, and a
-/// commit a proposal and a ciphertext.
+/// The maximum number of list elements in one message, for each device that a group may have. A
+/// tree has up to four nodes for each device, and a commit has a proposal and a ciphertext.
 const ELEMENTS_PER_DEVICE: usize = 4;
 
 fn message(bytes: &[u8], limits: &Limits) -> Result<MlsMessageBodyIn, RejectReason> {
@@ -35,14 +40,14 @@ fn message(bytes: &[u8], limits: &Limits) -> Result<MlsMessageBodyIn, RejectReas
     }
     let proposals = usize::try_from(limits.max_proposals_per_epoch).unwrap_or(usize::MAX);
     let most = limits.max_devices_per_group.saturating_mul(ELEMENTS_PER_DEVICE).saturating_add(proposals);
-    if bytes.len() >= COUNTED && mls::has_at_most(bytes, most) != Some(true) {
+    if bytes.len() >= COUNTED_FROM_BYTES && mls::has_at_most(bytes, most) != Some(true) {
         return Err(RejectReason::Malformed);
     }
     let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| RejectReason::Malformed)?;
     Ok(message.extract())
 }
 
-/// A message that is sent to a group: a PublicMessage or a PrivateMessage.
+/// Decodes a message to a group: a PublicMessage or a PrivateMessage.
 pub(crate) fn protocol_message(bytes: &[u8], limits: &Limits) -> Result<ProtocolMessage, RejectReason> {
     match message(bytes, limits)? {
         MlsMessageBodyIn::PublicMessage(message) => Ok(message.into()),
@@ -59,14 +64,15 @@ pub(crate) struct Frame {
     pub(crate) epoch: Epoch,
     pub(crate) content_type: ContentType,
     pub(crate) is_public: bool,
-    /// The sender is not a member, or does not send as one.
+    /// True if the sender is not a member, or does not send as a member.
     pub(crate) is_external: bool,
-    /// The message is the commit of a device that is not a member, or gives up its old leaf (RFC 9420, 12.4.3.2).
+    /// True if the message is an external commit: of a device that is not a member, or that gives
+    /// up its old leaf (RFC 9420, 12.4.3.2).
     pub(crate) is_external_commit: bool,
 }
 
 impl Frame {
-    /// The frame of a message that was decoded of these bytes.
+    /// Returns the frame of a message that was decoded from these bytes.
     pub(crate) fn of(bytes: &[u8], message: &ProtocolMessage) -> Self {
         let sender = match message {
             ProtocolMessage::PublicMessage(public) => Some(public.sender()),
@@ -84,12 +90,12 @@ impl Frame {
         }
     }
 
-    /// Decodes a message, and keeps its frame.
+    /// Decodes a message and returns its frame.
     pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, RejectReason> {
         Ok(Self::of(bytes, &protocol_message(bytes, limits)?))
     }
 
-    /// Whether the message says that it is of this group.
+    /// Returns true if the message names this group.
     pub(crate) fn is_of(&self, group: &GroupId) -> bool {
         self.group == group.as_bytes()
     }
@@ -117,18 +123,18 @@ pub(crate) fn check_welcome(bytes: &[u8], limits: &Limits) -> Result<(), RejectR
     }
 }
 
-/// Whether a group info says that it is of this group and epoch.
+/// Returns true if a group info names this group and epoch.
 pub(crate) fn is_of(group_info: &VerifiableGroupInfo, group: &GroupId, epoch: Epoch) -> bool {
     group_info.group_id().as_slice() == group.as_bytes() && group_info.epoch().as_u64() == epoch.0
 }
 
-/// Whether the ratchet tree is in a group info (RFC 9420, 12.4.3.3). In an opaque group, whoever joins with it has the tree
-/// from nowhere else.
+/// Returns true if a group info has the ratchet tree (RFC 9420, 12.4.3.3). In an opaque group, a
+/// joiner can get the tree only from the group info.
 pub(crate) fn has_tree(group_info: &VerifiableGroupInfo) -> bool {
     group_info.extensions().ratchet_tree().is_some()
 }
 
-/// Whether these bytes are a ratchet tree.
+/// Returns true if these bytes are a ratchet tree.
 pub(crate) fn is_ratchet_tree(bytes: &[u8]) -> bool {
     RatchetTreeIn::tls_deserialize_exact(bytes).is_ok()
 }

@@ -1,8 +1,9 @@
-//! Users that a user has blocked: their devices add no device of the blocker's, and claim no key package of it.
+//! Blocked users. Devices of a blocked user cannot add a device of the blocker, and cannot claim
+//! its key packages.
 
 use std::ops::ControlFlow;
 
-use super::Halt;
+use super::Abort;
 use crate::{
     error::StoreError,
     names::{DeviceId, UserId},
@@ -13,7 +14,8 @@ use crate::{
     },
 };
 
-/// Users that one user can block. Each is a record of some 50 bytes that stays.
+/// The maximum number of users that one user can block. Each is a record of some 50 bytes that
+/// stays.
 const MAX_BLOCKS: usize = 1_000;
 
 fn key_of(user: &UserId, blocked: &UserId) -> Key {
@@ -21,7 +23,7 @@ fn key_of(user: &UserId, blocked: &UserId) -> Key {
 }
 
 /// Blocks a user, if the list has room.
-pub(crate) fn add(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> Result<Reply, Halt<Reply>> {
+pub(crate) fn add(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> Result<Reply, Abort<Reply>> {
     let key = key_of(user, blocked);
     if tx.get(Table::Blocks, key.as_bytes())?.is_none() {
         if list(tx, user)?.len() >= MAX_BLOCKS {
@@ -32,12 +34,13 @@ pub(crate) fn add(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> 
     Ok(Reply::Done)
 }
 
-/// Unblocks a user. Returns whether the user was blocked.
+/// Unblocks a user. Returns true if the user was blocked.
 pub(crate) fn remove(tx: &mut dyn Transaction, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
     tx.delete(Table::Blocks, key_of(user, blocked).as_bytes())
 }
 
-/// The users that a user has blocked, in the order of the lengths of their names, and then of the names.
+/// Returns the users that a user has blocked, ordered by the length of the name and then by the
+/// name.
 pub(crate) fn list(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<UserId>, StoreError> {
     let range = Key::user(user).everything_below();
     let (name_at, mut blocked) = (range.start.len(), Vec::new());
@@ -52,15 +55,15 @@ pub(crate) fn list(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<UserId
     Ok(blocked)
 }
 
-/// Checks that the device's user has not blocked another user.
+/// Checks that the device's user has not blocked the user `by`.
 pub(crate) fn check<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     device: &DeviceId,
     by: &UserId,
-) -> Result<(), Halt<T>> {
+) -> Result<(), Abort<T>> {
     let key = key_of(device.user(), by);
     if device.user() == by || tx.get(Table::Blocks, key.as_bytes())?.is_none() {
         return Ok(());
     }
-    Err(Halt::answer(RejectReason::Blocked { device: device.clone() }.into()))
+    Err(Abort::answer(RejectReason::Blocked { device: device.clone() }.into()))
 }

@@ -1,16 +1,17 @@
-//! Claims: key packages that the service has handed out. An addition uses one up, so that nobody adds a device with a key
-//! package that does not come from that device by way of this service.
+//! Claims: key packages that the service has handed out. An addition uses one up. So a device can
+//! be added only with a key package that it has uploaded to this service.
 //!
-//! A used claim stays until the device accepts a group of the claiming user, or until it expires. So a stranger that adds
-//! the device again and again gets no more of its key packages than one that adds nobody.
+//! A used claim stays until the device accepts a group of the claiming user, or until it expires.
+//! So a stranger that adds the device again and again gets no more of its key packages than a
+//! stranger that adds no device.
 
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, expiry, key_package, roster,
-    tally::{Counts, Tally},
+    Abort, OrderingContext, deadlines, key_package, roster,
+    tally::{Tally, TallyCounts},
 };
 use crate::{
     error::StoreError,
@@ -22,11 +23,12 @@ use crate::{
     },
 };
 
-/// Seconds for which a claim can be used. A device that was away for a week claims again.
+/// The time in seconds for which a claim can be used. A claimer that was away for a week claims
+/// again.
 pub(crate) const CLAIM_SECONDS: u64 = 7 * 24 * 60 * 60;
 
-/// Claims that a search looks at: those on one key package, of which only a last-resort one has several, or those of one
-/// user on one device.
+/// The maximum number of claims that a search reads: the claims on one key package, of which only a
+/// last-resort one has several, or the claims of one user on one device.
 const MAX_SEARCHED: usize = 1_000;
 
 pub(crate) const NUMBER: &str = "claim";
@@ -37,18 +39,18 @@ pub(crate) struct Claim {
     /// The reference of the key package.
     #[serde(with = "serde_bytes")]
     pub(crate) reference: Vec<u8>,
-    /// The device that got it.
+    /// The device that claimed the key package.
     #[serde(with = "identity")]
     pub(crate) claimer: DeviceId,
-    /// The device that it belongs to.
+    /// The device that owns the key package.
     #[serde(with = "identity")]
     pub(crate) target: DeviceId,
-    /// Tells several claims of one key package by one device apart.
+    /// The number of the claim. It separates several claims of one device on one key package.
     pub(crate) number: u64,
     pub(crate) expires: Timestamp,
-    /// The key package is the device's last resort, which is handed out again and again.
+    /// True if the key package is the last-resort one, which the service hands out repeatedly.
     last_resort: bool,
-    /// A commit has used the claim.
+    /// True if a commit has used the claim.
     used: bool,
 }
 
@@ -65,7 +67,7 @@ impl Claim {
         Key::number(self.expires.0).then(self.number)
     }
 
-    pub(crate) fn recount(&self, counts: &mut Counts) {
+    pub(crate) fn recount(&self, counts: &mut TallyCounts) {
         if !self.used {
             Tally::OpenClaims(self.claimer.user()).recount(counts, 1);
         }
@@ -85,7 +87,8 @@ impl Claim {
         if self.used { Ok(()) } else { Tally::OpenClaims(self.claimer.user()).subtract(tx, 1) }
     }
 
-    /// Notes that a commit uses the claim. Nobody has to be kept from the last resort, nor from devices of its own user.
+    /// Notes that a commit uses the claim. A used claim is kept only if it counts: claims on a
+    /// last-resort key package and on devices of the claimer's own user are not limited.
     fn use_up(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         self.delete(tx)?;
         if self.last_resort || self.claimer.user() == self.target.user() {
@@ -95,12 +98,12 @@ impl Claim {
     }
 }
 
-/// Claims of one key package by one device.
+/// Returns the prefix of one device's claims on one key package.
 fn of_claimer(reference: &[u8], claimer: &DeviceId) -> Key {
     Key::named(reference).then_device(claimer)
 }
 
-/// Claims that devices of a user have on one device.
+/// Returns the prefix of the claims of one user's devices on one device.
 fn of_target(claimer: &UserId, target: &DeviceId) -> Key {
     Key::user(claimer).then_device(target)
 }
@@ -108,42 +111,44 @@ fn of_target(claimer: &UserId, target: &DeviceId) -> Key {
 /// Opens a claim.
 pub(crate) fn open(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     claimer: &DeviceId,
     target: &DeviceId,
     last_resort: bool,
 ) -> Result<(), StoreError> {
-    let (number, expires) = (key::count_up(tx, NUMBER)?, call.now.plus(CLAIM_SECONDS));
+    let (number, expires) = (key::count_up(tx, NUMBER)?, context.now.plus(CLAIM_SECONDS));
     let (claimer, target) = (claimer.clone(), target.clone());
     Claim { reference: reference.to_vec(), claimer, target, number, expires, last_resort, used: false }.save(tx)
 }
 
-/// Checks that the claimer's user may have one claim more.
-pub(crate) fn check_count(
+/// Checks that the claimer's user may have one more claim.
+pub(crate) fn check_count<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     claimer: &DeviceId,
-) -> Result<(), Halt<key_package::ClaimOutcome>> {
-    let limit = call.limits.max_open_claims_per_user;
+) -> Result<(), Abort<T>> {
+    let limit = context.limits.max_open_claims_per_user;
     if Tally::OpenClaims(claimer.user()).get(tx)? < limit {
         return Ok(());
     }
     Err(RejectReason::TooManyClaims { limit }.into())
 }
 
-/// Whether the claimer's user has as many claims on the device as it may have: open ones, and used ones that the device has
-/// not answered by accepting a group. A user's own devices have no such limit.
+/// Returns true if the claimer's user has as many claims on the device as it may have. Open claims
+/// count, and used claims as long as the device has not accepted a group for them. A user's own
+/// devices have no such limit.
 pub(crate) fn is_target_spent(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     claimer: &DeviceId,
     target: &DeviceId,
 ) -> Result<bool, StoreError> {
     if claimer.user() == target.user() {
         return Ok(false);
     }
-    let (range, limit) = (of_target(claimer.user(), target).everything_below(), call.limits.max_open_claims_per_target);
+    let (range, limit) =
+        (of_target(claimer.user(), target).everything_below(), context.limits.max_open_claims_per_target);
     let mut count = 0;
     tx.scan(Table::ClaimTargets, &range.start..&range.end, &mut |_, _| {
         count += 1;
@@ -152,7 +157,8 @@ pub(crate) fn is_target_spent(
     Ok(count >= limit)
 }
 
-/// The device accepts a group that the inviting user has added it to: one used claim of the user's goes.
+/// Deletes one used claim of the inviting user, because the device accepts a group that the user
+/// has added it to.
 pub(crate) fn accepted(tx: &mut dyn Transaction, inviter: &UserId, target: &DeviceId) -> Result<(), StoreError> {
     let range = of_target(inviter, target).everything_below();
     let mut claims = Vec::new();
@@ -169,34 +175,35 @@ pub(crate) fn accepted(tx: &mut dyn Transaction, inviter: &UserId, target: &Devi
     Ok(())
 }
 
-/// Device that an addition may have its key package from.
+/// The devices whose claim an addition may use.
 #[derive(Clone, Copy)]
 pub(crate) enum Claimer<'a> {
-    /// The committer, or the member that proposed the addition.
+    /// The committer, or else the member that proposed the addition.
     One(&'a DeviceId, &'a DeviceId),
     /// The committer, or else any member: in opaque mode the service does not see the proposer.
     Member(&'a DeviceId, &'a GroupId),
 }
 
-/// Uses up a claim on the key package of that reference for the addition of `device`. Returns the claim.
+/// Uses up a claim on the key package of that reference, for the addition of `device`. Returns the
+/// claim.
 pub(crate) fn consume(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     device: &DeviceId,
     claimer: Claimer<'_>,
-) -> Result<Claim, Halt> {
+) -> Result<Claim, Abort> {
     let claim = match claimer {
-        Claimer::One(committer, proposer) => match first(tx, call, reference, committer)? {
+        Claimer::One(committer, proposer) => match first(tx, context, reference, committer)? {
             Some(claim) => Some(claim),
-            None => first(tx, call, reference, proposer)?,
+            None => first(tx, context, reference, proposer)?,
         },
-        Claimer::Member(committer, group) => match first(tx, call, reference, committer)? {
+        Claimer::Member(committer, group) => match first(tx, context, reference, committer)? {
             Some(claim) => Some(claim),
-            None => first_of_member(tx, call, reference, group)?,
+            None => first_of_member(tx, context, reference, group)?,
         },
     };
-    // A key package that was withdrawn, or has expired, has no owner any more.
+    // A withdrawn or expired key package has no owner any more.
     let owner = key_package::owner(tx, reference)?;
     match claim {
         Some(claim) if claim.target == *device && owner.as_ref() == Some(device) => {
@@ -207,23 +214,23 @@ pub(crate) fn consume(
     }
 }
 
-/// The first claim of a device that can be used.
+/// Returns the first usable claim of a device.
 fn first(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     claimer: &DeviceId,
 ) -> Result<Option<Claim>, StoreError> {
-    Ok(below(tx, call, &of_claimer(reference, claimer), 1)?.pop())
+    Ok(below(tx, context, &of_claimer(reference, claimer), 1)?.pop())
 }
 
 fn first_of_member(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     reference: &[u8],
     group: &GroupId,
 ) -> Result<Option<Claim>, StoreError> {
-    for claim in below(tx, call, &Key::named(reference), MAX_SEARCHED)? {
+    for claim in below(tx, context, &Key::named(reference), MAX_SEARCHED)? {
         if roster::is_member(tx, group, &claim.claimer)? {
             return Ok(Some(claim));
         }
@@ -231,13 +238,18 @@ fn first_of_member(
     Ok(None)
 }
 
-/// The first claims below a key that can be used.
-fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Result<Vec<Claim>, StoreError> {
+/// Returns the first usable claims below a key, at most `most` of them.
+fn below(
+    tx: &mut dyn Transaction,
+    context: OrderingContext<'_>,
+    key: &Key,
+    most: usize,
+) -> Result<Vec<Claim>, StoreError> {
     let range = key.everything_below();
     let mut claims = Vec::new();
     tx.scan(Table::Claims, &range.start..&range.end, &mut |_, value| {
         let claim: Claim = key::decode(Table::Claims, value)?;
-        if claim.expires > call.now && !claim.used {
+        if claim.expires > context.now && !claim.used {
             claims.push(claim);
         }
         Ok(if claims.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -245,9 +257,14 @@ fn below(tx: &mut dyn Transaction, call: Call<'_>, key: &Key, most: usize) -> Re
     Ok(claims)
 }
 
-/// Gives back the claims that a commit used, because it was taken back. They can be used for as long as new ones.
-pub(crate) fn give_back(tx: &mut dyn Transaction, call: Call<'_>, claims: Vec<Claim>) -> Result<(), StoreError> {
-    let expires = call.now.plus(CLAIM_SECONDS);
+/// Gives back the claims of a commit that was taken back. They can be used for as long as new
+/// claims.
+pub(crate) fn give_back(
+    tx: &mut dyn Transaction,
+    context: OrderingContext<'_>,
+    claims: Vec<Claim>,
+) -> Result<(), StoreError> {
+    let expires = context.now.plus(CLAIM_SECONDS);
     for claim in claims {
         if let Some(used) = key::get::<Claim>(tx, Table::Claims, &claim.key())? {
             used.delete(tx)?;
@@ -257,13 +274,13 @@ pub(crate) fn give_back(tx: &mut dyn Transaction, call: Call<'_>, claims: Vec<Cl
     Ok(())
 }
 
-/// Deletes a batch of claims that have expired at `now`. Returns whether there may be more.
+/// Deletes a batch of claims that have expired at `now`. Returns true if there may be more.
 pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
-    let passed = expiry::passed_keys(tx, Table::ClaimDeadlines, now)?;
+    let passed = deadlines::passed_keys(tx, Table::ClaimDeadlines, now)?;
     for (_, claim) in &passed {
         let claim = Key::from_bytes(claim.clone());
         let claim: Claim = key::get(tx, Table::Claims, &claim)?.ok_or(StoreError::Corrupt(Table::ClaimDeadlines))?;
         claim.delete(tx)?;
     }
-    Ok(passed.len() == expiry::BATCH)
+    Ok(passed.len() == deadlines::BATCH)
 }

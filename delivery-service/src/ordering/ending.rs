@@ -1,11 +1,11 @@
-//! The end of a group: its only member deletes everything that the service keeps of it.
+//! Ends a group: its only member deletes all records that the service has of it.
 
 use std::ops::ControlFlow;
 
-use super::{Call, Halt, group, log, membership, roster, tally::Tally};
+use super::{Abort, OrderingContext, group, log, membership, roster, tally::Tally};
 use crate::{
     error::StoreError,
-    handshake::Followed,
+    handshake::PublicGroups,
     names::{Cursor, DeviceId, GroupId},
     outcome::{RejectReason, Reply},
     store::{
@@ -21,20 +21,20 @@ const TABLES: [Table; 8] = [
     Table::PublicGroups,
     Table::LastCommits,
     Table::Reports,
-    Table::Answers,
+    Table::RememberedOutcomes,
     Table::Members,
     Table::Removed,
     Table::Groups,
 ];
 
-/// Ends the group for its only member. What is left is a mark under its name.
+/// Ends the group for its only member. A mark under its name stays.
 pub(crate) fn end(
     tx: &mut dyn Transaction,
-    followed: &Followed,
-    call: Call<'_>,
+    public_groups: &PublicGroups,
+    context: OrderingContext<'_>,
     id: &GroupId,
     device: &DeviceId,
-) -> Result<Reply, Halt<Reply>> {
+) -> Result<Reply, Abort<Reply>> {
     if let Some(Identity(by)) = key::get(tx, Table::EndedGroups, &Key::group(id))? {
         return if by == *device { Ok(Reply::Done) } else { Err(RejectReason::UnknownGroup.into()) };
     }
@@ -46,12 +46,12 @@ pub(crate) fn end(
         return Err(RejectReason::NotAlone.into());
     }
     let ended = Tally::EndedGroups(device.user());
-    let limit = call.limits.max_ended_groups_per_user;
+    let limit = context.limits.max_ended_groups_per_user;
     if ended.get(tx)? >= limit {
         return Err(RejectReason::TooManyEndedGroups { limit }.into());
     }
     ended.add(tx, 1)?;
-    followed.forget(id);
+    public_groups.forget(id);
     let after_all = log::end(tx)?.next();
     log::forget_range(tx, id, &mut group, Cursor::START..after_all)?;
     group::discount_group_infos(tx, &group)?;
@@ -63,12 +63,12 @@ pub(crate) fn end(
     Ok(Reply::Done)
 }
 
-/// Whether a group of this name was ended.
+/// Returns true if a group of this name was ended.
 pub(crate) fn is_ended(tx: &mut dyn Transaction, id: &GroupId) -> Result<bool, StoreError> {
     Ok(tx.get(Table::EndedGroups, Key::group(id).as_bytes())?.is_some())
 }
 
-/// Deletes the memberships of all who read the group, or did.
+/// Deletes the memberships of all devices that read the group, now or before.
 fn forget_readers(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
     let range = Key::group(id).everything_below();
     let mut memberships = Vec::new();
@@ -76,7 +76,7 @@ fn forget_readers(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> 
         memberships.push(Key::from_bytes(membership.to_vec()));
         Ok(ControlFlow::Continue(()))
     })?;
-    // A member that has declined is among those who read nothing.
-    memberships.extend(membership::present(tx, id, device)?.map(|membership| membership.key()));
+    // A member that has declined reads nothing, so that the scan has not found its membership.
+    memberships.extend(roster::present_membership(tx, id, device)?.map(|membership| membership.key()));
     memberships.iter().try_for_each(|key| membership::forget(tx, key))
 }

@@ -1,5 +1,5 @@
-//! Key packages (RFC 9420, 10; RFC 9750, 5.1): each is handed out once, the last-resort one when no other is left,
-//! expired ones never.
+//! Key packages (RFC 9420, 10; RFC 9750, 5.1): the service hands out each one once, the last-resort
+//! one when no other is left, and an expired one never.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
@@ -8,13 +8,15 @@ use openmls_rust_crypto::RustCrypto;
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Halt, answers::Hash, block, claim, welcome::KeyPackageRef};
+use super::OrderingContext;
 use crate::{
     error::StoreError,
-    handshake::{basic_identity, wire},
+    handshake::{
+        basic_identity,
+        wire::{self, Hash, KeyPackageRef},
+    },
     limits::Limits,
     names::{DeviceId, Timestamp},
-    outcome::RejectReason,
     store::{
         Table, Transaction,
         identity::{self, Identity},
@@ -24,91 +26,66 @@ use crate::{
 
 pub(crate) const NUMBER: &str = "key_package";
 
-/// The largest key package, in bytes: twice as large as one with the largest post-quantum keys and signatures. Every claim
-/// and every count reads all key packages that wait for a device.
+/// The largest key package, in bytes: twice the size of a key package with the largest post-quantum
+/// keys and signatures. Every claim and every count reads all key packages that wait for a device.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// What waits for a device.
+/// The key packages of a device that can still be handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPackageCount {
-    /// Key packages that can still be handed out, the last-resort one not counted.
+    /// The number of key packages that can still be handed out, the last-resort one not counted.
     pub left: usize,
-    /// Whether there is a last-resort key package.
+    /// True if there is a last-resort key package.
     pub last_resort: bool,
-    /// Whether it has been handed out. Its device replaces it then, so that no two groups need know that they share it.
+    /// True if the last-resort key package has been handed out. Its device then replaces it, so
+    /// that two groups do not see that they share it.
     pub last_resort_used: bool,
 }
 
-/// A key package that was handed out.
+/// The answer to an upload. The service has stored the key packages that it has not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedKeyPackage {
-    /// The MLSMessage as it was uploaded.
-    pub bytes: Vec<u8>,
-    /// Whether it is the last-resort key package, which others get as well.
-    pub last_resort: bool,
-    /// What is left for the next one.
+pub struct UploadOutcome {
+    /// The key packages that can be handed out now.
     pub left: KeyPackageCount,
-}
-
-/// The answer to a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClaimOutcome {
-    /// A key package is handed out. An addition by the claimer can use it until the claim expires, after seven days.
-    Claimed(ClaimedKeyPackage),
-    /// There is none, not even for last resort; or the claimer has so many others of the device that it gets no more.
-    NoneLeft,
-    /// The claimer may not have one.
-    Rejected(RejectReason),
-}
-
-impl From<RejectReason> for ClaimOutcome {
-    fn from(reason: RejectReason) -> Self {
-        Self::Rejected(reason)
-    }
-}
-
-/// The answer to an upload: the key packages that are not refused are stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// What can be handed out now.
-    pub left: KeyPackageCount,
-    /// The key packages that are refused. Others are not affected by them.
+    /// The refused key packages. They do not affect the others.
     pub refused: Vec<RefusedKeyPackage>,
 }
 
-/// A key package that was not stored.
+/// A refused key package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedKeyPackage {
-    /// Which, from 0 in the order of the upload; the last-resort one comes after all others.
+    /// The index in the upload, from 0. The last-resort key package comes after all others.
     pub index: usize,
-    /// Why.
+    /// The reason.
     pub reason: KeyPackageFault,
 }
 
-/// What is wrong with a key package.
+/// The fault of a key package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyPackageFault {
-    /// Not an MLSMessage with a key package, or too large.
-    #[error("not a key package")]
+    /// The bytes are not an MLSMessage with a key package, or they are too large.
+    #[error("the bytes are not a key package of at most 32 KiB")]
     Malformed,
-    /// Its signatures, versions or extensions are not valid (RFC 9420, 10.1); the text is OpenMLS's.
-    #[error("invalid: {0}")]
+    /// Its signatures, versions or extensions are not valid (RFC 9420, 10.1). The text is
+    /// OpenMLS's.
+    #[error("the key package is invalid: {0}")]
     Invalid(String),
     /// Its credential names another device than the one that uploads it.
-    #[error("not a key package of this device")]
+    #[error("the key package names another device")]
     OfAnotherDevice,
-    /// It has expired: its use period has ended, or else its lifetime.
-    #[error("expired")]
+    /// It has expired: its use period has ended, or its lifetime if it has no use period.
+    #[error("the key package has expired; upload a new one")]
     Expired,
     /// Its lifetime has not begun.
-    #[error("not valid yet")]
+    #[error("the lifetime of the key package has not begun")]
     NotYetValid,
-    /// It is marked for last resort and uploaded as one of the others, or the other way round.
-    #[error("last-resort extension where it does not belong, or missing")]
+    /// It has the last-resort extension and is uploaded as another key package, or the reverse.
+    #[error("only the last-resort key package must have the last-resort extension")]
     WrongLastResort,
-    /// As many wait as [`crate::Limits::max_key_packages_per_device`] allows.
-    #[error("more than {limit} key packages would wait; upload it when some have been handed out")]
+    /// The device has as many key packages as [`crate::Limits::max_key_packages_per_device`]
+    /// allows.
+    #[error("the device would have more than {limit} key packages; upload it when some have been handed out")]
     TooMany {
         /// The limit, in key packages.
         limit: usize,
@@ -117,19 +94,19 @@ pub enum KeyPackageFault {
 
 /// A key package in the store.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Stored {
+pub(crate) struct StoredKeyPackage {
     pub(crate) not_after: Timestamp,
     #[serde(with = "serde_bytes")]
     pub(crate) reference: KeyPackageRef,
-    /// Whether it was handed out, and waits as the last resort still.
-    used: bool,
+    /// True if the key package was handed out as the last-resort one, and stays available.
+    pub(super) used: bool,
     #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What goes when a key package expires.
+/// The records that are deleted when a key package expires.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Due {
+pub(crate) struct ExpiringKeyPackage {
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
     #[serde(with = "serde_bytes")]
@@ -152,7 +129,7 @@ fn verify(
     device: &DeviceId,
     bytes: Vec<u8>,
     last_resort: bool,
-) -> Result<Verified, KeyPackageFault> {
+) -> Result<VerifiedKeyPackage, KeyPackageFault> {
     if bytes.len() > MAX_BYTES {
         return Err(KeyPackageFault::Malformed);
     }
@@ -164,7 +141,8 @@ fn verify(
         Ok(identity) if identity == *device => {}
         _ => return Err(KeyPackageFault::OfAnotherDevice),
     }
-    // OpenMLS has compared the lifetime with the system's clock. Ours is the caller's.
+    // OpenMLS has compared the lifetime with the system's clock. The service uses the caller's
+    // clock.
     let (not_before, not_after) = lifetime(&key_package)?;
     if not_after <= conditions.now {
         return Err(KeyPackageFault::Expired);
@@ -178,11 +156,12 @@ fn verify(
     let reference =
         key_package.hash_ref(conditions.crypto).map_err(|error| KeyPackageFault::Invalid(error.to_string()))?;
     let reference = reference.as_slice().to_vec();
-    Ok(Verified { bytes, reference, not_after })
+    Ok(VerifiedKeyPackage { bytes, reference, not_after })
 }
 
-/// When a key package can be handed out: until the end of its use period if it has one, or else in its lifetime. The clock
-/// of the device may be ahead of the service's, so the beginning of the use period is not compared.
+/// Returns the time in which the service hands out a key package: until the end of its use period,
+/// or else its lifetime. The clock of the device may be ahead of the service's, so that the
+/// beginning of the use period does not count.
 fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPackageFault> {
     let lifetime = key_package.life_time();
     let (not_before, not_after) = (Timestamp(lifetime.not_before()), Timestamp(lifetime.not_after()));
@@ -195,21 +174,21 @@ fn lifetime(key_package: &KeyPackage) -> Result<(Timestamp, Timestamp), KeyPacka
     }
 }
 
-/// A key package that was verified.
-struct Verified {
+/// A verified key package.
+struct VerifiedKeyPackage {
     bytes: Vec<u8>,
     reference: KeyPackageRef,
     not_after: Timestamp,
 }
 
-/// An upload whose key packages were verified, and the faults that were found.
+/// The verified key packages of an upload, and the faults of the others.
 pub(crate) struct VerifiedUpload {
-    key_packages: Vec<(usize, Verified)>,
-    last_resort: Option<Verified>,
+    key_packages: Vec<(usize, VerifiedKeyPackage)>,
+    last_resort: Option<VerifiedKeyPackage>,
     refused: Vec<RefusedKeyPackage>,
 }
 
-/// Verifies the key packages of an upload. Those beyond the limit are not even looked at.
+/// Verifies the key packages of an upload. Key packages beyond the limit are not verified.
 pub(crate) fn verify_all(
     conditions: Conditions<'_>,
     device: &DeviceId,
@@ -237,17 +216,17 @@ pub(crate) fn verify_all(
     upload
 }
 
-/// Stores verified key packages, as many as there is room for. One that was uploaded before is left out, also when it
-/// has been handed out since.
+/// Stores verified key packages, as many as there is room for. Skips a key package that was
+/// uploaded before, also if it has been handed out since.
 pub(crate) fn upload(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     device: &DeviceId,
     upload: VerifiedUpload,
-) -> Result<Upload, StoreError> {
-    let limit = call.limits.max_key_packages_per_device;
+) -> Result<UploadOutcome, StoreError> {
+    let limit = context.limits.max_key_packages_per_device;
     let VerifiedUpload { key_packages, last_resort, mut refused } = upload;
-    let mut waiting = left(tx, device, call.now)?.left;
+    let mut waiting = left(tx, device, context.now)?.left;
     for (index, key_package) in key_packages {
         if waiting < limit {
             waiting += usize::from(insert(tx, Table::KeyPackages, device, &key_package)?);
@@ -259,11 +238,11 @@ pub(crate) fn upload(
         replace_last_resort(tx, device, &key_package)?;
     }
     refused.sort_by_key(|refused| refused.index);
-    Ok(Upload { left: left(tx, device, call.now)?, refused })
+    Ok(UploadOutcome { left: left(tx, device, context.now)?, refused })
 }
 
-/// Withdraws all key packages of the device but those of this upload: what waits is deleted, and claims of what was
-/// handed out are worth nothing.
+/// Withdraws all key packages of the device that are not in this upload. Waiting key packages are
+/// deleted, and claims on key packages that were handed out cannot be used any more.
 pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &VerifiedUpload) -> Result<(), StoreError> {
     let VerifiedUpload { key_packages, last_resort, .. } = upload;
     let uploaded = key_packages.iter().map(|(_, key_package)| key_package).chain(last_resort);
@@ -287,8 +266,12 @@ pub(crate) fn withdraw(tx: &mut dyn Transaction, device: &DeviceId, upload: &Ver
     Ok(())
 }
 
-/// The key packages in that table that wait for the device, with their numbers.
-fn waiting(tx: &mut dyn Transaction, table: Table, device: &DeviceId) -> Result<Vec<(u64, Stored)>, StoreError> {
+/// Returns the device's key packages in that table, with their numbers.
+fn waiting(
+    tx: &mut dyn Transaction,
+    table: Table,
+    device: &DeviceId,
+) -> Result<Vec<(u64, StoredKeyPackage)>, StoreError> {
     let prefix = Key::device(device);
     let range = prefix.everything_below();
     let mut waiting = Vec::new();
@@ -300,14 +283,15 @@ fn waiting(tx: &mut dyn Transaction, table: Table, device: &DeviceId) -> Result<
     Ok(waiting)
 }
 
-/// Deletes a key package that waits. A last-resort one that was handed out stays known, because claims of it are open. Any
-/// other is forgotten, so that replacing key packages without end leaves nothing behind.
+/// Deletes a waiting key package. A last-resort one that was handed out stays known, because claims
+/// on it are open. Any other is forgotten, so that replacing key packages without end leaves
+/// nothing behind.
 fn discard(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
     number: u64,
-    stored: &Stored,
+    stored: &StoredKeyPackage,
 ) -> Result<(), StoreError> {
     if stored.used {
         return tx.delete(table, Key::device(device).then(number).as_bytes()).map(drop);
@@ -319,12 +303,12 @@ fn is_seen(tx: &mut dyn Transaction, device: &DeviceId, hash: &Hash) -> Result<b
     Ok(tx.get(Table::KeyPackagesSeen, Key::device(device).then_last(hash).as_bytes())?.is_some())
 }
 
-/// Returns whether it was new.
+/// Stores a key package. Returns true if it is new.
 fn insert(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
-    key_package: &Verified,
+    key_package: &VerifiedKeyPackage,
 ) -> Result<bool, StoreError> {
     let hash = wire::hash(&key_package.bytes);
     if is_seen(tx, device, &hash)? {
@@ -334,16 +318,20 @@ fn insert(
     tx.put(Table::KeyPackagesSeen, seen.as_bytes(), &key_package.reference)?;
     let number = key::count_up(tx, NUMBER)?;
     let (reference, bytes) = (key_package.reference.clone(), key_package.bytes.clone());
-    let stored = Stored { not_after: key_package.not_after, reference, used: false, bytes };
+    let stored = StoredKeyPackage { not_after: key_package.not_after, reference, used: false, bytes };
     key::put(tx, table, &Key::device(device).then(number), &stored)?;
     let owner = Identity(device.clone());
     key::put(tx, Table::KeyPackageOwners, &Key::reference(&key_package.reference), &owner)?;
-    let due = Due { device: device.clone(), hash, reference: key_package.reference.clone() };
-    key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &due)?;
+    let expiring = ExpiringKeyPackage { device: device.clone(), hash, reference: key_package.reference.clone() };
+    key::put(tx, Table::KeyPackageDeadlines, &Key::number(key_package.not_after.0).then(number), &expiring)?;
     Ok(true)
 }
 
-fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package: &Verified) -> Result<(), StoreError> {
+fn replace_last_resort(
+    tx: &mut dyn Transaction,
+    device: &DeviceId,
+    key_package: &VerifiedKeyPackage,
+) -> Result<(), StoreError> {
     let before = waiting(tx, Table::LastResorts, device)?;
     if insert(tx, Table::LastResorts, device, key_package)? {
         for (number, stored) in before {
@@ -353,50 +341,17 @@ fn replace_last_resort(tx: &mut dyn Transaction, device: &DeviceId, key_package:
     Ok(())
 }
 
-/// Hands out the oldest key package that has not expired, or else the last-resort one, and opens a claim on it.
-pub(crate) fn claim(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    device: &DeviceId,
-    claimer: &DeviceId,
-) -> Result<ClaimOutcome, Halt<ClaimOutcome>> {
-    block::check(tx, device, claimer.user())?;
-    claim::check_count(tx, call, claimer)?;
-    let usual = match claim::is_target_spent(tx, call, claimer, device)? {
-        true => None,
-        false => oldest_unexpired(tx, Table::KeyPackages, device, call.now)?,
-    };
-    let (stored, last_resort) = match usual {
-        Some((key, stored)) => {
-            tx.delete(Table::KeyPackages, &key)?;
-            (stored, false)
-        }
-        None => match oldest_unexpired(tx, Table::LastResorts, device, call.now)? {
-            Some((key, stored)) => {
-                if !stored.used {
-                    let used = Stored { used: true, ..stored.clone() };
-                    key::put(tx, Table::LastResorts, &Key::from_bytes(key), &used)?;
-                }
-                (stored, true)
-            }
-            None => return Ok(ClaimOutcome::NoneLeft),
-        },
-    };
-    claim::open(tx, call, &stored.reference, claimer, device, last_resort)?;
-    let left = left(tx, device, call.now)?;
-    Ok(ClaimOutcome::Claimed(ClaimedKeyPackage { bytes: stored.bytes, last_resort, left }))
-}
-
-fn oldest_unexpired(
+/// Returns the oldest key package of the device in a table that has not expired.
+pub(super) fn oldest_unexpired(
     tx: &mut dyn Transaction,
     table: Table,
     device: &DeviceId,
     now: Timestamp,
-) -> Result<Option<(Vec<u8>, Stored)>, StoreError> {
+) -> Result<Option<(Vec<u8>, StoredKeyPackage)>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut found = None;
     tx.scan(table, &range.start..&range.end, &mut |key, value| {
-        let stored: Stored = key::decode(table, value)?;
+        let stored: StoredKeyPackage = key::decode(table, value)?;
         if stored.not_after <= now {
             return Ok(ControlFlow::Continue(()));
         }
@@ -406,18 +361,19 @@ fn oldest_unexpired(
     Ok(found)
 }
 
-/// The device that uploaded the key package of this reference, if it has not expired.
+/// Returns the device that uploaded the key package of this reference, if it has not expired and
+/// was not withdrawn.
 pub(crate) fn owner(tx: &mut dyn Transaction, reference: &[u8]) -> Result<Option<DeviceId>, StoreError> {
     let owner: Option<Identity> = key::get(tx, Table::KeyPackageOwners, &Key::reference(reference))?;
     Ok(owner.map(|Identity(device)| device))
 }
 
-/// What can still be handed out.
+/// Returns the number of key packages that can still be handed out.
 pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError> {
     let range = Key::device(device).everything_below();
     let mut left = 0;
     tx.scan(Table::KeyPackages, &range.start..&range.end, &mut |_, value| {
-        let stored: Stored = key::decode(Table::KeyPackages, value)?;
+        let stored: StoredKeyPackage = key::decode(Table::KeyPackages, value)?;
         left += usize::from(stored.not_after > now);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -426,7 +382,7 @@ pub(crate) fn left(tx: &mut dyn Transaction, device: &DeviceId, now: Timestamp) 
     Ok(KeyPackageCount { left, last_resort: last_resort.is_some(), last_resort_used })
 }
 
-/// Deletes all key packages of the device, and forgets which it had uploaded.
+/// Deletes all key packages of the device, and forgets which ones it has uploaded.
 pub(crate) fn forget_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
     for table in [Table::KeyPackages, Table::LastResorts] {
         for (number, stored) in waiting(tx, table, device)? {
@@ -439,18 +395,18 @@ pub(crate) fn forget_device(tx: &mut dyn Transaction, device: &DeviceId) -> Resu
 /// Forgets the key package with this number, and its deadline.
 fn forget_waiting(tx: &mut dyn Transaction, number: u64, not_after: Timestamp) -> Result<(), StoreError> {
     let deadline = Key::number(not_after.0).then(number);
-    if let Some(due) = key::get::<Due>(tx, Table::KeyPackageDeadlines, &deadline)? {
-        forget(tx, number, &due)?;
+    if let Some(expiring) = key::get::<ExpiringKeyPackage>(tx, Table::KeyPackageDeadlines, &deadline)? {
+        forget(tx, number, &expiring)?;
     }
     tx.delete(Table::KeyPackageDeadlines, deadline.as_bytes()).map(drop)
 }
 
-/// Deletes the key package with this number, if it still waits, and forgets that it was ever uploaded: it has expired,
-/// and cannot be uploaded again.
-pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, due: &Due) -> Result<bool, StoreError> {
-    tx.delete(Table::KeyPackagesSeen, Key::device(&due.device).then_last(&due.hash).as_bytes())?;
-    tx.delete(Table::KeyPackageOwners, Key::reference(&due.reference).as_bytes())?;
-    let key = Key::device(&due.device).then(number);
+/// Deletes the key package with this number, if it still waits, and forgets its upload. It has
+/// expired or is withdrawn. Returns true if it still waited.
+pub(crate) fn forget(tx: &mut dyn Transaction, number: u64, expiring: &ExpiringKeyPackage) -> Result<bool, StoreError> {
+    tx.delete(Table::KeyPackagesSeen, Key::device(&expiring.device).then_last(&expiring.hash).as_bytes())?;
+    tx.delete(Table::KeyPackageOwners, Key::reference(&expiring.reference).as_bytes())?;
+    let key = Key::device(&expiring.device).then(number);
     let waited = tx.delete(Table::KeyPackages, key.as_bytes())?;
     let was_last_resort = tx.delete(Table::LastResorts, key.as_bytes())?;
     Ok(waited || was_last_resort)

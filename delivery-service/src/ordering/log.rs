@@ -1,71 +1,42 @@
-//! One log per group, in one order over all groups.
+//! The logs of the groups. Each group has one log. The cursors of all logs come from one counter,
+//! so that the entries of all groups have one order.
 
 use std::{
     borrow::Cow,
     ops::{ControlFlow, Range},
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{Call, Submitted, group::Group, membership, tally::Tally, welcome};
+use super::{
+    OrderingContext, Submitted,
+    group::Group,
+    log_entry::{EntryKind, LogEntry},
+    tally::Tally,
+    welcome,
+};
 use crate::{
-    DeliveryKind,
     error::StoreError,
     limits::Limits,
-    names::{Cursor, DeviceId, GroupId, Sequence, Timestamp},
-    receipt::{ChainedEntry, Receipt, StoredReceipt},
+    names::{Cursor, GroupId, Sequence},
+    receipt::{ChainedEntry, Receipt},
     store::{
-        Table, Transaction, identity,
+        Table, Transaction,
         key::{self, Key},
     },
 };
 
 pub(crate) const CURSOR: &str = "cursor";
 
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum EntryKind {
-    Commit,
-    Proposal,
-    Message,
-    Rollback { voided: Sequence },
-}
-
-impl From<EntryKind> for DeliveryKind {
-    fn from(kind: EntryKind) -> Self {
-        match kind {
-            EntryKind::Commit => Self::Commit,
-            EntryKind::Proposal => Self::Proposal,
-            EntryKind::Message => Self::Message,
-            EntryKind::Rollback { voided } => Self::Rollback { voided },
-        }
-    }
-}
-
-/// An entry as it is stored: routing data and the bytes. Who receives it follows from the memberships.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Entry<'a> {
-    pub(crate) kind: EntryKind,
-    #[serde(with = "identity::cow")]
-    pub(crate) sender: Cow<'a, DeviceId>,
-    pub(crate) time: Timestamp,
-    pub(crate) receipt: StoredReceipt,
-    /// The bytes that it counts for: its own, and those of its welcome.
-    pub(crate) size: u64,
-    #[serde(borrow, with = "serde_bytes")]
-    pub(crate) bytes: Cow<'a, [u8]>,
-}
-
-/// The position of the last entry of all.
+/// Returns the cursor of the last entry of all groups.
 pub(crate) fn end(tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
     key::last_count(tx, CURSOR).map(Cursor)
 }
 
-/// Appends an entry, extends the chain by it and counts it in `group`, which the caller saves. `group` is in the epoch
-/// after the entry, and `welcome` has the bytes of the welcome that comes with it. A full log loses its oldest entries.
+/// Appends an entry, extends the hash chain by it and counts it in `group`, which the caller saves.
+/// `group` is in the epoch after the entry. `welcome` is the number of bytes of the welcome that
+/// comes with the entry. A full log loses its oldest entries.
 pub(crate) fn append(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     group: &mut Group,
     kind: EntryKind,
@@ -74,7 +45,7 @@ pub(crate) fn append(
     let Submitted { group: id, sender, bytes } = submitted;
     let size = (bytes.len() + welcome) as u64;
     let is_full = |group: &Group| {
-        let Limits { max_queue_length, max_queue_bytes, .. } = *call.limits;
+        let Limits { max_queue_length, max_queue_bytes, .. } = *context.limits;
         group.queued >= max_queue_length || group.bytes.saturating_add(size) > max_queue_bytes
     };
     while group.queued > 0 && is_full(group) {
@@ -85,18 +56,17 @@ pub(crate) fn append(
     group.queued += 1;
     group.bytes += size;
     Tally::Bytes(sender.user()).add(tx, size)?;
-    let (sequence, epoch, time) = (group.sequence, group.epoch, call.now);
+    let (sequence, epoch, time) = (group.sequence, group.epoch, context.now);
     group.head = group.head.then(id, &ChainedEntry { kind: kind.into(), sequence, epoch, sender, time, bytes });
-    let receipt = call.key.sign(id, sequence, epoch, group.head);
+    let receipt = context.key.sign(id, sequence, epoch, group.head);
     let cursor = Cursor(key::count_up(tx, CURSOR)?);
     let (sender, receipt_of, bytes) = (Cow::Borrowed(sender), (&receipt).into(), Cow::Borrowed(bytes));
-    let entry = Entry { kind, sender, time, receipt: receipt_of, size, bytes };
+    let entry = LogEntry { kind, sender, time, receipt: receipt_of, size, bytes };
     key::put(tx, Table::Log, &Key::group(id).then(cursor.0), &entry)?;
-    membership::note_entry(tx, id)?;
     Ok((cursor, receipt))
 }
 
-/// Whether the group's log has an entry at `from` or after it.
+/// Returns true if the group's log has an entry at `from` or after it.
 pub(crate) fn has_entry_from(tx: &mut dyn Transaction, id: &GroupId, from: Cursor) -> Result<bool, StoreError> {
     let prefix = Key::group(id);
     let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
@@ -108,7 +78,7 @@ pub(crate) fn has_entry_from(tx: &mut dyn Transaction, id: &GroupId, from: Curso
     Ok(found)
 }
 
-/// The position of the oldest entry that the group's log still has.
+/// Returns the cursor of the oldest entry in the group's log.
 pub(crate) fn oldest(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Cursor>, StoreError> {
     let prefix = Key::group(id);
     key::first(tx, Table::Log, &prefix)?
@@ -116,7 +86,8 @@ pub(crate) fn oldest(tx: &mut dyn Transaction, id: &GroupId) -> Result<Option<Cu
         .transpose()
 }
 
-/// Deletes one entry, if it is still there, and its welcome. The caller saves `group`.
+/// Deletes one entry, if the log still has it, and its welcome. The caller saves `group`. Returns
+/// true if the log had the entry.
 pub(crate) fn forget(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -127,7 +98,7 @@ pub(crate) fn forget(
     let Some(value) = tx.get(Table::Log, key.as_bytes())? else {
         return Ok(false);
     };
-    let Entry { sender, size, .. } = key::decode(Table::Log, &value)?;
+    let LogEntry { sender, size, .. } = key::decode(Table::Log, &value)?;
     tx.delete(Table::Log, key.as_bytes())?;
     welcome::delete(tx, id, cursor)?;
     group.queued = group.queued.saturating_sub(1);
@@ -145,20 +116,20 @@ pub(crate) fn forget_handshakes(
 ) -> Result<(), StoreError> {
     let prefix = Key::group(id);
     let (from, end) = (prefix.clone().then(from.0), prefix.everything_below().end);
-    let mut going = Vec::new();
+    let mut cursors = Vec::new();
     tx.scan(Table::Log, from.as_bytes()..&end, &mut |key, value| {
-        if key::decode::<Entry<'_>>(Table::Log, value)?.kind != EntryKind::Message {
-            going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        if key::decode::<LogEntry<'_>>(Table::Log, value)?.kind != EntryKind::Message {
+            cursors.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    for cursor in going {
+    for cursor in cursors {
         forget(tx, id, group, cursor)?;
     }
     Ok(())
 }
 
-/// Deletes the entries in a range. The caller saves `group`. Returns how many went.
+/// Deletes the entries in a range. The caller saves `group`. Returns the number of deleted entries.
 pub(crate) fn forget_range(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -167,13 +138,13 @@ pub(crate) fn forget_range(
 ) -> Result<u64, StoreError> {
     let prefix = Key::group(id);
     let (from, to) = (prefix.clone().then(range.start.0), prefix.clone().then(range.end.0));
-    let mut going = Vec::new();
+    let mut cursors = Vec::new();
     tx.scan(Table::Log, from.as_bytes()..to.as_bytes(), &mut |key, _| {
-        going.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
+        cursors.push(Cursor(key::number_in(Table::Log, key, prefix.as_bytes().len())?));
         Ok(ControlFlow::Continue(()))
     })?;
-    for cursor in &going {
+    for cursor in &cursors {
         forget(tx, id, group, *cursor)?;
     }
-    Ok(going.len() as u64)
+    Ok(cursors.len() as u64)
 }

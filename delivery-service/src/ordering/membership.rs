@@ -1,27 +1,27 @@
-//! What each device reads: a membership is an interval of a group's log, from the entry that added the device to the
-//! entry that removed it, both included. A device that another user has added is invited, until it accepts or declines.
+//! Which device may read which entry. A membership is an interval of a group's log, from the entry
+//! that added the device to the entry that removed it, both included. A device that another user
+//! has added is invited until it accepts or declines.
 
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, Halt, claim, expiry, log, roster,
-    tally::{Counts, Tally},
+    Abort, OrderingContext, log,
+    tally::{Tally, TallyCounts},
 };
 use crate::{
     error::StoreError,
     limits::Limits,
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
     outcome::RejectReason,
-    service::effect::Effect,
     store::{
         Table, Transaction, identity,
         key::{self, Key},
     },
 };
 
-/// Seconds for which a device can accept a group that another user has added it to.
+/// The time in seconds in which a device can accept a group that another user has added it to.
 pub(crate) const INVITATION_SECONDS: u64 = 30 * 24 * 60 * 60;
 
 /// An invitation that has not been accepted.
@@ -30,14 +30,15 @@ pub(crate) struct Invitation {
     /// The user whose device claimed the key package of the addition.
     pub(crate) inviter: UserId,
     pub(crate) expires: Timestamp,
-    /// The device has declined, or the invitation has expired. The device reads nothing of the group any more.
+    /// True if the device has declined or the invitation has expired. The device then reads nothing
+    /// more of the group.
     pub(crate) declined: bool,
 }
 
 impl Invitation {
-    /// An invitation that begins now.
-    pub(crate) fn new(call: Call<'_>, inviter: &UserId) -> Self {
-        Self { inviter: inviter.clone(), expires: call.now.plus(INVITATION_SECONDS), declined: false }
+    /// Returns an invitation that begins now.
+    pub(crate) fn new(context: OrderingContext<'_>, inviter: &UserId) -> Self {
+        Self { inviter: inviter.clone(), expires: context.now.plus(INVITATION_SECONDS), declined: false }
     }
 }
 
@@ -47,11 +48,12 @@ pub(crate) struct Membership {
     pub(crate) group: GroupId,
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
-    /// The entry that added the device. For a group's creator, the first entry that there will be.
+    /// The entry that added the device. For the creator of a group, the first entry that the log
+    /// will have.
     pub(crate) from: Cursor,
-    /// The entry that removed it.
+    /// The entry that removed the device.
     pub(crate) until: Option<Cursor>,
-    /// Whether the device reads the entry that added it as a welcome.
+    /// True if the device reads the entry that added it as a welcome.
     pub(crate) by_welcome: bool,
     /// The first position that the device has not acknowledged.
     pub(crate) unread: Cursor,
@@ -72,23 +74,25 @@ impl Membership {
         Key::group(&self.group).then_device(&self.device).then(self.from.0)
     }
 
-    /// Where the end of the invitation stands among the deadlines, if the device can still accept it.
+    /// The key of the invitation's deadline, if the device can still accept the invitation.
     pub(crate) fn deadline_key(&self) -> Option<Key> {
         let invitation = self.invitation.as_ref().filter(|invitation| !invitation.declined)?;
         Some(Key::number(invitation.expires.0).then(self.from.0).then_device(&self.device))
     }
 
-    /// Whether the device reads the group. A device that has declined does not, although it is on the roster.
+    /// Returns true if the device reads the group. A device that has declined does not, although it
+    /// is on the roster.
     pub(crate) fn is_read(&self) -> bool {
         self.invitation.as_ref().is_none_or(|invitation| !invitation.declined)
     }
 
-    /// Whether the device was removed, and has read all that it may.
+    /// Returns true if the device was removed and has read every entry that it may read.
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until < self.unread || !self.is_read())
     }
 
-    /// What the membership counts for: the device's own limit, or that of the inviting user.
+    /// The tally that counts the membership: the device's own groups, or the invitations of the
+    /// inviting user.
     fn tally(&self) -> Option<Tally<'_>> {
         match &self.invitation {
             None => Some(Tally::Groups(&self.device)),
@@ -97,7 +101,7 @@ impl Membership {
         }
     }
 
-    pub(crate) fn recount(&self, counts: &mut Counts) {
+    pub(crate) fn recount(&self, counts: &mut TallyCounts) {
         if let Some(tally) = self.tally() {
             tally.recount(counts, 1);
         }
@@ -111,8 +115,8 @@ impl Membership {
         self.tally().map_or(Ok(()), |tally| tally.add(tx, 1))
     }
 
-    fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
-        self.erase(tx)?;
+    pub(super) fn delete(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        self.delete_records(tx)?;
         if let Some(deadline) = self.deadline_key() {
             tx.delete(Table::InvitationDeadlines, deadline.as_bytes())?;
         }
@@ -133,14 +137,15 @@ impl Membership {
         }
     }
 
-    fn erase(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    fn delete_records(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
         tx.delete(Table::Memberships, self.key().as_bytes())?;
         tx.delete(Table::Waiting, self.key().as_bytes())?;
         tx.delete(Table::UpToDate, self.up_to_date_key().as_bytes())?;
         tx.delete(Table::Unread, self.unread_key().as_bytes()).map(drop)
     }
 
-    /// Changes when the membership ends and what is unread, and forgets a membership that is over.
+    /// Changes the end of the membership and its first unread position. Deletes a membership that
+    /// is over.
     pub(crate) fn change(
         self,
         tx: &mut dyn Transaction,
@@ -151,24 +156,25 @@ impl Membership {
         if next.is_over() {
             return self.delete(tx);
         }
-        self.erase(tx)?;
+        self.delete_records(tx)?;
         next.write(tx)
     }
 
-    /// Changes what became of the invitation, and forgets a membership that is over.
-    fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
+    /// Changes the invitation. Deletes a membership that is over.
+    pub(super) fn answer(self, tx: &mut dyn Transaction, invitation: Option<Invitation>) -> Result<(), StoreError> {
         self.delete(tx)?;
         let next = Self { invitation, ..self };
         if next.is_over() { Ok(()) } else { next.save(tx) }
     }
 }
 
-/// All memberships of a device that it has not read to the end.
+/// Returns all memberships that the device has not read to the end.
 pub(crate) fn of_device(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
     below(tx, &Key::device(device))
 }
 
-/// The memberships of a device that may have entries that it has not acknowledged. Those of quiet groups cost nothing.
+/// Returns the memberships that may have unacknowledged entries. Memberships without new entries
+/// cost nothing here.
 pub(crate) fn waiting(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec<Membership>, StoreError> {
     let range = Key::device(device).everything_below();
     let mut keys = Vec::new();
@@ -180,7 +186,8 @@ pub(crate) fn waiting(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Vec
     keys.iter().map(|key| key::get(tx, Table::Memberships, key)?.ok_or_else(corrupt)).collect()
 }
 
-/// The group has a new entry: every membership that was up to date waits from now on.
+/// Notes that the group has a new entry: a membership that was up to date may have unacknowledged
+/// entries from now on.
 pub(crate) fn note_entry(tx: &mut dyn Transaction, group: &GroupId) -> Result<(), StoreError> {
     let range = Key::group(group).everything_below();
     let mut up_to_date = Vec::new();
@@ -195,7 +202,7 @@ pub(crate) fn note_entry(tx: &mut dyn Transaction, group: &GroupId) -> Result<()
     Ok(())
 }
 
-/// The memberships of a device in one group that it has not read to the end.
+/// Returns the memberships in one group that the device has not read to the end.
 pub(crate) fn of_device_in(
     tx: &mut dyn Transaction,
     device: &DeviceId,
@@ -214,107 +221,23 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<Membership>, StoreEr
     Ok(memberships)
 }
 
-/// The present membership of a device on the roster. `None` also for a device that the service has removed.
-pub(crate) fn present(
-    tx: &mut dyn Transaction,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<Option<Membership>, StoreError> {
-    match roster::member(tx, group, device)? {
-        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
-        None => Ok(None),
-    }
-}
-
-/// Checks that the device may be in one group more that counts for it.
+/// Checks that the device may be in one more group that counts for it.
 pub(crate) fn check_group_count<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     limits: &Limits,
     device: &DeviceId,
-) -> Result<(), Halt<T>> {
+) -> Result<(), Abort<T>> {
     let limit = limits.max_groups_per_device;
     if Tally::Groups(device).get(tx)? < limit as u64 {
         return Ok(());
     }
-    Err(Halt::answer(RejectReason::TooManyGroups { limit }.into()))
+    Err(Abort::answer(RejectReason::TooManyGroups { limit }.into()))
 }
 
-/// Accepts the group for the device, if it is invited. Returns whether the device has accepted it, now or before.
-pub(crate) fn accept<T: From<RejectReason>>(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<bool, Halt<T>> {
-    let Some(membership) = present(tx, group, device)? else {
-        return Ok(false);
-    };
-    let inviter = match &membership.invitation {
-        None => return Ok(true),
-        Some(invitation) if invitation.declined => return Ok(false),
-        Some(invitation) => invitation.inviter.clone(),
-    };
-    check_group_count(tx, call.limits, device)?;
-    membership.answer(tx, None)?;
-    claim::accepted(tx, &inviter, device)?;
-    Ok(true)
-}
-
-/// Declines the group for the device, which has not accepted it. The device stays on the roster until members commit
-/// its removal, and no log waits for it.
-pub(crate) fn decline<T: From<RejectReason>>(
-    tx: &mut dyn Transaction,
-    call: Call<'_>,
-    group: &GroupId,
-    device: &DeviceId,
-) -> Result<(), Halt<T>> {
-    let Some(membership) = present(tx, group, device)? else {
-        return Err(Halt::answer(RejectReason::NotAMember.into()));
-    };
-    match membership.invitation {
-        None => Err(Halt::answer(RejectReason::NotInvited.into())),
-        Some(Invitation { declined: true, .. }) => Ok(()),
-        Some(_) => {
-            end_invitation(tx, membership)?;
-            call.effects.note(Effect::Readers(group.clone(), vec![device.clone()]));
-            Ok(())
-        }
-    }
-}
-
-fn end_invitation(tx: &mut dyn Transaction, membership: Membership) -> Result<(), StoreError> {
-    let group = membership.group.clone();
-    let invitation = membership.invitation.clone().map(|invitation| Invitation { declined: true, ..invitation });
-    membership.answer(tx, invitation)?;
-    roster::trim(tx, &group).map(drop)
-}
-
-/// Ends a batch of invitations that have expired at `now`. Returns whether there may be more.
-pub(crate) fn expire_batch(tx: &mut dyn Transaction, now: Timestamp) -> Result<bool, StoreError> {
-    let passed = expiry::passed_keys(tx, Table::InvitationDeadlines, now)?;
-    for (_, membership) in &passed {
-        let membership = Key::from_bytes(membership.clone());
-        let corrupt = StoreError::Corrupt(Table::InvitationDeadlines);
-        let membership: Membership = key::get(tx, Table::Memberships, &membership)?.ok_or(corrupt)?;
-        end_invitation(tx, membership)?;
-    }
-    Ok(passed.len() == expiry::BATCH)
-}
-
-/// Deletes the membership under that key, if it is there.
+/// Deletes the membership under that key, if there is one.
 pub(crate) fn forget(tx: &mut dyn Transaction, key: &Key) -> Result<(), StoreError> {
     match key::get::<Membership>(tx, Table::Memberships, key)? {
         Some(membership) => membership.delete(tx),
         None => Ok(()),
     }
-}
-
-/// Ends what the device has yet to read, so that no log waits for it. It stays on the rosters until members commit its
-/// removal.
-pub(crate) fn forget_reader(tx: &mut dyn Transaction, device: &DeviceId) -> Result<(), StoreError> {
-    for membership in of_device(tx, device)? {
-        membership.delete(tx)?;
-        roster::trim(tx, &membership.group)?;
-    }
-    Ok(())
 }

@@ -2,23 +2,24 @@
 
 use openmls::framing::ContentType;
 
-use super::{Call, Halt, Submitted, log::EntryKind, submission};
+use super::{Abort, OrderingContext, Submitted, log_entry::EntryKind, submission};
 use crate::{
     handshake::wire::Frame,
     outcome::{Outcome, RejectReason},
     store::Transaction,
 };
 
-/// Orders an application message that was encrypted in the current epoch. One of a past epoch is stale: a member that
-/// keeps no past epochs could not read it, so its sender encrypts it again and nothing is lost.
+/// Orders an application message that was encrypted in the current epoch. A message of a past epoch
+/// is stale: a member that has deleted its past epochs could not read it. The sender encrypts the
+/// message again, so that nothing is lost.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     frame: Result<Frame, RejectReason>,
-) -> Result<Outcome, Halt> {
+) -> Result<Outcome, Abort> {
     let frame = frame?;
-    let group = submission::admit(tx, call, submitted, &frame, ContentType::Application)?;
-    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Message, group, frame.hash, 0)?;
+    let group = submission::admit(tx, context, submitted, &frame, ContentType::Application)?;
+    let (_, receipt) = submission::order(tx, context, submitted, EntryKind::Message, group, frame.hash, 0)?;
     Ok(Outcome::Accepted(receipt))
 }

@@ -1,4 +1,4 @@
-//! Proposals by reference (RFC 9420, 12.1), which a later commit of the same epoch may carry out.
+//! Proposals by reference (RFC 9420, 12.1), which a later commit of the same epoch may apply.
 
 use openmls::{
     framing::{ContentType, ProtocolMessage},
@@ -6,36 +6,43 @@ use openmls::{
 };
 use openmls_rust_crypto::RustCrypto;
 
-use super::{Attempt, Call, Halt, Submitted, group, log::EntryKind, submission};
+use super::{Abort, Attempt, OrderingContext, Submitted, log_entry::EntryKind, present, submission};
 use crate::{
     HandshakeMode,
-    handshake::{Followed, Handshake, Present, Verified, verify_proposal},
+    handshake::{DecodedHandshake, PresentState, PublicGroups, VerdictKind, verify_proposal},
     limits::Limits,
     names::DeviceId,
     outcome::{Outcome, RejectReason},
     store::Transaction,
 };
 
-/// A proposal, decoded, with the verdict on it if there is one.
-pub(crate) type Decoded = Result<Handshake<QueuedProposal>, RejectReason>;
+/// A decoded proposal, with the verdict on it if there is one.
+pub(crate) type DecodedProposal = Result<DecodedHandshake<QueuedProposal>, RejectReason>;
 
-/// A proposal is verified with the tree. Whether it goes together with others is checked with the commit.
-impl Verified for QueuedProposal {
-    const IS_ON_EPOCH: bool = true;
+/// A verdict on a proposal depends on the tree alone. The verification of the commit finds
+/// proposals that do not go together.
+impl VerdictKind for QueuedProposal {
+    const COUNTS_FOR_EPOCH: bool = true;
 }
 
-/// Decodes a proposal, and verifies it if it is a member's to a followed group in memory. A fault is for [`submit`] to name.
-pub(crate) fn check(followed: &Followed, crypto: &RustCrypto, limits: &Limits, submitted: Submitted<'_>) -> Decoded {
+/// Decodes a proposal, and verifies it if it is a member's proposal to a public group in memory.
+/// [`submit`] reports a fault.
+pub(crate) fn check(
+    public_groups: &PublicGroups,
+    crypto: &RustCrypto,
+    limits: &Limits,
+    submitted: Submitted<'_>,
+) -> DecodedProposal {
     let Submitted { group, sender, bytes } = submitted;
-    let mut handshake = Handshake::read(bytes, limits)?;
-    handshake.verify_of_member(followed, group, sender, verify(crypto, sender));
+    let mut handshake = DecodedHandshake::read(bytes, limits)?;
+    handshake.verify_of_member(public_groups, group, sender, verify(crypto, sender));
     Ok(handshake)
 }
 
 /// Verifies a proposal in the group's present state.
 pub(crate) fn verify_in(
-    decoded: &mut Decoded,
-    present: Present,
+    decoded: &mut DecodedProposal,
+    present: PresentState,
     crypto: &RustCrypto,
     limits: &Limits,
     submitted: Submitted<'_>,
@@ -52,29 +59,30 @@ fn verify(
     move |group, message| verify_proposal(group, crypto, message, sender)
 }
 
-/// Orders a member's proposal. In assisted mode it needs a good verdict, and is queued in the public group.
+/// Orders a member's proposal. In assisted mode the proposal needs a good verdict, and the public
+/// group queues it.
 pub(crate) fn submit(
     tx: &mut dyn Transaction,
-    followed: &Followed,
-    call: Call<'_>,
+    public_groups: &PublicGroups,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
-    decoded: &mut Decoded,
-) -> Result<Attempt<()>, Halt<Attempt<()>>> {
+    decoded: &mut DecodedProposal,
+) -> Result<Attempt<()>, Abort<Attempt<()>>> {
     let handshake = decoded.as_mut().map_err(|reason| reason.clone())?;
     if handshake.frame.is_external {
         return Err(RejectReason::ExternalSender.into());
     }
     let hash = handshake.frame.hash;
-    let mut group = submission::admit(tx, call, submitted, &handshake.frame, ContentType::Proposal)?;
-    let limit = call.limits.max_proposals_per_epoch;
+    let mut group = submission::admit(tx, context, submitted, &handshake.frame, ContentType::Proposal)?;
+    let limit = context.limits.max_proposals_per_epoch;
     if group.proposals >= limit {
         return Err(RejectReason::TooManyProposals { limit }.into());
     }
     if group.mode == HandshakeMode::Assisted {
-        let proposal = group::verdict(tx, followed, submitted.group, &group, handshake)?;
-        followed.queue(tx, submitted.group, group.epoch, proposal)?;
+        let proposal = present::verdict(tx, public_groups, submitted.group, &group, handshake)?;
+        public_groups.queue(tx, submitted.group, group.epoch, proposal)?;
     }
     group.proposals += 1;
-    let (_, receipt) = submission::order(tx, call, submitted, EntryKind::Proposal, group, hash, 0)?;
+    let (_, receipt) = submission::order(tx, context, submitted, EntryKind::Proposal, group, hash, 0)?;
     Ok(Attempt::Settled(Outcome::Accepted(receipt)))
 }

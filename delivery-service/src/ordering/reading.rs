@@ -1,9 +1,11 @@
-//! A device's stream: what it may read, across all of its groups, in the order of acceptance.
+//! A device's stream: the entries that the device may read, across all of its groups, in the order
+//! in which the service has accepted them.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
-    log::{self, Entry},
+    log,
+    log_entry::LogEntry,
     membership::{self, Membership},
     welcome,
 };
@@ -17,12 +19,14 @@ use crate::{
     },
 };
 
-/// The most bytes that one read collects, whatever its limit: 1 MiB, for a reader that is slow holds a page of them. What
-/// does not fit comes with the next read; a single entry always fits.
+/// The maximum number of bytes that one read collects, whatever its limit: 1 MiB, because a slow
+/// reader holds a page of this size. The entries that do not fit come with the next read; a single
+/// entry always fits.
 pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
 
-/// The first `limit` entries after `after` that the device may read and has not acknowledged. The cost follows the groups
-/// that have such entries, and not all groups of the device.
+/// Returns the first `limit` entries after `after` that the device may read and has not
+/// acknowledged. The cost grows with the number of groups that have such entries, and not with all
+/// groups of the device.
 pub(crate) fn read(
     tx: &mut dyn Transaction,
     device: &DeviceId,
@@ -45,7 +49,7 @@ pub(crate) fn read(
     Ok(page.deliveries.into_values().collect())
 }
 
-/// Whether there are entries that the device has not acknowledged.
+/// Returns true if there are entries that the device has not acknowledged.
 pub(crate) fn has_unread(tx: &mut dyn Transaction, device: &DeviceId) -> Result<bool, StoreError> {
     for membership in membership::waiting(tx, device)? {
         if log::has_entry_from(tx, &membership.group, membership.unread)? {
@@ -55,12 +59,14 @@ pub(crate) fn has_unread(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
     Ok(false)
 }
 
-/// The entries collected so far: always the first ones of all that were looked at, without a gap.
+/// The entries collected so far. They are always the first of all entries that the read has looked
+/// at, without a gap.
 struct Page {
     deliveries: BTreeMap<Cursor, Delivery>,
     bytes: usize,
     limit: usize,
-    /// The first entry that did not fit. Whatever comes after it belongs to the next page, however small it is.
+    /// The first entry that did not fit. All later entries belong to the next page, however small
+    /// they are.
     end: Cursor,
 }
 
@@ -69,7 +75,7 @@ impl Page {
         self.deliveries.len() > 1 && (self.deliveries.len() > self.limit || self.bytes > MAX_READ_BYTES)
     }
 
-    /// Adds a delivery, and drops from the end what no longer fits.
+    /// Adds a delivery, and drops the deliveries at the end that no longer fit.
     fn add(&mut self, delivery: Delivery) {
         self.bytes += delivery.bytes.len();
         self.deliveries.insert(delivery.cursor, delivery);
@@ -82,7 +88,7 @@ impl Page {
     }
 }
 
-/// The entry that added the device, as the welcome that came with it.
+/// Adds the welcome of the entry that added the device.
 fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut Page) -> Result<(), StoreError> {
     if membership.from >= page.end {
         return Ok(());
@@ -92,7 +98,7 @@ fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut
         return Ok(());
     };
     let welcome = welcome::load(tx, &membership.group, membership.from, &membership.device)?;
-    let entry: Entry<'_> = key::decode(Table::Log, &value)?;
+    let entry: LogEntry<'_> = key::decode(Table::Log, &value)?;
     page.add(Delivery {
         cursor: membership.from,
         group: membership.group.clone(),
@@ -105,7 +111,7 @@ fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut
     Ok(())
 }
 
-/// The entries of one membership from `first` on, as far as they fit.
+/// Adds the entries of one membership from `first` on, as far as they fit.
 fn collect(
     tx: &mut dyn Transaction,
     membership: &Membership,
@@ -123,7 +129,7 @@ fn collect(
         if cursor >= page.end {
             return Ok(ControlFlow::Break(()));
         }
-        let entry: Entry<'_> = key::decode(Table::Log, value)?;
+        let entry: LogEntry<'_> = key::decode(Table::Log, value)?;
         page.add(Delivery {
             cursor,
             group: membership.group.clone(),

@@ -1,17 +1,17 @@
-//! Who is a member now, since when, and who was removed.
+//! The roster of a group: its member devices, the time since which each user is a member, and the
+//! devices that were removed.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call,
-    group::{self, Group},
-    log,
-    membership::{self, Invitation, Membership},
+    OrderingContext,
+    group::Group,
+    membership::{Invitation, Membership},
 };
 use crate::{
-    admission,
+    devices,
     error::StoreError,
     limits::Limits,
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
@@ -23,36 +23,38 @@ use crate::{
 
 /// A device on the roster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Member {
-    /// Where the membership begins.
+pub(crate) struct RosterEntry {
+    /// The entry that began the membership.
     pub(crate) from: Cursor,
-    /// When the first of the user's devices that are members became one. For a group's creator, always.
+    /// The time at which the first of the user's member devices joined. Zero for the creator of a
+    /// group.
     pub(crate) since: Timestamp,
-    /// The user who added that first device. `None` for a creator, and for a user who came by an external commit.
+    /// The user that added that first device. `None` for a creator, and for a user that joined by
+    /// an external commit.
     pub(crate) added_by: Option<UserId>,
 }
 
 /// How a device becomes a member.
 #[derive(Clone, Copy)]
 pub(crate) enum Arrival<'a> {
-    /// It has created the group.
+    /// The device has created the group.
     Created,
-    /// By its own external commit.
+    /// The device joins by its own external commit.
     External,
-    /// By a welcome. A device of this user claimed the key package.
+    /// The device joins by a welcome. A device of this user has claimed its key package.
     Added(&'a UserId),
 }
 
-/// A member that a commit has removed, as it was before.
+/// A member that a commit has removed, with its records from before the commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Former {
+pub(crate) struct FormerMember {
     #[serde(with = "identity")]
     pub(crate) device: DeviceId,
-    member: Member,
+    member: RosterEntry,
     invitation: Option<Invitation>,
 }
 
-/// The key of a member: devices of one user stand together.
+/// Returns the key of a member. The devices of one user are neighbours.
 pub(crate) fn member_key(group: &GroupId, device: &DeviceId) -> Key {
     user_key(group, device.user()).then_device(device)
 }
@@ -65,31 +67,31 @@ fn removed_key(group: &GroupId, device: &DeviceId) -> Key {
     Key::group(group).then_device(device)
 }
 
-/// The device's record on the roster, if it is there.
+/// Returns the device's record on the roster, if the device is a member.
 pub(crate) fn member(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
-) -> Result<Option<Member>, StoreError> {
+) -> Result<Option<RosterEntry>, StoreError> {
     key::get(tx, Table::Members, &member_key(group, device))
 }
 
-/// Whether the device is on the roster now.
+/// Returns true if the device is on the roster now.
 pub(crate) fn is_member(tx: &mut dyn Transaction, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
     Ok(tx.get(Table::Members, member_key(group, device).as_bytes())?.is_some())
 }
 
-/// Whether any device of the user is on the roster now.
+/// Returns true if any device of the user is on the roster now.
 pub(crate) fn has_user(tx: &mut dyn Transaction, group: &GroupId, user: &UserId) -> Result<bool, StoreError> {
     Ok(key::first(tx, Table::Members, &user_key(group, user))?.is_some())
 }
 
-/// The devices on the roster now, with their records.
-pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+/// Returns the devices on the roster, with their records.
+pub(crate) fn entries(tx: &mut dyn Transaction, group: &GroupId) -> Result<Vec<(DeviceId, RosterEntry)>, StoreError> {
     below(tx, &Key::group(group))
 }
 
-fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, Member)>, StoreError> {
+fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, RosterEntry)>, StoreError> {
     let range = key.everything_below();
     let mut members = Vec::new();
     tx.scan(Table::Members, &range.start..&range.end, &mut |key, value| {
@@ -99,7 +101,7 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, Member)>,
     Ok(members)
 }
 
-/// The device in the key of a member: behind the names of the group and of the user.
+/// Reads the device from the key of a member. It follows the names of the group and of the user.
 fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
     let corrupt = || StoreError::Corrupt(Table::Members);
     let mut rest = key;
@@ -111,12 +113,12 @@ fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
     DeviceId::from_identity(name).map_err(|_| corrupt())
 }
 
-/// The devices on the roster now.
+/// Returns the devices on the roster.
 pub(crate) fn members(tx: &mut dyn Transaction, group: &GroupId) -> Result<BTreeSet<DeviceId>, StoreError> {
     Ok(entries(tx, group)?.into_iter().map(|(device, _)| device).collect())
 }
 
-/// How many devices are on the roster now.
+/// Returns the number of devices on the roster.
 pub(crate) fn count(tx: &mut dyn Transaction, group: &GroupId) -> Result<usize, StoreError> {
     let range = Key::group(group).everything_below();
     let mut count = 0;
@@ -127,87 +129,90 @@ pub(crate) fn count(tx: &mut dyn Transaction, group: &GroupId) -> Result<usize, 
     Ok(count)
 }
 
-/// The record of the first of the user's devices that are members.
+/// Returns the record of the user's member device that joined first.
 pub(crate) fn first_of_user(
     tx: &mut dyn Transaction,
     group: &GroupId,
     user: &UserId,
-) -> Result<Option<Member>, StoreError> {
+) -> Result<Option<RosterEntry>, StoreError> {
     let devices = below(tx, &user_key(group, user))?;
     Ok(devices.into_iter().map(|(_, member)| member).min_by_key(|member| member.since))
 }
 
-/// Begins a membership at `from`. `first` is the record of the user's first device before the commit.
+/// Begins a membership at `from`. `first` is the record of the user's first device before the
+/// commit.
 pub(crate) fn join(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     group: &GroupId,
     device: &DeviceId,
     from: Cursor,
     arrival: Arrival<'_>,
-    first: Option<Member>,
+    first: Option<RosterEntry>,
 ) -> Result<(), StoreError> {
     let (since, added_by, invitation) = match arrival {
         Arrival::Created => (Timestamp(0), None, None),
-        Arrival::External => (call.now, None, None),
-        Arrival::Added(inviter) if inviter == device.user() => (call.now, Some(inviter.clone()), None),
-        Arrival::Added(inviter) => (call.now, Some(inviter.clone()), Some(Invitation::new(call, inviter))),
+        Arrival::External => (context.now, None, None),
+        Arrival::Added(inviter) if inviter == device.user() => (context.now, Some(inviter.clone()), None),
+        Arrival::Added(inviter) => (context.now, Some(inviter.clone()), Some(Invitation::new(context, inviter))),
     };
     let member = match first {
-        Some(first) => Member { from, ..first },
-        None => Member { from, since, added_by },
+        Some(first) => RosterEntry { from, ..first },
+        None => RosterEntry { from, since, added_by },
     };
     begin(tx, group, device, member, matches!(arrival, Arrival::Added(_)), invitation)
 }
 
-/// Begins a membership at `from` again, of a device that was removed by a commit that is taken back.
+/// Begins a new membership at `from` for a device whose removal is taken back.
 pub(crate) fn restore(
     tx: &mut dyn Transaction,
     group: &GroupId,
-    former: Former,
+    former: FormerMember,
     from: Cursor,
 ) -> Result<(), StoreError> {
-    let Former { device, member, invitation } = former;
-    begin(tx, group, &device, Member { from, ..member }, false, invitation)
+    let FormerMember { device, member, invitation } = former;
+    begin(tx, group, &device, RosterEntry { from, ..member }, false, invitation)
 }
 
 fn begin(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
-    member: Member,
+    member: RosterEntry,
     by_welcome: bool,
     invitation: Option<Invitation>,
 ) -> Result<(), StoreError> {
     key::put(tx, Table::Members, &member_key(group, device), &member)?;
-    // A device that the service has removed reads nothing any more, and no log waits for it.
-    if admission::device::is_removed(tx, device)? {
+    // A device that the service has removed reads nothing more, and no log waits for it.
+    if devices::is_removed(tx, device)? {
         return Ok(());
     }
     let (group, device, from) = (group.clone(), device.clone(), member.from);
     Membership { group, device, from, until: None, by_welcome, unread: from, invitation }.save(tx)
 }
 
-/// Ends the current membership with the entry at `until`. Returns the member as it was.
+/// Ends the current membership with the entry at `until`. Returns the member with its records from
+/// before.
 pub(crate) fn leave(
     tx: &mut dyn Transaction,
     group: &GroupId,
     device: &DeviceId,
     until: Cursor,
-) -> Result<Former, StoreError> {
+) -> Result<FormerMember, StoreError> {
     let member = member(tx, group, device)?.ok_or(StoreError::Corrupt(Table::Members))?;
-    // A device that the service does not know any more has none.
-    let present = membership::present(tx, group, device)?;
+    // A device that the service has removed has no membership.
+    let present = present_membership(tx, group, device)?;
     tx.delete(Table::Members, member_key(group, device).as_bytes())?;
     let invitation = present.as_ref().and_then(|membership| membership.invitation.clone());
     if let Some(membership) = present {
         let unread = membership.unread;
         membership.change(tx, Some(until), unread)?;
     }
-    Ok(Former { device: device.clone(), member, invitation })
+    Ok(FormerMember { device: device.clone(), member, invitation })
 }
 
-/// Whether the device, which is no member, may join by a commit of its own. One that was removed by others may not.
+/// Returns true if the device, which is not a member, may join by external commit. A device that
+/// others have removed may not.
 pub(crate) fn may_join_by_itself(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -217,8 +222,8 @@ pub(crate) fn may_join_by_itself(
     Ok(!group.removed_beyond_limit && tx.get(Table::Removed, removed_key(id, device).as_bytes())?.is_none())
 }
 
-/// Remembers that others have removed the device. The group's record is the caller's to save. Returns whether it is
-/// remembered.
+/// Remembers that others have removed the device. The caller saves the group's record. Returns
+/// false if too many removed devices are remembered already.
 pub(crate) fn remember_removal(
     tx: &mut dyn Transaction,
     limits: &Limits,
@@ -239,13 +244,13 @@ pub(crate) fn mark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &Devi
     tx.put(Table::Removed, removed_key(id, device).as_bytes(), &[])
 }
 
-/// Returns whether it was marked.
+/// Returns true if the device was marked as removed.
 pub(crate) fn unmark_removed(tx: &mut dyn Transaction, id: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
     tx.delete(Table::Removed, removed_key(id, device).as_bytes())
 }
 
-/// The device has been added again, if it was ever removed. The group's record is the caller's to save. Returns whether
-/// it was.
+/// Forgets an earlier removal of the device, because a commit adds it again. The caller saves the
+/// group's record. Returns true if there was such a removal.
 pub(crate) fn forget_removal(
     tx: &mut dyn Transaction,
     id: &GroupId,
@@ -259,57 +264,15 @@ pub(crate) fn forget_removal(
     Ok(was_removed)
 }
 
-/// Marks everything up to `up_to` as read by the device, and deletes what nobody has yet to read. Returns how many
-/// entries went.
-pub(crate) fn acknowledge(tx: &mut dyn Transaction, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
-    // Nobody can have read what is not there yet.
-    let unread = up_to.min(log::end(tx)?).next();
-    let mut deleted = 0;
-    for membership in membership::waiting(tx, device)? {
-        if membership.unread >= unread {
-            continue;
-        }
-        let (id, until) = (membership.group.clone(), membership.until);
-        membership.change(tx, until, unread)?;
-        deleted += trim(tx, &id)?;
+/// Returns the present membership of a device on the roster. `None` also for a device that the
+/// service has removed.
+pub(crate) fn present_membership(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+) -> Result<Option<Membership>, StoreError> {
+    match member(tx, group, device)? {
+        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
+        None => Ok(None),
     }
-    Ok(deleted)
-}
-
-/// Deletes the entries before the first one that somebody has yet to read.
-pub(crate) fn trim(tx: &mut dyn Transaction, id: &GroupId) -> Result<u64, StoreError> {
-    let prefix = Key::group(id);
-    let end = match key::first(tx, Table::Unread, &prefix)? {
-        Some(key) => Cursor(number_in(Table::Unread, &key, prefix.as_bytes().len())?),
-        None => log::end(tx)?.next(),
-    };
-    if log::oldest(tx, id)?.is_none_or(|oldest| oldest >= end) {
-        return Ok(0);
-    }
-    let mut group = group::load(tx, id)?.ok_or(StoreError::Corrupt(Table::Groups))?;
-    let deleted = log::forget_range(tx, id, &mut group, Cursor::START..end)?;
-    group::save(tx, id, &group)?;
-    Ok(deleted)
-}
-
-/// After entries were deleted unread: nobody has yet to read what is gone, and a past membership of which nothing is
-/// left is forgotten.
-pub(crate) fn skip_what_is_gone(tx: &mut dyn Transaction, id: &GroupId) -> Result<(), StoreError> {
-    let oldest = match log::oldest(tx, id)? {
-        Some(oldest) => oldest,
-        None => log::end(tx)?.next(),
-    };
-    let prefix = Key::group(id);
-    let mut behind = Vec::new();
-    tx.scan(Table::Unread, prefix.as_bytes()..prefix.clone().then(oldest.0).as_bytes(), &mut |_, membership| {
-        behind.push(Key::from_bytes(membership.to_vec()));
-        Ok(ControlFlow::Continue(()))
-    })?;
-    for key in behind {
-        let membership: Membership =
-            key::get(tx, Table::Memberships, &key)?.ok_or(StoreError::Corrupt(Table::Unread))?;
-        let until = membership.until;
-        membership.change(tx, until, oldest)?;
-    }
-    Ok(())
 }

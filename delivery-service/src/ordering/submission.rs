@@ -1,18 +1,21 @@
-//! What every submission to a group goes through first.
+//! The checks that every submission to a group passes, and the step that appends an accepted
+//! submission to the log. `commit`, `proposal` and `message` call [`admit`]; they and `rollback`
+//! call [`order`].
 
 use openmls::framing::ContentType;
 
 use super::{
-    Call, Halt, Submitted, answers,
+    Abort, OrderingContext, Submitted,
     group::{self, Group},
-    log::{self, EntryKind},
-    membership, roster,
+    invitation, log,
+    log_entry::EntryKind,
+    membership, remembered, roster,
     tally::Tally,
 };
 use crate::{
     HandshakeMode,
     error::StoreError,
-    handshake::wire::Frame,
+    handshake::wire::{Frame, Hash},
     names::{Cursor, Epoch},
     outcome::{Outcome, RejectReason},
     receipt::Receipt,
@@ -20,27 +23,32 @@ use crate::{
     store::Transaction,
 };
 
-/// Checks, in this order: that the group exists and is the message's own; that these bytes are new; that the sender is
-/// a member, or joins and may; that content and wire format are what belongs here; that the epoch is the current one.
-/// Returns the group.
+/// Checks a submission and returns its group. It checks in this order:
 ///
-/// Known bytes come first, so that a device that was removed in between still gets the answer it missed. Membership
-/// comes before the epoch, so that strangers learn nothing about the group.
+/// 1. The group exists, and the message belongs to it.
+/// 2. The bytes are new.
+/// 3. The sender is a member, or joins by an external commit and may do so.
+/// 4. The content type and the wire format are right.
+/// 5. The epoch is the current one. So of two commits of one epoch, the second is stale.
+/// 6. The bytes fit into the limit of the sender's user.
 ///
-/// A device that submits something to a group has accepted the group.
+/// Known bytes come first, so that a device that was removed in between still gets the outcome that
+/// it missed. Membership comes before the epoch, so that strangers learn nothing about the group.
+///
+/// A device that submits something to a group accepts the invitation to it.
 pub(crate) fn admit(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     frame: &Frame,
     content_type: ContentType,
-) -> Result<Group, Halt> {
+) -> Result<Group, Abort> {
     let Submitted { group: id, sender, bytes } = submitted;
     let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !frame.is_of(id) {
         return Err(RejectReason::WrongGroup.into());
     }
-    answers::halt_if_known(tx, id, &frame.hash, sender)?;
+    remembered::abort_if_known(tx, id, &frame.hash, sender)?;
     let is_external_commit = content_type == ContentType::Commit && frame.is_external_commit;
     let is_member = roster::is_member(tx, id, sender)?;
     if !is_member {
@@ -56,15 +64,16 @@ pub(crate) fn admit(
     }
     check_wire_format(frame, group.mode)?;
     check_epoch(frame.epoch, group.epoch)?;
-    Tally::check_bytes(tx, call.limits, sender.user(), bytes.len())?;
+    Tally::check_bytes(tx, context.limits, sender.user(), bytes.len())?;
     if is_member {
-        membership::accept(tx, call, id, sender)?;
+        invitation::accept(tx, context, id, sender)?;
     }
     Ok(group)
 }
 
 fn check_wire_format(frame: &Frame, mode: HandshakeMode) -> Result<(), RejectReason> {
-    // RFC 9420, 6: application data must be encrypted. An external joiner has no key to encrypt its commit with.
+    // RFC 9420, 6: application data must be encrypted. An external joiner has no key that could
+    // encrypt its commit.
     let must_be_public = match frame.content_type {
         ContentType::Application => false,
         ContentType::Proposal | ContentType::Commit => mode == HandshakeMode::Assisted || frame.is_external_commit,
@@ -72,27 +81,29 @@ fn check_wire_format(frame: &Frame, mode: HandshakeMode) -> Result<(), RejectRea
     if frame.is_public == must_be_public { Ok(()) } else { Err(RejectReason::WrongWireFormat) }
 }
 
-fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Halt> {
+fn check_epoch(made_in: Epoch, current_epoch: Epoch) -> Result<(), Abort> {
     match made_in.cmp(&current_epoch) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(Halt::answer(Outcome::Stale { current_epoch })),
+        std::cmp::Ordering::Less => Err(Abort::answer(Outcome::Stale { current_epoch })),
         std::cmp::Ordering::Greater => Err(RejectReason::EpochAhead { current_epoch }.into()),
     }
 }
 
-/// Appends an admitted submission to the log, with all that `group` has become. `welcome` has the bytes of its welcome.
+/// Appends an admitted submission to the log, and saves `group` with its changes. `welcome` is the
+/// number of bytes of its welcome.
 pub(crate) fn order(
     tx: &mut dyn Transaction,
-    call: Call<'_>,
+    context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     kind: EntryKind,
     mut group: Group,
-    hash: answers::Hash,
+    hash: Hash,
     welcome: usize,
 ) -> Result<(Cursor, Receipt), StoreError> {
-    let (cursor, receipt) = log::append(tx, call, submitted, &mut group, kind, welcome)?;
+    let (cursor, receipt) = log::append(tx, context, submitted, &mut group, kind, welcome)?;
+    membership::note_entry(tx, submitted.group)?;
     group::save(tx, submitted.group, &group)?;
-    answers::remember(tx, call, submitted, hash, &receipt, cursor)?;
-    call.effects.note(Effect::Entry(submitted.group.clone()));
+    remembered::remember(tx, context, submitted, hash, &receipt, cursor)?;
+    context.effects.note(Effect::Entry(submitted.group.clone()));
     Ok((cursor, receipt))
 }

@@ -1,8 +1,9 @@
-//! Counts that limits are compared with. Each is kept in a record of its own, so that a check takes one look.
+//! Counts that limits are compared with. Each count is a record of its own, so that a check reads
+//! one record.
 
 use std::collections::BTreeMap;
 
-use super::Halt;
+use super::Abort;
 use crate::{
     error::StoreError,
     limits::Limits,
@@ -14,25 +15,26 @@ use crate::{
     },
 };
 
-/// What is counted, and for which party.
+/// One count: the counted things, and the user or device that they count for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tally<'a> {
-    /// Open claims of a user's devices.
+    /// The open claims of a user's devices.
     OpenClaims(&'a UserId),
-    /// Groups that a device is in and has accepted, and past ones that it has not read to the end.
+    /// The groups that a device is in and has accepted, and past groups that it has not read to the
+    /// end.
     Groups(&'a DeviceId),
-    /// Memberships of devices that this user has added, and that have not accepted.
+    /// The memberships of devices that this user has added and that have not accepted.
     Invitations(&'a UserId),
-    /// Devices that a user has.
+    /// The devices that a user has.
     Devices(&'a UserId),
-    /// Bytes of a user's devices that are kept: entries of logs, and group infos.
+    /// The stored bytes of a user's devices: log entries and group infos.
     Bytes(&'a UserId),
-    /// Groups that a user's devices have ended.
+    /// The groups that a user's devices have ended.
     EndedGroups(&'a UserId),
 }
 
-/// Counts by their keys, as the store check recounts them.
-pub(crate) type Counts = BTreeMap<Vec<u8>, u64>;
+/// Counts by their keys, as the store check counts them.
+pub(crate) type TallyCounts = BTreeMap<Vec<u8>, u64>;
 
 impl Tally<'_> {
     pub(crate) fn key(&self) -> Key {
@@ -46,7 +48,7 @@ impl Tally<'_> {
         }
     }
 
-    /// The count.
+    /// Returns the count.
     pub(crate) fn get(&self, tx: &mut dyn Transaction) -> Result<u64, StoreError> {
         match tx.get(Table::Tallies, self.key().as_bytes())? {
             Some(bytes) => number_in(Table::Tallies, &bytes, 0),
@@ -54,30 +56,30 @@ impl Tally<'_> {
         }
     }
 
-    /// Counts `more` up.
+    /// Adds `more` to the count.
     pub(crate) fn add(&self, tx: &mut dyn Transaction, more: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.saturating_add(more);
         self.put(tx, count)
     }
 
-    /// Counts `less` down.
+    /// Subtracts `less` from the count.
     pub(crate) fn subtract(&self, tx: &mut dyn Transaction, less: u64) -> Result<(), StoreError> {
         let count = self.get(tx)?.checked_sub(less).ok_or(StoreError::Corrupt(Table::Tallies))?;
         self.put(tx, count)
     }
 
-    /// Counts one up in a recount.
-    pub(crate) fn recount(&self, counts: &mut Counts, more: u64) {
+    /// Adds `more` to this count in a recount by the store check.
+    pub(crate) fn recount(&self, counts: &mut TallyCounts, more: u64) {
         *counts.entry(self.key().as_bytes().to_vec()).or_default() += more;
     }
 
-    /// Checks that a user's devices may have so many more bytes kept.
+    /// Checks that the service may store `more` bytes for the user's devices.
     pub(crate) fn check_bytes(
         tx: &mut dyn Transaction,
         limits: &Limits,
         user: &UserId,
         more: usize,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Abort> {
         let limit = limits.max_stored_bytes_per_user;
         if Tally::Bytes(user).get(tx)?.saturating_add(more as u64) > limit {
             return Err(RejectReason::TooManyBytes { limit }.into());

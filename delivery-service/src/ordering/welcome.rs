@@ -1,25 +1,20 @@
-//! Welcomes (RFC 9420, 12.4.3.1), taken apart: what all joiners need is kept once, and each joiner's secrets by
-//! themselves. A welcome for a thousand devices has a thousand secrets, and each device can open one of them.
+//! Splits welcomes (RFC 9420, 12.4.3.1). The store has the part that all joiners need once, and the
+//! secrets of each joiner in a record of their own. A welcome for a thousand devices has a thousand
+//! secrets, and each device can open one of them.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
-use super::{log::Entry, membership};
 use crate::{
     error::StoreError,
-    names::{Cursor, DeviceId, Epoch, GroupId},
+    handshake::wire::KeyPackageRef,
+    names::{Cursor, DeviceId, GroupId},
     outcome::RejectReason,
-    store::{
-        Table, Transaction,
-        key::{self, Key},
-    },
+    store::{Table, Transaction, key::Key},
 };
 
-/// The reference of a key package (RFC 9420, 5.2).
-pub(crate) type KeyPackageRef = Vec<u8>;
-
-/// Whose the key packages of these references are.
+/// The devices that own the key packages, by the references of the key packages.
 pub(crate) type Owners = BTreeMap<KeyPackageRef, DeviceId>;
 
 /// A welcome, as an MLSMessage (RFC 9420, 6).
@@ -32,7 +27,7 @@ pub(crate) struct Welcome {
     encrypted_group_info: VLBytes,
 }
 
-/// What one joiner needs: EncryptedGroupSecrets.
+/// The EncryptedGroupSecrets of one joiner.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 struct EncryptedSecrets {
     new_member: VLBytes,
@@ -41,7 +36,7 @@ struct EncryptedSecrets {
 }
 
 impl Welcome {
-    /// Reads a welcome, which OpenMLS has read before.
+    /// Decodes a welcome that OpenMLS has decoded before.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, RejectReason> {
         Self::tls_deserialize_exact_bytes(bytes).map_err(|_| RejectReason::Malformed)
     }
@@ -50,7 +45,8 @@ impl Welcome {
         self.tls_serialize_detached().map_err(|_| StoreError::Corrupt(Table::Welcomes))
     }
 
-    /// The references of the key packages that it is for, in the order in which they stand there.
+    /// Returns the references of the key packages that the welcome is for, in the order of the
+    /// welcome.
     pub(crate) fn references(&self) -> impl Iterator<Item = &[u8]> {
         self.secrets.iter().map(|secrets| secrets.new_member.as_slice())
     }
@@ -60,13 +56,14 @@ fn shared_key(group: &GroupId, cursor: Cursor) -> Key {
     Key::group(group).then(cursor.0)
 }
 
-/// Where the secrets of that device are.
+/// Returns the key of the secrets of that device.
 fn key_of(group: &GroupId, cursor: Cursor, device: &DeviceId) -> Key {
     shared_key(group, cursor).then_device(device)
 }
 
-/// Keeps the welcome that came with the commit at `cursor`. `owners` says whose the key packages are that it is for;
-/// `tree` is the ratchet tree of the epoch that it leads into, unless that is in it.
+/// Splits and stores the welcome that came with the commit at `cursor`. `owners` has the devices
+/// that own its key packages. `tree` is the ratchet tree of the epoch that the welcome leads into,
+/// unless the welcome has it.
 pub(crate) fn save(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -86,7 +83,8 @@ pub(crate) fn save(
     tree.map_or(Ok(()), |tree| tx.put(Table::WelcomeTrees, shared_key(group, cursor).as_bytes(), tree))
 }
 
-/// The welcome that came with the commit at `cursor`, as far as it is for this device: with its secrets alone.
+/// Returns the welcome that came with the commit at `cursor`, with the secrets of this device
+/// alone.
 pub(crate) fn load(
     tx: &mut dyn Transaction,
     group: &GroupId,
@@ -102,36 +100,23 @@ pub(crate) fn load(
     Welcome { secrets: vec![secrets], ..shared }.write()
 }
 
-/// The ratchet tree of the epoch that this device was welcomed to, if it can still read the welcome, and if the tree is not
-/// in that.
-pub(crate) fn tree(
-    tx: &mut dyn Transaction,
-    group: &GroupId,
-    device: &DeviceId,
-    epoch: Epoch,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    for membership in membership::of_device_in(tx, device, group)? {
-        if membership.by_welcome
-            && let Some(entry) = tx.get(Table::Log, shared_key(group, membership.from).as_bytes())?
-            && key::decode::<Entry<'_>>(Table::Log, &entry)?.receipt.of(group).epoch == epoch
-        {
-            return tx.get(Table::WelcomeTrees, shared_key(group, membership.from).as_bytes());
-        }
-    }
-    Ok(None)
+/// Returns the ratchet tree that is stored beside the welcome of the commit at `cursor`, if there
+/// is one.
+pub(crate) fn tree(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) -> Result<Option<Vec<u8>>, StoreError> {
+    tx.get(Table::WelcomeTrees, shared_key(group, cursor).as_bytes())
 }
 
-/// Whether this is what [`save`] wrote for all joiners.
+/// Returns true if [`save`] has written these bytes for all joiners.
 pub(crate) fn is_shared(bytes: &[u8]) -> bool {
     Welcome::read(bytes).is_ok_and(|welcome| welcome.secrets.is_empty())
 }
 
-/// Whether this is what [`save`] wrote for one joiner.
+/// Returns true if [`save`] has written these bytes for one joiner.
 pub(crate) fn is_secrets(bytes: &[u8]) -> bool {
     EncryptedSecrets::tls_deserialize_exact_bytes(bytes).is_ok()
 }
 
-/// Deletes the welcome that came with the commit at `cursor`, if one did.
+/// Deletes the welcome that came with the commit at `cursor`, if there is one.
 pub(crate) fn delete(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) -> Result<(), StoreError> {
     let key = shared_key(group, cursor);
     if !tx.delete(Table::Welcomes, key.as_bytes())? {
@@ -139,10 +124,10 @@ pub(crate) fn delete(tx: &mut dyn Transaction, group: &GroupId, cursor: Cursor) 
     }
     tx.delete(Table::WelcomeTrees, key.as_bytes())?;
     let range = key.everything_below();
-    let mut going = Vec::new();
+    let mut keys = Vec::new();
     tx.scan(Table::WelcomeSecrets, &range.start..&range.end, &mut |key, _| {
-        going.push(key.to_vec());
+        keys.push(key.to_vec());
         Ok(ControlFlow::Continue(()))
     })?;
-    going.iter().try_for_each(|key| tx.delete(Table::WelcomeSecrets, key).map(drop))
+    keys.iter().try_for_each(|key| tx.delete(Table::WelcomeSecrets, key).map(drop))
 }

@@ -1,4 +1,4 @@
-//! Who makes a request: the device of the session whose token it bears.
+//! Finds the caller of a request: the device whose session token the request carries.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -19,11 +19,12 @@ use hyper::body::{Frame, SizeHint};
 use super::{
     connection::Connection,
     context::RequestContext,
-    exchange::encoded_bytes,
     memory::{Charge, Principal},
-    rates::{Price, block_of},
+    price::Price,
+    rates::block_of,
     refusal::Refusal,
     sessions::OpenSession,
+    sizes::encoded_bytes,
     state::State,
     tokens::SessionToken,
     worker::Service,
@@ -35,12 +36,13 @@ use crate::{api::Code, names::DeviceId};
 pub(crate) struct Caller(pub(crate) Arc<OpenSession>);
 
 impl Caller {
-    /// The caller that [`layer`] has found.
+    /// Returns the caller that [`layer`] has found.
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
-    /// The device, if it is known still: it may have been removed while the request waited.
+    /// Returns the device if the service still knows it. The device may have been removed while the
+    /// request waited.
     pub(crate) fn admit(&self, service: &Service<'_>) -> Result<DeviceId, Refusal> {
         match service.device_key(&self.0.device)? {
             Some(_) => Ok(self.0.device.clone()),
@@ -57,12 +59,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Memory of a request beside its body and its answer: names, field names, signatures.
+/// The memory of a request beside its body and its answer: names, field names, signatures.
 const BASE_BYTES: usize = 1024;
 
-/// Finds out which device calls, whether it has called too often, and whether there is memory for
-/// the request. Without a session, a device that shows the token of a past session has a rate of its
-/// own; others share their address's.
+/// Finds the calling device, checks its rate, and reserves memory for the request. Without a
+/// session, a device that shows the token of a past session has a rate of its own. All other
+/// clients share the rate of their address.
 pub(crate) async fn layer(
     Extracted(state): Extracted<State>,
     mut request: Request,
@@ -74,17 +76,18 @@ pub(crate) async fn layer(
     charge.grow_to(BASE_BYTES + header_bytes(&request) + answer_bytes(&state, &request)).await?;
     let context = RequestContext::new(principal, charge.clone());
     let response = context.scope(next.run(request)).await;
-    held(response, charge).await
+    charge_answer(response, charge).await
 }
 
-/// The party that the request is charged to. A request of a device bears its [`Caller`] from here on.
+/// Returns the party that pays for the request. From here on, the request of a device carries its
+/// [`Caller`].
 fn principal(state: &State, request: &mut Request, connection: Option<&Connection>) -> Result<Principal, Refusal> {
     let token = bearer(request.headers());
     if let Some(session) = token.as_ref().and_then(|token| state.sessions().get(&token.hash(), state.monotonic())) {
         state.rates().charge(&session.device, Price::Request)?;
         if let Some(connection) = connection {
-            let crowded = |_| Refusal::because(Code::TooManyRequests, "the device uses too many connections");
-            connection.admit(&session.device).map_err(crowded)?;
+            let too_many = |_| Refusal::because(Code::TooManyRequests, "the device uses too many connections");
+            connection.admit(&session.device).map_err(too_many)?;
         }
         let principal = Principal::Device(session.device.clone());
         request.extensions_mut().insert(Caller(session));
@@ -105,10 +108,10 @@ fn header_bytes(request: &Request) -> usize {
     headers.sum::<usize>() + request.uri().path().len()
 }
 
-/// The memory that the answer may take, where it is as large as clients have made it: a group info
-/// or a tree, as it is stored and as it is encoded.
+/// Returns the memory of an answer whose size depends on clients: a group info or a tree, as the
+/// store has it and as the answer encodes it.
 fn answer_bytes(state: &State, request: &Request) -> usize {
-    // Nobody else gets such an answer.
+    // Only a caller with a session gets such an answer.
     if Caller::of(request.extensions()).is_none() {
         return 0;
     }
@@ -121,22 +124,22 @@ fn answer_bytes(state: &State, request: &Request) -> usize {
     }
 }
 
-/// Charges the answer for as long as the client has not taken it.
-async fn held(response: Response, charge: Charge) -> Result<Response, Refusal> {
+/// Charges the answer until the client has taken it.
+async fn charge_answer(response: Response, charge: Charge) -> Result<Response, Refusal> {
     // A stream has a charge of its own.
     let bytes = response.body().size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     charge.shrink_to(bytes);
     charge.grow_to(bytes).await?;
-    Ok(response.map(|body| Body::new(Held { body, _charge: charge })))
+    Ok(response.map(|body| Body::new(ChargedBody { body, _charge: charge })))
 }
 
-/// An answer, and the memory that is charged for it.
-struct Held {
+/// The body of an answer, with the memory that is charged for it.
+struct ChargedBody {
     body: Body,
     _charge: Charge,
 }
 
-impl HttpBody for Held {
+impl HttpBody for ChargedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -156,7 +159,8 @@ impl HttpBody for Held {
     }
 }
 
-/// The token that a request bears. Two are none: who reads one and who reads the other must not differ.
+/// Returns the session token of a request. Two tokens count as none: two programs that read the
+/// request must not see different tokens.
 fn bearer(headers: &HeaderMap) -> Option<SessionToken> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else {
@@ -166,8 +170,8 @@ fn bearer(headers: &HeaderMap) -> Option<SessionToken> {
     if scheme.eq_ignore_ascii_case("bearer") { SessionToken::read(token) } else { None }
 }
 
-/// Where a request comes from: from whoever has connected, or from whom a trusted proxy has it. Requests of which the
-/// listener does not say so share one limit.
+/// Returns the address of the client: the peer of the connection, or the address that a trusted
+/// proxy reports. Requests whose peer the listener does not report share one limit.
 fn address(state: &State, request: &Request) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());

@@ -1,9 +1,10 @@
-//! Stateless challenges: bytes that a device signs to show that it has its key now.
+//! Stateless challenges: a device signs one to prove that it has its key now.
 //!
-//! The server remembers no challenge that it gives out, so that nobody can use up the places of
-//! others. A challenge carries its expiry and a MAC over it and the device's name, under a key that
-//! each start draws anew. The server remembers only redeemed challenges, until they expire: a device
-//! alone can redeem one, so a stranger cannot fill that memory (`docs/decisions/0047`).
+//! The server does not remember the challenges that it gives out, so no caller can use up the
+//! places of others. A challenge contains its expiry and a MAC over the expiry and the name of the
+//! device. Each start of the server draws a new MAC key. The server remembers only redeemed
+//! challenges, until they expire. Only the device can redeem its challenge, so a stranger cannot
+//! fill that memory (`docs/decisions/0047`).
 
 use std::{
     collections::HashMap,
@@ -16,44 +17,45 @@ use hmac::Mac as _;
 use super::{mac::mac, refusal::Refusal};
 use crate::{api::Code, names::DeviceId};
 
-/// Separates this use of the key from every other. Which of the two purposes a challenge serves,
-/// registration or session, is in the bytes that the device signs (`api::proof`).
+/// Separates this use of the key from every other use. The bytes that the device signs
+/// (`api::proof`) tell whether a challenge serves a registration or a session.
 const LABEL: &[u8] = b"Regrow challenge 1";
 
-/// Challenges that one device redeems within the lifetime of one. A device that logs in more often
-/// waits for the oldest to expire.
+/// The most challenges that one device redeems within the lifetime of a challenge. A device that
+/// logs in more often waits until the oldest challenge expires.
 const MAX_PER_DEVICE: usize = 32;
 
-/// Random bytes in a challenge: no two challenges are equal.
+/// The random bytes of a challenge. They make each challenge unique.
 const NONCE: usize = 16;
-/// The expiry in a challenge: milliseconds of the monotonic clock.
+/// The bytes of the expiry in a challenge: milliseconds of the monotonic clock.
 const EXPIRY: usize = 8;
-/// The MAC at the end of a challenge: HMAC-SHA256.
+/// The bytes of the MAC at the end of a challenge: HMAC-SHA256.
 const TAG: usize = 32;
 
 type Nonce = [u8; NONCE];
 
-/// Makes challenges, and knows those that were redeemed.
+/// Makes and checks challenges, and remembers the redeemed ones.
 pub(crate) struct Challenges {
     key: [u8; 32],
     redeemed: Mutex<HashMap<DeviceId, Vec<(Nonce, Duration)>>>,
 }
 
-/// A challenge of this server for this device, which has not expired. It may have been redeemed.
+/// A challenge that this server made for this device and that has not expired. The device may have
+/// redeemed it already.
 #[derive(Clone, Debug)]
-pub(crate) struct Genuine {
+pub(crate) struct ValidChallenge {
     device: DeviceId,
     nonce: Nonce,
     expires: Duration,
 }
 
 impl Challenges {
-    /// Challenges under a key that was drawn for this start.
+    /// Makes challenges under a key that is new for this start.
     pub(crate) fn new(key: [u8; 32]) -> Self {
         Self { key, redeemed: Mutex::default() }
     }
 
-    /// A challenge for a device, good until `expires`.
+    /// Makes a challenge for a device. It expires at `expires`.
     pub(crate) fn make(&self, device: &DeviceId, random: [u8; 32], expires: Duration) -> Vec<u8> {
         let expires = u64::try_from(expires.as_millis()).unwrap_or(u64::MAX);
         let mut challenge = Vec::with_capacity(NONCE + EXPIRY + TAG);
@@ -64,19 +66,20 @@ impl Challenges {
         challenge
     }
 
-    /// Checks that this server has made the challenge for the device, and that it has not expired.
-    pub(crate) fn check(&self, device: &DeviceId, challenge: &[u8], now: Duration) -> Option<Genuine> {
+    /// Checks that this server made the challenge for the device, and that the challenge has not
+    /// expired.
+    pub(crate) fn check(&self, device: &DeviceId, challenge: &[u8], now: Duration) -> Option<ValidChallenge> {
         let (signed, tag) = challenge.split_last_chunk::<TAG>()?;
         let (nonce, expiry) = signed.split_first_chunk::<NONCE>()?;
         let expires = Duration::from_millis(u64::from_be_bytes(expiry.try_into().ok()?));
-        // Compares in constant time.
+        // The comparison takes constant time.
         mac(&self.key, &[LABEL, &device.to_identity(), signed]).verify_slice(tag).ok()?;
-        (expires > now).then(|| Genuine { device: device.clone(), nonce: *nonce, expires })
+        (expires > now).then(|| ValidChallenge { device: device.clone(), nonce: *nonce, expires })
     }
 
-    /// Redeems a challenge. The caller has verified the device's signature over it.
-    pub(crate) fn redeem(&self, challenge: &Genuine, now: Duration) -> Result<(), Refusal> {
-        let Genuine { device, nonce, expires } = challenge;
+    /// Redeems a challenge. The caller has verified the signature of the device over it.
+    pub(crate) fn redeem(&self, challenge: &ValidChallenge, now: Duration) -> Result<(), Refusal> {
+        let ValidChallenge { device, nonce, expires } = challenge;
         let mut redeemed = self.redeemed();
         let of_device = redeemed.entry(device.clone()).or_default();
         of_device.retain(|(_, expires)| *expires > now);
@@ -91,7 +94,7 @@ impl Challenges {
         Ok(())
     }
 
-    /// Forgets the challenges that have expired.
+    /// Forgets the redeemed challenges that have expired.
     pub(crate) fn expire(&self, now: Duration) {
         self.redeemed().retain(|_, of_device| {
             of_device.retain(|(_, expires)| *expires > now);

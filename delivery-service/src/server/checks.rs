@@ -1,8 +1,11 @@
-//! Work on clients' bytes beside the runtime's and the store's threads: decoding and checking.
+//! Work on the bytes of clients beside the threads of the runtime and of the store: decoding and
+//! verification.
 //!
-//! The server does as much of it at a time as there are processors, and never all of it for one party while there
-//! are others: each party has one place less than there are, and those that wait are served in turn. Work on large
-//! bytes has one place in all, for it slows down all other work of the machine.
+//! The server runs as many of these jobs at a time as the machine has processors. One party gets at
+//! most one permit less than there are, so it leaves one for others. On a machine with one
+//! processor, a party may hold the only permit. Waiting jobs run in the order of their arrival.
+//! Only one job on large bytes runs at a time, because such a job slows down all other work of the
+//! machine.
 
 use std::{num::NonZero, sync::Arc, thread};
 
@@ -11,15 +14,15 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{context::RequestContext, exchange::LARGE, memory::Principal, refusal::Refusal, shares::Shares};
+use super::{context::RequestContext, memory::Principal, refusal::Refusal, shares::Shares, sizes::LARGE};
 use crate::api::Code;
 
-/// Places for work on large bytes.
-const LARGE_PLACES: usize = 1;
+/// The number of permits for jobs on large bytes.
+const LARGE_PERMITS: usize = 1;
 
-/// The places for such work.
+/// The permits for jobs beside the store.
 pub(crate) struct Checks {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     shares: Shares<Principal>,
     large: Arc<Semaphore>,
     large_shares: Shares<Principal>,
@@ -32,68 +35,70 @@ impl Default for Checks {
 }
 
 impl Checks {
-    fn new(places: usize) -> Self {
+    fn new(permits: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            shares: Shares::new(places.saturating_sub(1)),
-            large: Arc::new(Semaphore::new(LARGE_PLACES)),
-            large_shares: Shares::new(LARGE_PLACES),
+            permits: Arc::new(Semaphore::new(permits)),
+            shares: Shares::new(permits.saturating_sub(1)),
+            large: Arc::new(Semaphore::new(LARGE_PERMITS)),
+            large_shares: Shares::new(LARGE_PERMITS),
         }
     }
 
-    /// Does work on so many bytes, for the request that this task works for. Fails with [`Code::Internal`] if the work panics.
+    /// Runs `work` on `bytes` bytes for the request of the current task. Fails with
+    /// [`Code::Internal`] if the work panics.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        Ok(self.place(bytes).await?.run(work).await?.0)
+        Ok(self.permit(bytes).await?.run(work).await?.0)
     }
 
-    /// Waits for a place for work on so many bytes, for the request that this task works for.
-    pub(crate) async fn place(&self, bytes: usize) -> Result<Place, Refusal> {
+    /// Waits for a permit for work on `bytes` bytes, for the request of the current task.
+    pub(crate) async fn permit(&self, bytes: usize) -> Result<CheckPermit, Refusal> {
         let context = RequestContext::current();
         let is_large = bytes >= LARGE;
-        // The party's own share comes first: a party that waits for it keeps no place from others.
-        let mut places = Vec::new();
+        // The share of the party comes first: a party that waits for its own share holds no permit
+        // that others need.
+        let mut permits = Vec::new();
         if let Some(RequestContext { principal, .. }) = &context {
             let shares = if is_large { &self.large_shares } else { &self.shares };
-            places.push(place(&shares.of(principal)).await?);
+            permits.push(acquire(&shares.of(principal)).await?);
         }
         if is_large {
-            places.push(place(&self.large).await?);
+            permits.push(acquire(&self.large).await?);
         }
-        places.push(place(&self.places).await?);
-        Ok(Place { _places: places, _context: context })
+        permits.push(acquire(&self.permits).await?);
+        Ok(CheckPermit { _permits: permits, _context: context })
     }
 
-    /// Forgets the shares that nobody uses.
+    /// Forgets the shares that no party uses.
     pub(crate) fn forget(&self) {
         self.shares.forget();
         self.large_shares.forget();
     }
 }
 
-/// A place for work, and the memory of the request that the work is for.
-pub(crate) struct Place {
-    _places: Vec<OwnedSemaphorePermit>,
+/// A permit to run a job, with the memory of the request that needs the job.
+pub(crate) struct CheckPermit {
+    _permits: Vec<OwnedSemaphorePermit>,
     _context: Option<RequestContext>,
 }
 
-impl Place {
-    /// Does work in this place. Fails with [`Code::Internal`] if the work panics.
+impl CheckPermit {
+    /// Runs `work` with this permit. Fails with [`Code::Internal`] if the work panics.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(T, Self), Refusal> {
-        // Work goes on when its client has gone. It keeps its place for that time.
+        // The work continues even if its client disconnects. It keeps its permit until it ends.
         Ok(spawn_blocking(move || (work(), self)).await.map_err(|_| Code::Internal)?)
     }
 }
 
-async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-    // Nobody closes a semaphore of ours.
-    Ok(Arc::clone(places).acquire_owned().await.map_err(|_| Code::Unavailable)?)
+async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    // This module never closes its semaphores.
+    Ok(Arc::clone(permits).acquire_owned().await.map_err(|_| Code::Unavailable)?)
 }
 
 #[cfg(test)]
@@ -117,7 +122,7 @@ mod tests {
         RequestContext::new(principal, charge)
     }
 
-    /// Work that goes on until the returned sender is dropped.
+    /// Returns work that runs until the returned sender is dropped.
     fn endless() -> (mpsc::Sender<()>, impl Fn() + Clone + Send + 'static) {
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -125,40 +130,40 @@ mod tests {
         (release, work)
     }
 
-    /// Starts work of a device.
+    /// Starts work for a device.
     fn start(checks: &Arc<Checks>, name: &str, bytes: usize, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
         let (checks, context) = (Arc::clone(checks), context(name));
-        tokio::spawn(async move { context.scope(checks.run(bytes, work)).await.expect("it is done") })
+        tokio::spawn(async move { context.scope(checks.run(bytes, work)).await.expect("the work is done") })
     }
 
     #[tokio::test]
-    async fn one_device_leaves_a_place_for_another() {
+    async fn one_device_leaves_a_permit_for_another() {
         let checks = Arc::new(Checks::new(2));
         let (release, work) = endless();
         let busy: Vec<_> = (0..5).map(|_| start(&checks, "mallory", 0, work.clone())).collect();
         let done = start(&checks, "alice", 0, || ());
-        tokio::time::timeout(Duration::from_secs(10), done).await.expect("a place").expect("it ends");
+        tokio::time::timeout(Duration::from_secs(10), done).await.expect("a permit").expect("the task ends");
         drop(release);
         for one in busy {
-            one.await.expect("it ends");
+            one.await.expect("the task ends");
         }
     }
 
     #[tokio::test]
-    async fn large_work_of_many_devices_leaves_places_for_small_work() {
+    async fn large_work_leaves_permits_for_small_work() {
         let checks = Arc::new(Checks::new(2));
         let (release, work) = endless();
         let busy = ["mallory", "mallory", "bob", "carol"].map(|name| start(&checks, name, LARGE, work.clone()));
         let done = start(&checks, "alice", LARGE - 1, || ());
-        tokio::time::timeout(Duration::from_secs(10), done).await.expect("a place").expect("it ends");
+        tokio::time::timeout(Duration::from_secs(10), done).await.expect("a permit").expect("the task ends");
         drop(release);
         for one in busy {
-            one.await.expect("it ends");
+            one.await.expect("the task ends");
         }
     }
 
     #[tokio::test]
-    async fn one_device_has_one_turn_among_those_with_large_work() {
+    async fn devices_take_turns_with_large_work() {
         let checks = Arc::new(Checks::new(8));
         let (release, work) = endless();
         let (order, done) = mpsc::channel();
@@ -167,15 +172,15 @@ mod tests {
         let waiting: Vec<_> = ["mallory", "mallory", "mallory", "alice"]
             .map(|name| {
                 let order = order.clone();
-                start(&checks, name, LARGE, move || order.send(name).expect("somebody listens"))
+                start(&checks, name, LARGE, move || order.send(name).expect("the test listens"))
             })
             .into();
         tokio::task::yield_now().await;
         drop(release);
-        first.await.expect("it ends");
+        first.await.expect("the task ends");
         for one in waiting {
-            one.await.expect("it ends");
+            one.await.expect("the task ends");
         }
-        assert_eq!(done.try_iter().next(), Some("alice"), "the others of mallory's wait for each other");
+        assert_eq!(done.try_iter().next(), Some("alice"), "the jobs of mallory wait for each other");
     }
 }

@@ -1,8 +1,10 @@
-//! The settings that are in force, and where each comes from: defaults, a file, the environment, flags; the later wins.
+//! The settings in force, and their sources: defaults, a file, the environment and flags. A later
+//! source overrides an earlier one.
 //!
-//! Nothing is taken for granted of what people write: a key that does not exist, a value of another type and a value that
-//! makes no sense are each an error that names the place. Nothing in the settings is a secret (keys are in files that
-//! they name), so all of them can be printed; an address that holds a password is refused.
+//! Three kinds of mistakes are errors that name their place: an unknown key, a value of a wrong
+//! type, and a value that makes no sense. The settings contain no secrets, because keys are in
+//! files that the settings name. So the program can print all of them. It refuses an address that
+//! contains a password.
 
 use std::{
     collections::BTreeMap,
@@ -20,54 +22,56 @@ use figment::{
 use super::{
     keys,
     settings::Settings,
-    validation::{self, Nonsense},
+    validation::{self, InvalidSetting},
 };
 
-/// The file that is read if no other is named, and it is there.
+/// The settings file that the program reads if it exists and no other file is named.
 pub const FILE: &str = "regrow-ds.toml";
 
-/// What the names of variables begin with. The rest is the key, in capitals, with `__` for each dot.
+/// The prefix of the environment variables. The rest of a name is the key in capitals, with `__`
+/// for each dot.
 pub const PREFIX: &str = "REGROW_DS_";
 
-/// Settings with their origins.
+/// The settings with their origins.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is in force.
+    /// The settings in force.
     pub settings: Settings,
     origins: BTreeMap<String, String>,
 }
 
-/// Where settings may come from, beside the defaults.
+/// The sources of the settings, beside the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file that was named, which has to be there. Without one it is [`FILE`] in the working directory.
+    /// The named settings file, which has to exist. Without a name, the program looks for [`FILE`]
+    /// in the working directory.
     pub file: Option<PathBuf>,
-    /// The environment. Variables of other names are left alone.
+    /// The environment variables. Variables without [`PREFIX`] do not count.
     pub variables: Vec<(OsString, OsString)>,
-    /// Flags that were given, each with the key that it sets.
+    /// The flags, each with its key.
     pub flags: Vec<Flag>,
 }
 
 /// A flag that sets a value.
 #[derive(Clone, Debug)]
 pub struct Flag {
-    /// The flag as it was written: `--listen`.
+    /// The flag as the user wrote it: `--listen`.
     pub name: &'static str,
-    /// What it sets: `listen`.
+    /// The key of the setting: `listen`.
     pub key: &'static str,
-    /// To what.
+    /// The value of the setting.
     pub value: String,
 }
 
-/// The settings cannot be used.
+/// The reason why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
+    /// The program cannot read the file.
     #[error("cannot read {}: {error}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// The file is not TOML.
@@ -75,41 +79,41 @@ pub enum ConfigError {
     NotToml {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and on which line.
+        /// The fault, with its line.
         message: String,
     },
-    /// Values that are wrong, each by itself.
+    /// Invalid settings. Each fault stands for itself.
     #[error("{}", lines(.0))]
     Faults(Vec<Fault>),
 }
 
-/// One thing that is wrong, and where it was written.
+/// One fault in the settings, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// There is no such setting.
     Unknown {
         /// The file, variable or flag.
         place: String,
-        /// What stands there.
+        /// The unknown key.
         key: String,
         /// The setting that was probably meant.
         nearest: Option<String>,
     },
-    /// The value is not of the setting's type, or one is missing that belongs to others.
+    /// The value has the wrong type, or a required value is missing.
     Unfit {
         /// The file, variable or flag.
         place: String,
         /// The setting.
         key: String,
-        /// What is wrong with it.
+        /// The fault.
         problem: String,
     },
-    /// The value cannot be meant.
-    Nonsense {
+    /// The value makes no sense.
+    Invalid {
         /// The file, variable or flag.
         place: String,
-        /// What is wrong, and what to do.
-        nonsense: Nonsense,
+        /// The setting, its fault and the remedy.
+        setting: InvalidSetting,
     },
 }
 
@@ -121,7 +125,7 @@ impl fmt::Display for Fault {
                 nearest.iter().try_for_each(|nearest| write!(f, "; did you mean `{nearest}`?"))
             }
             Self::Unfit { place, key, problem } => write!(f, "{place}: `{key}`: {problem}"),
-            Self::Nonsense { place, nonsense } => write!(f, "{place}: {nonsense}"),
+            Self::Invalid { place, setting } => write!(f, "{place}: {setting}"),
         }
     }
 }
@@ -131,10 +135,10 @@ fn lines(faults: &[Fault]) -> String {
 }
 
 impl Config {
-    /// Puts the settings together, and checks them.
+    /// Combines the sources and checks the settings.
     ///
     /// # Errors
-    /// [`ConfigError`] with everything that is wrong.
+    /// [`ConfigError`] with all faults.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let layers = layers(sources)?;
         let unknown: Vec<_> = layers.iter().flat_map(Layer::unknown).collect();
@@ -151,25 +155,25 @@ impl Config {
             return Err(ConfigError::Faults(vec![Fault::Unfit { place: place(&key), key, problem }]));
         }
         let settings: Settings = figment.extract().map_err(|errors| unfit(errors, place))?;
-        let nonsense: Vec<_> = validation::check(&settings)
+        let invalid: Vec<_> = validation::check(&settings)
             .into_iter()
-            .map(|nonsense| Fault::Nonsense { place: place(nonsense.key), nonsense })
+            .map(|setting| Fault::Invalid { place: place(setting.key), setting })
             .collect();
-        if !nonsense.is_empty() {
-            return Err(ConfigError::Faults(nonsense));
+        if !invalid.is_empty() {
+            return Err(ConfigError::Faults(invalid));
         }
         let origins = keys::all().into_iter().map(|key| (place(&key), key)).map(|(place, key)| (key, place)).collect();
         Ok(Self { settings, origins })
     }
 
-    /// Where the value of `key` comes from: `default`, a file, a variable or a flag.
+    /// Returns the origin of the value of `key`: `default`, a file, a variable or a flag.
     pub fn origin(&self, key: &str) -> &str {
         self.origins.get(key).map_or("default", String::as_str)
     }
 }
 
 impl fmt::Display for Config {
-    /// As a TOML file that says the same, with the origin of each value behind it.
+    /// Writes the settings as a TOML file, with the origin of each value as a comment.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = None;
         for (key, value) in keys::values(&self.settings) {
@@ -186,7 +190,7 @@ impl fmt::Display for Config {
     }
 }
 
-/// Everything that one place says.
+/// The values of one source.
 struct Layer {
     place: String,
     values: Dict,
@@ -209,7 +213,7 @@ impl Layer {
     }
 }
 
-/// Defaults, file, variables, flags.
+/// Returns the layers in this order: defaults, file, variables, flags.
 fn layers(sources: &Sources) -> Result<Vec<Layer>, ConfigError> {
     let mut layers = Vec::new();
     layers.extend(file_layer(sources.file.as_deref())?);
@@ -225,7 +229,7 @@ fn layers(sources: &Sources) -> Result<Vec<Layer>, ConfigError> {
     let sets_mode = |layer: &Layer| Value::from(layer.values.clone()).find("registration.mode").is_some();
     let mut defaults = defaults()?;
     if layers.iter().any(sets_mode) {
-        // What belongs to the default's mode says nothing about another.
+        // The settings of the default mode do not belong to another mode.
         defaults.remove("registration");
     }
     layers.insert(0, Layer { place: "default".to_owned(), values: defaults });
@@ -252,11 +256,12 @@ fn file_layer(named: Option<&Path>) -> Result<Option<Layer>, ConfigError> {
     Ok(Some(Layer { place: path.display().to_string(), values }))
 }
 
-/// A layer of one value, which is read as TOML where it is TOML, and else is text.
+/// Returns a layer with one value. The value is parsed as TOML if it is TOML, and is text
+/// otherwise.
 fn single(place: String, key: &str, value: &str) -> Layer {
     let value = match keys::is_text(key) {
         true => Value::from(value),
-        // What is no value of TOML is text, and the wrong type for whoever wants a number.
+        // A text that is not TOML stays text. For a setting with a number, that is a type error.
         false => toml::from_str::<Dict>(&format!("value = {value}"))
             .ok()
             .and_then(|mut parsed| parsed.remove("value"))

@@ -1,7 +1,8 @@
-//! One connection: its handshake, its requests, and its end.
+//! One connection: its handshake, its requests and its end.
 //!
-//! A connection ends when its client does not get to a first request in time, when it takes nothing
-//! of an answer for too long, and, once the server is being stopped, when no request is under way.
+//! The server ends a connection in three cases: the client does not send a first request in time;
+//! the client takes nothing of an answer for too long; or the server is stopping and no request is
+//! open.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::{
-    crowd::{Crowd, Crowded, One},
+    connection_limits::{ConnectionLimit, CountedConnection, TooManyConnections},
     memory,
     metrics::Metrics,
     progress::{Progress, Watched},
@@ -38,24 +39,24 @@ use crate::names::DeviceId;
 /// The most headers of one request. A browser sends about twenty.
 const HEADERS: usize = 100;
 
-/// The smallest buffer that hyper takes.
+/// The smallest buffer that hyper accepts.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
-/// Bytes that an HTTP/2 client may send of one body before the server has taken them.
+/// The bytes that an HTTP/2 client may send of one body before the server has taken them.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// Bytes that an HTTP/2 client may send of all bodies of a connection before the server has taken
-/// them. It is what a connection costs at the most beside the memory that is charged.
+/// The bytes that an HTTP/2 client may send of all bodies of a connection before the server has
+/// taken them. A connection costs at most this much beside the charged memory.
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
-/// Bytes of one answer that HTTP/2 holds back for a client whose window is shut.
+/// The bytes of one answer that HTTP/2 buffers for a client whose window is shut.
 const SEND_BUFFER: usize = 32 * 1024;
 
-/// How long a connection without a request under way is kept open once the server is being stopped:
-/// a request may be on its way already.
+/// The time for which the server keeps an idle connection open while it is stopping. A request may
+/// be on its way already.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How often a connection is looked at while the server is being stopped.
+/// The pause between two checks of a connection while the server is stopping.
 const LOOK_AT_END: Duration = Duration::from_millis(50);
 
 pub(super) fn http(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
@@ -79,25 +80,26 @@ pub(super) fn http(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// A connection as its requests know it: its budget of memory, and the devices that use it.
+/// A connection as its requests see it: its memory budget and the devices that use it.
 #[derive(Clone)]
-pub(crate) struct Connection(Arc<Own>);
+pub(crate) struct Connection(Arc<ConnectionState>);
 
-struct Own {
+struct ConnectionState {
     budget: Arc<Semaphore>,
-    devices: Crowd<DeviceId>,
-    /// The devices that have made a request here.
-    seen: Mutex<Vec<One<DeviceId>>>,
+    devices: ConnectionLimit<DeviceId>,
+    /// The devices that have sent a request on this connection.
+    seen: Mutex<Vec<CountedConnection<DeviceId>>>,
 }
 
 impl Connection {
-    /// The memory that all requests of this connection may use together.
+    /// The memory budget that all requests of this connection share.
     pub(crate) fn budget(&self) -> Arc<Semaphore> {
         Arc::clone(&self.0.budget)
     }
 
-    /// Lets a device use this connection, if it does not use too many others.
-    pub(crate) fn admit(&self, device: &DeviceId) -> Result<(), Crowded> {
+    /// Lets a device use this connection. Fails if the device already uses too many other
+    /// connections.
+    pub(crate) fn admit(&self, device: &DeviceId) -> Result<(), TooManyConnections> {
         let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.iter().all(|one| one.key() != device) {
             seen.push(self.0.devices.enter(device.clone())?);
@@ -106,22 +108,22 @@ impl Connection {
     }
 }
 
-/// The things that every connection is made with.
+/// The parts that every connection needs.
 pub(super) struct Connect {
     pub(super) app: Router,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) http: auto::Builder<TokioExecutor>,
     pub(super) limits: ServerLimits,
-    pub(super) devices: Crowd<DeviceId>,
+    pub(super) devices: ConnectionLimit<DeviceId>,
     pub(super) metrics: Metrics,
     pub(super) shutdown: Shutdown,
 }
 
 impl Connect {
-    /// Serves a connection until it ends. One of a trusted proxy has no budget of its own.
+    /// Serves a connection until it ends. A connection of a trusted proxy has no budget of its own.
     pub(super) async fn connection(&self, stream: TcpStream, peer: SocketAddr, is_proxy: bool) {
         let _open = self.metrics.connection();
-        // Answers are small, and nobody waits for more of them to fill a packet.
+        // Answers are small, so the server sends each packet at once.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection ended before it began");
             return;
@@ -138,7 +140,7 @@ impl Connect {
         };
         match handshake {
             Ok(Ok(stream)) => self.requests(stream, peer, is_proxy, progress).await,
-            // The client's bytes are not repeated: the name of a host may be among them.
+            // The log does not repeat bytes of the client: they may contain the name of a host.
             Ok(Err(error)) => {
                 self.metrics.handshake_failed();
                 tracing::debug!(kind = %error.kind(), "a TLS handshake failed");
@@ -157,21 +159,21 @@ impl Connect {
         is_proxy: bool,
         progress: Progress,
     ) {
-        let (app, its) = (self.app.clone(), progress.clone());
-        let own = (!is_proxy).then(|| {
+        let (app, requests) = (self.app.clone(), progress.clone());
+        let connection_state = (!is_proxy).then(|| {
             let (budget, devices) = (memory::of_connection(&self.limits), self.devices.clone());
-            Connection(Arc::new(Own { budget, devices, seen: Mutex::default() }))
+            Connection(Arc::new(ConnectionState { budget, devices, seen: Mutex::default() }))
         });
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let under_way = its.request();
+            let open_request = requests.request();
             request.extensions_mut().insert(ConnectInfo(peer));
-            if let Some(own) = &own {
-                request.extensions_mut().insert(own.clone());
+            if let Some(state) = &connection_state {
+                request.extensions_mut().insert(state.clone());
             }
-            let (app, its) = (app.clone(), its.clone());
+            let (app, requests) = (app.clone(), requests.clone());
             async move {
                 let response = app.oneshot(request.map(Body::new)).await?;
-                Ok::<_, std::convert::Infallible>(its.answer(response, under_way))
+                Ok::<_, std::convert::Infallible>(requests.answer(response, open_request))
             }
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
@@ -198,29 +200,30 @@ impl Connect {
                     look = interval_at(Instant::now() + LOOK_AT_END, LOOK_AT_END);
                 }
             }
-            // hyper would end a connection that has asked for nothing yet, although a request may be on its way.
-            if let Some(ending) = ending.as_mut().filter(|ending| !ending.told && progress.came()) {
+            // hyper would end a connection without any request at once, although a request may be
+            // on its way.
+            if let Some(ending) = ending.as_mut().filter(|ending| !ending.told && progress.had_request()) {
                 ending.told = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
 
-    /// How often a connection is looked at: twice in the time that a client has.
+    /// The pause between two checks of a connection: half of the time that a client has.
     fn tick(&self) -> Duration {
         let shorter = self.limits.write_seconds.min(self.limits.header_seconds);
         (Duration::from_secs(shorter) / 2).max(Duration::from_millis(1))
     }
 
-    /// Whether the connection is not to go on.
+    /// True if the server has to close the connection.
     fn is_over(&self, progress: &Progress, begun: Instant, ending: Option<&Ending>) -> bool {
         if progress.is_stuck(Duration::from_secs(self.limits.write_seconds)) {
             self.metrics.connection_stuck();
             tracing::debug!("a client took nothing of an answer for too long");
             return true;
         }
-        // hyper waits for the first bytes for as long as it takes.
-        if !progress.came() && begun.elapsed() >= Duration::from_secs(self.limits.header_seconds) {
+        // hyper itself waits for the first bytes without a limit.
+        if !progress.had_request() && begun.elapsed() >= Duration::from_secs(self.limits.header_seconds) {
             tracing::debug!("a connection without a request took too long");
             return true;
         }
@@ -228,14 +231,15 @@ impl Connect {
     }
 }
 
-/// The end of a connection because the server is being stopped.
+/// The end of a connection because the server is stopping.
 struct Ending {
     since: Instant,
-    /// Whether the client was told so.
+    /// True if the server has told the client.
     told: bool,
 }
 
-/// The kind of error that ended a connection. Its text may repeat what the client sent.
+/// Returns the kind of error that ended a connection. The text of the error may repeat bytes of the
+/// client.
 fn reason(error: &(dyn std::error::Error + 'static)) -> &'static str {
     match error.downcast_ref::<hyper::Error>() {
         Some(error) if error.is_timeout() => "it took too long",

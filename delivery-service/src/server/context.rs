@@ -1,7 +1,7 @@
-//! The context of a request: the party that it is charged to, and its charges.
+//! The context of a request: the party that pays for it, and its charges.
 //!
-//! It goes along with the handler's task, so that the queue before the store and the threads that
-//! check count for the right party, and keep the memory charged for as long as they use it.
+//! The context accompanies the task of the handler. So the queue of the store and the checks beside
+//! it count for the right party. They also keep the memory charged for as long as they use it.
 
 use std::sync::{
     Arc,
@@ -10,15 +10,15 @@ use std::sync::{
 
 use super::{
     memory::{Charge, Principal},
-    rates::Price,
+    price::Price,
 };
 
-/// The party that a request is charged to, its memory, and its cost.
+/// The party that pays for a request, the memory of the request, and its cost.
 #[derive(Clone)]
 pub(crate) struct RequestContext {
     pub(crate) principal: Principal,
     pub(crate) charge: Charge,
-    /// Cost units that the device has paid for the request.
+    /// The cost units that the device has paid for the request.
     units: Arc<AtomicU32>,
 }
 
@@ -27,7 +27,7 @@ tokio::task_local! {
 }
 
 impl RequestContext {
-    /// The context of a request that has been admitted, and has paid for that.
+    /// Creates the context of an admitted request, which has paid for the admission.
     pub(crate) fn new(principal: Principal, charge: Charge) -> Self {
         Self { principal, charge, units: Arc::new(AtomicU32::new(Price::Request.units())) }
     }
@@ -37,12 +37,12 @@ impl RequestContext {
         self.units.load(Ordering::Relaxed)
     }
 
-    /// Notes that the device has paid more.
+    /// Notes that the device has paid `units` more.
     pub(crate) fn pay(&self, units: u32) {
         self.units.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// The context of the request that this task works for. `None` outside of a request.
+    /// Returns the context of the request that this task works for, or `None` outside of a request.
     pub(crate) fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
@@ -52,7 +52,8 @@ impl RequestContext {
         CURRENT.scope(self, work).await
     }
 
-    /// A context of the same party with a charge of its own: for pages that outlive the request's handler.
+    /// Returns a context of the same party with a charge of its own. It is for pages that outlive
+    /// the handler of the request.
     pub(crate) fn sibling(&self) -> Self {
         Self { charge: self.charge.sibling(), ..self.clone() }
     }

@@ -1,8 +1,8 @@
 //! The environment of the server: a wall clock, a monotonic clock and randomness.
 //!
-//! All three come from outside, so that a test can move time and know the random bytes. The wall
-//! clock can jump, and only dates records. Rates, timeouts and the ends of sessions are measured
-//! with the monotonic clock.
+//! The caller passes all three, so a test can move the time and choose the random bytes. The wall
+//! clock can jump, and only dates records. The monotonic clock measures rates, timeouts and the
+//! ends of sessions.
 
 use std::{
     sync::Arc,
@@ -11,9 +11,9 @@ use std::{
 
 use crate::names::Timestamp;
 
-/// The system has no randomness to give.
+/// The system provides no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no randomness")]
+#[error("the operating system provides no random bytes")]
 pub struct NoRandomness;
 
 /// The clocks and the randomness of one server. Clones share them.
@@ -25,8 +25,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// An environment of a wall clock (the time since the Unix epoch), a monotonic clock (the time
-    /// since any fixed moment, never going back) and a source of random bytes.
+    /// Creates an environment. `wall` gives the time since the Unix epoch. `monotonic` gives the
+    /// time since any fixed moment and never goes back. `random` gives random bytes.
     pub fn new(
         wall: impl Fn() -> Duration + Send + Sync + 'static,
         monotonic: impl Fn() -> Duration + Send + Sync + 'static,
@@ -47,20 +47,20 @@ impl Environment {
         Self::new(wall, move || begun.elapsed(), random)
     }
 
-    /// The wall clock's time in seconds, as the machine has it: it may have jumped.
+    /// The time of the wall clock in seconds. It may have jumped.
     pub fn wall(&self) -> Timestamp {
         Timestamp((self.wall)().as_secs())
     }
 
-    /// The monotonic clock's time.
+    /// The time of the monotonic clock.
     pub fn monotonic(&self) -> Duration {
         (self.monotonic)()
     }
 
-    /// 32 random bytes.
+    /// Returns 32 random bytes.
     ///
     /// # Errors
-    /// [`NoRandomness`] if there is none.
+    /// [`NoRandomness`] if the system provides none.
     pub fn random(&self) -> Result<[u8; 32], NoRandomness> {
         (self.random)()
     }

@@ -1,5 +1,5 @@
-//! Requests and answers as bytes: JSON or CBOR, whichever the client sends and accepts, and problems for all that goes
-//! wrong, whoever noticed it.
+//! Requests and answers as bytes: JSON or CBOR, as the client sends and accepts them. Every error
+//! of every layer becomes a problem.
 
 use std::convert::Infallible;
 
@@ -14,51 +14,32 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{caller::Caller, context::RequestContext, leftover, rates::Price, refusal::Refusal, state::State};
+use super::{
+    caller::Caller,
+    context::RequestContext,
+    price::Price,
+    refusal::Refusal,
+    sizes::{LARGE, body_bytes},
+    state::State,
+    unread_body,
+};
 use crate::{
     api::{CBOR, Code, JSON, PROBLEM, Problem},
     names::DeviceId,
 };
 
-/// How deep a body in CBOR may be nested. Ours are four levels deep.
+/// The deepest nesting of a body in CBOR. The bodies of the API have four levels.
 const MAX_NESTING: usize = 16;
 
-/// The largest body of a request without a session: to register takes a name, a key, a signature and a token.
+/// The largest body of a request without a session. A registration needs a name, a key, a signature
+/// and a token.
 const MAX_BYTES_WITHOUT_SESSION: usize = 64 * 1024;
 
-/// The memory of a body that is being decoded: the body, what becomes of it, and up to this much more for lists of small
-/// elements, each of which takes more room than its text.
-const DECODED_LISTS: usize = 2 * 1024 * 1024;
-
-/// A request is larger by this than the parts that it carries: names, field names, signatures.
-const REQUEST_OVERHEAD: usize = 64 * 1024;
-
-/// Bodies from here on are decoded beside the runtime's threads, one at a time. The first 64 KiB are in each request's price.
-pub(crate) const LARGE: usize = 64 * 1024;
-
-/// The bytes that this many take in JSON: base64, with room for field names.
-pub(crate) const fn encoded_bytes(bytes: usize) -> usize {
-    bytes.saturating_add(bytes / 5 * 2).saturating_add(4 * 1024)
-}
-
-/// The largest body of a request: two parts at the most that the ordering rules take (a commit, say, with a group info), a
-/// third larger in base64.
-pub(crate) const fn max_request_bytes(part: usize) -> usize {
-    part.saturating_mul(2).div_ceil(3).saturating_mul(4).saturating_add(REQUEST_OVERHEAD)
-}
-
-/// The memory that a body of this size takes until it is carried out.
-pub(crate) const fn body_bytes(bytes: usize) -> usize {
-    let lists = bytes.saturating_mul(4);
-    let lists = if lists < DECODED_LISTS { lists } else { DECODED_LISTS };
-    // Half a size more for the copy that is made whenever the collected body has to grow.
-    bytes.saturating_mul(2).saturating_add(bytes / 2).saturating_add(lists)
-}
-
-/// How much of what a decoder says is passed on: it may repeat what it was given.
+/// The most characters of a decoder's error in an answer. The error may repeat bytes of the
+/// request.
 const MAX_DETAIL: usize = 200;
 
-/// How bodies are written.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     #[default]
@@ -67,7 +48,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What a request accepts. `None` if it accepts neither.
+    /// Returns the format that a request accepts, or `None` if it accepts neither.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(header::ACCEPT).iter().peekable();
         if values.peek().is_none() {
@@ -88,7 +69,7 @@ impl Format {
         best.map(|(_, format)| format)
     }
 
-    /// What the body of a request is written in.
+    /// Returns the format of a request's body.
     fn of_content(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut values = headers.get_all(header::CONTENT_TYPE).iter();
         match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
@@ -115,7 +96,7 @@ impl Format {
         }
     }
 
-    /// A body in this format.
+    /// Encodes a body in this format.
     pub(crate) fn write<T: Serialize>(self, value: &T) -> Result<Vec<u8>, Refusal> {
         let failed = || Refusal::from(Code::Internal);
         match self {
@@ -135,12 +116,12 @@ impl Format {
         })
     }
 
-    /// An answer in this format.
+    /// Returns an answer in this format.
     pub(crate) fn answer<T: Serialize>(self, status: StatusCode, value: &T) -> Result<Response, Refusal> {
         Ok((status, [(header::CONTENT_TYPE, self.media_type())], self.write(value)?).into_response())
     }
 
-    /// The answer to a request that was carried out.
+    /// Returns the answer to a successful request.
     pub(crate) fn ok<T: Serialize>(self, value: &T) -> Result<Response, Refusal> {
         self.answer(StatusCode::OK, value)
     }
@@ -163,7 +144,8 @@ impl Format {
     }
 }
 
-/// A media range (RFC 9110, 12.5.1) in lower case without its parameters, and its quality in thousandths.
+/// Parses a media range (RFC 9110, 12.5.1). Returns it in lower case without its parameters, with
+/// its quality in thousandths.
 fn media_range(range: &str) -> (String, u16) {
     let mut parts = range.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -181,29 +163,31 @@ impl<S: Sync> FromRequestParts<S> for Format {
     }
 }
 
-/// The body of a request, understood.
+/// The decoded body of a request.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
-        Unread::of(request, state)?.read(state).await.map(Self)
+        IncomingBody::of(request, state)?.read(state).await.map(Self)
     }
 }
 
-/// A body of which no byte has been read. Its media type and its declared size are good.
-pub(crate) struct Unread {
+/// A request body that the server has not begun to read. Its media type and its declared size are
+/// valid.
+pub(crate) struct IncomingBody {
     format: Format,
     device: Option<DeviceId>,
     limit: usize,
-    /// The declared size. A body without one may have any size.
+    /// The declared size. A body without a declared size may have any size.
     declared: Option<usize>,
     body: RequestBody,
 }
 
-impl Unread {
-    /// Looks at the headers, and charges a device for the declared size: a device without units sends nothing.
+impl IncomingBody {
+    /// Checks the headers, and charges the device for the declared size. So a device without units
+    /// cannot send a body.
     pub(crate) fn of(request: Request, state: &State) -> Result<Self, Refusal> {
         let format = Format::of_content(request.headers())?;
         let device = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
@@ -221,12 +205,12 @@ impl Unread {
         Ok(Self { format, device, limit, declared, body: request.into_body() })
     }
 
-    /// Whether the body is large, or does not say how large it is.
+    /// True if the body is large or does not declare its size.
     pub(crate) fn is_large(&self) -> bool {
         self.declared.is_none_or(|declared| declared >= LARGE)
     }
 
-    /// Reads the body.
+    /// Reads and decodes the body.
     pub(crate) async fn read<T: DeserializeOwned + Send + 'static>(self, state: &State) -> Result<T, Refusal> {
         let Self { format, device, limit, declared, mut body } = self;
         let collect = async {
@@ -251,7 +235,8 @@ fn too_large(limit: usize) -> Refusal {
     Refusal::because(Code::TooLarge, format!("more than {limit} bytes"))
 }
 
-/// A body that is being collected. Each piece is paid for before it is kept: with memory, and by a device with cost units.
+/// A body that the server is reading. Before it keeps a piece, it charges the memory and, if a
+/// device calls, the cost units.
 struct Collected<'s> {
     state: &'s State,
     device: Option<DeviceId>,
@@ -260,22 +245,22 @@ struct Collected<'s> {
     base: usize,
     limit: usize,
     bytes: Vec<u8>,
-    /// Cost units that the device has paid.
+    /// The cost units that the device has paid.
     units: u32,
 }
 
 impl<'s> Collected<'s> {
-    /// A body of which the device has paid for so many bytes.
+    /// Begins a body. The device has paid for `paid` bytes.
     fn new(state: &'s State, device: Option<DeviceId>, limit: usize, paid: usize) -> Self {
         let context = RequestContext::current();
         let base = context.as_ref().map_or(0, |context| context.charge.bytes());
-        // No room in advance: a client that says how much it sends need not send it. While it grows, the body takes up to
-        // twice its size, which is what is charged.
+        // The buffer starts empty, because a client may declare more bytes than it sends. A growing
+        // buffer takes up to twice the size of the body; the charge covers that.
         let bytes = Vec::new();
         Self { state, device, context, base, limit, bytes, units: Price::Bytes(paid).units() }
     }
 
-    /// Charges the device for a body of that length, without the units that it has paid.
+    /// Charges the device for a body of `length` bytes, without the units that it has paid already.
     fn pay(&mut self, length: usize) -> Result<(), Refusal> {
         let Some(device) = &self.device else {
             return Ok(());
@@ -291,7 +276,8 @@ impl<'s> Collected<'s> {
         if length > self.limit {
             return Err(too_large(self.limit));
         }
-        // The whole length of this body is not known, nor is the time after which the device could pay for it.
+        // The final length of this body is unknown, and so is the time until the device can pay for
+        // it.
         let longest_wait = self.state.rates().longest_wait();
         self.pay(length).map_err(|_| Refusal::for_now(Code::TooManyRequests, longest_wait))?;
         if let Some(context) = &self.context {
@@ -302,20 +288,21 @@ impl<'s> Collected<'s> {
     }
 }
 
-/// The outermost layer: gives every refusal its body, and makes one of every error that something else answered. Nothing
-/// that is answered is to be kept on the way: it may be a token, or who is in a group.
+/// The outermost layer: it writes the body of every refusal, and turns every other error into a
+/// problem. No cache may keep an answer, because an answer may contain a token or the members of a
+/// group.
 pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infallible> {
     let format = Format::accepted(request.headers()).unwrap_or_default();
-    let (request, leftover) = leftover::watch(request);
-    let mut response = explained(format, next.run(request).await);
+    let (request, unread_body) = unread_body::watch(request);
+    let mut response = with_problem(format, next.run(request).await);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if leftover.is_some_and(|leftover| leftover.is_left()) {
+    if unread_body.is_some_and(|unread_body| unread_body.is_left()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
 
-fn explained(format: Format, mut response: Response) -> Response {
+fn with_problem(format: Format, mut response: Response) -> Response {
     if let Some(Refusal(problem)) = response.extensions_mut().remove::<Refusal>() {
         return format.problem(&problem, std::mem::take(response.headers_mut()));
     }
@@ -336,9 +323,9 @@ fn explained(format: Format, mut response: Response) -> Response {
     response
 }
 
-/// What a handler that panicked is answered with.
+/// Returns the answer to a request whose handler panicked.
 pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // What it says may hold what the request held.
+    // The message of the panic may repeat parts of the request, so the log does not contain it.
     tracing::error!("a handler panicked");
     Refusal::from(Code::Internal).into_response()
 }
@@ -349,9 +336,10 @@ mod tests {
 
     use super::*;
 
-    /// As deep as it goes before it is looked at: what is read here is anything at all.
+    /// The test decodes values of any type, so no check of the content can stop the decoder
+    /// earlier.
     #[test]
-    fn what_is_nested_too_deep_is_refused_before_the_stack_is_full() {
+    fn deep_nesting_is_refused_before_the_stack_overflows() {
         let read = |format: Format, bytes: Vec<u8>| format.read::<IgnoredAny>(&bytes).map(drop);
         // An array of one element, a map of one entry, a tag, and an array without an end.
         for head in [&[0x81][..], &[0xA1, 0x00], &[0xC1], &[0x9F]] {
@@ -365,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_a_little_is_read() {
+    fn shallow_nesting_is_read() {
         let cbor = [vec![0x81; MAX_NESTING / 2], vec![0x00]].concat();
         assert!(Format::Cbor.read::<IgnoredAny>(&cbor).is_ok());
         assert!(Format::Json.read::<IgnoredAny>(b"[[[[0]]]]").is_ok());

@@ -1,13 +1,13 @@
-//! Whether the store takes writes, and why not.
+//! The health of the store: can it take writes, and if not, why?
 //!
-//! The worker notes each failure and, while there is one, tries a write of its own with every upkeep,
-//! so that the server is ready again without anybody's help when the disk is.
+//! The worker notes each failure. While a fault exists, the worker tries a write with every upkeep.
+//! So the server becomes ready again by itself as soon as the disk takes writes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::StoreError;
 
-/// A reason for which the store takes no writes.
+/// The reason why the store takes no writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Full,
@@ -17,7 +17,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The fault that a failure of the store shows.
+    /// Returns the fault that a failure of the store shows.
     pub(crate) fn of(error: &StoreError) -> Self {
         match error {
             StoreError::DiskFull => Self::Full,
@@ -27,7 +27,7 @@ impl Fault {
         }
     }
 
-    /// The reason in words, for clients and operators: it names no path.
+    /// The reason in words, for clients and operators. It names no path.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Full => "the disk of the store is full",
@@ -38,17 +38,17 @@ impl Fault {
     }
 }
 
-/// The store's present fault, if it has one. Clones share it.
+/// The present fault of the store, if there is one. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Health(Arc<Mutex<Option<Fault>>>);
 
 impl Health {
-    /// The fault, if there is one.
+    /// The present fault, if there is one.
     pub(crate) fn fault(&self) -> Option<Fault> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the result of a write. Returns whether it is another than before.
+    /// Notes the result of a write. Returns true if the fault has changed.
     pub(crate) fn note(&self, fault: Option<Fault>) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *known != fault;

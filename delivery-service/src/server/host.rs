@@ -1,5 +1,5 @@
-//! The host that a request is for. A request for another host than this server's is refused, so that
-//! a page in a browser cannot reach a server on loopback by a name of its own (DNS rebinding).
+//! Checks the host that a request names. The server refuses requests for other hosts. So a page in
+//! a browser cannot reach a server on loopback under its own host name (DNS rebinding).
 
 use std::net::SocketAddr;
 
@@ -13,13 +13,13 @@ use axum::{
 use super::refusal::Refusal;
 use crate::api::Code;
 
-/// The hosts that requests may be for.
+/// The hosts that requests may name.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts(Option<std::sync::Arc<[String]>>);
 
 impl Hosts {
-    /// The hosts in the setting; without any, a server on loopback is asked for loopback alone, and
-    /// another one for any host.
+    /// Returns the hosts of the setting, the address of `listen` and loopback. Without the setting,
+    /// a server on loopback accepts only these, and any other server accepts every host.
     pub(crate) fn new(allowed: &[String], listen: SocketAddr) -> Self {
         if allowed.is_empty() && !listen.ip().is_loopback() {
             return Self(None);
@@ -33,13 +33,14 @@ impl Hosts {
     }
 }
 
-/// The host without its port, in lower case. A text with a user in it is no host (RFC 9110, 4.2.4), and stays as it is.
+/// Returns the host in lower case without its port. A text with a user name is not a host (RFC
+/// 9110, 4.2.4), and stays as it is.
 fn bare(host: &str) -> String {
     let authority = host.parse::<Authority>().ok().filter(|authority| !authority.as_str().contains('@'));
     authority.as_ref().map_or(host, Authority::host).to_ascii_lowercase()
 }
 
-/// Refuses requests for other hosts, and those that say none.
+/// Refuses requests for other hosts and requests without a host.
 pub(crate) async fn layer(
     Extracted(hosts): Extracted<Hosts>,
     request: Request,
@@ -49,11 +50,12 @@ pub(crate) async fn layer(
     match host_of(request.uri(), request.headers()) {
         Some(host) if hosts.admit(host) => Ok(next.run(request).await),
         Some(_) => refused("the request is for another host; see the setting `allowed_hosts`"),
-        None => refused("the request does not say which host it is for"),
+        None => refused("the request names no host"),
     }
 }
 
-/// The host in the request's target (HTTP/2 has it there), or else in its only header `Host`.
+/// Returns the host in the target of the request, where HTTP/2 has it, or in the only `Host`
+/// header.
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     if let Some(authority) = uri.authority() {
         return Some(authority.as_str());

@@ -1,6 +1,7 @@
-//! Invitations as they are given out: tokens, of which the store keeps hashes.
+//! Makes invitations. An invitation is a token, and the store keeps only its hash.
 //!
-//! `regrow-ds invite` makes them beside the server, which looks in the store when one is shown to it.
+//! `regrow-ds invite` makes invitations in its own process. The server looks in the store when a
+//! device shows an invitation.
 
 use super::{
     environment::{Environment, NoRandomness},
@@ -13,10 +14,10 @@ use crate::{
     store::Store,
 };
 
-/// There is no invitation.
+/// The reason why no invitation was made.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
-    /// There is nothing to make a token of.
+    /// The system provides no random bytes for a token.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     /// The store failed.
@@ -24,8 +25,8 @@ pub enum InviteError {
     Store(#[from] StoreError),
 }
 
-/// Makes an invitation, good for one device: of `user`, or else of a user who has none yet. Returns its token, which is
-/// kept nowhere.
+/// Makes an invitation for one device and returns its token. The device belongs to `user`, or to a
+/// user without any device. The service does not keep the token.
 ///
 /// # Errors
 /// [`InviteError`].

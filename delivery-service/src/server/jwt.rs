@@ -1,4 +1,5 @@
-//! JSON Web Tokens (RFC 7519) of an operator's issuer, which say who may register devices of which user.
+//! JSON Web Tokens (RFC 7519) of the operator's issuer. A token gives the right to register a
+//! device of one user.
 
 use std::{
     num::NonZeroU32,
@@ -22,8 +23,8 @@ use tokio::sync::Mutex;
 use super::{clock_guard::ClockGuard, context::RequestContext, environment::Environment, memory::Principal};
 use crate::{authorities, names::Timestamp};
 
-/// Signatures with a public key. HMAC is not among them, for which the issuer's public key would be the secret, and there
-/// is no 'none'.
+/// The accepted algorithms: signatures with a public key. HMAC is missing, because the issuer's
+/// public key would be its secret. `none` is missing as well.
 const ALGORITHMS: &[Algorithm] = &[
     Algorithm::EdDSA,
     Algorithm::ES256,
@@ -36,56 +37,58 @@ const ALGORITHMS: &[Algorithm] = &[
     Algorithm::PS512,
 ];
 
-/// Seconds by which the issuer's clock may differ from ours.
+/// The most seconds by which the issuer's clock may differ from the server's clock.
 const LEEWAY: u64 = 60;
 
-/// Fetches for keys that are not known, at once and over time. Everybody can name such a key: the
-/// budget recovers quickly enough that nobody keeps a new key out for long.
+/// The most fetches because of unknown keys, at once and over time. Any client can name an unknown
+/// key. The budget recovers so quickly that no client keeps a new key out for long.
 const UNKNOWN_BURST: u32 = 6;
 const UNKNOWN_EVERY: Duration = Duration::from_secs(10);
 
-/// How often one party can make the server fetch keys because of a key that is not known.
+/// The pause of one party between two fetches because of an unknown key.
 const UNKNOWN_OF_PARTY: Duration = Duration::from_secs(60);
 
-/// How long keys are good that cannot be fetched again: an issuer that is down for an hour must not
-/// be able to withdraw nothing, nor to stop all registrations at once.
+/// The age up to which the server uses keys that it cannot fetch again. Without this time, an
+/// issuer that is down would stop all registrations at once. Without a limit, a withdrawn key would
+/// stay valid for as long as the issuer is down.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// How long the server waits before it fetches again after a failure.
+/// The pause before the next fetch after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
-/// How long the issuer has to answer.
+/// The time that the issuer has to answer.
 const FETCH_TIME: Duration = Duration::from_secs(10);
 
-/// The longest answer of the issuer that is read: thousands of keys.
+/// The largest key set that the server reads. It has room for thousands of keys.
 const MAX_JWKS_BYTES: usize = 1024 * 1024;
 
-/// Why a token is not accepted.
+/// The reason why the server refuses a token.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
-    /// The token is not the issuer's, not for this service, not for this user, or not for now.
-    #[error("the token is not accepted: {0}")]
+    /// Another issuer made the token, or the token is for another service, for another user or for
+    /// another time.
+    #[error("the token is refused: {0}")]
     NotVouchedFor(&'static str),
-    /// The issuer's keys cannot be had.
+    /// The server cannot fetch or decode the issuer's keys.
     #[error("the issuer's keys cannot be read: {0}")]
     NoKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The file of the issuer's keys cannot be read.
+    /// The server cannot read the file with the issuer's keys.
     #[error("cannot read the issuer's keys in {}: {detail}. Set `registration.jwks` to a JSON Web Key Set", .path.display())]
     NoKeyFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         detail: String,
     },
-    /// The issuer cannot be asked.
-    #[error("the issuer's keys have to be a file, or at an address that begins with https://")]
+    /// The server has no client for the address of the keys.
+    #[error("`registration.jwks` has to be a file or an address that begins with https://")]
     NoClient,
-    /// There is nobody that the issuer's certificate could be of.
-    #[error("cannot read the authorities in {}: {detail}", .path.display())]
+    /// The server cannot read the certificate authorities for the issuer's address.
+    #[error("cannot read the certificate authorities in {}: {detail}", .path.display())]
     NoAuthorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         detail: String,
     },
 }
@@ -93,21 +96,23 @@ pub enum IssuerError {
 /// The claims of a token that this module checks. The library checks the audience.
 #[derive(Deserialize)]
 struct Claims {
-    /// One issuer. The library would accept a list that names it among others.
+    /// The issuer, as one string. The library would also accept a list of issuers.
     iss: String,
     sub: String,
     exp: u64,
     nbf: Option<u64>,
 }
 
-/// Where an issuer's keys are.
+/// The source of an issuer's keys.
 pub(crate) enum Source {
     File(PathBuf),
     Address(reqwest::Url, reqwest::Client),
 }
 
 impl Source {
-    /// A file, or an address whose certificate is of the authorities in a file, or else of those that the platform trusts.
+    /// Returns the source that `jwks` names: a file, or an `https://` address. The certificate of
+    /// the address must come from one of the authorities in the file `authorities`. Without that
+    /// file, the authorities of the platform count.
     pub(crate) fn new(jwks: &str, authorities: Option<&Path>) -> Result<Self, IssuerError> {
         if !jwks.contains("://") {
             return Ok(Self::File(jwks.into()));
@@ -137,10 +142,10 @@ pub(crate) struct Issuer {
     name: String,
     audience: String,
     source: Source,
-    /// How old keys may get before they are fetched again.
+    /// The age at which the server fetches the keys again.
     refresh: Duration,
-    known: RwLock<Known>,
-    /// Held by the one that fetches; all others wait for its result.
+    known: RwLock<KeyCache>,
+    /// The task that fetches holds this lock. All other tasks wait for its result.
     fetching: Mutex<()>,
     unknown: RateLimiter<NotKeyed, InMemoryState, Environment, NoOpMiddleware<Duration>>,
     unknown_of_party: RateLimiter<
@@ -153,15 +158,16 @@ pub(crate) struct Issuer {
     clock: ClockGuard,
 }
 
-/// The keys, and when they were fetched, by the monotonic clock.
+/// The keys and the time of the last fetch, by the monotonic clock.
 #[derive(Clone, Default)]
-struct Known {
+struct KeyCache {
     keys: Option<(Arc<JwkSet>, Duration)>,
     failed: Option<Duration>,
 }
 
 impl Issuer {
-    /// Keys in a file are read at once: a server that cannot read them does not start.
+    /// Creates an issuer. It reads keys in a file at once, so a server that cannot read them does
+    /// not start.
     pub(crate) fn new(
         name: &str,
         audience: &str,
@@ -170,7 +176,7 @@ impl Issuer {
         environment: Environment,
         clock: ClockGuard,
     ) -> Result<Self, IssuerError> {
-        let mut known = Known::default();
+        let mut known = KeyCache::default();
         if let Source::File(path) = &source {
             known.keys = Some((Arc::new(read(path)?), environment.monotonic()));
         }
@@ -196,69 +202,71 @@ impl Issuer {
         })
     }
 
-    /// Whether there are keys.
+    /// True if the server has keys.
     pub(crate) fn has_keys(&self) -> bool {
         self.known().keys.is_some()
     }
 
-    /// Fetches the keys if there are none yet.
+    /// Fetches the keys if the server has none yet.
     pub(crate) async fn prepare(&self) -> Result<(), IssuerError> {
         if self.has_keys() { Ok(()) } else { self.fetch(|known| known.keys.is_none()).await }
     }
 
-    /// Checks that the token is good, now, and that it is about this user.
+    /// Checks that the token is valid now and names this user.
     pub(crate) async fn vouches_for(&self, token: &str, user: &str) -> Result<(), IssuerError> {
         let refused = IssuerError::NotVouchedFor;
-        let header = decode_header(token).map_err(|_| refused("it is not a token"))?;
+        let header = decode_header(token).map_err(|_| refused("it is not a JSON Web Token"))?;
         if !ALGORITHMS.contains(&header.alg) {
-            return Err(refused("its algorithm is not admitted"));
+            return Err(refused("its signature algorithm is not allowed"));
         }
-        // RFC 7515, 4.1.11: a recipient that does not understand a critical extension rejects the token.
+        // RFC 7515, 4.1.11: a recipient that does not understand a critical extension rejects the
+        // token.
         if header.crit.is_some() {
-            return Err(refused("it has a critical extension"));
+            return Err(refused("its header has a critical extension"));
         }
         let key = self.key(header.kid.as_deref()).await?;
-        if !is_for(&key, header.alg) {
-            return Err(refused("its key is not for this"));
+        if !allows(&key, header.alg) {
+            return Err(refused("its key is not for signatures with this algorithm"));
         }
-        let key = DecodingKey::from_jwk(&key).map_err(|_| refused("its key is not understood"))?;
+        let key = DecodingKey::from_jwk(&key).map_err(|_| refused("its key has an unknown form"))?;
         let mut validation = Validation::new(header.alg);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // The library would take the system's clock. Ours is the caller's.
+        // The library would read the clock of the system. This module uses the clock of the server.
         validation.validate_exp = false;
         let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|_| refused("it is not the issuer's, or not for this service"))?
+            .map_err(|_| refused("its signature, its audience or a claim is not valid"))?
             .claims;
         if claims.iss != self.name {
-            return Err(refused("it is of another issuer"));
+            return Err(refused("another issuer made it"));
         }
         check_time(&claims, self.clock.now())?;
         if claims.sub == user { Ok(()) } else { Err(refused("it is for another user")) }
     }
 
-    /// The key of this name; without a name, the only key that there is.
+    /// Returns the key with this identifier. Without an identifier, returns the only key.
     async fn key(&self, id: Option<&str>) -> Result<Jwk, IssuerError> {
         let keys = self.fresh().await?;
         if let Some(key) = find(&keys, id) {
             return Ok(key);
         }
-        let unknown = || IssuerError::NotVouchedFor("its key is not known");
-        // It may be new. Each party may ask once in a while, and all together a little more often.
+        let unknown = || IssuerError::NotVouchedFor("the issuer has no such key");
+        // The key may be new. Each party may cause a fetch once in a while, and all parties
+        // together a few more.
         let party = RequestContext::current().map(|context| context.principal);
         if self.unknown_of_party.check_key(&party).is_err() || self.unknown.check().is_err() {
             return Err(unknown());
         }
         self.unknown_of_party.retain_recent();
-        // Who waited for another fetch has what that has found.
+        // A task that waited for the fetch of another task uses its result.
         self.fetch(|known| known.keys.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, &keys))).await?;
         self.known().keys.and_then(|(keys, _)| find(&keys, id)).ok_or_else(unknown)
     }
 
-    /// The keys, fetched again if they are too old.
+    /// Returns the keys, and fetches them first if they are too old.
     async fn fresh(&self) -> Result<Arc<JwkSet>, IssuerError> {
         let age = |fetched: Duration| self.environment.monotonic().saturating_sub(fetched);
-        let is_old = |known: &Known| {
+        let is_old = |known: &KeyCache| {
             let rests = known.failed.is_some_and(|failed| age(failed) < AFTER_FAILURE);
             !rests && known.keys.as_ref().is_none_or(|(_, fetched)| age(*fetched) >= self.refresh)
         };
@@ -269,12 +277,12 @@ impl Issuer {
         }
     }
 
-    fn known(&self) -> Known {
+    fn known(&self) -> KeyCache {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fetches the keys if that is still wanted when the fetches before are over.
-    async fn fetch(&self, is_wanted: impl Fn(&Known) -> bool) -> Result<(), IssuerError> {
+    /// Fetches the keys. If `is_wanted` is false after the fetches of other tasks, it does nothing.
+    async fn fetch(&self, is_wanted: impl Fn(&KeyCache) -> bool) -> Result<(), IssuerError> {
         let _one = self.fetching.lock().await;
         if !is_wanted(&self.known()) {
             return Ok(());
@@ -289,7 +297,7 @@ impl Issuer {
         known.keys = match fetched {
             Ok(keys) => Some((Arc::new(keys), now)),
             Err(error) => {
-                tracing::warn!(%error, "cannot fetch the issuer's keys again");
+                tracing::warn!(%error, "cannot fetch the issuer's keys");
                 if known.keys.is_none() {
                     return Err(error);
                 }
@@ -303,7 +311,7 @@ impl Issuer {
 fn read(path: &Path) -> Result<JwkSet, IssuerError> {
     let unreadable = |detail: String| IssuerError::NoKeyFile { path: path.to_owned(), detail };
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&bytes).map_err(|_| unreadable("it is no JSON Web Key Set".to_owned()))
+    parse(&bytes).map_err(|_| unreadable("it is not a JSON Web Key Set".to_owned()))
 }
 
 fn parse(bytes: &[u8]) -> Result<JwkSet, IssuerError> {
@@ -318,8 +326,9 @@ fn find(keys: &JwkSet, id: Option<&str>) -> Option<Jwk> {
     }
 }
 
-/// Whether the key is one to verify signatures of this algorithm with, as far as it says so.
-fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
+/// True if the key allows signatures with this algorithm. A key without such a restriction allows
+/// them.
+fn allows(key: &Jwk, algorithm: Algorithm) -> bool {
     let Jwk { common, .. } = key;
     let signs = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature);
     let named = common.key_algorithm.as_ref().map(ToString::to_string);

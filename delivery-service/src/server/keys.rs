@@ -1,6 +1,7 @@
-//! The names of all settings, as they stand in a file: `limits.queue`.
+//! The names of all settings, as a file has them: `limits.queue`.
 //!
-//! They are read off the settings' own types, so that no list has to be kept in step with them.
+//! The module derives the names from the types of the settings, so no separate list can go out of
+//! date.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +9,10 @@ use figment::value::{Dict, Value};
 
 use super::settings::{Registration, Settings, Tls};
 
-/// How alike two names are that can be taken for each other, from 0 to 1.
+/// The similarity, from 0 to 1, from which a name counts as a mistyped form of another name.
 const ALIKE: f64 = 0.85;
 
-/// Every key, in the order of the settings.
+/// Returns every key in the order of the settings.
 pub fn all() -> Vec<String> {
     let jwt = Registration::Jwt {
         issuer: String::new(),
@@ -33,7 +34,8 @@ pub fn all() -> Vec<String> {
     keys
 }
 
-/// Every key that has a value, and that value as TOML: first what stands in no table, as TOML wants it.
+/// Returns every key with a value, and the value as TOML. The keys outside of tables come first, as
+/// TOML requires.
 pub fn values(settings: &Settings) -> Vec<(String, String)> {
     let Ok(table) = toml::Table::try_from(settings) else { return Vec::new() };
     let mut values = Vec::new();
@@ -55,10 +57,10 @@ fn walk(prefix: &str, table: &toml::Table, values: &mut Vec<(String, String)>) {
     }
 }
 
-/// Whether the setting is text, which stays what it is if it looks like a number.
+/// True if the setting is text. Such a setting stays text even if its value looks like a number.
 pub(super) fn is_text(key: &str) -> bool {
     let Some((_, value)) = values(&Settings::default()).into_iter().find(|(known, _)| known == key) else {
-        // What has no value by default: names of files, and of an issuer.
+        // These settings have no default value: the names of files, and the settings of an issuer.
         return key.starts_with("tls.")
             || key.starts_with("registration.")
                 && !["registration.anywhere", "registration.jwks_refresh_seconds"].contains(&key);
@@ -66,7 +68,8 @@ pub(super) fn is_text(key: &str) -> bool {
     value.starts_with(['"', '\''])
 }
 
-/// The keys in `dict` that are no settings. A table of that name is named, and not what is in it.
+/// Returns the keys in `dict` that are not settings. For an unknown table, it returns the name of
+/// the table only.
 pub(super) fn unknown_in(dict: &Dict) -> Vec<String> {
     let known = all();
     let mut unknown = Vec::new();
@@ -87,14 +90,14 @@ fn look_for_unknown(prefix: &str, dict: &Dict, known: &[String], unknown: &mut V
     }
 }
 
-/// The key that was probably meant.
+/// Returns the key that the user probably meant.
 pub(super) fn nearest(key: &str) -> Option<String> {
     let mut known: BTreeSet<String> = all().into_iter().collect();
     let tables: Vec<_> =
         known.iter().filter_map(|key| key.rsplit_once('.')).map(|(table, _)| table.to_owned()).collect();
     known.extend(tables);
     let last = |key: &str| key.rsplit('.').next().map(str::to_owned);
-    // The right name in the wrong table, or else the most alike.
+    // The first choice is the same name in another table, the second the most similar name.
     if let Some(moved) = known.iter().find(|known| last(known) == last(key)) {
         return Some(moved.clone());
     }
@@ -106,7 +109,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
         .map(|(_, known)| known)
 }
 
-/// A key of `registration` that does not belong to the mode that is set, and what to say about it.
+/// Returns a key of `registration` that does not belong to the mode, with the error text.
 pub(super) fn foreign_to_mode(find: impl Fn(&str) -> Option<Value>) -> Option<(String, String)> {
     let mode = find("registration.mode")?.into_string()?;
     let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"].map(|key| (key, "jwt"));

@@ -1,5 +1,5 @@
-//! The listener: it accepts connections up to a limit, until the server ends. What becomes of each is
-//! in `connection`.
+//! The listener: it accepts connections up to a limit until the server ends. The module
+//! `connection` serves each of them.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::{Connect, http},
-    crowd::{Crowd, Crowded},
+    connection_limits::{ConnectionLimit, TooManyConnections},
     metrics::Metrics,
     proxies::{Network, Proxies},
     rates::block_of,
@@ -22,10 +22,10 @@ use super::{
     shutdown::Shutdown,
 };
 
-/// How long accepting pauses when the system has nothing left to accept with, such as file descriptors.
+/// The pause after the system has no resources for another connection, such as file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Accepts connections, and answers their requests.
+/// Accepts connections and answers their requests.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -64,22 +64,24 @@ impl Listener {
         Self { socket, tls, limits: limits.clone(), proxies: Proxies::default() }
     }
 
-    /// The same, behind these proxies: each may have more connections than one address may.
+    /// Sets the trusted proxies. The limit of connections of one address does not apply to them.
     #[must_use]
     pub fn behind(self, proxies: &[Network]) -> Self {
         Self { proxies: Proxies::new(proxies), ..self }
     }
 
-    /// Where it listens: with the port that the system chose, if 0 was asked for.
+    /// The address of the listener. If the caller asked for port 0, it contains the port that the
+    /// system chose.
     ///
     /// # Errors
-    /// The system does not know.
+    /// The system does not know the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Answers requests with `app` until the server ends; requests that are under way then have until `drain` has passed.
-    /// Every request has the address that it comes from. Returns how many connections had to be cut off.
+    /// Answers requests with `app` until the server ends. Then the running requests have the time
+    /// `drain` to finish. Each request carries the address of its peer. Returns the number of
+    /// connections that the server had to cut off.
     pub async fn serve(self, app: Router, metrics: Metrics, drain: Duration, shutdown: Shutdown) -> usize {
         let Self { socket, tls, limits, proxies } = self;
         let connect = Connect {
@@ -87,12 +89,12 @@ impl Listener {
             tls: tls.map(TlsAcceptor::from),
             http: http(&limits),
             limits: limits.clone(),
-            devices: Crowd::new(limits.connections_per_device),
+            devices: ConnectionLimit::new(limits.connections_per_device),
             metrics,
             shutdown: shutdown.clone(),
         };
         let connect = Arc::new(connect);
-        let crowd = Crowd::new(limits.connections_per_address);
+        let per_address = ConnectionLimit::new(limits.connections_per_address);
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         loop {
@@ -103,17 +105,18 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let is_proxy = proxies.trust(peer.ip());
-                    let one = if is_proxy { None } else { Some(crowd.enter(block_of(peer.ip()))) };
-                    match one.transpose() {
-                        Ok(one) => {
+                    let counted = if is_proxy { None } else { Some(per_address.enter(block_of(peer.ip()))) };
+                    match counted.transpose() {
+                        Ok(counted) => {
                             let connect = Arc::clone(&connect);
                             connections.spawn(async move {
                                 connect.connection(stream, peer, is_proxy).await;
-                                drop((place, one));
+                                drop((place, counted));
                             });
                         }
-                        // Closed at once: to say why would take a handshake.
-                        Err(Crowded) => connect.metrics.connection_refused(),
+                        // The server closes the connection at once: an answer would need a TLS
+                        // handshake.
+                        Err(TooManyConnections) => connect.metrics.connection_refused(),
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -125,10 +128,10 @@ impl Listener {
                     }
                 }
             }
-            // Connections that have ended are forgotten.
+            // The set forgets the connections that have ended.
             while connections.try_join_next().is_some() {}
         }
-        // New ones are refused by the system from here on.
+        // From now on the system refuses new connections.
         drop(socket);
         let drained = async { while connections.join_next().await.is_some() {} };
         if timeout(drain, drained).await.is_ok() {
@@ -140,7 +143,8 @@ impl Listener {
     }
 }
 
-/// The next connection, when there is a place for it. Until then clients wait in the system's queue.
+/// Returns the next connection as soon as there is a place for it. Until then clients wait in the
+/// queue of the system.
 async fn accept(
     socket: &TcpListener,
     places: &Arc<Semaphore>,
@@ -150,7 +154,8 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-/// Whether the error is that of a client which has gone again, and the next may well be accepted.
+/// True if the error concerns only one client, which has disconnected already. The next call may
+/// succeed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

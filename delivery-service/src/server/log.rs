@@ -1,7 +1,9 @@
-//! What is written of each request: a number, a route's template, a status and how long it took.
+//! The log of requests: for each request its number, the template of its route, its status and its
+//! duration.
 //!
-//! No line has the name of a user, a device or a group in clear, nor a token, an address or a path as it was asked for.
-//! The number is the answer's `X-Request-Id` as well, so that whoever complains can be helped.
+//! No line contains the name of a user, a device or a group in clear, a token, an address, or the
+//! path of a request. The answer repeats the number in `X-Request-Id`, so that operators can find
+//! the request of a user who reports a problem.
 
 use std::{fmt::Write as _, time::Instant};
 
@@ -17,32 +19,33 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt as 
 pub use super::log_writer::{LogWriter, lines_lost};
 use super::{
     metrics::{Metrics, StatusClass},
-    settings::{Log, LogFormat},
+    settings::{LogFormat, LogSettings},
 };
 
-/// The header that carries a request's number.
+/// The header with the number of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest number that is taken from a client: a UUID is shorter.
+/// The longest number that the server accepts from a client. A UUID is shorter.
 const LONGEST_ID: usize = 64;
 const SHORTEST_ID: usize = 8;
 
-/// What a route is called that does not exist.
+/// The name of the route of a request without a route.
 const NO_ROUTE: &str = "none";
 
-/// The log cannot be written.
+/// The reason why the log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The level is none.
-    #[error("the log's level is not understood: {0}")]
+    /// The level is invalid.
+    #[error("`log.level` is invalid: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
-    /// There is a log already.
-    #[error("the log is being written by something else: {0}")]
+    /// The process already writes a log.
+    #[error("the process already writes a log: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Which lines are written. A level alone is that of our own lines: libraries' are written from `warn` on, for below
-/// that they repeat what clients sent. Directives, as in `RUST_LOG`, are taken at their word.
+/// Returns the filter for a level or for directives. A single level applies to the lines of this
+/// service. Lines of libraries appear from `warn` on, because lower levels repeat bytes of clients.
+/// Directives, as in `RUST_LOG`, apply without changes.
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     match level.parse::<Level>() {
         Ok(level) => {
@@ -57,28 +60,28 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 ///
 /// # Errors
 /// [`LogError`].
-pub fn start(log: &Log, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> Result<(), LogError> {
+pub fn start(log: &LogSettings, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> Result<(), LogError> {
     subscriber(log, writer)?.try_init()?;
-    // What a panic says may repeat what it tripped over.
+    // The message of a panic may repeat bytes of a request, so the log has only the place.
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(at, "a mistake of ours: panicked");
+        tracing::error!(at, "the server panicked; this is a bug");
     }));
     Ok(())
 }
 
-/// What [`start`] writes with: for a test, that has many logs in one process.
+/// Returns the subscriber of [`start`]. It is for tests, which have many logs in one process.
 ///
 /// # Errors
 /// [`LogError::Level`].
 pub fn subscriber(
-    log: &Log,
+    log: &LogSettings,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(&log.level)?)
         .with_writer(writer)
-        // It would be printed to the standard error, and panic where that is broken.
+        // The subscriber would print its errors to the standard error, and panic if that is broken.
         .log_internal_errors(false)
         .with_ansi(false);
     Ok(match log.format {
@@ -87,8 +90,9 @@ pub fn subscriber(
     })
 }
 
-/// Middleware around every route: numbers, counts and logs the request. For `axum::middleware::from_fn_with_state`, as the
-/// last layer of the router, so that it sees what all others answer.
+/// Middleware around every route: it numbers, counts and logs each request. Add it with
+/// `axum::middleware::from_fn_with_state` as the last layer of the router, so that it sees the
+/// answers of all other layers.
 pub async fn follow(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned().or_else(fresh_id);
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
@@ -116,8 +120,8 @@ pub async fn follow(State(metrics): State<Metrics>, mut request: Request, next: 
     response
 }
 
-/// Whether a client's number can be written to the log: one that looks like a UUID or another random number, for in
-/// anything else there may be a name.
+/// True if the log may contain this number of a client. It has to look like a UUID or another
+/// random number, because any other text may contain a name.
 fn is_sane(id: &HeaderValue) -> bool {
     let id = id.as_bytes();
     (SHORTEST_ID..=LONGEST_ID).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
@@ -125,7 +129,7 @@ fn is_sane(id: &HeaderValue) -> bool {
 
 fn fresh_id() -> Option<HeaderValue> {
     let mut bytes = [0; 16];
-    // Without randomness, the request has no number.
+    // If the system provides no random bytes, the request has no number.
     getrandom::fill(&mut bytes).ok()?;
     let mut id = String::with_capacity(2 * bytes.len());
     for byte in bytes {
@@ -134,7 +138,7 @@ fn fresh_id() -> Option<HeaderValue> {
     HeaderValue::from_str(&id).ok()
 }
 
-/// A client can send any word as its method.
+/// Returns the name of a method for the log. A client can send any word as its method.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

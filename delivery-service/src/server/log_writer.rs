@@ -1,8 +1,8 @@
-//! The way out of the log: a bounded queue before a thread that writes.
+//! The output of the log: a bounded queue in front of a thread that writes.
 //!
-//! A request's thread only puts a line into the queue. The thread behind it may wait for a full pipe
-//! for as long as it likes: lines that find the queue full are lost, and counted. A place that cannot
-//! be written at all loses its lines as well, and nobody panics.
+//! The thread of a request only puts a line into the queue. The writer thread may wait for a full
+//! pipe without delaying any request. The server drops and counts lines that do not fit into the
+//! queue, and lines that cannot be written. It never panics for either.
 
 use std::{
     collections::VecDeque,
@@ -18,21 +18,21 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait to be written: a second of them on a busy server.
+/// The bytes of the lines in the queue: one second of lines on a busy server.
 const QUEUE_BYTES: usize = 1024 * 1024;
 
-/// How long the end of the process waits for lines that are not written yet.
+/// The time that the process waits at its end for the lines in the queue.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// Lines that this process has lost. A process has one log.
+/// The number of lines that this process has lost. A process has one log.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines the log has lost since the process started.
+/// Returns the number of lines that the log has lost since the start of the process.
 pub fn lines_lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Where the log is written to, without ever waiting. Clones share the queue.
+/// The writer of the log, which never waits. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct LogWriter(Arc<Shared>);
 
@@ -46,7 +46,7 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The thread writes a line that it has taken.
+    /// True while the thread writes a line that it has taken from the queue.
     writing: bool,
 }
 
@@ -54,18 +54,18 @@ impl LogWriter {
     /// Starts the thread that writes to `place`.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system cannot start another thread.
     pub fn start(place: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let its = Arc::clone(&shared);
-        thread::Builder::new().name("log".into()).spawn(move || its.write_to(place))?;
+        let of_thread = Arc::clone(&shared);
+        thread::Builder::new().name("log".into()).spawn(move || of_thread.write_to(place))?;
         Ok(Self(shared))
     }
 
-    /// A writer to the standard error. It shares no lock with those who print there.
+    /// Returns a writer to the standard error. It shares no lock with other code that prints there.
     ///
     /// # Errors
-    /// The system gives no thread, or no second handle.
+    /// The system cannot start another thread, or cannot duplicate the handle.
     pub fn to_standard_error() -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -76,7 +76,7 @@ impl LogWriter {
         Self::start(io::stderr())
     }
 
-    /// Waits until the lines so far are written, for a second at the most.
+    /// Waits until the lines in the queue are written, for at most one second.
     pub fn flush(&self) {
         let until = Instant::now() + FLUSH_WITHIN;
         let mut queue = self.0.lock();
@@ -103,7 +103,7 @@ impl LogWriter {
 }
 
 impl Shared {
-    /// Writes lines for as long as the process lives.
+    /// Writes lines as long as the process lives.
     fn write_to(&self, mut place: impl Write) {
         loop {
             let mut queue = self.changed.wait_while(self.lock(), |queue| queue.lines.is_empty());
@@ -135,7 +135,7 @@ impl Queue {
     }
 }
 
-/// Takes one event's text at a time, as `tracing-subscriber` writes it.
+/// Each call takes the text of one event, as `tracing-subscriber` writes it.
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.push(bytes);

@@ -1,13 +1,13 @@
-//! HMAC-SHA256 (RFC 2104) over fields, each behind its length, so that no two lists of fields give
-//! the same bytes.
+//! HMAC-SHA256 (RFC 2104) over fields. Each field follows its length, so two different lists of
+//! fields never give the same bytes.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The block of SHA-256. HMAC fills a shorter key with zeros up to it.
+/// The block size of SHA-256. HMAC pads a shorter key with zeros up to this size.
 const BLOCK: usize = 64;
 
-/// A MAC over `fields`, whose first one says what the MAC is for.
+/// Returns a MAC over `fields`. The first field names the purpose of the MAC.
 pub(crate) fn mac(key: &[u8; 32], fields: &[&[u8]]) -> Hmac<Sha256> {
     let mut block = [0; BLOCK];
     if let Some(start) = block.first_chunk_mut() {

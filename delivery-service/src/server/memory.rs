@@ -1,11 +1,15 @@
-//! The memory budget: bodies that are being collected, their decoded copies, and answers that a
-//! client has not taken yet.
+//! The memory budgets: bodies that the server is reading, their decoded copies, and answers that
+//! clients have not taken yet.
 //!
-//! A request holds a [`Charge`]. Its bytes count against three budgets at once: the connection's,
-//! the caller's, and the server's. The server's has two parts, so that requests without a session
-//! cannot use up the part of those with one. A charge that finds no room waits for a bounded time,
-//! and is then refused: with 429 if the caller's own requests take the room, and with 503 if the
-//! server is full. `docs/operators.md` adds up the parts.
+//! A request holds a [`Charge`]. Its bytes count against the budgets of the connection, of the
+//! caller and of the server at once. The budget of the server has three parts: one for requests
+//! that show no device, one for the first bytes of all other requests, and one for their remaining
+//! bytes. So strangers cannot use up the memory for devices, and large requests leave room for
+//! small ones.
+//!
+//! A charge that finds no room waits for a limited time. Then the server refuses the request: with
+//! 429 if other requests of the caller take the room, and with 503 if the server is full.
+//! `docs/operators.md` adds up the parts.
 
 use std::{
     hash::Hash,
@@ -22,35 +26,35 @@ use tokio::{
 use super::{refusal::Refusal, settings::ServerLimits, shares::Shares, tokens::DeviceMark};
 use crate::{api::Code, names::DeviceId};
 
-/// How long a request waits for memory before it is refused.
+/// The time that a request waits for memory before the server refuses it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When a client that was refused memory tries again.
+/// The time after which a client tries again if the server had no memory for it.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Budgets count in blocks of this many bytes.
+/// The size of a block. Budgets count in blocks.
 const BLOCK: usize = 1024;
 
-/// The part of the server's budget for requests that show no device: one in so many bytes.
+/// The part of the server's budget for requests that show no device: one byte of every 8.
 const STRANGERS_PART: usize = 8;
 
-/// The part of the strangers' budget that one address may use: one in so many bytes.
+/// The part of the strangers' budget that one address may use: one byte of every 4.
 const ADDRESS_PART: usize = 4;
 
-/// The part of the server's budget for the first bytes of each request: one in so many.
+/// The part of the server's budget for the first bytes of each request: one byte of every 8.
 const SMALL_PART: usize = 8;
 
-/// The first bytes of a request come from a budget of their own, so that small requests go on while
-/// others fill the server with large ones.
+/// The first bytes of a request, which have a budget of their own. So small requests go on while
+/// large requests fill the rest.
 const SMALL: usize = 64 * 1024;
 
-/// The part of that budget that one device may use: one in so many bytes.
+/// The part of the budget for first bytes that one device may use: one byte of every 16.
 const SMALL_OF_DEVICE: usize = 16;
 
-/// A known device without a session logs in, which takes small bodies: 1 MiB.
+/// The budget of a known device without a session. It needs only small bodies to log in.
 const KNOWN_BYTES: usize = 1024 * 1024;
 
-/// The party that a request is charged to.
+/// The party that pays for a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Principal {
     /// A device with a session.
@@ -61,7 +65,7 @@ pub(crate) enum Principal {
     Address(IpAddr),
 }
 
-/// The budgets of the server.
+/// The memory budgets of the server.
 pub(crate) struct Memory {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
@@ -71,7 +75,7 @@ pub(crate) struct Memory {
     known: Shares<DeviceMark>,
     addresses: Shares<IpAddr>,
     total: usize,
-    /// Half of a device's budget, in blocks.
+    /// Half of the budget of a device, in blocks.
     half_of_device: usize,
     patience: Duration,
 }
@@ -94,40 +98,41 @@ impl Memory {
         }
     }
 
-    /// The budgets that a request of `principal` counts against, on a connection with this budget.
+    /// Returns an empty charge against the budgets that apply to `principal`, on a connection with
+    /// the budget `connection`.
     pub(crate) fn charge(&self, principal: &Principal, connection: Option<Arc<Semaphore>>) -> Charge {
-        let connection = connection.into_iter().map(|budget| Budget::of_caller(budget, Portion::All));
+        let connection = connection.into_iter().map(|budget| Budget::of_caller(budget, CountedBytes::All));
         let mut budgets: Vec<_> = connection.collect();
         let devices_parts = || {
-            let small = Budget::of_server(&self.small, Portion::First);
-            [small, Budget::of_server(&self.large, Portion::Rest)]
+            let small = Budget::of_server(&self.small, CountedBytes::First);
+            [small, Budget::of_server(&self.large, CountedBytes::Rest)]
         };
         match principal {
             Principal::Device(device) => {
-                budgets.push(Budget::of_caller(self.devices.of(device), Portion::All));
-                budgets.push(Budget::of_caller(self.small_of_devices.of(device), Portion::First));
+                budgets.push(Budget::of_caller(self.devices.of(device), CountedBytes::All));
+                budgets.push(Budget::of_caller(self.small_of_devices.of(device), CountedBytes::First));
                 budgets.extend(devices_parts());
             }
             Principal::Known(mark) => {
-                budgets.push(Budget::of_caller(self.known.of(mark), Portion::All));
+                budgets.push(Budget::of_caller(self.known.of(mark), CountedBytes::All));
                 budgets.extend(devices_parts());
             }
             Principal::Address(address) => {
-                budgets.push(Budget::of_caller(self.addresses.of(address), Portion::All));
-                budgets.push(Budget::of_server(&self.strangers, Portion::All));
+                budgets.push(Budget::of_caller(self.addresses.of(address), CountedBytes::All));
+                budgets.push(Budget::of_server(&self.strangers, CountedBytes::All));
             }
         }
         Charge::against(budgets, self.half_of_device, self.patience)
     }
 
-    /// Bytes that are charged at this moment.
+    /// The bytes that are charged at this moment.
     pub(crate) fn used(&self) -> usize {
         let budgets = [&self.small, &self.large, &self.strangers];
         let free: usize = budgets.iter().map(|budget| budget.available_permits()).sum();
         self.total.saturating_sub(free).saturating_mul(BLOCK)
     }
 
-    /// Forgets the budgets that nobody uses.
+    /// Forgets the budgets that no party uses.
     pub(crate) fn forget(&self) {
         self.devices.forget();
         self.small_of_devices.forget();
@@ -136,12 +141,13 @@ impl Memory {
     }
 }
 
-/// The part of the server's budget for devices, without the first bytes of each request.
+/// Returns the part of the server's budget for devices, without the part for the first bytes of
+/// each request.
 pub(crate) const fn large_bytes(memory_bytes: usize) -> usize {
     memory_bytes - memory_bytes / STRANGERS_PART - memory_bytes / SMALL_PART
 }
 
-/// The budget of one connection.
+/// Creates the budget of one connection.
 pub(crate) fn of_connection(limits: &ServerLimits) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(blocks(limits.device_memory_bytes)))
 }
@@ -150,19 +156,19 @@ fn blocks(bytes: usize) -> usize {
     bytes.div_ceil(BLOCK).min(Semaphore::MAX_PERMITS)
 }
 
-/// The bytes of a request that count against a budget.
+/// The part of a request's bytes that counts against a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Portion {
-    /// All of them.
+enum CountedBytes {
+    /// All bytes.
     All,
     /// The first [`SMALL`] bytes.
     First,
-    /// The bytes after those.
+    /// The bytes after the first [`SMALL`] bytes.
     Rest,
 }
 
-impl Portion {
-    /// The blocks of a request of `bytes` that count.
+impl CountedBytes {
+    /// Returns the blocks of a request of `bytes` bytes that count.
     fn of(self, bytes: usize) -> usize {
         blocks(match self {
             Self::All => bytes,
@@ -176,36 +182,38 @@ impl Portion {
 #[derive(Clone)]
 struct Budget {
     blocks: Arc<Semaphore>,
-    portion: Portion,
-    /// The refusal of a request that finds no room in it.
+    counted: CountedBytes,
+    /// The code of the refusal if the budget has no room.
     shortage: Code,
 }
 
 impl Budget {
-    /// The caller's own, or the connection's: other requests of the same caller take the room.
-    fn of_caller(blocks: Arc<Semaphore>, portion: Portion) -> Self {
-        Self { blocks, portion, shortage: Code::TooManyRequests }
+    /// Returns a budget of the caller or of the connection. Other requests of the same caller take
+    /// its room.
+    fn of_caller(blocks: Arc<Semaphore>, counted: CountedBytes) -> Self {
+        Self { blocks, counted, shortage: Code::TooManyRequests }
     }
 
-    fn of_server(blocks: &Arc<Semaphore>, portion: Portion) -> Self {
-        Self { blocks: Arc::clone(blocks), portion, shortage: Code::Unavailable }
+    fn of_server(blocks: &Arc<Semaphore>, counted: CountedBytes) -> Self {
+        Self { blocks: Arc::clone(blocks), counted, shortage: Code::Unavailable }
     }
 }
 
-/// Memory that is charged to a request, and given back when the last clone is dropped.
+/// The memory that a request has charged. The drop of the last clone gives it back.
 #[derive(Clone)]
-pub(crate) struct Charge(Arc<Inner>);
+pub(crate) struct Charge(Arc<ChargeState>);
 
-struct Inner {
-    /// The narrowest first: who waits for its own budget keeps nobody else from the server's.
+struct ChargeState {
+    /// The narrowest budget comes first. So a request that waits for its own budget blocks nobody
+    /// from the server's budget.
     budgets: Vec<Budget>,
-    held: Mutex<Held>,
+    held: Mutex<HeldMemory>,
     half_of_device: usize,
     patience: Duration,
 }
 
-/// What is held of each budget.
-struct Held {
+/// The memory that a charge holds in each budget.
+struct HeldMemory {
     bytes: usize,
     permits: Vec<Option<OwnedSemaphorePermit>>,
 }
@@ -213,29 +221,34 @@ struct Held {
 impl Charge {
     fn against(budgets: Vec<Budget>, half_of_device: usize, patience: Duration) -> Self {
         let permits = budgets.iter().map(|_| None).collect();
-        Self(Arc::new(Inner { budgets, held: Mutex::new(Held { bytes: 0, permits }), half_of_device, patience }))
+        Self(Arc::new(ChargeState {
+            budgets,
+            held: Mutex::new(HeldMemory { bytes: 0, permits }),
+            half_of_device,
+            patience,
+        }))
     }
 
-    /// Another charge against the same budgets.
+    /// Returns another, empty charge against the same budgets.
     pub(crate) fn sibling(&self) -> Self {
         Self::against(self.0.budgets.clone(), self.0.half_of_device, self.0.patience)
     }
 
-    /// Bytes that are charged.
+    /// The charged bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.held().bytes
     }
 
-    /// Whether the connection or the party has used more than half of its own budget.
+    /// True if the connection or the party has used more than half of its own budget.
     pub(crate) fn is_pressed(&self) -> bool {
-        let mut own = self.0.budgets.iter().filter(|budget| budget.portion == Portion::All);
+        let mut own = self.0.budgets.iter().filter(|budget| budget.counted == CountedBytes::All);
         own.any(|budget| budget.blocks.available_permits() < self.0.half_of_device)
     }
 
-    /// Charges more until it is `bytes`. Waits for room, for a bounded time.
+    /// Raises the charge to `bytes`. Waits for room, for a limited time.
     ///
-    /// Fails with [`Code::TooManyRequests`] if a budget of the caller's own has no room, and with [`Code::Unavailable`] if
-    /// the server has none.
+    /// Fails with [`Code::TooManyRequests`] if a budget of the caller has no room. Fails with
+    /// [`Code::Unavailable`] if the server has no room.
     pub(crate) async fn grow_to(&self, bytes: usize) -> Result<(), Refusal> {
         let before = self.bytes();
         if bytes <= before {
@@ -243,8 +256,8 @@ impl Charge {
         }
         let deadline = Instant::now() + self.0.patience;
         let mut permits = Vec::with_capacity(self.0.budgets.len());
-        for Budget { blocks, portion, shortage } in &self.0.budgets {
-            let room = Arc::clone(blocks).acquire_many_owned(portion.more(before, bytes));
+        for Budget { blocks, counted, shortage } in &self.0.budgets {
+            let room = Arc::clone(blocks).acquire_many_owned(counted.more(before, bytes));
             let refused = || Refusal::for_now(*shortage, RETRY);
             permits.push(timeout_at(deadline, room).await.map_err(|_| refused())?.map_err(|_| refused())?);
         }
@@ -252,7 +265,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Charges more until it is `bytes`, if there is room at once. Returns whether there was.
+    /// Raises the charge to `bytes` if there is room at once. Returns true if there was room.
     pub(crate) fn try_grow_to(&self, bytes: usize) -> bool {
         let before = self.bytes();
         if bytes <= before {
@@ -260,29 +273,30 @@ impl Charge {
         }
         let budgets = self.0.budgets.iter();
         let permits: Option<Vec<_>> = budgets
-            .map(|Budget { blocks, portion, .. }| {
-                Arc::clone(blocks).try_acquire_many_owned(portion.more(before, bytes)).ok()
+            .map(|Budget { blocks, counted, .. }| {
+                Arc::clone(blocks).try_acquire_many_owned(counted.more(before, bytes)).ok()
             })
             .collect();
         permits.map(|permits| self.add(permits, before, bytes)).is_some()
     }
 
-    /// Gives back the charge beyond `bytes`.
+    /// Lowers the charge to `bytes`.
     pub(crate) fn shrink_to(&self, bytes: usize) {
         let mut held = self.held();
         held.bytes = held.bytes.min(bytes);
         for (budget, permit) in self.0.budgets.iter().zip(&mut held.permits) {
             if let Some(permit) = permit {
-                let surplus = permit.num_permits().saturating_sub(budget.portion.of(bytes));
+                let surplus = permit.num_permits().saturating_sub(budget.counted.of(bytes));
                 drop(permit.split(surplus));
             }
         }
     }
 
-    /// Adds permits that were acquired to go from `before` to `bytes`.
+    /// Adds the permits for a change of the charge from `before` to `bytes`.
     fn add(&self, permits: Vec<OwnedSemaphorePermit>, before: usize, bytes: usize) {
         let mut held = self.held();
-        // One request grows its charge in one place at a time; were it otherwise, it would count twice.
+        // A request raises its charge in one place at a time. Two places at once would count the
+        // bytes twice.
         held.bytes = held.bytes.saturating_add(bytes - before);
         for (held, more) in held.permits.iter_mut().zip(permits) {
             match held {
@@ -292,13 +306,13 @@ impl Charge {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldMemory> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Portion {
-    /// The blocks that are missing to go from `before` to `bytes`.
+impl CountedBytes {
+    /// Returns the blocks that are missing for a change from `before` to `bytes`.
     fn more(self, before: usize, bytes: usize) -> u32 {
         u32::try_from(self.of(bytes).saturating_sub(self.of(before))).unwrap_or(u32::MAX)
     }
@@ -316,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn large_requests_leave_room_for_small_ones_and_for_strangers() {
+    fn large_requests_leave_room_for_small_requests_and_strangers() {
         let memory = Memory::new(&ServerLimits::default());
         let mut held = Vec::new();
         for number in 0..20 {
@@ -325,7 +339,7 @@ mod tests {
                 held.push(charge);
             }
         }
-        assert_eq!(held.len(), 6, "192 MiB are for large requests");
+        assert_eq!(held.len(), 6, "the budget for large requests has 192 MiB");
         assert!(!memory.charge(&device("alice"), None).try_grow_to(7 * MIB));
         assert!(memory.charge(&device("alice"), None).try_grow_to(SMALL));
         assert!(memory.charge(&Principal::Address([192, 0, 2, 1].into()), None).try_grow_to(MIB));
@@ -343,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn caller_that_fills_its_own_budget_is_told_so() {
+    async fn caller_that_fills_its_own_budget_gets_too_many_requests() {
         let memory = Memory { patience: Duration::ZERO, ..Memory::new(&ServerLimits::default()) };
         let stranger = Principal::Address([192, 0, 2, 1].into());
         let known =
@@ -362,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn shortage_of_the_server_is_not_the_callers() {
+    async fn full_server_answers_unavailable() {
         let memory = Memory { patience: Duration::ZERO, ..Memory::new(&ServerLimits::default()) };
         let mut held = Vec::new();
         for number in 0..6 {
@@ -375,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn charge_that_shrinks_and_grows_gives_back_all() {
+    fn changing_charge_gives_back_all_its_memory() {
         let memory = Memory::new(&ServerLimits::default());
         let charge = memory.charge(&device("alice"), Some(of_connection(&ServerLimits::default())));
         for bytes in [1, 100_000, 5 * MIB, 70_000, 0, 2 * MIB] {

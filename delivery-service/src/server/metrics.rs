@@ -1,9 +1,9 @@
-//! What is counted, for Prometheus. `docs/operators.md` says of each what it means.
+//! The metrics for Prometheus. `docs/operators.md` explains each of them.
 //!
-//! Labels are words of ours: a kind, an outcome, a route's template. What a client chooses is none, for it would be a name
-//! in a place where names do not belong, and a series for each.
+//! Labels are words of the server: a kind, an outcome, the template of a route. No label is a text
+//! of a client. Such a label could contain a name, and would create a time series for each text.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use prometheus_client::{
@@ -17,10 +17,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::resources::Figures;
-use crate::ordering::{expiry::Expired, key_package::ClaimOutcome};
+use super::resource_figures::ResourceFigures;
+use crate::ordering::{expiry::Expired, handout::ClaimOutcome};
 
-/// What all names begin with.
+/// The prefix of all names.
 pub const PREFIX: &str = "regrow_ds";
 
 type Word = (&'static str, &'static str);
@@ -35,7 +35,7 @@ struct Request {
     status: &'static str,
 }
 
-/// What is submitted to a group.
+/// The kind of a submission to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submission {
     /// A new group.
@@ -59,30 +59,30 @@ impl Submission {
     }
 }
 
-/// What became of it.
+/// The outcome of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Ordered, or was before.
+pub enum OutcomeLabel {
+    /// The service has ordered the submission, now or before.
     Accepted,
-    /// Made in an epoch that is past.
+    /// The submission was made in a past epoch.
     Stale,
-    /// Refused, for a reason in a word.
+    /// The service has rejected the submission, for a reason in one word.
     Rejected(&'static str),
 }
 
-/// What a claim of a key package got.
+/// The outcome of a claim of a key package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// One that nobody else gets.
+pub enum ClaimLabel {
+    /// A key package that no other device gets.
     Normal,
-    /// The last-resort one.
+    /// The last-resort key package.
     LastResort,
-    /// Nothing: there was none.
+    /// Nothing: there was no key package.
     Nothing,
 }
 
-impl Claim {
-    /// What was got.
+impl ClaimLabel {
+    /// Returns the label of an outcome.
     pub fn of(outcome: &ClaimOutcome) -> Self {
         match outcome {
             ClaimOutcome::Claimed(claimed) if claimed.last_resort => Self::LastResort,
@@ -94,10 +94,10 @@ impl Claim {
 
 /// The outcome of a call to wake a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WakeUp {
-    /// The address has taken the call.
+pub enum WakeUpLabel {
+    /// The address has accepted the call.
     Delivered,
-    /// The address has refused the call, or taken none of several.
+    /// The address has refused the call, or several calls have failed.
     Failed,
     /// Too many devices wait for calls to the same host.
     Dropped,
@@ -108,7 +108,7 @@ pub enum WakeUp {
 pub struct StatusClass(&'static str);
 
 impl StatusClass {
-    /// The class that a status is in.
+    /// Returns the class of a status.
     pub fn of(status: StatusCode) -> Self {
         Self(match status.as_u16() {
             100..=199 => "1xx",
@@ -120,15 +120,15 @@ impl StatusClass {
     }
 }
 
-/// All that is counted. Clones count the same.
+/// The metrics. Clones count together.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Counts>);
+pub struct Metrics(Arc<Meters>);
 
 /// Histograms by one label.
 type Histograms = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
 
 #[derive(Debug)]
-struct Counts {
+struct Meters {
     registry: Registry,
     submissions: KindsAndOutcomes,
     rejections: KindsAndOutcomes,
@@ -144,7 +144,7 @@ struct Counts {
     streams: Gauge,
     connections: Gauge,
     accepted: Counter,
-    crowded: Counter,
+    refused: Counter,
     handshakes: Counter,
     stuck: Counter,
     memory: Gauge,
@@ -159,10 +159,9 @@ struct Counts {
     request_seconds: Histograms,
 }
 
-impl Default for Metrics {
+impl Default for Meters {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let counts = Counts {
+        Self {
             submissions: Family::default(),
             rejections: Family::default(),
             reports: Counter::default(),
@@ -172,13 +171,13 @@ impl Default for Metrics {
             expired: Family::default(),
             wake_ups: Family::default(),
             queue: Gauge::default(),
-            // 1 to 4,096, the default length of the queue.
+            // The buckets go from 1 to 4,096, the default length of the queue.
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             batch_seconds: Histogram::new(seconds()),
             streams: Gauge::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
-            crowded: Counter::default(),
+            refused: Counter::default(),
             handshakes: Counter::default(),
             stuck: Counter::default(),
             memory: Gauge::default(),
@@ -191,69 +190,85 @@ impl Default for Metrics {
             clock_jumps: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
-            registry: Registry::default(),
-        };
+            registry: Registry::with_prefix(PREFIX),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut counts = Meters::default();
+        let mut registry = mem::take(&mut counts.registry);
         let version: Family<[Word; 1], Gauge> = Family::default();
         version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         let r = &mut registry;
-        r.register("build_info", "The version that runs", version);
-        r.register("submissions", "What was submitted to groups, by kind and outcome", counts.submissions.clone());
-        r.register("rejections", "Submissions that were refused, by kind and reason", counts.rejections.clone());
-        r.register("reports", "Reports of commits that a member cannot process", counts.reports.clone());
-        r.register("rollbacks", "Commits that were taken back", counts.rollbacks.clone());
-        r.register("key_packages_uploaded", "Key packages that were uploaded", counts.uploaded.clone());
-        r.register("key_package_claims", "Claims of key packages, by what they got", counts.claims.clone());
-        r.register("expired", "What was deleted because its time had passed, by kind", counts.expired.clone());
+        r.register("build_info", "The version of the server", version);
+        r.register("submissions", "Submissions to groups, by kind and outcome", counts.submissions.clone());
+        r.register("rejections", "Rejected submissions, by kind and reason", counts.rejections.clone());
+        r.register("reports", "Reports that a member cannot process a commit", counts.reports.clone());
+        r.register("rollbacks", "Commits that the service took back", counts.rollbacks.clone());
+        r.register("key_packages_uploaded", "Uploaded key packages", counts.uploaded.clone());
+        r.register("key_package_claims", "Claims of key packages, by outcome", counts.claims.clone());
+        r.register("expired", "Expired records that were deleted, by kind", counts.expired.clone());
         r.register("wake_ups", "Calls to wake devices, by outcome", counts.wake_ups.clone());
         r.register("queue_depth", "Requests that wait for the store", counts.queue.clone());
-        r.register("batch_size", "Requests that were made durable together", counts.batch_size.clone());
-        r.register("batch_seconds", "Time that a batch took in the store", counts.batch_seconds.clone());
-        r.register("streams", "Streams and long polls that are open", counts.streams.clone());
-        r.register("connections", "Connections that are open", counts.connections.clone());
-        r.register("connections_accepted", "Connections that were accepted", counts.accepted.clone());
-        r.register("connections_refused", "Connections beyond what one address may have", counts.crowded.clone());
+        r.register("batch_size", "Requests in one transaction of the store", counts.batch_size.clone());
+        r.register("batch_seconds", "Duration of a transaction of the store", counts.batch_seconds.clone());
+        r.register("streams", "Open streams and long polls", counts.streams.clone());
+        r.register("connections", "Open connections", counts.connections.clone());
+        r.register("connections_accepted", "Accepted connections", counts.accepted.clone());
+        r.register(
+            "connections_refused",
+            "Connections closed because their address had too many",
+            counts.refused.clone(),
+        );
         r.register("handshake_failures", "TLS handshakes that failed or took too long", counts.handshakes.clone());
-        r.register("connections_stuck", "Connections closed because the client took nothing", counts.stuck.clone());
+        r.register("connections_stuck", "Connections closed because the client took no data", counts.stuck.clone());
         r.register("memory_bytes", "Memory that is charged for bodies and answers", counts.memory.clone());
-        r.register("disk_free_bytes", "Room on the disk of the store", counts.disk_free.clone());
-        r.register("open_files", "File descriptors that are open", counts.open_files.clone());
-        r.register("max_open_files", "File descriptors that the process may have", counts.max_open_files.clone());
-        r.register("log_lines_lost", "Lines of the log that could not be written", counts.log_lost.clone());
+        r.register("disk_free_bytes", "Free bytes on the disk of the store", counts.disk_free.clone());
+        r.register("open_files", "Open file descriptors", counts.open_files.clone());
+        r.register(
+            "max_open_files",
+            "The most file descriptors that the process may open",
+            counts.max_open_files.clone(),
+        );
+        r.register("log_lines_lost", "Log lines that could not be written", counts.log_lost.clone());
         r.register(
             "certificate_expires_timestamp_seconds",
-            "When the certificate in use expires, since 1970",
+            "Expiry of the certificate in use, in seconds since 1970",
             counts.certificate.clone(),
         );
-        let help = "1 while the wall clock is confirmed; records are deleted for their age only then";
+        let help = "1 while the wall clock is confirmed; only then old records are deleted";
         r.register("clock_confirmed", help, counts.clock_confirmed.clone());
         r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
-        Self(Arc::new(Counts { registry, ..counts }))
+        counts.registry = registry;
+        Self(Arc::new(counts))
     }
 }
 
-/// 100 microseconds to 6.5 seconds.
+/// Returns buckets from 100 microseconds to 6.5 seconds.
 fn seconds() -> impl Iterator<Item = f64> {
     exponential_buckets(0.0001, 2.0, 17)
 }
 
 impl Metrics {
-    /// Everything, in the format of OpenMetrics.
+    /// Returns all metrics in the format of OpenMetrics.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        // A string takes everything.
+        // A write to a string cannot fail.
         let _ = text::encode(&mut out, &self.0.registry);
         out
     }
 
-    /// Something was submitted, and answered.
-    pub fn submitted(&self, what: Submission, answer: Answer) {
+    /// Counts a submission with its outcome.
+    pub fn submitted(&self, what: Submission, answer: OutcomeLabel) {
         let kind = ("kind", what.word());
         let outcome = match answer {
-            Answer::Accepted => "accepted",
-            Answer::Stale => "stale",
-            Answer::Rejected(reason) => {
+            OutcomeLabel::Accepted => "accepted",
+            OutcomeLabel::Stale => "stale",
+            OutcomeLabel::Rejected(reason) => {
                 self.0.rejections.get_or_create_owned(&[kind, ("reason", reason)]).inc();
                 "rejected"
             }
@@ -261,94 +276,95 @@ impl Metrics {
         self.0.submissions.get_or_create_owned(&[kind, ("outcome", outcome)]).inc();
     }
 
-    /// A report of a commit was noted.
+    /// Counts a report of a commit.
     pub fn reported(&self) {
         self.0.reports.inc();
     }
 
-    /// A commit was taken back.
+    /// Counts a rollback of a commit.
     pub fn rolled_back(&self) {
         self.0.rollbacks.inc();
     }
 
-    /// Key packages were uploaded.
+    /// Counts uploaded key packages.
     pub fn uploaded(&self, key_packages: usize) {
         self.0.uploaded.inc_by(key_packages as u64);
     }
 
-    /// A key package was asked for.
-    pub fn claimed(&self, claim: Claim) {
+    /// Counts a claim of a key package.
+    pub fn claimed(&self, claim: ClaimLabel) {
         let got = match claim {
-            Claim::Normal => "normal",
-            Claim::LastResort => "last_resort",
-            Claim::Nothing => "nothing",
+            ClaimLabel::Normal => "normal",
+            ClaimLabel::LastResort => "last_resort",
+            ClaimLabel::Nothing => "nothing",
         };
         self.0.claims.get_or_create_owned(&[("got", got)]).inc();
     }
 
-    /// The time of some records had passed.
+    /// Counts deleted records that had expired.
     pub fn expired(&self, expired: Expired) {
-        let Expired { entries, answers, key_packages } = expired;
-        for (kind, number) in [("entry", entries), ("answer", answers), ("key_package", key_packages)] {
+        let Expired { entries, remembered_outcomes, key_packages } = expired;
+        for (kind, number) in [("entry", entries), ("answer", remembered_outcomes), ("key_package", key_packages)] {
             self.0.expired.get_or_create_owned(&[("kind", kind)]).inc_by(number);
         }
     }
 
-    /// A device was called, or was to be.
-    pub fn woken(&self, outcome: WakeUp) {
+    /// Counts a wake-up with its outcome.
+    pub fn woken(&self, outcome: WakeUpLabel) {
         let outcome = match outcome {
-            WakeUp::Delivered => "delivered",
-            WakeUp::Failed => "failed",
-            WakeUp::Dropped => "dropped",
+            WakeUpLabel::Delivered => "delivered",
+            WakeUpLabel::Failed => "failed",
+            WakeUpLabel::Dropped => "dropped",
         };
         self.0.wake_ups.get_or_create_owned(&[("outcome", outcome)]).inc();
     }
 
-    /// So many requests wait for the store.
+    /// Sets the number of requests that wait for the store.
     pub fn queue(&self, depth: usize) {
         self.0.queue.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
-    /// A batch of requests is durable.
+    /// Counts a batch of requests, with its size and duration.
     pub fn batch(&self, size: usize, took: Duration) {
         self.0.batch_size.observe(size as f64);
         self.0.batch_seconds.observe(took.as_secs_f64());
     }
 
-    /// So many streams and long polls are open.
+    /// Sets the number of open streams and long polls.
     pub fn streams(&self, open: usize) {
         self.0.streams.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    /// A connection is open, for as long as what is returned is kept.
+    /// Counts a new connection. It is open until the returned guard is dropped.
     pub fn connection(&self) -> Open {
         self.0.accepted.inc();
         Open::new(&self.0.connections)
     }
 
-    /// A connection was closed because its address has too many.
+    /// Counts a connection that the server closed because its address had too many.
     pub fn connection_refused(&self) {
-        self.0.crowded.inc();
+        self.0.refused.inc();
     }
 
-    /// A TLS handshake failed, or took too long.
+    /// Counts a TLS handshake that failed or took too long.
     pub fn handshake_failed(&self) {
         self.0.handshakes.inc();
     }
 
-    /// A connection was closed because its client took nothing of an answer for too long.
+    /// Counts a connection that the server closed because its client took nothing of an answer for
+    /// too long.
     pub fn connection_stuck(&self) {
         self.0.stuck.inc();
     }
 
-    /// So many bytes are charged for bodies and answers.
+    /// Sets the bytes that are charged for bodies and answers.
     pub fn memory(&self, bytes: usize) {
         self.0.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// The room on the store's disk and the open files. A figure that is missing changes nothing.
-    pub fn resources(&self, figures: Figures) {
-        let Figures { disk_free_bytes, open_files, max_open_files } = figures;
+    /// Sets the free disk space of the store and the open files. A missing figure changes nothing.
+    pub fn resources(&self, figures: ResourceFigures) {
+        let ResourceFigures { disk_free_bytes, open_files, max_open_files } = figures;
         let counts = &self.0;
         for (gauge, figure) in [
             (&counts.disk_free, disk_free_bytes),
@@ -361,27 +377,28 @@ impl Metrics {
         }
     }
 
-    /// So many lines of the log are lost since the start.
+    /// Sets the number of log lines that are lost since the start.
     pub fn log_lines_lost(&self, lines: u64) {
         self.0.log_lost.inc_by(lines.saturating_sub(self.0.log_lost.get()));
     }
 
-    /// The certificate in use expires then, in seconds since 1970. Without one, there is no such number.
+    /// Sets the expiry of the certificate in use, in seconds since 1970. Without a certificate, the
+    /// metric does not exist.
     pub fn certificate_expires(&self, at: i64) {
         self.0.certificate.get_or_create(&[]).set(at);
     }
 
-    /// Whether the wall clock is confirmed.
+    /// Sets whether the wall clock is confirmed.
     pub fn clock_confirmed(&self, confirmed: bool) {
         self.0.clock_confirmed.set(i64::from(confirmed));
     }
 
-    /// The wall clock has jumped.
+    /// Counts a jump of the wall clock.
     pub fn clock_jumped(&self) {
         self.0.clock_jumps.inc();
     }
 
-    /// A request was answered. The route is a template, never a path.
+    /// Counts an answered request. `route` is a template, never a path.
     pub fn request(&self, method: &'static str, route: &str, status: StatusClass, took: Duration) {
         let labels = Request { method, route: route.to_owned(), status: status.0 };
         self.0.requests.get_or_create_owned(&labels).inc();
@@ -389,7 +406,7 @@ impl Metrics {
     }
 }
 
-/// Something that counts while it is open.
+/// A guard that keeps a gauge one higher while it exists.
 #[derive(Debug)]
 pub struct Open(Gauge);
 

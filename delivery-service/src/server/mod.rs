@@ -1,43 +1,47 @@
 //! The delivery service behind HTTP: `regrow-ds serve`.
 //!
-//! [`Server`] owns the store's thread, and [`router`] is what answers devices; a listener puts the two on a network.
+//! [`Server`] starts the thread that owns the store. [`router`] answers the requests of devices. A
+//! listener connects both to a network.
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! | --- | --- |
-//! | `settings` | what an operator sets |
-//! | `config`, `keys`, `validation` | where each value comes from, the names of all, and whether they make sense |
-//! | `serve` | all of it together, and the order in which it ends |
-//! | `listener`, `connection`, `tls` | connections, and the certificate that they are made with |
-//! | `progress` | answers that clients do not take |
-//! | `crowd` | how many connections each address and each device has |
-//! | `memory`, `shares`, `context` | the budgets of memory, and the request that is charged |
-//! | `checks` | decoding and checking beside the store |
-//! | `host` | the host that a request is for |
-//! | `health` | whether the store takes writes |
-//! | `operators`, `metrics`, `resources`, `log`, `log_writer` | what operators see: health, numbers, lines |
-//! | `shutdown` | the word that it is over |
+//! | `settings` | the settings of an operator |
+//! | `config`, `keys`, `validation` | the sources of the settings, their names, and their checks |
+//! | `serve` | the whole server: its addresses, its signals, and the order of its shutdown |
+//! | `listener`, `connection`, `tls` | connections and the TLS certificate |
+//! | `progress` | the progress of the answers of one connection |
+//! | `connection_limits` | the numbers of connections of each address and each device |
+//! | `memory`, `shares`, `context` | memory budgets, and the charges of one request |
+//! | `checks` | the decoding and the verification of bytes beside the store |
+//! | `host` | the hosts that requests may name |
+//! | `health` | the health of the store: does it take writes? |
+//! | `operators`, `metrics`, `resources` | health and metrics for operators |
+//! | `log`, `log_writer` | the log |
+//! | `shutdown` | the shutdown signal |
 //! | `invitation` | tokens that let a device register |
-//! | `state` | the server's state, its start and its stop |
-//! | `environment`, `clock_guard` | the clocks and the randomness; the guard against a wall clock that jumps |
-//! | `worker` | the thread that owns the service, and the queue before it |
-//! | `audience`, `reader` | who listens, when they are woken, and how they read |
-//! | `registration`, `jwt` | who may register a device |
-//! | `challenges`, `sessions`, `tokens`, `caller` | how a device shows which it is |
+//! | `state` | the state of the server, its start and its stop |
+//! | `environment`, `clock_guard` | clocks and randomness; the guard against clock jumps |
+//! | `worker` | the thread that owns the service, and the queue in front of it |
+//! | `subscriptions`, `reader` | open streams, the groups that they read, and their pages |
+//! | `wake_up` | calls to the addresses of sleeping devices |
+//! | `registration`, `jwt` | the right to register a device |
+//! | `challenges`, `sessions`, `tokens`, `caller` | the proof of a device's identity |
 //! | `mac` | HMAC over fields |
-//! | `rates` | how often who may ask |
-//! | `proxies` | whom it is believed where a request comes from |
-//! | `exchange`, `refusal`, `outcomes`, `paths` | requests, answers and problems on the wire |
-//! | `routes` | the addresses, and what each does |
+//! | `rates`, `price` | rate limits, and the prices of requests |
+//! | `proxies` | trusted proxies, and the addresses of the clients behind them |
+//! | `submission`, `to_group` | submissions to groups |
+//! | `exchange`, `refusal`, `outcomes`, `paths`, `sizes` | requests, answers and problems |
+//! | `unread_body` | request bodies that the server does not read to their end |
+//! | `routes` | the routes of the API |
 
-mod audience;
 mod caller;
 mod challenges;
 mod checks;
 mod clock_guard;
 pub mod config;
 mod connection;
+mod connection_limits;
 mod context;
-mod crowd;
 mod environment;
 mod exchange;
 mod health;
@@ -45,7 +49,6 @@ mod host;
 pub mod invitation;
 mod jwt;
 pub mod keys;
-mod leftover;
 pub mod listener;
 pub mod log;
 mod log_writer;
@@ -55,12 +58,14 @@ pub mod metrics;
 pub mod operators;
 mod outcomes;
 mod paths;
+mod price;
 mod progress;
 pub mod proxies;
 mod rates;
 mod reader;
 mod refusal;
 mod registration;
+pub mod resource_figures;
 pub mod resources;
 mod routes;
 pub mod serve;
@@ -68,10 +73,14 @@ mod sessions;
 pub mod settings;
 mod shares;
 pub mod shutdown;
+mod sizes;
 mod state;
 mod submission;
+mod subscriptions;
 pub mod tls;
+mod to_group;
 mod tokens;
+mod unread_body;
 pub mod validation;
 mod wake_up;
 mod worker;

@@ -1,7 +1,7 @@
-//! The address for operators' programs: `/metrics`, `/healthz` and `/readyz`.
+//! The routes for operators' programs: `/metrics`, `/healthz` and `/readyz`.
 //!
-//! It is apart from where devices connect, so that a firewall can tell them apart, and has no TLS and no login. Nothing
-//! that it says is of a user, a device or a group.
+//! They have an address of their own, so that a firewall can separate them from the address for
+//! devices. They have no TLS and no login. Their answers name no user, no device and no group.
 
 use super::{State, host, log};
 use axum::{
@@ -13,11 +13,11 @@ use axum::{
     routing::get,
 };
 
-/// What is served there, of the server with this state.
+/// Returns the router for the server with this state.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/metrics", get(text))
-        // The process lives, or it would not answer.
+        // A process that answers is alive.
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(state.operators_hosts(), host::layer))

@@ -1,6 +1,6 @@
-//! The library's answers, as answers on the wire.
+//! Converts the answers of the service into answers of the API.
 
-use super::{metrics::Answer, refusal::Refusal};
+use super::{metrics::OutcomeLabel, refusal::Refusal};
 use crate::{
     RejectCode,
     api::{Accepted, Code, Problem},
@@ -16,7 +16,7 @@ impl From<RejectReason> for Refusal {
             _ => None,
         };
         let code = match &reason {
-            // What is not there and what is not this device's to know of look alike.
+            // A missing group and a group that does not concern the device get the same answer.
             RejectReason::UnknownGroup | RejectReason::NotAMember => return Code::NotFound.into(),
             RejectReason::GroupExists => Code::GroupExists,
             RejectReason::TooLarge { .. } => Code::TooLarge,
@@ -35,7 +35,7 @@ impl From<RejectReason> for Refusal {
     }
 }
 
-impl From<&Outcome> for Answer {
+impl From<&Outcome> for OutcomeLabel {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Accepted(_) => Self::Accepted,
@@ -45,7 +45,7 @@ impl From<&Outcome> for Answer {
     }
 }
 
-/// The answer to a submission.
+/// Returns the answer to a submission.
 pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
     match outcome {
         Outcome::Accepted(receipt) => Ok(Accepted { receipt: (&receipt).into() }),
@@ -56,7 +56,7 @@ pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
     }
 }
 
-/// The word for what is wrong with a key package.
+/// Returns the code for the fault of a key package.
 pub(crate) fn code_of(fault: &KeyPackageFault) -> RejectCode {
     match fault {
         KeyPackageFault::Malformed => RejectCode::Malformed,

@@ -1,4 +1,4 @@
-//! The names in a request's path.
+//! Reads the names in the path of a request.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let group = parameter(parts, state, "group").await?;
-        // What is not a group's identifier is no group's.
+        // An invalid identifier names no group.
         GroupId::from_base64url(group).map(Self).ok_or_else(|| Code::NotFound.into())
     }
 }
@@ -33,13 +33,13 @@ impl<S: Send + Sync> FromRequestParts<S> for EpochPath {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        // What is not a number is no epoch's.
+        // A text that is not a number names no epoch.
         let epoch = parameter(parts, state, "epoch").await?.parse();
         epoch.map(|epoch| Self(Epoch(epoch))).map_err(|_| Code::NotFound.into())
     }
 }
 
-/// `{user}`.
+/// `{user}`: a user's name.
 pub(crate) struct UserPath(pub(crate) UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for UserPath {
@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     }
 }
 
-/// `{user}/{device}`.
+/// `{user}/{device}`: a device's name.
 pub(crate) struct DevicePath(pub(crate) DeviceId);
 
 impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
@@ -63,7 +63,7 @@ impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
     }
 }
 
-/// A parameter of the path, its percent-encoding undone once.
+/// Returns a parameter of the path. It undoes the percent-encoding once.
 async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Refusal> {
     let unreadable = |error: &dyn fmt::Display| Refusal::because(Code::BadRequest, error);
     let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(|error| unreadable(&error))?;

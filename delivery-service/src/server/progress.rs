@@ -1,9 +1,9 @@
-//! The progress of one connection: answers that wait to be taken, writes that wait for the client,
-//! and requests that are under way.
+//! The progress of one connection: pieces of answers that wait for the client, writes that wait for
+//! the client, and open requests.
 //!
-//! Answers leave in small pieces. A client that takes no further piece for too long, whether it does
-//! not read or keeps a window of HTTP/2 shut, makes no progress: its connection is closed, and all
-//! that waits for it is given back.
+//! Answers leave in small pieces. A client may take no further piece for too long, because it does
+//! not read or keeps an HTTP/2 window shut. Such a client makes no progress: the server closes the
+//! connection and frees everything that waits for it.
 
 use std::{
     collections::HashMap,
@@ -24,100 +24,101 @@ use tokio::{
     time::Instant,
 };
 
-/// Bytes of an answer that leave at a time. HTTP/2 holds two pieces of each answer beside it.
+/// The bytes of one piece of an answer. HTTP/2 holds two more pieces of each answer.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes of the last piece. The answer's memory is given back with it, although HTTP/2 may not have
-/// sent it yet.
+/// The bytes of the last piece. The server gives the memory of the answer back with this piece,
+/// although HTTP/2 may not have sent it yet.
 const LAST_PIECE: usize = 2 * 1024;
 
-/// What goes on at one connection. Clones are of the same connection.
+/// The progress of one connection. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Progress(Arc<Mutex<Flow>>);
+pub(crate) struct Progress(Arc<Mutex<ProgressState>>);
 
 #[derive(Default)]
-struct Flow {
-    /// Answers with a piece that was handed over, and since when nobody asked for the next.
+struct ProgressState {
+    /// Answers whose next piece the HTTP layer has not asked for, and since when.
     waiting: HashMap<u64, Instant>,
     next: u64,
-    /// Since when the socket takes nothing.
+    /// The time since which the socket takes no bytes.
     blocked: Option<Instant>,
-    /// Requests whose answer has not ended, streams without an end not counted.
-    under_way: usize,
-    /// Since when none is under way.
+    /// The number of requests whose answer has not ended. Endless streams do not count.
+    open_requests: usize,
+    /// The time since which no request is open.
     idle: Option<Instant>,
-    came: bool,
+    had_request: bool,
 }
 
 impl Progress {
-    /// Whether the client has taken nothing for that long although something waits for it.
+    /// True if an answer or a write has waited for the client for at least `patience`.
     pub(crate) fn is_stuck(&self, patience: Duration) -> bool {
-        let flow = self.flow();
-        let oldest = flow.waiting.values().copied().chain(flow.blocked).min();
+        let state = self.state();
+        let oldest = state.waiting.values().copied().chain(state.blocked).min();
         oldest.is_some_and(|since| since.elapsed() >= patience)
     }
 
-    /// Whether a request has come.
-    pub(crate) fn came(&self) -> bool {
-        self.flow().came
+    /// True if the connection has had a request.
+    pub(crate) fn had_request(&self) -> bool {
+        self.state().had_request
     }
 
-    /// Whether no request has been under way since `since`, and for that long.
+    /// True if no request has been open for at least `grace`. The time before `since` does not
+    /// count.
     pub(crate) fn is_idle(&self, since: Instant, grace: Duration) -> bool {
-        let flow = self.flow();
-        flow.under_way == 0 && flow.idle.map_or(since, |idle| idle.max(since)).elapsed() >= grace
+        let state = self.state();
+        state.open_requests == 0 && state.idle.map_or(since, |idle| idle.max(since)).elapsed() >= grace
     }
 
-    /// A request has come. It is under way until the returned guard is dropped.
-    pub(crate) fn request(&self) -> UnderWay {
-        let mut flow = self.flow();
-        flow.came = true;
-        flow.under_way += 1;
-        UnderWay(self.clone())
+    /// Notes a new request. It is open until the returned guard is dropped.
+    pub(crate) fn request(&self) -> OpenRequest {
+        let mut state = self.state();
+        state.had_request = true;
+        state.open_requests += 1;
+        OpenRequest(self.clone())
     }
 
-    /// Follows an answer on its way out.
-    pub(crate) fn answer(&self, response: Response<Body>, under_way: UnderWay) -> Response<Outgoing> {
+    /// Splits an answer into pieces and tracks its progress.
+    pub(crate) fn answer(&self, response: Response<Body>, request: OpenRequest) -> Response<Outgoing> {
         let is_stream = |headers: &HeaderMap| {
             headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
         };
-        // A stream has no end to wait for.
-        let under_way = (!is_stream(response.headers())).then_some(under_way);
+        // The server does not wait for the end of a stream.
+        let request = (!is_stream(response.headers())).then_some(request);
         let id = {
-            let mut flow = self.flow();
-            flow.next += 1;
-            flow.next
+            let mut state = self.state();
+            state.next += 1;
+            state.next
         };
         let progress = self.clone();
-        response.map(|body| Outgoing { body, rest: Bytes::new(), id, progress, _under_way: under_way })
+        response.map(|body| Outgoing { body, rest: Bytes::new(), id, progress, _request: request })
     }
 
-    fn flow(&self) -> MutexGuard<'_, Flow> {
+    fn state(&self) -> MutexGuard<'_, ProgressState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request that is under way.
-pub(crate) struct UnderWay(Progress);
+/// The guard of an open request.
+pub(crate) struct OpenRequest(Progress);
 
-impl Drop for UnderWay {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let mut flow = self.0.flow();
-        flow.under_way = flow.under_way.saturating_sub(1);
-        if flow.under_way == 0 {
-            flow.idle = Some(Instant::now());
+        let mut state = self.0.state();
+        state.open_requests = state.open_requests.saturating_sub(1);
+        if state.open_requests == 0 {
+            state.idle = Some(Instant::now());
         }
     }
 }
 
-/// An answer on its way out, in small pieces.
+/// The body of an answer, which leaves in small pieces.
 pub(crate) struct Outgoing {
     body: Body,
-    /// What is left of the body's last frame.
+    /// The rest of the last frame of `body`.
     rest: Bytes,
     id: u64,
     progress: Progress,
-    _under_way: Option<UnderWay>,
+    _request: Option<OpenRequest>,
 }
 
 impl Outgoing {
@@ -140,7 +141,7 @@ impl HttpBody for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let id = self.id;
-        self.progress.flow().waiting.remove(&id);
+        self.progress.state().waiting.remove(&id);
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -150,7 +151,7 @@ impl HttpBody for Outgoing {
                 end => return Poll::Ready(end),
             }
         }
-        self.progress.flow().waiting.insert(id, Instant::now());
+        self.progress.state().waiting.insert(id, Instant::now());
         Poll::Ready(Some(Ok(Frame::data(self.piece()))))
     }
 
@@ -171,11 +172,11 @@ impl HttpBody for Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.progress.flow().waiting.remove(&self.id);
+        self.progress.state().waiting.remove(&self.id);
     }
 }
 
-/// A connection's bytes, which notes since when the socket takes none.
+/// The byte stream of a connection. It notes since when the socket takes no bytes.
 pub(crate) struct Watched<T> {
     io: T,
     progress: Progress,
@@ -187,14 +188,14 @@ impl<T> Watched<T> {
     }
 
     fn note<R>(&self, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        let mut flow = self.progress.flow();
+        let mut state = self.progress.state();
         match &poll {
             Poll::Pending => {
-                flow.blocked.get_or_insert_with(Instant::now);
+                state.blocked.get_or_insert_with(Instant::now);
             }
-            Poll::Ready(_) => flow.blocked = None,
+            Poll::Ready(_) => state.blocked = None,
         }
-        drop(flow);
+        drop(state);
         poll
     }
 }

@@ -1,8 +1,9 @@
-//! Proxies before the server, and the clients that they speak for.
+//! Proxies in front of the server, and the clients behind them.
 //!
-//! A header that says where a request comes from is believed of a proxy that the operator has named, and of nobody else:
-//! it is otherwise a way to have another address for each request. Proxies add to the header at its end, so it is read
-//! from there, up to the first address that is not a proxy's. What stands before that is what the client has written.
+//! The server believes a header with the address of the client only if a proxy sends it that the
+//! operator has named. Otherwise a client could show another address with each request. Proxies
+//! append to the header. So the server reads it from the end, up to the first address that is not a
+//! proxy. The client itself may have written everything before that.
 
 use std::{
     fmt,
@@ -28,7 +29,7 @@ pub struct Network(IpNet);
 pub struct InvalidNetwork(String);
 
 impl Network {
-    /// Whether it is every address that there is.
+    /// True if the network contains every address.
     pub fn is_everything(self) -> bool {
         self.0.prefix_len() == 0
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The proxies that are believed. Clones are the same.
+/// The trusted proxies. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies(Arc<[Network]>);
 
@@ -76,13 +77,13 @@ impl Proxies {
         Self(networks.into())
     }
 
-    /// Whether what this address says of its clients is believed.
+    /// True if the server believes this address the addresses of its clients.
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Where a request comes from that has come by a connection from `peer`.
+    /// Returns the address of the client of a request that arrived on a connection from `peer`.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trust(peer) {
             return peer;
@@ -90,15 +91,16 @@ impl Proxies {
         let forwarded = self.follow(peer, headers, &header::FORWARDED, forwarded_for);
         let by_custom = self.follow(peer, headers, &X_FORWARDED_FOR, address);
         match (forwarded, by_custom) {
-            // The proxy writes one of them, and passes on the other as the client has made it up.
+            // The proxy writes one of the two headers, and passes the other one on as the client
+            // has written it.
             (Some(one), Some(other)) if one != other => peer,
             (Some(client), _) | (None, Some(client)) => client,
             (None, None) => peer,
         }
     }
 
-    /// Where it comes from by that header: what is last in it and not a proxy's, or else the farthest proxy that is known.
-    /// `None` if there is no such header.
+    /// Returns the client's address by the header `name`: the last address that is not a proxy, or
+    /// else the farthest known proxy. Returns `None` if the header is missing.
     fn follow(
         &self,
         peer: IpAddr,
@@ -109,7 +111,7 @@ impl Proxies {
         headers.get(name)?;
         let mut farthest = peer;
         for value in headers.get_all(name).iter().rev() {
-            // What is not text is no address.
+            // A value that is not text contains no address.
             for hop in value.to_str().unwrap_or_default().rsplit(',') {
                 match read(hop.trim()) {
                     Some(proxy) if self.trust(proxy) => farthest = proxy,
@@ -122,8 +124,9 @@ impl Proxies {
     }
 }
 
-/// The address in one element of `Forwarded` (RFC 7239, 4). A comma or a semicolon within quotes breaks it in pieces, of
-/// which none can be read: the quotes are not in pairs there.
+/// Returns the address in one element of `Forwarded` (RFC 7239, 4). A comma or a semicolon in
+/// quotes splits the element into pieces. No such piece can be read, because its quotes are not in
+/// pairs.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in element.split(';') {
@@ -144,7 +147,7 @@ fn unquoted(value: &str) -> Option<&str> {
     (!inner.contains(['"', '\\'])).then_some(inner)
 }
 
-/// An address, perhaps in brackets or with a port.
+/// Parses an address, which may be in brackets or have a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().or_else(|_| text.parse().map(|at: SocketAddr| at.ip()));
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_a_trusted_proxy_is_believed() {
+    fn only_a_trusted_proxy_is_believed() {
         for header in [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=198.51.100.7")] {
             assert_eq!(client("192.0.2.2", &[header]), "192.0.2.2");
             assert_eq!(client("2001:db9::1", &[header]), "2001:db9::1");
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_has_written_itself_does_not_count() {
+    fn addresses_that_the_client_wrote_do_not_count() {
         let by = |value: &str| client("192.0.2.1", &[("x-forwarded-for", value)]);
         assert_eq!(by("203.0.113.1, 198.51.100.7"), "198.51.100.7");
         assert_eq!(by("203.0.113.1, 198.51.100.7, 10.0.0.3, 2001:db8::2"), "198.51.100.7");
@@ -203,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_the_proxys() {
+    fn unreadable_headers_count_as_the_address_of_the_proxy() {
         for value in [
             "for=unknown",
             "for=_hidden",
             "for=198.51.100.7;for=203.0.113.1",
             "proto=https",
             "for",
-            // A host's name with a comma in it, as the proxy quotes it.
+            // The name of a host with a comma in it, as the proxy quotes it.
             "for=198.51.100.7;host=\"a,for=203.0.113.1\"",
             "for=198.51.100.7;host=\"a,for=203.0.113.1;x=\\\"b\"",
             "for=198.51.100.7;host=\"a;for=203.0.113.1\"",
@@ -222,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_that_disagree_are_none() {
+    fn headers_that_disagree_are_ignored() {
         let both = |one: &str, other: &str| client("192.0.2.1", &[("forwarded", one), ("x-forwarded-for", other)]);
         assert_eq!(both("for=203.0.113.1", "198.51.100.7"), "192.0.2.1");
         assert_eq!(both("for=198.51.100.7", "203.0.113.1, 198.51.100.7"), "198.51.100.7");
     }
 
     #[test]
-    fn a_network_is_written_as_it_is_read() {
+    fn networks_are_printed_in_a_form_that_can_be_read() {
         for (text, written) in [("192.0.2.1", "192.0.2.1"), ("10.1.2.3/8", "10.0.0.0/8"), ("::1", "::1")] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), written);
         }

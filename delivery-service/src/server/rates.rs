@@ -1,7 +1,8 @@
-//! How much a party may ask for: a device with a session, an address without one, and one device for
-//! the key packages of another. Each has a bucket that fills at a steady rate (GCRA, by `governor`).
+//! Rate limits of a party: a device with a session, an address without one, and one device that
+//! claims key packages of another. Each has a bucket that fills at a steady rate (GCRA, by
+//! `governor`).
 //!
-//! The bucket of a device holds cost units. [`Price`] has what a request costs of them.
+//! The bucket of a device holds cost units. [`Price`] gives the cost of a request in these units.
 
 use std::{
     hash::Hash,
@@ -13,50 +14,14 @@ use std::{
 use governor::{NotUntil, Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
 use super::{
-    context::RequestContext, environment::Environment, refusal::Refusal, settings::ServerLimits, tokens::DeviceMark,
+    context::RequestContext, environment::Environment, price::Price, refusal::Refusal, settings::ServerLimits,
+    tokens::DeviceMark,
 };
 use crate::{api::Code, names::DeviceId};
 
-/// Requests of a known device without a session: a login takes two.
+/// Requests of a known device without a session. A login takes two.
 const KNOWN_PER_SECOND: u32 = 1;
 const KNOWN_BURST: u32 = 10;
-
-/// Bytes of a body that cost one unit.
-const BYTES_PER_UNIT: usize = 64 * 1024;
-
-/// Key packages that are verified for one unit.
-const KEY_PACKAGES_PER_UNIT: usize = 10;
-
-/// Devices that a commit adds or removes for one unit.
-const DEVICES_PER_UNIT: usize = 10;
-
-/// The price of a request, in cost units. Each request costs one; the rest comes on top.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Price {
-    /// One request.
-    Request,
-    /// Bytes of a body beyond the first 64 KiB: one unit for each 64 KiB that is begun.
-    Bytes(usize),
-    /// Devices that a commit adds or removes: one unit for each ten.
-    Devices(usize),
-    /// Key packages that are verified: one unit for each ten.
-    KeyPackages(usize),
-    /// So many units.
-    Units(u32),
-}
-
-impl Price {
-    pub(crate) fn units(self) -> u32 {
-        let units = match self {
-            Self::Request => 1,
-            Self::Bytes(bytes) => bytes.div_ceil(BYTES_PER_UNIT).saturating_sub(1),
-            Self::Devices(devices) => devices / DEVICES_PER_UNIT,
-            Self::KeyPackages(key_packages) => key_packages / KEY_PACKAGES_PER_UNIT,
-            Self::Units(units) => return units,
-        };
-        u32::try_from(units).unwrap_or(u32::MAX)
-    }
-}
 
 type Limiter<K> = RateLimiter<K, DefaultKeyedStateStore<K>, Environment, NoOpMiddleware<Duration>>;
 
@@ -86,7 +51,8 @@ impl Rates {
         }
     }
 
-    /// Charges a device with a session. A request costs all that a device can have at the most, so that it succeeds in the end.
+    /// Charges a device with a session. A request costs at most all units that a device can have,
+    /// so every request succeeds in the end.
     pub(crate) fn charge(&self, device: &DeviceId, price: Price) -> Result<(), Refusal> {
         let request = RequestContext::current();
         let paid = request.as_ref().map_or(0, RequestContext::units);
@@ -101,7 +67,7 @@ impl Rates {
                 Ok(())
             }
             Ok(Err(refused)) => {
-                // The device pays for the whole request once more when it makes it again.
+                // The device pays for the whole request again when it sends the request again.
                 let again = self.unit_time.saturating_mul(paid);
                 let wait = refused.wait_time_from(self.environment.monotonic()).saturating_add(again);
                 Err(Refusal::for_now(Code::TooManyRequests, wait))
@@ -110,27 +76,28 @@ impl Rates {
         }
     }
 
-    /// The time after which a device that asks for nothing can pay for any request.
+    /// Returns the time after which a device that sends nothing can pay for any request.
     pub(crate) fn longest_wait(&self) -> Duration {
         self.unit_time.saturating_mul(self.burst)
     }
 
-    /// A request without a session.
+    /// Charges an address for a request without a session.
     pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
         self.check(&self.addresses, &block_of(address), Code::TooManyRequests)
     }
 
-    /// Whether a device that has logged in before may ask once more without a session, whatever others at its address do.
+    /// Charges a known device for a request without a session. Returns true if the device has the
+    /// rate for it. Other clients at its address do not count.
     pub(crate) fn admits_known(&self, device: DeviceMark) -> bool {
         self.known.check_key(&device).is_ok()
     }
 
-    /// A claim of a key package of `target` by `claimer`.
+    /// Charges `claimer` for a claim of a key package of `target`.
     pub(crate) fn check_claim(&self, claimer: &DeviceId, target: &DeviceId) -> Result<(), Refusal> {
         self.check(&self.claims, &(claimer.clone(), target.clone()), Code::ClaimedTooOften)
     }
 
-    /// Forgets those who have not asked for long enough.
+    /// Forgets the parties whose buckets are full again.
     pub(crate) fn forget(&self) {
         self.devices.retain_recent();
         self.addresses.retain_recent();
@@ -148,12 +115,13 @@ fn limiter<K: Hash + Eq + Clone>(quota: Quota, environment: &Environment) -> Lim
     RateLimiter::dashmap_with_clock(quota, environment.clone())
 }
 
-/// A rate of none would let nobody in, ever.
+/// A rate of 0 would admit no request at all.
 fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
-/// Who has one IPv6 address has all that begin with the same 64 bits.
+/// Returns the block of addresses that counts as one. The holder of one IPv6 address has all
+/// addresses with the same first 64 bits.
 pub(crate) fn block_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -1,9 +1,12 @@
-//! One device's reading, page by page, with a wait when there is nothing: what the stream and the long poll have in
-//! common. It holds one page at the most, and reads the next one when that is gone; so a client that reads slowly costs
-//! no more than one that reads fast.
+//! Reads the deliveries of one device page by page, and waits while there are none. The stream and
+//! the long poll share this code.
+//!
+//! A reader holds at most one page, and reads the next page when that one is gone. So a client that
+//! reads slowly costs no more than a client that reads fast.
 
 use super::{
-    audience::Seat, caller::Caller, context::RequestContext, exchange::encoded_bytes, refusal::Refusal, state::State,
+    caller::Caller, context::RequestContext, refusal::Refusal, sizes::encoded_bytes, state::State,
+    subscriptions::Subscription,
 };
 use crate::{
     Delivery,
@@ -12,26 +15,26 @@ use crate::{
     ordering::reading::MAX_READ_BYTES,
 };
 
-/// Memory that is charged for a page before it is read. Most pages are smaller.
+/// The memory that the server charges for a page before it reads the page. Most pages are smaller.
 const PAGE_BYTES: usize = 64 * 1024;
 
 /// The most deliveries in a page.
 pub(crate) const MAX_DELIVERIES: usize = 1_000;
 
-/// Memory of a delivery beside its bytes: names, a receipt, field names.
+/// The memory of a delivery beside its bytes: names, a receipt, field names.
 const DELIVERY_BYTES: usize = 1024;
 
-/// How a page is answered, which decides on the memory that it takes.
+/// The form in which the server sends a page. The memory of the page depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// All of it in one answer.
+pub(crate) enum PageAnswer {
+    /// The whole page in one answer.
     Whole,
     /// One delivery after the other.
     OneByOne,
 }
 
-impl Answered {
-    /// The memory that the page takes until it is answered.
+impl PageAnswer {
+    /// Returns the memory that the page takes until the server has sent it.
     fn memory(self, page: &[Delivery]) -> usize {
         let bytes = |delivery: &Delivery| delivery.bytes.len() + DELIVERY_BYTES;
         let stored: usize = page.iter().map(bytes).sum();
@@ -43,28 +46,28 @@ impl Answered {
     }
 }
 
-/// A device that reads and waits.
+/// A device that reads deliveries and waits for more.
 pub(crate) struct Reader {
     state: State,
     caller: Caller,
-    /// What its pages are charged to.
+    /// The request that pays for the pages.
     context: Option<RequestContext>,
-    answered: Answered,
-    seat: Seat,
-    /// Whether the audience knows which groups it reads.
-    follows: bool,
-    /// What it has read.
+    answer: PageAnswer,
+    subscription: Subscription,
+    /// True if the subscription knows the groups that the device reads.
+    knows_groups: bool,
+    /// The cursor of the last delivery that the device has read.
     after: Cursor,
     limit: usize,
 }
 
-/// Why there is no next page.
+/// The reason why there is no next page.
 pub(crate) enum End {
-    /// The session is over, perhaps because the device was removed.
+    /// The session has ended, perhaps because the device was removed.
     Over,
-    /// The server is being stopped.
+    /// The server is stopping.
     Stopping,
-    /// The store could not be read.
+    /// The server could not read the store.
     Failed(Refusal),
 }
 
@@ -75,27 +78,28 @@ impl From<Refusal> for End {
 }
 
 impl Reader {
-    /// Takes a seat, if there is one. To be called within the request.
+    /// Creates a reader and takes a subscription, if one is free. Call this within the request.
     pub(crate) fn new(
         state: State,
         caller: Caller,
         after: Cursor,
         limit: usize,
-        answered: Answered,
+        answer: PageAnswer,
     ) -> Result<Self, Refusal> {
-        let seat = state.audience().enter(&caller.0.device)?;
-        // The answer that begins a stream ends before its pages do.
-        let context = RequestContext::current().map(|context| match answered {
-            Answered::Whole => context,
-            Answered::OneByOne => context.sibling(),
+        let subscription = state.subscriptions().enter(&caller.0.device)?;
+        // The answer that starts a stream ends before its pages do.
+        let context = RequestContext::current().map(|context| match answer {
+            PageAnswer::Whole => context,
+            PageAnswer::OneByOne => context.sibling(),
         });
-        Ok(Self { state, caller, context, answered, seat, follows: false, after, limit })
+        Ok(Self { state, caller, context, answer, subscription, knows_groups: false, after, limit })
     }
 
-    /// The next page, which is never empty, as soon as there is one. The page before has been answered.
+    /// Waits for the next page and returns it. The page is never empty. The caller has sent the
+    /// page before.
     pub(crate) async fn next_page(&mut self) -> Result<Vec<api::Delivery>, End> {
         loop {
-            self.seat.settle();
+            self.subscription.forget_wake_ups();
             if self.is_over() {
                 return Err(End::Over);
             }
@@ -110,16 +114,17 @@ impl Reader {
         }
     }
 
-    /// Whether the session has ended, so that even what is read already is not to be shown.
+    /// True if the session has ended. Then the device may not see even the deliveries of a page
+    /// that was read already.
     pub(crate) fn is_over(&self) -> bool {
         self.caller.0.is_over(self.state.monotonic())
     }
 
-    /// The next page, which may be empty.
+    /// Returns the next page, which may be empty.
     async fn read(&mut self) -> Result<Vec<api::Delivery>, Refusal> {
-        let request = Page { after: self.after, limit: self.limit, answered: self.answered, follow: !self.follows };
+        let request = Page { after: self.after, limit: self.limit, answer: self.answer, subscribe: !self.knows_groups };
         let page = request.read(&self.state, &self.caller, self.context.as_ref()).await?;
-        self.follows = true;
+        self.knows_groups = true;
         if let Some(last) = page.last() {
             self.after = last.cursor;
         }
@@ -132,44 +137,44 @@ impl Reader {
             biased;
             () = self.caller.0.ended() => Err(End::Over),
             () = self.state.stopping() => Err(End::Stopping),
-            () = self.seat.woken() => Ok(()),
+            () = self.subscription.woken() => Ok(()),
             () = tokio::time::sleep(left) => Ok(()),
         }
     }
 }
 
 impl Drop for Reader {
-    /// From now on the device does not listen.
+    /// Notes that the device has stopped listening.
     fn drop(&mut self) {
         self.state.wake_ups().awake(&self.caller.0.device);
     }
 }
 
-/// A page that is asked for.
+/// A request for one page.
 #[derive(Clone, Copy)]
 struct Page {
     after: Cursor,
     limit: usize,
-    answered: Answered,
-    /// Whether the audience has to learn which groups the device reads.
-    follow: bool,
+    answer: PageAnswer,
+    /// True if the subscription has to learn the groups that the device reads.
+    subscribe: bool,
 }
 
 impl Page {
-    /// Reads the page when there is memory for it.
+    /// Reads the page as soon as there is memory for it.
     async fn read(
         self,
         state: &State,
         caller: &Caller,
         context: Option<&RequestContext>,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let Self { after, limit, answered, follow } = self;
+        let Self { after, limit, answer, subscribe } = self;
         state.wake_ups().awake(&caller.0.device);
         let mut expected = PAGE_BYTES;
         loop {
             if let Some(context) = context {
-                // A device with much that it has not taken waits for the most that a page may need: else the store
-                // would read for it, again and again, pages for which there is no memory.
+                // A device with many unsent bytes waits until there is memory for the largest page.
+                // Otherwise the store would read page after page for which there is no memory.
                 if context.charge.is_pressed() {
                     let largest = state.limits().ordering.max_body_bytes.max(MAX_READ_BYTES);
                     expected = largest + encoded_bytes(largest) + limit.min(MAX_DELIVERIES) * DELIVERY_BYTES;
@@ -177,15 +182,15 @@ impl Page {
                 context.charge.grow_to(expected).await?;
             }
             let (caller, charge) = (caller.clone(), context.map(|context| context.charge.clone()));
-            let read = state.worker().call_as_reader(context, move |service, aftermath| {
+            let read = state.worker().call_as_reader(context, move |service, after_commit| {
                 let device = caller.admit(service)?;
-                if follow {
-                    aftermath.follow(device.clone(), service.groups_of(&device)?);
+                if subscribe {
+                    after_commit.subscribe(device.clone(), service.groups_of(&device)?);
                 }
                 let page = service.read(&device, after, limit)?;
-                let needed = answered.memory(&page);
+                let needed = answer.memory(&page);
                 let Some(charge) = charge else { return Ok(Ok(page)) };
-                // A page that there is no memory for is dropped, and read again when there is.
+                // Without memory for this page, the server drops it and reads it again later.
                 if !charge.try_grow_to(needed) {
                     return Ok(Err(needed));
                 }
@@ -200,14 +205,14 @@ impl Page {
     }
 }
 
-/// The next deliveries for a device that does not wait.
+/// Returns the next deliveries for a device that does not wait.
 pub(crate) async fn read_now(
     state: &State,
     caller: Caller,
     after: Cursor,
     limit: usize,
 ) -> Result<Vec<api::Delivery>, Refusal> {
-    let page = Page { after, limit, answered: Answered::Whole, follow: false };
+    let page = Page { after, limit, answer: PageAnswer::Whole, subscribe: false };
     let page = page.read(state, &caller, RequestContext::current().as_ref()).await?;
     Ok(page.into_iter().map(api::Delivery::from).collect())
 }

@@ -1,7 +1,8 @@
-//! A request that is not carried out: a [`Problem`] on its way to the client.
+//! The refusal of a request: a [`Problem`] on its way to the client.
 //!
-//! Handlers and extractors return one with `?`. It becomes a response without a body; the outermost layer,
-//! [`exchange::layer`](super::exchange::layer), writes the body in the format that the client accepts.
+//! Handlers and extractors return a refusal with `?`. It becomes a response without a body. The
+//! outermost layer, [`exchange::layer`](super::exchange::layer), writes the body in the format that
+//! the client accepts.
 
 use std::time::Duration;
 
@@ -17,28 +18,29 @@ use crate::{
     names::InvalidName,
 };
 
-/// How long a client waits for a disk that takes no writes: somebody has to do something about it.
+/// The time after which a client tries again if the disk takes no writes. An operator has to repair
+/// the disk.
 const FAULTY: Duration = Duration::from_secs(10);
 
-/// Why a request is not carried out.
+/// The reason why the server refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) Box<Problem>);
 
 impl Refusal {
-    /// A refusal that says what is wrong with the request.
+    /// Returns a refusal that explains the error in the request.
     pub(crate) fn because(code: Code, detail: impl std::fmt::Display) -> Self {
         Problem::new(code).because(detail).into()
     }
 
-    /// A refusal for as long as the store takes no writes.
+    /// Returns a refusal because the store takes no writes.
     pub(crate) fn faulty(fault: Fault) -> Self {
         let Self(problem) = Self::for_now(Code::Unavailable, FAULTY);
         Problem { detail: Some(fault.reason().to_owned()), ..*problem }.into()
     }
 
-    /// A refusal until some time has passed.
+    /// Returns a refusal that ends after `wait`.
     pub(crate) fn for_now(code: Code, wait: Duration) -> Self {
-        // Rounded up: whoever waits this long is let in.
+        // The number is rounded up, so the server admits a client that waits for this time.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Problem { retry_after: Some(seconds.max(1)), ..Problem::new(code) }.into()
     }
@@ -61,7 +63,7 @@ impl From<StoreError> for Refusal {
         tracing::error!(%error, "the store failed");
         match Fault::of(&error) {
             Fault::Failed => Code::Internal.into(),
-            // It may pass: the same request can be made again.
+            // The fault may end, and then the client can send the same request again.
             fault => Self::faulty(fault),
         }
     }

@@ -1,4 +1,5 @@
-//! Who may register a device, by the operator's mode: everybody, who has an invitation, or whom an issuer vouches for.
+//! Decides which devices may register. The operator chooses the mode: all devices, devices with an
+//! invitation, or devices of users that an issuer vouches for.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use crate::{
     names::UserId,
 };
 
-/// The gate that a registration has to pass.
-pub(crate) enum Gate {
+/// The rule that a registration has to satisfy.
+pub(crate) enum RegistrationPolicy {
     Open,
     Token,
     Jwt(Box<Issuer>),
 }
 
-impl Gate {
+impl RegistrationPolicy {
     pub(crate) fn new(mode: &Mode, environment: &Environment, clock: &ClockGuard) -> Result<Self, IssuerError> {
         Ok(match mode {
             Mode::Open { .. } => Self::Open,
@@ -36,7 +37,7 @@ impl Gate {
         })
     }
 
-    /// Whether it can check registrations.
+    /// True if the server can check registrations now.
     pub(crate) fn is_ready(&self) -> bool {
         match self {
             Self::Open | Self::Token => true,
@@ -44,7 +45,7 @@ impl Gate {
         }
     }
 
-    /// Fetches what it takes to check registrations.
+    /// Fetches the issuer's keys, if the mode needs keys.
     pub(crate) async fn prepare(&self) -> Result<(), IssuerError> {
         match self {
             Self::Open | Self::Token => Ok(()),
@@ -52,9 +53,9 @@ impl Gate {
         }
     }
 
-    /// Lets a registration of a device of `user` pass, perhaps with an invitation that has yet to be checked and used up
-    /// along with it.
-    pub(crate) async fn pass(
+    /// Admits the registration of a device of `user`. Returns the hash of an invitation that the
+    /// caller still has to check and use up together with the registration.
+    pub(crate) async fn admit(
         &self,
         user: &UserId,
         admission: Option<&Admission>,
@@ -66,17 +67,17 @@ impl Gate {
                 Some(token) => Ok(Some(token.hash())),
                 None => Err(not_invited()),
             },
-            (Self::Token, _) => missing("it takes an invitation"),
+            (Self::Token, _) => missing("registration needs an invitation"),
             (Self::Jwt(issuer), Some(Admission::Jwt(token))) => {
                 issuer.vouches_for(token, user.as_str()).await?;
                 Ok(None)
             }
-            (Self::Jwt(_), _) => missing("it takes a JSON Web Token of the issuer"),
+            (Self::Jwt(_), _) => missing("registration needs a JSON Web Token of the issuer"),
         }
     }
 }
 
-/// One answer for every invitation that is not good, so that nobody learns which there are.
+/// The same answer for every invalid invitation, so that no caller learns which invitations exist.
 pub(crate) fn not_invited() -> Refusal {
     Refusal::because(Code::NotAdmitted, "the invitation is not known, was used, has expired, or is for another user")
 }

@@ -1,70 +1,61 @@
-//! The room on the store's disk and the open file descriptors: for the metrics, and for a warning before either runs out.
+//! The free disk space of the store and the open file descriptors: for the metrics, and for a
+//! warning before either runs out.
 //!
-//! Linux and other Unix systems tell both; elsewhere there are no such figures.
+//! Unix systems report the disk space and the limit of descriptors. Systems with `/proc/self/fd`,
+//! such as Linux, also report the open descriptors. Other systems report no figures.
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::metrics::Metrics;
+use super::{metrics::Metrics, resource_figures::ResourceFigures};
 
-/// The log has a warning below this many free bytes: the write-ahead log alone has up to 64 MB.
+/// The free bytes below which the server logs a warning. The write-ahead log alone takes up to 64
+/// MB.
 const LOW_DISK_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// The log has a warning above this part of the file descriptors, in hundredths.
+/// The part of the file descriptors, in percent, above which the server logs a warning.
 const MANY_FILES_PERCENT: u64 = 80;
 
-/// The resources of the process that can run out. Clones are the same.
+/// The limited resources of the process. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Resources(Arc<Inner>);
+pub(crate) struct Resources(Arc<SharedResources>);
 
-struct Inner {
+struct SharedResources {
     directory: PathBuf,
     warned: Mutex<Scarce>,
 }
 
-/// The resources of which little is left.
+/// The resources that are almost used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Scarce {
     disk: bool,
     files: bool,
 }
 
-/// The figures of one moment. A figure that the system does not tell is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Bytes on the disk of the store that this process may still use.
-    pub disk_free_bytes: Option<u64>,
-    /// File descriptors that are open.
-    pub open_files: Option<u64>,
-    /// File descriptors that the process may have.
-    pub max_open_files: Option<u64>,
-}
-
-impl Figures {
-    fn scarce(&self) -> Scarce {
-        let files = self.open_files.zip(self.max_open_files);
-        Scarce {
-            disk: self.disk_free_bytes.is_some_and(|bytes| bytes < LOW_DISK_BYTES),
-            files: files.is_some_and(|(open, max)| open.saturating_mul(100) > max.saturating_mul(MANY_FILES_PERCENT)),
-        }
+/// Returns the resources that are almost used up.
+fn scarce(figures: &ResourceFigures) -> Scarce {
+    let files = figures.open_files.zip(figures.max_open_files);
+    Scarce {
+        disk: figures.disk_free_bytes.is_some_and(|bytes| bytes < LOW_DISK_BYTES),
+        files: files.is_some_and(|(open, max)| open.saturating_mul(100) > max.saturating_mul(MANY_FILES_PERCENT)),
     }
 }
 
 impl Resources {
-    /// The resources of a process that has its store in this file.
+    /// Returns the resources of a process that has its store in the file `database`.
     pub(crate) fn of(database: &Path) -> Self {
         let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new(".")).to_owned();
-        Self(Arc::new(Inner { directory, warned: Mutex::default() }))
+        Self(Arc::new(SharedResources { directory, warned: Mutex::default() }))
     }
 
-    /// Puts the figures into the metrics, and warns once when a resource becomes scarce.
+    /// Puts the figures into the metrics, and logs one warning when a resource becomes scarce.
     pub(crate) fn watch(&self, metrics: &Metrics) {
         let figures = self.read();
         metrics.resources(figures);
-        let scarce = figures.scarce();
+        let scarce = scarce(&figures);
         let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if scarce.disk && !warned.disk {
             let free_bytes = figures.disk_free_bytes;
@@ -78,15 +69,15 @@ impl Resources {
     }
 
     #[cfg(unix)]
-    fn read(&self) -> Figures {
+    fn read(&self) -> ResourceFigures {
         use rustix::{
             fs::statvfs,
             process::{Resource, getrlimit},
         };
         let disk = statvfs(&self.0.directory).ok();
-        // The directory lists the descriptor with which it is read, too.
+        // The directory also lists the descriptor that reads it.
         let open = std::fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1));
-        Figures {
+        ResourceFigures {
             disk_free_bytes: disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             open_files: open,
             max_open_files: getrlimit(Resource::Nofile).current,
@@ -94,8 +85,8 @@ impl Resources {
     }
 
     #[cfg(not(unix))]
-    fn read(&self) -> Figures {
-        Figures::default()
+    fn read(&self) -> ResourceFigures {
+        ResourceFigures::default()
     }
 }
 
@@ -104,18 +95,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_room_and_many_files_are_scarce() {
-        let figures =
-            |disk, open| Figures { disk_free_bytes: Some(disk), open_files: Some(open), max_open_files: Some(1_000) };
-        assert_eq!(figures(LOW_DISK_BYTES, 800).scarce(), Scarce { disk: false, files: false });
-        assert_eq!(figures(LOW_DISK_BYTES - 1, 800).scarce(), Scarce { disk: true, files: false });
-        assert_eq!(figures(LOW_DISK_BYTES, 801).scarce(), Scarce { disk: false, files: true });
-        assert_eq!(Figures::default().scarce(), Scarce::default());
+    fn low_disk_space_and_many_open_files_are_scarce() {
+        let figures = |disk, open| ResourceFigures {
+            disk_free_bytes: Some(disk),
+            open_files: Some(open),
+            max_open_files: Some(1_000),
+        };
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES, 800)), Scarce { disk: false, files: false });
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES - 1, 800)), Scarce { disk: true, files: false });
+        assert_eq!(scarce(&figures(LOW_DISK_BYTES, 801)), Scarce { disk: false, files: true });
+        assert_eq!(scarce(&ResourceFigures::default()), Scarce::default());
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn figures_follow_the_process() {
+    fn figures_describe_this_process() {
         let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").expect("a file")).collect();
         let figures = Resources::of(Path::new("regrow-ds.db")).read();
         assert!(figures.open_files.expect("a figure") >= files.len() as u64);

@@ -1,7 +1,8 @@
-//! The server as a whole: both addresses, the certificate, the signals, and the order in which it all ends.
+//! The whole server: both addresses, the certificate, the signals, and the order of the shutdown.
 //!
-//! To end: no connection is accepted any more, streams are told, requests that are under way are answered, and when the
-//! last has been, or the time is up, the worker makes durable what it has taken and lets go of the store.
+//! At shutdown the server accepts no more connections, ends the streams, and answers the running
+//! requests. After the last answer, or when the time is up, the worker makes its calls durable and
+//! closes the store.
 
 use std::{
     io,
@@ -23,50 +24,51 @@ use super::{
     tls::{self, Certificate, TlsError},
 };
 
-/// Where the server listens.
+/// The addresses of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// For devices.
+    /// The address for devices.
     pub devices: SocketAddr,
-    /// Whether they speak TLS there.
+    /// True if the address for devices uses TLS.
     pub tls: bool,
-    /// For operators' programs.
+    /// The address for operators' programs.
     pub operators: SocketAddr,
 }
 
-/// Why the server does not serve.
+/// The reason why the server does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// An address cannot be listened at.
+    /// The server cannot listen at an address.
     #[error("cannot listen at {address} (`{setting}`): {error}")]
     Address {
-        /// The setting that names it.
+        /// The setting with the address.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system does not let us listen to signals.
+    /// The system does not allow the process to listen to signals.
     #[error("cannot listen to signals: {0}")]
     Signals(#[source] io::Error),
 }
 
-/// Sockets that another process has opened, such as systemd. They stay open while one server follows another, so that
-/// clients wait in between and are not refused.
+/// Sockets that another process, such as systemd, has opened. They stay open while one server
+/// replaces another. So clients wait in between, and the system does not refuse them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// The socket for devices. It takes the place of `listen`.
+    /// The socket for devices. It replaces `listen`.
     pub devices: Option<TcpListener>,
-    /// The socket for operators' programs. It takes the place of `listen_operators`.
+    /// The socket for operators' programs. It replaces `listen_operators`.
     pub operators: Option<TcpListener>,
 }
 
-/// Listens at both addresses. Nothing is accepted yet, but clients can connect, and wait.
+/// Listens at both addresses. Clients can connect and wait, but the server accepts no connection
+/// yet.
 #[derive(Debug)]
 pub struct Listening {
     devices: Listener,
@@ -78,7 +80,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Reads the certificate, and takes the addresses.
+    /// Reads the certificate and opens both addresses.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -86,7 +88,8 @@ impl Listening {
         Self::adopt(settings, Sockets::default()).await
     }
 
-    /// Reads the certificate, and takes the sockets, and the addresses of those that are missing.
+    /// Reads the certificate, takes over the given sockets, and opens the addresses of missing
+    /// sockets.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -94,31 +97,32 @@ impl Listening {
         let hang_up = HangUp::listen().map_err(ServeError::Signals)?;
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?;
         let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
-        let listen = Place { setting: "listen", address: settings.listen, socket: sockets.devices };
+        let listen = ListenAddress { setting: "listen", address: settings.listen, socket: sockets.devices };
         let (devices, devices_at) = listen.take(tls, settings).await?;
         let devices = devices.behind(&settings.trusted_proxies);
         let (setting, address) = ("listen_operators", settings.listen_operators);
         let (operators, operators_at) =
-            Place { setting, address, socket: sockets.operators }.take(None, settings).await?;
+            ListenAddress { setting, address, socket: sockets.operators }.take(None, settings).await?;
         let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
         let drain = Duration::from_secs(settings.drain_seconds);
         Ok(Self { devices, operators, certificate, hang_up, addresses, drain })
     }
 
-    /// Where it listens.
+    /// The addresses where the server listens.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Answers for `server` until `shutdown` begins, and then ends both.
+    /// Serves `server` until `shutdown` begins, and then stops the server.
     pub async fn run(self, server: Server, shutdown: Shutdown) {
         let Self { devices, operators, certificate, mut hang_up, addresses: _, drain } = self;
         let metrics = server.state().metrics().clone();
-        // Operators are answered until the very end: `/readyz` says that it is ending.
+        // The address for operators answers until the very end: `/readyz` tells that the server is
+        // stopping.
         let operators_end = Shutdown::default();
-        let watched = tokio::spawn(operators.serve(
+        let operators_task = tokio::spawn(operators.serve(
             operators::router(server.state()),
-            // Not among the connections that are counted: those are devices'.
+            // The metrics do not count these connections: they count only connections of devices.
             Metrics::default(),
             Duration::ZERO,
             operators_end.clone(),
@@ -138,27 +142,27 @@ impl Listening {
             shutdown.begun().await;
             server.end_streams();
         };
-        // Outermost, so that it sees what all other layers answer.
+        // This layer is the outermost one, so that it sees the answers of all other layers.
         let app = router(server.state()).layer(middleware::from_fn_with_state(metrics.clone(), log::follow));
         let serve = devices.serve(app, metrics.clone(), drain, shutdown.clone());
         let (cut_off, (), ()) = tokio::join!(serve, follow, end_streams);
         if cut_off > 0 {
-            tracing::warn!(connections = cut_off, "not every request was answered in time");
+            tracing::warn!(connections = cut_off, "closed connections whose requests were not answered in time");
         }
         server.stop().await;
         operators_end.begin();
-        let _ = watched.await;
+        let _ = operators_task.await;
     }
 }
 
 /// An address to listen at, or a socket that listens already.
-struct Place {
+struct ListenAddress {
     setting: &'static str,
     address: SocketAddr,
     socket: Option<TcpListener>,
 }
 
-impl Place {
+impl ListenAddress {
     async fn take(
         self,
         tls: Option<Arc<rustls::ServerConfig>>,

@@ -1,6 +1,7 @@
-//! What an operator sets. Every field has a default with which the server works on loopback.
+//! The settings of an operator. Every field has a default with which the server works on loopback.
 //!
-//! These are plain values. Where they come from is in `config`, and whether they make sense is in `validation`.
+//! This module contains plain values. `config` reads them from their sources, and `validation`
+//! checks them.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,82 +14,87 @@ use crate::limits::Limits;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where devices connect. Default `127.0.0.1:8765`.
+    /// The address for devices. Default `127.0.0.1:8765`.
     pub listen: SocketAddr,
-    /// Where operators' programs connect: `/metrics`, `/healthz` and `/readyz`, in the clear. Default `127.0.0.1:8766`.
+    /// The address for operators' programs: `/metrics`, `/healthz` and `/readyz`, without TLS.
+    /// Default `127.0.0.1:8766`.
     pub listen_operators: SocketAddr,
     /// The file of the store. Default `regrow-ds.db` in the working directory.
     pub database: PathBuf,
-    /// Listen without TLS elsewhere than on loopback, too: behind a proxy that ends TLS. Session tokens go over that
-    /// connection in the clear. Default false.
+    /// True if the server may listen without TLS on other addresses than loopback, behind a proxy
+    /// that ends TLS. Session tokens go over that connection in the clear. Default false.
     pub plain_http_anywhere: bool,
-    /// Proxies that are believed where a request comes from, in `Forwarded` or `X-Forwarded-For`: addresses, or networks such
-    /// as `10.0.0.0/8`. Default none.
+    /// Trusted proxies: the server believes them the address of the client, in `Forwarded` or
+    /// `X-Forwarded-For`. Each is an address, or a network such as `10.0.0.0/8`. Default none.
     pub trusted_proxies: Vec<Network>,
-    /// Hosts that a request may be for, without a port, beside the address of `listen` and loopback. Default none: then a
-    /// server on loopback is asked for loopback alone, and another one for any host.
+    /// Hosts that a request may name, without a port, beside the address of `listen` and loopback.
+    /// Default none: then a server on loopback accepts only loopback, and any other server accepts
+    /// every host.
     pub allowed_hosts: Vec<String>,
-    /// Seconds that requests may still take once the server is told to stop. Default 30.
+    /// Seconds that the running requests have after the server is told to stop. Default 30.
     pub drain_seconds: u64,
-    /// Seconds for which a wall clock that has jumped has to agree with the monotonic clock before anything is deleted
-    /// because of its age. Default 3,600.
+    /// Seconds for which a wall clock that has jumped has to agree with the monotonic clock. Until
+    /// then the server deletes nothing because of its age. Default 3,600.
     pub clock_confirm_seconds: u64,
-    /// TLS. Without it, the server listens on loopback only, unless it is forced.
+    /// TLS. Without it, the server listens on loopback only, unless `plain_http_anywhere` is true.
     pub tls: Option<Tls>,
-    /// Who may register a device.
+    /// The devices that may register.
     pub registration: Registration,
-    /// Calls to devices that sleep.
-    pub wake_up: WakeUp,
-    /// What one client may cost.
+    /// Calls to sleeping devices.
+    pub wake_up: WakeUpSettings,
+    /// Limits for the costs of one client.
     pub limits: ServerLimits,
-    /// What is written to the log, and how.
-    pub log: Log,
+    /// The content and the format of the log.
+    pub log: LogSettings,
 }
 
 /// TLS.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The certificate and its chain, in PEM. Read again when it changes.
+    /// The certificate and its chain, in PEM. The server reads them again when they change.
     pub certificate: PathBuf,
     /// The private key, in PEM.
     pub key: PathBuf,
 }
 
-/// Calls to devices that sleep.
+/// Calls to sleeping devices.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WakeUp {
-    /// The hosts that devices may name for calls, with a port if it is not 443. Default none: then no device is called.
+pub struct WakeUpSettings {
+    /// The hosts that devices may name for calls, with a port if it is not 443. Default none: then
+    /// the server calls no device.
     pub hosts: Vec<String>,
 }
 
-/// Who may register a device.
+/// The devices that may register.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "mode", deny_unknown_fields)]
 pub enum Registration {
-    /// Everybody who can connect. Only on loopback, unless `anywhere` says otherwise.
+    /// Every device that can connect. Only on loopback, unless `anywhere` is true.
     Open {
-        /// Also when the server listens elsewhere than on loopback. Default false.
+        /// True if `open` also holds for a server that listens elsewhere than on loopback. Default
+        /// false.
         #[serde(default)]
         anywhere: bool,
     },
-    /// Who has an invitation of `regrow-ds invite`, each good for one device.
+    /// Devices with an invitation of `regrow-ds invite`. An invitation is good for one device.
     #[default]
     Token,
-    /// Who has a JSON Web Token of the operator's issuer; `sub` is the user.
+    /// Devices with a JSON Web Token of the operator's issuer. `sub` is the user.
     Jwt {
-        /// What `iss` has to be.
+        /// The required `iss`.
         issuer: String,
-        /// What `aud` has to be.
+        /// The value that `aud` has to contain.
         audience: String,
         /// The issuer's keys (RFC 7517): a file, or an address that begins with `https://`.
         jwks: String,
-        /// The authorities, in PEM, that the certificate at that address has to be of. Default those that the platform
-        /// trusts.
+        /// The certificate authorities, in PEM, for the certificate at that address. Default: the
+        /// authorities that the platform trusts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         jwks_authorities: Option<PathBuf>,
-        /// Seconds after which the keys are fetched again, so that a withdrawn key stops being good. Default 300.
+        /// Seconds after which the server fetches the keys again. A withdrawn key is valid until
+        /// then. Default 300.
         #[serde(default = "jwks_refresh_seconds")]
         jwks_refresh_seconds: u64,
     },
@@ -98,26 +104,26 @@ fn jwks_refresh_seconds() -> u64 {
     300
 }
 
-/// What one client may cost the server. (What is kept for clients is in `ordering`.)
+/// Limits for the costs of one client. Limits for stored data are in `ordering`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerLimits {
-    /// What the ordering rules keep.
+    /// The limits of the ordering rules.
     pub ordering: Limits,
-    /// Bytes that bodies and answers may take in the server's memory, together. An eighth is for requests without a
-    /// session. Default 256 MiB.
+    /// Bytes that bodies and answers may take together in the memory of the server. An eighth is
+    /// for requests without a session. Default 256 MiB.
     pub memory_bytes: usize,
-    /// Bytes of them for one device, and for one connection. Default 32 MiB: the largest request and its decoded copy, and
-    /// half as much again.
+    /// The part of `memory_bytes` for one device, and for one connection. Default 32 MiB: the
+    /// largest request, its decoded copy, and half as much again.
     pub device_memory_bytes: usize,
-    /// Cost units of one device per second, over time: a request costs one, and its body and its effects may cost more.
-    /// Default 50.
+    /// Cost units of one device per second, over time. A request costs one unit, and its body and
+    /// its effects may cost more. Default 50.
     pub device_requests_per_second: u32,
-    /// Cost units of one device at once. Default 200: the largest body costs 180.
+    /// Cost units of one device at once. Default 200: the largest request costs 172.
     pub device_burst: u32,
-    /// Requests without a session, of one address per second, over time. Default 10.
+    /// Requests without a session of one address per second, over time. Default 10.
     pub address_requests_per_second: u32,
-    /// Requests without a session, of one address at once. Default 50.
+    /// Requests without a session of one address at once. Default 50.
     pub address_burst: u32,
     /// Key packages of one device that one other device may claim in an hour. Default 10.
     pub claims_per_device_and_hour: u32,
@@ -127,45 +133,47 @@ pub struct ServerLimits {
     pub streams: usize,
     /// Connections at a time. Default 25,000.
     pub connections: usize,
-    /// Connections of one address at a time, unless it is a trusted proxy's. Default 500.
+    /// Connections of one address at a time, except of a trusted proxy. Default 500.
     pub connections_per_address: usize,
-    /// Connections of one device at a time, unless they are a trusted proxy's. Default 16.
+    /// Connections of one device at a time, except those through a trusted proxy. Default 16.
     pub connections_per_device: usize,
-    /// Requests at a time on one connection, with HTTP/2. A stream counts as one for as long as it is open. Default 64.
+    /// Requests at a time on one HTTP/2 connection. A stream counts as one as long as it is open.
+    /// Default 64.
     pub requests_per_connection: u32,
     /// Bytes of all headers of one request. Default 32,768.
     pub header_bytes: u32,
-    /// Seconds within which a client has to have finished the handshake of TLS. Default 10.
+    /// Seconds that a client has for the TLS handshake. Default 10.
     pub handshake_seconds: u64,
-    /// Seconds within which the headers of a request have to have arrived; with HTTP/1.1, after so many without another
-    /// request a connection is closed. Default 30.
+    /// Seconds that the headers of a request may take to arrive. The server also closes an HTTP/1.1
+    /// connection that has had no request for as long. Default 30.
     pub header_seconds: u64,
-    /// Seconds without a sign of life after which a client is asked for one, with HTTP/2. If it gives none in as many, its
-    /// connection is closed. Default 30.
+    /// Seconds of silence after which the server sends a ping to an HTTP/2 client. A client that
+    /// does not answer within the same time loses its connection. Default 30.
     pub ping_seconds: u64,
-    /// Seconds within which a request has to have arrived. Default 30.
+    /// Seconds that a request may take to arrive. Default 30.
     pub request_seconds: u64,
-    /// Seconds within which a client has to take the next piece of an answer (16 KiB). Default 30.
+    /// Seconds that a client has to take the next piece of an answer (16 KiB). Default 30.
     pub write_seconds: u64,
-    /// Seconds for which a challenge can be signed. Default 60.
+    /// Seconds until a challenge expires. Default 60.
     pub challenge_seconds: u64,
-    /// Seconds for which a session lasts. Default 3600.
+    /// Seconds until a session expires. Default 3,600.
     pub session_seconds: u64,
-    /// Requests that wait for the store; beyond them the answer is 503. Default 4,096.
+    /// Requests that wait for the store. Further requests get the answer 503. Default 4,096.
     pub queue: usize,
 }
 
 /// The log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Log {
-    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or directives as in `RUST_LOG`. Default `info`.
+pub struct LogSettings {
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or directives as in `RUST_LOG`. Default
+    /// `info`.
     pub level: String,
     /// `text` or `json`. Default `text`.
     pub format: LogFormat,
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -189,9 +197,9 @@ impl Default for Settings {
             clock_confirm_seconds: 3_600,
             tls: None,
             registration: Registration::Open { anywhere: false },
-            wake_up: WakeUp::default(),
+            wake_up: WakeUpSettings::default(),
             limits: ServerLimits::default(),
-            log: Log::default(),
+            log: LogSettings::default(),
         }
     }
 }
@@ -226,7 +234,7 @@ impl Default for ServerLimits {
     }
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Text }
     }

@@ -1,13 +1,13 @@
-//! The word that the server is to end, for everything in it that waits; and the signals that say so.
+//! The shutdown signal for all tasks that wait, and the signals of the system that cause it.
 //!
-//! It is said once, by a signal's handler, and heard by the listeners, by every stream, and by `/readyz`. What each of
-//! them does then is its own affair.
+//! A signal handler begins the shutdown once. The listeners, every stream and `/readyz` observe it,
+//! and each reacts in its own way.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Whether the server is to end. Clones are of the same server.
+/// Tells whether the server is shutting down. Clones belong to the same server.
 #[derive(Clone, Debug)]
 pub struct Shutdown(Arc<watch::Sender<bool>>);
 
@@ -18,28 +18,29 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// Says that it is to end.
+    /// Begins the shutdown.
     pub fn begin(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether it was said.
+    /// True if the shutdown has begun.
     pub fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Returns when it is said, or was.
+    /// Waits until the shutdown begins. Returns at once if it has begun.
     pub async fn begun(&self) {
-        // The sender is in `self`, so it is there for as long as anybody waits.
+        // The sender is in `self`, so it lives as long as this call.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 }
 
-/// Listens to the signals that ask a process to end: SIGTERM, or SIGINT from a terminal. From here on they do not end it by
-/// themselves; what is returned has the name of the first one that comes.
+/// Listens to the signals that ask a process to end: SIGTERM, or SIGINT from a terminal. From now
+/// on they no longer end the process by themselves. The returned future gives the name of the first
+/// signal.
 ///
 /// # Errors
-/// The system does not let us listen to signals.
+/// The system does not allow the process to listen to signals.
 pub fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<&'static str>>> {
     #[cfg(unix)]
     {
@@ -56,8 +57,8 @@ pub fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<&'
     Ok(async { tokio::signal::ctrl_c().await.map(|()| "ctrl-c") })
 }
 
-/// SIGHUP, which asks a server to read its certificate again. From [`listen`](Self::listen) on it does
-/// not end the process any more, whether or not there is a certificate.
+/// SIGHUP, which asks a server to read its certificate again. After [`listen`](Self::listen),
+/// SIGHUP no longer ends the process, whether or not there is a certificate.
 #[derive(Debug)]
 pub struct HangUp {
     #[cfg(unix)]
@@ -65,10 +66,10 @@ pub struct HangUp {
 }
 
 impl HangUp {
-    /// Listens to the signal.
+    /// Listens to SIGHUP.
     ///
     /// # Errors
-    /// The system does not let us listen to signals.
+    /// The system does not allow the process to listen to signals.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -76,13 +77,13 @@ impl HangUp {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next SIGHUP.
     pub async fn next(&mut self) {
         #[cfg(unix)]
         if self.signal.recv().await.is_some() {
             return;
         }
-        // None will come.
+        // No further signal comes.
         std::future::pending().await
     }
 }

@@ -1,16 +1,14 @@
-//! The server's state, which every request works with, and its start and stop.
+//! The state of the server, which every request uses, and the start and the stop of the server.
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
-    audience::Audience,
     challenges::Challenges,
     checks::Checks,
     clock_guard::ClockGuard,
     environment::{Environment, NoRandomness},
-    exchange::max_request_bytes,
     health::Health,
     host::Hosts,
     jwt::IssuerError,
@@ -19,13 +17,15 @@ use super::{
     proxies::Proxies,
     rates::Rates,
     refusal::Refusal,
-    registration::Gate,
+    registration::RegistrationPolicy,
     resources::Resources,
     sessions::Sessions,
     settings::{ServerLimits, Settings},
+    sizes::max_request_bytes,
+    subscriptions::Subscriptions,
     tokens::{SessionTokens, Token},
     wake_up::{WakeUpError, WakeUps},
-    worker::{Parts, Worker},
+    worker::{Worker, WorkerParts},
 };
 use crate::{
     api::Problem,
@@ -36,36 +36,36 @@ use crate::{
     store::Store,
 };
 
-/// How often what is in memory is looked through for what has ended.
+/// The pause between two sweeps, which forget ended sessions, challenges, rates and shares.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the store may take to answer before it counts as not answering. A load balancer asks every few seconds.
+/// The time in which a healthy store answers `/readyz`. A load balancer asks every few seconds.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a server waits between two attempts to fetch an issuer's keys for the first time.
+/// The pause between two attempts to fetch an issuer's keys for the first time.
 const FIRST_KEYS_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a server does not start.
+/// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Registrations could not be checked.
+    /// The server cannot check registrations.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
-    /// Devices could not be woken.
+    /// The server cannot call devices.
     #[error(transparent)]
     WakeUp(#[from] WakeUpError),
-    /// The system has no randomness.
+    /// The system provides no random bytes.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// The system gives no thread.
+    /// The system cannot start another thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
 }
 
-/// A server without a listener: what [`router`](super::router) serves.
+/// A server without a listener. [`router`](super::router) serves its state.
 pub struct Server {
     state: State,
     worker: JoinHandle<()>,
@@ -73,10 +73,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server over a store. It has to be started within a Tokio runtime.
+    /// Starts a server over a store. The caller must be in a Tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`] if the store fails, or if something that the settings name is not there.
+    /// [`StartError`] if the store fails, or if a resource that the settings name is missing.
     pub fn start<S: Store + Send + 'static>(
         store: S,
         settings: &Settings,
@@ -92,18 +92,19 @@ impl Server {
         let sessions = Sessions::default();
         let (now, monotonic) = (clock.now(), environment.monotonic());
         for session in service.sessions(now)? {
-            // No session lasts longer than a new one, whatever the clock was when it was opened.
+            // No session lasts longer than a new session, even if the clock was wrong when a device
+            // opened it.
             let left = session.expires.0.saturating_sub(now.0).min(limits.session_seconds);
             sessions.insert(session, monotonic.saturating_add(Duration::from_secs(left)));
         }
         let key = service.public_key();
         let checker = service.checker();
-        let audience = Audience::new(limits.streams, limits.streams_per_device);
+        let subscriptions = Subscriptions::new(limits.streams, limits.streams_per_device);
         let health = Health::default();
         let wake_ups = WakeUps::new(&settings.wake_up, environment.clone(), metrics.clone())?;
         wake_ups.load(service.wake_ups()?);
-        let parts = Parts {
-            audience: audience.clone(),
+        let parts = WorkerParts {
+            subscriptions: subscriptions.clone(),
             sessions: sessions.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
@@ -112,7 +113,7 @@ impl Server {
         };
         let (worker, thread) = Worker::start(service, parts, limits.queue).map_err(StartError::Thread)?;
         let (stopping, stop) = watch::channel(false);
-        let inner = Inner {
+        let inner = SharedState {
             worker,
             checker,
             health,
@@ -120,13 +121,13 @@ impl Server {
             memory: Memory::new(&limits),
             hosts: Hosts::new(&settings.allowed_hosts, settings.listen),
             operators_hosts: Hosts::new(&settings.allowed_hosts, settings.listen_operators),
-            audience,
+            subscriptions,
             wake_ups,
             sessions,
             metrics,
             challenges: Challenges::new(environment.random()?),
             tokens: SessionTokens::new(mark_key),
-            gate: Gate::new(&settings.registration, &environment, &clock)?,
+            registration_policy: RegistrationPolicy::new(&settings.registration, &environment, &clock)?,
             rates: Rates::new(&limits, &environment),
             proxies: Proxies::new(&settings.trusted_proxies),
             resources: Resources::of(&settings.database),
@@ -142,17 +143,18 @@ impl Server {
         Ok(Self { state, worker: thread, stopping })
     }
 
-    /// What requests work with.
+    /// Returns the state for the requests.
     pub fn state(&self) -> State {
         self.state.clone()
     }
 
-    /// Ends all streams and long polls, so that the listener can finish what it has begun.
+    /// Ends all streams and long polls, so that the listener can finish the running requests.
     pub fn end_streams(&self) {
         self.stopping.send_replace(true);
     }
 
-    /// Answers what is in the queue, and closes the store. To be called when the listener has finished.
+    /// Answers the calls in the queue and closes the store. Call this after the listener has
+    /// finished.
     pub async fn stop(self) {
         self.end_streams();
         let Self { state, worker, .. } = self;
@@ -166,11 +168,11 @@ impl Server {
     }
 }
 
-/// What a request works with. Clones are the same.
+/// The state that requests use. Clones share it.
 #[derive(Clone)]
-pub struct State(Arc<Inner>);
+pub struct State(Arc<SharedState>);
 
-struct Inner {
+struct SharedState {
     worker: Worker,
     checker: Checker,
     health: Health,
@@ -178,13 +180,13 @@ struct Inner {
     memory: Memory,
     hosts: Hosts,
     operators_hosts: Hosts,
-    audience: Audience,
+    subscriptions: Subscriptions,
     wake_ups: WakeUps,
     sessions: Sessions,
     metrics: Metrics,
     challenges: Challenges,
     tokens: SessionTokens,
-    gate: Gate,
+    registration_policy: RegistrationPolicy,
     rates: Rates,
     proxies: Proxies,
     resources: Resources,
@@ -196,10 +198,11 @@ struct Inner {
 }
 
 impl State {
-    /// Makes an invitation, good for one device: of `user`, or else of a user who has none yet. Returns its token.
+    /// Makes an invitation for one device and returns its token. The device belongs to `user`, or
+    /// to a user without any device. The invitation expires after `seconds`.
     ///
     /// # Errors
-    /// The [`Problem`] that kept the service from doing so.
+    /// The [`Problem`] that prevented the invitation.
     pub async fn invite(&self, user: Option<UserId>, seconds: u64) -> Result<String, Problem> {
         self.make_invitation(user, seconds).await.map_err(|Refusal(problem)| *problem)
     }
@@ -211,30 +214,31 @@ impl State {
         Ok(token.write())
     }
 
-    /// Calls that wait for the store.
+    /// The number of calls that wait for the store.
     pub fn queue_depth(&self) -> usize {
         self.0.worker.depth()
     }
 
-    /// Streams and long polls that are open.
+    /// The number of open streams and long polls.
     pub fn streams(&self) -> usize {
-        self.0.audience.taken()
+        self.0.subscriptions.taken()
     }
 
-    /// What is counted.
+    /// The metrics of the server.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// Whether the server is being stopped.
+    /// True if the server is stopping.
     pub fn is_stopping(&self) -> bool {
         *self.0.stop.borrow()
     }
 
-    /// Whether requests can be carried out: the store takes writes and answers, and registrations can be checked.
+    /// Checks that the server can handle requests: the store takes writes and answers, and
+    /// registrations can be checked.
     ///
     /// # Errors
-    /// The reason for which they cannot.
+    /// The reason why the server cannot handle requests.
     pub async fn readiness(&self) -> Result<(), &'static str> {
         if self.is_stopping() {
             return Err("stopping");
@@ -242,7 +246,7 @@ impl State {
         if let Some(fault) = self.0.health.fault() {
             return Err(fault.reason());
         }
-        if !self.gate().is_ready() {
+        if !self.registration_policy().is_ready() {
             return Err("the issuer's keys have not been fetched yet");
         }
         match timeout(READY_WITHIN, self.worker().call(|_, _| Ok(()))).await {
@@ -261,18 +265,18 @@ impl State {
         Duration::from_secs(self.0.limits.request_seconds)
     }
 
-    /// The time that records get.
+    /// The time for new records.
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    /// The monotonic clock's time.
+    /// The time of the monotonic clock.
     pub(crate) fn monotonic(&self) -> Duration {
         self.0.environment.monotonic()
     }
 
-    /// Does the upkeep of the store now, all of it. For tests and simulations, whose clocks do not run: a server does it
-    /// every second by itself.
+    /// Completes the upkeep of the store at once. It is for tests and simulations, whose clocks
+    /// stand still: a server runs the upkeep every second by itself.
     pub async fn upkeep(&self) {
         self.worker().upkeep().await;
     }
@@ -293,8 +297,8 @@ impl State {
         &self.0.worker
     }
 
-    pub(crate) fn audience(&self) -> &Audience {
-        &self.0.audience
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.0.subscriptions
     }
 
     pub(crate) fn wake_ups(&self) -> &WakeUps {
@@ -313,15 +317,15 @@ impl State {
         &self.0.tokens
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.0.gate
+    pub(crate) fn registration_policy(&self) -> &RegistrationPolicy {
+        &self.0.registration_policy
     }
 
     pub(crate) fn rates(&self) -> &Rates {
         &self.0.rates
     }
 
-    /// Checks so many bytes of a client on a thread beside the store's. Fails with
+    /// Runs `check` on `bytes` bytes of a client, on a thread beside the store's thread. Fails with
     /// [`Code::Internal`](crate::api::Code::Internal) if the check panics.
     pub(crate) async fn checked<T: Send + 'static>(
         &self,
@@ -336,7 +340,7 @@ impl State {
         &self.0.checker
     }
 
-    /// The places for work beside the store.
+    /// The permits for work beside the store.
     pub(crate) fn checks(&self) -> &Checks {
         &self.0.checks
     }
@@ -353,12 +357,12 @@ impl State {
         self.0.operators_hosts.clone()
     }
 
-    /// Bytes that are charged for bodies and answers.
+    /// The bytes that are charged for bodies and answers.
     pub fn memory_used(&self) -> usize {
         self.memory().used()
     }
 
-    /// Puts the room on the disk and the open files into the metrics.
+    /// Updates the metrics of free disk space and open files.
     pub(crate) fn watch_resources(&self) {
         self.0.resources.watch(self.metrics());
     }
@@ -367,14 +371,14 @@ impl State {
         &self.0.proxies
     }
 
-    /// Waits until the server is being stopped.
+    /// Waits until the server stops.
     pub(crate) async fn stopping(&self) {
-        // Without the server, there is nobody to serve either.
+        // The sender is gone only if the server is gone, and then there is nothing to wait for.
         let _ = self.0.stop.clone().wait_for(|stop| *stop).await;
     }
 }
 
-/// Forgets, now and then, what has ended.
+/// Forgets ended records in memory at regular intervals.
 async fn sweep(state: State) {
     loop {
         state.watch_resources();
@@ -392,9 +396,9 @@ async fn sweep(state: State) {
     }
 }
 
-/// Fetches an issuer's keys until it has them, so that the server is ready.
+/// Fetches an issuer's keys until the server has them, so that the server becomes ready.
 async fn fetch_keys(state: State) {
-    while let Err(error) = state.gate().prepare().await {
+    while let Err(error) = state.registration_policy().prepare().await {
         tracing::warn!(%error, "the server is not ready: it cannot check registrations");
         tokio::select! {
             () = state.stopping() => return,

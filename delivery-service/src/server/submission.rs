@@ -1,101 +1,140 @@
-//! A submission to a group on its way in: the server checks the right to submit before it reads a large body, and before
-//! it verifies a handshake of a device that is no member.
+//! Handles submissions to groups: the server decodes and verifies a submission beside the store,
+//! orders it in the store, and answers.
+//!
+//! A device that a group does not concern gets the same answer whether or not the group exists: see
+//! [`answer`].
 
 use std::{ops::ControlFlow, time::Duration};
 
-use axum::extract::{FromRequest, FromRequestParts as _, Request};
-use serde::de::DeserializeOwned;
-
 use super::{
     caller::Caller,
-    checks::Place,
-    exchange::{LARGE, Unread},
-    paths::GroupPath,
+    checks::CheckPermit,
+    metrics::{Metrics, OutcomeLabel, Submission},
+    outcomes::accepted,
+    price::Price,
     refusal::Refusal,
+    sizes::LARGE,
     state::State,
-    worker::{Aftermath, Service},
+    worker::{AfterCommit, Service},
 };
 use crate::{
-    api::Code,
+    api::{Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, MessageRequest, ProposalRequest},
     names::{DeviceId, GroupId, Timestamp},
-    ordering::Attempt,
-    outcome::Outcome,
-    service::{CheckedHandshake, Checker},
+    ordering::{Attempt, commit::CommitSubmission},
+    outcome::{Outcome, RosterChange},
+    service::{CheckedHandshake, Checker, PresentGroup},
 };
 
-/// Attempts to order one handshake. Each fails only because the group has changed since the verification before it.
+/// The most attempts to order one handshake. An attempt fails only if the group has changed since
+/// the verification before it.
 const ATTEMPTS: usize = 8;
 
-/// The time after which a device submits a handshake again whose group has changed too often.
+/// The time after which a device submits a handshake again if its group has changed too often.
 const CHANGING: Duration = Duration::from_secs(1);
 
-/// The group that the path names, and the body, understood.
-///
-/// A small body is read at once, and the ordering rules look at everything together. A large one takes time and memory: the
-/// server reads it only for a device that could have it accepted, and answers any other as if the group were not there.
-pub(crate) struct ToGroup<T> {
-    pub(crate) group: GroupId,
-    pub(crate) request: T,
+/// Creates a group for the caller.
+pub(crate) async fn create(state: &State, caller: Caller, request: CreateGroupRequest) -> Result<Accepted, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let CreateGroupRequest { group, handshake: mode, group_info: Bytes(group_info) } = request;
+    let (bytes, creator) = (group_info.len(), caller.0.device.clone());
+    let check = move |checker: &Checker| checker.check_group(group, creator, mode, group_info);
+    let group = state.checked(bytes, check).await?;
+    let created = state.worker().call(move |service, after_commit| {
+        caller.admit(service)?;
+        let outcome = service.create_checked(group, now)?;
+        count(after_commit, metrics, Submission::Group, &outcome);
+        accepted(outcome)
+    });
+    created.await
 }
 
-impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for ToGroup<T> {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
-        let (mut parts, body) = request.into_parts();
-        let GroupPath(group) = GroupPath::from_request_parts(&mut parts, state).await?;
-        let caller = Caller::from_request_parts(&mut parts, state).await?;
-        let unread = Unread::of(Request::from_parts(parts, body), state)?;
-        if unread.is_large() {
-            let group = group.clone();
-            let is_right =
-                state.worker().call(move |service, _| Ok(service.may_submit(&group, &caller.admit(service)?)?));
-            if !is_right.await? {
-                return Err(Code::NotFound.into());
-            }
-        }
-        Ok(Self { group, request: unread.read(state).await? })
-    }
+/// Orders a commit of the caller.
+pub(crate) async fn commit(
+    state: &State,
+    caller: Caller,
+    group: GroupId,
+    request: CommitRequest,
+) -> Result<Accepted, Refusal> {
+    state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
+    let roster_change =
+        RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
+    let submission = CommitSubmission {
+        group,
+        sender: caller.0.device.clone(),
+        commit: request.commit.0,
+        welcome: request.welcome.map(|bytes| bytes.0),
+        group_info: request.group_info.map(|bytes| bytes.0),
+        roster_change,
+    };
+    let bytes = submission.bytes();
+    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
+    order(state, caller, commit, bytes, Submission::Commit).await
 }
 
-/// Orders a handshake of so many bytes, and makes the verdicts that it needs beside the store. `answer` answers the outcome.
+/// Orders a proposal of the caller.
+pub(crate) async fn propose(
+    state: &State,
+    caller: Caller,
+    group: GroupId,
+    request: ProposalRequest,
+) -> Result<Accepted, Refusal> {
+    let Bytes(proposal) = request.proposal;
+    let (bytes, sender) = (proposal.len(), caller.0.device.clone());
+    let check = move |checker: &Checker| checker.check_proposal(group, sender, proposal);
+    let proposal = state.checked(bytes, check).await?;
+    order(state, caller, proposal, bytes, Submission::Proposal).await
+}
+
+/// Orders an application message of the caller.
+pub(crate) async fn send(
+    state: &State,
+    caller: Caller,
+    group: GroupId,
+    request: MessageRequest,
+) -> Result<Accepted, Refusal> {
+    let metrics = state.metrics().clone();
+    let now = state.now();
+    let Bytes(message) = request.message;
+    let (bytes, id, sender) = (message.len(), group.clone(), caller.0.device.clone());
+    let check = move |checker: &Checker| checker.check_message(id, sender, message);
+    let message = state.checked(bytes, check).await?;
+    let ordered = state.worker().call(move |service, after_commit| {
+        let sender = caller.admit(service)?;
+        let outcome = service.send_checked(message, now)?;
+        count(after_commit, metrics, Submission::Message, &outcome);
+        answer(service, &group, &sender, outcome)
+    });
+    ordered.await
+}
+
+/// Orders a handshake of `bytes` bytes, and makes the verdicts that it needs beside the store.
 ///
-/// Only a handshake that the group could accept from its sender is verified.
-pub(crate) async fn order<T: Send + 'static>(
+/// The server verifies only a handshake that the group could accept from its sender.
+async fn order(
     state: &State,
     caller: Caller,
     mut handshake: CheckedHandshake,
     bytes: usize,
-    now: Timestamp,
-    answer: impl Fn(&Service<'_>, &mut Aftermath, &DeviceId, Outcome) -> Result<T, Refusal> + Clone + Send + 'static,
-) -> Result<T, Refusal> {
-    let mut kept = None;
+    kind: Submission,
+) -> Result<Accepted, Refusal> {
+    let now = state.now();
+    let mut permit = None;
     for attempt in 1.. {
-        let (caller, answer) = (caller.clone(), answer.clone());
-        let ordered = state.worker().call(move |service, aftermath| {
-            let sender = caller.admit(service)?;
-            match service.order_checked(handshake, now)? {
-                Attempt::Settled(outcome) => answer(service, aftermath, &sender, outcome).map(ControlFlow::Break),
-                Attempt::Unverified(handshake) => {
-                    let present = service.followed_group(handshake.group())?;
-                    Ok(ControlFlow::Continue((handshake, present)))
-                }
-            }
-        });
-        let (unverified, followed) = match ordered.await? {
+        let (unverified, public_group) = match try_order(state, &caller, handshake, kind, now).await? {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(unverified) => unverified,
         };
-        drop(kept.take());
+        drop(permit.take());
         if attempt == ATTEMPTS {
             break;
         }
         let checker = state.checker().clone();
-        handshake = match followed {
+        handshake = match public_group {
             Some(present) => state.checks().run(bytes, move || checker.verify(unverified, present)).await?,
             None => {
-                let (verified, place) = verify_described(state, checker, unverified).await?;
-                kept = Some(place);
+                let (verified, kept) = verify_by_group_info(state, checker, unverified).await?;
+                permit = Some(kept);
                 verified
             }
         };
@@ -103,20 +142,69 @@ pub(crate) async fn order<T: Send + 'static>(
     Err(Refusal::for_now(Code::Unavailable, CHANGING))
 }
 
-/// Verifies an external commit to an opaque group. The group info may be large, however small the commit is.
+/// Tries to order a handshake. Returns a handshake without a verdict to the caller, with the
+/// present state of its group if the group is assisted.
+async fn try_order(
+    state: &State,
+    caller: &Caller,
+    handshake: CheckedHandshake,
+    kind: Submission,
+    now: Timestamp,
+) -> Result<ControlFlow<Accepted, (CheckedHandshake, Option<PresentGroup>)>, Refusal> {
+    let (caller, metrics) = (caller.clone(), state.metrics().clone());
+    let ordered = state.worker().call(move |service, after_commit| {
+        let sender = caller.admit(service)?;
+        let group = handshake.group().clone();
+        match service.order_checked(handshake, now)? {
+            Attempt::Settled(outcome) => {
+                count(after_commit, metrics, kind, &outcome);
+                answer(service, &group, &sender, outcome).map(ControlFlow::Break)
+            }
+            Attempt::Unverified(handshake) => {
+                let present = service.public_group(&group)?;
+                Ok(ControlFlow::Continue((handshake, present)))
+            }
+        }
+    });
+    ordered.await
+}
+
+/// Verifies an external commit to an opaque group. The group info may be large, however small the
+/// commit is.
 ///
-/// The verdict has the group info with it, until the service has taken the verdict. The returned place is kept for as long, so
-/// that requests do not fill the memory with group infos.
-async fn verify_described(
+/// The verdict holds the group info until the service has taken the verdict. The caller keeps the
+/// returned permit for as long, so that requests do not fill the memory with group infos.
+async fn verify_by_group_info(
     state: &State,
     checker: Checker,
     unverified: CheckedHandshake,
-) -> Result<(CheckedHandshake, Place), Refusal> {
-    let place = state.checks().place(LARGE).await?;
+) -> Result<(CheckedHandshake, CheckPermit), Refusal> {
+    let permit = state.checks().permit(LARGE).await?;
     let group = unverified.group().clone();
     match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
-        Some(present) => place.run(move || checker.verify(unverified, present)).await,
-        // The group has gone since. The next attempt says so.
-        None => Ok((unverified, place)),
+        Some(present) => permit.run(move || checker.verify(unverified, present)).await,
+        // The group has been deleted since. The next attempt reports that.
+        None => Ok((unverified, permit)),
     }
+}
+
+/// Counts the outcome of a submission, once it is durable.
+fn count(after_commit: &mut AfterCommit, metrics: Metrics, what: Submission, outcome: &Outcome) {
+    let answer = OutcomeLabel::from(outcome);
+    after_commit.then(move || metrics.submitted(what, answer));
+}
+
+/// Checks that the group concerns the device. A device that has no part in a group does not learn
+/// whether the group exists.
+pub(crate) fn check_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), Refusal> {
+    if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
+}
+
+/// Returns the answer to a submission. Any answer but an acceptance reveals something about the
+/// group, so only a device that the group concerns gets it.
+fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
+    if !matches!(outcome, Outcome::Accepted(_)) {
+        check_concerned(service, group, sender)?;
+    }
+    accepted(outcome)
 }

@@ -1,7 +1,7 @@
-//! TLS 1.3 and 1.2 by rustls, with certificates that are replaced while the server runs.
+//! TLS 1.3 and 1.2 by rustls, with certificates that the server replaces while it runs.
 //!
-//! New files are taken when they fit each other. If they do not, because one is not written yet or is not PEM, the
-//! certificate in use stays, and the log says why.
+//! The server takes new files if they fit each other. They do not fit if one is not written yet or
+//! is not PEM. Then the certificate in use stays, and the log gives the reason.
 
 use std::{
     fmt, fs,
@@ -29,39 +29,39 @@ use super::{
     shutdown::{HangUp, Shutdown},
 };
 
-/// How often the files are looked at. Whoever renews certificates does it days ahead.
+/// The pause between two checks of the files. Operators renew certificates days before they expire.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a certificate cannot be used.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file cannot be read, or is not PEM.
+    /// The server cannot read a file, or the file is not PEM.
     #[error("cannot read the {what} in {}: {error}", .path.display())]
     File {
-        /// Which of the two.
+        /// The kind of the file: certificate or private key.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error of the parser.
         error: rustls::pki_types::pem::Error,
     },
-    /// The key is not the certificate's, or rustls does not know its kind.
+    /// The key does not belong to the certificate, or rustls does not support its kind.
     #[error("the certificate in {} cannot be used with the key in {}: {error}", .certificate.display(), .key.display())]
     Unfit {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What is wrong.
+        /// The error of rustls.
         error: rustls::Error,
     },
-    /// rustls cannot be set up.
+    /// The setup of rustls failed.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
 }
 
-/// The certificate that is shown to clients, and the files that it comes from.
+/// The certificate for clients, and its files.
 pub struct Certificate {
     files: Tls,
     current: RwLock<Current>,
@@ -69,11 +69,11 @@ pub struct Certificate {
 
 struct Current {
     key: Arc<CertifiedKey>,
-    seen: Seen,
+    versions: FileVersions,
 }
 
-/// What tells one version of the two files from another, without reading them.
-type Seen = [Option<(SystemTime, u64)>; 2];
+/// The modification times and sizes of the two files. They show a change without a read.
+type FileVersions = [Option<(SystemTime, u64)>; 2];
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,40 +85,41 @@ impl Certificate {
     /// Reads the files.
     ///
     /// # Errors
-    /// [`TlsError`] if they cannot be used.
+    /// [`TlsError`] if the files cannot be used.
     pub fn load(files: &Tls) -> Result<Arc<Self>, TlsError> {
-        let seen = look_at(files);
+        let versions = versions_of(files);
         let key = read(files)?;
-        Ok(Arc::new(Self { files: files.clone(), current: RwLock::new(Current { key, seen }) }))
+        Ok(Arc::new(Self { files: files.clone(), current: RwLock::new(Current { key, versions }) }))
     }
 
     /// Reads the files again, and uses them from the next handshake on.
     ///
     /// # Errors
-    /// [`TlsError`] if they cannot be used. Then the certificate stays what it was.
+    /// [`TlsError`] if the files cannot be used. Then the certificate in use stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let seen = look_at(&self.files);
+        let versions = versions_of(&self.files);
         let read = read(&self.files);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        // Also if they are not good: they are not looked at again until they have changed.
-        current.seen = seen;
+        // The versions are noted even for invalid files: the server reads them again only after
+        // another change.
+        current.versions = versions;
         current.key = read?;
         Ok(())
     }
 
-    /// Reads the files again if they have changed. Returns whether they had.
+    /// Reads the files again if they have changed. Returns true if they have changed.
     ///
     /// # Errors
     /// As [`reload`](Self::reload).
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        let seen = self.current.read().unwrap_or_else(PoisonError::into_inner).seen;
-        if seen == look_at(&self.files) {
+        let versions = self.current.read().unwrap_or_else(PoisonError::into_inner).versions;
+        if versions == versions_of(&self.files) {
             return Ok(false);
         }
         self.reload().map(|()| true)
     }
 
-    /// When it expires, in seconds since 1970. `None` if it cannot be told.
+    /// Returns the expiry of the certificate in seconds since 1970, or `None` if it cannot be read.
     pub fn expires(&self) -> Option<i64> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let (_, certificate) = x509_parser::parse_x509_certificate(current.key.cert.first()?).ok()?;
@@ -128,12 +129,12 @@ impl Certificate {
     fn count(&self, metrics: &Metrics) {
         match self.expires() {
             Some(at) => metrics.certificate_expires(at),
-            None => tracing::warn!("it cannot be told when the certificate expires"),
+            None => tracing::warn!("cannot read the expiry of the certificate"),
         }
     }
 
-    /// Follows the files until the server ends: looks at them every now and then, and reads them at SIGHUP. When the
-    /// certificate expires is among the metrics.
+    /// Keeps the certificate up to date until the server ends: checks the files at the interval
+    /// `every`, and reads them at SIGHUP. Puts the expiry of the certificate into the metrics.
     pub async fn follow(self: Arc<Self>, every: Duration, metrics: &Metrics, mut hang_up: HangUp, shutdown: Shutdown) {
         self.count(metrics);
         let mut look = tokio::time::interval(every);
@@ -150,12 +151,12 @@ impl Certificate {
                     tracing::info!("the certificate was read again");
                 }
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "the new certificate cannot be used, and the old one stays"),
+                Err(error) => tracing::error!(%error, "cannot use the new certificate; the old one stays in use"),
             }
         }
     }
 
-    /// How to accept connections with it.
+    /// Returns the TLS configuration with this certificate.
     ///
     /// # Errors
     /// [`TlsError::Setup`].
@@ -176,7 +177,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-fn look_at(files: &Tls) -> Seen {
+fn versions_of(files: &Tls) -> FileVersions {
     [&files.certificate, &files.key].map(|path| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

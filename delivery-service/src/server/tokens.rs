@@ -1,8 +1,8 @@
-//! Tokens: random bytes that let their bearer in, in base64url where they are written.
+//! Tokens: random bytes that give their bearer access. Their text form is base64url.
 //!
-//! An invitation is 32 random bytes. A session token also carries a mark of the device and a MAC
-//! under a key in the store. So a token whose session has ended still shows that its bearer is a
-//! device that once logged in, and the rate of such a device is not that of its address.
+//! An invitation is 32 random bytes. A session token also contains a mark of the device, and a MAC
+//! under a key in the store. So a token of an ended session still shows that its bearer is a device
+//! that once logged in. Such a device has a rate of its own, apart from the rate of its address.
 
 use data_encoding::BASE64URL_NOPAD;
 use hmac::Mac as _;
@@ -13,18 +13,19 @@ use crate::{admission::TokenHash, names::DeviceId};
 
 const RANDOM: usize = 32;
 const MARK: usize = 8;
-/// Half of an HMAC-SHA256: 128 bits that a stranger would have to guess.
+/// Half of an HMAC-SHA256. An attacker would have to guess 128 bits.
 const TAG: usize = 16;
 const SESSION: usize = RANDOM + MARK + TAG;
 
 const MARK_LABEL: &[u8] = b"Regrow device mark 1";
 const TAG_LABEL: &[u8] = b"Regrow session token 1";
 
-/// Stands for a device in a token and in a table of rates. It says nothing about the name.
+/// The mark of a device in a token and in a table of rates. It does not reveal the name of the
+/// device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DeviceMark([u8; MARK]);
 
-/// An invitation's token.
+/// The token of an invitation.
 pub(crate) struct Token([u8; RANDOM]);
 
 impl Token {
@@ -32,7 +33,7 @@ impl Token {
         Self(random)
     }
 
-    /// Reads a token as it was written; `None` if it is none.
+    /// Parses the text form of a token. Returns `None` if the text is not a token.
     pub(crate) fn read(text: &str) -> Option<Self> {
         decoded(text).map(Self)
     }
@@ -46,11 +47,11 @@ impl Token {
     }
 }
 
-/// A session token as a request bears it.
+/// The session token of a request.
 pub(crate) struct SessionToken([u8; SESSION]);
 
 impl SessionToken {
-    /// Reads a token as it was written; `None` if it is none.
+    /// Parses the text form of a token. Returns `None` if the text is not a token.
     pub(crate) fn read(text: &str) -> Option<Self> {
         decoded(text).map(Self)
     }
@@ -64,18 +65,18 @@ impl SessionToken {
     }
 }
 
-/// Makes session tokens, and recognizes old ones.
+/// Makes session tokens, and recognizes the tokens of ended sessions.
 pub(crate) struct SessionTokens {
     key: [u8; 32],
 }
 
 impl SessionTokens {
-    /// Tokens under the store's key.
+    /// Creates tokens under the key of the store.
     pub(crate) fn new(key: [u8; 32]) -> Self {
         Self { key }
     }
 
-    /// A new token for a session of this device.
+    /// Makes a token for a new session of this device.
     pub(crate) fn make(&self, device: &DeviceId, random: [u8; RANDOM]) -> SessionToken {
         let DeviceMark(mark) = self.mark(device);
         let tag = mac(&self.key, &[TAG_LABEL, &random, &mark]).finalize().into_bytes();
@@ -85,8 +86,8 @@ impl SessionTokens {
         SessionToken(token)
     }
 
-    /// The device that the token was made for, if this service has made it, whether or not its
-    /// session has ended.
+    /// Returns the mark of the device that the token was made for, if this service made the token.
+    /// The session may have ended.
     pub(crate) fn made_for(&self, token: &SessionToken) -> Option<DeviceMark> {
         let (random, rest) = token.0.split_first_chunk::<RANDOM>()?;
         let (mark, tag) = rest.split_first_chunk::<MARK>()?;
@@ -94,14 +95,14 @@ impl SessionTokens {
         Some(DeviceMark(*mark))
     }
 
-    /// The mark of a device.
+    /// Returns the mark of a device.
     pub(crate) fn mark(&self, device: &DeviceId) -> DeviceMark {
         let tag = mac(&self.key, &[MARK_LABEL, &device.to_identity()]).finalize().into_bytes();
         DeviceMark(tag.first_chunk().copied().unwrap_or_default())
     }
 }
 
-/// Decodes a token of this length. A text of another length is not even decoded.
+/// Decodes a token of `N` bytes. It does not decode a text of another length.
 fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
     let length = (N * 8).div_ceil(6);
     (text.len() == length).then(|| BASE64URL_NOPAD.decode(text.as_bytes()).ok())??.try_into().ok()

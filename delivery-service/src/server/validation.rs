@@ -1,4 +1,5 @@
-//! Whether settings make sense together: what is dangerous has to be said twice, and what cannot work is refused.
+//! Checks that the settings make sense together. The operator has to confirm dangerous settings
+//! with a second setting, and the check refuses settings that cannot work.
 
 use std::fmt;
 
@@ -6,45 +7,46 @@ use axum::http::uri::Authority;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    exchange::{body_bytes, max_request_bytes},
     memory::large_bytes,
-    rates::Price,
+    price::Price,
     settings::{Registration, Settings},
+    sizes::{body_bytes, max_request_bytes},
 };
 
-/// The levels of the log, as they are written.
+/// The levels of the log, as the setting names them.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// Memory of a request beside its body: its headers, its names, a page that it reads.
+/// The memory of a request beside its body: its headers, its names, a page that it reads.
 const ROOM_BESIDE_BODY: usize = 256 * 1024;
 
-/// A value that cannot be meant.
+/// A setting with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nonsense {
+pub struct InvalidSetting {
     /// The setting.
     pub key: &'static str,
-    /// What is wrong with it.
+    /// The fault.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
-impl fmt::Display for Nonsense {
+impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`: {}. {}", self.key, self.problem, self.remedy)
     }
 }
 
-/// All that does not make sense.
-pub fn check(settings: &Settings) -> Vec<Nonsense> {
+/// Returns all invalid settings.
+pub fn check(settings: &Settings) -> Vec<InvalidSetting> {
     let mut found = Vec::new();
-    let mut say = |key, problem: String, remedy| found.push(Nonsense { key, problem, remedy });
+    let mut say = |key, problem: String, remedy| found.push(InvalidSetting { key, problem, remedy });
     addresses(settings, &mut say);
     if settings.trusted_proxies.iter().any(|network| network.is_everything()) {
         say(
             "trusted_proxies",
-            "everybody would be believed where a request comes from".to_owned(),
-            "Set the addresses of the proxies, or the network that they alone are in",
+            "the network contains all addresses, so every client could choose the address that the server sees"
+                .to_owned(),
+            "Set the addresses of the proxies, or a network that contains only proxies",
         );
     }
     registration(settings, &mut say);
@@ -56,8 +58,8 @@ pub fn check(settings: &Settings) -> Vec<Nonsense> {
     if settings.limits.ordering.rollback_percent > 100 {
         say(
             "limits.ordering.rollback_percent",
-            "there are no more than 100 percent".to_owned(),
-            "Set 0 to 100; with 100 no commit is ever taken back",
+            "a percentage is at most 100".to_owned(),
+            "Set 0 to 100; with 100 the service takes no commit back",
         );
     }
     if let Some(problem) = log_level(&settings.log.level) {
@@ -67,14 +69,14 @@ pub fn check(settings: &Settings) -> Vec<Nonsense> {
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !is_host(host)) {
         say(
             "allowed_hosts",
-            format!("`{host}` is no host"),
+            format!("`{host}` is not a host"),
             "Set names such as `chat.example.org`, or addresses, without a scheme, a port or a path",
         );
     }
     if let Some(host) = settings.wake_up.hosts.iter().find(|host| !is_authority(host)) {
         say(
             "wake_up.hosts",
-            format!("`{host}` is no host"),
+            format!("`{host}` is not a host"),
             "Set names such as `push.example.org`, with a port such as `:8443` unless it is 443, and without a scheme or a path",
         );
     }
@@ -90,8 +92,9 @@ fn is_host(host: &str) -> bool {
     host.parse::<Authority>().is_ok_and(|authority| authority.port().is_none() && authority.host() == host)
 }
 
-/// What is wrong with the log's level. A single word that is no level would be the name of a module, of which every line
-/// is written, and of all others none: a mistyped level would silence the log.
+/// Returns the fault of the log's level. Without this check, a mistyped level would silence the
+/// log: `tracing` reads an unknown word as the name of a module, and writes the lines of that
+/// module only.
 fn log_level(text: &str) -> Option<String> {
     for directive in text.split(',').map(str::trim) {
         let word = directive.rsplit_once('=').map_or(directive, |(_, level)| level).to_ascii_lowercase();
@@ -107,7 +110,7 @@ fn log_level(text: &str) -> Option<String> {
     EnvFilter::try_new(text).err().map(|error| error.to_string())
 }
 
-/// The budgets have to hold the largest request, or it would never be taken.
+/// Checks that the budgets hold the largest request. Otherwise the server could never accept it.
 fn memory(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
     let limits = &settings.limits;
     let largest = max_request_bytes(limits.ordering.max_body_bytes);
@@ -146,7 +149,7 @@ fn addresses(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'s
         );
     }
     if listen == listen_operators && listen.port() != 0 {
-        say("listen_operators", format!("{listen} is where devices connect"), "Set another port");
+        say("listen_operators", format!("devices connect to {listen}"), "Set another port");
     }
 }
 
@@ -157,7 +160,7 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
                 say(
                     "registration.mode",
                     format!("`open` lets everybody register who can reach {}", settings.listen),
-                    "Set `token` or `jwt`, or `registration.anywhere = true` if that is meant",
+                    "Set `token` or `jwt`, or `registration.anywhere = true` if everybody may register",
                 );
             }
         }
@@ -166,13 +169,13 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
             if *jwks_refresh_seconds == 0 {
                 say(
                     "registration.jwks_refresh_seconds",
-                    "0 fetches them for each request".to_owned(),
+                    "with 0 the server fetches the keys for each request".to_owned(),
                     "Set at least 1",
                 );
             }
             for (key, value) in [("registration.issuer", issuer), ("registration.audience", audience)] {
                 if value.is_empty() {
-                    say(key, "it is empty".to_owned(), "Set what the issuer writes into its tokens");
+                    say(key, "it is empty".to_owned(), "Set the value that the issuer writes into its tokens");
                 }
             }
             jwks_place(jwks, say);
@@ -187,7 +190,8 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
     }
 }
 
-/// The place is not repeated in the message: it may hold a password.
+/// Checks the place of the keys. The message does not repeat the place, because it may contain a
+/// password.
 fn jwks_place(jwks: &str, say: &mut impl FnMut(&'static str, String, &'static str)) {
     const KEY: &str = "registration.jwks";
     let remedy = "Set a file, or an address that begins with `https://`";
@@ -198,11 +202,15 @@ fn jwks_place(jwks: &str, say: &mut impl FnMut(&'static str, String, &'static st
         return;
     };
     if scheme != "https" {
-        say(KEY, "keys that come unprotected let anybody in".to_owned(), remedy);
+        say(KEY, "without TLS, an attacker could replace the keys".to_owned(), remedy);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        say(KEY, "there is a password in the address".to_owned(), "A set of public keys needs none: leave it out");
+        say(
+            KEY,
+            "the address contains a user name or a password".to_owned(),
+            "Public keys need no password: leave it out",
+        );
     }
 }
 

@@ -1,7 +1,9 @@
-//! Wake-ups: the server calls a device's address when something waits for the device and the device does not listen.
+//! Wake-ups: the server calls the address of a device when an entry waits for the device and the
+//! device has no open stream or long poll.
 //!
-//! A request to an address is an empty `POST`: it says neither what waits nor in which group. The hosts that may be called
-//! are the operator's to name. A device is called once, and not again until it has read.
+//! A call is an empty `POST`. It tells neither what waits nor in which group. The operator names
+//! the hosts that the server may call. The server calls a device once, and calls it again only
+//! after the device has read.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,46 +17,48 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     environment::Environment,
-    metrics::{Metrics, WakeUp},
+    metrics::{Metrics, WakeUpLabel},
     refusal::Refusal,
     settings,
 };
 use crate::{api::Code, authorities, names::DeviceId};
 
-/// How long a device has not listened and not read before it counts as asleep. Between two polls a device is awake.
-const LULL: Duration = Duration::from_secs(30);
+/// A device counts as asleep when it has neither listened nor read for this long. A device that
+/// polls more often stays awake.
+const ASLEEP_AFTER: Duration = Duration::from_secs(30);
 
-/// The longest address. A push service's is a few hundred bytes.
+/// The longest address. The address of a push service has a few hundred bytes.
 const MAX_ADDRESS_BYTES: usize = 2_048;
 
-/// How long an address may take to answer.
+/// The time that an address has to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls to one host at a time. A host that does not answer delays no other.
+/// The most simultaneous calls to one host. A host that does not answer delays no other host.
 const CALLS_PER_HOST: usize = 8;
 
-/// Devices that wait for a call to one host. Beyond them, wake-ups are dropped.
+/// The most devices that wait for a call to one host. The server drops further wake-ups.
 const WAITING_PER_HOST: usize = 10_000;
 
-/// Calls for one wake-up, until one succeeds.
+/// The most calls for one wake-up. The server stops after the first call that succeeds.
 const ATTEMPTS: u32 = 10;
 
-/// The pause after the first call that fails. Each further pause is four times as long.
+/// The pause after the first failed call. Each further pause is four times as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// A client for the calls cannot be made.
+/// The server cannot set up the HTTP client for the calls.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot call the hosts in `wake_up.hosts`: {0}")]
+#[error("cannot set up the HTTP client for `wake_up.hosts`: {0}")]
 pub struct WakeUpError(#[source] reqwest::Error);
 
-/// The devices that are to be woken. Clones are the same.
+/// The devices that have registered an address, and their states. Clones share them.
 #[derive(Clone)]
-pub(crate) struct WakeUps(Arc<Inner>);
+pub(crate) struct WakeUps(Arc<SharedWakeUps>);
 
-struct Inner {
-    /// The hosts that may be called, as in [`host_of`], with their lines. Without any there is no client.
-    hosts: HashMap<String, Line>,
+struct SharedWakeUps {
+    /// The calls to each host that the server may call. The names have the form of [`host_of`].
+    /// Without any host there is no client.
+    hosts: HashMap<String, HostCalls>,
     client: Option<reqwest::Client>,
     devices: Mutex<Devices>,
     environment: Environment,
@@ -63,7 +67,7 @@ struct Inner {
 }
 
 /// The calls to one host.
-struct Line {
+struct HostCalls {
     calls: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
@@ -71,47 +75,48 @@ struct Line {
 #[derive(Default)]
 struct Devices {
     registered: HashMap<DeviceId, Registered>,
-    /// Devices that are awake, by the time since which they are.
+    /// Devices that are awake, with the time of their last activity.
     awake: BTreeSet<(Duration, DeviceId)>,
-    /// Goes up with every change of a state.
+    /// Increases with every change of a state.
     count: u64,
 }
 
 struct Registered {
     address: Url,
-    state: State,
-    /// Tells one wake-up of the device from the next.
+    state: WakeState,
+    /// Distinguishes one wake-up of the device from the next.
     number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The device has listened or read a moment ago.
+enum WakeState {
+    /// The device was active at this time.
     Awake(Duration),
-    /// The device is to be called when something comes.
+    /// The server calls the device as soon as an entry waits for it.
     Asleep,
-    /// The device is called, or was, and has not read since.
+    /// The server calls or has called the device, and the device has not read since.
     Called,
 }
 
 impl WakeUps {
-    /// Calls to these hosts. It has to be made within a Tokio runtime.
+    /// Prepares calls to the hosts of the settings. The caller must be in a Tokio runtime.
     pub(crate) fn new(
-        settings: &settings::WakeUp,
+        settings: &settings::WakeUpSettings,
         environment: Environment,
         metrics: Metrics,
     ) -> Result<Self, WakeUpError> {
-        let line = || Line {
+        let host_calls = || HostCalls {
             calls: Arc::new(Semaphore::new(CALLS_PER_HOST)),
             waiting: Arc::new(Semaphore::new(WAITING_PER_HOST)),
         };
-        let hosts: HashMap<_, _> = settings.hosts.iter().map(|host| (host.to_ascii_lowercase(), line())).collect();
+        let hosts: HashMap<_, _> =
+            settings.hosts.iter().map(|host| (host.to_ascii_lowercase(), host_calls())).collect();
         let client = if hosts.is_empty() { None } else { Some(client()?) };
         let (devices, runtime) = (Mutex::default(), Handle::current());
-        Ok(Self(Arc::new(Inner { hosts, client, devices, environment, metrics, runtime })))
+        Ok(Self(Arc::new(SharedWakeUps { hosts, client, devices, environment, metrics, runtime })))
     }
 
-    /// Reads an address that a device registers.
+    /// Parses and checks an address that a device registers.
     pub(crate) fn read(&self, address: &str) -> Result<Url, Refusal> {
         if self.0.hosts.is_empty() {
             return Err(Refusal::because(Code::Forbidden, "this server wakes no devices"));
@@ -122,22 +127,23 @@ impl WakeUps {
         }
         let url = Url::parse(address).map_err(|_| unfit("the address cannot be read"))?;
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(unfit("the address has a name, a password or a fragment"));
+            return Err(unfit("the address has a user name, a password or a fragment"));
         }
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return Err(unfit("the address does not begin with https://"));
         }
-        match self.line(&url) {
+        match self.host_calls(&url) {
             Some(_) => Ok(url),
             None => Err(Refusal::because(Code::Forbidden, "this server does not call that host")),
         }
     }
 
-    fn line(&self, url: &Url) -> Option<&Line> {
+    fn host_calls(&self, url: &Url) -> Option<&HostCalls> {
         self.0.hosts.get(&host_of(url)?)
     }
 
-    /// The devices with addresses are these now. An address that may not be called any more is left out.
+    /// Replaces the registered devices by the stored ones. It leaves out addresses that the server
+    /// may no longer call.
     pub(crate) fn load(&self, stored: Vec<(DeviceId, String)>) {
         let stored: HashMap<_, _> =
             stored.into_iter().filter_map(|(device, address)| Some((device, self.read(&address).ok()?))).collect();
@@ -154,58 +160,58 @@ impl WakeUps {
         }
     }
 
-    /// A device has registered an address. It is awake, for it calls.
+    /// Registers the address of a device. The device is awake, because it has just sent a request.
     pub(crate) fn register(&self, device: DeviceId, address: Url) {
         self.forget(&device);
         let since = self.0.environment.monotonic();
         let mut devices = self.devices();
         devices.awake.insert((since, device.clone()));
-        devices.registered.insert(device, Registered { address, state: State::Awake(since), number: 0 });
+        devices.registered.insert(device, Registered { address, state: WakeState::Awake(since), number: 0 });
     }
 
-    /// A device has no address any more.
+    /// Forgets the address of a device.
     pub(crate) fn forget(&self, device: &DeviceId) {
         let mut devices = self.devices();
-        if let Some(Registered { state: State::Awake(since), .. }) = devices.registered.remove(device) {
+        if let Some(Registered { state: WakeState::Awake(since), .. }) = devices.registered.remove(device) {
             devices.awake.remove(&(since, device.clone()));
         }
     }
 
-    /// A device listens or reads, or has done so until now.
+    /// Notes that a device listens or reads, or that it has just stopped listening.
     pub(crate) fn awake(&self, device: &DeviceId) {
         let since = self.0.environment.monotonic();
-        self.devices().change(device, State::Awake(since));
+        self.devices().change(device, WakeState::Awake(since));
     }
 
-    /// Devices that have not listened and not read for long enough. They are asleep from now on, if `listens` does not
-    /// say that they still do.
+    /// Puts up to `most` devices to sleep that have been inactive for [`ASLEEP_AFTER`], and returns
+    /// them. A device for which `listens` returns true stays awake.
     pub(crate) fn fall_asleep(&self, most: usize, listens: impl Fn(&DeviceId) -> bool) -> Vec<DeviceId> {
         let now = self.0.environment.monotonic();
         let mut devices = self.devices();
-        let due = devices.awake.iter().take(most).take_while(|(since, _)| now.saturating_sub(*since) >= LULL);
+        let due = devices.awake.iter().take(most).take_while(|(since, _)| now.saturating_sub(*since) >= ASLEEP_AFTER);
         let due: Vec<_> = due.map(|(_, device)| device.clone()).collect();
         let (still, asleep): (Vec<_>, Vec<_>) = due.into_iter().partition(listens);
         for device in &still {
-            devices.change(device, State::Awake(now));
+            devices.change(device, WakeState::Awake(now));
         }
         for device in &asleep {
-            devices.change(device, State::Asleep);
+            devices.change(device, WakeState::Asleep);
         }
         asleep
     }
 
-    /// Something waits for a device. The device is called if it is asleep.
+    /// Notes that an entry waits for a device. Calls the device if it is asleep.
     pub(crate) fn wake(&self, device: &DeviceId) {
         let mut devices = self.devices();
-        let Some(Registered { state: State::Asleep, address, .. }) = devices.registered.get(device) else { return };
+        let Some(Registered { state: WakeState::Asleep, address, .. }) = devices.registered.get(device) else { return };
         let address = address.clone();
-        let number = devices.change(device, State::Called);
+        let number = devices.change(device, WakeState::Called);
         drop(devices);
-        let Some(line) = self.line(&address) else { return };
-        let Ok(waiting) = Arc::clone(&line.waiting).try_acquire_owned() else {
-            return self.0.metrics.woken(WakeUp::Dropped);
+        let Some(host) = self.host_calls(&address) else { return };
+        let Ok(waiting) = Arc::clone(&host.waiting).try_acquire_owned() else {
+            return self.0.metrics.woken(WakeUpLabel::Dropped);
         };
-        let (this, device, calls) = (self.clone(), device.clone(), Arc::clone(&line.calls));
+        let (this, device, calls) = (self.clone(), device.clone(), Arc::clone(&host.calls));
         self.0.runtime.spawn(async move {
             if let Some(outcome) = this.call(&device, number, address, &calls).await {
                 this.0.metrics.woken(outcome);
@@ -214,8 +220,9 @@ impl WakeUps {
         });
     }
 
-    /// Calls the address until it takes a call, for as long as the device does not read. Returns `None` if the device reads.
-    async fn call(&self, device: &DeviceId, number: u64, address: Url, calls: &Semaphore) -> Option<WakeUp> {
+    /// Calls the address until one call succeeds. Returns `None` if the device reads in the
+    /// meantime.
+    async fn call(&self, device: &DeviceId, number: u64, address: Url, calls: &Semaphore) -> Option<WakeUpLabel> {
         let client = self.0.client.as_ref()?;
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
@@ -224,7 +231,7 @@ impl WakeUps {
                 if self.devices().registered.get(device).is_none_or(|known| known.number != number) {
                     return None;
                 }
-                // The body of the answer is not read.
+                // The server does not read the body of the answer.
                 client
                     .post(address.clone())
                     .header(header::CONTENT_LENGTH, 0)
@@ -233,15 +240,15 @@ impl WakeUps {
                     .map(|answer| answer.status())
             };
             match status {
-                Ok(status) if status.is_success() => return Some(WakeUp::Delivered),
+                Ok(status) if status.is_success() => return Some(WakeUpLabel::Delivered),
                 Ok(status) if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS => break,
-                // It may pass.
+                // The failure may be temporary, so the server tries again.
                 Ok(_) | Err(_) => {}
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 4).min(LONGEST_PAUSE);
         }
-        Some(WakeUp::Failed)
+        Some(WakeUpLabel::Failed)
     }
 
     fn devices(&self) -> MutexGuard<'_, Devices> {
@@ -251,13 +258,13 @@ impl WakeUps {
 
 impl Devices {
     /// Changes the state of a device, if it is registered. Returns the number of the change.
-    fn change(&mut self, device: &DeviceId, state: State) -> u64 {
+    fn change(&mut self, device: &DeviceId, state: WakeState) -> u64 {
         self.count += 1;
         let Some(known) = self.registered.get_mut(device) else { return self.count };
-        if let State::Awake(since) = known.state {
+        if let WakeState::Awake(since) = known.state {
             self.awake.remove(&(since, device.clone()));
         }
-        if let State::Awake(since) = state {
+        if let WakeState::Awake(since) = state {
             self.awake.insert((since, device.clone()));
         }
         (known.state, known.number) = (state, self.count);
@@ -267,12 +274,13 @@ impl Devices {
 
 fn client() -> Result<reqwest::Client, WakeUpError> {
     authorities::choose_cryptography();
-    // A redirect could lead to a host that the operator has not named, and so could a proxy of the environment.
+    // A redirect, or a proxy of the environment, could lead to a host that the operator has not
+    // named.
     let builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy();
     builder.build().map_err(WakeUpError)
 }
 
-/// The host in the form of `wake_up.hosts`: with its port, unless that is 443.
+/// The host in the form of `wake_up.hosts`: with its port, unless the port is 443.
 fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?;
     match url.port_or_known_default()? {
@@ -292,12 +300,12 @@ mod tests {
     use super::*;
 
     fn wake_ups(hosts: &[&str]) -> WakeUps {
-        let settings = settings::WakeUp { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() };
+        let settings = settings::WakeUpSettings { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() };
         WakeUps::new(&settings, Environment::of_this_machine(), Metrics::default()).expect("a client")
     }
 
     #[tokio::test]
-    async fn only_addresses_at_the_named_hosts_are_taken() {
+    async fn only_addresses_at_the_named_hosts_are_accepted() {
         let wake_ups = wake_ups(&["Push.example.org", "other.example.org:8443", "127.0.0.1:9000", "[::1]:9000"]);
         for good in [
             "https://push.example.org/a/token?and=more",
@@ -330,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_hosts_no_address_is_taken() {
+    async fn without_hosts_no_address_is_accepted() {
         let refused = wake_ups(&[]).read("https://push.example.org/").map_err(|refusal| refusal.0.code);
         assert_eq!(refused, Err(Code::Forbidden));
     }

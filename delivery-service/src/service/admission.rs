@@ -1,4 +1,5 @@
-//! The calls of the service that are about who comes in, and about what a server asks on behalf of those who did.
+//! The calls of the service for admission: devices, device lists, sessions and invitations to
+//! register. The calls that a server makes for admitted devices are here as well.
 
 use super::DeliveryService;
 use crate::{
@@ -7,6 +8,7 @@ use crate::{
         expiry as admission_expiry, invitation, session,
     },
     device_list::ListEntry,
+    devices,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     ordering::{
@@ -17,8 +19,8 @@ use crate::{
 };
 
 impl<S: Store> DeliveryService<S> {
-    /// Makes a device of a user known by its key. With an invitation, that is checked, and used up. The same device with
-    /// the same key again gets the same answer again.
+    /// Registers a device of a user with its key. An invitation is checked, and used up. The same
+    /// device with the same key gets the same answer again.
     ///
     /// # Errors
     ///
@@ -33,27 +35,29 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device::register(tx, self.limits(), device, key, invitation, now))
     }
 
-    /// The key of a device that is known; `None` also if it has been removed.
+    /// Returns the key of a registered device. `None` if the device is unknown or was removed.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn device_key(&self, device: &DeviceId) -> Result<Option<DeviceKey>, StoreError> {
-        self.store().transaction(|tx| device::key_of(tx, device))
+        self.store().transaction(|tx| devices::key_of(tx, device))
     }
 
-    /// The devices of a user that are known, in the order of their names.
+    /// Returns the registered devices of a user, ordered by the length of the name and then by the
+    /// name.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn devices_of(&self, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
-        self.store().transaction(|tx| device::of_user(tx, user))
+        self.store().transaction(|tx| devices::of_user(tx, user))
     }
 
-    /// Removes a device: its sessions, its wake-up, its key packages and what it has yet to read are deleted, and its name
-    /// is never given again. It stays on the rosters of its groups until members commit its removal. Returns the sessions that
-    /// ended; `None` if there is no such device.
+    /// Removes a device. Deletes its sessions, its wake-up address, its key packages and its
+    /// memberships, and never gives its name again. The device stays on the rosters of its groups
+    /// until members commit its removal. Returns the sessions that ended; `None` if there is no
+    /// such device.
     ///
     /// # Errors
     ///
@@ -62,8 +66,9 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device::remove(tx, device))
     }
 
-    /// Whether the device `by` may remove the other device of its user from the service. A device that is missing on the
-    /// [list](Self::append_to_device_list) of its user may remove only itself.
+    /// Returns true if the device `by` may remove the other device of its user from the service. A
+    /// device that is not on the [list](Self::append_to_device_list) of its user may remove only
+    /// itself.
     ///
     /// # Errors
     ///
@@ -72,8 +77,9 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device_list::may_remove(tx, by, removed))
     }
 
-    /// Appends an entry to the list of devices of the user of `by`, the device that sends and has signed it. A device that
-    /// the entry removes is [removed](Self::remove_device) from the service in the same transaction.
+    /// Appends an entry to the device list of the user of `by`, the device that sends and has
+    /// signed the entry. A device that the entry removes is [removed](Self::remove_device) from the
+    /// service in the same transaction.
     ///
     /// # Errors
     ///
@@ -83,7 +89,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device_list::append(tx, &service, self.limits(), by, entry))
     }
 
-    /// The entries of a user's list of devices after the entry with this number, at most 100.
+    /// Returns the entries of a user's device list after the entry with this number, at most 100.
     ///
     /// # Errors
     ///
@@ -92,8 +98,9 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device_list::entries_after(tx, user, after))
     }
 
-    /// The devices of a user, or one of them, whose key packages are handed out: registered devices that are on the user's
-    /// list of devices. Of a user without a list, all registered devices.
+    /// Returns the devices of a user, or one of them, whose key packages the service hands out:
+    /// registered devices that are on the user's device list. If the user has no list, all
+    /// registered devices.
     ///
     /// # Errors
     ///
@@ -102,8 +109,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device_list::claimable(tx, user, one))
     }
 
-    /// Opens a session of a device, which has proved its key. Returns the sessions that ended because the device has too
-    /// many; `None` if the device is not known.
+    /// Opens a session of a device, which has proved its key. Returns the sessions that ended
+    /// because the device has too many; `None` if the device is not registered.
     ///
     /// # Errors
     ///
@@ -117,7 +124,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| session::open(tx, device, token, expires))
     }
 
-    /// Ends a session. Returns whether there was one.
+    /// Ends a session. Returns true if there was one.
     ///
     /// # Errors
     ///
@@ -126,7 +133,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| session::close(tx, device, token))
     }
 
-    /// All sessions that have not ended.
+    /// Returns all sessions that have not ended.
     ///
     /// # Errors
     ///
@@ -135,7 +142,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| session::all(tx, now))
     }
 
-    /// Makes an invitation, good for one device: of `user`, or else of a user who has none yet.
+    /// Stores an invitation for one device of `user`, or for the first device of a new user.
     ///
     /// # Errors
     ///
@@ -144,7 +151,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| invitation::invite(tx, token, user, expires))
     }
 
-    /// Whether the device is on the group's roster.
+    /// Returns true if the device is on the group's roster.
     ///
     /// # Errors
     ///
@@ -153,7 +160,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| roster::is_member(tx, group, device))
     }
 
-    /// Whether the device may know of the group: it, or another device that its user has or had, is on the roster.
+    /// Returns true if the device may know of the group: the device, or another device that its
+    /// user has or had, is on the roster.
     ///
     /// # Errors
     ///
@@ -162,7 +170,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| device::concerns(tx, group, device))
     }
 
-    /// The groups whose new entries the device reads.
+    /// Returns the groups whose new entries the device reads.
     ///
     /// # Errors
     ///
@@ -175,8 +183,9 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// One small transaction of what [`expire`](Self::expire) does, and of the same for sessions and invitations, for a
-    /// caller that others wait for. Returns whether there may be more.
+    /// Runs one small transaction of [`expire`](Self::expire), and deletes expired sessions and
+    /// invitations to register. It is for a caller that others wait for. Returns true if there may
+    /// be more.
     ///
     /// # Errors
     ///

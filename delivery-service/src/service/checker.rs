@@ -1,4 +1,4 @@
-//! Client bytes that are decoded and verified beside the store (`docs/decisions/0070`).
+//! Decodes and verifies client bytes beside the store (`docs/decisions/0070`).
 
 use std::sync::Arc;
 
@@ -6,29 +6,31 @@ use super::{DeliveryService, Rules};
 use crate::{
     HandshakeMode,
     error::StoreError,
-    handshake::{Present, wire::Frame},
+    handshake::{PresentState, wire::Frame},
     names::{DeviceId, GroupId, Timestamp},
     ordering::{
-        Attempt, Halt, Submitted,
+        Abort, Attempt, Submitted,
         commit::{self, CommitSubmission},
-        group::{self, Creation},
-        key_package::{self, Conditions, Upload, VerifiedUpload},
-        message, proposal,
+        creation::{self, Creation},
+        group,
+        key_package::{self, Conditions, UploadOutcome, VerifiedUpload},
+        message, present, proposal,
     },
     outcome::{Outcome, RejectReason},
     store::Store,
 };
 
 impl<S: Store> DeliveryService<S> {
-    /// Checks the bytes of clients for this service, beside it: see [`Checker`].
+    /// Returns a checker of client bytes for this service: see [`Checker`].
     pub fn checker(&self) -> Checker {
         Checker { rules: Arc::clone(&self.rules) }
     }
 
-    /// Orders a commit or a proposal that a [`Checker`] has looked at, as [`submit_commit`](Self::submit_commit) and
-    /// [`submit_proposal`](Self::submit_proposal) do. It verifies nothing itself: a handshake without a verdict for the
-    /// group's present state comes back, if its sender may submit it in this epoch. The caller lets
-    /// [`Checker::verify`] make the verdict, and orders the handshake again.
+    /// Orders a commit or a proposal that a [`Checker`] has checked, as
+    /// [`submit_commit`](Self::submit_commit) and [`submit_proposal`](Self::submit_proposal) do. It
+    /// verifies nothing itself: it returns a handshake that has no verdict for the group's present
+    /// state, if its sender may submit it in this epoch. The caller gets the verdict from
+    /// [`Checker::verify`], and orders the handshake again.
     ///
     /// # Errors
     ///
@@ -39,9 +41,13 @@ impl<S: Store> DeliveryService<S> {
         now: Timestamp,
     ) -> Result<Attempt<CheckedHandshake>, StoreError> {
         let group = handshake.group().clone();
-        let attempt = self.handshake(&group, now, |tx, followed, call| match &mut handshake.0 {
-            Kind::Commit { submission, decoded } => commit::submit(tx, followed, call, submission, decoded),
-            Kind::Proposal { own, decoded } => proposal::submit(tx, followed, call, own.submitted(), decoded),
+        let attempt = self.handshake(&group, now, |tx, public_groups, context| match &mut handshake.0 {
+            SubmissionKind::Commit { submission, decoded } => {
+                commit::submit(tx, public_groups, context, submission, decoded)
+            }
+            SubmissionKind::Proposal { bytes, decoded } => {
+                proposal::submit(tx, public_groups, context, bytes.submitted(), decoded)
+            }
         })?;
         Ok(match attempt {
             Attempt::Settled(outcome) => Attempt::Settled(outcome),
@@ -49,8 +55,9 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// The present state of a group, to verify a handshake in it. `None` if the service sees nothing of the state: the group
-    /// is not there, or is opaque and its last commit came without a group info.
+    /// Returns the present state of a group, in which a handshake is verified. `None` if the
+    /// service sees no state: the group does not exist, or is opaque and its last commit came
+    /// without a group info.
     ///
     /// # Errors
     ///
@@ -58,18 +65,18 @@ impl<S: Store> DeliveryService<S> {
     pub fn present_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
         let present = self.store().transaction(|tx| {
             let record = group::load(tx, group)?.ok_or(RejectReason::UnknownGroup)?;
-            group::present(tx, &self.rules.followed, group, &record)
+            present::present(tx, &self.rules.public_groups, group, &record)
         });
         match present {
             Ok(present) => Ok(Some(PresentGroup(present))),
-            Err(Halt::Answer(_)) => Ok(None),
-            Err(Halt::Failed(error)) => Err(error),
+            Err(Abort::Answer(_)) => Ok(None),
+            Err(Abort::Failed(error)) => Err(error),
         }
     }
 
-    /// The present state of an assisted group, which costs no copy. `None` for every other group: see
-    /// [`present_group`](Self::present_group).
-    pub(crate) fn followed_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
+    /// Returns the present state of an assisted group, which costs no copy. `None` for every other
+    /// group: see [`present_group`](Self::present_group).
+    pub(crate) fn public_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
         let mode =
             self.store().transaction(|tx| Ok::<_, StoreError>(group::load(tx, group)?.map(|record| record.mode)))?;
         if mode == Some(HandshakeMode::Assisted) { self.present_group(group) } else { Ok(None) }
@@ -85,7 +92,8 @@ impl<S: Store> DeliveryService<S> {
         loop {
             handshake = match self.order_checked(handshake, now)? {
                 Attempt::Settled(outcome) => return Ok(outcome),
-                // A group that has gone since has no verdict to make: the next attempt says so.
+                // For a group that has ended since, there is no verdict to make. The next attempt
+                // rejects the handshake.
                 Attempt::Unverified(handshake) => match self.present_group(handshake.group())? {
                     Some(present) => checker.verify(handshake, present),
                     None => handshake,
@@ -94,44 +102,48 @@ impl<S: Store> DeliveryService<S> {
         }
     }
 
-    /// Orders an application message that was decoded before, as [`submit_message`](Self::submit_message) does.
+    /// Orders an application message that a checker has decoded, as
+    /// [`submit_message`](Self::submit_message) does.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn send_checked(&self, message: CheckedMessage, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedMessage { own, frame } = message;
-        self.ordered(|tx| message::submit(tx, self.call(now), own.submitted(), frame))
+        let CheckedMessage { bytes, frame } = message;
+        self.ordered(|tx| message::submit(tx, self.call(now), bytes.submitted(), frame))
     }
 
-    /// Creates a group whose group info was verified before, as [`create_group`](Self::create_group) does.
+    /// Creates a group whose group info a checker has verified, as
+    /// [`create_group`](Self::create_group) does.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn create_checked(&self, group: CheckedGroup, now: Timestamp) -> Result<Outcome, StoreError> {
-        let CheckedGroup { own, creation } = group;
-        self.handshake(&own.group, now, |tx, followed, call| {
-            group::create(tx, followed, call, own.submitted(), creation)
+        let CheckedGroup { bytes, creation } = group;
+        self.handshake(&bytes.group, now, |tx, public_groups, context| {
+            creation::create(tx, public_groups, context, bytes.submitted(), creation)
         })
     }
 
-    /// Stores key packages that were checked before, as [`upload_key_packages`](Self::upload_key_packages) does.
+    /// Stores key packages that a checker has verified, as
+    /// [`upload_key_packages`](Self::upload_key_packages) does.
     ///
     /// # Errors
     ///
     /// The store failed.
-    pub fn upload_checked(&self, checked: CheckedUpload, now: Timestamp) -> Result<Upload, StoreError> {
+    pub fn upload_checked(&self, checked: CheckedUpload, now: Timestamp) -> Result<UploadOutcome, StoreError> {
         let CheckedUpload { device, upload } = checked;
         self.store().transaction(|tx| key_package::upload(tx, self.call(now), &device, upload))
     }
 
-    /// Stores key packages that were checked before, as [`replace_key_packages`](Self::replace_key_packages) does.
+    /// Stores key packages that a checker has verified, as
+    /// [`replace_key_packages`](Self::replace_key_packages) does.
     ///
     /// # Errors
     ///
     /// The store failed.
-    pub fn replace_checked(&self, checked: CheckedUpload, now: Timestamp) -> Result<Upload, StoreError> {
+    pub fn replace_checked(&self, checked: CheckedUpload, now: Timestamp) -> Result<UploadOutcome, StoreError> {
         let CheckedUpload { device, upload } = checked;
         self.store().transaction(|tx| {
             key_package::withdraw(tx, &device, &upload)?;
@@ -140,8 +152,9 @@ impl<S: Store> DeliveryService<S> {
     }
 }
 
-/// Decodes and verifies the bytes of clients while the service does other things. Signatures and trees are most of the work
-/// for them, and take no store. It knows the groups that the service has in memory.
+/// Decodes and verifies the bytes of clients while the service does other things. Most of the work
+/// is for signatures and trees, and needs no store. A checker reads the public groups that the
+/// service has in memory.
 ///
 /// ```
 /// # use regrow_delivery_service::{
@@ -149,7 +162,7 @@ impl<S: Store> DeliveryService<S> {
 /// # };
 /// # fn order(service: &DeliveryService<SqliteStore>, submission: CommitSubmission, now: Timestamp)
 /// # -> Result<Outcome, StoreError> {
-/// // On a thread of its own, while others use the service:
+/// // On another thread, while others use the service:
 /// let checker = service.checker();
 /// let mut commit = checker.check_commit(submission);
 /// loop {
@@ -170,32 +183,33 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Decodes a commit, and verifies a commit of a member to an assisted group in memory. It does not fail: the answer to
-    /// a fault comes when the commit is [ordered](DeliveryService::order_checked).
+    /// Decodes a commit, and verifies it if it is of a member of an assisted group in memory. It
+    /// does not fail: the outcome names a fault when the commit is
+    /// [ordered](DeliveryService::order_checked).
     pub fn check_commit(&self, submission: CommitSubmission) -> CheckedHandshake {
-        let Rules { crypto, limits, followed, .. } = &*self.rules;
-        let mut decoded = commit::Decoded::of(&submission, limits);
-        decoded.verify_of_member(followed, crypto, &submission);
-        CheckedHandshake(Kind::Commit { submission, decoded: Box::new(decoded) })
+        let Rules { crypto, limits, public_groups, .. } = &*self.rules;
+        let mut decoded = commit::DecodedCommit::of(&submission, limits);
+        decoded.verify_of_member(public_groups, crypto, &submission);
+        CheckedHandshake(SubmissionKind::Commit { submission, decoded: Box::new(decoded) })
     }
 
-    /// Checks a proposal likewise.
+    /// Decodes a proposal, and verifies it like [`check_commit`](Self::check_commit).
     pub fn check_proposal(&self, group: GroupId, sender: DeviceId, proposal: Vec<u8>) -> CheckedHandshake {
-        let Rules { crypto, limits, followed, .. } = &*self.rules;
-        let own = Own { group, sender, bytes: proposal };
-        let decoded = proposal::check(followed, crypto, limits, own.submitted());
-        CheckedHandshake(Kind::Proposal { own, decoded })
+        let Rules { crypto, limits, public_groups, .. } = &*self.rules;
+        let bytes = ClientBytes { group, sender, bytes: proposal };
+        let decoded = proposal::check(public_groups, crypto, limits, bytes.submitted());
+        CheckedHandshake(SubmissionKind::Proposal { bytes, decoded })
     }
 
-    /// Verifies a handshake in the present state of its group. A fault is for
-    /// [`order_checked`](DeliveryService::order_checked) to name.
+    /// Verifies a handshake in the present state of its group.
+    /// [`order_checked`](DeliveryService::order_checked) reports a fault.
     pub fn verify(&self, handshake: CheckedHandshake, present: PresentGroup) -> CheckedHandshake {
         let Rules { crypto, limits, .. } = &*self.rules;
         let (CheckedHandshake(mut kind), PresentGroup(present)) = (handshake, present);
         match &mut kind {
-            Kind::Commit { submission, decoded } => decoded.verify_in(present, crypto, limits, submission),
-            Kind::Proposal { own, decoded } => {
-                proposal::verify_in(decoded, present, crypto, limits, own.submitted());
+            SubmissionKind::Commit { submission, decoded } => decoded.verify_in(present, crypto, limits, submission),
+            SubmissionKind::Proposal { bytes, decoded } => {
+                proposal::verify_in(decoded, present, crypto, limits, bytes.submitted());
             }
         }
         CheckedHandshake(kind)
@@ -204,7 +218,7 @@ impl Checker {
     /// Decodes an application message.
     pub fn check_message(&self, group: GroupId, sender: DeviceId, message: Vec<u8>) -> CheckedMessage {
         let frame = Frame::read(&message, &self.rules.limits);
-        CheckedMessage { own: Own { group, sender, bytes: message }, frame }
+        CheckedMessage { bytes: ClientBytes { group, sender, bytes: message }, frame }
     }
 
     /// Verifies the group info of a new group.
@@ -216,12 +230,12 @@ impl Checker {
         group_info: Vec<u8>,
     ) -> CheckedGroup {
         let Rules { crypto, limits, .. } = &*self.rules;
-        let own = Own { group, sender: creator, bytes: group_info };
-        let creation = Creation::verify(crypto, limits, own.submitted(), mode);
-        CheckedGroup { own, creation }
+        let bytes = ClientBytes { group, sender: creator, bytes: group_info };
+        let creation = Creation::verify(crypto, limits, bytes.submitted(), mode);
+        CheckedGroup { bytes, creation }
     }
 
-    /// Checks key packages of `device`. Those that are wrong are named in the answer to the upload.
+    /// Verifies key packages of `device`. The answer to the upload names the invalid ones.
     pub fn check_upload(
         &self,
         device: &DeviceId,
@@ -241,56 +255,58 @@ pub struct CheckedUpload {
     upload: VerifiedUpload,
 }
 
-/// Bytes of a client, and where they belong.
-struct Own {
+/// Bytes of a client, with their group and their sender.
+struct ClientBytes {
     group: GroupId,
     sender: DeviceId,
     bytes: Vec<u8>,
 }
 
-impl Own {
+impl ClientBytes {
     fn submitted(&self) -> Submitted<'_> {
         Submitted { group: &self.group, sender: &self.sender, bytes: &self.bytes }
     }
 }
 
-/// A commit or a proposal that a [`Checker`] has looked at.
-pub struct CheckedHandshake(Kind);
+/// A commit or a proposal that a [`Checker`] has decoded.
+pub struct CheckedHandshake(SubmissionKind);
 
-enum Kind {
-    Commit { submission: CommitSubmission, decoded: Box<commit::Decoded> },
-    Proposal { own: Own, decoded: proposal::Decoded },
+enum SubmissionKind {
+    Commit { submission: CommitSubmission, decoded: Box<commit::DecodedCommit> },
+    Proposal { bytes: ClientBytes, decoded: proposal::DecodedProposal },
 }
 
 impl CheckedHandshake {
-    /// The group.
+    /// Returns the group.
     pub fn group(&self) -> &GroupId {
         match &self.0 {
-            Kind::Commit { submission, .. } => &submission.group,
-            Kind::Proposal { own, .. } => &own.group,
+            SubmissionKind::Commit { submission, .. } => &submission.group,
+            SubmissionKind::Proposal { bytes, .. } => &bytes.group,
         }
     }
 
-    /// Whether the handshake has a good verdict, for the group as it was.
-    pub fn is_right(&self) -> bool {
+    /// Returns true if the handshake has a good verdict, for the group as it was then.
+    pub fn has_good_verdict(&self) -> bool {
         match &self.0 {
-            Kind::Commit { submission, decoded } => decoded.is_right(submission),
-            Kind::Proposal { decoded, .. } => decoded.as_ref().is_ok_and(|handshake| handshake.found_right().is_some()),
+            SubmissionKind::Commit { submission, decoded } => decoded.has_good_verdict(submission),
+            SubmissionKind::Proposal { decoded, .. } => {
+                decoded.as_ref().is_ok_and(|handshake| handshake.good_verdict().is_some())
+            }
         }
     }
 }
 
 /// The present state of a group, in which a [`Checker`] verifies a handshake.
-pub struct PresentGroup(Present);
+pub struct PresentGroup(PresentState);
 
 /// An application message that a [`Checker`] has decoded.
 pub struct CheckedMessage {
-    own: Own,
+    bytes: ClientBytes,
     frame: Result<Frame, RejectReason>,
 }
 
 /// A new group whose group info a [`Checker`] has verified.
 pub struct CheckedGroup {
-    own: Own,
+    bytes: ClientBytes,
     creation: Creation,
 }

@@ -1,4 +1,4 @@
-//! What follows from accepted calls outside the store: which devices have something new to read.
+//! The effects of accepted calls outside the store: which devices have something new to read.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,34 +9,34 @@ use crate::names::{DeviceId, GroupId};
 pub enum Effect {
     /// The group's log has a new entry.
     Entry(GroupId),
-    /// These devices have begun or ceased to read the group.
+    /// These devices have begun or stopped to read the group.
     Readers(GroupId, Vec<DeviceId>),
 }
 
-/// The effects of the calls of one batch. Outside a batch nobody collects them.
+/// The effects of the calls of one batch. Outside a batch they are not collected.
 #[derive(Default)]
 pub(crate) struct Effects(Option<Mutex<Vec<Effect>>>);
 
 impl Effects {
-    /// Effects that are collected.
+    /// Returns a collection for the effects of a batch.
     pub(crate) fn collected() -> Self {
         Self(Some(Mutex::default()))
     }
 
-    /// Notes an effect of the call that is being made.
+    /// Notes an effect of the present call.
     pub(crate) fn note(&self, effect: Effect) {
         if let Some(mut effects) = self.lock() {
             effects.push(effect);
         }
     }
 
-    /// How many effects there are.
+    /// Returns the number of effects.
     pub(super) fn count(&self) -> usize {
         self.lock().map_or(0, |effects| effects.len())
     }
 
-    /// Drops the effects of a call that was not accepted: all but the first `count`.
-    pub(super) fn keep(&self, count: usize) {
+    /// Drops the effects of a call that was not accepted: all effects but the first `count`.
+    pub(super) fn truncate(&self, count: usize) {
         if let Some(mut effects) = self.lock() {
             effects.truncate(count);
         }
@@ -48,7 +48,7 @@ impl Effects {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Vec<Effect>>> {
-        // Nothing that can panic is done with them.
+        // A lock holder does nothing that can panic.
         self.0.as_ref().map(|effects| effects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,21 +1,23 @@
-//! The calls by which a device and its user say which groups they want to be in.
+//! The calls by which a device accepts or declines a group, and by which a user blocks other users.
 
 use super::{DeliveryService, settle};
 use crate::{
     admission::device,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
-    ordering::{Halt, block, group, membership, roster},
+    ordering::{Abort, block, group, invitation, roster},
     outcome::{RejectReason, Reply},
     store::Store,
 };
 
 impl<S: Store> DeliveryService<S> {
-    /// Accepts a group that another user has added the device to. So does every submission of the device there. A group
-    /// that was accepted counts for the device's own limit; an invitation counts for the inviting user's.
+    /// Accepts a group that another user has added the device to. Every accepted submission of the
+    /// device to the group accepts it as well. An accepted group counts for the device's own limit;
+    /// an invitation counts for the limit of the inviting user.
     ///
-    /// [`RejectReason::NotInvited`] if the device has declined, or if the invitation has expired after 30 days;
-    /// [`RejectReason::TooManyGroups`] if the device is in as many groups as it may be.
+    /// [`RejectReason::NotInvited`] if the device has declined, or if the invitation has expired
+    /// after 30 days. [`RejectReason::TooManyGroups`] if the device is in as many groups as it may
+    /// be.
     ///
     /// # Errors
     ///
@@ -25,40 +27,44 @@ impl<S: Store> DeliveryService<S> {
             if !roster::is_member(tx, group, device)? {
                 return Err(RejectReason::NotAMember.into());
             }
-            match membership::accept(tx, self.call(now), group, device)? {
+            match invitation::accept(tx, self.call(now), group, device)? {
                 true => Ok(Reply::Done),
                 false => Err(RejectReason::NotInvited.into()),
             }
         }))
     }
 
-    /// Declines a group that another user has added the device to. The device reads nothing of it any more, and no log
-    /// waits for it. It stays on the roster until members commit its removal, which it can propose before.
+    /// Declines a group that another user has added the device to. The device reads nothing more of
+    /// the group, and no log waits for it. It stays on the roster until members commit its removal.
+    /// The device can propose its removal only after it has declined, because an earlier submission
+    /// accepts the group.
     ///
-    /// [`RejectReason::NotInvited`] if the device has accepted the group: then it leaves by a proposal.
+    /// [`RejectReason::NotInvited`] if the device has accepted the group: then it leaves by a
+    /// proposal.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn decline_invitation(&self, group: &GroupId, device: &DeviceId, now: Timestamp) -> Result<Reply, StoreError> {
         self.ordered(|tx| {
-            membership::decline(tx, self.call(now), group, device)?;
-            Ok::<_, Halt<Reply>>(Reply::Done)
+            invitation::decline(tx, self.call(now), group, device)?;
+            Ok::<_, Abort<Reply>>(Reply::Done)
         })
     }
 
-    /// Whether the device reads new entries of the group: it is on the roster, and has not declined.
+    /// Returns true if the device reads new entries of the group: it is on the roster, and has not
+    /// declined.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn reads(&self, group: &GroupId, device: &DeviceId) -> Result<bool, StoreError> {
-        let present = self.store().transaction(|tx| membership::present(tx, group, device))?;
+        let present = self.store().transaction(|tx| roster::present_membership(tx, group, device))?;
         Ok(present.is_some_and(|membership| membership.is_read()))
     }
 
-    /// Whether the group could accept a submission of the device: the group is there, and the device may know of it, or may
-    /// join it by an external commit.
+    /// Returns true if the group could accept a submission of the device. The group exists, and the
+    /// device may know of it or may join it by an external commit.
     ///
     /// # Errors
     ///
@@ -70,8 +76,9 @@ impl<S: Store> DeliveryService<S> {
         })
     }
 
-    /// Blocks a user: its devices can neither claim key packages of `user`'s devices nor add them to groups. Groups that
-    /// both are in stay as they are. [`RejectReason::TooManyBlocks`] if the list is full.
+    /// Blocks a user. Devices of the blocked user can neither claim key packages of `user`'s
+    /// devices nor add these devices to groups. Groups that both are in stay as they are.
+    /// [`RejectReason::TooManyBlocks`] if the list is full.
     ///
     /// # Errors
     ///
@@ -80,7 +87,7 @@ impl<S: Store> DeliveryService<S> {
         settle(self.store().transaction(|tx| block::add(tx, user, blocked)))
     }
 
-    /// Unblocks a user. Returns whether the user was blocked.
+    /// Unblocks a user. Returns true if the user was blocked.
     ///
     /// # Errors
     ///
@@ -89,7 +96,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| block::remove(tx, user, blocked))
     }
 
-    /// The users that a user has blocked.
+    /// Returns the users that a user has blocked.
     ///
     /// # Errors
     ///

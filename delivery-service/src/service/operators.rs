@@ -1,4 +1,4 @@
-//! The calls of the service for operators: the users and the invitations that there are.
+//! The calls of the service for operators: users and invitations to register.
 
 use super::DeliveryService;
 use crate::{
@@ -18,9 +18,9 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(device::users)
     }
 
-    /// Removes a user: all devices, as [`remove_device`](Self::remove_device) does, and the user's invitations. The names
-    /// of the devices stay taken, so that nobody else is ever taken for the user. Returns `None` if the user has no
-    /// device.
+    /// Removes a user: all devices, as [`remove_device`](Self::remove_device) does, and the user's
+    /// invitations and blocks. The names of the devices stay taken, so that no other device is ever
+    /// taken for the user's. Returns `None` if the user has no device.
     ///
     /// # Errors
     ///
@@ -29,7 +29,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| user::remove(tx, user))
     }
 
-    /// Collects the records that are kept under a user's name. Returns `None` for a user without any.
+    /// Collects the records that the store has under a user's name. Returns `None` for a user
+    /// without any.
     ///
     /// # Errors
     ///
@@ -38,7 +39,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| user::records(tx, user, now))
     }
 
-    /// Lists the invitations that are good at `now`, those that expire first at the beginning.
+    /// Lists the invitations that are valid at `now`, in the order of their expiry.
     ///
     /// # Errors
     ///
@@ -47,7 +48,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| invitation::all(tx, now))
     }
 
-    /// Revokes an invitation. Returns whether there was one of this name.
+    /// Revokes an invitation. Returns true if there was one of this name.
     ///
     /// # Errors
     ///

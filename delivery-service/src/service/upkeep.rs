@@ -1,10 +1,11 @@
-//! What a server does now and then on behalf of nobody.
+//! The calls of the service for a server's upkeep, which no client asks for.
 
 use super::DeliveryService;
-use crate::{error::StoreError, names::Timestamp, ordering::own, store::Store};
+use crate::{error::StoreError, names::Timestamp, ordering::service_state, store::Store};
 
 impl<S: Store> DeliveryService<S> {
-    /// A number that stays the same until somebody else changes the store. See [`Store::others_version`].
+    /// Returns a number that stays the same until another process changes the store. See
+    /// [`Store::others_version`].
     ///
     /// # Errors
     ///
@@ -13,7 +14,8 @@ impl<S: Store> DeliveryService<S> {
         self.store().others_version()
     }
 
-    /// Gives back a little of the room that deleted records took. Returns whether there is more. See [`Store::shrink`].
+    /// Gives back a little of the space of deleted records. Returns true if there is more. See
+    /// [`Store::shrink`].
     ///
     /// # Errors
     ///
@@ -22,34 +24,37 @@ impl<S: Store> DeliveryService<S> {
         self.store().shrink()
     }
 
-    /// The key under which a server marks its session tokens: the store's, or `fresh` if it has none yet.
+    /// Returns the key with which a server marks its session tokens: the key in the store, or
+    /// `fresh` if the store has none yet.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn mark_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        self.store().transaction(|tx| own::secret(tx, own::MARK_KEY, &fresh))
+        self.store().transaction(|tx| service_state::secret(tx, service_state::MARK_KEY, &fresh))
     }
 
-    /// The last wall-clock time that [`note_time`](Self::note_time) stored. `None` in a new store.
+    /// Returns the last wall-clock time that [`note_time`](Self::note_time) has stored. `None` in a
+    /// new store.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn last_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.store().transaction(|tx| own::last_time(tx))
+        self.store().transaction(|tx| service_state::last_time(tx))
     }
 
-    /// Stores a wall-clock time that the caller has confirmed, for the next start to compare its clock with.
+    /// Stores a wall-clock time that the caller has confirmed. The next start compares its clock
+    /// with it.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn note_time(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.store().transaction(|tx| own::note_time(tx, now))
+        self.store().transaction(|tx| service_state::note_time(tx, now))
     }
 
-    /// Looks whether the store is still where it was opened. See [`Store::examine`].
+    /// Checks that the store is still where it was opened. See [`Store::examine`].
     ///
     /// # Errors
     ///
@@ -58,13 +63,13 @@ impl<S: Store> DeliveryService<S> {
         self.store().examine()
     }
 
-    /// Writes something and deletes it again: whether the disk takes writes, and of a usual size.
+    /// Writes a record of a usual size and deletes it again, to see if the disk takes writes.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub fn try_write(&self) -> Result<(), StoreError> {
-        self.store().transaction(|tx| own::write_trial(tx))?;
-        self.store().transaction(|tx| own::delete_trial(tx))
+        self.store().transaction(|tx| service_state::write_trial(tx))?;
+        self.store().transaction(|tx| service_state::delete_trial(tx))
     }
 }

@@ -1,11 +1,12 @@
-//! The calls of the service that are about waking devices.
+//! The calls of the service for wake-ups.
 
 use super::DeliveryService;
 use crate::{admission::wake_up, error::StoreError, names::DeviceId, ordering::reading, store::Store};
 
 impl<S: Store> DeliveryService<S> {
-    /// Registers the address that is called when something waits for the device. It replaces the address before. Returns
-    /// whether the device is known. The service only keeps the address: a server calls it.
+    /// Stores the address to call when something waits for the device, instead of an earlier
+    /// address. Returns true if the device is registered. The service only stores the address: a
+    /// server calls it.
     ///
     /// # Errors
     ///
@@ -14,7 +15,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| wake_up::register(tx, device, address))
     }
 
-    /// Erases the address of the device. Returns whether there was one.
+    /// Deletes the address of the device. Returns true if there was one.
     ///
     /// # Errors
     ///
@@ -23,7 +24,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| wake_up::remove(tx, device))
     }
 
-    /// The devices that have an address, with their addresses.
+    /// Returns the devices that have an address, with their addresses.
     ///
     /// # Errors
     ///
@@ -32,7 +33,7 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(wake_up::all)
     }
 
-    /// Whether there are entries that the device has not acknowledged.
+    /// Returns true if there are entries that the device has not acknowledged.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
-//! A copy of a store that is in use: for the day on which the disk is gone.
+//! Copies a store that is in use, so that an operator can restore it after a loss of the disk.
 //!
-//! The copy is of one moment, is checked before it gets its name, and replaces nothing. Putting one back is the operator's
-//! to do: stop the server, put the file in place, start it.
+//! The copy has the store of one moment. It is checked before it gets its name, and replaces no
+//! file. To restore a copy, an operator stops the server, puts the file in place, and starts the
+//! server.
 
 use std::{
     fs::{self, File},
@@ -14,45 +15,49 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::sqlite::{SqliteStore, backend, create_private, file_error};
+use super::{
+    sqlite::{SqliteStore, create_private},
+    sqlite_error::{backend, file_error},
+};
 use crate::error::StoreError;
 
-/// Why there is no backup.
+/// The reason why there is no backup.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is a file of that name.
-    #[error("{} is there already", .path.display())]
+    /// A file of that name exists already.
+    #[error("{} exists already", .path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The copy is not good, and was removed: the store itself is damaged, or the disk that it was written to is.
+    /// The copy is damaged, and was removed. The store itself is damaged, or the disk of the copy
+    /// is.
     #[error("the copy is damaged: {finding}")]
     Damaged {
-        /// What SQLite found first.
+        /// The first finding of SQLite.
         finding: String,
     },
-    /// The store could not be read, or the copy not be written.
+    /// The store could not be read, or the copy could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl SqliteStore {
-    /// Copies the store as it is now into a new file at `path`, while others go on reading and writing. When this
-    /// returns, the copy is on the disk, and SQLite has found it whole. Only this user can read it, for the service's
-    /// signing key is in it.
+    /// Copies the store as it is now into a new file at `path`, while others read and write the
+    /// store. When this returns, the copy is on the disk, and SQLite has found no damage. Only this
+    /// user can read the copy, because it has the service's signing key.
     ///
     /// # Errors
     ///
-    /// [`BackupError`]. Then there is no file at `path` that was not there before.
+    /// [`BackupError`]. Then no new file is at `path`.
     pub fn back_up(&self, path: &Path) -> Result<(), BackupError> {
         if path.try_exists().map_err(|error| file_error(path, error))? {
             return Err(BackupError::Exists { path: path.to_owned() });
         }
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
-        let unfinished = Unfinished(PathBuf::from(unfinished));
+        let unfinished = UnfinishedFile(PathBuf::from(unfinished));
         unfinished.remove().map_err(|error| file_error(&unfinished.0, error))?;
         create_private(&unfinished.0).map_err(|error| file_error(&unfinished.0, error))?;
         self.copy_to(&unfinished.0)?;
@@ -65,20 +70,21 @@ impl SqliteStore {
     fn copy_to(&self, path: &Path) -> Result<(), BackupError> {
         let mut copy = Connection::open(path).map_err(backend)?;
         let backup = Backup::new(self.connection(), &mut copy).map_err(backend)?;
-        // All pages in one step are all of one moment. Readers do not keep writers waiting in a write-ahead log.
+        // A copy of all pages in one step has the store of one moment. With a write-ahead log, a
+        // reader does not keep writers waiting.
         match backup.step(-1).map_err(backend)? {
             StepResult::Done => {}
             _ => return Err(StoreError::InUse.into()),
         }
         drop(backup);
-        // One file, with nothing beside it.
+        // The copy is one file, without files beside it.
         let mode: String = copy.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(backend)?;
         if mode != "delete" {
             return Err(BackupError::Damaged { finding: format!("its journal mode is {mode}") });
         }
         copy.close().map_err(|(_, error)| backend(error))?;
 
-        // As whoever puts it back will open it.
+        // Check the copy as a later restore will open it.
         let findings = SqliteStore::open_beside(path)?.integrity_check()?;
         match findings.into_iter().next() {
             Some(finding) => Err(BackupError::Damaged { finding }),
@@ -87,10 +93,10 @@ impl SqliteStore {
     }
 }
 
-/// A file that goes away again, unless it is finished.
-struct Unfinished(PathBuf);
+/// A file that is removed again, unless it is finished.
+struct UnfinishedFile(PathBuf);
 
-impl Unfinished {
+impl UnfinishedFile {
     fn remove(&self) -> io::Result<()> {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -98,10 +104,10 @@ impl Unfinished {
         }
     }
 
-    /// Gives it its name, if nothing else has that, and makes both durable.
+    /// Gives the file its name, if that is free, and makes both durable.
     fn finish(self, path: &Path) -> io::Result<()> {
         File::options().write(true).open(&self.0)?.sync_all()?;
-        // Unlike renaming it, this fails if the name is taken.
+        // Unlike a rename, this fails if the name is taken.
         fs::hard_link(&self.0, path)?;
         self.remove()?;
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
@@ -109,9 +115,9 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedFile {
     fn drop(&mut self) {
-        // What cannot be removed is named so that nobody takes it for a backup.
+        // A file that cannot be removed has a name that shows that it is no backup.
         let _ = self.remove();
     }
 }

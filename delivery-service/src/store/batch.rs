@@ -1,13 +1,13 @@
-//! A store within a transaction: many calls, made durable at once.
+//! A store within a transaction, so that many calls become durable together.
 
 use super::{Keep, Store, Transaction};
 use crate::error::StoreError;
 
-/// A store whose transactions are parts of one transaction of another. Each is whole or nothing by itself, and none is
-/// durable before the other is.
+/// A store whose transactions are parts of one transaction of another store. Each part happens as a
+/// whole or not at all, and becomes durable with the other store's transaction.
 pub struct Batch<'a> {
     whole: &'a mut dyn Transaction,
-    /// The whole cannot be kept: a part of it could not be undone.
+    /// The reason why the whole transaction has to fail: the store could not begin or end a part.
     pub(crate) broken: Option<StoreError>,
 }
 

@@ -1,8 +1,8 @@
-//! The thread that moves what is in the write-ahead log into the database, beside those who write.
+//! The thread that moves the write-ahead log into the database, while others write.
 //!
-//! SQLite would do it at the end of every few transactions, and all who wait for the store would wait for that too: it
-//! writes a thousand pages all over the file, and synchronizes it. Here it is done on a connection of its own
-//! (`docs/decisions/0039`).
+//! Without it, SQLite would move the log at the end of every few transactions, and every caller
+//! would wait for that too: SQLite writes a thousand pages all over the file, and synchronizes it.
+//! The thread does it on a connection of its own (`docs/decisions/0039`).
 
 use std::{
     fs::File,
@@ -15,24 +15,27 @@ use std::{
 
 use rusqlite::{Connection, Row};
 
-use super::sqlite::{backend, file_error};
+use super::sqlite_error::{backend, file_error};
 use crate::error::StoreError;
 
-/// How long what is written is collected before it is moved. A page that is written many times in between is moved once; but while
-/// the disk synchronizes many pages, a transaction waits for the disk.
-const COLLECTED: Duration = Duration::from_millis(50);
+/// The time for which writes are collected before they are moved. A page that is written many times
+/// in this time is moved once. But while the disk synchronizes many pages, a transaction waits for
+/// the disk.
+const COLLECTION_TIME: Duration = Duration::from_millis(50);
 
-/// Pages in the log when it is to begin anew: 16 MB. It is often larger by what is written until then, and still smaller than what
-/// its file is shrunk to: a file that is cut off keeps its writer waiting.
-const FULL: i64 = 4_096;
+/// The number of pages in the log at which the log should begin anew: 16 MB. The log often grows
+/// further until that happens. It still stays smaller than the size to which its file shrinks,
+/// because a file that is truncated keeps its writer waiting.
+const FULL_LOG_PAGES: i64 = 4_096;
 
-/// So few pages can be left to a writer.
-const FEW: i64 = 256;
+/// The maximum number of pages that can be left to a writer.
+const FEW_PAGES: i64 = 256;
 
-/// How often what was written meanwhile is moved as well, before the rest is left to a writer however much it is.
-const PASSES: usize = 4;
+/// The maximum number of passes over pages that were written meanwhile. Then the rest is left to a
+/// writer, however large it is.
+const MAX_PASSES: usize = 4;
 
-/// A thread that moves what its owner says it has written. It ends when this is dropped.
+/// A thread that moves the pages that its owner has written. It ends when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
@@ -41,100 +44,106 @@ pub(super) struct Checkpointer {
 
 #[derive(Debug, Default)]
 struct Shared {
-    todo: Mutex<Todo>,
+    state: Mutex<CheckpointState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Todo {
+struct CheckpointState {
     written: bool,
-    /// The log is full, and all but a few of its pages are moved.
-    almost: bool,
+    /// True if the log is full and all but a few of its pages are moved.
+    needs_writer: bool,
     end: bool,
 }
 
 impl Checkpointer {
-    /// Starts the thread for the database at `path`, which is `file`. Whoever calls keeps the file open until all
-    /// connections are closed: POSIX lets go of all locks that a process has on a file when it closes it once.
+    /// Starts the thread for the database at `path`, which is `file`. The caller keeps the file
+    /// open until all connections are closed: when a process closes a file once, POSIX drops all
+    /// locks that the process has on it.
     pub(super) fn start(path: &Path, file: Arc<File>) -> Result<Self, StoreError> {
         let connection = Connection::open(path).map_err(backend)?;
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
         let shared = Arc::new(Shared::default());
-        let its = Arc::clone(&shared);
+        let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("checkpoints".into());
         let failed = |error: io::Error| file_error(path, error);
-        let thread = thread.spawn(move || its.follow(&connection, &file)).map_err(failed)?;
+        let thread = thread.spawn(move || of_thread.run(&connection, &file)).map_err(failed)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Says that something was written. Returns whether the writer has to [`checkpoint`] now, for the log to begin anew: that
-    /// is when all of it is moved, which never is while somebody writes.
+    /// Notes that the owner has written. Returns true if the writer has to [`checkpoint`] now, so
+    /// that the log can begin anew. The log begins anew only when all of its pages are moved, which
+    /// never happens while writes continue.
     pub(super) fn written(&self) -> bool {
-        let mut todo = self.shared.todo();
-        if !todo.written {
-            todo.written = true;
+        let mut state = self.shared.state();
+        if !state.written {
+            state.written = true;
             self.shared.changed.notify_one();
         }
-        mem::take(&mut todo.almost)
+        mem::take(&mut state.needs_writer)
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.shared.todo().end = true;
+        self.shared.state().end = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // If it has panicked, the owner's connection goes on without it.
+            // If the thread has panicked, the owner's connection continues without it.
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    fn follow(&self, connection: &Connection, file: &File) {
+    fn run(&self, connection: &Connection, file: &File) {
         loop {
-            let todo = self.changed.wait_while(self.todo(), |todo| !todo.written && !todo.end);
-            let todo = todo.unwrap_or_else(PoisonError::into_inner);
-            let collected = self.changed.wait_timeout_while(todo, COLLECTED, |todo| !todo.end);
-            let (mut todo, _) = collected.unwrap_or_else(PoisonError::into_inner);
-            if todo.end {
-                // Whoever closes the file last moves the rest.
+            let state = self.changed.wait_while(self.state(), |state| !state.written && !state.end);
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            let collected = self.changed.wait_timeout_while(state, COLLECTION_TIME, |state| !state.end);
+            let (mut state, _) = collected.unwrap_or_else(PoisonError::into_inner);
+            if state.end {
+                // The connection that closes the file last moves the rest.
                 return;
             }
-            todo.written = false;
-            drop(todo);
-            // What it cannot move now it moves the next time; if the disk fails, those who write are told so.
-            let almost = move_most(connection, file).unwrap_or(false);
-            self.todo().almost = almost;
+            state.written = false;
+            drop(state);
+            // The next pass moves the pages that this one could not move. If the disk fails, the
+            // writers get an error.
+            let needs_writer = move_most(connection, file).unwrap_or(false);
+            self.state().needs_writer = needs_writer;
         }
     }
 
-    fn todo(&self) -> MutexGuard<'_, Todo> {
-        // Nothing that can panic is done with it.
-        self.todo.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, CheckpointState> {
+        // A lock holder does nothing that can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Moves what there is. Returns whether the log is full and the rest can be left to a writer; `None` if the disk failed.
+/// Moves the pages of the log. Returns true if the log is full and the rest can be left to a
+/// writer; `None` if the disk failed.
 fn move_most(connection: &Connection, file: &File) -> Option<bool> {
     let mut moved_before = 0;
-    for _ in 0..PASSES {
+    for _ in 0..MAX_PASSES {
         let (pages, moved) = checkpoint(connection).ok()?;
-        // SQLite does this only with the last page of the log, which here is the writer's: it would wait for all of them.
+        // SQLite synchronizes the database only with the last page of the log, which the writer
+        // moves. Without this call, the writer would wait for all pages.
         file.sync_data().ok()?;
-        if pages < FULL {
+        if pages < FULL_LOG_PAGES {
             return Some(false);
         }
-        if moved - moved_before <= FEW {
-            // If many are left, somebody reads what is older.
-            return Some(pages - moved <= FEW);
+        if moved - moved_before <= FEW_PAGES {
+            // If many pages are left, a reader still uses an older state.
+            return Some(pages - moved <= FEW_PAGES);
         }
         moved_before = moved;
     }
     Some(true)
 }
 
-/// Moves what can be moved while others read and write. Returns how many pages the log has, and how many of them are moved.
+/// Moves the pages that can be moved while others read and write. Returns the number of pages in
+/// the log, and the number of moved pages.
 pub(super) fn checkpoint(connection: &Connection) -> Result<(i64, i64), StoreError> {
     let row = |row: &Row<'_>| Ok((row.get(1)?, row.get(2)?));
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], row).map_err(backend)
@@ -147,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_writer_is_asked_for_the_rest_and_the_log_begins_anew() {
+    fn writer_moves_the_rest_and_the_log_begins_anew() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file.db");
         let writer = Connection::open(&path).expect("a database");
@@ -156,20 +165,20 @@ mod tests {
         let file = Arc::new(File::open(&path).expect("the file"));
         let checkpointer = Checkpointer::start(&path, Arc::clone(&file)).expect("a thread");
 
-        let full = format!("INSERT INTO t VALUES (zeroblob({}))", FULL * 4_096);
+        let full = format!("INSERT INTO t VALUES (zeroblob({}))", FULL_LOG_PAGES * 4_096);
         writer.execute_batch(&full).expect("a full log");
-        assert!(!checkpointer.written(), "nothing is moved yet");
+        assert!(!checkpointer.written(), "no page is moved yet");
         let begun = Instant::now();
         while !checkpointer.written() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "nobody is asked");
-            // Somebody goes on writing.
+            assert!(begun.elapsed() < Duration::from_secs(60), "the writer is not asked to move the rest");
+            // Writes continue.
             writer.execute_batch("INSERT INTO t VALUES (x'00')").expect("a row");
         }
         let (pages, moved) = checkpoint(&writer).expect("a checkpoint");
         assert_eq!(pages, moved, "the rest is moved");
-        assert!(pages >= FULL);
+        assert!(pages >= FULL_LOG_PAGES);
         writer.execute_batch("INSERT INTO t VALUES (x'01')").expect("a row");
         let (pages, _) = checkpoint(&writer).expect("a checkpoint");
-        assert!(pages < FEW, "the log has begun anew: {pages}");
+        assert!(pages < FEW_PAGES, "the log has begun anew: {pages}");
     }
 }

@@ -1,4 +1,4 @@
-//! Devices within records: as their identities, which are what stands in keys, too.
+//! Encodes devices in records as their identities, which keys have as well.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 
 use crate::names::DeviceId;
 
-/// A device as a record of its own.
+/// A device that is a record of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Identity(
     #[serde(serialize_with = "serialize", deserialize_with = "deserialize")] pub(crate) DeviceId,
@@ -21,7 +21,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     DeviceId::from_identity(&ByteBuf::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-/// A device that may be borrowed.
+/// Encodes a device that may be borrowed.
 pub(crate) mod cow {
     use super::{Cow, Deserializer, DeviceId, Serializer};
 
@@ -35,7 +35,7 @@ pub(crate) mod cow {
     }
 }
 
-/// Several devices.
+/// Encodes several devices.
 pub(crate) mod set {
     use super::{BTreeSet, Deserialize as _, Deserializer, DeviceId, Identity, Serializer};
 

@@ -1,7 +1,7 @@
-//! Keys, and the records under them.
+//! Encodes keys, and reads and writes records.
 //!
-//! In a key every name is preceded by its length, so that no name is the beginning of another, and numbers are
-//! big-endian, so that the order of the bytes is the order of the numbers.
+//! In a key, the length of a name precedes the name, so that no name is the prefix of another.
+//! Numbers are big-endian, so that the order of the bytes is the order of the numbers.
 
 use std::ops::{ControlFlow, Range};
 
@@ -13,7 +13,8 @@ use crate::{
     names::{DeviceId, Epoch, GroupId, UserId},
 };
 
-/// After every key: each begins with a length that is no name's, with a short name of ours, or is a hash.
+/// A key after every other key. Each other key begins with the length of a name, a number or a
+/// short fixed name, or is a hash, which is shorter.
 pub(crate) const AFTER_ALL: [u8; 64] = [u8::MAX; 64];
 
 /// A key under construction.
@@ -21,14 +22,15 @@ pub(crate) const AFTER_ALL: [u8; 64] = [u8::MAX; 64];
 pub(crate) struct Key(Vec<u8>);
 
 impl Key {
-    /// The bytes of the length that precedes a name.
+    /// The number of bytes of the length that precedes a name.
     pub(crate) const NAME_PREFIX: usize = size_of::<u64>();
 
     pub(crate) fn group(group: &GroupId) -> Self {
         Self(Vec::with_capacity(64)).name(group.as_bytes())
     }
 
-    /// A key for what is kept of a group for two epochs, this one and the one before: it is the same in every second one.
+    /// Returns a key for the records of a group for two epochs: the present one and the one before.
+    /// Every second epoch has the same key.
     pub(crate) fn epoch_of(group: &GroupId, epoch: Epoch) -> Self {
         Self::group(group).then(epoch.0 % 2)
     }
@@ -41,22 +43,22 @@ impl Key {
         Self(Vec::with_capacity(64)).name(user.as_str().as_bytes())
     }
 
-    /// A key that begins with a name of another kind.
+    /// Returns a key that begins with another name, as bytes.
     pub(crate) fn named(name: &[u8]) -> Self {
         Self(Vec::with_capacity(64)).name(name)
     }
 
-    /// A key that sorts by a number first.
+    /// Returns a key that begins with a number.
     pub(crate) fn number(number: u64) -> Self {
         Self(Vec::with_capacity(16)).then(number)
     }
 
-    /// A key that is the reference of a key package: a hash.
+    /// Returns a key that is the reference of a key package, which is a hash.
     pub(crate) fn reference(reference: &[u8]) -> Self {
         Self(reference.to_vec())
     }
 
-    /// A key that is a fixed name of ours.
+    /// Returns a key that is a fixed name.
     pub(crate) fn fixed(name: &'static str) -> Self {
         Self(name.as_bytes().to_vec())
     }
@@ -82,7 +84,7 @@ impl Key {
         self.name(user.as_str().as_bytes())
     }
 
-    /// Bytes that end the key; they need no length.
+    /// Adds bytes that end the key. They need no length.
     pub(crate) fn then_last(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
@@ -92,10 +94,11 @@ impl Key {
         &self.0
     }
 
-    /// All keys that begin with this one.
+    /// Returns the range of all keys that begin with this one.
     pub(crate) fn everything_below(&self) -> Range<Vec<u8>> {
         let mut end = self.0.clone();
-        // Names begin with a length whose first byte is zero, so there is always a byte to count up.
+        // Names begin with a length whose first byte is zero, so that there is always a byte to
+        // increase.
         while let Some(last) = end.pop() {
             if last < u8::MAX {
                 end.push(last + 1);
@@ -112,7 +115,7 @@ impl Key {
     }
 }
 
-/// The number that stands in `key` after the first `skip` bytes.
+/// Reads the number in `key` after the first `skip` bytes.
 pub(crate) fn number_in(table: Table, key: &[u8], skip: usize) -> Result<u64, StoreError> {
     key.get(skip..skip + 8)
         .and_then(|bytes| bytes.try_into().ok())
@@ -120,7 +123,8 @@ pub(crate) fn number_in(table: Table, key: &[u8], skip: usize) -> Result<u64, St
         .ok_or(StoreError::Corrupt(table))
 }
 
-/// Records are MessagePack: compact, and it describes itself, as OpenMLS's own records require.
+/// Encodes a record as MessagePack. It is compact and self-describing, which OpenMLS's own records
+/// need.
 pub(crate) fn encode<T: Serialize>(table: Table, record: &T) -> Result<Vec<u8>, StoreError> {
     rmp_serde::to_vec(record).map_err(|_| StoreError::Corrupt(table))
 }
@@ -146,7 +150,7 @@ pub(crate) fn put<T: Serialize>(
     tx.put(table, key.as_bytes(), &encode(table, record)?)
 }
 
-/// The first key that begins with `prefix`.
+/// Returns the first key that begins with `prefix`.
 pub(crate) fn first(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Result<Option<Vec<u8>>, StoreError> {
     let range = prefix.everything_below();
     let mut first = None;
@@ -157,28 +161,28 @@ pub(crate) fn first(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Res
     Ok(first)
 }
 
-/// Deletes everything whose key begins with `prefix`.
+/// Deletes all records whose key begins with `prefix`.
 pub(crate) fn delete_all(tx: &mut dyn Transaction, table: Table, prefix: &Key) -> Result<(), StoreError> {
     let range = prefix.everything_below();
-    let mut going = Vec::new();
+    let mut keys = Vec::new();
     tx.scan(table, &range.start..&range.end, &mut |key, _| {
-        going.push(key.to_vec());
+        keys.push(key.to_vec());
         Ok(ControlFlow::Continue(()))
     })?;
-    for key in going {
+    for key in keys {
         tx.delete(table, &key)?;
     }
     Ok(())
 }
 
-/// The next number of a counter: 1, 2, …, never one twice.
+/// Returns the next number of a counter: 1, 2, …, each number once.
 pub(crate) fn count_up(tx: &mut dyn Transaction, counter: &'static str) -> Result<u64, StoreError> {
     let next = last_count(tx, counter)?.checked_add(1).ok_or(StoreError::Corrupt(Table::Counters))?;
     tx.put(Table::Counters, Key::fixed(counter).as_bytes(), &next.to_be_bytes())?;
     Ok(next)
 }
 
-/// The last number that a counter gave out, 0 before the first.
+/// Returns the last number that a counter gave out, or 0 before the first.
 pub(crate) fn last_count(tx: &mut dyn Transaction, counter: &'static str) -> Result<u64, StoreError> {
     match tx.get(Table::Counters, Key::fixed(counter).as_bytes())? {
         Some(bytes) => number_in(Table::Counters, &bytes, 0),

@@ -1,7 +1,19 @@
-//! Where the service's records are kept: a few tables of ordered keys and values, changed in transactions.
+//! The store of the service's records: tables of ordered keys and values, changed in transactions.
 //!
-//! The store knows nothing of groups or epochs. All rules, and what a key means, are in the modules that order; so a
-//! store is short, and another one (a server's database) is easy to write and to trust.
+//! The store knows no groups and no epochs. The ordering and admission rules know the meaning of a
+//! key. So a store is short, and another one (for example a server's database) is easy to write and
+//! to trust.
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | `table` | the tables, and the keys in each |
+//! | `key` | how keys and records are encoded |
+//! | `identity` | how devices are encoded in records |
+//! | `sqlite` | the store in an SQLite file or in memory |
+//! | `checkpoint` | the thread that moves the write-ahead log into the database |
+//! | `backup` | a copy of a store that is in use |
+//! | `batch` | a store within a transaction of another store |
+//! | `sqlite_error` | SQLite's errors as [`StoreError`] |
 
 mod backup;
 mod batch;
@@ -9,29 +21,32 @@ mod checkpoint;
 pub(crate) mod identity;
 pub(crate) mod key;
 mod sqlite;
+mod sqlite_error;
+mod table;
 
 use std::ops::{ControlFlow, Range};
 
-pub use self::{backup::BackupError, batch::Batch, sqlite::SqliteStore};
+pub use self::{backup::BackupError, batch::Batch, sqlite::SqliteStore, table::Table};
 use crate::error::StoreError;
 
-/// A store whose records change in transactions: all of one's changes are kept, or none.
+/// A store whose records change in transactions. All changes of a transaction are kept, or none.
 ///
-/// Transactions are one after the other: each sees what those before it did.
+/// Transactions run one after the other. Each sees the changes of the ones before it.
 pub trait Store {
-    /// Runs `work` in one transaction. Its changes are durable when this returns `Ok`; after `Err`, whether from `work`
-    /// or from the store, none of them has happened.
+    /// Runs `work` in one transaction. Its changes are durable when this returns `Ok`. After `Err`,
+    /// from `work` or from the store, none of the changes has happened.
     ///
     /// # Errors
     ///
-    /// What `work` returned, or the store's own failure.
+    /// The error of `work`, or the store's own failure.
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E>;
 
-    /// A number that stays the same until somebody else changes the store, for those who keep in memory what is stored.
-    /// What is changed through this value does not count. It never changes for a store that is nobody else's to open.
+    /// Returns a number that stays the same until another user of the store changes it. Callers
+    /// that have records in memory use the number. Changes through this value do not count. For a
+    /// store that no other process can open, the number never changes.
     ///
     /// # Errors
     ///
@@ -40,7 +55,7 @@ pub trait Store {
         Ok(0)
     }
 
-    /// Looks whether what is written is still there for whoever opens the store next.
+    /// Checks that the next process that opens the store will find the written records.
     ///
     /// # Errors
     ///
@@ -49,7 +64,8 @@ pub trait Store {
         Ok(())
     }
 
-    /// Gives back a little of the room that deleted records took, if there is much of it. Returns whether there is more.
+    /// Gives back a little of the space of deleted records, if there is much of it. Returns true if
+    /// there is more.
     ///
     /// # Errors
     ///
@@ -59,9 +75,9 @@ pub trait Store {
     }
 }
 
-/// What can be done within one transaction. Each call fails with [`StoreError`] if the store does.
+/// The operations within one transaction. Each fails with [`StoreError`] if the store fails.
 pub trait Transaction {
-    /// The value under `key`, if there is one.
+    /// Returns the value under `key`, if there is one.
     ///
     /// # Errors
     ///
@@ -75,219 +91,42 @@ pub trait Transaction {
     /// The store failed.
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
-    /// Deletes `key`. Returns whether it was there.
+    /// Deletes `key`. Returns true if it was there.
     ///
     /// # Errors
     ///
     /// The store failed.
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError>;
 
-    /// Shows every key in `range`, in ascending order of bytes, with its value, until `visit` breaks off. A range that
-    /// ends before it starts is empty.
+    /// Calls `visit` with every key in `range` and its value, in ascending order of the bytes,
+    /// until `visit` breaks. A range that ends before it starts is empty.
     ///
     /// # Errors
     ///
     /// The store failed, or `visit` did.
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
 
-    /// Runs `work` as a part of this transaction. Unless it says [`Keep::Yes`], what it changed is undone, and
-    /// only that; so it is if it panics, and the panic goes on.
+    /// Runs `work` as a part of this transaction. Unless `work` returns [`Keep::Yes`], the changes
+    /// of the part are undone, and no others. If `work` panics, its changes are undone as well, and
+    /// the panic continues.
     ///
     /// # Errors
     ///
-    /// The store could not begin or end the part. The whole transaction has to fail then.
+    /// The store could not begin or end the part. Then the whole transaction has to fail.
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError>;
 }
 
-/// What [`Transaction::part`] runs.
+/// The work of [`Transaction::part`].
 pub type Part<'a> = dyn FnMut(&mut dyn Transaction) -> Keep + 'a;
 
-/// Whether the changes of a part of a transaction are kept.
+/// The decision about the changes of a part of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// As far as the transaction is.
+    /// Keep the changes, if the whole transaction is kept.
     Yes,
-    /// No: they are undone.
+    /// Undo the changes.
     No,
 }
 
-/// What [`Transaction::scan`] shows keys and values to.
+/// The function that [`Transaction::scan`] calls with keys and values.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'a;
-
-/// The tables, and the keys in each. A name in a key is preceded by its length, and numbers are big-endian, so that keys
-/// sort by name and then by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// name: what the service keeps of itself, its signing key.
-    Own,
-    /// name of a counter: the last number that it gave out.
-    Counters,
-    /// group: mode, epoch, counts.
-    Groups,
-    /// group: the device that has ended the group of this name.
-    EndedGroups,
-    /// group, epoch modulo 2: the group info of the current epoch, and of the one before.
-    GroupInfos,
-    /// group, epoch modulo 2, name of a record: OpenMLS's state of the public group in this epoch, and the one before.
-    PublicGroups,
-    /// group: what it takes to take back the last commit.
-    LastCommits,
-    /// group, device: the number of the commit that the device cannot process.
-    Reports,
-    /// group, cursor: an entry of the log.
-    Log,
-    /// group, cursor: what all joiners need of the welcome that came with a commit.
-    Welcomes,
-    /// group, cursor, device: what that joiner alone needs of it.
-    WelcomeSecrets,
-    /// group, cursor: the ratchet tree of the epoch that a welcome leads into, if it is not in the welcome.
-    WelcomeTrees,
-    /// group, hash of the bytes: the answer that was given.
-    Answers,
-    /// deadline, cursor: the group and the hash, when an entry and its answer are to go.
-    Deadlines,
-    /// group, user, device: where the current membership began, and since when and by whom the user is a member.
-    Members,
-    /// group, device: a device that others removed, and that nobody has added again.
-    Removed,
-    /// device, group, cursor: one membership, from that cursor on.
-    Memberships,
-    /// group, cursor, device, cursor: who has yet to acknowledge from the first cursor on; the key of the membership.
-    Unread,
-    /// device, group, cursor: a membership with entries that the device has not acknowledged, as far as can be told.
-    Waiting,
-    /// group, device, cursor: a membership whose device has acknowledged every entry; the key of the membership.
-    UpToDate,
-    /// device, number: a key package.
-    KeyPackages,
-    /// device, number: the last-resort key package.
-    LastResorts,
-    /// device, hash: the reference of a key package that was uploaded, whether or not it still waits.
-    KeyPackagesSeen,
-    /// reference of a key package: the device that uploaded it.
-    KeyPackageOwners,
-    /// deadline, number: the device and the hash, when a key package expires.
-    KeyPackageDeadlines,
-    /// reference of a key package, claimer, number: a claim that no commit has used yet.
-    Claims,
-    /// user of the claimer, claimed device, number: that claim again.
-    ClaimTargets,
-    /// deadline, number: the key of the claim that expires then.
-    ClaimDeadlines,
-    /// deadline, cursor, device: the key of the membership whose invitation expires then.
-    InvitationDeadlines,
-    /// user, user: the second is blocked by the first.
-    Blocks,
-    /// what is counted, and for which party: the count.
-    Tallies,
-    /// device: whose it is and its key; or that it was removed.
-    Devices,
-    /// user, device: a device that the user has, or had.
-    Users,
-    /// user, device: a device that the user has.
-    UserDevices,
-    /// user: the state of the user's list of devices.
-    DeviceLists,
-    /// user, number: an entry of the user's list of devices.
-    DeviceListEntries,
-    /// device, hash of a token: when that session ends.
-    Sessions,
-    /// hash of a token: for whom an invitation is, and until when.
-    Invitations,
-    /// deadline, hash of a token: the session or the invitation that ends.
-    AdmissionDeadlines,
-    /// device: the address that is called when something waits for the device.
-    WakeUps,
-}
-
-impl Table {
-    /// Every table.
-    pub const ALL: [Self; 40] = [
-        Self::Own,
-        Self::Counters,
-        Self::Groups,
-        Self::EndedGroups,
-        Self::GroupInfos,
-        Self::PublicGroups,
-        Self::LastCommits,
-        Self::Reports,
-        Self::Log,
-        Self::Welcomes,
-        Self::WelcomeSecrets,
-        Self::WelcomeTrees,
-        Self::Answers,
-        Self::Deadlines,
-        Self::Members,
-        Self::Removed,
-        Self::Memberships,
-        Self::Unread,
-        Self::Waiting,
-        Self::UpToDate,
-        Self::KeyPackages,
-        Self::LastResorts,
-        Self::KeyPackagesSeen,
-        Self::KeyPackageOwners,
-        Self::KeyPackageDeadlines,
-        Self::Claims,
-        Self::ClaimTargets,
-        Self::ClaimDeadlines,
-        Self::InvitationDeadlines,
-        Self::Blocks,
-        Self::Tallies,
-        Self::Devices,
-        Self::Users,
-        Self::UserDevices,
-        Self::DeviceLists,
-        Self::DeviceListEntries,
-        Self::Sessions,
-        Self::Invitations,
-        Self::AdmissionDeadlines,
-        Self::WakeUps,
-    ];
-
-    /// The table's name: lower case, with underscores.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Counters => "counters",
-            Self::Groups => "groups",
-            Self::EndedGroups => "ended_groups",
-            Self::GroupInfos => "group_infos",
-            Self::PublicGroups => "public_groups",
-            Self::LastCommits => "last_commits",
-            Self::Reports => "reports",
-            Self::Log => "log",
-            Self::Welcomes => "welcomes",
-            Self::WelcomeSecrets => "welcome_secrets",
-            Self::WelcomeTrees => "welcome_trees",
-            Self::Answers => "answers",
-            Self::Deadlines => "deadlines",
-            Self::Members => "members",
-            Self::Removed => "removed",
-            Self::Memberships => "memberships",
-            Self::Unread => "unread",
-            Self::Waiting => "waiting",
-            Self::UpToDate => "up_to_date",
-            Self::KeyPackages => "key_packages",
-            Self::LastResorts => "last_resorts",
-            Self::KeyPackagesSeen => "key_packages_seen",
-            Self::KeyPackageOwners => "key_package_owners",
-            Self::KeyPackageDeadlines => "key_package_deadlines",
-            Self::Claims => "claims",
-            Self::ClaimTargets => "claim_targets",
-            Self::ClaimDeadlines => "claim_deadlines",
-            Self::InvitationDeadlines => "invitation_deadlines",
-            Self::Blocks => "blocks",
-            Self::Tallies => "tallies",
-            Self::Devices => "devices",
-            Self::Users => "users",
-            Self::UserDevices => "user_devices",
-            Self::DeviceLists => "device_lists",
-            Self::DeviceListEntries => "device_list_entries",
-            Self::Sessions => "sessions",
-            Self::Invitations => "invitations",
-            Self::AdmissionDeadlines => "admission_deadlines",
-            Self::WakeUps => "wake_ups",
-        }
-    }
-}

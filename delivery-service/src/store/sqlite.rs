@@ -1,8 +1,8 @@
 //! The embedded store: SQLite, in a file or in memory.
 //!
-//! One process owns a file, and holds the lock file beside it for as long as it does: the server. Others open the file
-//! [beside](SqliteStore::open_beside) it for a moment, for an invitation or a check, and wait for each other as SQLite
-//! does. Copies of a file are made in `backup`.
+//! One process owns a file, and holds the lock file beside it meanwhile: the server. Other
+//! processes open the file [beside](SqliteStore::open_beside) its owner for a moment, for an
+//! invitation or a check, and wait for each other as SQLite does. The module `backup` copies files.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -16,66 +16,72 @@ use std::{
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use super::sqlite_error::{backend, file_error};
 use super::{
     Keep, Part, Store, Table, Transaction, Visitor,
     checkpoint::{Checkpointer, checkpoint},
 };
 use crate::error::StoreError;
 
-/// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record does.
+/// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record
+/// does.
 const FORMAT: i64 = 6;
 
-/// In SQLite's `application_id`: `RgDS`. It tells our files from other programs', whose `user_version` means something
-/// else.
-const APPLICATION: i64 = 0x5267_4453;
+/// The value of SQLite's `application_id`: `RgDS`. It identifies stores of this software. In files
+/// of other programs, `user_version` means something else.
+const APPLICATION_ID: i64 = 0x5267_4453;
 
-/// One prepared statement for each table and operation, with room to spare: none is ever prepared twice.
+/// The number of cached statements: one for each table and operation, with room to spare, so that
+/// none is prepared twice.
 const CACHED_STATEMENTS: usize = 4 * Table::ALL.len() + 16;
 
-/// How long a transaction waits for another process's. Commands beside a server take milliseconds; whoever has not
-/// ended after this is stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time for which a transaction waits for another process's. Commands beside a server
+/// take milliseconds. A process that takes longer than this is stuck.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How far the write-ahead log's file shrinks once its content is in the database: it is overwritten, not truncated, up
-/// to this. A long reader makes it grow.
+/// The size to which the file of the write-ahead log shrinks when its content is in the database.
+/// Up to this size it is overwritten, not truncated. A long reader makes it grow.
 const WRITE_AHEAD_BYTES: u32 = 64 * 1024 * 1024;
 
-/// How many pages are in the write-ahead log when the writer moves them itself, whatever it takes: as many as its file is shrunk to.
-/// The [`Checkpointer`] sees to it that there are fewer, unless it cannot keep up.
+/// The number of pages in the write-ahead log at which the writer moves all of them itself. It is
+/// as large as the size to which the file shrinks. The [`Checkpointer`] keeps the number lower,
+/// unless it cannot keep up.
 const WRITE_AHEAD_PAGES: u32 = WRITE_AHEAD_BYTES / 4_096;
 
-/// How much of the file is kept in memory. A commit reads and writes in ten tables: with SQLite's own 2 MB, a few hundred groups
-/// would each be read from the disk's cache again.
+/// The memory for pages of the file. A commit reads and writes in ten tables. With SQLite's default
+/// of 2 MB, a few hundred groups would each be read from the disk's cache again.
 const CACHE_KIBIBYTES: u32 = 64 * 1024;
 
 /// A store in SQLite.
 ///
-/// A file is written through a write-ahead log and synchronized with every transaction, so what was answered survives a
-/// power failure. The file has to be on a disk of this machine: SQLite's write-ahead log does not work over a network.
+/// A file is written through a write-ahead log and synchronized with every transaction, so that
+/// each answer of the service survives a power failure. The file must be on a disk of this machine:
+/// SQLite's write-ahead log does not work over a network.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// None for those who do one thing and end, and for what is in memory.
+    /// `None` for a command that does one thing and ends, and for a store in memory.
     checkpointer: Option<Checkpointer>,
     connection: Connection,
-    /// Held until the connection is closed: fields are dropped in this order.
+    /// The locks of the owner, held until the connection is closed: fields are dropped in this
+    /// order.
     owner: Option<Owner>,
 }
 
-/// What the owner of a file holds.
+/// The locks and files of a file's owner.
 #[derive(Debug)]
 struct Owner {
     _lock: File,
     _database: Arc<File>,
-    files: OwnFiles,
+    files: OwnedFiles,
 }
 
-/// The files that the owner writes, by device and inode: the database and its write-ahead log, which
-/// stays for as long as the owner is connected. A file that somebody has moved away or deleted is
-/// still there for those who have it open, and for nobody afterwards.
+/// The files that the owner writes, by device and inode: the database and its write-ahead log,
+/// which exists while the owner is connected. A process that has a moved or deleted file open can
+/// still use it, but no later process can.
 #[derive(Debug)]
-struct OwnFiles(Vec<(PathBuf, (u64, u64))>);
+struct OwnedFiles(Vec<(PathBuf, (u64, u64))>);
 
-impl OwnFiles {
+impl OwnedFiles {
     fn of(path: &Path) -> Result<Self, StoreError> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
@@ -96,7 +102,7 @@ impl OwnFiles {
     }
 }
 
-/// The device and the inode of a file. Elsewhere than on Unix, only whether it is there.
+/// Returns the device and the inode of a file. Outside Unix, only says that the file is there.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::metadata(path)?;
     #[cfg(unix)]
@@ -105,47 +111,52 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((0, u64::from(metadata.is_file())))
 }
 
-/// Free pages that a file may have, whatever its size, before it shrinks: they are used again, and a file that shrinks and
-/// grows all the time is written twice. So is a quarter of a large one.
+/// The maximum number of free pages in a file of any size before it shrinks. Free pages are used
+/// again, and a file that shrinks and grows all the time is written twice. A large file may have a
+/// quarter of its pages free.
 const FREE_PAGES: i64 = 4_096;
 
-/// How many pages one transaction of [`Store::shrink`] gives back: a few milliseconds' worth.
+/// The maximum number of pages that one transaction of [`Store::shrink`] gives back. It takes a few
+/// milliseconds.
 const SHRINK_PAGES: u32 = 256;
 
 impl SqliteStore {
-    /// Opens the store in the file at `path` as its owner, and creates it if it is not there, for nobody but this user
-    /// to read. The owner holds a lock on `path` with `.lock` after it, which the system lets go when the process ends,
-    /// however it ends. The lock file stays, and says nothing.
+    /// Opens the store in the file at `path` as its owner. Creates the file if it is not there, so
+    /// that only this user can read it. The owner holds a lock on `path` with `.lock` after it. The
+    /// system releases the lock when the process ends, also after a crash. The lock file stays, and
+    /// its content means nothing.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`] if there is an owner; [`StoreError::NewerFormat`] or [`StoreError::OlderFormat`] for a file
-    /// of another version, [`StoreError::NotAStore`] for another program's; [`StoreError::Backend`] if it is no SQLite
-    /// file or cannot be opened.
+    /// - [`StoreError::InUse`] if the file has an owner.
+    /// - [`StoreError::NewerFormat`] or [`StoreError::OlderFormat`] for a file of another version.
+    /// - [`StoreError::NotAStore`] for a file of another program.
+    /// - [`StoreError::Backend`] if it is no SQLite file or cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let lock = own(path)?;
+        let lock = lock_store(path)?;
         create_private(path).map_err(|error| file_error(path, error))?;
         // SQLite follows symbolic links, and keeps its write-ahead log beside the file itself.
         let path = &fs::canonicalize(path).map_err(|error| file_error(path, error))?;
         let database = Arc::new(File::open(path).map_err(|error| file_error(path, error))?);
-        own_file(path, &database)?;
+        lock_database(path, &database)?;
         let connection = Connection::open(path).map_err(backend)?;
         let mut store = Self { checkpointer: None, connection, owner: None };
         store.prepare()?;
-        let files = OwnFiles::of(path)?;
+        let files = OwnedFiles::of(path)?;
         store.owner = Some(Owner { _lock: lock, _database: Arc::clone(&database), files });
         store.checkpointer = Some(Checkpointer::start(path, database)?);
         Ok(store)
     }
 
-    /// Opens a store that is there, beside its owner if it has one: for commands, which do one thing and end. The owner
-    /// sees that the file was changed by its [`data_version`](Self::data_version).
+    /// Opens an existing store beside its owner, if it has one. It is for commands, which do one
+    /// thing and end. The owner sees by its [`data_version`](Self::data_version) that the file has
+    /// changed.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Missing`] if there is no such file; the same as [`open`](Self::open), but never
-    /// [`StoreError::InUse`].
+    /// [`StoreError::Missing`] if there is no such file. Otherwise the same as
+    /// [`open`](Self::open), but never [`StoreError::InUse`].
     pub fn open_beside(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.try_exists().map_err(|error| file_error(path, error))? {
@@ -154,15 +165,15 @@ impl SqliteStore {
         let flags = OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE;
         let connection = Connection::open_with_flags(path, flags).map_err(backend)?;
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        connection.busy_timeout(PATIENCE).map_err(backend)?;
-        if !is_ours(&connection)? {
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(backend)?;
+        if !is_store(&connection)? {
             return Err(StoreError::NotAStore);
         }
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
         Ok(Self { checkpointer: None, connection, owner: None })
     }
 
-    /// A store in memory, gone when it is dropped.
+    /// Opens a store in memory, which ends when it is dropped.
     ///
     /// # Errors
     ///
@@ -176,24 +187,27 @@ impl SqliteStore {
 
     fn prepare(&mut self) -> Result<(), StoreError> {
         self.connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        self.connection.busy_timeout(PATIENCE).map_err(backend)?;
-        // What a part of a batch would undo is copied page by page: to memory, and not to a file.
+        self.connection.busy_timeout(BUSY_TIMEOUT).map_err(backend)?;
+        // SQLite copies the pages that a part of a batch may undo: to memory, and not to a file.
         let memory = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIBIBYTES};");
         self.connection.execute_batch(&memory).map_err(backend)?;
-        // Before anything is written: a file that is not ours, or of a newer format, stays as it is.
-        let exists = is_ours(&self.connection)?;
+        // This check comes before the first write: a file of another program or of a newer format
+        // stays unchanged.
+        let exists = is_store(&self.connection)?;
         if !exists {
-            // Has no effect once there is a page in the file, so it comes first.
+            // The pragma has no effect when the file already has a page, so it comes first.
             self.connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;").map_err(backend)?;
         }
         self.connection.execute_batch(&schema()).map_err(backend)
     }
 
-    /// A number that stays the same until another process changes the file. What this process does does not change it.
+    /// Returns a number that stays the same until another process changes the file. Changes by this
+    /// process do not change it.
     ///
-    /// A server that keeps records in memory (sessions, devices) reads it with every batch, which costs a look into
-    /// shared memory, and loads them again when it is another than the last time: then `invite` or `remove-device`, or
-    /// whatever else opened the file beside it, has written.
+    /// A server that has records in memory (sessions, devices) reads the number with every batch,
+    /// which costs a look into shared memory. If the number has changed, it loads the records
+    /// again. Then another process has written to the file: `invite`, `remove-device`, or another
+    /// program.
     ///
     /// # Errors
     ///
@@ -205,8 +219,9 @@ impl SqliteStore {
             .map_err(backend)
     }
 
-    /// Gives up to `pages` of the file's free pages back to the file system, and returns how many are left. To be called
-    /// now and then, until it returns zero: each call is one short transaction.
+    /// Gives up to `pages` of the file's free pages back to the file system, and returns the number
+    /// of free pages that are left. A caller calls it from time to time until it returns zero. Each
+    /// call is one short transaction.
     ///
     /// # Errors
     ///
@@ -227,26 +242,26 @@ impl SqliteStore {
         work().map(|left| u64::try_from(left).unwrap_or(0)).map_err(backend)
     }
 
-    /// Runs `work` on the store as it is now, beside all writers, whom it does not hinder. Its changes, if it makes any,
-    /// are undone.
+    /// Runs `work` on the store as it is now, without blocking writers. The changes of `work` are
+    /// undone.
     ///
     /// # Errors
     ///
-    /// What `work` returned, or the store's own failure.
+    /// The error of `work`, or the store's own failure.
     pub fn snapshot<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Dropped, it is rolled back.
+        // The transaction is rolled back when it is dropped.
         let transaction = self.connection.transaction().map_err(backend)?;
         work(&mut SqliteTransaction { connection: &transaction })
     }
 
-    /// What SQLite itself finds wrong with the file, in its words: nothing in a good one.
+    /// Returns the faults that SQLite finds in the file, in SQLite's words. A good file has none.
     ///
     /// # Errors
     ///
-    /// The file is damaged beyond looking at it, or cannot be read.
+    /// The file cannot be read.
     pub fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
         let work = || {
             let mut statement = self.connection.prepare("PRAGMA integrity_check")?;
@@ -255,7 +270,7 @@ impl SqliteStore {
         };
         let lines = match work() {
             Ok(lines) => lines,
-            // Too damaged for the check itself.
+            // The file is too damaged for the check itself.
             Err(error) if is_damage(&error) => vec![error.to_string()],
             Err(error) => return Err(backend(error)),
         };
@@ -267,9 +282,9 @@ impl SqliteStore {
     }
 }
 
-/// Takes the lock that says who owns the file at `path`.
-fn own(path: &Path) -> Result<File, StoreError> {
-    // One file under two names has one owner.
+/// Takes the lock of the owner of the file at `path`.
+fn lock_store(path: &Path) -> Result<File, StoreError> {
+    // One file with two names has one owner.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut lock = path.into_os_string();
     lock.push(".lock");
@@ -287,10 +302,11 @@ fn own(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Locks the database file itself, which may have other names: a hard link, or a mount. SQLite locks
-/// ranges of bytes there (`fcntl`), which this lock (`flock`) neither hinders nor sees. Other systems
-/// than Linux do not keep the two apart; there, the lock beside the file has to do.
-fn own_file(path: &Path, database: &File) -> Result<(), StoreError> {
+/// Locks the database file itself, which may have other names: a hard link, or a mount. SQLite
+/// locks ranges of bytes there (`fcntl`), which this lock (`flock`) neither blocks nor sees.
+/// Systems other than Linux do not separate the two kinds of locks; there, the lock beside the file
+/// must be enough.
+fn lock_database(path: &Path, database: &File) -> Result<(), StoreError> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
@@ -301,8 +317,8 @@ fn own_file(path: &Path, database: &File) -> Result<(), StoreError> {
     }
 }
 
-/// Makes an empty file that only this user can read, if there is none: in it will be the service's signing key. SQLite
-/// gives the files beside it the same permissions.
+/// Creates an empty file that only this user can read, if there is none. The file will have the
+/// service's signing key. SQLite gives the files beside it the same permissions.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -314,16 +330,12 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-pub(super) fn file_error(path: &Path, error: io::Error) -> StoreError {
-    StoreError::File { path: path.to_owned(), error }
-}
-
-/// Whether there is a store in the file, of this format. `false` if there is nothing in it at all.
-fn is_ours(connection: &Connection) -> Result<bool, StoreError> {
+/// Returns true if the file has a store of this format, and false if the file is empty.
+fn is_store(connection: &Connection) -> Result<bool, StoreError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(backend);
     let found = number("PRAGMA user_version")?;
     let application = number("PRAGMA application_id")?;
-    if application != APPLICATION {
+    if application != APPLICATION_ID {
         let is_empty = found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
         return if is_empty { Ok(false) } else { Err(StoreError::NotAStore) };
     }
@@ -346,7 +358,7 @@ fn schema() -> String {
             table.name()
         );
     }
-    script += &format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;");
+    script += &format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;");
     script
 }
 
@@ -355,8 +367,8 @@ impl Store for SqliteStore {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Immediate: a transaction that read before another process wrote could not write any more. Dropped by an error
-        // or a panic, it is rolled back.
+        // The transaction is immediate: one that has read before another process wrote could not
+        // write any more. An error or a panic drops it, which rolls it back.
         let changes = self.connection.total_changes();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
         let result = work(&mut SqliteTransaction { connection: &transaction })?;
@@ -366,7 +378,7 @@ impl Store for SqliteStore {
         }
         transaction.commit().map_err(backend)?;
         if has_written && self.checkpointer.as_ref().is_some_and(Checkpointer::written) {
-            // It is durable already: if this fails, the next who writes is told so.
+            // The transaction is already durable. If this fails, the next writer gets an error.
             let _ = checkpoint(&self.connection);
         }
         Ok(result)
@@ -439,7 +451,8 @@ impl Transaction for SqliteTransaction<'_> {
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
         let connection = self.connection;
         run(connection, "SAVEPOINT part")?;
-        // A panic undoes its own part and no other: whoever catches it finds the transaction as it was before.
+        // A panic undoes its own part and no other. A caller that catches the panic finds the
+        // transaction as it was before the part.
         let kept = catch_unwind(AssertUnwindSafe(|| work(self)));
         if !matches!(kept, Ok(Keep::Yes)) {
             run(connection, "ROLLBACK TO part")?;
@@ -455,13 +468,4 @@ fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
 
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-pub(super) fn backend(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse,
-        Some(ErrorCode::DiskFull) => StoreError::DiskFull,
-        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
-        _ => StoreError::Backend(Box::new(error)),
-    }
 }

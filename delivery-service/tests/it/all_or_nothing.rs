@@ -1,4 +1,4 @@
-//! A store that fails in the middle: then nothing has happened, in the store or in memory.
+//! Failures of the store in the middle of a call. They change nothing, in the store or in memory.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -43,7 +43,7 @@ impl Store for &FailingStore {
     ) -> Result<T, E> {
         self.inner.borrow_mut().transaction(|tx| {
             let result = work(&mut FailingTransaction { store: self, tx })?;
-            // The last chance to fail is the commit itself.
+            // The commit of the transaction can fail as well.
             self.spend()?;
             Ok(result)
         })
@@ -90,8 +90,8 @@ fn open(store: &FailingStore) -> DeliveryService<&FailingStore> {
 
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-/// Makes the store fail at the first write, then at the second, and so on, until `act` gets through. Returns how many
-/// times it failed.
+/// Makes the store fail at the first write, then at the second, and so on, until `act` succeeds.
+/// Returns the number of failures.
 fn fail_everywhere(
     store: &FailingStore,
     service: &DeliveryService<&FailingStore>,
@@ -114,7 +114,7 @@ fn fail_everywhere(
 }
 
 #[test]
-fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
+fn a_commit_fails_as_a_whole_and_succeeds_later() {
     let store = failing_store();
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
@@ -122,7 +122,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
     let commit = members[0].commit(&[dave.claimed_by(&service, &device("alice"))], &[&device("carol")]);
 
     let failures = fail_everywhere(&store, &service, || service.submit_commit(&commit, NOW));
-    assert!(failures > 10, "a commit is many writes, and failed at {failures}");
+    assert!(failures > 10, "a commit needs more than {failures} writes");
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "bob", "dave"]));
     members[0].confirm();
     members[1].receive(&commit.commit);
@@ -131,7 +131,7 @@ fn a_commit_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
 }
 
 #[test]
-fn a_message_that_fails_at_any_write_has_not_happened_and_succeeds_later() {
+fn a_message_fails_as_a_whole_and_succeeds_later() {
     let store = failing_store();
     let service = open(&store);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
@@ -158,13 +158,13 @@ fn a_proposal_that_was_not_stored_cannot_be_committed() {
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let proposal = members[0].propose_to_remove(&device("bob"));
     let propose = |service: &DeliveryService<&FailingStore>, proposal: &[u8]| {
-        // A failure drops the group from memory. Without it in memory, the service would write twice: before it asks for
-        // a verdict, and after.
+        // A failure drops the group from memory. This call loads it again. Otherwise the service
+        // writes twice: before and after it asks for a verdict.
         service.ratchet_tree(&room(), Epoch(1))?;
         service.submit_proposal(&room(), &device("alice"), proposal, NOW)
     };
 
-    // The last of its writes: the proposal is in memory by then.
+    // At the last write, the proposal is already in memory.
     let writes = {
         let other = failing_store();
         let service = open(&other);

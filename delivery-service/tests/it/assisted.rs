@@ -1,4 +1,4 @@
-//! Assisted mode: the service follows the public group, and refuses what does not verify.
+//! Assisted mode: the service tracks the public group and refuses handshakes that it cannot verify.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -17,7 +17,7 @@ fn is_invalid(outcome: &Outcome) -> bool {
 }
 
 #[test]
-fn the_roster_follows_the_commits() {
+fn each_commit_updates_the_roster() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let roster = service.roster(&room()).unwrap().unwrap();
@@ -39,12 +39,13 @@ fn a_member_cannot_submit_a_commit_that_another_signed() {
 }
 
 #[test]
-fn a_commit_with_a_changed_byte_is_refused_wherever_the_signature_covers_it() {
+fn a_commit_with_a_changed_signed_byte_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let good = members[0].update();
     let before = visible(&service, &["alice", "bob"]);
-    // The confirmation tag and the membership tag at the end are for members to check (RFC 9420, 6.1 and 6.2).
+    // Only members can check the confirmation tag and the membership tag at the end (RFC 9420, 6.1
+    // and 6.2).
     let tags = 2 * 33;
     for at in (0..good.commit.len() - tags).step_by(7) {
         let mut tampered = good.clone();
@@ -67,7 +68,7 @@ fn a_commit_of_a_removed_member_is_refused() {
 }
 
 #[test]
-fn a_declared_roster_that_is_not_the_commits_is_refused() {
+fn a_declared_roster_change_must_match_the_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let mut commit = members[0].commit(&[], &[&id("carol")]);
@@ -91,7 +92,7 @@ fn no_device_is_in_a_group_twice() {
 }
 
 #[test]
-fn a_welcome_must_be_for_those_whom_the_commit_adds() {
+fn a_welcome_must_be_for_the_added_devices() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let other = members[0].commit(&[Client::new("dave").claimed_by(&service, &device("alice"))], &[]);
@@ -109,7 +110,7 @@ fn a_welcome_must_be_for_those_whom_the_commit_adds() {
 }
 
 #[test]
-fn a_group_info_must_be_of_the_new_epoch_and_from_the_committer() {
+fn a_group_info_must_match_the_new_epoch_and_committer() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let of_now = members[0].group_info();
@@ -127,7 +128,7 @@ fn a_group_info_must_be_of_the_new_epoch_and_from_the_committer() {
 }
 
 #[test]
-fn without_a_group_info_there_is_none_until_the_next() {
+fn a_commit_without_a_group_info_removes_the_stored_one() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut commit = members[0].update();
@@ -140,7 +141,7 @@ fn without_a_group_info_there_is_none_until_the_next() {
 }
 
 #[test]
-fn proposals_by_reference_are_carried_out_by_another_members_commit() {
+fn a_commit_carries_out_proposals_of_other_members() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[2].propose_to_leave();
@@ -157,7 +158,7 @@ fn proposals_by_reference_are_carried_out_by_another_members_commit() {
 }
 
 #[test]
-fn a_commit_that_changes_the_group_context_is_followed() {
+fn the_service_tracks_a_change_of_the_group_context() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let commit = members[0].commit_data(b"rules", &[Client::new("carol").claimed_by(&service, &device("alice"))]);
@@ -167,7 +168,8 @@ fn a_commit_that_changes_the_group_context_is_followed() {
     assert_eq!(members[1].data().unwrap(), b"rules");
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "bob", "carol"]));
 
-    // Commits are verified against the new context, and who joins from outside finds it in the group info.
+    // The service verifies commits with the new context, and an external joiner finds it in the
+    // group info.
     let update = members[1].update();
     accept(&service, &update);
     members[1].confirm();
@@ -190,7 +192,7 @@ fn a_group_info_of_another_group_context_is_refused() {
 }
 
 #[test]
-fn a_proposal_to_change_the_group_context_is_carried_out_by_another_members_commit() {
+fn a_commit_carries_out_another_members_group_context_proposal() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let proposal = members[1].propose_data(b"rules");
@@ -204,7 +206,7 @@ fn a_proposal_to_change_the_group_context_is_carried_out_by_another_members_comm
 }
 
 #[test]
-fn a_commit_of_a_proposal_that_was_not_ordered_is_refused() {
+fn a_commit_of_an_unordered_proposal_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[2].propose_to_leave();
@@ -214,7 +216,7 @@ fn a_commit_of_a_proposal_that_was_not_ordered_is_refused() {
 }
 
 #[test]
-fn a_proposal_of_the_last_epoch_is_stale_and_one_that_was_ordered_is_forgotten() {
+fn a_proposal_expires_with_its_epoch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[2].propose_to_leave();
@@ -242,7 +244,7 @@ fn a_forged_proposal_is_refused() {
 }
 
 #[test]
-fn leaf_that_names_no_device_is_refused() {
+fn a_leaf_that_names_no_device_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     for identity in [&b"carol"[..], b"\x01\x05carol", b"\x01\x06carol \x05phone", b"\x01\x01\x7f\x05phone", b""] {
@@ -259,7 +261,7 @@ fn leaf_that_names_no_device_is_refused() {
 }
 
 #[test]
-fn a_leaf_keeps_its_identity() {
+fn an_update_proposal_cannot_change_the_identity() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let proposal = members[1].propose_to_update(Some("alice"));
@@ -280,7 +282,7 @@ fn proposals_from_outside_are_refused() {
 }
 
 #[test]
-fn handshakes_are_public_messages() {
+fn handshakes_must_be_public_messages() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut encrypting = Client::new("alice").create_unregistered(&room(), Opaque);
@@ -294,7 +296,7 @@ fn handshakes_are_public_messages() {
 }
 
 #[test]
-fn a_member_rejoins_by_external_commit_and_replaces_its_own_leaf() {
+fn a_rejoin_replaces_the_devices_own_leaf() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -309,7 +311,7 @@ fn a_member_rejoins_by_external_commit_and_replaces_its_own_leaf() {
 }
 
 #[test]
-fn an_external_commit_is_its_senders_own() {
+fn an_external_commit_must_be_signed_by_its_sender() {
     let service = service();
     group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -319,22 +321,22 @@ fn an_external_commit_is_its_senders_own() {
 }
 
 #[test]
-fn a_device_cannot_join_beside_its_own_leaf() {
+fn a_device_cannot_join_while_its_leaf_exists() {
     let service = service();
     group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
-    // Another key, so that OpenMLS does not remove the old leaf.
+    // A new key, so that OpenMLS does not remove the old leaf.
     let (_, mut join) = Client::new("bob").join_externally(&info, Assisted);
     join.roster_change = RosterChange { added: devices(&["bob"]), removed: devices(&[]) };
     assert_eq!(service.submit_commit(&join, NOW).unwrap(), rejected(RejectReason::ImpossibleRosterChange));
 }
 
 #[test]
-fn an_external_commit_takes_no_other_devices_leaf() {
+fn an_external_commit_cannot_remove_another_devices_leaf() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
-    // With bob's key OpenMLS removes bob's leaf, although the credential is another.
+    // With Bob's key, OpenMLS removes Bob's leaf although the credential differs.
     let thief = members.pop().unwrap().client.renamed("carol");
     let (_, mut join) = thief.join_externally(&info, Assisted);
     join.roster_change = RosterChange { added: devices(&["carol"]), removed: devices(&["bob"]) };

@@ -1,4 +1,4 @@
-//! Calls in one batch: each is whole or nothing by itself, and all become durable together.
+//! Calls in one batch. Each call succeeds or fails as a whole, and all become durable together.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -12,7 +12,7 @@ use regrow_delivery_service::{
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 
 #[test]
-fn of_two_commits_of_one_epoch_in_a_batch_one_is_accepted() {
+fn one_of_two_commits_in_a_batch_is_accepted() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let (first, second) = (members[0].update(), members[1].update());
@@ -24,7 +24,7 @@ fn of_two_commits_of_one_epoch_in_a_batch_one_is_accepted() {
 }
 
 #[test]
-fn what_is_refused_in_a_batch_leaves_the_rest() {
+fn a_refused_call_does_not_affect_others_in_the_batch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let (one, two) = (members[0].send("one"), members[1].send("two"));
@@ -45,7 +45,7 @@ fn what_is_refused_in_a_batch_leaves_the_rest() {
 }
 
 #[test]
-fn a_batch_that_ends_in_a_panic_has_not_happened_and_the_service_goes_on() {
+fn a_panic_in_a_batch_undoes_the_whole_batch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let commit = members[0].update();
@@ -62,7 +62,7 @@ fn a_batch_that_ends_in_a_panic_has_not_happened_and_the_service_goes_on() {
 }
 
 #[test]
-fn a_batch_is_durable_when_it_is_over() {
+fn a_finished_batch_is_durable() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
@@ -75,14 +75,14 @@ fn a_batch_is_durable_when_it_is_over() {
 }
 
 #[test]
-fn a_part_that_is_not_kept_or_panics_is_undone_and_what_is_around_it_is_not() {
+fn only_a_refused_or_panicking_part_is_undone() {
     let mut store = SqliteStore::in_memory().unwrap();
-    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::Own, key).unwrap().is_some();
+    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::ServiceState, key).unwrap().is_some();
     store
         .transaction::<_, StoreError>(|tx| {
             let put = |keep: Option<Keep>, tx: &mut dyn Transaction, key: &[u8]| {
                 tx.part(&mut |tx| {
-                    tx.put(Table::Own, key, b"value").unwrap();
+                    tx.put(Table::ServiceState, key, b"value").unwrap();
                     keep.unwrap_or_else(|| panic!("in the middle of a part"))
                 })
             };

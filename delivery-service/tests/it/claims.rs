@@ -1,4 +1,4 @@
-//! An addition uses up a key package that the service has handed out to the committer or to the proposer.
+//! Each addition uses up a key package that the committer or the proposer has claimed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -16,7 +16,7 @@ fn unclaimed(name: &str) -> Outcome {
     rejected(RejectReason::UnclaimedKeyPackage { device: device(name) })
 }
 
-/// Uploads so many key packages of a device, and a last-resort one.
+/// Uploads `count` key packages and one last-resort key package of a device.
 fn stock(service: &DeliveryService<SqliteStore>, client: &Client, count: usize) {
     register(service, &client.id);
     let key_packages: Vec<_> = (0..count).map(|_| client.upload(0, u64::MAX, false)).collect();
@@ -28,7 +28,7 @@ fn claim(service: &DeliveryService<SqliteStore>, target: &DeviceId, claimer: &De
     service.claim_key_package(target, claimer, NOW).unwrap()
 }
 
-/// Whether a last-resort key package is handed out.
+/// True if the claimed key package is a last-resort key package.
 fn is_last_resort(outcome: &ClaimOutcome) -> bool {
     match outcome {
         ClaimOutcome::Claimed(claimed) => claimed.last_resort,
@@ -49,7 +49,7 @@ fn an_addition_without_a_claim_is_refused() {
 }
 
 #[test]
-fn a_claim_of_a_stranger_is_not_the_committers() {
+fn a_committer_cannot_use_a_strangers_claim() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -60,7 +60,7 @@ fn a_claim_of_a_stranger_is_not_the_committers() {
 }
 
 #[test]
-fn the_claim_of_the_proposer_serves_the_committer() {
+fn a_committer_may_use_the_proposers_claim() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -91,7 +91,7 @@ fn a_claim_is_used_once() {
         let add = members[0].commit(std::slice::from_ref(&carol), &[]);
         let answer = accept(&service, &add);
         members[0].confirm();
-        assert_eq!(accept(&service, &add), answer, "the same bytes use no other claim");
+        assert_eq!(accept(&service, &add), answer, "a repeated commit uses no other claim");
         accept(&service, &members[0].commit(&[], &[&device("carol")]));
         members[0].confirm();
         let again = members[0].commit(&[carol], &[]);
@@ -100,7 +100,7 @@ fn a_claim_is_used_once() {
 }
 
 #[test]
-fn a_commit_that_is_refused_uses_no_claim() {
+fn a_refused_commit_uses_no_claim() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
@@ -111,7 +111,7 @@ fn a_commit_that_is_refused_uses_no_claim() {
 }
 
 #[test]
-fn a_commit_that_is_taken_back_gives_back_its_claims() {
+fn a_rolled_back_commit_returns_its_claims() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let dave: KeyPackage = Client::new("dave").claimed_by(&service, &device("alice"));
@@ -131,22 +131,22 @@ fn a_claim_expires() {
     let commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
     assert_eq!(service.submit_commit(&commit, later(7 * DAY)).unwrap(), unclaimed("carol"));
     service.expire(later(7 * DAY)).unwrap();
-    assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unclaimed("carol"), "it is gone");
+    assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unclaimed("carol"), "the claim is deleted");
 }
 
 #[test]
-fn a_device_that_is_not_registered_is_not_added() {
+fn an_unregistered_device_is_not_added() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let unknown = rejected(RejectReason::UnknownDevice { device: device("carol") });
         let carol = Client::new("carol");
         let commit = members[0].commit(&[carol.key_package()], &[]);
-        assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unknown, "never");
+        assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unknown, "never registered");
         members[0].discard();
         let commit = members[0].commit(&[carol.claimed_by(&service, &device("alice"))], &[]);
         service.remove_device(&carol.id).unwrap().unwrap();
-        assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unknown, "no more");
+        assert_eq!(service.submit_commit(&commit, NOW).unwrap(), unknown, "no longer registered");
     }
 }
 
@@ -162,11 +162,11 @@ fn strangers_do_not_use_up_a_devices_key_packages() {
         }
     }
     assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 5);
-    assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets one of the others");
+    assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets no usual key package");
 }
 
-/// Claims a key package of the device, adds the device with it, and removes it again if that is wanted. Returns whether the
-/// key package was the last resort.
+/// Claims a key package of the device and adds the device with it. Removes the device again if
+/// `removes` is true. Returns true if the key package was a last-resort one.
 fn add(service: &DeliveryService<SqliteStore>, by: &mut Member, device: &DeviceId, removes: bool) -> bool {
     let ClaimOutcome::Claimed(claimed) = claim(service, device, &by.id()) else { panic!("nothing is handed out") };
     let MlsMessageBodyIn::KeyPackage(key_package) = parse(&claimed.bytes) else { panic!("not a key package") };
@@ -181,7 +181,7 @@ fn add(service: &DeliveryService<SqliteStore>, by: &mut Member, device: &DeviceI
 }
 
 #[test]
-fn stranger_that_adds_a_device_again_and_again_does_not_use_up_its_key_packages() {
+fn repeated_additions_do_not_use_up_a_devices_key_packages() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let bob = Client::new("bob");
@@ -191,15 +191,15 @@ fn stranger_that_adds_a_device_again_and_again_does_not_use_up_its_key_packages(
             assert_eq!(add(&service, &mut mallory, &bob.id, true), number >= 5, "{mode:?}, {number}");
         }
         assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 15);
-        assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets one of the others");
-        // After a week, the claims have expired.
+        assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "a friend gets no usual key package");
+        // The claims expire after a week.
         service.expire(later(7 * DAY + 1)).unwrap();
         assert!(!is_last_resort(&claim(&service, &bob.id, &mallory.id())));
     }
 }
 
 #[test]
-fn accepted_group_gives_its_inviter_another_key_package() {
+fn an_accepted_group_gives_its_inviter_another_key_package() {
     let service = service();
     let bob = Client::new("bob");
     stock(&service, &bob, 20);
@@ -209,7 +209,7 @@ fn accepted_group_gives_its_inviter_another_key_package() {
     }
     assert!(!add(&service, &mut alice, &bob.id, false));
     assert!(is_last_resort(&claim(&service, &bob.id, &alice.id())));
-    // The open claim counts as well, so that it takes two acceptances.
+    // The open claim counts as well, so two acceptances are necessary.
     assert_eq!(service.accept_invitation(&room(), &bob.id, NOW).unwrap(), Reply::Done);
     accept(&service, &alice.commit(&[], &[&bob.id]));
     alice.confirm();
@@ -219,7 +219,7 @@ fn accepted_group_gives_its_inviter_another_key_package() {
 }
 
 #[test]
-fn a_users_own_devices_have_no_such_limit() {
+fn devices_of_the_same_user_claim_without_limit() {
     let service = service();
     let bob = Client::new("bob");
     stock(&service, &bob, 20);
@@ -239,7 +239,7 @@ fn a_user_has_no_more_open_claims_than_the_limit() {
         claim(&service, &bob.id, &device("mallory"));
     }
     assert_eq!(claim(&service, &bob.id, &DeviceId::new("mallory", "tablet").unwrap()), refused);
-    assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "others are not charged for it");
+    assert!(!is_last_resort(&claim(&service, &bob.id, &device("alice"))), "the limit affects another user");
     let expired: Timestamp = later(7 * DAY);
     service.expire(expired).unwrap();
     assert_ne!(service.claim_key_package(&bob.id, &device("mallory"), expired).unwrap(), refused);

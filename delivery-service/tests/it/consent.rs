@@ -1,4 +1,5 @@
-//! A device that another user adds is invited: it accepts, declines, or lets the invitation expire.
+//! Invitations of devices that another user adds. A device accepts an invitation, declines it, or
+//! lets it expire.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -10,12 +11,13 @@ use regrow_delivery_service::{
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// A service whose devices may be in one group.
-fn narrow_service() -> DeliveryService<SqliteStore> {
+/// A service that allows each device one group.
+fn one_group_service() -> DeliveryService<SqliteStore> {
     service_with(Limits { max_groups_per_device: 1, ..Limits::default() })
 }
 
-/// A new group of a user's phone in which it adds another device. Returns the answer to that.
+/// Creates a group on a user's phone and adds another device to it. Returns the outcome of the
+/// addition.
 fn add_in(
     service: &DeliveryService<SqliteStore>,
     by: &str,
@@ -46,7 +48,7 @@ fn user(name: &str) -> UserId {
 
 #[test]
 fn invitations_do_not_fill_a_devices_limit() {
-    let service = narrow_service();
+    let service = one_group_service();
     let bob = Client::new("bob");
     for by in ["mallory", "max", "moritz"] {
         assert!(is_added(&service, by, by, &bob));
@@ -55,8 +57,8 @@ fn invitations_do_not_fill_a_devices_limit() {
 }
 
 #[test]
-fn an_accepted_group_counts_for_the_device() {
-    let service = narrow_service();
+fn an_accepted_group_counts_for_the_device_limit() {
+    let service = one_group_service();
     let bob = Client::new("bob");
     for by in ["alice", "carol"] {
         assert!(is_added(&service, by, by, &bob));
@@ -71,8 +73,8 @@ fn an_accepted_group_counts_for_the_device() {
 }
 
 #[test]
-fn a_group_that_a_device_joins_by_itself_counts_for_it() {
-    let service = narrow_service();
+fn an_external_join_counts_for_the_device_limit() {
+    let service = one_group_service();
     let alice = Client::new("alice").create(&service, Assisted);
     let eve = Client::new("eve");
     register(&service, &eve.id);
@@ -85,8 +87,8 @@ fn a_group_that_a_device_joins_by_itself_counts_for_it() {
 }
 
 #[test]
-fn a_submission_accepts_the_group() {
-    let service = narrow_service();
+fn a_submission_accepts_the_invitation() {
+    let service = one_group_service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     let bob = Client::new("bob");
     accept(&service, &alice.commit(&[bob.claimed_by(&service, &alice.id())], &[]));
@@ -94,12 +96,12 @@ fn a_submission_accepts_the_group() {
     let mut bob = bob.join(&welcome.bytes, Assisted);
     say(&service, &mut bob, "hello");
     let declined = service.decline_invitation(&room(), &bob.id(), NOW).unwrap();
-    assert_eq!(declined, Reply::Rejected(RejectReason::NotInvited), "it leaves by a proposal now");
+    assert_eq!(declined, Reply::Rejected(RejectReason::NotInvited), "the submission has accepted the invitation");
     assert_eq!(creates(&service, bob.client, "own"), rejected(RejectReason::TooManyGroups { limit: 1 }));
 }
 
 #[test]
-fn a_group_that_is_declined_is_not_read() {
+fn a_declined_group_is_not_read() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut alice = Client::new("alice").create(&service, mode);
@@ -112,8 +114,15 @@ fn a_group_that_is_declined_is_not_read() {
         say(&service, &mut alice, "hello");
         assert_eq!(stream(&service, &bob.id), []);
         assert_eq!(service.groups_of(&bob.id).unwrap(), []);
-        assert_eq!(service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap(), 2, "no log waits for it");
-        assert!(service.is_member(&room(), &bob.id).unwrap(), "members have to remove it");
+        assert_eq!(
+            service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap(),
+            2,
+            "the log waits for the device that declined"
+        );
+        assert!(
+            service.is_member(&room(), &bob.id).unwrap(),
+            "a declined device stays a member until members remove it"
+        );
         let late = service.accept_invitation(&room(), &bob.id, NOW).unwrap();
         assert_eq!(late, Reply::Rejected(RejectReason::NotInvited));
         accept(&service, &alice.commit(&[], &[&bob.id]));
@@ -121,7 +130,7 @@ fn a_group_that_is_declined_is_not_read() {
 }
 
 #[test]
-fn a_device_proposes_to_leave_and_declines() {
+fn a_device_may_decline_and_propose_to_leave() {
     let service = service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     let bob = Client::new("bob");
@@ -133,7 +142,7 @@ fn a_device_proposes_to_leave_and_declines() {
     let leave = bob.propose_to_leave();
     let outcome = service.submit_proposal(&room(), &bob.id(), &leave, NOW).unwrap();
     assert!(accepted(&outcome).is_some(), "{outcome:?}");
-    assert_eq!(stream(&service, &bob.id()), [], "that accepts nothing");
+    assert_eq!(stream(&service, &bob.id()), [], "the leave proposal has accepted the invitation");
     alice.receive(&leave);
     accept(&service, &alice.update());
     assert!(!service.is_member(&room(), &bob.id()).unwrap());
@@ -169,15 +178,15 @@ fn a_user_has_no_more_open_invitations_than_the_limit() {
     assert!(is_added(&service, "mallory", "one", &bob) && is_added(&service, "mallory", "two", &bob));
     let outcome = add_in(&service, "mallory", "three", &bob, Opaque);
     assert_eq!(outcome, rejected(RejectReason::TooManyInvitations { limit: 2 }));
-    assert!(is_added(&service, "alice", "four", &bob), "others may still add it");
+    assert!(is_added(&service, "alice", "four", &bob), "the limit affects another user");
     service.accept_invitation(&group("one"), &bob.id, NOW).unwrap();
     service.decline_invitation(&group("two"), &bob.id, NOW).unwrap();
-    assert!(is_added(&service, "mallory", "five", &bob), "answered ones do not count");
+    assert!(is_added(&service, "mallory", "five", &bob), "an answered invitation counts");
 }
 
 #[test]
 fn a_device_that_its_own_user_adds_is_not_invited() {
-    let service = narrow_service();
+    let service = one_group_service();
     let tablet = Client::of(DeviceId::new("alice", "tablet").unwrap());
     assert!(is_added(&service, "alice", "one", &tablet));
     let declined = service.decline_invitation(&group("one"), &tablet.id, NOW).unwrap();
@@ -203,7 +212,7 @@ fn a_blocked_user_claims_and_adds_nothing() {
 }
 
 #[test]
-fn a_blocked_user_does_not_add_with_the_claim_of_another() {
+fn a_blocked_user_cannot_add_with_anothers_claim() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "mallory"]);
     let bob = Client::new("bob").claimed_by(&service, &device("alice"));
@@ -222,6 +231,10 @@ fn a_user_blocks_no_more_users_than_the_limit() {
     }
     let full = Reply::Rejected(RejectReason::TooManyBlocks { limit: 1_000 });
     assert_eq!(service.block_user(&user("bob"), &user("mallory")).unwrap(), full);
-    assert_eq!(service.block_user(&user("bob"), &user("user7")).unwrap(), Reply::Done, "it is blocked already");
+    assert_eq!(
+        service.block_user(&user("bob"), &user("user7")).unwrap(),
+        Reply::Done,
+        "a user that is blocked already"
+    );
     assert_eq!(service.blocked_users(&user("bob")).unwrap().len(), 1_000);
 }

@@ -1,4 +1,5 @@
-//! The signed lists of users' devices at the service: what is appended, by whom, and what follows from it.
+//! The signed device lists of users: accepted entries, their senders, and their effects at the
+//! service.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -21,7 +22,7 @@ fn add(key: &Key) -> ListChange {
     ListChange::Add(DeviceCard { device: key.name.clone(), keys: keys(key) })
 }
 
-/// A user's list, as it is read from the server.
+/// Reads a user's device list from the server and verifies it.
 async fn read(world: &World, reader: &Device, user: &str) -> DeviceList {
     let mut list = DeviceList::new(crate::http::name(user, "any").user().clone());
     loop {
@@ -48,8 +49,8 @@ async fn append(world: &World, sender: &Device, change: ListChange) -> Answer {
     append_as(world, sender, &sender.key, change).await
 }
 
-/// A user's phone, which is on the user's list.
-async fn listed(world: &World, user: &str) -> Device {
+/// Registers a user's phone and begins the user's list with it.
+async fn listed_phone(world: &World, user: &str) -> Device {
     let phone = world.device(user, "phone").await;
     let head: DeviceListHead = append(world, &phone, ListChange::Begin(keys(&phone.key))).await.created();
     assert_eq!(head.number, 1);
@@ -61,9 +62,9 @@ fn names(list: &DeviceList) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn listed_devices_add_devices_and_everybody_reads_that() {
+async fn listed_devices_add_devices_and_everyone_reads_the_list() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let tablet = world.device("bob", "tablet").await;
     append(&world, &phone, add(&tablet.key)).await.is(StatusCode::CREATED);
     let set = ListChange::SetSignatureKey(vec![7; 32].into());
@@ -78,7 +79,7 @@ async fn listed_devices_add_devices_and_everybody_reads_that() {
 #[tokio::test]
 async fn a_long_list_is_read_in_pages() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let mut list = read(&world, &phone, "bob").await;
     for number in 2..=250_u16 {
         let change = ListChange::SetSignatureKey(number.to_be_bytes().to_vec().into());
@@ -95,7 +96,7 @@ async fn a_long_list_is_read_in_pages() {
 #[tokio::test]
 async fn an_entry_that_is_not_the_next_one_is_stale() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let early = DeviceList::new(phone.key.name.user().clone());
     let begin = ListChange::Begin(keys(&phone.key));
     let entry = early.entry(&world.key, &phone.key.name, begin, |it| phone.key.signing.sign(it).to_bytes());
@@ -104,25 +105,25 @@ async fn an_entry_that_is_not_the_next_one_is_stale() {
 }
 
 #[tokio::test]
-async fn nobody_else_appends() {
+async fn only_listed_devices_append_entries() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
-    // By itself, in the phone's name, and for another user.
+    // An unlisted device appends in its own name, in the phone's name, and for another user.
     append(&world, &ghost, add(&Key::new("bob", "other"))).await.refused(Code::Forbidden);
     let in_its_name = Key { name: phone.key.name.clone(), ..Key::new("bob", "ghost") };
     append_as(&world, &ghost, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
     append_as(&world, &phone, &in_its_name, add(&ghost.key)).await.refused(Code::Forbidden);
-    let eve = listed(&world, "eve").await;
+    let eve = listed_phone(&world, "eve").await;
     append(&world, &eve, add(&ghost.key)).await.refused(Code::BadRequest);
-    // An entry that the phone has signed, sent by the other device.
+    // The unlisted device sends an entry that the phone has signed.
     append_as(&world, &ghost, &phone.key, add(&ghost.key)).await.refused(Code::Forbidden);
     let alice = world.device("alice", "phone").await;
     assert_eq!(names(&read(&world, &alice, "bob").await), ["bob/phone"]);
 }
 
 #[tokio::test]
-async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
+async fn a_listed_key_must_be_the_registered_key() {
     let world = World::new().await;
     let phone = world.device("bob", "phone").await;
     let tablet = world.device("bob", "tablet").await;
@@ -135,9 +136,9 @@ async fn a_listed_key_is_the_one_that_the_device_was_registered_with() {
 }
 
 #[tokio::test]
-async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
+async fn a_removal_entry_removes_the_device_from_the_service() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let laptop = world.device("bob", "laptop").await;
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
     append(&world, &phone, ListChange::Remove(laptop.key.name.clone())).await.is(StatusCode::CREATED);
@@ -145,15 +146,15 @@ async fn an_entry_that_removes_a_device_ends_it_at_the_service() {
     world.open_session(&laptop.key).await.refused(Code::BadProof);
     let devices: api::Devices = world.call("GET", "/v1/users/bob/devices", Some(&phone.token), None).await.ok();
     assert_eq!(devices.devices, std::slice::from_ref(&phone.key.name));
-    // The last device may go as well.
+    // The list may remove the last device as well.
     append(&world, &phone, ListChange::Remove(phone.key.name.clone())).await.is(StatusCode::CREATED);
     world.call("GET", "/v1/key-packages", Some(&phone.token), None).await.refused(Code::NoSession);
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_on_the_list_removes_only_itself() {
+async fn an_unlisted_device_removes_only_itself() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
     world.call("DELETE", &phone.path(), Some(&ghost.token), None).await.refused(Code::Forbidden);
     world.call("DELETE", &ghost.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
@@ -162,9 +163,9 @@ async fn a_device_that_is_not_on_the_list_removes_only_itself() {
 }
 
 #[tokio::test]
-async fn key_packages_of_devices_that_are_not_on_the_list_are_not_handed_out() {
+async fn key_packages_of_unlisted_devices_are_not_handed_out() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let ghost = world.device("bob", "ghost").await;
     for device in [&phone, &ghost] {
         let key_package = MlsMessageOut::from(device.client().key_package()).to_bytes().unwrap();
@@ -180,9 +181,9 @@ async fn key_packages_of_devices_that_are_not_on_the_list_are_not_handed_out() {
 }
 
 #[tokio::test]
-async fn a_list_begins_anew_only_without_registered_devices() {
+async fn a_list_begins_anew_when_no_listed_device_is_registered() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let spare = world.device("bob", "spare").await;
     append(&world, &spare, ListChange::Begin(keys(&spare.key))).await.refused(Code::Forbidden);
     world.call("DELETE", &phone.path(), Some(&phone.token), None).await.is(StatusCode::NO_CONTENT);
@@ -194,7 +195,7 @@ async fn a_list_begins_anew_only_without_registered_devices() {
 #[tokio::test]
 async fn a_full_list_takes_removals() {
     let world = World::with(|settings| settings.limits.ordering.max_device_list_entries = 2).await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     let (laptop, tablet) = (world.device("bob", "laptop").await, world.device("bob", "tablet").await);
     append(&world, &phone, add(&laptop.key)).await.is(StatusCode::CREATED);
     append(&world, &phone, add(&tablet.key)).await.refused(Code::LimitReached);
@@ -203,9 +204,9 @@ async fn a_full_list_takes_removals() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_entry_are_refused() {
+async fn malformed_entries_are_refused() {
     let world = World::new().await;
-    let phone = listed(&world, "bob").await;
+    let phone = listed_phone(&world, "bob").await;
     for bytes in [vec![], vec![0; 100], vec![0xff; 7000]] {
         let body = api::DeviceListEntry { entry: bytes.into() };
         world.post("/v1/device-list", Some(&phone.token), &body).await.refused(Code::BadRequest);

@@ -1,4 +1,4 @@
-//! What follows from a call outside the store follows from those that are accepted, and from no others.
+//! Effects outside the store. Only accepted calls have effects.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -9,7 +9,7 @@ use regrow_delivery_service::{
 };
 
 #[test]
-fn what_is_accepted_has_effects_once() {
+fn an_accepted_submission_has_its_effects_once() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);

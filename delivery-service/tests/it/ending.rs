@@ -1,4 +1,5 @@
-//! The only member of a group ends it: nothing is left but its name, which is never given again.
+//! The end of a group by its only member. Only the group's name remains, and it is never used
+//! again.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -19,7 +20,7 @@ fn the_only_member_ends_a_group() {
         let mut alice = Client::new("alice").create(&service, mode);
         say(&service, &mut alice, "hello");
         for _ in 0..2 {
-            assert_eq!(service.end_group(&room(), &alice.id(), NOW).unwrap(), Reply::Done, "again as well");
+            assert_eq!(service.end_group(&room(), &alice.id(), NOW).unwrap(), Reply::Done, "a repeated call");
         }
         assert_eq!(service.roster(&room()).unwrap(), None);
         assert_eq!(service.group_info(&room()).unwrap(), None);
@@ -31,7 +32,7 @@ fn the_only_member_ends_a_group() {
 }
 
 #[test]
-fn a_group_with_others_is_not_ended() {
+fn a_group_with_other_members_is_not_ended() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     assert_eq!(service.end_group(&room(), &device("alice"), NOW).unwrap(), refused(RejectReason::NotAlone));
@@ -41,7 +42,7 @@ fn a_group_with_others_is_not_ended() {
     assert_eq!(service.end_group(&room(), &device("alice"), NOW).unwrap(), Reply::Done);
     let former = service.end_group(&room(), &device("bob"), NOW).unwrap();
     assert_eq!(former, refused(RejectReason::UnknownGroup));
-    assert_eq!(stream(&service, &device("bob")), [], "what it had not read is gone as well");
+    assert_eq!(stream(&service, &device("bob")), [], "unread entries remain");
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn the_name_of_an_ended_group_is_not_given_again() {
 }
 
 #[test]
-fn an_ended_group_does_not_count_for_anybody() {
+fn an_ended_group_does_not_count_for_the_device_limit() {
     let service = service_with(Limits { max_groups_per_device: 1, ..Limits::default() });
     let alice = Client::new("alice").create(&service, Assisted);
     service.end_group(&room(), &alice.id(), NOW).unwrap();
@@ -67,12 +68,12 @@ fn an_ended_group_does_not_count_for_anybody() {
 }
 
 #[test]
-fn what_an_ended_group_had_to_expire_is_forgotten() {
+fn an_ended_group_leaves_nothing_to_expire() {
     let service = service();
     let mut alice = Client::new("alice").create(&service, Assisted);
     say(&service, &mut alice, "hello");
     service.end_group(&room(), &alice.id(), NOW).unwrap();
     assert_eq!(service.acknowledge(&alice.id(), Cursor(u64::MAX)).unwrap(), 0);
     let expired = service.expire(later(Limits::default().retention_seconds)).unwrap();
-    assert_eq!((expired.entries, expired.answers), (0, 0));
+    assert_eq!((expired.entries, expired.remembered_outcomes), (0, 0));
 }

@@ -1,4 +1,5 @@
-//! Bytes that nobody meant well with: a typed answer, an unchanged group, never a panic.
+//! Malformed and hostile bytes. The service answers with a typed outcome, changes no group, and
+//! never panics.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::LazyLock;
@@ -12,14 +13,14 @@ use regrow_delivery_service::{
 };
 use regrow_protocol::mls;
 
-/// A group in epoch 1, and one good message of every kind for it that has not been submitted.
+/// A group in epoch 1, and one valid message of every kind that has not been submitted.
 struct Scene {
     service: DeliveryService<SqliteStore>,
     samples: Vec<Vec<u8>>,
     commit: CommitSubmission,
 }
 
-// Shared by all cases: each leaves the scene as it was, which is what is tested.
+// All cases share these scenes. Each case tests that its scene stays unchanged.
 static ASSISTED: LazyLock<Scene> = LazyLock::new(|| Scene::new(Assisted));
 static OPAQUE: LazyLock<Scene> = LazyLock::new(|| Scene::new(Opaque));
 
@@ -46,8 +47,9 @@ impl Scene {
         Self { service, samples, commit }
     }
 
-    /// Gives the bytes to every call that takes bytes. Whatever is accepted must have been made of good bytes.
-    fn is_unimpressed_by(&self, bytes: &[u8]) {
+    /// Passes the bytes to every call that takes bytes. Fails the test if a call accepts them or
+    /// changes the group.
+    fn assert_refuses(&self, bytes: &[u8]) {
         let service = &self.service;
         let (alice, bob, dave) = (device("alice"), device("bob"), device("dave"));
         let before = visible(service, &["alice", "bob", "dave"]);
@@ -86,7 +88,7 @@ impl Scene {
     }
 }
 
-/// A real message with one thing done to it.
+/// A valid message with one mutation.
 fn mutated(sample: &[u8], at: usize, value: u8, how: u8) -> Vec<u8> {
     let at = at % sample.len();
     let mut bytes = sample.to_vec();
@@ -96,16 +98,18 @@ fn mutated(sample: &[u8], at: usize, value: u8, how: u8) -> Vec<u8> {
         2 => bytes.insert(at, value),
         3 => drop(bytes.remove(at)),
         4 => bytes.extend_from_slice(&sample[..at]),
-        // A length of four bytes that promises a gigabyte (RFC 9420, 2.1.2).
+        // A length in four bytes that declares a gigabyte (RFC 9420, 2.1.2).
         _ => bytes.splice(at..at, [0xbf, 0xff, 0xff, value]).for_each(drop),
     }
     bytes
 }
 
-/// What the service cannot tell from a good one: in a message or proposal it does not look into, a change in what is
-/// encrypted or authenticated; in a public handshake, a change in the tags that only members can check (RFC 9420, 6.1,
-/// 6.2). Members refuse these. Such bytes are left out here.
-fn is_beyond_the_services_sight(mode: HandshakeMode, which: usize, sample: &[u8], bytes: &[u8]) -> bool {
+/// True if the service cannot distinguish the changed bytes from a valid message, but members can.
+///
+/// In an encrypted message or proposal, the service cannot check the encrypted and authenticated
+/// parts. In a public handshake, only members can check the tags (RFC 9420, 6.1, 6.2). The tests
+/// skip such bytes.
+fn service_cannot_detect(mode: HandshakeMode, which: usize, sample: &[u8], bytes: &[u8]) -> bool {
     let tags = 2 * 33;
     let intact = bytes.iter().zip(sample).take_while(|(a, b)| a == b).count();
     match (mode, which) {
@@ -126,30 +130,32 @@ proptest! {
         let (scene, mode) = if opaque { (&*OPAQUE, Opaque) } else { (&*ASSISTED, Assisted) };
         let sample = &scene.samples[which];
         let bytes = mutated(sample, at, value, how);
-        prop_assume!(!is_beyond_the_services_sight(mode, which, sample, &bytes));
-        scene.is_unimpressed_by(&bytes);
+        prop_assume!(!service_cannot_detect(mode, which, sample, &bytes));
+        scene.assert_refuses(&bytes);
     }
 
     #[test]
     fn random_bytes_change_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        ASSISTED.is_unimpressed_by(&bytes);
-        OPAQUE.is_unimpressed_by(&bytes);
+        ASSISTED.assert_refuses(&bytes);
+        OPAQUE.assert_refuses(&bytes);
     }
 
     #[test]
     fn random_bytes_behind_a_good_header_change_nothing(
         wire_format in 0..7_u8, bytes in proptest::collection::vec(any::<u8>(), 0..256),
     ) {
-        // MLSMessage: version mls10, wire format, and for those that have one this group's id (RFC 9420, 6).
+        // MLSMessage: version mls10, wire format, and the identifier of this group, which some
+        // formats contain (RFC 9420, 6).
         let header = [&[0, 1, 0, wire_format], &[4_u8][..], b"room", &bytes].concat();
-        ASSISTED.is_unimpressed_by(&header);
-        OPAQUE.is_unimpressed_by(&header);
+        ASSISTED.assert_refuses(&header);
+        OPAQUE.assert_refuses(&header);
     }
 }
 
 #[test]
 fn mutated_messages_never_panic_and_are_answered_as_messages() {
-    // submit_message cannot tell a changed ciphertext, so it has a service of its own, which need not stay as it is.
+    // `submit_message` cannot detect a changed ciphertext. Therefore each mode has its own service
+    // here, which may change.
     for mode in [Assisted, Opaque] {
         let scene = Scene::new(mode);
         for sample in &scene.samples {
@@ -164,26 +170,31 @@ fn mutated_messages_never_panic_and_are_answered_as_messages() {
     }
 }
 
-/// A commit in a PublicMessage (RFC 9420, 6.2, 12.4) with so many references, each of no bytes.
+/// A commit in a PublicMessage (RFC 9420, 6.2, 12.4) with `count` references, each of no bytes.
 fn empty_references(count: usize) -> Vec<u8> {
     let mut commit = vec![0, 1, 0, 1];
     assert!(mls::put_vector(&mut commit, room().as_bytes()));
-    // The epoch, the sender, which is the first member, no authenticated data, and the content type of a commit.
+    // The epoch, the first member as sender, no authenticated data, and the content type of a
+    // commit.
     commit.extend([0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 3]);
     assert!(mls::put_vector(&mut commit, &[2, 0].repeat(count)));
-    // No path; a signature, a confirmation tag and a membership tag of no bytes.
+    // No path, and a signature, a confirmation tag and a membership tag of no bytes.
     commit.extend([0, 0, 0, 0]);
     commit
 }
 
 #[test]
-fn large_message_with_more_elements_than_any_group_needs_is_not_decoded() {
+fn a_message_with_too_many_elements_is_not_decoded() {
     let service = &OPAQUE.service;
     let submit = |count| {
         let commit = CommitSubmission { commit: empty_references(count), ..OPAQUE.commit.clone() };
         service.submit_commit(&commit, NOW).unwrap()
     };
-    // Four for each of 10,000 devices, and 2,000 proposals.
-    assert_eq!(submit(42_000), Outcome::Rejected(RejectReason::WrongWireFormat), "it was decoded");
+    // The limit is four elements for each of 10,000 devices, and 2,000 proposals.
+    assert_eq!(
+        submit(42_000),
+        Outcome::Rejected(RejectReason::WrongWireFormat),
+        "a message at the limit is not decoded"
+    );
     assert_eq!(submit(42_001), Outcome::Rejected(RejectReason::Malformed));
 }

@@ -1,4 +1,5 @@
-//! Key packages: each handed out once, the oldest first, the last resort last, expired ones never.
+//! Key packages. The service hands each one out once, the oldest first, and the last-resort one
+//! last. It never hands out an expired one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -15,7 +16,7 @@ fn claim(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Option<Ve
     claim_at(service, device, NOW).map(|claimed| claimed.bytes)
 }
 
-/// A claim of a device that has no others.
+/// Claims a key package for a device that has no other claim.
 fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
     match service.claim_key_package(target, &device("alice"), now).unwrap() {
         ClaimOutcome::Claimed(claimed) => Some(claimed),
@@ -25,7 +26,7 @@ fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Time
 }
 
 #[test]
-fn each_is_handed_out_once_and_the_oldest_first() {
+fn each_key_package_is_handed_out_once_oldest_first() {
     let service = service();
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false)];
@@ -40,7 +41,7 @@ fn each_is_handed_out_once_and_the_oldest_first() {
 }
 
 #[test]
-fn the_last_resort_is_handed_out_when_no_other_is_left_and_again() {
+fn the_last_resort_key_package_is_claimed_last_and_repeatedly() {
     let service = service();
     let bob = Client::new("bob");
     let (usual, last) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, true));
@@ -61,13 +62,13 @@ fn a_new_last_resort_replaces_the_old_one() {
     let (old, new) = (bob.upload(0, FOREVER, true), bob.upload(0, FOREVER, true));
     service.upload_key_packages(&bob.id, &[], Some(&old), NOW).unwrap();
     service.upload_key_packages(&bob.id, &[], Some(&old), NOW).unwrap();
-    assert_eq!(claim(&service, &bob.id), Some(old), "the same one again stays");
+    assert_eq!(claim(&service, &bob.id), Some(old), "a repeated upload replaces the key package");
     service.upload_key_packages(&bob.id, &[], Some(&new), NOW).unwrap();
     assert_eq!(claim(&service, &bob.id), Some(new));
 }
 
 #[test]
-fn expired_ones_are_never_handed_out() {
+fn expired_key_packages_are_never_handed_out() {
     let service = service();
     let bob = Client::new("bob");
     let soon = [bob.upload(0, NOW.0 + 10, false), bob.upload(0, NOW.0 + 20, false)];
@@ -80,11 +81,11 @@ fn expired_ones_are_never_handed_out() {
     assert!(claim_at(&service, &bob.id, later(29)).unwrap().last_resort);
     assert_eq!(claim_at(&service, &bob.id, later(30)), None);
     assert_eq!(service.expire(later(9)).unwrap().key_packages, 0);
-    assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one was handed out");
+    assert_eq!(service.expire(later(30)).unwrap().key_packages, 2, "one of the three was handed out");
 }
 
 #[test]
-fn uploading_again_hands_nothing_out_twice() {
+fn a_repeated_upload_hands_nothing_out_twice() {
     let service = service();
     let bob = Client::new("bob");
     let key_packages = [bob.upload(0, FOREVER, false)];
@@ -93,11 +94,11 @@ fn uploading_again_hands_nothing_out_twice() {
     assert_eq!(count.left, 1);
     assert!(claim(&service, &bob.id).is_some());
     let count = service.upload_key_packages(&bob.id, &key_packages, None, NOW).unwrap().left;
-    assert_eq!(count.left, 0, "it has been handed out");
+    assert_eq!(count.left, 0, "a key package that was handed out is stored again");
 }
 
 #[test]
-fn a_bad_key_package_is_named_and_keeps_out_no_other() {
+fn a_bad_key_package_is_reported_and_others_are_stored() {
     let service = service();
     let (bob, mallory) = (Client::new("bob"), Client::new("mallory"));
     let mut tampered = bob.upload(0, FOREVER, false);
@@ -120,7 +121,7 @@ fn a_bad_key_package_is_named_and_keeps_out_no_other() {
 }
 
 #[test]
-fn a_bad_last_resort_key_package_is_named_after_the_others() {
+fn a_bad_last_resort_key_package_has_the_last_index() {
     let service = service();
     let bob = Client::new("bob");
     let (good, bad) = (bob.upload(0, FOREVER, false), bob.upload(0, FOREVER, false));
@@ -143,7 +144,7 @@ fn replacing_withdraws_all_key_packages_in_one_step() {
     assert_eq!(claim(&service, &bob.id).as_ref(), Some(&new[0]));
     assert_eq!(claim(&service, &bob.id), None);
     let upload = service.replace_key_packages(&bob.id, &new, None, NOW).unwrap();
-    assert_eq!(upload.left.left, 0, "it has been handed out");
+    assert_eq!(upload.left.left, 0, "a key package that was handed out is stored again");
 }
 
 #[test]
@@ -160,7 +161,7 @@ fn a_withdrawn_key_package_adds_nobody() {
 }
 
 #[test]
-fn a_last_resort_key_package_that_was_handed_out_says_so() {
+fn a_used_last_resort_key_package_is_reported_as_used() {
     let service = service();
     let bob = Client::new("bob");
     let used = |last: &[u8]| {
@@ -172,7 +173,7 @@ fn a_last_resort_key_package_that_was_handed_out_says_so() {
     assert!(!used(&first));
     claim(&service, &bob.id);
     assert!(used(&first));
-    assert!(!used(&second), "it is another one");
+    assert!(!used(&second), "a new last-resort key package is reported as used");
 }
 
 #[test]
@@ -207,7 +208,7 @@ fn key_packages_of_one_device_are_not_those_of_another() {
 }
 
 #[test]
-fn key_package_is_handed_out_until_its_use_ends() {
+fn a_key_package_is_handed_out_until_its_use_ends() {
     let service = service();
     let bob = Client::new("bob");
     let period = UsePeriod { made: NOW, until: later(100) };

@@ -1,15 +1,15 @@
-//! The delivery service through its public interface: one module for each capability. They are one binary, because each binary
-//! would compile OpenMLS's generic code again.
+//! Tests of the delivery service through its public interface, one module for each capability.
+//!
+//! All modules are in one binary, because each binary compiles OpenMLS's generic code again.
 
 mod common;
 mod h2;
 mod http;
-mod place;
+mod test_directory;
 
 mod all_or_nothing;
 mod assisted;
 mod batch;
-mod checked_beside;
 mod claims;
 mod consent;
 mod device_lists;
@@ -36,6 +36,7 @@ mod server_config;
 mod server_disk;
 mod server_drain;
 mod server_host;
+mod server_jwt;
 mod server_large;
 mod server_listener;
 mod server_log;
@@ -48,5 +49,6 @@ mod server_wake_up;
 mod store_check;
 mod store_file;
 mod user_limits;
+mod verdicts;
 mod votes;
 mod welcome;

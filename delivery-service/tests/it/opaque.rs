@@ -1,4 +1,5 @@
-//! Opaque mode: handshakes are encrypted, the sender declares the roster, the order is the same.
+//! Opaque mode: handshakes are encrypted and the sender declares the roster change. The ordering
+//! rules are the same.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -13,7 +14,7 @@ fn id(name: &str) -> DeviceId {
 }
 
 #[test]
-fn the_declared_roster_is_believed() {
+fn the_declared_roster_change_is_applied() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[&id("bob")]);
@@ -24,7 +25,7 @@ fn the_declared_roster_is_believed() {
 }
 
 #[test]
-fn one_commit_per_epoch_holds_without_seeing_it() {
+fn one_encrypted_commit_per_epoch_is_accepted() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let (first, second) = (members[0].update(), members[1].update());
@@ -34,7 +35,7 @@ fn one_commit_per_epoch_holds_without_seeing_it() {
 }
 
 #[test]
-fn handshakes_are_private_messages() {
+fn handshakes_must_be_private_messages() {
     let service = service();
     group_of(&service, Opaque, &["alice", "bob"]);
     let mut open = Client::new("alice").create_unregistered(&room(), Assisted);
@@ -49,7 +50,7 @@ fn handshakes_are_private_messages() {
 }
 
 #[test]
-fn proposals_are_ordered_unseen_and_committed() {
+fn encrypted_proposals_are_ordered_and_committed() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
@@ -62,7 +63,7 @@ fn proposals_are_ordered_unseen_and_committed() {
 }
 
 #[test]
-fn impossible_declarations_are_refused() {
+fn impossible_roster_changes_are_refused() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let mut commit = members[0].commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]);
@@ -82,7 +83,7 @@ fn impossible_declarations_are_refused() {
 }
 
 #[test]
-fn an_external_commit_moves_its_sender_and_nobody_else() {
+fn an_external_commit_changes_only_its_senders_membership() {
     let service = service();
     group_of(&service, Opaque, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -101,7 +102,7 @@ fn an_external_commit_moves_its_sender_and_nobody_else() {
 }
 
 #[test]
-fn an_external_commit_is_verified_although_the_group_is_not_followed() {
+fn an_external_commit_to_an_opaque_group_is_verified() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -124,7 +125,7 @@ fn an_external_commit_is_verified_although_the_group_is_not_followed() {
 }
 
 #[test]
-fn a_group_info_must_say_that_it_is_of_the_new_epoch() {
+fn a_group_info_must_be_of_the_new_epoch() {
     let service = service();
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let of_now = members[0].group_info();

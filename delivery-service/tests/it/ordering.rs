@@ -1,4 +1,5 @@
-//! One commit per epoch, typed outcomes, the same answer for the same bytes, all or nothing.
+//! The ordering rules: one commit per epoch, typed outcomes, and the same outcome for the same
+//! bytes. Each submission succeeds or fails as a whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -36,7 +37,7 @@ fn the_loser_catches_up_and_commits_in_the_next_epoch() {
 }
 
 #[test]
-fn the_same_commit_again_gets_the_same_answer_and_appends_nothing() {
+fn a_repeated_commit_gets_the_same_answer() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let first = members[0].update();
@@ -48,11 +49,11 @@ fn the_same_commit_again_gets_the_same_answer_and_appends_nothing() {
 
     let next = members[0].update();
     accept(&service, &next);
-    assert_eq!(accept(&service, &first), answer, "also after the epoch has moved on");
+    assert_eq!(accept(&service, &first), answer, "another answer in a later epoch");
 }
 
 #[test]
-fn the_same_message_again_gets_the_same_answer_also_from_one_who_was_removed_since() {
+fn a_repeated_message_of_a_removed_member_gets_its_answer() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let bytes = say(&service, &mut members[1], "hello");
@@ -74,7 +75,7 @@ fn bytes_that_another_device_submitted_are_refused() {
 }
 
 #[test]
-fn a_message_of_a_past_epoch_is_stale_and_can_be_sent_again() {
+fn a_stale_message_can_be_sent_again() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let late = members[1].send("late");
@@ -88,7 +89,7 @@ fn a_message_of_a_past_epoch_is_stale_and_can_be_sent_again() {
 }
 
 #[test]
-fn an_epoch_ahead_of_the_groups_is_refused() {
+fn a_message_of_a_future_epoch_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     members[0].update();
@@ -114,7 +115,7 @@ fn only_members_submit() {
 }
 
 #[test]
-fn a_stranger_does_not_learn_the_epoch_from_a_stale_message() {
+fn a_stale_message_tells_a_stranger_no_epoch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let late = members[0].send("late");
@@ -125,7 +126,7 @@ fn a_stranger_does_not_learn_the_epoch_from_a_stale_message() {
 }
 
 #[test]
-fn every_kind_of_content_has_its_own_call() {
+fn each_content_type_has_its_own_call() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let message = members[0].send("hello");
@@ -141,7 +142,7 @@ fn every_kind_of_content_has_its_own_call() {
 }
 
 #[test]
-fn a_message_of_another_group_or_to_no_group_is_refused() {
+fn a_message_to_a_wrong_or_unknown_group_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut elsewhere = Client::new("alice").create_unregistered(&GroupId::new("elsewhere").unwrap(), Assisted);
@@ -156,7 +157,7 @@ fn a_message_of_another_group_or_to_no_group_is_refused() {
 }
 
 #[test]
-fn creating_a_group_again_is_the_same_answer_and_creating_another_of_its_name_is_refused() {
+fn a_group_name_is_used_once() {
     let service = service();
     let alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();
@@ -171,7 +172,7 @@ fn creating_a_group_again_is_the_same_answer_and_creating_another_of_its_name_is
 }
 
 #[test]
-fn a_group_is_created_by_its_only_member_in_epoch_0() {
+fn only_the_sole_member_creates_a_group_in_epoch_0() {
     let service = service();
     let mut alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();
@@ -187,7 +188,7 @@ fn a_group_is_created_by_its_only_member_in_epoch_0() {
 }
 
 #[test]
-fn limits_are_kept() {
+fn limits_are_enforced() {
     let limits =
         Limits { max_body_bytes: 4096, max_devices_per_group: 2, max_proposals_per_epoch: 1, ..Limits::default() };
     let service = service_with(limits);
@@ -213,5 +214,5 @@ fn limits_are_kept() {
     members[0].confirm();
     let proposal = members[0].propose_to_update(None);
     let outcome = service.submit_proposal(&room(), &alice, &proposal, NOW).unwrap();
-    assert!(matches!(outcome, Outcome::Accepted(_)), "each epoch has its own: {outcome:?}");
+    assert!(matches!(outcome, Outcome::Accepted(_)), "the limit counts proposals of an earlier epoch: {outcome:?}");
 }

@@ -1,4 +1,4 @@
-//! A store in a file: what was answered is there after the service was started again.
+//! A store in a file. All acknowledged state is still there after a restart of the service.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ fn open(directory: &tempfile::TempDir) -> DeliveryService<SqliteStore> {
     .unwrap()
 }
 
-fn goes_on_after_a_restart(mode: HandshakeMode) {
+fn continues_after_a_restart(mode: HandshakeMode) {
     let directory = tempfile::tempdir().unwrap();
     let service = open(&directory);
     let mut members = group_of(&service, mode, &NAMES);
@@ -39,9 +39,9 @@ fn goes_on_after_a_restart(mode: HandshakeMode) {
 
     let service = open(&directory);
     assert_eq!(visible(&service, &NAMES), seen);
-    assert_eq!(accept(&service, &commit), answer, "resubmission");
+    assert_eq!(accept(&service, &commit), answer, "another answer to a resubmission");
     assert_eq!(service.key_packages_left(&bob.id, NOW).unwrap().left, 1);
-    // The public group goes on, with the proposal that was queued before.
+    // The public group still has the proposal from before the restart.
     members[0].receive(&leave);
     accept(&service, &members[0].update());
     assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
@@ -51,23 +51,23 @@ fn goes_on_after_a_restart(mode: HandshakeMode) {
 }
 
 #[test]
-fn an_assisted_group_goes_on_after_a_restart() {
-    goes_on_after_a_restart(Assisted);
+fn an_assisted_group_continues_after_a_restart() {
+    continues_after_a_restart(Assisted);
 }
 
 #[test]
-fn an_opaque_group_goes_on_after_a_restart() {
-    goes_on_after_a_restart(Opaque);
+fn an_opaque_group_continues_after_a_restart() {
+    continues_after_a_restart(Opaque);
 }
 
 #[test]
-fn a_large_public_group_goes_on_after_every_commit() {
+fn a_large_public_group_continues_after_each_restart() {
     let directory = tempfile::tempdir().unwrap();
     let names: Vec<_> = (0..20).map(|number| format!("m{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut members = group_of(&open(&directory), Assisted, &names);
     for turn in [3, 11, 19, 0] {
-        // A new service each time, so that each commit is checked against what was stored.
+        // A new service each time, so that each commit is verified against the stored state.
         let commit = members[turn].update();
         accept(&open(&directory), &commit);
         for (number, member) in members.iter_mut().enumerate() {
@@ -101,7 +101,7 @@ fn committed_proposals_do_not_stay_in_the_store() {
     open(&directory).submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
     assert_eq!(records(), before + 1);
     members[0].receive(&leave);
-    // The epoch before the last is kept, for the last commit may be taken back.
+    // The service keeps the previous epoch, because the last commit may be rolled back.
     for _ in 0..2 {
         accept(&open(&directory), &members[0].update());
         members[0].confirm();

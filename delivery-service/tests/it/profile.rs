@@ -1,4 +1,5 @@
-//! What Regrow's devices cannot follow is refused before it is ordered, where the service sees it.
+//! MLS features that Regrow's devices do not support. The service refuses them before it orders a
+//! handshake, if it can see them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -9,7 +10,7 @@ fn unsupported(what: Unsupported) -> Outcome {
     rejected(RejectReason::Unsupported(what))
 }
 
-/// The answers to a proposal of these extensions, and to a commit of them.
+/// Proposes the extension and commits it. Returns the outcomes of both.
 fn with_extension(extension: Extension) -> [Outcome; 2] {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
@@ -60,7 +61,7 @@ fn a_group_does_not_begin_with_an_unknown_extension() {
 }
 
 #[test]
-fn the_addition_of_a_foreign_identity_is_refused_when_it_is_proposed() {
+fn a_proposal_to_add_a_foreign_identity_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let stranger = Client::new("carol").with_identity(b"carol@example.org");

@@ -1,4 +1,4 @@
-//! Groups in which nothing happens: they cost a device nothing when it reads and acknowledges.
+//! Groups without activity. They add no cost when a device reads and acknowledges.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{cell::Cell, ops::Range};
@@ -11,34 +11,34 @@ use regrow_delivery_service::{
     store::{Keep, Part, Table, Transaction, Visitor},
 };
 
-/// A store that counts the records that are read and written.
-struct Counted<'c> {
+/// A store that counts the records that it reads and writes.
+struct CountingStore<'c> {
     inner: SqliteStore,
     count: &'c Cell<usize>,
 }
 
-struct CountedTransaction<'c, 't> {
+struct CountingTransaction<'c, 't> {
     tx: &'t mut dyn Transaction,
     count: &'c Cell<usize>,
 }
 
-impl Store for Counted<'_> {
+impl Store for CountingStore<'_> {
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let count = self.count;
-        self.inner.transaction(|tx| work(&mut CountedTransaction { tx, count }))
+        self.inner.transaction(|tx| work(&mut CountingTransaction { tx, count }))
     }
 }
 
-impl CountedTransaction<'_, '_> {
+impl CountingTransaction<'_, '_> {
     fn count(&self) {
         self.count.set(self.count.get() + 1);
     }
 }
 
-impl Transaction for CountedTransaction<'_, '_> {
+impl Transaction for CountingTransaction<'_, '_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.count();
         self.tx.get(table, key)
@@ -65,15 +65,15 @@ impl Transaction for CountedTransaction<'_, '_> {
 
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
         let count = self.count;
-        self.tx.part(&mut |tx| work(&mut CountedTransaction { tx, count }))
+        self.tx.part(&mut |tx| work(&mut CountingTransaction { tx, count }))
     }
 }
 
-/// The records that a device in so many quiet groups touches: by a read without news, by a message in one more group, by
-/// the read of that message, and by its acknowledgement.
-fn touched(quiet: usize) -> [usize; 4] {
+/// The records that four operations of a device in `quiet` quiet groups touch: a read without news,
+/// a message in one more group, a read of that message, and its acknowledgement.
+fn count_touched_records(quiet: usize) -> [usize; 4] {
     let count = Cell::new(0);
-    let store = Counted { inner: SqliteStore::in_memory().unwrap(), count: &count };
+    let store = CountingStore { inner: SqliteStore::in_memory().unwrap(), count: &count };
     let service = DeliveryService::open(store, Limits::default(), service_key()).unwrap();
     for number in 0..quiet {
         let id = group(&format!("quiet {number}"));
@@ -97,11 +97,11 @@ fn touched(quiet: usize) -> [usize; 4] {
 
 #[test]
 fn quiet_groups_cost_a_device_nothing() {
-    assert_eq!(touched(1), touched(40));
+    assert_eq!(count_touched_records(1), count_touched_records(40));
 }
 
 #[test]
-fn group_that_becomes_active_is_read_again() {
+fn a_group_that_becomes_active_is_read_again() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let bob = device("bob");
@@ -116,7 +116,7 @@ fn group_that_becomes_active_is_read_again() {
 }
 
 #[test]
-fn partly_acknowledged_group_is_read_from_there() {
+fn a_group_is_read_after_the_last_acknowledged_entry() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     for text in ["one", "two", "three"] {

@@ -1,4 +1,5 @@
-//! The ratchet tree is kept by the service that follows the group, and given to those who join without it.
+//! Ratchet trees of assisted groups. The service keeps them and returns them to devices that join
+//! without a tree.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -15,8 +16,8 @@ use regrow_delivery_service::{
     store::Table,
 };
 
-/// A group of Alice's, who sends no tree, and Bob whom she has added and who has not joined yet.
-fn bob_is_invited(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
+/// Creates a group of Alice, whose client sends no trees. She adds Bob. Bob has not joined yet.
+fn invite_bob(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
     accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
     alice.confirm();
@@ -37,12 +38,12 @@ fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
+fn a_late_joiner_gets_the_tree_of_its_welcome() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let open = || DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
     let service = open();
-    let (mut alice, bob) = bob_is_invited(&service);
+    let (mut alice, bob) = invite_bob(&service);
     for _ in 0..3 {
         update(&service, &mut alice);
     }
@@ -59,9 +60,9 @@ fn who_was_welcomed_joins_with_the_tree_of_that_epoch_however_late_it_comes() {
 }
 
 #[test]
-fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
+fn only_an_invited_device_gets_the_tree_of_its_welcome() {
     let service = service();
-    let (mut alice, _) = bob_is_invited(&service);
+    let (mut alice, _) = invite_bob(&service);
     update(&service, &mut alice);
     assert_eq!(welcome_tree(&service, "alice", 1), None);
     assert_eq!(welcome_tree(&service, "mallory", 1), None);
@@ -76,7 +77,7 @@ fn only_who_was_welcomed_gets_that_tree_for_as_long_as_the_welcome_is_there() {
 }
 
 #[test]
-fn nothing_is_left_of_a_tree_that_nobody_needs() {
+fn an_unneeded_tree_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let kept = || {
@@ -92,15 +93,15 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
         kept
     };
     let service = DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
-    let (mut alice, bob) = bob_is_invited(&service);
+    let (mut alice, bob) = invite_bob(&service);
     update(&service, &mut alice);
-    assert_eq!(kept(), 1, "that of the commit that adds somebody");
+    assert_eq!(kept(), 1, "only the tree of the commit that adds Bob is stored");
     for device in ["alice", "bob"] {
         service.acknowledge(&crate::common::device(device), Cursor(u64::MAX)).unwrap();
     }
     assert_eq!(kept(), 0);
 
-    // A tree that is sent is not kept a second time.
+    // If the welcome contains the tree, the service stores no second copy.
     drop(bob);
     alice.client.sends_trees = true;
     accept(&service, &alice.commit(&[Client::new("carol").claimed_by(&service, &device("alice"))], &[]));
@@ -108,9 +109,9 @@ fn nothing_is_left_of_a_tree_that_nobody_needs() {
 }
 
 #[test]
-fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
+fn the_trees_of_the_last_two_epochs_are_available() {
     let service = service();
-    let (mut alice, _) = bob_is_invited(&service);
+    let (mut alice, _) = invite_bob(&service);
     let mut trees = vec![alice.tree()];
     for _ in 0..3 {
         update(&service, &mut alice);
@@ -126,7 +127,7 @@ fn the_present_tree_and_the_one_before_are_there_for_an_external_commit() {
 }
 
 #[test]
-fn after_a_commit_was_taken_back_its_tree_is_gone() {
+fn a_rollback_removes_the_tree_of_the_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let before = members[0].tree();
@@ -142,7 +143,7 @@ fn after_a_commit_was_taken_back_its_tree_is_gone() {
 }
 
 #[test]
-fn a_service_that_does_not_follow_the_group_wants_the_tree_in_the_group_info() {
+fn an_opaque_group_needs_the_tree_in_the_group_info() {
     let service = service();
     let mut alice = Client::new("alice").without_trees().create(&service, Opaque);
     let commit = alice.update();
@@ -154,7 +155,7 @@ fn a_service_that_does_not_follow_the_group_wants_the_tree_in_the_group_info() {
 }
 
 #[test]
-fn a_group_is_not_made_without_its_tree() {
+fn a_group_is_not_created_without_its_tree() {
     let alice = Client::new("alice").without_trees();
     let service = service();
     let info = alice.create_unregistered(&room(), Assisted).group_info();
@@ -165,7 +166,7 @@ fn a_group_is_not_made_without_its_tree() {
 }
 
 #[tokio::test]
-async fn a_tree_is_given_to_those_whom_the_group_concerns() {
+async fn only_authorized_devices_get_a_tree() {
     let world = World::new().await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     let (tablet, mallory) = (world.device("alice", "tablet").await, world.device("mallory", "phone").await);
@@ -184,7 +185,7 @@ async fn a_tree_is_given_to_those_whom_the_group_concerns() {
         let present: api::RatchetTree = get("/trees/2", &who.token).await.ok();
         assert_eq!(present.ratchet_tree.0, members[0].tree());
     }
-    // Bob may still read his welcome, and nothing of what came after him.
+    // Bob may still read the tree of his welcome, but no later tree.
     let own: api::RatchetTree = get("/trees/1", &bob.token).await.ok();
     assert_eq!(own.ratchet_tree.0, invited_to);
     get("/trees/2", &bob.token).await.refused(Code::NotFound);

@@ -1,4 +1,4 @@
-//! Who reads what, from where to where, in which order, and until when it is there.
+//! Deliveries to devices: their first and last entry, their order, and their deletion.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -15,7 +15,7 @@ fn id(name: &str) -> DeviceId {
 }
 
 #[test]
-fn a_joiner_begins_with_its_welcome_and_everyone_else_reads_the_commit() {
+fn a_joiner_reads_its_welcome_and_others_read_the_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let carol = Client::new("carol");
@@ -35,7 +35,7 @@ fn a_joiner_begins_with_its_welcome_and_everyone_else_reads_the_commit() {
 }
 
 #[test]
-fn a_removed_device_reads_up_to_its_removal_and_no_further() {
+fn a_removed_device_reads_up_to_its_removal() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     say(&service, &mut members[0], "with bob");
@@ -51,7 +51,7 @@ fn a_removed_device_reads_up_to_its_removal_and_no_further() {
 }
 
 #[test]
-fn a_device_that_was_removed_and_added_again_has_two_memberships() {
+fn a_device_added_again_has_two_memberships() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let remove = members[0].commit(&[], &[&id("bob")]);
@@ -68,7 +68,7 @@ fn a_device_that_was_removed_and_added_again_has_two_memberships() {
 }
 
 #[test]
-fn a_device_replaced_in_one_commit_reads_the_new_welcome_and_nothing_twice() {
+fn a_replaced_device_reads_its_new_welcome_once() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let bob = Client::new("bob");
@@ -116,11 +116,11 @@ fn one_stream_carries_all_groups_in_the_order_of_acceptance() {
     assert_eq!(groups, ["room", "room", "other", "room", "other", "room", "other"]);
     assert!(alices.is_sorted_by(|a, b| a.cursor < b.cursor));
     assert_eq!(stream(&service, &id("bob")).len(), 4);
-    assert_eq!(alices[2].receipt.sequence, Sequence(1), "sequence numbers are the group's own");
+    assert_eq!(alices[2].receipt.sequence, Sequence(1), "the groups share one sequence");
 }
 
 #[test]
-fn reading_in_pages_of_any_size_is_reading_at_once() {
+fn pages_of_any_size_give_the_same_deliveries() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let other = GroupId::new("other").unwrap();
@@ -163,7 +163,7 @@ fn a_page_of_large_messages_is_cut_short_and_continued() {
 }
 
 #[test]
-fn a_small_entry_of_one_group_does_not_overtake_a_large_one_of_another() {
+fn a_small_entry_does_not_overtake_a_large_one() {
     let service = service();
     let mut large = Client::new("alice").create_unregistered(&group("a"), Opaque);
     let mut small = Client::new("alice").create_unregistered(&group("b"), Opaque);
@@ -181,17 +181,21 @@ fn a_small_entry_of_one_group_does_not_overtake_a_large_one_of_another() {
 }
 
 #[test]
-fn what_everyone_has_acknowledged_is_deleted() {
+fn entries_that_everyone_has_acknowledged_are_deleted() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     say(&service, &mut members[0], "one");
     say(&service, &mut members[0], "two");
     let positions: Vec<_> = stream(&service, &id("bob")).iter().map(|delivery| delivery.cursor).collect();
 
-    assert_eq!(service.acknowledge(&id("alice"), positions[2]).unwrap(), 0, "bob has not");
+    assert_eq!(
+        service.acknowledge(&id("alice"), positions[2]).unwrap(),
+        0,
+        "an entry is deleted that bob has not acknowledged"
+    );
     assert_eq!(stream(&service, &id("bob")).len(), 3);
     assert_eq!(service.acknowledge(&id("bob"), positions[1]).unwrap(), 2);
-    assert_eq!(stream(&service, &id("alice")), [], "alice has acknowledged the last as well");
+    assert_eq!(stream(&service, &id("alice")), [], "alice reads an entry that she has acknowledged");
     let left = stream(&service, &id("bob"));
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].receipt.sequence, Sequence(3));
@@ -202,7 +206,7 @@ fn what_everyone_has_acknowledged_is_deleted() {
 }
 
 #[test]
-fn a_removed_device_still_gets_what_is_its_own() {
+fn a_removed_device_still_gets_its_earlier_entries() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     say(&service, &mut members[0], "bob is offline");
@@ -228,7 +232,7 @@ fn nobody_acknowledges_for_another() {
 }
 
 #[test]
-fn an_acknowledgement_beyond_the_end_does_not_count_for_what_comes() {
+fn an_acknowledgement_beyond_the_end_does_not_cover_later_entries() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     service.acknowledge(&id("bob"), Cursor(u64::MAX)).unwrap();
@@ -238,7 +242,7 @@ fn an_acknowledgement_beyond_the_end_does_not_count_for_what_comes() {
 }
 
 #[test]
-fn after_the_retention_time_entries_go_unread() {
+fn entries_expire_unread_after_the_retention_time() {
     let limits = Limits { retention_seconds: 100, ..Limits::default() };
     let service = service_with(limits);
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
@@ -247,15 +251,19 @@ fn after_the_retention_time_entries_go_unread() {
     service.submit_message(&room(), &id("alice"), &young, later(50)).unwrap();
 
     let expired = service.expire(later(99)).unwrap();
-    assert_eq!((expired.entries, expired.answers), (0, 0));
+    assert_eq!((expired.entries, expired.remembered_outcomes), (0, 0));
     let expired = service.expire(later(100)).unwrap();
-    assert_eq!((expired.entries, expired.answers), (2, 2));
+    assert_eq!((expired.entries, expired.remembered_outcomes), (2, 2));
     let left = stream(&service, &id("bob"));
     assert_eq!((left.len(), left[0].receipt.sequence), (1, Sequence(3)));
-    assert_eq!(service.acknowledge(&id("bob"), left[0].cursor).unwrap(), 0, "alice has not read it");
+    assert_eq!(
+        service.acknowledge(&id("bob"), left[0].cursor).unwrap(),
+        0,
+        "an entry is deleted that alice has not acknowledged"
+    );
     assert_eq!(service.acknowledge(&id("alice"), left[0].cursor).unwrap(), 1);
 
-    // Nothing is remembered for ever: the bytes are new again.
+    // The service has forgotten the old message, so the same bytes are a new submission.
     let outcome = service.submit_message(&room(), &id("alice"), &bytes, later(101)).unwrap();
     assert!(accepted(&outcome).is_some_and(|(sequence, _)| sequence == Sequence(4)));
 }
@@ -275,7 +283,7 @@ fn a_resubmission_is_recognized_after_its_entry_was_deleted() {
 }
 
 #[test]
-fn a_full_log_loses_its_oldest_entries_and_the_gap_shows() {
+fn a_full_log_loses_its_oldest_entries() {
     let service = service_with(Limits { max_queue_length: 3, ..Limits::default() });
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     for turn in 0..5 {

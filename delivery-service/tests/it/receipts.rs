@@ -1,4 +1,4 @@
-//! Each entry extends its group's chain, and comes with a receipt that says so.
+//! Receipts. Each log entry extends the hash chain of its group, and its receipt proves that.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -17,7 +17,8 @@ fn receipt(outcome: Outcome) -> Receipt {
     }
 }
 
-/// Checks that each entry follows from the one before, from the hash before the first, and is receipted.
+/// Checks that the deliveries form a hash chain that begins at `before`, and that each has a valid
+/// receipt.
 fn assert_chained(service: &DeliveryService<SqliteStore>, before: ChainHash, deliveries: &[Delivery]) {
     let mut head = before;
     for delivery in deliveries {
@@ -28,7 +29,7 @@ fn assert_chained(service: &DeliveryService<SqliteStore>, before: ChainHash, del
 }
 
 #[test]
-fn what_a_member_reads_is_a_chain_from_the_groups_creation() {
+fn deliveries_form_a_hash_chain_from_the_groups_creation() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let alice = Client::new("alice").create(&service, mode);
@@ -46,18 +47,22 @@ fn what_a_member_reads_is_a_chain_from_the_groups_creation() {
 }
 
 #[test]
-fn a_joiner_goes_on_from_the_welcomes_receipt() {
+fn a_joiners_chain_begins_at_the_welcomes_receipt() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     say(&service, &mut members[0], "hello");
     let bobs = stream(&service, &device("bob"));
     assert_eq!(bobs[0].kind, DeliveryKind::Welcome);
-    assert_eq!(bobs[0].chained(ChainHash([0; 32])), None, "a welcome stands for a commit that the joiner does not see");
+    assert_eq!(
+        bobs[0].chained(ChainHash([0; 32])),
+        None,
+        "the joiner does not see the commit, so it cannot chain the welcome"
+    );
     assert_chained(&service, bobs[0].receipt.head, &bobs[1..]);
 }
 
 #[test]
-fn the_submitter_gets_the_receipt_that_the_readers_get_and_gets_it_again() {
+fn submitter_and_readers_get_the_same_receipt() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let bytes = members[0].send("hello");
@@ -70,7 +75,7 @@ fn the_submitter_gets_the_receipt_that_the_readers_get_and_gets_it_again() {
 }
 
 #[test]
-fn creating_a_group_is_receipted_too() {
+fn creating_a_group_returns_a_receipt() {
     let service = service();
     let alice = Client::new("alice").create_unregistered(&room(), Assisted);
     let info = alice.group_info();

@@ -1,4 +1,5 @@
-//! Who was removed by others does not come back by itself (RFC 9420, 12.4.3.2): somebody has to add it again.
+//! Removed devices. A device that others have removed cannot join by external commit (RFC 9420,
+//! 12.4.3.2). A member has to add it again.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +12,7 @@ use regrow_delivery_service::{
 
 const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
 
-/// A commit of this member's that is accepted.
+/// Submits a commit that adds and removes devices. The service must accept it.
 fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
     let added: Vec<_> = add.iter().map(|client| client.claimed_by(service, &by.id())).collect();
     let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
@@ -20,32 +21,39 @@ fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Clien
     by.confirm();
 }
 
-/// The external commit of a device that has no leaf.
+/// An external commit of a device without a leaf.
 fn external(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> (Member, CommitSubmission) {
     Client::new(name).join_externally(&service.group_info(&room()).unwrap().unwrap(), mode)
 }
 
-fn answer(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
+fn join_outcome(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
     service.submit_commit(&external(service, name, mode).1, NOW).unwrap()
 }
 
 #[test]
-fn who_was_removed_does_not_join_by_itself() {
+fn a_removed_device_cannot_join_by_itself() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);
 
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice", "carol"]));
-        assert!(matches!(answer(&service, "dave", mode), Outcome::Accepted(_)), "others do: {mode:?}");
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "later as well: {mode:?}");
+        assert!(
+            matches!(join_outcome(&service, "dave", mode), Outcome::Accepted(_)),
+            "another device cannot join: {mode:?}"
+        );
+        assert_eq!(
+            join_outcome(&service, "bob", mode),
+            rejected(RejectReason::Removed),
+            "the removed device joins later: {mode:?}"
+        );
     }
 }
 
 #[test]
-fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
+fn a_removed_device_does_not_learn_the_epoch() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (_, stale) = external(&service, "dave", Assisted);
@@ -58,7 +66,7 @@ fn it_is_refused_before_it_learns_what_epoch_the_group_is_in() {
 }
 
 #[test]
-fn who_was_added_again_rejoins_by_itself() {
+fn a_device_added_again_can_rejoin_by_itself() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -74,7 +82,7 @@ fn who_was_added_again_rejoins_by_itself() {
 }
 
 #[test]
-fn who_joined_by_itself_and_was_removed_does_not_do_so_again() {
+fn a_removed_external_joiner_cannot_join_again() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice"]);
@@ -83,13 +91,14 @@ fn who_joined_by_itself_and_was_removed_does_not_do_so_again() {
         members[0].receive(&join.commit);
         commit(&service, &mut members[0], &[], &["bob"]);
 
-        assert_eq!(answer(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "bob", mode), rejected(RejectReason::Removed), "{mode:?}");
     }
 }
 
-/// In an opaque group the service does not see who asked for a removal: there nobody comes back by itself.
+/// In an opaque group, the service cannot see that a device asked for its own removal. Therefore no
+/// removed device can rejoin there by itself.
 #[test]
-fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
+fn a_device_that_left_can_rejoin_an_assisted_group() {
     for mode in MODES {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -99,7 +108,7 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
         commit(&service, &mut members[0], &[], &[]);
         assert_eq!(service.roster(&room()).unwrap().unwrap().devices, devices(&["alice"]));
 
-        let outcome = answer(&service, "bob", mode);
+        let outcome = join_outcome(&service, "bob", mode);
 
         match mode {
             Assisted => assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}"),
@@ -108,38 +117,38 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
     }
 }
 
-/// To ask for one's own removal helps nobody whom others remove.
+/// A device cannot avoid the rule by proposing its own removal.
 #[test]
-fn who_asked_to_leave_and_was_removed_all_the_same_stays_out() {
+fn a_leave_proposal_does_not_undo_a_removal_by_others() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let leave = members[1].propose_to_leave();
     service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
-    // Alice, whom the proposal has not reached.
+    // Alice has not received the proposal. She removes Bob herself.
     commit(&service, &mut members[0], &[], &["bob"]);
 
-    assert_eq!(answer(&service, "bob", Assisted), rejected(RejectReason::Removed));
+    assert_eq!(join_outcome(&service, "bob", Assisted), rejected(RejectReason::Removed));
 }
 
 #[test]
-fn beyond_the_limit_nobody_joins_by_itself() {
+fn a_group_with_too_many_removals_allows_no_external_join() {
     for mode in MODES {
         let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);
         accept(&service, &external(&service, "dave", mode).1);
-        // One is remembered; when it is added again there is room for another.
+        // The service remembers one removal. After Bob is added again, it can remember another one.
         let service = service_with(Limits { max_removed_devices_per_group: 1, ..Limits::default() });
         let mut members = group_of(&service, mode, &["alice", "bob", "carol"]);
         commit(&service, &mut members[0], &[], &["bob"]);
         commit(&service, &mut members[0], &[&Client::new("bob")], &[]);
         commit(&service, &mut members[0], &[], &["carol"]);
-        assert_eq!(answer(&service, "carol", mode), rejected(RejectReason::Removed), "{mode:?}");
+        assert_eq!(join_outcome(&service, "carol", mode), rejected(RejectReason::Removed), "{mode:?}");
 
         commit(&service, &mut members[0], &[], &["bob"]);
 
         for name in ["bob", "carol", "dave"] {
-            assert_eq!(answer(&service, name, mode), rejected(RejectReason::Removed), "{name}, {mode:?}");
+            assert_eq!(join_outcome(&service, name, mode), rejected(RejectReason::Removed), "{name}, {mode:?}");
         }
         let dave = Client::new("dave");
         commit(&service, &mut members[0], &[&dave], &[]);
@@ -149,7 +158,7 @@ fn beyond_the_limit_nobody_joins_by_itself() {
 }
 
 #[test]
-fn it_is_remembered_in_the_store() {
+fn removals_are_remembered_in_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         DeliveryService::open(
@@ -164,5 +173,5 @@ fn it_is_remembered_in_the_store() {
     commit(&service, &mut members[0], &[], &["bob"]);
     drop(service);
 
-    assert_eq!(answer(&open(), "bob", Assisted), rejected(RejectReason::Removed));
+    assert_eq!(join_outcome(&open(), "bob", Assisted), rejected(RejectReason::Removed));
 }

@@ -1,4 +1,5 @@
-//! A commit that members cannot process is taken back when enough of them have said so, and not before.
+//! Rollback of a commit that members cannot process. The service rolls it back after enough
+//! reports, and not before.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -22,16 +23,17 @@ fn refused(reason: RejectReason) -> ReportOutcome {
     ReportOutcome::Rejected(reason)
 }
 
-/// Reports by so many that the commit is taken back. Returns the number of the entry that says so.
+/// Reports the commit in the name of these members, which must roll it back. Returns the sequence
+/// of the rollback entry.
 fn roll_back(service: &DeliveryService<SqliteStore>, by: &[&str], sequence: Sequence) -> Sequence {
     let outcomes: Vec<_> = by.iter().map(|name| report(service, name, sequence)).collect();
     match outcomes.last() {
         Some(ReportOutcome::RolledBack(receipt)) => receipt.sequence,
-        other => panic!("not taken back: {other:?}"),
+        other => panic!("not rolled back: {other:?}"),
     }
 }
 
-/// A group whose last commit is one of Alice's that adds Frank and removes Erin.
+/// A group whose last commit is by Alice. It adds Frank and removes Erin.
 fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec<Member>, Client, CommitSubmission) {
     let service = service();
     let mut members = group_of(&service, mode, &NAMES);
@@ -42,12 +44,13 @@ fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec
 }
 
 #[test]
-fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
+fn enough_reports_take_a_commit_back() {
     for mode in [Assisted, Opaque] {
         let (service, _, _, _) = commit_in_question(mode);
-        // Bob, Carol and Dave are asked: not Alice who made it, not Frank and Erin, whom it adds and removes.
+        // Bob, Carol and Dave may report. Alice made the commit, and it adds Frank and removes
+        // Erin.
         assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
-        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2), "one user, one report");
+        assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2), "a repeated report counts twice");
         assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)));
         assert_eq!(roll_back(&service, &["carol"], Sequence(2)), Sequence(3));
 
@@ -60,7 +63,7 @@ fn most_of_those_who_should_be_able_to_process_it_take_a_commit_back() {
 }
 
 #[test]
-fn who_made_it_is_added_or_removed_by_it_or_is_a_stranger_is_not_asked() {
+fn committer_affected_devices_and_strangers_cannot_report() {
     let (service, ..) = commit_in_question(Assisted);
     for by in ["alice", "frank"] {
         assert_eq!(report(&service, by, Sequence(2)), refused(RejectReason::NotReportable), "{by}");
@@ -78,12 +81,12 @@ fn only_the_last_commit_can_be_reported() {
     assert_eq!(report(&service, "bob", Sequence(2)), noted(1, 2));
     members[0].confirm();
     accept(&service, &members[0].update());
-    assert_eq!(report(&service, "carol", Sequence(2)), refused(RejectReason::NotReportable), "there is a later one");
-    assert_eq!(report(&service, "carol", Sequence(3)), noted(1, 2), "what was reported of the last does not count");
+    assert_eq!(report(&service, "carol", Sequence(2)), refused(RejectReason::NotReportable), "a later commit exists");
+    assert_eq!(report(&service, "carol", Sequence(3)), noted(1, 2), "a report of the previous commit counts");
 }
 
 #[test]
-fn the_group_goes_on_from_the_epoch_before() {
+fn a_rollback_returns_the_group_to_the_previous_epoch() {
     for mode in [Assisted, Opaque] {
         let (service, mut members, ..) = commit_in_question(mode);
         roll_back(&service, &["bob", "carol"], Sequence(2));
@@ -96,7 +99,7 @@ fn the_group_goes_on_from_the_epoch_before() {
 }
 
 #[test]
-fn what_was_said_in_the_void_epoch_stays_before_the_rollback() {
+fn messages_of_the_voided_epoch_stay_in_the_log() {
     let (service, mut members, ..) = commit_in_question(Assisted);
     members[0].confirm();
     say(&service, &mut members[0], "nobody else can read it");
@@ -107,7 +110,7 @@ fn what_was_said_in_the_void_epoch_stays_before_the_rollback() {
 }
 
 #[test]
-fn the_commit_does_not_come_back_by_being_submitted_again() {
+fn a_rolled_back_commit_cannot_be_submitted_again() {
     let (service, _, _, commit) = commit_in_question(Assisted);
     roll_back(&service, &["bob", "carol"], Sequence(2));
     let again = service.submit_commit(&commit, NOW).unwrap();
@@ -115,7 +118,7 @@ fn the_commit_does_not_come_back_by_being_submitted_again() {
 }
 
 #[test]
-fn whom_it_added_reads_that_it_is_void_and_whom_it_removed_reads_on() {
+fn added_and_removed_devices_read_the_rollback() {
     let (service, mut members, frank, _) = commit_in_question(Assisted);
     service.acknowledge(&device("erin"), Cursor(u64::MAX)).unwrap();
     roll_back(&service, &["bob", "carol"], Sequence(2));
@@ -126,7 +129,7 @@ fn whom_it_added_reads_that_it_is_void_and_whom_it_removed_reads_on() {
 }
 
 #[test]
-fn who_was_removed_by_it_is_not_remembered_as_removed() {
+fn an_external_join_works_after_a_rollback() {
     let (service, ..) = commit_in_question(Assisted);
     roll_back(&service, &["bob", "carol"], Sequence(2));
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -135,7 +138,7 @@ fn who_was_removed_by_it_is_not_remembered_as_removed() {
 }
 
 #[test]
-fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
+fn a_rollback_restores_the_removal_of_an_added_device() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let (commit, erin) = (members[0].commit(&[], &[&device("erin")]), Client::new("erin"));
@@ -152,7 +155,7 @@ fn who_was_removed_before_it_and_added_by_it_may_not_join_alone_after_it() {
 }
 
 #[test]
-fn proposals_of_the_epoch_before_can_still_be_committed() {
+fn proposals_of_the_previous_epoch_can_still_be_committed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &NAMES);
     let leave = members[4].propose_to_leave();
@@ -171,7 +174,7 @@ fn proposals_of_the_epoch_before_can_still_be_committed() {
 }
 
 #[test]
-fn a_rollback_outlives_the_process() {
+fn a_rollback_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
@@ -187,11 +190,14 @@ fn a_rollback_outlives_the_process() {
 }
 
 #[test]
-fn the_share_it_takes_is_the_operators() {
+fn the_operator_sets_the_share_of_reports() {
     let service = service_with(Limits { rollback_percent: 100, ..Limits::default() });
     let mut members = group_of(&service, Assisted, &NAMES);
     accept(&service, &members[0].update());
     for by in ["bob", "carol", "dave", "erin"] {
-        assert!(matches!(report(&service, by, Sequence(2)), ReportOutcome::Noted { needed: 5, .. }), "never");
+        assert!(
+            matches!(report(&service, by, Sequence(2)), ReportOutcome::Noted { needed: 5, .. }),
+            "the commit is rolled back"
+        );
     }
 }

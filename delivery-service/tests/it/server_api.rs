@@ -1,4 +1,4 @@
-//! The life of a group over HTTP.
+//! The HTTP API: the life of a group, formats, errors, and the API document.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -52,7 +52,7 @@ async fn a_group_lives_over_http() {
         for device in [&alice, &bob] {
             world.post("/v1/acknowledgements", Some(&device.token), &up_to).await.is(StatusCode::OK);
         }
-        // What everybody has read is gone.
+        // Entries that everyone has acknowledged are deleted.
         for device in [&alice, &bob] {
             assert_eq!(world.read(&device.token, 0).await, []);
         }
@@ -60,7 +60,7 @@ async fn a_group_lives_over_http() {
 }
 
 #[tokio::test]
-async fn a_member_leaves_by_a_proposal_and_comes_back_by_itself() {
+async fn a_member_leaves_and_another_device_joins_externally() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -74,7 +74,7 @@ async fn a_member_leaves_by_a_proposal_and_comes_back_by_itself() {
     members[0].confirm();
     world.call("GET", &room_path(""), Some(&bob.token), None).await.refused(Code::NotFound);
 
-    // Another device of a member's user finds its way in.
+    // Another device of a member's user joins by external commit.
     let laptop = world.device("alice", "laptop").await;
     let info: api::GroupInfo = world.call("GET", &room_path("/info"), Some(&laptop.token), None).await.ok();
     let (_, external) = laptop.client().join_externally(&info.group_info.0, HandshakeMode::Assisted);
@@ -126,7 +126,7 @@ async fn key_packages_are_handed_out_once() {
 }
 
 #[tokio::test]
-async fn writes_are_answered_the_same_again() {
+async fn repeated_writes_get_the_same_answer() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -151,7 +151,7 @@ async fn writes_are_answered_the_same_again() {
 }
 
 #[tokio::test]
-async fn a_stale_message_is_told_the_epoch() {
+async fn a_stale_message_is_answered_with_the_epoch() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -162,7 +162,7 @@ async fn a_stale_message_is_told_the_epoch() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_outlives_the_server() {
+async fn acknowledged_writes_survive_a_restart() {
     let file = tempfile::tempdir().expect("a directory");
     let path = file.path().join("ds.db");
     let world = World::over(SqliteStore::open(&path).expect("a store"), |_| {}).await;
@@ -173,12 +173,12 @@ async fn what_was_acknowledged_outlives_the_server() {
     world.server.stop().await;
 
     let world = World::over(SqliteStore::open(&path).expect("the store"), |_| {}).await;
-    // The session is as good as before.
+    // The session is still valid.
     assert_eq!(world.read(&bob.token, 0).await, before);
 }
 
 #[tokio::test]
-async fn after_the_stop_nothing_is_answered_as_done() {
+async fn a_stopped_server_answers_unavailable() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -214,7 +214,7 @@ fn cbor_request(method: &str, path: &str, token: &str, body: Vec<u8>) -> Request
 }
 
 #[tokio::test]
-async fn everything_can_be_said_in_cbor() {
+async fn requests_and_answers_can_be_cbor() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -259,7 +259,7 @@ async fn every_failure_is_a_problem() {
 }
 
 #[tokio::test]
-async fn the_document_and_the_routes_are_the_same() {
+async fn the_api_document_matches_the_routes() {
     let world = World::new().await;
     let served: serde_json::Value = world.call("GET", "/v1/openapi.json", None, None).await.ok();
     assert_eq!(served, serde_json::to_value(server::openapi()).expect("JSON"));
@@ -310,12 +310,13 @@ async fn the_document_and_the_routes_are_the_same() {
     assert_eq!(documented, promised);
     for operation in documented {
         let (method, path) = operation.split_once(' ').expect("method and path");
-        // Without a session and without a body: whatever they say to it, they are there.
+        // The request has neither a session nor a body. Any answer is fine that shows that the
+        // route exists.
         let answer = world.call(method, path, None, None).await;
         let missing = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::INTERNAL_SERVER_ERROR];
         assert!(!missing.contains(&answer.status), "{operation}: {}", answer.status);
     }
-    // Whatever the document refers to is in it.
+    // The document contains every schema that it refers to.
     let text = served.to_string();
     for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
         let schema = reference.split('"').next().expect("a name");
@@ -324,14 +325,14 @@ async fn the_document_and_the_routes_are_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_asks_too_often_is_told_when_to_come_back() {
+async fn a_device_over_its_rate_is_told_when_to_retry() {
     let world = World::with(|settings| {
         settings.limits.device_burst = 3;
         settings.limits.device_requests_per_second = 1;
     })
     .await;
     let alice = world.device("alice", "phone").await;
-    // The login has cost one.
+    // The login has cost one request.
     for _ in 0..2 {
         world.call("GET", "/v1/key-packages", Some(&alice.token), None).await.is(StatusCode::OK);
     }
@@ -343,7 +344,7 @@ async fn whoever_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_page_is_as_long_as_it_is_asked_for() {
+async fn a_page_has_the_requested_length() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -358,7 +359,7 @@ async fn a_page_is_as_long_as_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn no_answer_is_kept_on_the_way() {
+async fn no_answer_may_be_cached() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let token = Some(alice.token.as_str());

@@ -1,4 +1,5 @@
-//! `regrow-ds` as it is run: settings, exit statuses, one server for a file, and commands beside it.
+//! The program `regrow-ds`: settings, exit statuses, one server per store file, and commands beside
+//! a server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -10,47 +11,47 @@ use std::{
 };
 
 use crate::http::Key;
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 use regrow_delivery_service::{
     ServicePublicKey, SqliteStore,
     api::{self, Admission},
 };
 use serde::Serialize;
 
-impl Place {
-    /// The command, in a directory of its own and without whatever the environment has.
+impl TestDirectory {
+    /// The command in this directory, without the variables of the test's environment.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_regrow-ds"));
-        command.current_dir(self.directory()).env_clear().args(arguments);
+        command.current_dir(self.root()).env_clear().args(arguments);
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
-        Ran(self.command(arguments).output().unwrap())
+    fn run(&self, arguments: &[&str]) -> CommandResult {
+        CommandResult(self.command(arguments).output().unwrap())
     }
 
-    fn serve(&self, arguments: &[&str]) -> Serving {
+    fn serve(&self, arguments: &[&str]) -> ServerProcess {
         let own = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
         let mut child = self
             .command(&[&own, arguments].concat())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(self.path("log")).unwrap())
+            .stderr(fs::File::create(self.file("log")).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let log = || fs::read_to_string(self.path("log")).unwrap();
+        let log = || fs::read_to_string(self.file("log")).unwrap();
         let addresses = line.trim().strip_prefix("listening on http://");
         let addresses = addresses.and_then(|rest| rest.split_once(", for operators on http://"));
         let (devices, operators) = addresses.unwrap_or_else(|| panic!("{line:?}: {}", log()));
-        Serving { devices: devices.parse().unwrap(), operators: operators.parse().unwrap(), child }
+        ServerProcess { devices: devices.parse().unwrap(), operators: operators.parse().unwrap(), child }
     }
 }
 
-/// A command that has ended.
-struct Ran(Output);
+/// The result of a command that has ended.
+struct CommandResult(Output);
 
-impl Ran {
+impl CommandResult {
     #[track_caller]
     fn ends(&self, status: i32) -> &Self {
         assert_eq!(self.0.status.code(), Some(status), "{}{}", self.out(), self.error());
@@ -66,14 +67,14 @@ impl Ran {
     }
 }
 
-/// A server that runs. It is killed when it is dropped.
-struct Serving {
+/// A running server. It is killed when this value is dropped.
+struct ServerProcess {
     child: Child,
     devices: SocketAddr,
     operators: SocketAddr,
 }
 
-impl Serving {
+impl ServerProcess {
     fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
@@ -121,7 +122,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -134,208 +135,212 @@ fn client() -> reqwest::Client {
 }
 
 #[test]
-fn config_prints_what_is_in_force() {
-    let place = Place::new();
-    fs::write(place.path("regrow-ds.toml"), "[limits]\nqueue = 7\n").unwrap();
-    let ran = Ran(place
-        .command(&["config", "--listen", "127.0.0.1:9"])
-        .env("REGROW_DS_LIMITS__STREAMS", "8")
-        .output()
-        .unwrap());
-    ran.ends(0);
+fn config_prints_the_settings_in_force() {
+    let directory = TestDirectory::new();
+    fs::write(directory.file("regrow-ds.toml"), "[limits]\nqueue = 7\n").unwrap();
+    let result = CommandResult(
+        directory
+            .command(&["config", "--listen", "127.0.0.1:9"])
+            .env("REGROW_DS_LIMITS__STREAMS", "8")
+            .output()
+            .unwrap(),
+    );
+    result.ends(0);
     for line in [
         "listen = \"127.0.0.1:9\"  # flag --listen",
         "queue = 7  # regrow-ds.toml",
         "streams = 8  # environment variable REGROW_DS_LIMITS__STREAMS",
         "drain_seconds = 30  # default",
     ] {
-        assert!(ran.out().lines().any(|printed| printed == line), "{line} is not in\n{}", ran.out());
+        assert!(result.out().lines().any(|printed| printed == line), "{line} is not in\n{}", result.out());
     }
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_named_with_their_place() {
-    let place = Place::new();
-    fs::write(place.path("regrow-ds.toml"), "[limits]\nqueu = 7\n").unwrap();
-    let ran = place.run(&["config"]);
+fn unusable_settings_are_named_with_their_source() {
+    let directory = TestDirectory::new();
+    fs::write(directory.file("regrow-ds.toml"), "[limits]\nqueu = 7\n").unwrap();
+    let result = directory.run(&["config"]);
     assert_eq!(
-        ran.ends(2).error(),
+        result.ends(2).error(),
         "regrow-ds: regrow-ds.toml: there is no setting `limits.queu`; did you mean `limits.queue`?\n"
     );
-    let ran = place.run(&["serve", "--config", "other.toml"]);
-    assert!(ran.ends(2).error().starts_with("regrow-ds: cannot read other.toml: "), "{}", ran.error());
-    let ran = place.run(&["serve", "--listen", "0.0.0.0:0", "--config", "/dev/null"]);
-    assert!(ran.ends(2).error().contains("flag --listen: `listen`: 0.0.0.0:0 can be reached"), "{}", ran.error());
-    assert!(place.run(&["serve", "--nonsense"]).ends(2).error().contains("--nonsense"));
+    let result = directory.run(&["serve", "--config", "other.toml"]);
+    assert!(result.ends(2).error().starts_with("regrow-ds: cannot read other.toml: "), "{}", result.error());
+    let result = directory.run(&["serve", "--listen", "0.0.0.0:0", "--config", "/dev/null"]);
+    assert!(result.ends(2).error().contains("flag --listen: `listen`: 0.0.0.0:0 can be reached"), "{}", result.error());
+    assert!(directory.run(&["serve", "--nonsense"]).ends(2).error().contains("--nonsense"));
 }
 
 #[test]
-fn a_certificate_that_is_not_there_is_named() {
-    let place = Place::new();
-    let ran = place.run(&["serve", "--listen", "127.0.0.1:0", "--tls-certificate", "c.pem", "--tls-key", "k.pem"]);
-    assert!(ran.ends(2).error().contains("cannot read the certificate in c.pem"), "{}", ran.error());
+fn a_missing_certificate_is_named() {
+    let directory = TestDirectory::new();
+    let result =
+        directory.run(&["serve", "--listen", "127.0.0.1:0", "--tls-certificate", "c.pem", "--tls-key", "k.pem"]);
+    assert!(result.ends(2).error().contains("cannot read the certificate in c.pem"), "{}", result.error());
 }
 
 #[test]
 fn a_second_server_on_the_same_file_is_refused() {
-    let place = Place::new();
-    let _first = place.serve(&[]);
-    let ran = place.run(&["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"]);
+    let directory = TestDirectory::new();
+    let _first = directory.serve(&[]);
+    let result = directory.run(&["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"]);
     let expected = "regrow-ds: the store is in use by another process. Another server uses regrow-ds.db";
-    assert!(ran.ends(3).error().contains(expected), "{}", ran.error());
+    assert!(result.ends(3).error().contains(expected), "{}", result.error());
 }
 
 #[test]
-fn an_address_that_is_taken_is_named_with_its_setting() {
-    let place = Place::new();
-    let first = place.serve(&[]);
+fn a_taken_address_is_named_with_its_setting() {
+    let directory = TestDirectory::new();
+    let first = directory.serve(&[]);
     let taken = first.devices.to_string();
-    let ran = place.run(&["serve", "--database", "other.db", "--listen", &taken, "--listen-operators", "127.0.0.1:0"]);
+    let result =
+        directory.run(&["serve", "--database", "other.db", "--listen", &taken, "--listen-operators", "127.0.0.1:0"]);
     let expected = format!("cannot listen at {taken} (`listen`)");
-    assert!(ran.ends(3).error().contains(&expected), "{}", ran.error());
+    assert!(result.ends(3).error().contains(&expected), "{}", result.error());
 }
 
 #[test]
-fn it_ends_when_it_is_asked_to_and_goes_on_when_it_is_started_again() {
-    let place = Place::new();
-    assert!(place.serve(&[]).end().success());
-    let again = place.serve(&[]);
+fn the_server_ends_on_signals_and_starts_again() {
+    let directory = TestDirectory::new();
+    assert!(directory.serve(&[]).end().success());
+    let again = directory.serve(&[]);
     again.signal("-INT");
     let mut again = again;
     assert!(again.child.wait().unwrap().success());
-    place.run(&["check"]).ends(0);
+    directory.run(&["check"]).ends(0);
 }
 
 #[tokio::test]
-async fn invitations_are_made_while_it_serves_and_each_is_good_once() {
-    let place = Place::new();
-    let server = place.serve(&["--registration", "token"]);
-    let tokens = place.run(&["invite", "--count", "2", "--expires", "1h"]).ends(0).out();
+async fn invitations_made_beside_a_server_work_once() {
+    let directory = TestDirectory::new();
+    let server = directory.serve(&["--registration", "token"]);
+    let tokens = directory.run(&["invite", "--count", "2", "--expires", "1h"]).ends(0).out();
     let tokens: Vec<_> = tokens.lines().collect();
     assert_eq!(tokens.len(), 2);
     let (alice, bob) = (Key::new("alice", "phone"), Key::new("bob", "phone"));
     assert_eq!(server.register(&alice, "guessed").await, 403);
     assert_eq!(server.register(&alice, tokens[0]).await, 201);
-    assert_eq!(server.register(&bob, tokens[0]).await, 403, "it is used up");
+    assert_eq!(server.register(&bob, tokens[0]).await, 403, "an invitation works twice");
     assert_eq!(server.register(&bob, tokens[1]).await, 201);
-    // Another device of hers takes an invitation that names her.
+    // A second device of Alice needs an invitation that names her.
     let tablet = Key::new("alice", "tablet");
-    let for_anybody = place.run(&["invite"]).ends(0).out();
+    let for_anybody = directory.run(&["invite"]).ends(0).out();
     assert_eq!(server.register(&tablet, for_anybody.trim()).await, 403);
-    let for_alice = place.run(&["invite", "--user", "alice"]).ends(0).out();
+    let for_alice = directory.run(&["invite", "--user", "alice"]).ends(0).out();
     assert_eq!(server.register(&tablet, for_alice.trim()).await, 201);
 }
 
 #[tokio::test]
-async fn a_device_is_removed_while_it_serves_and_its_stream_ends() {
-    let place = Place::new();
-    let server = place.serve(&["--registration", "token"]);
+async fn a_device_removed_beside_a_server_loses_its_stream() {
+    let directory = TestDirectory::new();
+    let server = directory.serve(&["--registration", "token"]);
     let alice = Key::new("alice", "phone");
-    let token = place.run(&["invite"]).ends(0).out();
+    let token = directory.run(&["invite"]).ends(0).out();
     assert_eq!(server.register(&alice, token.trim()).await, 201);
     let token = server.session(&alice).await;
     assert_eq!(server.get("/v1/key-packages", &token).await, 200);
     let stream = client().get(format!("http://{}/v1/stream", server.devices)).bearer_auth(&token).send().await.unwrap();
     assert_eq!(stream.status().as_u16(), 200);
 
-    let ran = place.run(&["remove-device", "alice", "phone"]);
-    assert_eq!(ran.ends(0).out(), "removed alice/phone, and ended its sessions (1)\n");
+    let result = directory.run(&["remove-device", "alice", "phone"]);
+    assert_eq!(result.ends(0).out(), "removed alice/phone, and ended its sessions (1)\n");
     assert_eq!(server.get("/v1/key-packages", &token).await, 401);
     stream.text().await.unwrap();
-    place.run(&["remove-device", "alice", "phone"]).ends(1);
-    place.run(&["remove-device", "nobody", "phone"]).ends(1);
+    directory.run(&["remove-device", "alice", "phone"]).ends(1);
+    directory.run(&["remove-device", "nobody", "phone"]).ends(1);
 }
 
 #[tokio::test]
-async fn a_user_is_exported_and_removed_while_it_serves() {
-    let place = Place::new();
-    let server = place.serve(&["--registration", "token"]);
+async fn a_user_is_exported_and_removed_beside_a_server() {
+    let directory = TestDirectory::new();
+    let server = directory.serve(&["--registration", "token"]);
     let mut tokens = Vec::new();
     for device in ["phone", "laptop"] {
-        let invitation = place.run(&["invite", "--user", "alice"]).ends(0).out();
+        let invitation = directory.run(&["invite", "--user", "alice"]).ends(0).out();
         let key = Key::new("alice", device);
         assert_eq!(server.register(&key, invitation.trim()).await, 201);
         tokens.push(server.session(&key).await);
     }
-    let spare = place.run(&["invite", "--user", "alice"]).ends(0).out();
-    place.run(&["remove-device", "alice", "laptop"]).ends(0);
-    let users = || place.run(&["users"]).ends(0).out();
+    let spare = directory.run(&["invite", "--user", "alice"]).ends(0).out();
+    directory.run(&["remove-device", "alice", "laptop"]).ends(0);
+    let users = || directory.run(&["users"]).ends(0).out();
     assert_eq!(users(), "alice: 1 devices, and 1 that were removed\n");
 
     let exported: serde_json::Value =
-        serde_json::from_str(&place.run(&["export-user", "alice"]).ends(0).out()).unwrap();
+        serde_json::from_str(&directory.run(&["export-user", "alice"]).ends(0).out()).unwrap();
     assert_eq!(exported["user"], "alice");
     assert_eq!(exported["devices"].as_array().unwrap().len(), 2);
     assert_eq!(exported["devices"][1]["removed"], true);
     assert_eq!(exported["devices"][0]["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(exported["invitations"].as_array().unwrap().len(), 1);
 
-    assert_eq!(place.run(&["remove-user", "alice"]).ends(0).out(), "removed alice/phone\nended 1 sessions\n");
+    assert_eq!(directory.run(&["remove-user", "alice"]).ends(0).out(), "removed alice/phone\nended 1 sessions\n");
     for token in tokens {
         assert_eq!(server.get("/v1/key-packages", &token).await, 401);
     }
     assert_eq!(server.register(&Key::new("alice", "tablet"), spare.trim()).await, 403);
     assert_eq!(users(), "alice: 0 devices, and 2 that were removed\n");
-    assert!(place.run(&["remove-user", "alice"]).ends(1).error().contains("no device of alice is known"));
-    place.run(&["export-user", "nobody"]).ends(1);
+    assert!(directory.run(&["remove-user", "alice"]).ends(1).error().contains("no device of alice is known"));
+    directory.run(&["export-user", "nobody"]).ends(1);
 }
 
 #[tokio::test]
 async fn a_revoked_invitation_admits_nobody() {
-    let place = Place::new();
-    let server = place.serve(&["--registration", "token"]);
-    let token = place.run(&["invite", "--user", "alice", "--expires", "2h"]).ends(0).out();
-    let other = place.run(&["invite"]).ends(0).out();
-    let listed = place.run(&["invitations"]).ends(0).out();
+    let directory = TestDirectory::new();
+    let server = directory.serve(&["--registration", "token"]);
+    let token = directory.run(&["invite", "--user", "alice", "--expires", "2h"]).ends(0).out();
+    let other = directory.run(&["invite"]).ends(0).out();
+    let listed = directory.run(&["invitations"]).ends(0).out();
     let (first, second) = listed.trim().split_once('\n').unwrap();
     let (id, _) = first.split_once(" for alice, good for ").unwrap();
     assert!(second.contains(" for a new user, good for "), "{listed}");
     assert!(!listed.contains(token.trim()) && !listed.contains(other.trim()));
 
-    assert_eq!(place.run(&["revoke-invitation", id]).ends(0).out(), format!("revoked {id}\n"));
+    assert_eq!(directory.run(&["revoke-invitation", id]).ends(0).out(), format!("revoked {id}\n"));
     assert_eq!(server.register(&Key::new("alice", "phone"), token.trim()).await, 403);
     assert_eq!(server.register(&Key::new("bob", "phone"), other.trim()).await, 201);
-    place.run(&["revoke-invitation", id]).ends(1);
-    assert!(place.run(&["revoke-invitation", "xyz"]).ends(2).error().contains("16 hexadecimal digits"));
-    assert_eq!(place.run(&["invitations"]).ends(0).out(), "");
+    directory.run(&["revoke-invitation", id]).ends(1);
+    assert!(directory.run(&["revoke-invitation", "xyz"]).ends(2).error().contains("16 hexadecimal digits"));
+    assert_eq!(directory.run(&["invitations"]).ends(0).out(), "");
 }
 
 #[tokio::test]
-async fn a_backup_is_made_while_it_serves_and_can_be_put_back() {
-    let place = Place::new();
-    let server = place.serve(&["--registration", "token"]);
+async fn a_backup_made_beside_a_server_can_be_restored() {
+    let directory = TestDirectory::new();
+    let server = directory.serve(&["--registration", "token"]);
     let alice = Key::new("alice", "phone");
-    let token = place.run(&["invite"]).ends(0).out();
+    let token = directory.run(&["invite"]).ends(0).out();
     assert_eq!(server.register(&alice, token.trim()).await, 201);
-    place.run(&["backup", "copy.db"]).ends(0);
-    assert!(place.run(&["backup", "copy.db"]).ends(2).error().contains("never overwritten"));
-    place.run(&["check", "--database", "copy.db"]).ends(0);
+    directory.run(&["backup", "copy.db"]).ends(0);
+    assert!(directory.run(&["backup", "copy.db"]).ends(2).error().contains("never overwritten"));
+    directory.run(&["check", "--database", "copy.db"]).ends(0);
     let key = server.key().await;
     assert!(server.end().success());
 
-    fs::remove_file(place.store()).unwrap();
-    fs::rename(place.path("copy.db"), place.store()).unwrap();
-    let server = place.serve(&["--registration", "token"]);
+    fs::remove_file(directory.store_path()).unwrap();
+    fs::rename(directory.file("copy.db"), directory.store_path()).unwrap();
+    let server = directory.serve(&["--registration", "token"]);
     assert_eq!(server.key().await, key);
     assert!(!server.session(&alice).await.is_empty());
 }
 
 #[test]
-fn check_looks_beside_a_server_and_finds_damage() {
-    let place = Place::new();
-    let server = place.serve(&[]);
-    assert_eq!(place.run(&["check"]).ends(0).out(), "nothing found\n");
+fn check_runs_beside_a_server_and_finds_damage() {
+    let directory = TestDirectory::new();
+    let server = directory.serve(&[]);
+    assert_eq!(directory.run(&["check"]).ends(0).out(), "nothing found\n");
     assert!(server.end().success());
-    rusqlite::Connection::open(place.store())
+    rusqlite::Connection::open(directory.store_path())
         .unwrap()
         .execute("INSERT INTO members (key, value) VALUES (x'01', x'')", [])
         .unwrap();
-    assert_eq!(place.run(&["check"]).ends(1).out(), "members 01: cannot be understood\n1 finding\n");
+    assert_eq!(directory.run(&["check"]).ends(1).out(), "members 01: cannot be understood\n1 finding\n");
 }
 
 #[test]
-fn commands_make_no_store() {
-    let place = Place::new();
+fn commands_create_no_store() {
+    let directory = TestDirectory::new();
     let commands: [&[&str]; 9] = [
         &["invite"],
         &["invitations"],
@@ -348,27 +353,27 @@ fn commands_make_no_store() {
         &["check"],
     ];
     for command in commands {
-        let ran = place.run(command);
-        assert!(ran.ends(2).error().contains("there is no store at regrow-ds.db"), "{}", ran.error());
+        let result = directory.run(command);
+        assert!(result.ends(2).error().contains("there is no store at regrow-ds.db"), "{}", result.error());
     }
-    assert_eq!(fs::read_dir(place.directory()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.root()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_store_of_another_version_is_left_alone() {
-    let place = Place::new();
-    drop(SqliteStore::open(place.store()).unwrap());
-    rusqlite::Connection::open(place.store()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let directory = TestDirectory::new();
+    drop(SqliteStore::open(directory.store_path()).unwrap());
+    rusqlite::Connection::open(directory.store_path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     for command in ["serve", "check"] {
-        let ran = place.run(&[command]);
-        assert!(ran.ends(2).error().contains("format 99"), "{}", ran.error());
+        let result = directory.run(&[command]);
+        assert!(result.ends(2).error().contains("format 99"), "{}", result.error());
     }
 }
 
 #[tokio::test]
 async fn operators_are_answered() {
-    let place = Place::new();
-    let server = place.serve(&[]);
+    let directory = TestDirectory::new();
+    let server = directory.serve(&[]);
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/v1/service", 404)] {
         let response = client().get(format!("http://{}{path}", server.operators)).send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{path}");
@@ -377,19 +382,19 @@ async fn operators_are_answered() {
 
 #[test]
 fn another_name_of_the_file_starts_no_second_server() {
-    let place = Place::new();
-    let _first = place.serve(&[]);
-    fs::hard_link(place.store(), place.path("other.db")).unwrap();
+    let directory = TestDirectory::new();
+    let _first = directory.serve(&[]);
+    fs::hard_link(directory.store_path(), directory.file("other.db")).unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0", "--database", "other.db"];
-    let ran = place.run(&[&["serve"], &arguments[..]].concat());
-    assert!(ran.ends(3).error().contains("the store is in use by another process"), "{}", ran.error());
-    assert!(!place.path("other.db-wal").exists());
+    let result = directory.run(&[&["serve"], &arguments[..]].concat());
+    assert!(result.ends(3).error().contains("the store is in use by another process"), "{}", result.error());
+    assert!(!directory.file("other.db-wal").exists());
 }
 
 #[tokio::test]
-async fn hang_up_without_a_certificate_ends_nothing() {
-    let place = Place::new();
-    let mut server = place.serve(&[]);
+async fn sighup_without_a_certificate_ends_nothing() {
+    let directory = TestDirectory::new();
+    let mut server = directory.serve(&[]);
     for _ in 0..3 {
         server.signal("-HUP");
         server.key().await;

@@ -1,4 +1,4 @@
-//! A wall clock that jumps: nothing is lost, and nobody is kept out.
+//! A wall clock that jumps. The server loses nothing and refuses nobody because of it.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
 const HOUR: u64 = 3_600;
 const DAY: i64 = 24 * 3_600;
 
-/// A group in which Bob has yet to read his welcome and a message.
+/// Creates a group in which Bob has not yet read his welcome and a message.
 async fn with_unread(world: &World) -> (Device, Device) {
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -25,7 +25,7 @@ async fn unread(world: &World, device: &Device) -> usize {
     world.read(&world.token(&device.key).await, 0).await.len()
 }
 
-/// Time enough to be sure of the clock.
+/// Lets enough time pass for the server to confirm the clock.
 async fn confirm(world: &World) {
     world.server.state().upkeep().await;
     world.wait(HOUR);
@@ -34,7 +34,7 @@ async fn confirm(world: &World) {
 }
 
 #[tokio::test]
-async fn clock_back_an_hour_refuses_nobody() {
+async fn a_clock_set_back_an_hour_refuses_nobody() {
     let world = World::with(|settings| {
         settings.limits.device_burst = 8;
         settings.limits.address_burst = 20;
@@ -50,7 +50,7 @@ async fn clock_back_an_hour_refuses_nobody() {
 }
 
 #[tokio::test]
-async fn clock_ahead_for_seconds_deletes_nothing() {
+async fn a_clock_ahead_for_seconds_deletes_nothing() {
     let world = World::new().await;
     let (alice, bob) = with_unread(&world).await;
     confirm(&world).await;
@@ -69,7 +69,7 @@ async fn clock_ahead_for_seconds_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn confirmed_time_deletes_what_is_too_old() {
+async fn confirmed_time_deletes_old_entries() {
     let world = World::new().await;
     let (_, bob) = with_unread(&world).await;
     confirm(&world).await;
@@ -79,11 +79,11 @@ async fn confirmed_time_deletes_what_is_too_old() {
 }
 
 #[tokio::test]
-async fn jump_that_is_not_confirmed_in_full_starts_anew() {
+async fn unconfirmed_clock_jumps_delete_nothing() {
     let world = World::new().await;
     let (_, bob) = with_unread(&world).await;
     confirm(&world).await;
-    // Each jump is to a time of its own.
+    // Each jump leads to a different time.
     for _ in 0..10 {
         world.jump(31 * DAY);
         world.server.state().upkeep().await;
@@ -94,7 +94,7 @@ async fn jump_that_is_not_confirmed_in_full_starts_anew() {
 }
 
 #[tokio::test]
-async fn entries_of_a_clock_behind_are_kept_in_full() {
+async fn entries_written_while_the_clock_is_behind_are_kept() {
     let world = World::new().await;
     confirm(&world).await;
     world.jump(-40 * DAY);
@@ -105,7 +105,7 @@ async fn entries_of_a_clock_behind_are_kept_in_full() {
 }
 
 #[tokio::test]
-async fn session_outlives_a_jump_and_ends_in_its_time() {
+async fn a_session_survives_a_clock_jump_and_ends_on_time() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     for jump in [DAY, -30 * DAY] {
@@ -122,7 +122,7 @@ async fn start(path: &Path, wall: u64) -> World {
 }
 
 #[tokio::test]
-async fn restart_with_another_clock_deletes_nothing() {
+async fn a_restart_with_another_clock_deletes_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("store.db");
     let world = start(&path, NOW.0).await;
@@ -141,7 +141,7 @@ async fn restart_with_another_clock_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn restart_with_the_clock_behind_goes_on_from_the_stored_time() {
+async fn a_restart_with_the_clock_behind_uses_the_stored_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("store.db");
     let world = start(&path, NOW.0).await;
@@ -149,7 +149,7 @@ async fn restart_with_the_clock_behind_goes_on_from_the_stored_time() {
     confirm(&world).await;
     world.server.stop().await;
 
-    // Without a battery, a clock begins in 1970.
+    // A clock without a battery starts in 1970.
     let world = start(&path, 0).await;
     let tokens = [world.token(&alice.key).await, world.token(&bob.key).await];
     let [alice, bob] = [(alice, &tokens[0]), (bob, &tokens[1])]
@@ -160,7 +160,7 @@ async fn restart_with_the_clock_behind_goes_on_from_the_stored_time() {
 }
 
 #[tokio::test]
-async fn sessions_go_on_after_a_short_restart() {
+async fn sessions_continue_after_a_short_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("store.db");
     let world = start(&path, NOW.0).await;

@@ -1,4 +1,4 @@
-//! Settings: where they come from, what is said of those that are wrong, and what is printed of them.
+//! Settings: their sources, the errors for wrong ones, and their printed form.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -10,17 +10,17 @@ use regrow_delivery_service::server::{
     settings::{LogFormat, Registration, Settings},
 };
 
-/// A file of settings.
-struct Written {
+/// A settings file in a temporary directory.
+struct SettingsFile {
     _directory: tempfile::TempDir,
     path: PathBuf,
 }
 
-fn written(text: &str) -> Written {
+fn settings_file(text: &str) -> SettingsFile {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("settings.toml");
     fs::write(&path, text).unwrap();
-    Written { _directory: directory, path }
+    SettingsFile { _directory: directory, path }
 }
 
 fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -28,13 +28,13 @@ fn variables(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 }
 
 fn load(text: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<(Config, String), String> {
-    let file = written(text);
-    let place = file.path.display().to_string();
+    let file = settings_file(text);
+    let path = file.path.display().to_string();
     let sources = Sources { file: Some(file.path.clone()), variables: variables(environment), flags: flags.to_vec() };
     match Config::load(&sources) {
-        Ok(config) => Ok((config, place)),
-        // So that a test need not know where the file is.
-        Err(error) => Err(error.to_string().replace(&place, "FILE")),
+        Ok(config) => Ok((config, path)),
+        // Replace the path, so that tests can compare the whole text.
+        Err(error) => Err(error.to_string().replace(&path, "FILE")),
     }
 }
 
@@ -51,14 +51,14 @@ fn error_of_environment(environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn nothing_has_to_be_set() {
+fn every_setting_has_a_default() {
     let config = Config::load(&Sources { file: None, variables: Vec::new(), flags: Vec::new() }).unwrap();
     assert!(config.settings.listen.ip().is_loopback());
     assert!(keys::all().iter().all(|key| config.origin(key) == "default"));
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let text = "database = 'file'\n[limits]\nqueue = 1\nstreams = 1\n[limits.ordering]\nmax_body_bytes = 1";
     let environment = [("REGROW_DS_LIMITS__QUEUE", "2"), ("REGROW_DS_DATABASE", "environment"), ("OTHER", "x")];
     let flag = Flag { name: "--database", key: "database", value: "flag".into() };
@@ -72,13 +72,13 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn what_looks_like_a_number_can_be_a_name() {
+fn a_name_may_look_like_a_number() {
     let (config, _) = load("", &[("REGROW_DS_DATABASE", "2026")], &[]).unwrap();
     assert_eq!(config.settings.database.to_str(), Some("2026"));
 }
 
 #[test]
-fn a_mode_of_registration_replaces_the_default_one_whole() {
+fn a_registration_mode_replaces_the_whole_default() {
     let jwt = "[registration]\nmode = 'jwt'\nissuer = 'i'\naudience = 'a'\njwks = 'keys.json'";
     assert!(matches!(of_file(jwt).registration, Registration::Jwt { .. }));
     assert!(matches!(of_file("registration.mode = 'token'").registration, Registration::Token));
@@ -87,7 +87,7 @@ fn a_mode_of_registration_replaces_the_default_one_whole() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
+fn an_unknown_key_is_named_with_the_nearest_key() {
     assert_eq!(error("[limits]\nqueu = 1"), "FILE: there is no setting `limits.queu`; did you mean `limits.queue`?");
     assert_eq!(
         error("max_body_bytes = 1"),
@@ -107,7 +107,7 @@ fn all_unknown_keys_are_named_at_once() {
 }
 
 #[test]
-fn a_wrong_type_is_named_with_its_place() {
+fn a_wrong_type_is_named_with_its_source() {
     let found = error("[limits]\nqueue = 'many'");
     assert!(found.starts_with("FILE: `limits.queue`: invalid type: found string \"many\""), "{found}");
     let found = error_of_environment(&[("REGROW_DS_LIMITS__QUEUE", "many")]);
@@ -140,7 +140,7 @@ fn proxies_are_addresses_and_networks() {
 }
 
 #[test]
-fn what_belongs_to_another_mode_of_registration_is_refused() {
+fn a_setting_of_another_registration_mode_is_refused() {
     assert_eq!(
         error("[registration]\nmode = 'token'\nissuer = 'i'"),
         "FILE: `registration.issuer`: it belongs to the mode `jwt`, and the mode is `token`"
@@ -148,19 +148,19 @@ fn what_belongs_to_another_mode_of_registration_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_named_with_the_line() {
+fn a_syntax_error_is_named_with_its_line() {
     let found = error("listen = \n[limits]");
     assert!(found.starts_with("FILE is not TOML: ") && found.contains("line 1"), "{found}");
 }
 
 #[test]
-fn a_file_that_was_named_has_to_be_there() {
+fn a_named_file_must_exist() {
     let sources = Sources { file: Some("is/not/there.toml".into()), ..Sources::default() };
     assert!(matches!(Config::load(&sources), Err(ConfigError::Unreadable { .. })));
 }
 
 #[test]
-fn other_machines_are_let_in_only_with_tls_or_if_it_is_forced() {
+fn a_public_address_needs_tls_or_an_explicit_setting() {
     let elsewhere = "listen = '0.0.0.0:8765'\nregistration.mode = 'token'\n";
     let found = error(elsewhere);
     assert!(found.starts_with("FILE: `listen`: 0.0.0.0:8765 can be reached"), "{found}");
@@ -170,19 +170,20 @@ fn other_machines_are_let_in_only_with_tls_or_if_it_is_forced() {
 }
 
 #[test]
-fn everybody_may_register_only_on_loopback_or_if_it_is_forced() {
+fn open_registration_needs_loopback_or_an_explicit_setting() {
     let open = "listen = '0.0.0.0:8765'\nplain_http_anywhere = true\n[registration]\nmode = 'open'\n";
     let found = error(open);
     assert!(found.starts_with("FILE: `registration.mode`: `open` lets everybody register"), "{found}");
     of_file(&format!("{open}anywhere = true"));
-    // Nor is that so because nobody has said anything of registration.
+    // The same applies if no registration mode is set.
     let found = error("listen = '0.0.0.0:8765'\nplain_http_anywhere = true");
     assert!(found.contains("`registration.mode`"), "{found}");
 }
 
 #[test]
 fn limits_that_let_nothing_through_are_refused() {
-    // A device need not have been removed, or have proposed, and no commit need ever be taken back.
+    // For these limits, 0 is valid: a group remembers no removals, or accepts no proposals, or a
+    // rollback needs the fewest reports.
     let may_be_zero = ["max_removed_devices_per_group", "max_proposals_per_epoch", "rollback_percent"];
     for key in keys::all() {
         let Some((table, name)) = key.strip_prefix("limits.").map(|_| key.rsplit_once('.').unwrap()) else { continue };
@@ -196,7 +197,7 @@ fn limits_that_let_nothing_through_are_refused() {
 }
 
 #[test]
-fn other_nonsense_is_refused_with_what_to_do() {
+fn invalid_values_are_refused_with_a_remedy() {
     for (text, key) in [
         ("listen = '127.0.0.1:8766'", "listen_operators"),
         ("limits.ordering.rollback_percent = 101", "limits.ordering.rollback_percent"),
@@ -217,13 +218,13 @@ fn other_nonsense_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_password_in_an_address_is_refused_and_not_repeated() {
+fn a_password_in_an_address_is_refused_and_not_printed() {
     let found = error("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'https://u:hunter2@k/' }");
     assert!(found.contains("`registration.jwks`") && !found.contains("hunter2"), "{found}");
 }
 
 #[test]
-fn what_is_printed_is_a_file_that_says_the_same() {
+fn printed_settings_can_be_loaded_again() {
     let text = "listen = '127.0.0.1:1'\n[tls]\ncertificate = 'c'\nkey = 'k'\n[log]\nformat = 'json'";
     let (config, file) = load(text, &[("REGROW_DS_LIMITS__QUEUE", "2")], &[]).unwrap();
     let printed = config.to_string();
@@ -258,19 +259,19 @@ fn every_setting_is_in_the_operators_page_with_its_default() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("`{key}` is not in docs/operators.md"));
         let default = defaults.iter().find(|(known, _)| *known == key).map_or("none", |(_, value)| value);
-        assert!(row.contains(&format!("| `{default}` |")), "{row}: its default is {default}");
+        assert!(row.contains(&format!("| `{default}` |")), "{row}: the default is {default}");
     }
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `")).map(|(key, _)| key);
     for key in rows {
         assert!(
             keys::all().iter().any(|known| known == key),
-            "there is no setting `{key}`, and docs/operators.md has it"
+            "docs/operators.md names the setting `{key}`, which does not exist"
         );
     }
 }
 
 #[test]
-fn mistyped_log_level_is_named_with_the_nearest_one() {
+fn a_mistyped_log_level_is_named_with_the_nearest_one() {
     for (level, nearest) in [("inof", "info"), ("wran", "warn"), ("debg", "debug"), ("hyper=inof", "info")] {
         let found = error(&format!("[log]\nlevel = '{level}'"));
         let expected = format!("FILE: `log.level`: `{level}` is no level; did you mean `{nearest}`?");
@@ -282,7 +283,7 @@ fn mistyped_log_level_is_named_with_the_nearest_one() {
 }
 
 #[test]
-fn budgets_that_hold_no_request_are_refused() {
+fn budgets_too_small_for_a_request_are_refused() {
     let found = error("[limits]\ndevice_memory_bytes = 1000000");
     assert!(found.contains("`limits.device_memory_bytes`: the largest request takes "), "{found}");
     let found = error("[limits]\nmemory_bytes = 33554432");

@@ -1,4 +1,4 @@
-//! A disk that is full, and a file that is moved away under the server.
+//! A store file that is moved, replaced or deleted while the server uses it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(all(feature = "server", target_os = "linux"))]
 
@@ -11,15 +11,15 @@ use crate::http::{Device, World};
 use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode, SqliteStore, api::Code};
 
-/// A server over a file, a device with a group of its own, and a message for it.
-struct Place {
+/// A server over a store file, and a device with its own group.
+struct ServerOnFile {
     world: World,
     alice: Device,
     member: crate::common::Member,
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl ServerOnFile {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let store = SqliteStore::open(directory.path().join("store.db")).expect("a store");
@@ -50,35 +50,35 @@ fn aside(path: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_after_the_file_was_moved_away() {
-    let mut place = Place::new().await;
-    place.send().await.is(StatusCode::OK);
-    for path in place.files() {
+    let mut server = ServerOnFile::new().await;
+    server.send().await.is(StatusCode::OK);
+    for path in server.files() {
         fs::rename(&path, aside(&path)).expect("a file");
     }
-    let problem = place.send().await.refused(Code::Unavailable);
+    let problem = server.send().await.refused(Code::Unavailable);
     assert_eq!(problem.detail.as_deref(), Some("the file of the store is gone or was replaced"));
-    assert_eq!(place.readiness().await, Err("the file of the store is gone or was replaced"));
+    assert_eq!(server.readiness().await, Err("the file of the store is gone or was replaced"));
 
-    for path in place.files() {
+    for path in server.files() {
         fs::rename(aside(&path), &path).expect("a file");
     }
-    assert_eq!(place.readiness().await, Ok(()));
-    place.send().await.is(StatusCode::OK);
+    assert_eq!(server.readiness().await, Ok(()));
+    server.send().await.is(StatusCode::OK);
 }
 
 #[tokio::test]
 async fn nothing_is_acknowledged_after_the_file_was_replaced() {
-    let mut place = Place::new().await;
-    let path = place.directory.path().join("store.db");
-    fs::copy(&path, place.directory.path().join("copy.db")).expect("a copy");
-    fs::rename(place.directory.path().join("copy.db"), &path).expect("a file");
-    place.send().await.refused(Code::Unavailable);
-    assert!(place.readiness().await.is_err());
+    let mut server = ServerOnFile::new().await;
+    let path = server.directory.path().join("store.db");
+    fs::copy(&path, server.directory.path().join("copy.db")).expect("a copy");
+    fs::rename(server.directory.path().join("copy.db"), &path).expect("a file");
+    server.send().await.refused(Code::Unavailable);
+    assert!(server.readiness().await.is_err());
 }
 
 #[tokio::test]
 async fn nothing_is_acknowledged_without_the_write_ahead_log() {
-    let mut place = Place::new().await;
-    fs::remove_file(place.directory.path().join("store.db-wal")).expect("a file");
-    place.send().await.refused(Code::Unavailable);
+    let mut server = ServerOnFile::new().await;
+    fs::remove_file(server.directory.path().join("store.db-wal")).expect("a file");
+    server.send().await.refused(Code::Unavailable);
 }

@@ -1,4 +1,4 @@
-//! The end of a server while clients sleep.
+//! The shutdown of a server while clients sleep.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -15,8 +15,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// How long a stop takes while what `connect` returns is kept.
-async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {
+/// Measures a shutdown while the client that `connect` returns is open.
+async fn measure_shutdown<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> Duration {
     let world = World::new().await;
     let device = world.device("alice", "phone").await;
     let mut settings = Settings::default();
@@ -34,11 +34,12 @@ async fn stop_beside<T>(connect: impl AsyncFnOnce(SocketAddr, String) -> T) -> D
     begun.elapsed()
 }
 
-/// A connection by HTTP/2 that has made this request, has seen the answer begin, and then sleeps.
-async fn asleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
+/// Opens an HTTP/2 connection, sends a request, and waits for the start of the answer. The client
+/// then sleeps.
+async fn connect_and_sleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[preface(&[]), get(1, path, token)].concat()).await.unwrap();
-    // The headers of the answer: the first frame of stream 1.
+    // Read up to the frame with the headers of the answer.
     let mut read = Vec::new();
     loop {
         read.push(stream.read_u8().await.unwrap());
@@ -59,25 +60,25 @@ async fn asleep(address: SocketAddr, path: &str, token: &str) -> TcpStream {
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn sleeping_stream_does_not_delay_the_end() {
-    let took = stop_beside(async |address, token| asleep(address, "/v1/stream", &token).await).await;
+async fn a_sleeping_stream_does_not_delay_the_shutdown() {
+    let took = measure_shutdown(async |address, token| connect_and_sleep(address, "/v1/stream", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn sleeping_connection_without_a_request_does_not_delay_the_end() {
-    let took = stop_beside(async |address, token| asleep(address, "/v1/service", &token).await).await;
+async fn an_idle_connection_does_not_delay_the_shutdown() {
+    let took = measure_shutdown(async |address, token| connect_and_sleep(address, "/v1/service", &token).await).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn silent_connection_does_not_delay_the_end() {
-    let took = stop_beside(async |address, _| TcpStream::connect(address).await.unwrap()).await;
+async fn a_silent_connection_does_not_delay_the_shutdown() {
+    let took = measure_shutdown(async |address, _| TcpStream::connect(address).await.unwrap()).await;
     assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]
-async fn request_that_comes_just_after_the_end_has_begun_is_answered() {
+async fn a_request_just_after_the_shutdown_begins_is_answered() {
     let world = World::new().await;
     let mut settings = Settings::default();
     settings.listen.set_port(0);
@@ -87,7 +88,7 @@ async fn request_that_comes_just_after_the_end_has_begun_is_answered() {
     let state = world.server.state();
     let ended = tokio::spawn(listening.run(world.server, shutdown.clone()));
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // It is accepted when the server counts it.
+    // The server has accepted the connection when it counts it.
     while !state.metrics().text().contains("regrow_ds_connections 1") {
         tokio::task::yield_now().await;
     }

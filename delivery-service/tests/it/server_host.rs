@@ -1,4 +1,4 @@
-//! The host that a request is for.
+//! The host name of a request.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,7 +24,7 @@ async fn status(world: &World, uri: &str, hosts: &[&str]) -> StatusCode {
 }
 
 #[tokio::test]
-async fn server_on_loopback_is_asked_for_loopback_alone() {
+async fn a_loopback_server_accepts_only_loopback_hosts() {
     let world = World::new().await;
     for host in ["localhost", "localhost:8765", "127.0.0.1:8765", "[::1]:8765", "LOCALHOST"] {
         assert_eq!(status(&world, "/v1/service", &[host]).await, StatusCode::OK, "{host}");
@@ -35,12 +35,12 @@ async fn server_on_loopback_is_asked_for_loopback_alone() {
 }
 
 #[tokio::test]
-async fn request_without_one_host_is_refused() {
+async fn a_request_without_exactly_one_host_is_refused() {
     let world = World::new().await;
     for hosts in [&[][..], &[""], &["localhost", "localhost"], &["localhost", "evil.example"]] {
         assert_eq!(status(&world, "/v1/service", hosts).await, StatusCode::BAD_REQUEST, "{hosts:?}");
     }
-    // HTTP/2 has it in the target.
+    // In HTTP/2, the target contains the host.
     assert_eq!(status(&world, "http://localhost/v1/service", &[]).await, StatusCode::OK);
     assert_eq!(status(&world, "http://evil.example/v1/service", &[]).await, StatusCode::BAD_REQUEST);
     let mut foreign = request("/v1/service", &["evil.example"]);
@@ -58,7 +58,7 @@ async fn allowed_hosts_are_served_as_well() {
 }
 
 #[tokio::test]
-async fn server_elsewhere_is_asked_for_any_host() {
+async fn a_public_server_accepts_any_host() {
     let world = World::with(|settings| {
         settings.listen = "0.0.0.0:8765".parse().expect("an address");
         settings.plain_http_anywhere = true;
@@ -69,7 +69,7 @@ async fn server_elsewhere_is_asked_for_any_host() {
 }
 
 #[tokio::test]
-async fn operators_are_protected_as_well() {
+async fn the_operators_address_checks_the_host() {
     let world = World::new().await;
     let router = operators::router(world.server.state());
     for (host, expected) in [("localhost:8766", StatusCode::OK), ("evil.example", StatusCode::BAD_REQUEST)] {
@@ -78,9 +78,9 @@ async fn operators_are_protected_as_well() {
     }
 }
 
-/// Names that contain an allowed one, or stand for loopback elsewhere.
+/// These names contain an allowed name, or mean loopback in other programs.
 #[tokio::test]
-async fn host_that_only_looks_allowed_is_refused() {
+async fn a_host_that_only_looks_allowed_is_refused() {
     let world = World::new().await;
     for host in [
         "localhost@evil.example",
@@ -100,7 +100,7 @@ async fn host_that_only_looks_allowed_is_refused() {
     }
 }
 
-/// What a proxy says of the host counts for nothing.
+/// The server ignores the host in headers of a proxy.
 #[tokio::test]
 async fn other_headers_do_not_name_the_host() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1 and HTTP/2, TLS and its certificates, clients that dawdle, and the end.
+//! Connections: HTTP/1.1 and HTTP/2, TLS certificates, slow clients, and the shutdown.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -35,8 +35,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// A server that listens.
-struct Running {
+/// A running server with its addresses.
+struct RunningServer {
     addresses: Addresses,
     shutdown: Shutdown,
     ended: JoinHandle<()>,
@@ -49,34 +49,34 @@ fn settings() -> Settings {
     settings
 }
 
-async fn listen(server: Server, settings: &Settings) -> Running {
+async fn listen(server: Server, settings: &Settings) -> RunningServer {
     let listening = Listening::bind(settings).await.unwrap();
     let (addresses, shutdown) = (listening.addresses(), Shutdown::default());
     let ended = tokio::spawn(listening.run(server, shutdown.clone()));
-    Running { addresses, shutdown, ended }
+    RunningServer { addresses, shutdown, ended }
 }
 
-async fn running(change: impl FnOnce(&mut Settings)) -> Running {
+async fn start_server(change: impl FnOnce(&mut Settings)) -> RunningServer {
     let mut settings = settings();
     change(&mut settings);
     listen(World::new().await.server, &settings).await
 }
 
-/// A server of one's own, with limits.
-struct Bare {
+/// A listener that serves the router of a test.
+struct ListenerUnderTest {
     address: SocketAddr,
     metrics: Metrics,
     shutdown: Shutdown,
     ended: JoinHandle<usize>,
 }
 
-async fn bare(app: Router, drain: Duration, change: impl FnOnce(&mut ServerLimits)) -> Bare {
+async fn start_listener(app: Router, drain: Duration, change: impl FnOnce(&mut ServerLimits)) -> ListenerUnderTest {
     let mut limits = ServerLimits::default();
     change(&mut limits);
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, &limits).await.unwrap();
     let (address, metrics, shutdown) = (listener.address().unwrap(), Metrics::default(), Shutdown::default());
     let ended = tokio::spawn(listener.serve(app, metrics.clone(), drain, shutdown.clone()));
-    Bare { address, metrics, shutdown, ended }
+    ListenerUnderTest { address, metrics, shutdown, ended }
 }
 
 fn hello() -> Router {
@@ -85,7 +85,7 @@ fn hello() -> Router {
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// Reads an answer with a body of a known length, and leaves the connection open.
+/// Reads an answer with a `content-length`, and leaves the connection open.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     loop {
@@ -106,12 +106,13 @@ async fn get_text(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 fn reqwest_client() -> reqwest::Client {
-    // It wants one, though no request here has TLS.
+    // The client needs a provider, although no request here uses TLS.
     let _ = ring::default_provider().install_default();
     reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
-/// Writes a certificate for `localhost` and its key, later than whatever was there. Returns the certificate.
+/// Writes a certificate for `localhost` and its key. `seconds` orders the modification times of the
+/// files. Returns the certificate.
 fn write_certificate(files: &Tls, seconds: u64) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write(&files.certificate, &made.cert.pem(), seconds);
@@ -153,8 +154,8 @@ async fn handshake(
     TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
-/// The certificate that a server with this configuration shows.
-async fn shown(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'static>) -> bool {
+/// True if a server with this configuration shows the trusted certificate.
+async fn shows_certificate(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'static>) -> bool {
     let (client, accepted) = tokio::io::duplex(64 * 1024);
     let accept = TlsAcceptor::from(Arc::clone(server)).accept(accepted);
     let connector = TlsConnector::from(trusting(trusted, &[&TLS13], &[]));
@@ -164,8 +165,8 @@ async fn shown(server: &Arc<rustls::ServerConfig>, trusted: &CertificateDer<'sta
 }
 
 #[tokio::test]
-async fn it_speaks_http_1() {
-    let server = bare(hello(), Duration::ZERO, |_| {}).await;
+async fn the_server_speaks_http_1() {
+    let server = start_listener(hello(), Duration::ZERO, |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     for _ in 0..2 {
         stream.write_all(REQUEST).await.unwrap();
@@ -175,9 +176,9 @@ async fn it_speaks_http_1() {
 }
 
 #[tokio::test]
-async fn it_speaks_http_2_without_tls_to_whoever_begins_so() {
+async fn the_server_speaks_http_2_without_tls() {
     let _ = ring::default_provider().install_default();
-    let server = bare(hello(), Duration::ZERO, |_| {}).await;
+    let server = start_listener(hello(), Duration::ZERO, |_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let response = client.get(format!("http://{}/", server.address)).send().await.unwrap();
     assert_eq!(response.version(), reqwest::Version::HTTP_2);
@@ -185,9 +186,9 @@ async fn it_speaks_http_2_without_tls_to_whoever_begins_so() {
 }
 
 #[tokio::test]
-async fn requests_know_where_they_come_from() {
+async fn a_request_carries_its_peer_address() {
     let app = Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()));
-    let server = bare(app, Duration::ZERO, |_| {}).await;
+    let server = start_listener(app, Duration::ZERO, |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     let own = stream.local_addr().unwrap().to_string();
@@ -195,10 +196,10 @@ async fn requests_know_where_they_come_from() {
 }
 
 #[tokio::test]
-async fn it_speaks_tls_1_3_and_1_2_and_http_as_agreed() {
+async fn the_server_speaks_tls_and_negotiates_http() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = write_certificate(&files(&directory), 0);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     assert!(server.addresses.tls);
     for version in [&TLS13, &TLS12] {
         for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)]
@@ -216,7 +217,7 @@ async fn it_speaks_tls_1_3_and_1_2_and_http_as_agreed() {
 async fn the_api_is_behind_tls() {
     let directory = tempfile::tempdir().unwrap();
     let certificate = write_certificate(&files(&directory), 0);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
     let config = trusting(&certificate, &[&TLS13], &["http/1.1"]);
     let mut stream = handshake(server.addresses.devices, config).await.unwrap();
     let request = b"GET /v1/service HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -228,22 +229,22 @@ async fn the_api_is_behind_tls() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_taken_when_the_files_have_changed() {
+async fn a_changed_certificate_file_is_loaded() {
     let directory = tempfile::tempdir().unwrap();
     let old = write_certificate(&files(&directory), 0);
     let certificate = Certificate::load(&files(&directory)).unwrap();
     let server = certificate.server_config().unwrap();
     assert!(!certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, &old).await);
+    assert!(shows_certificate(&server, &old).await);
 
     let new = write_certificate(&files(&directory), 1);
-    assert!(shown(&server, &old).await, "not before it is looked at");
+    assert!(shows_certificate(&server, &old).await, "the certificate changes before the reload");
     assert!(certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, &new).await && !shown(&server, &old).await);
+    assert!(shows_certificate(&server, &new).await && !shows_certificate(&server, &old).await);
 }
 
 #[tokio::test]
-async fn the_old_certificate_stays_while_the_new_one_is_no_good() {
+async fn the_old_certificate_stays_while_the_new_is_unusable() {
     let directory = tempfile::tempdir().unwrap();
     let old = write_certificate(&files(&directory), 0);
     let certificate = Certificate::load(&files(&directory)).unwrap();
@@ -251,20 +252,20 @@ async fn the_old_certificate_stays_while_the_new_one_is_no_good() {
 
     write(&files(&directory).certificate, "not PEM", 1);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::File { what: "certificate", .. })));
-    assert!(shown(&server, &old).await);
-    assert!(!certificate.reload_if_changed().unwrap(), "it is not complained of twice");
+    assert!(shows_certificate(&server, &old).await);
+    assert!(!certificate.reload_if_changed().unwrap(), "the same file is tried twice");
 
-    // A certificate whose key is not there yet.
+    // The key of the new certificate is not there yet.
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     write(&files(&directory).certificate, &other.cert.pem(), 2);
     assert!(matches!(certificate.reload_if_changed(), Err(TlsError::Unfit { .. })));
-    assert!(shown(&server, &old).await);
+    assert!(shows_certificate(&server, &old).await);
     write(&files(&directory).key, &other.signing_key.serialize_pem(), 3);
     assert!(certificate.reload_if_changed().unwrap());
-    assert!(shown(&server, other.cert.der()).await);
+    assert!(shows_certificate(&server, other.cert.der()).await);
 }
 
-/// Writes a certificate that expires at the beginning of that year. Returns when that is.
+/// Writes a certificate that expires at the beginning of `year`. Returns that time.
 fn write_certificate_until(files: &Tls, year: i32, seconds: u64) -> i64 {
     let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
@@ -281,9 +282,9 @@ async fn operators_see_when_the_certificate_expires() {
     let directory = tempfile::tempdir().unwrap();
     let expires = write_certificate_until(&files(&directory), 2030, 0);
     assert_eq!(expires, 1_893_456_000);
-    let server = running(|settings| settings.tls = Some(files(&directory))).await;
-    // It may be asked before it has begun to look at the files.
-    let line = soon(async {
+    let server = start_server(|settings| settings.tls = Some(files(&directory))).await;
+    // The first request may come before the server has read the files.
+    let line = within_ten_seconds(async {
         loop {
             let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
             if let Some(line) = metrics.lines().find(|line| line.starts_with(EXPIRES)) {
@@ -294,9 +295,9 @@ async fn operators_see_when_the_certificate_expires() {
     .await;
     assert_eq!(line, format!("{EXPIRES}{expires}"));
 
-    let server = running(|_| {}).await;
+    let server = start_server(|_| {}).await;
     let (_, metrics) = get_text(server.addresses.operators, "/metrics").await;
-    assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "there is none, and none that expires in 1970");
+    assert!(!metrics.lines().any(|line| line.starts_with(EXPIRES)), "the metric exists without a certificate");
 }
 
 #[tokio::test]
@@ -315,7 +316,7 @@ async fn operators_see_when_a_new_certificate_expires() {
     };
     let hang_up = HangUp::listen().unwrap();
     let follow = certificate.follow(Duration::from_millis(1), &metrics, hang_up, shutdown.clone());
-    soon(async { tokio::join!(follow, seen) }).await;
+    within_ten_seconds(async { tokio::join!(follow, seen) }).await;
 }
 
 #[tokio::test]
@@ -327,9 +328,9 @@ async fn without_a_certificate_nothing_listens() {
 }
 
 #[tokio::test]
-async fn clients_that_dawdle_are_cut_off() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.header_seconds = 1).await;
-    // Nothing; half a request; half a beginning of HTTP/2; all of it and then nothing.
+async fn slow_clients_are_cut_off() {
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.header_seconds = 1).await;
+    // Nothing, half a request, half an HTTP/2 preface, and a whole preface without frames.
     let beginnings: [&[u8]; 4] =
         [b"", b"GET / HTTP/1.1\r\nhost:", b"PRI * HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
     let mut waiting = Vec::new();
@@ -339,18 +340,18 @@ async fn clients_that_dawdle_are_cut_off() {
         waiting.push(stream);
     }
     for mut stream in waiting {
-        // Whether it is told why or not, it ends.
+        // The connection ends, with or without an answer.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
 }
 
-/// What has to happen before long, or it never does.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+/// Waits for the future, at most 10 seconds.
+async fn within_ten_seconds<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.unwrap()
 }
 
-/// What a client gets that sends the body of a request like this: a part at each tick, until there is an answer. It is
-/// read until the connection ends.
+/// Sends a request whose body arrives slowly, one byte per tick. Returns the answer, which is read
+/// until the connection ends.
 async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut read, mut write) = stream.into_split();
@@ -361,13 +362,13 @@ async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..parts {
             tick.tick().await;
-            // It may have been cut off meanwhile.
+            // The server may have closed the connection meanwhile.
             let _ = write.write_all(b" ").await;
         }
         std::future::pending::<()>().await;
     };
     let answered = async {
-        // Data after the end of the connection may be answered with a reset.
+        // The server may answer data after the end of the connection with a reset.
         let _ = read.read_to_end(&mut answer).await;
     };
     tokio::select! { () = answered => {}, () = send => {} }
@@ -375,22 +376,26 @@ async fn answer_to_slow_body(address: SocketAddr, parts: usize, length: usize) -
 }
 
 #[tokio::test]
-async fn bodies_that_dawdle_are_cut_off() {
+async fn slow_bodies_are_cut_off() {
     let world = World::with(|settings| settings.limits.request_seconds = 1).await;
     let server = listen(world.server, &settings()).await;
     let at = server.addresses.devices;
-    // Half of it and then nothing; and a byte now and then, all of them within three seconds.
-    let (half, trickle) = tokio::join!(soon(answer_to_slow_body(at, 1, 2)), soon(answer_to_slow_body(at, 30, 30)));
+    // One body stops in the middle. The other sends a byte per tick and would end after three
+    // seconds.
+    let (half, trickle) = tokio::join!(
+        within_ten_seconds(answer_to_slow_body(at, 1, 2)),
+        within_ten_seconds(answer_to_slow_body(at, 30, 30))
+    );
     for answer in [half, trickle] {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_is_cut_off() {
+async fn an_unfinished_handshake_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     write_certificate(&files(&directory), 0);
-    let server = running(|settings| {
+    let server = start_server(|settings| {
         settings.tls = Some(files(&directory));
         settings.limits.handshake_seconds = 1;
     });
@@ -403,7 +408,7 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
 
 #[tokio::test]
 async fn headers_that_are_too_long_are_refused() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.header_bytes = 8 * 1024).await;
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.header_bytes = 8 * 1024).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let long = "x".repeat(16 * 1024);
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n").as_bytes()).await.unwrap();
@@ -414,14 +419,14 @@ async fn headers_that_are_too_long_are_refused() {
 }
 
 #[tokio::test]
-async fn beyond_the_limit_connections_wait_for_a_place() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.connections = 1).await;
+async fn connections_beyond_the_limit_wait() {
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.connections = 1).await;
     let mut first = TcpStream::connect(server.address).await.unwrap();
     first.write_all(REQUEST).await.unwrap();
     answer(&mut first).await;
     let mut second = TcpStream::connect(server.address).await.unwrap();
     second.write_all(REQUEST).await.unwrap();
-    // The first is served still, and is the only one.
+    // The server still serves the first connection, and only this one.
     first.write_all(REQUEST).await.unwrap();
     answer(&mut first).await;
     assert!(server.metrics.text().contains("regrow_ds_connections_accepted_total 1"));
@@ -429,10 +434,10 @@ async fn beyond_the_limit_connections_wait_for_a_place() {
     assert!(answer(&mut second).await.ends_with("hello"));
 }
 
-/// Whether a new connection is served, or closed without a word.
-async fn is_served(address: SocketAddr) -> Option<TcpStream> {
+/// Opens a connection. Returns it if the server answers, and `None` if the server closes it.
+async fn connect_if_served(address: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // It may have been closed before this is sent, or this may be what finds it closed.
+    // The server may have closed the connection already, so an error is ignored.
     let _ = stream.write_all(REQUEST).await;
     let mut first = [0];
     match stream.read(&mut first).await {
@@ -443,17 +448,17 @@ async fn is_served(address: SocketAddr) -> Option<TcpStream> {
 
 #[tokio::test]
 async fn an_address_with_too_many_connections_gets_no_more() {
-    let server = bare(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
-    let one = is_served(server.address).await.unwrap();
-    let _two = is_served(server.address).await.unwrap();
-    assert!(is_served(server.address).await.is_none());
+    let server = start_listener(hello(), Duration::ZERO, |limits| limits.connections_per_address = 2).await;
+    let one = connect_if_served(server.address).await.unwrap();
+    let _two = connect_if_served(server.address).await.unwrap();
+    assert!(connect_if_served(server.address).await.is_none());
     let metrics = server.metrics.text();
     assert!(metrics.contains("regrow_ds_connections_refused_total 1"), "{metrics}");
     assert!(metrics.contains("regrow_ds_connections_accepted_total 2"), "{metrics}");
-    // A connection that ends makes room for another.
+    // After a connection ends, a new one is allowed.
     drop(one);
-    soon(async {
-        while is_served(server.address).await.is_none() {
+    within_ten_seconds(async {
+        while connect_if_served(server.address).await.is_none() {
             tokio::task::yield_now().await;
         }
     })
@@ -461,7 +466,7 @@ async fn an_address_with_too_many_connections_gets_no_more() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+async fn a_trusted_proxy_has_no_connection_limit() {
     let limits = ServerLimits { connections_per_address: 1, ..ServerLimits::default() };
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, &limits).await.unwrap();
     let listener = listener.behind(&["127.0.0.0/8".parse().unwrap()]);
@@ -469,11 +474,11 @@ async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
     tokio::spawn(listener.serve(hello(), Metrics::default(), Duration::ZERO, Shutdown::default()));
     let mut open = Vec::new();
     for _ in 0..3 {
-        open.push(is_served(address).await.unwrap());
+        open.push(connect_if_served(address).await.unwrap());
     }
 }
 
-/// Answers when it is let go.
+/// A router that answers after `go`. It notifies `begun` when the request arrives.
 fn slow(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
     let (begun, go) = (Arc::clone(begun), Arc::clone(go));
     let wait = async move || {
@@ -485,15 +490,15 @@ fn slow(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_answered_before_the_end() {
+async fn running_requests_are_answered_before_the_shutdown() {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let server = bare(slow(&begun, &go), Duration::from_secs(60), |_| {}).await;
+    let server = start_listener(slow(&begun, &go), Duration::from_secs(60), |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     begun.notified().await;
 
     server.shutdown.begin();
-    // Nobody else is let in any more.
+    // The server accepts no new connections.
     while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -501,13 +506,13 @@ async fn what_is_under_way_is_answered_before_the_end() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("late") && answer.contains("connection: close"), "{answer}");
-    assert_eq!(server.ended.await.unwrap(), 0, "nothing was cut off");
+    assert_eq!(server.ended.await.unwrap(), 0, "a connection was cut off");
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_cut_off_at_the_end() {
+async fn slow_requests_are_cut_off_at_the_shutdown() {
     let (begun, never) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let server = bare(slow(&begun, &never), Duration::from_millis(50), |_| {}).await;
+    let server = start_listener(slow(&begun, &never), Duration::from_millis(50), |_| {}).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(REQUEST).await.unwrap();
     begun.notified().await;
@@ -517,8 +522,8 @@ async fn what_takes_too_long_is_cut_off_at_the_end() {
 }
 
 #[tokio::test]
-async fn idle_connections_do_not_keep_it() {
-    let server = bare(hello(), Duration::from_secs(3_600), |_| {}).await;
+async fn idle_connections_do_not_delay_the_shutdown() {
+    let server = start_listener(hello(), Duration::from_secs(3_600), |_| {}).await;
     let mut used = TcpStream::connect(server.address).await.unwrap();
     used.write_all(REQUEST).await.unwrap();
     answer(&mut used).await;
@@ -541,16 +546,16 @@ async fn streams_end_with_the_server() {
 }
 
 #[tokio::test]
-async fn operators_see_that_it_lives_and_is_ready() {
-    let server = running(|_| {}).await;
+async fn operators_see_that_the_server_is_ready() {
+    let server = start_server(|_| {}).await;
     let operators = server.addresses.operators;
     assert_eq!(get_text(operators, "/healthz").await, (200, "alive\n".into()));
     assert_eq!(get_text(operators, "/readyz").await, (200, "ready\n".into()));
-    assert_eq!(get_text(server.addresses.devices, "/metrics").await.0, 404, "not where devices are");
+    assert_eq!(get_text(server.addresses.devices, "/metrics").await.0, 404, "devices can read the metrics");
 }
 
 #[tokio::test]
-async fn operators_see_that_it_ends() {
+async fn operators_see_that_the_server_is_stopping() {
     let world = World::new().await;
     let state = world.server.state();
     let router = regrow_delivery_service::server::operators::router(state);
@@ -562,8 +567,8 @@ async fn operators_see_that_it_ends() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_their_routes_and_not_by_their_paths() {
-    let server = running(|_| {}).await;
+async fn requests_are_counted_by_route_and_not_by_path() {
+    let server = start_server(|_| {}).await;
     for path in ["/v1/service", "/v1/users/alice/devices", "/v1/no/such/thing"] {
         get_text(server.addresses.devices, path).await;
     }

@@ -1,4 +1,6 @@
-//! What the log never has: names, tokens, paths, bodies. One test, for a process has one log.
+//! The log contains no names, tokens, paths or bodies of clients.
+//!
+//! There is only one test, because a process has only one log.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -20,7 +22,7 @@ use regrow_delivery_service::{
     api::{Admission, JSON},
     server::{
         log,
-        settings::{Log, LogFormat},
+        settings::{LogFormat, LogSettings},
     },
 };
 use tower::ServiceExt as _;
@@ -55,10 +57,10 @@ async fn send(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test]
-async fn no_line_has_what_a_client_sent() {
+async fn no_log_line_contains_client_data() {
     let captured = Captured::default();
     let writer = captured.clone();
-    let settings = Log { level: "trace".into(), format: LogFormat::Json };
+    let settings = LogSettings { level: "trace".into(), format: LogFormat::Json };
     log::start(&settings, move || writer.clone()).unwrap();
 
     let mut world = World::new().await;
@@ -66,14 +68,14 @@ async fn no_line_has_what_a_client_sent() {
     let router = world.router.clone().layer(middleware::from_fn_with_state(metrics, log::follow));
     world.router = router.clone();
 
-    // Good requests: names, a group, messages.
+    // Valid requests with names, a group and messages.
     let alice = world.device("marker-user", "marker-device").await;
     let bob = world.device("marker-other", "marker-device").await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
     let message = members[0].send("hello");
     world.message(&alice, &message).await;
     world.claim(&alice.token, "marker-other").await;
-    // And others.
+    // Invalid requests.
     world.message(&alice, b"marker-message").await;
     let stale = members[1].update();
     world.commit(&bob, &stale).await;
@@ -93,7 +95,7 @@ async fn no_line_has_what_a_client_sent() {
         send(&router, method, path, headers, body).await;
     }
 
-    // A number that looks like one is the answer's as well; any other is replaced.
+    // The answer repeats a well-formed request identifier. The server replaces any other.
     let given = "0123abcd-0000-4000-8000-0123456789ab";
     let answered = send(&router, "GET", "/v1/service", &[("x-request-id", given)], "").await;
     assert_eq!(answered["x-request-id"], given);
@@ -101,7 +103,7 @@ async fn no_line_has_what_a_client_sent() {
     let fresh = answered["x-request-id"].to_str().unwrap().to_owned();
     assert!(fresh.len() == 32 && fresh.bytes().all(|byte| byte.is_ascii_hexdigit()), "{fresh}");
 
-    // All that the server's thread had to say is said.
+    // After the stop, the server's thread has written all its lines.
     world.server.stop().await;
     let text = captured.text();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

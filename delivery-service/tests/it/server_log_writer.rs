@@ -1,4 +1,4 @@
-//! The log of a process whose standard error is broken, blocked or full.
+//! The log of a server whose standard error is closed, blocked or full.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -9,25 +9,25 @@ use std::{
     time::Duration,
 };
 
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 
-/// A server whose standard error is what a shell makes of it.
-struct Serving {
+/// A server whose standard error a shell script sets up. It is killed when this value is dropped.
+struct ServerProcess {
     child: Child,
     devices: SocketAddr,
     operators: SocketAddr,
-    _place: Place,
+    _directory: TestDirectory,
 }
 
-impl Serving {
-    /// Runs the server by `shell`, in which `"$@"` is the command.
+impl ServerProcess {
+    /// Runs the server with the shell script, in which `"$@"` stands for the command.
     fn with(shell: &str) -> Self {
-        let place = Place::new();
+        let directory = TestDirectory::new();
         let serve = ["serve", "--listen", "127.0.0.1:0", "--listen-operators", "127.0.0.1:0"];
         let mut child = Command::new("bash")
             .args(["-c", shell, "bash", env!("CARGO_BIN_EXE_regrow-ds")])
             .args(serve)
-            .current_dir(place.directory())
+            .current_dir(directory.root())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -41,7 +41,7 @@ impl Serving {
                 .unwrap()
         });
         let (devices, operators) = (addresses.next().unwrap(), addresses.next().unwrap());
-        Self { child, devices, operators, _place: place }
+        Self { child, devices, operators, _directory: directory }
     }
 
     fn get(address: SocketAddr, path: &str) -> String {
@@ -54,14 +54,16 @@ impl Serving {
         answer
     }
 
-    /// Asks often enough to fill a pipe of 64 KiB and the queue before it.
+    /// Sends requests, each of which writes a log line, and checks that the server still serves.
+    ///
+    /// 1,000 requests fill a pipe of 64 KiB and the queue before it.
     fn serves(&mut self, requests: usize) {
         for _ in 0..requests {
             let answer = Self::get(self.devices, "/v1/service");
             assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
         }
         assert!(Self::get(self.operators, "/readyz").starts_with("HTTP/1.1 200"));
-        assert!(self.child.try_wait().unwrap().is_none(), "it has ended");
+        assert!(self.child.try_wait().unwrap().is_none(), "the server has ended");
     }
 
     fn lines_lost(&self) -> u64 {
@@ -71,7 +73,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -79,28 +81,28 @@ impl Drop for Serving {
 }
 
 #[test]
-fn full_disk_under_the_log_loses_lines_and_nothing_else() {
-    let mut server = Serving::with(r#"exec "$@" 2>/dev/full"#);
+fn a_full_disk_loses_only_log_lines() {
+    let mut server = ServerProcess::with(r#"exec "$@" 2>/dev/full"#);
     server.serves(20);
     assert!(server.lines_lost() > 0);
 }
 
 #[test]
-fn closed_standard_error_stops_nothing() {
-    Serving::with(r#"exec "$@" 2>&-"#).serves(20);
+fn a_closed_standard_error_stops_nothing() {
+    ServerProcess::with(r#"exec "$@" 2>&-"#).serves(20);
 }
 
 #[test]
-fn log_whose_reader_has_gone_stops_nothing() {
-    let mut server = Serving::with(r#"exec "$@""#);
+fn a_closed_log_pipe_stops_nothing() {
+    let mut server = ServerProcess::with(r#"exec "$@""#);
     drop(server.child.stderr.take());
     server.serves(20);
     assert!(server.lines_lost() > 0);
 }
 
 #[test]
-fn log_that_nobody_reads_blocks_nothing() {
-    // The pipe stays open, and is never read.
-    let mut server = Serving::with(r#"exec "$@""#);
+fn an_unread_log_pipe_blocks_nothing() {
+    // The pipe stays open, but nobody reads it.
+    let mut server = ServerProcess::with(r#"exec "$@""#);
     server.serves(1_000);
 }

@@ -1,4 +1,4 @@
-//! Logging in while strangers try to prevent it.
+//! Logins while strangers try to prevent them.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,7 +9,7 @@ use axum::{extract::ConnectInfo, http::StatusCode};
 use regrow_delivery_service::api::{self, Code};
 use serde_json::json;
 
-/// Sends a request as if it came by a connection from there.
+/// Sends a request as if its connection came from this address.
 async fn from(world: &World, address: &str, path: &str, token: Option<&str>, body: serde_json::Value) -> Answer {
     let mut request = request("POST", path, token, Some(body));
     let address: SocketAddr = address.parse().expect("an address");
@@ -26,7 +26,7 @@ async fn strangers_with_many_addresses_block_no_login() {
     let world = World::with(|settings| settings.limits.address_burst = 6).await;
     let alice = world.device("alice", "phone").await;
     let challenge = challenge_from(&world, "198.51.100.7:1", &alice.key).await.ok::<api::Challenge>().challenge.0;
-    // More than any table of the server's holds for one device, or in all.
+    // This is more than any table of the server holds, for one device or in total.
     for number in 0..2_000_u32 {
         let address = format!("10.{}.{}.{}:1", number >> 16, (number >> 8) & 0xFF, number & 0xFF);
         challenge_from(&world, &address, &alice.key).await.is(StatusCode::OK);
@@ -34,13 +34,13 @@ async fn strangers_with_many_addresses_block_no_login() {
         let forged = serde_json::to_value(forged).expect("JSON");
         from(&world, &address, "/v1/sessions", None, forged).await.refused(Code::BadProof);
     }
-    // Her first challenge is still good.
+    // Alice's first challenge is still valid.
     let session = serde_json::to_value(alice.key.session(&world.key, &challenge)).expect("JSON");
     from(&world, "198.51.100.7:1", "/v1/sessions", None, session).await.is(StatusCode::CREATED);
 }
 
 #[tokio::test]
-async fn known_device_logs_in_beside_a_stranger_at_its_address() {
+async fn a_known_device_logs_in_despite_strangers_at_its_address() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 5;
         settings.limits.session_seconds = 100;
@@ -52,7 +52,7 @@ async fn known_device_logs_in_beside_a_stranger_at_its_address() {
     let shared = "192.0.2.1:1";
     while challenge_from(&world, shared, &alice.key).await.status == StatusCode::OK {}
 
-    // The token of the past session shows that this is a device that has logged in before.
+    // The token of the expired session shows that this device has logged in before.
     let body = json!({ "device": alice.key.name });
     let challenge: api::Challenge = from(&world, shared, "/v1/challenges", Some(&alice.token), body).await.ok();
     let session = serde_json::to_value(alice.key.session(&world.key, &challenge.challenge.0)).expect("JSON");
@@ -60,7 +60,7 @@ async fn known_device_logs_in_beside_a_stranger_at_its_address() {
 }
 
 #[tokio::test]
-async fn forged_token_of_a_past_session_has_no_rate_of_its_own() {
+async fn a_forged_past_token_has_no_rate_of_its_own() {
     let world = World::with(|settings| settings.limits.address_burst = 5).await;
     let alice = world.device("alice", "phone").await;
     let shared = "192.0.2.1:1";
@@ -90,7 +90,7 @@ async fn past_sessions_of_one_device_share_a_rate() {
 }
 
 #[tokio::test]
-async fn wrong_signature_leaves_the_challenge_good() {
+async fn a_wrong_signature_does_not_use_up_the_challenge() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let challenge = world.challenge(&alice.key.name).await;
@@ -102,7 +102,7 @@ async fn wrong_signature_leaves_the_challenge_good() {
 }
 
 #[tokio::test]
-async fn registration_is_not_repeated_with_its_challenge() {
+async fn a_challenge_registers_only_once() {
     let world = World::new().await;
     let key = Key::new("alice", "phone");
     let challenge = world.challenge(&key.name).await;
@@ -112,7 +112,7 @@ async fn registration_is_not_repeated_with_its_challenge() {
 }
 
 #[tokio::test]
-async fn device_that_logs_in_without_end_waits_for_itself_alone() {
+async fn a_device_with_too_many_logins_delays_only_itself() {
     let world = World::new().await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
     for _ in 0..30 {
@@ -125,7 +125,7 @@ async fn device_that_logs_in_without_end_waits_for_itself_alone() {
 }
 
 #[tokio::test]
-async fn clock_step_does_not_revive_a_challenge() {
+async fn a_clock_jump_does_not_revive_a_challenge() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let challenge = world.challenge(&alice.key.name).await;

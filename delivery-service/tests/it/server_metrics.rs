@@ -1,4 +1,4 @@
-//! What is counted, and that the operators' page says of each what it means.
+//! The metrics, and their documentation in `docs/operators.md`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
@@ -8,27 +8,27 @@ use crate::http::World;
 use regrow_delivery_service::{
     Expired,
     server::{
-        metrics::{Answer, Claim, Metrics, StatusClass, Submission, WakeUp},
-        resources::Figures,
+        metrics::{ClaimLabel, Metrics, OutcomeLabel, StatusClass, Submission, WakeUpLabel},
+        resource_figures::ResourceFigures,
     },
 };
 
-/// Everything has happened once.
+/// Metrics in which every event has happened at least once.
 fn counted() -> Metrics {
     let metrics = Metrics::default();
-    metrics.submitted(Submission::Commit, Answer::Accepted);
-    metrics.submitted(Submission::Commit, Answer::Stale);
-    metrics.submitted(Submission::Message, Answer::Rejected("malformed"));
+    metrics.submitted(Submission::Commit, OutcomeLabel::Accepted);
+    metrics.submitted(Submission::Commit, OutcomeLabel::Stale);
+    metrics.submitted(Submission::Message, OutcomeLabel::Rejected("malformed"));
     metrics.reported();
     metrics.rolled_back();
     metrics.uploaded(3);
-    metrics.claimed(Claim::Normal);
-    metrics.claimed(Claim::LastResort);
-    metrics.claimed(Claim::Nothing);
-    metrics.expired(Expired { entries: 1, answers: 2, key_packages: 3 });
+    metrics.claimed(ClaimLabel::Normal);
+    metrics.claimed(ClaimLabel::LastResort);
+    metrics.claimed(ClaimLabel::Nothing);
+    metrics.expired(Expired { entries: 1, remembered_outcomes: 2, key_packages: 3 });
     metrics.queue(4);
     metrics.batch(5, Duration::from_millis(1));
-    metrics.woken(WakeUp::Delivered);
+    metrics.woken(WakeUpLabel::Delivered);
     metrics.streams(6);
     metrics.connection_refused();
     metrics.handshake_failed();
@@ -38,19 +38,19 @@ fn counted() -> Metrics {
     metrics.connection_stuck();
     metrics.memory(7);
     metrics.log_lines_lost(8);
-    metrics.resources(Figures { disk_free_bytes: Some(9), open_files: Some(10), max_open_files: Some(11) });
+    metrics.resources(ResourceFigures { disk_free_bytes: Some(9), open_files: Some(10), max_open_files: Some(11) });
     metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
     metrics
 }
 
-/// The names of all metrics, as they are asked for: counters end in `_total`.
+/// The names of all metrics in the exported form: the names of counters end in `_total`.
 fn names(text: &str) -> BTreeSet<String> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.to_owned() }).collect()
 }
 
 #[test]
-fn everything_is_counted() {
+fn every_event_is_counted() {
     let metrics = counted();
     let open = metrics.connection();
     let text = metrics.text();
@@ -102,7 +102,7 @@ fn the_operators_page_has_every_metric_and_no_other() {
 }
 
 #[test]
-fn alerts_are_on_metrics_that_there_are() {
+fn alerts_use_existing_metrics() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
     let known = names(&counted().text());
     for word in
@@ -114,10 +114,10 @@ fn alerts_are_on_metrics_that_there_are() {
 }
 
 #[tokio::test]
-async fn server_that_starts_tells_its_disk_and_its_files() {
+async fn a_new_server_reports_its_disk_and_open_files() {
     let world = World::new().await;
     let tells = |name: &str| world.metrics().lines().any(|line| line.starts_with(&format!("{name} ")));
-    // The first look at them is a task of its own.
+    // A separate task reads them for the first time.
     while !tells("regrow_ds_disk_free_bytes") {
         tokio::task::yield_now().await;
     }

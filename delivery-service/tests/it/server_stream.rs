@@ -1,4 +1,4 @@
-//! Streams and long polls: what wakes them, how they go on, and what ends them.
+//! Streams and long polls: the events that wake them, their resumption, and their end.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -22,7 +22,7 @@ async fn an_event_is_a_delivery() {
     let (id, kind, welcome) = events.next().await.expect("the welcome");
     assert_eq!((id, kind.as_str(), welcome.kind), (welcome.cursor.to_string(), "welcome", DeliveryKind::Welcome));
 
-    // The stream waits now, and is woken.
+    // The stream waits now, and the message wakes it.
     let sent = members[0].send("hello");
     let (answer, event) = tokio::join!(world.message(&alice, &sent), events.next());
     answer.is(StatusCode::OK);
@@ -32,7 +32,7 @@ async fn an_event_is_a_delivery() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_after_the_last_event() {
+async fn a_stream_resumes_after_the_last_event() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -43,7 +43,7 @@ async fn a_stream_goes_on_after_the_last_event() {
     let welcome = all[0].cursor.to_string();
     let mut by_header = Events::open(&world, "/v1/stream", &bob.token, Some(&welcome)).await;
     let mut by_query = Events::open(&world, &format!("/v1/stream?after={welcome}"), &bob.token, None).await;
-    // What the client has seen last counts, not what it once asked for.
+    // The last seen event takes precedence over the query.
     let mut by_both = Events::open(&world, "/v1/stream?after=0", &bob.token, Some(&welcome)).await;
     for events in [&mut by_header, &mut by_query, &mut by_both] {
         for expected in &all[1..] {
@@ -52,7 +52,8 @@ async fn a_stream_goes_on_after_the_last_event() {
     }
 }
 
-/// The events of a stream that resumes there: as many as there are to be read.
+/// Opens a stream after the cursor `last`. Returns as many events as the device has deliveries
+/// there.
 async fn resumed(world: &World, device: &Device, last: u64) -> Vec<api::Delivery> {
     let mut events = Events::open(world, "/v1/stream", &device.token, Some(&last.to_string())).await;
     let mut read = Vec::new();
@@ -63,7 +64,7 @@ async fn resumed(world: &World, device: &Device, last: u64) -> Vec<api::Delivery
 }
 
 #[tokio::test]
-async fn a_stream_resumes_with_exactly_what_comes_after_wherever_it_broke_off() {
+async fn a_stream_resumes_from_any_position_without_repetition() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -83,12 +84,12 @@ async fn a_stream_resumes_with_exactly_what_comes_after_wherever_it_broke_off() 
     }
     world.server.end_streams();
     for mut events in streams {
-        assert!(events.next().await.is_none(), "nothing that it had before");
+        assert!(events.next().await.is_none(), "the stream repeats an event");
     }
 }
 
 #[tokio::test]
-async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
+async fn another_devices_cursor_is_a_valid_position() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
@@ -113,7 +114,7 @@ async fn the_cursor_of_another_device_is_a_place_in_ones_own_stream() {
 }
 
 #[tokio::test]
-async fn a_cursor_beyond_the_end_skips_what_comes_up_to_it() {
+async fn a_cursor_beyond_the_end_skips_entries_up_to_it() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -123,7 +124,7 @@ async fn a_cursor_beyond_the_end_skips_what_comes_up_to_it() {
     for text in ["up to it", "beyond it"] {
         world.message(&alice, &members[0].send(text)).await.is(StatusCode::OK);
     }
-    let [skipped, shown] = &world.read(&bob.token, end).await[..] else { panic!("two messages") };
+    let [skipped, shown] = &world.read(&bob.token, end).await[..] else { panic!("not two messages") };
     assert_eq!(skipped.cursor, end + 1);
     assert_eq!(&events.next().await.expect("an event").2, shown);
     world.server.end_streams();
@@ -147,7 +148,7 @@ async fn more_than_a_page_is_streamed_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
+async fn a_stream_shows_the_devices_new_group() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice]).await;
@@ -159,7 +160,7 @@ async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
     members[0].confirm();
     let mut bobs = client.join(&event.expect("the welcome").2.bytes.0, HandshakeMode::Assisted);
 
-    // And from then on of what is sent there.
+    // After that, the stream also shows the messages of the group.
     let sent = members[0].send("welcome");
     let (answer, event) = tokio::join!(world.message(&alice, &sent), events.next());
     answer.is(StatusCode::OK);
@@ -167,7 +168,7 @@ async fn a_stream_hears_of_the_group_that_its_device_is_added_to() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_that_its_device_is_removed_from_a_group() {
+async fn a_stream_shows_the_removal_of_its_device() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -180,7 +181,7 @@ async fn a_stream_hears_that_its_device_is_removed_from_a_group() {
 }
 
 #[tokio::test]
-async fn a_stream_hears_of_the_group_that_a_rollback_brings_back() {
+async fn a_stream_shows_a_group_restored_by_a_rollback() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let (carol, dave) = (world.device("carol", "phone").await, world.device("dave", "phone").await);
@@ -197,7 +198,7 @@ async fn a_stream_hears_of_the_group_that_a_rollback_brings_back() {
     let (answer, event) = tokio::join!(world.post(&path, Some(&dave.token), &report), events.next());
     assert!(answer.ok::<api::ReportAnswer>().rolled_back);
     assert_eq!(event.expect("the rollback").1, "rollback");
-    // Bob is a member again, and hears what is sent.
+    // Bob is a member again, and his stream shows new messages.
     let sent = members[3].send("you are back");
     let (answer, event) = tokio::join!(world.message(&dave, &sent), events.next());
     answer.is(StatusCode::OK);
@@ -205,7 +206,7 @@ async fn a_stream_hears_of_the_group_that_a_rollback_brings_back() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_at_once_when_there_is_something() {
+async fn a_long_poll_returns_available_entries_at_once() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -214,7 +215,7 @@ async fn a_long_poll_answers_at_once_when_there_is_something() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_when_something_comes() {
+async fn a_long_poll_answers_when_an_entry_arrives() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;
@@ -226,8 +227,7 @@ async fn a_long_poll_answers_when_something_comes() {
     assert_eq!(page.ok::<api::DeliveryPage>().deliveries.len(), 1);
 }
 
-/// Many readers and many writes at once, each reader woken anew for each message: one lost wake-up, and this waits for
-/// ever.
+/// Two readers wait anew for each of many messages. If one wake-up is lost, the test does not end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_up_is_lost() {
     const MESSAGES: usize = 100;
@@ -245,7 +245,7 @@ async fn no_wake_up_is_lost() {
                 let body = http_body_util::BodyExt::collect(answer.await.expect("an answer").into_body()).await;
                 let page: api::DeliveryPage =
                     serde_json::from_slice(&body.expect("a body").to_bytes()).expect("a page");
-                assert_eq!(page.deliveries.len(), 1, "woken for nothing, or not at all");
+                assert_eq!(page.deliveries.len(), 1, "the reader was woken without an entry, or not at all");
                 after = page.deliveries[0].cursor;
                 read += 1;
             }
@@ -308,7 +308,7 @@ async fn streams_end_when_the_server_is_stopped() {
 }
 
 #[tokio::test]
-async fn streams_are_limited_and_a_seat_is_given_back() {
+async fn the_number_of_streams_is_limited() {
     let world = World::with(|settings| {
         settings.limits.streams_per_device = 2;
         settings.limits.streams = 3;
@@ -323,7 +323,7 @@ async fn streams_are_limited_and_a_seat_is_given_back() {
     let problem = world.call("GET", "/v1/stream", Some(&bob.token), None).await.refused(Code::Unavailable);
     assert!(problem.retry_after.is_some());
     world.call("GET", "/v1/deliveries?wait=60", Some(&bob.token), None).await.refused(Code::Unavailable);
-    // Reading without a wait takes no seat.
+    // A read without a wait does not count as a stream.
     world.call("GET", "/v1/deliveries", Some(&bob.token), None).await.is(StatusCode::OK);
     drop(one);
     assert_eq!(world.server.state().streams(), 2);
@@ -331,7 +331,7 @@ async fn streams_are_limited_and_a_seat_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_refused_wakes_nobody_to_anything() {
+async fn a_refused_commit_wakes_nobody() {
     let world = World::new().await;
     let (alice, bob) = pair(&world).await;
     let mut members = world.group(HandshakeMode::Assisted, &[&alice, &bob]).await;

@@ -1,4 +1,5 @@
-//! One server follows another over the same sockets, and no client is refused.
+//! An upgrade of the server. A new server takes over the sockets of the old one, and no client is
+//! refused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(all(feature = "server", unix))]
 
@@ -11,14 +12,15 @@ use std::{
     thread,
 };
 
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 
-/// Starts a server over both sockets, as systemd does. The shell puts them where the server looks for them.
-fn serve(place: &Place, devices: &TcpListener, operators: &TcpListener) -> Child {
+/// Starts a server with both sockets, as systemd does. The shell moves the sockets to the file
+/// descriptors that the server expects.
+fn serve(directory: &TestDirectory, devices: &TcpListener, operators: &TcpListener) -> Child {
     let script = "exec 3<&0 4<&2 </dev/null 2>>log; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" serve";
     let mut child = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_regrow-ds")])
-        .current_dir(place.directory())
+        .current_dir(directory.root())
         .envs([
             ("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000"),
             ("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000"),
@@ -40,8 +42,8 @@ fn end(mut server: Child) {
     assert!(server.wait().unwrap().success());
 }
 
-/// The status line of one request on a connection of its own.
-fn asked(address: SocketAddr, path: &str) -> String {
+/// Sends one request on a new connection. Returns the status line.
+fn status_line(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -50,20 +52,20 @@ fn asked(address: SocketAddr, path: &str) -> String {
 }
 
 #[test]
-fn restart_over_the_same_sockets_refuses_no_request() {
-    let place = Place::new();
+fn a_restart_over_the_same_sockets_refuses_no_request() {
+    let directory = TestDirectory::new();
     let socket = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (devices, operators) = (socket(), socket());
     let address = devices.local_addr().unwrap();
-    let mut server = serve(&place, &devices, &operators);
-    assert_eq!(asked(operators.local_addr().unwrap(), "/readyz"), "HTTP/1.1 200 OK");
+    let mut server = serve(&directory, &devices, &operators);
+    assert_eq!(status_line(operators.local_addr().unwrap(), "/readyz"), "HTTP/1.1 200 OK");
 
     let (answered, answers) = mpsc::channel();
-    let asking = thread::spawn(move || while answered.send(asked(address, "/v1/service")).is_ok() {});
+    let asking = thread::spawn(move || while answered.send(status_line(address, "/v1/service")).is_ok() {});
     for _ in 0..3 {
         end(server);
-        server = serve(&place, &devices, &operators);
-        // One answer may be of the former server. The others are of the new one.
+        server = serve(&directory, &devices, &operators);
+        // One answer may come from the old server. The others come from the new one.
         for answer in answers.iter().take(5) {
             assert_eq!(answer, "HTTP/1.1 200 OK");
         }

@@ -1,4 +1,5 @@
-//! Wake-ups: devices that sleep are called once, without content, and nobody waits for the calls.
+//! Wake-ups. The server calls a sleeping device once and without content. Nobody waits for the
+//! calls.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -7,7 +8,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use crate::{
     common::{Member, NOW, device, register as register_device, service},
     http::{Answer, Device, Events, World},
-    place::Place,
+    test_directory::TestDirectory,
 };
 use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode::Opaque, SqliteStore, api::Code};
@@ -18,17 +19,17 @@ use tokio::{
     sync::mpsc,
 };
 
-/// The seconds after which a device that does not read is asleep.
+/// A device counts as asleep after it has not read for this many seconds.
 const LULL: u64 = 30;
 
-/// Takes calls at an address of loopback.
+/// Receives wake-up calls at a loopback address.
 struct Receiver {
     address: SocketAddr,
     calls: mpsc::UnboundedReceiver<String>,
 }
 
 impl Receiver {
-    /// A receiver that answers with these, one after the other, and with the last of them again and again.
+    /// A receiver that gives these answers in order, and then repeats the last one.
     async fn answering(answers: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,7 +63,7 @@ impl Receiver {
         format!("http://{}/{path}", self.address)
     }
 
-    /// The path of the next call.
+    /// Waits for the next call. Returns its path.
     async fn called(&mut self) -> String {
         let call = self.calls.recv().await.unwrap();
         call.split_whitespace().nth(1).unwrap().to_owned()
@@ -82,7 +83,8 @@ async fn register(world: &World, device: &Device, url: &str) -> Answer {
     world.call("PUT", "/v1/wake-up", Some(&device.token), Some(json!({ "url": url }))).await
 }
 
-/// A group of alice and the others, in which the others have read everything and asked to be woken, and are asleep.
+/// Creates a group of Alice and the others. The others have registered for wake-ups, have read
+/// everything, and are asleep.
 async fn asleep(world: &World, others: &[(&Device, String)], alice: &Device) -> Vec<Member> {
     let devices: Vec<_> = std::iter::once(alice).chain(others.iter().map(|(device, _)| *device)).collect();
     let members = world.group(Opaque, &devices).await;
@@ -100,7 +102,7 @@ async fn read_all(world: &World, device: &Device) {
     world.call("POST", "/v1/acknowledgements", Some(&device.token), Some(json!({ "up_to": up_to }))).await;
 }
 
-/// Lets devices that do not read fall asleep.
+/// Lets enough time pass for devices that do not read to fall asleep.
 async fn lull(world: &World) {
     world.wait(LULL);
     world.server.state().upkeep().await;
@@ -112,7 +114,7 @@ async fn say(world: &World, alice: &Device, members: &mut [Member]) {
 }
 
 #[tokio::test]
-async fn device_that_sleeps_is_called_once_until_it_reads() {
+async fn a_sleeping_device_is_called_once_until_it_reads() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -121,7 +123,7 @@ async fn device_that_sleeps_is_called_once_until_it_reads() {
     assert_eq!(receiver.called().await, "/first");
     say(&world, &alice, &mut members).await;
     lull(&world).await;
-    // Another address, so that calls can be told apart.
+    // The second address lets the test distinguish the calls.
     read_all(&world, &bob).await;
     register(&world, &bob, &receiver.url("second")).await.is(StatusCode::NO_CONTENT);
     lull(&world).await;
@@ -130,7 +132,7 @@ async fn device_that_sleeps_is_called_once_until_it_reads() {
 }
 
 #[tokio::test]
-async fn call_says_nothing() {
+async fn a_call_has_no_content() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -144,7 +146,7 @@ async fn call_says_nothing() {
 }
 
 #[tokio::test]
-async fn device_that_listens_or_has_just_read_is_not_called() {
+async fn a_listening_or_recently_active_device_is_not_called() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|user| (user, "phone"));
@@ -161,7 +163,7 @@ async fn device_that_listens_or_has_just_read_is_not_called() {
     assert_eq!(receiver.called().await, "/dave");
     assert!(receiver.is_silent());
 
-    // The entry that a stream has shown was not acknowledged: the device may never have got it.
+    // Bob has not acknowledged the entry that his stream has shown, so he may not have received it.
     drop(stream);
     lull(&world).await;
     let mut called = [receiver.called().await, receiver.called().await];
@@ -170,7 +172,7 @@ async fn device_that_listens_or_has_just_read_is_not_called() {
 }
 
 #[tokio::test]
-async fn device_with_an_open_stream_stays_awake() {
+async fn a_device_with_an_open_stream_stays_awake() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -187,12 +189,12 @@ async fn device_with_an_open_stream_stays_awake() {
     lull(&world).await;
     say(&world, &alice, &mut members).await;
     stream.next().await.unwrap();
-    // A call to the other device would have come before.
+    // A call to Bob would have arrived before this call.
     assert_eq!(receiver.called().await, "/carol");
 }
 
 #[tokio::test]
-async fn device_is_called_for_entries_that_came_before_it_slept() {
+async fn a_device_is_called_for_entries_from_before_it_slept() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -206,7 +208,7 @@ async fn device_is_called_for_entries_that_came_before_it_slept() {
 }
 
 #[tokio::test]
-async fn device_is_called_for_a_group_that_it_is_added_to() {
+async fn a_device_is_called_when_added_to_a_group() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -220,7 +222,7 @@ async fn device_is_called_for_a_group_that_it_is_added_to() {
 }
 
 #[tokio::test]
-async fn call_that_fails_is_made_again() {
+async fn a_failed_call_is_repeated() {
     let mut receiver = Receiver::answering(&["503 Service Unavailable", "204 No Content"]).await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -233,7 +235,7 @@ async fn call_that_fails_is_made_again() {
 }
 
 #[tokio::test]
-async fn redirect_is_not_followed() {
+async fn a_redirect_is_not_followed() {
     let mut other = Receiver::new().await;
     let location = format!("307 Temporary Redirect\r\nlocation: {}", other.url("redirected"));
     let mut receiver = Receiver::answering(&[&location]).await;
@@ -246,7 +248,7 @@ async fn redirect_is_not_followed() {
     assert!(other.is_silent());
 }
 
-/// Waits until one wake-up has ended so.
+/// Waits until one wake-up has ended with this outcome.
 async fn counted(world: &World, outcome: &str) {
     let line = format!("regrow_ds_wake_ups_total{{outcome=\"{outcome}\"}} 1");
     while !world.metrics().contains(&line) {
@@ -255,8 +257,8 @@ async fn counted(world: &World, outcome: &str) {
 }
 
 #[tokio::test]
-async fn receiver_that_does_not_answer_delays_nobody() {
-    // Nobody accepts the connections: the calls wait.
+async fn a_silent_receiver_delays_nobody() {
+    // Nobody accepts these connections, so the calls wait.
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut receiver = Receiver::new().await;
     let hosts = vec![dead.local_addr().unwrap().to_string(), receiver.address.to_string()];
@@ -271,14 +273,14 @@ async fn receiver_that_does_not_answer_delays_nobody() {
     others[19].1 = receiver.url("alive");
     let mut members = asleep(&world, &others, &alice).await;
     say(&world, &alice, &mut members).await;
-    // The calls to the dead one end after ten seconds.
+    // The calls to the dead receiver end after ten seconds.
     let called = tokio::time::timeout(Duration::from_secs(5), receiver.called());
     assert_eq!(called.await.as_deref(), Ok("/alive"));
     say(&world, &alice, &mut members).await;
 }
 
 #[tokio::test]
-async fn address_is_erased_on_request_and_with_the_device() {
+async fn an_address_is_deleted_on_request_and_with_the_device() {
     let mut receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -296,14 +298,16 @@ async fn address_is_erased_on_request_and_with_the_device() {
 }
 
 #[tokio::test]
-async fn server_that_starts_again_calls_the_devices_that_asked_for_it() {
-    let place = Place::new();
+async fn a_restarted_server_still_calls_registered_devices() {
+    let directory = TestDirectory::new();
     let mut receiver = Receiver::new().await;
     let hosts = vec![receiver.address.to_string()];
     let start = async |start: u64| {
         let hosts = hosts.clone();
-        World::started_at(start, SqliteStore::open(place.store()).unwrap(), |settings| settings.wake_up.hosts = hosts)
-            .await
+        World::started_at(start, SqliteStore::open(directory.store_path()).unwrap(), |settings| {
+            settings.wake_up.hosts = hosts
+        })
+        .await
     };
     let world = start(NOW.0).await;
     let (alice, bob) = (world.device("alice", "phone").await, world.device("bob", "phone").await);
@@ -319,11 +323,11 @@ async fn server_that_starts_again_calls_the_devices_that_asked_for_it() {
 }
 
 #[test]
-fn address_is_among_the_records_of_the_user_until_the_device_is_removed() {
+fn user_records_contain_the_address_until_the_device_is_removed() {
     let service = service();
     let phone = device("alice");
     let address = "https://push.example.org/alice";
-    assert!(!service.register_wake_up(&phone, address).unwrap(), "the device is not known");
+    assert!(!service.register_wake_up(&phone, address).unwrap(), "an unknown device is registered");
     register_device(&service, &phone);
     assert!(service.register_wake_up(&phone, address).unwrap());
     let kept = || service.records_of_user(phone.user(), NOW).unwrap().unwrap().devices.remove(0).wake_up;
@@ -334,7 +338,7 @@ fn address_is_among_the_records_of_the_user_until_the_device_is_removed() {
 }
 
 #[tokio::test]
-async fn address_elsewhere_is_refused() {
+async fn an_address_on_another_host_is_refused() {
     let receiver = Receiver::new().await;
     let world = world(&[&receiver]).await;
     let alice = world.device("alice", "phone").await;

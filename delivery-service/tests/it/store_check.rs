@@ -1,4 +1,5 @@
-//! What `check` finds: nothing in a store that only the service has written, and damage of each kind.
+//! The findings of `check`. It finds nothing in a store that only the service has written, and it
+//! finds each kind of damage.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::ops::ControlFlow;
@@ -17,16 +18,16 @@ use regrow_protocol::device_list::{DeviceList, ListChange, ListedKeys};
 type Record = (Vec<u8>, Vec<u8>);
 
 /// A store in which every table has a record.
-struct Place {
+struct FullStore {
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl FullStore {
     fn new() -> Self {
-        let place = Self { directory: tempfile::tempdir().unwrap() };
-        let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
-        // A group with welcomes that are not read, one without the tree, a proposal, messages, a removed device, and a reported
-        // commit.
+        let store = Self { directory: tempfile::tempdir().unwrap() };
+        let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
+        // A group with unread welcomes (one of them without the tree), a proposal, messages, a
+        // removed device, and a reported commit.
         let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
         let remove = members[0].commit(&[], &[&device("dave")]);
         accept(&service, &remove);
@@ -45,22 +46,23 @@ impl Place {
         service.report_commit(&room(), &device("carol"), sequence, NOW).unwrap();
         let leave = members[1].propose_to_leave();
         service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
-        // A group of which the service sees little.
+        // An opaque group.
         let other = Client::new("erin").create_unregistered(&GroupId::new("other").unwrap(), Opaque);
         service
             .create_group(&GroupId::new("other").unwrap(), &device("erin"), Opaque, &other.group_info(), NOW)
             .unwrap();
-        // A group that was ended.
+        // An ended group.
         let ended = Client::new("erin").create_unregistered(&group("ended"), Opaque);
         service.create_group(&group("ended"), &device("erin"), Opaque, &ended.group_info(), NOW).unwrap();
         service.end_group(&group("ended"), &device("erin"), NOW).unwrap();
-        // Key packages, one of which was handed out.
+        // Key packages. One of them is claimed.
         let frank = Client::new("frank");
         let [one, two, last] = [false, false, true].map(|last_resort| frank.upload(0, NOW.0 + 1_000, last_resort));
         service.upload_key_packages(&frank.id, &[one, two], Some(&last), NOW).unwrap();
         service.claim_key_package(&frank.id, &device("alice"), NOW).unwrap();
         service.block_user(frank.id.user(), device("mallory").user()).unwrap();
-        // A device with a session, one that was removed, and an invitation.
+        // A device with a session, a removed device, a device list, a wake-up address, and an
+        // invitation.
         for name in ["frank", "gone"] {
             let id = device(name);
             service.register_device(&id, DeviceKey([1; 32]), None, NOW).unwrap();
@@ -78,16 +80,17 @@ impl Place {
         service.register_wake_up(&frank.id, "https://push.example.org/frank").unwrap();
         service.remove_device(&device("gone")).unwrap().unwrap();
         service.invite(&TokenHash([3; 32]), None, later(60)).unwrap();
-        place
+        store
     }
 
-    fn store(&self) -> SqliteStore {
+    /// Opens the store file.
+    fn open(&self) -> SqliteStore {
         SqliteStore::open(self.directory.path().join("ds.db")).unwrap()
     }
 
     fn records(&self, table: Table) -> Vec<Record> {
         let mut records = Vec::new();
-        self.store()
+        self.open()
             .transaction::<_, StoreError>(|tx| {
                 tx.scan(table, &[]..&[u8::MAX; 64], &mut |key, value| {
                     records.push((key.to_vec(), value.to_vec()));
@@ -99,73 +102,74 @@ impl Place {
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) {
-        self.store().transaction::<_, StoreError>(|tx| tx.put(table, key, value)).unwrap();
+        self.open().transaction::<_, StoreError>(|tx| tx.put(table, key, value)).unwrap();
     }
 
     fn delete(&self, table: Table, key: &[u8]) {
-        assert!(self.store().transaction::<_, StoreError>(|tx| tx.delete(table, key)).unwrap());
+        assert!(self.open().transaction::<_, StoreError>(|tx| tx.delete(table, key)).unwrap());
     }
 
     fn check(&self) -> Vec<Finding> {
-        self.store().check().unwrap()
+        self.open().check().unwrap()
     }
 
-    /// What is found once every record of the table is gone.
+    /// The findings after all records of the table are deleted.
     fn without(table: Table) -> Vec<Finding> {
-        let place = Self::new();
-        for (key, _) in place.records(table) {
-            place.delete(table, &key);
+        let store = Self::new();
+        for (key, _) in store.records(table) {
+            store.delete(table, &key);
         }
-        place.check()
+        store.check()
     }
 }
 
+/// True if the finding concerns a record of the table, or names the table as the other side.
 fn is_about(finding: &Finding, table: Table) -> bool {
     match finding {
         Finding::Dangling { missing_in, .. } if *missing_in == table => true,
         Finding::Contradiction { with, .. } if *with == table => true,
         Finding::Miscounted { table: counted, .. } if *counted == table => true,
-        finding => finding.place().is_some_and(|place| place.table == table),
+        finding => finding.location().is_some_and(|location| location.table == table),
     }
 }
 
 #[test]
 fn there_is_a_record_in_every_table() {
-    let place = Place::new();
+    let store = FullStore::new();
     for table in Table::ALL {
-        assert!(!place.records(table).is_empty(), "{}", table.name());
+        assert!(!store.records(table).is_empty(), "{}", table.name());
     }
 }
 
 #[test]
 fn nothing_is_found_in_a_good_store() {
-    assert_eq!(Place::new().check(), []);
+    assert_eq!(FullStore::new().check(), []);
 }
 
 #[test]
-fn a_store_that_goes_on_stays_good() {
-    let place = Place::new();
-    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+fn a_store_in_use_stays_good() {
+    let store = FullStore::new();
+    let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
     let end = stream(&service, &device("alice")).last().unwrap().cursor;
     for device in ["alice", "bob", "carol", "dave"] {
         service.acknowledge(&crate::common::device(device), end).unwrap();
-        assert_eq!(service_check(&place, &service), [], "acknowledged by {device}");
+        assert_eq!(check_beside(&store, &service), [], "after an acknowledgement by {device}");
     }
     service.remove_device(&device("frank")).unwrap().unwrap();
-    assert_eq!(service_check(&place, &service), [], "a device was removed");
+    assert_eq!(check_beside(&store, &service), [], "after the removal of a device");
     service.expire(later(Limits::default().retention_seconds + 1)).unwrap();
-    assert_eq!(service_check(&place, &service), [], "all has expired");
+    assert_eq!(check_beside(&store, &service), [], "after the expiry of all entries");
 }
 
-/// Checks beside the service that uses the store.
-fn service_check(place: &Place, _: &DeliveryService<SqliteStore>) -> Vec<Finding> {
-    SqliteStore::open_beside(place.directory.path().join("ds.db")).unwrap().check().unwrap()
+/// Checks the store while the service uses it.
+fn check_beside(store: &FullStore, _: &DeliveryService<SqliteStore>) -> Vec<Finding> {
+    SqliteStore::open_beside(store.directory.path().join("ds.db")).unwrap().check().unwrap()
 }
 
 #[test]
-fn a_commit_that_was_taken_back_leaves_a_good_store() {
-    let place = Place::new();
-    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+fn a_rollback_leaves_a_good_store() {
+    let store = FullStore::new();
+    let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
     let last = stream(&service, &device("bob"));
     let commit = last.iter().rev().find(|one| one.kind == regrow_delivery_service::DeliveryKind::Commit).unwrap();
     service.report_commit(&room(), &device("bob"), commit.receipt.sequence, NOW).unwrap();
@@ -173,25 +177,25 @@ fn a_commit_that_was_taken_back_leaves_a_good_store() {
         kinds(&stream(&service, &device("bob"))).last().map(|kind| format!("{kind:?}").starts_with("Rollback")),
         Some(true)
     );
-    assert_eq!(service_check(&place, &service), []);
+    assert_eq!(check_beside(&store, &service), []);
 }
 
 #[test]
-fn a_key_that_cannot_be_understood_is_found_in_every_table() {
-    let place = Place::new();
+fn an_unreadable_key_is_found_in_every_table() {
+    let store = FullStore::new();
     for table in Table::ALL {
-        place.put(table, b"\x01", b"");
+        store.put(table, b"\x01", b"");
     }
-    let findings = place.check();
+    let findings = store.check();
     for table in Table::ALL {
-        let found = |finding: &Finding| matches!(finding, Finding::Unreadable(place) if place.table == table);
+        let found = |finding: &Finding| matches!(finding, Finding::Unreadable(location) if location.table == table);
         assert!(findings.iter().any(found), "{}: {findings:?}", table.name());
     }
 }
 
 #[test]
-fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
-    // Others say all that they say by their keys, or are OpenMLS's.
+fn an_unreadable_value_is_found_in_every_table() {
+    // Records of these tables have empty values, or values of OpenMLS.
     let without_values = [
         Table::Reports,
         Table::Removed,
@@ -203,18 +207,18 @@ fn a_value_that_cannot_be_understood_is_found_in_every_table_that_has_values() {
         Table::UserDevices,
     ];
     for table in Table::ALL.into_iter().filter(|table| !without_values.contains(table)) {
-        let place = Place::new();
-        for (key, _) in place.records(table) {
-            place.put(table, &key, b"\xC1");
+        let store = FullStore::new();
+        for (key, _) in store.records(table) {
+            store.put(table, &key, b"\xC1");
         }
-        let findings = place.check();
+        let findings = store.check();
         assert!(findings.iter().any(|finding| is_about(finding, table)), "{}: {findings:?}", table.name());
     }
 }
 
 #[test]
-fn a_record_that_is_missing_is_found_where_another_needs_it() {
-    // What these say can be said, or not: nothing else depends on it.
+fn a_missing_record_is_found_if_another_needs_it() {
+    // No other record depends on records of these tables.
     let may_be_missing = [
         Table::WelcomeTrees,
         Table::Reports,
@@ -226,11 +230,11 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
         Table::WakeUps,
     ];
     for table in Table::ALL {
-        let findings = Place::without(table);
+        let findings = FullStore::without(table);
         if may_be_missing.contains(&table) {
             assert_eq!(findings, [], "{}", table.name());
         } else {
-            // Ended groups are counted, and nothing else depends on them.
+            // Only a tally depends on the records of ended groups.
             let missed_in = if table == Table::EndedGroups { Table::Tallies } else { table };
             assert!(findings.iter().any(|finding| is_about(finding, missed_in)), "{}: {findings:?}", table.name());
         }
@@ -238,45 +242,47 @@ fn a_record_that_is_missing_is_found_where_another_needs_it() {
 }
 
 #[test]
-fn an_entry_that_was_changed_breaks_the_chain() {
-    let place = Place::new();
-    let records = place.records(Table::Log);
+fn swapped_entries_break_the_chain() {
+    let store = FullStore::new();
+    let records = store.records(Table::Log);
     let [(first, first_value), (second, second_value)] = records.first_chunk::<2>().unwrap();
-    place.put(Table::Log, first, second_value);
-    place.put(Table::Log, second, first_value);
-    let findings = place.check();
+    store.put(Table::Log, first, second_value);
+    store.put(Table::Log, second, first_value);
+    let findings = store.check();
     assert!(findings.iter().any(|finding| matches!(finding, Finding::BrokenChain(_))), "{findings:?}");
 }
 
 #[test]
-fn one_byte_of_an_entry_breaks_the_chain() {
-    let place = Place::new();
-    let records = place.records(Table::Log);
+fn one_changed_byte_of_an_entry_breaks_the_chain() {
+    let store = FullStore::new();
+    let records = store.records(Table::Log);
     let (key, mut value) = records[1].clone();
-    // The last bytes are the message's own.
+    // The last bytes belong to the message.
     *value.last_mut().unwrap() ^= 1;
-    place.put(Table::Log, &key, &value);
-    let findings = place.check();
+    store.put(Table::Log, &key, &value);
+    let findings = store.check();
     assert!(
-        matches!(&findings[..], [Finding::BrokenChain(place)] if (place.table, &place.key) == (Table::Log, &key)),
+        matches!(&findings[..], [Finding::BrokenChain(location)] if (location.table, &location.key) == (Table::Log, &key)),
         "{findings:?}"
     );
 }
 
 #[test]
-fn a_group_that_was_set_back_contradicts_its_log() {
-    let place = Place::new();
-    let before = place.records(Table::Groups);
-    let service = DeliveryService::open(place.store(), Limits::default(), service_key()).unwrap();
+fn a_group_record_set_back_contradicts_the_log() {
+    let store = FullStore::new();
+    let before = store.records(Table::Groups);
+    let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
     let outcome = service.report_commit(&room(), &device("bob"), reported(&service), NOW).unwrap();
     assert!(format!("{outcome:?}").starts_with("RolledBack"), "{outcome:?}");
     drop(service);
     for (key, value) in before {
-        place.put(Table::Groups, &key, &value);
+        store.put(Table::Groups, &key, &value);
     }
-    let findings = place.check();
+    let findings = store.check();
     assert!(
-        findings.iter().any(|finding| matches!(finding, Finding::BrokenChain(place) if place.table == Table::Groups)),
+        findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::BrokenChain(location) if location.table == Table::Groups)),
         "{findings:?}"
     );
 }
@@ -290,23 +296,24 @@ fn reported(service: &DeliveryService<SqliteStore>) -> regrow_delivery_service::
 
 #[test]
 fn receipts_of_another_service_are_found() {
-    let place = Place::new();
-    let (key, _) = place.records(Table::Own).remove(0);
-    place.put(Table::Own, &key, &[9; 32]);
-    let findings = place.check();
-    let forged =
-        |table| findings.iter().any(|finding| matches!(finding, Finding::ForgedReceipt(place) if place.table == table));
-    assert!(forged(Table::Log) && forged(Table::Answers), "{findings:?}");
+    let store = FullStore::new();
+    let (key, _) = store.records(Table::ServiceState).remove(0);
+    store.put(Table::ServiceState, &key, &[9; 32]);
+    let findings = store.check();
+    let forged = |table| {
+        findings.iter().any(|finding| matches!(finding, Finding::ForgedReceipt(location) if location.table == table))
+    };
+    assert!(forged(Table::Log) && forged(Table::RememberedOutcomes), "{findings:?}");
 }
 
 #[test]
-fn a_membership_that_says_something_else_than_the_roster_is_found() {
-    let place = Place::new();
-    let records = place.records(Table::Members);
+fn a_membership_that_contradicts_the_roster_is_found() {
+    let store = FullStore::new();
+    let records = store.records(Table::Members);
     let (key, record) = records.first().unwrap();
     let (_, other) = records.iter().find(|(_, other)| other != record).unwrap();
-    place.put(Table::Members, key, other);
-    let findings = place.check();
+    store.put(Table::Members, key, other);
+    let findings = store.check();
     assert!(
         findings.iter().any(|finding| matches!(finding, Finding::Contradiction { with: Table::Members, .. })),
         "{findings:?}"
@@ -314,23 +321,23 @@ fn a_membership_that_says_something_else_than_the_roster_is_found() {
 }
 
 #[test]
-fn a_member_whom_the_public_group_does_not_have_is_found() {
-    let place = Place::new();
+fn a_member_missing_in_the_public_group_is_found() {
+    let store = FullStore::new();
     let mallory = device("mallory").to_identity();
     let name = |name: &[u8]| [&(name.len() as u64).to_be_bytes(), name].concat();
     let stranger = [name(b"room"), name(b"mallory"), name(&mallory)].concat();
-    let (_, record) = place.records(Table::Members).remove(0);
-    place.put(Table::Members, &stranger, &record);
-    let findings = place.check();
-    let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { place, with: Table::Members } if place.table == Table::Groups);
+    let (_, record) = store.records(Table::Members).remove(0);
+    store.put(Table::Members, &stranger, &record);
+    let findings = store.check();
+    let of_group = |finding: &Finding| matches!(finding, Finding::Contradiction { location, with: Table::Members } if location.table == Table::Groups);
     assert!(findings.iter().any(of_group), "{findings:?}");
 }
 
 #[test]
 fn a_damaged_file_is_a_finding() {
-    let place = Place::new();
-    drop(place.store());
-    let path = place.directory.path().join("ds.db");
+    let store = FullStore::new();
+    drop(store.open());
+    let path = store.directory.path().join("ds.db");
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8_192].fill(0xFF);
@@ -340,8 +347,8 @@ fn a_damaged_file_is_a_finding() {
 }
 
 #[test]
-fn findings_can_be_read() {
-    let place = Place::new();
-    place.put(Table::Members, b"\x01", b"");
-    assert_eq!(place.check()[0].to_string(), "members 01: cannot be understood");
+fn a_finding_is_printed_as_text() {
+    let store = FullStore::new();
+    store.put(Table::Members, b"\x01", b"");
+    assert_eq!(store.check()[0].to_string(), "members 01: cannot be understood");
 }

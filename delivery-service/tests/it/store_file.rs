@@ -1,4 +1,4 @@
-//! The file of a store: one owner, others beside it, and copies.
+//! The store file: one owner, other processes beside it, and backups.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -8,18 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::place::Place;
+use crate::test_directory::TestDirectory;
 use regrow_delivery_service::{
     SqliteStore, Store as _, StoreError,
     store::{BackupError, Table},
 };
 
 fn put(store: &mut SqliteStore, key: &[u8], value: &[u8]) {
-    store.transaction::<_, StoreError>(|tx| tx.put(Table::Answers, key, value)).unwrap();
+    store.transaction::<_, StoreError>(|tx| tx.put(Table::RememberedOutcomes, key, value)).unwrap();
 }
 
 fn get(store: &mut SqliteStore, key: &[u8]) -> Option<Vec<u8>> {
-    store.transaction::<_, StoreError>(|tx| tx.get(Table::Answers, key)).unwrap()
+    store.transaction::<_, StoreError>(|tx| tx.get(Table::RememberedOutcomes, key)).unwrap()
 }
 
 fn integer(path: &Path, sql: &str) -> i64 {
@@ -28,41 +28,41 @@ fn integer(path: &Path, sql: &str) -> i64 {
 
 #[test]
 fn a_file_has_one_owner() {
-    let place = Place::new();
-    let owner = SqliteStore::open(place.store()).unwrap();
-    assert!(matches!(SqliteStore::open(place.store()).unwrap_err(), StoreError::InUse));
+    let directory = TestDirectory::new();
+    let owner = SqliteStore::open(directory.store_path()).unwrap();
+    assert!(matches!(SqliteStore::open(directory.store_path()).unwrap_err(), StoreError::InUse));
     drop(owner);
-    SqliteStore::open(place.store()).unwrap();
+    SqliteStore::open(directory.store_path()).unwrap();
 }
 
 #[cfg(unix)]
 #[test]
 fn a_file_under_two_names_has_one_owner() {
-    let place = Place::new();
-    drop(SqliteStore::open(place.store()).unwrap());
-    std::os::unix::fs::symlink(place.store(), place.path("link.db")).unwrap();
-    let _owner = SqliteStore::open(place.path("link.db")).unwrap();
-    assert!(matches!(SqliteStore::open(place.store()).unwrap_err(), StoreError::InUse));
+    let directory = TestDirectory::new();
+    drop(SqliteStore::open(directory.store_path()).unwrap());
+    std::os::unix::fs::symlink(directory.store_path(), directory.file("link.db")).unwrap();
+    let _owner = SqliteStore::open(directory.file("link.db")).unwrap();
+    assert!(matches!(SqliteStore::open(directory.store_path()).unwrap_err(), StoreError::InUse));
 }
 
 #[cfg(unix)]
 #[test]
-fn only_its_user_can_read_it() {
+fn the_files_have_mode_600() {
     use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
     put(&mut store, b"key", b"value");
-    store.back_up(&place.path("copy.db")).unwrap();
+    store.back_up(&directory.file("copy.db")).unwrap();
     for name in ["regrow-ds.db", "regrow-ds.db-wal", "copy.db"] {
-        assert_eq!(fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        assert_eq!(fs::metadata(directory.file(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
 }
 
 #[test]
-fn others_open_it_beside_the_owner_and_each_sees_what_the_other_wrote() {
-    let place = Place::new();
-    let mut owner = SqliteStore::open(place.store()).unwrap();
-    let mut beside = SqliteStore::open_beside(place.store()).unwrap();
+fn owner_and_others_see_each_others_writes() {
+    let directory = TestDirectory::new();
+    let mut owner = SqliteStore::open(directory.store_path()).unwrap();
+    let mut beside = SqliteStore::open_beside(directory.store_path()).unwrap();
     put(&mut owner, b"owner", b"1");
     assert_eq!(get(&mut beside, b"owner").as_deref(), Some(&b"1"[..]));
     put(&mut beside, b"beside", b"2");
@@ -71,12 +71,12 @@ fn others_open_it_beside_the_owner_and_each_sees_what_the_other_wrote() {
 
 #[test]
 fn the_owner_sees_that_another_has_written() {
-    let place = Place::new();
-    let mut owner = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut owner = SqliteStore::open(directory.store_path()).unwrap();
     let before = owner.data_version().unwrap();
     put(&mut owner, b"key", b"1");
-    assert_eq!(owner.data_version().unwrap(), before, "its own writes do not count");
-    put(&mut SqliteStore::open_beside(place.store()).unwrap(), b"key", b"2");
+    assert_eq!(owner.data_version().unwrap(), before, "the owner's own write changes the version");
+    put(&mut SqliteStore::open_beside(directory.store_path()).unwrap(), b"key", b"2");
     assert_ne!(owner.data_version().unwrap(), before);
 }
 
@@ -85,99 +85,102 @@ fn length(path: &Path) -> u64 {
 }
 
 #[test]
-fn what_is_in_the_write_ahead_log_is_moved_into_the_database_beside_the_owner() {
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
-    // Less than what the owner would move itself.
+fn the_write_ahead_log_is_moved_into_the_database() {
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
+    // This is too little for the owner to move by itself.
     put(&mut store, b"key", &vec![1; 1024 * 1024]);
-    assert!(length(&place.store()) < 1024 * 1024);
+    assert!(length(&directory.store_path()) < 1024 * 1024);
     let begun = Instant::now();
-    while length(&place.store()) < 1024 * 1024 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is not moved");
+    while length(&directory.store_path()) < 1024 * 1024 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the write-ahead log is not moved");
         thread::yield_now();
     }
     assert_eq!(get(&mut store, b"key"), Some(vec![1; 1024 * 1024]));
 }
 
 #[test]
-fn the_write_ahead_log_begins_anew_while_the_owner_goes_on_writing() {
+fn the_write_ahead_log_restarts_during_writes() {
     const MEGABYTE: u64 = 1024 * 1024;
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
     for number in 0..160 {
         put(&mut store, b"key", &vec![number; MEGABYTE as usize]);
     }
-    let log = length(&place.path("regrow-ds.db-wal"));
+    let log = length(&directory.file("regrow-ds.db-wal"));
     assert!(log < 100 * MEGABYTE, "{log} bytes");
     drop(store);
-    assert!(!place.path("regrow-ds.db-wal").exists(), "the last to close the file leaves nothing beside it");
-    assert_eq!(get(&mut SqliteStore::open(place.store()).unwrap(), b"key"), Some(vec![159; MEGABYTE as usize]));
+    assert!(!directory.file("regrow-ds.db-wal").exists(), "the write-ahead log remains after the last close");
+    assert_eq!(
+        get(&mut SqliteStore::open(directory.store_path()).unwrap(), b"key"),
+        Some(vec![159; MEGABYTE as usize])
+    );
 }
 
 #[test]
-fn nothing_is_created_beside_an_owner() {
-    let place = Place::new();
-    assert!(matches!(SqliteStore::open_beside(place.store()).unwrap_err(), StoreError::Missing { .. }));
-    assert!(!place.store().exists());
-    fs::write(place.store(), "").unwrap();
-    assert!(matches!(SqliteStore::open_beside(place.store()).unwrap_err(), StoreError::NotAStore));
-    assert_eq!(fs::read(place.store()).unwrap(), b"");
+fn opening_beside_creates_no_store() {
+    let directory = TestDirectory::new();
+    assert!(matches!(SqliteStore::open_beside(directory.store_path()).unwrap_err(), StoreError::Missing { .. }));
+    assert!(!directory.store_path().exists());
+    fs::write(directory.store_path(), "").unwrap();
+    assert!(matches!(SqliteStore::open_beside(directory.store_path()).unwrap_err(), StoreError::NotAStore));
+    assert_eq!(fs::read(directory.store_path()).unwrap(), b"");
 }
 
 #[test]
-fn another_programs_file_stays_as_it_is() {
-    let place = Place::new();
+fn another_programs_file_is_not_changed() {
+    let directory = TestDirectory::new();
     let other = "PRAGMA user_version = 2; CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1);";
-    rusqlite::Connection::open(place.store()).unwrap().execute_batch(other).unwrap();
-    let before = fs::read(place.store()).unwrap();
-    assert!(matches!(SqliteStore::open(place.store()).unwrap_err(), StoreError::NotAStore));
-    assert!(matches!(SqliteStore::open_beside(place.store()).unwrap_err(), StoreError::NotAStore));
-    assert_eq!(fs::read(place.store()).unwrap(), before);
+    rusqlite::Connection::open(directory.store_path()).unwrap().execute_batch(other).unwrap();
+    let before = fs::read(directory.store_path()).unwrap();
+    assert!(matches!(SqliteStore::open(directory.store_path()).unwrap_err(), StoreError::NotAStore));
+    assert!(matches!(SqliteStore::open_beside(directory.store_path()).unwrap_err(), StoreError::NotAStore));
+    assert_eq!(fs::read(directory.store_path()).unwrap(), before);
 }
 
 #[test]
 fn every_transaction_is_synchronized_and_the_file_can_shrink() {
-    let place = Place::new();
-    drop(SqliteStore::open(place.store()).unwrap());
-    let mode: String = rusqlite::Connection::open(place.store())
+    let directory = TestDirectory::new();
+    drop(SqliteStore::open(directory.store_path()).unwrap());
+    let mode: String = rusqlite::Connection::open(directory.store_path())
         .unwrap()
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .unwrap();
-    assert_eq!((mode.as_str(), integer(&place.store(), "PRAGMA auto_vacuum")), ("wal", 2));
+    assert_eq!((mode.as_str(), integer(&directory.store_path(), "PRAGMA auto_vacuum")), ("wal", 2));
 }
 
 #[test]
 fn free_pages_go_back_in_steps() {
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
     for number in 0..100_u8 {
         put(&mut store, &[number], &[0; 10_000]);
     }
     store
         .transaction::<_, StoreError>(|tx| {
-            (0..100_u8).try_for_each(|number| tx.delete(Table::Answers, &[number]).map(drop))
+            (0..100_u8).try_for_each(|number| tx.delete(Table::RememberedOutcomes, &[number]).map(drop))
         })
         .unwrap();
-    let pages = integer(&place.store(), "PRAGMA page_count");
+    let pages = integer(&directory.store_path(), "PRAGMA page_count");
     let left = store.vacuum(10).unwrap();
-    assert!(left > 0, "not all at once");
-    assert_eq!(integer(&place.store(), "PRAGMA page_count"), pages - 10);
+    assert!(left > 0, "one step returns all free pages");
+    assert_eq!(integer(&directory.store_path(), "PRAGMA page_count"), pages - 10);
     while store.vacuum(10).unwrap() > 0 {}
-    assert_eq!(integer(&place.store(), "PRAGMA freelist_count"), 0);
-    assert!(integer(&place.store(), "PRAGMA page_count") < pages / 4);
+    assert_eq!(integer(&directory.store_path(), "PRAGMA freelist_count"), 0);
+    assert!(integer(&directory.store_path(), "PRAGMA page_count") < pages / 4);
 }
 
 #[test]
-fn a_snapshot_stays_as_it_was_while_others_write() {
-    let place = Place::new();
-    let mut owner = SqliteStore::open(place.store()).unwrap();
+fn a_snapshot_does_not_change_while_others_write() {
+    let directory = TestDirectory::new();
+    let mut owner = SqliteStore::open(directory.store_path()).unwrap();
     put(&mut owner, b"key", b"1");
-    let mut beside = SqliteStore::open_beside(place.store()).unwrap();
+    let mut beside = SqliteStore::open_beside(directory.store_path()).unwrap();
     let seen = beside
         .snapshot::<_, StoreError>(|tx| {
-            let first = tx.get(Table::Answers, b"key")?;
+            let first = tx.get(Table::RememberedOutcomes, b"key")?;
             put(&mut owner, b"key", b"2");
-            Ok((first, tx.get(Table::Answers, b"key")?))
+            Ok((first, tx.get(Table::RememberedOutcomes, b"key")?))
         })
         .unwrap();
     assert_eq!(seen, (Some(b"1".to_vec()), Some(b"1".to_vec())));
@@ -185,13 +188,13 @@ fn a_snapshot_stays_as_it_was_while_others_write() {
 
 #[test]
 fn a_backup_of_a_store_in_use_is_a_store() {
-    let place = Place::new();
-    let mut owner = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut owner = SqliteStore::open(directory.store_path()).unwrap();
     put(&mut owner, b"before", b"1");
-    SqliteStore::open_beside(place.store()).unwrap().back_up(&place.path("copy.db")).unwrap();
+    SqliteStore::open_beside(directory.store_path()).unwrap().back_up(&directory.file("copy.db")).unwrap();
     put(&mut owner, b"after", b"2");
 
-    let mut copy = SqliteStore::open(place.path("copy.db")).unwrap();
+    let mut copy = SqliteStore::open(directory.file("copy.db")).unwrap();
     assert_eq!(get(&mut copy, b"before").as_deref(), Some(&b"1"[..]));
     assert_eq!(get(&mut copy, b"after"), None);
     assert_eq!(copy.integrity_check().unwrap(), Vec::<String>::new());
@@ -199,11 +202,11 @@ fn a_backup_of_a_store_in_use_is_a_store() {
 
 #[test]
 fn a_backup_is_one_file() {
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
     put(&mut store, b"key", b"value");
-    store.back_up(&place.path("copy.db")).unwrap();
-    let mut names: Vec<_> = fs::read_dir(place.directory())
+    store.back_up(&directory.file("copy.db")).unwrap();
+    let mut names: Vec<_> = fs::read_dir(directory.root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.starts_with("copy"))
@@ -214,27 +217,28 @@ fn a_backup_is_one_file() {
 
 #[test]
 fn a_backup_replaces_nothing() {
-    let place = Place::new();
-    let store = SqliteStore::open(place.store()).unwrap();
-    fs::write(place.path("copy.db"), "precious").unwrap();
-    let error = store.back_up(&place.path("copy.db")).unwrap_err();
+    let directory = TestDirectory::new();
+    let store = SqliteStore::open(directory.store_path()).unwrap();
+    fs::write(directory.file("copy.db"), "precious").unwrap();
+    let error = store.back_up(&directory.file("copy.db")).unwrap_err();
     assert!(matches!(error, BackupError::Exists { .. }), "{error}");
-    assert_eq!(fs::read(place.path("copy.db")).unwrap(), b"precious");
+    assert_eq!(fs::read(directory.file("copy.db")).unwrap(), b"precious");
 }
 
 #[test]
 fn a_damaged_store_gives_no_backup() {
-    let place = Place::new();
-    let mut store = SqliteStore::open(place.store()).unwrap();
+    let directory = TestDirectory::new();
+    let mut store = SqliteStore::open(directory.store_path()).unwrap();
     for number in 0..200_u8 {
         put(&mut store, &[number], &[7; 1_000]);
     }
     drop(store);
-    let mut bytes = fs::read(place.store()).unwrap();
+    let mut bytes = fs::read(directory.store_path()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8_192].fill(0xFF);
-    fs::write(place.store(), bytes).unwrap();
-    let error = SqliteStore::open_beside(place.store()).unwrap().back_up(&place.path("copy.db")).unwrap_err();
+    fs::write(directory.store_path(), bytes).unwrap();
+    let error =
+        SqliteStore::open_beside(directory.store_path()).unwrap().back_up(&directory.file("copy.db")).unwrap_err();
     assert!(matches!(error, BackupError::Damaged { .. } | BackupError::Store(_)), "{error}");
-    assert!(!place.path("copy.db").exists());
+    assert!(!directory.file("copy.db").exists());
 }

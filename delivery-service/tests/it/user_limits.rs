@@ -1,4 +1,4 @@
-//! What one user can take up: devices, and bytes that wait for readers.
+//! Limits of one user: devices, stored bytes, and ended groups.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -17,10 +17,10 @@ fn a_user_has_no_more_devices_than_the_limit() {
     let service = service_with(Limits { max_devices_per_user: 2, ..Limits::default() });
     let register = |device: &DeviceId| service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
     for device in ["phone", "tablet", "phone"] {
-        assert_eq!(register(&bobs(device)), Registration::Registered, "again as well");
+        assert_eq!(register(&bobs(device)), Registration::Registered, "a repeated registration");
     }
     assert_eq!(register(&bobs("laptop")), Registration::TooManyDevices);
-    assert_eq!(register(&device("alice")), Registration::Registered, "others are not charged for it");
+    assert_eq!(register(&device("alice")), Registration::Registered, "the limit affects another user");
     service.remove_device(&bobs("tablet")).unwrap().unwrap();
     assert_eq!(register(&bobs("laptop")), Registration::Registered);
     assert_eq!(service.devices_of(bobs("phone").user()).unwrap(), [bobs("phone"), bobs("laptop")]);
@@ -46,7 +46,7 @@ fn a_user_fills_the_logs_up_to_its_limit() {
 }
 
 #[test]
-fn a_log_that_has_too_many_bytes_loses_its_oldest_entries() {
+fn a_log_with_too_many_bytes_loses_its_oldest_entries() {
     let service = service_with(Limits { max_queue_bytes: 20_000, ..Limits::default() });
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let large = "x".repeat(9_000);
@@ -56,7 +56,7 @@ fn a_log_that_has_too_many_bytes_loses_its_oldest_entries() {
 }
 
 #[test]
-fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
+fn devices_of_one_user_share_its_byte_limit() {
     let service = service_with(Limits { max_stored_bytes_per_user: 20_000, ..Limits::default() });
     let mut members = group_of(&service, Opaque, &["alice", "bob"]);
     let tablet = Client::of(bobs("tablet"));
@@ -71,25 +71,25 @@ fn devices_of_one_user_share_its_limit_of_bytes_and_leave_it_full() {
     say(&service, &mut tablet, &"x".repeat(6_000));
     let third = tablet.send(&"x".repeat(4_000));
     assert_eq!(service.submit_message(&room(), &tablet.id(), &third, NOW).unwrap(), full);
-    // Whoever removes the device that has filled it up makes no room.
+    // The removal of the device that used the bytes frees none of them.
     service.remove_device(&device("bob")).unwrap().unwrap();
     assert_eq!(service.submit_message(&room(), &tablet.id(), &third, NOW).unwrap(), full);
 }
 
 #[test]
-fn a_device_that_was_removed_makes_room_for_one() {
+fn a_removed_device_makes_room_for_one_device() {
     let service = service_with(Limits { max_devices_per_user: 1, ..Limits::default() });
     let register = |device: &DeviceId| service.register_device(device, DeviceKey([1; 32]), None, NOW).unwrap();
     assert_eq!(register(&bobs("one")), Registration::Registered);
     service.remove_device(&bobs("one")).unwrap().unwrap();
-    assert!(service.remove_device(&bobs("one")).unwrap().is_none(), "once");
+    assert!(service.remove_device(&bobs("one")).unwrap().is_none(), "a device is removed twice");
     assert_eq!(register(&bobs("one")), Registration::NameTaken);
     assert_eq!(register(&bobs("two")), Registration::Registered);
     assert_eq!(register(&bobs("three")), Registration::TooManyDevices);
 }
 
 #[test]
-fn group_infos_count_for_the_user_that_sent_them_until_their_group_ends() {
+fn group_infos_count_for_their_sender_until_the_group_ends() {
     let create = |service: &DeliveryService<SqliteStore>, name: &str| {
         let group_info = Client::new("bob").create_unregistered(&group(name), Opaque).group_info();
         (group_info.len() as u64, service.create_group(&group(name), &device("bob"), Opaque, &group_info, NOW).unwrap())
@@ -106,7 +106,7 @@ fn group_infos_count_for_the_user_that_sent_them_until_their_group_ends() {
 }
 
 #[test]
-fn replaced_group_info_counts_for_nobody() {
+fn a_replaced_group_info_counts_for_nobody() {
     for mode in [Assisted, Opaque] {
         let limit = 20_000;
         let service = service_with(Limits { max_stored_bytes_per_user: limit, ..Limits::default() });
@@ -123,7 +123,7 @@ fn replaced_group_info_counts_for_nobody() {
 }
 
 #[test]
-fn commit_counts_with_its_group_info() {
+fn a_commit_counts_with_its_group_info() {
     let service = service();
     let mut alice = Client::new("alice").create(&service, Opaque);
     let update = alice.update();
@@ -147,6 +147,6 @@ fn a_user_ends_no_more_groups_than_the_limit() {
     assert_eq!(create_and_end("bob", "first"), Reply::Done);
     let full = Reply::Rejected(RejectReason::TooManyEndedGroups { limit: 1 });
     assert_eq!(create_and_end("bob", "second"), full);
-    assert_eq!(service.end_group(&group("first"), &device("bob"), NOW).unwrap(), Reply::Done, "again as well");
-    assert_eq!(create_and_end("alice", "third"), Reply::Done, "others are not charged for it");
+    assert_eq!(service.end_group(&group("first"), &device("bob"), NOW).unwrap(), Reply::Done, "a repeated call");
+    assert_eq!(create_and_end("alice", "third"), Reply::Done, "the limit affects another user");
 }

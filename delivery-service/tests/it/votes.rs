@@ -1,4 +1,5 @@
-//! Taking back a commit counts users, and not the devices or the friends of those whom the commit concerns.
+//! The reports that count for a rollback. The service counts users, not devices. It excludes users
+//! that the commit concerns, and users that they have recently added.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -18,7 +19,8 @@ fn refused() -> ReportOutcome {
     ReportOutcome::Rejected(RejectReason::NotReportable)
 }
 
-/// A commit of a member's that is accepted, and that others follow.
+/// Commits the addition of these devices. The service must accept the commit, and all members
+/// process it.
 fn commit(
     service: &DeliveryService<SqliteStore>,
     members: &mut [Member],
@@ -58,7 +60,7 @@ fn devices_of_one_user_are_one_vote() {
 }
 
 #[test]
-fn devices_of_a_removed_user_do_not_bring_it_back() {
+fn devices_of_a_removed_user_cannot_undo_the_removal() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let own: Vec<_> = (0..5).map(|number| phone("mallory", number)).collect();
@@ -70,7 +72,7 @@ fn devices_of_a_removed_user_do_not_bring_it_back() {
 }
 
 #[test]
-fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
+fn users_just_added_by_a_removed_user_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let friends = ["m1", "m2", "m3"].map(Client::new);
@@ -80,21 +82,21 @@ fn users_that_a_removed_user_has_just_added_do_not_bring_it_back() {
         assert_eq!(report(&service, &friend.id, removal), refused());
     }
     let alone = ReportOutcome::Noted { reports: 1, needed: 2 };
-    assert_eq!(report(&service, &device("bob"), removal), alone, "who is asked is one user");
+    assert_eq!(report(&service, &device("bob"), removal), alone, "one user alone takes back the commit");
 }
 
 #[test]
-fn users_that_the_commit_adds_are_not_asked() {
+fn users_added_by_the_commit_are_not_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let friends = ["f1", "f2", "f3", "f4"].map(Client::new);
     let addition = commit(&service, &mut members, 0, &friends.each_ref(), NOW);
     let of_two = ReportOutcome::Noted { reports: 1, needed: 2 };
-    assert_eq!(report(&service, &device("bob"), addition), of_two, "bob and carol are asked");
+    assert_eq!(report(&service, &device("bob"), addition), of_two, "bob and carol count as voters");
 }
 
 #[test]
-fn device_that_the_commit_adds_does_not_report_it() {
+fn a_device_added_by_the_commit_cannot_report_it() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let tablet = phone("bob", 2);
@@ -103,7 +105,7 @@ fn device_that_the_commit_adds_does_not_report_it() {
 }
 
 #[test]
-fn user_that_came_by_itself_a_moment_ago_is_not_asked() {
+fn a_user_that_just_joined_externally_is_not_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let info = service.group_info(&room()).unwrap().unwrap();
@@ -117,7 +119,7 @@ fn user_that_came_by_itself_a_moment_ago_is_not_asked() {
 }
 
 #[test]
-fn users_that_were_added_a_week_before_are_asked() {
+fn users_added_a_week_before_are_asked() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let friend = Client::new("friend");
@@ -129,7 +131,7 @@ fn users_that_were_added_a_week_before_are_asked() {
 }
 
 #[test]
-fn one_user_takes_back_nothing() {
+fn one_user_alone_cannot_take_back_a_commit() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (update, _) = accept(&service, &members[0].update());
@@ -147,7 +149,7 @@ fn other_devices_of_the_committer_are_not_asked() {
 }
 
 #[test]
-fn invited_users_do_not_keep_a_bad_commit_from_being_taken_back() {
+fn invited_users_do_not_prevent_a_rollback() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let silent: Vec<_> = (0..10).map(|number| Client::new(&format!("silent{number}"))).collect();

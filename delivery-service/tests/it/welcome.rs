@@ -1,4 +1,4 @@
-//! A welcome is kept once, and each joiner reads of it what is for itself.
+//! Welcomes. The service stores a welcome once, and each joiner reads only its own part.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use regrow_delivery_service::{
     store::Table,
 };
 
-/// The device's part of the welcome that waits for it.
+/// Reads the device's part of its welcome.
 fn welcome(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Vec<u8> {
     let first = stream(service, device).remove(0);
     assert_eq!(first.kind, DeliveryKind::Welcome);
@@ -26,7 +26,7 @@ fn secrets(welcome: &[u8]) -> usize {
     }
 }
 
-/// A group of Alice's to which all of these are added by one commit.
+/// Creates a group of Alice, who adds all joiners in one commit.
 fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners: &[Client]) {
     let mut alice = Client::new("alice").create(service, mode);
     let key_packages: Vec<_> = joiners.iter().map(|joiner| joiner.claimed_by(service, &alice.id())).collect();
@@ -38,7 +38,7 @@ fn joiners(count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
+fn each_joiner_gets_and_uses_its_own_secrets() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let joiners = joiners(20);
@@ -52,12 +52,12 @@ fn each_joiner_gets_its_own_secrets_and_joins_with_them() {
 }
 
 #[test]
-fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
+fn a_joiners_part_is_independent_of_other_joiners() {
     let part = |count: usize| {
         let service = service();
         let joiners = joiners(count);
         add_all(&service, Assisted, &joiners);
-        // What grows is the tree that the group info has in it.
+        // Without the tree in the group info, which grows.
         let tree = service.group_info(&room()).unwrap().unwrap().len();
         welcome(&service, &joiners[0].id).len() - tree
     };
@@ -66,7 +66,7 @@ fn a_joiners_part_does_not_grow_with_the_number_of_joiners() {
 }
 
 #[test]
-fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
+fn a_welcome_with_wrong_recipients_is_refused() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut alice = Client::new("alice").create(&service, mode);
@@ -84,7 +84,7 @@ fn a_welcome_with_secrets_twice_or_for_others_is_refused() {
 }
 
 #[test]
-fn nothing_is_left_of_a_welcome_that_all_have_read() {
+fn a_welcome_is_deleted_after_everyone_has_read_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
     let joiners = joiners(5);

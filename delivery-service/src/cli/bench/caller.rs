@@ -1,4 +1,4 @@
-//! A device that calls the server: no more of a client than a load needs.
+//! A minimal client of the server, for the load of the benchmark.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub(super) struct Caller {
     token: String,
 }
 
-/// A client that many callers share.
+/// Makes an HTTP client that many callers share.
 pub(super) fn http() -> anyhow::Result<reqwest::Client> {
-    // Nothing is encrypted on the way, and no certificate is looked at.
+    // The connection has no TLS, so the client needs no certificates.
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(rustls::RootCertStore::empty())
@@ -35,7 +35,7 @@ pub(super) fn http() -> anyhow::Result<reqwest::Client> {
     Ok(builder.tls_backend_preconfigured(tls).build()?)
 }
 
-/// A body, once for all the times that it is sent.
+/// Encodes a body in CBOR. The caller can send it several times.
 pub(super) fn encoded(body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ciborium::into_writer(body, &mut bytes).context("cannot encode a request")?;
@@ -43,13 +43,15 @@ pub(super) fn encoded(body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
 }
 
 impl Caller {
+    /// Registers the device with a new key and opens a session.
     pub(super) async fn register(http: &reqwest::Client, address: &str, device: &DeviceId) -> anyhow::Result<Self> {
         let mut caller = Self { http: http.clone(), address: address.to_owned(), token: String::new() };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness: {error}"))?;
         let key = SigningKey::from_bytes(&seed);
         let info: ServiceInfo = caller.get("/v1/service").await?;
-        let service = info.key.0.as_slice().try_into().map(ServicePublicKey).context("the service's key")?;
+        let service =
+            info.key.0.as_slice().try_into().map(ServicePublicKey).context("the service's key has a wrong length")?;
         let public = key.verifying_key().to_bytes();
 
         let challenge = caller.challenge(device).await?;
@@ -75,7 +77,7 @@ impl Caller {
         Ok(caller)
     }
 
-    /// The same device, with another client.
+    /// The same device with another HTTP client.
     pub(super) fn on(&self, http: reqwest::Client) -> Self {
         Self { http, ..self.clone() }
     }
@@ -88,7 +90,7 @@ impl Caller {
         decoded(&self.fetch(path).await?)
     }
 
-    /// What is answered, as it stands on the wire.
+    /// Gets a path. Returns the encoded body of the answer.
     pub(super) async fn fetch(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let mut request = self.http.get(format!("{}{path}", self.address));
         if !self.token.is_empty() {
@@ -103,14 +105,14 @@ impl Caller {
         decoded(&checked(self.posted(path, encoded(body)?).await?).await?.bytes().await?)
     }
 
-    /// Posts a body that is encoded already, and only looks whether it was taken.
+    /// Posts an encoded body. Checks only the status of the answer.
     pub(super) async fn send(&self, path: &str, body: Vec<u8>) -> anyhow::Result<()> {
         let response = self.posted(path, body).await?;
         checked(response).await?.bytes().await?;
         Ok(())
     }
 
-    /// Takes a key package of each of these other devices from the server, after they have uploaded these.
+    /// Makes each owner upload its key package, and claims it.
     pub(super) async fn claim(&self, owners: &[Self], key_packages: &[KeyPackage]) -> anyhow::Result<()> {
         for (owner, key_package) in owners.iter().zip(key_packages) {
             let identity = key_package.leaf_node().credential().serialized_content();
@@ -142,7 +144,7 @@ impl Caller {
         request.header(header::ACCEPT, CBOR).header(header::CONTENT_TYPE, CBOR).body(body).send().await
     }
 
-    /// Opens the stream, from its beginning on. What comes is as it stands on the wire.
+    /// Opens the event stream from its beginning. The items are the raw bytes of the answer.
     pub(super) async fn stream(
         &self,
     ) -> anyhow::Result<impl Stream<Item = reqwest::Result<impl AsRef<[u8]> + use<>>> + Unpin + use<>> {

@@ -1,4 +1,4 @@
-//! Key packages claimed in a second.
+//! Benchmark: claims of key packages per second.
 
 use std::time::Instant;
 
@@ -13,11 +13,12 @@ use super::{
     server::Server,
 };
 
-/// Devices that claim at the same time.
+/// The number of devices that claim at the same time.
 const CLAIMERS: usize = 64;
 
-/// Devices whose key packages are claimed, and how many each has.
+/// The number of devices whose key packages are claimed.
 const OWNERS: usize = 20;
+/// The number of key packages of each owner.
 const EACH: usize = 200;
 
 pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
-//! Commits ordered in a second: each in its own group after the other, the groups side by side.
+//! Benchmark: ordered commits per second. The commits of one group follow each other, and the
+//! groups run in parallel.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,10 @@ use super::{
     server::{self, Server},
 };
 
-/// Connections that submit at the same time, each for its share of the groups.
+/// The number of connections that submit at the same time. Each submits for a part of the groups.
 const CONNECTIONS: usize = 64;
 
-/// Commits in all, if there are fewer groups than that.
+/// The total number of commits. There are more if there are more groups.
 const COMMITS: usize = 5_000;
 
 /// A device and its groups.
@@ -27,13 +28,13 @@ struct Load {
     chains: Vec<Chain>,
 }
 
-/// What has been used until now.
+/// The resources that have been used until now.
 struct Usage {
     calls: f64,
     transactions: f64,
     /// Processor time of the server's process.
     server: Duration,
-    /// And of this one.
+    /// Processor time of this process.
     load: Duration,
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let groups = if groups == 1 { 1 } else { scale.of(groups) };
-    // Twice as many commits as are measured at full load: the other half is for half the load.
+    // Prepare twice as many commits: one half for the full load, the other for half the load.
     let each = (scale.of(COMMITS) / groups).max(1);
     let loads = prepare(server, scale, groups, handshake, 2 * each).await?;
 
@@ -128,8 +129,8 @@ async fn prepare(
     Ok(loads)
 }
 
-/// Submits these commits of each group: as fast as the answers come, or at so many in a second in all. Returns how many it
-/// were in a second, and how long each took.
+/// Submits these commits of each group, as fast as the answers arrive, or at the total `rate` per
+/// second. Returns the achieved rate and the latency of each commit.
 async fn submit(
     loads: &[Load],
     turns: std::ops::Range<usize>,
@@ -139,7 +140,7 @@ async fn submit(
     let groups: usize = loads.iter().map(|load| load.chains.len()).sum();
     let work = loads.iter().enumerate().map(|(place, load)| {
         let turns = turns.clone();
-        // Who has more groups than others submits more often: all come to their end at the same time.
+        // A connection with more groups submits more often, so that all end at the same time.
         let interval = rate.map(|rate| Duration::from_secs_f64(groups as f64 / load.chains.len() as f64 / rate));
         async move {
             let mut latencies = Vec::new();

@@ -1,4 +1,4 @@
-//! Messages that reach many: one member sends, and all the others listen on a stream each.
+//! Benchmark: one member sends messages, and each of the others reads them from its stream.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,10 +16,10 @@ use super::{
     server::Server,
 };
 
-/// Deliveries in all.
+/// The total number of deliveries.
 const DELIVERIES: usize = 100_000;
 
-/// The line that begins a message in a stream.
+/// The line of the event stream that begins a message.
 const MESSAGE: &[u8] = b"event: message";
 
 pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, report: &mut Report) -> anyhow::Result<()> {

@@ -1,24 +1,24 @@
-//! The figures, for people and for programs.
+//! The measured figures, as a table and as JSON.
 
 use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
-/// One line of what was measured.
+/// One measured figure.
 #[derive(Debug, Serialize)]
 pub(super) struct Figure {
-    /// What was measured.
+    /// The name of the measurement.
     pub(super) what: String,
-    /// How much, in `unit`.
+    /// The measured value, in `unit`.
     pub(super) value: f64,
     pub(super) unit: &'static str,
-    /// Half of the requests took no longer, in milliseconds.
+    /// The median latency in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p50_ms: Option<f64>,
-    /// 99 in 100 took no longer, in milliseconds.
+    /// The 99th percentile of the latency in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p99_ms: Option<f64>,
-    /// What else has to be known.
+    /// Additional information.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) note: String,
 }
@@ -28,7 +28,7 @@ impl Figure {
         Self { what: what.into(), value, unit, p50_ms: None, p99_ms: None, note: String::new() }
     }
 
-    /// With how long each took.
+    /// Adds percentiles of these latencies.
     pub(super) fn with(mut self, mut latencies: Vec<Duration>) -> Self {
         latencies.sort_unstable();
         let at = |hundredths: usize| {
@@ -46,7 +46,7 @@ impl Figure {
     }
 }
 
-/// Everything that was measured.
+/// All measured figures.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) figures: Vec<Figure>,
@@ -58,7 +58,7 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> String {
-        // Numbers and text always have a form in JSON.
+        // Numbers and text can always be encoded as JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -68,7 +68,7 @@ impl Report {
         for Figure { what, value, unit, p50_ms, p99_ms, note } in &self.figures {
             let value = if *value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
             let (p50, p99) = (milliseconds(*p50_ms), milliseconds(*p99_ms));
-            // Writing to a String does not fail.
+            // A write to a String does not fail.
             let _ = write!(table, "\n| {what} | {value} {unit} | {p50} | {p99} | {note} |");
         }
         table

@@ -1,10 +1,12 @@
-//! The floor: the same rows, appended to SQLite by a bare loop, as durably and in transactions of the same size.
+//! The floor: a plain loop that appends the same rows to SQLite, equally durable and in
+//! transactions of the same size.
 
 use std::{path::Path, time::Instant};
 
 use anyhow::Context as _;
 
-/// How many rows a loop appends in a second that compares the group's epoch and appends, `batch` at a time.
+/// Measures the rows per second of a loop that compares the epoch and appends a row, with `batch`
+/// rows per transaction.
 pub(super) fn rows_per_second(directory: &Path, rows: &[Vec<u8>], batch: usize) -> anyhow::Result<f64> {
     let mut database =
         rusqlite::Connection::open(directory.join("floor.db")).context("cannot make the floor's file")?;
@@ -23,7 +25,7 @@ pub(super) fn rows_per_second(directory: &Path, rows: &[Vec<u8>], batch: usize) 
             let mut compare = transaction.prepare_cached("UPDATE epochs SET epoch = ?1 + 1 WHERE epoch = ?1")?;
             let mut append = transaction.prepare_cached("INSERT INTO log (bytes) VALUES (?1)")?;
             for row in rows {
-                anyhow::ensure!(compare.execute([epoch])? == 1, "the floor lost an epoch");
+                anyhow::ensure!(compare.execute([epoch])? == 1, "the epoch in the floor's file has changed");
                 append.execute([row])?;
                 epoch += 1;
             }

@@ -1,4 +1,4 @@
-//! Polls of a device in many groups: the price of a poll without news, and of one new message.
+//! Benchmark: polls of a device in many groups, without news and with one new message.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{
     server::Server,
 };
 
-/// Polls of each kind.
+/// The number of polls of each kind.
 const POLLS: usize = 400;
 
 pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {
@@ -42,14 +42,14 @@ pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report
         let begun = Instant::now();
         let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
         nothing.push(begun.elapsed());
-        anyhow::ensure!(page.deliveries.is_empty(), "there is a delivery that nobody sent");
+        anyhow::ensure!(page.deliveries.is_empty(), "a poll without news returned a delivery");
 
         let message = group.send(format!("message {number}").as_bytes())?.into();
         caller.send(&path, encoded(&MessageRequest { message })?).await?;
         let begun = Instant::now();
         let page: DeliveryPage = caller.get(&format!("/v1/deliveries?after={after}")).await?;
         one.push(begun.elapsed());
-        anyhow::ensure!(page.deliveries.len() == 1, "there is not one delivery");
+        anyhow::ensure!(page.deliveries.len() == 1, "a poll did not return exactly one delivery");
         after = page.deliveries.last().map_or(after, |delivery| delivery.cursor);
 
         let begun = Instant::now();

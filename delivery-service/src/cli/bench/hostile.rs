@@ -1,4 +1,5 @@
-//! The answers that other devices get while one device sends the worst requests that its limits allow.
+//! Benchmark: latencies of other devices while one device sends the worst requests that its limits
+//! allow.
 
 use std::{
     sync::{
@@ -27,31 +28,32 @@ use super::{
     server::Server,
 };
 
-/// Devices that commit in groups of their own while another device attacks.
+/// The number of devices that commit in their own groups during an attack.
 const OTHERS: usize = 8;
 
-/// Commits in a second of each of them. It stays below the default rate of a device.
+/// The commits per second of each of these devices. This is below the default rate of a device.
 const RATE: f64 = 10.0;
 
-/// Commits of each of them in one phase.
+/// The commits of each of these devices in one phase.
 const COMMITS: usize = 100;
 
-/// Connections on which the attacker sends at the same time.
+/// The number of connections on which the attacker sends at the same time.
 const CONNECTIONS: usize = 8;
 
-/// Members of the group in which the attacker submits forged commits.
+/// The number of members in the group to which the attacker submits forged commits.
 const MEMBERS: usize = 20;
 
-/// Members that the attacker claims to have in an opaque group: the service sees none of them.
+/// The number of invented members in an opaque group of the attacker. The service cannot check
+/// them.
 const CLAIMED_MEMBERS: usize = 1_000;
 
-/// The largest bytes that a commit or a welcome may have.
+/// The maximum size of a commit or a welcome, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024 - 1024;
 
-/// Key packages in one upload of the attacker's.
+/// The number of key packages in one upload of the attacker.
 const UPLOAD: usize = 100;
 
-/// The pause of an attacker after a refusal that names no time.
+/// The attacker's pause after a refusal without a `retry-after` header.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A request that the attacker repeats.
@@ -60,13 +62,14 @@ struct Attack {
     name: &'static str,
     method: Method,
     path: String,
-    /// Every attempt sends the same bytes, and copies nothing: the attacker's own work is not to slow the others down.
+    /// Every attempt sends the same bytes without a copy, so that the attacker's own work does not
+    /// slow down the others.
     body: Shared,
 }
 
 /// An answer to the attacker.
 struct Answered {
-    /// The time after which the server wants to be asked again, if it has refused to look at the request.
+    /// The time until the next attempt, if the server has refused to process the request.
     pause: Option<Duration>,
 }
 
@@ -93,7 +96,7 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
         let what = format!("commits of others, {}", attack.name);
         figures.push(Figure::new(what, 0.0, "x").with(latencies).noting(note));
     }
-    // Another quiet phase at the end: one alone could have met a moment at which the machine did something else.
+    // A second quiet phase at the end, because other work of the machine may disturb a single one.
     progress("hostile: quiet");
     quiet.extend(commits(&others, turns(attacks.len() + 1)).await?);
     let quiet = Figure::new("commits of others, quiet", 1.0, "x").with(quiet);
@@ -105,7 +108,8 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
     Ok(())
 }
 
-/// Submits the commits of `turns` while the attack goes on. Returns the latencies and the number of answers to the attacker.
+/// Submits the commits of `turns` during the attack. Returns their latencies and the number of
+/// answers to the attacker.
 async fn attacked(
     mallory: &Caller,
     attack: &Attack,
@@ -114,7 +118,7 @@ async fn attacked(
 ) -> anyhow::Result<(Vec<Duration>, usize)> {
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, mallory, attack) = (Arc::clone(&stop), mallory.clone(), attack.clone());
-    // In a thread of its own, so that the others do not wait for the attacker's turn.
+    // The attacker has its own thread, so that it does not delay the others.
     let attacking = thread::spawn(move || attack_until(&stopped, &mallory, &attack));
     let latencies = commits(others, turns).await;
     stop.store(true, Ordering::Relaxed);
@@ -134,7 +138,8 @@ fn attack_until(stop: &AtomicBool, mallory: &Caller, attack: &Attack) -> anyhow:
                     answered.fetch_add(1, Ordering::Relaxed);
                     answer.pause
                 }
-                // The server ends a connection whose request it refuses before its body has arrived.
+                // The server ends the connection if it refuses a request before the body has
+                // arrived.
                 Err(_) => Some(PAUSE),
             };
             if let Some(pause) = pause {
@@ -146,7 +151,7 @@ fn attack_until(stop: &AtomicBool, mallory: &Caller, attack: &Attack) -> anyhow:
 }
 
 impl Caller {
-    /// Sends the attack once, and takes the answer.
+    /// Sends the attack once and reads the answer.
     async fn repeated(&self, attack: &Attack) -> reqwest::Result<Answered> {
         let response = self.requested(attack.method.clone(), &attack.path, attack.body.clone()).await?;
         let status = response.status();
@@ -157,7 +162,7 @@ impl Caller {
     }
 }
 
-/// Submits the commits of these turns at a steady rate. Each is timed from the moment at which it was due.
+/// Submits the commits of `turns` at a steady rate. A latency begins when its commit is due.
 async fn commits(others: &[Other], turns: std::ops::Range<usize>) -> anyhow::Result<Vec<Duration>> {
     let start = Instant::now();
     let interval = Duration::from_secs_f64(1.0 / RATE);
@@ -237,13 +242,14 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
     Ok((caller, attacks))
 }
 
-/// A commit of the largest size that is no message at all.
+/// A commit of the maximum size that is not an MLS message.
 fn zeros() -> anyhow::Result<Vec<u8>> {
     let commit = vec![0; LARGEST].into();
     encoded(&CommitRequest { commit, welcome: None, group_info: None, added: Vec::new(), removed: Vec::new() })
 }
 
-/// Makes an opaque group of many members, none of which the service knows. Returns an external commit to it.
+/// Creates an opaque group with many members that the service does not know. Returns an external
+/// commit to the group.
 async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> anyhow::Result<CommitRequest> {
     let mut group = device.create(id, HandshakeMode::Opaque, true)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
@@ -257,19 +263,20 @@ async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> an
     material::Device::new(&outsider)?.external_commit(outsider, &group_info)
 }
 
-/// The request with another welcome.
+/// Replaces the welcome of a request.
 fn with_welcome(request: &[u8], welcome: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     let mut request: CommitRequest = decoded(request)?;
     request.welcome = Some(welcome.into());
     encoded(&request)
 }
 
-/// A Welcome (RFC 9420, 12.4.3.1) with as many secrets for new members as fit, each of no bytes.
+/// A Welcome (RFC 9420, 12.4.3.1) with the maximum number of secrets for new members, each of no
+/// bytes.
 fn empty_secrets() -> Vec<u8> {
     const SECRET: [u8; 3] = [0; 3];
     let secrets = SECRET.repeat(LARGEST / SECRET.len());
     let length = u32::try_from(secrets.len()).unwrap_or(u32::MAX) | 0b10 << 30;
-    // The version, the wire format of a welcome, and the first ciphersuite.
+    // The version, the wire format of a welcome, and ciphersuite 1.
     let mut welcome = vec![0, 1, 0, 3, 0, 1];
     welcome.extend(length.to_be_bytes());
     welcome.extend(secrets);
@@ -277,14 +284,14 @@ fn empty_secrets() -> Vec<u8> {
     welcome
 }
 
-/// The request with another last byte in its commit: the membership tag is wrong, or the signature.
+/// Changes a byte in the middle of the request's commit, so that its verification fails.
 fn forged(mut request: CommitRequest) -> anyhow::Result<Vec<u8>> {
     let middle = request.commit.0.len() / 2;
     request.commit.0[middle] ^= 1;
     encoded(&request)
 }
 
-/// Key packages of which the last has a wrong signature: all of them are verified, and none is taken.
+/// An upload whose last key package has a wrong signature. The service verifies all of them.
 fn bad_upload(device: &material::Device) -> anyhow::Result<Vec<u8>> {
     let mut upload: UploadRequest = device.upload(UPLOAD)?;
     let Bytes(last) = upload.key_packages.last_mut().context("no key package")?;

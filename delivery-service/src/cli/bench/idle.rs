@@ -1,4 +1,4 @@
-//! The memory of streams on which nothing happens.
+//! Benchmark: memory of idle streams.
 
 use super::{
     Scale,
@@ -8,8 +8,9 @@ use super::{
     server::Server,
 };
 
-/// Streams in all, and on each device.
+/// The total number of streams.
 const STREAMS: usize = 10_000;
+/// The number of streams of each device.
 const EACH: usize = 100;
 
 pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {

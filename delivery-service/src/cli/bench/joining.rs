@@ -1,8 +1,10 @@
-//! Many devices that are added by one commit: what that sends, and what each of them reads to join.
+//! Benchmark: one commit adds many devices. It measures the sent bytes, and the bytes that each
+//! joiner reads.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use openmls::prelude::KeyPackage;
 use regrow_delivery_service::{
     GroupId, HandshakeMode,
     api::{DeliveryPage, RatchetTree},
@@ -16,8 +18,23 @@ use super::{
     server::Server,
 };
 
-/// Who is added.
+/// The number of devices that the commit adds.
 const JOINERS: usize = 999;
+
+/// The devices that the commit adds.
+struct Joiners {
+    callers: Vec<Caller>,
+    key_packages: Vec<KeyPackage>,
+    /// The keys of the first device, which joins at the end.
+    first: material::Device,
+}
+
+/// The answers that one joiner reads, encoded.
+struct Answers {
+    latency: Duration,
+    page: Vec<u8>,
+    tree: Option<Vec<u8>>,
+}
 
 pub(super) async fn measure(
     server: &Server,
@@ -25,68 +42,79 @@ pub(super) async fn measure(
     sends_tree: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let joiners = scale.of(JOINERS);
+    let count = scale.of(JOINERS);
     let how = if sends_tree { "with the tree" } else { "without the tree" };
-    progress(&format!("{joiners} joiners, {how}: making them"));
+    progress(&format!("{count} joiners, {how}: making them"));
     let http = caller::http()?;
     let adder = material::name("adder")?;
     let caller = Caller::register(&http, &server.address, &adder).await?;
-    let names = (0..joiners).map(|number| material::name(&format!("joiner{number}")));
-    let names = names.collect::<anyhow::Result<Vec<_>>>()?;
-    let mut callers = Vec::new();
-    for name in &names {
-        callers.push(Caller::register(&http, &server.address, name).await?);
-    }
-    let first = material::Device::new(&names[0])?;
-    let mut key_packages = material::key_packages(&names[1..])?;
-    key_packages.insert(0, first.key_package()?);
+    let joiners = Joiners::register(&http, server, count).await?;
     let (device, id) = (material::Device::new(&adder)?, GroupId::new("joining")?);
     let path = material::group_path(&id);
     let mut group = device.create(&id, HandshakeMode::Assisted, sends_tree)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
-    caller.claim(&callers, &key_packages).await?;
-    let addition = group.add(&key_packages)?;
+    caller.claim(&joiners.callers, &joiners.key_packages).await?;
+    let addition = group.add(&joiners.key_packages)?;
     let (sent, began) = (addition.len(), Instant::now());
     caller.send(&format!("{path}/commits"), addition).await?;
     let ordered = began.elapsed();
 
-    progress(&format!("{joiners} joiners, {how}: joining"));
+    progress(&format!("{count} joiners, {how}: joining"));
     let start = Instant::now();
     let tree_path = (!sends_tree).then(|| format!("{path}/trees/1"));
-    let work = callers.iter().map(|caller| async {
-        let began = Instant::now();
-        let welcome = caller.fetch("/v1/deliveries?after=0").await?;
-        let tree = match &tree_path {
-            Some(path) => Some(caller.fetch(path).await?),
-            None => None,
-        };
-        anyhow::Ok((began.elapsed(), welcome, tree))
-    });
+    let work = joiners.callers.iter().map(|caller| read_answers(caller, tree_path.as_deref()));
     let read = try_join_all(work).await?;
     let rate = read.len() as f64 / start.elapsed().as_secs_f64();
-
-    // The first does join with what it has read.
-    let (_, welcome, tree) = &read[0];
-    let page: DeliveryPage = decoded(welcome)?;
-    let welcome = page.deliveries.first().map(|delivery| delivery.bytes.0.clone()).unwrap_or_default();
-    match tree {
-        Some(tree) => {
-            let tree: RatchetTree = decoded(tree)?;
-            first.join(&welcome, Some(&tree.ratchet_tree.0))?;
-        }
-        None => first.join(&welcome, None)?,
-    }
+    join(&joiners.first, &read[0])?;
     let update = group.update()?.len();
 
-    let (own, trees): (Vec<_>, Vec<_>) =
-        read.iter().map(|(_, welcome, tree)| (welcome.len(), tree.as_ref().map_or(0, Vec::len))).unzip();
-    let each = own.iter().sum::<usize>() / own.len().max(1);
-    let latencies = read.iter().map(|(latency, ..)| *latency).collect();
+    let page = read.iter().map(|answers| answers.page.len()).sum::<usize>() / read.len().max(1);
+    let tree = read.iter().map(|answers| answers.tree.as_ref().map_or(0, Vec::len)).max().unwrap_or_default();
+    let latencies = read.iter().map(|answers| answers.latency).collect();
     let note = format!(
-        "the commit has {sent} bytes and is ordered in {:.0} ms; each reads {each} bytes and a tree of {}; the next update has {update}",
+        "the commit has {sent} bytes and is ordered in {:.0} ms; each reads {page} bytes and a tree of {tree}; the next update has {update}",
         ordered.as_secs_f64() * 1e3,
-        trees.iter().max().copied().unwrap_or_default(),
     );
-    report.add(Figure::new(format!("joiners, {joiners} {how}"), rate, "/s").with(latencies).noting(note));
+    report.add(Figure::new(format!("joiners, {count} {how}"), rate, "/s").with(latencies).noting(note));
     Ok(())
+}
+
+impl Joiners {
+    /// Registers the devices, and makes a key package for each.
+    async fn register(http: &reqwest::Client, server: &Server, count: usize) -> anyhow::Result<Self> {
+        let names = (0..count).map(|number| material::name(&format!("joiner{number}")));
+        let names = names.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut callers = Vec::new();
+        for name in &names {
+            callers.push(Caller::register(http, &server.address, name).await?);
+        }
+        let first = material::Device::new(&names[0])?;
+        let mut key_packages = material::key_packages(&names[1..])?;
+        key_packages.insert(0, first.key_package()?);
+        Ok(Self { callers, key_packages, first })
+    }
+}
+
+/// Reads the deliveries of one joiner, and the ratchet tree if `tree_path` is given.
+async fn read_answers(caller: &Caller, tree_path: Option<&str>) -> anyhow::Result<Answers> {
+    let began = Instant::now();
+    let page = caller.fetch("/v1/deliveries?after=0").await?;
+    let tree = match tree_path {
+        Some(path) => Some(caller.fetch(path).await?),
+        None => None,
+    };
+    Ok(Answers { latency: began.elapsed(), page, tree })
+}
+
+/// Joins the group with these answers, to prove that they are complete.
+fn join(device: &material::Device, answers: &Answers) -> anyhow::Result<()> {
+    let page: DeliveryPage = decoded(&answers.page)?;
+    let welcome = page.deliveries.first().map(|delivery| delivery.bytes.0.clone()).unwrap_or_default();
+    match &answers.tree {
+        Some(tree) => {
+            let tree: RatchetTree = decoded(tree)?;
+            device.join(&welcome, Some(&tree.ratchet_tree.0))
+        }
+        None => device.join(&welcome, None),
+    }
 }

@@ -1,4 +1,4 @@
-//! What is sent: real groups, made with OpenMLS before the clock runs.
+//! The data of the benchmark: real MLS groups, created with OpenMLS before the measurement.
 
 use anyhow::{Context as _, anyhow};
 use openmls::prelude::{
@@ -18,15 +18,15 @@ use super::caller::encoded;
 
 const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
-/// Messages are padded to a multiple of that many bytes, as the engine pads them unless it is told otherwise.
+/// Messages are padded to a multiple of this many bytes, as in the engine by default.
 const PADDING: usize = 128;
 
-/// A group, and the commits that will be submitted to it, one after the other: bodies in CBOR.
+/// A group and its later commits in order. All requests are encoded in CBOR.
 pub(super) struct Chain {
-    /// The group's identifier as it stands in a path.
+    /// The group's path in the API.
     pub(super) path: String,
     pub(super) creation: Vec<u8>,
-    /// What adds the other members.
+    /// The request that adds the other members.
     pub(super) addition: Option<Vec<u8>>,
     pub(super) commits: Vec<Vec<u8>>,
 }
@@ -61,14 +61,15 @@ impl Device {
         Ok(bundle.context("cannot make a key package")?.key_package().clone())
     }
 
-    /// Key packages, as they are uploaded.
+    /// An upload with `count` new key packages.
     pub(super) fn upload(&self, count: usize) -> anyhow::Result<UploadRequest> {
         let key_package = || Ok(MlsMessageOut::from(self.key_package()?).to_bytes()?.into());
         let key_packages = (0..count).map(|_| key_package()).collect::<anyhow::Result<_>>()?;
         Ok(UploadRequest { key_packages, last_resort: None })
     }
 
-    /// Makes a group with this device in it. Its welcomes have the ratchet tree in them if that is so wanted.
+    /// Creates a group with this device as its member. Its welcomes contain the ratchet tree if
+    /// `sends_tree` is true.
     pub(super) fn create(&self, id: &GroupId, handshake: HandshakeMode, sends_tree: bool) -> anyhow::Result<Group<'_>> {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(CIPHERSUITE)
@@ -79,12 +80,13 @@ impl Device {
         let Self { provider, signer, credential } = self;
         let mls = MlsGroup::new_with_group_id(provider, signer, &config, mls_id, credential.clone())
             .context("cannot make a group")?;
-        // In an opaque group the service follows no tree: each group info has it.
+        // The service tracks no tree of an opaque group, so each group info contains it.
         let sends_tree = sends_tree || handshake == HandshakeMode::Opaque;
         Ok(Group { device: self, id: id.clone(), mls, handshake, sends_tree })
     }
 
-    /// Makes the request that joins a group from outside (RFC 9420, 12.4.3.2), with a group info that has the tree in it.
+    /// The request that joins a group by external commit (RFC 9420, 12.4.3.2). The group info must
+    /// contain the tree.
     pub(super) fn external_commit(&self, id: DeviceId, group_info: &[u8]) -> anyhow::Result<CommitRequest> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(group_info)?;
         let MlsMessageBodyIn::GroupInfo(group_info) = message.extract() else { return Err(anyhow!("no group info")) };
@@ -97,7 +99,8 @@ impl Device {
         Ok(CommitRequest { commit, welcome: None, group_info: None, added: vec![id], removed: Vec::new() })
     }
 
-    /// Joins an assisted group with a welcome, and with the ratchet tree beside it if that is not in it.
+    /// Joins an assisted group with a welcome. `tree` is necessary if the welcome contains no
+    /// ratchet tree.
     pub(super) fn join(&self, welcome: &[u8], tree: Option<&[u8]>) -> anyhow::Result<()> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else { return Err(anyhow!("not a welcome")) };
@@ -116,12 +119,12 @@ fn wire_format(handshake: HandshakeMode) -> WireFormatPolicy {
     }
 }
 
-/// One key package of each of so many other devices.
+/// Makes one key package for each of these devices.
 pub(super) fn key_packages(names: &[DeviceId]) -> anyhow::Result<Vec<KeyPackage>> {
     names.iter().map(|name| Device::new(name)?.key_package()).collect()
 }
 
-/// A group, and the device that commits in it.
+/// A group and the device that commits in it.
 pub(super) struct Group<'d> {
     device: &'d Device,
     id: GroupId,
@@ -131,7 +134,7 @@ pub(super) struct Group<'d> {
 }
 
 impl Group<'_> {
-    /// The request that makes the group.
+    /// The request that creates the group.
     pub(super) fn creation(&self) -> anyhow::Result<CreateGroupRequest> {
         let Device { provider, signer, .. } = self.device;
         let group_info = self.mls.export_group_info(provider.crypto(), signer, true).context("no group info")?;
@@ -147,7 +150,7 @@ impl Group<'_> {
         self.commit(key_packages, added)
     }
 
-    /// The request that gives the device new keys. The commit counts as accepted.
+    /// The request that updates the device's keys. The commit counts as accepted.
     pub(super) fn update(&mut self) -> anyhow::Result<Vec<u8>> {
         self.commit(&[], Vec::new())
     }
@@ -177,7 +180,7 @@ impl Group<'_> {
     }
 }
 
-/// Makes a group of `device`'s with these others, and so many commits in it.
+/// Creates a group of `device` and the others, and makes `commits` commits in it.
 pub(super) fn chain(
     device: &Device,
     group: &str,
@@ -190,7 +193,7 @@ pub(super) fn chain(
     let creation = encoded(&group.creation()?)?;
     let addition = if others.is_empty() { None } else { Some(group.add(others)?) };
     let commits = (0..commits).map(|_| group.update()).collect::<anyhow::Result<_>>()?;
-    // The group lives on at the server. Here it would only take room.
+    // From here on, only the server needs the group, so free its memory.
     group.mls.delete(device.provider.storage()).context("cannot forget a group")?;
     Ok(Chain { path: group_path(&id), creation, addition, commits })
 }

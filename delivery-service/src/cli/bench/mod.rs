@@ -1,8 +1,9 @@
-//! `regrow-ds bench`: what the server does in a second, measured from outside.
+//! `regrow-ds bench`: measures the performance of the server from outside.
 //!
-//! It starts a server of its own, in a process of its own, over a new file, and loads it through HTTP with groups that
-//! are real MLS groups. Beside the figures stands what a bare loop over SQLite does with the same rows, in the same run and as
-//! durably: what is in between is the price of the rest.
+//! The benchmark starts a new server in a separate process, over a new store file. It sends load
+//! through HTTP, with real MLS groups. Some figures have a floor beside them: a plain loop that
+//! writes the same rows to SQLite in the same run, equally durable. The difference is the cost of
+//! the server.
 
 mod caller;
 mod claims;
@@ -22,21 +23,21 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anyhow::Context as _;
 
 use self::{figures::Report, server::Server};
-use super::{Ending, OrStop as _, Stopped};
+use super::ending::{Ending, OrStop as _, Stopped};
 
 /// Arguments of `regrow-ds bench`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct BenchArgs {
-    /// What is measured; everything if nothing is named
+    /// Parts to measure [default: all]
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Decides the order in which things are done, and what messages say
+    /// Number that selects the names of groups and the texts of messages
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Members of each group that commits are made in
+    /// Members of each group in the part `commits`
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     members: u32,
-    /// A twentieth of the work: to see that it runs
+    /// Do a twentieth of the work, as a quick test
     #[arg(long)]
     quick: bool,
     /// Print the figures as one JSON object
@@ -46,23 +47,24 @@ pub(crate) struct BenchArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// Commits ordered in a second, across 1, 100 and 10,000 groups
+    /// Ordered commits per second in 1, 100 and 10,000 groups
     Commits,
-    /// Deliveries in a second to 10, 100 and 1,000 streaming devices
+    /// Deliveries per second to 10, 100 and 1,000 streams
     Fanout,
-    /// A welcome for 999 devices, with the ratchet tree and without: what is sent, and what each of them reads
+    /// Addition of 999 devices, with and without the ratchet tree: sent bytes, and bytes that each
+    /// joiner reads
     Joining,
-    /// Key packages claimed in a second
+    /// Claims of key packages per second
     Claims,
-    /// The memory of a stream on which nothing happens
+    /// Memory of an idle stream
     Idle,
-    /// Polls of a device in 50 groups, and in 5,000
+    /// Polls of a device in 50 and in 5,000 groups
     Groups,
-    /// Commits of other devices while one device sends the worst requests that the default limits allow
+    /// Commits of other devices while one device sends the worst requests within the default limits
     Hostile,
 }
 
-/// How much is done.
+/// The amount of work.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     seed: u64,
@@ -76,7 +78,7 @@ impl Scale {
     }
 }
 
-/// Measures, and prints.
+/// Measures the parts and prints the figures.
 pub(super) fn bench(args: &BenchArgs) -> Result<Ending, Stopped> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,7 +98,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     if wanted(Part::Commits) {
         use regrow_delivery_service::HandshakeMode::{Assisted, Opaque};
         for (groups, handshake) in [(1, Assisted), (100, Assisted), (100, Opaque), (10_000, Assisted)] {
-            // A new server for each, so that none pays for what was there before.
+            // Each measurement has a new server, so that earlier data does not slow it down.
             let server = Server::start()?;
             commits::measure(&server, scale, groups, handshake, &mut report).await?;
         }
@@ -129,11 +131,11 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Says on a terminal what is going on, and nowhere else.
+/// Shows the progress if standard error is a terminal.
 fn progress(text: &str) {
     let mut terminal = io::stderr();
     if terminal.is_terminal() {
-        // Whether it can be seen changes nothing.
+        // Errors are ignored, because progress is only information.
         let _ = write!(terminal, "\r\x1b[2K{text}");
         let _ = terminal.flush();
     }

@@ -1,4 +1,4 @@
-//! The server that is measured: `regrow-ds serve` in a process of its own, over a new file.
+//! The measured server: `regrow-ds serve` in a separate process, over a new store file.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::caller;
 
-/// Limits of addresses. All devices of a benchmark have the same address.
+/// Raised limits of addresses, because all devices of a benchmark have the same address.
 const ADDRESS_LIMITS: [(&str, &str); 4] = [
     ("REGROW_DS_LIMITS__ADDRESS_REQUESTS_PER_SECOND", "1000000"),
     ("REGROW_DS_LIMITS__ADDRESS_BURST", "1000000"),
@@ -21,7 +21,8 @@ const ADDRESS_LIMITS: [(&str, &str); 4] = [
     ("REGROW_DS_LOG__LEVEL", "warn"),
 ];
 
-/// Limits of devices, which are lifted where the server is measured and not its limits: see `docs/operators.md`.
+/// Raised limits of devices, for measurements of the server without its limits. See
+/// `docs/operators.md`.
 const DEVICE_LIMITS: [(&str, &str); 7] = [
     ("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000"),
     ("REGROW_DS_LIMITS__DEVICE_BURST", "1000000"),
@@ -32,7 +33,7 @@ const DEVICE_LIMITS: [(&str, &str); 7] = [
     ("REGROW_DS_LIMITS__ORDERING__MAX_KEY_PACKAGES_PER_DEVICE", "1000000"),
 ];
 
-/// A directory for one server's file. It is deleted when this is dropped.
+/// A directory for the store file of one server. It is deleted when this value is dropped.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -47,22 +48,22 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left is in the directory for temporary files.
+        // Errors are ignored, because the system cleans its temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// A server of ours. It is killed when this is dropped.
+/// A running server. It is killed when this value is dropped.
 pub(super) struct Server {
     child: Child,
-    /// Where devices connect.
+    /// The address for devices.
     pub(super) address: String,
     operators: SocketAddr,
     directory: Directory,
 }
 
 impl Server {
-    /// Starts a server whose limits let everything pass.
+    /// Starts a server with very high limits.
     pub(super) fn start() -> anyhow::Result<Self> {
         Self::started_with(&[ADDRESS_LIMITS.as_slice(), &DEVICE_LIMITS].concat())
     }
@@ -74,7 +75,7 @@ impl Server {
 
     fn started_with(limits: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = Directory::make()?;
-        let program = std::env::current_exe().context("cannot find the program itself")?;
+        let program = std::env::current_exe().context("cannot find the path of this program")?;
         let mut child = Command::new(program)
             .arg("serve")
             .current_dir(&directory.0)
@@ -87,10 +88,10 @@ impl Server {
             .context("cannot start the server")?;
         let output = child.stdout.take().ok_or_else(|| anyhow!("the server has no output"))?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).context("cannot read what the server says")?;
+        BufReader::new(output).read_line(&mut line).context("cannot read the server's output")?;
         let said: Vec<&str> = line.split_whitespace().filter(|word| word.contains("127.0.0.1:")).collect();
         let [address, operators] = said[..] else {
-            return Err(anyhow!("the server does not say where it listens: {line:?}"));
+            return Err(anyhow!("the server's output names no addresses: {line:?}"));
         };
         let bare =
             |text: &str| text.trim_start_matches("http://").trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
@@ -99,15 +100,15 @@ impl Server {
         Ok(Self { child, address, operators, directory })
     }
 
-    /// Where the server's file is: for a file beside it, on the same disk.
+    /// The directory of the store file, for another file on the same disk.
     pub(super) fn directory(&self) -> &std::path::Path {
         &self.directory.0
     }
 
-    /// The memory that the server's process has in use, in bytes: the `VmRSS` of Linux.
+    /// The resident memory of the server's process in bytes (`VmRSS` on Linux).
     pub(super) fn memory(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .context("the memory of a process is known on Linux alone")?;
+            .context("the memory of a process can be read only on Linux")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         Ok(kilobytes.ok_or_else(|| anyhow!("no VmRSS in {status:?}"))? * 1024)
@@ -118,7 +119,7 @@ impl Server {
         cpu_of(&self.child.id().to_string())
     }
 
-    /// How many calls there were in a transaction until now: the sum and the number of transactions.
+    /// The number of calls in all transactions until now, and the number of transactions.
     pub(super) async fn batches(&self) -> anyhow::Result<(f64, f64)> {
         let url = format!("http://{}/metrics", self.operators);
         let text = caller::http()?.get(url).send().await?.error_for_status()?.text().await?;
@@ -134,11 +135,12 @@ pub(super) fn own_cpu() -> anyhow::Result<Duration> {
     cpu_of("self")
 }
 
-/// Of all threads, in Linux's clock ticks of 10 ms.
+/// Reads the processor time of all threads of a process. Linux counts it in clock ticks of 10 ms.
 fn cpu_of(process: &str) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
-        .context("the processor time of a process is known on Linux alone")?;
-    // Behind the program's name, in which there may be spaces, comes the third field; these are the 14th and 15th.
+        .context("the processor time of a process can be read only on Linux")?;
+    // The third field follows the program's name, which may contain spaces. The times are fields 14
+    // and 15.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok());
     let (user, system) = ticks(11).zip(ticks(12)).ok_or_else(|| anyhow!("no processor time in {stat:?}"))?;
@@ -147,7 +149,7 @@ fn cpu_of(process: &str) -> anyhow::Result<Duration> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Errors are ignored, because the server may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Reading without a stream, and saying what was read.
+//! The routes for reading without a stream and for acknowledgements.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::{
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        reader::{Answered, End, MAX_DELIVERIES, Reader, read_now},
+        reader::{End, MAX_DELIVERIES, PageAnswer, Reader, read_now},
         refusal::Refusal,
         state::State,
     },
 };
 
-/// Deliveries in one page unless the client says otherwise.
+/// The deliveries in one page if the client sets no limit.
 const DEFAULT_LIMIT: usize = 100;
-/// The longest wait in seconds: proxies give up on what is silent for longer.
+/// The longest wait in seconds. Proxies close connections that are silent for longer.
 const MAX_WAIT: u64 = 60;
 
 impl From<QueryRejection> for Refusal {
@@ -35,22 +35,23 @@ impl From<QueryRejection> for Refusal {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Range {
-    /// The cursor of the last delivery that was read; nothing for the beginning.
+    /// The cursor of the last delivery that the device has read. Without it, the page starts at the
+    /// beginning.
     #[serde(default)]
     #[param(required = false)]
     after: u64,
-    /// The most deliveries to answer with.
+    /// The most deliveries in the answer.
     limit: Option<usize>,
-    /// Seconds to wait if there is nothing.
+    /// The seconds to wait if there are no deliveries.
     #[serde(default)]
     #[param(required = false)]
     wait: u64,
 }
 
-/// Read
+/// Read deliveries
 ///
-/// The next deliveries after a cursor. If there are none, waits for some as long as it is told, 60 seconds at the most;
-/// then the page is empty.
+/// Returns the next deliveries after a cursor. If there are none, the service waits for the given
+/// time, 60 seconds at most. If still none has come, the page is empty.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "deliveries", security(("session" = [])), params(Range), responses(
     (status = 200, description = "The next deliveries", body = DeliveryPage),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
@@ -67,10 +68,10 @@ pub(super) async fn next(
     let deliveries = if wait.is_zero() {
         read_now(&state, caller, Cursor(after), limit).await?
     } else {
-        let mut reader = Reader::new(state, caller, Cursor(after), limit, Answered::Whole)?;
+        let mut reader = Reader::new(state, caller, Cursor(after), limit, PageAnswer::Whole)?;
         match tokio::time::timeout(wait, reader.next_page()).await {
             Ok(Ok(page)) => page,
-            // Nothing has come, or the server is being stopped: both are an empty page.
+            // In both cases the page is empty: no delivery has come, or the server is stopping.
             Err(_) | Ok(Err(End::Stopping)) => Vec::new(),
             Ok(Err(End::Over)) => return Err(Code::NoSession.into()),
             Ok(Err(End::Failed(refusal))) => return Err(refusal),
@@ -79,13 +80,14 @@ pub(super) async fn next(
     format.ok(&DeliveryPage { deliveries })
 }
 
-/// Acknowledge
+/// Acknowledge deliveries
 ///
-/// Says that the calling device has processed everything up to a cursor. What everybody has processed is deleted.
+/// Reports that the calling device has processed everything up to a cursor. The service deletes
+/// entries that every reader has acknowledged.
 #[utoipa::path(post, path = "/v1/acknowledgements", tag = "deliveries", security(("session" = [])),
     request_body(content((AcknowledgeRequest = "application/json"), (AcknowledgeRequest = "application/cbor"))),
     responses(
-    (status = 200, description = "It is noted", body = Acknowledged),
+    (status = 200, description = "The acknowledgement is stored", body = Acknowledged),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn acknowledge(

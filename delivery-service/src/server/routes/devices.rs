@@ -1,4 +1,5 @@
-//! Devices: how they become known, the signed list of a user's devices, and how they go.
+//! The routes for devices: their registration, the signed list of a user's devices, and their
+//! removal.
 
 use axum::{
     extract::{Query, State as Extracted, rejection::QueryRejection},
@@ -26,11 +27,12 @@ use crate::{
 
 /// Register a device
 ///
-/// Makes a device known by the key that it will open sessions with. Who may is the operator's to say. The name is given
-/// to no other device, ever. The same request with a new challenge is answered the same.
+/// Registers a device with the key that it will open sessions with. The operator decides which
+/// devices may register. The service never gives the same name to another device. The same request
+/// with a new challenge gets the same answer.
 #[utoipa::path(post, path = "/v1/devices", tag = "devices",
     request_body(content((RegisterRequest = "application/json"), (RegisterRequest = "application/cbor"))), responses(
-    (status = 201, description = "The device is known", body = DeviceId),
+    (status = 201, description = "The device is registered", body = DeviceId),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn register(
@@ -44,11 +46,12 @@ pub(super) async fn register(
     let key = DeviceKey(key.0.try_into().map_err(|_| Code::BadProof)?);
     verify(&key, &signed, &signature.0)?;
 
-    // Whoever asks again, because the answer was lost, need not be admitted again: it has shown the device's key.
+    // A device may repeat the request because the answer was lost. It has shown its key, so it
+    // needs no new admission.
     let known = device.clone();
     let known = state.worker().call(move |service, _| Ok(service.device_key(&known)?));
     if known.await? != Some(key) {
-        let invitation = state.gate().pass(device.user(), admission.as_ref()).await?;
+        let invitation = state.registration_policy().admit(device.user(), admission.as_ref()).await?;
         let (registering, now) = (device.clone(), state.now());
         let registered = state.worker().call(move |service, _| {
             match service.register_device(&registering, key, invitation.as_ref(), now)? {
@@ -62,20 +65,22 @@ pub(super) async fn register(
         });
         registered.await?;
     }
-    // Last, so that only those who are admitted take memory.
+    // The redemption comes last, so that only admitted devices take memory.
     redeem(&state, &proof)?;
     format.answer(StatusCode::CREATED, &device)
 }
 
 /// Remove a device
 ///
-/// A device can be removed by itself and by the other devices of its user; if the user has a list of devices, by those on
-/// it. The list stays as it is: an entry of the list that removes a device does both. Its sessions and streams end, and its key
-/// packages and what it has not read are deleted. It stays in its groups until a member commits its removal.
+/// A device can be removed by itself and by the other devices of its user. If the user has a list
+/// of devices, only devices on the list can remove others. The list stays as it is: an entry that
+/// removes a device from the list does both. The sessions and streams of the removed device end.
+/// The service deletes its key packages and its unread deliveries. The device stays in its groups
+/// until a member commits its removal.
 #[utoipa::path(delete, path = "/v1/devices/{user}/{device}", tag = "devices", security(("session" = [])),
     params(("user" = String, Path, description = "The user"), ("device" = String, Path, description = "The device")),
     responses(
-    (status = 204, description = "It is removed"),
+    (status = 204, description = "The device is removed"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn remove(
@@ -84,12 +89,12 @@ pub(super) async fn remove(
     DevicePath(device): DevicePath,
 ) -> Result<Response, Refusal> {
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
-    let removed = state.worker().call(move |service, aftermath| {
+    let removed = state.worker().call(move |service, after_commit| {
         if !service.may_remove_device(&caller.admit(service)?, &device)? {
             return Err(Code::Forbidden.into());
         }
         let ended = service.remove_device(&device)?.ok_or(Code::NotFound)?;
-        aftermath.then(move || {
+        after_commit.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
             wake_ups.forget(&device);
         });
@@ -99,10 +104,10 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The devices of a user
+/// List the devices of a user
 #[utoipa::path(get, path = "/v1/users/{user}/devices", tag = "devices", security(("session" = [])),
     params(("user" = String, Path, description = "The user")), responses(
-    (status = 200, description = "The devices, in the order of their names; none of a user who is not known", body = Devices),
+    (status = 200, description = "The devices, in the order of their names; empty for an unknown user", body = Devices),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
@@ -120,23 +125,24 @@ pub(super) async fn list(
     format.ok(&Devices { devices })
 }
 
-/// The position after which a list of devices is read.
+/// The position after which the answer starts.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct After {
-    /// The number of the entry before the first one that is asked for. 0 asks from the beginning.
+    /// The number of the entry before the first entry of the answer. 0 starts at the beginning.
     #[serde(default)]
     after: u64,
 }
 
-/// The signed list of a user's devices
+/// Read the signed list of a user's devices
 ///
-/// The entries of the list after one entry, at most 100. Each is signed by a device that the list has, and has the hash of
-/// the entry before it, so that a reader need not trust the service.
+/// Returns at most 100 entries of the list after one entry. A device on the list has signed each
+/// entry, and each entry contains the hash of the entry before it. So a reader need not trust the
+/// service.
 #[utoipa::path(get, path = "/v1/users/{user}/device-list", tag = "devices", security(("session" = [])),
     params(("user" = String, Path, description = "The user"), After), responses(
-    (status = 200, description = "The entries; none of a user without a list", body = DeviceListPage),
+    (status = 200, description = "The entries; empty for a user without a list", body = DeviceListPage),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn device_list(
@@ -158,9 +164,10 @@ pub(super) async fn device_list(
 
 /// Append to the list of devices
 ///
-/// Appends an entry to the list of the calling device's user. The device has signed the entry, and is on the list, or
-/// begins it. An entry that follows on another entry than the last is `stale`: read on, and make it again. A device that
-/// the entry removes is removed from the service in the same step.
+/// Appends an entry to the list of the calling device's user. The device has signed the entry, and
+/// is on the list or starts it. An entry that does not follow the last entry is `stale`: the device
+/// reads the new entries and makes its entry again. If the entry removes a device, the service
+/// removes that device in the same step.
 #[utoipa::path(post, path = "/v1/device-list", tag = "devices", security(("session" = [])),
     request_body(content((DeviceListEntry = "application/json"), (DeviceListEntry = "application/cbor"))), responses(
     (status = 201, description = "The entry is on the list", body = DeviceListHead),
@@ -174,11 +181,11 @@ pub(super) async fn append(
 ) -> Result<Response, Refusal> {
     let entry = ListEntry::decode(&request.entry.0).map_err(invalid)?;
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
-    let appended = state.worker().call(move |service, aftermath| {
+    let appended = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         match service.append_to_device_list(&device, &entry)? {
             Appended::Appended { number, ended } => {
-                aftermath.then(move || {
+                after_commit.then(move || {
                     ended.iter().for_each(|token| sessions.end(token));
                     if let ListChange::Remove(removed) = &entry.change {
                         wake_ups.forget(removed);
@@ -194,7 +201,7 @@ pub(super) async fn append(
             }
             Appended::StillListed { device } => {
                 let detail =
-                    format!("the list cannot begin anew while {device} is registered: link this device from there");
+                    format!("the list cannot begin anew while {device} is registered: link this device from that one");
                 Err(Refusal::because(Code::Forbidden, detail))
             }
             Appended::Full => Err(Refusal::because(Code::LimitReached, "the list has too many entries")),

@@ -1,7 +1,5 @@
-//! What devices submit to groups, and what they ask of them.
-//!
-//! A device that a group does not concern gets the same answer whether or not the group is there, whatever it submits:
-//! see [`for_those_concerned`].
+//! The routes for groups: submissions, state, group info, ratchet trees, reports, and the end of a
+//! group.
 
 use axum::{
     extract::State as Extracted,
@@ -11,33 +9,29 @@ use axum::{
 
 use crate::{
     api::{
-        Accepted, Bytes, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, Problem,
+        Accepted, Code, CommitRequest, CreateGroupRequest, GroupInfo, GroupState, MessageRequest, Problem,
         ProposalRequest, RatchetTree, ReportAnswer, ReportRequest,
     },
-    names::{DeviceId, GroupId, Sequence},
-    ordering::{commit::CommitSubmission, rollback::ReportOutcome},
-    outcome::{Outcome, Reply, RosterChange},
+    names::Sequence,
+    ordering::rollback::ReportOutcome,
+    outcome::Reply,
     server::{
         caller::Caller,
         context::RequestContext,
         exchange::{Body, Format},
-        metrics::{Answer, Metrics, Submission},
-        outcomes::accepted,
         paths::{EpochPath, GroupPath},
-        rates::Price,
         refusal::Refusal,
         state::State,
-        submission::{ToGroup, order},
-        worker::{Aftermath, Service},
+        submission::{self, check_concerned},
+        to_group::ToGroup,
     },
-    service::Checker,
 };
 
 /// Create a group
 #[utoipa::path(post, path = "/v1/groups", tag = "groups", security(("session" = [])),
     request_body(content((CreateGroupRequest = "application/json"), (CreateGroupRequest = "application/cbor"))),
     responses(
-    (status = 200, description = "The group is there, and the caller is its member", body = Accepted),
+    (status = 200, description = "The group exists, and the caller is a member", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn create(
@@ -46,28 +40,15 @@ pub(super) async fn create(
     format: Format,
     Body(request): Body<CreateGroupRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.group_info.0.len();
-    let (group, creator, mode) = (request.group, caller.0.device.clone(), request.handshake);
-    let Bytes(group_info) = request.group_info;
-    let check = move |checker: &Checker| checker.check_group(group, creator, mode, group_info);
-    let group = state.checked(bytes, check).await?;
-    let created = state.worker().call(move |service, aftermath| {
-        caller.admit(service)?;
-        let outcome = service.create_checked(group, now)?;
-        count(aftermath, metrics, Submission::Group, &outcome);
-        accepted(outcome)
-    });
-    format.ok(&created.await?)
+    format.ok(&submission::create(&state, caller, request).await?)
 }
 
-/// The state of a group
+/// Get the state of a group
 ///
-/// Its epoch and its member devices. For members alone.
+/// Returns the epoch and the member devices of a group. Only for members.
 #[utoipa::path(get, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 200, description = "The state", body = GroupState),
+    (status = 200, description = "The state of the group", body = GroupState),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn state_of(
@@ -82,13 +63,14 @@ pub(super) async fn state_of(
         Ok(roster.ok_or(Code::NotFound)?)
     });
     let roster = roster.await?;
-    // In the order of the names, as the set is.
+    // The set is in the order of the names.
     format.ok(&GroupState { epoch: roster.epoch.0, devices: roster.devices.into_iter().collect() })
 }
 
-/// The group info
+/// Get the group info
 ///
-/// What it takes to join or rejoin by an external commit. For devices of users who have a device in the group.
+/// Returns the group info, which a device needs to join or rejoin by external commit. Only for
+/// devices of users who have a device in the group.
 #[utoipa::path(get, path = "/v1/groups/{group}/info", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
     (status = 200, description = "The group info of the present epoch", body = GroupInfo),
@@ -100,25 +82,26 @@ pub(super) async fn info(
     format: Format,
     GroupPath(group): GroupPath,
 ) -> Result<Response, Refusal> {
-    // A group info may be large: few of one device's requests read at a time.
+    // A group info may be large, so only few reads of one device run at a time.
     let context = RequestContext::current();
     let group_info = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
-        for_those_concerned(service, &group, &device)?;
+        check_concerned(service, &group, &device)?;
         Ok(service.group_info(&group)?.ok_or(Code::NotFound)?)
     });
     format.ok(&GroupInfo { group_info: group_info.await?.into() })
 }
 
-/// The ratchet tree
+/// Get the ratchet tree
 ///
-/// For those who join with a welcome or a group info that has none in it. Of an assisted group's present epoch and of the one
-/// before, for devices of users who have a device in the group; and of the epoch that the calling device was welcomed to, for as long as it can
-/// read the welcome.
+/// Returns the tree for a device that joins with a welcome or a group info without a tree. For an
+/// assisted group, the service has the trees of the present epoch and of the one before, for
+/// devices of users who have a device in the group. It also has the tree of the epoch that the
+/// calling device was welcomed to, for as long as the device can read the welcome.
 #[utoipa::path(get, path = "/v1/groups/{group}/trees/{epoch}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding"),
-        ("epoch" = u64, Path, description = "The epoch that the tree is of")), responses(
-    (status = 200, description = "The tree", body = RatchetTree),
+        ("epoch" = u64, Path, description = "The epoch of the tree")), responses(
+    (status = 200, description = "The ratchet tree", body = RatchetTree),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn tree(
@@ -134,7 +117,7 @@ pub(super) async fn tree(
         if let Some(tree) = service.welcome_tree(&group, &device, epoch)? {
             return Ok(tree);
         }
-        for_those_concerned(service, &group, &device)?;
+        check_concerned(service, &group, &device)?;
         Ok(service.ratchet_tree(&group, epoch)?.ok_or(Code::NotFound)?)
     });
     format.ok(&RatchetTree { ratchet_tree: tree.await?.into() })
@@ -142,11 +125,12 @@ pub(super) async fn tree(
 
 /// Submit a commit
 ///
-/// Accepted if and only if it was made in the group's present epoch. The very same bytes again are answered the same.
+/// The service accepts a commit only if the device made it in the present epoch of the group. The
+/// same bytes again get the same answer.
 #[utoipa::path(post, path = "/v1/groups/{group}/commits", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((CommitRequest = "application/json"), (CommitRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The commit is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn commit(
@@ -155,35 +139,16 @@ pub(super) async fn commit(
     format: Format,
     ToGroup { group, request }: ToGroup<CommitRequest>,
 ) -> Result<Response, Refusal> {
-    state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
-    let roster_change =
-        RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let submission = CommitSubmission {
-        group: group.clone(),
-        sender: caller.0.device.clone(),
-        commit: request.commit.0,
-        welcome: request.welcome.map(|bytes| bytes.0),
-        group_info: request.group_info.map(|bytes| bytes.0),
-        roster_change,
-    };
-    let bytes = submission.bytes();
-    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
-    let ordered = order(&state, caller, commit, bytes, now, move |service, aftermath, sender, outcome| {
-        count(aftermath, metrics.clone(), Submission::Commit, &outcome);
-        answer(service, &group, sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::commit(&state, caller, group, request).await?)
 }
 
 /// Submit a proposal
 ///
-/// A proposal by reference, made in the group's present epoch.
+/// Submits a proposal by reference. The device has made it in the present epoch of the group.
 #[utoipa::path(post, path = "/v1/groups/{group}/proposals", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((ProposalRequest = "application/json"), (ProposalRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The proposal is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn propose(
@@ -192,26 +157,16 @@ pub(super) async fn propose(
     format: Format,
     ToGroup { group, request }: ToGroup<ProposalRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.proposal.0.len();
-    let (id, sender, Bytes(proposal)) = (group.clone(), caller.0.device.clone(), request.proposal);
-    let check = move |checker: &Checker| checker.check_proposal(id, sender, proposal);
-    let proposal = state.checked(bytes, check).await?;
-    let ordered = order(&state, caller, proposal, bytes, now, move |service, aftermath, sender, outcome| {
-        count(aftermath, metrics.clone(), Submission::Proposal, &outcome);
-        answer(service, &group, sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::propose(&state, caller, group, request).await?)
 }
 
 /// Send a message
 ///
-/// An application message, made in the group's present epoch.
+/// Submits an application message. The device has encrypted it in the present epoch of the group.
 #[utoipa::path(post, path = "/v1/groups/{group}/messages", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((MessageRequest = "application/json"), (MessageRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is ordered", body = Accepted),
+    (status = 200, description = "The message is ordered", body = Accepted),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn send(
@@ -220,29 +175,17 @@ pub(super) async fn send(
     format: Format,
     ToGroup { group, request }: ToGroup<MessageRequest>,
 ) -> Result<Response, Refusal> {
-    let metrics = state.metrics().clone();
-    let now = state.now();
-    let bytes = request.message.0.len();
-    let (id, sender, Bytes(message)) = (group.clone(), caller.0.device.clone(), request.message);
-    let check = move |checker: &Checker| checker.check_message(id, sender, message);
-    let message = state.checked(bytes, check).await?;
-    let ordered = state.worker().call(move |service, aftermath| {
-        let sender = caller.admit(service)?;
-        let outcome = service.send_checked(message, now)?;
-        count(aftermath, metrics, Submission::Message, &outcome);
-        answer(service, &group, &sender, outcome)
-    });
-    format.ok(&ordered.await?)
+    format.ok(&submission::send(&state, caller, group, request).await?)
 }
 
 /// Report a commit
 ///
-/// Says that the calling device cannot process the group's last commit. When enough members have, it is taken back, and
-/// there is nothing to report any more.
+/// Reports that the calling device cannot process the last commit of the group. When enough members
+/// have reported it, the service takes the commit back. Then there is nothing left to report.
 #[utoipa::path(post, path = "/v1/groups/{group}/reports", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")),
     request_body(content((ReportRequest = "application/json"), (ReportRequest = "application/cbor"))), responses(
-    (status = 200, description = "It is noted", body = ReportAnswer),
+    (status = 200, description = "The report is stored", body = ReportAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn report(
@@ -253,19 +196,19 @@ pub(super) async fn report(
 ) -> Result<Response, Refusal> {
     let metrics = state.metrics().clone();
     let now = state.now();
-    let reported = state.worker().call(move |service, aftermath| {
+    let reported = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
-        // Who is no member has nothing to report.
+        // Only a member can report a commit.
         if !service.is_member(&group, &device)? {
             return Err(Code::NotFound.into());
         }
         match service.report_commit(&group, &device, Sequence(request.sequence), now)? {
             ReportOutcome::Noted { reports, needed } => {
-                aftermath.then(move || metrics.reported());
+                after_commit.then(move || metrics.reported());
                 Ok(ReportAnswer { reports, needed, rolled_back: false })
             }
             ReportOutcome::RolledBack(_) => {
-                aftermath.then(move || metrics.rolled_back());
+                after_commit.then(move || metrics.rolled_back());
                 Ok(ReportAnswer { reports: 0, needed: 0, rolled_back: true })
             }
             ReportOutcome::Rejected(reason) => Err(reason.into()),
@@ -276,10 +219,11 @@ pub(super) async fn report(
 
 /// End a group
 ///
-/// Deletes a group whose only member is the calling device. Its name is not given again.
+/// Deletes a group whose only member is the calling device. The service never uses the name of the
+/// group again.
 #[utoipa::path(delete, path = "/v1/groups/{group}", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 204, description = "It is ended"),
+    (status = 204, description = "The group has ended"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn end(
@@ -295,29 +239,10 @@ pub(super) async fn end(
     ended.await
 }
 
-/// The answer to a request that orders nothing.
+/// Returns the answer to a request that orders nothing.
 pub(super) fn done(reply: Reply) -> Result<Response, Refusal> {
     match reply {
         Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),
         Reply::Rejected(reason) => Err(reason.into()),
     }
-}
-
-/// Counts what became of a submission, once it is durable.
-fn count(aftermath: &mut Aftermath, metrics: Metrics, what: Submission, outcome: &Outcome) {
-    let answer = Answer::from(outcome);
-    aftermath.then(move || metrics.submitted(what, answer));
-}
-
-/// Who has no device in a group is not told whether it is there.
-fn for_those_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), Refusal> {
-    if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
-}
-
-/// The answer to a submission: what was accepted is accepted, and any other answer would tell of the group.
-fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
-    if !matches!(outcome, Outcome::Accepted(_)) {
-        for_those_concerned(service, group, sender)?;
-    }
-    accepted(outcome)
 }

@@ -1,4 +1,4 @@
-//! What a device and its user say about the groups that others add it to.
+//! The routes with which a device accepts or declines groups, and blocks users.
 
 use axum::{
     extract::State as Extracted,
@@ -20,10 +20,11 @@ use crate::{
 
 /// Accept a group
 ///
-/// Accepts a group that another user has added the calling device to. Every submission to the group does so as well.
+/// Accepts a group to which another user has added the calling device. Every submission of the
+/// device to the group also accepts it.
 #[utoipa::path(put, path = "/v1/groups/{group}/membership", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 204, description = "It is accepted"),
+    (status = 204, description = "The group is accepted"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn accept(
@@ -41,11 +42,12 @@ pub(super) async fn accept(
 
 /// Decline a group
 ///
-/// Declines a group that another user has added the calling device to, and that it has not accepted. The device reads
-/// nothing of it any more. It stays on the roster until a member commits its removal, which it can propose before.
+/// Declines a group to which another user has added the calling device, and which the device has
+/// not accepted. The device then reads nothing of the group. It stays on the roster until a member
+/// commits its removal, which the device can propose before.
 #[utoipa::path(delete, path = "/v1/groups/{group}/membership", tag = "groups", security(("session" = [])),
     params(("group" = String, Path, description = "The group's identifier, in base64url without padding")), responses(
-    (status = 204, description = "It is declined"),
+    (status = 204, description = "The group is declined"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn decline(
@@ -61,9 +63,9 @@ pub(super) async fn decline(
     declined.await
 }
 
-/// The blocked users
+/// List the blocked users
 ///
-/// The users that the calling device's user has blocked.
+/// Returns the users that the calling device's user has blocked.
 #[utoipa::path(get, path = "/v1/blocks", tag = "users", security(("session" = [])), responses(
     (status = 200, description = "The users, in the order of their names", body = BlockedUsers),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
@@ -84,8 +86,8 @@ pub(super) async fn blocked(
 
 /// Block a user
 ///
-/// The user's devices can neither claim key packages of the calling user's devices nor add them to groups. Groups that
-/// both are in stay as they are.
+/// The devices of a blocked user cannot claim key packages of the calling user's devices, and
+/// cannot add them to groups. Groups with devices of both users stay as they are.
 #[utoipa::path(put, path = "/v1/blocks/{user}", tag = "users", security(("session" = [])),
     params(("user" = String, Path, description = "The user to block")), responses(
     (status = 204, description = "The user is blocked"),
@@ -97,7 +99,7 @@ pub(super) async fn block(
     UserPath(user): UserPath,
 ) -> Result<Response, Refusal> {
     if user == *caller.0.device.user() {
-        return Err(Refusal::because(Code::BadRequest, "nobody blocks the own user"));
+        return Err(Refusal::because(Code::BadRequest, "a user cannot block itself"));
     }
     let blocked = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;

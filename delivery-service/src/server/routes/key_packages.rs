@@ -1,4 +1,4 @@
-//! Key packages (RFC 9420, 10) on their way in and out.
+//! The routes for key packages (RFC 9420, 10): uploads and claims.
 
 use axum::{extract::State as Extracted, response::Response};
 
@@ -9,13 +9,16 @@ use crate::{
     },
     error::StoreError,
     names::{DeviceId, Timestamp},
-    ordering::key_package::{ClaimOutcome, KeyPackageCount, RefusedKeyPackage, Upload},
+    ordering::{
+        handout::ClaimOutcome,
+        key_package::{KeyPackageCount, RefusedKeyPackage, UploadOutcome},
+    },
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        metrics::Claim,
+        metrics::ClaimLabel,
         outcomes::code_of,
-        rates::Price,
+        price::Price,
         refusal::Refusal,
         state::State,
         worker::Service,
@@ -29,8 +32,8 @@ impl From<KeyPackageCount> for KeyPackagesLeft {
     }
 }
 
-impl From<Upload> for UploadAnswer {
-    fn from(Upload { left, refused }: Upload) -> Self {
+impl From<UploadOutcome> for UploadAnswer {
+    fn from(UploadOutcome { left, refused }: UploadOutcome) -> Self {
         let refused = refused.into_iter().map(|RefusedKeyPackage { index, reason }| api::RefusedKeyPackage {
             index,
             reason: code_of(&reason).name().to_owned(),
@@ -42,11 +45,11 @@ impl From<Upload> for UploadAnswer {
 
 /// Store key packages
 ///
-/// Stores key packages of the calling device. Those that were uploaded before are left out; those that are refused are
-/// named in the answer, and keep out no other.
+/// Stores key packages of the calling device. The service skips key packages that were uploaded
+/// before. The answer names the refused key packages; the service stores the others.
 #[utoipa::path(post, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
     request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
-    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
+    (status = 200, description = "The available key packages, and the refused ones", body = UploadAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn upload(
@@ -60,11 +63,11 @@ pub(super) async fn upload(
 
 /// Replace key packages
 ///
-/// Stores key packages likewise, and withdraws all others of the calling device in the same step, the last-resort one
-/// included.
+/// Stores key packages in the same way, and withdraws all other key packages of the calling device
+/// in the same step. This includes the last-resort key package.
 #[utoipa::path(put, path = "/v1/key-packages", tag = "key packages", security(("session" = [])),
     request_body(content((UploadRequest = "application/json"), (UploadRequest = "application/cbor"))), responses(
-    (status = 200, description = "What can be handed out now, and what was refused", body = UploadAnswer),
+    (status = 200, description = "The available key packages, and the refused ones", body = UploadAnswer),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn replace(
@@ -81,7 +84,7 @@ async fn store(
     caller: Caller,
     format: Format,
     request: UploadRequest,
-    store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<Upload, StoreError>,
+    store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<UploadOutcome, StoreError>,
 ) -> Result<Response, Refusal> {
     let (now, metrics) = (state.now(), state.metrics().clone());
     let UploadRequest { key_packages, last_resort } = request;
@@ -94,21 +97,21 @@ async fn store(
         checker.check_upload(&device, key_packages, last_resort.map(|Bytes(bytes)| bytes), now)
     };
     let checked = state.checked(bytes, check).await?;
-    let uploaded = state.worker().call(move |service, aftermath| {
+    let uploaded = state.worker().call(move |service, after_commit| {
         caller.admit(service)?;
         let uploaded = store(service, checked, now)?;
         let stored = count - uploaded.refused.len();
-        aftermath.then(move || metrics.uploaded(stored));
+        after_commit.then(move || metrics.uploaded(stored));
         Ok(uploaded)
     });
     format.ok(&UploadAnswer::from(uploaded.await?))
 }
 
-/// What can be handed out
+/// Count the key packages
 ///
-/// How many key packages of the calling device are left.
+/// Returns the number of key packages that the calling device has left.
 #[utoipa::path(get, path = "/v1/key-packages", tag = "key packages", security(("session" = [])), responses(
-    (status = 200, description = "What can be handed out", body = KeyPackagesLeft),
+    (status = 200, description = "The available key packages", body = KeyPackagesLeft),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn left(
@@ -126,9 +129,9 @@ pub(super) async fn left(
 
 /// Claim key packages
 ///
-/// Takes one key package of each device on a user's list of devices, or of one. Of a user without a list, of all
-/// registered devices. How many of one device another may claim in an hour is
-/// limited.
+/// Takes one key package of each device on a user's list of devices, or of one device. For a user
+/// without a list, all registered devices count. A device can claim only a limited number of key
+/// packages of one device in an hour.
 #[utoipa::path(post, path = "/v1/key-packages/claims", tag = "key packages", security(("session" = [])),
     request_body(content((ClaimRequest = "application/json"), (ClaimRequest = "application/cbor"))), responses(
     (status = 200, description = "The key packages", body = ClaimAnswer),
@@ -144,21 +147,21 @@ pub(super) async fn claim(
     let one = device.map(|device| DeviceId::of(user.clone(), &device)).transpose()?;
     let limits = state.clone();
     let now = state.now();
-    let claimed = state.worker().call(move |service, aftermath| {
+    let claimed = state.worker().call(move |service, after_commit| {
         let claimer = caller.admit(service)?;
         let devices = service.claimable_devices(&user, one.as_ref())?;
         if devices.is_empty() {
             return Err(Code::NotFound.into());
         }
-        // All are asked for before one is taken.
+        // The server checks the rates of all devices before it takes the first key package.
         for device in &devices {
             limits.rates().check_claim(&claimer, device)?;
         }
         let mut answer = ClaimAnswer { key_packages: Vec::new(), without: Vec::new() };
         for device in devices {
             let outcome = service.claim_key_package(&device, &claimer, now)?;
-            let (metrics, claim) = (limits.metrics().clone(), Claim::of(&outcome));
-            aftermath.then(move || metrics.claimed(claim));
+            let (metrics, claim) = (limits.metrics().clone(), ClaimLabel::of(&outcome));
+            after_commit.then(move || metrics.claimed(claim));
             match outcome {
                 ClaimOutcome::Claimed(claimed) => answer.key_packages.push(ClaimedKeyPackage {
                     device,
@@ -167,7 +170,7 @@ pub(super) async fn claim(
                     left: claimed.left.into(),
                 }),
                 ClaimOutcome::NoneLeft => answer.without.push(device),
-                // What was claimed before it is handed out.
+                // The answer still contains the key packages that were claimed before this refusal.
                 ClaimOutcome::Rejected(reason) if answer.key_packages.is_empty() => return Err(reason.into()),
                 ClaimOutcome::Rejected(_) => answer.without.push(device),
             }

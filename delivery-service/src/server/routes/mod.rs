@@ -1,4 +1,4 @@
-//! The addresses of the API, and the document (OpenAPI 3.1) that follows from the code that answers them.
+//! The routes of the API, and the OpenAPI 3.1 document that follows from their code.
 
 mod deliveries;
 mod devices;
@@ -25,16 +25,17 @@ use crate::api::{Code, Problem};
 #[openapi(
     info(
         title = "Regrow delivery service",
-        description = "Orders what MLS groups send (RFC 9420, RFC 9750), hands out key packages and routes welcomes.\n\n\
-            Bodies are JSON, or CBOR with the same fields: say which by `Content-Type` and `Accept`. Bytes are base64url \
-            without padding in JSON, and byte strings in CBOR. Every error is a `Problem` (RFC 9457)."
+        description = "Orders the commits, proposals and messages of MLS groups (RFC 9420, RFC 9750), hands out key \
+            packages and routes welcomes.\n\n\
+            Bodies are JSON, or CBOR with the same fields: `Content-Type` and `Accept` name the format. Bytes are \
+            base64url without padding in JSON, and byte strings in CBOR. Every error is a `Problem` (RFC 9457)."
     ),
     components(schemas(Problem)),
     modifiers(&Session)
 )]
 struct Document;
 
-/// How a request shows its session.
+/// The declaration of the session token in the document.
 struct Session;
 
 impl Modify for Session {
@@ -75,13 +76,13 @@ fn documented() -> OpenApiRouter<State> {
         .routes(routes!(stream::stream))
 }
 
-/// The document of the API.
+/// Returns the OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     documented().into_openapi()
 }
 
-/// Everything that devices ask for. Whoever serves it puts `ConnectInfo<SocketAddr>` into the requests' extensions, so
-/// that addresses can be told apart.
+/// Returns the router for the requests of devices. The caller adds `ConnectInfo<SocketAddr>` to the
+/// extensions of each request, so that the server can distinguish addresses.
 pub fn router(state: State) -> Router {
     let router: Router<State> = documented().into();
     router

@@ -1,4 +1,4 @@
-//! What the service says of itself.
+//! The routes that describe the service.
 
 use axum::{extract::State as Extracted, response::Response};
 
@@ -7,11 +7,12 @@ use crate::{
     server::{exchange::Format, refusal::Refusal, state::State},
 };
 
-/// What the service is
+/// Describe the service
 ///
-/// Its version, the key that it signs receipts with, and how much a request may carry.
+/// Returns the version of the service, the key that signs its receipts, and the largest body of a
+/// request.
 #[utoipa::path(get, path = "/v1/service", tag = "service", responses(
-    (status = 200, description = "What it is", body = ServiceInfo),
+    (status = 200, description = "The description of the service", body = ServiceInfo),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> Result<Response, Refusal> {
@@ -22,7 +23,7 @@ pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> 
     })
 }
 
-/// This document
+/// Get this document
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "service", responses(
     (status = 200, description = "The OpenAPI document", content_type = "application/json"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),

@@ -1,4 +1,4 @@
-//! How a device shows who it is: it signs a challenge, and gets a token for a while.
+//! The routes for sessions: a device signs a challenge and gets a token for a limited time.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::{
     names::DeviceId,
     server::{
         caller::Caller,
-        challenges::Genuine,
+        challenges::ValidChallenge,
         exchange::{Body, Format},
-        rates::Price,
+        price::Price,
         refusal::Refusal,
         state::State,
     },
 };
 
-/// Ask for something to sign
+/// Get a challenge to sign
 ///
-/// A challenge is good for one registration or one session of the device that it was given out for.
+/// A challenge is good for one registration or one session of the device that it names.
 #[utoipa::path(post, path = "/v1/challenges", tag = "sessions",
     request_body(content((ChallengeRequest = "application/json"), (ChallengeRequest = "application/cbor"))), responses(
     (status = 200, description = "A challenge", body = Challenge),
@@ -44,7 +44,7 @@ pub(super) async fn challenge(
 
 /// Open a session
 ///
-/// The device signs a challenge with the key that it was registered with, and gets a token.
+/// The device signs a challenge with its registered key, and gets a token.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions",
     request_body(content((SessionRequest = "application/json"), (SessionRequest = "application/cbor"))), responses(
     (status = 201, description = "A session", body = api::Session),
@@ -60,10 +60,11 @@ pub(super) async fn open(
     let signed = proof::session(state.service_key(), &challenge.0, &device);
     let known = device.clone();
     let key = state.worker().call(move |service, _| Ok(service.device_key(&known)?)).await?;
-    // A device that is not known is answered as one with another key.
+    // An unknown device gets the same answer as a device with another key.
     verify(&key.ok_or(Code::BadProof)?, &signed, &signature.0)?;
     redeem(&state, &proof)?;
-    // The request is the device's own, and is charged to it. A copy that somebody else sends has been refused.
+    // The device itself has sent the request, so the server charges the device. A copy from another
+    // sender has been refused above.
     state.rates().charge(&device, Price::Request)?;
 
     let token = state.tokens().make(&device, state.environment().random()?);
@@ -71,11 +72,11 @@ pub(super) async fn open(
     let session = StoredSession { token: token.hash(), device, expires: state.now().plus(expires_in) };
     let deadline = state.monotonic().saturating_add(Duration::from_secs(expires_in));
     let sessions = state.sessions().clone();
-    let opened = state.worker().call(move |service, aftermath| {
+    let opened = state.worker().call(move |service, after_commit| {
         let StoredSession { token, device, expires } = &session;
         // The device may have been removed in the meantime.
         let ended = service.open_session(device, token, *expires)?.ok_or(Code::BadProof)?;
-        aftermath.then(move || {
+        after_commit.then(move || {
             ended.iter().for_each(|token| sessions.end(token));
             sessions.insert(session, deadline);
         });
@@ -87,32 +88,33 @@ pub(super) async fn open(
 
 /// End this session
 #[utoipa::path(delete, path = "/v1/sessions/current", tag = "sessions", security(("session" = [])), responses(
-    (status = 204, description = "It has ended, and the streams under it"),
+    (status = 204, description = "The session and its streams have ended"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
     let sessions = state.sessions().clone();
-    let closed = state.worker().call(move |service, aftermath| {
+    let closed = state.worker().call(move |service, after_commit| {
         service.close_session(&caller.0.device, &caller.0.token)?;
-        aftermath.then(move || sessions.end(&caller.0.token));
+        after_commit.then(move || sessions.end(&caller.0.token));
         Ok(())
     });
     closed.await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Checks that the challenge is this server's, for that device, and has not expired.
-pub(super) fn challenged(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<Genuine, Refusal> {
-    let genuine = state.challenges().check(device, challenge, state.monotonic());
-    Ok(genuine.ok_or(Code::BadProof)?)
+/// Checks that this server made the challenge for the device, and that the challenge has not
+/// expired.
+pub(super) fn challenged(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<ValidChallenge, Refusal> {
+    let valid = state.challenges().check(device, challenge, state.monotonic());
+    Ok(valid.ok_or(Code::BadProof)?)
 }
 
-/// Redeems a challenge that the device has signed: it is good once.
-pub(super) fn redeem(state: &State, proof: &Genuine) -> Result<(), Refusal> {
+/// Redeems a challenge that the device has signed. A challenge is good once.
+pub(super) fn redeem(state: &State, proof: &ValidChallenge) -> Result<(), Refusal> {
     state.challenges().redeem(proof, state.monotonic())
 }
 
-/// Whether the holder of the key has signed this.
+/// Checks that the holder of the key has signed these bytes.
 pub(super) fn verify(key: &DeviceKey, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
     let key = VerifyingKey::from_bytes(&key.0).map_err(|_| Code::BadProof)?;
     let signature = Signature::from_slice(signature).map_err(|_| Code::BadProof)?;

@@ -1,4 +1,4 @@
-//! The stream: server-sent events (WHATWG HTML, 9.2), one for each delivery.
+//! The stream: server-sent events (WHATWG HTML, 9.2), one event for each delivery.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -18,19 +18,19 @@ use crate::{
     names::Cursor,
     server::{
         caller::Caller,
-        reader::{Answered, Reader},
+        reader::{PageAnswer, Reader},
         refusal::Refusal,
         state::State,
     },
 };
 
-/// Deliveries that a stream holds at the most.
+/// The most deliveries that a stream holds.
 const PAGE: usize = 64;
 
-/// How often something is said when there is nothing to say, so that proxies keep the connection.
+/// The pause after which an idle stream sends a comment, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Read by nginx and others: the answer is passed on as it comes.
+/// nginx and other proxies read this header: they pass the answer on as it arrives.
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -39,21 +39,23 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Start {
-    /// The cursor of the last delivery that was read; nothing for the beginning.
+    /// The cursor of the last delivery that the device has read. Without it, the stream starts at
+    /// the beginning.
     #[serde(default)]
     #[param(required = false)]
     after: u64,
 }
 
-/// Read as a stream
+/// Read deliveries as a stream
 ///
-/// One event for each delivery: its cursor is the event's `id`, its kind the `event`, and the data is a `Delivery` in
-/// JSON. The header `Last-Event-ID` resumes after that cursor, and goes before `after`. The stream ends with the
-/// session, with the device, and when the server is stopped.
+/// Sends one event for each delivery. The event's `id` is the cursor, its `event` is the kind, and
+/// its data is a `Delivery` in JSON. The header `Last-Event-ID` resumes after that cursor, and
+/// overrides `after`. The stream ends when the session ends, when the device is removed, and when
+/// the server stops.
 #[utoipa::path(get, path = "/v1/stream", tag = "deliveries", security(("session" = [])),
-    params(Start, ("Last-Event-ID" = Option<u64>, Header, description = "The cursor of the last event that was read")),
+    params(Start, ("Last-Event-ID" = Option<u64>, Header, description = "The cursor of the last read event")),
     responses(
-    (status = 200, description = "Events without end", body = Delivery, content_type = "text/event-stream"),
+    (status = 200, description = "An endless sequence of events", body = Delivery, content_type = "text/event-stream"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stream(
@@ -64,9 +66,9 @@ pub(super) async fn stream(
 ) -> Result<Response, Refusal> {
     let Query(Start { after }) = start?;
     let after = Cursor(last_event(&headers)?.unwrap_or(after));
-    let reader = Reader::new(state, caller, after, PAGE, Answered::OneByOne)?;
+    let reader = Reader::new(state, caller, after, PAGE, PageAnswer::OneByOne)?;
     let stream = Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // A proxy that collects events would keep them from the client.
+    // A proxy that buffers events would delay them.
     Ok(([(NO_BUFFERING, "no")], stream).into_response())
 }
 
@@ -86,7 +88,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
 fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((reader, VecDeque::new()), |(mut reader, mut page): (Reader, VecDeque<Delivery>)| async {
         if page.is_empty() {
-            // Whatever ends it, the client comes back and is told then.
+            // The stream ends without a reason. The client connects again and gets the reason then.
             page = reader.next_page().await.ok()?.into();
         } else if reader.is_over() {
             return None;

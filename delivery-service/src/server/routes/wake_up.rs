@@ -1,4 +1,4 @@
-//! The address that the server calls when something waits for a device.
+//! The routes for the address that the server calls when an entry waits for a device.
 
 use axum::{
     extract::State as Extracted,
@@ -11,14 +11,15 @@ use crate::{
     server::{caller::Caller, exchange::Body, refusal::Refusal, state::State},
 };
 
-/// Ask to be woken
+/// Register a wake-up address
 ///
-/// Registers an address of the calling device, which has one at the most. When something waits for the device, and the device
-/// has no stream and has not read for half a minute, the server sends an empty `POST` to the address. It sends no further one
-/// until the device has read. A call that fails is made again, with longer and longer pauses.
+/// Registers an address of the calling device. It replaces an earlier address. When an entry waits
+/// for the device, and the device has no stream and has not read for half a minute, the server
+/// sends an empty `POST` to the address. It sends no further call until the device has read. The
+/// server repeats a failed call, with longer and longer pauses.
 #[utoipa::path(put, path = "/v1/wake-up", tag = "devices", security(("session" = [])),
     request_body(content((WakeUpRequest = "application/json"), (WakeUpRequest = "application/cbor"))), responses(
-    (status = 204, description = "It is registered"),
+    (status = 204, description = "The address is registered"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn register(
@@ -28,31 +29,31 @@ pub(super) async fn register(
 ) -> Result<Response, Refusal> {
     let address = state.wake_ups().read(&url)?;
     let wake_ups = state.wake_ups().clone();
-    let registered = state.worker().call(move |service, aftermath| {
+    let registered = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         if !service.register_wake_up(&device, address.as_str())? {
             return Err(Code::NoSession.into());
         }
-        aftermath.then(move || wake_ups.register(device, address));
+        after_commit.then(move || wake_ups.register(device, address));
         Ok(())
     });
     registered.await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Ask not to be woken
+/// Delete the wake-up address
 ///
-/// Erases the address of the calling device, if it has one.
+/// Deletes the address of the calling device, if it has one.
 #[utoipa::path(delete, path = "/v1/wake-up", tag = "devices", security(("session" = [])), responses(
-    (status = 204, description = "There is no address any more"),
+    (status = 204, description = "The device has no address any more"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn remove(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
     let wake_ups = state.wake_ups().clone();
-    let removed = state.worker().call(move |service, aftermath| {
+    let removed = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;
         service.remove_wake_up(&device)?;
-        aftermath.then(move || wake_ups.forget(&device));
+        after_commit.then(move || wake_ups.forget(&device));
         Ok(())
     });
     removed.await?;

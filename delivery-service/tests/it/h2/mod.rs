@@ -1,10 +1,10 @@
-//! HTTP/2 as a hostile client writes it: frames by hand (RFC 9113).
+//! HTTP/2 frames, written by hand as a hostile client writes them (RFC 9113).
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-/// The setting for the window of a new stream.
+/// The identifier of the setting for the window of a new stream.
 pub const INITIAL_WINDOW: u16 = 4;
 
-/// The start of an HTTP/2 connection, with these settings: an identifier and a value each.
+/// The start of an HTTP/2 connection. Each setting is an identifier and a value.
 pub fn preface(settings: &[(u16, u32)]) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let payload: Vec<u8> =
@@ -19,7 +19,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A request without a body: headers that are neither indexed nor compressed (RFC 7541, 6.2.2).
+/// A request without a body. Its headers are neither indexed nor compressed (RFC 7541, 6.2.2).
 pub fn get(stream: u32, path: &str, token: &str) -> Vec<u8> {
     let bearer = format!("Bearer {token}");
     let headers = [
@@ -39,7 +39,7 @@ pub fn get(stream: u32, path: &str, token: &str) -> Vec<u8> {
     frame(1, 0x5, stream, &block)
 }
 
-/// Opens a window by so many bytes: the connection's if the stream is 0.
+/// Opens the window of a stream by `bytes`. Stream 0 stands for the whole connection.
 pub fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
     frame(8, 0, stream, &bytes.to_be_bytes())
 }

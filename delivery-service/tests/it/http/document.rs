@@ -1,4 +1,4 @@
-//! Every answer is checked against the served OpenAPI document: its status, its media type, its body.
+//! Checks every answer against the served OpenAPI document: its status, media type and body.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use regrow_delivery_service::{api, server::openapi};
 use serde_json::{Value, json};
 
-/// The request that an answer belongs to.
+/// The method and the path of the request that the server has answered.
 pub struct Asked {
     method: Method,
     path: String,
@@ -24,7 +24,7 @@ impl Asked {
 
 struct Document {
     value: Value,
-    /// A validator for each schema that is named.
+    /// A validator for each named schema.
     schemas: HashMap<String, Validator>,
 }
 
@@ -51,12 +51,12 @@ fn operation(document: &'static Document, asked: &Asked) -> Option<&'static Valu
         template.len() == path.len()
             && template.iter().zip(&path).all(|(part, asked)| part.starts_with('{') || part == asked)
     };
-    // A path that is written out goes before a template.
+    // An exact path takes precedence over a template.
     let found = paths.get(&asked.path).or_else(|| paths.iter().find(|(template, _)| fits(template)).map(|(_, it)| it));
     found?.get(asked.method.as_str().to_lowercase())
 }
 
-/// Fails the test if the answer is not as the document has it.
+/// Fails the test if the answer does not match the document.
 #[track_caller]
 pub fn check(asked: &Asked, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
     let document = document();
@@ -74,10 +74,10 @@ pub fn check(asked: &Asked, status: StatusCode, headers: &HeaderMap, body: &[u8]
         asked.path
     );
     let Some(contents) = response.get("content").and_then(Value::as_object) else {
-        assert!(body.is_empty(), "{} {}: a body that is not documented", asked.method, asked.path);
+        assert!(body.is_empty(), "{} {}: the body is not documented", asked.method, asked.path);
         return;
     };
-    // CBOR has the same fields.
+    // CBOR has the same fields, and events have no schema.
     let Some(kind) = kind.filter(|kind| *kind != api::CBOR && !kind.starts_with("text/event-stream")) else {
         return;
     };

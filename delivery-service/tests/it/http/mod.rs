@@ -1,4 +1,5 @@
-//! The server without a network, and devices that speak to it. Every test file of the server uses a part of this.
+//! The server without a network, and devices that call it. Every test file of the server uses a
+//! part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 mod document;
@@ -32,7 +33,7 @@ use tower::ServiceExt as _;
 
 use crate::common::{Client, Member, NOW};
 
-/// A server, and a clock that stands still unless it is moved.
+/// A server without a network, and its clocks, which only the test moves.
 pub struct World {
     pub server: Server,
     pub router: Router,
@@ -40,7 +41,7 @@ pub struct World {
     clocks: Arc<Clocks>,
 }
 
-/// A wall clock and a monotonic clock that stand still unless they are moved.
+/// A wall clock and a monotonic clock that only the test moves.
 pub struct Clocks {
     start: u64,
     monotonic: AtomicU64,
@@ -63,7 +64,7 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    /// With settings as `change` makes them. Limits on rates are out of the way unless it puts them there.
+    /// A server with changed settings. The rate limits are very high unless `change` lowers them.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::over(SqliteStore::in_memory().unwrap(), change).await
     }
@@ -72,7 +73,7 @@ impl World {
         Self::started_at(NOW.0, store, change).await
     }
 
-    /// A server whose wall clock says `start` when it starts.
+    /// A server over `store`. Its wall clock shows `start` when it starts.
     pub async fn started_at<S: Store + Send + 'static>(
         start: u64,
         store: S,
@@ -98,17 +99,17 @@ impl World {
         world
     }
 
-    /// Lets time pass.
+    /// Moves both clocks forward.
     pub fn wait(&self, seconds: u64) {
         self.clocks.monotonic.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    /// Lets the wall clock jump.
+    /// Moves the wall clock alone, forward or back.
     pub fn jump(&self, seconds: i64) {
         self.clocks.jumped.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    /// What the server counts, as text.
+    /// The server's metrics as text.
     pub fn metrics(&self) -> String {
         self.server.state().metrics().text()
     }
@@ -118,7 +119,7 @@ impl World {
         let asked = document::Asked::of(&request);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        // A stream has no end to wait for.
+        // The body of a stream does not end, so it is not read here.
         let streams = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let body = if streams { Body::empty() } else { body };
         let body = body.collect().await.unwrap().to_bytes();
@@ -126,7 +127,7 @@ impl World {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// A request with a body in JSON, if with one.
+    /// Sends a request, with a JSON body if one is given.
     pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
         self.send(request(method, path, token, body)).await
     }
@@ -155,7 +156,7 @@ impl World {
         self.open_session(device).await.created::<api::Session>().token
     }
 
-    /// A device that is registered and has a session.
+    /// Registers a device and opens a session.
     pub async fn device(&self, user: &str, device: &str) -> Device {
         let key = Key::new(user, device);
         self.register(&key, None).await.is(StatusCode::CREATED);
@@ -173,7 +174,7 @@ impl World {
         self.call("POST", "/v1/key-packages/claims", Some(token), Some(json!({ "user": user }))).await
     }
 
-    /// Takes a key package of a device in the name of another.
+    /// Uploads a key package of `device`. `claimer` then claims it.
     pub async fn claimed(&self, claimer: &Device, device: &Device, client: &Client) -> KeyPackage {
         let key_package = client.key_package();
         let bytes = MlsMessageOut::from(key_package.clone()).to_bytes().unwrap();
@@ -187,7 +188,7 @@ impl World {
         key_package
     }
 
-    /// Makes a group of these devices: the first makes it, and adds the others.
+    /// Creates a group of these devices. The first device creates it and adds the others.
     pub async fn group(&self, mode: HandshakeMode, devices: &[&Device]) -> Vec<Member> {
         let (creator, others) = devices.split_first().unwrap();
         let mut first = creator.client().create_unregistered(&crate::common::room(), mode);
@@ -253,7 +254,7 @@ pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value
     .unwrap()
 }
 
-/// A device's name, and its key for the service.
+/// A device's name and its signing key for the service.
 pub struct Key {
     pub name: DeviceId,
     pub signing: SigningKey,
@@ -265,7 +266,7 @@ impl Key {
         Self { name: name(user, device), signing: SigningKey::from_bytes(&seed.into()) }
     }
 
-    /// The same name with another key.
+    /// A forged device: this name with another device's key.
     pub fn forged(user: &str, device: &str) -> Self {
         Self { name: name(user, device), ..Self::new("mallory", "forge") }
     }
@@ -312,7 +313,7 @@ impl Device {
         self.key.name.clone()
     }
 
-    /// Its MLS side.
+    /// An MLS client with the device's name.
     pub fn client(&self) -> Client {
         Client::of(self.id())
     }
@@ -363,7 +364,7 @@ impl Answer {
     }
 }
 
-/// The events of a stream, one after the other.
+/// The events of an open stream.
 pub struct Events {
     body: Body,
     unread: String,
@@ -381,7 +382,7 @@ impl Events {
         Self { body: response.into_body(), unread: String::new() }
     }
 
-    /// The next event's `id`, `event` and data. None when the stream has ended.
+    /// The `id`, `event` and data of the next event. `None` if the stream has ended.
     pub async fn next(&mut self) -> Option<(String, String, Delivery)> {
         loop {
             if let Some((event, rest)) = self.unread.split_once("\n\n") {

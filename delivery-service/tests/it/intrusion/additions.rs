@@ -1,4 +1,4 @@
-//! Additions of devices that did not ask for them.
+//! Unwanted additions of devices.
 
 use crate::common::*;
 use regrow_delivery_service::{
@@ -12,7 +12,7 @@ fn unclaimed(user: &str) -> Outcome {
 }
 
 #[test]
-fn a_claim_that_one_group_has_used_adds_to_no_other_group() {
+fn a_used_claim_adds_to_no_other_group() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["mallory", "bob"]);
@@ -29,7 +29,7 @@ fn a_claim_that_one_group_has_used_adds_to_no_other_group() {
 }
 
 #[test]
-fn a_claim_of_one_device_does_not_serve_another_device_of_its_user() {
+fn a_claim_does_not_serve_the_users_other_devices() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["mallory", "bob"]);
@@ -41,7 +41,7 @@ fn a_claim_of_one_device_does_not_serve_another_device_of_its_user() {
 }
 
 #[test]
-fn an_external_commit_adds_its_sender_alone() {
+fn an_external_commit_adds_only_its_sender() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "mallory"]);
@@ -60,7 +60,7 @@ fn an_external_commit_adds_its_sender_alone() {
 }
 
 #[test]
-fn a_proposal_does_not_add_with_a_claim_that_was_used_since() {
+fn a_proposal_cannot_add_with_a_used_claim() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "mallory"]);
     let carol = Client::new("carol").claimed_by(&service, &device("mallory"));

@@ -1,4 +1,4 @@
-//! Bodies and headers that do not say what they should.
+//! Malformed and oversized bodies and headers.
 
 use super::Scene;
 use crate::http::{Answer, World, name, request, room_path};
@@ -24,14 +24,14 @@ async fn a_body_that_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
-async fn who_has_no_session_sends_less() {
+async fn the_body_limit_is_lower_without_a_session() {
     let world = World::new().await;
     let challenge = json!({ "device": { "user": "A".repeat(70_000), "device": "phone" } });
     world.call("POST", "/v1/challenges", None, Some(challenge)).await.refused(Code::TooLarge);
 }
 
 #[tokio::test]
-async fn a_part_that_is_too_large_is_refused() {
+async fn a_message_that_is_too_large_is_refused() {
     let world = World::with(|settings| settings.limits.ordering.max_body_bytes = 10_000).await;
     let scene = Scene::of(world, HandshakeMode::Assisted).await;
     let large = json!({ "message": Bytes(vec![0; 10_001]) });
@@ -40,7 +40,7 @@ async fn a_part_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_never_arrives_times_out() {
     let world = World::with(|settings| settings.limits.request_seconds = 0).await;
     let never = futures_util::stream::pending::<Result<Chunk, std::io::Error>>();
     let request = Request::post("/v1/challenges")
@@ -48,17 +48,18 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         .body(Body::from_stream(never))
         .expect("a request");
     let answer = tokio::time::timeout(std::time::Duration::from_secs(10), world.send(request)).await;
-    answer.expect("it is waited for").refused(Code::Timeout);
+    answer.expect("the server still waits for the body").refused(Code::Timeout);
 }
 
 #[tokio::test]
-async fn bodies_that_are_nested_without_end_are_refused() {
+async fn deeply_nested_bodies_are_refused() {
     let world = World::new().await;
     let json = ["[".repeat(60_000), "{\"device\":".repeat(6_000)];
     for body in json.map(String::into_bytes) {
         send_raw(&world, api::JSON, body).await.refused(Code::BadRequest);
     }
-    // Arrays of one element, maps of one entry, tags, and strings and arrays without end.
+    // Arrays of one element, maps of one entry, tags, and arrays, maps and strings of indefinite
+    // length.
     for head in [[0x81], [0xA1], [0xC1], [0x9F], [0xBF], [0x7F], [0x5F]] {
         send_raw(&world, api::CBOR, head.repeat(60_000)).await.refused(Code::BadRequest);
     }
@@ -70,7 +71,7 @@ async fn send_raw(world: &World, media_type: &str, body: Vec<u8>) -> Answer {
 }
 
 #[tokio::test]
-async fn a_list_of_nothing_does_not_fill_the_memory() {
+async fn a_long_list_of_empty_items_is_refused() {
     let world = World::new().await;
     let alice = world.device("alice", "phone").await;
     let json = format!("{{\"key_packages\":[{}\"\"]}}", "\"\",".repeat(20_000));
@@ -84,7 +85,7 @@ async fn a_list_of_nothing_does_not_fill_the_memory() {
 }
 
 #[tokio::test]
-async fn lengths_that_are_not_there_are_not_believed() {
+async fn declared_lengths_beyond_the_body_are_refused() {
     let world = World::new().await;
     // A byte string, a text, an array and a map, each of 2^63 and of 2^32 elements.
     for kind in [0x5B_u8, 0x7B, 0x9B, 0xBB] {
@@ -96,7 +97,7 @@ async fn lengths_that_are_not_there_are_not_believed() {
 }
 
 #[tokio::test]
-async fn what_comes_after_the_body_is_not_ignored() {
+async fn bytes_after_the_body_are_refused() {
     let world = World::new().await;
     let request = api::ChallengeRequest { device: name("alice", "phone") };
     let mut cbor = Vec::new();
@@ -109,14 +110,14 @@ async fn what_comes_after_the_body_is_not_ignored() {
 }
 
 #[tokio::test]
-async fn a_field_is_not_given_twice() {
+async fn a_duplicate_field_is_refused() {
     let world = World::new().await;
     let twice = r#"{"device":{"user":"alice","device":"phone"},"device":{"user":"mallory","device":"phone"}}"#;
     send_raw(&world, api::JSON, twice.into()).await.refused(Code::BadRequest);
 }
 
 #[tokio::test]
-async fn two_media_types_are_none() {
+async fn two_media_types_are_refused() {
     let world = World::new().await;
     let body = json!({ "device": name("alice", "phone") });
     let mut request = request("POST", "/v1/challenges", None, Some(body));
@@ -125,7 +126,7 @@ async fn two_media_types_are_none() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_resumes_nothing() {
+async fn a_malformed_cursor_resumes_nothing() {
     let scene = Scene::new().await;
     let with = |values: &[&str]| {
         let mut request = request("GET", "/v1/stream", Some(&scene.bob.token), None);

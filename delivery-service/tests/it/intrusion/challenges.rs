@@ -1,4 +1,4 @@
-//! Challenges, and the proofs that answer them.
+//! Challenges and their proofs.
 
 use super::Scene;
 use crate::http::{Key, World};
@@ -28,7 +28,7 @@ async fn a_challenge_expires() {
 }
 
 #[tokio::test]
-async fn a_challenge_of_another_device_is_none() {
+async fn a_challenge_of_another_device_is_refused() {
     let scene = Scene::new().await;
     let challenge = scene.world.challenge(&scene.mallory.key.name).await;
     let relayed = scene.alice.key.session(&scene.world.key, &challenge);
@@ -36,7 +36,7 @@ async fn a_challenge_of_another_device_is_none() {
 }
 
 #[tokio::test]
-async fn a_challenge_of_ones_own_making_is_none() {
+async fn an_invented_challenge_is_refused() {
     let scene = Scene::new().await;
     for challenge in [[0; 32].as_slice(), b"", &[7; 1_000]] {
         let request = scene.alice.key.session(&scene.world.key, challenge);
@@ -45,7 +45,7 @@ async fn a_challenge_of_ones_own_making_is_none() {
 }
 
 #[tokio::test]
-async fn challenges_in_anothers_name_do_not_keep_it_out() {
+async fn challenges_in_another_devices_name_do_not_block_its_login() {
     let scene = Scene::new().await;
     for _ in 0..100 {
         scene.world.challenge(&scene.alice.key.name).await;
@@ -68,7 +68,7 @@ async fn a_signature_for_another_service_opens_no_session() {
 }
 
 #[tokio::test]
-async fn a_signature_that_registers_opens_no_session() {
+async fn a_registration_signature_opens_no_session() {
     let scene = Scene::new().await;
     let challenge = scene.world.challenge(&scene.alice.key.name).await;
     let registration = scene.alice.key.registration(&scene.world.key, &challenge, None);
@@ -81,7 +81,7 @@ async fn a_signature_that_registers_opens_no_session() {
 }
 
 #[tokio::test]
-async fn a_signature_that_opens_a_session_registers_nothing() {
+async fn a_session_signature_registers_nothing() {
     let world = World::new().await;
     let key = Key::new("alice", "phone");
     let challenge = world.challenge(&key.name).await;
@@ -91,7 +91,7 @@ async fn a_signature_that_opens_a_session_registers_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_is_registered_by_its_holder_alone() {
+async fn only_its_holder_registers_a_key() {
     let world = World::new().await;
     let (alice, mallory) = (Key::new("alice", "phone"), Key::new("mallory", "phone"));
     let challenge = world.challenge(&mallory.name).await;
@@ -106,11 +106,11 @@ async fn a_key_is_registered_by_its_holder_alone() {
 }
 
 #[tokio::test]
-async fn a_key_for_which_everything_is_signed_is_none() {
+async fn a_key_that_accepts_any_signature_is_refused() {
     let world = World::new().await;
     let key = Key::new("mallory", "phone");
     let challenge = world.challenge(&key.name).await;
-    // The neutral element: with it as the key and in the signature, the equation holds for every message.
+    // With the neutral element as key and in the signature, the equation holds for every message.
     let mut neutral = [0; 32];
     neutral[0] = 1;
     let signature = [neutral, [0; 32]].concat();
@@ -123,7 +123,7 @@ async fn a_key_for_which_everything_is_signed_is_none() {
 }
 
 #[tokio::test]
-async fn keys_and_signatures_of_other_lengths_are_none() {
+async fn keys_and_signatures_of_wrong_length_are_refused() {
     let world = World::new().await;
     let key = Key::new("alice", "phone");
     for length in [0, 31, 33, 64, 10_000] {
@@ -139,7 +139,7 @@ async fn keys_and_signatures_of_other_lengths_are_none() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_there_is_answered_like_one_with_another_key() {
+async fn an_unknown_device_is_answered_like_a_wrong_key() {
     let scene = Scene::new().await;
     let unknown = scene.world.open_session(&Key::new("nobody", "phone")).await;
     let known = scene.world.open_session(&Key::forged("alice", "phone")).await;
@@ -147,7 +147,7 @@ async fn a_device_that_is_not_there_is_answered_like_one_with_another_key() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_sent_again_costs_its_device_nothing() {
+async fn a_replayed_login_costs_its_device_nothing() {
     let scene = Scene::of(World::with(|settings| settings.limits.device_burst = 20).await, HandshakeMode::Opaque).await;
     let challenge = scene.world.challenge(&scene.bob.key.name).await;
     let overheard = scene.bob.key.session(&scene.world.key, &challenge);

@@ -1,4 +1,4 @@
-//! Connections that are kept busy with nothing.
+//! Connections that waste the server's resources.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +12,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A server that listens, and the token of a device. It serves until the test is over.
+/// Starts a server that runs until the end of the test. Returns its address and the token of a
+/// device.
 async fn serving() -> (SocketAddr, String) {
     let world = World::new().await;
     let token = world.device("mallory", "phone").await.token;
@@ -26,7 +27,8 @@ async fn serving() -> (SocketAddr, String) {
     (address, token)
 }
 
-/// Writes the same bytes again and again, as long as the server takes them. Fails the test if it takes them for long.
+/// Writes the same bytes repeatedly until the server ends the connection. Fails the test if that
+/// takes more than 10 seconds.
 async fn write_until_it_ends(stream: TcpStream, bytes: Vec<u8>, pause: Option<Duration>) {
     let (mut read, mut write) = stream.into_split();
     let writing = async {
@@ -43,31 +45,31 @@ async fn write_until_it_ends(stream: TcpStream, bytes: Vec<u8>, pause: Option<Du
     let ended = async {
         tokio::select! { () = writing => {}, () = reading => {} }
     };
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the server goes on");
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the server does not end the connection");
 }
 
 #[tokio::test]
-async fn headers_that_come_byte_by_byte_are_not_waited_for() {
+async fn headers_sent_byte_by_byte_are_cut_off() {
     let (address, _) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /v1/service HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
     write_until_it_ends(stream, b"a".to_vec(), Some(Duration::from_millis(50))).await;
 }
 
-/// A header block that never ends (CVE-2024-27316 and its like).
+/// A header block that never ends (CVE-2024-27316 and similar attacks).
 #[tokio::test]
-async fn continuations_without_end_are_cut_off() {
+async fn endless_continuation_frames_are_cut_off() {
     let (address, _) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The first frame neither ends the block nor the stream.
+    // The first frame ends neither the header block nor the stream.
     stream.write_all(&[preface(&[]), frame(1, 0, 1, &[0x82])].concat()).await.unwrap();
     let header = [&[0, 1, b'x', 100][..], &[b'a'; 100]].concat();
     write_until_it_ends(stream, frame(9, 0, 1, &header.repeat(100)), None).await;
 }
 
-/// Requests that are taken back at once (CVE-2023-44487).
+/// Requests that the client resets at once (CVE-2023-44487).
 #[tokio::test]
-async fn requests_that_are_reset_without_end_are_cut_off() {
+async fn endless_request_resets_are_cut_off() {
     let (address, token) = serving().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let requests = (0..20_000_u32).flat_map(|number| {

@@ -1,4 +1,4 @@
-//! Devices of other users, and devices that were removed.
+//! Devices of other users, and removed devices.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 use tokio::task::JoinHandle;
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_not_given_to_another_key() {
+async fn a_taken_name_is_not_given_to_another_key() {
     let scene = Scene::new().await;
     scene.world.register(&Key::forged("alice", "phone"), None).await.refused(Code::DeviceExists);
     scene.world.open_session(&scene.alice.key).await.is(StatusCode::CREATED);
@@ -36,7 +36,7 @@ async fn nobody_removes_a_device_of_another_user() {
 }
 
 #[tokio::test]
-async fn a_removed_device_does_nothing_any_more() {
+async fn a_removed_device_can_do_nothing() {
     let mut scene = Scene::new().await;
     let mut events = Events::open(&scene.world, "/v1/stream", &scene.bob.token, None).await;
     events.next().await.expect("the welcome");
@@ -51,13 +51,13 @@ async fn a_removed_device_does_nothing_any_more() {
     scene.world.message(&scene.bob, &message).await.refused(Code::NoSession);
 }
 
-/// A store whose next transaction waits for as long as the other end of the gate is there.
-struct Gated {
+/// A store whose next transaction waits until the sender of the gate is dropped.
+struct GatedStore {
     inner: SqliteStore,
     gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
-impl Store for Gated {
+impl Store for GatedStore {
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
@@ -70,9 +70,9 @@ impl Store for Gated {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out() {
+async fn queued_requests_of_a_removed_device_are_not_carried_out() {
     let gate = Arc::new(Mutex::new(None));
-    let store = Gated { inner: SqliteStore::in_memory().expect("a store"), gate: Arc::clone(&gate) };
+    let store = GatedStore { inner: SqliteStore::in_memory().expect("a store"), gate: Arc::clone(&gate) };
     let mut scene = Scene::of(World::over(store, |_| {}).await, HandshakeMode::Assisted).await;
     let laptop = scene.world.device("bob", "laptop").await;
     stock(&scene, &scene.alice, 1).await;
@@ -81,7 +81,7 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
     let new = scene.members[0].update();
     let before = scene.world.read(&scene.alice.token, 0).await;
 
-    // All of it is what Bob's phone may do, as long as it is there.
+    // Bob's phone may send all these requests while it is registered.
     let other = scene.bob.client().create_unregistered(&GroupId::new("other").unwrap(), HandshakeMode::Opaque);
     let mut creation = crate::http::create_request(&other, HandshakeMode::Opaque);
     creation.group = GroupId::new("other").unwrap();
@@ -99,7 +99,7 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
         ("GET", "/v1/key-packages".into(), None),
         ("POST", "/v1/key-packages/claims".into(), Some(json!({ "user": "alice" }))),
         ("GET", "/v1/users/alice/devices".into(), None),
-        // One device has two large reads in the queue at a time: this one, and that of the group info.
+        // A device may have two large reads in the queue: this one and the read of the group info.
         ("GET", "/v1/deliveries?wait=60".into(), None),
         ("POST", "/v1/acknowledgements".into(), json(&api::AcknowledgeRequest { up_to: u64::MAX })),
         ("DELETE", laptop.path(), None),
@@ -123,7 +123,7 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
     drop(release);
 
     let status = async |asked: JoinHandle<Result<Response, _>>| {
-        asked.await.expect("it ends").unwrap_or_else(|never: std::convert::Infallible| match never {}).status()
+        asked.await.expect("the request ends").unwrap_or_else(|never: std::convert::Infallible| match never {}).status()
     };
     assert_eq!(status(removal).await, StatusCode::NO_CONTENT);
     for (path, asked) in asked {
@@ -135,7 +135,7 @@ async fn what_waits_for_the_store_while_its_device_is_removed_is_not_carried_out
 }
 
 #[tokio::test]
-async fn the_key_packages_of_a_removed_device_are_not_handed_out() {
+async fn key_packages_of_a_removed_device_are_not_handed_out() {
     let scene = Scene::new().await;
     let client = scene.bob.client();
     let upload = api::UploadRequest {
@@ -165,7 +165,7 @@ async fn a_removed_device_is_not_added_to_a_group() {
 }
 
 #[tokio::test]
-async fn nobody_is_added_under_a_name_that_somebody_may_register_later() {
+async fn an_unregistered_name_is_not_added_to_a_group() {
     let mut scene = Scene::of(World::new().await, HandshakeMode::Opaque).await;
     let later = Key::new("carol", "phone");
     let client = crate::common::Client::of(later.name.clone());
@@ -175,7 +175,7 @@ async fn nobody_is_added_under_a_name_that_somebody_may_register_later() {
 }
 
 #[tokio::test]
-async fn no_log_waits_for_a_removed_device() {
+async fn a_log_does_not_wait_for_a_removed_device() {
     let mut scene = Scene::new().await;
     let sent: api::Accepted = scene.world.message(&scene.alice, &scene.members[0].send("one")).await.ok();
     assert_eq!(sent.receipt.sequence, 2);
@@ -183,7 +183,7 @@ async fn no_log_waits_for_a_removed_device() {
     let acknowledgement = api::AcknowledgeRequest { up_to };
     scene.world.post("/v1/acknowledgements", Some(&scene.alice.token), &acknowledgement).await.is(StatusCode::OK);
     scene.world.call("DELETE", &scene.bob.path(), Some(&scene.bob.token), None).await.is(StatusCode::NO_CONTENT);
-    // The next one is gone as soon as Alice has read it.
+    // The next message is deleted as soon as Alice has acknowledged it.
     scene.world.message(&scene.alice, &scene.members[0].send("two")).await.is(StatusCode::OK);
     let acknowledgement = api::AcknowledgeRequest { up_to: up_to + 1 };
     let gone: api::Acknowledged =
@@ -210,7 +210,7 @@ async fn a_removed_device_that_a_rollback_brings_back_reads_nothing() {
     for device in [&carol, &dave] {
         scene.world.post(&room_path("/reports"), Some(&device.token), &report).await.is(StatusCode::OK);
     }
-    // What all others have read is gone: nothing is kept for Bob.
+    // Entries that all others have acknowledged are deleted. The service keeps nothing for Bob.
     let up_to = scene.world.read(&carol.token, 0).await.last().expect("the rollback").cursor;
     let mut deleted = 0;
     for device in [&scene.alice, &carol, &dave] {

@@ -1,4 +1,4 @@
-//! The end of groups of others, and groups that have ended.
+//! Attempts to end groups of others, and requests to ended groups.
 
 use super::Scene;
 use crate::{
@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 use serde_json::json;
 
 #[tokio::test]
-async fn nobody_ends_a_group_that_has_others() {
+async fn nobody_ends_a_group_with_other_members() {
     let mut scene = Scene::new().await;
     scene.as_mallory("DELETE", &room_path(""), None).await.refused(Code::NotFound);
     let laptop = scene.world.device("bob", "laptop").await;
@@ -28,7 +28,7 @@ async fn nobody_ends_a_group_that_has_others() {
 }
 
 #[tokio::test]
-async fn a_group_that_has_ended_takes_and_gives_nothing() {
+async fn an_ended_group_refuses_every_request() {
     for mode in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let world = World::new().await;
         let alice = world.device("alice", "phone").await;
@@ -61,7 +61,7 @@ async fn a_group_that_has_ended_takes_and_gives_nothing() {
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_tell_a_group_by_what_it_answers_to_invitations() {
+async fn a_stranger_cannot_tell_a_group_by_its_answers() {
     let scene = Scene::new().await;
     for (method, rest) in [("PUT", "/membership"), ("DELETE", "/membership"), ("DELETE", ""), ("GET", "/trees/1")] {
         let there = scene.as_mallory(method, &room_path(rest), None).await;

@@ -1,4 +1,4 @@
-//! Too much of everything.
+//! Requests beyond the limits: rates, sizes and numbers.
 
 use std::convert::Infallible;
 
@@ -18,13 +18,13 @@ use regrow_delivery_service::{
 use serde_json::json;
 
 #[tokio::test]
-async fn tokens_are_not_guessed_without_end() {
+async fn guesses_of_tokens_are_limited() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 5;
         settings.limits.address_requests_per_second = 1;
     })
     .await;
-    // One request has asked what the service is.
+    // The test's setup has already sent one request.
     for _ in 0..4 {
         world.call("GET", "/v1/deliveries", Some(&"A".repeat(43)), None).await.refused(Code::NoSession);
     }
@@ -34,7 +34,7 @@ async fn tokens_are_not_guessed_without_end() {
     world.call("GET", "/v1/deliveries", None, None).await.refused(Code::NoSession);
 }
 
-/// A request without a session, by a connection from there and with these headers.
+/// Sends a request without a session, from this address and with these headers.
 async fn from(world: &World, address: &str, headers: &[(&'static str, &str)]) -> Answer {
     let mut request = request("GET", "/v1/service", None, None);
     let address: std::net::SocketAddr = address.parse().expect("an address");
@@ -46,7 +46,7 @@ async fn from(world: &World, address: &str, headers: &[(&'static str, &str)]) ->
 }
 
 #[tokio::test]
-async fn nobody_says_of_itself_where_it_comes_from() {
+async fn clients_cannot_choose_their_own_address() {
     let elsewhere = "192.0.2.9".parse().expect("an address");
     for trusted_proxies in [Vec::new(), vec![elsewhere]] {
         let world = World::with(|settings| {
@@ -70,7 +70,7 @@ async fn nobody_says_of_itself_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_says_where_its_clients_come_from() {
+async fn a_trusted_proxy_names_its_clients_addresses() {
     let world = World::with(|settings| {
         settings.limits.address_burst = 2;
         settings.trusted_proxies = ["192.0.2.0/24", "2001:db8::1"].map(|text| text.parse().expect("a network")).into();
@@ -80,7 +80,7 @@ async fn a_trusted_proxy_says_where_its_clients_come_from() {
     for _ in 0..2 {
         from(&world, proxy, &[("x-forwarded-for", "198.51.100.7")]).await.is(StatusCode::OK);
     }
-    // The same client, whatever it makes up itself, and whichever way it takes.
+    // The server recognizes the client through every proxy and despite its invented headers.
     for (proxy, header) in [
         (proxy, ("x-forwarded-for", "203.0.113.1, 198.51.100.7")),
         (proxy, ("x-forwarded-for", "198.51.100.7, 192.0.2.8, 2001:db8::1")),
@@ -91,12 +91,12 @@ async fn a_trusted_proxy_says_where_its_clients_come_from() {
     ] {
         from(&world, proxy, &[header]).await.refused(Code::TooManyRequests);
     }
-    // Another client, and the proxy itself.
+    // Another client and the proxy itself have their own rates.
     from(&world, proxy, &[("x-forwarded-for", "198.51.100.8")]).await.is(StatusCode::OK);
     for _ in 0..2 {
         from(&world, proxy, &[]).await.is(StatusCode::OK);
     }
-    // Who adds the other header is not somebody else for it.
+    // A client that adds the other header is refused.
     let both = [("x-forwarded-for", "198.51.100.9"), ("forwarded", "for=203.0.113.3")];
     from(&world, proxy, &both).await.refused(Code::TooManyRequests);
 }
@@ -109,7 +109,8 @@ async fn one_address_does_not_use_up_the_rate_of_another() {
         from("192.0.2.1:1000").await.is(StatusCode::OK);
         from("[2001:db8::1]:1000").await.is(StatusCode::OK);
     }
-    // Another port is the same address, and so is another address of the same network of IPv6.
+    // Another port counts as the same address, and so does another address in the same IPv6
+    // network.
     from("192.0.2.1:2000").await.refused(Code::TooManyRequests);
     from("[::ffff:192.0.2.1]:3000").await.refused(Code::TooManyRequests);
     from("[2001:db8::2]:1000").await.refused(Code::TooManyRequests);
@@ -118,7 +119,7 @@ async fn one_address_does_not_use_up_the_rate_of_another() {
 }
 
 #[tokio::test]
-async fn a_device_is_not_in_more_groups_than_it_may() {
+async fn a_device_cannot_be_in_too_many_groups() {
     let world = World::with(|settings| settings.limits.ordering.max_groups_per_device = 1).await;
     let scene = Scene::of(world, HandshakeMode::Opaque).await;
     let second = scene.alice.client().create_unregistered(&GroupId::new("second").unwrap(), HandshakeMode::Opaque);
@@ -140,7 +141,7 @@ async fn key_packages_beyond_the_limit_are_refused() {
     assert_eq!((answer.refused[0].index, answer.refused[0].reason.as_str()), (1, "too-many-key-packages"));
 }
 
-/// A device that waits as long as it is told gets through after two refusals at the most.
+/// A device that waits as told succeeds after at most two refusals.
 #[tokio::test]
 async fn a_device_that_waits_as_told_sends_large_bodies() {
     for announced in [true, false] {
@@ -157,7 +158,7 @@ async fn a_device_that_waits_as_told_sends_large_bodies() {
             if announced {
                 request.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
             }
-            // As it comes from a connection: piece by piece.
+            // The body arrives in pieces, as from a connection.
             let pieces: Vec<_> =
                 body.as_bytes().chunks(16_384).map(|piece| Ok::<_, Infallible>(piece.to_vec())).collect();
             *request.body_mut() = Body::from_stream(futures_util::stream::iter(pieces));
@@ -165,21 +166,21 @@ async fn a_device_that_waits_as_told_sends_large_bodies() {
         };
         for round in 0..5 {
             let mut answer = large().await;
-            // The first refusal may be for the request alone, before the length of its body is known.
+            // The first refusal may concern the request alone, while its body's length is unknown.
             for _ in 0..2 {
                 if answer.status == StatusCode::TOO_MANY_REQUESTS {
                     world.wait(answer.problem().retry_after.expect("a time to wait"));
                     answer = large().await;
                 }
             }
-            // There is no such group, but the device has paid.
+            // The group does not exist, but the device has paid for the request.
             assert_eq!(answer.problem().code, Code::NotFound, "round {round}, announced: {announced}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_commit_that_names_more_devices_than_a_device_can_pay_for_is_taken() {
+async fn a_commit_may_cost_more_than_a_full_burst() {
     let world = World::with(|settings| settings.limits.device_burst = 30).await;
     let alice = world.device("alice", "phone").await;
     world.wait(1);

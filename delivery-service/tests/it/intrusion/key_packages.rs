@@ -1,4 +1,4 @@
-//! Key packages and claims of other devices.
+//! Attacks on key packages and claims of other devices.
 
 use super::{Scene, stock};
 use crate::{common::later, http::World};
@@ -18,7 +18,7 @@ async fn a_key_package_of_another_device_is_not_stored() {
 }
 
 #[tokio::test]
-async fn nobody_drains_the_key_packages_of_another() {
+async fn nobody_uses_up_another_devices_key_packages() {
     let world = World::with(|settings| settings.limits.claims_per_device_and_hour = 2).await;
     let scene = Scene::of(world, HandshakeMode::Assisted).await;
     stock(&scene, &scene.alice, 5).await;
@@ -33,14 +33,14 @@ async fn nobody_drains_the_key_packages_of_another() {
     let left: api::KeyPackagesLeft =
         scene.world.call("GET", "/v1/key-packages", Some(&scene.alice.token), None).await.ok();
     assert_eq!(left.left, 3);
-    // Others still may, and so does Mallory, later.
+    // Others may still claim, and Mallory may claim again later.
     scene.world.claim(&scene.bob.token, "alice").await.is(StatusCode::OK);
     scene.world.wait(1_800);
     scene.world.claim(&scene.mallory.token, "alice").await.is(StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_claim_that_is_refused_takes_nothing_of_any_device() {
+async fn a_refused_claim_takes_no_key_package() {
     let world = World::with(|settings| settings.limits.claims_per_device_and_hour = 1).await;
     let scene = Scene::of(world, HandshakeMode::Assisted).await;
     let laptop = scene.world.device("alice", "laptop").await;
@@ -54,7 +54,7 @@ async fn a_claim_that_is_refused_takes_nothing_of_any_device() {
 }
 
 #[tokio::test]
-async fn a_key_package_of_another_device_of_ones_user_is_not_stored() {
+async fn a_key_package_of_the_users_other_device_is_refused() {
     let scene = Scene::new().await;
     let laptop = scene.world.device("alice", "laptop").await;
     let client = scene.alice.client();
@@ -71,7 +71,7 @@ async fn a_key_package_of_another_device_of_ones_user_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_key_package_that_is_uploaded_twice_is_handed_out_once() {
+async fn a_key_package_uploaded_twice_is_handed_out_once() {
     let scene = Scene::new().await;
     let once = Bytes(scene.bob.client().upload(0, u64::MAX, false));
     let twice = json!({ "key_packages": [once.clone(), once.clone()] });
@@ -83,7 +83,7 @@ async fn a_key_package_that_is_uploaded_twice_is_handed_out_once() {
     }
     let claimed: api::ClaimAnswer = scene.world.claim(&scene.mallory.token, "bob").await.ok();
     assert_eq!(claimed.key_packages[0].key_package, once);
-    // Neither an upload nor a replacement hands it out to somebody else.
+    // Neither an upload nor a replacement stores the key package again.
     for method in ["POST", "PUT"] {
         let stored: api::UploadAnswer =
             scene.world.call(method, "/v1/key-packages", Some(&scene.bob.token), Some(twice.clone())).await.ok();
@@ -92,7 +92,7 @@ async fn a_key_package_that_is_uploaded_twice_is_handed_out_once() {
 }
 
 #[tokio::test]
-async fn key_packages_that_expire_are_not_handed_out() {
+async fn expired_key_packages_are_not_handed_out() {
     let scene = Scene::new().await;
     let upload = json!({ "key_packages": [Bytes(scene.bob.client().upload(0, later(60).0, false))] });
     let token = Some(scene.bob.token.as_str());

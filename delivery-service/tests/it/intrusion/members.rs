@@ -1,4 +1,4 @@
-//! Rights that a member does not have.
+//! Actions that a member may not take.
 
 use super::{Scene, json};
 use crate::{
@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 };
 
 #[tokio::test]
-async fn the_sender_is_the_sessions_device_whatever_the_body_says() {
+async fn the_body_cannot_name_another_sender() {
     let mut scene = Scene::new().await;
     let message = Bytes(scene.members[1].send("I am Alice"));
     let forged = json!({ "message": message, "sender": scene.alice.key.name });
@@ -25,7 +25,7 @@ async fn the_sender_is_the_sessions_device_whatever_the_body_says() {
 }
 
 #[tokio::test]
-async fn a_message_of_another_is_not_ordered_again() {
+async fn another_members_message_is_not_ordered_again() {
     let mut scene = Scene::new().await;
     let message = scene.members[0].send("once");
     scene.world.message(&scene.alice, &message).await.is(StatusCode::OK);
@@ -42,7 +42,7 @@ async fn a_commit_that_another_member_has_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_roster_that_is_not_the_commits_is_refused() {
+async fn a_roster_change_must_match_the_commit() {
     let mut scene = Scene::new().await;
     let mut request = commit_request(&scene.members[1].update());
     request.added.push(scene.mallory.key.name.clone());
@@ -52,7 +52,7 @@ async fn a_roster_that_is_not_the_commits_is_refused() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_neither_sends_nor_commits_nor_proposes() {
+async fn a_removed_member_neither_sends_nor_commits_nor_proposes() {
     let mut scene = Scene::new().await;
     let message = scene.members[1].send("still here");
     let commit = scene.members[1].update();
@@ -66,7 +66,7 @@ async fn whoever_was_removed_neither_sends_nor_commits_nor_proposes() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_does_not_come_back_by_itself() {
+async fn a_removed_member_cannot_rejoin_by_itself() {
     let mut scene = Scene::new().await;
     scene.remove_bob().await;
     let kept = scene.members[0].group_info();
@@ -76,7 +76,7 @@ async fn whoever_was_removed_does_not_come_back_by_itself() {
 }
 
 #[tokio::test]
-async fn whoever_was_removed_reads_up_to_its_removal() {
+async fn a_removed_member_reads_up_to_its_removal() {
     let mut scene = Scene::new().await;
     scene.remove_bob().await;
     scene.world.message(&scene.alice, &scene.members[0].send("without Bob")).await.is(StatusCode::OK);
@@ -85,7 +85,7 @@ async fn whoever_was_removed_reads_up_to_its_removal() {
 }
 
 #[tokio::test]
-async fn whoever_joins_reads_nothing_from_before() {
+async fn a_new_member_reads_nothing_from_before() {
     let mut scene = Scene::new().await;
     scene.world.message(&scene.alice, &scene.members[0].send("before")).await.is(StatusCode::OK);
     let key_package = scene.world.claimed(&scene.alice, &scene.mallory, &scene.mallory.client()).await;
@@ -107,11 +107,11 @@ async fn a_cursor_of_another_device_reads_nothing() {
 }
 
 #[tokio::test]
-async fn a_joiner_gets_its_own_secrets_of_a_welcome_alone() {
+async fn a_joiner_reads_only_its_own_welcome_secrets() {
     for mode in [HandshakeMode::Assisted, HandshakeMode::Opaque] {
         let mut scene = Scene::of(World::new().await, mode).await;
         let (carol, dave) = (scene.world.device("carol", "phone").await, scene.world.device("dave", "phone").await);
-        // As a client does it: uploaded, and claimed.
+        // Upload and claim, as a client does.
         let mut key_packages = Vec::new();
         for device in [&carol, &dave] {
             let upload = json!({ "key_packages": [Bytes(device.client().upload(0, u64::MAX, false))] });
@@ -152,7 +152,8 @@ async fn a_joiner_without_secrets_is_not_added() {
         let crypto = openmls_rust_crypto::RustCrypto::default();
         key_package.validate(&crypto, openmls::versions::ProtocolVersion::Mls10).expect("a valid key package")
     });
-    // A member declares that it adds Carol and Dave, and its welcome has secrets for Carol alone, twice.
+    // The member declares the addition of Carol and Dave, but its welcome has two secrets for
+    // Carol.
     let add = scene.members[0].commit(&own, &[]);
     let mut request = commit_request(&add);
     request.added = vec![carol.key.name.clone(), dave.key.name.clone()];
@@ -175,12 +176,13 @@ async fn nobody_acknowledges_for_others() {
 }
 
 #[tokio::test]
-async fn what_has_not_been_sent_is_not_acknowledged() {
+async fn an_acknowledgement_does_not_count_for_later_messages() {
     let mut scene = Scene::new().await;
     let request = api::AcknowledgeRequest { up_to: u64::MAX };
     scene.world.post("/v1/acknowledgements", Some(&scene.bob.token), &request).await.is(StatusCode::OK);
     scene.world.message(&scene.alice, &scene.members[0].send("later")).await.is(StatusCode::OK);
-    // Alice has read it as well: were it Bob's already, it would be gone.
+    // Alice acknowledges the message as well. If Bob's early acknowledgement counted, it would be
+    // deleted.
     scene.world.post("/v1/acknowledgements", Some(&scene.alice.token), &request).await.is(StatusCode::OK);
     let kinds: Vec<_> = scene.world.read(&scene.bob.token, 0).await.iter().map(|one| one.kind).collect();
     assert_eq!(kinds, [DeliveryKind::Message]);
@@ -192,7 +194,7 @@ async fn a_stranger_reports_nothing() {
     let ordered: api::Accepted = scene.world.commit(&scene.alice, &scene.members[0].update()).await.ok();
     let report = api::ReportRequest { sequence: ordered.receipt.sequence };
     scene.as_mallory("POST", &room_path("/reports"), json(&report)).await.refused(Code::NotFound);
-    // Nor does another device of a member's user.
+    // Another device of a member's user cannot report either.
     let laptop = scene.world.device("bob", "laptop").await;
     scene.world.post(&room_path("/reports"), Some(&laptop.token), &report).await.refused(Code::NotFound);
 }
@@ -208,7 +210,7 @@ async fn a_committer_does_not_report_its_own_commit() {
 }
 
 #[tokio::test]
-async fn one_member_that_reports_twice_counts_once() {
+async fn repeated_reports_of_one_member_count_once() {
     let mut scene = Scene::new().await;
     let carol = scene.world.device("carol", "phone").await;
     let key_package = scene.world.claimed(&scene.alice, &carol, &carol.client()).await;

@@ -1,6 +1,8 @@
-//! A tester's list of attempts to get in where one does not belong. Each fails because of a guard, and this fails
-//! without it. (The attempts at registering are in `server_admission`, those at holding more streams than one may in
-//! `server_stream`.)
+//! Intrusion attempts. Each attempt fails because of one check in the service, and its test fails
+//! without this check.
+//!
+//! Attempts to register are in `server_admission` and `server_jwt`. Attempts to open too many
+//! streams are in `server_stream`.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -28,7 +30,7 @@ use axum::http::StatusCode;
 use regrow_delivery_service::{HandshakeMode, api::Bytes};
 use serde_json::{Value, json};
 
-/// Alice and Bob in a group, and Mallory, who is registered like anybody else.
+/// Alice and Bob are in a group. Mallory is a registered device that attacks.
 struct Scene {
     world: World,
     alice: Device,

@@ -1,4 +1,4 @@
-//! Names of users, devices and groups, and paths with names in them.
+//! Names of users, devices and groups, also in paths.
 
 use super::Scene;
 use crate::http::{Key, World, name};
@@ -11,7 +11,7 @@ use regrow_delivery_service::{
 use serde_json::json;
 
 #[tokio::test]
-async fn names_that_cannot_be_seen_are_refused() {
+async fn invalid_names_are_refused() {
     let world = World::new().await;
     let long = "a".repeat(255);
     for user in
@@ -24,7 +24,7 @@ async fn names_that_cannot_be_seen_are_refused() {
     }
 }
 
-/// Two names that look alike are one name, which has one form.
+/// Each name has only one valid form. Other forms that look the same are refused.
 #[tokio::test]
 async fn another_form_of_a_name_is_refused() {
     let world = World::new().await;
@@ -38,9 +38,9 @@ async fn another_form_of_a_name_is_refused() {
     }
 }
 
-/// A group's identifier is part of many keys of the store.
+/// The group identifier is part of many keys in the store, so its length is limited.
 #[tokio::test]
-async fn group_without_a_name_or_with_a_long_one_is_refused() {
+async fn an_empty_or_too_long_group_id_is_refused() {
     let mut scene = Scene::new().await;
     for group in [String::new(), BASE64URL_NOPAD.encode(&[7; 256])] {
         let info = BASE64URL_NOPAD.encode(&scene.members[0].group_info());
@@ -53,7 +53,7 @@ async fn group_without_a_name_or_with_a_long_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_in_a_path_is_held_to_the_same() {
+async fn invalid_names_in_paths_are_refused() {
     let scene = Scene::new().await;
     for path in [
         "/v1/users/a%00/devices",
@@ -67,7 +67,7 @@ async fn a_name_in_a_path_is_held_to_the_same() {
 }
 
 #[tokio::test]
-async fn paths_are_not_walked() {
+async fn paths_are_not_normalized() {
     let scene = Scene::new().await;
     for path in [
         "/v1/devices/mallory/../alice/phone",
@@ -90,7 +90,7 @@ async fn paths_are_not_walked() {
 }
 
 #[tokio::test]
-async fn percent_signs_are_undone_once() {
+async fn paths_are_percent_decoded_once() {
     let scene = Scene::new().await;
     let of = async |path: &str| scene.as_mallory("GET", path, None).await.ok::<Devices>().devices;
     assert_eq!(of("/v1/users/%61lice/devices").await, std::slice::from_ref(&scene.alice.key.name));
@@ -99,7 +99,7 @@ async fn percent_signs_are_undone_once() {
 }
 
 #[tokio::test]
-async fn a_name_does_not_run_into_the_next() {
+async fn user_and_device_names_are_kept_apart() {
     let world = World::new().await;
     let mut ids = std::collections::BTreeSet::new();
     for (user, device) in [("a", "b/c"), ("a/b", "c"), ("ab", "c"), ("a", "bc")] {
@@ -112,9 +112,9 @@ async fn a_name_does_not_run_into_the_next() {
     assert_eq!(left.devices, [name("a/b", "c")]);
 }
 
-/// The composed form of a name is a user's. The decomposed form looks the same.
+/// A user has the composed form of a name. The decomposed form looks the same.
 #[tokio::test]
-async fn a_path_with_another_form_of_a_name_leads_to_nobody_else() {
+async fn another_form_of_a_name_in_a_path_is_refused() {
     let scene = Scene::new().await;
     let composed = scene.world.device("\u{e9}va", "phone").await;
     scene.as_mallory("DELETE", "/v1/devices/%C3%A9va/phone", None).await.refused(Code::Forbidden);
@@ -126,9 +126,9 @@ async fn a_path_with_another_form_of_a_name_leads_to_nobody_else() {
     scene.world.call("GET", "/v1/deliveries", Some(&composed.token), None).await.is(StatusCode::OK);
 }
 
-/// A key package carries its device's name once more.
+/// The credential of a key package also contains the device's name.
 #[tokio::test]
-async fn a_credential_with_another_form_of_a_name_is_not_its_devices() {
+async fn a_credential_with_another_form_of_the_name_is_refused() {
     let world = World::new().await;
     let device = world.device("\u{e9}va", "phone").await;
     let identity = device.id().to_identity();

@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 #[tokio::test]
-async fn without_a_session_nothing_is_done() {
+async fn requests_without_a_session_are_refused() {
     let scene = Scene::new().await;
     let message = json!({ "message": "" });
     for (method, path, body) in [
@@ -35,7 +35,7 @@ async fn without_a_session_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_made_up_opens_nothing() {
+async fn an_invented_token_is_refused() {
     let scene = Scene::new().await;
     let mut almost = scene.alice.token.clone();
     almost.replace_range(..1, if almost.starts_with('A') { "B" } else { "A" });
@@ -54,7 +54,7 @@ async fn a_token_expires() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_revoked_opens_nothing_ever_again() {
+async fn a_revoked_token_stays_refused_after_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ds.db");
     let world = World::over(SqliteStore::open(&path).expect("a store"), |_| {}).await;
@@ -67,7 +67,7 @@ async fn a_token_that_was_revoked_opens_nothing_ever_again() {
 }
 
 #[tokio::test]
-async fn whoever_reads_the_store_finds_no_token() {
+async fn the_store_contains_no_token() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ds.db");
     let world = World::over(SqliteStore::open(&path).expect("a store"), |_| {}).await;
@@ -83,7 +83,7 @@ async fn whoever_reads_the_store_finds_no_token() {
 }
 
 #[tokio::test]
-async fn the_hash_of_a_token_is_no_token() {
+async fn the_hash_of_a_token_is_refused() {
     let scene = Scene::new().await;
     let token = BASE64URL_NOPAD.decode(scene.alice.token.as_bytes()).expect("base64url");
     let hash = BASE64URL_NOPAD.encode(&Sha256::digest(token));
@@ -91,7 +91,7 @@ async fn the_hash_of_a_token_is_no_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_taken_from_anywhere_else() {
+async fn a_token_counts_only_in_the_authorization_header() {
     let scene = Scene::new().await;
     let token = &scene.alice.token;
     for (name, value) in [
@@ -109,7 +109,7 @@ async fn a_token_is_not_taken_from_anywhere_else() {
 }
 
 #[tokio::test]
-async fn two_tokens_are_none() {
+async fn two_tokens_are_refused() {
     let scene = Scene::new().await;
     for tokens in [[&scene.mallory.token, &scene.alice.token], [&scene.alice.token, &scene.alice.token]] {
         let mut request = request("GET", "/v1/deliveries", Some(tokens[0]), None);
@@ -120,12 +120,12 @@ async fn two_tokens_are_none() {
 }
 
 #[tokio::test]
-async fn sessions_without_end_do_not_pile_up() {
+async fn a_device_has_a_limited_number_of_sessions() {
     let scene = Scene::new().await;
     for _ in 0..16 {
         scene.world.wait(1);
         scene.world.token(&scene.alice.key).await;
     }
-    // The first one has gone for the others.
+    // The newest sessions replace the first one.
     scene.world.call("GET", "/v1/deliveries", Some(&scene.alice.token), None).await.refused(Code::NoSession);
 }

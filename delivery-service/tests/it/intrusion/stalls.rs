@@ -1,4 +1,4 @@
-//! Requests that make the store slow or full for everybody.
+//! Requests that try to slow down or fill the store for everyone.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use regrow_delivery_service::{
     store::{Table, Transaction},
 };
 
-/// Records of all tables that have to do with key packages.
+/// Counts the records of all tables for key packages.
 fn records(store: &mut SqliteStore) -> usize {
     let tables = [
         Table::KeyPackages,
@@ -38,7 +38,7 @@ fn records(store: &mut SqliteStore) -> usize {
 }
 
 #[test]
-fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
+fn replaced_key_packages_leave_no_records() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let mut counts = Vec::new();
@@ -51,7 +51,7 @@ fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
             let key_packages = [(); 3].map(|()| mallory.upload(0, u64::MAX, false));
             let last_resort = mallory.upload(0, u64::MAX, true);
             service.replace_key_packages(&mallory.id, &key_packages, Some(&last_resort), NOW).unwrap();
-            // A new last-resort key package alone takes the place of the one before as well.
+            // A new last-resort key package alone also replaces the previous one.
             let last_resort = mallory.upload(0, u64::MAX, true);
             service.upload_key_packages(&mallory.id, &[], Some(&last_resort), NOW).unwrap();
         }
@@ -61,9 +61,9 @@ fn key_packages_that_are_replaced_without_end_leave_nothing_behind() {
     assert_eq!(counts[0], counts[1]);
 }
 
-/// A device may have two hundred key packages, and each count of them reads all.
+/// A device may have 200 key packages, and each count reads all of them.
 #[tokio::test]
-async fn a_key_package_as_large_as_a_message_is_not_stored() {
+async fn an_oversized_key_package_is_not_stored() {
     let scene = Scene::new().await;
     let client = scene.mallory.client();
     for (bytes, refused) in [(30_000, 0), (33_000, 1)] {
@@ -76,7 +76,7 @@ async fn a_key_package_as_large_as_a_message_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_commit_that_names_many_devices_costs_its_sender_as_many() {
+async fn a_commit_costs_more_for_each_named_device() {
     let world = World::with(|settings| settings.limits.device_burst = 150).await;
     let mallory = world.device("mallory", "phone").await;
     let added: Vec<_> = (0..1_000).map(|number| name("victim", &number.to_string())).collect();
@@ -87,9 +87,9 @@ async fn a_commit_that_names_many_devices_costs_its_sender_as_many() {
     world.post(&path, Some(&mallory.token), &forged).await.refused(Code::TooManyRequests);
 }
 
-/// A member that sees the commit of another before it is ordered.
+/// A member sees another member's commit before it is ordered, and submits forged copies.
 #[tokio::test]
-async fn forged_copies_of_a_commit_take_no_epoch() {
+async fn forged_copies_of_a_commit_do_not_block_it() {
     let mut scene = Scene::new().await;
     let commit = scene.members[0].update();
     for device in [&scene.mallory, &scene.bob] {

@@ -1,4 +1,4 @@
-//! Groups that the caller is not in.
+//! Requests of strangers: the caller is not a member of the group.
 
 use super::{Scene, json};
 use crate::{
@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 };
 
 #[tokio::test]
-async fn a_stranger_cannot_tell_a_group_from_none() {
+async fn a_stranger_cannot_tell_whether_a_group_exists() {
     let mut scene = Scene::new().await;
     let of_the_group = scene.members[0].send("hello");
     let commit = commit_request(&scene.members[1].update());
@@ -41,7 +41,7 @@ async fn a_stranger_cannot_tell_a_group_from_none() {
 }
 
 #[tokio::test]
-async fn a_stranger_with_an_external_commit_of_another_group_learns_nothing() {
+async fn an_external_commit_of_another_group_reveals_nothing() {
     let scene = Scene::new().await;
     let own = scene.mallory.client().create_unregistered(&GroupId::new("mine").unwrap(), HandshakeMode::Assisted);
     let (_, external) = scene
@@ -68,14 +68,14 @@ async fn a_stranger_reads_neither_state_nor_group_info() {
     let scene = Scene::new().await;
     scene.as_mallory("GET", &room_path(""), None).await.refused(Code::NotFound);
     scene.as_mallory("GET", &room_path("/info"), None).await.refused(Code::NotFound);
-    // Another device of a member's user gets what it takes to join, and no more.
+    // Another device of a member's user gets only the group info, which it needs to join.
     let laptop = scene.world.device("bob", "laptop").await;
     scene.world.call("GET", &room_path("/info"), Some(&laptop.token), None).await.is(StatusCode::OK);
     scene.world.call("GET", &room_path(""), Some(&laptop.token), None).await.refused(Code::NotFound);
 }
 
 #[tokio::test]
-async fn a_user_whose_name_begins_like_a_members_is_a_stranger() {
+async fn a_user_with_a_similar_name_is_a_stranger() {
     let scene = Scene::new().await;
     for user in ["alic", "alicee", "Alice", "alice/phone"] {
         let other = scene.world.device(user, "phone").await;
@@ -84,7 +84,7 @@ async fn a_user_whose_name_begins_like_a_members_is_a_stranger() {
 }
 
 #[tokio::test]
-async fn a_group_that_exists_is_not_made_again() {
+async fn an_existing_group_is_not_created_again() {
     let scene = Scene::new().await;
     let own = scene.mallory.client().create_unregistered(&room(), HandshakeMode::Assisted);
     let request = crate::http::create_request(&own, HandshakeMode::Assisted);
@@ -93,7 +93,7 @@ async fn a_group_that_exists_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn nobody_makes_a_group_in_anothers_name() {
+async fn nobody_creates_a_group_in_anothers_name() {
     let scene = Scene::new().await;
     let alices = scene.alice.client().create_unregistered(&GroupId::new("new").unwrap(), HandshakeMode::Assisted);
     let mut request = crate::http::create_request(&alices, HandshakeMode::Assisted);
@@ -102,10 +102,10 @@ async fn nobody_makes_a_group_in_anothers_name() {
 }
 
 #[tokio::test]
-async fn a_group_id_that_is_none_is_not_found() {
+async fn a_malformed_group_id_is_not_found() {
     let scene = Scene::new().await;
     let long = BASE64URL_NOPAD.encode(&[7; 256]);
-    // The last one would decode to the group's, were the bits at its end ignored.
+    // The last one decodes to the group's identifier if a decoder ignores its last bits.
     for group in ["*", "cm9vbQ==", "cm9v%2FbQ", &long, "cm9vbR"] {
         let path = format!("/v1/groups/{group}");
         scene.world.call("GET", &path, Some(&scene.alice.token), None).await.refused(Code::NotFound);

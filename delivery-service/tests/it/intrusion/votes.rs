@@ -1,4 +1,4 @@
-//! Reports that are to take back what others have decided.
+//! Reports that try to roll back the decisions of others.
 
 use crate::common::*;
 use regrow_delivery_service::{
@@ -13,9 +13,9 @@ fn refused() -> ReportOutcome {
     ReportOutcome::Rejected(RejectReason::NotReportable)
 }
 
-/// Everybody who has a group info can come from outside.
+/// Every device with a group info can join externally.
 #[test]
-fn users_that_have_just_come_from_outside_take_back_nothing() {
+fn users_that_just_joined_externally_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
     let puppets = ["m1", "m2", "m3"];
@@ -37,10 +37,10 @@ fn users_that_have_just_come_from_outside_take_back_nothing() {
 }
 
 #[test]
-fn users_that_friends_of_a_removed_user_have_added_take_back_nothing() {
+fn users_added_by_a_removed_users_friends_cannot_report() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "mallory"]);
-    // Mallory adds the first, who adds the second.
+    // Mallory adds the first user, who adds the second.
     for puppet in ["m1", "m2"] {
         let client = Client::new(puppet);
         let by = members.len() - 1;
@@ -61,7 +61,7 @@ fn users_that_friends_of_a_removed_user_have_added_take_back_nothing() {
 }
 
 #[test]
-fn a_report_of_a_commit_that_was_taken_back_is_none() {
+fn a_report_of_a_rolled_back_commit_is_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol", "dave"]);
     let (update, _) = accept(&service, &members[0].update());
@@ -71,7 +71,7 @@ fn a_report_of_a_commit_that_was_taken_back_is_none() {
     for by in ["bob", "dave"] {
         assert_eq!(report(&service, &device(by), update), refused(), "{by}");
     }
-    // Nor does it count for the commit that comes in its place.
+    // The refused report does not count for the next commit either.
     members[0].discard();
     let (second, _) = accept(&service, &members[0].update());
     assert_eq!(report(&service, &device("dave"), second), ReportOutcome::Noted { reports: 1, needed: 2 });

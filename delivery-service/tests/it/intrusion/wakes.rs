@@ -1,4 +1,4 @@
-//! Requests that are to wake the readers of a group for nothing.
+//! Requests that try to wake the readers of a group without a new entry.
 
 use crate::common::*;
 use regrow_delivery_service::{

@@ -1,5 +1,5 @@
-//! Commits and proposals that are verified beside the service: a verdict counts for the very state of the group that it was
-//! made in, and the service makes none itself.
+//! Verification of commits and proposals beside the store. A verdict counts only for the exact
+//! state of the group in which it was made. The service makes no verdict itself.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
@@ -9,11 +9,11 @@ use regrow_delivery_service::{
     Outcome, RejectReason, Sequence, SqliteStore,
 };
 
-fn is_right(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -> bool {
-    service.checker().check_commit(commit.clone()).is_right()
+fn has_good_verdict(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -> bool {
+    service.checker().check_commit(commit.clone()).has_good_verdict()
 }
 
-/// Orders a handshake. Returns the outcome, and the number of verifications that it took.
+/// Orders a handshake. Returns the outcome and the number of verifications that were necessary.
 fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake) -> (Outcome, usize) {
     for verifications in 0..3 {
         match service.order_checked(handshake, NOW).unwrap() {
@@ -24,23 +24,24 @@ fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake
             }
         }
     }
-    panic!("the service does not take the verdicts");
+    panic!("the service accepts no verdict");
 }
 
-/// Checks a commit, does something else, and orders it. Returns the outcome, and the number of further verifications.
+/// Checks a commit, runs `meanwhile`, and orders the commit. Returns the outcome and the number of
+/// further verifications.
 fn submit_after(
     service: &DeliveryService<SqliteStore>,
     commit: &CommitSubmission,
     meanwhile: impl FnOnce(),
 ) -> (Outcome, usize) {
     let checked = service.checker().check_commit(commit.clone());
-    assert!(checked.is_right());
+    assert!(checked.has_good_verdict());
     meanwhile();
     order(service, checked)
 }
 
 #[test]
-fn what_was_found_right_is_ordered() {
+fn a_verified_commit_is_ordered_without_another_verification() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let carol = Client::new("carol");
@@ -51,14 +52,14 @@ fn what_was_found_right_is_ordered() {
     members[1].receive(&add.commit);
     let welcome = stream(&service, &device("carol")).remove(0).bytes;
     assert_eq!(carol.join(&welcome, Assisted).authenticator(), members[1].authenticator());
-    // The next is checked in the state that this one has made.
+    // The next commit is checked in the state after this one.
     let update = members[1].update();
     let (outcome, verifications) = submit_after(&service, &update, || ());
     assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(3))), 0));
 }
 
 #[test]
-fn of_two_that_are_right_one_is_ordered() {
+fn one_of_two_verified_commits_is_ordered() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (first, second) = (members[0].update(), members[1].update());
@@ -69,7 +70,7 @@ fn of_two_that_are_right_one_is_ordered() {
 }
 
 #[test]
-fn a_proposal_in_between_changes_the_state() {
+fn a_proposal_in_between_requires_another_verification() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let (update, leave) = (members[0].update(), members[1].propose_to_leave());
@@ -77,12 +78,12 @@ fn a_proposal_in_between_changes_the_state() {
         let proposed = service.submit_proposal(&room(), &device("bob"), &leave, NOW).unwrap();
         assert!(accepted(&proposed).is_some());
     });
-    // It refers to no proposal, and is as right as it was: it is verified once more.
+    // The commit refers to no proposal and is still valid, so a second verification accepts it.
     assert_eq!((accepted(&outcome), verifications), (Some((Sequence(3), Epoch(2))), 1));
 }
 
 #[test]
-fn an_epoch_of_the_same_number_is_another_after_a_commit_was_taken_back() {
+fn a_commit_verdict_does_not_count_after_a_rollback() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let replacement = members[1].update();
@@ -96,16 +97,16 @@ fn an_epoch_of_the_same_number_is_another_after_a_commit_was_taken_back() {
         assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(1)));
         accept(&service, &replacement);
     });
-    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the number of the epoch is the same as before");
     assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
 }
 
 #[test]
-fn what_is_wrong_is_not_found_right() {
+fn a_wrong_commit_is_not_found_right() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let update = members[0].update();
-    assert!(is_right(&service, &update));
+    assert!(has_good_verdict(&service, &update));
     let carol = Client::new("carol");
     let (_, from_outside) = carol.join_externally(&service.group_info(&room()).unwrap().unwrap(), Assisted);
     members[0].discard();
@@ -116,7 +117,7 @@ fn what_is_wrong_is_not_found_right() {
         ("a stranger", |commit, _| commit.sender = device("mallory")),
         ("another group", |commit, _| commit.group = group("another")),
         ("a damaged signature", |commit, _| {
-            // Behind it are two tags of 33 bytes.
+            // Two tags of 33 bytes follow the signature.
             let at = commit.commit.len() - 80;
             commit.commit[at] ^= 1;
         }),
@@ -126,15 +127,15 @@ fn what_is_wrong_is_not_found_right() {
     for (what, change) in wrong {
         let mut commit = update.clone();
         change(&mut commit, &other);
-        assert!(!is_right(&service, &commit), "{what}");
+        assert!(!has_good_verdict(&service, &commit), "{what}");
         let (outcome, _) = order(&service, service.checker().check_commit(commit));
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
-    // A device from outside has shown no right so far, and a PrivateMessage shows nothing.
-    assert!(!is_right(&service, &from_outside));
+    // The permission of an external joiner is not checked yet, and a PrivateMessage shows nothing.
+    assert!(!has_good_verdict(&service, &from_outside));
     let opaque = self::service();
     let mut alice = Client::new("alice").create(&opaque, Opaque);
-    assert!(!is_right(&opaque, &alice.update()));
+    assert!(!has_good_verdict(&opaque, &alice.update()));
 }
 
 #[test]
@@ -151,15 +152,15 @@ fn a_group_that_is_not_in_memory_is_loaded_first() {
     let service = open();
     let update = alice.update();
     let checked = service.checker().check_commit(update);
-    assert!(!checked.is_right());
+    assert!(!checked.has_good_verdict());
     let (outcome, verifications) = order(&service, checked);
     assert_eq!((accepted(&outcome), verifications), (Some((Sequence(1), Epoch(1))), 1));
     alice.confirm();
-    assert!(is_right(&service, &alice.update()));
+    assert!(has_good_verdict(&service, &alice.update()));
 }
 
 #[test]
-fn who_checks_at_the_same_time_is_in_nobodys_way() {
+fn verifications_run_while_commits_are_ordered() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let checker = service.checker();
@@ -184,7 +185,8 @@ fn who_checks_at_the_same_time_is_in_nobodys_way() {
     assert_eq!(members[0].authenticator(), members[1].authenticator());
 }
 
-/// Checks a proposal, does something else, and orders it. Returns the outcome, and the number of further verifications.
+/// Checks a proposal, runs `meanwhile`, and orders the proposal. Returns the outcome and the number
+/// of further verifications.
 fn propose_after(
     service: &DeliveryService<SqliteStore>,
     sender: &str,
@@ -192,13 +194,13 @@ fn propose_after(
     meanwhile: impl FnOnce(),
 ) -> (Outcome, usize) {
     let checked = service.checker().check_proposal(room(), device(sender), proposal.to_vec());
-    assert!(checked.is_right());
+    assert!(checked.has_good_verdict());
     meanwhile();
     order(service, checked)
 }
 
 #[test]
-fn proposal_that_was_found_right_is_ordered_and_committed() {
+fn a_verified_proposal_is_ordered_and_committed() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
@@ -210,7 +212,7 @@ fn proposal_that_was_found_right_is_ordered_and_committed() {
 }
 
 #[test]
-fn proposal_after_another_needs_no_new_verdict() {
+fn a_proposal_after_another_needs_no_new_verdict() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let (first, second) = (members[1].propose_to_leave(), members[2].propose_to_leave());
@@ -221,7 +223,7 @@ fn proposal_after_another_needs_no_new_verdict() {
 }
 
 #[test]
-fn proposal_of_an_epoch_that_was_taken_back_is_not_right_in_the_next_of_that_number() {
+fn a_proposal_verdict_does_not_count_after_a_rollback() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob", "carol"]);
     let replacement = members[1].update();
@@ -234,17 +236,17 @@ fn proposal_of_an_epoch_that_was_taken_back_is_not_right_in_the_next_of_that_num
         }
         accept(&service, &replacement);
     });
-    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the epoch that it was made in, by its number");
+    assert_eq!(service.epoch(&room()).unwrap(), Some(Epoch(2)), "the number of the epoch is the same as before");
     assert!(matches!(outcome, Outcome::Rejected(RejectReason::Invalid(_))), "{outcome:?}");
 }
 
 #[test]
-fn proposal_that_is_wrong_is_not_found_right() {
+fn a_wrong_proposal_is_not_found_right() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let leave = members[1].propose_to_leave();
     let mut damaged = leave.clone();
-    // Behind the signature is a tag of 33 bytes.
+    // A tag of 33 bytes follows the signature.
     let at = damaged.len() - 40;
     damaged[at] ^= 1;
     for (what, group, sender, proposal) in [
@@ -255,14 +257,14 @@ fn proposal_that_is_wrong_is_not_found_right() {
         ("no message", room(), "bob", &vec![0]),
     ] {
         let checked = service.checker().check_proposal(group, device(sender), proposal.clone());
-        assert!(!checked.is_right(), "{what}");
+        assert!(!checked.has_good_verdict(), "{what}");
         let (outcome, _) = order(&service, checked);
         assert!(matches!(outcome, Outcome::Rejected(_)), "{what}: {outcome:?}");
     }
 }
 
 #[test]
-fn message_that_was_decoded_before_is_ordered_in_its_turn() {
+fn a_message_decoded_earlier_is_ordered_in_its_turn() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let (first, second) = (members[0].send("first"), members[0].send("second"));
@@ -277,7 +279,7 @@ fn message_that_was_decoded_before_is_ordered_in_its_turn() {
 }
 
 #[test]
-fn group_that_was_checked_before_is_created_unless_its_name_was_taken() {
+fn a_checked_group_is_created_unless_its_name_is_taken() {
     let service = service();
     for mode in [Assisted, Opaque] {
         let id = group(&format!("{mode:?}"));
@@ -292,20 +294,25 @@ fn group_that_was_checked_before_is_created_unless_its_name_was_taken() {
 }
 
 #[test]
-fn leaves_of_others_in_a_new_group_are_not_even_verified() {
+fn a_new_group_with_two_members_is_refused_before_verification() {
     let service = service();
     let members = group_of(&service, Assisted, &["alice", "bob"]);
     let mut of_two = members[0].group_info();
-    // The epoch, which stands behind version, wire format, version, ciphersuite and the group's name, is to be 0.
+    // Set the epoch to 0. It follows version, wire format, version, ciphersuite and the group's
+    // identifier.
     let epoch = 8 + 1 + room().as_bytes().len();
     of_two[epoch..epoch + 8].fill(0);
     let new = DeliveryService::open(SqliteStore::in_memory().unwrap(), Default::default(), service_key()).unwrap();
     let outcome = new.create_group(&room(), &device("alice"), Assisted, &of_two, NOW).unwrap();
-    assert_eq!(outcome, Outcome::Rejected(RejectReason::NotSignedBySender), "the signature is wrong as well");
+    assert_eq!(
+        outcome,
+        Outcome::Rejected(RejectReason::NotSignedBySender),
+        "the changed epoch also makes the signature wrong"
+    );
 }
 
 #[test]
-fn external_commit_is_verified_after_its_right_was_found() {
+fn an_external_commit_is_verified_after_the_permission_check() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -313,7 +320,7 @@ fn external_commit_is_verified_after_its_right_was_found() {
         register(&service, &carol.id);
         let (joined, commit) = carol.join_externally(&service.group_info(&room()).unwrap().unwrap(), mode);
         let checked = service.checker().check_commit(commit.clone());
-        assert!(!checked.is_right(), "{mode:?}");
+        assert!(!checked.has_good_verdict(), "{mode:?}");
         let (outcome, verifications) = order(&service, checked);
         assert_eq!((accepted(&outcome), verifications), (Some((Sequence(2), Epoch(2))), 1), "{mode:?}");
         members[0].receive(&commit.commit);
@@ -322,7 +329,7 @@ fn external_commit_is_verified_after_its_right_was_found() {
 }
 
 #[test]
-fn external_commit_of_a_removed_device_is_refused_without_a_verification() {
+fn an_external_commit_of_a_removed_device_is_not_verified() {
     for mode in [Assisted, Opaque] {
         let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
@@ -344,11 +351,13 @@ fn verdict_on_an_external_commit_counts_for_one_group_info() {
     register(&service, &dave.id);
     let (_, commit) = dave.join_externally(&service.group_info(&room()).unwrap().unwrap(), Opaque);
     let checked = service.checker().check_commit(commit);
-    let Attempt::Unverified(unverified) = service.order_checked(checked, NOW).unwrap() else { panic!("a verdict") };
+    let Attempt::Unverified(unverified) = service.order_checked(checked, NOW).unwrap() else {
+        panic!("ordered without a verdict")
+    };
     let present = service.present_group(&room()).unwrap().unwrap();
     let verified = service.checker().verify(unverified, present);
-    assert!(verified.is_right());
-    // The commit before is taken back, and another one begins an epoch of that number.
+    assert!(verified.has_good_verdict());
+    // The previous commit is rolled back, and another commit begins an epoch with the same number.
     for name in ["bob", "carol"] {
         service.report_commit(&room(), &device(name), Sequence(2), NOW).unwrap();
     }
@@ -359,7 +368,7 @@ fn verdict_on_an_external_commit_counts_for_one_group_info() {
 }
 
 #[test]
-fn handshake_in_the_name_of_another_member_is_verified_beside_the_service() {
+fn a_handshake_in_another_members_name_is_verified_and_refused() {
     let service = service();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     let update = CommitSubmission { sender: device("bob"), ..members[0].update() };

@@ -1,5 +1,6 @@
-//! Request bodies that the server refuses before it has read them. HTTP/1.1 closes the connection after such an answer, and
-//! the answer says so: otherwise the client would send its next request into a closed connection.
+//! Request bodies that the server refuses before it has read them. HTTP/1.1 closes the connection
+//! after such an answer, and the answer says so. Otherwise the client would send its next request
+//! into a closed connection.
 
 use std::{
     pin::Pin,
@@ -17,36 +18,37 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 
-use super::exchange::LARGE;
+use super::sizes::LARGE;
 
-/// Watches a request's body, if HTTP/1.1 may leave a part of it unread: smaller ones are read by the connection itself.
-pub(crate) fn watch(request: Request) -> (Request, Option<Leftover>) {
+/// Watches the body of a request, if HTTP/1.1 may leave a part of it unread. The connection itself
+/// reads small bodies to their end.
+pub(crate) fn watch(request: Request) -> (Request, Option<UnreadBody>) {
     let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes < LARGE as u64);
     if request.version() >= Version::HTTP_2 || is_small {
         return (request, None);
     }
     let has_ended = Arc::new(AtomicBool::new(false));
-    let leftover = Leftover(Arc::clone(&has_ended));
-    (request.map(|body| Body::new(Watched { body, has_ended })), Some(leftover))
+    let unread_body = UnreadBody(Arc::clone(&has_ended));
+    (request.map(|body| Body::new(WatchedBody { body, has_ended })), Some(unread_body))
 }
 
-/// What is left of a request's body.
-pub(crate) struct Leftover(Arc<AtomicBool>);
+/// Tells whether the server has read a request body to its end.
+pub(crate) struct UnreadBody(Arc<AtomicBool>);
 
-impl Leftover {
-    /// Whether the body was not read to its end.
+impl UnreadBody {
+    /// True if a part of the body is unread.
     pub(crate) fn is_left(&self) -> bool {
         !self.0.load(Ordering::Relaxed)
     }
 }
 
 /// A body that notes its end.
-struct Watched {
+struct WatchedBody {
     body: Body,
     has_ended: Arc<AtomicBool>,
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

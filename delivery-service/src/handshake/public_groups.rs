@@ -1,6 +1,6 @@
-//! The public groups that the service follows (RFC 9420, 6.2: handshakes as PublicMessages). A group is loaded from the
-//! store when it is first needed, and then kept in memory: decoding the tree of a large group costs as much as checking
-//! a commit.
+//! The public groups that the service tracks (RFC 9420, 6.2: handshakes as PublicMessages). The
+//! service loads a group from the store when it first needs it, and then keeps it in memory. To
+//! decode the tree of a large group costs as much as to verify a commit.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use tls_codec::Serialize as _;
 
-use super::{VerifiedCommit, basic_identity, beside::StateNumbers, profile, records::Records};
+use super::{credential::basic_identity, profile, records::Records, verify::VerifiedCommit};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
@@ -22,50 +22,63 @@ use crate::{
     store::{Table, Transaction},
 };
 
-/// How much is kept in memory: a member takes about as much as a kilobyte, and a group as four.
-const KEPT_IN_MEMORY: usize = 100_000;
+/// The maximum total weight of the public groups in memory. A member weighs 1, which is about a
+/// kilobyte.
+const MAX_WEIGHT: usize = 100_000;
 
-/// What a group counts for beside its members.
+/// The weight of a group besides its members: about four kilobytes.
 const WEIGHT_OF_A_GROUP: usize = 4;
 
 /// The public groups in memory.
 ///
-/// A group in memory is changed before its transaction is committed. So whoever calls [`Followed::merge`],
-/// [`Followed::queue`] or [`Followed::start`] must call [`Followed::forget`] if that transaction fails.
+/// A group in memory changes before its transaction is committed. So the caller of
+/// [`PublicGroups::merge`], [`PublicGroups::queue`] or [`PublicGroups::start`] must call
+/// [`PublicGroups::forget`] if that transaction fails.
 #[derive(Default)]
-pub(crate) struct Followed(Mutex<Groups>);
+pub(crate) struct PublicGroups(Mutex<LoadedGroups>);
 
 #[derive(Default)]
-struct Groups {
-    kept: HashMap<GroupId, Kept>,
-    /// By when each was last used: the first is the one to go.
+struct LoadedGroups {
+    loaded: HashMap<GroupId, LoadedGroup>,
+    /// The groups by the number of their last use. The first group is the next one to drop.
     by_use: BTreeMap<u64, GroupId>,
     weight: usize,
-    /// Goes up with every use and every state.
+    /// The last number of a use or a state.
     count: u64,
 }
 
-struct Kept {
-    state: Following,
+struct LoadedGroup {
+    state: PublicGroupState,
     used: u64,
     weight: usize,
 }
 
-/// A group in one of its states.
-#[derive(Clone)]
-pub(crate) struct Following {
-    pub(crate) group: Arc<PublicGroup>,
-    pub(crate) numbers: StateNumbers,
+/// The version of a state of a public group. No other state of any group has the same version while
+/// the service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupVersion {
+    /// The number of the state, with its queued proposals.
+    pub(crate) state: u64,
+    /// The number of the epoch. States that differ only in their queued proposals have the same
+    /// number.
+    pub(crate) epoch: u64,
 }
 
-/// A group in its epoch 0 that nobody follows yet.
-pub(crate) struct NewGroup {
+/// A public group in one state.
+#[derive(Clone)]
+pub(crate) struct PublicGroupState {
+    pub(crate) group: Arc<PublicGroup>,
+    pub(crate) version: GroupVersion,
+}
+
+/// A public group in its epoch 0 that the service does not track yet.
+pub(crate) struct NewPublicGroup {
     group: PublicGroup,
     records: Records,
 }
 
-impl NewGroup {
-    /// Verifies the group info of a group in which its creator must be alone.
+impl NewPublicGroup {
+    /// Verifies the group info of a group in which the creator must be the only member.
     pub(crate) fn verify(
         crypto: &RustCrypto,
         creator: &DeviceId,
@@ -87,41 +100,42 @@ impl NewGroup {
     }
 }
 
-impl Groups {
+impl LoadedGroups {
     fn count_up(&mut self) -> u64 {
         self.count += 1;
         self.count
     }
 
-    fn get(&mut self, id: &GroupId) -> Option<Following> {
+    fn get(&mut self, id: &GroupId) -> Option<PublicGroupState> {
         let now = self.count_up();
-        let kept = self.kept.get_mut(id)?;
-        self.by_use.remove(&kept.used);
+        let loaded = self.loaded.get_mut(id)?;
+        self.by_use.remove(&loaded.used);
         self.by_use.insert(now, id.clone());
-        kept.used = now;
-        Some(kept.state.clone())
+        loaded.used = now;
+        Some(loaded.state.clone())
     }
 
-    fn remove(&mut self, id: &GroupId) -> Option<Following> {
-        let Kept { state, used, weight } = self.kept.remove(id)?;
+    fn remove(&mut self, id: &GroupId) -> Option<PublicGroupState> {
+        let LoadedGroup { state, used, weight } = self.loaded.remove(id)?;
         self.by_use.remove(&used);
         self.weight -= weight;
         Some(state)
     }
 
-    /// Keeps a group in a new state. The state is in the epoch of this number, or else in a new one.
-    fn keep(&mut self, id: &GroupId, group: PublicGroup, epoch: Option<u64>) -> Following {
+    /// Puts a group into memory in a new state. The state is in the epoch of this number, or else
+    /// in a new epoch.
+    fn insert(&mut self, id: &GroupId, group: PublicGroup, epoch: Option<u64>) -> PublicGroupState {
         self.remove(id);
         let (used, number) = (self.count_up(), self.count_up());
         let weight = WEIGHT_OF_A_GROUP + group.members().count();
-        let numbers = StateNumbers { state: number, epoch: epoch.unwrap_or(number) };
-        let state = Following { group: Arc::new(group), numbers };
-        self.kept.insert(id.clone(), Kept { state: state.clone(), used, weight });
+        let version = GroupVersion { state: number, epoch: epoch.unwrap_or(number) };
+        let state = PublicGroupState { group: Arc::new(group), version };
+        self.loaded.insert(id.clone(), LoadedGroup { state: state.clone(), used, weight });
         self.by_use.insert(used, id.clone());
         self.weight += weight;
-        // The group itself stays, however large: its verdicts count in this state.
-        while self.weight > KEPT_IN_MEMORY
-            && self.kept.len() > 1
+        // This group stays, however large it is: its verdicts count in this state.
+        while self.weight > MAX_WEIGHT
+            && self.loaded.len() > 1
             && let Some((_, oldest)) = self.by_use.pop_first()
         {
             self.remove(&oldest);
@@ -130,31 +144,37 @@ impl Groups {
     }
 }
 
-impl Followed {
-    /// Starts to follow a group in its epoch 0.
-    pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewGroup) -> Result<(), StoreError> {
+impl PublicGroups {
+    /// Starts to track a group in its epoch 0.
+    pub(crate) fn start(&self, tx: &mut dyn Transaction, id: &GroupId, new: NewPublicGroup) -> Result<(), StoreError> {
         new.records.write(tx, id, Epoch(0))?;
-        self.groups().keep(id, new.group, None);
+        self.groups().insert(id, new.group, None);
         Ok(())
     }
 
-    /// The group, which is in `epoch` according to the ordering rules.
-    pub(crate) fn group(&self, tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<Following, StoreError> {
-        if let Some(following) = self.in_memory(id)
-            && is_in(&following.group, epoch)
+    /// Returns the group, which is in `epoch` according to the ordering rules.
+    pub(crate) fn group(
+        &self,
+        tx: &mut dyn Transaction,
+        id: &GroupId,
+        epoch: Epoch,
+    ) -> Result<PublicGroupState, StoreError> {
+        if let Some(loaded) = self.in_memory(id)
+            && is_in(&loaded.group, epoch)
         {
-            return Ok(following);
+            return Ok(loaded);
         }
         let group = load_in(tx, id, epoch)?;
-        Ok(self.groups().keep(id, group, None))
+        Ok(self.groups().insert(id, group, None))
     }
 
-    /// The group as it is in memory, if it is.
-    pub(crate) fn in_memory(&self, id: &GroupId) -> Option<Following> {
+    /// Returns the group, if it is in memory.
+    pub(crate) fn in_memory(&self, id: &GroupId) -> Option<PublicGroupState> {
         self.groups().get(id)
     }
 
-    /// Moves the group from `epoch` to the one that a verified commit begins. What is stored of `epoch` stays.
+    /// Moves the group from `epoch` to the epoch that a verified commit begins. The records of
+    /// `epoch` stay in the store.
     pub(crate) fn merge(
         &self,
         tx: &mut dyn Transaction,
@@ -166,11 +186,11 @@ impl Followed {
         let (mut group, _) = self.take(tx, id, epoch)?;
         group.merge_commit(&records, *commit.staged).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, Epoch(epoch.0 + 1))?;
-        self.groups().keep(id, group, None);
+        self.groups().insert(id, group, None);
         Ok(())
     }
 
-    /// Queues a verified proposal, for a commit of this epoch to refer to.
+    /// Queues a verified proposal, so that a commit of this epoch can refer to it.
     pub(crate) fn queue(
         &self,
         tx: &mut dyn Transaction,
@@ -182,30 +202,30 @@ impl Followed {
         let (mut group, number) = self.take(tx, id, epoch)?;
         group.add_proposal(&records, proposal).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, epoch)?;
-        self.groups().keep(id, group, number);
+        self.groups().insert(id, group, number);
         Ok(())
     }
 
-    /// The group, to be changed, and the number of its epoch if the group was in memory. The group is not in memory until
-    /// it is kept again.
+    /// Takes the group out of memory to change it. Returns it, and the number of its epoch if it
+    /// was in memory. The caller puts the group back.
     fn take(
         &self,
         tx: &mut dyn Transaction,
         id: &GroupId,
         epoch: Epoch,
     ) -> Result<(PublicGroup, Option<u64>), StoreError> {
-        let taken = self.groups().remove(id).filter(|following| is_in(&following.group, epoch));
-        let number = taken.as_ref().map(|following| following.numbers.epoch);
-        // A check of another handshake may use the group at this moment.
-        let group = match taken.and_then(|following| Arc::into_inner(following.group)) {
+        let taken = self.groups().remove(id).filter(|loaded| is_in(&loaded.group, epoch));
+        let number = taken.as_ref().map(|loaded| loaded.version.epoch);
+        // The verification of another handshake may use the group at this moment.
+        let group = match taken.and_then(|loaded| Arc::into_inner(loaded.group)) {
             Some(group) => group,
             None => load_in(tx, id, epoch)?,
         };
         Ok((group, number))
     }
 
-    /// The ratchet tree (RFC 9420, 12.4.3.3) of an epoch of the group, which is in the epoch `present`: of that one, or of the
-    /// one before. `None` for any other.
+    /// Returns the ratchet tree (RFC 9420, 12.4.3.3) of `epoch`, if that is the group's present
+    /// epoch or the epoch before. `None` for any other epoch.
     pub(crate) fn ratchet_tree(
         &self,
         tx: &mut dyn Transaction,
@@ -216,7 +236,7 @@ impl Followed {
         let tree = if epoch == present {
             self.group(tx, id, epoch)?.group.export_ratchet_tree()
         } else if epoch.0.checked_add(1) == Some(present.0) {
-            // Another one is in its place after a commit was taken back.
+            // After a rollback, the records of another epoch are in its place.
             let before = load(tx, id, epoch)?;
             if !is_in(&before, epoch) {
                 return Ok(None);
@@ -228,24 +248,25 @@ impl Followed {
         tree.tls_serialize_detached().map(Some).map_err(|_| StoreError::Corrupt(Table::PublicGroups))
     }
 
-    /// Drops what is in memory of a group: the store is what counts.
+    /// Drops the group from memory, because only the store is right.
     pub(crate) fn forget(&self, id: &GroupId) {
         self.groups().remove(id);
     }
 
-    /// Drops everything that is in memory.
+    /// Drops all groups from memory.
     pub(crate) fn forget_all(&self) {
         let mut groups = self.groups();
-        *groups = Groups { count: groups.count, ..Groups::default() };
+        *groups = LoadedGroups { count: groups.count, ..LoadedGroups::default() };
     }
 
-    fn groups(&self) -> MutexGuard<'_, Groups> {
-        // Nothing that can panic is done with it.
+    fn groups(&self) -> MutexGuard<'_, LoadedGroups> {
+        // A lock holder does nothing that can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The public group that a group info describes, with its tree verified (RFC 9420, 12.4.3.3), for this once.
+/// Returns the public group that a group info describes, with its tree verified (RFC 9420,
+/// 12.4.3.3). The service does not track this group.
 pub(crate) fn public_group_of(
     crypto: &RustCrypto,
     group_info: VerifiableGroupInfo,
@@ -272,7 +293,7 @@ fn load(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGr
         .ok_or(StoreError::Corrupt(Table::PublicGroups))
 }
 
-/// The group, which has to be in that epoch.
+/// Loads the group, which must be in that epoch.
 fn load_in(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
     Some(load(tx, id, epoch)?).filter(|group| is_in(group, epoch)).ok_or(StoreError::Corrupt(Table::PublicGroups))
 }
