@@ -24,7 +24,7 @@ use regrow_delivery_service::{
     api::{self, ClaimRequest, Code, CreateGroupRequest, UploadRequest, proof},
 };
 use regrow_engine::{Client, DeviceId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, default_crypto};
-use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey, commit_request};
+use regrow_messenger::{Connection, ConnectionError, Retry, ServiceAddress, TransportKey, commit_request};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::JoinHandle;
 
@@ -80,7 +80,7 @@ impl Drop for ServerProcess {
 /// State that all devices share.
 struct Shared {
     service: ServicePublicKey,
-    server: Server,
+    server: ServiceAddress,
     /// The number of acknowledged writes of all devices.
     acknowledged: AtomicU64,
     /// True when the devices stop writing.
@@ -346,7 +346,7 @@ async fn run() {
         longest: Duration::from_millis(20),
         ..Retry::default()
     };
-    let server = Server { retry, ..Server::at(format!("http://{address}")) };
+    let server = ServiceAddress { retry, ..ServiceAddress::at(format!("http://{address}")) };
     let (_, service) = Connection::service(&server).await.unwrap();
     let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), stop: AtomicBool::new(false) });
 

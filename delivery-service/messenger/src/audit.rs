@@ -1,8 +1,9 @@
-//! Evidence against the service: of one group, what the service has signed, and whether it holds together.
+//! The audit of the service: the receipts of one group, and their consistency.
 //!
-//! Every entry that is read has to continue the chain of the one before it, and what was said of an entry to this device,
-//! in answer to a submission, and to other members, who carry it in their messages, has to be the same. What is not makes a
-//! [`Finding`]; two receipts that contradict each other are kept, for they convince others.
+//! Every entry has to continue the hash chain of the entry before it. All receipts of one entry
+//! have to be equal: in the stream, in the response to a submission, and in the messages of other
+//! members. Each violation is an [`AuditFinding`]. The audit stores two receipts that contradict
+//! each other, because they convince others.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,48 +15,51 @@ use crate::{
     receipt::{ChainHash, Equivocation, Receipt, StoredReceipt},
 };
 
-/// How many receipts of each group are kept to be compared, of the entries that were read last; and as many of entries that
-/// others have told of and that were not read yet. At about 120 bytes each they are a few kilobytes for a group, and two
-/// members who read at the same time are seldom further apart.
+/// The number of receipts of each group that the audit stores for comparison.
+///
+/// It stores as many of the entries that this device has read last, and as many of entries that
+/// this device has not read yet. At about 120 bytes each they are a few kilobytes for a group. Two
+/// members that read at the same time are seldom further apart.
 pub const RECEIPTS_KEPT: usize = 32;
 
-/// How many proofs are kept of a group. One convicts.
+/// The number of proofs that the audit stores for a group. One is enough.
 const PROOFS_KEPT: usize = 4;
 
-/// What an entry or a receipt has shown.
+/// A finding of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// Two receipts that an honest service cannot have signed both.
+pub(super) enum AuditFinding {
+    /// The service has signed two receipts that contradict each other.
     Equivocation(Box<Equivocation>),
-    /// The entry does not continue the chain: it, or one before it, is not what the service has signed.
+    /// The entry does not continue the chain: it or an earlier entry differs from the signed one.
     Broken { sequence: Sequence },
-    /// Entries are missing.
+    /// Entries are missing between these two.
     Gap { after: Sequence, before: Sequence },
 }
 
-impl Finding {
+impl AuditFinding {
     fn equivocation(proof: Equivocation) -> Self {
         Self::Equivocation(Box::new(proof))
     }
 }
 
-/// What the service has signed of one group.
+/// The service's receipts of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Audit {
-    /// Of the entries that were read last, the latest at the end.
+    /// The receipts of the entries that this device has read last, the latest at the end.
     read: VecDeque<StoredReceipt>,
-    /// Of entries that were not read yet, or not by this device: answers to submissions, and what members were told.
+    /// Receipts of entries that this device has not read: from responses to submissions, and from
+    /// members.
     told: BTreeMap<u64, StoredReceipt>,
     proofs: Vec<(StoredReceipt, StoredReceipt)>,
 }
 
 impl Audit {
-    /// The receipt of the last entry that was read.
+    /// The receipt of the last entry that this device has read.
     pub(super) fn latest(&self, group: &GroupId) -> Option<Receipt> {
         self.read.back().map(|signed| signed.clone().of(group))
     }
 
-    /// The proofs that were found.
+    /// The proofs of the group.
     pub(super) fn proofs(&self, group: &GroupId) -> Vec<Equivocation> {
         let proof = |(one, other): &(StoredReceipt, StoredReceipt)| Equivocation {
             one: one.clone().of(group),
@@ -64,48 +68,50 @@ impl Audit {
         self.proofs.iter().map(proof).collect()
     }
 
-    /// The group was created, and this is the receipt of that.
-    pub(super) fn begin(&mut self, group_info: &[u8], receipt: &Receipt) -> Option<Finding> {
+    /// Begins the audit of a new group with the receipt of its creation.
+    pub(super) fn begin(&mut self, group_info: &[u8], receipt: &Receipt) -> Option<AuditFinding> {
         self.remember(receipt);
         let right = ChainHash::of_creation(&receipt.group, group_info);
-        (receipt.head != right).then_some(Finding::Broken { sequence: receipt.sequence })
+        (receipt.head != right).then_some(AuditFinding::Broken { sequence: receipt.sequence })
     }
 
-    /// The number of the last entry that was read.
+    /// The sequence of the last entry that this device has read.
     pub(super) fn last(&self) -> Option<Sequence> {
         self.read.back().map(|signed| signed.sequence)
     }
 
-    /// An entry is read. Its receipt's signature was verified.
-    pub(super) fn read(&mut self, delivery: &Delivery) -> Vec<Finding> {
+    /// Audits an entry of the stream. The caller has verified its receipt's signature.
+    pub(super) fn read(&mut self, delivery: &Delivery) -> Vec<AuditFinding> {
         let receipt = &delivery.receipt;
         let mut findings = Vec::new();
         if let Some(last) = self.read.back() {
             let (last_sequence, next) = (last.sequence, Sequence(last.sequence.0.saturating_add(1)));
             if receipt.sequence == next {
-                // None for a welcome, whose place in the chain a commit has: the chain begins anew with it.
+                // None for a welcome: its commit has its place in the chain, which begins anew with
+                // it.
                 if delivery.chained(last.head).is_some_and(|head| head != receipt.head) {
-                    findings.push(Finding::Broken { sequence: receipt.sequence });
+                    findings.push(AuditFinding::Broken { sequence: receipt.sequence });
                 }
             } else if receipt.sequence > next && !explains_gap(delivery, next) {
-                findings.push(Finding::Gap { after: last_sequence, before: receipt.sequence });
+                findings.push(AuditFinding::Gap { after: last_sequence, before: receipt.sequence });
             }
         }
-        findings.extend(self.compare(receipt).map(Finding::equivocation));
+        findings.extend(self.compare(receipt).map(AuditFinding::equivocation));
         if self.last().is_none_or(|last| last < receipt.sequence) {
             self.remember(receipt);
         }
         findings
     }
 
-    /// This device has heard of an entry otherwise than by reading it. The receipt's signature was verified.
-    pub(super) fn hear(&mut self, receipt: &Receipt) -> Option<Finding> {
+    /// Audits a receipt that did not come in the stream. The caller has verified its signature.
+    pub(super) fn hear(&mut self, receipt: &Receipt) -> Option<AuditFinding> {
         if let Some(proof) = self.compare(receipt) {
-            return Some(Finding::equivocation(proof));
+            return Some(AuditFinding::equivocation(proof));
         }
         if self.last().is_none_or(|last| last < receipt.sequence) {
             self.told.insert(receipt.sequence.0, receipt.into());
-            // The nearest are read first: who is told of entries far ahead forgets nothing of these by it.
+            // This device reads the nearest entries first: receipts far ahead do not crowd them
+            // out.
             if self.told.len() > RECEIPTS_KEPT {
                 self.told.pop_last();
             }
@@ -113,7 +119,7 @@ impl Audit {
         None
     }
 
-    /// Whether something that is known contradicts the receipt. A proof is reported once for an entry.
+    /// Returns a proof if a known receipt contradicts this one. Each entry has at most one proof.
     fn compare(&mut self, receipt: &Receipt) -> Option<Equivocation> {
         let told = self.told.get(&receipt.sequence.0);
         let known = self.read.iter().chain(told).map(|signed| signed.clone().of(&receipt.group));
@@ -136,8 +142,9 @@ impl Audit {
     }
 }
 
-/// Whether the entry says itself why those before it are not there: what is taken back is deleted; and a membership begins
-/// with its first entry, whatever was before.
+/// True if the entry itself explains why entries before it are missing.
+///
+/// The service deletes entries that it takes back, and a membership begins with its first entry.
 fn explains_gap(delivery: &Delivery, next: Sequence) -> bool {
     match delivery.kind {
         DeliveryKind::Rollback { voided } => voided <= next,
@@ -166,13 +173,13 @@ mod tests {
         ServiceKey::from_seed(&[1; 32])
     }
 
-    /// A service that orders whatever it is told.
-    struct Log {
+    /// A service that orders and signs all entries.
+    struct ReceiptLog {
         head: ChainHash,
         sequence: u64,
     }
 
-    impl Log {
+    impl ReceiptLog {
         fn new() -> Self {
             Self { head: ChainHash::of_creation(&group(), b"info"), sequence: 0 }
         }
@@ -193,8 +200,8 @@ mod tests {
         }
     }
 
-    fn begun() -> (Log, Audit) {
-        let (log, mut audit) = (Log::new(), Audit::default());
+    fn begun() -> (ReceiptLog, Audit) {
+        let (log, mut audit) = (ReceiptLog::new(), Audit::default());
         assert_eq!(audit.begin(b"info", &key().sign(&group(), Sequence(0), Epoch(0), log.head)), None);
         (log, audit)
     }
@@ -213,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_that_is_not_what_was_made_is_found() {
+    fn a_creation_of_another_group_is_found() {
         let mut audit = Audit::default();
         let receipt = key().sign(&group(), Sequence(0), Epoch(0), ChainHash::of_creation(&group(), b"other"));
-        assert_eq!(audit.begin(b"info", &receipt), Some(Finding::Broken { sequence: Sequence(0) }));
+        assert_eq!(audit.begin(b"info", &receipt), Some(AuditFinding::Broken { sequence: Sequence(0) }));
     }
 
     #[test]
-    fn whatever_of_an_entry_is_changed_breaks_the_chain() {
+    fn each_change_of_an_entry_breaks_the_chain() {
         let (mut log, audit) = begun();
         let good = log.message(b"bytes");
         assert_eq!(audit.clone().read(&good), []);
@@ -230,7 +237,7 @@ mod tests {
             Delivery { time: Timestamp(2), ..good.clone() },
             Delivery { bytes: b"other".to_vec(), ..good.clone() },
         ] {
-            assert_eq!(audit.clone().read(&changed), [Finding::Broken { sequence: Sequence(1) }], "{changed:?}");
+            assert_eq!(audit.clone().read(&changed), [AuditFinding::Broken { sequence: Sequence(1) }], "{changed:?}");
         }
     }
 
@@ -246,7 +253,9 @@ mod tests {
         }
 
         let told = bob.latest(&group()).unwrap();
-        let Some(Finding::Equivocation(proof)) = alice.hear(&told) else { panic!("it was not found") };
+        let Some(AuditFinding::Equivocation(proof)) = alice.hear(&told) else {
+            panic!("the equivocation was not found")
+        };
 
         assert!(proof.convicts(&key().public()));
         assert_eq!(alice.hear(&told), None, "reported once");
@@ -254,29 +263,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_member_was_told_first_is_compared_when_it_is_read() {
+    fn a_receipt_of_a_member_is_compared_with_the_entry() {
         let (mut log, mut alice) = begun();
         let (mut lie, _) = begun();
         assert_eq!(alice.hear(&lie.message(b"a lie").receipt), None);
 
         let findings = alice.read(&log.message(b"the truth"));
 
-        assert!(matches!(&findings[..], [Finding::Equivocation(proof)] if proof.convicts(&key().public())));
+        assert!(matches!(&findings[..], [AuditFinding::Equivocation(proof)] if proof.convicts(&key().public())));
     }
 
     #[test]
-    fn an_own_submission_that_is_read_back_otherwise_is_found() {
+    fn another_entry_than_the_own_submission_is_found() {
         let (mut log, mut alice) = begun();
         let (mut lie, _) = begun();
         alice.hear(&log.message(b"own").receipt);
-        assert!(matches!(&alice.read(&lie.message(b"another's"))[..], [Finding::Equivocation(_)]));
+        assert!(matches!(&alice.read(&lie.message(b"another's"))[..], [AuditFinding::Equivocation(_)]));
     }
 
     #[test]
     fn a_gap_is_seen_unless_the_entry_explains_it() {
         let (mut log, mut audit) = begun();
         let _lost = log.message(b"lost");
-        let gap = Finding::Gap { after: Sequence(0), before: Sequence(2) };
+        let gap = AuditFinding::Gap { after: Sequence(0), before: Sequence(2) };
         assert_eq!(audit.clone().read(&log.message(b"next")), [gap]);
 
         let rollback = log.order(DeliveryKind::Rollback { voided: Sequence(1) }, b"");
@@ -285,11 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_of_less_than_what_is_missing_leaves_a_gap() {
+    fn a_rollback_explains_only_its_own_gap() {
         let (mut log, mut audit) = begun();
         let _lost = [log.message(b"lost"), log.message(b"voided")];
         let rollback = log.order(DeliveryKind::Rollback { voided: Sequence(2) }, b"");
-        assert!(matches!(audit.read(&rollback)[..], [Finding::Gap { .. }]));
+        assert!(matches!(audit.read(&rollback)[..], [AuditFinding::Gap { .. }]));
     }
 
     #[test]
@@ -301,16 +310,16 @@ mod tests {
             alice.hear(&key().sign(&group(), Sequence(u64::MAX - ahead), Epoch(0), ChainHash([0; 32])));
         }
         assert!(alice.told.len() <= RECEIPTS_KEPT);
-        assert!(matches!(&alice.read(&log.message(b"the truth"))[..], [Finding::Equivocation(_)]));
+        assert!(matches!(&alice.read(&log.message(b"the truth"))[..], [AuditFinding::Equivocation(_)]));
     }
 
     #[test]
-    fn what_is_kept_is_read_back() {
+    fn a_stored_audit_is_loaded_as_it_was() {
         let (mut log, mut audit) = begun();
         audit.read(&log.message(b"one"));
         audit.hear(&log.message(b"two").receipt);
         let mut bytes = Vec::new();
-        ciborium::into_writer(&audit, &mut bytes).expect("it can be written");
-        assert_eq!(ciborium::from_reader::<Audit, _>(&bytes[..]).expect("it can be read"), audit);
+        ciborium::into_writer(&audit, &mut bytes).expect("the audit is encoded");
+        assert_eq!(ciborium::from_reader::<Audit, _>(&bytes[..]).expect("the audit is decoded"), audit);
     }
 }

@@ -1,8 +1,8 @@
 //! The service's interface as typed calls over HTTP: one method for each route.
 //!
-//! A connection opens a session when it needs one, and another when that has ended; it tries again what may be tried
-//! again. It does not know the engine, and believes nothing of what it is answered: that is for
-//! [`Messenger`](super::Messenger).
+//! A connection opens a session when it needs one, and another when that has ended. It repeats
+//! requests that may be repeated. It does not know the engine and does not verify the bodies of
+//! responses: [`Messenger`](super::Messenger) does.
 
 mod exchange;
 mod session;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 
 use self::{
-    exchange::{Answer, Http, Nothing, Request},
-    session::Sessions,
+    exchange::{Http, HttpRequest, Nothing, ResponseBody},
+    session::DeviceSessions,
 };
 use super::{error::ConnectionError, retry::Retry, tls, transport_key::TransportKey};
 use crate::{
@@ -27,22 +27,23 @@ use crate::{
     receipt::ServicePublicKey,
 };
 
-/// Where a service is, and how it is called.
+/// The address of a service, and the rules for calling it.
 #[derive(Clone, Debug)]
-pub struct Server {
-    /// Its address: `https://ds.example`, or `http://127.0.0.1:8765` on the same machine. Without TLS, whoever is in
-    /// between can hand out other devices' key packages and take the session.
+pub struct ServiceAddress {
+    /// The URL: `https://ds.example`, or `http://127.0.0.1:8765` on the same machine. Without TLS,
+    /// a machine in between can hand out key packages of other devices and take over the session.
     pub address: String,
-    /// The certificates (PEM) of the authorities that the service's may be of. [`None`]: those that the platform trusts.
+    /// The certificates (PEM) of the authorities that may certify the service. [`None`]: the
+    /// authorities that the platform trusts.
     pub authorities: Option<Vec<u8>>,
-    /// How often a call is tried.
+    /// The rule for repeated attempts.
     pub retry: Retry,
-    /// How long one attempt may take, beside what a long poll waits. Default 30 s.
+    /// The longest time of one attempt, in addition to the wait of a long poll. Default 30 s.
     pub timeout: Duration,
 }
 
-impl Server {
-    /// The service at that address, with what is usual.
+impl ServiceAddress {
+    /// The service at that URL, with the defaults.
     pub fn at(address: impl Into<String>) -> Self {
         Self { address: address.into(), authorities: None, retry: Retry::default(), timeout: Duration::from_secs(30) }
     }
@@ -55,53 +56,59 @@ pub struct Connection {
     base: Url,
     retry: Retry,
     timeout: Duration,
-    sessions: Sessions,
+    sessions: DeviceSessions,
 }
 
 impl Connection {
-    /// A connection of that device, whose key this is, to a service that is known by its key. Nothing is sent yet.
+    /// A connection of that device to the service with that key. It sends nothing yet. `key` is the
+    /// device's key.
     ///
     /// # Errors
     /// [`ConnectionError::Address`], [`ConnectionError::Certificate`].
     pub fn new(
-        server: &Server,
+        address: &ServiceAddress,
         device: DeviceId,
         key: TransportKey,
         service: ServicePublicKey,
     ) -> Result<Self, ConnectionError> {
-        let (http, base) = client(server)?;
-        let sessions = Sessions::new(device, key, service);
-        Ok(Self { http, base, retry: server.retry.clone(), timeout: server.timeout, sessions })
+        let (http, base) = client(address)?;
+        let sessions = DeviceSessions::new(device, key, service);
+        Ok(Self { http, base, retry: address.retry.clone(), timeout: address.timeout, sessions })
     }
 
-    /// The same connection, which tries each call once: the caller decides when to try again.
+    /// The same connection with one attempt for each call: the caller decides when to try again.
     pub(crate) fn without_retries(self) -> Self {
         Self { retry: Retry::never(), ..self }
     }
 
-    /// The service's time in the answer that came last, in seconds since the Unix epoch (RFC 9110, 6.6.1). [`None`] if no
-    /// answer has come since the last call of this method, or the answer had no time.
+    /// Takes the service's time in the last response, in seconds since the Unix epoch (RFC 9110,
+    /// 6.6.1).
+    ///
+    /// [`None`] if no response has come since the last call of this method, or the response had no
+    /// time.
     pub fn take_service_time(&mut self) -> Option<Timestamp> {
         self.http.take_time()
     }
 
-    /// What a service says of itself, asked without being anybody. `GET /v1/service`
+    /// Reads a service's description of itself, without a session. `GET /v1/service`
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub async fn service(server: &Server) -> Result<(ServiceInfo, ServicePublicKey), ConnectionError> {
-        let (http, base) = client(server)?;
-        let request = Request::new(&base, Method::GET, &["v1", "service"], server.timeout)?;
-        let info: ServiceInfo = exchange::retried(&http, &request, None, &server.retry).await?;
+    pub async fn service(address: &ServiceAddress) -> Result<(ServiceInfo, ServicePublicKey), ConnectionError> {
+        let (http, base) = client(address)?;
+        let request = HttpRequest::new(&base, Method::GET, &["v1", "service"], address.timeout)?;
+        let info: ServiceInfo = exchange::retried(&http, &request, None, &address.retry).await?;
         let key = session::key_of(&info)?;
         Ok((info, key))
     }
 
-    /// Makes the device known to the service. If it is already, with this key, that is as good. `POST /v1/devices`
+    /// Registers the device with the service. A registered device with this key is a success.
+    /// `POST /v1/devices`
     ///
     /// # Errors
-    /// [`ConnectionError::Problem`] with [`NotAdmitted`](crate::api::Code::NotAdmitted) if the service wants another
-    /// admission, or with [`DeviceExists`](crate::api::Code::DeviceExists) if another has the name.
+    /// [`ConnectionError::Problem`] with [`NotAdmitted`](crate::api::Code::NotAdmitted) if the
+    /// service requires another admission, or with [`DeviceExists`](crate::api::Code::DeviceExists)
+    /// if another device has the name.
     pub async fn register(&mut self, admission: Option<Admission>) -> Result<(), ConnectionError> {
         let mut attempt = 0;
         loop {
@@ -118,7 +125,7 @@ impl Connection {
     /// Ends the session. `DELETE /v1/sessions/current`
     ///
     /// # Errors
-    /// [`ConnectionError`]. The session ends by itself later.
+    /// [`ConnectionError`]. The session expires later.
     pub async fn end_session(&mut self) -> Result<(), ConnectionError> {
         if self.sessions.is_open() {
             let request = self.request(Method::DELETE, &["v1", "sessions", "current"])?;
@@ -128,7 +135,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes a device of the same user, or this one, from the service. `DELETE /v1/devices/{user}/{device}`
+    /// Removes a device of the same user, or this one, from the service.
+    /// `DELETE /v1/devices/{user}/{device}`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -137,7 +145,8 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// Accepts a group that another user has added this device to. `PUT /v1/groups/{group}/membership`
+    /// Accepts a group that another user has added this device to.
+    /// `PUT /v1/groups/{group}/membership`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -146,7 +155,8 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// Declines a group that another user has added this device to. `DELETE /v1/groups/{group}/membership`
+    /// Declines a group that another user has added this device to.
+    /// `DELETE /v1/groups/{group}/membership`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -164,7 +174,8 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// Blocks a user, whose devices can no longer add devices of this user to groups. `PUT /v1/blocks/{user}`
+    /// Blocks a user: the user's devices can no longer add devices of this user to groups.
+    /// `PUT /v1/blocks/{user}`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -182,7 +193,8 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// Registers an address that the service calls when something waits for this device while it sleeps. `PUT /v1/wake-up`
+    /// Registers an address that the service calls when an entry waits for this device while it
+    /// sleeps. `PUT /v1/wake-up`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -192,7 +204,7 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// Erases that address. `DELETE /v1/wake-up`
+    /// Deletes the wake-up address. `DELETE /v1/wake-up`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -201,7 +213,7 @@ impl Connection {
         self.call::<Nothing>(request).await.map(drop)
     }
 
-    /// The devices of a user. `GET /v1/users/{user}/devices`
+    /// Reads the devices of a user. `GET /v1/users/{user}/devices`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -210,7 +222,8 @@ impl Connection {
         self.call(request).await
     }
 
-    /// The entries of a user's list of devices after the entry with that number. `GET /v1/users/{user}/device-list`
+    /// Reads the list of a user's devices after the entry with that number.
+    /// `GET /v1/users/{user}/device-list`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -247,7 +260,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// How many key packages of this device the service has. `GET /v1/key-packages`
+    /// Reads the number of key packages of this device at the service. `GET /v1/key-packages`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -256,7 +269,8 @@ impl Connection {
         self.call(request).await
     }
 
-    /// Takes key packages of somebody's. If the answer is lost, they are lost with it. `POST /v1/key-packages/claims`
+    /// Claims key packages of a user or device. A lost response loses them as well.
+    /// `POST /v1/key-packages/claims`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -265,7 +279,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// Makes a group. `POST /v1/groups`
+    /// Creates a group. `POST /v1/groups`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -274,7 +288,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// A group as the service knows it. `GET /v1/groups/{group}`
+    /// Reads the state of a group at the service. `GET /v1/groups/{group}`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -283,7 +297,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// What an external commit needs. `GET /v1/groups/{group}/info`
+    /// Reads the group info, which an external commit needs. `GET /v1/groups/{group}/info`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -292,7 +306,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// What joining needs beside a welcome or a group info without the ratchet tree.
+    /// Reads the ratchet tree of an epoch, which a welcome or a group info without it needs.
     /// `GET /v1/groups/{group}/trees/{epoch}`
     ///
     /// # Errors
@@ -336,7 +350,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// Says that this device cannot process a commit. `POST /v1/groups/{group}/reports`
+    /// Reports that this device cannot process a commit. `POST /v1/groups/{group}/reports`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -346,8 +360,8 @@ impl Connection {
         self.call(request).await
     }
 
-    /// The next entries of the stream, at most `limit`; if there is none, the answer waits up to `wait` for one.
-    /// `GET /v1/deliveries`
+    /// Reads the next entries of the stream, at most `limit`. If there is none, the service waits
+    /// up to `wait` for one. `GET /v1/deliveries`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -362,7 +376,7 @@ impl Connection {
         self.call(request).await
     }
 
-    /// Says that everything up to a cursor is processed. `POST /v1/acknowledgements`
+    /// Acknowledges all entries up to a cursor. `POST /v1/acknowledgements`
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -372,12 +386,12 @@ impl Connection {
         self.call(request).await
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Result<Request, ConnectionError> {
-        Request::new(&self.base, method, path, self.timeout)
+    fn request(&self, method: Method, path: &[&str]) -> Result<HttpRequest, ConnectionError> {
+        HttpRequest::new(&self.base, method, path, self.timeout)
     }
 
-    /// A call in this device's name.
-    async fn call<T: Answer>(&mut self, request: Request) -> Result<T, ConnectionError> {
+    /// Makes a call in this device's name.
+    async fn call<T: ResponseBody>(&mut self, request: HttpRequest) -> Result<T, ConnectionError> {
         let (mut attempt, mut renewed) = (0, false);
         loop {
             let error = match self.attempt(&request).await {
@@ -395,27 +409,28 @@ impl Connection {
         }
     }
 
-    async fn attempt<T: Answer>(&mut self, request: &Request) -> Result<T, ConnectionError> {
+    async fn attempt<T: ResponseBody>(&mut self, request: &HttpRequest) -> Result<T, ConnectionError> {
         let token = self.sessions.token(&self.http, &self.base, self.timeout).await?;
         exchange::once(&self.http, request, Some(&token)).await
     }
 }
 
-fn client(server: &Server) -> Result<(Http, Url), ConnectionError> {
-    let address = |detail: String| ConnectionError::Address { detail };
-    let base = Url::parse(&server.address).map_err(|e| address(e.to_string()))?;
+fn client(address: &ServiceAddress) -> Result<(Http, Url), ConnectionError> {
+    let invalid = |detail: String| ConnectionError::Address { detail };
+    let base = Url::parse(&address.address).map_err(|e| invalid(e.to_string()))?;
     if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-        return Err(address("it does not begin with https:// or http://".into()));
+        return Err(invalid("it does not begin with https:// or http://".into()));
     }
-    // A redirect would take the token to who knows where.
+    // A redirect could carry the token to another server.
     let builder =
-        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(server.timeout);
-    let builder = match (base.scheme(), &server.authorities) {
-        // In the clear it is the same machine or the same network: no proxy is to see it, and no authority is needed.
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(address.timeout);
+    let builder = match (base.scheme(), &address.authorities) {
+        // Without TLS the service is on the same machine or network: no proxy may see the request,
+        // and no authority is needed.
         ("http", None) => tls::nobody(builder)?.no_proxy(),
         (_, authorities) => tls::trust(builder, authorities.as_deref())?,
     };
-    let http = builder.build().map_err(|e| address(e.without_url().to_string()))?;
+    let http = builder.build().map_err(|e| invalid(e.without_url().to_string()))?;
     Ok((Http::new(http), base))
 }
 

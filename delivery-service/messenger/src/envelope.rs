@@ -1,9 +1,9 @@
-//! The envelope of a text, inside the encryption. The envelope has the text, a nonce of the text, and the latest receipt that
-//! the sender has of the group.
+//! The envelope of a text, inside the encryption: the text, its nonce, and the sender's latest
+//! receipt of the group.
 //!
-//! Members compare the receipts, which shows a service that tells two histories (`docs/decisions/0031`). Nonce and text give
-//! the text's identifier. By the identifiers, members read a text once that its sender had to send twice
-//! (`docs/decisions/0069`).
+//! Members compare the receipts, which convicts a service with two histories
+//! (`docs/decisions/0031`). The text's identifier follows from nonce and text. By the identifiers,
+//! members read a text once that its sender had to send twice (`docs/decisions/0069`).
 
 use regrow_engine::GroupId;
 use serde::{Deserialize, Serialize};
@@ -22,17 +22,17 @@ const VERSION: u8 = 2;
 const WITHOUT: u8 = 0;
 /// A receipt follows.
 const WITH: u8 = 1;
-/// A receipt's length: sequence, epoch, head and signature. The group is the one that the message is of.
+/// A receipt's length: sequence, epoch, head and signature. The message determines the group.
 const RECEIPT_BYTES: usize = 8 + 8 + 32 + 64;
-/// A nonce's length: nobody guesses a random nonce of this length, and no two are equal.
+/// A nonce's length. A random nonce of this length is unique, and nobody guesses it.
 const NONCE_BYTES: usize = 16;
 
-/// A text's nonce. The sender draws the nonce once, and puts it into each envelope of the text.
+/// A text's nonce. The sender draws it once, and puts it into each envelope of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Nonce(#[serde(with = "serde_bytes")] pub(super) [u8; NONCE_BYTES]);
+pub(super) struct TextNonce(#[serde(with = "serde_bytes")] pub(super) [u8; NONCE_BYTES]);
 
-impl Nonce {
-    /// A new nonce, of the operating system's randomness.
+impl TextNonce {
+    /// Draws a new nonce from the operating system's randomness.
     ///
     /// # Errors
     /// [`Error::Randomness`].
@@ -43,29 +43,31 @@ impl Nonce {
     }
 }
 
-/// A text's identifier: SHA-256 of the nonce and the text. A member that sends another text under the same nonce has another
-/// identifier. Without the nonce, the identifier tells nothing of the text.
+/// A text's identifier: SHA-256 of the nonce and the text.
+///
+/// Another text under the same nonce has another identifier. Without the nonce, the identifier says
+/// nothing about the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TextId(#[serde(with = "serde_bytes")] [u8; 32]);
 
 impl TextId {
     /// The identifier of a text.
-    pub(super) fn of(nonce: Nonce, text: &[u8]) -> Self {
+    pub(super) fn of(nonce: TextNonce, text: &[u8]) -> Self {
         Self(Sha256::new().chain_update(nonce.0).chain_update(text).finalize().into())
     }
 }
 
 /// The content of an envelope.
-pub(super) struct Opened {
+pub(super) struct OpenedEnvelope {
     pub(super) id: TextId,
-    /// The sender's latest receipt. Its signature is still to be verified.
+    /// The sender's latest receipt. The caller verifies its signature.
     pub(super) receipt: Option<Receipt>,
     pub(super) text: Zeroizing<Vec<u8>>,
 }
 
-/// The text with its nonce and its sender's latest receipt.
-pub(super) fn seal(nonce: Nonce, receipt: Option<&Receipt>, text: &[u8]) -> Zeroizing<Vec<u8>> {
-    // As large as it will be, so that no copy of the text is left behind.
+/// Puts a text, its nonce and the sender's latest receipt into an envelope.
+pub(super) fn seal(nonce: TextNonce, receipt: Option<&Receipt>, text: &[u8]) -> Zeroizing<Vec<u8>> {
+    // The final capacity, so that growing leaves no copy of the text behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 + NONCE_BYTES + RECEIPT_BYTES + text.len()));
     bytes.extend_from_slice(&[VERSION, if receipt.is_some() { WITH } else { WITHOUT }]);
     bytes.extend_from_slice(&nonce.0);
@@ -82,12 +84,12 @@ pub(super) fn seal(nonce: Nonce, receipt: Option<&Receipt>, text: &[u8]) -> Zero
     bytes
 }
 
-/// What [`seal`] has put together; [`None`] if it is something else.
-pub(super) fn open(group: &GroupId, bytes: &[u8]) -> Option<Opened> {
+/// Takes an envelope of [`seal`] apart. [`None`] if the bytes are no envelope.
+pub(super) fn open(group: &GroupId, bytes: &[u8]) -> Option<OpenedEnvelope> {
     let (&[version, with], rest) = bytes.split_first_chunk()?;
     let (nonce, rest) = rest.split_first_chunk()?;
-    let opened = |receipt, text: &[u8]| Opened {
-        id: TextId::of(Nonce(*nonce), text),
+    let opened = |receipt, text: &[u8]| OpenedEnvelope {
+        id: TextId::of(TextNonce(*nonce), text),
         receipt,
         text: Zeroizing::new(text.to_vec()),
     };
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
     use crate::receipt::ServiceKey;
 
-    const NONCE: Nonce = Nonce([9; NONCE_BYTES]);
+    const NONCE: TextNonce = TextNonce([9; NONCE_BYTES]);
 
     fn group() -> GroupId {
         GroupId::new("room").unwrap()
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_is_opened() {
+    fn a_sealed_envelope_is_opened() {
         for (receipt, text) in [(None, &b""[..]), (None, b"hi"), (Some(receipt()), b""), (Some(receipt()), b"hi")] {
             let sealed = seal(NONCE, receipt.as_ref(), text);
             let opened = open(&group(), &sealed).expect("an envelope");
@@ -137,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_of_one_group_is_none_of_another() {
+    fn a_receipt_is_invalid_in_another_group() {
         let opened = open(&GroupId::new("other").unwrap(), &seal(NONCE, Some(&receipt()), b"hi")).expect("an envelope");
         let service = ServiceKey::from_seed(&[1; 32]).public();
         assert!(opened.receipt.expect("it has one").verify(&service).is_err());
     }
 
     #[test]
-    fn what_is_no_envelope_is_not_opened() {
+    fn other_bytes_are_not_opened() {
         for whole in [seal(NONCE, Some(&receipt()), b""), seal(NONCE, None, b"")] {
             for length in 0..whole.len() {
                 assert!(open(&group(), &whole[..length]).is_none(), "{length}");
@@ -166,8 +168,8 @@ mod tests {
 
     #[test]
     fn two_texts_have_two_identifiers() {
-        let [first, second] = [(); 2].map(|()| Nonce::generate().expect("randomness"));
+        let [first, second] = [(); 2].map(|()| TextNonce::generate().expect("randomness"));
         assert_ne!(TextId::of(first, b"hi"), TextId::of(second, b"hi"));
-        assert_ne!(TextId::of(first, b"hi"), TextId::of(first, b"ho"), "nor does a sender choose one");
+        assert_ne!(TextId::of(first, b"hi"), TextId::of(first, b"ho"), "the sender does not choose an identifier");
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a device and its service, by what a caller would do about it.
+//! The errors between a device and its service, divided by the caller's remedy.
 
 use regrow_engine::{DeviceId, GroupId, UserId};
 
@@ -11,17 +11,20 @@ use crate::{
 /// A call of the service failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
-    /// No answer, from nobody. Whether the service has got the request is not known. Try again when there is a network.
+    /// No response has come. It is unknown if the service has received the request. Try again when
+    /// there is a network.
     #[error("the service cannot be reached: {detail}")]
     Unreachable {
-        /// What the network says.
+        /// The error of the network.
         detail: String,
     },
-    /// The service has answered that it does not do it.
+    /// The service refuses the request.
     #[error(transparent)]
     Problem(#[from] Box<Problem>),
-    /// The service knows no device of this name with this key. The user's other devices may have removed the device: a removed
-    /// device registers under a new name, and another device of the user links it.
+    /// The service knows no device of this name with this key.
+    ///
+    /// The user's other devices may have removed the device. A removed device registers under a new
+    /// name, and another device of the user links it.
     #[error(
         "the service does not accept {device}: another device of the user may have removed it, or the name has another \
          key; register under a new name"
@@ -30,30 +33,32 @@ pub enum ConnectionError {
         /// The device.
         device: DeviceId,
     },
-    /// What has answered does not speak this interface: another version, or no delivery service at all.
-    #[error("not the answer of a delivery service: {detail}")]
+    /// The response is not of this interface: the server has another version, or is no delivery
+    /// service.
+    #[error("not the response of a delivery service: {detail}; check the address and the versions")]
     Protocol {
-        /// What is wrong with it.
+        /// The defect of the response.
         detail: String,
     },
-    /// What has answered is another service than the one that the device is registered with. Nothing was shown to it.
-    #[error("this is the service with the key {found}, not the one with the key {expected}")]
+    /// Another service has answered than the one that the device is registered with. The device has
+    /// sent it no secret and no name.
+    #[error("the service has the key {found}, and not the expected key {expected}; check the address")]
     WrongService {
-        /// The key that the device knows its service by.
+        /// The key of the device's service.
         expected: ServicePublicKey,
-        /// The key that the other one says that it has.
+        /// The key that the other service claims.
         found: ServicePublicKey,
     },
-    /// The address is none of a service.
+    /// The address is not the address of a service.
     #[error("not the address of a service: {detail}")]
     Address {
-        /// What is wrong with it.
+        /// The defect of the address.
         detail: String,
     },
     /// The certificates of the authorities cannot be used.
     #[error("not the certificates of authorities: {detail}")]
     Certificate {
-        /// What is wrong with them.
+        /// The defect of the certificates.
         detail: String,
     },
 }
@@ -64,79 +69,78 @@ pub enum Error {
     /// The engine has refused, or its store has failed.
     #[error(transparent)]
     Engine(#[from] regrow_engine::Error),
-    /// The service could not be asked, or has refused. What was wanted is kept, and is tried again with the next call.
+    /// The service cannot be reached, or has refused the request. The store has the intent, and the
+    /// next call tries again.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// The device is not registered with a service. [Register](super::Messenger::register) it.
-    #[error("the device is not registered with a service")]
+    #[error("the device is not registered with a service; register it first")]
     NotRegistered,
     /// The device is registered with a service already. [Open](super::Messenger::open) it.
-    #[error("the device is registered with the service with the key {service}")]
+    #[error("the device is registered with the service with the key {service}; open it instead")]
     Registered {
         /// The service's key.
         service: ServicePublicKey,
     },
-    /// The service was caught in a lie about this group, and nothing is sent there before the application says that it
-    /// goes on all the same: see [`Messenger::trust_again`](super::Messenger::trust_again).
-    #[error("the service has shown two histories of the group {group}, or one that does not hold together")]
+    /// The service was caught in a lie about this group. This device sends nothing there until the
+    /// application calls [`Messenger::trust_again`](super::Messenger::trust_again).
+    #[error("the service was caught in a lie about the group {group}; look into it before you trust it again")]
     Suspended {
         /// The group.
         group: GroupId,
     },
-    /// The service has handed out an entry that it does not stand by: the receipt is not signed with its key. Nothing of
-    /// it was processed.
-    #[error("entry {} of the group {group} comes without the service's signature", .sequence.0)]
+    /// The service has delivered an entry without its signature on the receipt. The device has
+    /// processed nothing of it.
+    #[error("entry {} of the group {group} lacks the service's signature", .sequence.0)]
     ForgedReceipt {
         /// The group.
         group: GroupId,
-        /// The entry's number.
+        /// The entry's sequence.
         sequence: Sequence,
     },
-    /// A group of that name exists at the service, and this device is not in it. Take another name, or ask a member to add
-    /// this device.
+    /// A group of that name exists at the service, and this device is not in it. Take another name,
+    /// or ask a member to add this device.
     #[error("the group {group} exists already, and this device is not in it: take another name")]
     GroupTaken {
         /// The group.
         group: GroupId,
     },
-    /// The group of that name has ended. Nobody can get into it any more. Take another name.
-    #[error("the group {group} has ended, and its name is not given again: take another name")]
+    /// The group of that name has ended, and no device can join it. Take another name.
+    #[error("the group {group} has ended, and its name is not reused: take another name")]
     GroupEnded {
         /// The group.
         group: GroupId,
     },
-    /// The list of a user's devices cannot be used. The detail says why, and what a person can do.
-    #[error("the devices of {user} are not known: {detail}")]
+    /// The list of a user's devices is unusable. The detail gives the reason and the remedy.
+    #[error("the list of the devices of {user} is unusable: {detail}")]
     Devices {
         /// The user.
         user: UserId,
         /// The reason.
         detail: String,
     },
-    /// A device is not on the list of its user's devices, or has another key there. [Link](super::Messenger::link_device) it
-    /// from a device that is on the list.
-    #[error(
-        "{device} is not on the list of its user's devices with the key that it shows; link it from another device"
-    )]
+    /// A device is not on the list of its user's devices, or has another key there.
+    /// [Link](super::Messenger::link_device) it from a device that is on the list.
+    #[error("{device} is not on the list of its user's devices with its present key; link it from another device")]
     Unlisted {
         /// The device.
         device: DeviceId,
     },
-    /// There is no randomness.
-    #[error("there is no randomness")]
+    /// The operating system has no randomness.
+    #[error("the operating system has no randomness; try again later")]
     Randomness,
-    /// What the messenger keeps in the store is not what it has put there.
-    #[error("what is kept as `{name}` is damaged: {detail}")]
+    /// A stored record differs from the record that the messenger has written.
+    #[error("the stored record `{name}` is damaged: {detail}")]
     Damaged {
-        /// What it is of.
+        /// The kind of the record.
         name: &'static str,
-        /// What is wrong with it.
+        /// The damage.
         detail: String,
     },
 }
 
 impl ConnectionError {
-    /// The code of the service's refusal. `None` if the service has not answered.
+    /// The code of the service's refusal. [`None`] if the service has not answered.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Self::Problem(problem) => Some(problem.code),
@@ -157,29 +161,32 @@ impl From<Problem> for Error {
     }
 }
 
-/// Whether the engine's error says that the device itself cannot go on.
+/// True if the engine's error says that the device itself cannot go on.
 pub(crate) fn is_of_device(error: &regrow_engine::Error) -> bool {
     use regrow_engine::{Error as Engine, StorageError};
     matches!(error, Engine::Storage(StorageError::Store(_)) | Engine::Locked | Engine::WrongKey | Engine::Crypto(_))
 }
 
 impl Error {
-    /// Whether the device itself cannot go on: its store, its cryptography, its key or its session is missing. Every other error
-    /// concerns a group, an intent or an upload.
+    /// True if the device itself cannot go on, because its store, cryptography, key or session is
+    /// missing.
+    ///
+    /// Every other error concerns a group, an intent or an upload.
     pub(crate) fn is_of_device(&self) -> bool {
         match self {
             Self::Engine(error) => is_of_device(error),
             Self::Connection(ConnectionError::WrongService { .. } | ConnectionError::DeviceRefused { .. })
             | Self::Randomness => true,
             Self::Connection(ConnectionError::Problem(problem)) => {
-                // No session can be opened, so that no request of any kind is carried out.
+                // The device cannot open a session, so that the service carries out no request of
+                // it.
                 matches!(problem.code, Code::NoSession | Code::BadProof | Code::NotAdmitted)
             }
             _ => false,
         }
     }
 
-    /// Whether it is the network that is missing, or the service is busy: what was wanted is tried again.
+    /// True if the network is missing or the service is busy. The messenger tries again.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Connection(ConnectionError::Unreachable { .. }) => true,

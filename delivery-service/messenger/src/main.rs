@@ -1,7 +1,7 @@
-//! `regrow-chat`: a chat in a terminal, to see the service and the messenger work.
+//! `regrow-chat`: a chat in a terminal that shows the service and the messenger at work.
 //!
-//! It is a demonstration and no product: what was said is on the screen and nowhere else. Everything that it does is a call of
-//! [`Messenger`]; the rest is reading lines and printing them.
+//! It is a demonstration and no product: messages are on the screen and nowhere else. The program
+//! reads lines, calls [`Messenger`], and prints lines.
 
 #![forbid(unsafe_code)]
 
@@ -22,41 +22,42 @@ use regrow_engine::{
     Change, Client, DeviceId, DiskError, GroupId, InvalidName, Policy, SafetyNumber, SqliteStore, StoreKey, UserId,
     default_crypto,
 };
-use regrow_messenger::{Error, Event, Messenger, Options, Server, api::Admission};
+use regrow_messenger::{Error, Event, Messenger, Options, ServiceAddress, api::Admission};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-/// The exit status of a chat that failed. Unusable arguments have the status 2, which is clap's.
+/// The exit status of a failed chat. Unusable arguments have the status 2, by clap.
 const FAILED: u8 = 3;
 
-/// The environment variable that the passphrase is taken from.
+/// The environment variable with the passphrase.
 const PASSPHRASE: &str = "REGROW_PASSPHRASE";
 
-/// How long it waits after the service could not be reached, and tries again.
+/// The pause before the next attempt to reach the service.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// Chat in a terminal: two terminals, two files, one server.
 ///
-/// Exit status: 0 the input has ended, 2 unusable arguments, 3 the chat could not go on.
+/// Exit status: 0 end of input, 2 unusable arguments, 3 failure.
 #[derive(Parser, Debug)]
 #[command(name = "regrow-chat", version)]
 struct ChatArgs {
-    /// The group; who comes first makes it, and adds the others
+    /// The group; the first device makes it and adds the others
     #[arg(value_name = "GROUP", value_parser = group)]
     group: GroupId,
-    /// Who you are: a user and a device
+    /// Your user and device
     #[arg(long = "as", value_name = "USER/DEVICE", value_parser = device)]
     device: DeviceId,
-    /// Where the device's keys are, or are to be; sealed under a passphrase, from $REGROW_PASSPHRASE or asked for
+    /// The file with the device's keys; made if it is missing, and sealed under a passphrase from
+    /// $REGROW_PASSPHRASE or from the terminal
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
-    /// Where the service is
+    /// The service's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8765")]
     service: String,
-    /// The certificates (PEM) of the authorities that the service's may be of [default: the platform's]
+    /// The certificates (PEM) of authorities that may certify the service [default: the platform's]
     #[arg(long, value_name = "FILE")]
     authorities: Option<PathBuf>,
-    /// An invitation to register with
+    /// An invitation, for the registration
     #[arg(long, value_name = "TOKEN")]
     invitation: Option<String>,
 }
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
     match run(&ChatArgs::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // That there is no standard error is no reason for anything.
+            // A missing standard error is not worth a failure.
             let _ = writeln!(io::stderr(), "regrow-chat: {error:#}");
             FAILED.into()
         }
@@ -90,12 +91,12 @@ fn run(args: &ChatArgs) -> anyhow::Result<()> {
     runtime.block_on(chat(args, client))
 }
 
-/// Whoever joins gets the ratchet tree from the service, so that no commit has to carry it.
+/// New members get the ratchet tree from the service, so that no commit has to carry it.
 fn policy() -> Policy {
     Policy { send_ratchet_tree: false, ..Policy::default() }
 }
 
-/// The device in that file, or a new one.
+/// Opens the device in that file, or makes a new one.
 fn open(file: &Path, device: &DeviceId) -> anyhow::Result<Client> {
     let key = StoreKey::from_passphrase(&passphrase()?);
     match SqliteStore::open(file, &key, default_crypto()) {
@@ -123,7 +124,7 @@ fn passphrase() -> anyhow::Result<Zeroizing<String>> {
     }
     write!(io::stderr(), "Passphrase: ")?;
     io::stderr().flush()?;
-    // Where there is no stty, the passphrase is seen.
+    // Without stty, the terminal shows the passphrase.
     let silent = Command::new("stty").arg("-echo").status().is_ok_and(|status| status.success());
     let mut line = Zeroizing::new(String::with_capacity(256));
     let read = io::stdin().lock().read_line(&mut line);
@@ -136,17 +137,17 @@ fn passphrase() -> anyhow::Result<Zeroizing<String>> {
 }
 
 async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
-    let mut server = Server::at(&args.service);
+    let mut address = ServiceAddress::at(&args.service);
     if let Some(file) = &args.authorities {
-        server.authorities = Some(std::fs::read(file).with_context(|| file.display().to_string())?);
+        address.authorities = Some(std::fs::read(file).with_context(|| file.display().to_string())?);
     }
     let admission = args.invitation.clone().map(Admission::Invitation);
-    let mut messenger = Messenger::register(client, &server, None, admission, Options::default()).await?;
+    let mut messenger = Messenger::register(client, &address, None, admission, Options::default()).await?;
     let group = &args.group;
     if !messenger.engine().groups()?.contains(group) {
         match messenger.create_group(group).await {
             Ok(()) => say(format_args!("* this is a new group: /add USER"))?,
-            Err(Error::GroupTaken { .. }) => say(format_args!("* waiting to be added by a member"))?,
+            Err(Error::GroupTaken { .. }) => say(format_args!("* waiting for a member to add this device"))?,
             Err(other) => return Err(other.into()),
         }
     }
@@ -181,7 +182,7 @@ async fn chat(args: &ChatArgs, client: Client) -> anyhow::Result<()> {
     }
 }
 
-/// The next event; after a while, if the service could not be reached.
+/// Returns the next event. If the service could not be reached, pauses first.
 async fn next(messenger: &mut Messenger, offline: bool) -> Result<Event, Error> {
     if offline {
         tokio::time::sleep(PAUSE).await;
@@ -189,7 +190,8 @@ async fn next(messenger: &mut Messenger, offline: bool) -> Result<Event, Error> 
     messenger.next_event().await
 }
 
-/// What is typed, line by line. The thread ends with the program, for nothing can wake it from reading.
+/// The lines of the input. The thread ends with the program, because nothing can wake it from
+/// reading.
 fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
@@ -203,7 +205,7 @@ fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-/// The safety numbers that were shown, to be compared.
+/// The safety numbers that the program has shown, for a comparison.
 type Numbers = BTreeMap<UserId, SafetyNumber>;
 
 async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers, line: &str) -> anyhow::Result<()> {
@@ -218,7 +220,7 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
         ("/verify", user) if !user.is_empty() => {
             let user = UserId::new(user)?;
             let number = messenger.safety_number(group, &user)?;
-            say(format_args!("* {user} has to see the same number; if so, /verified {user}"))?;
+            say(format_args!("* if {user} sees the same number: /verified {user}"))?;
             for line in number.to_string().lines() {
                 say(format_args!("{line}"))?;
             }
@@ -226,7 +228,7 @@ async fn obey(messenger: &mut Messenger, group: &GroupId, numbers: &mut Numbers,
         }
         ("/verified", user) if !user.is_empty() => {
             let user = UserId::new(user)?;
-            let number = numbers.remove(&user).ok_or_else(|| anyhow!("compare first: /verify {user}"))?;
+            let number = numbers.remove(&user).ok_or_else(|| anyhow!("compare the numbers first: /verify {user}"))?;
             messenger.verify_user(group, &user, &number)?;
             say(format_args!("* {user} is verified"))?;
         }
@@ -274,9 +276,9 @@ fn show(event: &Event) -> io::Result<()> {
             Ok(())
         }
         Event::Proposed { .. } | Event::Rejoining { .. } => Ok(()),
-        Event::Rejoined { .. } => say(format_args!("* some messages could not be read; here you are again")),
+        Event::Rejoined { .. } => say(format_args!("* you are in the group again; some messages could not be read")),
         Event::Delayed { scope, cause, again } => {
-            say(format_args!("! {scope} has to wait: {cause}; trying again in {} s", again.as_secs()))
+            say(format_args!("! {scope} is delayed: {cause}; trying again in {} s", again.as_secs()))
         }
         Event::NotAdded { device, cause, .. } => say(format_args!("! {device} cannot be added: {cause}")),
         Event::KeyPackagesRefused { detail, .. } => {
@@ -284,9 +286,11 @@ fn show(event: &Event) -> io::Result<()> {
         }
         Event::ClockSkew { own, service } => {
             let (own, service) = (own.0, service.0);
-            say(format_args!("! the clock is wrong by {} s: set it", own.abs_diff(service)))
+            say(format_args!("! this device's clock is wrong by {} s: set it", own.abs_diff(service)))
         }
-        Event::Unlisted { card } => say(format_args!("* your other devices do not know this one; there: /link {card}")),
+        Event::Unlisted { card } => {
+            say(format_args!("* this device is not on your list of devices; on a listed device: /link {card}"))
+        }
         Event::NotLinked { device, cause } => say(format_args!("! {device} was not linked: {cause}")),
         Event::DevicesChanged { user, added, removed, begun_anew } => {
             for device in added {
@@ -296,9 +300,9 @@ fn show(event: &Event) -> io::Result<()> {
                 say(format_args!("* {user} has removed a device: {device}"))?;
             }
             match begun_anew {
-                true => {
-                    say(format_args!("! no former device vouches for the devices of {user}: ask, then /trust {user}"))
-                }
+                true => say(format_args!(
+                    "! no former device vouches for the devices of {user}: ask {user}, then /trust {user}"
+                )),
                 false => Ok(()),
             }
         }
@@ -306,7 +310,7 @@ fn show(event: &Event) -> io::Result<()> {
             say(format_args!("! THE SERVICE LIES about the devices of {user}: {detail}"))
         }
         Event::UnlistedMember { device, .. } => say(format_args!(
-            "! {device} was added, and its user does not vouch for it: ask, or /remove {}",
+            "! {device} was added, and is not on the list of its user: ask the user, or /remove {}",
             device.user()
         )),
         Event::DeviceRemoved { device } => say(format_args!("* the service has removed {device}")),
@@ -315,13 +319,16 @@ fn show(event: &Event) -> io::Result<()> {
         }
         Event::Removed { .. } => say(format_args!("* you are not in the group any more")),
         Event::Refused { reason, .. } | Event::Undeliverable { reason, .. } => say(format_args!("! {reason}")),
-        Event::Equivocation { .. } => say(format_args!("! THE SERVICE LIES, and there is proof of it")),
-        Event::BrokenChain { .. } => say(format_args!("! THE SERVICE LIES about what it has signed")),
+        Event::Equivocation { .. } => {
+            say(format_args!("! THE SERVICE LIES: it has signed two histories of this group"))
+        }
+        Event::BrokenChain { .. } => say(format_args!("! THE SERVICE LIES: an entry does not continue its hash chain")),
         other => say(format_args!("! {other:?}")),
     }
 }
 
-/// Prints a line. Everything goes through here, so that nothing of others reaches the terminal as it came.
+/// Prints a line. All output goes through here, so that no text of others reaches the terminal
+/// unescaped.
 fn say(what: std::fmt::Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", plain::shown(&what.to_string()))?;

@@ -1,10 +1,10 @@
-//! Texts of others, made safe for a terminal.
+//! Makes texts of others safe for a terminal.
 
 use std::fmt::Write as _;
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// Characters that show nothing although their category is one of letters, marks or symbols.
+/// Characters that are blank although their category is one of letters, marks or symbols.
 const BLANK: [char; 7] = [
     // COMBINING GRAPHEME JOINER, and the Hangul fillers.
     '\u{34f}', '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}',
@@ -12,7 +12,7 @@ const BLANK: [char; 7] = [
     '\u{2800}', '\u{fffc}',
 ];
 
-/// The text with each character escaped that a terminal would obey, reorder or hide.
+/// Escapes each character that a terminal would obey, reorder or hide.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -48,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_seen_is_shown_as_it_is() {
+    fn visible_characters_stay() {
         for text in ["Hello, Bob!", "größer", "e\u{301}", "שלום", "مرحبا", "日本語", "a\u{a0}b", "😀"] {
             assert_eq!(shown(text), text);
         }
     }
 
     #[test]
-    fn what_a_terminal_would_obey_or_hide_is_escaped() {
+    fn control_and_hidden_characters_are_escaped() {
         for character in [
             '\0',
             '\u{7}',

@@ -1,4 +1,4 @@
-//! When to try again, and after how long: exponential backoff with jitter (RFC 9110, 10.2.3 for `Retry-After`).
+//! Repeated attempts: exponential back-off with jitter (RFC 9110, 10.2.3 for `Retry-After`).
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,22 +8,26 @@ use crate::api::Code;
 /// A wait that has begun.
 pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How often a call is tried, and how long it waits in between. Every call can be made again: the service answers the
-/// same bytes with the same answer.
+/// The number of attempts of a call, and the waits between them.
+///
+/// Every call can be repeated: the service answers the same bytes with the same response.
 #[derive(Clone)]
 pub struct Retry {
-    /// How often a call is tried in all. Default 4.
+    /// The number of attempts in all. Default 4.
     pub attempts: u32,
-    /// The longest wait before the second attempt; before each further one it is twice as long. Default 250 ms.
+    /// The longest wait before the second attempt. It doubles before each further one. Default 250
+    /// ms.
     pub first: Duration,
-    /// The longest wait, whatever the attempt. Default 10 s.
+    /// The longest wait before any attempt. Default 10 s.
     pub longest: Duration,
-    /// The longest wait that the service may ask for with `Retry-After`; asked for more, the call fails. Default 60 s.
+    /// The longest wait that the service may request with `Retry-After`. If it requests more, the
+    /// call fails. Default 60 s.
     pub longest_asked: Duration,
-    /// Which part of a wait is waited, from 0 to 1. By default random, so that all who were cut off at the same moment
-    /// do not come back at the same moment.
+    /// The part of a wait that a call waits, from 0 to 1. Random by default, so that devices which
+    /// lost their connections at the same moment do not come back at the same moment.
     pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
-    /// How it waits. By default with Tokio's timer; who has a clock of its own can move that instead.
+    /// Waits. The default is Tokio's timer; a caller with a clock of its own can move that clock
+    /// instead.
     pub pause: Arc<dyn Fn(Duration) -> Pause + Send + Sync>,
 }
 
@@ -41,12 +45,13 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Tries once.
+    /// One attempt, and no repetition.
     pub fn never() -> Self {
         Self { attempts: 1, ..Self::default() }
     }
 
-    /// How long to wait after that error of that attempt, counted from 0; [`None`] if it is the end.
+    /// The wait after that error of that attempt. The first attempt is 0. [`None`] after the last
+    /// one.
     pub(crate) fn after(&self, attempt: u32, error: &ConnectionError) -> Option<Duration> {
         if attempt.saturating_add(1) >= self.attempts {
             return None;
@@ -56,7 +61,8 @@ impl Retry {
             ConnectionError::Problem(problem) => {
                 let waits = match problem.code {
                     Code::TooManyRequests | Code::ClaimedTooOften | Code::Unavailable | Code::Timeout => true,
-                    // A limit on what is kept does not go away by waiting, unless the service says when.
+                    // A limit on stored records does not end by waiting, unless the service says
+                    // when.
                     Code::LimitReached => problem.retry_after.is_some(),
                     _ => false,
                 };
@@ -72,7 +78,7 @@ impl Retry {
         (self.pause)(wait)
     }
 
-    /// The wait after that many failures: exponential up to `longest`, with jitter.
+    /// The wait after that number of failures: exponential up to `longest`, with jitter.
     pub(crate) fn backoff(&self, attempt: u32, longest: Duration) -> Duration {
         let whole = self.first.saturating_mul(2_u32.saturating_pow(attempt)).min(longest);
         whole.mul_f64((self.jitter)().clamp(0.0, 1.0))
@@ -105,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn each_wait_is_twice_the_last_up_to_the_longest() {
+    fn waits_double_up_to_the_longest() {
         let retry = Retry { attempts: 100, ..retry() };
         let waits: Vec<_> = (0..8).filter_map(|attempt| retry.after(attempt, &unreachable())).collect();
         assert_eq!(
             waits.iter().map(Duration::as_millis).collect::<Vec<_>>(),
             [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]
         );
-        assert_eq!(retry.after(98, &unreachable()), Some(Duration::from_secs(10)), "and it does not overflow");
+        assert_eq!(retry.after(98, &unreachable()), Some(Duration::from_secs(10)), "without an overflow");
     }
 
     #[test]
@@ -123,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_asks_for_is_waited_and_not_more_than_is_sensible() {
+    fn a_requested_wait_has_a_limit() {
         let problem = |code, retry_after| ConnectionError::from(Problem { retry_after, ..Problem::new(code) });
         let asked = |code, seconds| retry().after(0, &problem(code, Some(seconds)));
         assert_eq!(asked(Code::TooManyRequests, 7), Some(Duration::from_millis(7250)));

@@ -1,4 +1,5 @@
-//! Whose certificate the service's has to be: of the authorities that the caller names, or of those that the platform trusts.
+//! The authorities that may certify the service: those of the caller, or those that the platform
+//! trusts.
 
 use std::sync::Arc;
 
@@ -11,22 +12,24 @@ use rustls::{
 
 use super::error::ConnectionError;
 
-/// With the authorities in that PEM and no others, or with the platform's.
+/// Trusts the authorities in that PEM and no others. Without a PEM, trusts the platform's
+/// authorities.
 pub(super) fn trust(builder: ClientBuilder, authorities: Option<&[u8]>) -> Result<ClientBuilder, ConnectionError> {
     let Some(pem) = authorities else {
-        // The platform's verifier takes the process's provider. If the application has chosen one, that is it.
+        // The platform's verifier uses the process's provider. The application's choice has
+        // precedence.
         let _ = ring::default_provider().install_default();
         return Ok(builder);
     };
     configured(builder, roots(pem).and_then(trusting))
 }
 
-/// With nobody's, for a connection that is not to be encrypted.
+/// Trusts no authority, for a connection without encryption.
 pub(super) fn nobody(builder: ClientBuilder) -> Result<ClientBuilder, ConnectionError> {
     configured(builder, trusting(RootCertStore::empty()))
 }
 
-/// The authorities in a PEM. Fails with what is wrong with it.
+/// Reads the authorities in a PEM. Fails with the defect of the PEM.
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(pem) {
@@ -36,7 +39,7 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("there is no certificate in the PEM".into()) } else { Ok(roots) }
 }
 
-/// With these authorities, and with the cryptography of ring, whatever the process has chosen.
+/// Trusts these authorities, with the cryptography of ring and not the process's choice.
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, String> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn a_pem_without_a_certificate_is_refused() {
         for pem in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             let built = trust(reqwest::Client::builder(), Some(pem));
             assert!(matches!(built, Err(ConnectionError::Certificate { .. })));

@@ -1,5 +1,6 @@
-//! The key by which a device opens sessions with its service, and signs the list of its user's devices. It is made on the
-//! device, for this service alone, and is no key of MLS (`docs/decisions/0030`).
+//! The transport key: a device opens sessions with its service by it, and signs the list of its
+//! user's devices. The device makes it for this service alone. It is no key of MLS
+//! (`docs/decisions/0030`).
 
 use std::fmt;
 
@@ -8,12 +9,12 @@ use zeroize::Zeroizing;
 
 use super::error::Error;
 
-/// A device's key for a service (Ed25519). It is erased from memory when it is dropped.
+/// A device's key for a service (Ed25519). Dropping it erases it from memory.
 #[derive(Clone)]
 pub struct TransportKey(SigningKey);
 
 impl TransportKey {
-    /// A new key, of the operating system's randomness.
+    /// Makes a new key from the operating system's randomness.
     ///
     /// # Errors
     /// [`Error::Randomness`].
@@ -23,17 +24,17 @@ impl TransportKey {
         Ok(Self::from_seed(&seed))
     }
 
-    /// The key that follows from 32 random bytes.
+    /// Derives the key from 32 random bytes.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
 
-    /// What it follows from: as secret as the key.
+    /// The seed of the key: as secret as the key.
     pub fn seed(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
-    /// The public half, that the service knows the device by.
+    /// The public key. The service recognizes the device by it.
     pub fn public(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }

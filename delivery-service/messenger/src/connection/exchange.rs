@@ -1,4 +1,4 @@
-//! One request and its answer, in CBOR.
+//! One HTTP request and its response, in CBOR.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -15,18 +15,18 @@ use crate::{
     retry::Retry,
 };
 
-/// The largest answer that is read, whatever the service sends: a page of deliveries has up to 16 MiB, and a single large
-/// one more.
+/// The largest response body that the client reads. A page of deliveries has up to 16 MiB, and a
+/// single large delivery has more.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// The largest error that is read.
+/// The largest problem body that the client reads.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 
-/// The HTTP client, and the time that the service has told with its last answer.
+/// The HTTP client, and the service's time in the last response.
 #[derive(Debug)]
 pub(super) struct Http {
     client: reqwest::Client,
-    /// In seconds since the Unix epoch; 0 if no answer has come, or none since the time was taken.
+    /// In seconds since the Unix epoch. 0 if no response has come since the time was taken.
     time: AtomicU64,
 }
 
@@ -35,7 +35,7 @@ impl Http {
         Self { client, time: AtomicU64::new(0) }
     }
 
-    /// The time in the last answer (RFC 9110, 6.6.1), once.
+    /// Takes the time in the last response (RFC 9110, 6.6.1).
     pub(super) fn take_time(&self) -> Option<Timestamp> {
         Some(self.time.swap(0, Ordering::Relaxed)).filter(|seconds| *seconds > 0).map(Timestamp)
     }
@@ -49,26 +49,27 @@ impl Http {
     }
 }
 
-/// A request that can be made again and again.
-pub(super) struct Request {
+/// An HTTP request that can be repeated.
+pub(super) struct HttpRequest {
     method: Method,
     url: Url,
     body: Option<Vec<u8>>,
     timeout: Duration,
 }
 
-impl Request {
+impl HttpRequest {
     pub(super) fn new(base: &Url, method: Method, path: &[&str], timeout: Duration) -> Result<Self, ConnectionError> {
         let mut url = base.clone();
-        // Each segment is encoded, so that no name leads elsewhere.
+        // Each segment is encoded, so that no name changes the path.
         match url.path_segments_mut() {
             Ok(mut segments) => _ = segments.pop_if_empty().extend(path),
             Err(()) => return Err(ConnectionError::Address { detail: "it has no path".into() }),
         }
-        // A segment of dots would be taken for a step, encoded or not (RFC 3986, 5.2.4): the URL leaves it out.
+        // A segment of dots counts as a step, even if it is encoded (RFC 3986, 5.2.4): the URL
+        // omits it.
         let expected = base.path().split('/').filter(|segment| !segment.is_empty()).count() + path.len();
         if url.path().split('/').filter(|segment| !segment.is_empty()).count() != expected {
-            return Err(ConnectionError::Address { detail: "a name leads elsewhere".into() });
+            return Err(ConnectionError::Address { detail: "a name would change the path".into() });
         }
         Ok(Self { method, url, body: None, timeout })
     }
@@ -85,37 +86,37 @@ impl Request {
         self
     }
 
-    /// The same, with so much more time.
+    /// The same request with more time.
     pub(super) fn patient(mut self, wait: Duration) -> Self {
         self.timeout = self.timeout.saturating_add(wait);
         self
     }
 }
 
-/// What an answer can be read as.
-pub(super) trait Answer: Sized {
+/// The body of a response.
+pub(super) trait ResponseBody: Sized {
     fn read(body: &[u8]) -> Result<Self, ConnectionError>;
 }
 
-impl<T: DeserializeOwned> Answer for T {
+impl<T: DeserializeOwned> ResponseBody for T {
     fn read(body: &[u8]) -> Result<Self, ConnectionError> {
         ciborium::from_reader(body).map_err(|e| protocol(e.to_string()))
     }
 }
 
-/// An answer without content, or with content that is of no interest.
+/// A body that the caller does not need.
 pub(super) struct Nothing;
 
-impl Answer for Nothing {
+impl ResponseBody for Nothing {
     fn read(_: &[u8]) -> Result<Self, ConnectionError> {
         Ok(Self)
     }
 }
 
-/// Makes the request as often as it may be.
-pub(super) async fn retried<T: Answer>(
+/// Makes the request, and repeats it by the rule.
+pub(super) async fn retried<T: ResponseBody>(
     http: &Http,
-    request: &Request,
+    request: &HttpRequest,
     token: Option<&str>,
     retry: &Retry,
 ) -> Result<T, ConnectionError> {
@@ -132,13 +133,17 @@ pub(super) async fn retried<T: Answer>(
 }
 
 /// Makes the request once.
-pub(super) async fn once<T: Answer>(http: &Http, request: &Request, token: Option<&str>) -> Result<T, ConnectionError> {
+pub(super) async fn once<T: ResponseBody>(
+    http: &Http,
+    request: &HttpRequest,
+    token: Option<&str>,
+) -> Result<T, ConnectionError> {
     let body = answer(http, request, token).await?;
     T::read(&body)
 }
 
-/// The answer's bytes.
-async fn answer(http: &Http, request: &Request, token: Option<&str>) -> Result<Vec<u8>, ConnectionError> {
+/// Makes the request, and returns the body of the response.
+async fn answer(http: &Http, request: &HttpRequest, token: Option<&str>) -> Result<Vec<u8>, ConnectionError> {
     let mut builder = http.client.request(request.method.clone(), request.url.clone()).timeout(request.timeout);
     builder = builder.header(header::ACCEPT, CBOR);
     if let Some(token) = token {
@@ -163,13 +168,13 @@ async fn problem(response: Response) -> ConnectionError {
         Err(error @ ConnectionError::Unreachable { .. }) => return error,
         Err(_) => Vec::new(),
     };
-    // Whatever stands before the service answers in its own words, which are not CBOR.
+    // A proxy before the service responds in another format than CBOR.
     let problem = match ciborium::from_reader::<Problem, _>(&body[..]) {
         Ok(problem) if problem.status == status.as_u16() => problem,
         _ => match status.as_u16() {
             429 => Problem::new(Code::TooManyRequests),
             502..=504 => Problem::new(Code::Unavailable),
-            _ => return protocol(format!("the status is {status}, and nothing says why")),
+            _ => return protocol(format!("the status is {status}, without a reason")),
         },
     };
     Problem { retry_after: problem.retry_after.or(seconds), ..problem }.into()
@@ -179,14 +184,14 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Connectio
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > limit {
-            return Err(protocol(format!("the answer has more than {limit} bytes")));
+            return Err(protocol(format!("the response has more than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// Without the address, in which names are.
+/// Reports the error without the URL, because the URL contains names.
 fn unreachable(error: reqwest::Error) -> ConnectionError {
     let error = error.without_url();
     let mut detail = error.to_string();
@@ -208,7 +213,7 @@ mod tests {
 
     fn path(segments: &[&str]) -> Result<String, ConnectionError> {
         let base = Url::parse("http://127.0.0.1:1/behind/a/proxy/").unwrap();
-        Request::new(&base, Method::GET, segments, Duration::ZERO).map(|request| request.url.path().to_owned())
+        HttpRequest::new(&base, Method::GET, segments, Duration::ZERO).map(|request| request.url.path().to_owned())
     }
 
     #[test]
@@ -221,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_dots_leads_nowhere() {
+    fn a_name_of_dots_is_refused() {
         for name in [".", "..", ""] {
             assert!(path(&["v1", "users", name, "devices"]).is_err(), "{name:?}");
         }

@@ -1,4 +1,4 @@
-//! How a device shows the service who it is: it signs a challenge, and gets a token for a while.
+//! Sessions: a device proves its identity by signing a challenge, and gets a token for some time.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 use reqwest::{Method, Url};
 use zeroize::Zeroizing;
 
-use super::exchange::{self, Http, Nothing, Request, protocol};
+use super::exchange::{self, Http, HttpRequest, Nothing, protocol};
 use crate::{
     api::{Admission, Challenge, ChallengeRequest, Code, RegisterRequest, ServiceInfo, Session, SessionRequest, proof},
     error::ConnectionError,
@@ -17,26 +17,27 @@ use crate::{
     transport_key::TransportKey,
 };
 
-/// How long before its end a session is replaced, so that no request arrives just after it.
+/// The time before its end at which the device replaces a session, so that no request arrives too
+/// late.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// The device's sessions with the service, one after the other.
-pub(super) struct Sessions {
+pub(super) struct DeviceSessions {
     device: DeviceId,
     key: TransportKey,
     service: ServicePublicKey,
-    /// Whether what is at the address has said that it has the service's key. A signature for another is of no use to it in
-    /// any case: the key is in what is signed.
+    /// True if the server at the address has claimed the service's key. A signature for another
+    /// service is of no use to it in any case, because the signed bytes contain the key.
     met: bool,
-    open: Option<Open>,
+    open: Option<OpenSession>,
 }
 
-struct Open {
+struct OpenSession {
     token: Zeroizing<String>,
     until: Option<Instant>,
 }
 
-impl Sessions {
+impl DeviceSessions {
     pub(super) fn new(device: DeviceId, key: TransportKey, service: ServicePublicKey) -> Self {
         Self { device, key, service, met: false, open: None }
     }
@@ -49,14 +50,14 @@ impl Sessions {
         self.open = None;
     }
 
-    /// The token of the session that is open, or of a new one. Each exchange is made once.
+    /// Returns the token of the open session, or of a new one. Makes each request once.
     pub(super) async fn token(
         &mut self,
         http: &Http,
         base: &Url,
         timeout: Duration,
     ) -> Result<Zeroizing<String>, ConnectionError> {
-        if let Some(Open { token, until }) = &self.open
+        if let Some(OpenSession { token, until }) = &self.open
             && until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(token.clone());
@@ -64,7 +65,7 @@ impl Sessions {
         self.meet(http, base, timeout).await?;
         let is_refused = |error: &ConnectionError| error.code() == Some(Code::BadProof);
         let mut session = self.log_in(http, base, timeout).await;
-        // The challenge may have expired on its way, or the service may have started anew since it gave the challenge.
+        // The challenge may have expired on its way, or the service may have restarted since.
         if session.as_ref().is_err_and(is_refused) {
             session = self.log_in(http, base, timeout).await;
         }
@@ -75,11 +76,11 @@ impl Sessions {
         let token = Zeroizing::new(token);
         let lasts = Duration::from_secs(expires_in);
         let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
-        self.open = Some(Open { token: token.clone(), until });
+        self.open = Some(OpenSession { token: token.clone(), until });
         Ok(token)
     }
 
-    /// Signs a new challenge, and opens a session with the signature.
+    /// Signs a new challenge, and opens a session by the signature.
     async fn log_in(&self, http: &Http, base: &Url, timeout: Duration) -> Result<Session, ConnectionError> {
         let challenge = self.challenge(http, base, timeout).await?;
         let signed = proof::session(&self.service, &challenge.challenge.0, &self.device);
@@ -88,11 +89,11 @@ impl Sessions {
             challenge: challenge.challenge,
             signature: self.key.sign(&signed)[..].into(),
         };
-        let request = Request::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
+        let request = HttpRequest::new(base, Method::POST, &["v1", "sessions"], timeout)?.with(&body)?;
         exchange::once(http, &request, None).await
     }
 
-    /// Registers the device, unless it is.
+    /// Registers the device, unless it is registered.
     pub(super) async fn register(
         &mut self,
         http: &Http,
@@ -111,11 +112,11 @@ impl Sessions {
             signature: self.key.sign(&signed)[..].into(),
             admission,
         };
-        let request = Request::new(base, Method::POST, &["v1", "devices"], timeout)?.with(&body)?;
+        let request = HttpRequest::new(base, Method::POST, &["v1", "devices"], timeout)?.with(&body)?;
         match exchange::once::<Nothing>(http, &request, None).await {
             Ok(Nothing) => Ok(()),
-            // Perhaps it was this device, and the answer was lost: then its key opens a session. An invitation is used
-            // up by that as well.
+            // Perhaps this device has registered before, and the response was lost: then its key
+            // opens a session. The lost registration has used up an invitation as well.
             Err(taken) if is_perhaps_registered(&taken) => match self.token(http, base, timeout).await {
                 Err(ConnectionError::Problem(_) | ConnectionError::DeviceRefused { .. }) => Err(taken),
                 other => other.map(drop),
@@ -124,10 +125,10 @@ impl Sessions {
         }
     }
 
-    /// Asks what is at the address which key it has, once.
+    /// Compares the key of the server at the address with the service's key, once.
     async fn meet(&mut self, http: &Http, base: &Url, timeout: Duration) -> Result<(), ConnectionError> {
         if !self.met {
-            let request = Request::new(base, Method::GET, &["v1", "service"], timeout)?;
+            let request = HttpRequest::new(base, Method::GET, &["v1", "service"], timeout)?;
             let found = key_of(&exchange::once(http, &request, None).await?)?;
             if found != self.service {
                 return Err(ConnectionError::WrongService { expected: self.service, found });
@@ -139,19 +140,19 @@ impl Sessions {
 
     async fn challenge(&self, http: &Http, base: &Url, timeout: Duration) -> Result<Challenge, ConnectionError> {
         let body = ChallengeRequest { device: self.device.clone() };
-        let request = Request::new(base, Method::POST, &["v1", "challenges"], timeout)?.with(&body)?;
+        let request = HttpRequest::new(base, Method::POST, &["v1", "challenges"], timeout)?.with(&body)?;
         exchange::once(http, &request, None).await
     }
 }
 
-impl fmt::Debug for Sessions {
+impl fmt::Debug for DeviceSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, service, open, .. } = self;
-        write!(f, "Sessions {{ device: {device}, service: {service}, open: {} }}", open.is_some())
+        write!(f, "DeviceSessions {{ device: {device}, service: {service}, open: {} }}", open.is_some())
     }
 }
 
-/// Whether the session has ended before its time: revoked, or forgotten by the service.
+/// True if the session has ended before its time: the service has revoked or forgotten it.
 pub(super) fn is_over(error: &ConnectionError) -> bool {
     error.code() == Some(Code::NoSession)
 }

@@ -1,8 +1,9 @@
-//! The texts of a group that the application was told and that their senders may send again.
+//! The texts of a group that the application has received and that their senders may send again.
 //!
-//! When a commit is taken back, the senders of the texts of the void epoch send them again (`docs/decisions/0069`). A device
-//! that has told such a text already knows it by its identifier. The table is a part of the group's record: the step that
-//! moves the cursor past a text keeps the text's identifier as well.
+//! When the service takes back a commit, the senders of the texts of the void epoch send them again
+//! (`docs/decisions/0069`). A device that has delivered such a text recognizes it by its
+//! identifier. The table is a part of the group's record: the write that moves the cursor past a
+//! text stores the text's identifier as well.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,51 +12,56 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::TextId;
 
-/// The number of texts that are remembered of a group, of all senders together. At less than 120 bytes each, the table is not
-/// larger than the receipts beside it. The application is told a text twice that was crowded out, and no text is lost.
+/// The largest number of texts in the table of a group, of all senders together.
+///
+/// At less than 120 bytes each, the table is not larger than the receipts beside it. A text that
+/// was crowded out may reach the application twice; no text is lost.
 const TEXTS_REMEMBERED: usize = 128;
 
 /// The texts that may be sent again.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Delivered {
-    /// The epoch that the last commit has made.
+    /// The epoch that began with the last commit.
     epoch: u64,
-    /// The texts of each sender, the latest at the end. One sender's identifiers say nothing of another's texts.
-    texts: BTreeMap<DeviceId, VecDeque<Known>>,
+    /// The texts of each sender, the latest at the end. One sender's identifiers say nothing about
+    /// another's texts.
+    texts: BTreeMap<DeviceId, VecDeque<DeliveredText>>,
 }
 
-/// A text that the application was told.
+/// A text that the application has received.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct DeliveredText {
     id: TextId,
-    /// The identifier of the message that the application was told. After a crash that message may be told again, and another
-    /// message with the same text may not.
+    /// The identifier of the message that the application has received. After a crash that message
+    /// may be delivered again, and another message with the same text may not.
     #[serde(with = "serde_bytes")]
     message: [u8; 32],
     /// The epoch of the last message with this text.
     epoch: u64,
-    /// Whether that epoch was taken back: the sender is expected to send the text again.
+    /// True if the service took that epoch back: the sender is expected to send the text again.
     void: bool,
 }
 
 impl Delivered {
-    /// Whether the application is to be told the message. An earlier message may have brought the sender's text already.
+    /// Returns true if the application has to receive the message. It does not if an earlier
+    /// message has brought the same text of this sender.
     pub(super) fn admits(&mut self, sender: &DeviceId, id: TextId, message: MessageId, epoch: u64) -> bool {
         let message = *message.as_bytes();
         let texts = self.texts.entry(sender.clone()).or_default();
         if let Some(known) = texts.iter_mut().find(|known| known.id == id) {
-            let is_told_again = known.message == message;
-            if !is_told_again {
+            let is_repetition = known.message == message;
+            if !is_repetition {
                 (known.epoch, known.void) = (epoch, false);
             }
-            return is_told_again;
+            return is_repetition;
         }
-        texts.push_back(Known { id, message, epoch, void: false });
+        texts.push_back(DeliveredText { id, message, epoch, void: false });
         self.limit(sender);
         true
     }
 
-    /// Makes room at the cost of the sender that takes up most of it: a hostile member crowds out its own texts.
+    /// Makes room at the cost of the sender with the most texts: a hostile member crowds out its
+    /// own.
     fn limit(&mut self, latest: &DeviceId) {
         if self.len() > TEXTS_REMEMBERED {
             let most = self.texts.iter_mut().max_by_key(|(sender, texts)| (texts.len(), *sender == latest));
@@ -63,20 +69,21 @@ impl Delivered {
         }
     }
 
-    /// A commit has made this epoch.
+    /// Enters the epoch of a commit.
     pub(super) fn enter(&mut self, epoch: u64) {
         self.epoch = epoch;
     }
 
-    /// All epochs after this one were taken back.
+    /// Marks the texts of all epochs after this one as void: the service took those epochs back.
     pub(super) fn void_after(&mut self, restored: u64) {
         self.texts.values_mut().flatten().filter(|known| known.epoch > restored).for_each(|known| known.void = true);
     }
 
-    /// The application has kept all that it was told. Texts of former epochs are forgotten, which cannot be taken back any more,
-    /// and texts of void epochs stay. Returns whether something was forgotten.
+    /// Forgets the texts of former epochs, which the service cannot take back any more. Texts of
+    /// void epochs stay. Returns true if a text was forgotten.
     ///
-    /// Not before: after a crash, the messages that the application has not kept are told again in the same way.
+    /// The caller waits until the application has stored its events: after a crash, the messages
+    /// that it has not stored are delivered again.
     pub(super) fn settle(&mut self) -> bool {
         let (before, epoch) = (self.len(), self.epoch);
         self.texts.values_mut().for_each(|texts| texts.retain(|known| known.void || known.epoch >= epoch));
@@ -92,14 +99,14 @@ impl Delivered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Nonce;
+    use crate::envelope::TextNonce;
 
     fn device(user: &str) -> DeviceId {
         DeviceId::new(user, "phone").expect("a short name")
     }
 
     fn id(number: u64) -> TextId {
-        TextId::of(Nonce([7; 16]), &number.to_be_bytes())
+        TextId::of(TextNonce([7; 16]), &number.to_be_bytes())
     }
 
     fn message(name: &str) -> MessageId {
@@ -107,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_sent_again_is_not_told_again() {
+    fn a_repeated_text_is_delivered_once() {
         let (mut delivered, alice) = (Delivered::default(), device("alice"));
         delivered.enter(2);
         assert!(delivered.admits(&alice, id(1), message("first"), 2));
@@ -115,15 +122,15 @@ mod tests {
         delivered.enter(3);
         delivered.settle();
         assert!(!delivered.admits(&alice, id(1), message("second"), 3));
-        assert!(!delivered.admits(&alice, id(1), message("second"), 3), "nor after a crash");
+        assert!(!delivered.admits(&alice, id(1), message("second"), 3), "the same after a crash");
         delivered.void_after(2);
         delivered.enter(4);
         delivered.settle();
-        assert!(!delivered.admits(&alice, id(1), message("third"), 4), "nor if that one is taken back as well");
+        assert!(!delivered.admits(&alice, id(1), message("third"), 4), "the second epoch is void as well");
     }
 
     #[test]
-    fn a_message_that_comes_again_after_a_crash_is_told_again() {
+    fn the_same_message_is_delivered_again_after_a_crash() {
         let (mut delivered, alice) = (Delivered::default(), device("alice"));
         for _ in 0..3 {
             assert!(delivered.admits(&alice, id(1), message("first"), 0));
@@ -140,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_former_epochs_are_forgotten_once_the_application_has_them() {
+    fn stored_texts_of_former_epochs_are_forgotten() {
         let (mut delivered, alice) = (Delivered::default(), device("alice"));
         assert!(delivered.admits(&alice, id(1), message("first"), 0));
-        assert!(!delivered.settle(), "its epoch can still be taken back");
+        assert!(!delivered.settle(), "the service can still take its epoch back");
         delivered.enter(1);
         assert!(delivered.admits(&alice, id(2), message("second"), 1));
-        // Read with the commit, and told again after a crash.
+        // The device has read this message with the commit, and delivers it again after a crash.
         assert!(!delivered.admits(&alice, id(1), message("third"), 0));
         assert_eq!(delivered.len(), 2);
         assert!(delivered.settle());
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_crowds_out_the_texts_of_its_sender_alone() {
+    fn a_flood_crowds_out_only_its_sender() {
         let (mut delivered, alice, bob) = (Delivered::default(), device("alice"), device("bob"));
         for number in 0..20 {
             assert!(delivered.admits(&alice, id(number), message("first"), 1));
@@ -171,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_is_as_small_as_it_says() {
+    fn a_full_table_has_less_than_120_bytes_each() {
         let mut delivered = Delivered::default();
         for number in 0..TEXTS_REMEMBERED as u64 {
             delivered.admits(&device("alice"), id(number), message("text"), u64::MAX);
         }
         let mut bytes = Vec::new();
-        ciborium::into_writer(&delivered, &mut bytes).expect("it can be written");
+        ciborium::into_writer(&delivered, &mut bytes).expect("the table is encoded");
         assert!(bytes.len() < 120 * TEXTS_REMEMBERED, "{}", bytes.len());
-        assert_eq!(ciborium::from_reader::<Delivered, _>(&bytes[..]).expect("it can be read"), delivered);
+        assert_eq!(ciborium::from_reader::<Delivered, _>(&bytes[..]).expect("the table is decoded"), delivered);
     }
 }

@@ -1,16 +1,15 @@
 //! Lanes: each concern of a device fails, waits and goes on by itself.
 //!
-//! A lane that works has no state. One that has failed has a delay, measured with the monotonic clock: exponential
-//! back-off, or longer if the service asks for it with `Retry-After` (RFC 9110, 10.2.3). Delays are not stored; a new
-//! process tries each lane once and hears the same.
+//! A working lane has no state. A failed lane has a delay, measured with the monotonic clock:
+//! exponential back-off, or longer if the service requests it with `Retry-After` (RFC 9110,
+//! 10.2.3). Delays are not stored; a new process tries each lane once and gets the same answer.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use regrow_engine::{GroupId, UserId};
+use regrow_engine::GroupId;
 
-use super::{Event, Intent};
+use super::{event::Event, scope::FailureScope};
 use crate::{
-    api::Code,
     error::{ConnectionError, Error},
     retry::Retry,
 };
@@ -18,53 +17,20 @@ use crate::{
 /// The longest delay that a lane imposes on itself.
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
 
-/// The longest delay that the service can ask for.
+/// The longest delay that the service can request.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After how many failures in a row a lost connection is told. The application hears of a service that cannot be reached
-/// at all from the call that reads.
+/// The number of failures in a row after which the application is told of a lost connection. If the
+/// service cannot be reached at all, the call that reads says so.
 const UNREACHABLE_TOLD: u32 = 3;
 
-/// The concern that a failure delays. Everything else goes on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Scope {
-    /// Acknowledgements at the service, and the erasure of old secrets.
-    Device,
-    /// The device's key packages at the service.
-    KeyPackages,
-    /// The list of a user's devices: reading it, and for this device's user, changing it.
-    DeviceList(UserId),
-    /// Everything that is submitted to one group.
-    Group(GroupId),
-    /// One intent of the application, while it needs key packages of others.
-    Intent {
-        /// The group.
-        group: GroupId,
-        /// The intent. [`Messenger::withdraw`](super::Messenger::withdraw) gives it up.
-        intent: Intent,
-    },
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Device => f.write_str("the device's upkeep"),
-            Self::KeyPackages => f.write_str("the device's key packages"),
-            Self::DeviceList(user) => write!(f, "the list of the devices of {user}"),
-            Self::Group(group) => write!(f, "the group {group}"),
-            Self::Intent { group, intent } => write!(f, "{intent} in the group {group}"),
-        }
-    }
-}
-
-/// The lanes that have failed and not worked since.
+/// The lanes that have failed and have not worked since.
 #[derive(Default)]
 pub(super) struct Lanes {
-    delays: BTreeMap<Scope, Delay>,
+    delays: BTreeMap<FailureScope, Delay>,
     /// The number of the present pass. A lane fails at most once in a pass.
     pass: u64,
-    /// Until when the service takes no request of this device, and its word for it.
+    /// The end of the time in which the service takes no request of this device, and its refusal.
     hold: Option<(Duration, ConnectionError)>,
 }
 
@@ -76,29 +42,30 @@ struct Delay {
 }
 
 impl Lanes {
-    /// A new pass over the lanes begins.
+    /// Begins a new pass over the lanes.
     pub(super) fn begin_pass(&mut self) {
         self.pass = self.pass.wrapping_add(1);
     }
 
-    /// Whether the lane may go on now.
-    pub(super) fn is_ready(&self, scope: &Scope, now: Duration) -> bool {
+    /// True if the lane may go on now.
+    pub(super) fn is_ready(&self, scope: &FailureScope, now: Duration) -> bool {
         self.delays.get(scope).is_none_or(|delay| delay.pass != self.pass && delay.until <= now)
     }
 
-    /// The lane works.
-    pub(super) fn works(&mut self, scope: &Scope) {
+    /// Forgets the lane's failures, because it works.
+    pub(super) fn works(&mut self, scope: &FailureScope) {
         self.delays.remove(scope);
     }
 
-    /// Forgets the lanes of a group that is gone.
+    /// Forgets the lanes of a group that this device has dropped.
     pub(super) fn forget_group(&mut self, id: &GroupId) {
-        self.delays
-            .retain(|scope, _| !matches!(scope, Scope::Group(group) | Scope::Intent { group, .. } if group == id));
+        self.delays.retain(
+            |scope, _| !matches!(scope, FailureScope::Group(group) | FailureScope::Intent { group, .. } if group == id),
+        );
     }
 
-    /// The lane has failed. Returns the event to tell, if the application has not heard of it.
-    pub(super) fn fails(&mut self, scope: Scope, error: Error, retry: &Retry, now: Duration) -> Option<Event> {
+    /// Delays a lane that has failed. Returns the event for the application, unless it has had it.
+    pub(super) fn fails(&mut self, scope: FailureScope, error: Error, retry: &Retry, now: Duration) -> Option<Event> {
         let delay = self.delays.entry(scope.clone()).or_insert(Delay { failures: 0, until: now, pass: 0, told: false });
         let again = retry.backoff(delay.failures, LONGEST_DELAY).max(asked(&error));
         delay.failures = delay.failures.saturating_add(1);
@@ -111,13 +78,13 @@ impl Lanes {
         Some(Event::Delayed { scope, cause: Arc::new(error), again })
     }
 
-    /// The service takes no request of this device for a while.
+    /// Holds all lanes, because the service takes no request of this device for a while.
     pub(super) fn hold(&mut self, error: ConnectionError, retry: &Retry, now: Duration) {
         let wait = asked_by(&error).saturating_add(retry.backoff(0, LONGEST_DELAY));
         self.hold = Some((now.saturating_add(wait), error));
     }
 
-    /// For how long the service takes no request of this device, and its word for it.
+    /// The time for which the service takes no request of this device, and its refusal.
     pub(super) fn held(&self, now: Duration) -> Option<(Duration, &ConnectionError)> {
         let (until, error) = self.hold.as_ref()?;
         until.checked_sub(now).filter(|wait| !wait.is_zero()).map(|wait| (wait, error))
@@ -125,21 +92,10 @@ impl Lanes {
 
     /// The time until the first lane goes on. [`None`] if no lane waits.
     pub(super) fn next(&self, now: Duration) -> Option<Duration> {
-        // A lane whose time has come, and that has not failed again, has nothing to do.
+        // A lane whose delay has passed and that has not failed again has nothing to do.
         let waits = self.delays.values().filter(|delay| delay.until > now || delay.pass == self.pass);
         waits.map(|delay| delay.until.saturating_sub(now)).min()
     }
-}
-
-/// Whether the service has refused a request because there were too many.
-pub(super) fn is_too_many(error: &ConnectionError) -> bool {
-    error.code() == Some(Code::TooManyRequests)
-}
-
-/// Whether the service refuses a claim because this device has claimed key packages of one device too often. It delays
-/// only the intent that needs the claim.
-pub(super) fn is_too_many_claims(error: &ConnectionError) -> bool {
-    error.code() == Some(Code::ClaimedTooOften)
 }
 
 fn asked(error: &Error) -> Duration {
@@ -156,7 +112,7 @@ fn asked_by(error: &ConnectionError) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Problem;
+    use crate::api::{Code, Problem};
 
     fn busy(seconds: u64) -> Error {
         Problem { retry_after: Some(seconds), ..Problem::new(Code::Unavailable) }.into()
@@ -171,31 +127,36 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_waits_as_long_as_the_service_asks_and_no_other_lane_does() {
+    fn only_the_failed_lane_waits_as_the_service_asks() {
         let mut lanes = Lanes::default();
         lanes.begin_pass();
-        let told = lanes.fails(Scope::KeyPackages, busy(60), &retry(), seconds(5));
-        assert!(matches!(told, Some(Event::Delayed { scope: Scope::KeyPackages, again, .. }) if again == seconds(60)));
-        assert!(lanes.fails(Scope::KeyPackages, busy(60), &retry(), seconds(5)).is_none(), "it is told once");
+        let told = lanes.fails(FailureScope::KeyPackages, busy(60), &retry(), seconds(5));
+        assert!(
+            matches!(told, Some(Event::Delayed { scope: FailureScope::KeyPackages, again, .. }) if again == seconds(60))
+        );
+        assert!(
+            lanes.fails(FailureScope::KeyPackages, busy(60), &retry(), seconds(5)).is_none(),
+            "the event appears once"
+        );
 
         lanes.begin_pass();
-        assert!(lanes.is_ready(&Scope::Device, seconds(5)));
-        assert!(!lanes.is_ready(&Scope::KeyPackages, seconds(64)));
-        assert!(lanes.is_ready(&Scope::KeyPackages, seconds(65)));
+        assert!(lanes.is_ready(&FailureScope::Device, seconds(5)));
+        assert!(!lanes.is_ready(&FailureScope::KeyPackages, seconds(64)));
+        assert!(lanes.is_ready(&FailureScope::KeyPackages, seconds(65)));
         assert_eq!(lanes.next(seconds(5)), Some(seconds(60)));
     }
 
     #[test]
-    fn each_delay_is_twice_the_last_up_to_the_longest() {
+    fn delays_double_up_to_the_longest() {
         let mut lanes = Lanes::default();
         let mut waits = Vec::new();
         for _ in 0..20 {
-            lanes.fails(Scope::Device, busy(0), &retry(), Duration::ZERO);
+            lanes.fails(FailureScope::Device, busy(0), &retry(), Duration::ZERO);
             waits.push(lanes.next(Duration::ZERO).unwrap());
         }
         assert_eq!(waits[..3], [250, 500, 1000].map(Duration::from_millis));
         assert_eq!(waits.last(), Some(&LONGEST_DELAY));
-        lanes.works(&Scope::Device);
+        lanes.works(&FailureScope::Device);
         assert_eq!(lanes.next(Duration::ZERO), None);
     }
 
@@ -204,9 +165,9 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.begin_pass();
         let at_once = Retry { first: Duration::ZERO, ..retry() };
-        lanes.fails(Scope::Device, busy(0), &at_once, Duration::ZERO);
-        assert!(!lanes.is_ready(&Scope::Device, Duration::ZERO));
+        lanes.fails(FailureScope::Device, busy(0), &at_once, Duration::ZERO);
+        assert!(!lanes.is_ready(&FailureScope::Device, Duration::ZERO));
         lanes.begin_pass();
-        assert!(lanes.is_ready(&Scope::Device, Duration::ZERO));
+        assert!(lanes.is_ready(&FailureScope::Device, Duration::ZERO));
     }
 }

@@ -1,4 +1,4 @@
-//! The choices of an application, and the clocks that a messenger reads.
+//! The options of an application, and the clocks that a messenger reads.
 
 use std::{
     fmt,
@@ -11,35 +11,38 @@ use regrow_engine::{DeviceId, GroupId, Timestamp};
 /// A wall clock. It may be wrong, and it may jump.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A monotonic clock: the time since any fixed moment. It never goes back.
+/// A monotonic clock: the time since a fixed moment. It never goes back.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// Whether a device may add this device to a group without asking.
+/// Decides if a device may add this device to a group without asking.
 pub type MayAdd = Arc<dyn Fn(&DeviceId, &GroupId) -> bool + Send + Sync>;
 
-/// The choices of an application. [`Options::default`] suits a chat program.
+/// The options of an application. [`Options::default`] suits a chat program.
 #[derive(Clone)]
 pub struct Options {
-    /// How long [`next_event`](super::Messenger::next_event) lets the service wait for an entry, in one request.
-    /// Default 30 s.
+    /// The time that [`next_event`](super::Messenger::next_event) lets the service wait for an
+    /// entry, in one request. Default 30 s.
     pub wait: Duration,
-    /// The number of entries that one request reads at most. Default 200.
+    /// The largest number of entries that one request reads. Default 200.
     pub page: usize,
-    /// How long the device waits until a commit is taken back that it cannot follow. Then it rejoins. Default 60 s: the
-    /// other members have to come online and report the commit as well.
+    /// The time that the device waits for the service to take back a commit that it cannot follow.
+    /// Then it rejoins. Default 60 s: other members have to come online and report the commit as
+    /// well.
     pub rollback_patience: Duration,
-    /// How long a member waits for each member before it to commit the proposals. Default 15 s: the first member commits
-    /// at once, and if all members did, all but one of the commits would be for nothing.
+    /// The time that a member leaves to each earlier member to commit the proposals. Default 15 s.
+    /// The first member commits at once; if all members did, all commits but one would be in vain.
     pub commit_turn: Duration,
-    /// Whether the first member of a group removes devices that have not updated for as long as the
-    /// [`Policy`](regrow_engine::Policy) says. It does so only while its clock agrees with the service's. Default yes.
+    /// True if this device, as the first member of a group, removes inactive devices. The
+    /// [`Policy`](regrow_engine::Policy) says after which time without an update a device is
+    /// inactive. This device removes only while its clock agrees with the service's. Default true.
     pub remove_inactive: bool,
-    /// Who may add this device to groups without asking: of the device that adds, and the group. For others there is
-    /// [`Event::Invited`](super::Event). Default: everybody. Devices of the same user may always.
+    /// Decides which device may add this device to which group without asking. For other devices
+    /// the messenger reports [`Event::Invited`](super::Event). Default: every device. Devices of
+    /// the same user may always add this device.
     pub may_add: MayAdd,
     /// The wall clock. It dates key packages and groups. Default: the system's clock.
     pub clock: Clock,
-    /// The clock of all waits. Default: the system's monotonic clock.
+    /// The clock that measures all waits. Default: the system's monotonic clock.
     pub monotonic: Monotonic,
 }
 

@@ -1,11 +1,12 @@
-//! A group, to be read.
+//! A group of the device, for reading.
 
 use regrow_engine::{
     DeviceId, Epoch, EpochAuthenticator, Error, Group, GroupCode, GroupId, Member, SafetyNumber, UserId,
 };
 use zeroize::Zeroizing;
 
-/// A group of the device, to be read. What changes a group is a method of [`Messenger`](super::Messenger).
+/// A group of the device, for reading. The methods of
+/// [`Messenger`](super::Messenger) make all changes.
 pub struct GroupView<'m>(pub(super) Group<'m>);
 
 impl GroupView<'_> {
@@ -47,7 +48,8 @@ impl GroupView<'_> {
         self.0.data()
     }
 
-    /// The number that two people compare to make sure that nobody is between them: see [`Group::safety_number`].
+    /// The number that two people compare to make sure that nobody is between them: see
+    /// [`Group::safety_number`].
     ///
     /// # Errors
     /// [`Error::UnknownUser`] if no device of that user is in the group.
@@ -55,7 +57,7 @@ impl GroupView<'_> {
         self.0.safety_number(user)
     }
 
-    /// The users in the group whose keys were all compared: see [`Group::verified_users`].
+    /// The users in the group with only verified keys: see [`Group::verified_users`].
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -63,7 +65,7 @@ impl GroupView<'_> {
         self.0.verified_users()
     }
 
-    /// A code that all members of this epoch share and nobody else knows: see [`Group::code`].
+    /// A code that only the members of this epoch know: see [`Group::code`].
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -71,7 +73,8 @@ impl GroupView<'_> {
         self.0.code()
     }
 
-    /// The epoch's authenticator (RFC 9420, 8.7): members whose values are equal are in the same state.
+    /// The epoch's authenticator (RFC 9420, 8.7): members whose values are equal are in the same
+    /// state.
     ///
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
@@ -79,10 +82,10 @@ impl GroupView<'_> {
         self.0.epoch_authenticator()
     }
 
-    /// A secret for the application's own use (RFC 9420, 8.5): see [`Group::export_secret`].
+    /// A secret for the application (RFC 9420, 8.5): see [`Group::export_secret`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the ciphersuite's KDF cannot give that many bytes.
+    /// [`Error::Invalid`] if the ciphersuite's KDF cannot produce that many bytes.
     pub fn export_secret(&mut self, label: &str, context: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.0.export_secret(label, context, length)
     }

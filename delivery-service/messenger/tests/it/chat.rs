@@ -1,4 +1,4 @@
-//! Messengers over a real server: what is wanted happens, on a network that works and on one that does not.
+//! Messengers over a real server carry out their intents, on a sound network and on a faulty one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -25,7 +25,7 @@ async fn two_people_chat() {
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Joined { .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Joined { .. })), 1);
 
     alice.send(&chat(), b"Hello Bob!").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
@@ -37,7 +37,8 @@ async fn two_people_chat() {
     assert_together(&mut [&mut alice, &mut bob]);
 }
 
-/// An authority, and a certificate for `localhost` of it, written into that folder. Returns the authority's file.
+/// Writes an authority and its certificate for `localhost` into that folder. Returns the
+/// authority's file.
 fn write_certificates(folder: &Path, name: &str) -> (PathBuf, Tls) {
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -54,7 +55,7 @@ fn write_certificates(folder: &Path, name: &str) -> (PathBuf, Tls) {
 }
 
 #[tokio::test]
-async fn two_people_chat_behind_tls_with_an_authority_of_their_own() {
+async fn people_chat_over_tls_with_their_own_authority() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, files) = write_certificates(folder.path(), "service");
     let mut world = World::new().await;
@@ -65,15 +66,15 @@ async fn two_people_chat_behind_tls_with_an_authority_of_their_own() {
     let at = format!("https://localhost:{}", listening.addresses().devices.port());
     let shutdown = Shutdown::default();
     let serving = tokio::spawn(listening.run(world.server.take().unwrap(), shutdown.clone()));
-    world.at.address = at;
+    world.address.address = at;
 
-    // Whoever knows another authority does not speak with it.
+    // A client that trusts another authority refuses the server.
     let (stranger, _) = write_certificates(folder.path(), "another");
-    world.at.authorities = Some(std::fs::read(stranger).unwrap());
-    let refused = Connection::service(&world.at).await;
+    world.address.authorities = Some(std::fs::read(stranger).unwrap());
+    let refused = Connection::service(&world.address).await;
     assert!(matches!(refused, Err(ConnectionError::Unreachable { .. })), "{refused:?}");
 
-    world.at.authorities = Some(std::fs::read(authority).unwrap());
+    world.address.authorities = Some(std::fs::read(authority).unwrap());
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
@@ -85,9 +86,9 @@ async fn two_people_chat_behind_tls_with_an_authority_of_their_own() {
 }
 
 #[tokio::test]
-async fn who_asks_too_often_waits_as_long_as_the_service_says() {
+async fn a_device_with_too_many_requests_waits_as_requested() {
     let mut world = World::over(memory(), 1, |settings| settings.limits.claims_per_device_and_hour = 60).await;
-    let waited = world.wait_by_the_clock();
+    let waited = world.wait_by_moving_the_clock();
     let mut alice = world.hostile("alice", Assisted).await;
     world.hostile("bob", Assisted).await;
     let claim = ClaimRequest { user: user("bob"), device: None };
@@ -99,30 +100,30 @@ async fn who_asks_too_often_waits_as_long_as_the_service_says() {
     alice.connection.claim_key_packages(&claim).await.unwrap();
 
     assert_eq!(*waited.lock().unwrap(), [Duration::from_secs(60)]);
-    assert_eq!(world.asked("/claims"), 62, "once too early, and once in time");
+    assert_eq!(world.asked("/claims"), 62, "one claim too early, and one in time");
 }
 
 #[tokio::test]
-async fn who_may_do_little_at_a_time_gets_there_by_waiting() {
+async fn a_device_with_a_small_rate_succeeds_by_waiting() {
     let mut world = World::over(memory(), 1, |settings| {
         settings.limits.device_requests_per_second = 1;
         settings.limits.device_burst = 1;
     })
     .await;
-    let waited = world.wait_by_the_clock();
+    let waited = world.wait_by_moving_the_clock();
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
     alice.send(&chat(), b"slowly").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(bob.texts(), ["alice: slowly"]);
-    // There are two attempts for each request: none was made too early.
+    // Each request has two attempts: none was made too early.
     let waited = waited.lock().unwrap();
     assert!(waited.len() > 10 && waited.iter().all(|wait| *wait == Duration::from_secs(1)), "{waited:?}");
 }
 
 #[tokio::test]
-async fn what_was_not_told_yet_is_not_acknowledged() {
+async fn unreported_events_are_not_acknowledged() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -132,7 +133,7 @@ async fn what_was_not_told_yet_is_not_acknowledged() {
     }
     assert!(matches!(bob.next_event().await.unwrap(), Event::Message { text, .. } if text.to_string() == "one"));
 
-    // The other one is here already.
+    // The second message has arrived as well.
     bob.acknowledge().await.unwrap();
     bob.crash(&world);
     settle(&mut [&mut bob]).await;
@@ -141,7 +142,7 @@ async fn what_was_not_told_yet_is_not_acknowledged() {
 }
 
 #[tokio::test]
-async fn next_event_waits_and_can_be_dropped_while_it_does() {
+async fn next_event_can_be_dropped_while_it_waits() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -152,7 +153,7 @@ async fn next_event_waits_and_can_be_dropped_while_it_does() {
 
     let (mut texts, mut patience) = (Vec::new(), 0);
     while texts.len() < 5 {
-        // Dropped at whatever point it waits at, again and again, each time a little later.
+        // The test drops the call again and again, each time a little later.
         patience += 1;
         let later = async {
             for _ in 0..patience {
@@ -191,31 +192,31 @@ async fn a_user_is_all_of_its_devices() {
     settle(&mut [&mut alice, &mut phone, &mut laptop]).await;
     assert_eq!(alice.members(), ["alice/phone"]);
     for device in [&phone, &laptop] {
-        assert_eq!(device.was_told(|event| matches!(event, Event::Removed { by: Some(_), .. })), 1);
+        assert_eq!(device.count_events(|event| matches!(event, Event::Removed { by: Some(_), .. })), 1);
     }
     assert!(matches!(phone.send(&chat(), b"?").await, Err(Error::Engine(_))));
 }
 
 #[tokio::test]
-async fn who_leaves_is_let_go_by_another() {
+async fn another_member_commits_a_departure() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
     let mut carol = world.messenger("carol", "phone", Assisted).await;
     make_group(&mut [&mut alice, &mut bob, &mut carol]).await;
 
-    // The first member leaves, so that the second is the one whom it is up to.
+    // The first member leaves, so that the second one has to commit.
     alice.leave(&chat()).await.unwrap();
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
 
     assert_eq!(bob.members(), ["bob/phone", "carol/phone"]);
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Removed { .. })), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Removed { .. })), 1);
     assert_together(&mut [&mut bob, &mut carol]);
-    assert_eq!(world.asked("/commits"), 3, "one of them commits it, and not both");
+    assert_eq!(world.asked("/commits"), 3, "only one member commits the removal");
 }
 
 #[tokio::test]
-async fn who_is_away_when_it_is_its_turn_is_not_waited_for() {
+async fn the_next_member_commits_for_an_absent_one() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -232,18 +233,18 @@ async fn who_is_away_when_it_is_its_turn_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_is_alone_leaves_without_asking() {
+async fn a_lone_member_leaves_without_a_commit() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     make_group(&mut [&mut alice]).await;
     alice.leave(&chat()).await.unwrap();
     settle(&mut [&mut alice]).await;
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Removed { .. })), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Removed { .. })), 1);
     assert!(alice.engine().groups().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_group_that_is_there_is_not_made_again() {
+async fn an_existing_group_is_not_made_again() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -257,37 +258,37 @@ async fn a_group_that_is_there_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn nobody_of_that_name_is_refused_and_forgotten() {
+async fn the_intent_to_add_an_unknown_user_is_refused() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     make_group(&mut [&mut alice]).await;
     alice.add_user(&chat(), &user("nobody")).await.unwrap();
     settle(&mut [&mut alice]).await;
     let intent = Some(Intent::AddUser(user("nobody")));
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Refused { intent: told, .. } if *told == intent)), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Refused { intent: told, .. } if *told == intent)), 1);
     assert_eq!(world.asked("/claims"), 0);
 }
 
 #[tokio::test]
-async fn the_reply_to_a_commit_is_lost() {
+async fn a_commit_with_a_lost_response_happens_once() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
     let epoch = alice.epoch();
 
-    // Both attempts: the messenger has to come back to it.
+    // The responses to both attempts are lost: the messenger has to submit once more.
     world.lose_reply("/commits");
     world.lose_reply("/commits");
     alice.rotate(&chat(), false).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
 
-    assert_eq!(alice.epoch(), epoch + 1, "once, and not twice");
+    assert_eq!(alice.epoch(), epoch + 1, "the service has ordered the commit once");
     assert_together(&mut [&mut alice, &mut bob]);
 }
 
 #[tokio::test]
-async fn the_reply_to_a_message_is_lost_and_it_arrives_once() {
+async fn a_message_with_a_lost_response_arrives_once() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -331,7 +332,7 @@ async fn intents_wait_for_one_another() {
 }
 
 #[tokio::test]
-async fn a_message_of_an_epoch_that_is_over_is_encrypted_again() {
+async fn a_stale_message_is_encrypted_again() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -339,7 +340,7 @@ async fn a_message_of_an_epoch_that_is_over_is_encrypted_again() {
 
     alice.rotate(&chat(), false).await.unwrap();
     bob.send(&chat(), b"made too late").await.unwrap();
-    assert_eq!(world.asked("/messages"), 1, "it is stale");
+    assert_eq!(world.asked("/messages"), 1, "the first submission is stale");
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_eq!(alice.texts(), ["bob: made too late"]);
@@ -347,12 +348,13 @@ async fn a_message_of_an_epoch_that_is_over_is_encrypted_again() {
 }
 
 #[tokio::test]
-async fn what_was_ordered_before_an_own_commit_is_read_before_it() {
+async fn entries_before_an_own_commit_are_read_first() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
-    // No past epoch is kept: once the commit is confirmed, this text cannot be read any more.
+    // The engine stores no past epoch: after the confirmation of the commit, the text is
+    // unreadable.
     bob.send(&chat(), b"just before").await.unwrap();
     alice.rotate(&chat(), false).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
@@ -360,7 +362,7 @@ async fn what_was_ordered_before_an_own_commit_is_read_before_it() {
 }
 
 #[tokio::test]
-async fn the_service_restarts_in_the_middle() {
+async fn messengers_go_on_after_a_restart_of_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("service.db");
     let mut world = World::in_file(&path, 1).await;
@@ -377,21 +379,21 @@ async fn the_service_restarts_in_the_middle() {
 }
 
 #[tokio::test]
-async fn the_network_is_gone_and_comes_back() {
+async fn stored_texts_are_sent_when_the_network_returns() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
     let mut carol = world.messenger("carol", "phone", Assisted).await;
     make_group(&mut [&mut alice, &mut bob]).await;
 
-    world.pull_the_plug();
+    world.cut_network();
     alice.send(&chat(), b"into the void").await.unwrap();
     alice.add_user(&chat(), &user("carol")).await.unwrap();
     let error = alice.next_event().await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
-    // What is wanted is in the store, not in memory.
+    // The text is in the store, and not only in memory.
     alice.crash(&world);
-    world.put_it_back();
+    world.repair_network();
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
 
     assert_eq!(bob.texts(), ["alice: into the void"]);
@@ -399,7 +401,7 @@ async fn the_network_is_gone_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_process_dies_between_submitting_and_confirming() {
+async fn a_process_that_dies_before_confirming_goes_on() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -407,7 +409,7 @@ async fn a_process_dies_between_submitting_and_confirming() {
     let epoch = alice.epoch();
 
     alice.rotate(&chat(), false).await.unwrap();
-    assert_eq!(alice.epoch(), epoch, "it is accepted, and not confirmed");
+    assert_eq!(alice.epoch(), epoch, "the commit is accepted, and not confirmed");
     alice.crash(&world);
     alice.send(&chat(), b"here again").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
@@ -417,7 +419,7 @@ async fn a_process_dies_between_submitting_and_confirming() {
 }
 
 #[tokio::test]
-async fn what_was_told_and_not_kept_is_told_again_and_nothing_else() {
+async fn only_unstored_events_are_reported_again() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -429,24 +431,24 @@ async fn what_was_told_and_not_kept_is_told_again_and_nothing_else() {
     assert_eq!(bob.texts(), ["alice: kept", "alice: not kept"]);
 
     bob.crash(&world);
-    bob.told.clear();
+    bob.events.clear();
     settle(&mut [&mut bob]).await;
 
     assert_eq!(bob.texts(), ["alice: not kept"]);
     bob.crash(&world);
-    bob.told.clear();
+    bob.events.clear();
     settle(&mut [&mut bob]).await;
     assert!(bob.texts().is_empty());
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_is_opened_again() {
+async fn an_expired_session_is_replaced() {
     let world =
         World::over(SqliteStore::in_memory().unwrap(), 1, |settings| settings.limits.session_seconds = 60).await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     make_group(&mut [&mut alice]).await;
     let before = world.asked("/v1/sessions");
-    // The service's clock, and not the one by which the client knows how long it lasts.
+    // The test moves the service's clock only: by the client's clock the session lasts.
     world.wait(61);
     alice.send(&chat(), b"still here").await.unwrap();
     settle(&mut [&mut alice]).await;
@@ -455,7 +457,7 @@ async fn a_session_that_was_ended_is_opened_again() {
 }
 
 #[tokio::test]
-async fn the_reply_to_a_registration_is_lost() {
+async fn a_registration_with_a_lost_response_succeeds() {
     let world = World::new().await;
     let store = MemoryStore::new();
     let device = DeviceId::new("alice", "phone").unwrap();
@@ -463,20 +465,20 @@ async fn the_reply_to_a_registration_is_lost() {
         Client::create(std::sync::Arc::new(store.clone()), default_crypto(), device, policy(Assisted)).unwrap();
     world.lose_reply("/devices");
     world.lose_reply("/devices");
-    assert!(Messenger::register(client, &world.at, None, None, world.options()).await.unwrap_err().is_temporary());
+    assert!(Messenger::register(client, &world.address, None, None, world.options()).await.unwrap_err().is_temporary());
     let client = Client::open(std::sync::Arc::new(store), default_crypto(), policy(Assisted)).unwrap();
-    let mut alice = Messenger::register(client, &world.at, None, None, world.options()).await.unwrap();
+    let mut alice = Messenger::register(client, &world.address, None, None, world.options()).await.unwrap();
     assert!(alice.poll().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_not_registered() {
+async fn a_taken_name_is_not_registered() {
     let world = World::new().await;
     let _alice = world.messenger("alice", "phone", Assisted).await;
     let device = DeviceId::new("alice", "phone").unwrap();
     let client =
         Client::create(std::sync::Arc::new(MemoryStore::new()), default_crypto(), device, policy(Assisted)).unwrap();
-    let refused = Messenger::register(client, &world.at, None, None, world.options()).await;
+    let refused = Messenger::register(client, &world.address, None, None, world.options()).await;
     assert!(matches!(
         refused,
         Err(Error::Connection(ConnectionError::Problem(problem))) if problem.code == Code::DeviceExists
@@ -489,14 +491,14 @@ async fn key_packages_are_replenished() {
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     let made = bob.engine().key_package_count().unwrap();
-    assert_eq!(made, 4, "three and the last-resort one");
+    assert_eq!(made, 4, "three, and the last-resort key package");
     make_group(&mut [&mut alice, &mut bob]).await;
-    assert_eq!(bob.engine().key_package_count().unwrap(), 4, "the one that was used is replaced");
-    assert_eq!(world.asked("/key-packages"), 2 + 2 + 2, "each asks and uploads once, and bob again");
+    assert_eq!(bob.engine().key_package_count().unwrap(), 4, "the claimed key package is replaced");
+    assert_eq!(world.asked("/key-packages"), 2 + 2 + 2, "each device queries and uploads once, and bob again");
 }
 
 #[tokio::test]
-async fn keys_are_rotated_when_they_are_due() {
+async fn due_keys_are_rotated() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -504,12 +506,12 @@ async fn keys_are_rotated_when_they_are_due() {
     let epoch = alice.epoch();
     world.wait(8 * 24 * 60 * 60);
     settle(&mut [&mut alice, &mut bob]).await;
-    assert_eq!(alice.epoch(), epoch + 2, "each of the two");
+    assert_eq!(alice.epoch(), epoch + 2, "each device rotates once");
     assert_together(&mut [&mut alice, &mut bob]);
 }
 
 #[tokio::test]
-async fn what_waits_in_a_group_that_one_is_removed_from_is_given_back() {
+async fn a_removed_device_gives_waiting_texts_back() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -521,7 +523,7 @@ async fn what_waits_in_a_group_that_one_is_removed_from_is_given_back() {
     settle(&mut [&mut bob]).await;
 
     assert_eq!(
-        bob.was_told(|event| matches!(event, Event::Undeliverable { text, .. } if text.as_bytes() == b"too late")),
+        bob.count_events(|event| matches!(event, Event::Undeliverable { text, .. } if text.as_bytes() == b"too late")),
         1
     );
 }

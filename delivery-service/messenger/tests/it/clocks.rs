@@ -1,4 +1,4 @@
-//! A wrong clock removes nobody, and what depends on time goes on when the clock is right again.
+//! A wrong clock removes nobody, and timed work goes on when the clock is right again.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::{
@@ -12,11 +12,13 @@ use regrow_messenger::Event;
 const DAY: u64 = 24 * 60 * 60;
 
 #[tokio::test]
-async fn a_device_whose_clock_is_far_ahead_removes_nobody() {
+async fn a_device_with_a_fast_clock_removes_nobody() {
     let world = World::new().await;
     let ahead = Arc::new(AtomicU64::new(0));
-    let mut alice = world.bare("alice", "phone", timeless(), world.options_ahead(&ahead)).await;
-    let mut bob = world.messenger_with("bob", "phone", timeless()).await;
+    let mut alice = world
+        .unpolled_messenger("alice", "phone", policy_with_lasting_key_packages(), world.options_ahead(&ahead))
+        .await;
+    let mut bob = world.messenger_with("bob", "phone", policy_with_lasting_key_packages()).await;
     make_group(&mut [&mut alice, &mut bob]).await;
 
     ahead.store(100 * DAY, Ordering::SeqCst);
@@ -29,21 +31,21 @@ async fn a_device_whose_clock_is_far_ahead_removes_nobody() {
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_eq!(alice.members(), ["alice/phone", "bob/phone"]);
-    assert_eq!(alice.was_told(|event| matches!(event, Event::ClockSkew { .. })), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::ClockSkew { .. })), 1);
     bob.send(&chat(), b"still here").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(alice.texts(), ["bob: still here"]);
 }
 
 #[tokio::test]
-async fn a_member_that_was_away_too_long_is_removed_by_clocks_that_agree() {
+async fn agreeing_clocks_remove_an_inactive_member() {
     let world = World::new().await;
     let (mut alice, mut bob) = (
-        world.messenger_with("alice", "phone", timeless()).await,
-        world.messenger_with("bob", "phone", timeless()).await,
+        world.messenger_with("alice", "phone", policy_with_lasting_key_packages()).await,
+        world.messenger_with("bob", "phone", policy_with_lasting_key_packages()).await,
     );
     make_group(&mut [&mut alice, &mut bob]).await;
-    // Alice rotates her own keys first, and then there is time for the others.
+    // Alice rotates her own keys first, and then removes the inactive member.
     for _ in 0..3 {
         world.wait(100 * DAY);
         settle(&mut [&mut alice]).await;

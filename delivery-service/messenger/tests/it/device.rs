@@ -1,4 +1,4 @@
-//! The device as a whole: removed everywhere, locked, backed up; and the data and trust that it sets.
+//! The device as a whole: removal everywhere, lock, backup, group data, and verified users.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn is_locked<T>(result: Result<T, Error>) -> bool {
 }
 
 #[tokio::test]
-async fn a_device_is_removed_from_all_groups_and_from_the_service() {
+async fn a_removed_device_leaves_all_groups_and_the_service() {
     let world = World::new().await;
     let mut phone = world.messenger("alice", "phone", Assisted).await;
     let mut laptop = world.messenger("alice", "laptop", Assisted).await;
@@ -29,20 +29,20 @@ async fn a_device_is_removed_from_all_groups_and_from_the_service() {
     let lost = laptop.device().clone();
     assert_eq!(phone.roster(&rooms[1]).unwrap().len(), 2);
 
-    world.pull_the_plug();
+    world.cut_network();
     phone.remove_device(&lost).await.unwrap();
-    // It is one intent, and it is in the store.
+    // The removal is one intent in the store.
     phone.crash(&world);
-    world.put_it_back();
+    world.repair_network();
     settle(&mut [&mut phone]).await;
 
     for room in &rooms {
         assert_eq!(phone.roster(room).unwrap().len(), 1);
     }
     let is_removed = |event: &Event| matches!(event, Event::DeviceRemoved { device } if *device == lost);
-    assert_eq!(phone.was_told(is_removed), 1);
-    assert!(laptop.poll().await.is_err(), "the service does not know it any more");
-    // A new group of the user has only the devices that are left.
+    assert_eq!(phone.count_events(is_removed), 1);
+    assert!(laptop.poll().await.is_err(), "the service does not know the device any more");
+    // A new group with the user has only the remaining devices.
     phone.create_group(&chat()).await.unwrap();
     phone.add_user(&chat(), &user("alice")).await.unwrap();
     settle(&mut [&mut phone]).await;
@@ -50,14 +50,14 @@ async fn a_device_is_removed_from_all_groups_and_from_the_service() {
 }
 
 #[tokio::test]
-async fn a_locked_messenger_says_so_at_once_and_goes_on_when_it_is_unlocked() {
+async fn a_locked_messenger_goes_on_after_its_unlock() {
     let world = World::new().await;
     let folder = tempfile::tempdir().unwrap();
     let key = StoreKey::from_bytes([7; 32]);
     let store = SqliteStore::create(folder.path().join("alice"), &key, default_crypto()).unwrap();
     let device = DeviceId::new("alice", "phone").unwrap();
     let client = Client::create(Arc::new(store), default_crypto(), device, policy(Assisted)).unwrap();
-    let mut alice = Messenger::register(client, &world.at, None, None, world.options()).await.unwrap();
+    let mut alice = Messenger::register(client, &world.address, None, None, world.options()).await.unwrap();
     let mut bob = world.messenger("bob", "phone", Assisted).await;
     alice.create_group(&chat()).await.unwrap();
     alice.add_user(&chat(), &user("bob")).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_locked_messenger_says_so_at_once_and_goes_on_when_it_is_unlocked() {
     assert!(is_locked(alice.next_event().await));
     assert!(is_locked(alice.send(&chat(), b"?").await));
     assert!(is_locked(alice.acknowledge().await));
-    assert_eq!(world.asked("/deliveries"), before, "nothing is asked of the service");
+    assert_eq!(world.asked("/deliveries"), before, "the device makes no request");
     bob.send(&chat(), b"are you there?").await.unwrap();
 
     assert!(matches!(alice.unlock(&StoreKey::from_bytes([8; 32])), Err(Error::Engine(Engine::WrongKey))));
@@ -93,10 +93,10 @@ async fn the_last_intent_sets_the_groups_data() {
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
-    world.pull_the_plug();
+    world.cut_network();
     alice.set_data(&chat(), b"name: one").await.unwrap();
     alice.set_data(&chat(), b"name: two").await.unwrap();
-    world.put_it_back();
+    world.repair_network();
     settle(&mut [&mut alice, &mut bob]).await;
 
     assert_eq!(bob.group(&chat()).unwrap().data().unwrap(), b"name: two");
@@ -104,12 +104,12 @@ async fn the_last_intent_sets_the_groups_data() {
         let Event::Changed { change, .. } = event else { return false };
         change.changes.contains(&Change::Data(b"name: two".to_vec()))
     };
-    assert_eq!(bob.was_told(is_set), 1);
+    assert_eq!(bob.count_events(is_set), 1);
     assert!(matches!(alice.set_data(&chat(), &[0; 5000]).await, Err(Error::Engine(Engine::Refused(_)))));
 }
 
 #[tokio::test]
-async fn a_user_is_verified_by_the_number_that_was_compared() {
+async fn a_user_is_verified_by_the_compared_number() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -136,7 +136,7 @@ async fn a_backup_names_the_device_and_its_groups() {
 }
 
 #[tokio::test]
-async fn an_address_is_called_where_the_operator_has_named_its_host() {
+async fn only_wake_ups_at_permitted_hosts_are_registered() {
     let world = World::over(memory(), 1, |settings| settings.wake_up.hosts = vec!["push.example".into()]).await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     alice.register_wake_up("https://push.example/alice").await.unwrap();

@@ -1,4 +1,5 @@
-//! The signed list of a user's devices: removed means removed, and nobody but a listed device adds one.
+//! The signed list of a user's devices: removed means removed, and only a listed device adds
+//! another.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::world::*;
@@ -21,23 +22,23 @@ fn is_refused(event: &Event) -> bool {
 }
 
 #[tokio::test]
-async fn a_linked_device_comes_into_all_groups_and_only_a_linked_one_does() {
+async fn only_a_linked_device_comes_into_all_groups() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
-    let mut tablet = world.bare("bob", "tablet", policy(Assisted), world.options()).await;
+    let mut tablet = world.unpolled_messenger("bob", "tablet", policy(Assisted), world.options()).await;
     make_group(&mut [&mut alice, &mut phone]).await;
     settle(&mut [&mut tablet]).await;
     let shown = |event: &Event| matches!(event, Event::Unlisted { card } if card.device.device() == "tablet");
-    assert_eq!(tablet.was_told(shown), 1);
+    assert_eq!(tablet.count_events(shown), 1);
 
-    // It is registered, and has key packages; that is not enough.
+    // The tablet is registered and has key packages, but that is not enough.
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut phone, &mut tablet]).await;
     assert_eq!(alice.members(), ["alice/phone", "bob/phone"]);
     assert_eq!(alice.devices(&user("bob")).await.unwrap(), [id("bob", "phone")]);
 
-    // The card goes from screen to camera.
+    // A person carries the card from screen to camera.
     let card: DeviceCard = tablet.card().unwrap().to_string().parse().unwrap();
     phone.link_device(&card).await.unwrap();
     settle(&mut [&mut phone, &mut tablet, &mut alice]).await;
@@ -49,13 +50,13 @@ async fn a_linked_device_comes_into_all_groups_and_only_a_linked_one_does() {
         }
         _ => false,
     };
-    assert_eq!((alice.was_told(changed), phone.was_told(changed)), (1, 1));
+    assert_eq!((alice.count_events(changed), phone.count_events(changed)), (1, 1));
     let unlisted = |event: &Event| matches!(event, Event::UnlistedMember { .. });
-    assert_eq!(alice.was_told(unlisted), 0);
+    assert_eq!(alice.count_events(unlisted), 0);
 }
 
 #[tokio::test]
-async fn a_stolen_device_that_was_removed_does_not_come_back() {
+async fn a_removed_stolen_device_does_not_come_back() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
@@ -67,7 +68,7 @@ async fn a_stolen_device_that_was_removed_does_not_come_back() {
     phone.remove_device(&id("bob", "laptop")).await.unwrap();
     settle(&mut [&mut phone, &mut alice]).await;
     assert_eq!(alice.members(), ["alice/phone", "bob/phone"]);
-    // The thief keeps the laptop running; it publishes nothing, and reads nothing.
+    // The thief keeps the laptop running. It publishes nothing and reads nothing.
     let refused = laptop.poll().await.unwrap_err();
     assert!(
         matches!(&refused, Error::Connection(ConnectionError::DeviceRefused { device }) if *device == id("bob", "laptop")),
@@ -83,16 +84,19 @@ async fn a_stolen_device_that_was_removed_does_not_come_back() {
     let mut members: Vec<_> = alice.roster(&room(2)).unwrap().into_iter().map(|it| it.device).collect();
     members.sort();
     assert_eq!(members, [id("alice", "phone"), id("bob", "phone"), id("bob", "tablet")]);
-    // Nobody can put it on the list again, not even bob.
+    // No device can put the laptop on the list again, not even bob's.
     let card = laptop.card().unwrap();
     phone.link_device(&card).await.unwrap();
     settle(&mut [&mut phone]).await;
-    assert_eq!(phone.was_told(|event| matches!(event, Event::NotLinked { device, .. } if *device == card.device)), 1);
+    assert_eq!(
+        phone.count_events(|event| matches!(event, Event::NotLinked { device, .. } if *device == card.device)),
+        1
+    );
     assert_eq!(alice.devices(&user("bob")).await.unwrap(), [id("bob", "phone"), id("bob", "tablet")]);
 }
 
 #[tokio::test]
-async fn a_device_that_the_group_has_removed_comes_back_only_by_its_name() {
+async fn a_removed_member_comes_back_only_by_its_name() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut carol = world.messenger("carol", "phone", Assisted).await;
@@ -104,7 +108,7 @@ async fn a_device_that_the_group_has_removed_comes_back_only_by_its_name() {
 
     alice.remove_member(&chat(), &id("bob", "tablet")).await.unwrap();
     settle(&mut [&mut alice, &mut carol, &mut phone, &mut tablet]).await;
-    // Neither the remover nor another member, also after a restart, adds it with its user.
+    // No member adds the device with its user, not even after a restart.
     carol.crash(&world);
     for adder in [&mut alice, &mut carol] {
         adder.add_user(&chat(), &user("bob")).await.unwrap();
@@ -118,7 +122,7 @@ async fn a_device_that_the_group_has_removed_comes_back_only_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_user_that_was_removed_and_is_added_again_has_all_devices() {
+async fn a_readded_user_has_all_devices() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
@@ -134,7 +138,7 @@ async fn a_user_that_was_removed_and_is_added_again_has_all_devices() {
 }
 
 #[tokio::test]
-async fn a_removed_device_leaves_the_groups_of_the_users_other_devices_and_of_their_first_members() {
+async fn a_device_off_the_list_leaves_all_groups() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
@@ -152,7 +156,7 @@ async fn a_removed_device_leaves_the_groups_of_the_users_other_devices_and_of_th
     assert_eq!(laptop.engine().groups().unwrap().len(), 2);
 
     phone.remove_device(&id("bob", "laptop")).await.unwrap();
-    // Each learns of it when it reads the list next.
+    // Each device learns of the removal at its next read of the list.
     world.wait(2 * 60 * 60);
     alice.devices(&user("bob")).await.unwrap();
     settle(&mut [&mut tablet, &mut alice]).await;
@@ -166,7 +170,7 @@ async fn the_service_cannot_add_a_ghost() {
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let phone = world.messenger("bob", "phone", Assisted).await;
     let ghost = world.messenger("bob", "ghost", Assisted).await;
-    // A signature by anybody else, at the end of the true list.
+    // The true list, with an entry at its end that another key has signed.
     let mut known = DeviceList::new(user("bob"));
     let keys = phone.card().unwrap().keys;
     let key = SigningKey::from_bytes(&[1; 32]);
@@ -185,17 +189,17 @@ async fn the_service_cannot_add_a_ghost() {
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice]).await;
     assert_eq!(alice.members(), ["alice/phone"]);
-    assert_eq!(alice.was_told(|event| matches!(event, Event::DeviceListForged { user, .. } if *user == "bob")), 1);
-    assert_eq!(alice.was_told(is_refused), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::DeviceListForged { user, .. } if *user == "bob")), 1);
+    assert_eq!(alice.count_events(is_refused), 1);
     assert!(matches!(alice.devices(&user("bob")).await, Err(Error::Devices { .. })));
 }
 
 #[tokio::test]
-async fn the_service_cannot_put_its_keys_in_the_place_of_a_listed_devices() {
+async fn the_service_cannot_replace_keys_of_a_listed_device() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
-    // Key packages in the name of the phone, of a key that the phone does not have.
+    // Key packages in the name of the phone, with a foreign signature key.
     let mut impostor = world.impostor(&phone).await;
     impostor.upload().await;
     alice.create_group(&chat()).await.unwrap();
@@ -206,7 +210,7 @@ async fn the_service_cannot_put_its_keys_in_the_place_of_a_listed_devices() {
         Event::NotAdded { device, cause, .. } => device == phone.device() && matches!(&**cause, Error::Unlisted { .. }),
         _ => false,
     };
-    assert_eq!(alice.was_told(is_unlisted), 1);
+    assert_eq!(alice.count_events(is_unlisted), 1);
 }
 
 #[tokio::test]
@@ -220,7 +224,7 @@ async fn the_service_cannot_take_a_list_back() {
     assert_eq!(alice.devices(&user("bob")).await.unwrap(), [id("bob", "phone")]);
     alice.crash(&world);
 
-    // The list as it was before the removal.
+    // The list from before the removal.
     world.tamper_with_list(|page| {
         page.entries.clear();
         page.number = 2;
@@ -229,17 +233,17 @@ async fn the_service_cannot_take_a_list_back() {
     // A list of the same length with another end.
     world.tamper_with_list(|page| page.head.0[0] ^= 1);
     assert!(matches!(alice.devices(&user("bob")).await, Err(Error::Devices { .. })));
-    // A list that has grown, and whose new entries are kept back.
+    // A longer list without its new entries.
     world.tamper_with_list(|page| page.number += 1);
     assert!(matches!(alice.devices(&user("bob")).await, Err(Error::Devices { .. })));
     world.stop_tampering();
     assert_eq!(alice.devices(&user("bob")).await.unwrap(), [id("bob", "phone")]);
     settle(&mut [&mut alice]).await;
-    assert_eq!(alice.was_told(|event| matches!(event, Event::DeviceListForged { .. })), 3);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::DeviceListForged { .. })), 3);
 }
 
 #[tokio::test]
-async fn a_device_that_a_member_adds_without_its_user_is_told() {
+async fn an_unlisted_member_is_reported() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut mallory = world.hostile("mallory", Assisted).await;
@@ -248,7 +252,7 @@ async fn a_device_that_a_member_adds_without_its_user_is_told() {
     alice.create_group(&chat()).await.unwrap();
     alice.add_user(&chat(), &user("mallory")).await.unwrap();
     mallory.read().await;
-    // The operator has let the list of this user be lost; nobody vouches for the device.
+    // The operator has lost the list of this user: no device vouches for this one.
     world.tamper_with_list(|page| {
         page.entries.clear();
         (page.number, page.head) = (0, vec![0; 32].into());
@@ -256,27 +260,27 @@ async fn a_device_that_a_member_adds_without_its_user_is_told() {
     mallory.add(ghost.device()).await;
     settle(&mut [&mut alice]).await;
     let is_told = |event: &Event| matches!(event, Event::UnlistedMember { device, .. } if device == ghost.device());
-    assert_eq!(alice.was_told(is_told), 1);
+    assert_eq!(alice.count_events(is_told), 1);
 }
 
 #[tokio::test]
-async fn a_user_without_devices_begins_anew_and_others_have_to_accept_that() {
+async fn other_users_have_to_accept_a_new_list() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let phone = world.messenger("bob", "phone", Assisted).await;
     assert_eq!(alice.devices(&user("bob")).await.unwrap(), [id("bob", "phone")]);
     let mut spare = world.messenger("bob", "spare", Assisted).await;
 
-    // As long as the lost phone is registered, somebody who can register is not bob.
+    // While the lost phone is registered, a newly registered device may be a stranger's.
     spare.begin_devices_anew().await.unwrap();
     settle(&mut [&mut spare]).await;
-    assert_eq!(spare.was_told(|event| matches!(event, Event::NotLinked { .. })), 1);
-    // Nor can such a device remove bob's.
+    assert_eq!(spare.count_events(|event| matches!(event, Event::NotLinked { .. })), 1);
+    // Such a device cannot remove bob's phone either.
     spare.remove_device(phone.device()).await.unwrap();
     settle(&mut [&mut spare]).await;
-    assert_eq!(spare.was_told(|event| matches!(event, Event::DeviceNotRemoved { .. })), 1);
+    assert_eq!(spare.count_events(|event| matches!(event, Event::DeviceNotRemoved { .. })), 1);
 
-    // As the operator does it: the service forgets the phone, and the list stays as it is.
+    // The operator removes the phone from the service. The list does not change.
     world.impostor(&phone).await.connection.remove_device(phone.device()).await.unwrap();
     spare.begin_devices_anew().await.unwrap();
     settle(&mut [&mut spare]).await;
@@ -287,7 +291,7 @@ async fn a_user_without_devices_begins_anew_and_others_have_to_accept_that() {
     settle(&mut [&mut alice, &mut spare]).await;
     assert_eq!(alice.members(), ["alice/phone"]);
     let is_new = |event: &Event| matches!(event, Event::DevicesChanged { begun_anew: true, .. });
-    assert_eq!((alice.was_told(is_new), alice.was_told(is_refused)), (1, 1));
+    assert_eq!((alice.count_events(is_new), alice.count_events(is_refused)), (1, 1));
     assert_eq!(alice.accept_devices(&user("bob")).await.unwrap(), [id("bob", "spare")]);
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut spare]).await;
@@ -295,7 +299,7 @@ async fn a_user_without_devices_begins_anew_and_others_have_to_accept_that() {
 }
 
 #[tokio::test]
-async fn a_rotated_signature_key_is_on_the_list_before_its_key_packages_are_claimed() {
+async fn a_new_signature_key_reaches_the_list_first() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -306,19 +310,19 @@ async fn a_rotated_signature_key_is_on_the_list_before_its_key_packages_are_clai
     alice.add_user(&room(2), &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(alice.roster(&room(2)).unwrap().len(), 2);
-    assert_eq!(alice.was_told(|event| matches!(event, Event::NotAdded { .. })), 0);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::NotAdded { .. })), 0);
 }
 
 #[tokio::test]
-async fn what_is_begun_with_the_list_goes_on_after_a_crash_and_lost_answers() {
+async fn list_changes_survive_crashes_and_lost_responses() {
     let world = World::new().await;
     let mut phone = world.messenger("bob", "phone", Assisted).await;
     let mut tablet = world.messenger("bob", "tablet", Assisted).await;
     phone.create_group(&chat()).await.unwrap();
-    world.pull_the_plug();
+    world.cut_network();
     link(&mut phone, &tablet).await;
     phone.crash(&world);
-    world.put_it_back();
+    world.repair_network();
     world.lose_reply("/device-list");
     settle(&mut [&mut phone, &mut tablet]).await;
     assert_eq!(tablet.members(), ["bob/phone", "bob/tablet"]);
@@ -331,16 +335,16 @@ async fn what_is_begun_with_the_list_goes_on_after_a_crash_and_lost_answers() {
 }
 
 #[tokio::test]
-async fn two_devices_that_register_at_once_do_not_both_begin_the_list() {
+async fn only_one_of_two_new_devices_begins_the_list() {
     let world = World::new().await;
-    let mut phone = world.bare("bob", "phone", policy(Assisted), world.options()).await;
-    let mut tablet = world.bare("bob", "tablet", policy(Assisted), world.options()).await;
-    // Both have read that there is no list.
+    let mut phone = world.unpolled_messenger("bob", "phone", policy(Assisted), world.options()).await;
+    let mut tablet = world.unpolled_messenger("bob", "tablet", policy(Assisted), world.options()).await;
+    // Both devices have found no list.
     world.refuse("/v1/device-list", Problem::new(Code::Unavailable));
     settle(&mut [&mut phone, &mut tablet]).await;
-    world.put_it_back();
+    world.repair_network();
     world.wait(60);
     settle(&mut [&mut phone, &mut tablet]).await;
     assert_eq!(phone.devices(&user("bob")).await.unwrap(), [id("bob", "phone")]);
-    assert_eq!(tablet.was_told(|event| matches!(event, Event::Unlisted { .. })), 1);
+    assert_eq!(tablet.count_events(|event| matches!(event, Event::Unlisted { .. })), 1);
 }

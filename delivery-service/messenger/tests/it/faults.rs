@@ -1,5 +1,5 @@
-//! A service, and members, that are not what they should be: what cannot be followed is taken back or left behind, and a lie
-//! is found.
+//! Hostile services and members: a bad commit is taken back or the device rejoins, and the audit
+//! finds each lie.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -24,8 +24,8 @@ fn is_taken_back(event: &Event) -> bool {
     matches!(event, Event::RolledBack { .. })
 }
 
-/// Three messengers and a member that does as it likes, in an opaque group.
-async fn with_mallory(world: &World) -> (Device, Device, Device, Hostile) {
+/// Three messengers and a hostile member, in an opaque group.
+async fn with_mallory(world: &World) -> (TestDevice, TestDevice, TestDevice, Hostile) {
     let mut alice = world.messenger("alice", "phone", Opaque).await;
     let mut bob = world.messenger("bob", "phone", Opaque).await;
     let mut carol = world.messenger("carol", "phone", Opaque).await;
@@ -38,12 +38,12 @@ async fn with_mallory(world: &World) -> (Device, Device, Device, Hostile) {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_can_follow_is_taken_back_and_all_go_on() {
+async fn a_commit_that_all_reject_is_taken_back() {
     let world = World::new().await;
     let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
     let epoch = alice.epoch();
 
-    mallory.submit_rubbish().await;
+    mallory.submit_bad_commit().await;
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
     alice.send(&chat(), b"that was that").await.unwrap();
     alice.rotate(&chat(), false).await.unwrap();
@@ -51,29 +51,29 @@ async fn a_commit_that_nobody_can_follow_is_taken_back_and_all_go_on() {
 
     assert_eq!(carol.texts(), ["alice: that was that"]);
     assert_together(&mut [&mut alice, &mut bob, &mut carol]);
-    assert_eq!(alice.epoch(), epoch + 1, "nobody had to rejoin");
+    assert_eq!(alice.epoch(), epoch + 1, "no device had to rejoin");
     for device in [&alice, &bob, &carol] {
-        assert_eq!(device.was_told(is_taken_back), 1);
-        assert_eq!(device.was_told(|event| matches!(event, Event::Rejoining { .. })), 0);
+        assert_eq!(device.count_events(is_taken_back), 1);
+        assert_eq!(device.count_events(|event| matches!(event, Event::Rejoining { .. })), 0);
     }
-    assert!(alice.was_told(is_bad) + bob.was_told(is_bad) + carol.was_told(is_bad) >= 2);
+    assert!(alice.count_events(is_bad) + bob.count_events(is_bad) + carol.count_events(is_bad) >= 2);
 }
 
 #[tokio::test]
-async fn who_waits_in_vain_that_it_is_taken_back_rejoins() {
+async fn a_device_rejoins_if_the_rollback_does_not_come() {
     let world = World::new().await;
     let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
-    mallory.submit_rubbish().await;
+    mallory.submit_bad_commit().await;
 
-    // The others are away, and one report is not enough.
+    // The others are absent, and one report is not enough.
     settle(&mut [&mut alice]).await;
-    assert_eq!((alice.was_told(is_bad), alice.was_told(is_taken_back)), (1, 0));
+    assert_eq!((alice.count_events(is_bad), alice.count_events(is_taken_back)), (1, 0));
     alice.crash(&world);
     world.wait(60);
     settle(&mut [&mut alice]).await;
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::BadCommit, .. })), 1);
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
-    // It cannot be taken back any more: the others come after.
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Rejoining { why: Rejoin::BadCommit, .. })), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Rejoined { .. })), 1);
+    // The service cannot take the commit back any more: the others come after.
     settle(&mut [&mut bob, &mut carol, &mut alice]).await;
 
     bob.send(&chat(), b"after all").await.unwrap();
@@ -84,7 +84,7 @@ async fn who_waits_in_vain_that_it_is_taken_back_rejoins() {
 }
 
 #[tokio::test]
-async fn who_had_followed_what_is_taken_back_rejoins_and_sends_again() {
+async fn a_device_that_followed_a_void_commit_rejoins() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -101,14 +101,14 @@ async fn who_had_followed_what_is_taken_back_rejoins_and_sends_again() {
     settle(&mut [&mut alice, &mut bob]).await;
     bob.send(&chat(), b"sent in the epoch that is void").await.unwrap();
     let commit = mallory.read().await.into_iter().rev().find(|it| it.kind == DeliveryKind::Commit).unwrap();
-    // There is nothing wrong with it, but they say so, and they are enough.
+    // The commit is good, but two members report it, and two are enough.
     mallory.report(commit.receipt.sequence).await;
     assert!(trudy.report(commit.receipt.sequence).await.rolled_back);
     settle(&mut [&mut alice, &mut bob]).await;
 
     for device in [&alice, &bob] {
-        assert_eq!(device.was_told(|event| matches!(event, Event::RolledBack { followed: true, .. })), 1);
-        assert_eq!(device.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
+        assert_eq!(device.count_events(|event| matches!(event, Event::RolledBack { followed: true, .. })), 1);
+        assert_eq!(device.count_events(|event| matches!(event, Event::Rejoined { .. })), 1);
     }
     assert_together(&mut [&mut alice, &mut bob]);
     assert_eq!(alice.texts(), ["bob: sent in the epoch that is void"]);
@@ -116,7 +116,7 @@ async fn who_had_followed_what_is_taken_back_rejoins_and_sends_again() {
 }
 
 #[tokio::test]
-async fn who_was_added_by_what_is_taken_back_is_not_in_the_group() {
+async fn a_void_commit_adds_no_device() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut eve = world.messenger("eve", "phone", Assisted).await;
@@ -135,21 +135,21 @@ async fn who_was_added_by_what_is_taken_back_is_not_in_the_group() {
 
     settle(&mut [&mut alice, &mut eve]).await;
     assert!(eve.engine().groups().unwrap().is_empty());
-    assert_eq!(eve.was_told(|event| matches!(event, Event::Removed { by: None, .. })), 1);
-    // And can be added again.
+    assert_eq!(eve.count_events(|event| matches!(event, Event::Removed { by: None, .. })), 1);
+    // The device can be added again.
     alice.add_user(&chat(), &user("eve")).await.unwrap();
     settle(&mut [&mut alice, &mut eve]).await;
     assert_together(&mut [&mut alice, &mut eve]);
 }
 
 #[tokio::test]
-async fn who_missed_a_commit_rejoins() {
+async fn a_device_that_missed_a_commit_rejoins() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
 
-    // The service keeps a commit back from bob.
+    // The service withholds a commit from bob.
     let hidden = std::sync::atomic::AtomicU64::new(0);
     alice.rotate(&chat(), false).await.unwrap();
     settle(&mut [&mut alice]).await;
@@ -163,8 +163,8 @@ async fn who_missed_a_commit_rejoins() {
     bob.poll_once().await;
     world.stop_tampering();
     settle(&mut [&mut bob, &mut alice]).await;
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Gap { .. })), 1);
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Gap { .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
 
     alice.send(&chat(), b"readable").await.unwrap();
     settle(&mut [&mut bob, &mut alice]).await;
@@ -173,7 +173,7 @@ async fn who_missed_a_commit_rejoins() {
 }
 
 #[tokio::test]
-async fn who_was_away_for_too_long_finds_out_when_it_speaks() {
+async fn a_long_absent_device_rejoins_when_it_sends() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -181,7 +181,7 @@ async fn who_was_away_for_too_long_finds_out_when_it_speaks() {
     alice.rotate(&chat(), false).await.unwrap();
     settle(&mut [&mut alice]).await;
 
-    // Nothing is left of it at the service.
+    // The service has deleted the entries that the device has missed.
     world.tamper(|page| page.deliveries.clear());
     bob.send(&chat(), b"hello?").await.unwrap();
     for _ in 0..4 {
@@ -190,12 +190,12 @@ async fn who_was_away_for_too_long_finds_out_when_it_speaks() {
     world.stop_tampering();
     settle(&mut [&mut bob, &mut alice]).await;
 
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
     assert_eq!(alice.texts(), ["bob: hello?"]);
 }
 
 #[tokio::test]
-async fn two_histories_are_found_and_the_proof_convicts() {
+async fn two_histories_are_found_and_proved() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (folder.path().join("one.db"), folder.path().join("other.db"));
     let mut world = World::in_file(&one, 1).await;
@@ -203,7 +203,7 @@ async fn two_histories_are_found_and_the_proof_convicts() {
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
 
-    // The service forks: one half of it speaks with alice, the other with bob.
+    // The service forks: alice and bob see different histories.
     world.server.take().unwrap().stop().await;
     std::fs::copy(&one, &other).unwrap();
     world.restart_over(&one).await;
@@ -213,18 +213,18 @@ async fn two_histories_are_found_and_the_proof_convicts() {
     bob.crash(&fork);
     bob.send(&chat(), b"what bob is told").await.unwrap();
     settle(&mut [&mut bob]).await;
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Equivocation { .. })), 0);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Equivocation { .. })), 0);
 
-    // And lets them meet again.
+    // Then both see the same history again.
     bob.crash(&world);
     bob.send(&chat(), b"do you read me?").await.unwrap();
     settle(&mut [&mut alice]).await;
 
     let proofs = alice.equivocations(&chat());
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Equivocation { .. })), 1);
-    assert!(proofs[0].convicts(&alice.service()), "everybody who has its key");
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Equivocation { .. })), 1);
+    assert!(proofs[0].convicts(&alice.service()), "the proof convinces everybody with the service's key");
     assert!(alice.texts().contains(&"bob: do you read me?".to_owned()));
-    // Nothing is sent before somebody has looked into it, also by a later process.
+    // No device sends before a person has looked into it. This holds for later processes as well.
     alice.crash(&world);
     assert!(matches!(alice.send(&chat(), b"?").await, Err(Error::Suspended { .. })));
     assert_eq!(alice.equivocations(&chat()), proofs);
@@ -233,7 +233,7 @@ async fn two_histories_are_found_and_the_proof_convicts() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_not_what_was_signed_breaks_the_chain() {
+async fn a_changed_entry_breaks_the_chain() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -241,12 +241,12 @@ async fn an_entry_that_is_not_what_was_signed_breaks_the_chain() {
     alice.send(&chat(), b"hello").await.unwrap();
     world.tamper(|page| page.deliveries.iter_mut().for_each(|delivery| delivery.time += 1));
     bob.poll_once().await;
-    assert_eq!(bob.was_told(|event| matches!(event, Event::BrokenChain { .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::BrokenChain { .. })), 1);
     assert!(bob.is_suspended(&chat()));
 }
 
 #[tokio::test]
-async fn an_entry_that_the_service_has_not_signed_is_not_taken_in() {
+async fn an_unsigned_entry_is_not_processed() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -262,7 +262,7 @@ async fn an_entry_that_the_service_has_not_signed_is_not_taken_in() {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
+async fn an_unsigned_response_is_not_believed() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -280,7 +280,7 @@ async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
     world.forge_receipt("/commits");
     assert!(is_forged(alice.rotate(&chat(), false).await));
     settle(&mut [&mut alice, &mut bob]).await;
-    // What is asked again gets the same answer, and this time it is the service's.
+    // The repeated request gets the same response, this time with the service's signature.
     assert_eq!((alice.epoch(), alice.texts()), (epoch + 1, vec!["bob: once".to_owned()]));
     assert_together(&mut [&mut alice, &mut bob]);
     world.forge_receipt("/proposals");
@@ -291,14 +291,15 @@ async fn an_answer_that_the_service_has_not_signed_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_a_member_has_made_up_accuses_nobody() {
+async fn an_invented_receipt_accuses_nobody() {
     let world = World::new().await;
     let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
     let mut made_up = alice.receipt(&chat()).unwrap();
     made_up.head.0[0] ^= 1;
     assert!(matches!(alice.compare(&made_up), Err(Error::ForgedReceipt { .. })));
 
-    // And as its messages carry it: a version, that a receipt follows, the text's identifier, the receipt, and the text.
+    // The envelope of a message: the version, a receipt follows, the nonce, the receipt, and the
+    // text.
     let numbers = [made_up.sequence.0.to_be_bytes(), made_up.epoch.0.to_be_bytes()].concat();
     let envelope =
         [&[2, 1], &[7; 16][..], &numbers[..], &made_up.head.0, &made_up.signature, b"see what I was told"].concat();
@@ -307,13 +308,13 @@ async fn a_receipt_that_a_member_has_made_up_accuses_nobody() {
 
     for device in [&alice, &bob, &carol] {
         assert_eq!(device.texts(), ["mallory: see what I was told"]);
-        assert_eq!(device.was_told(|event| matches!(event, Event::Equivocation { .. })), 0);
+        assert_eq!(device.count_events(|event| matches!(event, Event::Equivocation { .. })), 0);
         assert!(!device.is_suspended(&chat()) && device.equivocations(&chat()).is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_page_that_goes_back_is_not_taken_in() {
+async fn a_page_with_falling_cursors_is_not_processed() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -349,27 +350,27 @@ async fn another_service_is_refused() {
         error,
         Error::Connection(ConnectionError::WrongService { expected, found }) if expected == known && found != known
     ));
-    assert_eq!(another.asked("/challenges"), 0, "nothing was said to it");
+    assert_eq!(another.asked("/challenges"), 0, "the device has sent it no name");
 
     let pinned = ServicePublicKey([7; 32]);
     let device = DeviceId::new("bob", "phone").unwrap();
     let client = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device, policy(Assisted)).unwrap();
-    let refused = Messenger::register(client, &world.at, Some(pinned), None, world.options()).await;
+    let refused = Messenger::register(client, &world.address, Some(pinned), None, world.options()).await;
     assert!(matches!(refused, Err(Error::Connection(ConnectionError::WrongService { .. }))));
 }
 
 #[tokio::test]
-async fn a_roster_that_was_declared_otherwise_is_a_lie() {
+async fn a_falsely_declared_roster_is_reported() {
     let world = World::new().await;
     let (mut alice, mut bob, mut carol, mut mallory) = with_mallory(&world).await;
     for device in [&alice, &bob, &carol] {
-        assert_eq!(device.was_told(|event| matches!(event, Event::RosterLie { .. })), 0);
+        assert_eq!(device.count_events(|event| matches!(event, Event::RosterLie { .. })), 0);
     }
-    // It removes carol from the roster, and nobody from the group.
+    // The commit removes carol from the roster, and no member from the group.
     mallory.lie_about(&["carol"]).await;
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
-    let told = |device: &Device| {
-        device.was_told(|event| {
+    let told = |device: &TestDevice| {
+        device.count_events(|event| {
             matches!(event, Event::RosterLie { intruders, left_out, .. }
                 if intruders.is_empty() && left_out.len() == 1 && left_out[0].user() == "carol")
         })
@@ -378,21 +379,21 @@ async fn a_roster_that_was_declared_otherwise_is_a_lie() {
 }
 
 #[tokio::test]
-async fn a_device_that_was_put_back_rejoins_and_does_what_was_wanted() {
+async fn a_restored_device_rejoins_and_carries_out_its_intent() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
     make_group(&mut [&mut alice, &mut bob]).await;
     let epoch = alice.epoch();
 
-    // The application has found out that its storage was put back.
+    // The application has found that its storage was put back.
     bob.rolled_back().unwrap();
     bob.rotate(&chat(), true).await.unwrap();
     bob.send(&chat(), b"here I am").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
 
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Restored, .. })), 1);
-    assert_eq!(alice.epoch(), epoch + 2, "it has rejoined, and then rotated");
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoining { why: Rejoin::Restored, .. })), 1);
+    assert_eq!(alice.epoch(), epoch + 2, "the device has rejoined, and then rotated");
     assert_eq!(alice.texts(), ["bob: here I am"]);
     assert_together(&mut [&mut alice, &mut bob]);
 }

@@ -12,7 +12,7 @@ use std::{
 use crate::world::*;
 use regrow_delivery_service::api::{Code, Problem};
 use regrow_engine::{GroupId, HandshakeMode::Assisted, Policy};
-use regrow_messenger::{Event, Intent, Rejoin, Scope};
+use regrow_messenger::{Event, FailureScope, Intent, Rejoin};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -28,8 +28,8 @@ fn room(number: usize) -> GroupId {
     GroupId::new(format!("room {number}")).unwrap()
 }
 
-fn delayed(device: &Device, scope: &Scope) -> usize {
-    device.was_told(|event| matches!(event, Event::Delayed { scope: told, .. } if told == scope))
+fn delayed(device: &TestDevice, scope: &FailureScope) -> usize {
+    device.count_events(|event| matches!(event, Event::Delayed { scope: told, .. } if told == scope))
 }
 
 #[tokio::test]
@@ -52,9 +52,9 @@ async fn a_claim_limit_delays_only_the_intent_that_meets_it() {
 
     assert_eq!(alice.texts(), ["carol: are you there?"]);
     assert_eq!(bob.engine().groups().unwrap().len(), 10);
-    assert_eq!(dave.engine().groups().unwrap(), [room(11)], "the intent after the one that waits");
+    assert_eq!(dave.engine().groups().unwrap(), [room(11)], "the intent after the waiting one");
     let intent = Intent::AddUser(user("bob"));
-    assert_eq!(delayed(&alice, &Scope::Intent { group: room(11), intent: intent.clone() }), 1);
+    assert_eq!(delayed(&alice, &FailureScope::Intent { group: room(11), intent: intent.clone() }), 1);
     assert_eq!(alice.intents(&room(11)), [intent]);
     world.wait(60 * 60);
     settle(&mut [&mut alice, &mut bob, &mut dave]).await;
@@ -76,19 +76,19 @@ async fn a_waiting_intent_can_be_withdrawn_or_taken_back() {
 
     assert!(alice.withdraw(&chat(), &Intent::AddUser(user("bob"))).unwrap());
     alice.remove_user(&chat(), &user("carol")).await.unwrap();
-    world.put_it_back();
+    world.repair_network();
     world.wait(60);
     settle(&mut [&mut alice, &mut bob, &mut carol]).await;
 
     assert_eq!(alice.members(), ["alice/phone"]);
     assert!(alice.intents(&chat()).is_empty());
     for device in [&bob, &carol] {
-        assert_eq!(device.was_told(|event| matches!(event, Event::Joined { .. })), 0);
+        assert_eq!(device.count_events(|event| matches!(event, Event::Joined { .. })), 0);
     }
 }
 
 #[tokio::test]
-async fn a_damaged_record_of_one_group_costs_only_its_own_state() {
+async fn a_damaged_group_record_affects_only_its_group() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -105,11 +105,11 @@ async fn a_damaged_record_of_one_group_costs_only_its_own_state() {
 
     assert_eq!(bob.texts(), ["alice: hello", "alice: here as well"]);
     let is_lost = |event: &Event| matches!(event, Event::Rejoining { group, why: Rejoin::Failed } if *group == room(1));
-    assert_eq!(bob.was_told(is_lost), 1);
+    assert_eq!(bob.count_events(is_lost), 1);
 }
 
 #[tokio::test]
-async fn a_group_that_the_service_does_not_serve_delays_no_other_group() {
+async fn an_unserved_group_delays_no_other_group() {
     let world = World::new().await;
     let (mut alice, mut bob) =
         (world.messenger("alice", "phone", Assisted).await, world.messenger("bob", "phone", Assisted).await);
@@ -126,28 +126,28 @@ async fn a_group_that_the_service_does_not_serve_delays_no_other_group() {
         settle(&mut [&mut alice, &mut bob]).await;
     }
     assert_eq!(bob.texts(), ["alice: in time", "alice: in time"]);
-    assert_eq!(delayed(&alice, &Scope::Group(chat())), 2, "once in each process");
+    assert_eq!(delayed(&alice, &FailureScope::Group(chat())), 2, "each process reports it once");
 
-    world.put_it_back();
+    world.repair_network();
     world.wait(60);
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(bob.texts()[2..], ["alice: late", "alice: late"]);
 }
 
 #[tokio::test]
-async fn a_lane_waits_as_long_as_it_is_asked_to_and_no_longer() {
+async fn a_lane_waits_exactly_as_requested() {
     let world = World::new().await;
     let ahead = Arc::new(AtomicU64::new(0));
-    let mut alice = world.bare("alice", "phone", policy(Assisted), world.options_ahead(&ahead)).await;
+    let mut alice = world.unpolled_messenger("alice", "phone", policy(Assisted), world.options_ahead(&ahead)).await;
     make_group(&mut [&mut alice]).await;
     world.refuse(&messages_of(&chat()), busy(60));
-    // The wall clock is far ahead when the wait begins, and right again before it ends.
+    // The wall clock is far ahead at the beginning of the wait, and right again before its end.
     ahead.store(100 * DAY, Ordering::SeqCst);
     alice.send(&chat(), b"late").await.unwrap();
     settle(&mut [&mut alice]).await;
     ahead.store(0, Ordering::SeqCst);
     let again = |event: &Event| matches!(event, Event::Delayed { again, .. } if *again == Duration::from_secs(60));
-    assert_eq!(alice.was_told(again), 1);
+    assert_eq!(alice.count_events(again), 1);
     assert_eq!(world.asked("/messages"), 1);
 
     world.wait(59);
@@ -159,7 +159,7 @@ async fn a_lane_waits_as_long_as_it_is_asked_to_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_welcome_whose_tree_cannot_be_got_keeps_no_other_group_from_being_read() {
+async fn a_welcome_without_a_tree_blocks_no_other_group() {
     let world = World::new().await;
     let small = Policy { send_ratchet_tree: false, ..policy(Assisted) };
     let mut alice = world.messenger_with("alice", "phone", small).await;
@@ -174,12 +174,12 @@ async fn a_welcome_whose_tree_cannot_be_got_keeps_no_other_group_from_being_read
 
     for _ in 0..10 {
         let events = bob.poll().await.unwrap_or_default();
-        bob.told.extend(events);
+        bob.events.extend(events);
     }
     assert_eq!(bob.texts(), ["carol: hello"]);
-    assert_eq!(delayed(&bob, &Scope::Group(room(1))), 1);
-    world.put_it_back();
+    assert_eq!(delayed(&bob, &FailureScope::Group(room(1))), 1);
+    world.repair_network();
     world.wait(60 * 60);
     settle(&mut [&mut alice, &mut bob]).await;
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoined { .. })), 1);
 }

@@ -1,4 +1,4 @@
-//! The beginning and the end of a membership at the service: a group is accepted, and one without members ends.
+//! The beginning and the end of a membership: invitations, and groups without members.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use regrow_engine::{GroupId, HandshakeMode::Assisted};
 use regrow_messenger::{Error, Event, Options};
 
 #[tokio::test]
-async fn a_device_accepts_a_group_that_another_user_adds_it_to() {
+async fn a_device_accepts_the_group_of_another_user() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -16,17 +16,17 @@ async fn a_device_accepts_a_group_that_another_user_adds_it_to() {
     make_group(&mut [&mut alice, &mut bob]).await;
     assert!(world.asked("/membership") > 0);
     bob.crash(&world);
-    world.put_it_back();
+    world.repair_network();
     world.wait(60 * 60);
     settle(&mut [&mut bob]).await;
     let asked = world.asked("/membership");
     bob.crash(&world);
     settle(&mut [&mut bob]).await;
-    assert_eq!(world.asked("/membership"), asked, "it is accepted once");
+    assert_eq!(world.asked("/membership"), asked, "the device accepts once");
 }
 
 #[tokio::test]
-async fn a_group_that_its_only_member_leaves_ends() {
+async fn the_departure_of_the_only_member_ends_the_group() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = world.messenger("bob", "phone", Assisted).await;
@@ -34,24 +34,24 @@ async fn a_group_that_its_only_member_leaves_ends() {
     settle(&mut [&mut alice]).await;
 
     world.lose_reply(&format!("/groups/{}", chat().to_base64url()));
-    // The answer is lost, and another process hears it.
+    // The response is lost, and the next process gets it.
     let _unreachable = alice.leave(&chat()).await;
     alice.crash(&world);
-    world.put_it_back();
+    world.repair_network();
     world.wait(60 * 60);
     settle(&mut [&mut alice]).await;
-    assert_eq!(alice.was_told(|event| matches!(event, Event::Removed { .. })), 1);
+    assert_eq!(alice.count_events(|event| matches!(event, Event::Removed { .. })), 1);
     assert!(alice.engine().groups().unwrap().is_empty());
 
-    // Nobody can be taken for the former group.
+    // The name cannot belong to another group.
     let again = bob.create_group(&chat()).await;
     assert!(matches!(again, Err(Error::GroupEnded { .. })), "{again:?}");
 }
 
-/// A device of bob's that is asked about each group.
-async fn bob_who_is_asked(world: &World) -> Device {
+/// A device of bob that asks him about each group.
+async fn bob_who_is_asked(world: &World) -> TestDevice {
     let options = Options { may_add: Arc::new(|by, _| *by.user() == "friend"), ..world.options() };
-    let mut bob = world.bare("bob", "phone", policy(Assisted), options).await;
+    let mut bob = world.unpolled_messenger("bob", "phone", policy(Assisted), options).await;
     settle(&mut [&mut bob]).await;
     bob
 }
@@ -67,12 +67,12 @@ async fn a_person_accepts_a_group_of_a_stranger() {
     let mut friend = world.messenger("friend", "phone", Assisted).await;
     let mut bob = bob_who_is_asked(&world).await;
     make_group(&mut [&mut alice, &mut bob]).await;
-    assert_eq!((bob.was_told(is_invited), world.asked("/membership")), (1, 0));
+    assert_eq!((bob.count_events(is_invited), world.asked("/membership")), (1, 0));
     bob.crash(&world);
     assert_eq!(bob.invitations(), [(chat(), alice.device().clone())]);
     alice.send(&chat(), b"it is me").await.unwrap();
     settle(&mut [&mut bob]).await;
-    assert_eq!(bob.texts(), ["alice: it is me"], "a person sees what it is about");
+    assert_eq!(bob.texts(), ["alice: it is me"], "a person can read the group before the answer");
 
     bob.accept_group(&chat()).await.unwrap();
     assert_eq!((bob.invitations().len(), world.asked("/membership")), (0, 1));
@@ -80,7 +80,7 @@ async fn a_person_accepts_a_group_of_a_stranger() {
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(alice.texts(), ["bob: hello"]);
 
-    // A friend does not have to wait.
+    // A permitted user adds the device without a question.
     let other = GroupId::new("friends").unwrap();
     friend.create_group(&other).await.unwrap();
     friend.add_user(&other, &user("bob")).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_person_accepts_a_group_of_a_stranger() {
 }
 
 #[tokio::test]
-async fn to_send_is_to_accept() {
+async fn sending_accepts_the_invitation() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = bob_who_is_asked(&world).await;
@@ -100,12 +100,12 @@ async fn to_send_is_to_accept() {
 }
 
 #[tokio::test]
-async fn a_declined_group_is_forgotten_and_a_blocked_user_adds_nobody() {
+async fn declined_groups_are_forgotten_and_blocked_users_add_nobody() {
     let world = World::new().await;
     let mut alice = world.messenger("alice", "phone", Assisted).await;
     let mut bob = bob_who_is_asked(&world).await;
     make_group(&mut [&mut alice, &mut bob]).await;
-    // The answer is lost, and another process hears it.
+    // The response is lost, and the next process gets it.
     world.lose_reply("/membership");
     bob.decline_group(&chat()).await.unwrap();
     bob.crash(&world);
@@ -121,9 +121,9 @@ async fn a_declined_group_is_forgotten_and_a_blocked_user_adds_nobody() {
     alice.add_user(&other, &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
     assert_eq!(alice.roster(&other).unwrap().len(), 1);
-    assert_eq!(bob.was_told(is_invited), 1);
+    assert_eq!(bob.count_events(is_invited), 1);
     bob.unblock_user(&user("alice")).await.unwrap();
     alice.add_user(&other, &user("bob")).await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;
-    assert_eq!(bob.was_told(is_invited), 2);
+    assert_eq!(bob.count_events(is_invited), 2);
 }

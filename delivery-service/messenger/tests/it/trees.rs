@@ -1,4 +1,4 @@
-//! Messengers that do not send the ratchet tree: whoever joins gets it from the service.
+//! Messengers that do not send the ratchet tree: a joining device fetches it from the service.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::world::*;
@@ -9,26 +9,26 @@ fn apart() -> Policy {
     Policy { send_ratchet_tree: false, ..policy(HandshakeMode::Assisted) }
 }
 
-async fn pair(world: &World) -> (Device, Device) {
+async fn pair(world: &World) -> (TestDevice, TestDevice) {
     (world.messenger_with("alice", "phone", apart()).await, world.messenger_with("bob", "phone", apart()).await)
 }
 
-/// The two of them, and Alice has added Bob to a group of hers.
-async fn bob_is_invited(world: &World) -> (Device, Device) {
+/// Alice and Bob, after Alice has added Bob to her group.
+async fn bob_is_invited(world: &World) -> (TestDevice, TestDevice) {
     let (mut alice, bob) = pair(world).await;
     alice.create_group(&chat()).await.unwrap();
     alice.add_user(&chat(), &user("bob")).await.unwrap();
     (alice, bob)
 }
 
-fn has_joined(device: &Device) -> bool {
-    let joined = device.was_told(|event| matches!(event, Event::Joined { .. }));
-    let came_otherwise = device.was_told(|event| matches!(event, Event::Rejoining { .. }));
+fn has_joined(device: &TestDevice) -> bool {
+    let joined = device.count_events(|event| matches!(event, Event::Joined { .. }));
+    let came_otherwise = device.count_events(|event| matches!(event, Event::Rejoining { .. }));
     (joined, came_otherwise) == (1, 0)
 }
 
 #[tokio::test]
-async fn who_is_welcomed_asks_the_service_for_the_tree_once() {
+async fn a_welcomed_device_fetches_the_tree_once() {
     let world = World::new().await;
     let (mut alice, mut bob) = pair(&world).await;
     make_group(&mut [&mut alice, &mut bob]).await;
@@ -42,7 +42,7 @@ async fn who_is_welcomed_asks_the_service_for_the_tree_once() {
 }
 
 #[tokio::test]
-async fn the_tree_of_a_welcome_is_there_when_the_group_has_gone_on() {
+async fn the_tree_of_an_old_welcome_is_available() {
     let world = World::new().await;
     let (mut alice, mut bob) = bob_is_invited(&world).await;
     for _ in 0..3 {
@@ -55,12 +55,12 @@ async fn the_tree_of_a_welcome_is_there_when_the_group_has_gone_on() {
 }
 
 #[tokio::test]
-async fn the_network_fails_while_the_tree_is_asked_for() {
+async fn a_device_fetches_the_tree_after_network_failures() {
     let world = World::new().await;
     let (mut alice, mut bob) = bob_is_invited(&world).await;
     settle(&mut [&mut alice]).await;
     for _ in 0..3 {
-        // As often as it tries.
+        // All attempts of one call fail.
         world.lose_reply("/trees/1");
         world.lose_reply("/trees/1");
         assert!(bob.poll().await.unwrap_err().is_temporary());
@@ -72,7 +72,7 @@ async fn the_network_fails_while_the_tree_is_asked_for() {
 }
 
 #[tokio::test]
-async fn to_ask_for_the_tree_can_be_dropped_at_any_time() {
+async fn the_fetch_of_a_tree_can_be_dropped() {
     let world = World::new().await;
     let (mut alice, mut bob) = bob_is_invited(&world).await;
     settle(&mut [&mut alice]).await;
@@ -94,12 +94,12 @@ async fn to_ask_for_the_tree_can_be_dropped_at_any_time() {
 }
 
 #[tokio::test]
-async fn who_rejoins_asks_the_service_for_the_tree() {
+async fn a_rejoining_device_fetches_the_tree() {
     let world = World::new().await;
     let (mut alice, mut bob) = pair(&world).await;
     make_group(&mut [&mut alice, &mut bob]).await;
     alice.rotate(&chat(), false).await.unwrap();
-    // Bob never sees this.
+    // Bob never reads this commit.
     settle(&mut [&mut alice]).await;
     world.tamper(|page| page.deliveries.retain(|delivery| delivery.receipt.epoch != 2));
     alice.rotate(&chat(), false).await.unwrap();
@@ -107,8 +107,8 @@ async fn who_rejoins_asks_the_service_for_the_tree() {
     world.stop_tampering();
     settle(&mut [&mut alice, &mut bob]).await;
 
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
-    assert_eq!(bob.was_told(|event| matches!(event, Event::Rejoined { .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoining { why: Rejoin::Missed, .. })), 1);
+    assert_eq!(bob.count_events(|event| matches!(event, Event::Rejoined { .. })), 1);
     assert_eq!(world.asked("/trees/3"), 1);
     assert_together(&mut [&mut alice, &mut bob]);
 }

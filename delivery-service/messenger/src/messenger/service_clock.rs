@@ -1,24 +1,26 @@
-//! The time as the service has it, from the `Date` fields of its answers (RFC 9110, 6.6.1).
+//! The service's time, from the `Date` fields of its responses (RFC 9110, 6.6.1).
 //!
-//! The service is not trusted with time. Its time dates key packages and commits while the device's own clock
-//! disagrees, so that a wrong clock does no harm; and members are judged inactive only while both clocks agree.
+//! The service is not trusted with time. Its time dates key packages and commits while the device's
+//! own clock disagrees, so that a wrong clock does no harm. The messenger judges members inactive
+//! only while both clocks agree.
 
 use std::time::Duration;
 
 use regrow_engine::Timestamp;
 
-use super::Event;
+use super::event::Event;
 
-/// The difference between two clocks that counts as agreement, in seconds. Network delays and drift fit in; it is the
-/// bound that Kerberos recommends (RFC 4120, 8.2).
+/// The largest difference between two clocks that agree, in seconds.
+///
+/// Network delays and drift fit in; Kerberos recommends the same bound (RFC 4120, 8.2).
 pub const MAX_CLOCK_SKEW: u64 = 5 * 60;
 
-/// The service's time, as far as it is known.
+/// The last known time of the service.
 #[derive(Default)]
 pub(super) struct ServiceClock {
-    /// The time in the last answer, and the monotonic clock's time when the answer came.
+    /// The time in the last response, and the monotonic clock's time when it arrived.
     last: Option<(Timestamp, Duration)>,
-    /// Whether the last two times that were compared agreed.
+    /// True if the clocks disagreed at the last comparison.
     disagrees: bool,
 }
 
@@ -28,7 +30,8 @@ impl ServiceClock {
         self.last.map(|(time, at)| time.plus(monotonic.saturating_sub(at).as_secs()))
     }
 
-    /// The time for the engine: the own clock's while it agrees with the service's, else the service's.
+    /// The time for the engine: by the own clock while it agrees with the service's, else the
+    /// service's.
     pub(super) fn agreed(&self, own: Timestamp, monotonic: Duration) -> Timestamp {
         match self.now(monotonic) {
             Some(service) if !agree(own, service) => service,
@@ -36,12 +39,12 @@ impl ServiceClock {
         }
     }
 
-    /// Whether both clocks are known and agree.
+    /// True if both clocks are known and agree.
     pub(super) fn is_confirmed(&self, own: Timestamp, monotonic: Duration) -> bool {
         self.now(monotonic).is_some_and(|service| agree(own, service))
     }
 
-    /// An answer came with the service's time. Returns the event to tell if the clocks have begun to disagree.
+    /// Takes in the time of a response. Returns an event if the clocks have begun to disagree.
     pub(super) fn observe(&mut self, service: Timestamp, own: Timestamp, monotonic: Duration) -> Option<Event> {
         self.last = Some((service, monotonic));
         let before = std::mem::replace(&mut self.disagrees, !agree(own, service));
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skew_is_told_once_until_the_clocks_agree_again() {
+    fn a_skew_appears_once_until_the_clocks_agree_again() {
         let mut clock = ServiceClock::default();
         let (service, monotonic) = at(0);
         let wrong = service.plus(MAX_CLOCK_SKEW + 1);
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_the_own_clock_counts_and_confirms_nothing() {
+    fn without_a_response_the_own_clock_counts_unconfirmed() {
         let clock = ServiceClock::default();
         let (own, monotonic) = at(0);
         assert_eq!(clock.agreed(own, monotonic), own);

@@ -1,45 +1,43 @@
-//! Work that is due because time has passed: rotations, removals of inactive members, erasure of old secrets.
+//! Upkeep: rotations, removals of inactive members, and the erasure of old secrets.
 
 use std::time::Duration;
 
 use regrow_engine::{GroupId, Rotation};
 
-use super::{lane::Scope, machine::Machine};
-use crate::error::Error;
+use super::state::Machine;
+use crate::{error::Error, messenger::scope::FailureScope};
 
-/// How often the machine looks for keys that are due. Each look loads every group.
+/// The interval at which the machine looks for due work. Each look loads every group.
 const DUE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 impl Machine {
-    /// Looks for due work, now and then. It has no request of its own: a commit that is due is submitted like any other.
-    pub(super) fn look_for_what_is_due(&mut self) -> Result<(), Error> {
+    /// Looks for due work, now and then. A due commit is submitted like any other.
+    pub(super) fn look_for_due_work(&mut self) -> Result<(), Error> {
         let now = self.monotonic();
-        if now < self.look_at {
+        if now < self.upkeep_at {
             return Ok(());
         }
-        self.look_at = now.saturating_add(DUE_EVERY);
+        self.upkeep_at = now.saturating_add(DUE_EVERY);
         if let Err(error) = self.client.expire(self.now()) {
-            self.failed(Scope::Device, error.into())?;
+            self.lane_failed(FailureScope::Device, error.into())?;
         }
         let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
         for id in ids {
-            if let Err(error) = self.make_what_is_due(&id) {
-                self.failed(Scope::Group(id), error)?;
+            if let Err(error) = self.make_due_commit(&id) {
+                self.lane_failed(FailureScope::Group(id), error)?;
             }
         }
         Ok(())
     }
 
-    /// Makes the commit that is due, if nothing else is in its way.
-    fn make_what_is_due(&mut self, id: &GroupId) -> Result<(), Error> {
+    /// Makes the commit that is due, if the group is ready for it.
+    fn make_due_commit(&mut self, id: &GroupId) -> Result<(), Error> {
         let now = self.now();
-        let record = &self.group(id).record;
-        let busy = record.creating.is_some() || record.rejoin.is_some() || record.bad.is_some();
-        if busy || self.group(id).waits || self.epoch_of(id)?.is_none() {
+        if !self.group(id).is_following() || self.epoch_of(id)?.is_none() {
             return Ok(());
         }
         let due = self.client.group(id)?.due(now)?;
-        // A member is inactive only if two clocks say so, this device's and the service's.
+        // A member is inactive only if two clocks say so: this device's and the service's.
         let judges = self.options.remove_inactive && self.is_time_confirmed();
         let made = match due.rotation {
             Some(Rotation::Keys) => Some(self.client.group(id)?.update()),
