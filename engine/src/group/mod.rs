@@ -1,4 +1,88 @@
 //! One group of which this device is a member.
+//!
+//! `state` is a group in memory, and `handle` is the application's access to it. `create`,
+//! `welcome` and `external` make the state, `receive` processes messages, and `commit` and
+//! `proposal` make them. The module does no I/O; the calls of [`Client`](crate::Client) use it.
+//!
+//! # The states of a group
+//!
+//! A commit of this device waits until the delivery service has ordered or refused it. The state of
+//! the group determines the possible calls. A restart changes no state.
+//!
+//! | state | meaning |
+//! | --- | --- |
+//! | operational | The device is a member. No commit is pending, and no intent is open. |
+//! | open | No commit is pending, but an intent is open. |
+//! | pending | A commit of this device is pending. |
+//! | later | A commit is pending, and an intent has been added after it. |
+//! | joining | An external commit of this device is pending. |
+//! | rolled back | The device is a member, but its storage is a restored older state or a copy. |
+//! | removed | Another member has removed the device. Only this fact is stored. |
+//! | outside | The device was never a member, or it has forgotten the group. |
+//!
+//! In the tables, a cell has the state after the call, or the error of the call. After an error the
+//! state is the same as before. A device that rejoins has its old group until the external commit
+//! is confirmed. Until then, calls on the old group have the results of the old group's state. The
+//! column *joining* is for a device that was never a member.
+//!
+//! | operation | operational | open | pending | later |
+//! | --- | --- | --- | --- | --- |
+//! | add, remove, update, commit | pending | pending | `CommitPending` | `CommitPending` |
+//! | remove a device from all groups | pending | pending | later | later |
+//! | propose | operational | open | `CommitPending` | `CommitPending` |
+//! | leave | open | open | `CommitPending` | `CommitPending` |
+//! | send | operational | open | pending | later |
+//! | receive a message | operational | open | pending | later |
+//! | receive a commit | operational | open | open | open |
+//! | receive the own removal | removed | removed | removed | removed |
+//! | receive the own commit | rolled back | rolled back | operational | open |
+//! | confirm | `NotPending` | `NotPending` | operational | open |
+//! | discard | `NotPending` | `NotPending` | open | open |
+//! | resume | operational | pending | pending | later |
+//! | abandon | operational | operational | operational | operational |
+//! | get the group info | operational | open | `CommitPending` | `CommitPending` |
+//! | join by external commit | joining | joining | joining | joining |
+//! | join by welcome | `GroupExists` | `GroupExists` | `GroupExists` | `GroupExists` |
+//! | forget | outside | outside | outside | outside |
+//!
+//! | operation | joining | rolled back | removed |
+//! | --- | --- | --- | --- |
+//! | add, remove, update, commit | `UnknownGroup` | `RolledBack` | `Removed` |
+//! | remove a device from all groups | joining | `RolledBack` | removed |
+//! | propose | `UnknownGroup` | `RolledBack` | `Removed` |
+//! | leave | `UnknownGroup` | `RolledBack` | `Removed` |
+//! | send | `UnknownGroup` | `RolledBack` | `Removed` |
+//! | receive a message | `UnknownGroup` | rolled back | `Removed` |
+//! | receive a commit | `UnknownGroup` | rolled back | `Removed` |
+//! | receive the own removal | `UnknownGroup` | removed | `Removed` |
+//! | receive the own commit | operational | rolled back | `Removed` |
+//! | confirm | operational | `NotPending` | `Removed` |
+//! | discard | outside | `NotPending` | `Removed` |
+//! | resume | `UnknownGroup` | `RolledBack` | `Removed` |
+//! | abandon | `UnknownGroup` | rolled back | `Removed` |
+//! | get the group info | `UnknownGroup` | rolled back | `Removed` |
+//! | join by external commit | joining | joining | joining |
+//! | join by welcome | joining | `GroupExists` | operational |
+//! | forget | outside | outside | outside |
+//!
+//! Notes on the cells:
+//!
+//! - The first row is also true for a new signature key, for group data and for the devices of a
+//!   user. These calls also fail for other reasons, such as `UnknownMember`.
+//! - A message is not sent while proposals of the epoch wait (`ProposalsWait`).
+//! - A received commit of another member ends a pending commit. Its intents stay open, unless the
+//!   received commit fulfills them.
+//! - The own commit that comes back confirms the pending commit. An own commit that is not pending
+//!   was discarded before, or another copy of the device has made it. A commit that the device has
+//!   confirmed before has no effect.
+//! - A commit that cannot be carried out ([`Lost`](crate::Lost)) changes no state, except
+//!   [`Lost::RolledBack`](crate::Lost::RolledBack). A confirmed external commit ends the state
+//!   *rolled back*.
+//! - If a group of a joining device appears by a welcome, the external commit stays pending.
+//! - A removal from all groups skips the groups of which the device is not a member. Its errors are
+//!   reported for each group.
+//!
+//! The test `engine/tests/group_states.rs` reads these tables and proves each cell.
 
 mod agreement;
 mod check;
