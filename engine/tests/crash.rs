@@ -406,7 +406,7 @@ impl CrashTest {
         let started = Instant::now();
         child.order(command, bytes);
         // In one of ten turns, the child is killed only after its answer, to measure the duration.
-        let answer = if turn % 10 == 0 {
+        let answer = if turn.is_multiple_of(10) {
             let answer = child.answer();
             self.durations.0.insert(command, started.elapsed());
             child.kill();

@@ -8,57 +8,19 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
     sync::Arc,
 };
 
-use common::*;
+use common::{
+    store_folder::{StoreFolder, key},
+    *,
+};
 use proptest::prelude::*;
 use regrow_engine::{
     Batch, Client, DiskError, Error, GroupId, MemoryStore, ReceivedEvent, SqliteStore, StorageError, Store, StoreError,
     StoreKey, Value, default_crypto,
 };
 use rusqlite::{Connection, params};
-use tempfile::TempDir;
-
-const KEY: [u8; 32] = [7; 32];
-
-fn key() -> StoreKey {
-    StoreKey::from_bytes(KEY)
-}
-
-/// A folder for one file.
-struct StoreFolder(TempDir);
-
-impl StoreFolder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("device")
-    }
-
-    fn create(&self) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::create(self.path(), &key(), default_crypto()).unwrap())
-    }
-
-    fn open(&self) -> Result<SqliteStore, DiskError> {
-        SqliteStore::open(self.path(), &key(), default_crypto())
-    }
-
-    /// Returns the bytes of all files in the folder.
-    fn bytes(&self) -> Vec<u8> {
-        let files = fs::read_dir(self.0.path()).unwrap();
-        files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
-    }
-
-    /// Changes the file without the engine.
-    fn tamper(&self, sql: &str) -> usize {
-        let connection = Connection::open(self.path()).unwrap();
-        connection.execute(sql, []).unwrap()
-    }
-}
 
 fn client_on(store: &Arc<SqliteStore>, user: &str) -> Client {
     Client::create(store.clone(), default_crypto(), device(user), policy()).unwrap()

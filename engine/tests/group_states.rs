@@ -16,16 +16,16 @@ const DOCUMENTATION: &str = include_str!("../src/group/mod.rs");
 const STATES: [&str; 7] = ["operational", "open", "pending", "later", "joining", "rolled back", "removed"];
 
 /// Alice in one of the states. Bob, Carol and Erin are members.
-struct Setup {
+struct DeviceInState {
     alice: Client,
     bob: Client,
     /// Alice's pending commit. If none is pending, a commit of Alice that was discarded.
     commit: PendingCommit,
 }
 
-type Operation = fn(&mut Setup) -> Result<(), Error>;
+type GroupOperation = fn(&mut DeviceInState) -> Result<(), Error>;
 
-impl Setup {
+impl DeviceInState {
     fn new(state: &str) -> Self {
         let [mut alice, mut bob, mut carol, mut erin] = ["alice", "bob", "carol", "erin"].map(client);
         if state == "joining" {
@@ -103,84 +103,84 @@ impl Setup {
 }
 
 /// Returns the operations of a row.
-fn operations(row: &str) -> Vec<Operation> {
-    let operation: Operation = match row {
+fn operations(row: &str) -> Vec<GroupOperation> {
+    let operation: GroupOperation = match row {
         "add, remove, update, commit" => return changes(),
         "propose" => return proposals(),
-        "remove a device from all groups" => |setup| {
-            let mut results = setup.alice.remove_device(&device("erin"))?;
+        "remove a device from all groups" => |test| {
+            let mut results = test.alice.remove_device(&device("erin"))?;
             results.remove(&group()).unwrap_or(Ok(regrow_engine::IntentStatus::Kept)).map(drop)
         },
-        "leave" => |setup| setup.alice.group(&group())?.leave().map(drop),
-        "send" => |setup| setup.alice.group(&group())?.send(b"hello").map(drop),
-        "receive a message" => |setup| {
-            let message = send(&mut setup.bob, b"hello");
-            setup.alice.receive(&message, NOW).map(drop)
+        "leave" => |test| test.alice.group(&group())?.leave().map(drop),
+        "send" => |test| test.alice.group(&group())?.send(b"hello").map(drop),
+        "receive a message" => |test| {
+            let message = send(&mut test.bob, b"hello");
+            test.alice.receive(&message, NOW).map(drop)
         },
-        "receive a commit" => |setup| {
-            let update = setup.bob.group(&group()).unwrap().update().unwrap();
-            setup.receive_of_bob(update)
+        "receive a commit" => |test| {
+            let update = test.bob.group(&group()).unwrap().update().unwrap();
+            test.receive_of_bob(update)
         },
-        "receive the own removal" => |setup| {
-            let other = if setup.is_member() { "alice" } else { "carol" };
-            let removal = setup.bob.group(&group()).unwrap().remove(&[device(other)]).unwrap();
-            setup.receive_of_bob(removal)
+        "receive the own removal" => |test| {
+            let other = if test.is_member() { "alice" } else { "carol" };
+            let removal = test.bob.group(&group()).unwrap().remove(&[device(other)]).unwrap();
+            test.receive_of_bob(removal)
         },
-        "receive the own commit" => |setup| {
-            setup.order();
-            setup.alice.receive(setup.commit.commit(), NOW).map(drop)
+        "receive the own commit" => |test| {
+            test.order();
+            test.alice.receive(test.commit.commit(), NOW).map(drop)
         },
-        "confirm" => |setup| {
-            setup.order();
-            setup.alice.confirm(setup.commit.clone(), NOW).map(drop)
+        "confirm" => |test| {
+            test.order();
+            test.alice.confirm(test.commit.clone(), NOW).map(drop)
         },
-        "discard" => |setup| setup.alice.discard(setup.commit.clone()),
-        "resume" => |setup| setup.alice.group(&group())?.resume().map(drop),
-        "abandon" => |setup| setup.alice.group(&group())?.abandon(),
-        "get the group info" => |setup| setup.alice.group(&group())?.group_info().map(drop),
-        "join by external commit" => |setup| {
-            let info = group_info(&mut setup.bob);
-            setup.alice.join_external(&info).map(drop)
+        "discard" => |test| test.alice.discard(test.commit.clone()),
+        "resume" => |test| test.alice.group(&group())?.resume().map(drop),
+        "abandon" => |test| test.alice.group(&group())?.abandon(),
+        "get the group info" => |test| test.alice.group(&group())?.group_info().map(drop),
+        "join by external commit" => |test| {
+            let info = group_info(&mut test.bob);
+            test.alice.join_external(&info).map(drop)
         },
-        "join by welcome" => |setup| {
+        "join by welcome" => |test| {
             // A member gets the welcome to another group with the same identifier.
             let mut dave = client("dave");
-            let inviter = if setup.is_member() { &mut dave } else { &mut setup.bob };
+            let inviter = if test.is_member() { &mut dave } else { &mut test.bob };
             if inviter.groups().unwrap().is_empty() {
                 inviter.create_group(group(), NOW).unwrap();
             }
-            let added = inviter.group(&group()).unwrap().add(&[key_package(&mut setup.alice)], NOW).unwrap();
+            let added = inviter.group(&group()).unwrap().add(&[key_package(&mut test.alice)], NOW).unwrap();
             let welcome = added.welcome().unwrap().to_vec();
             inviter.confirm(added, NOW).unwrap();
-            setup.alice.join(&welcome, NOW).map(drop)
+            test.alice.join(&welcome, NOW).map(drop)
         },
-        "forget" => |setup| setup.alice.forget(&group()),
+        "forget" => |test| test.alice.forget(&group()),
         other => panic!("no such operation: {other}"),
     };
     vec![operation]
 }
 
-fn changes() -> Vec<Operation> {
+fn changes() -> Vec<GroupOperation> {
     vec![
-        |setup| setup.alice.group(&group())?.add(&[key_package(&mut client("dave"))], NOW).map(drop),
-        |setup| setup.alice.group(&group())?.remove(&[device("carol")]).map(drop),
-        |setup| setup.alice.group(&group())?.update().map(drop),
-        |setup| setup.alice.group(&group())?.rotate_signature_key().map(drop),
-        |setup| setup.alice.group(&group())?.set_data(b"a topic").map(drop),
-        |setup| {
-            let proposal = setup.bob.group(&group()).unwrap().propose_update().unwrap();
+        |test| test.alice.group(&group())?.add(&[key_package(&mut client("dave"))], NOW).map(drop),
+        |test| test.alice.group(&group())?.remove(&[device("carol")]).map(drop),
+        |test| test.alice.group(&group())?.update().map(drop),
+        |test| test.alice.group(&group())?.rotate_signature_key().map(drop),
+        |test| test.alice.group(&group())?.set_data(b"a topic").map(drop),
+        |test| {
+            let proposal = test.bob.group(&group()).unwrap().propose_update().unwrap();
             // Alice gets the proposal, if she is a member.
-            let _ = setup.alice.receive(proposal.as_bytes(), NOW);
-            setup.alice.group(&group())?.commit().map(drop)
+            let _ = test.alice.receive(proposal.as_bytes(), NOW);
+            test.alice.group(&group())?.commit().map(drop)
         },
     ]
 }
 
-fn proposals() -> Vec<Operation> {
+fn proposals() -> Vec<GroupOperation> {
     vec![
-        |setup| setup.alice.group(&group())?.propose_add(&key_package(&mut client("dave")), NOW).map(drop),
-        |setup| setup.alice.group(&group())?.propose_remove(&device("carol")).map(drop),
-        |setup| setup.alice.group(&group())?.propose_update().map(drop),
+        |test| test.alice.group(&group())?.propose_add(&key_package(&mut client("dave")), NOW).map(drop),
+        |test| test.alice.group(&group())?.propose_remove(&device("carol")).map(drop),
+        |test| test.alice.group(&group())?.propose_update().map(drop),
     ]
 }
 
@@ -211,9 +211,9 @@ fn each_cell_of_the_documented_tables_is_true() {
     let mut wrong = Vec::new();
     for (row, state, documented) in documented_cells() {
         for (number, operation) in operations(row).into_iter().enumerate() {
-            let mut setup = Setup::new(state);
-            let result = operation(&mut setup);
-            let after = setup.state();
+            let mut test = DeviceInState::new(state);
+            let result = operation(&mut test);
+            let after = test.state();
             let observed = match result {
                 Ok(()) => after.to_owned(),
                 Err(error) if after == state => name(&error),
@@ -244,17 +244,34 @@ fn the_documented_tables_have_a_cell_for_each_operation_and_state() {
 #[test]
 fn each_state_is_recognized() {
     for state in STATES {
-        assert_eq!(Setup::new(state).state(), state);
+        assert_eq!(DeviceInState::new(state).state(), state);
     }
 }
 
 #[test]
 fn a_restart_changes_no_state() {
     for state in STATES {
-        let mut setup = Setup::new(state);
-        let snapshot = setup.alice.snapshot().unwrap();
-        setup.alice = reopen(&snapshot.to_store());
+        let mut test = DeviceInState::new(state);
+        let snapshot = test.alice.snapshot().unwrap();
+        test.alice = reopen(&snapshot.to_store());
 
-        assert_eq!(setup.state(), state);
+        assert_eq!(test.state(), state);
+    }
+}
+
+#[test]
+fn a_rolled_back_device_settles_its_pending_commit() {
+    let confirm: GroupOperation = |test| test.alice.confirm(test.commit.clone(), NOW).map(drop);
+    let discard: GroupOperation = |test| test.alice.discard(test.commit.clone());
+    for settle in [confirm, discard] {
+        let mut test = DeviceInState::new("pending");
+        test.alice.rolled_back().unwrap();
+        let refused = test.alice.group(&group()).unwrap().update();
+        assert!(matches!(refused, Err(Error::CommitPending { .. })));
+
+        settle(&mut test).unwrap();
+
+        assert!(test.alice.pending().unwrap().is_empty());
+        assert_eq!(test.state(), "rolled back");
     }
 }

@@ -7,16 +7,14 @@ mod common;
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use common::*;
+use common::{
+    store_folder::{StoreFolder, key},
+    *,
+};
 use regrow_engine::{
     Batch, Client, DiskError, Error, MemoryStore, Policy, SqliteStore, StorageError, Store, StoreError, StoreKey,
     Timestamp, default_crypto,
 };
-use tempfile::TempDir;
-
-fn key() -> StoreKey {
-    StoreKey::from_bytes([7; 32])
-}
 
 fn wrong() -> StoreKey {
     StoreKey::from_bytes([8; 32])
@@ -24,23 +22,6 @@ fn wrong() -> StoreKey {
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp(NOW.0 + seconds)
-}
-
-/// A folder for a device's file.
-struct StoreFolder(TempDir);
-
-impl StoreFolder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn create(&self) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::create(self.0.path().join("device"), &key(), default_crypto()).unwrap())
-    }
-
-    fn open(&self) -> Result<SqliteStore, DiskError> {
-        SqliteStore::open(self.0.path().join("device"), &key(), default_crypto())
-    }
 }
 
 fn alice_on(store: &Arc<SqliteStore>, policy: Policy) -> Client {

@@ -82,7 +82,11 @@
 //! - A removal from all groups skips the groups of which the device is not a member. Its errors are
 //!   reported for each group.
 //!
-//! The test `engine/tests/group_states.rs` reads these tables and proves each cell.
+//! - The column *rolled back* is for a device without a pending commit. A commit that was pending
+//!   before can be confirmed or discarded, and the device stays rolled back.
+//!
+//! The test `engine/tests/group_states.rs` reads these tables and proves each cell. The tests
+//! `external.rs` and `recovery.rs` beside it prove the statements on devices that rejoin.
 
 mod agreement;
 mod check;

@@ -7,13 +7,13 @@ use regrow_engine::{Client, Error, Outgoing, PendingCommit, ReceivedEvent};
 use super::{
     action::CommitHandling,
     common::{NOW, device, group},
-    comparison::{Comparison, NAMES},
+    comparison::{ModelComparison, NAMES},
     prediction::{Failure, Membership, WaitingCommit, WantedChange},
     service::{Body, Commit, DeviceNo, Effect, OrderedEntry, Proposal, ProposedChange},
     translation::{event, failure, sorted},
 };
 
-impl Comparison {
+impl ModelComparison {
     pub(super) fn add(&mut self, who: DeviceNo, other: DeviceNo, then: CommitHandling) {
         let bytes = self.client(other).key_packages(1, NOW).unwrap();
         let package = self.mint(other);

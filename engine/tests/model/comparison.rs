@@ -20,7 +20,7 @@ use super::{
 pub const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
 /// The real devices, their models, and the service of the model.
-pub struct Comparison {
+pub struct ModelComparison {
     pub(super) policy: Policy,
     pub(super) clients: Vec<Option<Client>>,
     pub(super) locations: Vec<StoreLocation>,
@@ -38,7 +38,7 @@ pub struct Comparison {
     _folder: TempDir,
 }
 
-impl Comparison {
+impl ModelComparison {
     /// Creates this number of devices. The first may be in a file. It creates a group and adds
     /// others until the group has `members` members.
     pub fn new(devices: usize, members: usize, in_file: bool, handshake: HandshakeMode, past_epochs: usize) -> Self {

@@ -21,7 +21,7 @@ mod store_location;
 mod translation;
 
 use action::{Action, CommitHandling};
-use comparison::{Comparison, NAMES};
+use comparison::{ModelComparison, NAMES};
 use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
@@ -33,7 +33,7 @@ const CASES: u32 = 120;
 
 fn action() -> impl Strategy<Value = Action> {
     // Selects a member by its number in seven of eight cases, otherwise any device: see
-    // `Comparison::choose`.
+    // `ModelComparison::choose`.
     let who = || 0..8 * NAMES.len();
     let other = || 0..NAMES.len();
     let then = || prop_oneof![2 => Just(CommitHandling::Hold), 1 => Just(CommitHandling::Submit), 3 => Just(CommitHandling::Settle)];
@@ -72,7 +72,7 @@ fn sequences(handshake: HandshakeMode, past_epochs: usize) {
     let strategy =
         (2..=NAMES.len(), 1..=NAMES.len(), prop::bool::weighted(0.2), prop::collection::vec(action(), 0..120));
     let result = runner.run(&strategy, |(devices, members, in_file, actions)| {
-        let mut comparison = Comparison::new(devices, members, in_file, handshake, past_epochs);
+        let mut comparison = ModelComparison::new(devices, members, in_file, handshake, past_epochs);
         for action in &actions {
             comparison.take(action);
         }

@@ -4,13 +4,13 @@ use regrow_engine::{Client, Error, Lost, ProposalMessage, Received, ReceivedEven
 
 use super::{
     common::{NOW, group},
-    comparison::{Comparison, NAMES},
+    comparison::{ModelComparison, NAMES},
     prediction::{Failure, Outcome, WantedChange},
     service::{Body, DeviceNo, OrderedEntry, Proposal, ProposedChange},
     translation::{event, failure},
 };
 
-impl Comparison {
+impl ModelComparison {
     pub(super) fn propose_add(&mut self, who: DeviceNo, other: DeviceNo, sent: bool) {
         let bytes = self.client(other).key_packages(1, NOW).unwrap().remove(0);
         let package = self.mint(other);
