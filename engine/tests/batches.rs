@@ -249,7 +249,7 @@ fn step() -> impl Strategy<Value = MessageForBob> {
 }
 
 /// Alice and Bob in two groups, and the messages for Bob.
-struct MessagesForBob {
+struct BatchTest {
     groups: [GroupId; 2],
     alice: Client,
     messages: Vec<Vec<u8>>,
@@ -262,7 +262,7 @@ fn play(steps: &[MessageForBob], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>)
     let alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let mut bob = client_in(&store, "bob", policy.clone());
     let groups = [group(), GroupId::new("other").unwrap()];
-    let mut test = MessagesForBob { groups, alice, messages: Vec::new(), is_removed: false };
+    let mut test = BatchTest { groups, alice, messages: Vec::new(), is_removed: false };
     test.make_groups(&mut bob);
     test.let_bob_commit(&mut bob, steps);
     for step in steps {
@@ -272,7 +272,7 @@ fn play(steps: &[MessageForBob], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>)
     (store, test.messages)
 }
 
-impl MessagesForBob {
+impl BatchTest {
     fn make_groups(&mut self, bob: &mut Client) {
         for id in &self.groups {
             let key_packages = [key_package(bob)];

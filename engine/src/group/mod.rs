@@ -81,7 +81,6 @@
 //! - If a group of a joining device appears by a welcome, the external commit stays pending.
 //! - A removal from all groups skips the groups of which the device is not a member. Its errors are
 //!   reported for each group.
-//!
 //! - The column *rolled back* is for a device without a pending commit. A commit that was pending
 //!   before can be confirmed or discarded, and the device stays rolled back.
 //!
