@@ -8,7 +8,7 @@ mod workload;
 use std::{path::Path, sync::Arc, time::Instant};
 
 use regrow_engine::{Batch, Client, Policy, Snapshot, SqliteStore, Store, StoreKey, Timestamp, default_crypto};
-use workload::{EngineMember, Member as _};
+use workload::{BenchmarkMember as _, EngineMember};
 
 /// The number of waiting messages.
 const MESSAGES: usize = 1000;

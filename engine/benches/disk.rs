@@ -27,7 +27,8 @@ fn main() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (logged, emptied) = (Bare::new(&folder.path().join("logged")), Bare::new(&folder.path().join("emptied")));
+    let (logged, emptied) =
+        (PlainSqlite::new(&folder.path().join("logged")), PlainSqlite::new(&folder.path().join("emptied")));
     println!(
         "| operation | members | disk µs | memory µs | page in the log µs | and the log emptied µs | bytes | by SQLite |"
     );
@@ -139,13 +140,13 @@ impl Pair {
 }
 
 /// SQLite alone, in the same mode. It overwrites one row that fills most of a page.
-struct Bare {
+struct PlainSqlite {
     connection: Connection,
     /// Changes with each write, because SQLite writes nothing if the data are the same.
     turn: Cell<u8>,
 }
 
-impl Bare {
+impl PlainSqlite {
     fn new(path: &std::path::Path) -> Self {
         let connection = Connection::open(path).unwrap();
         let setup = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;

@@ -7,7 +7,7 @@
 mod workload;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use workload::{EngineMember, Member, Operation, RawMember, Scene, Tree};
+use workload::{BenchmarkMember, EngineMember, MeasuredGroup, Operation, RawMember, TreeHistory};
 
 const SIZES: [usize; 4] = [2, 10, 100, 1000];
 
@@ -16,7 +16,7 @@ fn operations(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(operation.name());
         group.sample_size(10);
         for size in SIZES {
-            for tree in Tree::ALL.into_iter().filter(|tree| tree.concerns(operation)) {
+            for tree in TreeHistory::ALL.into_iter().filter(|tree| tree.concerns(operation)) {
                 let parameter = format!("{size}/{}", tree.name());
                 bench::<EngineMember>(&mut group, "engine", &parameter, size, tree, operation);
                 bench::<RawMember>(&mut group, "openmls", &parameter, size, tree, operation);
@@ -26,18 +26,18 @@ fn operations(criterion: &mut Criterion) {
     }
 }
 
-fn bench<M: Member>(
+fn bench<M: BenchmarkMember>(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
     side: &str,
     parameter: &str,
     size: usize,
-    tree: Tree,
+    tree: TreeHistory,
     operation: Operation,
 ) {
     // The scene is built only if the filter selects the benchmark.
-    let mut scene: Option<Scene<M>> = None;
+    let mut scene: Option<MeasuredGroup<M>> = None;
     group.bench_function(BenchmarkId::new(side, parameter), |bencher| {
-        let scene = scene.get_or_insert_with(|| Scene::new(size, tree));
+        let scene = scene.get_or_insert_with(|| MeasuredGroup::new(size, tree));
         bencher.iter_custom(|iterations| (0..iterations).map(|_| scene.sample(operation)).sum());
     });
 }

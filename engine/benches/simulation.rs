@@ -12,7 +12,7 @@ mod workload;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use workload::{EngineMember, Member};
+use workload::{BenchmarkMember, EngineMember};
 
 /// The number of members, and the number of them that commit, one after the other, spread over the
 /// tree.

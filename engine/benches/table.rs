@@ -9,7 +9,7 @@ mod workload;
 
 use std::time::Duration;
 
-use workload::{EngineMember, Member, Operation, RawMember, Scene, Tree};
+use workload::{BenchmarkMember, EngineMember, MeasuredGroup, Operation, RawMember, TreeHistory};
 
 const SIZES: [usize; 4] = [2, 10, 100, 1000];
 /// The approximate time for one operation on one side. Then the smallest and largest number of
@@ -28,7 +28,7 @@ fn main() {
     println!("| operation | members | tree | engine µs | OpenMLS µs | ratio | difference µs |");
     println!("| --- | ---: | --- | ---: | ---: | ---: | ---: |");
     for size in SIZES.into_iter().filter(|size| chosen.is_empty() || chosen.contains(size)) {
-        for tree in Tree::ALL {
+        for tree in TreeHistory::ALL {
             let (mut engine, mut raw) = scenes(size, tree);
             for operation in Operation::ALL.into_iter().filter(|operation| tree.concerns(*operation)) {
                 row(operation.name(), size, tree, &mut engine, &mut raw, operation);
@@ -42,19 +42,19 @@ fn main() {
 
 /// Builds the same group on both sides, in parallel: a full tree of a thousand members takes half a
 /// minute.
-fn scenes(size: usize, tree: Tree) -> (Scene<EngineMember>, Scene<RawMember>) {
+fn scenes(size: usize, tree: TreeHistory) -> (MeasuredGroup<EngineMember>, MeasuredGroup<RawMember>) {
     std::thread::scope(|scope| {
-        let raw = scope.spawn(|| Scene::new(size, tree));
-        (Scene::new(size, tree), raw.join().unwrap())
+        let raw = scope.spawn(|| MeasuredGroup::new(size, tree));
+        (MeasuredGroup::new(size, tree), raw.join().unwrap())
     })
 }
 
-fn row<A: Member, B: Member>(
+fn row<A: BenchmarkMember, B: BenchmarkMember>(
     name: &str,
     size: usize,
-    tree: Tree,
-    engine: &mut Scene<A>,
-    raw: &mut Scene<B>,
+    tree: TreeHistory,
+    engine: &mut MeasuredGroup<A>,
+    raw: &mut MeasuredGroup<B>,
     operation: Operation,
 ) {
     let estimate = engine.sample(operation).max(raw.sample(operation)).max(Duration::from_micros(1));

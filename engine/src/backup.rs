@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use crate::{
     DeviceId, StoreKey, UserId,
     error::Error,
+    layer::SharedCrypto,
     names::GroupId,
-    provider::SharedCrypto,
     seal::{PROTECTION_BYTES, SEAL_BYTES, SEALED_KEY_BYTES, SealError, Sealer},
     storage::encoding,
     verification::Keys,

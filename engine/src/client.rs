@@ -3,38 +3,36 @@
 mod app_data;
 mod backup;
 mod devices;
+mod groups;
 mod inbox;
 mod loaded;
 mod lock;
+mod lock_state;
+mod news;
+mod pending;
 mod receive;
 mod upkeep;
 
 use std::{fmt, sync::Arc};
 
-use openmls::prelude::{MlsGroup, MlsMessageBodyIn, MlsMessageIn};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use regrow_protocol::profile::MAX_USE_SECONDS;
-use tls_codec::DeserializeBytes as _;
 
-pub use app_data::MAX_APP_DATA_NAME_BYTES;
 pub use upkeep::Expired;
 
-use self::{inbox::News, loaded::Loaded};
+use self::{loaded::Loaded, lock_state::LockState, news::News};
 use crate::{
-    Authenticate, DeviceId, Group, JoinMessage, KeyPackageBytes, PendingCommit, Policy, SignaturePublicKey, Snapshot,
+    Authenticate, DeviceId, KeyPackageBytes, Policy, SignaturePublicKey, Snapshot,
     authenticate::Everyone,
+    call::EngineCall,
     error::Error,
-    event::EpochChange,
-    group::{
-        GroupState, data, external, load_mls,
-        record::{GroupRecord, MembershipRecord, memberships},
-        rejoin, welcome,
-    },
+    group::GroupState,
     identity::SignatureKey,
-    key_package::{self, DeviceRecord},
-    layer::Layered,
-    names::{self, GroupId, Timestamp},
-    provider::{CryptoProvider, EngineCall, SharedCrypto},
+    key_package,
+    layer::{Layered, SharedCrypto},
+    names::{GroupId, Timestamp},
+    provider::CryptoProvider,
+    signature_keys::{self, DeviceRecord},
     storage::{Batch, RecordKind, RecordScope, StorageError, Store, Tenancy, Tenure, Transaction},
 };
 
@@ -52,7 +50,7 @@ pub struct Client {
     groups: Loaded,
     /// The state of the received events in the store.
     news: News,
-    lock: lock::LockState,
+    lock: LockState,
     /// This client's tenure of the store. The client may use the store while this is the latest
     /// tenure.
     tenure: Option<Tenure>,
@@ -92,7 +90,7 @@ impl Client {
             Err(other) => return Err(other),
         }
         let key = SignatureKey::generate(&crypto, policy.ciphersuite.signature_algorithm())?;
-        key_package::store_signature_key(&records, &key)?;
+        signature_keys::store(&records, &key)?;
         DeviceRecord { device: device.clone(), signature_key: key.public().clone() }.store(&records)?;
         with(&records)?;
         let batch = records.into_batch();
@@ -113,7 +111,7 @@ impl Client {
     pub fn open(store: Arc<dyn Store>, crypto: Arc<dyn CryptoProvider>, policy: Policy) -> Result<Self, Error> {
         let records = Transaction::new(&*store, RecordScope::Device);
         let DeviceRecord { device, signature_key } = DeviceRecord::load(&records)?;
-        let key = key_package::signature_key(&records, signature_key.as_bytes())?;
+        let key = signature_keys::get(&records, signature_key.as_bytes())?;
         if !key.is_of(policy.ciphersuite.signature_algorithm()) {
             return Err(Error::PolicyCiphersuite { ciphersuite: policy.ciphersuite });
         }
@@ -130,7 +128,7 @@ impl Client {
         if policy.key_package_lifetime > MAX_USE_SECONDS {
             return Err(Error::KeyPackageLifetime);
         }
-        let (authority, groups, lock) = (Arc::new(Everyone), Loaded::default(), lock::LockState::default());
+        let (authority, groups, lock) = (Arc::new(Everyone), Loaded::default(), LockState::default());
         let tenure = store.tenancy().map(Tenancy::take);
         Ok(Self { store, crypto, authority, policy, device, groups, news: News::None, lock, tenure })
     }
@@ -206,197 +204,6 @@ impl Client {
         key_package::count(&self.records()?)
     }
 
-    /// Returns the groups of which this device is a member.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
-        let scopes = memberships(&self.records()?)?.into_iter().map(|(scope, _)| scope);
-        Ok(scopes.filter_map(|scope| if let RecordScope::Group(id) = scope { Some(id) } else { None }).collect())
-    }
-
-    /// Returns a group of this device.
-    ///
-    /// # Errors
-    /// [`Error::UnknownGroup`] if this device was never in the group; [`Error::Removed`] if it was
-    /// removed from the group.
-    pub fn group(&mut self, id: &GroupId) -> Result<Group<'_>, Error> {
-        let call = self.call(RecordScope::Group(id.clone()))?;
-        if !self.groups.contains_key(id) {
-            let group = GroupState::load(&call, id)?;
-            drop(call);
-            self.groups.insert(id.clone(), group);
-        }
-        Ok(Group::new(self, id.clone()))
-    }
-
-    /// Creates a group with this device as its only member, in epoch 0 (RFC 9420, 11). A delivery
-    /// service starts the group from its [group info](Group::group_info).
-    ///
-    /// # Errors
-    /// [`Error::GroupExists`] if this device is already in a group with that identifier.
-    pub fn create_group(&mut self, id: GroupId, now: Timestamp) -> Result<Group<'_>, Error> {
-        self.used(now)?;
-        let scope = RecordScope::Group(id.clone());
-        let call = self.call(scope.clone())?;
-        if let Some(GroupRecord::Member(_)) = call.records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
-            return Err(Error::GroupExists { group: id });
-        }
-        let mut group = self.whole(&call, |call| {
-            call.records.delete_all(&scope.prefix())?;
-            let record = DeviceRecord::load(&call.records)?;
-            let key = key_package::signature_key(&call.records, record.signature_key.as_bytes())?;
-            let policy = &self.policy;
-            MlsGroup::builder()
-                .with_group_id(names::to_mls(&id))
-                .ciphersuite(policy.ciphersuite)
-                .with_wire_format_policy(policy.wire_format())
-                .padding_size(policy.padding)
-                .max_past_epochs(policy.past_epochs)
-                .number_of_resumption_psks(0)
-                .use_ratchet_tree_extension(true)
-                .sender_ratchet_configuration(policy.ratchet())
-                .with_capabilities(key_package::capabilities(&call.crypto))
-                .with_group_context_extensions(data::required()?)
-                .lifetime(policy.lifetime(now))
-                .build(call, &key.signer(&call.crypto)?, key.credential(&self.device))
-                .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;
-            // The group is loaded again from its records. OpenMLS's new group in memory has
-            // resumption PSKs, which are not stored.
-            let mut group = GroupState::new(load_mls(call, &id)?, MembershipRecord::default());
-            group.set_signer()?;
-            group.all_leaves_are_new(now);
-            group.note_epoch();
-            group.replace_former(call)?;
-            Ok(group)
-        })?;
-        group.finish(&call)?;
-        self.apply(call)?;
-        self.groups.insert(id.clone(), group);
-        Ok(Group::new(self, id))
-    }
-
-    /// Joins a group by its welcome (RFC 9420, 12.4.3.1). A successful join consumes the key
-    /// package of the welcome. A failed join does not.
-    ///
-    /// # Errors
-    /// [`Error::NotInvited`] if the welcome is for another device; [`Error::GroupExists`];
-    /// [`Error::Malformed`] if the message is not a welcome; [`Error::Invalid`] if the welcome is
-    /// not valid; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if the group is not acceptable.
-    pub fn join<'m>(&mut self, welcome: impl Into<JoinMessage<'m>>, now: Timestamp) -> Result<GroupId, Error> {
-        self.used(now)?;
-        let (message, tree) = welcome.into().parse("a welcome")?;
-        let MlsMessageBodyIn::Welcome(message) = message else {
-            return Err(other_kind("a welcome"));
-        };
-        let call = self.call(RecordScope::Device)?;
-        let (id, mut group) = self.whole(&call, |call| welcome::join(call, &self.policy, message, tree, now))?;
-        group.finish(&call)?;
-        self.apply(call)?;
-        self.groups.insert(id.clone(), group);
-        Ok(id)
-    }
-
-    /// Creates the external commit by which this device joins a group (RFC 9420, 12.4.3.2). A
-    /// device that has lost its group state rejoins in the same way, and replaces its own leaf.
-    /// Nothing changes until the commit is [confirmed](Self::confirm).
-    ///
-    /// `group_info` is the current group info.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if the message is not a group info; [`Error::Invalid`] if the group
-    /// info is not valid; [`Error::NeedsRatchetTree`]; [`Error::Refused`] if the group has a leaf
-    /// of this device whose signature key this device does not have. [`Error::Refused`] also if
-    /// the [authentication service](Self::with_authentication) does not accept a member or does
-    /// not permit this device to join.
-    pub fn join_external<'m>(&mut self, group_info: impl Into<JoinMessage<'m>>) -> Result<PendingCommit, Error> {
-        let call = self.call(RecordScope::Device)?;
-        let (message, tree) = group_info.into().parse("a group info")?;
-        let MlsMessageBodyIn::GroupInfo(group_info) = message else {
-            return Err(other_kind("a group info"));
-        };
-        let pending = self.whole(&call, |call| external::join(call, &self.device, &self.policy, group_info, tree))?;
-        self.apply(call)?;
-        Ok(pending)
-    }
-
-    /// Returns the commits in all groups that wait for the delivery service's answer. After a
-    /// restart, submit them again.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
-        Ok(memberships(&self.records()?)?.into_iter().filter_map(|(_, membership)| membership.pending).collect())
-    }
-
-    /// Confirms a commit that the delivery service has accepted. The group enters the commit's
-    /// epoch.
-    ///
-    /// # Errors
-    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit
-    /// has won.
-    pub fn confirm(&mut self, pending: PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
-        self.used(now)?;
-        let id = pending.group.clone();
-        if pending.external {
-            let call = self.call(RecordScope::Joining(id.clone()))?;
-            Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
-            drop(call);
-            return self.confirm_external(&pending, now);
-        }
-        let (device, policy) = (self.device.clone(), self.policy.clone());
-        self.with_group(&id, |call, group| {
-            if group.membership().pending.as_ref() != Some(&pending) {
-                return Err(Error::NotPending);
-            }
-            let change = group.confirm_pending(call, &device, now)?;
-            group.membership_mut().note_confirmed(&pending);
-            group.expire_epochs(call, &policy, now)?;
-            Ok(change)
-        })
-    }
-
-    /// Discards a commit that the delivery service has not accepted and will not accept. The
-    /// commit's keys are erased, but its intents remain. Catch up with the group, and then call
-    /// [`Group::resume`]. (To repeat an external commit, create a new one from a current group
-    /// info.)
-    ///
-    /// # Errors
-    /// [`Error::NotPending`] if the commit was confirmed or discarded before, or another commit
-    /// has won.
-    pub fn discard(&mut self, pending: PendingCommit) -> Result<(), Error> {
-        let id = pending.group.clone();
-        if pending.external {
-            let call = self.call(RecordScope::Joining(id.clone()))?;
-            Self::refuse_unless_pending(&external::pending(&call, &id)?, &pending)?;
-            call.records.delete_all(&RecordScope::Joining(id).prefix())?;
-            key_package::sweep_signature_keys(&call.records)?;
-            return self.apply(call);
-        }
-        self.with_group(&id, |call, group| {
-            if group.membership().pending.as_ref() != Some(&pending) {
-                return Err(Error::NotPending);
-            }
-            group.discard_pending(call)
-        })
-    }
-
-    /// Erases all records of a group, as if this device had never been in it. The other members do
-    /// not learn of it.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn forget(&mut self, id: &GroupId) -> Result<(), Error> {
-        self.groups.remove(id);
-        let call = self.call(RecordScope::Device)?;
-        for scope in [RecordScope::Group(id.clone()), RecordScope::Joining(id.clone())] {
-            call.records.delete_all(&scope.prefix())?;
-        }
-        rejoin::forget(&call.records, id);
-        key_package::sweep_signature_keys(&call.records)?;
-        self.apply(call)
-    }
-
     /// Returns everything that this device stores at this moment: see [`Snapshot`].
     ///
     /// # Errors
@@ -404,21 +211,6 @@ impl Client {
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         self.refuse_if_locked()?;
         Snapshot::take(self.device.clone(), &*self.store).map_err(|e| StorageError::from(e).into())
-    }
-
-    fn confirm_external(&mut self, pending: &PendingCommit, now: Timestamp) -> Result<EpochChange, Error> {
-        let id = pending.group();
-        let call = self.call(RecordScope::Joining(id.clone()))?;
-        let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
-        group.membership_mut().note_confirmed(pending);
-        group.finish(&call)?;
-        self.apply(call)?;
-        self.groups.insert(id.clone(), group);
-        Ok(change)
-    }
-
-    fn refuse_unless_pending(stored: &Option<PendingCommit>, given: &PendingCommit) -> Result<(), Error> {
-        if stored.as_ref() == Some(given) { Ok(()) } else { Err(Error::NotPending) }
     }
 
     /// Runs one call on one group. The call happens as a whole, or the group stays unchanged, in
@@ -505,14 +297,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client {{ device: {}, .. }}", self.device)
     }
-}
-
-pub(crate) fn parse(bytes: &[u8], expected: &'static str) -> Result<MlsMessageBodyIn, Error> {
-    MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map(MlsMessageIn::extract)
-        .map_err(|e| Error::Malformed { expected, detail: e.to_string() })
-}
-
-fn other_kind(expected: &'static str) -> Error {
-    Error::Malformed { expected, detail: "another kind of MLS message".into() }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use openmls::{
     credentials::{BasicCredential, Credential, CredentialWithKey},
-    prelude::LeafNode,
+    prelude::{KeyPackage, LeafNode},
 };
 use openmls_traits::{
     crypto::OpenMlsCrypto as _,
@@ -19,10 +19,7 @@ use regrow_protocol::{DeviceId, InvalidName};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{
-    error::{Error, Refusal},
-    provider::SharedCrypto,
-};
+use crate::{Refusal, error::Error, layer::SharedCrypto};
 
 /// Returns the credential with the device's name.
 pub(crate) fn credential_of(device: &DeviceId) -> Credential {
@@ -39,6 +36,11 @@ pub(crate) fn device_of_credential(credential: &Credential) -> Result<DeviceId, 
 /// Returns the device of a leaf.
 pub(crate) fn device_of_leaf(leaf: &LeafNode) -> Result<DeviceId, Refusal> {
     device_of_credential(leaf.credential())
+}
+
+/// Returns the device that the key package would add.
+pub(crate) fn device_of_key_package(key_package: &KeyPackage) -> Result<DeviceId, Refusal> {
+    device_of_leaf(key_package.leaf_node())
 }
 
 /// The public part of a device's signature key. Other devices verify its messages and its leaf

@@ -3,7 +3,7 @@
 use openmls::prelude::{MlsMessageBodyIn, RatchetTreeIn};
 use tls_codec::Deserialize as _;
 
-use crate::{client::parse, error::Error};
+use crate::{error::Error, mls_message::parse};
 
 /// A welcome (RFC 9420, 12.4.3.1) or a group info (12.4.3.2), with a separate ratchet tree if the
 /// message does not contain the tree. The message contains no tree if its sender's policy does not

@@ -1,24 +1,25 @@
-//! Key packages of this device and of other devices, and the signature keys of this device.
+//! Key packages (RFC 9420, 10): creates those of this device, and verifies those of other devices.
 
 use openmls::{
     credentials::CredentialWithKey,
     prelude::{
-        Capabilities, CredentialType, Extension, ExtensionType, Extensions, KeyPackage, KeyPackageBundle, KeyPackageIn,
-        MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion, UnknownExtension,
+        Capabilities, CredentialType, Extension, ExtensionType, Extensions, KeyPackage, KeyPackageBundle,
+        MlsMessageBodyIn, MlsMessageOut, ProtocolVersion, UnknownExtension,
     },
 };
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use regrow_protocol::profile::{MAX_LIFETIME_SECONDS, USE_PERIOD_EXTENSION, UsePeriod};
-use serde::{Deserialize, Serialize};
-use tls_codec::DeserializeBytes as _;
 
 use crate::{
-    DeviceId, Policy, SignaturePublicKey,
-    error::{Error, Refusal},
-    group::{data, record::memberships},
-    identity::{SignatureKey, device_of_leaf},
+    DeviceId, Policy, Refusal,
+    call::EngineCall,
+    error::Error,
+    group::data_extension,
+    identity::device_of_leaf,
+    layer::SharedCrypto,
+    mls_message::{other_kind, parse},
     names::Timestamp,
-    provider::{EngineCall, SharedCrypto},
+    signature_keys::{self, DeviceRecord},
     storage::{RecordKind, RecordScope, Transaction},
 };
 
@@ -44,31 +45,17 @@ impl KeyPackageBytes {
     }
 }
 
-/// The device's own record: its name and its current signature key.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct DeviceRecord {
-    pub(crate) device: DeviceId,
-    /// The signature key of new key packages and new groups.
-    pub(crate) signature_key: SignaturePublicKey,
-}
-
-impl DeviceRecord {
-    pub(crate) fn load(records: &Transaction<'_>) -> Result<Self, Error> {
-        records.get(&RecordScope::Device.key(RecordKind::Device), RecordKind::Device)?.ok_or(Error::NoDevice)
-    }
-
-    pub(crate) fn store(&self, records: &Transaction<'_>) -> Result<(), Error> {
-        Ok(records.put(RecordScope::Device.key(RecordKind::Device), RecordKind::Device, self)?)
-    }
-}
-
 /// Returns the capabilities for a leaf of this device: exactly the capabilities of the
 /// cryptography in use (RFC 9420, 7.2).
 pub(crate) fn capabilities(crypto: &SharedCrypto) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
         Some(&crypto.supported_ciphersuites()),
-        Some(&[ExtensionType::LastResort, data::extension_type(), ExtensionType::Unknown(USE_PERIOD_EXTENSION)]),
+        Some(&[
+            ExtensionType::LastResort,
+            data_extension::extension_type(),
+            ExtensionType::Unknown(USE_PERIOD_EXTENSION),
+        ]),
         None,
         Some(&[CredentialType::Basic]),
     )
@@ -83,7 +70,7 @@ pub(crate) fn generate(
     now: Timestamp,
 ) -> Result<KeyPackageBytes, Error> {
     let internal = |detail: String| Error::Internal { action: "make a key package", detail };
-    let key = signature_key(&call.records, DeviceRecord::load(&call.records)?.signature_key.as_bytes())?;
+    let key = signature_keys::get(&call.records, DeviceRecord::load(&call.records)?.signature_key.as_bytes())?;
     let credential: CredentialWithKey = key.credential(device);
     let period = UsePeriod { made: now, until: Timestamp(now.0.saturating_add(policy.key_package_lifetime)) };
     let extension = Extension::Unknown(USE_PERIOD_EXTENSION, UnknownExtension(period.to_bytes().to_vec()));
@@ -104,11 +91,8 @@ pub(crate) fn generate(
 /// Decodes and verifies another device's key package for use at the time `now` (RFC 9420, 10.1),
 /// in a group of its ciphersuite.
 pub(crate) fn verify(crypto: &SharedCrypto, bytes: &KeyPackageBytes, now: Timestamp) -> Result<KeyPackage, Error> {
-    let malformed = |detail: String| Error::Malformed { expected: "a key package", detail };
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(&bytes.0).map_err(|e| malformed(e.to_string()))?;
-    let key_package: KeyPackageIn = match message.extract() {
-        MlsMessageBodyIn::KeyPackage(key_package) => key_package,
-        _ => return Err(malformed("another kind of MLS message".into())),
+    let MlsMessageBodyIn::KeyPackage(key_package) = parse(&bytes.0, "a key package")? else {
+        return Err(other_kind("a key package"));
     };
     let key_package = key_package
         .validate(crypto, ProtocolVersion::Mls10)
@@ -151,39 +135,13 @@ fn lifetime_refused(key_package: &KeyPackage) -> Refusal {
     Refusal::Lifetime { not_before: lifetime.not_before(), until: until.unwrap_or(lifetime.not_after()) }
 }
 
-/// Erases the expired key packages, and returns their number.
-pub(crate) fn expire(records: &Transaction<'_>, now: Timestamp) -> Result<usize, Error> {
-    let mut expired = 0;
-    for (key, bundle) in bundles(records)? {
-        let until = use_until(bundle.key_package());
-        if until.map_or(true, |until| until <= now) {
-            records.delete(key);
-            expired += 1;
-        }
-    }
-    sweep_signature_keys(records)?;
-    Ok(expired)
-}
-
-/// Erases these key packages.
-pub(crate) fn discard(records: &Transaction<'_>, key_packages: &[KeyPackageBytes]) -> Result<(), Error> {
-    let internal = |detail: String| Error::Internal { action: "encode a key package", detail };
-    for (key, bundle) in bundles(records)? {
-        let message = MlsMessageOut::from(bundle.key_package().clone()).to_bytes();
-        let message = KeyPackageBytes(message.map_err(|e| internal(e.to_string()))?);
-        if key_packages.contains(&message) {
-            records.delete(key);
-        }
-    }
-    sweep_signature_keys(records)
-}
-
 /// Returns the number of key packages whose private keys are on the device.
 pub(crate) fn count(records: &Transaction<'_>) -> Result<usize, Error> {
     Ok(records.keys(&RecordScope::Device.key(RecordKind::KeyPackage))?.len())
 }
 
-fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>, Error> {
+/// Returns the stored key packages of this device with their record keys.
+pub(crate) fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>, Error> {
     let mut bundles = Vec::new();
     for key in records.keys(&RecordScope::Device.key(RecordKind::KeyPackage))? {
         if let Some(bundle) = records.get(&key, RecordKind::KeyPackage)? {
@@ -191,50 +149,4 @@ fn bundles(records: &Transaction<'_>) -> Result<Vec<(Vec<u8>, KeyPackageBundle)>
         }
     }
     Ok(bundles)
-}
-
-pub(crate) fn store_signature_key(records: &Transaction<'_>, key: &SignatureKey) -> Result<(), Error> {
-    let name = RecordScope::Device.item(RecordKind::SignatureKey, key.public().as_bytes());
-    Ok(records.put(name, RecordKind::SignatureKey, key)?)
-}
-
-/// Returns the signature key pair with that public key.
-pub(crate) fn signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<SignatureKey, Error> {
-    find_signature_key(records, public)?.ok_or_else(|| Error::Internal {
-        action: "find a signature key",
-        detail: "this device does not have the leaf's key".into(),
-    })
-}
-
-pub(crate) fn find_signature_key(records: &Transaction<'_>, public: &[u8]) -> Result<Option<SignatureKey>, Error> {
-    Ok(records.get(&RecordScope::Device.item(RecordKind::SignatureKey, public), RecordKind::SignatureKey)?)
-}
-
-/// Sets the signature key of new key packages and new groups.
-pub(crate) fn set_device_signature_key(records: &Transaction<'_>, key: SignaturePublicKey) -> Result<(), Error> {
-    let record = DeviceRecord { signature_key: key, ..DeviceRecord::load(records)? };
-    record.store(records)
-}
-
-/// Erases the signature keys that neither the device, nor a group, nor a key package uses any
-/// more.
-pub(crate) fn sweep_signature_keys(records: &Transaction<'_>) -> Result<(), Error> {
-    let all = RecordScope::Device.key(RecordKind::SignatureKey);
-    let stored = records.keys(&all)?;
-    if stored.len() < 2 {
-        return Ok(());
-    }
-    let mut used = vec![DeviceRecord::load(records)?.signature_key.0];
-    for (_, bundle) in bundles(records)? {
-        used.push(bundle.key_package().leaf_node().signature_key().as_slice().to_vec());
-    }
-    for (_, membership) in memberships(records)? {
-        used.extend(membership.signature_keys().map(|key| key.0.clone()));
-    }
-    for name in stored {
-        if !used.iter().any(|key| name[all.len()..] == key[..]) {
-            records.delete(name);
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Layers over a crypto provider: a layer changes or observes a few operations and passes on all
 //! others.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use openmls_traits::{
     crypto::OpenMlsCrypto,
@@ -13,7 +13,7 @@ use openmls_traits::{
 };
 use tls_codec::SecretVLBytes;
 
-use crate::CryptoProvider;
+use crate::provider::CryptoProvider;
 
 /// Makes a layer a crypto provider: `Layered(layer)` is a [`CryptoProvider`].
 #[derive(Clone)]
@@ -139,5 +139,18 @@ impl<L: Layer> OpenMlsRand for Layered<L> {
 
     fn random_vec(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
         self.0.random_bytes(len)
+    }
+}
+
+/// The caller's cryptography, as a type that OpenMLS's generics accept.
+///
+/// It is a pointer and not a type parameter, so OpenMLS is compiled only once, in this crate.
+/// Also, [`crate::Client`] needs no type parameters that every signature of an application would
+/// have to repeat.
+pub(crate) type SharedCrypto = Layered<Arc<dyn CryptoProvider>>;
+
+impl Layer for Arc<dyn CryptoProvider> {
+    fn within(&self) -> &dyn CryptoProvider {
+        &**self
     }
 }

@@ -76,19 +76,27 @@
 
 mod authenticate;
 mod backup;
+mod call;
+mod change;
 mod client;
+mod default_crypto;
 mod error;
 mod event;
 mod group;
 pub mod guide;
 mod identity;
 mod join;
+mod key_erasure;
 mod key_package;
 mod layer;
+mod limits;
+mod mls_message;
 mod names;
 mod policy;
 mod provider;
+mod refusal;
 mod seal;
+mod signature_keys;
 mod snapshot;
 mod storage;
 mod verification;
@@ -97,22 +105,25 @@ pub use openmls_traits::types::Ciphersuite;
 
 pub use authenticate::{Authenticate, IdentityClaim};
 pub use backup::{Backup, BackupError};
-pub use client::{Client, Expired, MAX_APP_DATA_NAME_BYTES};
-pub use error::{Error, Refusal};
-pub use event::{ApplicationMessage, Change, EpochChange, Ignored, Lost, Proposed, Received, ReceivedEvent};
+pub use change::{Change, EpochChange, Proposed};
+pub use client::{Client, Expired};
+pub use default_crypto::default_crypto;
+#[cfg(feature = "post-quantum")]
+pub use default_crypto::post_quantum_crypto;
+pub use error::Error;
+pub use event::{ApplicationMessage, Ignored, Lost, Received, ReceivedEvent};
 pub use group::{
-    Agreement, Due, Group, IntentStatus, LeafFault, LeftOut, MAX_GROUP_DATA_BYTES, MAX_TEXT_BYTES, Member, Outgoing,
-    PendingCommit, ProposalMessage, Rotation,
+    Agreement, Due, Group, IntentStatus, LeftOut, Member, Outgoing, PendingCommit, ProposalMessage, Rotation,
 };
 pub use identity::SignaturePublicKey;
 pub use join::JoinMessage;
 pub use key_package::KeyPackageBytes;
 pub use layer::{Layer, Layered};
+pub use limits::{MAX_APP_DATA_NAME_BYTES, MAX_GROUP_DATA_BYTES, MAX_TEXT_BYTES};
 pub use names::{EpochAuthenticator, MessageId};
 pub use policy::Policy;
-#[cfg(feature = "post-quantum")]
-pub use provider::post_quantum_crypto;
-pub use provider::{CryptoProvider, default_crypto};
+pub use provider::CryptoProvider;
+pub use refusal::{LeafFault, Refusal};
 pub use regrow_protocol::{
     DeviceId, Epoch, GroupId, HandshakeMode, InvalidGroupId, InvalidName, MAX_NAME_BYTES, Timestamp, UserId,
 };

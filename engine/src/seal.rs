@@ -9,7 +9,7 @@ use chacha20poly1305::{
 use openmls_traits::types::CryptoError;
 use zeroize::Zeroizing;
 
-use crate::provider::SharedCrypto;
+use crate::layer::SharedCrypto;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;

@@ -18,17 +18,17 @@ use regrow_engine::{
 
 /// An authentication service that refuses on demand and records every question.
 #[derive(Default)]
-struct Service(Mutex<Answers>);
+struct RecordingAuthentication(Mutex<AuthenticationAnswers>);
 
 #[derive(Default)]
-struct Answers {
+struct AuthenticationAnswers {
     refused: Option<DeviceId>,
     forbidden: Option<(DeviceId, Change)>,
     claims: Vec<IdentityClaim>,
     changes: Vec<(GroupId, DeviceId, Change)>,
 }
 
-impl Service {
+impl RecordingAuthentication {
     fn refuse(&self, device: DeviceId) {
         self.0.lock().unwrap().refused = Some(device);
     }
@@ -61,7 +61,7 @@ impl Service {
     }
 }
 
-impl Authenticate for Service {
+impl Authenticate for RecordingAuthentication {
     fn authenticate(&self, claim: &IdentityClaim) -> Result<(), String> {
         let mut answers = self.0.lock().unwrap();
         answers.claims.push(claim.clone());
@@ -79,23 +79,23 @@ impl Authenticate for Service {
 }
 
 /// A group of Alice, Bob and an intruder. Only Bob has an authentication service.
-struct World {
+struct GroupWithAuthentication {
     alice: Client,
     bob: Client,
     store: MemoryStore,
-    service: Arc<Service>,
+    service: Arc<RecordingAuthentication>,
     mallory: Intruder,
 }
 
-fn world() -> World {
-    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+fn group_with_authentication() -> GroupWithAuthentication {
+    let (store, service) = (MemoryStore::new(), Arc::new(RecordingAuthentication::default()));
     let mut bob = client_in(&store, "bob", policy()).with_authentication(service.clone());
     let (alice, mallory) = infiltrate(&mut bob);
     service.claims();
-    World { alice, bob, store, service, mallory }
+    GroupWithAuthentication { alice, bob, store, service, mallory }
 }
 
-impl World {
+impl GroupWithAuthentication {
     /// Checks that Bob's call is refused without a change of his state, and that he continues with
     /// Alice. Returns the reason.
     fn refusal<T: std::fmt::Debug>(&mut self, call: impl FnOnce(&mut Client) -> Result<T, Error>) -> Refusal {
@@ -126,128 +126,128 @@ fn key(client: &Client) -> SignaturePublicKey {
 
 #[test]
 fn a_refused_identity_is_not_added() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let carols = key_package(&mut client("carol"));
 
-    world.service.refuse(device("carol"));
-    let refusal = world.refusal(|bob| bob.group(&group())?.add(std::slice::from_ref(&carols), NOW));
+    devices.service.refuse(device("carol"));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.add(std::slice::from_ref(&carols), NOW));
     assert_eq!(refusal, unauthenticated("carol"));
-    world.service.refuse(device("carol"));
-    let refusal = world.refusal(|bob| bob.group(&group())?.propose_add(&carols, NOW));
+    devices.service.refuse(device("carol"));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.propose_add(&carols, NOW));
     assert_eq!(refusal, unauthenticated("carol"));
 
-    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None, "the intent was not dropped");
+    assert_eq!(devices.bob.group(&group()).unwrap().resume().unwrap(), None, "the intent was not dropped");
 }
 
 #[test]
 fn proposals_and_commits_that_add_a_refused_identity_are_refused() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let carols = key_package(&mut client("carol"));
 
-    world.service.refuse(device("carol"));
-    let proposal = world.alice.group(&group()).unwrap().propose_add(&carols, NOW).unwrap().as_bytes().to_vec();
-    let error = world.bob.receive(&proposal, NOW).unwrap_err();
+    devices.service.refuse(device("carol"));
+    let proposal = devices.alice.group(&group()).unwrap().propose_add(&carols, NOW).unwrap().as_bytes().to_vec();
+    let error = devices.bob.receive(&proposal, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
-    assert!(world.bob.group(&group()).unwrap().send(b"nothing waits").is_ok());
+    assert!(devices.bob.group(&group()).unwrap().send(b"nothing waits").is_ok());
 
-    let (commit, _) = world.mallory.commit(vec![Intruder::new(&device("carol").to_identity()).key_package()], None);
-    let error = world.bob.receive(&commit, NOW).unwrap_err();
+    let (commit, _) = devices.mallory.commit(vec![Intruder::new(&device("carol").to_identity()).key_package()], None);
+    let error = devices.bob.receive(&commit, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("carol")));
-    assert_eq!(epoch(&mut world.bob), 1);
+    assert_eq!(epoch(&mut devices.bob), 1);
 }
 
 #[test]
 fn the_service_is_asked_about_new_devices() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let mut carol = client("carol");
-    let pending = world.alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
+    let pending = devices.alice.group(&group()).unwrap().add(&[key_package(&mut carol)], NOW).unwrap();
 
-    accept(&mut world.alice, pending, &mut [&mut world.bob]);
+    accept(&mut devices.alice, pending, &mut [&mut devices.bob]);
 
     let claim = IdentityClaim { device: device("carol"), signature_key: key(&carol), previous: None };
-    assert_eq!(world.service.claims(), [claim]);
+    assert_eq!(devices.service.claims(), [claim]);
 }
 
 #[test]
 fn a_committers_new_key_is_claimed_with_its_previous_key() {
-    let mut world = world();
-    let previous = Some(key(&world.alice));
-    let rotation = world.alice.group(&group()).unwrap().rotate_signature_key().unwrap();
+    let mut devices = group_with_authentication();
+    let previous = Some(key(&devices.alice));
+    let rotation = devices.alice.group(&group()).unwrap().rotate_signature_key().unwrap();
     let commit = rotation.commit().to_vec();
 
-    world.service.refuse(device("alice"));
-    let before = store::records(&world.store);
-    let error = world.bob.receive(&commit, NOW).unwrap_err();
+    devices.service.refuse(device("alice"));
+    let before = store::records(&devices.store);
+    let error = devices.bob.receive(&commit, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == unauthenticated("alice")));
-    assert!(store::records(&world.store) == before);
+    assert!(store::records(&devices.store) == before);
 
-    world.service.permit_all();
-    world.service.claims();
-    accept(&mut world.alice, rotation, &mut [&mut world.bob]);
-    let claim = IdentityClaim { device: device("alice"), signature_key: key(&world.alice), previous };
-    assert_eq!(world.service.claims(), [claim]);
+    devices.service.permit_all();
+    devices.service.claims();
+    accept(&mut devices.alice, rotation, &mut [&mut devices.bob]);
+    let claim = IdentityClaim { device: device("alice"), signature_key: key(&devices.alice), previous };
+    assert_eq!(devices.service.claims(), [claim]);
 }
 
 #[test]
 fn a_proposed_new_key_is_claimed_with_the_previous_key() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let other = Intruder::new(&device("mallory").to_identity());
-    let proposal = world.mallory.propose_update_with_key_of(&other);
+    let proposal = devices.mallory.propose_update_with_key_of(&other);
 
-    world.service.refuse(device("mallory"));
-    let refusal = world.refusal(|bob| bob.receive(&proposal, NOW));
+    devices.service.refuse(device("mallory"));
+    let refusal = devices.refusal(|bob| bob.receive(&proposal, NOW));
 
     assert_eq!(refusal, unauthenticated("mallory"));
-    let claims = world.service.claims();
+    let claims = devices.service.claims();
     assert_eq!(claims.len(), 1);
     assert_eq!(claims[0].signature_key.as_bytes(), other.signer.public());
-    assert_eq!(claims[0].previous.as_ref().unwrap().as_bytes(), world.mallory.signer.public());
+    assert_eq!(claims[0].previous.as_ref().unwrap().as_bytes(), devices.mallory.signer.public());
 }
 
 #[test]
 fn the_service_is_not_asked_about_unchanged_keys() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
 
-    update(&mut world.alice, &mut [&mut world.bob]);
-    let proposal = world.alice.group(&group()).unwrap().propose_update().unwrap();
-    deliver(proposal.as_bytes(), &mut [&mut world.bob]);
+    update(&mut devices.alice, &mut [&mut devices.bob]);
+    let proposal = devices.alice.group(&group()).unwrap().propose_update().unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut devices.bob]);
 
-    assert_eq!(world.service.claims(), []);
+    assert_eq!(devices.service.claims(), []);
 }
 
 #[test]
 fn the_service_is_not_asked_about_the_own_leaf() {
-    let mut world = world();
-    world.service.refuse(device("bob"));
+    let mut devices = group_with_authentication();
+    devices.service.refuse(device("bob"));
 
-    let rotation = world.bob.group(&group()).unwrap().rotate_signature_key().unwrap();
-    accept(&mut world.bob, rotation, &mut [&mut world.alice]);
-    let proposal = world.bob.group(&group()).unwrap().propose_update().unwrap();
-    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
-    let commit = world.alice.group(&group()).unwrap().commit().unwrap();
-    accept(&mut world.alice, commit, &mut [&mut world.bob]);
+    let rotation = devices.bob.group(&group()).unwrap().rotate_signature_key().unwrap();
+    accept(&mut devices.bob, rotation, &mut [&mut devices.alice]);
+    let proposal = devices.bob.group(&group()).unwrap().propose_update().unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut devices.alice, &mut devices.bob]);
+    let commit = devices.alice.group(&group()).unwrap().commit().unwrap();
+    accept(&mut devices.alice, commit, &mut [&mut devices.bob]);
 
-    assert_eq!(world.service.claims(), []);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    assert_eq!(devices.service.claims(), []);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn the_service_is_asked_about_an_external_joiner() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let mut carol = client("carol");
-    let pending = carol.join_external(&group_info(&mut world.alice)).unwrap();
+    let pending = carol.join_external(&group_info(&mut devices.alice)).unwrap();
 
-    world.service.refuse(device("carol"));
-    let refusal = world.refusal(|bob| bob.receive(pending.commit(), NOW));
+    devices.service.refuse(device("carol"));
+    let refusal = devices.refusal(|bob| bob.receive(pending.commit(), NOW));
 
     assert_eq!(refusal, unauthenticated("carol"));
     let claim = IdentityClaim { device: device("carol"), signature_key: key(&carol), previous: None };
-    assert_eq!(world.service.claims(), [claim]);
+    assert_eq!(devices.service.claims(), [claim]);
 }
 
 #[test]
 fn a_rejoining_device_is_claimed_with_its_previous_key() {
-    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let (store, service) = (MemoryStore::new(), Arc::new(RecordingAuthentication::default()));
     let (mut alice, mut bob) =
         (client("alice").with_authentication(service.clone()), client_in(&store, "bob", policy()));
     make_group(&mut [&mut alice, &mut bob]);
@@ -262,7 +262,7 @@ fn a_rejoining_device_is_claimed_with_its_previous_key() {
 
 #[test]
 fn a_group_with_a_refused_member_is_not_joined() {
-    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
+    let (store, service) = (MemoryStore::new(), Arc::new(RecordingAuthentication::default()));
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     make_group(&mut [&mut alice, &mut bob]);
     let mut carol = client_in(&store, "carol", policy()).with_authentication(service.clone());
@@ -286,87 +286,87 @@ fn a_group_with_a_refused_member_is_not_joined() {
 
 #[test]
 fn forbidden_changes_are_not_committed() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let carols = key_package(&mut client("carol"));
 
-    world.service.forbid("bob", Change::Added(device("carol")));
-    let refusal = world.refusal(|bob| bob.group(&group())?.add(&[carols], NOW));
+    devices.service.forbid("bob", Change::Added(device("carol")));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.add(&[carols], NOW));
     assert_eq!(refusal, forbidden("bob", Change::Added(device("carol"))));
-    world.service.forbid("bob", Change::Removed(device("alice")));
-    let refusal = world.refusal(|bob| bob.group(&group())?.remove(&[device("alice")]));
+    devices.service.forbid("bob", Change::Removed(device("alice")));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.remove(&[device("alice")]));
     assert_eq!(refusal, forbidden("bob", Change::Removed(device("alice"))));
 }
 
 #[test]
 fn forbidden_changes_are_not_proposed() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
 
-    world.service.forbid("bob", Change::Removed(device("alice")));
-    let refusal = world.refusal(|bob| bob.group(&group())?.propose_remove(&device("alice")));
+    devices.service.forbid("bob", Change::Removed(device("alice")));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.propose_remove(&device("alice")));
     assert_eq!(refusal, forbidden("bob", Change::Removed(device("alice"))));
-    world.service.forbid("bob", Change::Updated(device("bob")));
-    let refusal = world.refusal(|bob| bob.group(&group())?.propose_update());
+    devices.service.forbid("bob", Change::Updated(device("bob")));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.propose_update());
     assert_eq!(refusal, forbidden("bob", Change::Updated(device("bob"))));
-    world.service.forbid("bob", Change::Removed(device("bob")));
-    let refusal = world.refusal(|bob| bob.group(&group())?.leave());
+    devices.service.forbid("bob", Change::Removed(device("bob")));
+    let refusal = devices.refusal(|bob| bob.group(&group())?.leave());
     assert_eq!(refusal, forbidden("bob", Change::Removed(device("bob"))));
 }
 
 #[test]
 fn received_proposals_and_commits_with_forbidden_changes_are_refused() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let change = Change::Added(device("carol"));
     let carols = Intruder::new(&device("carol").to_identity()).key_package();
 
-    world.service.forbid("mallory", change.clone());
-    let proposal = world.mallory.propose_add(&carols);
-    let error = world.bob.receive(&proposal, NOW).unwrap_err();
+    devices.service.forbid("mallory", change.clone());
+    let proposal = devices.mallory.propose_add(&carols);
+    let error = devices.bob.receive(&proposal, NOW).unwrap_err();
     assert!(matches!(error, Error::Refused(refusal) if refusal == forbidden("mallory", change.clone())));
-    let (commit, _) = world.mallory.commit(vec![], None);
-    assert!(matches!(hear(&mut world.bob, &commit), ReceivedEvent::Lost(Lost::Commit { .. })));
+    let (commit, _) = devices.mallory.commit(vec![], None);
+    assert!(matches!(hear(&mut devices.bob, &commit), ReceivedEvent::Lost(Lost::Commit { .. })));
 
-    let mut world = self::world();
-    world.service.forbid("mallory", change.clone());
-    let (commit, _) = world.mallory.commit(vec![carols], None);
-    let refusal = world.refusal(|bob| bob.receive(&commit, NOW));
+    let mut devices = group_with_authentication();
+    devices.service.forbid("mallory", change.clone());
+    let (commit, _) = devices.mallory.commit(vec![carols], None);
+    let refusal = devices.refusal(|bob| bob.receive(&commit, NOW));
     assert_eq!(refusal, forbidden("mallory", change));
 }
 
 #[test]
 fn a_proposed_change_counts_as_the_proposers_change() {
-    let mut world = world();
-    let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
-    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
+    let mut devices = group_with_authentication();
+    let proposal = devices.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut devices.alice, &mut devices.bob]);
     let removal = (device("alice"), Change::Removed(device("mallory")));
-    assert_eq!(world.service.changes(), std::slice::from_ref(&removal));
+    assert_eq!(devices.service.changes(), std::slice::from_ref(&removal));
 
-    let pending = world.bob.group(&group()).unwrap().commit().unwrap();
-    let asked = world.service.changes();
+    let pending = devices.bob.group(&group()).unwrap().commit().unwrap();
+    let asked = devices.service.changes();
     assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == removal), "{asked:?}");
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn a_proposal_that_became_forbidden_does_not_block_commits() {
-    let mut world = world();
-    let proposal = world.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
-    deliver(proposal.as_bytes(), &mut [&mut world.alice, &mut world.bob]);
+    let mut devices = group_with_authentication();
+    let proposal = devices.alice.group(&group()).unwrap().propose_remove(&device("mallory")).unwrap();
+    deliver(proposal.as_bytes(), &mut [&mut devices.alice, &mut devices.bob]);
 
-    world.service.forbid("alice", Change::Removed(device("mallory")));
-    let pending = world.bob.group(&group()).unwrap().update().unwrap();
+    devices.service.forbid("alice", Change::Removed(device("mallory")));
+    let pending = devices.bob.group(&group()).unwrap().update().unwrap();
 
     assert_eq!(pending.removed().count(), 0);
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn a_forbidden_external_join_is_refused() {
-    let (store, service) = (MemoryStore::new(), Arc::new(Service::default()));
-    let mut world = world();
+    let (store, service) = (MemoryStore::new(), Arc::new(RecordingAuthentication::default()));
+    let mut devices = group_with_authentication();
     let mut carol = client_in(&store, "carol", policy()).with_authentication(service.clone());
-    let info = group_info(&mut world.alice);
+    let info = group_info(&mut devices.alice);
     let change = Change::Added(device("carol"));
 
     service.forbid("carol", change.clone());
@@ -377,8 +377,8 @@ fn a_forbidden_external_join_is_refused() {
 
     service.permit_all();
     let pending = carol.join_external(&info).unwrap();
-    world.service.forbid("carol", change.clone());
-    let refusal = world.refusal(|bob| bob.receive(pending.commit(), NOW));
+    devices.service.forbid("carol", change.clone());
+    let refusal = devices.refusal(|bob| bob.receive(pending.commit(), NOW));
     assert_eq!(refusal, forbidden("carol", change));
 }
 
@@ -386,10 +386,13 @@ fn a_forbidden_external_join_is_refused() {
 /// documented.
 #[test]
 fn every_identity_is_accepted_without_an_authentication_service() {
-    let mut world = world();
+    let mut devices = group_with_authentication();
     let carols = Intruder::new(&device("carol").to_identity()).key_package();
-    let proposal = world.mallory.propose_add(&carols);
+    let proposal = devices.mallory.propose_add(&carols);
 
-    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, ReceivedEvent::Proposal { .. }));
-    assert!(matches!(world.alice.receive(&proposal, NOW).unwrap().event, ReceivedEvent::Ignored(Ignored::AlreadyRead)));
+    assert!(matches!(devices.alice.receive(&proposal, NOW).unwrap().event, ReceivedEvent::Proposal { .. }));
+    assert!(matches!(
+        devices.alice.receive(&proposal, NOW).unwrap().event,
+        ReceivedEvent::Ignored(Ignored::AlreadyRead)
+    ));
 }

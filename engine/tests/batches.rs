@@ -17,8 +17,8 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use regrow_engine::{
-    Authenticate, Client, Error, GroupId, HandshakeMode, IdentityClaim, MemoryStore, Policy, ReceivedEvent,
-    StorageError,
+    Authenticate, Client, Error, GroupId, HandshakeMode, IdentityClaim, MemoryStore, PendingCommit, Policy,
+    ReceivedEvent, StorageError,
 };
 
 /// Creates the sender Alice and the receiver Bob. Bob's store counts its batches.
@@ -219,7 +219,7 @@ fn a_batch_confirms_the_own_external_commit() {
 
 /// A message for Bob.
 #[derive(Clone, Debug)]
-enum Step {
+enum MessageForBob {
     Say(bool),
     Update(bool),
     ProposeUpdate(bool),
@@ -233,92 +233,118 @@ enum Step {
     Damage(Index, Index),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = MessageForBob> {
     let index = any::<Index>;
     prop_oneof![
-        6 => any::<bool>().prop_map(Step::Say),
-        3 => any::<bool>().prop_map(Step::Update),
-        2 => any::<bool>().prop_map(Step::ProposeUpdate),
-        2 => any::<bool>().prop_map(Step::Commit),
-        1 => Just(Step::Own),
-        1 => Just(Step::Rejoin),
-        1 => Just(Step::Remove),
-        2 => index().prop_map(Step::Repeat),
-        2 => (index(), index()).prop_map(|(which, at)| Step::Damage(which, at)),
+        6 => any::<bool>().prop_map(MessageForBob::Say),
+        3 => any::<bool>().prop_map(MessageForBob::Update),
+        2 => any::<bool>().prop_map(MessageForBob::ProposeUpdate),
+        2 => any::<bool>().prop_map(MessageForBob::Commit),
+        1 => Just(MessageForBob::Own),
+        1 => Just(MessageForBob::Rejoin),
+        1 => Just(MessageForBob::Remove),
+        2 => index().prop_map(MessageForBob::Repeat),
+        2 => (index(), index()).prop_map(|(which, at)| MessageForBob::Damage(which, at)),
     ]
 }
 
+/// Alice and Bob in two groups, and the messages for Bob.
+struct BatchTest {
+    groups: [GroupId; 2],
+    alice: Client,
+    messages: Vec<Vec<u8>>,
+    is_removed: bool,
+}
+
 /// Returns the messages for Bob in these steps, and Bob's store before he receives them.
-fn play(steps: &[Step], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
+fn play(steps: &[MessageForBob], policy: &Policy) -> (MemoryStore, Vec<Vec<u8>>) {
     let store = MemoryStore::new();
-    let mut alice = client_in(&MemoryStore::new(), "alice", policy.clone());
+    let alice = client_in(&MemoryStore::new(), "alice", policy.clone());
     let mut bob = client_in(&store, "bob", policy.clone());
     let groups = [group(), GroupId::new("other").unwrap()];
-    let mut heard: Vec<Vec<u8>> = Vec::new();
-    for id in &groups {
-        let key_packages = [key_package(&mut bob)];
-        let pending = alice.create_group(id.clone(), NOW).unwrap().add(&key_packages, NOW).unwrap();
-        let welcome = pending.welcome().unwrap().to_vec();
-        alice.confirm(pending, NOW).unwrap();
-        bob.join(&welcome, NOW).unwrap();
-    }
-    // Bob makes his own commits now, in his first epochs. The service orders them first, or not at
-    // all.
-    let first = |wanted: fn(&Step) -> bool| steps.iter().any(wanted);
-    if first(|step| matches!(step, Step::Rejoin)) {
-        let info = alice.group(&groups[0]).unwrap().group_info().unwrap();
-        let pending = bob.join_external(&info).unwrap();
-        alice.receive(pending.commit(), NOW).unwrap();
-        heard.push(pending.commit().to_vec());
-    }
-    if first(|step| matches!(step, Step::Own)) {
-        let pending = bob.group(&groups[1]).unwrap().rotate_signature_key().unwrap();
-        alice.receive(pending.commit(), NOW).unwrap();
-        heard.push(pending.commit().to_vec());
-    }
-    let mut removed = false;
+    let mut test = BatchTest { groups, alice, messages: Vec::new(), is_removed: false };
+    test.make_groups(&mut bob);
+    test.let_bob_commit(&mut bob, steps);
     for step in steps {
-        let id = |first: &bool| &groups[usize::from(!first)];
+        let message = test.message(step);
+        test.messages.extend(message);
+    }
+    (store, test.messages)
+}
+
+impl BatchTest {
+    fn make_groups(&mut self, bob: &mut Client) {
+        for id in &self.groups {
+            let key_packages = [key_package(bob)];
+            let pending = self.alice.create_group(id.clone(), NOW).unwrap().add(&key_packages, NOW).unwrap();
+            let welcome = pending.welcome().unwrap().to_vec();
+            self.alice.confirm(pending, NOW).unwrap();
+            bob.join(&welcome, NOW).unwrap();
+        }
+    }
+
+    /// Bob makes his own commits now, in his first epochs. The service orders them first, or not at
+    /// all.
+    fn let_bob_commit(&mut self, bob: &mut Client, steps: &[MessageForBob]) {
+        let first = |wanted: fn(&MessageForBob) -> bool| steps.iter().any(wanted);
+        if first(|step| matches!(step, MessageForBob::Rejoin)) {
+            let info = self.alice.group(&self.groups[0]).unwrap().group_info().unwrap();
+            let pending = bob.join_external(&info).unwrap();
+            self.alice.receive(pending.commit(), NOW).unwrap();
+            self.messages.push(pending.commit().to_vec());
+        }
+        if first(|step| matches!(step, MessageForBob::Own)) {
+            let pending = bob.group(&self.groups[1]).unwrap().rotate_signature_key().unwrap();
+            self.alice.receive(pending.commit(), NOW).unwrap();
+            self.messages.push(pending.commit().to_vec());
+        }
+    }
+
+    /// Makes the message of the step, if there is one.
+    fn message(&mut self, step: &MessageForBob) -> Option<Vec<u8>> {
+        let id = |first: &bool| &self.groups[usize::from(!first)];
         let bytes = match step {
-            Step::Say(which) => match alice.group(id(which)).unwrap().send(b"something to say") {
+            MessageForBob::Say(which) => match self.alice.group(id(which)).unwrap().send(b"something to say") {
                 Ok(bytes) => bytes,
-                Err(Error::ProposalsWait) => continue,
+                Err(Error::ProposalsWait) => return None,
                 Err(error) => panic!("{error}"),
             },
-            Step::Update(which) => {
-                let pending = alice.group(id(which)).unwrap().update().unwrap();
-                let bytes = pending.commit().to_vec();
-                alice.confirm(pending, NOW).unwrap();
-                bytes
+            MessageForBob::Update(which) => {
+                let pending = self.alice.group(id(which)).unwrap().update().unwrap();
+                self.confirm(pending)
             }
-            Step::ProposeUpdate(which) => alice.group(id(which)).unwrap().propose_update().unwrap().as_bytes().to_vec(),
+            MessageForBob::ProposeUpdate(which) => {
+                self.alice.group(id(which)).unwrap().propose_update().unwrap().as_bytes().to_vec()
+            }
             // Alice cannot commit her own proposals. She makes another commit, which ends them with
             // their epoch.
-            Step::Commit(which) => {
-                let pending = alice.group(id(which)).unwrap().rotate_signature_key().unwrap();
-                let bytes = pending.commit().to_vec();
-                alice.confirm(pending, NOW).unwrap();
-                bytes
+            MessageForBob::Commit(which) => {
+                let pending = self.alice.group(id(which)).unwrap().rotate_signature_key().unwrap();
+                self.confirm(pending)
             }
-            Step::Remove if !removed => {
-                removed = true;
-                let pending = alice.group(&groups[0]).unwrap().remove(&[device("bob")]).unwrap();
-                let bytes = pending.commit().to_vec();
-                alice.confirm(pending, NOW).unwrap();
-                bytes
+            MessageForBob::Remove if !self.is_removed => {
+                self.is_removed = true;
+                let pending = self.alice.group(&self.groups[0]).unwrap().remove(&[device("bob")]).unwrap();
+                self.confirm(pending)
             }
-            Step::Repeat(which) if !heard.is_empty() => which.get(&heard).clone(),
-            Step::Damage(which, at) if !heard.is_empty() => {
-                let mut bytes = which.get(&heard).clone();
+            MessageForBob::Repeat(which) if !self.messages.is_empty() => which.get(&self.messages).clone(),
+            MessageForBob::Damage(which, at) if !self.messages.is_empty() => {
+                let mut bytes = which.get(&self.messages).clone();
                 let at = at.index(bytes.len());
                 bytes[at] ^= 1;
                 bytes
             }
-            _ => continue,
+            _ => return None,
         };
-        heard.push(bytes);
+        Some(bytes)
     }
-    (store, heard)
+
+    /// Confirms Alice's commit, and returns its bytes.
+    fn confirm(&mut self, pending: PendingCommit) -> Vec<u8> {
+        let bytes = pending.commit().to_vec();
+        self.alice.confirm(pending, NOW).unwrap();
+        bytes
+    }
 }
 
 #[test]

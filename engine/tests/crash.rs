@@ -29,6 +29,7 @@ use regrow_engine::{
     Client, DiskError, Error, GroupId, KeyPackageBytes, PendingCommit, ReceivedEvent, SqliteStore, StoreKey,
     default_crypto,
 };
+use tempfile::TempDir;
 
 /// The number of times that the child is killed.
 const KILLS: usize = 500;
@@ -148,21 +149,21 @@ fn child() {
 }
 
 /// The child process, as the parent sees it.
-struct Life {
+struct ChildProcess {
     process: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Life {
+impl ChildProcess {
     /// Starts the child and waits until it has opened its file.
     fn start(folder: &Path) -> Self {
-        let mut life = Self::born(folder);
-        assert_eq!(life.answer().as_deref(), Some("ready"));
-        life
+        let mut child = Self::spawn(folder);
+        assert_eq!(child.answer().as_deref(), Some("ready"));
+        child
     }
 
-    fn born(folder: &Path) -> Self {
+    fn spawn(folder: &Path) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
             .env(FOLDER, folder)
@@ -211,7 +212,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.kill();
     }
@@ -231,156 +232,262 @@ impl Durations {
     }
 }
 
-#[test]
-fn a_device_continues_after_a_kill_at_any_moment() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
-    let mut bob = client("bob");
-    {
-        let path = folder.path().join("alice");
-        let store = SqliteStore::create(path, &key(0), default_crypto()).unwrap();
+/// The state of the child, as it has answered after its start.
+struct ChildState {
+    epoch: u64,
+    /// The child's pending commit. Empty if there is none.
+    pending: Vec<u8>,
+}
+
+/// The parent: it plays Bob and the delivery service, and kills the child, which plays Alice.
+struct CrashTest {
+    folder: TempDir,
+    rng: TestRng,
+    bob: Client,
+    durations: Durations,
+    /// The ordered commits, by the epoch that they end.
+    ordered: BTreeMap<u64, Vec<u8>>,
+    /// The authenticators of the epochs on which both agree.
+    authenticators: BTreeMap<u64, String>,
+    /// Bob's last message.
+    inbox: Vec<u8>,
+    /// The texts that the child has read.
+    read: BTreeSet<String>,
+    /// The number of messages that Bob has read.
+    sent: u32,
+    answered: usize,
+    unanswered: usize,
+    /// The number of times that each order was given.
+    orders: BTreeMap<&'static str, usize>,
+}
+
+impl CrashTest {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bob = client("bob");
+        let store = SqliteStore::create(folder.path().join("alice"), &key(0), default_crypto()).unwrap();
         let mut alice = Client::create(Arc::new(store), default_crypto(), device("alice"), policy()).unwrap();
         make_group(&mut [&mut bob, &mut alice]);
+        Self {
+            folder,
+            rng: TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]),
+            bob,
+            durations: Durations::default(),
+            ordered: BTreeMap::new(),
+            authenticators: BTreeMap::new(),
+            inbox: Vec::new(),
+            read: BTreeSet::new(),
+            sent: 0,
+            answered: 0,
+            unanswered: 0,
+            orders: BTreeMap::new(),
+        }
     }
-    let mut durations = Durations::default();
-    // The ordered commits, by the epoch that they end. Then the authenticators of the epochs on
-    // which both agree.
-    let mut ordered: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    let mut authenticators: BTreeMap<u64, String> = BTreeMap::new();
-    let (mut inbox, mut read, mut sent) = (Vec::new(), BTreeSet::new(), 0_u32);
-    let (mut done, mut undone, mut seen) = (0, 0, BTreeMap::<&'static str, usize>::new());
 
-    for turn in 0..KILLS {
+    fn start_child(&self) -> ChildProcess {
+        ChildProcess::start(self.folder.path())
+    }
+
+    fn bobs_epoch(&mut self) -> u64 {
+        self.bob.group(&group()).unwrap().epoch().unwrap().0
+    }
+
+    /// Starts the child, gives it one order, and kills it.
+    fn turn(&mut self, turn: usize) {
         // In one of ten turns, the child also dies while it opens its file.
         if turn % 10 == 9 {
-            Life::born(folder.path()).kill_after(Duration::from_micros(u64::from(rng.next_u32() % 20_000)));
+            let delay = Duration::from_micros(u64::from(self.rng.next_u32() % 20_000));
+            ChildProcess::spawn(self.folder.path()).kill_after(delay);
         }
-        let mut life = Life::start(folder.path());
-        let unread = life.ask("unread", &[]);
+        let mut child = self.start_child();
+        let state = self.check_state(turn, &mut child);
+        let (command, bytes) = self.choose_order(turn, &mut child, state);
+        let answer = self.give_order(turn, child, command, &bytes);
+        self.check_answer(turn, command, &bytes, answer);
+    }
+
+    /// Checks that the child has lost no event and is in a state on which both agree.
+    fn check_state(&mut self, turn: usize, child: &mut ChildProcess) -> ChildState {
+        let unread = child.ask("unread", &[]);
         assert!(
-            unread.is_empty() || read.contains(&unread),
+            unread.is_empty() || self.read.contains(&unread),
             "turn {turn}: an unacknowledged message that was not delivered before"
         );
-        let state = life.ask("state", &[]);
+        let state = child.ask("state", &[]);
         let [epoch, authenticator, pending] = state.split(',').collect::<Vec<_>>().try_into().unwrap();
         let (epoch, pending) = (epoch.parse::<u64>().unwrap(), hex::decode(pending).unwrap());
-        let bobs = bob.group(&group()).unwrap().epoch().unwrap().0;
-        let bobs_authenticator = bob.group(&group()).unwrap().epoch_authenticator().unwrap();
-        authenticators.insert(bobs, hex::encode(bobs_authenticator.as_bytes()));
-        assert_eq!(authenticators.get(&epoch).map(String::as_str), Some(authenticator), "epoch {epoch}: a fork");
+        let bobs_epoch = self.bobs_epoch();
+        let bobs_authenticator = self.bob.group(&group()).unwrap().epoch_authenticator().unwrap();
+        self.authenticators.insert(bobs_epoch, hex::encode(bobs_authenticator.as_bytes()));
+        let known = self.authenticators.get(&epoch).map(String::as_str);
+        assert_eq!(known, Some(authenticator), "epoch {epoch}: a fork");
+        ChildState { epoch, pending }
+    }
 
-        let draw = rng.next_u32() % 100;
-        let (command, bytes) = if life.ask("which key", &[]) == PASSPHRASE.to_string() {
-            ("key", Vec::new())
-        } else if !pending.is_empty() {
-            if ordered.values().any(|commit| *commit == pending) {
-                if draw < 50 { ("confirm", Vec::new()) } else { ("receive", pending) }
-            } else if draw < 30 {
-                ("discard", Vec::new())
-            } else {
-                // The service accepts the commit, unless another commit was ordered first.
-                match bob.receive(&pending, NOW).unwrap().event {
-                    ReceivedEvent::Commit(_) => {
-                        ordered.insert(bobs, pending);
-                        ("confirm", Vec::new())
-                    }
-                    _ => ("receive", ordered[&epoch].clone()),
-                }
+    /// Returns the next order for the child, and its input.
+    fn choose_order(
+        &mut self,
+        turn: usize,
+        child: &mut ChildProcess,
+        ChildState { epoch, pending }: ChildState,
+    ) -> (&'static str, Vec<u8>) {
+        let draw = self.rng.next_u32() % 100;
+        if child.ask("which key", &[]) == PASSPHRASE.to_string() {
+            return ("key", Vec::new());
+        }
+        if !pending.is_empty() {
+            return self.settle_commit(draw, epoch, pending);
+        }
+        match self.ordered.get(&epoch) {
+            Some(commit) => ("receive", commit.clone()),
+            None => self.new_order(turn, draw, child),
+        }
+    }
+
+    /// Returns the order that ends the wait for the service's answer to the child's commit.
+    fn settle_commit(&mut self, draw: u32, epoch: u64, pending: Vec<u8>) -> (&'static str, Vec<u8>) {
+        if self.ordered.values().any(|commit| *commit == pending) {
+            return if draw < 50 { ("confirm", Vec::new()) } else { ("receive", pending) };
+        }
+        if draw < 30 {
+            return ("discard", Vec::new());
+        }
+        // The service accepts the commit, unless another commit was ordered first.
+        let bobs_epoch = self.bobs_epoch();
+        match self.bob.receive(&pending, NOW).unwrap().event {
+            ReceivedEvent::Commit(_) => {
+                self.ordered.insert(bobs_epoch, pending);
+                ("confirm", Vec::new())
             }
-        } else if let Some(commit) = ordered.get(&epoch) {
-            ("receive", commit.clone())
-        } else {
-            match draw {
-                0..25 => ("send", format!("from alice {turn}").into_bytes()),
-                25..50 => {
-                    inbox = send(&mut bob, format!("from bob {turn}").as_bytes());
-                    ("receive", inbox.clone())
-                }
-                50..65 => ("update", Vec::new()),
-                65..80 => {
-                    let update = bob.group(&group()).unwrap().update().unwrap();
-                    ordered.insert(bobs, update.commit().to_vec());
-                    bob.confirm(update, NOW).unwrap();
-                    ("receive", ordered[&bobs].clone())
-                }
-                80..84 => ("rejoin", bob.group(&group()).unwrap().group_info().unwrap()),
-                84..88 => ("key", Vec::new()),
-                88..90 => ("passphrase", Vec::new()),
-                90..93 => ("lock", Vec::new()),
-                93..96 => {
-                    let invited = KeyPackageBytes::new(hex::decode(life.ask("key_package", &[])).unwrap());
-                    let mut room = bob.create_group(room(&turn.to_be_bytes()), NOW).unwrap();
-                    let added = room.add(&[invited], NOW).unwrap();
-                    let welcome = added.welcome().unwrap().to_vec();
-                    bob.confirm(added, NOW).unwrap();
-                    ("join", welcome)
-                }
-                _ => ("key_packages", Vec::new()),
+            _ => ("receive", self.ordered[&epoch].clone()),
+        }
+    }
+
+    /// Returns an order for a child that has no pending commit and is in Bob's epoch.
+    fn new_order(&mut self, turn: usize, draw: u32, child: &mut ChildProcess) -> (&'static str, Vec<u8>) {
+        match draw {
+            0..25 => ("send", format!("from alice {turn}").into_bytes()),
+            25..50 => {
+                self.inbox = send(&mut self.bob, format!("from bob {turn}").as_bytes());
+                ("receive", self.inbox.clone())
             }
-        };
+            50..65 => ("update", Vec::new()),
+            65..80 => {
+                let bobs_epoch = self.bobs_epoch();
+                let update = self.bob.group(&group()).unwrap().update().unwrap();
+                self.ordered.insert(bobs_epoch, update.commit().to_vec());
+                self.bob.confirm(update, NOW).unwrap();
+                ("receive", self.ordered[&bobs_epoch].clone())
+            }
+            80..84 => ("rejoin", self.bob.group(&group()).unwrap().group_info().unwrap()),
+            84..88 => ("key", Vec::new()),
+            88..90 => ("passphrase", Vec::new()),
+            90..93 => ("lock", Vec::new()),
+            93..96 => {
+                let invited = KeyPackageBytes::new(hex::decode(child.ask("key_package", &[])).unwrap());
+                let mut room = self.bob.create_group(room(&turn.to_be_bytes()), NOW).unwrap();
+                let added = room.add(&[invited], NOW).unwrap();
+                let welcome = added.welcome().unwrap().to_vec();
+                self.bob.confirm(added, NOW).unwrap();
+                ("join", welcome)
+            }
+            _ => ("key_packages", Vec::new()),
+        }
+    }
+
+    /// Gives the order, kills the child, and returns its answer, if it has answered before.
+    fn give_order(
+        &mut self,
+        turn: usize,
+        mut child: ChildProcess,
+        command: &'static str,
+        bytes: &[u8],
+    ) -> Option<String> {
         let started = Instant::now();
-        life.order(command, &bytes);
+        child.order(command, bytes);
         // In one of ten turns, the child is killed only after its answer, to measure the duration.
-        let answer = if turn % 10 == 0 {
-            let answer = life.answer();
-            durations.0.insert(command, started.elapsed());
-            life.kill();
+        let answer = if turn.is_multiple_of(10) {
+            let answer = child.answer();
+            self.durations.0.insert(command, started.elapsed());
+            child.kill();
             answer
         } else {
-            life.kill_after(durations.moment(command, &mut rng));
-            life.answer()
+            child.kill_after(self.durations.moment(command, &mut self.rng));
+            child.answer()
         };
-        *seen.entry(command).or_default() += 1;
+        *self.orders.entry(command).or_default() += 1;
         match &answer {
-            Some(_) => done += 1,
-            None => undone += 1,
+            Some(_) => self.answered += 1,
+            None => self.unanswered += 1,
         }
+        answer
+    }
+
+    /// Checks that the order has happened as a whole or not at all.
+    fn check_answer(&mut self, turn: usize, command: &'static str, bytes: &[u8], answer: Option<String>) {
         match (command, answer) {
             // Bob can read a message that the child has sent, so its key was not used before.
             ("send", Some(message)) => {
-                let ReceivedEvent::Message(message) = bob.receive(&hex::decode(message).unwrap(), NOW).unwrap().event
-                else {
+                let received = self.bob.receive(&hex::decode(message).unwrap(), NOW).unwrap();
+                let ReceivedEvent::Message(message) = received.event else {
                     panic!("turn {turn}: bob cannot read the message, or has read it before")
                 };
                 assert_eq!(message.text.to_vec(), bytes);
-                sent += 1;
+                self.sent += 1;
             }
-            ("receive", Some(text)) if bytes == inbox => {
+            ("receive", Some(text)) if bytes == self.inbox => {
                 assert_ne!(text, "ignored", "turn {turn}: a message that was never read");
-                assert!(read.insert(text), "turn {turn}: a message that was read twice");
+                assert!(self.read.insert(text), "turn {turn}: a message that was read twice");
             }
-            ("receive", None) if bytes == inbox => {
+            ("receive", None) if bytes == self.inbox => {
                 // The child was killed before or after the write. It reads the message now, or the
                 // message waits to be acknowledged.
-                let mut life = Life::start(folder.path());
-                let (waiting, again) = (life.ask("unread", &[]), life.ask("receive", &inbox));
+                let mut child = self.start_child();
+                let (waiting, again) = (child.ask("unread", &[]), child.ask("receive", &self.inbox));
                 let text = if waiting.is_empty() { again } else { waiting };
                 assert_ne!(text, "ignored", "turn {turn}: a message that was lost");
-                assert!(read.insert(text), "turn {turn}: a message that was read twice");
+                assert!(self.read.insert(text), "turn {turn}: a message that was read twice");
             }
-            // The child is in the group, or the welcome is still valid. The group works.
-            ("join", answer) => {
-                assert!(
-                    answer.is_none_or(|answer| answer == "joined"),
-                    "turn {turn}: an unexpected answer to the order to join"
-                );
-                let mut life = Life::start(folder.path());
-                assert!(life.ask("join", &bytes).starts_with("joined"));
-                let name = turn.to_be_bytes();
-                let message = bob.group(&room(&name)).unwrap().send(b"welcome").unwrap();
-                assert_eq!(life.ask("receive", &message), hex::encode(b"welcome"), "turn {turn}");
-                assert_eq!(life.ask("unread", &[]), hex::encode(b"welcome"));
-                assert_eq!(life.ask("forget", &name), "forgotten");
-                bob.forget(&room(&name)).unwrap();
-            }
+            ("join", answer) => self.check_join(turn, bytes, answer),
             ("update" | "rejoin", Some(commit)) => assert!(!commit.is_empty()),
             _ => {}
         }
     }
-    println!("{done} calls were answered, {undone} were not; {sent} messages were sent, {} read; {seen:?}", read.len());
-    assert!(
-        done > KILLS / 10 && undone > KILLS / 10,
-        "too few kills before or after the answer: {done} after, {undone} before"
+
+    /// Checks that the child is in the new group, or that the welcome is still valid. The group
+    /// works.
+    fn check_join(&mut self, turn: usize, welcome: &[u8], answer: Option<String>) {
+        assert!(
+            answer.is_none_or(|answer| answer == "joined"),
+            "turn {turn}: an unexpected answer to the order to join"
+        );
+        let mut child = self.start_child();
+        assert!(child.ask("join", welcome).starts_with("joined"));
+        let name = turn.to_be_bytes();
+        let message = self.bob.group(&room(&name)).unwrap().send(b"welcome").unwrap();
+        assert_eq!(child.ask("receive", &message), hex::encode(b"welcome"), "turn {turn}");
+        assert_eq!(child.ask("unread", &[]), hex::encode(b"welcome"));
+        assert_eq!(child.ask("forget", &name), "forgotten");
+        self.bob.forget(&room(&name)).unwrap();
+    }
+}
+
+#[test]
+fn a_device_continues_after_a_kill_at_any_moment() {
+    let mut test = CrashTest::new();
+
+    for turn in 0..KILLS {
+        test.turn(turn);
+    }
+
+    let CrashTest { answered, unanswered, sent, read, orders, .. } = test;
+    println!(
+        "{answered} calls were answered, {unanswered} were not; {sent} messages were sent, {} read; {orders:?}",
+        read.len()
     );
-    assert_eq!(seen.len(), 11, "{seen:?}");
+    assert!(
+        answered > KILLS / 10 && unanswered > KILLS / 10,
+        "too few kills before or after the answer: {answered} after, {unanswered} before"
+    );
+    assert_eq!(orders.len(), 11, "{orders:?}");
 }

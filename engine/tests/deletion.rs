@@ -138,7 +138,7 @@ fn late_messages<const N: usize>(
     ended: [u64; N],
     tape: &Tape,
     [alice, bob, carol, reader]: [&mut Client; 4],
-) -> [Taped; N] {
+) -> [TapedMessage; N] {
     ended.map(|seconds| {
         let sent = send_taped(tape, alice);
         // A member has to derive the key, otherwise the tape does not know its origin.
@@ -149,11 +149,11 @@ fn late_messages<const N: usize>(
 }
 
 /// A message and its encryption key.
-type Taped = (Vec<u8>, Vec<u8>);
+type TapedMessage = (Vec<u8>, Vec<u8>);
 
 /// Creates a group of four members. Alice has sent two messages that Bob and Carol have not read.
 /// The epochs of the messages ended immediately and after five minutes.
-fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [Taped; 2]) {
+fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [TapedMessage; 2]) {
     let tape = Tape::new();
     let [mut alice, mut bob, mut carol, mut dave] =
         ["alice", "bob", "carol", "dave"].map(|user| taped(&tape, user, policy.clone()));
@@ -162,7 +162,7 @@ fn two_late_messages(policy: &Policy) -> (Tape, [Client; 3], [Taped; 2]) {
     (tape, [alice, bob, carol], late)
 }
 
-fn exposed(tape: &Tape, client: &Client, late: &[Taped; 2]) -> [bool; 2] {
+fn exposed(tape: &Tape, client: &Client, late: &[TapedMessage; 2]) -> [bool; 2] {
     [0, 1].map(|at| gives_away(tape, client, &late[at].1))
 }
 

@@ -20,7 +20,7 @@ use regrow_engine::{
     MemoryStore, Outgoing, PendingCommit, Policy, ReceivedEvent, default_crypto,
 };
 
-type Answer = BTreeMap<GroupId, Result<IntentStatus, Error>>;
+type StatusByGroup = BTreeMap<GroupId, Result<IntentStatus, Error>>;
 
 fn id(user: &str, name: &str) -> DeviceId {
     DeviceId::new(user, name).unwrap()
@@ -60,7 +60,7 @@ fn commit_of(intent: Result<IntentStatus, Error>) -> PendingCommit {
 }
 
 /// Plays a service that accepts all commits, and gives the welcomes to the joiner.
-fn accept_all(client: &mut Client, answer: Answer, joiner: &mut Client) {
+fn accept_all(client: &mut Client, answer: StatusByGroup, joiner: &mut Client) {
     for intent in answer.into_values() {
         let pending = commit_of(intent);
         joiner.join(pending.welcome().unwrap(), NOW).unwrap();

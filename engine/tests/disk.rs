@@ -8,57 +8,19 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
     sync::Arc,
 };
 
-use common::*;
+use common::{
+    store_folder::{StoreFolder, key},
+    *,
+};
 use proptest::prelude::*;
 use regrow_engine::{
     Batch, Client, DiskError, Error, GroupId, MemoryStore, ReceivedEvent, SqliteStore, StorageError, Store, StoreError,
     StoreKey, Value, default_crypto,
 };
 use rusqlite::{Connection, params};
-use tempfile::TempDir;
-
-const KEY: [u8; 32] = [7; 32];
-
-fn key() -> StoreKey {
-    StoreKey::from_bytes(KEY)
-}
-
-/// A folder for one file.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("device")
-    }
-
-    fn create(&self) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::create(self.path(), &key(), default_crypto()).unwrap())
-    }
-
-    fn open(&self) -> Result<SqliteStore, DiskError> {
-        SqliteStore::open(self.path(), &key(), default_crypto())
-    }
-
-    /// Returns the bytes of all files in the folder.
-    fn bytes(&self) -> Vec<u8> {
-        let files = fs::read_dir(self.0.path()).unwrap();
-        files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
-    }
-
-    /// Changes the file without the engine.
-    fn tamper(&self, sql: &str) -> usize {
-        let connection = Connection::open(self.path()).unwrap();
-        connection.execute(sql, []).unwrap()
-    }
-}
 
 fn client_on(store: &Arc<SqliteStore>, user: &str) -> Client {
     Client::create(store.clone(), default_crypto(), device(user), policy()).unwrap()
@@ -93,16 +55,16 @@ fn contents(store: &dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 #[test]
 fn a_device_continues_from_its_file() {
-    let place = Place::new();
+    let folder = StoreFolder::new();
     let mut bob = client("bob");
     {
-        let mut alice = client_on(&place.create(), "alice");
+        let mut alice = client_on(&folder.create(), "alice");
         make_group(&mut [&mut alice, &mut bob]);
         let message = send(&mut alice, b"one");
         deliver(&message, &mut [&mut bob]);
     }
 
-    let mut alice = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy()).unwrap();
+    let mut alice = Client::open(Arc::new(folder.open().unwrap()), default_crypto(), policy()).unwrap();
 
     assert_eq!(alice.device(), &device("alice"));
     let message = send(&mut alice, b"two");
@@ -115,132 +77,132 @@ fn a_device_continues_from_its_file() {
 
 #[test]
 fn a_store_is_created_once_and_must_exist_to_open() {
-    let place = Place::new();
-    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
-    drop(place.create());
+    let folder = StoreFolder::new();
+    assert!(matches!(folder.open(), Err(DiskError::Missing { .. })));
+    drop(folder.create());
 
-    let again = SqliteStore::create(place.path(), &key(), default_crypto());
+    let again = SqliteStore::create(folder.path(), &key(), default_crypto());
 
     assert!(matches!(again, Err(DiskError::Exists { .. })));
-    assert!(place.open().is_ok());
+    assert!(folder.open().is_ok());
 }
 
 #[test]
 fn an_interrupted_creation_can_be_repeated() {
-    let place = Place::new();
-    fs::write(place.path(), b"").unwrap();
-    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
+    let folder = StoreFolder::new();
+    fs::write(folder.path(), b"").unwrap();
+    assert!(matches!(folder.open(), Err(DiskError::Missing { .. })));
     // SQLite has written only its header.
-    Connection::open(place.path()).unwrap().execute_batch("PRAGMA journal_mode = WAL; VACUUM;").unwrap();
-    assert!(matches!(place.open(), Err(DiskError::Missing { .. })));
+    Connection::open(folder.path()).unwrap().execute_batch("PRAGMA journal_mode = WAL; VACUUM;").unwrap();
+    assert!(matches!(folder.open(), Err(DiskError::Missing { .. })));
 
-    assert!(SqliteStore::create(place.path(), &key(), default_crypto()).is_ok());
+    assert!(SqliteStore::create(folder.path(), &key(), default_crypto()).is_ok());
 }
 
 #[test]
 fn a_file_that_is_not_a_store_stays_unchanged() {
-    let text = Place::new();
+    let text = StoreFolder::new();
     fs::write(text.path(), "a letter, and by no means a database".repeat(100)).unwrap();
-    let other = Place::new();
+    let other = StoreFolder::new();
     Connection::open(other.path()).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
-    for place in [text, other] {
-        let before = place.bytes();
-        assert!(matches!(place.open(), Err(DiskError::NotAStore { .. })));
-        let created = SqliteStore::create(place.path(), &key(), default_crypto());
+    for folder in [text, other] {
+        let before = folder.bytes();
+        assert!(matches!(folder.open(), Err(DiskError::NotAStore { .. })));
+        let created = SqliteStore::create(folder.path(), &key(), default_crypto());
         assert!(matches!(created, Err(DiskError::NotAStore { .. })));
-        assert_eq!(place.bytes(), before);
+        assert_eq!(folder.bytes(), before);
     }
 }
 
 #[test]
 fn a_file_of_format_1_is_migrated() {
-    let place = Place::new();
+    let folder = StoreFolder::new();
     let before = {
-        let store = place.create();
+        let store = folder.create();
         client_on(&store, "alice");
         contents(&*store)
     };
     // The file of an older version, which did not count openings.
-    let old = Connection::open(place.path()).unwrap();
+    let old = Connection::open(folder.path()).unwrap();
     old.execute_batch("ALTER TABLE seal DROP COLUMN openings; PRAGMA user_version = 1").unwrap();
     drop(old);
 
-    let store = place.open().unwrap();
+    let store = folder.open().unwrap();
 
     assert_eq!(contents(&store), before);
     assert_eq!(store.openings(), 1);
     drop(store);
-    assert_eq!(place.open().unwrap().openings(), 2);
+    assert_eq!(folder.open().unwrap().openings(), 2);
 }
 
 #[test]
 fn a_newer_format_is_refused_and_the_file_stays_unchanged() {
-    let place = Place::new();
-    drop(place.create());
-    place.tamper("PRAGMA user_version = 3");
-    let before = place.bytes();
+    let folder = StoreFolder::new();
+    drop(folder.create());
+    folder.tamper("PRAGMA user_version = 3");
+    let before = folder.bytes();
 
-    assert!(matches!(place.open(), Err(DiskError::NewerFormat { found: 3, supported: 2 })));
+    assert!(matches!(folder.open(), Err(DiskError::NewerFormat { found: 3, supported: 2 })));
 
-    assert_eq!(place.bytes(), before);
+    assert_eq!(folder.bytes(), before);
 }
 
 #[test]
 fn a_file_is_opened_by_only_one_store() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
 
-    assert!(matches!(place.open(), Err(DiskError::InUse { path }) if path == place.path()));
+    assert!(matches!(folder.open(), Err(DiskError::InUse { path }) if path == folder.path()));
 
     put(&*store, b"still", b"there");
     drop(store);
-    assert_eq!(**place.open().unwrap().get(b"still").unwrap().unwrap(), *b"there");
+    assert_eq!(**folder.open().unwrap().get(b"still").unwrap().unwrap(), *b"there");
 }
 
 #[test]
 fn a_wrong_key_does_not_open_or_change_the_file() {
-    let place = Place::new();
-    put(&*place.create(), b"a", b"b");
-    let before = place.bytes();
+    let folder = StoreFolder::new();
+    put(&*folder.create(), b"a", b"b");
+    let before = folder.bytes();
 
-    let wrong = SqliteStore::open(place.path(), &StoreKey::from_bytes([8; 32]), default_crypto());
-    let other = SqliteStore::open(place.path(), &StoreKey::from_passphrase("seven"), default_crypto());
+    let wrong = SqliteStore::open(folder.path(), &StoreKey::from_bytes([8; 32]), default_crypto());
+    let other = SqliteStore::open(folder.path(), &StoreKey::from_passphrase("seven"), default_crypto());
 
     assert!(matches!(wrong, Err(DiskError::WrongKey)));
     assert!(matches!(other, Err(DiskError::OtherProtection { protection: "a key" })));
-    assert_eq!(place.bytes(), before);
+    assert_eq!(folder.bytes(), before);
 }
 
 #[test]
 fn only_the_new_key_opens_the_file_after_a_change() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     put(&*store, b"a", &noise(1, 10_000));
-    let mut erasure = Erasure::default();
-    erasure.check(&place, "nothing yet");
+    let mut erasure = ErasureCheck::default();
+    erasure.check(&folder, "nothing yet");
 
     store.change_key(&StoreKey::from_passphrase("correct horse")).unwrap();
 
-    assert_eq!(erasure.check(&place, "the data key under the old key"), 1);
+    assert_eq!(erasure.check(&folder, "the data key under the old key"), 1);
     drop(store);
-    assert!(matches!(place.open(), Err(DiskError::OtherProtection { protection: "a passphrase" })));
-    let open = |words| SqliteStore::open(place.path(), &StoreKey::from_passphrase(words), default_crypto());
+    assert!(matches!(folder.open(), Err(DiskError::OtherProtection { protection: "a passphrase" })));
+    let open = |words| SqliteStore::open(folder.path(), &StoreKey::from_passphrase(words), default_crypto());
     assert!(matches!(open("wrong horse"), Err(DiskError::WrongKey)));
     let store = open("correct horse").unwrap();
     assert_eq!(**store.get(b"a").unwrap().unwrap(), noise(1, 10_000));
     store.change_key(&key()).unwrap();
     drop(store);
-    assert!(place.open().is_ok());
+    assert!(folder.open().is_ok());
 }
 
 #[test]
 fn an_excessive_passphrase_cost_in_the_file_is_refused() {
-    let place = Place::new();
-    drop(SqliteStore::create(place.path(), &StoreKey::from_passphrase("words"), default_crypto()).unwrap());
+    let folder = StoreFolder::new();
+    drop(SqliteStore::create(folder.path(), &StoreKey::from_passphrase("words"), default_crypto()).unwrap());
     // The memory is the first cost after the kind: two gibibytes.
-    place.tamper("UPDATE seal SET protection = CAST(x'0100200000' || substr(protection, 6) AS BLOB)");
+    folder.tamper("UPDATE seal SET protection = CAST(x'0100200000' || substr(protection, 6) AS BLOB)");
 
-    let opened = SqliteStore::open(place.path(), &StoreKey::from_passphrase("words"), default_crypto());
+    let opened = SqliteStore::open(folder.path(), &StoreKey::from_passphrase("words"), default_crypto());
 
     assert!(matches!(opened, Err(DiskError::Damaged { .. })));
 }
@@ -249,23 +211,23 @@ fn an_excessive_passphrase_cost_in_the_file_is_refused() {
 #[cfg(unix)]
 fn only_the_owner_can_access_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new();
-    let _store = place.create();
-    for file in fs::read_dir(place.0.path()).unwrap() {
+    let folder = StoreFolder::new();
+    let _store = folder.create();
+    for file in fs::read_dir(folder.0.path()).unwrap() {
         assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
     }
 }
 
 #[test]
 fn names_and_values_are_not_readable_in_the_file() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     let (name, value) = (b"the name of a record".to_vec(), noise(3, 9_000));
     put(&*store, &name, &value);
     let mut alice = client_on(&store, "alice-in-the-file");
     alice.create_group(GroupId::new("a-group-in-the-file").unwrap(), NOW).unwrap();
 
-    let bytes = place.bytes();
+    let bytes = folder.bytes();
 
     let readable = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
     assert!(!readable(&name));
@@ -280,9 +242,9 @@ fn names_and_values_are_not_readable_in_the_file() {
 }
 
 /// Returns all sealed values in the file. It reads a copy, because the file itself is locked.
-fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
+fn blobs(folder: &StoreFolder) -> BTreeSet<Vec<u8>> {
     let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(place.0.path()).unwrap() {
+    for file in fs::read_dir(folder.0.path()).unwrap() {
         let file = file.unwrap();
         fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
@@ -298,14 +260,14 @@ fn blobs(place: &Place) -> BTreeSet<Vec<u8>> {
 
 /// Checks that no file contains a sealed value that was deleted.
 #[derive(Default)]
-struct Erasure {
+struct ErasureCheck {
     ever: BTreeSet<Vec<u8>>,
 }
 
-impl Erasure {
+impl ErasureCheck {
     /// Checks that no deleted value has left a trace. Returns the number of deleted sealed values.
-    fn check(&mut self, place: &Place, what: &str) -> usize {
-        let live = blobs(place);
+    fn check(&mut self, folder: &StoreFolder, what: &str) -> usize {
+        let live = blobs(folder);
         let dead: Vec<_> = self.ever.difference(&live).cloned().collect();
         // Half of a sealed value would reveal half of a key. So the check looks for pieces, at any
         // position.
@@ -314,7 +276,7 @@ impl Erasure {
         let beginnings: BTreeSet<u16> = pieces.iter().map(|piece| u16::from_be_bytes([piece[0], piece[1]])).collect();
         let mut begins = vec![false; 1 << 16];
         beginnings.into_iter().for_each(|beginning| begins[usize::from(beginning)] = true);
-        for (at, window) in place.bytes().windows(16).enumerate() {
+        for (at, window) in folder.bytes().windows(16).enumerate() {
             if begins[usize::from(u16::from_be_bytes([window[0], window[1]]))] {
                 assert!(!pieces.contains(window), "{what}: an erased value is still in the file, at byte {at}");
             }
@@ -326,14 +288,14 @@ impl Erasure {
 
 #[test]
 fn deleted_values_are_in_no_file_after_the_call() {
-    let place = Place::new();
-    let store = place.create();
-    let mut erasure = Erasure::default();
+    let folder = StoreFolder::new();
+    let store = folder.create();
+    let mut erasure = ErasureCheck::default();
     let mut alice = client_on(&store, "alice");
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut erased = 0;
     let mut check = |what: &str, at_least: usize| {
-        let now = erasure.check(&place, what);
+        let now = erasure.check(&folder, what);
         assert!(now >= erased + at_least, "{what}: erased {now} after {erased}");
         erased = now;
     };
@@ -380,10 +342,10 @@ proptest! {
 
     #[test]
     fn the_file_contains_written_values_and_no_deleted_ones(changes in changes()) {
-        let place = Place::new();
-        let mut store = place.create();
+        let folder = StoreFolder::new();
+        let mut store = folder.create();
         let mut model = BTreeMap::new();
-        let mut erasure = Erasure::default();
+        let mut erasure = ErasureCheck::default();
         for (turn, (name, value)) in changes.into_iter().enumerate() {
             match value {
                 Some(len) => {
@@ -396,27 +358,27 @@ proptest! {
                     model.remove(&vec![name]);
                 }
             }
-            erasure.check(&place, "a change");
+            erasure.check(&folder, "a change");
             prop_assert_eq!(&contents(&*store), &model);
         }
-        drop(std::mem::replace(&mut store, Place::new().create()));
-        prop_assert_eq!(&contents(&place.open().unwrap()), &model);
+        drop(std::mem::replace(&mut store, StoreFolder::new().create()));
+        prop_assert_eq!(&contents(&folder.open().unwrap()), &model);
     }
 
     #[test]
     fn a_file_with_one_changed_bit_never_returns_false_values(at in any::<prop::sample::Index>(), bit in 0..8_u8) {
-        let place = Place::new();
-        let store = place.create();
+        let folder = StoreFolder::new();
+        let store = folder.create();
         for name in 0..4 {
             put(&*store, &[name], &noise(name, 400 * usize::from(name) * usize::from(name)));
         }
         let truth = contents(&*store);
         drop(store);
-        let mut bytes = fs::read(place.path()).unwrap();
+        let mut bytes = fs::read(folder.path()).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        fs::write(place.path(), bytes).unwrap();
-        if let Ok(store) = place.open() {
+        fs::write(folder.path(), bytes).unwrap();
+        if let Ok(store) = folder.open() {
             for key in store.keys(&[]).unwrap() {
                 if let Ok(Some(value)) = store.get(&key) {
                     prop_assert_eq!(Some(&*value), truth.get(&key));
@@ -427,11 +389,11 @@ proptest! {
 
     #[test]
     fn a_truncated_file_is_refused(length in any::<prop::sample::Index>()) {
-        let place = Place::new();
-        put(&*place.create(), b"a", &noise(1, 30_000));
-        let bytes = fs::read(place.path()).unwrap();
-        fs::write(place.path(), &bytes[..length.index(bytes.len())]).unwrap();
-        let read = place.open().map_err(|e| e.to_string()).and_then(|store| {
+        let folder = StoreFolder::new();
+        put(&*folder.create(), b"a", &noise(1, 30_000));
+        let bytes = fs::read(folder.path()).unwrap();
+        fs::write(folder.path(), &bytes[..length.index(bytes.len())]).unwrap();
+        let read = folder.open().map_err(|e| e.to_string()).and_then(|store| {
             store.get(b"a").map_err(|e| e.to_string())
         });
         prop_assert!(read.is_err(), "read {} bytes", read.unwrap().map_or(0, |value| value.len()));
@@ -441,15 +403,15 @@ proptest! {
 /// Runs the statement on a file with four records, two of which have several pages. Returns an
 /// error for each record that can no longer be read.
 fn after_tampering(sql: &str) -> Vec<String> {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     put(&*store, b"one", &noise(1, 9_000));
     put(&*store, b"two", &noise(2, 9_000));
     put(&*store, b"six", &noise(6, 100));
     put(&*store, b"ten", &noise(9, 100));
     drop(store);
-    assert!(place.tamper(sql) > 0, "{sql}");
-    match place.open() {
+    assert!(folder.tamper(sql) > 0, "{sql}");
+    match folder.open() {
         Err(DiskError::Damaged { what }) => vec![what],
         Err(other) => panic!("{sql}: {other}"),
         Ok(store) => {
@@ -482,38 +444,38 @@ fn tampering_is_reported_as_damage() {
 }
 
 /// Returns the identifier of the table's last row and the row's content in this column.
-fn last(place: &Place, table: &str, column: &str) -> (i64, Vec<u8>) {
+fn last(folder: &StoreFolder, table: &str, column: &str) -> (i64, Vec<u8>) {
     let sql = format!("SELECT id, {column} FROM {table} ORDER BY id DESC LIMIT 1");
-    let connection = Connection::open(place.path()).unwrap();
+    let connection = Connection::open(folder.path()).unwrap();
     connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 #[test]
 fn a_former_value_of_the_same_number_is_damage() {
     for (table, column, len) in [("page", "page", 9_000), ("record", "body", 90)] {
-        let place = Place::new();
-        put(&*place.create(), b"one", &noise(1, len));
-        let (id, old) = last(&place, table, column);
+        let folder = StoreFolder::new();
+        put(&*folder.create(), b"one", &noise(1, len));
+        let (id, old) = last(&folder, table, column);
         {
-            let store = place.open().unwrap();
+            let store = folder.open().unwrap();
             delete(&store, b"one");
             put(&store, b"two", &noise(2, len));
         }
-        assert_eq!(last(&place, table, column).0, id, "the number is not used again");
+        assert_eq!(last(&folder, table, column).0, id, "the number is not used again");
         let sql = format!("UPDATE {table} SET {column} = ?2 WHERE id = ?1");
-        Connection::open(place.path()).unwrap().execute(&sql, params![id, old]).unwrap();
+        Connection::open(folder.path()).unwrap().execute(&sql, params![id, old]).unwrap();
 
-        assert!(place.open().unwrap().get(b"two").is_err(), "{table}");
+        assert!(folder.open().unwrap().get(b"two").is_err(), "{table}");
     }
 }
 
 #[test]
 fn a_damaged_record_fails_the_call_that_needs_it() {
-    let place = Place::new();
-    drop(client_on(&place.create(), "alice"));
-    place.tamper("UPDATE record SET body = zeroblob(80)");
+    let folder = StoreFolder::new();
+    drop(client_on(&folder.create(), "alice"));
+    folder.tamper("UPDATE record SET body = zeroblob(80)");
 
-    let opened = Client::open(Arc::new(place.open().unwrap()), default_crypto(), policy());
+    let opened = Client::open(Arc::new(folder.open().unwrap()), default_crypto(), policy());
 
     let Err(Error::Storage(StorageError::Store(StoreError::Failed { source, .. }))) = opened else {
         panic!("the damaged file was opened")
@@ -523,8 +485,8 @@ fn a_damaged_record_fails_the_call_that_needs_it() {
 
 /// Creates a group with this number of members. The creator is on disk, and the other returned
 /// client is in memory.
-fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Client) {
-    let store = place.create();
+fn large_group(folder: &StoreFolder, members: usize) -> (Arc<SqliteStore>, Client, Client) {
+    let store = folder.create();
     let mut alice = client_on(&store, "alice");
     let mut bob = client("bob");
     let mut others = vec![key_package(&mut bob)];
@@ -541,8 +503,8 @@ fn large_group(place: &Place, members: usize) -> (Arc<SqliteStore>, Client, Clie
 fn bytes_written_per_message_do_not_grow_with_the_group() {
     let mut costs = Vec::new();
     for members in [10, 100, 1000] {
-        let place = Place::new();
-        let (store, mut alice, mut bob) = large_group(&place, members);
+        let folder = StoreFolder::new();
+        let (store, mut alice, mut bob) = large_group(&folder, members);
         let mut written = store.bytes_written().unwrap();
         let mut cost = || {
             let now = store.bytes_written().unwrap();
@@ -570,8 +532,8 @@ fn bytes_written_per_message_do_not_grow_with_the_group() {
 
 #[test]
 fn memory_and_disk_stores_hold_the_same_values() {
-    let place = Place::new();
-    let (disk, memory) = (place.create(), MemoryStore::new());
+    let folder = StoreFolder::new();
+    let (disk, memory) = (folder.create(), MemoryStore::new());
     for store in [&*disk as &dyn Store, &memory] {
         for name in 0..20_u8 {
             put(store, &[name / 4, name], &noise(name, 500 * usize::from(name)));

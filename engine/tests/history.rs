@@ -16,7 +16,8 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use regrow_engine::{
-    Client, Error, HandshakeMode, MemoryStore, Outgoing, PendingCommit, Policy, ReceivedEvent, default_crypto,
+    Client, Error, HandshakeMode, MemoryStore, Outgoing, PendingCommit, Policy, ProposalMessage, ReceivedEvent,
+    default_crypto,
 };
 
 /// The number of histories that are tested in each handshake mode.
@@ -25,7 +26,7 @@ const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 /// An action of one device.
 #[derive(Clone, Debug)]
-enum Step {
+enum DeviceAction {
     Add(usize, usize),
     Remove(usize, usize),
     Update(usize),
@@ -52,33 +53,33 @@ enum Step {
     ComeOnline(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn action() -> impl Strategy<Value = DeviceAction> {
     let who = || 0..NAMES.len();
     prop_oneof![
-        4 => (who(), who()).prop_map(|(by, who)| Step::Add(by, who)),
-        2 => (who(), who()).prop_map(|(by, who)| Step::Remove(by, who)),
-        3 => who().prop_map(Step::Update),
-        1 => who().prop_map(Step::Rotate),
-        2 => who().prop_map(Step::ProposeUpdate),
-        1 => (who(), who()).prop_map(|(by, who)| Step::ProposeRemove(by, who)),
-        1 => (who(), who()).prop_map(|(by, who)| Step::ProposeAdd(by, who)),
-        3 => (who(), who()).prop_map(|(by, who)| Step::ProposeInVain(by, who)),
-        1 => who().prop_map(Step::Leave),
-        3 => who().prop_map(Step::Commit),
-        2 => who().prop_map(Step::Join),
-        6 => who().prop_map(Step::Send),
-        2 => (who(), who()).prop_map(|(one, other)| Step::Race(one, other)),
-        2 => (who(), any::<bool>()).prop_map(|(who, ordered)| Step::DieCommitting(who, ordered)),
-        2 => who().prop_map(Step::Crash),
-        1 => who().prop_map(Step::Forget),
-        2 => (who(), 1..6_usize).prop_map(|(who, back)| Step::Repeat(who, back)),
-        2 => who().prop_map(Step::GoOffline),
-        2 => who().prop_map(Step::ComeOnline),
+        4 => (who(), who()).prop_map(|(by, who)| DeviceAction::Add(by, who)),
+        2 => (who(), who()).prop_map(|(by, who)| DeviceAction::Remove(by, who)),
+        3 => who().prop_map(DeviceAction::Update),
+        1 => who().prop_map(DeviceAction::Rotate),
+        2 => who().prop_map(DeviceAction::ProposeUpdate),
+        1 => (who(), who()).prop_map(|(by, who)| DeviceAction::ProposeRemove(by, who)),
+        1 => (who(), who()).prop_map(|(by, who)| DeviceAction::ProposeAdd(by, who)),
+        3 => (who(), who()).prop_map(|(by, who)| DeviceAction::ProposeInVain(by, who)),
+        1 => who().prop_map(DeviceAction::Leave),
+        3 => who().prop_map(DeviceAction::Commit),
+        2 => who().prop_map(DeviceAction::Join),
+        6 => who().prop_map(DeviceAction::Send),
+        2 => (who(), who()).prop_map(|(one, other)| DeviceAction::Race(one, other)),
+        2 => (who(), any::<bool>()).prop_map(|(who, ordered)| DeviceAction::DieCommitting(who, ordered)),
+        2 => who().prop_map(DeviceAction::Crash),
+        1 => who().prop_map(DeviceAction::Forget),
+        2 => (who(), 1..6_usize).prop_map(|(who, back)| DeviceAction::Repeat(who, back)),
+        2 => who().prop_map(DeviceAction::GoOffline),
+        2 => who().prop_map(DeviceAction::ComeOnline),
     ]
 }
 
 /// The log of a delivery service.
-enum Entry {
+enum LogEntry {
     Message {
         sender: usize,
         text: Vec<u8>,
@@ -96,11 +97,12 @@ enum Entry {
     },
 }
 
-struct World {
+/// The devices, and the delivery service between them.
+struct Network {
     policy: Policy,
     stores: Vec<MemoryStore>,
     clients: Vec<Client>,
-    log: Vec<Entry>,
+    log: Vec<LogEntry>,
     /// The number of entries that were delivered to each device.
     seen: Vec<usize>,
     offline: BTreeSet<usize>,
@@ -115,7 +117,7 @@ fn index_of(device: &regrow_engine::DeviceId) -> usize {
     NAMES.iter().position(|name| *name == device.user()).unwrap()
 }
 
-impl World {
+impl Network {
     fn new(handshake: HandshakeMode) -> Self {
         let policy = Policy { handshake, ..policy() };
         let stores: Vec<_> = NAMES.iter().map(|_| MemoryStore::new()).collect();
@@ -161,7 +163,7 @@ impl World {
         }
         let welcomed = if pending.is_external() { Vec::new() } else { added };
         let (bytes, welcome) = (pending.commit().to_vec(), pending.welcome().map(<[u8]>::to_vec));
-        self.log.push(Entry::Commit { bytes, welcome, added: welcomed });
+        self.log.push(LogEntry::Commit { bytes, welcome, added: welcomed });
         self.group_info = pending.group_info().unwrap().to_vec();
         self.epoch += 1;
         true
@@ -190,8 +192,8 @@ impl World {
     fn tell(&mut self, who: usize, at: usize) {
         let client = &mut self.clients[who];
         let (bytes, invitation) = match &self.log[at] {
-            Entry::Message { bytes, .. } | Entry::Handshake { bytes } => (bytes, None),
-            Entry::Commit { bytes, welcome, added } => (bytes, welcome.as_ref().filter(|_| added.contains(&who))),
+            LogEntry::Message { bytes, .. } | LogEntry::Handshake { bytes } => (bytes, None),
+            LogEntry::Commit { bytes, welcome, added } => (bytes, welcome.as_ref().filter(|_| added.contains(&who))),
         };
         if let Some(welcome) = invitation {
             match client.join(welcome, NOW) {
@@ -215,11 +217,11 @@ impl World {
         }
     }
 
-    fn propose(&mut self, result: Result<regrow_engine::ProposalMessage, Error>) {
+    fn propose(&mut self, result: Result<ProposalMessage, Error>) {
         match result {
             Ok(proposal) => {
                 assert_eq!(proposal.epoch().0, self.epoch);
-                self.log.push(Entry::Handshake { bytes: proposal.as_bytes().to_vec() });
+                self.log.push(LogEntry::Handshake { bytes: proposal.as_bytes().to_vec() });
             }
             Err(error) => Self::acceptable(&error),
         }
@@ -243,118 +245,144 @@ impl World {
         );
     }
 
-    fn take(&mut self, step: &Step) {
-        match *step {
-            Step::Add(by, who) if self.acts(by) => {
-                let added = key_package(&mut self.clients[who]);
-                let result = self.clients[by].group(&group()).unwrap().add(&[added], NOW);
+    fn take(&mut self, action: &DeviceAction) {
+        match *action {
+            DeviceAction::Add(by, _)
+            | DeviceAction::Remove(by, _)
+            | DeviceAction::Update(by)
+            | DeviceAction::Rotate(by)
+            | DeviceAction::Commit(by)
+                if self.acts(by) =>
+            {
+                let result = self.make_commit(by, action);
                 self.commit(by, result);
             }
-            Step::Remove(by, who) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().remove(&[device(NAMES[who])]);
-                self.commit(by, result);
-            }
-            Step::Update(by) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().update();
-                self.commit(by, result);
-            }
-            Step::Rotate(by) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().rotate_signature_key();
-                self.commit(by, result);
-            }
-            Step::Commit(by) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().commit();
-                self.commit(by, result);
-            }
-            Step::ProposeUpdate(by) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().propose_update();
+            DeviceAction::ProposeUpdate(by)
+            | DeviceAction::ProposeRemove(by, _)
+            | DeviceAction::ProposeAdd(by, _)
+            | DeviceAction::Leave(by)
+                if self.acts(by) =>
+            {
+                let result = self.make_proposal(by, action);
                 self.propose(result);
             }
-            Step::ProposeRemove(by, who) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().propose_remove(&device(NAMES[who]));
-                self.propose(result);
-            }
-            Step::ProposeAdd(by, who) if self.acts(by) => {
-                let added = key_package(&mut self.clients[who]);
-                let result = self.clients[by].group(&group()).unwrap().propose_add(&added, NOW);
-                self.propose(result);
-            }
-            Step::ProposeInVain(by, who) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().propose_remove(&device(NAMES[who]));
+            DeviceAction::ProposeInVain(by, _) if self.acts(by) => {
+                let result = self.make_proposal(by, action);
                 result.map_or_else(|error| Self::acceptable(&error), drop);
             }
-            Step::Leave(by) if self.acts(by) => {
-                let result = self.clients[by].group(&group()).unwrap().leave();
-                self.propose(result);
+            DeviceAction::Join(who) if !self.offline.contains(&who) && !self.roster.is_empty() => self.join(who),
+            DeviceAction::Send(by) if self.acts(by) => self.send(by),
+            DeviceAction::Race(one, other) if one != other && self.acts(one) && self.acts(other) => {
+                self.race(one, other);
             }
-            Step::Join(who) if !self.offline.contains(&who) && !self.roster.is_empty() => {
-                match self.clients[who].join_external(&self.group_info) {
-                    Ok(pending) => self.submit(who, pending),
-                    // It has forgotten the group and the key of its leaf, which is still in the
-                    // tree.
-                    Err(Error::Refused(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            Step::Send(by) if self.acts(by) => {
-                let text = format!("{} {}", NAMES[by], self.log.len()).into_bytes();
-                match self.clients[by].group(&group()).unwrap().send(&text) {
-                    Ok(bytes) => {
-                        let readers = self.roster.iter().copied().filter(|who| *who != by).collect();
-                        self.log.push(Entry::Message { sender: by, text, bytes, readers });
-                    }
-                    Err(error) => assert!(matches!(error, Error::ProposalsWait), "{error}"),
-                }
-            }
-            Step::Race(one, other) if one != other && self.acts(one) && self.acts(other) => {
-                let first = self.clients[one].group(&group()).unwrap().update().unwrap();
-                let second = self.clients[other].group(&group()).unwrap().rotate_signature_key().unwrap();
-                self.submit(one, first);
-                // The service answers that the commit is stale. The other device processes the new
-                // entries, which ends its own commit, and tries again.
-                assert!(!self.order(&second));
-                self.deliver();
-                if self.acts(other) {
-                    assert!(matches!(self.clients[other].confirm(second, NOW), Err(Error::NotPending)));
-                    let again = self.clients[other].group(&group()).unwrap().resume().unwrap();
-                    if let Some(Outgoing::Commit(again)) = again {
-                        self.submit(other, again);
-                    }
-                }
-            }
-            Step::DieCommitting(who, ordered) if self.acts(who) => {
-                let pending = self.clients[who].group(&group()).unwrap().update().unwrap();
-                if ordered {
-                    assert!(self.order(&pending));
-                }
-                self.reopen(who);
-                let pending = self.clients[who].pending().unwrap().remove(0);
-                if !ordered {
-                    self.submit(who, pending);
-                }
-                // Otherwise the device learns from the log that its commit was ordered.
-            }
-            Step::Crash(who) => self.reopen(who),
-            Step::Forget(who) if !self.offline.contains(&who) && self.roster.len() > 1 => {
+            DeviceAction::DieCommitting(who, ordered) if self.acts(who) => self.die_committing(who, ordered),
+            DeviceAction::Crash(who) => self.reopen(who),
+            DeviceAction::Forget(who) if !self.offline.contains(&who) && self.roster.len() > 1 => {
                 self.clients[who].forget(&group()).unwrap();
             }
-            Step::Repeat(who, back) if !self.offline.contains(&who) => {
-                let invited =
-                    |at: &usize| matches!(&self.log[*at], Entry::Commit { added, .. } if added.contains(&who));
-                if let Some(at) = self.seen[who].checked_sub(back).filter(|at| !invited(at)) {
-                    self.tell(who, at);
-                }
-            }
-            Step::GoOffline(who) => {
+            DeviceAction::Repeat(who, back) if !self.offline.contains(&who) => self.repeat(who, back),
+            DeviceAction::GoOffline(who) => {
                 self.offline.insert(who);
             }
-            Step::ComeOnline(who) => {
+            DeviceAction::ComeOnline(who) => {
                 self.offline.remove(&who);
             }
             _ => {}
         }
         self.deliver();
         self.check();
+    }
+
+    fn make_commit(&mut self, by: usize, action: &DeviceAction) -> Result<PendingCommit, Error> {
+        let added = match *action {
+            DeviceAction::Add(_, who) => vec![key_package(&mut self.clients[who])],
+            _ => Vec::new(),
+        };
+        let mut chat = self.clients[by].group(&group()).unwrap();
+        match *action {
+            DeviceAction::Add(..) => chat.add(&added, NOW),
+            DeviceAction::Remove(_, who) => chat.remove(&[device(NAMES[who])]),
+            DeviceAction::Update(_) => chat.update(),
+            DeviceAction::Rotate(_) => chat.rotate_signature_key(),
+            DeviceAction::Commit(_) => chat.commit(),
+            ref other => panic!("{other:?} makes no commit"),
+        }
+    }
+
+    fn make_proposal(&mut self, by: usize, action: &DeviceAction) -> Result<ProposalMessage, Error> {
+        if let DeviceAction::ProposeAdd(_, who) = *action {
+            let added = key_package(&mut self.clients[who]);
+            return self.clients[by].group(&group()).unwrap().propose_add(&added, NOW);
+        }
+        let mut chat = self.clients[by].group(&group()).unwrap();
+        match *action {
+            DeviceAction::ProposeUpdate(_) => chat.propose_update(),
+            DeviceAction::ProposeRemove(_, who) | DeviceAction::ProposeInVain(_, who) => {
+                chat.propose_remove(&device(NAMES[who]))
+            }
+            DeviceAction::Leave(_) => chat.leave(),
+            ref other => panic!("{other:?} makes no proposal"),
+        }
+    }
+
+    fn join(&mut self, who: usize) {
+        match self.clients[who].join_external(&self.group_info) {
+            Ok(pending) => self.submit(who, pending),
+            // It has forgotten the group and the key of its leaf, which is still in the tree.
+            Err(Error::Refused(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn send(&mut self, by: usize) {
+        let text = format!("{} {}", NAMES[by], self.log.len()).into_bytes();
+        match self.clients[by].group(&group()).unwrap().send(&text) {
+            Ok(bytes) => {
+                let readers = self.roster.iter().copied().filter(|who| *who != by).collect();
+                self.log.push(LogEntry::Message { sender: by, text, bytes, readers });
+            }
+            Err(error) => assert!(matches!(error, Error::ProposalsWait), "{error}"),
+        }
+    }
+
+    /// Lets both devices make an update in the same epoch. The first one is ordered.
+    fn race(&mut self, one: usize, other: usize) {
+        let first = self.clients[one].group(&group()).unwrap().update().unwrap();
+        let second = self.clients[other].group(&group()).unwrap().rotate_signature_key().unwrap();
+        self.submit(one, first);
+        // The service answers that the commit is stale. The other device processes the new entries,
+        // which ends its own commit, and tries again.
+        assert!(!self.order(&second));
+        self.deliver();
+        if self.acts(other) {
+            assert!(matches!(self.clients[other].confirm(second, NOW), Err(Error::NotPending)));
+            let again = self.clients[other].group(&group()).unwrap().resume().unwrap();
+            if let Some(Outgoing::Commit(again)) = again {
+                self.submit(other, again);
+            }
+        }
+    }
+
+    /// Lets the device make a commit. Its process dies before or after the commit is ordered.
+    fn die_committing(&mut self, who: usize, ordered: bool) {
+        let pending = self.clients[who].group(&group()).unwrap().update().unwrap();
+        if ordered {
+            assert!(self.order(&pending));
+        }
+        self.reopen(who);
+        let pending = self.clients[who].pending().unwrap().remove(0);
+        if !ordered {
+            self.submit(who, pending);
+        }
+        // Otherwise the device learns from the log that its commit was ordered.
+    }
+
+    /// Delivers an earlier entry to the device again.
+    fn repeat(&mut self, who: usize, back: usize) {
+        let invited = |at: &usize| matches!(&self.log[*at], LogEntry::Commit { added, .. } if added.contains(&who));
+        if let Some(at) = self.seen[who].checked_sub(back).filter(|at| !invited(at)) {
+            self.tell(who, at);
+        }
     }
 
     fn check(&mut self) {
@@ -373,7 +401,7 @@ impl World {
         }
         assert!(authenticators.windows(2).all(|pair| pair[0] == pair[1]), "the members are in different states");
         for ((who, at), text) in &self.read {
-            let Entry::Message { sender, text: sent, readers, .. } = &self.log[*at] else { panic!("not a message") };
+            let LogEntry::Message { sender, text: sent, readers, .. } = &self.log[*at] else { panic!("not a message") };
             assert!(readers.contains(who), "{} has read what {} sent to others", NAMES[*who], NAMES[*sender]);
             assert_eq!(text, sent);
         }
@@ -383,21 +411,21 @@ impl World {
 fn histories(handshake: HandshakeMode) {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let result = runner.run(&prop::collection::vec(step(), 10..60), |steps| {
-        let mut world = World::new(handshake);
-        let forgetful = steps.iter().any(|step| matches!(step, Step::Forget(_) | Step::Join(_)));
-        for step in &steps {
-            world.take(step);
+    let result = runner.run(&prop::collection::vec(action(), 10..60), |actions| {
+        let mut network = Network::new(handshake);
+        let forgetful = actions.iter().any(|action| matches!(action, DeviceAction::Forget(_) | DeviceAction::Join(_)));
+        for action in &actions {
+            network.take(action);
         }
-        world.offline.clear();
-        world.deliver();
-        world.check();
+        network.offline.clear();
+        network.deliver();
+        network.check();
         // A device that forgets or rejoins loses its unread messages.
         if !forgetful {
-            for (at, entry) in world.log.iter().enumerate() {
-                let Entry::Message { readers, .. } = entry else { continue };
+            for (at, entry) in network.log.iter().enumerate() {
+                let LogEntry::Message { readers, .. } = entry else { continue };
                 for reader in readers {
-                    assert!(world.read.contains_key(&(*reader, at)), "{} has not read entry {at}", NAMES[*reader]);
+                    assert!(network.read.contains_key(&(*reader, at)), "{} has not read entry {at}", NAMES[*reader]);
                 }
             }
         }

@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<SqliteStore, DiskError> {
 }
 
 /// A device's file, an older state of the file, and all values that either state contained.
-struct Original {
+struct OriginalFile {
     file: Vec<u8>,
     older: Vec<u8>,
     written: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
@@ -44,8 +44,8 @@ struct Original {
 
 /// Returns Alice's file. Alice is in a group with Bob. The older state was saved before some
 /// epochs.
-fn original() -> &'static Original {
-    static ORIGINAL: OnceLock<Original> = OnceLock::new();
+fn original() -> &'static OriginalFile {
+    static ORIGINAL: OnceLock<OriginalFile> = OnceLock::new();
     ORIGINAL.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("device");
@@ -74,13 +74,13 @@ fn original() -> &'static Original {
         }
         drop(alice);
         let file = remember();
-        Original { file, older, written }
+        OriginalFile { file, older, written }
     })
 }
 
 /// One change to the file.
 #[derive(Clone, Debug)]
-enum Damage {
+enum FileDamage {
     Flip(Index, u8),
     Zero(Index, usize),
     Truncate(Index),
@@ -93,42 +93,44 @@ enum Damage {
     Header(Index, usize, u8),
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
+fn damage() -> impl Strategy<Value = FileDamage> {
     let index = any::<Index>;
     prop_oneof![
-        3 => (index(), 1..=u8::MAX).prop_map(|(at, bits)| Damage::Flip(at, bits)),
-        1 => (index(), 1..6000_usize).prop_map(|(at, length)| Damage::Zero(at, length)),
-        1 => index().prop_map(Damage::Truncate),
-        1 => prop::collection::vec(any::<u8>(), 1..5000).prop_map(Damage::Append),
-        2 => (index(), index()).prop_map(|(from, to)| Damage::Page(from, to)),
-        2 => index().prop_map(Damage::OldPage),
-        4 => (index(), 0..140_usize, any::<u8>()).prop_map(|(page, at, byte)| Damage::Header(page, at, byte)),
+        3 => (index(), 1..=u8::MAX).prop_map(|(at, bits)| FileDamage::Flip(at, bits)),
+        1 => (index(), 1..6000_usize).prop_map(|(at, length)| FileDamage::Zero(at, length)),
+        1 => index().prop_map(FileDamage::Truncate),
+        1 => prop::collection::vec(any::<u8>(), 1..5000).prop_map(FileDamage::Append),
+        2 => (index(), index()).prop_map(|(from, to)| FileDamage::Page(from, to)),
+        2 => index().prop_map(FileDamage::OldPage),
+        4 => (index(), 0..140_usize, any::<u8>()).prop_map(|(page, at, byte)| FileDamage::Header(page, at, byte)),
     ]
 }
 
-fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
+fn apply(bytes: &mut Vec<u8>, damage: &FileDamage) {
     if bytes.is_empty() {
         return;
     }
     let pages = bytes.len().div_ceil(PAGE);
     match damage {
-        Damage::Flip(at, bits) => {
+        FileDamage::Flip(at, bits) => {
             let at = at.index(bytes.len());
             bytes[at] ^= bits;
         }
-        Damage::Zero(at, length) => bytes.iter_mut().skip(at.index(pages * PAGE)).take(*length).for_each(|b| *b = 0),
-        Damage::Truncate(at) => bytes.truncate(at.index(bytes.len())),
-        Damage::Append(more) => bytes.extend_from_slice(more),
-        Damage::Page(from, to) => {
+        FileDamage::Zero(at, length) => {
+            bytes.iter_mut().skip(at.index(pages * PAGE)).take(*length).for_each(|b| *b = 0)
+        }
+        FileDamage::Truncate(at) => bytes.truncate(at.index(bytes.len())),
+        FileDamage::Append(more) => bytes.extend_from_slice(more),
+        FileDamage::Page(from, to) => {
             let page: Vec<u8> = bytes.iter().skip(from.index(pages) * PAGE).take(PAGE).copied().collect();
             bytes.iter_mut().skip(to.index(pages) * PAGE).zip(page).for_each(|(byte, new)| *byte = new);
         }
-        Damage::OldPage(page) => {
+        FileDamage::OldPage(page) => {
             let from = page.index(original().older.len() / PAGE) * PAGE;
             let old = &original().older[from..from + PAGE];
             bytes.iter_mut().skip(from).zip(old).for_each(|(byte, new)| *byte = *new);
         }
-        Damage::Header(page, at, new) => {
+        FileDamage::Header(page, at, new) => {
             if let Some(byte) = bytes.get_mut(page.index(pages) * PAGE + at) {
                 *byte = *new;
             }

@@ -27,7 +27,7 @@ fn runner() -> TestRunner {
 
 /// One change to a message.
 #[derive(Clone, Debug)]
-enum Damage {
+enum MessageDamage {
     Flip(prop::sample::Index, u8),
     Truncate(prop::sample::Index),
     Insert(prop::sample::Index, Vec<u8>),
@@ -36,47 +36,47 @@ enum Damage {
     Noise(Vec<u8>),
 }
 
-fn damage() -> impl Strategy<Value = (usize, Vec<Damage>)> {
+fn damage() -> impl Strategy<Value = (usize, Vec<MessageDamage>)> {
     let index = any::<prop::sample::Index>;
     let one = prop_oneof![
-        6 => (index(), 1..=u8::MAX).prop_map(|(at, bits)| Damage::Flip(at, bits)),
-        1 => index().prop_map(Damage::Truncate),
-        1 => (index(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
-        2 => (index(), any::<usize>(), index()).prop_map(|(at, other, from)| Damage::Splice(at, other, from)),
-        1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Damage::Noise),
+        6 => (index(), 1..=u8::MAX).prop_map(|(at, bits)| MessageDamage::Flip(at, bits)),
+        1 => index().prop_map(MessageDamage::Truncate),
+        1 => (index(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| MessageDamage::Insert(at, bytes)),
+        2 => (index(), any::<usize>(), index()).prop_map(|(at, other, from)| MessageDamage::Splice(at, other, from)),
+        1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(MessageDamage::Noise),
     ];
     (any::<usize>(), prop::collection::vec(one, 1..4))
 }
 
-fn damaged(messages: &[Vec<u8>], (which, damages): &(usize, Vec<Damage>)) -> Vec<u8> {
+fn damaged(messages: &[Vec<u8>], (which, damages): &(usize, Vec<MessageDamage>)) -> Vec<u8> {
     let mut bytes = messages[which % messages.len()].clone();
     for damage in damages {
         let at = |index: &prop::sample::Index| if bytes.is_empty() { 0 } else { index.index(bytes.len()) };
         match damage {
-            Damage::Flip(index, bits) => {
+            MessageDamage::Flip(index, bits) => {
                 let at = at(index);
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= bits;
                 }
             }
-            Damage::Truncate(index) => bytes.truncate(at(index)),
-            Damage::Insert(index, more) => {
+            MessageDamage::Truncate(index) => bytes.truncate(at(index)),
+            MessageDamage::Insert(index, more) => {
                 let at = at(index);
                 bytes.splice(at..at, more.iter().copied());
             }
-            Damage::Splice(index, other, from) => {
+            MessageDamage::Splice(index, other, from) => {
                 let other = &messages[other % messages.len()];
                 bytes.truncate(at(index));
                 bytes.extend_from_slice(&other[from.index(other.len())..]);
             }
-            Damage::Noise(noise) => bytes.clone_from(noise),
+            MessageDamage::Noise(noise) => bytes.clone_from(noise),
         }
     }
     bytes
 }
 
 /// Bob's store, and messages that he could receive.
-struct Target {
+struct TargetDevice {
     store: MemoryStore,
     messages: Vec<Vec<u8>>,
     welcomes: Vec<Vec<u8>>,
@@ -85,7 +85,7 @@ struct Target {
     policy: Policy,
 }
 
-fn target(handshake: HandshakeMode) -> Target {
+fn target(handshake: HandshakeMode) -> TargetDevice {
     let policy = Policy { handshake, past_epochs: 1, ..policy() };
     let store = MemoryStore::new();
     let new = |user| client_in(&MemoryStore::new(), user, policy.clone());
@@ -110,7 +110,7 @@ fn target(handshake: HandshakeMode) -> Target {
     let external = new("erin").join_external(&group_info(&mut bob)).unwrap();
     alice.confirm(commit.clone(), NOW).unwrap();
     let early = send(&mut alice, b"early");
-    Target {
+    TargetDevice {
         store,
         messages: vec![
             message,
@@ -131,7 +131,7 @@ fn target(handshake: HandshakeMode) -> Target {
     }
 }
 
-impl Target {
+impl TargetDevice {
     fn all(&self) -> Vec<Vec<u8>> {
         [&self.messages, &self.welcomes, &self.group_infos, &self.key_packages].into_iter().flatten().cloned().collect()
     }
@@ -171,13 +171,13 @@ impl Target {
     }
 }
 
-fn assisted() -> &'static Target {
-    static TARGET: OnceLock<Target> = OnceLock::new();
+fn assisted() -> &'static TargetDevice {
+    static TARGET: OnceLock<TargetDevice> = OnceLock::new();
     TARGET.get_or_init(|| target(HandshakeMode::Assisted))
 }
 
-fn opaque() -> &'static Target {
-    static TARGET: OnceLock<Target> = OnceLock::new();
+fn opaque() -> &'static TargetDevice {
+    static TARGET: OnceLock<TargetDevice> = OnceLock::new();
     TARGET.get_or_init(|| target(HandshakeMode::Opaque))
 }
 

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{
-    intruder::{Intruder, SUITE, USE_PERIOD, infiltrate, publish, unpublish},
+    intruder::{GroupWithIntruder, Intruder, SUITE, USE_PERIOD, group_with_intruder, publish, unpublish},
     *,
 };
 use openmls::{
@@ -14,27 +14,10 @@ use openmls::{
     prelude::{CredentialType, OpenMlsProvider as _},
     schedule::PreSharedKeyId,
 };
-use regrow_engine::{
-    Ciphersuite, Client, Error, GroupId, InvalidName, Lost, MemoryStore, ReceivedEvent, Refusal, Timestamp,
-};
+use regrow_engine::{Ciphersuite, Error, GroupId, InvalidName, Lost, MemoryStore, ReceivedEvent, Refusal, Timestamp};
 use regrow_protocol::profile::{MAX_USE_SECONDS, UsePeriod};
 
-/// Two devices in a group with an intruder.
-struct Infiltrated {
-    alice: Client,
-    bob: Client,
-    store: MemoryStore,
-    mallory: Intruder,
-}
-
-fn infiltrated() -> Infiltrated {
-    let store = MemoryStore::new();
-    let mut bob = client_in(&store, "bob", policy());
-    let (alice, mallory) = infiltrate(&mut bob);
-    Infiltrated { alice, bob, store, mallory }
-}
-
-impl Infiltrated {
+impl GroupWithIntruder {
     /// Checks that Bob refuses these bytes without a change of his state, and continues with Alice.
     /// Returns the reason.
     fn refusal(&mut self, bytes: &[u8]) -> Refusal {
@@ -53,88 +36,88 @@ impl Infiltrated {
 
 #[test]
 fn valid_commits_of_the_intruder_are_processed() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
 
-    let (commit, _) = world.mallory.commit(vec![], None);
+    let (commit, _) = devices.mallory.commit(vec![], None);
 
-    deliver(&commit, &mut [&mut world.alice, &mut world.bob]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
-    assert_eq!(epoch(&mut world.bob), 2);
+    deliver(&commit, &mut [&mut devices.alice, &mut devices.bob]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
+    assert_eq!(epoch(&mut devices.bob), 2);
 }
 
 #[test]
 fn a_commit_cannot_rename_its_committer() {
-    let mut world = infiltrated();
-    let (commit, _) = world.mallory.commit(vec![], Some(&device("eve").to_identity()));
+    let mut devices = group_with_intruder();
+    let (commit, _) = devices.mallory.commit(vec![], Some(&device("eve").to_identity()));
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert_eq!(refusal, Refusal::Succession { from: device("mallory"), to: device("eve") });
 }
 
 #[test]
 fn an_update_proposal_cannot_rename_its_proposer() {
-    let mut world = infiltrated();
-    let proposal = world.mallory.propose_update_as(&device("eve").to_identity());
+    let mut devices = group_with_intruder();
+    let proposal = devices.mallory.propose_update_as(&device("eve").to_identity());
 
-    let refusal = world.refusal(&proposal);
+    let refusal = devices.refusal(&proposal);
 
     assert_eq!(refusal, Refusal::Succession { from: device("mallory"), to: device("eve") });
 }
 
 #[test]
 fn a_device_is_not_added_twice() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let second_alice = Intruder::new(&device("alice").to_identity());
-    let (commit, _) = world.mallory.commit(vec![second_alice.key_package()], None);
+    let (commit, _) = devices.mallory.commit(vec![second_alice.key_package()], None);
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert_eq!(refusal, Refusal::Duplicate(device("alice")));
 }
 
 #[test]
 fn a_new_device_is_not_added_twice_in_one_commit() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let eve = || Intruder::new(&device("eve").to_identity()).key_package();
-    let (commit, _) = world.mallory.commit(vec![eve(), eve()], None);
+    let (commit, _) = devices.mallory.commit(vec![eve(), eve()], None);
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert_eq!(refusal, Refusal::Duplicate(device("eve")));
 }
 
 #[test]
 fn an_external_commit_cannot_take_over_a_members_name() {
-    let mut world = infiltrated();
-    let info = group_info(&mut world.alice);
+    let mut devices = group_with_intruder();
+    let info = group_info(&mut devices.alice);
     let commit = Intruder::new(&device("alice").to_identity()).join_external(&info);
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert_eq!(refusal, Refusal::Duplicate(device("alice")));
 }
 
 #[test]
 fn an_external_commit_removes_only_the_joining_device() {
-    let mut world = infiltrated();
-    let info = group_info(&mut world.alice);
+    let mut devices = group_with_intruder();
+    let info = group_info(&mut devices.alice);
     // OpenMLS takes the leaf with the joiner's signature key as the joiner's own leaf.
-    let mut eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity());
+    let mut eve = Intruder::with_key_of(&devices.mallory, &device("eve").to_identity());
     let commit = eve.join_external(&info);
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert_eq!(refusal, Refusal::ForeignRemoval { joiner: device("eve"), removed: device("mallory") });
 }
 
 #[test]
 fn a_leaf_without_a_device_identity_is_refused() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let nobody = Intruder::new(b"\x01just anything");
-    let (commit, _) = world.mallory.commit(vec![nobody.key_package()], None);
+    let (commit, _) = devices.mallory.commit(vec![nobody.key_package()], None);
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
 }
@@ -144,12 +127,12 @@ fn a_leaf_without_a_device_identity_is_refused() {
 fn a_leaf_with_a_name_in_another_form_is_refused() {
     let forms = ["e\u{301}va", "\u{ff45}va", "eva\u{200b}", "eva\u{fe0f}", "e\u{202e}va", "e\u{3164}va"];
     for form in forms {
-        let mut world = infiltrated();
+        let mut devices = group_with_intruder();
         let length = form.len() as u8;
         let identity = [&[1, length], form.as_bytes(), &[5], b"phone"].concat();
-        let (commit, _) = world.mallory.commit(vec![Intruder::new(&identity).key_package()], None);
+        let (commit, _) = devices.mallory.commit(vec![Intruder::new(&identity).key_package()], None);
 
-        let refusal = world.refusal(&commit);
+        let refusal = devices.refusal(&commit);
 
         assert!(
             matches!(refusal, Refusal::Credential(InvalidName::NotNormal | InvalidName::Character { .. })),
@@ -160,10 +143,10 @@ fn a_leaf_with_a_name_in_another_form_is_refused() {
 
 #[test]
 fn an_external_commit_without_a_device_identity_is_refused() {
-    let mut world = infiltrated();
-    let commit = Intruder::new(b"\x01just anything").join_external(&group_info(&mut world.alice));
+    let mut devices = group_with_intruder();
+    let commit = Intruder::new(b"\x01just anything").join_external(&group_info(&mut devices.alice));
 
-    let refusal = world.refusal(&commit);
+    let refusal = devices.refusal(&commit);
 
     assert!(matches!(refusal, Refusal::Credential(InvalidName::Encoding)), "{refusal}");
 }
@@ -206,20 +189,20 @@ fn a_group_info_with_a_duplicate_device_is_refused() {
 
 #[test]
 fn proposals_of_unsupported_types_are_refused() {
-    let mut world = infiltrated();
-    let Intruder { provider, signer, group, .. } = &mut world.mallory;
+    let mut devices = group_with_intruder();
+    let Intruder { provider, signer, group, .. } = &mut devices.mallory;
     let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
     let (by_reference, _) = group.as_mut().unwrap().propose_pre_shared_key(&*provider, &**signer, psk).unwrap();
 
-    let refusal = world.refusal(&by_reference.to_bytes().unwrap());
+    let refusal = devices.refusal(&by_reference.to_bytes().unwrap());
 
     assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
 
 #[test]
 fn a_commit_with_an_unsupported_proposal_is_lost() {
-    let mut world = infiltrated();
-    let Intruder { provider, signer, group, .. } = &mut world.mallory;
+    let mut devices = group_with_intruder();
+    let Intruder { provider, signer, group, .. } = &mut devices.mallory;
     let psk = PreSharedKeyId::external(b"psk".to_vec(), vec![7; 32]);
     psk.store(&*provider, b"a secret that the others do not have").unwrap();
     let psk = Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(psk)));
@@ -227,7 +210,7 @@ fn a_commit_with_an_unsupported_proposal_is_lost() {
     let built = builder.build(provider.rand(), provider.crypto(), &**signer, |_| true).unwrap();
     let (commit, ..) = built.stage_commit(&*provider).unwrap().into_messages();
 
-    let refusal = world.refusal(&commit.to_bytes().unwrap());
+    let refusal = devices.refusal(&commit.to_bytes().unwrap());
 
     assert!(matches!(&refusal, Refusal::ProposalType(kind) if kind.contains("PreSharedKey")), "{refusal}");
 }
@@ -259,10 +242,10 @@ fn key_packages_with_a_too_long_period_are_not_used() {
 #[test]
 fn commits_with_a_too_long_key_package_period_are_refused() {
     for key_package in everlasting() {
-        let mut world = infiltrated();
-        let (commit, _) = world.mallory.commit(vec![key_package], None);
+        let mut devices = group_with_intruder();
+        let (commit, _) = devices.mallory.commit(vec![key_package], None);
 
-        let refusal = world.refusal(&commit);
+        let refusal = devices.refusal(&commit);
 
         assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
     }
@@ -271,10 +254,10 @@ fn commits_with_a_too_long_key_package_period_are_refused() {
 #[test]
 fn proposals_with_a_too_long_key_package_period_are_refused() {
     for key_package in everlasting() {
-        let mut world = infiltrated();
-        let proposal = world.mallory.propose_add(&key_package);
+        let mut devices = group_with_intruder();
+        let proposal = devices.mallory.propose_add(&key_package);
 
-        let refusal = world.refusal(&proposal);
+        let refusal = devices.refusal(&proposal);
 
         assert!(matches!(refusal, Refusal::Lifetime { .. }), "{refusal}");
     }
@@ -327,14 +310,14 @@ fn a_key_package_of_another_ciphersuite_is_not_used() {
 /// No member would accept the commit. OpenMLS also refuses it (RFC 9420, 7.3).
 #[test]
 fn a_key_package_with_another_devices_key_is_not_used() {
-    let mut world = infiltrated();
-    let shares_mallorys = publish(&Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package());
+    let mut devices = group_with_intruder();
+    let shares_mallorys = publish(&Intruder::with_key_of(&devices.mallory, &device("eve").to_identity()).key_package());
     let carol = Intruder::new(&device("carol").to_identity());
     let shares_carols = publish(&Intruder::with_key_of(&carol, &device("dave").to_identity()).key_package());
     let carols = publish(&carol.key_package());
     let in_use = |new: &str, owner: &str| Refusal::KeyInUse { device: device(new), owner: device(owner) };
 
-    let mut chat = world.alice.group(&group()).unwrap();
+    let mut chat = devices.alice.group(&group()).unwrap();
     let proposed = chat.propose_add(&shares_mallorys, NOW).unwrap_err();
     let added = chat.add(&[shares_mallorys], NOW).unwrap_err();
     let together = chat.add(&[carols, shares_carols], NOW).unwrap_err();

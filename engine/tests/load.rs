@@ -16,12 +16,12 @@ use tempfile::TempDir;
 /// times as much.
 const SLACK: u64 = 16 * 1024;
 
-struct OnDisk {
+struct DeviceFile {
     folder: TempDir,
     store: Arc<SqliteStore>,
 }
 
-impl OnDisk {
+impl DeviceFile {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = StoreKey::from_bytes([7; 32]);
@@ -41,7 +41,7 @@ impl OnDisk {
 
 #[test]
 fn messages_and_epochs_do_not_make_a_device_larger() {
-    let disk = OnDisk::new();
+    let disk = DeviceFile::new();
     let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     make_group(&mut [&mut alice, &mut bob, &mut carol]);
@@ -74,7 +74,7 @@ fn messages_and_epochs_do_not_make_a_device_larger() {
 
 #[test]
 fn new_groups_reuse_the_space_of_forgotten_groups() {
-    let disk = OnDisk::new();
+    let disk = DeviceFile::new();
     let mut alice = Client::create(disk.store.clone(), default_crypto(), device("alice"), policy()).unwrap();
     let before = disk.size().1;
     let round = |alice: &mut Client| {

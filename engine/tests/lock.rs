@@ -7,16 +7,14 @@ mod common;
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use common::*;
+use common::{
+    store_folder::{StoreFolder, key},
+    *,
+};
 use regrow_engine::{
     Batch, Client, DiskError, Error, MemoryStore, Policy, SqliteStore, StorageError, Store, StoreError, StoreKey,
     Timestamp, default_crypto,
 };
-use tempfile::TempDir;
-
-fn key() -> StoreKey {
-    StoreKey::from_bytes([7; 32])
-}
 
 fn wrong() -> StoreKey {
     StoreKey::from_bytes([8; 32])
@@ -24,23 +22,6 @@ fn wrong() -> StoreKey {
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp(NOW.0 + seconds)
-}
-
-/// A folder for a device's file.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn create(&self) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::create(self.0.path().join("device"), &key(), default_crypto()).unwrap())
-    }
-
-    fn open(&self) -> Result<SqliteStore, DiskError> {
-        SqliteStore::open(self.0.path().join("device"), &key(), default_crypto())
-    }
 }
 
 fn alice_on(store: &Arc<SqliteStore>, policy: Policy) -> Client {
@@ -53,8 +34,8 @@ fn with_lock_after(seconds: u64) -> Policy {
 
 #[test]
 fn every_call_on_a_locked_device_fails_and_changes_nothing() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     let (mut alice, mut bob) = (alice_on(&store, policy()), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let (message, info) = (send(&mut bob, b"hello"), group_info(&mut bob));
@@ -109,8 +90,8 @@ fn every_call_on_a_locked_device_fails_and_changes_nothing() {
 
 #[test]
 fn a_wrong_key_does_not_unlock_or_block_the_device() {
-    let place = Place::new();
-    let mut alice = alice_on(&place.create(), policy());
+    let folder = StoreFolder::new();
+    let mut alice = alice_on(&folder.create(), policy());
     alice.lock().unwrap();
     alice.lock().unwrap();
 
@@ -131,12 +112,12 @@ fn a_wrong_key_does_not_unlock_or_block_the_device() {
 
 #[test]
 fn a_locked_store_stays_in_use_and_refuses_every_call() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     let mut alice = alice_on(&store, policy());
     alice.lock().unwrap();
 
-    assert!(matches!(place.open(), Err(DiskError::InUse { .. })));
+    assert!(matches!(folder.open(), Err(DiskError::InUse { .. })));
     assert!(matches!(store.get(b"a"), Err(StoreError::Locked)));
     assert!(matches!(store.keys(b"a"), Err(StoreError::Locked)));
     assert!(matches!(store.apply(Batch::default()), Err(StoreError::Locked)));
@@ -150,8 +131,8 @@ fn a_locked_store_stays_in_use_and_refuses_every_call() {
 
 #[test]
 fn calls_fail_after_the_store_is_locked_without_the_device() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     let (mut alice, mut bob) = (alice_on(&store, policy()), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let message = send(&mut bob, b"hello");
@@ -166,8 +147,8 @@ fn calls_fail_after_the_store_is_locked_without_the_device() {
 
 #[test]
 fn a_device_is_unlocked_with_the_changed_key() {
-    let place = Place::new();
-    let store = place.create();
+    let folder = StoreFolder::new();
+    let store = folder.create();
     let mut alice = alice_on(&store, policy());
     store.change_key(&wrong()).unwrap();
     alice.lock().unwrap();
@@ -179,8 +160,8 @@ fn a_device_is_unlocked_with_the_changed_key() {
 
 #[test]
 fn an_idle_device_is_locked_by_the_timer() {
-    let place = Place::new();
-    let mut alice = alice_on(&place.create(), with_lock_after(60));
+    let folder = StoreFolder::new();
+    let mut alice = alice_on(&folder.create(), with_lock_after(60));
 
     // The idle time starts when the device is first given the time.
     assert!(!alice.lock_if_idle(at(1000)).unwrap());
@@ -198,8 +179,8 @@ fn an_idle_device_is_locked_by_the_timer() {
 
 #[test]
 fn a_call_after_the_idle_limit_only_locks_the_device() {
-    let place = Place::new();
-    let (mut alice, mut bob) = (alice_on(&place.create(), with_lock_after(60)), client("bob"));
+    let folder = StoreFolder::new();
+    let (mut alice, mut bob) = (alice_on(&folder.create(), with_lock_after(60)), client("bob"));
     make_group(&mut [&mut bob, &mut alice]);
     let message = send(&mut bob, b"hello");
 
@@ -216,8 +197,8 @@ fn a_call_after_the_idle_limit_only_locks_the_device() {
 
 #[test]
 fn sending_resets_the_idle_time_and_due_does_not() {
-    let place = Place::new();
-    let mut alice = alice_on(&place.create(), with_lock_after(60));
+    let folder = StoreFolder::new();
+    let mut alice = alice_on(&folder.create(), with_lock_after(60));
     alice.create_group(group(), NOW).unwrap();
 
     let _ = send(&mut alice, b"still here");
@@ -228,8 +209,8 @@ fn sending_resets_the_idle_time_and_due_does_not() {
 
 #[test]
 fn setting_the_clock_back_does_not_delay_the_lock() {
-    let place = Place::new();
-    let mut alice = alice_on(&place.create(), with_lock_after(60));
+    let folder = StoreFolder::new();
+    let mut alice = alice_on(&folder.create(), with_lock_after(60));
     alice.create_group(group(), Timestamp::LATEST).unwrap();
 
     assert!(!alice.lock_if_idle(at(0)).unwrap());
@@ -238,8 +219,8 @@ fn setting_the_clock_back_does_not_delay_the_lock() {
 
 #[test]
 fn a_device_without_an_idle_limit_is_never_locked() {
-    let place = Place::new();
-    let mut alice = alice_on(&place.create(), policy());
+    let folder = StoreFolder::new();
+    let mut alice = alice_on(&folder.create(), policy());
     alice.create_group(group(), NOW).unwrap();
 
     assert!(!alice.lock_if_idle(Timestamp::LATEST).unwrap());

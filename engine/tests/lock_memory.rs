@@ -110,13 +110,14 @@ fn child() {
     }
 }
 
-struct Life {
+/// The child process, whose memory the parent searches.
+struct InspectedChild {
     process: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Life {
+impl InspectedChild {
     fn start(folder: &Path, kind: &str) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
@@ -182,7 +183,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for InspectedChild {
     fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -259,10 +260,10 @@ fn what_is_left_after_locking(kind: &str) -> BTreeSet<String> {
     let folder = folder.path();
     let mut bob = client("bob");
     fs::write(folder.join("key package"), key_package(&mut bob).as_bytes()).unwrap();
-    let mut life = Life::start(folder, kind);
+    let mut child = InspectedChild::start(folder, kind);
     let mut secrets = Secrets::default();
     loop {
-        let answer = life.answer();
+        let answer = child.answer();
         let Some((record, value)) = answer.split_once(' ') else { break };
         for (index, bytes) in secrets_of(record, &byte_strings(&hex::decode(value).unwrap())).enumerate() {
             secrets.add(&format!("{record} {index}"), bytes);
@@ -273,19 +274,19 @@ fn what_is_left_after_locking(kind: &str) -> BTreeSet<String> {
     secrets.add("data key", &data_key);
     secrets.add("passphrase", passphrase().as_bytes());
 
-    let before = life.holds(&secrets);
-    life.order("lock");
-    let locked = life.holds(&secrets);
-    let seed = life.holds_the_seed_of(&[&data_key, &wrapping]);
-    life.order("unlock");
-    let unlocked = life.holds(&secrets);
+    let before = child.holds(&secrets);
+    child.order("lock");
+    let locked = child.holds(&secrets);
+    let seed = child.holds_the_seed_of(&[&data_key, &wrapping]);
+    child.order("unlock");
+    let unlocked = child.holds(&secrets);
     for (when, found) in [("before", before), ("unlocked again", unlocked)] {
         for known in ["data key", "group_chat:_epoch_secrets 0"] {
             assert!(found.contains(known), "{when}: {known} is not found");
         }
     }
-    life.order("lock");
-    assert_eq!(life.holds(&secrets), locked, "{kind}: locked again");
+    child.order("lock");
+    assert_eq!(child.holds(&secrets), locked, "{kind}: locked again");
     assert!(!seed, "{kind}: the memory contains the seed of the keys");
     locked
 }

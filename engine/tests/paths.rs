@@ -23,13 +23,14 @@ const PATH_SECRET: usize = 32;
 
 /// Randomness that repeats an earlier path secret. Clones share their state.
 #[derive(Clone)]
-struct Repeating {
+struct RepeatingRandomness {
     crypto: Arc<dyn CryptoProvider>,
-    drawn: Arc<Mutex<Drawn>>,
+    drawn: Arc<Mutex<DrawnSecrets>>,
 }
 
+/// The secrets that were drawn, and the secret that the next draw repeats.
 #[derive(Default)]
-struct Drawn {
+struct DrawnSecrets {
     /// The first path secret of the next path. `None` for a new secret.
     next: Option<Vec<u8>>,
     /// The path secrets of the last commit, from the lowest node up.
@@ -38,7 +39,7 @@ struct Drawn {
     last: Vec<u8>,
 }
 
-impl Repeating {
+impl RepeatingRandomness {
     fn new() -> Self {
         Self { crypto: default_crypto(), drawn: Arc::default() }
     }
@@ -56,7 +57,7 @@ impl Repeating {
     }
 }
 
-impl Layer for Repeating {
+impl Layer for RepeatingRandomness {
     fn within(&self) -> &dyn CryptoProvider {
         &*self.crypto
     }
@@ -86,15 +87,15 @@ impl Layer for Repeating {
 
 /// Alice, Bob, Carol and Dave in one group, in this order from the left. Alice has made the last
 /// commit.
-struct Scene {
+struct FourMembers {
     clients: [Client; 4],
     stores: [MemoryStore; 4],
-    draws: Repeating,
+    draws: RepeatingRandomness,
     handshake: HandshakeMode,
 }
 
-fn scene(handshake: HandshakeMode) -> Scene {
-    let (draws, stores) = (Repeating::new(), std::array::from_fn(|_| MemoryStore::new()));
+fn scene(handshake: HandshakeMode) -> FourMembers {
+    let (draws, stores) = (RepeatingRandomness::new(), std::array::from_fn(|_| MemoryStore::new()));
     let users = ["alice", "bob", "carol", "dave"];
     let mut clients = std::array::from_fn(|index| draws.client(&stores[index], users[index], handshake));
     make_group(&mut clients.each_mut());
@@ -103,7 +104,7 @@ fn scene(handshake: HandshakeMode) -> Scene {
         let pending = clients[last].group(&group()).unwrap().update().unwrap();
         confirm(&mut clients, last, pending);
     }
-    Scene { clients, stores, draws, handshake }
+    FourMembers { clients, stores, draws, handshake }
 }
 
 /// Delivers the commit to all other clients and confirms it.
@@ -117,7 +118,7 @@ fn confirm(clients: &mut [Client], committer: usize, pending: PendingCommit) {
     clients[committer].confirm(pending, NOW).unwrap();
 }
 
-impl Scene {
+impl FourMembers {
     /// Checks that the receivers of the commit reject it without a change of their state, even if
     /// it comes twice.
     fn assert_not_followed(&mut self, commit: &[u8], by: &[usize]) {

@@ -12,7 +12,7 @@ use regrow_engine::{
 
 /// A device on a store that can fail, in a group with another device. Everything that its calls
 /// need is prepared.
-struct World {
+struct Setup {
     store: FaultyStore,
     alice: Client,
     bob: Client,
@@ -24,7 +24,7 @@ struct World {
     key_package: KeyPackageBytes,
 }
 
-fn world() -> World {
+fn setup() -> Setup {
     let store = FaultyStore::new();
     let (mut alice, mut bob, mut dave) = (client_over(&store, "alice"), client("bob"), client("dave"));
     make_group(&mut [&mut alice, &mut bob]);
@@ -36,116 +36,155 @@ fn world() -> World {
     let welcome = invited.add(&[key_package(&mut alice)], NOW).unwrap().welcome().unwrap().to_vec();
     let group_info = dave.create_group(second, NOW).unwrap().group_info().unwrap();
     let key_package = key_package(&mut client("erin"));
-    World { store, alice, bob, bobs_message, bobs_commit, bobs_proposal, welcome, group_info, key_package }
+    Setup { store, alice, bob, bobs_message, bobs_commit, bobs_proposal, welcome, group_info, key_package }
 }
 
-type Act = fn(&mut World) -> Result<(), Error>;
+/// A call on the prepared device.
+type SetupCall = fn(&mut Setup) -> Result<(), Error>;
 
-/// Returns every call of the API that writes: its name, its preparation, and the call.
-fn calls() -> Vec<(&'static str, Act, Act)> {
-    fn nothing(_: &mut World) -> Result<(), Error> {
-        Ok(())
-    }
-    fn chat(world: &mut World) -> Result<regrow_engine::Group<'_>, Error> {
-        world.alice.group(&group())
-    }
-    fn wait(world: &mut World) -> Result<(), Error> {
-        chat(world)?.rotate_signature_key().map(drop)
-    }
-    fn wait_outside(world: &mut World) -> Result<(), Error> {
-        world.alice.join_external(&world.group_info.clone()).map(drop)
-    }
-    fn pending(world: &mut World) -> Result<PendingCommit, Error> {
-        Ok(world.alice.pending()?.remove(0))
-    }
+/// Prepares nothing.
+fn nothing(_: &mut Setup) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Returns Alice's handle of the group.
+fn chat(setup: &mut Setup) -> Result<regrow_engine::Group<'_>, Error> {
+    setup.alice.group(&group())
+}
+
+/// Makes a commit of Alice that waits for the service's answer.
+fn wait(setup: &mut Setup) -> Result<(), Error> {
+    chat(setup)?.rotate_signature_key().map(drop)
+}
+
+/// Makes an external commit of Alice that waits for the service's answer.
+fn wait_outside(setup: &mut Setup) -> Result<(), Error> {
+    setup.alice.join_external(&setup.group_info.clone()).map(drop)
+}
+
+/// Returns the commit that waits.
+fn pending(setup: &mut Setup) -> Result<PendingCommit, Error> {
+    Ok(setup.alice.pending()?.remove(0))
+}
+
+/// A call of the API that writes: its name, its preparation, and the call.
+type WritingCall = (&'static str, SetupCall, SetupCall);
+
+/// Returns every call of the API that writes.
+fn calls() -> Vec<WritingCall> {
+    [calls_on_the_device(), calls_with_commits(), calls_with_messages()].concat()
+}
+
+/// Returns the calls that concern the device and no message.
+fn calls_on_the_device() -> Vec<WritingCall> {
     vec![
-        ("key packages", nothing, |w| w.alice.key_packages(2, NOW).map(drop)),
-        ("last resort", nothing, |w| w.alice.last_resort_key_package(NOW).map(drop)),
+        ("key packages", nothing, |setup| setup.alice.key_packages(2, NOW).map(drop)),
+        ("last resort", nothing, |setup| setup.alice.last_resort_key_package(NOW).map(drop)),
         (
             "expire",
-            |w| w.alice.key_packages(1, NOW).map(drop),
-            |w| w.alice.expire(regrow_engine::Timestamp::LATEST).map(drop),
+            |setup| setup.alice.key_packages(1, NOW).map(drop),
+            |setup| setup.alice.expire(regrow_engine::Timestamp::LATEST).map(drop),
         ),
-        ("create", nothing, |w| w.alice.create_group(group_named("new"), NOW).map(drop)),
-        ("join", nothing, |w| w.alice.join(&w.welcome, NOW).map(drop)),
-        ("join from outside", nothing, |w| w.alice.join_external(&w.group_info).map(drop)),
-        ("confirm from outside", wait_outside, |w| {
-            let pending = pending(w)?;
-            w.alice.confirm(pending, NOW).map(drop)
+        ("verify a user", nothing, |setup| {
+            let number = chat(setup)?.safety_number(&user_id("bob"))?;
+            chat(setup)?.verify_user(&user_id("bob"), &number)
         }),
-        ("discard from outside", wait_outside, |w| {
-            let pending = pending(w)?;
-            w.alice.discard(pending)
+        ("report a restored older state", nothing, |setup| setup.alice.rolled_back()),
+        ("forget", nothing, |setup| setup.alice.forget(&group())),
+    ]
+}
+
+/// Returns the calls that make commits, join groups, or settle commits.
+fn calls_with_commits() -> Vec<WritingCall> {
+    vec![
+        ("create", nothing, |setup| setup.alice.create_group(group_named("new"), NOW).map(drop)),
+        ("join", nothing, |setup| setup.alice.join(&setup.welcome, NOW).map(drop)),
+        ("join from outside", nothing, |setup| setup.alice.join_external(&setup.group_info).map(drop)),
+        ("confirm from outside", wait_outside, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.confirm(pending, NOW).map(drop)
         }),
-        ("own external commit comes back", wait_outside, |w| {
-            let pending = pending(w)?;
-            w.alice.receive(pending.commit(), NOW).map(drop)
+        ("discard from outside", wait_outside, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.discard(pending)
         }),
-        ("add", nothing, |w| {
-            let key_package = w.key_package.clone();
-            chat(w)?.add(&[key_package], NOW).map(drop)
+        ("own external commit comes back", wait_outside, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.receive(pending.commit(), NOW).map(drop)
         }),
-        ("remove", nothing, |w| chat(w)?.remove(&[device("bob")]).map(drop)),
-        ("update", nothing, |w| chat(w)?.update().map(drop)),
-        ("rotate", nothing, |w| chat(w)?.rotate_signature_key().map(drop)),
-        ("commit", |w| w.alice.receive(&w.bobs_proposal, NOW).map(drop), |w| chat(w)?.commit().map(drop)),
-        ("confirm", wait, |w| {
-            let pending = pending(w)?;
-            w.alice.confirm(pending, NOW).map(drop)
+        ("add", nothing, |setup| {
+            let key_package = setup.key_package.clone();
+            chat(setup)?.add(&[key_package], NOW).map(drop)
         }),
-        ("discard", wait, |w| {
-            let pending = pending(w)?;
-            w.alice.discard(pending)
+        ("remove", nothing, |setup| chat(setup)?.remove(&[device("bob")]).map(drop)),
+        ("update", nothing, |setup| chat(setup)?.update().map(drop)),
+        ("rotate", nothing, |setup| chat(setup)?.rotate_signature_key().map(drop)),
+        (
+            "commit",
+            |setup| setup.alice.receive(&setup.bobs_proposal, NOW).map(drop),
+            |setup| chat(setup)?.commit().map(drop),
+        ),
+        ("confirm", wait, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.confirm(pending, NOW).map(drop)
         }),
-        ("own commit comes back", wait, |w| {
-            let pending = pending(w)?;
-            w.alice.receive(pending.commit(), NOW).map(drop)
+        ("discard", wait, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.discard(pending)
         }),
-        ("abandon", wait, |w| chat(w)?.abandon()),
+        ("own commit comes back", wait, |setup| {
+            let pending = pending(setup)?;
+            setup.alice.receive(pending.commit(), NOW).map(drop)
+        }),
+        ("abandon", wait, |setup| chat(setup)?.abandon()),
         (
             "resume",
-            |w| {
-                wait(w)?;
-                let pending = pending(w)?;
-                w.alice.discard(pending)
+            |setup| {
+                wait(setup)?;
+                let pending = pending(setup)?;
+                setup.alice.discard(pending)
             },
-            |w| chat(w)?.resume().map(drop),
+            |setup| chat(setup)?.resume().map(drop),
         ),
-        ("propose to add", nothing, |w| {
-            let key_package = w.key_package.clone();
-            chat(w)?.propose_add(&key_package, NOW).map(drop)
+    ]
+}
+
+/// Returns the calls that make or process proposals and messages, and that process commits.
+fn calls_with_messages() -> Vec<WritingCall> {
+    vec![
+        ("propose to add", nothing, |setup| {
+            let key_package = setup.key_package.clone();
+            chat(setup)?.propose_add(&key_package, NOW).map(drop)
         }),
-        ("propose to remove", nothing, |w| chat(w)?.propose_remove(&device("bob")).map(drop)),
-        ("propose an update", nothing, |w| chat(w)?.propose_update().map(drop)),
-        ("leave", nothing, |w| chat(w)?.leave().map(drop)),
-        ("verify a user", nothing, |w| {
-            let number = chat(w)?.safety_number(&user_id("bob"))?;
-            chat(w)?.verify_user(&user_id("bob"), &number)
-        }),
-        ("send", nothing, |w| chat(w)?.send(b"hello").map(drop)),
-        ("receive a message", nothing, |w| w.alice.receive(&w.bobs_message, NOW).map(drop)),
-        ("receive a proposal", nothing, |w| w.alice.receive(&w.bobs_proposal, NOW).map(drop)),
-        ("receive a commit", nothing, |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop)),
-        ("lose a race", wait, |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop)),
+        ("propose to remove", nothing, |setup| chat(setup)?.propose_remove(&device("bob")).map(drop)),
+        ("propose an update", nothing, |setup| chat(setup)?.propose_update().map(drop)),
+        ("leave", nothing, |setup| chat(setup)?.leave().map(drop)),
+        ("send", nothing, |setup| chat(setup)?.send(b"hello").map(drop)),
+        ("receive a message", nothing, |setup| setup.alice.receive(&setup.bobs_message, NOW).map(drop)),
+        ("receive a proposal", nothing, |setup| setup.alice.receive(&setup.bobs_proposal, NOW).map(drop)),
+        ("receive a commit", nothing, |setup| setup.alice.receive(setup.bobs_commit.commit(), NOW).map(drop)),
+        ("lose a race", wait, |setup| setup.alice.receive(setup.bobs_commit.commit(), NOW).map(drop)),
         (
             "be removed",
-            |w| {
-                w.bob.discard(w.bobs_commit.clone())?;
-                w.bobs_commit = w.bob.group(&group())?.remove(&[device("alice")])?;
+            |setup| {
+                setup.bob.discard(setup.bobs_commit.clone())?;
+                setup.bobs_commit = setup.bob.group(&group())?.remove(&[device("alice")])?;
                 Ok(())
             },
-            |w| w.alice.receive(w.bobs_commit.commit(), NOW).map(drop),
+            |setup| setup.alice.receive(setup.bobs_commit.commit(), NOW).map(drop),
         ),
-        ("acknowledge", |w| w.alice.receive(&w.bobs_message, NOW).map(drop), |w| w.alice.acknowledge()),
-        ("report a restored older state", nothing, |w| w.alice.rolled_back()),
-        ("forget", nothing, |w| w.alice.forget(&group())),
+        (
+            "acknowledge",
+            |setup| setup.alice.receive(&setup.bobs_message, NOW).map(drop),
+            |setup| setup.alice.acknowledge(),
+        ),
     ]
 }
 
 /// Returns the state of the device.
-fn state(world: &mut World) -> (store::Records, Vec<PendingCommit>, EpochAuthenticator) {
-    let authenticator = world.alice.group(&group()).unwrap().epoch_authenticator().unwrap();
-    (store::records(&world.store.records), world.alice.pending().unwrap(), authenticator)
+fn state(setup: &mut Setup) -> (store::Records, Vec<PendingCommit>, EpochAuthenticator) {
+    let authenticator = setup.alice.group(&group()).unwrap().epoch_authenticator().unwrap();
+    (store::records(&setup.store.records), setup.alice.pending().unwrap(), authenticator)
 }
 
 /// Each call has only one write. After it succeeds, nothing can fail. So a process that dies has
@@ -153,22 +192,22 @@ fn state(world: &mut World) -> (store::Records, Vec<PendingCommit>, EpochAuthent
 #[test]
 fn a_failed_write_changes_nothing_and_the_call_can_repeat() {
     for (name, prepare, call) in calls() {
-        let mut world = world();
-        prepare(&mut world).unwrap();
-        let before = state(&mut world);
+        let mut setup = setup();
+        prepare(&mut setup).unwrap();
+        let before = state(&mut setup);
         for writes in 0.. {
-            world.store.fail_writes_after(writes);
-            let result = call(&mut world);
-            if !world.store.heal() {
+            setup.store.fail_writes_after(writes);
+            let result = call(&mut setup);
+            if !setup.store.heal() {
                 result.unwrap_or_else(|error| panic!("{name}: {error}"));
                 break;
             }
 
             let error = result.expect_err("the call must fail if a write fails");
             assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}: {error}");
-            assert!(state(&mut world) == before, "{name}: part of the call has happened");
-            world.alice = reopen(&world.store);
-            assert!(state(&mut world) == before, "{name}: part of the call was stored");
+            assert!(state(&mut setup) == before, "{name}: part of the call has happened");
+            setup.alice = reopen(&setup.store);
+            assert!(state(&mut setup) == before, "{name}: part of the call was stored");
         }
     }
 }
@@ -176,40 +215,40 @@ fn a_failed_write_changes_nothing_and_the_call_can_repeat() {
 #[test]
 fn a_failed_read_changes_nothing() {
     for (name, prepare, call) in calls() {
-        let mut world = world();
-        prepare(&mut world).unwrap();
-        let before = state(&mut world);
+        let mut setup = setup();
+        prepare(&mut setup).unwrap();
+        let before = state(&mut setup);
         for reads in 0.. {
             // A new client has nothing in memory, so that it has to read everything.
-            world.alice = reopen(&world.store);
+            setup.alice = reopen(&setup.store);
 
-            world.store.fail_reads_after(reads);
-            let result = call(&mut world);
-            if !world.store.heal() {
+            setup.store.fail_reads_after(reads);
+            let result = call(&mut setup);
+            if !setup.store.heal() {
                 result.unwrap_or_else(|error| panic!("{name}: {error}"));
                 break;
             }
 
             let Err(error) = result else { panic!("{name}, {reads}: the call must fail if a read fails") };
             assert!(matches!(error, Error::Storage(StorageError::Store(_))), "{name}, {reads}: {error}");
-            assert!(state(&mut world) == before, "{name}, {reads}: part of the call has happened");
+            assert!(state(&mut setup) == before, "{name}, {reads}: part of the call has happened");
         }
     }
 }
 
 #[test]
 fn a_commit_is_processed_again_after_a_failed_merge() {
-    let mut world = world();
-    world.store.fail_writes();
-    assert!(world.alice.receive(world.bobs_commit.commit(), NOW).is_err());
-    world.store.heal();
-    world.alice = reopen(&world.store);
+    let mut setup = setup();
+    setup.store.fail_writes();
+    assert!(setup.alice.receive(setup.bobs_commit.commit(), NOW).is_err());
+    setup.store.heal();
+    setup.alice = reopen(&setup.store);
 
-    let event = world.alice.receive(world.bobs_commit.commit(), NOW).unwrap().event;
+    let event = setup.alice.receive(setup.bobs_commit.commit(), NOW).unwrap().event;
 
     assert!(matches!(event, ReceivedEvent::Commit(_)));
-    accept(&mut world.bob, world.bobs_commit, &mut []);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut setup.bob, setup.bobs_commit, &mut []);
+    assert_same_epoch(&mut [&mut setup.alice, &mut setup.bob]);
 }
 
 #[test]
@@ -240,25 +279,25 @@ fn an_opaque_commit_is_processed_again_after_a_failed_merge() {
 
 #[test]
 fn a_message_is_read_again_after_a_failed_write() {
-    let mut world = world();
-    world.store.fail_writes();
-    assert!(world.alice.receive(&world.bobs_message, NOW).is_err());
-    world.store.heal();
+    let mut setup = setup();
+    setup.store.fail_writes();
+    assert!(setup.alice.receive(&setup.bobs_message, NOW).is_err());
+    setup.store.heal();
 
-    assert_eq!(read(&mut world.alice, &world.bobs_message), b"hello");
+    assert_eq!(read(&mut setup.alice, &setup.bobs_message), b"hello");
 }
 
 #[test]
 fn an_unusable_welcome_does_not_use_up_its_key_package() {
-    let mut world = world();
-    let mut spoiled = world.welcome.clone();
+    let mut setup = setup();
+    let mut spoiled = setup.welcome.clone();
     *spoiled.last_mut().unwrap() ^= 1;
-    let before = store::records(&world.store.records);
+    let before = store::records(&setup.store.records);
 
-    assert!(matches!(world.alice.join(&spoiled, NOW), Err(Error::Invalid { .. })));
+    assert!(matches!(setup.alice.join(&spoiled, NOW), Err(Error::Invalid { .. })));
 
-    assert!(store::records(&world.store.records) == before);
-    world.alice.join(&world.welcome, NOW).unwrap();
+    assert!(store::records(&setup.store.records) == before);
+    setup.alice.join(&setup.welcome, NOW).unwrap();
 }
 
 #[test]
@@ -278,7 +317,7 @@ fn a_store_belongs_to_one_device() {
 #[test]
 fn a_damaged_record_causes_an_error_and_no_panic() {
     use regrow_engine::Store as _;
-    let World { store, bobs_message, bobs_commit, .. } = world();
+    let Setup { store, bobs_message, bobs_commit, .. } = setup();
     let whole = store::records(&store.records);
     for (key, value) in &whole {
         for spoiled in [&b""[..], &value[..value.len() / 2], &[0xc1], &[0x93, 1, 2, 3]] {

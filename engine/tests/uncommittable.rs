@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    intruder::{GROUP_DATA, Intruder, USE, infiltrate, publish, unpublish},
+    intruder::{GROUP_DATA, GroupWithIntruder, Intruder, USE, group_with_intruder, publish, unpublish},
     *,
 };
 use openmls::prelude::{
@@ -27,22 +27,7 @@ const UNDECLARED: u16 = 0xF123;
 /// A time after every system clock. Its bytes are in no record by chance.
 const EXPIRY: u32 = 0xF1F2_F3F4;
 
-/// Alice, Bob and the intruder Mallory, in one group. Bob's device is in the store.
-struct Infiltrated {
-    alice: Client,
-    bob: Client,
-    store: MemoryStore,
-    mallory: Intruder,
-}
-
-fn infiltrated() -> Infiltrated {
-    let store = MemoryStore::new();
-    let mut bob = client_in(&store, "bob", policy());
-    let (alice, mallory) = infiltrate(&mut bob);
-    Infiltrated { alice, bob, store, mallory }
-}
-
-impl Infiltrated {
+impl GroupWithIntruder {
     /// Delivers the proposal to Alice and Bob, who must both refuse it. Returns the reason.
     fn refusal(&mut self, proposal: &[u8]) -> Refusal {
         let refusals = [&mut self.alice, &mut self.bob].map(|client| match client.receive(proposal, NOW) {
@@ -129,15 +114,15 @@ fn faulty_leaves() -> Vec<(Capabilities, Extensions<LeafNode>, LeafFault)> {
 #[test]
 fn an_update_with_a_faulty_leaf_is_refused() {
     for (capabilities, extensions, fault) in faulty_leaves() {
-        let mut world = infiltrated();
+        let mut devices = group_with_intruder();
         let parameters =
             LeafNodeParameters::builder().with_capabilities(capabilities).with_extensions(extensions).build();
-        let proposal = world.mallory.propose_update(parameters);
+        let proposal = devices.mallory.propose_update(parameters);
 
-        let refusal = world.refusal(&proposal);
+        let refusal = devices.refusal(&proposal);
 
         assert_eq!(refusal, Refusal::Leaf { device: device("mallory"), fault });
-        world.assert_goes_on();
+        devices.assert_goes_on();
     }
 }
 
@@ -146,90 +131,90 @@ fn an_addition_with_a_faulty_leaf_is_refused() {
     // OpenMLS does not let the intruder propose a leaf without support for the group's extensions.
     let proposable = |fault: &LeafFault| !matches!(fault, LeafFault::GroupExtension { .. });
     for (capabilities, extensions, fault) in faulty_leaves().into_iter().filter(|(_, _, fault)| proposable(fault)) {
-        let mut world = infiltrated();
+        let mut devices = group_with_intruder();
         let eve = Intruder::new(&device("eve").to_identity()).key_package_with(capabilities, extensions);
-        let proposal = world.mallory.propose_add(&eve);
+        let proposal = devices.mallory.propose_add(&eve);
 
-        let refusal = world.refusal(&proposal);
+        let refusal = devices.refusal(&proposal);
 
         assert_eq!(refusal, Refusal::Leaf { device: device("eve"), fault });
-        world.assert_goes_on();
+        devices.assert_goes_on();
     }
 }
 
 #[test]
 fn an_addition_with_a_members_key_is_refused() {
-    let mut world = infiltrated();
-    let eve = Intruder::with_key_of(&world.mallory, &device("eve").to_identity()).key_package();
-    let proposal = world.mallory.propose_add(&eve);
+    let mut devices = group_with_intruder();
+    let eve = Intruder::with_key_of(&devices.mallory, &device("eve").to_identity()).key_package();
+    let proposal = devices.mallory.propose_add(&eve);
 
-    let refusal = world.refusal(&proposal);
+    let refusal = devices.refusal(&proposal);
 
     assert_eq!(refusal, Refusal::KeyInUse { device: device("eve"), owner: device("mallory") });
-    world.assert_goes_on();
+    devices.assert_goes_on();
 }
 
 #[test]
 fn an_update_to_another_members_key_is_refused() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let eve = Intruder::new(&device("eve").to_identity());
-    let pending = world.alice.group(&group()).unwrap().add(&[publish(&eve.key_package())], NOW).unwrap();
+    let pending = devices.alice.group(&group()).unwrap().add(&[publish(&eve.key_package())], NOW).unwrap();
     let commit = pending.commit().to_vec();
-    accept(&mut world.alice, pending, &mut [&mut world.bob]);
-    world.mallory.receive(&commit);
-    let proposal = world.mallory.propose_update_with_key_of(&eve);
+    accept(&mut devices.alice, pending, &mut [&mut devices.bob]);
+    devices.mallory.receive(&commit);
+    let proposal = devices.mallory.propose_update_with_key_of(&eve);
 
-    let refusal = world.refusal(&proposal);
+    let refusal = devices.refusal(&proposal);
 
     assert_eq!(refusal, Refusal::KeyInUse { device: device("mallory"), owner: device("eve") });
 }
 
 #[test]
 fn commits_take_the_first_of_two_additions_with_one_key() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let eve = Intruder::new(&device("eve").to_identity());
     let frank = Intruder::with_key_of(&eve, &device("frank").to_identity());
     for key_package in [eve.key_package(), frank.key_package()] {
-        let proposal = world.mallory.propose_add(&key_package);
-        deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+        let proposal = devices.mallory.propose_add(&key_package);
+        deliver(&proposal, &mut [&mut devices.alice, &mut devices.bob]);
     }
 
-    let pending = world.alice.group(&group()).unwrap().commit().unwrap();
+    let pending = devices.alice.group(&group()).unwrap().commit().unwrap();
 
     assert_eq!(pending.changes(), [Change::Added(device("eve"))]);
     let reason = Refusal::KeyInUse { device: device("frank"), owner: device("eve") };
     assert_eq!(pending.left_out(), [by_mallory("frank", reason)]);
-    accept(&mut world.alice, pending, &mut [&mut world.bob]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.alice, pending, &mut [&mut devices.bob]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn an_own_addition_precedes_a_proposal_with_the_same_key() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let carol = Intruder::new(&device("carol").to_identity());
     let eve = Intruder::with_key_of(&carol, &device("eve").to_identity());
-    let proposal = world.mallory.propose_add(&eve.key_package());
-    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+    let proposal = devices.mallory.propose_add(&eve.key_package());
+    deliver(&proposal, &mut [&mut devices.alice, &mut devices.bob]);
 
-    let pending = world.alice.group(&group()).unwrap().add(&[publish(&carol.key_package())], NOW).unwrap();
+    let pending = devices.alice.group(&group()).unwrap().add(&[publish(&carol.key_package())], NOW).unwrap();
 
     assert_eq!(pending.changes(), [Change::Added(device("carol"))]);
-    accept(&mut world.alice, pending, &mut [&mut world.bob]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.alice, pending, &mut [&mut devices.bob]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn proposals_to_add_a_member_again_do_not_block_commits() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let again = Intruder::new(&device("bob").to_identity()).key_package();
-    let proposal = world.mallory.propose_add(&again);
-    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+    let proposal = devices.mallory.propose_add(&again);
+    deliver(&proposal, &mut [&mut devices.alice, &mut devices.bob]);
 
-    let pending = world.alice.group(&group()).unwrap().commit().unwrap();
+    let pending = devices.alice.group(&group()).unwrap().commit().unwrap();
 
     assert_eq!(pending.left_out(), [by_mallory("bob", Refusal::Duplicate(device("bob")))]);
-    accept(&mut world.alice, pending, &mut [&mut world.bob]);
-    world.assert_goes_on();
+    accept(&mut devices.alice, pending, &mut [&mut devices.bob]);
+    devices.assert_goes_on();
 }
 
 fn by_mallory(added: &str, reason: Refusal) -> LeftOut {
@@ -252,67 +237,67 @@ fn left_out_as_expired(pending: &PendingCommit, by: &str, added: &str) -> bool {
 
 #[test]
 fn a_waiting_proposal_that_expires_is_left_out() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let good = Intruder::new(&device("dave").to_identity()).key_package();
     for key_package in [&expiring("eve"), &good] {
-        let proposal = world.mallory.propose_add(key_package);
-        deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
+        let proposal = devices.mallory.propose_add(key_package);
+        deliver(&proposal, &mut [&mut devices.alice, &mut devices.bob]);
     }
-    world.restart_bob_after_expiry();
+    devices.restart_bob_after_expiry();
 
-    let pending = world.bob.group(&group()).unwrap().commit().unwrap();
+    let pending = devices.bob.group(&group()).unwrap().commit().unwrap();
 
     assert!(left_out_as_expired(&pending, "mallory", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn a_removal_is_committed_while_an_expired_proposal_waits() {
-    let mut world = infiltrated();
-    let proposal = world.mallory.propose_add(&expiring("eve"));
-    deliver(&proposal, &mut [&mut world.alice, &mut world.bob]);
-    world.restart_bob_after_expiry();
+    let mut devices = group_with_intruder();
+    let proposal = devices.mallory.propose_add(&expiring("eve"));
+    deliver(&proposal, &mut [&mut devices.alice, &mut devices.bob]);
+    devices.restart_bob_after_expiry();
 
-    let pending = world.bob.group(&group()).unwrap().remove(&[device("mallory")]).unwrap();
+    let pending = devices.bob.group(&group()).unwrap().remove(&[device("mallory")]).unwrap();
 
     assert!(left_out_as_expired(&pending, "mallory", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Removed(device("mallory"))]);
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 #[test]
 fn an_expired_own_addition_does_not_affect_other_intents() {
-    let mut world = infiltrated();
+    let mut devices = group_with_intruder();
     let wanted = [publish(&expiring("eve")), key_package(&mut client("dave"))];
-    drop(world.bob.group(&group()).unwrap().add(&wanted, NOW).unwrap());
-    update(&mut world.alice, &mut [&mut world.bob]);
-    world.restart_bob_after_expiry();
+    drop(devices.bob.group(&group()).unwrap().add(&wanted, NOW).unwrap());
+    update(&mut devices.alice, &mut [&mut devices.bob]);
+    devices.restart_bob_after_expiry();
 
-    let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
+    let Some(Outgoing::Commit(pending)) = devices.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
 
     assert!(left_out_as_expired(&pending, "bob", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), [Change::Added(device("dave"))]);
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
-    assert_eq!(world.bob.group(&group()).unwrap().resume().unwrap(), None);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
+    assert_eq!(devices.bob.group(&group()).unwrap().resume().unwrap(), None);
 }
 
 #[test]
 fn a_commit_reports_the_expiry_of_the_only_intent() {
-    let mut world = infiltrated();
-    drop(world.bob.group(&group()).unwrap().add(&[publish(&expiring("eve"))], NOW).unwrap());
-    update(&mut world.alice, &mut [&mut world.bob]);
-    world.restart_bob_after_expiry();
+    let mut devices = group_with_intruder();
+    drop(devices.bob.group(&group()).unwrap().add(&[publish(&expiring("eve"))], NOW).unwrap());
+    update(&mut devices.alice, &mut [&mut devices.bob]);
+    devices.restart_bob_after_expiry();
 
-    let Some(Outgoing::Commit(pending)) = world.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
+    let Some(Outgoing::Commit(pending)) = devices.bob.group(&group()).unwrap().resume().unwrap() else { panic!() };
 
     assert!(left_out_as_expired(&pending, "bob", "eve"), "{:?}", pending.left_out());
     assert_eq!(pending.changes(), []);
-    accept(&mut world.bob, pending, &mut [&mut world.alice]);
-    assert_same_epoch(&mut [&mut world.alice, &mut world.bob]);
+    accept(&mut devices.bob, pending, &mut [&mut devices.alice]);
+    assert_same_epoch(&mut [&mut devices.alice, &mut devices.bob]);
 }
 
 /// Creates a group of Mallory with the members Alice and Bob, in which a server may propose.
@@ -346,10 +331,10 @@ fn a_proposal_from_outside_the_group_is_refused() {
     let index = SenderExtensionIndex::new(0);
     let proposal =
         ExternalProposal::new_remove::<OpenMlsRustCrypto>(removed, id, epoch, &*server.signer, index).unwrap();
-    let mut world = Infiltrated { alice, bob, store, mallory };
+    let mut devices = GroupWithIntruder { alice, bob, store, mallory };
 
-    let refusal = world.refusal(&proposal.to_bytes().unwrap());
+    let refusal = devices.refusal(&proposal.to_bytes().unwrap());
 
     assert_eq!(refusal, Refusal::OutsideProposal);
-    world.assert_goes_on();
+    devices.assert_goes_on();
 }

@@ -17,7 +17,7 @@ use regrow_engine::{
 const GROUP: &str = "benchmark";
 
 /// A member of the only group of a benchmark, or a device that will join it.
-pub trait Member: Send + Sized {
+pub trait BenchmarkMember: Send + Sized {
     /// A commit that the service has not ordered yet.
     type Commit: Send;
 
@@ -71,7 +71,7 @@ impl EngineMember {
     }
 }
 
-impl Member for EngineMember {
+impl BenchmarkMember for EngineMember {
     type Commit = PendingCommit;
 
     fn new(name: &str) -> Self {
@@ -225,7 +225,7 @@ impl RawMember {
     }
 }
 
-impl Member for RawMember {
+impl BenchmarkMember for RawMember {
     type Commit = RawCommit;
 
     fn new(name: &str) -> Self {

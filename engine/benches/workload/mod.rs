@@ -9,7 +9,7 @@ mod member;
 
 use std::time::{Duration, Instant};
 
-pub use member::{EngineMember, Member, RawMember};
+pub use member::{BenchmarkMember, EngineMember, RawMember};
 
 /// An operation of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,14 @@ impl Operation {
 
 /// The history of the ratchet tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tree {
+pub enum TreeHistory {
     /// One commit added all members: nearly every parent node is blank.
     Fresh,
     /// Every member has committed: every parent node that can have a key has one.
     Full,
 }
 
-impl Tree {
+impl TreeHistory {
     pub const ALL: [Self; 2] = [Self::Fresh, Self::Full];
 
     pub fn name(self) -> &'static str {
@@ -91,7 +91,7 @@ impl Tree {
 /// A group in which only two members have a state: the members of the first and the last leaf.
 /// These two are in different halves of the tree, like half of all pairs of members. The other
 /// members need no state.
-pub struct Scene<M: Member> {
+pub struct MeasuredGroup<M: BenchmarkMember> {
     first: M,
     last: M,
     /// The key packages of all members except the first, in a fresh tree.
@@ -101,16 +101,16 @@ pub struct Scene<M: Member> {
 
 const TEXT: &[u8] = &[b'x'; 100];
 
-impl<M: Member> Scene<M> {
+impl<M: BenchmarkMember> MeasuredGroup<M> {
     /// Creates a group of `size` members. Their commits have no group info.
-    pub fn new(size: usize, tree: Tree) -> Self {
+    pub fn new(size: usize, tree: TreeHistory) -> Self {
         assert!(size >= 2);
         let mut last = M::new(&name(size - 1));
         let mut first = M::new(&name(0));
         first.create_group();
         let others = match tree {
-            Tree::Fresh => add_all(&mut first, &mut last, size),
-            Tree::Full => commit_all(&mut first, &mut last, size),
+            TreeHistory::Fresh => add_all(&mut first, &mut last, size),
+            TreeHistory::Full => commit_all(&mut first, &mut last, size),
         };
         let mut scene = Self { first, last, others, removable: name((size / 2).max(1)) };
         // After these two commits, both members have committed, also in the fresh tree. So repeated
@@ -198,7 +198,7 @@ fn name(leaf: usize) -> String {
 }
 
 /// Adds all members in one commit. Returns their key packages.
-fn add_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
+fn add_all<M: BenchmarkMember>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
     let mut others: Vec<_> = (1..size - 1).map(|leaf| EngineMember::new(&name(leaf)).key_package()).collect();
     others.push(last.key_package());
     let commit = first.add(&others);
@@ -209,7 +209,7 @@ fn add_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> 
 
 /// Lets each member join by external commit. Such a commit has a path, so each member has committed
 /// once. Only the first member has to process the commits of the others.
-fn commit_all<M: Member>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
+fn commit_all<M: BenchmarkMember>(first: &mut M, last: &mut M, size: usize) -> Vec<Vec<u8>> {
     let mut info = first.group_info();
     for leaf in 1..size - 1 {
         let (commit, next) = EngineMember::new(&name(leaf)).commit_from_outside(&info);

@@ -8,12 +8,9 @@
 use super::Client;
 use crate::{
     error::Error,
+    limits::MAX_APP_DATA_NAME_BYTES,
     storage::{RecordKind, RecordScope, Transaction, Value},
 };
-
-/// The maximum length of an app data name, in bytes. It is enough for a group identifier of usual
-/// length and much more. Names stay in memory as long as the store is open.
-pub const MAX_APP_DATA_NAME_BYTES: usize = 1024;
 
 impl Client {
     /// Stores app data under names of the caller's choice, and deletes the names whose value is

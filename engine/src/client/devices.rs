@@ -8,12 +8,15 @@ use openmls::prelude::KeyPackage;
 use super::Client;
 use crate::{
     DeviceId, IdentityClaim, IntentStatus, KeyPackageBytes, SignaturePublicKey, UserId,
+    call::EngineCall,
     error::Error,
-    group::{GroupState, leaf_of, leaves_of_user},
+    group::{
+        GroupState,
+        leaves::{leaf_of, leaves_of_user},
+    },
     identity::device_of_leaf,
     key_package,
     names::{GroupId, Timestamp},
-    provider::EngineCall,
     storage::{RecordScope, StorageError},
 };
 

@@ -1,25 +1,13 @@
 //! Received events that the application has perhaps not stored. The engine stores them until the
 //! application acknowledges them.
 
-use super::Client;
+use super::{Client, news::News};
 use crate::{
     error::Error,
     event::Received,
     group::record::{RecordOf, memberships},
     storage::{RecordKind, RecordScope},
 };
-
-/// The state of the received events in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    None,
-    /// The last call has returned the stored events. The next call that receives counts as their
-    /// acknowledgement.
-    Returned,
-    /// An earlier client over the same store has returned the events, or died before it could
-    /// return them.
-    Inherited,
-}
 
 impl Client {
     /// Returns the events of the last call that received, if they have not been

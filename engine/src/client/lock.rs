@@ -1,17 +1,8 @@
 //! Locking of a device: a locked device has no secret in memory. The application locks it, or the
 //! engine does after an idle time.
 
-use super::Client;
+use super::{Client, lock_state::LockState};
 use crate::{StoreKey, error::Error, names::Timestamp, storage::StorageError};
-
-/// The lock state of a device, and its last use.
-#[derive(Default)]
-pub(super) struct LockState {
-    locked: bool,
-    /// The time of the device's last use. [`None`] if the device was used after the last call with
-    /// a time.
-    last_use: Option<Timestamp>,
-}
 
 impl Client {
     /// Locks the device: erases from memory the groups, and the keys and names that the store

@@ -8,14 +8,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use openmls::prelude::{MlsMessageBodyIn, ProtocolMessage};
 
-use super::{Client, inbox::News, loaded::Loaded, other_kind, parse};
+use super::{Client, loaded::Loaded, news::News};
 use crate::{
     DeviceId, Policy,
+    call::EngineCall,
     error::Error,
     event::{Received, ReceivedEvent},
     group::{GroupState, external, receive::Incoming},
+    mls_message::{other_kind, parse},
     names::{self, GroupId, MessageId, Timestamp},
-    provider::EngineCall,
     storage::{RecordKind, RecordScope, StorageError},
 };
 

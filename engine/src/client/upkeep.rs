@@ -7,7 +7,7 @@ use crate::{
     KeyPackageBytes,
     error::Error,
     group::record::memberships,
-    key_package,
+    key_erasure,
     names::{GroupId, Timestamp},
     storage::RecordScope,
 };
@@ -64,7 +64,7 @@ impl Client {
         let policy = self.policy.clone();
         let store = Arc::clone(&self.store);
         let call = self.call_over(&*store, RecordScope::Device)?;
-        let key_packages = self.whole(&call, |call| key_package::expire(&call.records, now))?;
+        let key_packages = self.whole(&call, |call| key_erasure::expire_key_packages(&call.records, now))?;
         call.records.settle();
         let old = self.groups_with_old_epochs(now)?;
         let erased = self.in_groups(call, old, |call, group| group.expire_epochs(call, &policy, now).map(Some))?;
@@ -79,7 +79,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn discard_key_packages(&mut self, key_packages: &[KeyPackageBytes]) -> Result<(), Error> {
-        self.with_device(|call, _| key_package::discard(&call.records, key_packages))
+        self.with_device(|call, _| key_erasure::discard_key_packages(&call.records, key_packages))
     }
 
     /// Returns the groups with past epochs to erase. The function reads only the engine's own

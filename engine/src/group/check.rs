@@ -5,53 +5,16 @@ use std::collections::BTreeSet;
 
 use openmls::{
     group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
+    prelude::{LeafNode, LeafNodeIndex, Sender},
 };
 
-use super::{data, device_at, leaf::NewLeaf, leaves_by_identity};
-use crate::{
-    DeviceId,
-    error::{Error, Refusal},
-    identity::device_of_leaf,
-    key_package,
+use super::{
+    data_extension,
+    leaves::{device_at, leaves_by_identity},
+    new_leaf::NewLeaf,
+    proposal_effect::{ProposalEffect, effect, succession},
 };
-
-/// The effect of one proposal.
-pub(crate) enum ProposalEffect<'p> {
-    Add { device: DeviceId, key_package: &'p KeyPackage },
-    Remove { leaf: LeafNodeIndex },
-    Update { leaf: LeafNodeIndex, new: &'p LeafNode },
-    Data(&'p [u8]),
-    ExternalInit,
-}
-
-/// Returns the effect of the proposal.
-///
-/// # Errors
-/// [`Refusal::OutsideProposal`] and [`Refusal::ProposalType`] for proposals that Regrow does not
-/// support.
-pub(crate) fn effect<'p>(queued: &'p QueuedProposal, group: &MlsGroup) -> Result<ProposalEffect<'p>, Error> {
-    Ok(match (queued.proposal(), queued.sender()) {
-        (_, Sender::External(_) | Sender::NewMemberProposal) => return Err(Refusal::OutsideProposal.into()),
-        (Proposal::Add(add), _) => ProposalEffect::Add {
-            device: device_of_leaf(add.key_package().leaf_node())?,
-            key_package: add.key_package(),
-        },
-        (Proposal::Remove(remove), _) => ProposalEffect::Remove { leaf: remove.removed() },
-        (Proposal::Update(update), Sender::Member(leaf)) => {
-            let device = device_of_leaf(update.leaf_node())?;
-            if let Some(node) = group.public_group().leaf(*leaf) {
-                succession(device_of_leaf(node)?, &device)?;
-            }
-            ProposalEffect::Update { leaf: *leaf, new: update.leaf_node() }
-        }
-        (Proposal::GroupContextExtensions(change), Sender::Member(_)) => {
-            ProposalEffect::Data(data::proposed(group.extensions(), change.extensions())?)
-        }
-        (Proposal::ExternalInit(_), Sender::NewMemberCommit) => ProposalEffect::ExternalInit,
-        (other, _) => return Err(Refusal::ProposalType(format!("{:?}", other.proposal_type())).into()),
-    })
-}
+use crate::{DeviceId, Refusal, error::Error, identity::device_of_leaf, key_package};
 
 /// Refuses a proposal that no commit can contain together with the leaves `beside` it. Every
 /// member would refuse such a commit.
@@ -62,7 +25,7 @@ pub(crate) fn proposal(queued: &QueuedProposal, group: &MlsGroup, beside: &[NewL
             Ok(NewLeaf::added(key_package).check(group, beside)?)
         }
         ProposalEffect::Update { leaf, new } => Ok(NewLeaf::updated(new, leaf).check(group, beside)?),
-        ProposalEffect::Data(_) if !data::is_supported(group) => Err(Refusal::GroupContext.into()),
+        ProposalEffect::Data(_) if !data_extension::is_supported(group) => Err(Refusal::GroupContext.into()),
         ProposalEffect::Remove { .. } | ProposalEffect::Data(_) | ProposalEffect::ExternalInit => Ok(()),
     }
 }
@@ -139,11 +102,4 @@ fn external_replacement(
         return Err(Refusal::SignatureKeyChanged { device: removed }.into());
     }
     Ok(())
-}
-
-fn succession(from: DeviceId, to: &DeviceId) -> Result<(), Error> {
-    if from == *to {
-        return Ok(());
-    }
-    Err(Refusal::Succession { from, to: to.clone() }.into())
 }

@@ -1,113 +1,27 @@
 //! Commits of this device. A commit is only a value until the delivery service has ordered it.
 //! Then the group enters its epoch.
 
-use openmls::{
-    group::{MlsGroup, QueuedProposal, StagedCommit},
-    prelude::{MlsMessageOut, Sender},
-};
-use serde::{Deserialize, Serialize};
+use openmls::prelude::{MlsMessageOut, Sender};
 
 use super::{
-    GroupState,
-    check::{self, ProposalEffect},
-    data, device_at,
+    GroupState, LeftOut, PendingCommit, data_extension,
     draft::Draft,
-    freshness::LeafChanges,
-    intent::{self, Plan},
-    selection::{LeftOut, Selection},
+    intent::{Intent, forget_adding},
+    leaf_changes::LeafChanges,
+    plan::{Plan, plan},
+    proposal_effect::summarize,
+    selection::Selection,
     trust,
 };
 use crate::{
-    DeviceId, Policy, SignaturePublicKey,
+    DeviceId, EpochChange, Policy, Proposed,
+    call::EngineCall,
     error::Error,
-    event::{Change, EpochChange, Proposed},
     identity::SignatureKey,
-    key_package,
-    names::{self, Epoch, GroupId, MessageId, Timestamp},
-    provider::EngineCall,
+    names::{self, Timestamp},
+    signature_keys,
     verification::VerifiedUser,
 };
-
-/// A pending commit, which has not yet changed the group (RFC 9420, 12.4). Submit it to the
-/// delivery service. Then pass it to [`Client::confirm`](crate::Client::confirm) if the service
-/// has accepted it, or to [`Client::discard`](crate::Client::discard) if not.
-///
-/// A pending commit survives a restart: see [`Group::pending`](crate::Group::pending).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[must_use = "a commit changes nothing until the delivery service has ordered it and it is confirmed"]
-pub struct PendingCommit {
-    pub(crate) group: GroupId,
-    pub(crate) epoch: Epoch,
-    pub(crate) commit: Vec<u8>,
-    pub(crate) welcome: Option<Vec<u8>>,
-    pub(crate) group_info: Option<Vec<u8>>,
-    pub(crate) changes: Vec<Change>,
-    pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) new_signature_key: Option<SignaturePublicKey>,
-    pub(crate) external: bool,
-}
-
-impl PendingCommit {
-    /// Returns the group of the commit.
-    pub fn group(&self) -> &GroupId {
-        &self.group
-    }
-
-    /// Returns the epoch in which the commit was created. The accepted commit starts the next
-    /// epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// Returns the commit, an MLSMessage.
-    pub fn commit(&self) -> &[u8] {
-        &self.commit
-    }
-
-    /// Returns the welcome for the added devices, an MLSMessage, if the commit adds devices.
-    /// Release it only after the commit is accepted.
-    pub fn welcome(&self) -> Option<&[u8]> {
-        self.welcome.as_deref()
-    }
-
-    /// Returns the group info of the commit's new epoch, an MLSMessage, if the policy asks for
-    /// one.
-    pub fn group_info(&self) -> Option<&[u8]> {
-        self.group_info.as_deref()
-    }
-
-    /// Returns the devices that the commit adds.
-    pub fn added(&self) -> impl Iterator<Item = &DeviceId> {
-        Change::added(&self.changes)
-    }
-
-    /// Returns the devices that the commit removes. A device that rejoins is both removed and
-    /// added.
-    pub fn removed(&self) -> impl Iterator<Item = &DeviceId> {
-        Change::removed(&self.changes)
-    }
-
-    /// Returns the changes of the commit, in the order of its proposals.
-    pub fn changes(&self) -> &[Change] {
-        &self.changes
-    }
-
-    /// Returns the proposals and wanted additions that the commit leaves out, because no commit
-    /// can contain them. Inform the person who wanted the addition. A member that repeatedly sends
-    /// such proposals can be removed.
-    pub fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
-    /// True for an external commit, by which this device joins the group (RFC 9420, 12.4.3.2).
-    pub fn is_external(&self) -> bool {
-        self.external
-    }
-
-    pub(crate) fn id(&self) -> MessageId {
-        MessageId::of(&self.commit)
-    }
-}
 
 impl GroupState {
     /// Creates a commit for all open intents, with all proposals of the epoch; [`None`] if nothing
@@ -121,7 +35,7 @@ impl GroupState {
         self.refuse_if_pending()?;
         self.refuse_if_rolled_back()?;
         let mut intents = std::mem::take(&mut self.membership_mut().intents);
-        let planned = intent::plan(&mut intents, &self.mls);
+        let planned = plan(&mut intents, &self.mls);
         self.membership_mut().intents = intents;
         let mut plan = planned?;
         let wanted = plan.add.len();
@@ -129,7 +43,7 @@ impl GroupState {
         // An addition that no commit can contain is reported with a commit, even if nothing else
         // remains to do.
         plan.update |= selection.add.len() < wanted;
-        if plan.is_void(&selection) {
+        if selection.is_void(&plan) {
             return Ok(None);
         }
         let pending = self.stage_commit(call, device, policy, plan, selection)?;
@@ -137,7 +51,7 @@ impl GroupState {
             if let Proposed::Add(added) = change
                 && by == device
             {
-                intent::forget_adding(&mut self.membership_mut().intents, |known| known == added)?;
+                forget_adding(&mut self.membership_mut().intents, |known| known == added)?;
             }
         }
         self.membership_mut().pending = Some(pending.clone());
@@ -158,9 +72,9 @@ impl GroupState {
             false => None,
         };
         if let Some(new_key) = &new_key {
-            key_package::store_signature_key(&call.records, new_key)?;
+            signature_keys::store(&call.records, new_key)?;
         }
-        let extensions = plan.data.map(|data| data::with(&self.mls, &data)).transpose()?;
+        let extensions = plan.data.map(|data| data_extension::with(&self.mls, &data)).transpose()?;
         let epoch = names::epoch(self.mls.epoch());
         let group = names::group_id(self.mls.group_id())?;
         let key = self.signature_key(call)?;
@@ -201,13 +115,13 @@ impl GroupState {
             .map_err(|e| Error::Internal { action: "merge the pending commit", detail: e.to_string() })?;
         self.note_leaves(&leaves, now);
         if let Some(key) = self.membership().pending.as_ref().and_then(|pending| pending.new_signature_key.clone()) {
-            key_package::set_device_signature_key(&call.records, key)?;
+            signature_keys::set_current(&call.records, key)?;
             self.set_signer()?;
             self.membership_mut().rotations = 0;
         }
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // The commit has fulfilled every intent except leaving.
-        self.membership_mut().intents.retain(|intent| matches!(intent, intent::Intent::Leave));
+        self.membership_mut().intents.retain(|intent| matches!(intent, Intent::Leave));
         self.end_epoch(call, now)?;
         change.resume = !self.membership().intents.is_empty();
         Ok(change)
@@ -220,32 +134,4 @@ impl GroupState {
         self.mls.clear_pending_commit(&call.records)?;
         self.membership_mut().nothing_is_pending()
     }
-}
-
-/// Returns the changes of a commit, before it is merged.
-pub(crate) fn summarize(staged: &StagedCommit, group: &MlsGroup, by: DeviceId) -> Result<EpochChange, Error> {
-    let mut changes = Vec::new();
-    for queued in staged.queued_proposals() {
-        changes.extend(change(queued, group, &by)?);
-    }
-    let epoch = Epoch(group.epoch().as_u64() + 1);
-    Ok(EpochChange { by, epoch, changes, no_longer_verified: Vec::new(), resume: false })
-}
-
-/// Returns the change of a proposal in a commit of the device `by`; [`None`] if the affected leaf
-/// is blank.
-pub(crate) fn change(queued: &QueuedProposal, group: &MlsGroup, by: &DeviceId) -> Result<Option<Change>, Error> {
-    Ok(match check::effect(queued, group)? {
-        ProposalEffect::Add { device, .. } => Some(Change::Added(device)),
-        ProposalEffect::Remove { leaf } => device_at(group, leaf)?.map(Change::Removed),
-        ProposalEffect::Update { leaf, .. } => device_at(group, leaf)?.map(Change::Updated),
-        ProposalEffect::Data(data) => Some(Change::Data(data.to_vec())),
-        ProposalEffect::ExternalInit => Some(Change::Added(by.clone())),
-    })
-}
-
-/// Returns the reference by which commits name a proposal (RFC 9420, 5.2).
-pub(crate) fn proposal_reference(queued: &QueuedProposal) -> Result<Vec<u8>, Error> {
-    rmp_serde::to_vec(queued.proposal_reference_ref())
-        .map_err(|e| Error::Internal { action: "name a proposal", detail: e.to_string() })
 }

@@ -4,12 +4,11 @@
 use openmls::prelude::{KeyPackage, LeafNode};
 
 use super::{
-    GroupState, PendingCommit,
-    intent::{self, Intent, device_of},
-    leaf_of,
-    selection::LeftOut,
+    GroupState, LeftOut, PendingCommit,
+    intent::{self, Intent},
+    leaves::leaf_of,
 };
-use crate::{DeviceId, Policy, error::Error, provider::EngineCall};
+use crate::{DeviceId, Policy, call::EngineCall, error::Error, identity::device_of_key_package};
 
 /// The status of an intent in one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl GroupState {
         intent: Intent,
     ) -> Result<PendingCommit, Error> {
         let added: Vec<DeviceId> = match &intent {
-            Intent::Add(key_packages) => key_packages.iter().map(device_of).collect::<Result<_, _>>()?,
+            Intent::Add(key_packages) => key_packages.iter().map(device_of_key_package).collect::<Result<_, _>>()?,
             _ => Vec::new(),
         };
         self.remember(intent)?;
@@ -100,7 +99,7 @@ impl GroupState {
         }
         let mut wanted = false;
         for known in self.membership().wanted_key_packages() {
-            wanted |= device_of(known)? == *device;
+            wanted |= device_of_key_package(known)? == *device;
         }
         if !wanted {
             let key_package = key_package(self).ok_or(Error::NoKeyPackage)?;

@@ -11,15 +11,11 @@ use openmls::{
 };
 
 use super::{
-    commit::proposal_reference,
-    selection::{LeftOut, Selection, left_out_addition, left_out_proposal},
+    left_out::{LeftOut, left_out_addition, left_out_proposal},
+    proposal_effect::proposal_reference,
+    selection::Selection,
 };
-use crate::{
-    DeviceId, Policy,
-    error::{Error, Refusal},
-    identity::SignatureKey,
-    provider::EngineCall,
-};
+use crate::{DeviceId, Policy, Refusal, call::EngineCall, error::Error, identity::SignatureKey};
 
 /// The maximum number of attempts of the search. Each attempt costs as much as a commit. Parts
 /// that are not judged by then are left out.

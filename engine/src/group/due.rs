@@ -93,7 +93,7 @@ impl GroupState {
     fn rotation_due(&self, policy: &Policy, now: Timestamp) -> Option<Rotation> {
         let age = self.membership().freshness.age(self.mls.own_leaf_index(), now);
         let keys = policy.rotate_after.is_some_and(|limit| age >= limit.get())
-            || policy.rotate_after_messages.is_some_and(|limit| self.activity.sent >= limit.get());
+            || policy.rotate_after_messages.is_some_and(|limit| self.activity().sent >= limit.get());
         // The due rotation counts too. A device that commits so often that no rotation is ever due
         // also gets its turn.
         let rotations = self.membership().rotations.saturating_add(keys.into());

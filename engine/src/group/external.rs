@@ -13,25 +13,24 @@
 use openmls::{
     group::{ExternalCommitBuilderError, PastEpochDeletion},
     messages::group_info::VerifiableGroupInfo,
-    prelude::{Capabilities, LeafNodeParameters, MlsGroup, RatchetTreeIn},
+    prelude::{Capabilities, CommitMessageBundle, LeafNodeParameters, MlsGroup, RatchetTreeIn},
 };
 
 use super::{
-    GroupState, check,
-    commit::PendingCommit,
-    data,
-    intent::{self, Intent},
+    GroupState, PendingCommit, check, data_extension,
+    intent::Intent,
+    plan::plan,
     record::{GroupRecord, MembershipRecord},
     trust,
 };
 use crate::{
-    DeviceId, Policy,
-    error::{Error, Refusal},
-    event::{Change, EpochChange},
+    Change, DeviceId, EpochChange, Policy, Refusal,
+    call::EngineCall,
+    error::Error,
     identity::{SignatureKey, device_of_credential},
-    key_package::{self, DeviceRecord},
+    key_package,
     names::{self, GroupId, Timestamp},
-    provider::EngineCall,
+    signature_keys::{self, DeviceRecord},
     storage::{RecordKind, RecordScope, StorageError},
     verification::VerifiedUser,
 };
@@ -44,7 +43,6 @@ pub(crate) fn join(
     group_info: VerifiableGroupInfo,
     ratchet_tree: Option<RatchetTreeIn>,
 ) -> Result<PendingCommit, Error> {
-    let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
     let id = names::group_id(group_info.group_id())?;
     let epoch = names::epoch(group_info.epoch());
     let scope = RecordScope::Joining(id.clone());
@@ -56,6 +54,50 @@ pub(crate) fn join(
         None => ratchet_tree.ok_or(Error::NeedsRatchetTree { group: id.clone(), epoch })?,
     };
     let (key, rejoins) = signature_key(call, device, &ratchet_tree)?;
+    let (mls, bundle) = build(call, device, policy, &key, group_info, ratchet_tree)?;
+    let devices: Vec<DeviceId> =
+        mls.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
+    check::distinct(&devices)?;
+    data_extension::of(mls.extensions())?;
+    trust::members(call, mls.members(), device)?;
+
+    let mut changes = vec![Change::Added(device.clone())];
+    if rejoins {
+        changes.push(Change::Removed(device.clone()));
+    }
+    for change in &changes {
+        trust::permit(call, &id, device, change)?;
+    }
+    let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };
+    let (commit, _, group_info) = bundle.into_messages();
+    let pending = PendingCommit {
+        group: id,
+        epoch,
+        commit: commit.to_bytes().map_err(|e| internal(e.to_string()))?,
+        welcome: None,
+        group_info: group_info.map(|info| info.to_bytes().map_err(|e| internal(e.to_string()))).transpose()?,
+        changes,
+        left_out: Vec::new(),
+        new_signature_key: None,
+        external: true,
+    };
+    let mut group =
+        GroupState::new(mls, MembershipRecord { pending: Some(pending.clone()), ..MembershipRecord::default() });
+    group.set_signer()?;
+    group.finish(call)?;
+    Ok(pending)
+}
+
+/// Creates the external commit and the group after it.
+fn build(
+    call: &EngineCall<'_>,
+    device: &DeviceId,
+    policy: &Policy,
+    key: &SignatureKey,
+    group_info: VerifiableGroupInfo,
+    ratchet_tree: RatchetTreeIn,
+) -> Result<(MlsGroup, CommitMessageBundle), Error> {
+    let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
     let builder = MlsGroup::external_commit_builder()
         .with_config(policy.join_config())
         .with_ratchet_tree(ratchet_tree)
@@ -81,38 +123,7 @@ pub(crate) fn join(
     // OpenMLS stores placeholders as the secrets of the epoch before this device joined. Delete
     // them.
     mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(|e| invalid(e.to_string()))?;
-
-    let devices: Vec<DeviceId> =
-        mls.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
-    check::distinct(&devices)?;
-    data::of(mls.extensions())?;
-    trust::members(call, mls.members(), device)?;
-
-    let internal = |detail: String| Error::Internal { action: "encode an external commit", detail };
-    let mut changes = vec![Change::Added(device.clone())];
-    if rejoins {
-        changes.push(Change::Removed(device.clone()));
-    }
-    for change in &changes {
-        trust::permit(call, &id, device, change)?;
-    }
-    let (commit, _, group_info) = bundle.into_messages();
-    let pending = PendingCommit {
-        group: id,
-        epoch,
-        commit: commit.to_bytes().map_err(|e| internal(e.to_string()))?,
-        welcome: None,
-        group_info: group_info.map(|info| info.to_bytes().map_err(|e| internal(e.to_string()))).transpose()?,
-        changes,
-        left_out: Vec::new(),
-        new_signature_key: None,
-        external: true,
-    };
-    let mut group =
-        GroupState::new(mls, MembershipRecord { pending: Some(pending.clone()), ..MembershipRecord::default() });
-    group.set_signer()?;
-    group.finish(call)?;
-    Ok(pending)
+    Ok((mls, bundle))
 }
 
 /// Returns the signature key for joining, and true if the group has a leaf of this device. It is
@@ -128,12 +139,12 @@ fn signature_key(
         // OpenMLS removes the leaf with the joiner's signature key. Without that key the old leaf
         // would stay.
         Some(leaf) => {
-            let key = key_package::find_signature_key(&call.records, leaf.signature_key().as_slice())?;
+            let key = signature_keys::find(&call.records, leaf.signature_key().as_slice())?;
             Ok((key.ok_or_else(|| Refusal::Duplicate(device.clone()))?, true))
         }
         None => {
             let record = DeviceRecord::load(&call.records)?;
-            Ok((key_package::signature_key(&call.records, record.signature_key.as_bytes())?, false))
+            Ok((signature_keys::get(&call.records, record.signature_key.as_bytes())?, false))
         }
     }
 }
@@ -180,7 +191,7 @@ impl GroupState {
     /// all proposals.
     fn resume_intents(&mut self, mut intents: Vec<Intent>) -> Result<(), Error> {
         intents.retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
-        intent::plan(&mut intents, &self.mls)?;
+        plan(&mut intents, &self.mls)?;
         self.membership_mut().intents = intents;
         Ok(())
     }

@@ -10,8 +10,9 @@ use openmls_traits::{
 use zeroize::Zeroizing;
 
 use crate::{
-    layer::{Layer, Layered},
-    provider::{CryptoProvider, EngineCall, SharedCrypto},
+    call::EngineCall,
+    layer::{Layer, Layered, SharedCrypto},
+    provider::CryptoProvider,
     storage::Transaction,
 };
 

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use openmls::group::{PastEpochDeletion, PastEpochDeletionPolicy};
 
 use super::{GroupState, record::MembershipRecord};
-use crate::{Policy, error::Error, names::Timestamp, provider::EngineCall};
+use crate::{Policy, call::EngineCall, error::Error, names::Timestamp};
 
 impl MembershipRecord {
     /// Returns how many of the kept past epochs are too old: the oldest ones. An epoch before one

@@ -11,19 +11,16 @@ use openmls::{
 };
 
 use super::{
-    GroupState,
-    check::{self, ProposalEffect},
-    commit::{PendingCommit, proposal_reference},
-    device_at,
+    GroupState, PendingCommit,
     intent::Intent,
+    proposal_effect::{ProposalEffect, effect, proposal_reference},
     trust,
 };
 use crate::{
+    call::EngineCall,
     error::Error,
-    event::Proposed,
     identity::DeviceSigner,
     names::{self, Epoch, GroupId, MessageId},
-    provider::EngineCall,
 };
 
 /// A proposal to send. It is valid only in its epoch: if the delivery service answers that the
@@ -94,7 +91,7 @@ impl GroupState {
     pub(crate) fn propose_leaving_again(&mut self, call: &EngineCall<'_>) -> Result<Option<ProposalMessage>, Error> {
         let wanted = self.membership().intents.iter().any(|intent| matches!(intent, Intent::Leave));
         let own = self.mls.own_leaf_index();
-        let proposed = |queued: &QueuedProposal| match check::effect(queued, &self.mls) {
+        let proposed = |queued: &QueuedProposal| match effect(queued, &self.mls) {
             Ok(ProposalEffect::Remove { leaf }) => leaf == own && *queued.sender() == Sender::Member(own),
             _ => false,
         };
@@ -129,18 +126,4 @@ impl GroupState {
             bytes,
         })
     }
-}
-
-/// Describes the change that the proposal would make, with device names.
-pub(crate) fn describe(queued: &QueuedProposal, group: &MlsGroup) -> Result<Proposed, Error> {
-    Ok(match check::effect(queued, group)? {
-        ProposalEffect::Add { device, .. } => Proposed::Add(device),
-        ProposalEffect::Remove { leaf } => match device_at(group, leaf)? {
-            Some(device) => Proposed::Remove(device),
-            None => return Err(Error::Invalid { detail: "a proposal removes a blank leaf".into() }),
-        },
-        ProposalEffect::Update { .. } => Proposed::Update,
-        ProposalEffect::Data(data) => Proposed::Data(data.to_vec()),
-        ProposalEffect::ExternalInit => return Err(Error::Invalid { detail: "an external init by reference".into() }),
-    })
 }

@@ -2,23 +2,28 @@
 
 use openmls::{
     framing::errors::{MessageDecryptionError, SecretTreeError},
-    group::{ProcessMessageError, ProposalValidationError, StageCommitError, ValidationError},
+    group::{ProcessMessageError, ProposalValidationError, QueuedProposal, StageCommitError, ValidationError},
     key_packages::errors::KeyPackageVerifyError,
     prelude::{ContentType, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit},
     treesync::errors::LeafNodeValidationError,
 };
 
 use super::{
-    GroupState, UnsavedChanges, check, commit::summarize, freshness::LeafChanges, opened::Opening, path, proposal,
+    GroupState, check,
+    leaf_changes::LeafChanges,
+    opened::Opening,
+    path,
+    proposal_effect::{describe, summarize},
+    state::UnsavedChanges,
     trust,
 };
 use crate::{
-    DeviceId, Policy,
-    error::{Error, Refusal},
+    DeviceId, Policy, Proposed, Refusal,
+    call::EngineCall,
+    error::Error,
     event::{ApplicationMessage, Ignored, Lost, ReceivedEvent},
     identity::device_of_credential,
     names::{self, Epoch, MessageId, Timestamp},
-    provider::EngineCall,
     storage::StorageError,
     verification::VerifiedUser,
 };
@@ -111,17 +116,9 @@ impl GroupState {
                 Ok(self.note_rollback())
             }
             ProcessedMessageContent::ProposalMessage(queued) => {
-                let change = proposal::describe(&queued, &self.mls)?;
-                check::proposal(&queued, &self.mls, &[])?;
-                trust::proposal(call, &queued, &self.mls)?;
-                if self
-                    .mls
-                    .pending_proposals()
-                    .any(|known| known.proposal_reference_ref() == queued.proposal_reference_ref())
-                {
+                let Some(change) = self.accept_proposal(call, *queued)? else {
                     return Ok(ReceivedEvent::Ignored(Ignored::AlreadyRead));
-                }
-                self.mls.store_pending_proposal(&call.records, *queued)?;
+                };
                 Ok(ReceivedEvent::Proposal { by: device_of_credential(&credential)?, change })
             }
             ProcessedMessageContent::StagedCommitMessage(staged) => {
@@ -144,6 +141,20 @@ impl GroupState {
             }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::OutsideProposal.into()),
         }
+    }
+
+    /// Accepts or refuses a proposal of another member, and stores it for a commit of this epoch.
+    /// Returns the proposed change; [`None`] if the proposal is stored already.
+    fn accept_proposal(&mut self, call: &EngineCall<'_>, queued: QueuedProposal) -> Result<Option<Proposed>, Error> {
+        let change = describe(&queued, &self.mls)?;
+        check::proposal(&queued, &self.mls, &[])?;
+        trust::proposal(call, &queued, &self.mls)?;
+        let reference = queued.proposal_reference_ref();
+        if self.mls.pending_proposals().any(|known| known.proposal_reference_ref() == reference) {
+            return Ok(None);
+        }
+        self.mls.store_pending_proposal(&call.records, queued)?;
+        Ok(Some(change))
     }
 
     /// Determines the event of a message that OpenMLS does not process.
@@ -180,7 +191,7 @@ impl GroupState {
     /// out. Nothing changes, and the group in memory will be loaded again.
     fn give_up(&mut self, call: &EngineCall<'_>, lost: Lost) -> ReceivedEvent {
         call.records.undo();
-        self.unsaved = UnsavedChanges { reload: true, ..UnsavedChanges::default() };
+        self.unsaved = UnsavedChanges::reload();
         ReceivedEvent::Lost(lost)
     }
 

@@ -6,9 +6,9 @@ use openmls::prelude::KeyPackage;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    agreement::History,
-    commit::PendingCommit,
+    PendingCommit,
     freshness::Freshness,
+    history::History,
     intent::{self, Intent},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(crate) enum RecordOf<M> {
 /// a pending external commit would join.
 pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(RecordScope, MembershipRecord)>, StorageError> {
     let mut memberships = Vec::new();
-    for scope in RecordScope::all_groups(records)? {
+    for scope in records.group_scopes()? {
         if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
             memberships.push((scope, *membership));
         }

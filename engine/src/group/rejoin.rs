@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupState, intent::Intent, leaf_of, record::MembershipRecord};
+use super::{GroupState, intent::Intent, leaves::leaf_of, record::MembershipRecord};
 use crate::{
     DeviceId,
+    call::EngineCall,
     error::Error,
     names::{self, GroupId},
-    provider::EngineCall,
     storage::{RecordKind, RecordScope, StorageError, Transaction},
 };
 

@@ -6,40 +6,20 @@
 //! the others.
 
 use openmls::{
-    group::{MlsGroup, QueuedProposal},
-    prelude::{KeyPackage, LeafNodeIndex, Sender},
+    group::QueuedProposal,
+    prelude::{KeyPackage, LeafNodeIndex},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
-    GroupState,
-    check::{self, ProposalEffect},
-    commit::proposal_reference,
-    device_at,
-    intent::{Plan, device_of},
-    leaf::NewLeaf,
-    leaf_of, proposal, trust,
+    GroupState, check,
+    leaves::leaf_of,
+    left_out::{LeftOut, left_out_addition, left_out_proposal},
+    new_leaf::NewLeaf,
+    plan::Plan,
+    proposal_effect::{ProposalEffect, effect, proposal_reference},
+    trust,
 };
-use crate::{
-    DeviceId,
-    error::{Error, Refusal},
-    event::Proposed,
-    provider::EngineCall,
-};
-
-/// A proposal, or an addition of this device's intents, that a commit leaves out because no commit
-/// can contain it.
-///
-/// The commit's new epoch ends the proposal, and the intent to add the device is deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// The device that proposed or wanted the change.
-    pub by: DeviceId,
-    /// The change that does not happen.
-    pub change: Proposed,
-    /// The reason why no commit can contain the change.
-    pub reason: Refusal,
-}
+use crate::{DeviceId, Refusal, call::EngineCall, error::Error, identity::device_of_key_package};
 
 /// The parts of a commit that can fail.
 #[derive(Default)]
@@ -52,6 +32,20 @@ pub(crate) struct Selection {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
+impl Selection {
+    /// True if a commit with the plan and the selected parts would fulfill no intent. Proposals
+    /// that no commit can contain are a reason for a commit, because no message can be sent while
+    /// they wait.
+    pub(crate) fn is_void(&self, plan: &Plan) -> bool {
+        let proposals = !self.proposals.is_empty() || !self.left_out.is_empty();
+        self.add.is_empty()
+            && plan.remove.is_empty()
+            && plan.data.is_none()
+            && !plan.update
+            && !(plan.commit_proposals && proposals)
+    }
+}
+
 impl GroupState {
     /// Selects the additions and proposals of a commit. A change that an included proposal already
     /// makes is deleted from the plan.
@@ -60,7 +54,7 @@ impl GroupState {
         let add = self.select_additions(call, own, plan, &mut left_out)?;
         let mut chosen = Chosen {
             leaves: add.iter().map(NewLeaf::added).collect(),
-            added: add.iter().map(device_of).collect::<Result<_, _>>()?,
+            added: add.iter().map(device_of_key_package).collect::<Result<_, _>>()?,
             data: false,
         };
         let mut proposals = Vec::new();
@@ -113,7 +107,7 @@ impl GroupState {
         chosen: &mut Chosen<'p>,
     ) -> Result<bool, Error> {
         let own = self.mls.own_leaf_index();
-        let effect = check::effect(queued, &self.mls)?;
+        let effect = effect(queued, &self.mls)?;
         if is_for_others(&effect, own) || chosen.has(&effect) {
             return Ok(false);
         }
@@ -173,21 +167,4 @@ impl Chosen<'_> {
 /// a proposal (RFC 9420, 12.2).
 fn is_for_others(effect: &ProposalEffect<'_>, own: LeafNodeIndex) -> bool {
     matches!(effect, ProposalEffect::Remove { leaf } | ProposalEffect::Update { leaf, .. } if *leaf == own)
-}
-
-/// Returns the record of an addition that a commit leaves out.
-pub(crate) fn left_out_addition(own: &DeviceId, addition: &KeyPackage, reason: Refusal) -> Result<LeftOut, Error> {
-    Ok(LeftOut { by: own.clone(), change: Proposed::Add(device_of(addition)?), reason })
-}
-
-/// Returns the record of a proposal that a commit leaves out; [`None`] if its sender is not a
-/// member.
-pub(crate) fn left_out_proposal(
-    queued: &QueuedProposal,
-    group: &MlsGroup,
-    reason: Refusal,
-) -> Result<Option<LeftOut>, Error> {
-    let Sender::Member(leaf) = queued.sender() else { return Ok(None) };
-    let Some(by) = device_at(group, *leaf)? else { return Ok(None) };
-    Ok(Some(LeftOut { by, change: proposal::describe(queued, group)?, reason }))
 }

@@ -10,8 +10,8 @@ use tls_codec::{DeserializeBytes as _, TlsDeserializeBytes, TlsSize, VLBytes};
 
 use super::GroupState;
 use crate::{
+    call::EngineCall,
     error::Error,
-    provider::EngineCall,
     storage::{RecordKind, StorageError},
 };
 

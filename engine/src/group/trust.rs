@@ -7,14 +7,16 @@ use openmls::{
     prelude::{KeyPackage, LeafNode, LeafNodeIndex, Proposal, Sender},
 };
 
-use super::{commit::change, device_at, leaf_of};
+use super::{
+    leaves::{device_at, leaf_of},
+    proposal_effect::change,
+};
 use crate::{
-    DeviceId, IdentityClaim, SignaturePublicKey,
-    error::{Error, Refusal},
-    event::Change,
+    Change, DeviceId, IdentityClaim, Refusal, SignaturePublicKey,
+    call::EngineCall,
+    error::Error,
     identity::{device_of_credential, device_of_leaf},
     names::{self, GroupId},
-    provider::EngineCall,
 };
 
 /// Accepts or refuses a proposal of another member or of this device.

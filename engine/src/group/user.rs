@@ -1,6 +1,10 @@
 //! Operations on all devices of a user in a group.
 
-use super::{Group, intent::Intent, leaves_by_identity, leaves_of_user};
+use super::{
+    Group,
+    intent::Intent,
+    leaves::{leaves_by_identity, leaves_of_user},
+};
 use crate::{
     KeyPackageBytes, PendingCommit, UserId, error::Error, identity::device_of_leaf, key_package, names::Timestamp,
 };

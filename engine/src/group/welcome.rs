@@ -6,17 +6,17 @@ use openmls::{
 };
 
 use super::{
-    GroupState, check, data,
+    GroupState, check, data_extension,
     record::{GroupRecord, MembershipRecord},
     trust,
 };
 use crate::{
-    DeviceId, Policy, SignaturePublicKey,
+    DeviceId, Policy,
+    call::EngineCall,
     error::Error,
     identity::device_of_credential,
-    key_package::DeviceRecord,
     names::{self, GroupId, Timestamp},
-    provider::EngineCall,
+    signature_keys::DeviceRecord,
     storage::{RecordKind, RecordScope, StorageError},
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn join(
     let devices: Vec<DeviceId> =
         staged.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
-    data::of(staged.group_context().extensions())?;
+    data_extension::of(staged.group_context().extensions())?;
     trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;
     let mls = staged.into_group(call).map_err(rejected)?;
     let mut group = GroupState::new(mls, MembershipRecord::default());
@@ -72,16 +72,5 @@ fn rejected(error: WelcomeError<StorageError>) -> Error {
         WelcomeError::NoMatchingKeyPackage => Error::NotInvited,
         WelcomeError::StorageError(error) => error.into(),
         other => Error::Invalid { detail: format!("the welcome is not valid: {other}") },
-    }
-}
-
-impl GroupState {
-    /// Records the signature key of this device's leaf.
-    pub(crate) fn set_signer(&mut self) -> Result<(), Error> {
-        let leaf =
-            self.mls.own_leaf_node().ok_or_else(|| Error::Invalid { detail: "the tree has no own leaf".into() })?;
-        let signer = SignaturePublicKey(leaf.signature_key().as_slice().to_vec());
-        self.membership_mut().signer = Some(signer);
-        Ok(())
     }
 }

@@ -13,9 +13,9 @@ use super::Value;
 /// The function encodes the value twice: the first pass only counts the bytes. A buffer that grows
 /// would leave copies of secrets in freed memory. Counting is cheap in comparison.
 pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_serde::encode::Error> {
-    let mut count = Count(0);
-    write(&mut count, value)?;
-    let mut record = Value::new(Vec::with_capacity(count.0));
+    let mut counter = ByteCounter(0);
+    write(&mut counter, value)?;
+    let mut record = Value::new(Vec::with_capacity(counter.0));
     write(&mut *record, value)?;
     Ok(record)
 }
@@ -34,9 +34,10 @@ fn write(to: impl Write, value: &(impl Serialize + ?Sized)) -> Result<(), rmp_se
     value.serialize(&mut Serializer::new(to).with_bytes(BytesMode::ForceIterables))
 }
 
-struct Count(usize);
+/// Counts the bytes that are written to it.
+struct ByteCounter(usize);
 
-impl Write for Count {
+impl Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

@@ -3,7 +3,6 @@
 //! The key of every record of a group begins with the group's prefix. To forget a group, the
 //! engine deletes all keys with that prefix, so no record of the group can remain elsewhere.
 
-use super::{StorageError, Transaction};
 use crate::names::GroupId;
 
 /// The owner of a record: the device or one group.
@@ -22,6 +21,9 @@ impl RecordScope {
     const DEVICE: u8 = 0;
     const GROUP: u8 = 1;
     const JOINING: u8 = 2;
+
+    /// The first bytes of the keys of all groups' records.
+    pub(crate) const GROUP_TAGS: [u8; 2] = [Self::GROUP, Self::JOINING];
 
     /// Returns the prefix of the keys of all records of this scope.
     pub(crate) fn prefix(&self) -> Vec<u8> {
@@ -68,18 +70,6 @@ impl RecordScope {
             Self::JOINING => Some((Self::Joining(group), rest)),
             _ => None,
         }
-    }
-
-    /// Returns the scopes of all groups, including groups that the device is joining.
-    pub(crate) fn all_groups(records: &Transaction<'_>) -> Result<Vec<Self>, StorageError> {
-        let mut scopes: Vec<Self> = Vec::new();
-        for tag in [Self::GROUP, Self::JOINING] {
-            for key in records.keys(&[tag])? {
-                let scope = Self::parse(&key).map(|(scope, _)| scope);
-                scopes.extend(scope.filter(|scope| scopes.last() != Some(scope)));
-            }
-        }
-        Ok(scopes)
     }
 }
 

@@ -108,6 +108,18 @@ impl<'s> Transaction<'s> {
         Ok(keys)
     }
 
+    /// Returns the scopes of all groups, including groups that the device is joining.
+    pub(crate) fn group_scopes(&self) -> Result<Vec<RecordScope>, StorageError> {
+        let mut scopes: Vec<RecordScope> = Vec::new();
+        for tag in RecordScope::GROUP_TAGS {
+            for key in self.keys(&[tag])? {
+                let scope = RecordScope::parse(&key).map(|(scope, _)| scope);
+                scopes.extend(scope.filter(|scope| scopes.last() != Some(scope)));
+            }
+        }
+        Ok(scopes)
+    }
+
     pub(crate) fn delete_all(&self, prefix: &[u8]) -> Result<(), StorageError> {
         for key in self.keys(prefix)? {
             self.delete(key);

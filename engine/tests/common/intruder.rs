@@ -11,10 +11,10 @@ use openmls::{
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
-use regrow_engine::{Ciphersuite, Client, KeyPackageBytes, Timestamp};
+use regrow_engine::{Ciphersuite, Client, KeyPackageBytes, MemoryStore, Timestamp};
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
-use super::{NOW, client, device, group, key_package};
+use super::{NOW, client, client_in, device, group, key_package, policy};
 
 pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
@@ -29,6 +29,21 @@ pub const USE_PERIOD: UsePeriod = UsePeriod { made: NOW, until: Timestamp(NOW.0 
 
 /// A time after every system clock.
 const END: u64 = NOW.0 + 100 * 365 * 24 * 60 * 60;
+
+/// Alice, Bob and the intruder Mallory, in one group. Bob's device is in the store.
+pub struct GroupWithIntruder {
+    pub alice: Client,
+    pub bob: Client,
+    pub store: MemoryStore,
+    pub mallory: Intruder,
+}
+
+pub fn group_with_intruder() -> GroupWithIntruder {
+    let store = MemoryStore::new();
+    let mut bob = client_in(&store, "bob", policy());
+    let (alice, mallory) = infiltrate(&mut bob);
+    GroupWithIntruder { alice, bob, store, mallory }
+}
 
 pub struct Intruder {
     pub provider: OpenMlsRustCrypto,

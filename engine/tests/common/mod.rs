@@ -5,6 +5,7 @@
 
 pub mod intruder;
 pub mod store;
+pub mod store_folder;
 pub mod tape;
 
 use std::sync::Arc;

@@ -8,18 +8,18 @@ use std::{
 use regrow_engine::{Batch, MemoryStore, Store, StoreError, Value};
 
 /// The keys of a batch and the size of each value.
-pub type Written = BTreeMap<Vec<u8>, usize>;
+pub type WrittenSizes = BTreeMap<Vec<u8>, usize>;
 
 /// A store in memory whose next reads or writes can be made to fail. Clones are the same store.
 #[derive(Clone, Default)]
 pub struct FaultyStore {
     pub records: MemoryStore,
-    faults: Arc<Mutex<Faults>>,
-    batches: Arc<Mutex<Vec<Written>>>,
+    faults: Arc<Mutex<InjectedFaults>>,
+    batches: Arc<Mutex<Vec<WrittenSizes>>>,
 }
 
 #[derive(Default)]
-struct Faults {
+struct InjectedFaults {
     /// The number of writes that still succeed.
     writes: Option<usize>,
     /// The number of reads that still succeed.
@@ -54,7 +54,7 @@ impl FaultyStore {
     }
 
     /// Returns the batches that were applied since the last call.
-    pub fn take_batches(&self) -> Vec<Written> {
+    pub fn take_batches(&self) -> Vec<WrittenSizes> {
         std::mem::take(&mut *self.batches.lock().unwrap())
     }
 

@@ -20,11 +20,11 @@ use serde::{
 #[derive(Clone, Default)]
 pub struct Tape {
     crypto: Arc<RustCrypto>,
-    played: Arc<Mutex<Played>>,
+    recorded: Arc<Mutex<RecordedDerivations>>,
 }
 
 #[derive(Default)]
-struct Played {
+struct RecordedDerivations {
     /// The recorded derivations: all secrets of the first value together give the second value.
     gives: Vec<(Vec<Vec<u8>>, Vec<u8>)>,
     /// The keys that application messages and handshakes were encrypted with, in order.
@@ -38,18 +38,18 @@ impl Tape {
 
     /// Returns the key of the last encrypted message. (Its sender data were encrypted after it.)
     pub fn message_key(&self) -> Vec<u8> {
-        let played = self.played.lock().unwrap();
-        played.sealed[played.sealed.len() - 2].clone()
+        let recorded = self.recorded.lock().unwrap();
+        recorded.sealed[recorded.sealed.len() - 2].clone()
     }
 
     /// Returns true if `key` follows from the snapshot.
     pub fn gives_away(&self, snapshot: &Snapshot, key: &[u8]) -> bool {
-        let played = self.played.lock().unwrap();
+        let recorded = self.recorded.lock().unwrap();
         let mut known: BTreeSet<Vec<u8>> =
             snapshot.records().iter().flat_map(|record| byte_strings(record.value())).collect();
         loop {
             let before = known.len();
-            for (from, to) in &played.gives {
+            for (from, to) in &recorded.gives {
                 // Constants are not secret, for example the zero vector in place of a PSK.
                 if from.iter().all(|secret| secret.iter().all(|byte| *byte == 0) || known.contains(secret)) {
                     known.insert(to.clone());
@@ -63,7 +63,7 @@ impl Tape {
 
     fn gives(&self, from: &[&[u8]], to: &[u8]) {
         let from = from.iter().map(|secret| secret.to_vec()).collect();
-        self.played.lock().unwrap().gives.push((from, to.to_vec()));
+        self.recorded.lock().unwrap().gives.push((from, to.to_vec()));
     }
 }
 
@@ -92,7 +92,7 @@ impl Layer for Tape {
         nonce: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.played.lock().unwrap().sealed.push(key.to_vec());
+        self.recorded.lock().unwrap().sealed.push(key.to_vec());
         self.within().aead_encrypt(alg, key, data, nonce, aad)
     }
 
@@ -135,20 +135,20 @@ impl Layer for Tape {
 /// Returns all byte strings of 16 bytes or more in a record, in any encoding.
 pub fn byte_strings(record: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    let value: Value = rmp_serde::from_slice(record).expect("every record is MessagePack");
+    let value: DecodedValue = rmp_serde::from_slice(record).expect("every record is MessagePack");
     value.collect(&mut found);
     found
 }
 
 /// A decoded value of a record.
-enum Value {
+enum DecodedValue {
     Byte(u8),
     Bytes(Vec<u8>),
-    List(Vec<Value>),
+    List(Vec<DecodedValue>),
     Other,
 }
 
-impl Value {
+impl DecodedValue {
     fn collect(self, found: &mut Vec<Vec<u8>>) {
         match self {
             Self::Bytes(bytes) if bytes.len() >= 16 => found.push(bytes),
@@ -165,77 +165,77 @@ impl Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for DecodedValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+        deserializer.deserialize_any(DecodedValueVisitor)
     }
 }
 
-struct ValueVisitor;
+struct DecodedValueVisitor;
 
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
+impl<'de> Visitor<'de> for DecodedValueVisitor {
+    type Value = DecodedValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("anything")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(u8::try_from(number).map_or(Value::Other, Value::Byte))
+    fn visit_u64<E>(self, number: u64) -> Result<DecodedValue, E> {
+        Ok(u8::try_from(number).map_or(DecodedValue::Other, DecodedValue::Byte))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_i64<E>(self, _: i64) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_f64<E>(self, _: f64) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_str<E>(self, _: &str) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_unit<E>(self) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_none<E>(self) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Other)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<DecodedValue, D::Error> {
         Deserialize::deserialize(inner)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<DecodedValue, D::Error> {
         Deserialize::deserialize(inner)
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {
-        Ok(Value::Bytes(bytes.to_vec()))
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<DecodedValue, E> {
+        Ok(DecodedValue::Bytes(bytes.to_vec()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<DecodedValue, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
             items.push(item);
         }
-        Ok(Value::List(items))
+        Ok(DecodedValue::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DecodedValue, A::Error> {
         let mut items = Vec::new();
         while let Some((key, value)) = map.next_entry()? {
             items.push(key);
             items.push(value);
         }
         // A map of numbers to numbers is not a byte string.
-        items.push(Value::Other);
-        Ok(Value::List(items))
+        items.push(DecodedValue::Other);
+        Ok(DecodedValue::List(items))
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_engine::PendingCommit;
 
-use super::service::{Body, Commit, Effect, Entry, KeyNo, PackageNo, Proposal, Service, What, Who};
+use super::service::{
+    Body, Commit, DeviceNo, Effect, KeyNo, ModelService, OrderedEntry, PackageNo, Proposal, ProposedChange,
+};
 
 /// The reason why a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +31,23 @@ pub enum Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Message {
-        by: Who,
+        by: DeviceNo,
         epoch: u64,
         text: Vec<u8>,
     },
     Proposal {
-        by: Who,
+        by: DeviceNo,
     },
     Commit {
-        by: Who,
+        by: DeviceNo,
         epoch: u64,
-        added: BTreeSet<Who>,
-        removed: BTreeSet<Who>,
-        updated: BTreeSet<Who>,
+        added: BTreeSet<DeviceNo>,
+        removed: BTreeSet<DeviceNo>,
+        updated: BTreeSet<DeviceNo>,
         resume: bool,
     },
     Removed {
-        by: Who,
+        by: DeviceNo,
         epoch: u64,
     },
     Joined,
@@ -72,9 +74,9 @@ impl Outcome {
 
 /// A change that a device wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Intent {
-    Add { who: Who, package: PackageNo },
-    Remove(Who),
+pub enum WantedChange {
+    Add { who: DeviceNo, package: PackageNo },
+    Remove(DeviceNo),
     Update { signature_key: bool },
     CommitProposals,
     Leave,
@@ -82,7 +84,7 @@ pub enum Intent {
 
 /// A pending commit and its meaning in the model.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct WaitingCommit {
     pub handle: PendingCommit,
     pub commit: Commit,
     /// True if the service has ordered the commit.
@@ -112,13 +114,13 @@ impl Ratchet {
 
 /// The state of a device that is a member.
 #[derive(Clone)]
-pub struct View {
+pub struct MemberState {
     /// The first epoch of this membership.
     pub joined: u64,
     pub epoch: u64,
     pub signer: KeyNo,
-    pub pending: Option<Waiting>,
-    pub intents: Vec<Intent>,
+    pub pending: Option<WaitingCommit>,
+    pub intents: Vec<WantedChange>,
     /// The proposals of this epoch. The second value is true if the service is known to have
     /// ordered the proposal.
     pub proposals: Vec<(Proposal, bool)>,
@@ -126,25 +128,25 @@ pub struct View {
     /// counts its handshakes.
     pub messages: u32,
     pub handshakes: u32,
-    ratchets: BTreeMap<(u64, Who, bool), Ratchet>,
+    ratchets: BTreeMap<(u64, DeviceNo, bool), Ratchet>,
 }
 
-pub enum Standing {
+pub enum Membership {
     Outside,
     Removed,
-    Member(Box<View>),
+    Member(Box<MemberState>),
 }
 
 pub struct Device {
-    pub who: Who,
+    pub who: DeviceNo,
     pub rules: Rules,
     /// The signature key of the device's next key packages.
     pub key: KeyNo,
     /// The device's unused key packages and their signature keys.
     pub packages: BTreeMap<PackageNo, KeyNo>,
-    pub standing: Standing,
+    pub standing: Membership,
     /// The pending external commit.
-    pub joining: Option<Waiting>,
+    pub joining: Option<WaitingCommit>,
     /// The number of log entries that the device has been given in order.
     pub cursor: usize,
 }
@@ -160,15 +162,15 @@ pub struct Rules {
 
 /// The changes that a commit would make.
 #[derive(Default)]
-struct Plan {
-    add: Vec<(Who, PackageNo)>,
-    remove: BTreeSet<Who>,
+struct CommitPlan {
+    add: Vec<(DeviceNo, PackageNo)>,
+    remove: BTreeSet<DeviceNo>,
     update: bool,
     signature_key: bool,
     commit_proposals: bool,
 }
 
-impl View {
+impl MemberState {
     pub fn new(epoch: u64, signer: KeyNo) -> Self {
         Self {
             joined: epoch,
@@ -183,39 +185,39 @@ impl View {
         }
     }
 
-    fn enter(&mut self, epoch: u64, service: &Service) {
+    fn enter(&mut self, epoch: u64, service: &ModelService) {
         self.epoch = epoch;
         self.pending = None;
         self.proposals.clear();
         (self.messages, self.handshakes) = (0, 0);
-        self.intents.retain(|intent| *intent != Intent::CommitProposals);
+        self.intents.retain(|intent| *intent != WantedChange::CommitProposals);
         self.drop_void(service);
     }
 
     /// Deletes intents that the commits of other members have fulfilled.
-    fn drop_void(&mut self, service: &Service) {
+    fn drop_void(&mut self, service: &ModelService) {
         let roster = service.roster(self.epoch);
         let mut wanted = BTreeSet::new();
         self.intents.retain(|intent| match intent {
-            Intent::Add { who, .. } => !roster.contains_key(who) && wanted.insert(*who),
-            Intent::Remove(who) => roster.contains_key(who),
+            WantedChange::Add { who, .. } => !roster.contains_key(who) && wanted.insert(*who),
+            WantedChange::Remove(who) => roster.contains_key(who),
             _ => true,
         });
     }
 
-    fn plan(&mut self, service: &Service) -> Plan {
+    fn plan(&mut self, service: &ModelService) -> CommitPlan {
         self.drop_void(service);
-        let mut plan = Plan::default();
+        let mut plan = CommitPlan::default();
         for intent in &self.intents {
             match *intent {
-                Intent::Add { who, package } => plan.add.push((who, package)),
-                Intent::Remove(who) => _ = plan.remove.insert(who),
-                Intent::Update { signature_key } => {
+                WantedChange::Add { who, package } => plan.add.push((who, package)),
+                WantedChange::Remove(who) => _ = plan.remove.insert(who),
+                WantedChange::Update { signature_key } => {
                     plan.update = true;
                     plan.signature_key |= signature_key;
                 }
-                Intent::CommitProposals => plan.commit_proposals = true,
-                Intent::Leave => {}
+                WantedChange::CommitProposals => plan.commit_proposals = true,
+                WantedChange::Leave => {}
             }
         }
         plan
@@ -223,17 +225,18 @@ impl View {
 }
 
 impl Device {
-    pub fn view(&self) -> Option<&View> {
-        if let Standing::Member(view) = &self.standing { Some(view) } else { None }
+    pub fn view(&self) -> Option<&MemberState> {
+        if let Membership::Member(view) = &self.standing { Some(view) } else { None }
     }
 
-    pub fn view_mut(&mut self) -> Option<&mut View> {
-        if let Standing::Member(view) = &mut self.standing { Some(view) } else { None }
+    pub fn view_mut(&mut self) -> Option<&mut MemberState> {
+        if let Membership::Member(view) = &mut self.standing { Some(view) } else { None }
     }
 
     /// Returns true if the device must still have this signature key.
     pub fn holds(&self, key: KeyNo) -> bool {
-        let waiting = |waiting: &Option<Waiting>| waiting.as_ref().and_then(|waiting| waiting.commit.effect.new_key);
+        let waiting =
+            |waiting: &Option<WaitingCommit>| waiting.as_ref().and_then(|waiting| waiting.commit.effect.new_key);
         self.key == key
             || self.packages.values().any(|held| *held == key)
             || self.view().is_some_and(|view| view.signer == key || waiting(&view.pending) == Some(key))
@@ -244,7 +247,7 @@ impl Device {
     /// packages.
     pub fn commit(
         &mut self,
-        service: &Service,
+        service: &ModelService,
         new_key: KeyNo,
         package_key: impl Fn(PackageNo) -> KeyNo,
     ) -> Option<Commit> {
@@ -253,28 +256,28 @@ impl Device {
         let mut plan = view.plan(service);
         let roster = service.roster(view.epoch);
         let mut effect = Effect::default();
-        let mut removals: BTreeMap<Who, BTreeSet<Proposal>> = BTreeMap::new();
-        let mut updates: BTreeMap<Who, BTreeSet<Proposal>> = BTreeMap::new();
+        let mut removals: BTreeMap<DeviceNo, BTreeSet<Proposal>> = BTreeMap::new();
+        let mut updates: BTreeMap<DeviceNo, BTreeSet<Proposal>> = BTreeMap::new();
         let mut uses = Vec::new();
         let mut any = false;
         for (proposal, ordered) in &view.proposals {
             match proposal.what {
                 _ if !ordered => continue,
-                What::Remove(removed) if removed == who => continue,
-                What::Update(_) if proposal.by == who => continue,
-                What::Add { who: added, package } => {
+                ProposedChange::Remove(removed) if removed == who => continue,
+                ProposedChange::Update(_) if proposal.by == who => continue,
+                ProposedChange::Add { who: added, package } => {
                     if roster.contains_key(&added) || effect.added.contains_key(&added) {
                         continue;
                     }
                     effect.added.insert(added, (package_key(package), Some(package)));
                     uses.push(BTreeSet::from([*proposal]));
                 }
-                What::Remove(removed) => {
+                ProposedChange::Remove(removed) => {
                     plan.commit_proposals |= plan.remove.remove(&removed);
                     effect.removed.insert(removed);
                     removals.entry(removed).or_default().insert(*proposal);
                 }
-                What::Update(_) => _ = updates.entry(proposal.by).or_default().insert(*proposal),
+                ProposedChange::Update(_) => _ = updates.entry(proposal.by).or_default().insert(*proposal),
             }
             any = true;
         }
@@ -297,10 +300,10 @@ impl Device {
     }
 
     /// Confirms the pending commit of the group after the service has ordered it.
-    pub fn confirm(&mut self, service: &Service) -> Outcome {
+    pub fn confirm(&mut self, service: &ModelService) -> Outcome {
         let Some(view) = self.view_mut() else { return Outcome::Fails(Failure::NotPending) };
         let Some(waiting) = view.pending.take() else { return Outcome::Fails(Failure::NotPending) };
-        view.intents.retain(|intent| *intent == Intent::Leave);
+        view.intents.retain(|intent| *intent == WantedChange::Leave);
         view.enter(waiting.commit.epoch + 1, service);
         let resume = !view.intents.is_empty();
         if let Some(key) = waiting.commit.effect.new_key {
@@ -311,22 +314,23 @@ impl Device {
     }
 
     /// Confirms the external commit after the service has ordered it.
-    pub fn confirm_external(&mut self, service: &Service) -> Outcome {
+    pub fn confirm_external(&mut self, service: &ModelService) -> Outcome {
         let Some(waiting) = self.joining.take() else { return Outcome::Fails(Failure::NotPending) };
         let (signer, _) = waiting.commit.effect.added[&self.who];
-        let mut view = View::new(waiting.commit.epoch + 1, signer);
+        let mut view = MemberState::new(waiting.commit.epoch + 1, signer);
         view.intents = self.view().map(|replaced| replaced.intents.clone()).unwrap_or_default();
-        view.intents
-            .retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
+        view.intents.retain(|intent| {
+            !matches!(intent, WantedChange::Update { signature_key: false } | WantedChange::CommitProposals)
+        });
         view.drop_void(service);
         let resume = !view.intents.is_empty();
-        self.standing = Standing::Member(Box::new(view));
+        self.standing = Membership::Member(Box::new(view));
         changed(&waiting.commit, resume)
     }
 
     /// Predicts the result of delivering this entry: its welcome if it has one for the device,
     /// otherwise the message.
-    pub fn deliver(&mut self, service: &Service, entry: &Entry) -> Outcome {
+    pub fn deliver(&mut self, service: &ModelService, entry: &OrderedEntry) -> Outcome {
         if let Some((commit, _)) = entry.welcome_of(self.who) {
             return self.join(commit);
         }
@@ -335,9 +339,9 @@ impl Device {
         }
         let (me, rules) = (self.who, self.rules);
         let view = match &mut self.standing {
-            Standing::Outside => return Outcome::Fails(Failure::UnknownGroup),
-            Standing::Removed => return Outcome::Fails(Failure::Removed),
-            Standing::Member(view) => view,
+            Membership::Outside => return Outcome::Fails(Failure::UnknownGroup),
+            Membership::Removed => return Outcome::Fails(Failure::Removed),
+            Membership::Member(view) => view,
         };
         if view.pending.as_ref().is_some_and(|waiting| waiting.handle.commit() == entry.bytes) {
             return self.confirm(service);
@@ -387,7 +391,7 @@ impl Device {
                 }
                 let epoch = entry.epoch + 1;
                 if commit.effect.removed.contains(&me) {
-                    self.standing = Standing::Removed;
+                    self.standing = Membership::Removed;
                     return Outcome::Removed { by: commit.by, epoch };
                 }
                 view.enter(epoch, service);
@@ -400,7 +404,7 @@ impl Device {
     /// Returns true if the model cannot predict the result of the entry. The commit may refer to
     /// one of several equal proposals, and the device knows only some of them. Or the entry would
     /// use up keys of handshakes that are not delivered yet.
-    pub fn unclear(&self, service: &Service, entry: &Entry) -> bool {
+    pub fn unclear(&self, service: &ModelService, entry: &OrderedEntry) -> bool {
         let Some(view) = self.view().filter(|view| view.epoch == entry.epoch && entry.by != self.who) else {
             return false;
         };
@@ -438,7 +442,7 @@ impl Device {
             return Outcome::Fails(Failure::GroupExists);
         }
         self.packages.remove(package);
-        self.standing = Standing::Member(Box::new(View::new(commit.epoch + 1, *key)));
+        self.standing = Membership::Member(Box::new(MemberState::new(commit.epoch + 1, *key)));
         Outcome::Joined
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regrow_engine::EpochAuthenticator;
 
 /// The number of a device.
-pub type Who = usize;
+pub type DeviceNo = usize;
 /// The number that the model gives a signature key.
 pub type KeyNo = usize;
 /// The number that the model gives a key package.
@@ -15,26 +15,26 @@ pub type PackageNo = usize;
 /// The change that a proposal makes. Equal proposals have the same reference (RFC 9420, 5.2). The
 /// number of an update distinguishes proposals with different keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    Add { who: Who, package: PackageNo },
-    Remove(Who),
+pub enum ProposedChange {
+    Add { who: DeviceNo, package: PackageNo },
+    Remove(DeviceNo),
     Update(usize),
 }
 
 /// A proposal and its sender, within one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Proposal {
-    pub by: Who,
-    pub what: What,
+    pub by: DeviceNo,
+    pub what: ProposedChange,
 }
 
 /// The changes of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
     /// The added devices, each with its signature key and key package.
-    pub added: BTreeMap<Who, (KeyNo, Option<PackageNo>)>,
-    pub removed: BTreeSet<Who>,
-    pub updated: BTreeSet<Who>,
+    pub added: BTreeMap<DeviceNo, (KeyNo, Option<PackageNo>)>,
+    pub removed: BTreeSet<DeviceNo>,
+    pub updated: BTreeSet<DeviceNo>,
     /// The committer's new signature key.
     pub new_key: Option<KeyNo>,
 }
@@ -42,7 +42,7 @@ pub struct Effect {
 /// A commit in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    pub by: Who,
+    pub by: DeviceNo,
     pub epoch: u64,
     /// The commit's number among the committer's handshakes of the epoch, if handshakes are
     /// encrypted.
@@ -60,16 +60,16 @@ pub enum Body {
 }
 
 /// An entry that the service has ordered.
-pub struct Entry {
-    pub by: Who,
+pub struct OrderedEntry {
+    pub by: DeviceNo,
     pub epoch: u64,
     pub bytes: Vec<u8>,
     pub body: Body,
 }
 
-impl Entry {
+impl OrderedEntry {
     /// Returns the commit and the welcome for the device, if the entry has one.
-    pub fn welcome_of(&self, who: Who) -> Option<(&Commit, &[u8])> {
+    pub fn welcome_of(&self, who: DeviceNo) -> Option<(&Commit, &[u8])> {
         match &self.body {
             Body::Commit { commit, welcome } if !commit.external && commit.effect.added.contains_key(&who) => {
                 Some((commit, welcome.as_deref().unwrap()))
@@ -80,27 +80,27 @@ impl Entry {
 }
 
 #[derive(Default)]
-pub struct Service {
-    pub log: Vec<Entry>,
+pub struct ModelService {
+    pub log: Vec<OrderedEntry>,
     /// The members of each epoch and their signature keys.
-    pub rosters: Vec<BTreeMap<Who, KeyNo>>,
+    pub rosters: Vec<BTreeMap<DeviceNo, KeyNo>>,
     pub group_info: Vec<u8>,
     /// The authenticator of each epoch, as its first member reported it.
     pub authenticators: BTreeMap<u64, EpochAuthenticator>,
 }
 
-impl Service {
+impl ModelService {
     pub fn epoch(&self) -> u64 {
         self.rosters.len() as u64 - 1
     }
 
     /// Returns the members of this epoch.
-    pub fn roster(&self, epoch: u64) -> &BTreeMap<Who, KeyNo> {
+    pub fn roster(&self, epoch: u64) -> &BTreeMap<DeviceNo, KeyNo> {
         &self.rosters[epoch as usize]
     }
 
     /// Orders the entry if it belongs to the current epoch. The same bytes are ordered only once.
-    pub fn submit(&mut self, entry: Entry) -> bool {
+    pub fn submit(&mut self, entry: OrderedEntry) -> bool {
         if self.log.iter().any(|known| known.bytes == entry.bytes) {
             return true;
         }

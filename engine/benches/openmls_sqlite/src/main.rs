@@ -25,7 +25,7 @@ const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA2
 
 fn main() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bare = Bare::new(&folder.path().join("bare"));
+    let bare = PlainSqlite::new(&folder.path().join("bare"));
     println!(
         "| operation | members | OpenMLS on SQLite µs | in one transaction µs | page in the log µs | bytes in the log |"
     );
@@ -238,13 +238,13 @@ impl Pair {
 }
 
 /// SQLite alone, in the same mode. It overwrites one row that fills most of a page.
-struct Bare {
+struct PlainSqlite {
     connection: Connection,
     /// Changes with each write, because SQLite writes nothing if the data are the same.
     turn: Cell<u8>,
 }
 
-impl Bare {
+impl PlainSqlite {
     fn new(path: &Path) -> Self {
         let connection = Connection::open(path).expect("a file");
         let setup = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;

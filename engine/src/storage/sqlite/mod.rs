@@ -25,8 +25,8 @@ pub use error::DiskError;
 use self::pages::PageStore;
 use super::{Batch, Lock, Store, StoreError, StoreKey, Tenancy, Value};
 use crate::{
-    layer::Layered,
-    provider::{CryptoProvider, SharedCrypto},
+    layer::{Layered, SharedCrypto},
+    provider::CryptoProvider,
     seal::Sealer,
 };
 

@@ -9,51 +9,8 @@ use openmls::{
     prelude::{CredentialType, ExtensionType, KeyPackage, LeafNode, LeafNodeIndex, ProposalType, ProtocolVersion},
 };
 use openmls_traits::types::VerifiableCiphersuite;
-use serde::{Deserialize, Serialize};
 
-use crate::{DeviceId, error::Refusal, identity::device_of_leaf};
-
-/// The fault of a leaf that no commit can bring into a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum LeafFault {
-    /// The leaf has an extension that its capabilities do not list (RFC 9420, 7.2). OpenMLS counts
-    /// GREASE among these.
-    #[error("it has the extension {extension:#06x}, which its capabilities do not list")]
-    UndeclaredExtension {
-        /// The extension's type.
-        extension: u16,
-    },
-    /// The leaf has an extension that is not allowed in a leaf (RFC 9420, 17.3).
-    #[error("it has the extension {extension:#06x}, which cannot be in a leaf")]
-    MisplacedExtension {
-        /// The extension's type.
-        extension: u16,
-    },
-    /// The leaf's capabilities do not list the version mls10.
-    #[error("its capabilities do not list the version mls10")]
-    Version,
-    /// The leaf's capabilities do not list the group's ciphersuite.
-    #[error("its capabilities do not list the group's ciphersuite")]
-    Ciphersuite,
-    /// The leaf's capabilities do not list the credential type basic, which all members use.
-    #[error("its capabilities do not list the credential type basic")]
-    CredentialType,
-    /// The leaf does not support an extension that the group has or requires (RFC 9420, 11.1). Its
-    /// device uses other software, or software that is too old.
-    #[error("it does not support the extension {extension:#06x}, which the group needs")]
-    GroupExtension {
-        /// The extension's type.
-        extension: u16,
-    },
-    /// The leaf does not support a proposal or credential type that the group requires (RFC 9420,
-    /// 11.1).
-    #[error("it does not support a proposal or credential type that the group requires")]
-    RequiredCapability,
-    /// The leaf of an update has the encryption key of the leaf that it replaces (RFC 9420,
-    /// 12.1.2).
-    #[error("it keeps the encryption key of the leaf that it replaces")]
-    EncryptionKeyKept,
-}
+use crate::{DeviceId, LeafFault, Refusal, identity::device_of_leaf};
 
 /// A leaf that a commit would bring into a group.
 #[derive(Clone, Copy)]

@@ -1,0 +1,77 @@
+//! The crypto providers that the engine supplies.
+
+use std::sync::Arc;
+
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::{
+    crypto::OpenMlsCrypto as _,
+    types::{CryptoError, SignatureScheme},
+};
+
+use crate::{
+    layer::{Layer, Layered},
+    provider::CryptoProvider,
+};
+
+/// Returns the usual cryptography: RustCrypto's implementations, with the operating system's
+/// randomness.
+///
+/// It keeps no state from which its keys could be computed again. (`RustCrypto` has its own random
+/// generator. An attacker that reads the generator's state can reproduce all its earlier output. A
+/// [lock](crate::Client::lock) would not erase that state.)
+pub fn default_crypto() -> Arc<dyn CryptoProvider> {
+    Arc::new(Layered(SystemRandomness(RustCrypto::default())))
+}
+
+/// RustCrypto with the operating system's randomness. The random generator of the inner
+/// `RustCrypto` is never used.
+struct SystemRandomness(RustCrypto);
+
+impl Layer for SystemRandomness {
+    fn within(&self) -> &dyn CryptoProvider {
+        &self.0
+    }
+
+    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+        let mut bytes = vec![0; len];
+        getrandom::fill(&mut bytes).map_err(|_| CryptoError::InsufficientRandomness)?;
+        Ok(bytes)
+    }
+
+    fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        RustCrypto::default().signature_key_gen(alg)
+    }
+}
+
+/// Returns cryptography against attackers that record messages today and have a quantum computer
+/// later.
+///
+/// It consists of libcrux's implementations, which include X-Wing (ML-KEM-768 and X25519
+/// together). Signatures are still Ed25519. An attacker with such a computer can forge signatures
+/// from then on, but cannot read earlier messages.
+///
+/// It has its own random generator, whose state stays in memory even when the device is
+/// [locked](crate::Client::lock). An attacker that reads this state can reproduce earlier output
+/// of the generator. [`default_crypto`] does not have this weakness.
+///
+/// It also supports two of the usual ciphersuites. [`Policy::ciphersuite`](crate::Policy) sets the
+/// ciphersuite of a group:
+///
+/// ```
+/// # use std::sync::Arc;
+/// use regrow_engine::{Ciphersuite, Client, DeviceId, MemoryStore, Policy, post_quantum_crypto};
+///
+/// let ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
+/// let policy = Policy { ciphersuite, ..Policy::default() };
+/// let device = DeviceId::new("alice", "phone")?;
+/// let store = Arc::new(MemoryStore::new());
+/// let alice = Client::create(store, post_quantum_crypto()?, device, policy)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`CryptoError::InsufficientRandomness`] if the operating system's randomness fails.
+#[cfg(feature = "post-quantum")]
+pub fn post_quantum_crypto() -> Result<Arc<dyn CryptoProvider>, CryptoError> {
+    Ok(Arc::new(openmls_libcrux_crypto::CryptoProvider::new()?))
+}
