@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod byte_counter;
 pub mod delivery;
 mod delivery_kind;
 pub mod device_list;
@@ -29,6 +30,7 @@ pub mod receipt;
 mod reject_code;
 
 pub use self::{
+    byte_counter::ByteCounter,
     delivery::Delivery,
     delivery_kind::DeliveryKind,
     handshake_mode::HandshakeMode,

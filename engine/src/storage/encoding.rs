@@ -1,8 +1,9 @@
 //! The encoding of records as MessagePack, which is self-describing. OpenMLS's types need a
 //! self-describing format for decoding, because some of them are untagged.
 
-use std::io::{self, Write};
+use std::io::Write;
 
+use regrow_protocol::ByteCounter;
 use rmp_serde::{Serializer, config::BytesMode};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,9 +14,9 @@ use super::Value;
 /// The function encodes the value twice: the first pass only counts the bytes. A buffer that grows
 /// would leave copies of secrets in freed memory. Counting is cheap in comparison.
 pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Result<Value, rmp_serde::encode::Error> {
-    let mut counter = ByteCounter(0);
+    let mut counter = ByteCounter::default();
     write(&mut counter, value)?;
-    let mut record = Value::new(Vec::with_capacity(counter.0));
+    let mut record = Value::new(Vec::with_capacity(counter.bytes()));
     write(&mut *record, value)?;
     Ok(record)
 }
@@ -32,20 +33,6 @@ pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, rmp_serde:
 /// byte strings themselves are not affected.
 fn write(to: impl Write, value: &(impl Serialize + ?Sized)) -> Result<(), rmp_serde::encode::Error> {
     value.serialize(&mut Serializer::new(to).with_bytes(BytesMode::ForceIterables))
-}
-
-/// Counts the bytes that are written to it.
-struct ByteCounter(usize);
-
-impl Write for ByteCounter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

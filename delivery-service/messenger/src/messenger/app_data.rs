@@ -2,12 +2,10 @@
 //!
 //! The engine stores them as app data. [`records`](super::records) has their types.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Write},
-};
+use std::{collections::VecDeque, io};
 
 use regrow_engine::{Client, GroupId, UserId};
+use regrow_protocol::ByteCounter;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
@@ -189,29 +187,15 @@ fn get<T: DeserializeOwned>(client: &Client, name: impl AsRef<[u8]>, what: &'sta
 /// memory.
 fn encode(value: &(impl Serialize + ?Sized)) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |e: ciborium::ser::Error<io::Error>| damaged("value", &e);
-    let mut count = ByteCounter(0);
+    let mut count = ByteCounter::default();
     ciborium::into_writer(value, &mut count).map_err(failed)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(count.0));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(count.bytes()));
     ciborium::into_writer(value, &mut *bytes).map_err(failed)?;
     Ok(bytes)
 }
 
 fn damaged(name: &'static str, detail: &dyn std::fmt::Display) -> Error {
     Error::Damaged { name, detail: detail.to_string() }
-}
-
-/// Counts the bytes that are written to it.
-struct ByteCounter(usize);
-
-impl Write for ByteCounter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
