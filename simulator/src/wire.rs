@@ -1,6 +1,6 @@
-//! The little of MLS's encoding that is read here without OpenMLS: vectors behind their length.
+//! The part of the MLS encoding that is read here without OpenMLS: vectors with a length prefix.
 
-/// A vector of variable length (RFC 9420, 2.1.2), and what follows it.
+/// Splits a vector of variable length (RFC 9420, 2.1.2) from the bytes after it.
 pub(crate) fn variable(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *bytes.first()?;
     let (length, start) = match first >> 6 {

@@ -81,14 +81,14 @@ fn the_top_of_a_file() {
         ("\"seed\": 7", "\"seed\": 7.5", 4, "seed", "expected a whole number"),
         ("\"seed\": 7", "\"seed\": 18446744073709551616", 4, "seed", "expected a whole number"),
         ("\"seed\": 7", "\"sede\": 7", 4, "sede", "unknown field `sede`; did you mean `seed`?"),
-        ("\"seed\": 7", "\"seed\": 7, \"seed\": 8", 4, "seed", "stands twice in one object; the first is in line 4"),
+        ("\"seed\": 7", "\"seed\": 7, \"seed\": 8", 4, "seed", "occurs twice in one object; the first is in line 4"),
         ("\"seed\": 7", "\"group\": {\"pading\": 1}", 4, "group.pading", "did you mean `padding`?"),
         ("\"seed\": 7", "\"group\": {\"padding\": 70000}", 4, "group.padding", "from 0 to 65536, found 70000"),
         ("\"seed\": 7", "\"group\": {\"handshake\": \"open\"}", 4, "group.handshake", "known are assisted, opaque"),
         ("\"seed\": 7", "\"group\": []", 4, "group", "expected an object, found a list"),
         ("[\"alice\", \"bob\", \"carol\"]", "[]", 5, "members", "at least one member"),
         ("[\"alice\", \"bob\", \"carol\"]", "\"alice\"", 5, "members", "expected a list of names or"),
-        ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` stands twice"),
+        ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` occurs twice"),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bo b\"]", 5, "members[1]", "no spaces"),
         (
             "[\"alice\", \"bob\", \"carol\"]",
@@ -131,7 +131,7 @@ fn steps_and_their_fields() {
         (
             r#"{"impersonate": {"compromise": "stolen", "action": "commit", "id": "f"}}"#,
             "steps[4].impersonate.id",
-            "only what is sent has an `id`",
+            "only the action `send` has an `id`",
         ),
         (
             r#"{"impersonate": {"compromise": "stolen", "action": "send", "id": "m1"}}"#,
@@ -156,7 +156,7 @@ fn steps_and_their_fields() {
         (
             r#"{"expect": {"who": "bob", "reads": "m1", "detected": true}}"#,
             "steps[4].expect.detected",
-            "only what is done with a `compromise` is `detected`",
+            "`detected` needs a `compromise`",
         ),
         (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
         (r#"{}"#, "steps[4]", "found an empty one"),
@@ -175,7 +175,7 @@ fn steps_and_their_fields() {
         (r#"{"send": {"by": "bob", "id": "m2", "size": 1048577}}"#, "steps[4].send.size", "from 0 to 1048576"),
         (r#"{"send": {"by": "bob", "id": "m2", "too": "x"}}"#, "steps[4].send.too", "unknown field `too`; known are"),
         (r#"{"add": {"by": "alice", "who": []}}"#, "steps[4].add.who", "at least one name"),
-        (r#"{"add": {"by": "alice", "who": ["carol", "carol"]}}"#, "steps[4].add.who[1]", "`carol` stands twice"),
+        (r#"{"add": {"by": "alice", "who": ["carol", "carol"]}}"#, "steps[4].add.who[1]", "`carol` occurs twice"),
         (r#"{"add": {"by": "alice", "who": ["carol", "crol"]}}"#, "steps[4].add.who[1]", "did you mean `carol`?"),
         (r#"{"add": {"by": "alice", "who": 5}}"#, "steps[4].add.who", "expected a name or a list of names"),
         (r#"{"update": {"by": "bob", "signature_key": "yes"}}"#, "steps[4].update.signature_key", "true or false"),
@@ -199,7 +199,7 @@ fn steps_and_their_fields() {
         (r#"{"wait": "0s"}"#, "steps[4].wait", "at least one second"),
         (r#"{"wait": "99999999999999999999d"}"#, "steps[4].wait", "at most 36500 days"),
         (r#"{"wait": 90}"#, "steps[4].wait", "expected a text, found a number"),
-        (r#"{"hold": {"id": "m9"}}"#, "steps[4].hold.id", "no message is sent as `m9`; did you mean `m1`?"),
+        (r#"{"hold": {"id": "m9"}}"#, "steps[4].hold.id", "no message has the id `m9`; did you mean `m1`?"),
         (r#"{"drop": {"id": "m1", "for": "zed"}}"#, "steps[4].drop.for[0]", "no member is called `zed`"),
         (r#"{"release": {"id": "m1"}}"#, "steps[4].release.id", "`m1` has not been held"),
         (r#"{"create": {"by": "alice"}}"#, "steps[4].create", "there is a group already"),
@@ -213,14 +213,14 @@ fn expectations() {
     for (expect, field, problem) in [
         (r#"{}"#, "", "nothing is expected; known are epoch"),
         (r#"{"converged": false}"#, ".converged", "only true"),
-        (r#"{"reads": "m1"}"#, ".reads", "who reads is missing"),
-        (r#"{"who": "bob"}"#, ".who", "what they read is missing"),
-        (r#"{"who": "bob", "heals_within": 1}"#, ".heals_within", "only a `compromise` heals"),
+        (r#"{"reads": "m1"}"#, ".reads", "the reader is missing"),
+        (r#"{"who": "bob"}"#, ".who", "the messages are missing"),
+        (r#"{"who": "bob", "heals_within": 1}"#, ".heals_within", "`heals_within` needs a `compromise`"),
         (r#"{"who": "bob", "compromise": "stolen", "reads": "m1"}"#, ".compromise", "found both"),
-        (r#"{"compromise": "stolen"}"#, ".compromise", "what it gives is missing"),
+        (r#"{"compromise": "stolen"}"#, ".compromise", "the result is missing"),
         (r#"{"compromise": "stoln", "reads": "m1"}"#, ".compromise", "did you mean `stolen`?"),
-        (r#"{"who": "bob", "reads": "m7"}"#, ".reads[0]", "no message is sent as `m7`"),
-        (r#"{"who": "bob", "reads": ["m1", "q"]}"#, ".reads[1]", "no message is sent as `q`"),
+        (r#"{"who": "bob", "reads": "m7"}"#, ".reads[0]", "no message has the id `m7`"),
+        (r#"{"who": "bob", "reads": ["m1", "q"]}"#, ".reads[1]", "no message has the id `q`"),
         (r#"{"who": "bob", "reads": "m1", "cannot_read": "m1"}"#, ".cannot_read", "both read and not read"),
         (r#"{"members": ["alice", "bobb"]}"#, ".members[1]", "did you mean `bob`?"),
         (r#"{"epoch": "1"}"#, ".epoch", "expected a number, found a text"),
@@ -263,7 +263,7 @@ fn races_and_repeats() {
             "in this race already",
         ),
         (r#"{"race": [{"update": {"by": "bob"}}, {"wait": "1s"}]}"#, "race[1].wait", "`wait` cannot race"),
-        (r#"{"race": [{"race": []}]}"#, "race[0].race", "cannot stand in another"),
+        (r#"{"race": [{"race": []}]}"#, "race[0].race", "cannot be inside another"),
         (
             r#"{"race": [{"update": {"by": "bob"}}, {"update": {"by": "alise"}}]}"#,
             "race[1].update.by",
@@ -272,7 +272,7 @@ fn races_and_repeats() {
         (r#"{"repeat": {"times": 0, "steps": [{"wait": "1s"}]}}"#, "repeat.times", "from 1 to 1000000"),
         (r#"{"repeat": {"times": 2, "steps": []}}"#, "repeat.steps", "at least one step"),
         (r#"{"repeat": {"times": 2}}"#, "repeat.steps", "field `steps` is missing"),
-        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "cannot stand in another"),
+        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "cannot be inside another"),
         (
             r#"{"repeat": {"times": 2, "steps": [{"send": {"by": "bob", "id": "x"}}]}}"#,
             "repeat.steps[0].send.id",
@@ -314,7 +314,7 @@ fn what_is_no_json_is_told_where_it_stops_being_json() {
     assert_told(&"[".repeat(1_000_000), 1, "", "this is not JSON: EOF");
     assert_told(&("[".repeat(1_000_000) + &"]".repeat(1_000_000)), 1, "", "expected an object, found a list");
     let deep = "{\"repeat\":{\"times\":1,\"steps\":[".repeat(10_000) + &"]}}".repeat(10_000);
-    assert_told(&with_step(&deep), 11, "steps[4].repeat.steps[0].repeat", "cannot stand in another");
+    assert_told(&with_step(&deep), 11, "steps[4].repeat.steps[0].repeat", "cannot be inside another");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What follows from what was stolen: the closure of a snapshot over the graph, and how each secret is reached.
+//! Computes the closure of a snapshot over the graph: the secrets that follow from it, and a path
+//! to each of them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,19 +8,19 @@ use std::{
 
 use super::graph::{EXTRACTED, Graph, How, NodeId};
 
-/// Everything that somebody knows who has some bytes and sees all that is sent.
+/// All secrets that follow from certain bytes and all traffic.
 pub(crate) struct Closure {
-    /// How each node that is known came to be known, by the shortest way; [`None`] for the others.
+    /// For each known node, the last step of the shortest path to it; [`None`] for the other nodes.
     reached: Vec<Option<Reached>>,
 }
 
 #[derive(Clone)]
 enum Reached {
-    /// Anybody has it.
+    /// The node is public.
     Public,
-    /// It stands in what was stolen: in the place of this number.
+    /// The node is in the stolen bytes with this number.
     Found(usize),
-    /// It follows, so many edges away from what was stolen.
+    /// The node follows by this edge. `depth` is the number of edges from the stolen bytes.
     Through { edge: u32, depth: u32 },
 }
 
@@ -33,13 +34,14 @@ impl Reached {
 }
 
 impl Closure {
-    /// What follows from the nodes that were found, each in the place of that number, and from what is public.
+    /// Computes the closure of the found nodes and of the public nodes. Each found node has the
+    /// number of the stolen bytes that contain it.
     pub(crate) fn over(graph: &Graph, found: &BTreeMap<NodeId, usize>) -> Self {
         let mut closure = Self { reached: vec![None; graph.len()] };
         let mut missing: Vec<u8> = graph.edges().iter().map(|edge| edge.inputs().len() as u8).collect();
         let mut next = VecDeque::new();
         let start = graph.public().iter().map(|node| (*node, Reached::Public));
-        // What is found is told as found, though it may be public as well.
+        // A found node counts as found, even if it is also public.
         for (node, how) in found.iter().map(|(node, place)| (*node, Reached::Found(*place))).chain(start) {
             closure.learn(node, how, &mut next);
         }
@@ -68,7 +70,8 @@ impl Closure {
         self.reached.get(node as usize).is_some_and(Option::is_some)
     }
 
-    /// How a node is reached from what was stolen, if it is. `places` are the names of the places.
+    /// The path from the stolen bytes to a node, if the node is known. `places` are the names of
+    /// the stolen bytes.
     pub(crate) fn path(&self, graph: &Graph, node: NodeId, places: &[String]) -> Option<Path> {
         let mut steps = Vec::new();
         let mut at = node;
@@ -85,7 +88,7 @@ impl Closure {
                 }
                 Reached::Through { edge, .. } => {
                     let edge = &graph.edges()[*edge as usize];
-                    // The way goes on through the secret that was the last to be known.
+                    // The path continues through the secret that became known last.
                     let secret = |node: &&NodeId| !matches!(self.reached[**node as usize], Some(Reached::Public));
                     let depth = |node: &&NodeId| self.reached[**node as usize].as_ref().map_or(0, Reached::depth);
                     let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
@@ -101,8 +104,8 @@ impl Closure {
     }
 }
 
-/// From a place in what was stolen to a secret, step by step, in the words of RFC 9420:
-/// `group chat: epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
+/// The path from stolen bytes to a secret, step by step, in the words of RFC 9420: `group chat:
+/// epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     steps: Vec<Step>,
@@ -112,11 +115,11 @@ pub struct Path {
 struct Step {
     how: Option<How>,
     what: String,
-    /// What else it took.
+    /// The other secrets that the step needs.
     with: Vec<String>,
 }
 
-/// Leaves out what has no name in RFC 9420, and all but the last of a ratchet's turns.
+/// Removes the secrets that have no name in RFC 9420, and all turns of a ratchet except the last.
 fn shortened(steps: Vec<Step>) -> Vec<Step> {
     let mut short: Vec<Step> = Vec::with_capacity(steps.len());
     let mut with = Vec::new();
@@ -195,7 +198,7 @@ mod tests {
         })
     }
 
-    /// Whether the secret follows from those that were stolen.
+    /// True if the wanted secret follows from the stolen secrets.
     fn follows(graph: &Graph, wanted: u8, stolen: &[u8]) -> bool {
         let found = stolen.iter().filter_map(|number| Some((graph.lookup(&secret(*number))?, 0))).collect();
         Closure::over(graph, &found).knows(graph.lookup(&secret(wanted)).unwrap())

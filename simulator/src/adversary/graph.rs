@@ -1,10 +1,17 @@
-//! What follows from what: the calls of all devices' tapes as a graph of secrets.
+//! The graph of secrets: it tells which secrets follow from which, by the calls on all devices'
+//! tapes.
 //!
-//! A node is a byte string, whoever computed it. An edge says that its output follows from *all* of its inputs: an
-//! extraction from salt and input keying material, an expansion from the pseudorandom key, a private key from its seed, a
-//! plaintext from the recipient's private key (or the AEAD key) and the ciphertext, and what a plaintext contains from the
-//! plaintext. A ciphertext is a node like the others: it is known to the adversary if it was sent, as it is or inside of a
-//! plaintext that is known.
+//! A node is a byte string, and it is the same node on every device. An edge says that its output
+//! follows from *all* of its inputs:
+//!
+//! - an extracted secret from the salt and the input keying material,
+//! - an expanded secret from the pseudorandom key,
+//! - a private key from its seed,
+//! - a plaintext from the ciphertext and the recipient's private key (or the AEAD key),
+//! - the content of a plaintext from the plaintext.
+//!
+//! A ciphertext is a node like the others. The adversary knows it if it was sent, directly or
+//! inside of a known plaintext.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -19,43 +26,43 @@ use super::{
     tape::{Aead, Call, Recorded},
 };
 
-/// A byte string on the tape, by its number.
+/// The number of a byte string on the tape.
 pub(crate) type NodeId = u32;
 
-/// Everything that the devices of a simulation computed.
+/// All values that the devices of a simulation computed.
 #[derive(Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
     by_bytes: HashMap<Arc<[u8]>, NodeId>,
     edges: Vec<Edge>,
     present: HashSet<Edge>,
-    /// The edges that a node is an input of.
+    /// The edges that have the node as an input.
     uses: Vec<Vec<u32>>,
     needles: Needles,
     /// The private key of each public key, if it is on the tape.
     private_keys: HashMap<Vec<u8>, NodeId>,
-    /// What was sealed to a public key whose private key has not come yet.
+    /// Plaintexts that were sealed to a public key whose private key is not on the tape yet.
     to_strangers: Vec<(Vec<u8>, NodeId, NodeId)>,
-    /// Plaintexts whose contents have not been looked at yet.
+    /// Plaintexts whose contents have not been searched yet.
     unread: BTreeSet<NodeId>,
-    /// The AEAD ciphertexts with all that opens them.
+    /// The AEAD ciphertexts, each with the values that open it.
     aeads: BTreeMap<NodeId, Aead>,
-    /// Nodes that anybody has: what was sent, and constants.
+    /// The nodes that everybody has: sent bytes, and constants.
     public: BTreeSet<NodeId>,
-    /// Whose calls are being taken in.
+    /// The device whose calls are being added, and its operation.
     maker: Option<(Arc<str>, Operation)>,
 }
 
 struct Node {
     bytes: Arc<[u8]>,
     name: Name,
-    /// Whose cryptography gave it first, and in which operation.
+    /// The device that first computed the node, and its operation.
     maker: Option<(Arc<str>, Operation)>,
-    /// What it was expanded from.
+    /// The node from which this node was expanded.
     parent: Option<NodeId>,
 }
 
-/// The output follows from the inputs, all of them.
+/// An output that follows from all of the inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Edge {
     pub(crate) how: How,
@@ -63,7 +70,7 @@ pub(crate) struct Edge {
     pub(crate) output: NodeId,
 }
 
-/// In which way something follows.
+/// The way in which an output follows from its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum How {
     Derived,
@@ -79,7 +86,7 @@ impl Edge {
 }
 
 impl Graph {
-    /// Takes in what a device has computed since it was last asked.
+    /// Adds the calls that a device has recorded since the last time.
     pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<Recorded>) {
         in_one_order(&mut calls);
         for Recorded { operation, call } in calls {
@@ -176,12 +183,13 @@ impl Graph {
         (plaintext, self.node(ciphertext, || Name::new("ciphertext")))
     }
 
-    /// The node of a secret that goes into a call. Mostly it came out of another; if not, the provider never made it.
+    /// The node of a secret that is an input of a call. Most are outputs of other calls; the
+    /// provider never made the rest.
     fn input(&mut self, bytes: &[u8]) -> Option<NodeId> {
         self.node(bytes, || Name::new("a value"))
     }
 
-    /// The node of these bytes; none if they are too short to be found again, such as a nonce.
+    /// The node of these bytes; none if they are too short to be found again, as a nonce is.
     fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> Name) -> Option<NodeId> {
         if bytes.len() < SHORTEST {
             return None;
@@ -192,7 +200,7 @@ impl Graph {
         let id = NodeId::try_from(self.nodes.len()).ok()?;
         self.needles.add(id, bytes);
         if bytes.iter().all(|byte| *byte == 0) {
-            // The zero vector stands for no PSK, and for no path (RFC 9420, 8).
+            // The zero vector stands for a missing PSK, and for a missing path (RFC 9420, 8).
             self.public.insert(id);
         }
         let bytes: Arc<[u8]> = bytes.into();
@@ -202,7 +210,7 @@ impl Graph {
         Some(id)
     }
 
-    /// Adds an edge. Where an input or the output is too short to be a node there is nothing to follow.
+    /// Adds an edge. If an input or the output is too short to be a node, adds nothing.
     fn edge(&mut self, how: How, inputs: [Option<NodeId>; 2], output: Option<NodeId>) {
         let ([Some(one), Some(other)], Some(output)) = (inputs, output) else { return };
         let edge = Edge { how, inputs: [one, other], output };
@@ -216,7 +224,7 @@ impl Graph {
         self.edges.push(edge);
     }
 
-    /// Makes the edges that could not be made before everything was there.
+    /// Adds the edges that could not be added before all calls were there.
     pub(crate) fn settle(&mut self) {
         for (public, ciphertext, plaintext) in std::mem::take(&mut self.to_strangers) {
             match self.private_keys.get(&public).copied() {
@@ -232,24 +240,24 @@ impl Graph {
         }
     }
 
-    /// The node of a text that is going to be found in a plaintext.
+    /// The node of a text that will be found in a plaintext.
     pub(crate) fn plaintext(&mut self, text: &[u8]) -> Option<NodeId> {
         self.node(text, || Name::new("text of a message"))
     }
 
-    /// The adversary sees something that was sent. Answers the AEAD ciphertexts in it.
+    /// Makes the nodes in these sent bytes public. Returns the AEAD ciphertexts among them.
     pub(crate) fn sent(&mut self, bytes: &[u8]) -> Vec<NodeId> {
         let found = self.find_plain(bytes);
         self.public.extend(&found);
         found.into_iter().filter(|node| self.aeads.contains_key(node)).collect()
     }
 
-    /// What of the tape stands in these bytes, in whatever encoding.
+    /// The nodes that are in these bytes, in any of the known encodings.
     pub(crate) fn find(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
         self.needles.find(bytes, |node| self.bytes(node))
     }
 
-    /// What of the tape stands in these bytes as it is: MLS messages encode nothing.
+    /// The nodes that are in these bytes without an encoding. MLS messages contain raw bytes only.
     fn find_plain(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
         let mut found = BTreeSet::new();
         self.needles.find_raw(bytes, &|node| self.bytes(node), &mut found);
@@ -265,7 +273,8 @@ impl Graph {
         &self.nodes[node as usize].bytes
     }
 
-    /// What the node is called; with its maker, if its name alone does not tell it from others of the same epoch.
+    /// The name of the node. If several nodes of an epoch have this name, the node's maker is
+    /// added.
     pub(crate) fn describe(&self, node: NodeId) -> String {
         let Node { name, maker, .. } = &self.nodes[node as usize];
         match maker {
@@ -274,7 +283,7 @@ impl Graph {
         }
     }
 
-    /// What the node was expanded from.
+    /// The node from which this node was expanded.
     pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
         self.nodes[node as usize].parent
     }
@@ -295,20 +304,20 @@ impl Graph {
         &self.edges
     }
 
-    /// The edges that the node is an input of.
+    /// The edges that have the node as an input.
     pub(crate) fn uses(&self, node: NodeId) -> &[u32] {
         &self.uses[node as usize]
     }
 }
 
-/// What HKDF-Extract gives has no name of its own in RFC 9420.
+/// The name of an output of HKDF-Extract, which has no name in RFC 9420.
 pub(crate) const EXTRACTED: &str = "extracted secret";
 
 fn external_init() -> Name {
     Name::new("init_secret of an external commit")
 }
 
-/// OpenMLS seals the path secrets of a commit on several threads, in whatever order the machine has it.
+/// Sorts the path secrets of a commit, because OpenMLS seals them on several threads in any order.
 fn in_one_order(calls: &mut [Recorded]) {
     let is_sealed = |recorded: &Recorded| matches!(recorded.call, Call::Sealed { .. });
     for run in calls.chunk_by_mut(|one, other| is_sealed(one) && is_sealed(other)) {

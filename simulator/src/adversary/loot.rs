@@ -1,4 +1,4 @@
-//! What was stolen.
+//! The state that a thief steals.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use zeroize::Zeroizing;
 
 use super::Place;
 
-/// What a thief has of a device, besides all the traffic.
+/// The state that a thief has of a device, in addition to all traffic.
 #[derive(Debug)]
 pub enum Loot {
-    /// Everything: what is stored, and what is in memory.
+    /// The whole device: its storage and its memory.
     Device(Snapshot),
-    /// The files of its storage, without their key: the database, and whatever lay beside it.
+    /// The files of the device's storage without their key: the database, and the files beside it.
     Disk(Vec<StolenFile>),
 }
 
 impl Loot {
-    /// All the bytes, for who looks for secrets in them.
+    /// All stolen bytes, for a search for secrets.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
         match self {
@@ -29,11 +29,11 @@ impl Loot {
     }
 }
 
-/// One file, as its raw bytes.
+/// One file with its raw bytes.
 pub struct StolenFile {
-    /// Its name, without the folder that it was in.
+    /// The name of the file, without its folder.
     pub name: String,
-    /// What was in it.
+    /// The content of the file.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 

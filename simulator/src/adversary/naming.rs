@@ -1,16 +1,16 @@
-//! What a secret on the tape is called, in RFC 9420's words.
+//! The names of the secrets on the tape, in the words of RFC 9420.
 //!
-//! OpenMLS derives with the labels of RFC 9420, which are part of what is expanded: they say what came out. Names are for
-//! people who read a path; nothing is decided by them.
+//! OpenMLS derives secrets with the labels of RFC 9420. The label is an input of the expansion, and
+//! names the output. Names are for people who read a path; no result depends on them.
 
 use std::{borrow::Cow, fmt};
 
 use crate::wire::variable;
 
-/// What RFC 9420 puts before its labels (RFC 9420, 5.1.2, 5.1.3 and 8).
+/// The prefix of all labels (RFC 9420, 5.1.2, 5.1.3 and 8).
 const LABEL_PREFIX: &[u8] = b"MLS 1.0 ";
 
-/// What a secret is called, and the epoch that it belongs to, where that can be told.
+/// The name of a secret, and its epoch if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) what: Cow<'static, str>,
@@ -22,7 +22,7 @@ impl Name {
         Self { what: what.into(), epoch: None }
     }
 
-    /// Whether an epoch, or a device, has several that are called so.
+    /// True if an epoch or a device has several secrets with this name.
     pub(crate) fn is_one_of_many(&self) -> bool {
         self.what == PATH_SECRET || self.what == RANDOM || self.what.starts_with(PRIVATE_KEY)
     }
@@ -41,7 +41,8 @@ impl fmt::Display for Name {
     }
 }
 
-/// What HKDF-Expand gives of a secret of that name, with this KDFLabel (RFC 9420, 8).
+/// The name of the secret that HKDF-Expand makes from a secret of that name with this KDFLabel (RFC
+/// 9420, 8).
 pub(crate) fn expanded(of: &Name, kdf_label: &[u8]) -> Name {
     let Some((label, context)) = kdf_label.get(2..).and_then(label_and_context) else {
         return Name::new("expanded secret").of_epoch(of.epoch);
@@ -76,16 +77,16 @@ pub(crate) fn expanded(of: &Name, kdf_label: &[u8]) -> Name {
     Name { what, epoch: of.epoch }
 }
 
-/// What is drawn from the provider.
+/// The name of bytes that were drawn from the provider.
 pub(crate) const RANDOM: &str = "random bytes";
 
-/// What private keys are called, of nodes, leaves and key packages.
+/// The name of private keys of nodes, leaves and key packages.
 const PRIVATE_KEY: &str = "private key";
 
-/// RFC 9420, 7.4.
+/// The name of path secrets (RFC 9420, 7.4).
 pub(crate) const PATH_SECRET: &str = "path_secret";
 
-/// What the plaintext of an HPKE ciphertext is, by the EncryptContext that it was sealed under (RFC 9420, 5.1.3).
+/// The name of an HPKE plaintext, from the EncryptContext of its ciphertext (RFC 9420, 5.1.3).
 pub(crate) fn sealed(info: &[u8]) -> Name {
     match label_and_context(info) {
         Some((b"UpdatePathNode", context)) => Name::new(PATH_SECRET).of_epoch(context_epoch(context)),
@@ -94,7 +95,7 @@ pub(crate) fn sealed(info: &[u8]) -> Name {
     }
 }
 
-/// What a private key is that is derived from a secret of that name.
+/// The name of a private key that is derived from a secret of that name.
 pub(crate) fn private_key(of: &Name) -> Name {
     match &*of.what {
         "external_secret" => Name::new("external_priv"),
@@ -104,7 +105,7 @@ pub(crate) fn private_key(of: &Name) -> Name {
     .of_epoch(of.epoch)
 }
 
-/// A label without its prefix, and a context, each behind its length.
+/// Reads a label without its prefix, and a context. Each of them follows its length.
 fn label_and_context(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (label, rest) = variable(bytes)?;
     let (context, _) = variable(rest)?;
@@ -121,7 +122,7 @@ fn context_epoch(context: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// KDFLabel (RFC 9420, 8).
+    /// A KDFLabel (RFC 9420, 8).
     fn kdf_label(label: &str, context: &[u8]) -> Vec<u8> {
         let label = format!("MLS 1.0 {label}");
         [&[0, 32, label.len() as u8], label.as_bytes(), &[context.len() as u8], context].concat()

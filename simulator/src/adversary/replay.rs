@@ -1,9 +1,11 @@
-//! The third answer: the stolen state is run in the real engine, and fed the recorded traffic in order.
+//! The replayed answer: the stolen state runs in the real engine, and gets the recorded traffic in
+//! order.
 //!
-//! The replay follows every commit that it can follow. It never carries out its own removal: a thief keeps what it has.
-//! It passes by what is sent in the stolen device's own name: the engine would take that for a sign that its state is a
-//! copy, which it is, and make nothing any more.
-//! If the stolen device is invited again with a key package that was stolen with it, the replay accepts.
+//! The replay follows every commit that it can follow. It never carries out its own removal,
+//! because a thief keeps its state. It skips entries that were sent in the stolen device's own
+//! name. Such an entry would show the engine that its state is a copy, and the engine would make
+//! nothing any more. If the stolen device is invited again with a key package that was stolen with
+//! it, the replay joins.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,14 +16,14 @@ use super::{
     disk::{self, LockedOut},
 };
 
-/// What the engine remembers by the time is when keys are to be rotated. The thief does not rotate them.
+/// The engine uses times only to decide when to rotate keys. The thief does not rotate keys.
 pub(super) const NO_TIME: Timestamp = Timestamp(0);
 
-/// Somebody who runs what was stolen, if it can be run.
+/// Makes an adversary that runs the stolen state, if it can be run.
 ///
 /// # Errors
 ///
-/// If what was stolen cannot be tried: that would say nothing about what it is worth.
+/// If it is impossible to try the stolen state. Such an error says nothing about its value.
 pub fn thief(
     loot: &Loot,
     crypto: Arc<dyn CryptoProvider>,
@@ -42,13 +44,13 @@ pub fn thief(
     Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
 }
 
-/// A stolen device, run by the thief.
+/// A stolen device that the thief runs.
 pub struct Replay {
     pub(super) client: Client,
     pub(super) crypto: Arc<dyn CryptoProvider>,
     pub(super) policy: Policy,
     pub(super) group: GroupId,
-    /// The messages whose texts were in the snapshot: read by the device, and not acknowledged.
+    /// The messages whose texts are in the snapshot: the device has read and not acknowledged them.
     found: BTreeSet<MessageId>,
     readable: BTreeSet<usize>,
 }
@@ -58,7 +60,7 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The engine's, if it cannot open the snapshot.
+    /// The error of the engine, if it cannot open the snapshot.
     pub fn new(
         snapshot: &Snapshot,
         crypto: Arc<dyn CryptoProvider>,
@@ -73,7 +75,7 @@ impl Replay {
         Ok(Self { client, crypto, policy, group, found, readable: BTreeSet::new() })
     }
 
-    /// Takes an entry in. Whether the engine could follow it.
+    /// Processes an entry. True if the engine could follow it.
     fn see(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
         match entry.kind {
             Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
@@ -127,7 +129,7 @@ impl Adversary for Replay {
     fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic> {
         let own = self.client.device().clone();
         let others = traffic.iter().filter(|entry| entry.sender.as_ref() != Some(&own));
-        // An entry that the engine refuses teaches the thief nothing; the next one may.
+        // A refused entry gives the thief nothing; the next entry may give something.
         others.filter(|entry| self.see(entry).unwrap_or(false)).cloned().collect()
     }
 

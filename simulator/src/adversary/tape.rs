@@ -1,8 +1,9 @@
-//! The tape: every crypto call of a device, with what went in and what came out.
+//! The tape: every crypto call of a device, with its inputs and outputs.
 //!
-//! A [`Taped`] provider is a layer over the device's cryptography that changes no result. Its [`Log`] counts always, and
-//! keeps the calls themselves only where somebody will steal something. It knows nothing of MLS: what follows from which
-//! call is the [graph](super::graph)'s, which takes the calls from here.
+//! A [`Taped`] provider is a layer over the device's cryptography that changes no result. Its
+//! [`Log`] always counts the calls, and keeps the calls themselves only if the scenario has a
+//! theft. The tape knows nothing of MLS. The [graph](super::graph) takes the calls, and decides
+//! which secrets follow.
 
 use std::{
     mem,
@@ -18,10 +19,11 @@ use tls_codec::SecretVLBytes;
 
 use crate::cost::{Costs, Counts, Operation};
 
-/// Bytes that went into a call or came out of it. They are a simulation's secrets, which follow from a number in its file.
+/// Inputs and outputs of calls. They are secrets of a simulation, and follow from the seed in its
+/// file.
 pub(crate) type Bytes = Vec<u8>;
 
-/// A crypto call that lets a secret follow from others.
+/// A crypto call in which a secret follows from other secrets.
 #[derive(Clone)]
 pub(crate) enum Call {
     /// Random bytes were drawn.
@@ -36,19 +38,19 @@ pub(crate) enum Call {
     KeyPair { ikm: Bytes, private: Bytes, public: Vec<u8> },
     /// A signature key pair was made.
     SignatureKey { private: Bytes },
-    /// HPKE encryption to the holder of a private key.
+    /// HPKE encryption to the owner of a private key.
     Sealed { public: Vec<u8>, info: Vec<u8>, plaintext: Bytes, ciphertext: Vec<u8> },
     /// HPKE decryption.
     Opened { private: Bytes, info: Vec<u8>, plaintext: Bytes, ciphertext: Vec<u8> },
-    /// A secret shared with the holder of a private key (RFC 9180, 6.2).
+    /// A secret that is shared with the owner of a private key (RFC 9180, 6.2).
     ExportedTo { public: Vec<u8>, encapsulated: Vec<u8>, out: Bytes },
-    /// The same secret, by that holder.
+    /// The same secret, computed by that owner.
     ExportedFrom { private: Bytes, encapsulated: Vec<u8>, out: Bytes },
     /// AEAD encryption, or decryption that succeeded.
     Aead(Aead),
 }
 
-/// An AEAD ciphertext with all that it takes to open it.
+/// An AEAD ciphertext, with the values that open it.
 #[derive(Clone)]
 pub(crate) struct Aead {
     pub(crate) algorithm: AeadType,
@@ -59,13 +61,13 @@ pub(crate) struct Aead {
     pub(crate) ciphertext: Vec<u8>,
 }
 
-/// A call, and what its device was doing.
+/// A call, and the operation of its device.
 pub(crate) struct Recorded {
     pub(crate) operation: Operation,
     pub(crate) call: Call,
 }
 
-/// What one device's cryptography did.
+/// The calls of one device's cryptography.
 pub struct Log {
     /// The device's name.
     device: Arc<str>,
@@ -74,15 +76,16 @@ pub struct Log {
 
 struct Entries {
     operation: Operation,
-    /// What the present operation has cost: apart, for OpenMLS hashes thousands of times in one.
+    /// The costs of the present operation. They are kept apart because OpenMLS makes thousands of
+    /// hashes in one operation.
     present: Counts,
-    /// What those before it have.
+    /// The costs of the operations before it.
     costs: Costs,
-    /// What was recorded and not taken yet; [`None`] if only counts are wanted.
+    /// The calls that were recorded and not taken yet; [`None`] if the log only counts.
     calls: Option<Vec<Recorded>>,
 }
 
-/// Where a device can go back to.
+/// A state of the log to which it can return.
 pub(crate) struct Mark {
     operation: Operation,
     present: Counts,
@@ -91,7 +94,7 @@ pub(crate) struct Mark {
 }
 
 impl Log {
-    /// An empty log of the device with this name, which keeps calls or only counts them.
+    /// An empty log of the device with this name. It keeps calls, or only counts them.
     #[must_use]
     pub fn new(device: &str, keep_calls: bool) -> Arc<Self> {
         let calls = keep_calls.then(Vec::new);
@@ -104,7 +107,7 @@ impl Log {
         &self.device
     }
 
-    /// From here on the device does this, in another call of the engine.
+    /// Begins an operation of the device, in a new call of the engine.
     pub fn begin(&self, operation: Operation) {
         let mut entries = self.entries();
         entries.settle();
@@ -112,7 +115,7 @@ impl Log {
         entries.present.calls = 1;
     }
 
-    /// What each operation has cost so far.
+    /// The costs of each operation so far.
     #[must_use]
     pub fn costs(&self) -> Costs {
         let mut entries = self.entries();
@@ -120,12 +123,12 @@ impl Log {
         entries.costs.clone()
     }
 
-    /// The calls since this was last asked.
+    /// Takes the calls that were recorded since the last time.
     pub(crate) fn take(&self) -> Vec<Recorded> {
         self.entries().calls.as_mut().map(mem::take).unwrap_or_default()
     }
 
-    /// What is recorded from here on may be made undone.
+    /// Returns a mark. All later records can be undone.
     pub(crate) fn mark(&self) -> Mark {
         let entries = self.entries();
         Mark {
@@ -136,7 +139,7 @@ impl Log {
         }
     }
 
-    /// What was recorded since the mark has not happened: it will be done again.
+    /// Undoes all records since the mark, because the device will do these operations again.
     pub(crate) fn go_back(&self, to: &Mark) {
         let mut entries = self.entries();
         (entries.operation, entries.present) = (to.operation, to.present);
@@ -147,11 +150,11 @@ impl Log {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        // A log that a panicking thread has left half-way is a list that lacks an entry, and no more.
+        // If a thread panicked while it had the log, the log lacks at most one entry.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call, and keeps it if calls are kept.
+    /// Counts a call, and keeps it if the log keeps calls.
     fn note(&self, count: impl FnOnce(&mut Counts), call: impl FnOnce() -> Call) {
         let mut entries = self.entries();
         let operation = entries.operation;
@@ -167,7 +170,7 @@ impl Log {
 }
 
 impl Entries {
-    /// Adds what the present operation has cost to what it has cost before.
+    /// Adds the costs of the present operation to the costs before it.
     fn settle(&mut self) {
         let present = std::mem::take(&mut self.present);
         if present != Counts::default() {
@@ -176,14 +179,14 @@ impl Entries {
     }
 }
 
-/// A device's cryptography, recorded.
+/// A device's cryptography with a tape.
 pub struct Taped {
     within: Arc<dyn CryptoProvider>,
     log: Arc<Log>,
 }
 
 impl Taped {
-    /// Records what `within` does in that log.
+    /// Records the calls of `within` in that log.
     #[must_use]
     pub fn new(within: Arc<dyn CryptoProvider>, log: Arc<Log>) -> Self {
         Self { within, log }

@@ -16,10 +16,10 @@ use regrow_simulator::{
 
 use super::{Ending, ExploreArgs, Runner, output};
 
-/// How many scenarios are looked at if nothing else ends the search.
+/// The number of scenarios to run if the user sets neither a number nor a time.
 const COUNT: u64 = 1000;
 
-/// Searches for a scenario that fails, makes it small, and writes it.
+/// Searches for a scenario that fails, shrinks it, and writes it to a file.
 pub(super) fn explore(args: &ExploreArgs, runner: Runner) -> Result<Ending> {
     let live = !args.json && output::abilities().live;
     explore_to(&mut output::stdout(), live, args, runner)
@@ -59,7 +59,7 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
     });
     let found = searched.finding.as_ref().map(|finding| {
         if live {
-            tell(out, &format!("scenario {} fails; making it small", finding.number));
+            tell(out, &format!("scenario {} fails; shrinking it", finding.number));
         }
         let shrunk = finding.shrink(&run);
         let failures = Outcome::of(|| run(&shrunk.scenario)).failures;
@@ -80,11 +80,11 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
     Ok(if found.is_some() { Ending::Failed } else { Ending::Passed })
 }
 
-/// What was found, made small, and where it was written.
+/// The shrunk scenario, and the file that contains it.
 struct Found<'s> {
     finding: &'s Finding,
     scenario: Scenario,
-    /// How many runs that took.
+    /// The number of runs that shrinking took.
     runs: u32,
     failures: Vec<Failure>,
     file: PathBuf,
@@ -132,28 +132,28 @@ fn tell_progress(out: &mut dyn Write, done: u64, count: u64) {
     }
 }
 
-/// Writes over the last line of progress. A terminal that cannot be written to is no reason to stop.
+/// Replaces the last line of progress. The search continues if the terminal cannot be written to.
 fn tell(out: &mut dyn Write, text: &str) {
     let _ = write!(out, "\r\x1b[K{text}").and_then(|()| out.flush());
 }
 
-/// Where a scenario that was found is written.
+/// The place to which the search writes the scenario that fails.
 enum Destination {
-    /// To this file, which is not there.
+    /// This file, which does not exist yet.
     File(PathBuf),
-    /// Into this folder, under a name that says where it comes from.
+    /// This folder; the name of the file contains the seed and the number of the scenario.
     Folder(PathBuf),
 }
 
 impl Destination {
-    /// Looked at before the search: nobody waits for a scenario that cannot be written.
+    /// Checks the path before the search starts, so that a wrong path does not waste a search.
     fn of(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::Folder(PathBuf::new())) };
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
         if path.exists() {
-            bail!("{} is there already: name another file, or remove it", path.display());
+            bail!("{} exists already: name another file, or remove it", path.display());
         }
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         if folder.is_some_and(|folder| !folder.is_dir()) {
@@ -162,7 +162,7 @@ impl Destination {
         Ok(Self::File(path.to_owned()))
     }
 
-    /// Writes the scenario over nothing that is there, and tells where it is.
+    /// Writes the scenario to a new file, never over an existing one, and returns the file's path.
     fn write(&self, seed: u64, number: u64, text: &str) -> Result<PathBuf> {
         let candidates: Box<dyn Iterator<Item = PathBuf>> = match self {
             Self::File(file) => Box::new(std::iter::once(file.clone())),
@@ -174,7 +174,7 @@ impl Destination {
         for file in candidates {
             match File::create_new(&file).and_then(|mut created| created.write_all(text.as_bytes())) {
                 Ok(()) => return Ok(file),
-                // The same search finds the same again.
+                // The same search finds the same scenario again.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     if fs::read(&file).is_ok_and(|there| there == text.as_bytes()) {
                         return Ok(file);
@@ -183,7 +183,7 @@ impl Destination {
                 Err(error) => return Err(error).with_context(|| format!("cannot write {}", file.display())),
             }
         }
-        bail!("cannot write the scenario: a file of its name has come into being since")
+        bail!("cannot write the scenario: during the search, a file with its name was created")
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    /// Fails as soon as somebody updates.
+    /// Fails if the scenario contains an update.
     fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> Outcome {
         let updates = write(scenario).contains("\"update\": {");
         Outcome { failures: updates.then(failure).into_iter().collect(), ..Outcome::default() }
@@ -273,7 +273,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("found.json"), "mine").unwrap();
         let (ending, out) = explore_in(&folder, &[]);
-        assert!(ending.unwrap_err().to_string().contains("is there already"));
+        assert!(ending.unwrap_err().to_string().contains("exists already"));
         assert_eq!(out, "");
     }
 }

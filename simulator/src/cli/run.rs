@@ -27,13 +27,13 @@ use super::{
     output,
 };
 
-/// A result with the lines of its transcript, if they are wanted.
+/// A result and, if the user wants them, the lines of its transcript.
 struct Done {
     result: RunResult,
     lines: Vec<u8>,
 }
 
-/// Runs every file, and reports them in order as they are done.
+/// Runs every file, and reports the results in the order of the files.
 pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let start = Instant::now();
     let mut transcript = args.transcript.as_deref().map(output::create).transpose()?;
@@ -83,7 +83,7 @@ fn ending(status: Status) -> Ending {
     }
 }
 
-/// What is told of the results on standard output, and of unusable files on standard error.
+/// Reports results on standard output, and unusable files on standard error.
 enum Report<'w> {
     Json(&'w mut dyn Write),
     Terminal(Terminal<'w>),
@@ -126,7 +126,7 @@ impl<'w> Report<'w> {
     }
 }
 
-/// What one file is run with.
+/// The settings with which each file runs.
 struct Job {
     runner: Runner,
     options: RunOptions,
@@ -158,15 +158,15 @@ impl Job {
     }
 }
 
-/// What the reporting side hears.
+/// A message from the threads that run files to the thread that reports.
 enum Event {
-    /// So many files are done, in whatever order.
+    /// The number of files that have ended, in any order.
     Count(usize),
-    /// The next file in order is done.
+    /// The result of the next file in order.
     Next(Box<Done>),
 }
 
-/// Runs the files on so many threads, and hands their results on in order.
+/// Runs the files on `jobs` threads, and passes their results to `hear` in order.
 fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(Event) -> Result<()>) -> Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -177,7 +177,7 @@ fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = loaded.get(index) else { break };
-                    // Nobody listens any more after an error in writing: no further file is begun.
+                    // The receiver is gone after a write error; start no further file.
                     if send.send((index, job.run(file))).is_err() {
                         break;
                     }

@@ -1,4 +1,5 @@
-//! When two failures are the same: what did not hold is the same, whoever it was and whenever.
+//! Compares failures. Two failures are of the same kind if the same expectation failed, for any
+//! member and at any time.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +8,20 @@ use crate::{
     scenario::{Action, Scenario, Step},
 };
 
-/// What stands for a name or a number.
+/// The text that replaces a name or a number.
 const SOMETHING: &str = "…";
 
-/// The kind of a failure: what was expected, in words without names and numbers; for a step that failed, with its code.
+/// The kind of a failure: the expectation in words, without names and numbers. If a step failed,
+/// its error code is a part of the kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FailureKind {
     words: String,
-    /// Whether a step failed.
+    /// True if a step failed.
     of_a_step: bool,
 }
 
 impl FailureKind {
-    /// The kinds of what was found in a scenario, in its order.
+    /// Returns the kinds of a scenario's failures, in their order.
     #[must_use]
     pub fn of_all(scenario: &Scenario, failures: &[Failure]) -> Vec<Self> {
         let names = names(scenario);
@@ -33,20 +35,20 @@ impl FailureKind {
         Self { words, of_a_step: code.is_some() }
     }
 
-    /// Whether a scenario could fail in this way without anything being wrong but the scenario: with a step that cannot
-    /// be done.
+    /// True if the scenario itself can be the reason for such a failure, because it contains a step
+    /// that cannot be done.
     pub(super) fn may_be_the_scenarios(&self) -> bool {
         self.of_a_step
     }
 
-    /// The kind in words.
+    /// The kind, in words.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.words
     }
 }
 
-/// Everything that the scenario gives a name to.
+/// All names that the scenario defines: of members, messages and thefts.
 fn names(scenario: &Scenario) -> BTreeSet<String> {
     let mut names: BTreeSet<_> = scenario.members.iter().map(ToString::to_string).collect();
     for step in scenario.expand() {
@@ -66,7 +68,7 @@ fn names(scenario: &Scenario) -> BTreeSet<String> {
     names
 }
 
-/// A word, with what stands around it: a comma, a possessive.
+/// Replaces a name or a number in a word. Punctuation and a possessive `'s` stay.
 fn without_names(word: &str, names: &BTreeSet<String>) -> String {
     let name = word.trim_end_matches([',', '.', ':', ';', '?']);
     let ending = &word[name.len()..];

@@ -1,4 +1,4 @@
-//! Scenarios from a seed: steps that make sense, one after the other.
+//! Generates scenarios from a seed, step by step. Each step makes sense after the steps before it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,31 +15,31 @@ use crate::scenario::{
     MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, Scope,
 };
 
-/// What the first members are called.
+/// The names of the first members.
 const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
 
-/// How often a kind of step is drawn that cannot come now, before the scenario ends there.
+/// How often the generator draws a step that is impossible now, before it gives up.
 const ATTEMPTS: u32 = 50;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
-/// What thieves do.
+/// The actions of thieves.
 const ACTS: [Act; 3] = [Act::Send, Act::Commit, Act::Rejoin];
 
 const CRASH_POINTS: [CrashPoint; 4] =
     [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
 
-/// How large scenarios may be.
+/// The limits on the size of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// The most members; at least 2.
+    /// The largest number of members; at least 2.
     pub members: u32,
-    /// The most steps, those not counted that bring the scenario to its end.
+    /// The largest number of steps, without the steps that end the scenario.
     pub steps: u32,
 }
 
-/// One scenario of the search with this seed.
+/// Generates the scenario with this number in the search with this seed.
 pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) -> Scenario {
     let mut dice = Dice::new(seed, number);
     let count = dice.between(2, size.members.max(2)) as usize;
@@ -66,7 +66,7 @@ fn name(index: usize) -> MemberName {
     MemberName::new(NAMES.get(index).map_or_else(|| format!("m{}", index + 1), ToString::to_string))
 }
 
-/// Mostly the defaults, which most people have.
+/// Draws the settings of the group. Most of them are defaults, as in most real groups.
 fn settings(dice: &mut Dice) -> GroupSettings {
     let ciphersuite = match dice.below(12) {
         0 => Some(Ciphersuite::P256Aes128GcmSha256P256),
@@ -82,7 +82,7 @@ fn settings(dice: &mut Dice) -> GroupSettings {
     }
 }
 
-/// A scenario as far as it has come.
+/// A scenario under construction.
 pub(super) struct Generator<'w> {
     pub(super) dice: Dice,
     weights: &'w Weights,
@@ -108,7 +108,7 @@ impl Generator<'_> {
         self.act(Action::Create { by: self.name(creator), with: self.names(&with) });
     }
 
-    /// Adds a step, or two that belong together. False if nothing was found that can be done.
+    /// Adds a step, or two steps that belong together. False if no possible step was found.
     fn go_on(&mut self) -> bool {
         for _ in 0..ATTEMPTS {
             if let Some(kind) = self.pick()
@@ -120,12 +120,12 @@ impl Generator<'_> {
         false
     }
 
-    /// A step of this kind, if there can be one now.
+    /// Adds a step of this kind, if one is possible now.
     fn step(&mut self, kind: Kind) -> Option<()> {
         match kind {
             Kind::Offline => {
                 let who = self.dice.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
-                // Somebody stays who can act.
+                // At least one member that can act stays online.
                 self.model.present().iter().any(|member| !who.contains(member)).then_some(())?;
                 self.act(Action::Offline { who: self.names(&who) });
             }
@@ -161,7 +161,7 @@ impl Generator<'_> {
             Kind::Race => race::race(self, None)?,
             Kind::Crash => {
                 let victim = self.dice.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
-                // What it does next is worked out before, and is what it dies of.
+                // The crash happens during the victim's next action, so the action is drawn first.
                 if self.dice.once_in(4) {
                     let contenders = race::contenders(self, Some(victim))?;
                     self.crash(victim);
@@ -198,7 +198,7 @@ impl Generator<'_> {
         Some(())
     }
 
-    /// A thief acts in the name of somebody in the group, who mostly comes back at once.
+    /// Makes a thief act in the name of a member. The member mostly rejoins at once.
     fn impersonate(&mut self) -> Option<()> {
         let (compromise, who) = self.dice.one(&self.model.thefts)?;
         let act = self.dice.one(&ACTS)?;
@@ -212,7 +212,7 @@ impl Generator<'_> {
         Some(())
     }
 
-    /// Somebody who could do this.
+    /// A member that could do a step of this kind.
     pub(super) fn actor(&mut self, kind: Kind) -> Option<Member> {
         match kind {
             Kind::Join => self.dice.one(&self.model.joiners()),
@@ -224,7 +224,7 @@ impl Generator<'_> {
         }
     }
 
-    /// Something that this device could submit now.
+    /// A submission that this device could make now.
     pub(super) fn any_submission(&mut self, by: Member) -> Option<Action> {
         if !self.model.group.contains(&by) {
             return self.submission(Kind::Join, by);
@@ -239,7 +239,8 @@ impl Generator<'_> {
         None
     }
 
-    /// What this device could submit, of this kind. The group stays as it is.
+    /// A submission of this kind that this device could make now. Does not change the modelled
+    /// group.
     pub(super) fn submission(&mut self, kind: Kind, by: Member) -> Option<Action> {
         let is_member = self.model.group.contains(&by);
         if !self.model.online.contains(&by) || is_member == (kind == Kind::Join) {
@@ -305,14 +306,14 @@ impl Generator<'_> {
         }
     }
 
-    /// Some deliveries of a message, or all.
+    /// A delivery rule for a message, for some members or for all.
     fn delivery(&mut self, id: MessageId) -> Delivery {
         let all: Vec<_> = self.model.all().collect();
         let to = self.dice.once_in(2).then(|| self.dice.some(&all, 2));
         Delivery { id, to: to.map(|members| self.names(&members)) }
     }
 
-    /// Brings everybody together, so that whatever has gone wrong is seen.
+    /// Brings all members together, so that errors of earlier steps become visible.
     fn end(&mut self) {
         let offline = self.model.offline();
         if !offline.is_empty() {
@@ -362,7 +363,8 @@ impl Generator<'_> {
     }
 }
 
-/// The place of something that has none yet: it gets one when it is written and read.
+/// The place of a step that has none yet. A step gets its place when the scenario is written and
+/// read.
 pub(super) fn nowhere() -> Place {
     Place { number: Arc::from(""), path: Arc::from(""), line: 0, turn: None }
 }

@@ -1,4 +1,4 @@
-//! One scenario after the other, until one fails.
+//! Runs one scenario after the other, until one fails.
 
 use std::{
     sync::{
@@ -15,56 +15,56 @@ use crate::{
     scenario::{Scenario, read, write},
 };
 
-/// The most runs that it takes to make a scenario small.
+/// The largest number of runs that shrinking a scenario may take.
 const MOST_SHRINKING_RUNS: u32 = 1000;
 
-/// Runs a scenario. Called from several threads. A panic is a failure like any other.
+/// Runs a scenario. The search calls it from several threads. A panic counts as a failure.
 pub type Run<'r> = dyn Fn(&Scenario) -> Outcome + Sync + 'r;
 
-/// Which scenarios are looked at.
+/// The scenarios that a search runs.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where they come from.
+    /// The seed of the scenarios.
     pub seed: u64,
-    /// How many.
+    /// The number of scenarios.
     pub count: u64,
-    /// How large each may be.
+    /// The largest size of each scenario.
     pub size: Size,
-    /// What happens in them, and how often.
+    /// The frequency of each kind of step.
     pub weights: Weights,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Searched {
-    /// How many scenarios were looked at: up to the one that failed, if there is one.
+    /// The number of scenarios that were run. If one failed: its number.
     pub scenarios: u64,
-    /// The first that failed.
+    /// The first scenario that failed.
     pub finding: Option<Finding>,
 }
 
 /// A scenario that failed.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Which of the plan's scenarios it is, from 1.
+    /// The number of the scenario in the plan, from 1.
     pub number: u64,
     /// The scenario as it was generated.
     pub scenario: Scenario,
-    /// What did not hold in it.
+    /// The failures of the run.
     pub failures: Vec<Failure>,
 }
 
-/// What a search is told by who watches it.
+/// The decision of a search's watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// On with it.
+    /// Continue.
     GoOn,
-    /// No further scenario is begun.
+    /// Begin no further scenario.
     Stop,
 }
 
 impl Plan {
-    /// One of the scenarios, by its number from 1: as if it had been read from its file.
+    /// Returns the scenario with this number, from 1, as if it had been read from its file.
     #[must_use]
     pub fn scenario(&self, number: u64) -> Scenario {
         let generated = generate(self.seed, number, self.size, &self.weights);
@@ -72,8 +72,9 @@ impl Plan {
     }
 }
 
-/// Runs the plan's scenarios on so many threads, until one fails, and tells `watch` after each how many were run. The
-/// finding is the first in order that fails, on any number of threads.
+/// Runs the plan's scenarios on `jobs` threads until one fails. After each run, calls `watch` with
+/// the number of runs so far. The finding is the first scenario in the plan's order that fails, on
+/// any number of threads.
 pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64) -> Watch) -> Searched {
     let (begun, first) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let stopped = AtomicBool::new(false);
@@ -86,7 +87,7 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
             scope.spawn(move || {
                 loop {
                     let number = begun.fetch_add(1, Ordering::Relaxed) + 1;
-                    // One that comes before the first that failed is still worth a look.
+                    // A scenario before the first failed one in the plan's order must still run.
                     let over = number > plan.count || number > first.load(Ordering::Relaxed);
                     if over || stopped.load(Ordering::Relaxed) {
                         break;
@@ -118,11 +119,12 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
 }
 
 impl Finding {
-    /// Makes the scenario as small as it can be and still fail in the way that it fails in first.
+    /// Shrinks the scenario, and keeps the kind of its first failure.
     pub fn shrink(&self, run: &Run<'_>) -> Shrunk {
         let kinds = |scenario: &Scenario, failures: &[Failure]| FailureKind::of_all(scenario, failures);
         let first = kinds(&self.scenario, &self.failures).into_iter().next();
-        // Taking out what a step needs makes it fail as well, and is no finding.
+        // If the shrinker removes a step that another step needs, that step fails, too. This is no
+        // finding.
         let has_to_make_sense = first.as_ref().is_some_and(FailureKind::may_be_the_scenarios);
         let may_be_taken = |candidate: &Scenario| !has_to_make_sense || makes_sense(candidate);
         shrink(&self.scenario, MOST_SHRINKING_RUNS, may_be_taken, |candidate| {
@@ -146,7 +148,7 @@ mod tests {
         Failure { place: None, expected: expected.into(), seen: String::new(), events: Vec::new() }
     }
 
-    /// Fails whenever somebody is stolen from.
+    /// Fails if the scenario contains a theft.
     fn fails_if_stolen(scenario: &Scenario) -> Outcome {
         let stolen = write(scenario).contains("compromise");
         Outcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..Outcome::default() }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn a_step_that_fails_stays_one_that_makes_sense() {
         let failed = Failure { seen: "it failed with `nothing_to_commit`: no".into(), ..failure("the step succeeds") };
-        // Whatever commits fails, and it makes no difference whether there is anything to commit.
+        // Every commit fails, even if there is nothing to commit.
         let run = |scenario: &Scenario| {
             let commits = write(scenario).contains("\"commit\"");
             Outcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..Outcome::default() }

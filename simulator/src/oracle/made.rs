@@ -1,4 +1,4 @@
-//! Commits, proposals and messages that were made, as far as what follows depends on them.
+//! Commits, proposals and messages that were made, with the data that later facts depend on.
 
 use std::sync::Arc;
 
@@ -14,13 +14,14 @@ use super::{
 pub(super) struct Made {
     pub(super) by: Device,
     pub(super) what: Commit,
-    /// The epoch that it is made in.
+    /// The epoch in which the commit is made.
     pub(super) in_epoch: Epoch,
-    /// The tree of the epoch that it makes.
+    /// The tree of the epoch that the commit makes.
     pub(super) tree: Arc<Tree>,
     pub(super) path: UpdatePath,
     pub(super) joiners: Vec<Joiner>,
-    /// The generation of its committer's ratchet that it is encrypted with; [`None`] if it is a PublicMessage.
+    /// The generation of the committer's ratchet that encrypts the commit; [`None`] for a
+    /// PublicMessage.
     pub(super) generation: Option<u32>,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Proposed {
     pub(super) in_epoch: Epoch,
     pub(super) is_update: bool,
     pub(super) leaf: LeafIndex,
-    /// As of a commit.
+    /// The generation of the proposer's ratchet; [`None`] for a PublicMessage.
     pub(super) generation: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! What each fact changes. Everything is checked before anything is changed.
+//! Applies each fact to the model. It checks everything before it changes anything.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::{
     tree_math::LeafIndex,
 };
 
-/// Says what contradicts a fact.
+/// The reason why a fact cannot have happened, in words.
 type Contradiction = String;
 
-/// The fact contradicts what is known unless that holds.
+/// Returns the contradiction unless the condition holds.
 fn ensure(holds: bool, why: impl FnOnce() -> Contradiction) -> Result<(), Contradiction> {
     if holds { Ok(()) } else { Err(why()) }
 }
@@ -141,7 +141,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Checks that what a commit refers to is there.
+    /// Checks that the key packages and proposals that a commit names exist.
     fn check_proposals(&self, by: Device, in_epoch: Epoch, what: &Commit) -> Result<(), Contradiction> {
         for (device, key_package) in &what.adds {
             ensure(self.key_packages.get(key_package) == Some(device), || format!("{key_package} is not {device}'s"))?;
@@ -228,8 +228,8 @@ impl Oracle {
         if !stays {
             device.key_packages.remove(&joiner.key_package);
         }
-        // The welcome has the path secret of the lowest node above both it and the committer. Below that node it is unmerged
-        // (RFC 9420, 12.4.3.1).
+        // The welcome has the path secret of the lowest node above both the joiner and the
+        // committer. Below that node the joiner is unmerged (RFC 9420, 12.4.3.1).
         let first = made.path.first_known_to(joiner.leaf);
         let path = made.path.keys_from(commit, first);
         let keys = path.chain([KeyPair::KeyPackageLeaf(joiner.key_package)]).collect();
@@ -286,7 +286,7 @@ impl Oracle {
         self.commits.get(&commit).ok_or_else(|| format!("there is no {commit}"))
     }
 
-    /// The number of an epoch that the group is or was in.
+    /// The number of a present or past epoch of the group.
     fn number_of(&self, epoch: Epoch) -> Option<u64> {
         match epoch {
             Epoch::First => Some(0),
@@ -294,7 +294,7 @@ impl Oracle {
         }
     }
 
-    /// The epoch of that number, and its tree.
+    /// The epoch with that number, and its tree.
     fn ordered_epoch(&self, number: u64) -> Result<(Epoch, Arc<Tree>), Contradiction> {
         let unknown = || format!("there is no epoch {number}");
         let before = number.checked_sub(1);

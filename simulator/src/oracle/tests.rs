@@ -1,4 +1,4 @@
-//! Stories of thieves: what RFC 9420 says that each of them reads.
+//! Stories of thieves, with the messages that each thief can read by RFC 9420.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::*;
 
 mod copies;
 
-/// Plays a group's life, in which everything reaches everyone at once unless said otherwise.
+/// Plays the life of a group. Everything reaches all devices at once, unless a test says otherwise.
 struct Story {
     oracle: Oracle,
     next: u64,
@@ -15,7 +15,8 @@ struct Story {
 const POLICY: Policy = Policy { past_epochs: 0, out_of_order: 5, opaque: false };
 
 impl Story {
-    /// Devices 0 to `members - 1` are in the group, added by 0 in one commit. (That commit's path is sealed to nobody.)
+    /// A group of the devices 0 to `members - 1`. Device 0 adds the others in one commit, whose
+    /// path is sealed to nobody.
     fn new(members: usize, policy: Policy) -> Self {
         let mut story = Self { oracle: Oracle::new(policy), next: 0 };
         story.see(Fact::Created { by: Device(0) });
@@ -48,7 +49,7 @@ impl Story {
         commit
     }
 
-    /// A commit that everyone gets: whom it adds joins.
+    /// A commit that all devices get. The added devices join.
     fn commit(&mut self, by: usize, what: Commit) -> CommitId {
         let commit = self.prepare(by, what);
         self.order(commit);
@@ -87,7 +88,7 @@ impl Story {
         message
     }
 
-    /// A message that is on its way to everyone.
+    /// A message that has been sent and that no device has read.
     fn send(&mut self, by: usize) -> MessageNumber {
         let message = self.encrypt(by);
         self.see(Fact::Sent { message });
@@ -179,7 +180,8 @@ fn past_epochs_are_exposed_as_far_as_they_are_kept() {
     story.reads(&thief, &[sent[2], later]);
 }
 
-/// Carol's path is sealed to the node above Alice and Bob, whose key Bob's thief has only from the commit before.
+/// Carol's path is sealed to the node above Alice and Bob. Bob's thief learns that node's key only
+/// from the commit before.
 #[test]
 fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
     let mut story = Story::new(4, POLICY);
@@ -193,7 +195,8 @@ fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
     story.reads(&thief, &[after]);
 }
 
-/// Private keys of nodes live longer than epochs: what leads into the next epoch is what counts.
+/// Private keys of nodes live longer than epochs. But a thief also needs the secrets that lead into
+/// the next epoch.
 #[test]
 fn the_init_secret_alone_leads_nowhere() {
     let mut story = Story::new(4, POLICY);
@@ -255,7 +258,7 @@ fn a_pending_commit_holds_the_epoch_that_it_would_make() {
     assert!(!story.steal(1).epochs().contains(&Epoch::After(replaced)));
 }
 
-/// Another's commit wins: the thief goes on with the keys that the loser had before.
+/// The commit of another member wins. The thief goes on with the keys that the loser had before.
 #[test]
 fn a_commit_that_lost_heals_nobody() {
     let mut story = Story::new(3, POLICY);
@@ -291,7 +294,8 @@ fn a_rejoin_replaces_the_lost_leaf_and_heals_it() {
     assert_eq!(story.oracle.tree_of(Device(1)).unwrap().leaf_of(Device(1)), Some(LeafIndex(1)));
 }
 
-/// Stolen before the invitation: the welcome is traffic, whoever has joined by it.
+/// The theft happens before the invitation. The welcome is traffic, even after the device has used
+/// it.
 #[test]
 fn a_key_package_opens_the_welcome_that_was_made_for_it() {
     let mut story = Story::new(2, POLICY);
@@ -324,7 +328,8 @@ fn a_last_resort_key_package_stays_with_all_that_it_opens() {
     story.reads(&thief, &[]);
 }
 
-/// In opaque mode the path is inside a PrivateMessage, whose key the thief's victim had not used.
+/// In opaque mode the path is inside of a PrivateMessage. At the theft, the victim had not used its
+/// key.
 #[test]
 fn opaque_commits_are_followed_by_their_handshake_key() {
     let mut story = Story::new(3, Policy { opaque: true, ..POLICY });
@@ -335,8 +340,8 @@ fn opaque_commits_are_followed_by_their_handshake_key() {
     story.reads(&thief, &[after]);
 }
 
-/// A key that was used opens nothing: with past epochs kept, old commits stay closed although the keys that their paths
-/// are sealed to may still be there.
+/// A used key opens nothing. Old commits stay closed even if past epochs are kept, and even if the
+/// keys to which their paths are sealed still exist.
 #[test]
 fn an_opaque_commit_that_was_processed_cannot_be_opened_again() {
     let open = |opaque| {

@@ -1,4 +1,5 @@
-//! Results for a CI system, as JUnit XML: a test case per file, a failure or an error with what a person would be told.
+//! Results for a CI system, as JUnit XML: a test case for each file. A failure or an error has the
+//! same text as on the terminal.
 
 use std::{
     io::{self, Write},
@@ -15,7 +16,7 @@ use super::{
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, results: &[RunResult]) -> io::Result<()> {
     let count = |status| results.iter().filter(|result| result.status() == status).count();
     let totals = format!(

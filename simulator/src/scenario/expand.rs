@@ -1,4 +1,5 @@
-//! From steps as they are written to steps as they are run: `repeat` becomes its turns, and `{i}` the turn's number.
+//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, and `{i}` becomes
+//! the turn's number.
 
 use super::{
     format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, Reading, Scenario, Step},
@@ -6,12 +7,13 @@ use super::{
 };
 
 impl Scenario {
-    /// The steps in the order in which they are run. Lazily: a `repeat` of a million turns takes no room here.
+    /// The steps in the order of the run. The iterator is lazy: a `repeat` of a million turns needs
+    /// no memory here.
     pub fn expand(&self) -> impl Iterator<Item = Placed<Step>> + '_ {
         self.steps.iter().flat_map(turns).map(|(node, turn)| node.step(turn))
     }
 
-    /// How many actions a run does, those inside a race counted one by one. Saturating.
+    /// The number of actions in a run. Each action of a race counts. The number saturates.
     #[must_use]
     pub fn expanded_len(&self) -> u64 {
         expanded_len(&self.steps)
@@ -28,7 +30,7 @@ fn expanded_len(nodes: &[Placed<Node>]) -> u64 {
     })
 }
 
-/// The node itself, or the nodes inside a repeat once for each turn.
+/// Returns the node itself or, for a `repeat`, its inner nodes once for each turn.
 fn turns(node: &Placed<Node>) -> Box<dyn Iterator<Item = (&Placed<Node>, Option<u32>)> + '_> {
     match &node.item {
         Node::Repeat { times, steps } => {
@@ -39,8 +41,8 @@ fn turns(node: &Placed<Node>) -> Box<dyn Iterator<Item = (&Placed<Node>, Option<
 }
 
 impl Placed<Node> {
-    /// This node as a step of the given turn. The parser lets no repeat stand inside another, so what is not an action
-    /// here is a race.
+    /// This node as a step of the given turn. The parser allows no `repeat` inside of another.
+    /// Therefore a node that is not an action is a race.
     fn step(&self, turn: Option<u32>) -> Placed<Step> {
         let place = self.place.at_turn(turn);
         match &self.item {

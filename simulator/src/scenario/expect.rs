@@ -1,4 +1,4 @@
-//! The step that asks whether something holds: its fields, and which of them go together.
+//! Reads the step `expect`: its fields, and the rules for their combination.
 
 use super::{
     fields::{At, Fields, Reader},
@@ -21,11 +21,11 @@ const FIELDS: &[&str] = &[
     "fails",
 ];
 
-/// What can be asked about a thief only.
+/// The fields that need a `compromise`, each with the problem to note if there is none.
 const OF_A_THIEF: &[(&str, &str)] = &[
-    ("heals_within", "only a `compromise` heals"),
-    ("accepted", "only what is done with a `compromise` is `accepted`"),
-    ("detected", "only what is done with a `compromise` is `detected`"),
+    ("heals_within", "`heals_within` needs a `compromise`"),
+    ("accepted", "`accepted` needs a `compromise`"),
+    ("detected", "`detected` needs a `compromise`"),
 ];
 
 /// Reads an `expect`.
@@ -44,18 +44,18 @@ pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> 
     }))
 }
 
-/// Notes a question without somebody who is asked, and somebody who is asked without a question.
+/// Notes a question without a member or thief, and a member or thief without a question.
 fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     let of_anybody = ["reads", "cannot_read"].into_iter();
     let asked = of_anybody.chain(OF_A_THIEF.iter().map(|(name, _)| *name)).find_map(|name| fields.get(name));
     let (at, problem) = match (fields.get("who"), fields.get("compromise"), asked) {
-        (Some(_), Some(thief), _) => (thief, "one expectation asks about either `who` or a `compromise`, found both"),
+        (Some(_), Some(thief), _) => (thief, "an `expect` has either `who` or `compromise`, found both"),
         (None, None, Some(asked)) => {
-            (asked, "who reads is missing: name members with `who`, or a thief with `compromise`")
+            (asked, "the reader is missing: name members with `who`, or a thief with `compromise`")
         }
-        (Some(who), None, None) => (who, "what they read is missing: `reads` or `cannot_read`"),
+        (Some(who), None, None) => (who, "the messages are missing: add `reads` or `cannot_read`"),
         (None, Some(thief), None) => {
-            (thief, "what it gives is missing: `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
+            (thief, "the result is missing: add `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
         }
         (Some(_), None, Some(_)) => {
             let asked = OF_A_THIEF.iter().find_map(|(name, problem)| Some((fields.get(name)?, *problem)));

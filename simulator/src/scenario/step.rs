@@ -1,4 +1,4 @@
-//! The steps that do one thing: the fields of each, read into an [`Action`].
+//! Reads the steps that do one thing: the fields of each become an [`Action`].
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use super::{
     name::{CompromiseId, MemberName, MessageId},
 };
 
-/// The largest message, in bytes of plaintext: one step cannot fill the memory.
+/// The size of the largest message, in bytes of plaintext. One step cannot fill the memory.
 pub const MAX_MESSAGE_SIZE: u32 = 1_048_576;
 
-/// The longest `wait`: a century. Longer ones are typing errors, and their sum could overflow the clock.
+/// The longest `wait`: a century. Longer waits are typing errors, and their sum could overflow the
+/// clock.
 pub const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * DAY);
 
 const DAY: u64 = 24 * 60 * 60;
@@ -187,7 +188,7 @@ fn impersonate<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let act: Option<Act> = fields.required(reader, "action").and_then(|at| reader.word(&at));
     let id = fields.get("id").and_then(|at| {
         if act.is_some_and(|act| act != Act::Send) {
-            reader.note(&at, "only what is sent has an `id`");
+            reader.note(&at, "only the action `send` has an `id`");
         }
         reader.name(&at)
     });
@@ -208,7 +209,8 @@ fn wait<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Wait(duration))
 }
 
-/// A duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. The longest that there can be if it is longer.
+/// Reads a duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. A longer duration than
+/// possible becomes the longest possible one.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;

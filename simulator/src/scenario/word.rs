@@ -1,4 +1,4 @@
-//! The values that a file writes as a word, and the words: the one list that reading, writing and guessing share.
+//! The values that a file writes as words. Reading, writing and suggestions use the same list.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use regrow_engine::HandshakeMode;
 
 use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Scope};
 
-/// A value that a file writes as a word: every value, and its word.
+/// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
-    /// Every value with the word for it.
+    /// Every value, with its word.
     const WORDS: &'static [(&'static str, Self)];
 }
 
@@ -70,7 +70,7 @@ impl Word for FailCode {
 macro_rules! written_as_its_word {
     ($($name:ident),*) => {$(
         impl $name {
-            /// The word for it in a file.
+            /// The word for the value in a file.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 word(self)

@@ -1,4 +1,5 @@
-//! From a scenario to the text of a file: what [`read`](super::read) reads back as the same scenario.
+//! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
+//! scenario.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -13,8 +14,8 @@ use super::{
 /// The units of a duration, the longest first.
 const UNITS: [(u64, char); 4] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm'), (1, 's')];
 
-/// Writes a scenario as a file of format 1: a step on each line, and no field that says what is so anyway. The same
-/// scenario gives the same text.
+/// Writes a scenario as a file of format 1: a step on each line, and no field that has its default.
+/// The same scenario gives the same text.
 ///
 /// ```
 /// use regrow_simulator::scenario::{read, write};
@@ -64,7 +65,7 @@ fn group(settings: &GroupSettings) -> String {
     fields.object()
 }
 
-/// A list of steps, each on a line of its own, in a list that stands so deep.
+/// A list of steps, each on its own line, at this depth.
 fn nodes(nodes: &[Placed<Node>], depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let lines: Vec<_> = nodes.iter().map(|placed| format!("{indent}  {}", node(&placed.item, depth + 1))).collect();
@@ -203,7 +204,7 @@ fn expected(fields: &mut Fields, expect: &Expect) {
     }
 }
 
-/// The longest unit that says it exactly.
+/// The duration in the longest unit that is exact.
 fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
@@ -211,12 +212,12 @@ fn duration(time: Duration) -> String {
     format!("{}{unit}", seconds / length)
 }
 
-/// A text as JSON has it.
+/// A text as JSON.
 fn text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The fields of an object that stands on one line.
+/// The fields of an object on one line.
 #[derive(Default)]
 struct Fields(String);
 
@@ -231,7 +232,7 @@ impl Fields {
         self.add(name, text(value));
     }
 
-    /// One name, or a list of them.
+    /// Adds one name, or a list of names.
     fn names<'n>(&mut self, name: &str, names: impl Iterator<Item = &'n str>) {
         let names: Vec<_> = names.map(text).collect();
         match names.as_slice() {

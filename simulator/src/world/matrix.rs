@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How it is found out what a thief reads.
-const METHOD: &str = "with the keys that follow from the stolen bytes; RFC 9420 predicts the same";
+const METHOD: &str = "with keys that follow from the stolen bytes, as RFC 9420 predicts";
 
 /// How many snapshots there may be: each is all that a device holds, and all are kept until the end.
 const MAX_SNAPSHOTS: usize = 20_000;

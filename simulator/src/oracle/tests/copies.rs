@@ -1,4 +1,4 @@
-//! Stories of thieves who act: a copy of a device that goes its own way.
+//! Stories of thieves that act: a copy of a device acts on its own.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn copy(story: &mut Story, of: usize) {
     story.see(Fact::Stolen { of: Device(of), thief: Device(COPY) });
 }
 
-/// A commit that these get, and nobody else.
+/// A commit that only these devices get.
 fn commit_to(story: &mut Story, by: usize, what: Commit, to: &[usize]) -> CommitId {
     let commit = story.prepare(by, what);
     story.see(Fact::Ordered { commit });
@@ -17,7 +17,7 @@ fn commit_to(story: &mut Story, by: usize, what: Commit, to: &[usize]) -> Commit
     commit
 }
 
-/// What somebody has who has stolen that, and what the copy has made besides.
+/// The stolen secrets, together with the secrets that the copy has made itself.
 fn with_own(story: &Story, stolen: &Holdings) -> Holdings {
     let mut all = stolen.clone();
     all.pool(&story.steal(COPY));

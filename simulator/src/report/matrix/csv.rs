@@ -1,7 +1,8 @@
-//! The matrix for programs: CSV (RFC 4180) in the long form, one line for each snapshot and message.
+//! The matrix for programs: CSV (RFC 4180) in the long form, with one line for each snapshot and
+//! message.
 //!
-//! What belongs to the snapshot as a whole (its forward secrecy window, its healing) is repeated on each of its lines, so
-//! that one file and one reading of it are enough.
+//! The values of the whole snapshot (its forward secrecy window, its healing) are repeated on each
+//! of its lines. Therefore a program needs only one file, and reads it once.
 
 use std::{
     borrow::Cow,
@@ -18,7 +19,7 @@ pub const HEADER: &str = "scenario,seed,member,after_step,line,turn,epoch,messag
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     writeln!(out, "{HEADER}")?;
     let scenario = field(&matrix.scenario);
@@ -53,7 +54,7 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     Ok(())
 }
 
-/// A number, or nothing.
+/// A number, or an empty field.
 fn optional(number: Option<impl ToString>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
