@@ -12,12 +12,12 @@ use std::{io::Write as _, num::NonZero, path::PathBuf, process::ExitCode, thread
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use regrow_simulator::{
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOutcome, RunOptions, Transcript},
     scenario::{self, Scenario, schema::SCHEMA},
 };
 
 /// A function that runs one scenario.
-pub(crate) type Runner = fn(&Scenario, &RunOptions, &mut Transcript) -> Outcome;
+pub(crate) type Runner = fn(&Scenario, &RunOptions, &mut Transcript) -> RunOutcome;
 
 /// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
 /// post-compromise security.

@@ -58,7 +58,7 @@ impl fmt::Display for Operation {
 
 /// The number of crypto operations, and of the bytes that they processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct CostCounts {
     /// The number of engine calls that made them.
     pub calls: u64,
     /// HPKE encryptions (RFC 9180), of path secrets and group secrets.
@@ -91,7 +91,7 @@ pub struct Counts {
     pub random_bytes: u64,
 }
 
-impl AddAssign for Counts {
+impl AddAssign for CostCounts {
     fn add_assign(&mut self, other: Self) {
         self.calls += other.calls;
         self.hpke_seals += other.hpke_seals;
@@ -112,4 +112,4 @@ impl AddAssign for Counts {
 }
 
 /// The costs of each operation.
-pub type Costs = BTreeMap<Operation, Counts>;
+pub type Costs = BTreeMap<Operation, CostCounts>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Run, run, scenario, scenario_with};
 use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
-use regrow_simulator::adversary::{Adversary, Kind, Traffic, replay::Replay};
+use regrow_simulator::adversary::{Adversary, TrafficKind, Traffic, replay::Replay};
 use serde_json::{Value, json};
 
 fn create() -> Value {
@@ -396,7 +396,7 @@ fn thief_reads_what_was_not_acknowledged() {
     alice.confirm(pending, now).unwrap();
     bob.join(&welcome, now).unwrap();
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    let traffic = [Traffic::new(Kind::Message, 1, Some(0), &message)];
+    let traffic = [Traffic::new(TrafficKind::Message, 1, Some(0), &message)];
     let read = |bob: &Client| {
         let snapshot = bob.snapshot().unwrap();
         let mut thief = Replay::new(&snapshot, default_crypto(), policy.clone(), group.clone()).unwrap();

@@ -7,7 +7,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Run, published, run, run_on_threads, run_with_seed, scenario, scenario_with, stem};
-use regrow_simulator::report::{Figures, Outcome};
+use regrow_simulator::report::{Figures, RunOutcome};
 use serde_json::{Value, json};
 
 /// It is run on one thread and on four where it is run at all, in `scenarios.rs`.
@@ -40,7 +40,7 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
         assert_ne!(one.hash, other.hash, "{path:?}");
         other.assert_passed(&stem(path));
         // Who wins a race is up to the seed, and who wins makes another commit.
-        let apart_from_costs = |outcome: &Outcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
+        let apart_from_costs = |outcome: &RunOutcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
         assert_eq!(apart_from_costs(&one.outcome), apart_from_costs(&other.outcome), "{path:?}");
     }
 }

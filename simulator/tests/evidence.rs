@@ -7,7 +7,7 @@ mod common;
 
 use regrow_simulator::{
     cost::Operation,
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOutcome, RunOptions, Transcript},
     scenario::read,
     world,
 };
@@ -19,7 +19,7 @@ fn text(group: &str, steps: &str) -> String {
     )
 }
 
-fn run(group: &str, steps: &str) -> (Outcome, String) {
+fn run(group: &str, steps: &str) -> (RunOutcome, String) {
     let scenario = read(&text(group, steps)).unwrap_or_else(|problems| panic!("{problems:?}"));
     let mut transcript = Transcript::new(&scenario.name, true);
     let outcome = world::run(&scenario, &RunOptions::default(), &mut transcript);

@@ -11,7 +11,7 @@ use regrow_engine::{
     Client, DeviceId, Error, GroupId, MemoryStore, PendingCommit, Policy, Refusal, Timestamp, default_crypto,
 };
 use regrow_simulator::{
-    adversary::{Adversary, Kind, Traffic, replay::Replay},
+    adversary::{Adversary, TrafficKind, Traffic, replay::Replay},
     report::AuthenticationFigures,
 };
 use serde_json::{Value, json};
@@ -517,7 +517,7 @@ fn ordered(pending: PendingCommit, by: &mut Client, others: &mut [&mut Client], 
     for other in others {
         other.receive(pending.commit(), NOW).unwrap();
     }
-    thief.observe(&[Traffic::new(Kind::Commit, pending.epoch().0, None, pending.commit()).sent_by(by.device())]);
+    thief.observe(&[Traffic::new(TrafficKind::Commit, pending.epoch().0, None, pending.commit()).sent_by(by.device())]);
     by.confirm(pending, NOW).unwrap();
 }
 

@@ -6,11 +6,11 @@ use std::{path::PathBuf, time::Duration};
 
 use regrow_simulator::{
     report::{
-        AuthenticationFigures, CompromiseFigures, Failure, Figures, Outcome, RunResult, Transcript, Verdict, json,
+        AuthenticationFigures, CompromiseFigures, Failure, Figures, RunOutcome, RunResult, Transcript, FileOutcome, json,
         junit,
         terminal::{Abilities, Terminal},
     },
-    scenario::{CompromiseId, MemberName, Place, Position, Problem, Scope, read},
+    scenario::{CompromiseId, MemberName, Place, Position, Problem, TheftScope, read},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -27,7 +27,7 @@ fn figures() -> Figures {
     let stolen = CompromiseFigures {
         id: CompromiseId::new("stolen"),
         who: MemberName::new("bob"),
-        scope: Scope::Device,
+        scope: TheftScope::Device,
         exposed_before: 0,
         exposed_after: 1,
         healed_after: Some(1),
@@ -42,13 +42,13 @@ fn figures() -> Figures {
 }
 
 fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunResult {
-    let verdict = Verdict::Ran {
+    let outcome = FileOutcome::Ran {
         name: name.to_owned(),
         seed: 7,
-        outcome: Outcome { failures, figures },
+        outcome: RunOutcome { failures, figures },
         transcript: "00ff".to_owned(),
     };
-    RunResult { file: PathBuf::from(file), verdict, duration: Duration::from_millis(1500) }
+    RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
 }
 
 /// One that passed, one that failed twice, one that could not be run.
@@ -72,11 +72,11 @@ fn results() -> [RunResult; 3] {
         field: "steps[0].sned".to_owned(),
         problem: "unknown step".to_owned(),
     };
-    let unusable = Verdict::Unusable(vec![problem]);
+    let unusable = FileOutcome::Unusable(vec![problem]);
     [
         ran("s/heals.json", "an update heals", figures(), Vec::new()),
         ran("s/fails.json", "it fails", Figures { members: 12, ..Figures::default() }, failures),
-        RunResult { file: PathBuf::from("s/bad.json"), verdict: unusable, duration: Duration::ZERO },
+        RunResult { file: PathBuf::from("s/bad.json"), outcome: unusable, duration: Duration::ZERO },
     ]
 }
 

@@ -272,7 +272,7 @@ fn races_and_repeats() {
         (r#"{"repeat": {"times": 0, "steps": [{"wait": "1s"}]}}"#, "repeat.times", "from 1 to 1000000"),
         (r#"{"repeat": {"times": 2, "steps": []}}"#, "repeat.steps", "at least one step"),
         (r#"{"repeat": {"times": 2}}"#, "repeat.steps", "field `steps` is missing"),
-        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "cannot be inside another"),
+        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "inside another"),
         (
             r#"{"repeat": {"times": 2, "steps": [{"send": {"by": "bob", "id": "x"}}]}}"#,
             "repeat.steps[0].send.id",

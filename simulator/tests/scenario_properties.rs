@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
     Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem,
-    Proposal, Reading, Scope, Step, read,
+    Proposal, ReadingExpectation, TheftScope, Step, read,
 };
 use serde_json::{Value, json};
 
@@ -89,11 +89,11 @@ fn expect() -> impl Strategy<Value = Expect> {
     let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
         let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
         if member {
-            Reading::Member { who, reads, cannot_read }
+            ReadingExpectation::Member { who, reads, cannot_read }
         } else {
             let compromise = CompromiseId::new("stolen");
             let (reads, cannot_read) = (cannot_read, reads);
-            Reading::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
+            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
         }
     });
     (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
@@ -118,7 +118,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", Body::Size(32)),
-                Action::Compromise { who: alice(), id: stolen(), scope: Scope::Device },
+                Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
                 Action::Impersonate { compromise: stolen(), act: Act::Send, id: Some(MessageId::new("forged")) },
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
@@ -165,10 +165,10 @@ fn written(action: &Action) -> Value {
 fn written_expect(expect: &Expect) -> Value {
     let mut fields = match &expect.reading {
         None => json!({}),
-        Some(Reading::Member { who, reads, cannot_read }) => {
+        Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
             json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
         }
-        Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
+        Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
             "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
             "accepted": accepted, "detected": detected
         }),

@@ -13,7 +13,7 @@ use regrow_delivery_service::{
     },
 };
 use regrow_simulator::{
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOutcome, RunOptions, Transcript},
     scenario, world,
 };
 
@@ -44,7 +44,7 @@ fn server() -> SocketAddr {
     said.recv().unwrap()
 }
 
-fn run(path: &Path, service: Option<String>) -> Outcome {
+fn run(path: &Path, service: Option<String>) -> RunOutcome {
     let text = std::fs::read_to_string(path).unwrap();
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new(&scenario.name, false);

@@ -12,8 +12,8 @@ use regrow_engine::{
     default_crypto,
 };
 use regrow_simulator::{
-    adversary::{BreakInError, Kind, Loot, StolenFile, Traffic, replay},
-    scenario::Scope,
+    adversary::{BreakInError, TrafficKind, StolenState, StolenFile, Traffic, replay},
+    scenario::TheftScope,
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -60,7 +60,7 @@ fn the_storage_says_nothing_and_the_same_device_stolen_whole_does() {
     let figures = run.outcome.figures.compromises.iter();
     let figures: Vec<_> =
         figures.map(|thief| (thief.scope, thief.exposed_before, thief.exposed_after, thief.healed_after)).collect();
-    assert_eq!(figures, [(Scope::Disk, 0, 0, Some(0)), (Scope::Device, 1, 1, None)]);
+    assert_eq!(figures, [(TheftScope::Disk, 0, 0, Some(0)), (TheftScope::Device, 1, 1, None)]);
     assert_eq!(run.outcome.figures.exposed, 2);
 }
 
@@ -121,9 +121,9 @@ fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> R
         StolenFile { name, bytes: Zeroizing::new(bytes) }
     });
     let crypto: Arc<dyn CryptoProvider> = default_crypto();
-    let mut thief = replay::thief(&Loot::Disk(files.collect()), crypto, policy(), group.clone())?;
+    let mut thief = replay::thief(&StolenState::Disk(files.collect()), crypto, policy(), group.clone())?;
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    thief.observe(&[Traffic::new(Kind::Message, 1, Some(0), &message)]);
+    thief.observe(&[Traffic::new(TrafficKind::Message, 1, Some(0), &message)]);
     Ok(thief.readable().contains(&0))
 }
 
@@ -141,6 +141,6 @@ fn files_that_cannot_be_tried_are_not_taken_for_safe_ones() {
     let spoilt = |spoil: fn(&mut Vec<u8>)| reads_what_is_sealed_under(&StoreKey::from_bytes([7; 32]), spoil);
     assert!(matches!(spoilt(|bytes| bytes.fill(0x55)), Err(BreakInError::NoStore(_))));
     assert!(matches!(spoilt(Vec::clear), Err(BreakInError::NoStore(_))));
-    let nothing = replay::thief(&Loot::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
+    let nothing = replay::thief(&StolenState::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
     assert!(matches!(nothing, Err(BreakInError::NoStore(_))));
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{run_on_threads, scenario_with};
 use proptest::{prelude::*, test_runner::RngSeed};
-use regrow_simulator::{report::Outcome, scenario::Scenario};
+use regrow_simulator::{report::RunOutcome, scenario::Scenario};
 use serde_json::{Value, json};
 
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -120,7 +120,7 @@ fn is_refusal(seen: &str) -> bool {
 }
 
 /// Runs the steps that can be done: one that is refused is taken out, until none is.
-fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, Outcome) {
+fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, RunOutcome) {
     let mut steps = steps;
     loop {
         let mut all = vec![json!({ "create": { "by": "a", "with": ["b", "c"] } })];

@@ -16,7 +16,7 @@ use regrow_engine::{
 };
 
 use super::{
-    deceived::{Deceived, Replacement},
+    forging_crypto::{ForgingCrypto, Replacement},
     replay::{NO_TIME, Replay},
 };
 
@@ -80,8 +80,8 @@ impl Replay {
         let replacement = Replacement::of_signature_key(group_info, &own.to_identity(), stolen.as_bytes())?;
         let shown = replacement.shown_in(group_info);
         let made = (|| {
-            let deceived = Arc::new(Layered(Deceived::new(self.crypto.clone(), replacement)));
-            let mut client = self.open_with(self.client.snapshot()?.to_store(), deceived)?;
+            let forging = Arc::new(Layered(ForgingCrypto::new(self.crypto.clone(), replacement)));
+            let mut client = self.open_with(self.client.snapshot()?.to_store(), forging)?;
             let pending = client.join_external(&shown)?;
             Ok(ForgedCommit { pending, made_by: Some(client) })
         })();

@@ -78,12 +78,12 @@ impl Closure {
         loop {
             match self.reached.get(at as usize)?.as_ref()? {
                 Reached::Public => {
-                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
+                    steps.push(Derivation { how: None, what: graph.describe(at), with: Vec::new() });
                     break;
                 }
                 Reached::Found(place) => {
-                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
-                    steps.push(Step { how: None, what: places.get(*place)?.clone(), with: Vec::new() });
+                    steps.push(Derivation { how: None, what: graph.describe(at), with: Vec::new() });
+                    steps.push(Derivation { how: None, what: places.get(*place)?.clone(), with: Vec::new() });
                     break;
                 }
                 Reached::Through { edge, .. } => {
@@ -94,7 +94,7 @@ impl Closure {
                     let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
                     let with = edge.inputs().iter().filter(|node| *node != through).filter(secret);
                     let with = with.map(|node| graph.describe(*node)).collect();
-                    steps.push(Step { how: Some(edge.how), what: graph.describe(at), with });
+                    steps.push(Derivation { how: Some(edge.how), what: graph.describe(at), with });
                     at = *through;
                 }
             }
@@ -108,11 +108,11 @@ impl Closure {
 /// epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    steps: Vec<Step>,
+    steps: Vec<Derivation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Step {
+struct Derivation {
     how: Option<How>,
     what: String,
     /// The other secrets that the step needs.
@@ -120,8 +120,8 @@ struct Step {
 }
 
 /// Removes the secrets that have no name in RFC 9420, and all turns of a ratchet except the last.
-fn shortened(steps: Vec<Step>) -> Vec<Step> {
-    let mut short: Vec<Step> = Vec::with_capacity(steps.len());
+fn shortened(steps: Vec<Derivation>) -> Vec<Derivation> {
+    let mut short: Vec<Derivation> = Vec::with_capacity(steps.len());
     let mut with = Vec::new();
     for mut step in steps {
         if step.what.starts_with(EXTRACTED) {
@@ -129,7 +129,7 @@ fn shortened(steps: Vec<Step>) -> Vec<Step> {
             continue;
         }
         step.with.append(&mut with);
-        let turns = |step: &Step| step.what.starts_with("ratchet at generation");
+        let turns = |step: &Derivation| step.what.starts_with("ratchet at generation");
         if turns(&step) && short.last().is_some_and(turns) {
             short.pop();
         }
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        adversary::tape::{Aead, Call, Recorded},
+        adversary::tape::{Aead, CryptoCall, RecordedCall},
         cost::Operation,
     };
 
@@ -170,16 +170,16 @@ mod tests {
         vec![number; 32]
     }
 
-    fn graph(calls: impl IntoIterator<Item = Call>) -> Graph {
+    fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
         let mut graph = Graph::default();
-        let recorded = calls.into_iter().map(|call| Recorded { operation: Operation::default(), call });
+        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
         graph.record(&"alice".into(), recorded.collect());
         graph.settle();
         graph
     }
 
-    fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> Call {
-        Call::Sealed {
+    fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> CryptoCall {
+        CryptoCall::Sealed {
             public: secret(public),
             info: Vec::new(),
             plaintext: secret(plaintext),
@@ -187,8 +187,8 @@ mod tests {
         }
     }
 
-    fn encrypted(key: u8, plaintext: &[u8], ciphertext: u8) -> Call {
-        Call::Aead(Aead {
+    fn encrypted(key: u8, plaintext: &[u8], ciphertext: u8) -> CryptoCall {
+        CryptoCall::Aead(Aead {
             algorithm: AeadType::Aes128Gcm,
             key: secret(key),
             nonce: vec![0; 12],
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_extraction_takes_both_of_its_inputs() {
-        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
+        let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1, 2]));
         assert!(!follows(&graph, 3, &[1]));
         assert!(!follows(&graph, 3, &[2]));
@@ -214,21 +214,21 @@ mod tests {
 
     #[test]
     fn the_zero_vector_is_nobodys_secret() {
-        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
+        let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1]));
         assert!(!follows(&graph, 3, &[]));
     }
 
     #[test]
     fn nothing_goes_backwards() {
-        let graph = graph([Call::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
+        let graph = graph([CryptoCall::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
         assert!(follows(&graph, 2, &[1]));
         assert!(!follows(&graph, 1, &[2]));
     }
 
     #[test]
     fn what_is_sealed_takes_the_private_key_and_has_to_be_sent() {
-        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+        let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let mut graph = graph([sealed(3, 4, 5), pair]);
         assert!(!follows(&graph, 4, &[2]), "the ciphertext was not sent");
         graph.sent(&secret(5));
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_ciphertext_inside_of_a_plaintext_takes_the_key_of_that_first() {
-        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+        let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let commit = [&[9; 3][..], &secret(5), &[9; 70]].concat();
         let mut graph = graph([pair, sealed(3, 4, 5), encrypted(6, &commit, 7)]);
         graph.sent(&secret(7));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_shortest_way_is_told() {
-        let expand = |prk, out| Call::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
+        let expand = |prk, out| CryptoCall::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
         let graph = graph([expand(1, 2), expand(2, 3), expand(3, 4), expand(5, 4)]);
         let found = [(graph.lookup(&secret(1)).unwrap(), 0), (graph.lookup(&secret(5)).unwrap(), 1)].into();
         let path = Closure::over(&graph, &found).path(

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     closure::{Closure, Path},
     graph::{Graph, NodeId},
-    tape::{Aead, Log},
+    tape::{Aead, CallLog},
 };
 
 /// All computed values and all traffic.
@@ -26,10 +26,10 @@ use super::{
 /// # use regrow_engine::{
 /// #     Client, DeviceId, GroupId, Layered, MemoryStore, Policy, Timestamp, default_crypto,
 /// # };
-/// use regrow_simulator::adversary::{Evidence, Log, Place, Taped};
+/// use regrow_simulator::adversary::{Evidence, CallLog, StolenBytes, Taped};
 ///
 /// let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
-/// let log = Log::new("all", true);
+/// let log = CallLog::new("all", true);
 /// let crypto = Arc::new(Layered(Taped::new(default_crypto(), log.clone())));
 /// let mut devices = ["alice", "bob"].map(|user| {
 ///     let device = DeviceId::new(user, "phone").expect("a short name");
@@ -48,14 +48,14 @@ use super::{
 /// let mut evidence = Evidence::default();
 /// evidence.record(&log);
 /// evidence.message_sent(1, &ciphertext, b"a text of some length");
-/// let exposure = evidence.exposure(&Place::all_of(&snapshot));
+/// let exposure = evidence.exposure(&StolenBytes::all_of(&snapshot));
 /// assert!(exposure.messages[&1].to_string().starts_with("group chat: message secrets -> "));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
 pub struct Evidence {
     graph: Graph,
-    messages: BTreeMap<usize, Message>,
+    messages: BTreeMap<usize, RecordedMessage>,
     /// Messages that were sent and that no recorded device has encrypted.
     foreign: BTreeSet<usize>,
     /// The epoch secret of each epoch, if it is on the tape.
@@ -63,7 +63,7 @@ pub struct Evidence {
 }
 
 /// An application message that was sent.
-struct Message {
+struct RecordedMessage {
     /// The ciphertext of the message's content.
     ciphertext: NodeId,
     text: Option<NodeId>,
@@ -71,14 +71,14 @@ struct Message {
 
 /// Stolen bytes: a record or a file.
 #[derive(Clone)]
-pub struct Place {
+pub struct StolenBytes {
     /// The name of the record or file.
     pub name: String,
     /// The content of the record or file.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Place {
+impl StolenBytes {
     /// Every record of a snapshot.
     #[must_use]
     pub fn all_of(snapshot: &Snapshot) -> Vec<Self> {
@@ -101,7 +101,7 @@ pub struct Exposure {
 impl Evidence {
     /// Adds the calls that a device has recorded since the last time. The caller asks the devices
     /// in a fixed order, although they work in any order.
-    pub fn record(&mut self, log: &Log) {
+    pub fn record(&mut self, log: &CallLog) {
         self.graph.record(log.device(), log.take());
     }
 
@@ -119,7 +119,7 @@ impl Evidence {
         // 6.3).
         let content = self.graph.sent(bytes).into_iter().max_by_key(|node| self.graph.bytes(*node).len());
         match content {
-            Some(ciphertext) => _ = self.messages.insert(number, Message { ciphertext, text }),
+            Some(ciphertext) => _ = self.messages.insert(number, RecordedMessage { ciphertext, text }),
             None => _ = self.foreign.insert(number),
         }
     }
@@ -133,7 +133,7 @@ impl Evidence {
     }
 
     /// Finds the messages that can be read with the stolen bytes.
-    pub fn exposure(&self, stolen: &[Place]) -> Exposure {
+    pub fn exposure(&self, stolen: &[StolenBytes]) -> Exposure {
         let mut found = BTreeMap::new();
         for (number, place) in stolen.iter().enumerate() {
             for node in self.graph.find(&place.bytes) {

@@ -23,7 +23,7 @@ use crate::cost::Operation;
 use super::{
     naming::{self, Name},
     search::{Needles, SHORTEST},
-    tape::{Aead, Call, Recorded},
+    tape::{Aead, CryptoCall, RecordedCall},
 };
 
 /// The number of a byte string on the tape.
@@ -32,7 +32,7 @@ pub(crate) type NodeId = u32;
 /// All values that the devices of a simulation computed.
 #[derive(Default)]
 pub(crate) struct Graph {
-    nodes: Vec<Node>,
+    nodes: Vec<SecretNode>,
     by_bytes: HashMap<Arc<[u8]>, NodeId>,
     edges: Vec<Edge>,
     present: HashSet<Edge>,
@@ -53,7 +53,7 @@ pub(crate) struct Graph {
     maker: Option<(Arc<str>, Operation)>,
 }
 
-struct Node {
+struct SecretNode {
     bytes: Arc<[u8]>,
     name: Name,
     /// The device that first computed the node, and its operation.
@@ -87,20 +87,20 @@ impl Edge {
 
 impl Graph {
     /// Adds the calls that a device has recorded since the last time.
-    pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<Recorded>) {
+    pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<RecordedCall>) {
         in_one_order(&mut calls);
-        for Recorded { operation, call } in calls {
+        for RecordedCall { operation, call } in calls {
             self.maker = Some((device.clone(), operation));
             self.call(call);
         }
         self.maker = None;
     }
 
-    fn call(&mut self, call: Call) {
+    fn call(&mut self, call: CryptoCall) {
         match call {
-            Call::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
-            Call::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
-            Call::Extract { salt, ikm, out } => {
+            CryptoCall::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
+            CryptoCall::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
+            CryptoCall::Extract { salt, ikm, out } => {
                 let (salt, ikm) = (self.input(&salt), self.input(&ikm));
                 if let Some(ikm) = ikm {
                     // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
@@ -112,7 +112,7 @@ impl Graph {
                 let out = self.node(&out, || Name::new(EXTRACTED));
                 self.edge(How::Derived, [salt, ikm], out);
             }
-            Call::Expand { prk, info, out } => {
+            CryptoCall::Expand { prk, info, out } => {
                 let prk = self.input(&prk);
                 let Some(parent) = prk else { return };
                 let name = naming::expanded(&self.nodes[parent as usize].name, &info);
@@ -122,12 +122,12 @@ impl Graph {
                 }
                 self.edge(How::Derived, [prk, prk], out);
             }
-            Call::Mac { key, tag } => {
+            CryptoCall::Mac { key, tag } => {
                 let key = self.input(&key);
                 let tag = self.node(&tag, || Name::new("tag"));
                 self.edge(How::Derived, [key, key], tag);
             }
-            Call::KeyPair { ikm, private, public } => {
+            CryptoCall::KeyPair { ikm, private, public } => {
                 let ikm = self.input(&ikm);
                 let name =
                     ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
@@ -137,29 +137,29 @@ impl Graph {
                     self.private_keys.insert(public, private);
                 }
             }
-            Call::Sealed { public, info, plaintext, ciphertext } => {
+            CryptoCall::Sealed { public, info, plaintext, ciphertext } => {
                 let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
                 if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
                     self.to_strangers.push((public, ciphertext, plaintext));
                 }
             }
-            Call::Opened { private, info, plaintext, ciphertext } => {
+            CryptoCall::Opened { private, info, plaintext, ciphertext } => {
                 let private = self.input(&private);
                 let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
                 self.edge(How::Decrypted, [private, ciphertext], plaintext);
             }
-            Call::ExportedTo { public, encapsulated, out } => {
+            CryptoCall::ExportedTo { public, encapsulated, out } => {
                 let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
                 if let (Some(out), Some(encapsulated)) = (out, encapsulated) {
                     self.to_strangers.push((public, encapsulated, out));
                 }
             }
-            Call::ExportedFrom { private, encapsulated, out } => {
+            CryptoCall::ExportedFrom { private, encapsulated, out } => {
                 let private = self.input(&private);
                 let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
                 self.edge(How::Decrypted, [private, encapsulated], out);
             }
-            Call::Aead(aead) => {
+            CryptoCall::Aead(aead) => {
                 let key = self.input(&aead.key);
                 let (plaintext, ciphertext) =
                     self.sealed(&aead.plaintext, &aead.ciphertext, Name::new("AEAD plaintext"));
@@ -205,7 +205,7 @@ impl Graph {
         }
         let bytes: Arc<[u8]> = bytes.into();
         self.by_bytes.insert(bytes.clone(), id);
-        self.nodes.push(Node { bytes, name: name(), maker: self.maker.clone(), parent: None });
+        self.nodes.push(SecretNode { bytes, name: name(), maker: self.maker.clone(), parent: None });
         self.uses.push(Vec::new());
         Some(id)
     }
@@ -276,7 +276,7 @@ impl Graph {
     /// The name of the node. If several nodes of an epoch have this name, the node's maker is
     /// added.
     pub(crate) fn describe(&self, node: NodeId) -> String {
-        let Node { name, maker, .. } = &self.nodes[node as usize];
+        let SecretNode { name, maker, .. } = &self.nodes[node as usize];
         match maker {
             Some((device, operation)) if name.is_one_of_many() => format!("{name}, of {device} {operation}"),
             _ => name.to_string(),
@@ -318,13 +318,13 @@ fn external_init() -> Name {
 }
 
 /// Sorts the path secrets of a commit, because OpenMLS seals them on several threads in any order.
-fn in_one_order(calls: &mut [Recorded]) {
-    let is_sealed = |recorded: &Recorded| matches!(recorded.call, Call::Sealed { .. });
+fn in_one_order(calls: &mut [RecordedCall]) {
+    let is_sealed = |recorded: &RecordedCall| matches!(recorded.call, CryptoCall::Sealed { .. });
     for run in calls.chunk_by_mut(|one, other| is_sealed(one) && is_sealed(other)) {
         run.sort_by(|one, other| match (&one.call, &other.call) {
             (
-                Call::Sealed { public, plaintext, .. },
-                Call::Sealed { public: other_public, plaintext: other_plaintext, .. },
+                CryptoCall::Sealed { public, plaintext, .. },
+                CryptoCall::Sealed { public: other_public, plaintext: other_plaintext, .. },
             ) => (public, &**plaintext).cmp(&(other_public, &**other_plaintext)),
             _ => std::cmp::Ordering::Equal,
         });

@@ -21,11 +21,11 @@
 
 pub mod active;
 mod closure;
-mod deceived;
+mod forging_crypto;
 mod disk;
 mod evidence;
 mod graph;
-mod loot;
+mod stolen_state;
 mod naming;
 pub mod replay;
 mod search;
@@ -34,11 +34,11 @@ mod thief;
 
 pub use closure::Path;
 pub use disk::BreakInError;
-pub use evidence::{Evidence, Exposure, Place};
-pub use loot::{Loot, StolenFile};
+pub use evidence::{Evidence, Exposure, StolenBytes};
+pub use stolen_state::{StolenState, StolenFile};
 pub(crate) use tape::Mark;
-pub use tape::{Log, Taped};
-pub(crate) use thief::{Answers, Finding, Thief, healed_after};
+pub use tape::{CallLog, Taped};
+pub(crate) use thief::{Answers, Disagreement, Thief, healed_after};
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -66,7 +66,7 @@ pub trait Adversary: Send {
 /// The kind of an entry of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum TrafficKind {
     /// A commit.
     Commit,
     /// The welcome that came with the commit before it.
@@ -77,7 +77,7 @@ pub enum Kind {
     Message,
 }
 
-impl Kind {
+impl TrafficKind {
     /// The name of the kind in transcripts and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -94,7 +94,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Traffic {
     /// The kind of the entry.
-    pub kind: Kind,
+    pub kind: TrafficKind,
     /// The epoch in which the entry was made; for a welcome, the epoch into which it leads.
     pub epoch: u64,
     /// The number of the application message, if the entry is one.
@@ -108,7 +108,7 @@ pub struct Traffic {
 impl Traffic {
     /// An entry with these bytes.
     #[must_use]
-    pub fn new(kind: Kind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
+    pub fn new(kind: TrafficKind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
         Self { kind, epoch, message, sender: None, bytes: bytes.into() }
     }
 

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
 use super::{
-    Adversary, BreakInError, Kind, Loot, Traffic,
+    Adversary, BreakInError, TrafficKind, StolenState, Traffic,
     disk::{self, LockedOut},
 };
 
@@ -25,15 +25,15 @@ pub(super) const NO_TIME: Timestamp = Timestamp(0);
 ///
 /// If it is impossible to try the stolen state. Such an error says nothing about its value.
 pub fn thief(
-    loot: &Loot,
+    stolen: &StolenState,
     crypto: Arc<dyn CryptoProvider>,
     policy: Policy,
     group: GroupId,
 ) -> Result<Box<dyn Adversary>, BreakInError> {
     let opened;
-    let snapshot = match loot {
-        Loot::Device(snapshot) => snapshot,
-        Loot::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
+    let snapshot = match stolen {
+        StolenState::Device(snapshot) => snapshot,
+        StolenState::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
             Some(snapshot) => {
                 opened = snapshot;
                 &opened
@@ -78,18 +78,18 @@ impl Replay {
     /// Processes an entry. True if the engine could follow it.
     fn see(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
         match entry.kind {
-            Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
+            TrafficKind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
                 self.readable.extend(entry.message);
                 return Ok(false);
             }
-            Kind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
+            TrafficKind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
                 ReceivedEvent::Message(_) => self.readable.extend(entry.message),
                 _ => return Ok(false),
             },
-            Kind::Proposal => {
+            TrafficKind::Proposal => {
                 return Ok(matches!(self.client.receive(&entry.bytes, NO_TIME)?.event, ReceivedEvent::Proposal { .. }));
             }
-            Kind::Commit => {
+            TrafficKind::Commit => {
                 let before = self.client.snapshot()?;
                 match self.client.receive(&entry.bytes, NO_TIME)?.event {
                     ReceivedEvent::Commit(_) => {}
@@ -100,7 +100,7 @@ impl Replay {
                     _ => return Ok(false),
                 }
             }
-            Kind::Welcome => {
+            TrafficKind::Welcome => {
                 let mut invited = self.open(self.client.snapshot()?.to_store())?;
                 invited.forget(&self.group)?;
                 invited.join(&entry.bytes, NO_TIME)?;

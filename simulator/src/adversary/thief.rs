@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::Snapshot;
 
-use super::{Adversary, Exposure, Place, Traffic};
+use super::{Adversary, Exposure, StolenBytes, Traffic};
 use crate::{
     oracle::Holdings,
-    scenario::{CompromiseId, MemberName, Scope},
+    scenario::{CompromiseId, MemberName, TheftScope},
 };
 
 /// A thief with one snapshot.
@@ -17,7 +17,7 @@ pub(crate) struct Thief {
     pub(crate) who: MemberName,
     pub(crate) device: usize,
     /// The stolen part of the device.
-    pub(crate) scope: Scope,
+    pub(crate) scope: TheftScope,
     /// The group's epoch at the theft.
     pub(crate) epoch: u64,
     /// The device's epoch at the theft, if the device was in the group.
@@ -27,7 +27,7 @@ pub(crate) struct Thief {
     /// The thief's number among the acting devices, after the numbers of the members.
     pub(crate) number: usize,
     /// The stolen bytes, and the bytes of states that the thief has made itself.
-    pub(crate) stolen: Vec<Place>,
+    pub(crate) stolen: Vec<StolenBytes>,
     /// The same secrets, by the oracle's names.
     pub(crate) holdings: Holdings,
     /// The stolen state, which runs in the engine.
@@ -41,11 +41,11 @@ pub(crate) struct Thief {
 /// The messages that a thief can read, and the disagreements between the three answers.
 pub(crate) struct Answers {
     pub(crate) exposure: Exposure,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) disagreements: Vec<Disagreement>,
 }
 
 /// A disagreement between two answers.
-pub(crate) struct Finding {
+pub(crate) struct Disagreement {
     pub(crate) message: usize,
     pub(crate) expected: &'static str,
     pub(crate) seen: String,
@@ -62,8 +62,8 @@ impl Thief {
     /// Adds the state of a device that the thief has made itself, and the oracle's names for its
     /// secrets.
     pub(crate) fn knows(&mut self, own: &Snapshot, holdings: Holdings) {
-        let own = Place::all_of(own).into_iter();
-        self.stolen.extend(own.map(|Place { name, bytes }| Place { name: format!("the thief's own: {name}"), bytes }));
+        let own = StolenBytes::all_of(own).into_iter();
+        self.stolen.extend(own.map(|StolenBytes { name, bytes }| StolenBytes { name: format!("the thief's own: {name}"), bytes }));
         self.holdings.pool(&holdings);
     }
 
@@ -94,16 +94,16 @@ impl Answers {
         replayed: &BTreeSet<usize>,
         why: impl Fn(usize) -> Vec<String>,
     ) -> Self {
-        let mut findings = Vec::new();
+        let mut disagreements = Vec::new();
         for (message, path) in exposure.messages.iter().filter(|(message, _)| !predicted.contains(message)) {
-            findings.push(Finding {
+            disagreements.push(Disagreement {
                 message: *message,
                 expected: "cannot be read, by RFC 9420 and the policy",
                 seen: format!("its key follows: {path}"),
             });
         }
         for message in predicted.iter().filter(|message| !exposure.messages.contains_key(message)) {
-            findings.push(Finding {
+            disagreements.push(Disagreement {
                 message: *message,
                 expected: "can be read, by RFC 9420 and the policy",
                 seen: format!(
@@ -113,19 +113,19 @@ impl Answers {
             });
         }
         for message in replayed.iter().filter(|message| !exposure.messages.contains_key(message)) {
-            findings.push(Finding {
+            disagreements.push(Disagreement {
                 message: *message,
                 expected: "is read by the engine only if its key follows from the stolen bytes",
                 seen: "the engine reads it, and its key does not follow".to_owned(),
             });
         }
         for message in &exposure.unproved {
-            findings.push(Finding {
+            disagreements.push(Disagreement {
                 message: *message,
                 expected: "was encrypted on a recorded device, and its key decrypts it",
                 seen: "no recorded device has encrypted it, or its key does not decrypt it".to_owned(),
             });
         }
-        Self { exposure, findings }
+        Self { exposure, disagreements }
     }
 }

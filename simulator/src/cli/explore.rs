@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use regrow_simulator::{
-    explore::{Finding, Plan, Searched, Size, Watch, Weights, search},
-    report::{Failure, Outcome, RunOptions, Transcript, json, terminal},
+    explore::{FailedScenario, Plan, Searched, Size, SearchControl, Weights, search},
+    report::{Failure, RunOutcome, RunOptions, Transcript, json, terminal},
     scenario::{Scenario, Unusable, write},
 };
 
@@ -55,17 +55,17 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
             tell_progress(out, done, count);
         }
         let over = args.time.is_some_and(|time| start.elapsed() >= time);
-        if over { Watch::Stop } else { Watch::GoOn }
+        if over { SearchControl::Stop } else { SearchControl::GoOn }
     });
     let found = searched.finding.as_ref().map(|finding| {
         if live {
             tell(out, &format!("scenario {} fails; shrinking it", finding.number));
         }
         let shrunk = finding.shrink(&run);
-        let failures = Outcome::of(|| run(&shrunk.scenario)).failures;
+        let failures = RunOutcome::of(|| run(&shrunk.scenario)).failures;
         let text = write(&shrunk.scenario);
         let file = place.write(args.seed, finding.number, &text)?;
-        anyhow::Ok(Found { finding, scenario: shrunk.scenario, runs: shrunk.runs, failures, file })
+        anyhow::Ok(WrittenScenario { finding, scenario: shrunk.scenario, runs: shrunk.runs, failures, file })
     });
     let found = found.transpose()?;
     if live {
@@ -81,8 +81,8 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
 }
 
 /// The shrunk scenario, and the file that contains it.
-struct Found<'s> {
-    finding: &'s Finding,
+struct WrittenScenario<'s> {
+    finding: &'s FailedScenario,
     scenario: Scenario,
     /// The number of runs that shrinking took.
     runs: u32,
@@ -90,7 +90,7 @@ struct Found<'s> {
     file: PathBuf,
 }
 
-fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&Found<'_>>, start: Instant) -> io::Result<()> {
+fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&WrittenScenario<'_>>, start: Instant) -> io::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let scenarios = searched.scenarios;
     let Some(found) = found else {
@@ -109,8 +109,8 @@ fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&Found<'_>
     write!(out, "{}", terminal::failures(&found.file, &found.failures))
 }
 
-fn write_json(out: &mut dyn Write, plan: &Plan, searched: &Searched, found: Option<&Found<'_>>) -> io::Result<()> {
-    let finding = found.map(|found| json::Found {
+fn write_json(out: &mut dyn Write, plan: &Plan, searched: &Searched, found: Option<&WrittenScenario<'_>>) -> io::Result<()> {
+    let finding = found.map(|found| json::FoundScenario {
         number: found.finding.number,
         file: &found.file,
         scenario: &found.scenario,
@@ -196,9 +196,9 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     /// Fails if the scenario contains an update.
-    fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> Outcome {
+    fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> RunOutcome {
         let updates = write(scenario).contains("\"update\": {");
-        Outcome { failures: updates.then(failure).into_iter().collect(), ..Outcome::default() }
+        RunOutcome { failures: updates.then(failure).into_iter().collect(), ..RunOutcome::default() }
     }
 
     fn failure() -> Failure {

@@ -48,7 +48,7 @@ fn search(folder: &Path) -> Vec<Loaded> {
     }
     if files.is_empty() && unusable.is_empty() {
         let problem = format!(
-            "no scenario in this folder: there is no *.json file outside of {} (to run the files in such a folder, name it)",
+            "no scenario in this folder: there is no *.json file outside of {} (name such a folder to run its files)",
             PASSED_BY.map(|name| format!("`{name}`")).join(" and ")
         );
         unusable.push(unusable_folder(folder, problem));

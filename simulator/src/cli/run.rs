@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        Outcome, RunOptions, RunResult, Transcript, Verdict, json, junit,
+        RunOutcome, RunOptions, RunResult, Transcript, FileOutcome, json, junit,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -52,8 +52,8 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     report.progress(0, loaded.len())?;
     side_by_side(super::jobs(args.jobs), &loaded, &job, |event| {
         match event {
-            Event::Count(done) => report.progress(done, loaded.len())?,
-            Event::Next(done) => {
+            RunProgress::Count(done) => report.progress(done, loaded.len())?,
+            RunProgress::Next(done) => {
                 let Done { result, lines } = *done;
                 report.result(&result)?;
                 if let Some(transcript) = &mut transcript {
@@ -110,7 +110,7 @@ impl<'w> Report<'w> {
             Self::Json(out) => json::write_result(*out, result)?,
             Self::Terminal(terminal) => terminal.result(result)?,
         }
-        if let Verdict::Unusable(problems) = &result.verdict {
+        if let FileOutcome::Unusable(problems) = &result.outcome {
             for problem in problems {
                 output::complain(&terminal::problem(&result.file, problem));
             }
@@ -136,30 +136,30 @@ struct Job {
 impl Job {
     fn run(&self, loaded: &Loaded) -> Done {
         let start = Instant::now();
-        let (verdict, lines) = match &loaded.scenario {
-            Err(problems) => (Verdict::Unusable(problems.clone()), Vec::new()),
+        let (outcome, lines) = match &loaded.scenario {
+            Err(problems) => (FileOutcome::Unusable(problems.clone()), Vec::new()),
             Ok(scenario) => self.run_scenario(scenario),
         };
-        Done { result: RunResult { file: loaded.file.clone(), verdict, duration: start.elapsed() }, lines }
+        Done { result: RunResult { file: loaded.file.clone(), outcome, duration: start.elapsed() }, lines }
     }
 
-    fn run_scenario(&self, scenario: &Scenario) -> (Verdict, Vec<u8>) {
+    fn run_scenario(&self, scenario: &Scenario) -> (FileOutcome, Vec<u8>) {
         let mut transcript = Transcript::new(&scenario.name, self.keep_lines);
-        let mut outcome = Outcome::of(|| (self.runner)(scenario, &self.options, &mut transcript));
+        let mut outcome = RunOutcome::of(|| (self.runner)(scenario, &self.options, &mut transcript));
         let (hash, lines) = match transcript.finish() {
             Ok(recorded) => (recorded.hash, recorded.lines),
             Err(error) => {
-                outcome.failures.append(&mut Outcome::of_bug("a transcript", &error.to_string()).failures);
+                outcome.failures.append(&mut RunOutcome::of_bug("a transcript", &error.to_string()).failures);
                 (String::new(), Vec::new())
             }
         };
         let seed = self.options.seed_of(scenario);
-        (Verdict::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
+        (FileOutcome::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
     }
 }
 
 /// A message from the threads that run files to the thread that reports.
-enum Event {
+enum RunProgress {
     /// The number of files that have ended, in any order.
     Count(usize),
     /// The result of the next file in order.
@@ -167,7 +167,7 @@ enum Event {
 }
 
 /// Runs the files on `jobs` threads, and passes their results to `hear` in order.
-fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(Event) -> Result<()>) -> Result<()> {
+fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(RunProgress) -> Result<()>) -> Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (send, receive) = mpsc::channel();
@@ -190,10 +190,10 @@ fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(
         for (count, (index, done)) in receive.into_iter().enumerate() {
             waiting.insert(index, done);
             while let Some(done) = waiting.remove(&reported) {
-                hear(Event::Next(Box::new(done)))?;
+                hear(RunProgress::Next(Box::new(done)))?;
                 reported += 1;
             }
-            hear(Event::Count(count + 1))?;
+            hear(RunProgress::Count(count + 1))?;
         }
         Ok(())
     })

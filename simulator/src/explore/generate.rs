@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::{
-    dice::Dice,
-    model::{AGES, Member, Model, Wish},
+    rng::ScenarioRng,
+    model::{AGES, Member, Model, ProposedChange},
     race,
-    weights::{Kind, Weights},
+    weights::{StepKind, Weights},
 };
 use crate::scenario::{
     Act, Action, Body, Ciphersuite, CompromiseId, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, GroupSettings,
-    MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, Scope,
+    MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, TheftScope,
 };
 
 /// The names of the first members.
@@ -41,14 +41,14 @@ pub struct Size {
 
 /// Generates the scenario with this number in the search with this seed.
 pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) -> Scenario {
-    let mut dice = Dice::new(seed, number);
-    let count = dice.between(2, size.members.max(2)) as usize;
+    let mut rng = ScenarioRng::new(seed, number);
+    let count = rng.between(2, size.members.max(2)) as usize;
     let names: Vec<_> = (0..count).map(name).collect();
-    let group = settings(&mut dice);
-    let scenario_seed = u64::from(dice.below(u32::MAX));
-    let steps = dice.between(size.steps.min(3), size.steps);
+    let group = settings(&mut rng);
+    let scenario_seed = u64::from(rng.below(u32::MAX));
+    let steps = rng.between(size.steps.min(3), size.steps);
     let mut generator =
-        Generator { dice, weights, model: Model::new(names.clone()), steps: Vec::new(), messages: 0, compromises: 0 };
+        Generator { rng, weights, model: Model::new(names.clone()), steps: Vec::new(), messages: 0, compromises: 0 };
     generator.begin();
     while generator.steps.len() < steps as usize && generator.go_on() {}
     generator.end();
@@ -67,24 +67,24 @@ fn name(index: usize) -> MemberName {
 }
 
 /// Draws the settings of the group. Most of them are defaults, as in most real groups.
-fn settings(dice: &mut Dice) -> GroupSettings {
-    let ciphersuite = match dice.below(12) {
+fn settings(rng: &mut ScenarioRng) -> GroupSettings {
+    let ciphersuite = match rng.below(12) {
         0 => Some(Ciphersuite::P256Aes128GcmSha256P256),
         1 => Some(Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519),
         _ => None,
     };
     GroupSettings {
         ciphersuite,
-        handshake: dice.once_in(3).then_some(HandshakeMode::Opaque),
-        past_epochs: dice.once_in(2).then(|| dice.between(0, 3)),
-        out_of_order: dice.once_in(2).then(|| dice.between(0, 8)),
-        padding: dice.once_in(4).then(|| dice.below(3) * 32),
+        handshake: rng.once_in(3).then_some(HandshakeMode::Opaque),
+        past_epochs: rng.once_in(2).then(|| rng.between(0, 3)),
+        out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
+        padding: rng.once_in(4).then(|| rng.below(3) * 32),
     }
 }
 
 /// A scenario under construction.
 pub(super) struct Generator<'w> {
-    pub(super) dice: Dice,
+    pub(super) rng: ScenarioRng,
     weights: &'w Weights,
     pub(super) model: Model,
     steps: Vec<Placed<Node>>,
@@ -95,14 +95,14 @@ pub(super) struct Generator<'w> {
 impl Generator<'_> {
     fn begin(&mut self) {
         let all: Vec<_> = self.model.all().collect();
-        let creator = self.dice.one(&all).unwrap_or_default();
+        let creator = self.rng.one(&all).unwrap_or_default();
         let others: Vec<_> = all.into_iter().filter(|member| *member != creator).collect();
-        let with = if self.dice.once_in(8) { Vec::new() } else { self.dice.some(&others, others.len()) };
-        if self.weights.of(Kind::Offline) > 0 && self.dice.once_in(8) {
-            let who = self.dice.some(&others, others.len());
+        let with = if self.rng.once_in(8) { Vec::new() } else { self.rng.some(&others, others.len()) };
+        if self.weights.of(StepKind::Offline) > 0 && self.rng.once_in(8) {
+            let who = self.rng.some(&others, others.len());
             self.act(Action::Offline { who: self.names(&who) });
         }
-        if self.weights.of(Kind::Crash) > 0 && self.dice.once_in(12) {
+        if self.weights.of(StepKind::Crash) > 0 && self.rng.once_in(12) {
             self.crash(creator);
         }
         self.act(Action::Create { by: self.name(creator), with: self.names(&with) });
@@ -121,48 +121,48 @@ impl Generator<'_> {
     }
 
     /// Adds a step of this kind, if one is possible now.
-    fn step(&mut self, kind: Kind) -> Option<()> {
+    fn step(&mut self, kind: StepKind) -> Option<()> {
         match kind {
-            Kind::Offline => {
-                let who = self.dice.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
+            StepKind::Offline => {
+                let who = self.rng.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
                 // At least one member that can act stays online.
                 self.model.present().iter().any(|member| !who.contains(member)).then_some(())?;
                 self.act(Action::Offline { who: self.names(&who) });
             }
-            Kind::Online => {
+            StepKind::Online => {
                 let offline = self.model.offline();
-                let who = self.dice.some(&offline, offline.len());
+                let who = self.rng.some(&offline, offline.len());
                 (!who.is_empty()).then_some(())?;
                 self.act(Action::Online { who: self.names(&who) });
             }
-            Kind::Hold | Kind::Drop | Kind::Duplicate => {
-                let sender = self.dice.one(&self.model.present())?;
-                let send = self.submission(Kind::Send, sender)?;
+            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => {
+                let sender = self.rng.one(&self.model.present())?;
+                let send = self.submission(StepKind::Send, sender)?;
                 let Action::Send { id, .. } = &send else { return None };
                 let delivery = self.delivery(id.clone());
-                if kind == Kind::Hold {
+                if kind == StepKind::Hold {
                     self.model.held.push(delivery.id.clone());
                 }
                 self.act(match kind {
-                    Kind::Hold => Action::Hold(delivery),
-                    Kind::Drop => Action::Drop(delivery),
+                    StepKind::Hold => Action::Hold(delivery),
+                    StepKind::Drop => Action::Drop(delivery),
                     _ => Action::Duplicate(delivery),
                 });
                 self.act(send);
             }
-            Kind::Release => {
-                let id = self.dice.one(&self.model.held)?;
+            StepKind::Release => {
+                let id = self.rng.one(&self.model.held)?;
                 let delivery = self.delivery(id.clone());
                 if delivery.to.is_none() {
                     self.model.held.retain(|held| *held != id);
                 }
                 self.act(Action::Release(delivery));
             }
-            Kind::Race => race::race(self, None)?,
-            Kind::Crash => {
-                let victim = self.dice.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
+            StepKind::Race => race::race(self, None)?,
+            StepKind::Crash => {
+                let victim = self.rng.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
                 // The crash happens during the victim's next action, so the action is drawn first.
-                if self.dice.once_in(4) {
+                if self.rng.once_in(4) {
                     let contenders = race::contenders(self, Some(victim))?;
                     self.crash(victim);
                     race::add(self, contenders);
@@ -172,19 +172,19 @@ impl Generator<'_> {
                     self.act(action);
                 }
             }
-            Kind::Compromise => {
+            StepKind::Compromise => {
                 let members: Vec<_> = self.model.group.iter().copied().collect();
                 let anybody: Vec<_> = self.model.all().collect();
-                let of = if self.dice.once_in(6) { anybody } else { members };
-                let who = self.dice.one(&of)?;
+                let of = if self.rng.once_in(6) { anybody } else { members };
+                let who = self.rng.one(&of)?;
                 self.compromises += 1;
                 let id = CompromiseId::new(format!("theft{}", self.compromises));
-                let scope = if self.dice.once_in(8) { Scope::Disk } else { Scope::Device };
+                let scope = if self.rng.once_in(8) { TheftScope::Disk } else { TheftScope::Device };
                 self.act(Action::Compromise { who: self.name(who), id, scope });
             }
-            Kind::Impersonate => self.impersonate()?,
-            Kind::Wait => {
-                let seconds = self.dice.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
+            StepKind::Impersonate => self.impersonate()?,
+            StepKind::Wait => {
+                let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
                 self.model.permits(&wait).then_some(())?;
                 self.act(wait);
@@ -200,34 +200,34 @@ impl Generator<'_> {
 
     /// Makes a thief act in the name of a member. The member mostly rejoins at once.
     fn impersonate(&mut self) -> Option<()> {
-        let (compromise, who) = self.dice.one(&self.model.thefts)?;
-        let act = self.dice.one(&ACTS)?;
+        let (compromise, who) = self.rng.one(&self.model.thefts)?;
+        let act = self.rng.one(&ACTS)?;
         let impersonate = Action::Impersonate { compromise, act, id: None };
         let others_act = self.model.present().iter().any(|member| *member != who);
         (others_act && self.model.permits(&impersonate)).then_some(())?;
         self.act(impersonate);
-        if self.model.online.contains(&who) && !self.dice.once_in(3) {
+        if self.model.online.contains(&who) && !self.rng.once_in(3) {
             self.act(Action::Rejoin { who: vec![self.name(who)] });
         }
         Some(())
     }
 
     /// A member that could do a step of this kind.
-    pub(super) fn actor(&mut self, kind: Kind) -> Option<Member> {
+    pub(super) fn actor(&mut self, kind: StepKind) -> Option<Member> {
         match kind {
-            Kind::Join => self.dice.one(&self.model.joiners()),
-            Kind::Rejoin => {
+            StepKind::Join => self.rng.one(&self.model.joiners()),
+            StepKind::Rejoin => {
                 let online = self.model.online.intersection(&self.model.group).copied();
-                self.dice.one(&online.collect::<Vec<_>>())
+                self.rng.one(&online.collect::<Vec<_>>())
             }
-            _ => self.dice.one(&self.model.present()),
+            _ => self.rng.one(&self.model.present()),
         }
     }
 
     /// A submission that this device could make now.
     pub(super) fn any_submission(&mut self, by: Member) -> Option<Action> {
         if !self.model.group.contains(&by) {
-            return self.submission(Kind::Join, by);
+            return self.submission(StepKind::Join, by);
         }
         for _ in 0..ATTEMPTS {
             if let Some(kind) = self.pick()
@@ -241,36 +241,36 @@ impl Generator<'_> {
 
     /// A submission of this kind that this device could make now. Does not change the modelled
     /// group.
-    pub(super) fn submission(&mut self, kind: Kind, by: Member) -> Option<Action> {
+    pub(super) fn submission(&mut self, kind: StepKind, by: Member) -> Option<Action> {
         let is_member = self.model.group.contains(&by);
-        if !self.model.online.contains(&by) || is_member == (kind == Kind::Join) {
+        if !self.model.online.contains(&by) || is_member == (kind == StepKind::Join) {
             return None;
         }
-        let robbed = self.model.robbed.contains(&by) && kind != Kind::Rejoin;
+        let robbed = self.model.robbed.contains(&by) && kind != StepKind::Rejoin;
         if robbed || self.model.out.contains(&by) {
             return None;
         }
         let others: Vec<_> = self.model.group.iter().copied().filter(|member| *member != by).collect();
         let name = self.name(by);
         match kind {
-            Kind::Add => {
-                let who = self.dice.some(&self.model.addable(), 2);
+            StepKind::Add => {
+                let who = self.rng.some(&self.model.addable(), 2);
                 (!who.is_empty()).then(|| Action::Add { by: name, who: self.names(&who) })
             }
-            Kind::Remove if others.len() > 1 => {
-                let most = if self.dice.once_in(4) { 2 } else { 1 };
-                let who = self.dice.some(&others, most.min(others.len() - 1));
+            StepKind::Remove if others.len() > 1 => {
+                let most = if self.rng.once_in(4) { 2 } else { 1 };
+                let who = self.rng.some(&others, most.min(others.len() - 1));
                 Some(Action::Remove { by: name, who: self.names(&who) })
             }
-            Kind::Update => Some(Action::Update { by: name, signature_key: self.dice.once_in(4) }),
-            Kind::Leave if others.len() > 1 && !self.model.waits(Wish::Remove(by)) => {
+            StepKind::Update => Some(Action::Update { by: name, signature_key: self.rng.once_in(4) }),
+            StepKind::Leave if others.len() > 1 && !self.model.waits(ProposedChange::Remove(by)) => {
                 Some(Action::Leave { who: vec![name] })
             }
-            Kind::Propose => Some(Action::Propose { by: name, what: self.proposal(by, &others)? }),
-            Kind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
-            Kind::Join => Some(Action::Join { who: vec![name] }),
-            Kind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
-            Kind::Send if !self.model.something_waits() => {
+            StepKind::Propose => Some(Action::Propose { by: name, what: self.proposal(by, &others)? }),
+            StepKind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
+            StepKind::Join => Some(Action::Join { who: vec![name] }),
+            StepKind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
+            StepKind::Send if !self.model.something_waits() => {
                 self.messages += 1;
                 let id = MessageId::new(format!("m{}", self.messages));
                 Some(Action::Send { by: name, id, body: Body::Size(self.message_size()) })
@@ -280,25 +280,25 @@ impl Generator<'_> {
     }
 
     fn proposal(&mut self, by: Member, others: &[Member]) -> Option<Proposal> {
-        match self.dice.below(3) {
+        match self.rng.below(3) {
             0 => {
                 let addable = self.model.addable();
-                let new: Vec<_> = addable.into_iter().filter(|member| !self.model.waits(Wish::Add(*member))).collect();
-                let who = self.dice.one(&new)?;
+                let new: Vec<_> = addable.into_iter().filter(|member| !self.model.waits(ProposedChange::Add(*member))).collect();
+                let who = self.rng.one(&new)?;
                 Some(Proposal::Add(vec![self.name(who)]))
             }
             1 if others.len() > 1 => {
-                let new = others.iter().copied().filter(|member| !self.model.waits(Wish::Remove(*member)));
-                let who = self.dice.one(&new.collect::<Vec<_>>())?;
+                let new = others.iter().copied().filter(|member| !self.model.waits(ProposedChange::Remove(*member)));
+                let who = self.rng.one(&new.collect::<Vec<_>>())?;
                 Some(Proposal::Remove(vec![self.name(who)]))
             }
-            2 if !self.model.waits_from(by, Wish::Update) => Some(Proposal::Update),
+            2 if !self.model.waits_from(by, ProposedChange::Update) => Some(Proposal::Update),
             _ => None,
         }
     }
 
     fn message_size(&mut self) -> u32 {
-        match self.dice.below(12) {
+        match self.rng.below(12) {
             0 => 0,
             1 => 1,
             2 => 1000,
@@ -309,7 +309,7 @@ impl Generator<'_> {
     /// A delivery rule for a message, for some members or for all.
     fn delivery(&mut self, id: MessageId) -> Delivery {
         let all: Vec<_> = self.model.all().collect();
-        let to = self.dice.once_in(2).then(|| self.dice.some(&all, 2));
+        let to = self.rng.once_in(2).then(|| self.rng.some(&all, 2));
         Delivery { id, to: to.map(|members| self.names(&members)) }
     }
 
@@ -324,19 +324,19 @@ impl Generator<'_> {
             self.act(Action::Rejoin { who: self.names(&robbed) });
         }
         if self.model.something_waits()
-            && let Some(by) = self.model.present().into_iter().find(|member| !self.model.waits(Wish::Remove(*member)))
+            && let Some(by) = self.model.present().into_iter().find(|member| !self.model.waits(ProposedChange::Remove(*member)))
         {
             self.act(Action::Update { by: self.name(by), signature_key: false });
         }
-        if let Some(by) = self.actor(Kind::Send)
-            && let Some(send) = self.submission(Kind::Send, by)
+        if let Some(by) = self.actor(StepKind::Send)
+            && let Some(send) = self.submission(StepKind::Send, by)
         {
             self.act(send);
         }
     }
 
     pub(super) fn crash(&mut self, who: Member) {
-        let at = self.dice.one(&CRASH_POINTS).unwrap_or(CrashPoint::DuringWrite);
+        let at = self.rng.one(&CRASH_POINTS).unwrap_or(CrashPoint::DuringWrite);
         self.act(Action::Crash { who: self.name(who), at });
     }
 
@@ -357,9 +357,9 @@ impl Generator<'_> {
         members.iter().map(|member| self.name(*member)).collect()
     }
 
-    fn pick(&mut self) -> Option<Kind> {
-        let dice = &mut self.dice;
-        self.weights.pick(|end| dice.below(end))
+    fn pick(&mut self) -> Option<StepKind> {
+        let rng = &mut self.rng;
+        self.weights.pick(|end| rng.below(end))
     }
 }
 

@@ -5,16 +5,16 @@
 //! | --- | --- |
 //! | `generate`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `weights` | the frequency of each kind of step |
-//! | `dice` | the random choices |
+//! | `rng` | the random choices |
 //! | `search` | runs one scenario after the other, until one fails |
-//! | `alike` | decides if two failures are of the same kind |
+//! | `failure_kind` | decides if two failures are of the same kind |
 //! | `shrink` | finds the smallest scenario that still fails |
 //!
 //! The same seed gives the same scenarios and the same finding, on any number of threads. The
 //! caller decides how a scenario is run: with the correct system, or with a fault in it.
 
-mod alike;
-mod dice;
+mod failure_kind;
+mod rng;
 mod generate;
 mod model;
 mod race;
@@ -22,8 +22,8 @@ mod search;
 mod shrink;
 mod weights;
 
-pub use alike::FailureKind;
+pub use failure_kind::FailureKind;
 pub use generate::Size;
-pub use search::{Finding, Plan, Run, Searched, Watch, search};
+pub use search::{FailedScenario, Plan, ScenarioRunner, Searched, SearchControl, search};
 pub use shrink::{Shrunk, shrink};
-pub use weights::{Kind, MAX_WEIGHT, Weights};
+pub use weights::{StepKind, MAX_WEIGHT, Weights};

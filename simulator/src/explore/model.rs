@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Scope, Step};
+use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, TheftScope, Step};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -32,12 +32,12 @@ pub(super) type Member = usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
     by: Member,
-    what: Wish,
+    what: ProposedChange,
 }
 
 /// A change that a proposal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum ProposedChange {
     Add(Member),
     Remove(Member),
     Update,
@@ -141,11 +141,11 @@ impl Model {
         !self.waiting.is_empty()
     }
 
-    pub(super) fn waits(&self, what: Wish) -> bool {
+    pub(super) fn waits(&self, what: ProposedChange) -> bool {
         self.waiting.iter().any(|waiting| waiting.what == what)
     }
 
-    pub(super) fn waits_from(&self, by: Member, what: Wish) -> bool {
+    pub(super) fn waits_from(&self, by: Member, what: ProposedChange) -> bool {
         self.waiting.contains(&Waiting { by, what })
     }
 
@@ -154,7 +154,7 @@ impl Model {
     pub(super) fn can_commit(&self, by: Member) -> bool {
         self.waiting
             .iter()
-            .any(|waiting| waiting.what != Wish::Remove(by) && !(waiting.by == by && waiting.what == Wish::Update))
+            .any(|waiting| waiting.what != ProposedChange::Remove(by) && !(waiting.by == by && waiting.what == ProposedChange::Update))
     }
 
     /// True if the action can be done in the present state of the group, so that its failure is an
@@ -174,13 +174,13 @@ impl Model {
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
             Action::Update { by, .. } => acts(by),
-            Action::Leave { who } => who.iter().all(|name| acts(name) && !self.waits(Wish::Remove(self.member(name)))),
+            Action::Leave { who } => who.iter().all(|name| acts(name) && !self.waits(ProposedChange::Remove(self.member(name)))),
             Action::Propose { by, what } => {
                 acts(by)
                     && match what {
                         Proposal::Add(who) => who.iter().all(outside),
                         Proposal::Remove(who) => who.iter().all(|name| other(by, name)),
-                        Proposal::Update => !self.waits_from(self.member(by), Wish::Update),
+                        Proposal::Update => !self.waits_from(self.member(by), ProposedChange::Update),
                     }
             }
             Action::Commit { by } => acts(by) && self.can_commit(self.member(by)),
@@ -243,18 +243,18 @@ impl Model {
             Action::Leave { who } => {
                 for leaver in self.members(who) {
                     self.leaving.insert(leaver);
-                    self.waiting.push(Waiting { by: leaver, what: Wish::Remove(leaver) });
+                    self.waiting.push(Waiting { by: leaver, what: ProposedChange::Remove(leaver) });
                 }
             }
             Action::Propose { by, what } => {
                 let by = self.member(by);
                 let wishes: Vec<_> = match what {
-                    Proposal::Add(who) => self.members(who).into_iter().map(Wish::Add).collect(),
-                    Proposal::Remove(who) => self.members(who).into_iter().map(Wish::Remove).collect(),
-                    Proposal::Update => vec![Wish::Update],
+                    Proposal::Add(who) => self.members(who).into_iter().map(ProposedChange::Add).collect(),
+                    Proposal::Remove(who) => self.members(who).into_iter().map(ProposedChange::Remove).collect(),
+                    Proposal::Update => vec![ProposedChange::Update],
                 };
                 for what in wishes {
-                    if let Wish::Add(added) = what {
+                    if let ProposedChange::Add(added) = what {
                         self.claim(added);
                     }
                     self.waiting.push(Waiting { by, what });
@@ -267,7 +267,7 @@ impl Model {
                     self.begin_epoch();
                 }
             }
-            Action::Compromise { who, id, scope: Scope::Device } => self.thefts.push((id.clone(), self.member(who))),
+            Action::Compromise { who, id, scope: TheftScope::Device } => self.thefts.push((id.clone(), self.member(who))),
             Action::Impersonate { compromise, .. } => {
                 let robbed = self.thefts.iter().find(|(id, _)| id == compromise);
                 self.robbed.extend(robbed.map(|(_, who)| *who));
@@ -297,9 +297,9 @@ impl Model {
     fn commit(&mut self, by: Member, added: &[Member], removed: &[Member]) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.what {
-                Wish::Add(member) => drop(self.group.insert(member)),
-                Wish::Remove(member) if member != by => drop(self.group.remove(&member)),
-                Wish::Remove(_) | Wish::Update => {}
+                ProposedChange::Add(member) => drop(self.group.insert(member)),
+                ProposedChange::Remove(member) if member != by => drop(self.group.remove(&member)),
+                ProposedChange::Remove(_) | ProposedChange::Update => {}
             }
         }
         self.group.extend(added);
@@ -317,7 +317,7 @@ impl Model {
     /// leave, and publish key packages.
     fn come_to_rest(&mut self) {
         for leaver in self.leaving.intersection(&self.online) {
-            let waiting = Waiting { by: *leaver, what: Wish::Remove(*leaver) };
+            let waiting = Waiting { by: *leaver, what: ProposedChange::Remove(*leaver) };
             if !self.waiting.contains(&waiting) {
                 self.waiting.push(waiting);
             }

@@ -33,7 +33,7 @@ pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<Member>) ->
     }
     for _ in 0..ATTEMPTS {
         let online: Vec<_> = generator.model.online.iter().copied().collect();
-        let mut racing = generator.dice.some(&online, MOST);
+        let mut racing = generator.rng.some(&online, MOST);
         if let Some(with) = with.filter(|with| !racing.contains(with)) {
             racing.push(with);
         }

@@ -11,7 +11,7 @@ use std::{
 
 use super::{FailureKind, Shrunk, Size, Weights, generate::generate, model::makes_sense, shrink};
 use crate::{
-    report::{Failure, Outcome},
+    report::{Failure, RunOutcome},
     scenario::{Scenario, read, write},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 const MOST_SHRINKING_RUNS: u32 = 1000;
 
 /// Runs a scenario. The search calls it from several threads. A panic counts as a failure.
-pub type Run<'r> = dyn Fn(&Scenario) -> Outcome + Sync + 'r;
+pub type ScenarioRunner<'r> = dyn Fn(&Scenario) -> RunOutcome + Sync + 'r;
 
 /// The scenarios that a search runs.
 #[derive(Clone, Debug)]
@@ -40,12 +40,12 @@ pub struct Searched {
     /// The number of scenarios that were run. If one failed: its number.
     pub scenarios: u64,
     /// The first scenario that failed.
-    pub finding: Option<Finding>,
+    pub finding: Option<FailedScenario>,
 }
 
 /// A scenario that failed.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct FailedScenario {
     /// The number of the scenario in the plan, from 1.
     pub number: u64,
     /// The scenario as it was generated.
@@ -56,7 +56,7 @@ pub struct Finding {
 
 /// The decision of a search's watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watch {
+pub enum SearchControl {
     /// Continue.
     GoOn,
     /// Begin no further scenario.
@@ -75,7 +75,7 @@ impl Plan {
 /// Runs the plan's scenarios on `jobs` threads until one fails. After each run, calls `watch` with
 /// the number of runs so far. The finding is the first scenario in the plan's order that fails, on
 /// any number of threads.
-pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64) -> Watch) -> Searched {
+pub fn search(plan: &Plan, jobs: usize, run: &ScenarioRunner<'_>, mut watch: impl FnMut(u64) -> SearchControl) -> Searched {
     let (begun, first) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let stopped = AtomicBool::new(false);
     let findings = Mutex::new(Vec::new());
@@ -93,10 +93,10 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
                         break;
                     }
                     let scenario = plan.scenario(number);
-                    let failures = Outcome::of(|| run(&scenario)).failures;
+                    let failures = RunOutcome::of(|| run(&scenario)).failures;
                     if !failures.is_empty() {
                         first.fetch_min(number, Ordering::Relaxed);
-                        let finding = Finding { number, scenario, failures };
+                        let finding = FailedScenario { number, scenario, failures };
                         findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
                     }
                     if send.send(()).is_err() {
@@ -108,19 +108,19 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
         drop(send);
         for () in receive {
             done += 1;
-            if watch(done) == Watch::Stop {
+            if watch(done) == SearchControl::Stop {
                 stopped.store(true, Ordering::Relaxed);
             }
         }
     });
     let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let finding = findings.into_iter().min_by_key(|finding: &Finding| finding.number);
+    let finding = findings.into_iter().min_by_key(|finding: &FailedScenario| finding.number);
     Searched { scenarios: finding.as_ref().map_or(done, |finding| finding.number), finding }
 }
 
-impl Finding {
+impl FailedScenario {
     /// Shrinks the scenario, and keeps the kind of its first failure.
-    pub fn shrink(&self, run: &Run<'_>) -> Shrunk {
+    pub fn shrink(&self, run: &ScenarioRunner<'_>) -> Shrunk {
         let kinds = |scenario: &Scenario, failures: &[Failure]| FailureKind::of_all(scenario, failures);
         let first = kinds(&self.scenario, &self.failures).into_iter().next();
         // If the shrinker removes a step that another step needs, that step fails, too. This is no
@@ -128,7 +128,7 @@ impl Finding {
         let has_to_make_sense = first.as_ref().is_some_and(FailureKind::may_be_the_scenarios);
         let may_be_taken = |candidate: &Scenario| !has_to_make_sense || makes_sense(candidate);
         shrink(&self.scenario, MOST_SHRINKING_RUNS, may_be_taken, |candidate| {
-            let failures = Outcome::of(|| run(candidate)).failures;
+            let failures = RunOutcome::of(|| run(candidate)).failures;
             kinds(candidate, &failures).into_iter().any(|kind| Some(kind) == first)
         })
     }
@@ -149,14 +149,14 @@ mod tests {
     }
 
     /// Fails if the scenario contains a theft.
-    fn fails_if_stolen(scenario: &Scenario) -> Outcome {
+    fn fails_if_stolen(scenario: &Scenario) -> RunOutcome {
         let stolen = write(scenario).contains("compromise");
-        Outcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..Outcome::default() }
+        RunOutcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..RunOutcome::default() }
     }
 
     #[test]
     fn the_first_in_order_is_found_on_any_number_of_threads() {
-        let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| Watch::GoOn).finding.unwrap().number;
+        let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| SearchControl::GoOn).finding.unwrap().number;
         let first = number(1);
         assert!((1..first).all(|before| !write(&plan(0).scenario(before)).contains("compromise")));
         assert_eq!([number(2), number(7)], [first, first]);
@@ -177,9 +177,9 @@ mod tests {
         // Every commit fails, even if there is nothing to commit.
         let run = |scenario: &Scenario| {
             let commits = write(scenario).contains("\"commit\"");
-            Outcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..Outcome::default() }
+            RunOutcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..RunOutcome::default() }
         };
-        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        let finding = search(&plan(100), 1, &run, |_| SearchControl::GoOn).finding.unwrap();
         let shrunk = finding.shrink(&run).scenario;
         assert!(makes_sense(&shrunk), "{}", write(&shrunk));
         assert_eq!(shrunk.steps.len(), 3, "somebody makes a group and proposes: {}", write(&shrunk));
@@ -187,16 +187,16 @@ mod tests {
 
     #[test]
     fn nothing_is_found_where_nothing_fails() {
-        let searched = search(&plan(30), 3, &|_| Outcome::default(), |_| Watch::GoOn);
+        let searched = search(&plan(30), 3, &|_| RunOutcome::default(), |_| SearchControl::GoOn);
         assert!(searched.finding.is_none());
         assert_eq!(searched.scenarios, 30);
     }
 
     #[test]
     fn it_stops_when_it_is_told() {
-        let searched = search(&plan(u64::MAX), 1, &|_| Outcome::default(), |done| match done {
-            0..10 => Watch::GoOn,
-            _ => Watch::Stop,
+        let searched = search(&plan(u64::MAX), 1, &|_| RunOutcome::default(), |done| match done {
+            0..10 => SearchControl::GoOn,
+            _ => SearchControl::Stop,
         });
         assert!((10..20).contains(&searched.scenarios), "{}", searched.scenarios);
     }
@@ -207,9 +207,9 @@ mod tests {
         let run = |scenario: &Scenario| {
             runs.fetch_add(1, Ordering::Relaxed);
             assert!(!write(scenario).contains("update"), "no updates, please");
-            Outcome::default()
+            RunOutcome::default()
         };
-        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        let finding = search(&plan(100), 1, &run, |_| SearchControl::GoOn).finding.unwrap();
         assert!(finding.failures[0].seen.contains("no updates, please"), "{:?}", finding.failures);
         let before = runs.swap(0, Ordering::Relaxed);
         let shrunk = finding.shrink(&run);

@@ -11,7 +11,7 @@ pub const MAX_WEIGHT: u32 = 1_000_000;
 /// `expect` occurs in none, so neither is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
-pub enum Kind {
+pub enum StepKind {
     /// A commit that adds members.
     Add,
     /// A commit that removes members.
@@ -54,7 +54,7 @@ pub enum Kind {
     Wait,
 }
 
-impl Kind {
+impl StepKind {
     /// Every kind, with the name of its step and its default weight.
     const ALL: [(Self, &'static str, u32); 20] = [
         (Self::Add, "add", 8),
@@ -82,11 +82,11 @@ impl Kind {
 
 /// The relative frequency of each kind of step. A kind with the weight 0 never occurs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weights([u32; Kind::ALL.len()]);
+pub struct Weights([u32; StepKind::ALL.len()]);
 
 impl Default for Weights {
     fn default() -> Self {
-        Self(Kind::ALL.map(|(_, _, weight)| weight))
+        Self(StepKind::ALL.map(|(_, _, weight)| weight))
     }
 }
 
@@ -98,10 +98,10 @@ impl Weights {
     ///
     /// All problems of the text, each with its position.
     pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
-        let names = Kind::ALL.map(|(_, name, _)| name);
+        let names = StepKind::ALL.map(|(_, name, _)| name);
         let mut weights = Self::default();
         for (name, weight) in scenario::numbers(text, &names, MAX_WEIGHT)? {
-            if let Some((kind, ..)) = Kind::ALL.iter().find(|(_, known, _)| *known == name) {
+            if let Some((kind, ..)) = StepKind::ALL.iter().find(|(_, known, _)| *known == name) {
                 weights.0[*kind as usize] = weight;
             }
         }
@@ -125,7 +125,7 @@ impl Weights {
 
     /// The weight of this kind.
     #[must_use]
-    pub fn of(&self, kind: Kind) -> u32 {
+    pub fn of(&self, kind: StepKind) -> u32 {
         self.0[kind as usize]
     }
 
@@ -135,9 +135,9 @@ impl Weights {
 
     /// Picks a kind by a number below the sum of the weights. A kind is picked by as many numbers
     /// as its weight.
-    pub(super) fn pick(&self, below: impl FnOnce(u32) -> u32) -> Option<Kind> {
+    pub(super) fn pick(&self, below: impl FnOnce(u32) -> u32) -> Option<StepKind> {
         let mut number = below(self.total());
-        for ((kind, ..), weight) in Kind::ALL.iter().zip(self.0) {
+        for ((kind, ..), weight) in StepKind::ALL.iter().zip(self.0) {
             match number.checked_sub(weight) {
                 None => return Some(*kind),
                 Some(rest) => number = rest,
@@ -151,7 +151,7 @@ impl Weights {
 impl fmt::Display for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> =
-            Kind::ALL.iter().zip(self.0).map(|((_, name, _), weight)| format!("  \"{name}\": {weight}")).collect();
+            StepKind::ALL.iter().zip(self.0).map(|((_, name, _), weight)| format!("  \"{name}\": {weight}")).collect();
         write!(f, "{{\n{}\n}}", lines.join(",\n"))
     }
 }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn kinds_stand_where_their_number_says() {
-        assert!(Kind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
+        assert!(StepKind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
     }
 
     #[test]
@@ -175,8 +175,8 @@ mod tests {
     #[test]
     fn what_is_not_named_has_its_default() {
         let weights = Weights::read(r#"{ "crash": 0 }"#).unwrap();
-        assert_eq!(weights.of(Kind::Crash), 0);
-        assert_eq!(weights.of(Kind::Send), Weights::default().of(Kind::Send));
+        assert_eq!(weights.of(StepKind::Crash), 0);
+        assert_eq!(weights.of(StepKind::Send), Weights::default().of(StepKind::Send));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn something_has_to_come_up() {
-        let nothing = Kind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
+        let nothing = StepKind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
         assert!(Weights::read(&format!("{{ {nothing} }}")).is_err());
     }
 
@@ -197,7 +197,7 @@ mod tests {
     fn each_kind_is_picked_as_often_as_it_weighs() {
         let weights = Weights::read(r#"{ "wait": 0, "send": 3 }"#).unwrap();
         let picked: Vec<_> = (0..weights.total()).filter_map(|number| weights.pick(|_| number)).collect();
-        for (kind, ..) in Kind::ALL {
+        for (kind, ..) in StepKind::ALL {
             assert_eq!(picked.iter().filter(|picked| **picked == kind).count() as u32, weights.of(kind));
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    CommitId, Epoch, KeyPackageId, Policy, ProposalId, holdings::Holdings, made::Made, secret::KeyPair,
+    CommitId, EpochId, KeyPackageId, RetentionPolicy, ProposalId, holdings::Holdings, made::MadeCommit, secret::KeyPair,
     secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
 };
 
@@ -17,7 +17,7 @@ pub(super) struct DeviceState {
     /// stays after its use.
     pub(super) key_packages: BTreeMap<KeyPackageId, bool>,
     /// The group, if the device is a member and has not lost its state.
-    pub(super) group: Option<Membership>,
+    pub(super) group: Option<OracleMembership>,
     /// An external commit of this device that has not been ordered. Its secrets are held apart from
     /// the group.
     pub(super) joining: Option<CommitId>,
@@ -25,8 +25,8 @@ pub(super) struct DeviceState {
 
 /// A member's state of the group.
 #[derive(Clone, Debug)]
-pub(super) struct Membership {
-    pub(super) epoch: Epoch,
+pub(super) struct OracleMembership {
+    pub(super) epoch: EpochId,
     pub(super) leaf: LeafIndex,
     pub(super) tree: Arc<Tree>,
     /// The private keys of the member's leaf and of the nodes above it.
@@ -41,9 +41,9 @@ pub(super) struct Membership {
     pub(super) pending: Option<CommitId>,
 }
 
-impl Membership {
+impl OracleMembership {
     /// A member in its first epoch of the group, without past epochs.
-    pub(super) fn new(epoch: Epoch, leaf: LeafIndex, tree: Arc<Tree>, keys: BTreeSet<KeyPair>) -> Self {
+    pub(super) fn new(epoch: EpochId, leaf: LeafIndex, tree: Arc<Tree>, keys: BTreeSet<KeyPair>) -> Self {
         let secrets = SecretTree::new(epoch);
         Self { epoch, leaf, tree, keys, updates: BTreeSet::new(), secrets, past: VecDeque::new(), pending: None }
     }
@@ -55,7 +55,7 @@ impl Membership {
     ///
     /// # Errors
     /// Says which private key is missing.
-    pub(super) fn enter(&mut self, commit: CommitId, made: &Made, own: bool, policy: &Policy) -> Result<(), String> {
+    pub(super) fn enter(&mut self, commit: CommitId, made: &MadeCommit, own: bool, policy: &RetentionPolicy) -> Result<(), String> {
         let first = if own { 0 } else { made.path.first_known_to(self.leaf) };
         let opens = made.path.nodes.get(first).is_some_and(|node| self.opens(&node.sealed_to));
         if !own && !opens {
@@ -68,7 +68,7 @@ impl Membership {
         if let Some(missing) = needed.difference(&had).next() {
             return Err(format!("it does not have {missing}"));
         }
-        let next = Self::new(Epoch::After(commit), self.leaf, Arc::clone(&made.tree), needed);
+        let next = Self::new(EpochId::After(commit), self.leaf, Arc::clone(&made.tree), needed);
         let old = std::mem::replace(self, next);
         self.past = old.past;
         self.past.push_back(old.secrets);
@@ -87,7 +87,7 @@ impl Membership {
     }
 
     /// The secret tree of that epoch, if the member still has it.
-    pub(super) fn secrets_of(&mut self, epoch: Epoch) -> Option<&mut SecretTree> {
+    pub(super) fn secrets_of(&mut self, epoch: EpochId) -> Option<&mut SecretTree> {
         let mut all = self.past.iter_mut().chain([&mut self.secrets]);
         all.find(|secrets| secrets.epoch() == epoch)
     }
@@ -103,7 +103,7 @@ impl Membership {
 
 impl DeviceState {
     /// All secrets of the device. `made` contains the commits that it has under way.
-    pub(super) fn holdings(&self, made: &BTreeMap<CommitId, Made>) -> Holdings {
+    pub(super) fn holdings(&self, made: &BTreeMap<CommitId, MadeCommit>) -> Holdings {
         let mut holdings = Holdings::default();
         for key_package in self.key_packages.keys() {
             holdings.private_keys.extend([KeyPair::Init(*key_package), KeyPair::KeyPackageLeaf(*key_package)]);
@@ -113,7 +113,7 @@ impl DeviceState {
         }
         let under_way = self.group.iter().filter_map(|group| group.pending).chain(self.joining);
         for commit in under_way {
-            let epoch = Epoch::After(commit);
+            let epoch = EpochId::After(commit);
             let path = made.get(&commit).map(|made| made.path.keys_from(commit, 0)).into_iter().flatten();
             holdings.private_keys.extend(path.chain([KeyPair::PathLeaf(commit)]));
             holdings.epochs.insert(epoch);

@@ -21,7 +21,7 @@ macro_rules! number {
 
 number!(
     /// A device.
-    Device(usize), "device"
+    DeviceNumber(usize), "device"
 );
 number!(
     /// A key package (RFC 9420, 10).
@@ -46,14 +46,14 @@ number!(
 /// different next epoch. Each committer holds the secrets of its own next epoch, although the
 /// service orders only one of the commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Epoch {
+pub enum EpochId {
     /// Epoch 0, in which the group's creator is alone.
     First,
     /// The epoch that this commit makes.
     After(CommitId),
 }
 
-impl fmt::Display for Epoch {
+impl fmt::Display for EpochId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::First => write!(f, "the first epoch"),
@@ -65,7 +65,7 @@ impl fmt::Display for Epoch {
 /// The part of the group's policy that decides which secrets a device keeps. The other settings do
 /// not matter to a thief, because a thief can compute everything that a device refuses to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct RetentionPolicy {
     /// The number of past epochs whose message secrets are kept.
     pub past_epochs: usize,
     /// The number of generations behind the latest one in which unused keys are kept, for late
@@ -82,7 +82,7 @@ pub enum Fact {
     /// A device has made a key package: its init key and its leaf key are on the device.
     KeyPackageMade {
         /// The owner of the key package.
-        of: Device,
+        of: DeviceNumber,
         /// The key package.
         key_package: KeyPackageId,
         /// True if the key package stays after its use.
@@ -91,29 +91,29 @@ pub enum Fact {
     /// A device has erased an unused key package, for example after its expiry.
     KeyPackageErased {
         /// The owner of the key package.
-        of: Device,
+        of: DeviceNumber,
         /// The key package.
         key_package: KeyPackageId,
     },
     /// A device has created the group, and is alone in its epoch 0.
     Created {
         /// The creator.
-        by: Device,
+        by: DeviceNumber,
     },
     /// A member has made a proposal by reference. The member need not have sent it.
     Proposed {
         /// The member.
-        by: Device,
+        by: DeviceNumber,
         /// The proposal.
         proposal: ProposalId,
         /// The kind of the proposal.
-        what: Proposal,
+        what: ProposalKind,
     },
     /// A member has processed the proposal of another member. If handshakes are PrivateMessages,
     /// the member has erased the key of the proposal.
     Received {
         /// The member.
-        who: Device,
+        who: DeviceNumber,
         /// The proposal.
         proposal: ProposalId,
     },
@@ -122,7 +122,7 @@ pub enum Fact {
     /// state of the group that the device may have.
     Prepared {
         /// The committer.
-        by: Device,
+        by: DeviceNumber,
         /// The commit.
         commit: CommitId,
         /// The effects of the commit.
@@ -131,7 +131,7 @@ pub enum Fact {
     /// A device has discarded a commit of its own.
     Discarded {
         /// The committer.
-        by: Device,
+        by: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
@@ -145,7 +145,7 @@ pub enum Fact {
     /// member by processing it. A member that the commit removes has erased its state of the group.
     Entered {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
@@ -153,20 +153,20 @@ pub enum Fact {
     /// names.
     Joined {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
     /// A device has erased its whole state of the group, including a commit under way.
     Forgot {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
     },
     /// A member has encrypted an application message in its present epoch, and has used the next
     /// generation of its ratchet. A message that is never [`Sent`](Self::Sent) has used it, too.
     Encrypted {
         /// The sender.
-        by: Device,
+        by: DeviceNumber,
         /// The message.
         message: MessageNumber,
     },
@@ -178,7 +178,7 @@ pub enum Fact {
     /// A member has decrypted a message, and has erased its key.
     Read {
         /// The member.
-        who: Device,
+        who: DeviceNumber,
         /// The message.
         message: MessageNumber,
     },
@@ -188,15 +188,15 @@ pub enum Fact {
     /// both. An external commit of one takes the leaf of the other.
     Stolen {
         /// The device.
-        of: Device,
+        of: DeviceNumber,
         /// The number of the copy, which no other device has.
-        thief: Device,
+        thief: DeviceNumber,
     },
 }
 
 /// The kind of a proposal by reference. It decides if a secret stays on the proposer's device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proposal {
+pub enum ProposalKind {
     /// New keys for the proposer's leaf. The private key is on the device until the epoch ends.
     Update,
     /// Anything else.
@@ -210,11 +210,11 @@ pub struct Commit {
     /// The number of the epoch in which the commit is made.
     pub epoch: u64,
     /// The added devices and their key packages, in the order of the proposals.
-    pub adds: Vec<(Device, KeyPackageId)>,
+    pub adds: Vec<(DeviceNumber, KeyPackageId)>,
     /// The removed devices.
-    pub removes: Vec<Device>,
+    pub removes: Vec<DeviceNumber>,
     /// The devices whose update proposals the commit contains, each with its proposal.
-    pub updates: Vec<(Device, ProposalId)>,
+    pub updates: Vec<(DeviceNumber, ProposalId)>,
     /// True if the committer joins by this commit (RFC 9420, 12.4.3.2). If the committer still has
     /// a leaf in the group, the commit removes it, even if [`removes`](Self::removes) does not name
     /// it.

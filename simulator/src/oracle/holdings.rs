@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use super::{Epoch, secret::KeyPair, secret_tree::SecretTree};
+use super::{EpochId, secret::KeyPair, secret_tree::SecretTree};
 
 /// The secrets that one device held at one moment, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     pub(super) private_keys: BTreeSet<KeyPair>,
     /// The epochs whose init secret and external secret the device has.
-    pub(super) epochs: BTreeSet<Epoch>,
-    pub(super) secret_trees: BTreeMap<Epoch, SecretTree>,
+    pub(super) epochs: BTreeSet<EpochId>,
+    pub(super) secret_trees: BTreeMap<EpochId, SecretTree>,
 }
 
 impl Holdings {
@@ -33,7 +33,7 @@ impl Holdings {
 
     /// The epochs whose init secret and external secret the device has: its present epoch, and the
     /// epochs of its commits that have not been ordered.
-    pub fn epochs(&self) -> &BTreeSet<Epoch> {
+    pub fn epochs(&self) -> &BTreeSet<EpochId> {
         &self.epochs
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Commit, Device, Epoch,
+    Commit, DeviceNumber, EpochId,
     path::{Joiner, UpdatePath},
     tree::Tree,
     tree_math::LeafIndex,
@@ -11,11 +11,11 @@ use super::{
 
 /// A commit that was made.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) by: Device,
+pub(super) struct MadeCommit {
+    pub(super) by: DeviceNumber,
     pub(super) what: Commit,
     /// The epoch in which the commit is made.
-    pub(super) in_epoch: Epoch,
+    pub(super) in_epoch: EpochId,
     /// The tree of the epoch that the commit makes.
     pub(super) tree: Arc<Tree>,
     pub(super) path: UpdatePath,
@@ -28,8 +28,8 @@ pub(super) struct Made {
 /// A proposal by reference that was made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proposed {
-    pub(super) by: Device,
-    pub(super) in_epoch: Epoch,
+    pub(super) by: DeviceNumber,
+    pub(super) in_epoch: EpochId,
     pub(super) is_update: bool,
     pub(super) leaf: LeafIndex,
     /// The generation of the proposer's ratchet; [`None`] for a PublicMessage.
@@ -38,9 +38,9 @@ pub(super) struct Proposed {
 
 /// An application message that was encrypted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message {
-    pub(super) by: Device,
-    pub(super) epoch: Epoch,
+pub(super) struct SentMessage {
+    pub(super) by: DeviceNumber,
+    pub(super) epoch: EpochId,
     pub(super) leaf: LeafIndex,
     pub(super) generation: u32,
     pub(super) sent: bool,

@@ -10,7 +10,7 @@
 //! | module | content | RFC 9420 |
 //! | --- | --- | --- |
 //! | `history` | the facts | |
-//! | `see` | applies each fact to the model | 12 |
+//! | `apply_fact` | applies each fact to the model | 12 |
 //! | `tree_math`, `tree` | the ratchet tree | 4, 7, appendix C |
 //! | `path` | the path of a commit, and the receivers of its path secrets | 7.4 to 7.6, 12.3 |
 //! | `secret_tree` | ratchets and the keys that are kept | 9 |
@@ -27,7 +27,7 @@ mod path;
 mod reach;
 mod secret;
 mod secret_tree;
-mod see;
+mod apply_fact;
 mod tree;
 mod tree_math;
 
@@ -41,10 +41,10 @@ use std::{
 
 use self::{
     device::DeviceState,
-    made::{Made, Message, Proposed},
+    made::{MadeCommit, SentMessage, Proposed},
 };
 pub use self::{
-    history::{Commit, CommitId, Device, Epoch, Fact, KeyPackageId, MessageNumber, Policy, Proposal, ProposalId},
+    history::{Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, RetentionPolicy, ProposalKind, ProposalId},
     holdings::Holdings,
     path::{PathNode, UpdatePath},
     reach::Reach,
@@ -58,22 +58,22 @@ pub use self::{
 ///
 /// ```
 /// use regrow_simulator::oracle::{
-///     Commit, CommitId, Device, Fact, KeyPackageId, MessageNumber, Oracle, Policy,
+///     Commit, CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, RetentionPolicy,
 /// };
 ///
-/// let mut oracle = Oracle::new(Policy { past_epochs: 0, out_of_order: 5, opaque: false });
-/// let (alice, bob, key_package) = (Device(0), Device(1), KeyPackageId(0));
+/// let mut oracle = Oracle::new(RetentionPolicy { past_epochs: 0, out_of_order: 5, opaque: false });
+/// let (alice, bob, key_package) = (DeviceNumber(0), DeviceNumber(1), KeyPackageId(0));
 /// let add = Commit { adds: vec![(bob, key_package)], ..Commit::default() };
-/// oracle.see(Fact::KeyPackageMade { of: bob, key_package, last_resort: false })?;
+/// oracle.apply(Fact::KeyPackageMade { of: bob, key_package, last_resort: false })?;
 /// let early_thief = oracle.holdings(bob);
-/// oracle.see(Fact::Created { by: alice })?;
-/// oracle.see(Fact::Prepared { by: alice, commit: CommitId(0), what: add })?;
-/// oracle.see(Fact::Ordered { commit: CommitId(0) })?;
-/// oracle.see(Fact::Entered { who: alice, commit: CommitId(0) })?;
-/// oracle.see(Fact::Joined { who: bob, commit: CommitId(0) })?;
-/// oracle.see(Fact::Encrypted { by: alice, message: MessageNumber(0) })?;
-/// oracle.see(Fact::Sent { message: MessageNumber(0) })?;
-/// oracle.see(Fact::Read { who: bob, message: MessageNumber(0) })?;
+/// oracle.apply(Fact::Created { by: alice })?;
+/// oracle.apply(Fact::Prepared { by: alice, commit: CommitId(0), what: add })?;
+/// oracle.apply(Fact::Ordered { commit: CommitId(0) })?;
+/// oracle.apply(Fact::Entered { who: alice, commit: CommitId(0) })?;
+/// oracle.apply(Fact::Joined { who: bob, commit: CommitId(0) })?;
+/// oracle.apply(Fact::Encrypted { by: alice, message: MessageNumber(0) })?;
+/// oracle.apply(Fact::Sent { message: MessageNumber(0) })?;
+/// oracle.apply(Fact::Read { who: bob, message: MessageNumber(0) })?;
 /// let late_thief = oracle.holdings(bob);
 ///
 /// assert_eq!(
@@ -89,14 +89,14 @@ pub use self::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Oracle {
-    policy: Policy,
-    devices: BTreeMap<Device, DeviceState>,
+    policy: RetentionPolicy,
+    devices: BTreeMap<DeviceNumber, DeviceState>,
     /// The copies that thieves run, each with the device that it is a copy of.
-    copies: BTreeMap<Device, Device>,
-    key_packages: BTreeMap<KeyPackageId, Device>,
+    copies: BTreeMap<DeviceNumber, DeviceNumber>,
+    key_packages: BTreeMap<KeyPackageId, DeviceNumber>,
     proposals: BTreeMap<ProposalId, Proposed>,
-    commits: BTreeMap<CommitId, Made>,
-    messages: BTreeMap<MessageNumber, Message>,
+    commits: BTreeMap<CommitId, MadeCommit>,
+    messages: BTreeMap<MessageNumber, SentMessage>,
     /// The tree of epoch 0, once there is a group.
     first_tree: Option<Arc<Tree>>,
     /// The commits that the delivery service has accepted. The commit at index `n` was made in
@@ -116,7 +116,7 @@ pub struct Impossible {
 
 impl Oracle {
     /// An oracle without any facts.
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: RetentionPolicy) -> Self {
         Self {
             policy,
             devices: BTreeMap::new(),
@@ -134,12 +134,12 @@ impl Oracle {
     ///
     /// # Errors
     /// [`Impossible`] if the fact cannot have happened after the facts before it.
-    pub fn see(&mut self, fact: Fact) -> Result<(), Impossible> {
-        self.take_note(&fact).map_err(|why| Impossible { fact: fact.into(), why })
+    pub fn apply(&mut self, fact: Fact) -> Result<(), Impossible> {
+        self.apply_fact(&fact).map_err(|why| Impossible { fact: fact.into(), why })
     }
 
     /// The secrets that the device holds now.
-    pub fn holdings(&self, who: Device) -> Holdings {
+    pub fn holdings(&self, who: DeviceNumber) -> Holdings {
         self.devices.get(&who).map(|device| device.holdings(&self.commits)).unwrap_or_default()
     }
 
@@ -154,7 +154,7 @@ impl Oracle {
     }
 
     /// The ratchet tree of the device's present epoch.
-    pub fn tree_of(&self, who: Device) -> Option<&Tree> {
+    pub fn tree_of(&self, who: DeviceNumber) -> Option<&Tree> {
         Some(&self.devices.get(&who)?.group.as_ref()?.tree)
     }
 
@@ -164,13 +164,13 @@ impl Oracle {
     }
 
     /// The device whose leaf this device uses: itself, or the device that it is a copy of.
-    fn member_of(&self, who: Device) -> Device {
+    fn member_of(&self, who: DeviceNumber) -> DeviceNumber {
         self.copies.get(&who).copied().unwrap_or(who)
     }
 
     /// The group's present epoch, by the order of the delivery service.
-    fn current_epoch(&self) -> Epoch {
-        self.ordered.last().map_or(Epoch::First, |commit| Epoch::After(*commit))
+    fn current_epoch(&self) -> EpochId {
+        self.ordered.last().map_or(EpochId::First, |commit| EpochId::After(*commit))
     }
 
     fn is_ordered(&self, commit: CommitId) -> bool {

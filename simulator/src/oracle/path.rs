@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Commit, CommitId, Device, KeyPackageId,
+    Commit, CommitId, DeviceNumber, KeyPackageId,
     secret::KeyPair,
     tree::{Leaf, Tree},
     tree_math::{LeafIndex, NodeIndex},
@@ -34,7 +34,7 @@ pub struct PathNode {
 /// A device that a commit adds. The welcome is sealed to it (RFC 9420, 12.4.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Joiner {
-    pub(super) device: Device,
+    pub(super) device: DeviceNumber,
     pub(super) key_package: KeyPackageId,
     pub(super) leaf: LeafIndex,
 }
@@ -65,7 +65,7 @@ impl UpdatePath {
 ///
 /// # Errors
 /// Says why the commit cannot be applied.
-pub(super) fn apply(before: &Tree, by: Device, commit: CommitId, what: &Commit) -> Result<Applied, String> {
+pub(super) fn apply(before: &Tree, by: DeviceNumber, commit: CommitId, what: &Commit) -> Result<Applied, String> {
     let mut tree = before.clone();
     let at = |tree: &Tree, device| tree.leaf_of(device).ok_or_else(|| format!("{device} is not a member"));
     // RFC 9420, 12.3, prescribes this order.
@@ -115,8 +115,8 @@ mod tests {
     use super::*;
     use crate::oracle::ProposalId;
 
-    fn added(device: usize) -> (Device, KeyPackageId) {
-        (Device(device), KeyPackageId(device as u64))
+    fn added(device: usize) -> (DeviceNumber, KeyPackageId) {
+        (DeviceNumber(device), KeyPackageId(device as u64))
     }
 
     fn leaf_key(device: u64) -> KeyPair {
@@ -125,9 +125,9 @@ mod tests {
 
     /// A group that device 0 has created, and to which it has added the other members in commit 0.
     fn group_of(members: usize) -> Tree {
-        let alone = Tree::new(Leaf { device: Device(0), key: KeyPair::CreatorLeaf });
+        let alone = Tree::new(Leaf { device: DeviceNumber(0), key: KeyPair::CreatorLeaf });
         let what = Commit { adds: (1..members).map(added).collect(), ..Commit::default() };
-        apply(&alone, Device(0), CommitId(0), &what).unwrap().tree
+        apply(&alone, DeviceNumber(0), CommitId(0), &what).unwrap().tree
     }
 
     fn sealed_to(applied: &Applied) -> Vec<(u32, Vec<KeyPair>)> {
@@ -138,22 +138,22 @@ mod tests {
     fn whom_a_commit_adds_gets_the_path_secret_with_the_welcome_only() {
         let tree = group_of(3);
         let what = Commit { adds: vec![added(3), added(4)], ..Commit::default() };
-        let applied = apply(&tree, Device(2), CommitId(1), &what).unwrap();
+        let applied = apply(&tree, DeviceNumber(2), CommitId(1), &what).unwrap();
         let above_others = KeyPair::PathNode(CommitId(0), 0);
         assert_eq!(sealed_to(&applied), [(5, vec![]), (3, vec![above_others]), (7, vec![])]);
-        let first_known = |device| applied.path.first_known_to(applied.tree.leaf_of(Device(device)).unwrap());
+        let first_known = |device| applied.path.first_known_to(applied.tree.leaf_of(DeviceNumber(device)).unwrap());
         assert_eq!([3, 0, 1, 4].map(first_known), [0, 1, 1, 2]);
     }
 
     #[test]
     fn unmerged_leaves_are_sealed_to_apart() {
         let four = group_of(4);
-        let what = Commit { removes: vec![Device(3)], ..Commit::default() };
-        let three = apply(&four, Device(2), CommitId(1), &what).unwrap().tree;
+        let what = Commit { removes: vec![DeviceNumber(3)], ..Commit::default() };
+        let three = apply(&four, DeviceNumber(2), CommitId(1), &what).unwrap().tree;
         let what = Commit { adds: vec![added(5)], ..Commit::default() };
-        let with_new = apply(&three, Device(0), CommitId(2), &what).unwrap().tree;
+        let with_new = apply(&three, DeviceNumber(0), CommitId(2), &what).unwrap().tree;
         // The new member is below node 5, which is blank. Its leaf is merged at the root.
-        let applied = apply(&with_new, Device(1), CommitId(3), &Commit::default()).unwrap();
+        let applied = apply(&with_new, DeviceNumber(1), CommitId(3), &Commit::default()).unwrap();
         let carol = KeyPair::PathLeaf(CommitId(1));
         assert_eq!(sealed_to(&applied), [(1, vec![KeyPair::PathLeaf(CommitId(2))]), (3, vec![carol, leaf_key(5)])]);
     }
@@ -164,12 +164,12 @@ mod tests {
     fn proposals_are_applied_in_the_order_of_the_rfc() {
         let tree = group_of(4);
         let what = Commit {
-            updates: vec![(Device(3), ProposalId(0))],
-            removes: vec![Device(1), Device(2)],
+            updates: vec![(DeviceNumber(3), ProposalId(0))],
+            removes: vec![DeviceNumber(1), DeviceNumber(2)],
             adds: vec![added(7)],
             ..Commit::default()
         };
-        let applied = apply(&tree, Device(0), CommitId(1), &what).unwrap();
+        let applied = apply(&tree, DeviceNumber(0), CommitId(1), &what).unwrap();
         let leaves: Vec<_> = applied.tree.leaves().iter().map(|leaf| leaf.map(|it| it.device.0)).collect();
         assert_eq!(leaves, [Some(0), Some(7), None, Some(3)]);
         assert_eq!(sealed_to(&applied), [(1, vec![]), (3, vec![KeyPair::UpdateLeaf(ProposalId(0))])]);
@@ -179,9 +179,9 @@ mod tests {
     fn who_joins_alone_gets_the_leftmost_blank_leaf_its_own_lost_one_included() {
         let tree = group_of(3);
         let what = Commit { external: true, ..Commit::default() };
-        let rejoined = apply(&tree, Device(1), CommitId(1), &what).unwrap();
+        let rejoined = apply(&tree, DeviceNumber(1), CommitId(1), &what).unwrap();
         assert_eq!(rejoined.path.committer, LeafIndex(1));
-        let joined = apply(&tree, Device(8), CommitId(1), &what).unwrap();
+        let joined = apply(&tree, DeviceNumber(8), CommitId(1), &what).unwrap();
         assert_eq!(joined.path.committer, LeafIndex(3));
     }
 }

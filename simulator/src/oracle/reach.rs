@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    CommitId, Epoch, Holdings, MessageNumber, Oracle,
-    made::{Made, Message},
+    CommitId, EpochId, Holdings, MessageNumber, Oracle,
+    made::{MadeCommit, SentMessage},
     secret::{KeyPair, Secret},
     secret_tree::Content,
 };
@@ -76,7 +76,7 @@ impl<'a> Reach<'a> {
             });
         } else {
             lines.push(format!("{key}: the secret tree is not held"));
-            if let Epoch::After(commit) = it.epoch {
+            if let EpochId::After(commit) = it.epoch {
                 self.explain_missing(commit, &mut lines);
             }
         }
@@ -84,7 +84,7 @@ impl<'a> Reach<'a> {
     }
 
     /// Adds the secrets that a commit and its welcome reveal.
-    fn follow(&mut self, commit: CommitId, made: &Made) {
+    fn follow(&mut self, commit: CommitId, made: &MadeCommit) {
         let path = &made.path;
         if self.reads_handshake(made) {
             for (position, node) in path.nodes.iter().enumerate() {
@@ -121,7 +121,7 @@ impl<'a> Reach<'a> {
             }
             false => Secret::Init(made.in_epoch),
         };
-        let epoch = Epoch::After(commit);
+        let epoch = EpochId::After(commit);
         self.follows(joiner, init, Some(Secret::Commit(commit)), "key schedule");
         self.follows(Secret::Encryption(epoch), joiner, None, "key schedule");
         self.follows(Secret::Init(epoch), joiner, None, "key schedule");
@@ -129,7 +129,7 @@ impl<'a> Reach<'a> {
     }
 
     /// True if the thief can read the commit: it is a PublicMessage, or the thief has its key.
-    fn reads_handshake(&self, made: &Made) -> bool {
+    fn reads_handshake(&self, made: &MadeCommit) -> bool {
         made.generation.is_none_or(|generation| {
             self.knows(Secret::Encryption(made.in_epoch))
                 || self
@@ -140,7 +140,7 @@ impl<'a> Reach<'a> {
         })
     }
 
-    fn reads(&self, message: &Message) -> bool {
+    fn reads(&self, message: &SentMessage) -> bool {
         self.knows(Secret::Encryption(message.epoch))
             || self
                 .holdings

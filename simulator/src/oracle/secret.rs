@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{CommitId, Epoch, KeyPackageId, ProposalId};
+use super::{CommitId, EpochId, KeyPackageId, ProposalId};
 
 /// An HPKE key pair, named by its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,17 +33,17 @@ pub enum Secret {
     /// The commit secret, which follows from the path secrets of a commit (RFC 9420, 7.4).
     Commit(CommitId),
     /// The init secret that an epoch passes to the next (RFC 9420, 8).
-    Init(Epoch),
+    Init(EpochId),
     /// The external secret of an epoch, from which the private key for external commits follows
     /// (RFC 9420, 8.3).
-    External(Epoch),
+    External(EpochId),
     /// The init secret that an external commit conveys. It replaces the init secret of the epoch
     /// before.
     ExternalInit(CommitId),
     /// The joiner secret of the epoch that a commit makes (RFC 9420, 8).
     Joiner(CommitId),
     /// The encryption secret of an epoch: the root of its secret tree (RFC 9420, 9).
-    Encryption(Epoch),
+    Encryption(EpochId),
 }
 
 impl fmt::Display for KeyPair {

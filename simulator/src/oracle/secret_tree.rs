@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Epoch, tree_math::LeafIndex};
+use super::{EpochId, tree_math::LeafIndex};
 
 /// The purpose of a ratchet. Each leaf has one ratchet for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,18 +71,18 @@ impl Ratchet {
 /// The state of one epoch's secret tree on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretTree {
-    epoch: Epoch,
+    epoch: EpochId,
     /// The ratchets that are not in their initial state.
     ratchets: BTreeMap<(LeafIndex, Content), Ratchet>,
 }
 
 impl SecretTree {
-    pub(super) fn new(epoch: Epoch) -> Self {
+    pub(super) fn new(epoch: EpochId) -> Self {
         Self { epoch, ratchets: BTreeMap::new() }
     }
 
     /// The epoch of the secret tree.
-    pub fn epoch(&self) -> Epoch {
+    pub fn epoch(&self) -> EpochId {
         self.epoch
     }
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn two_have_together_what_either_has() {
         let used = |generations: &[(u32, u32)]| {
-            let mut tree = SecretTree::new(Epoch::First);
+            let mut tree = SecretTree::new(EpochId::First);
             for (leaf, generation) in generations {
                 tree.decrypt(LeafIndex(*leaf), Content::Application, *generation, 5);
             }
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn leaves_and_contents_have_ratchets_of_their_own() {
-        let mut tree = SecretTree::new(Epoch::First);
+        let mut tree = SecretTree::new(EpochId::First);
         tree.decrypt(LeafIndex(1), Content::Application, 0, 5);
         assert!(!tree.yields(LeafIndex(1), Content::Application, 0));
         assert!(tree.yields(LeafIndex(1), Content::Handshake, 0));

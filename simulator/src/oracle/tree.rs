@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Device,
+    DeviceNumber,
     secret::KeyPair,
     tree_math::{LeafIndex, NodeIndex, direct_path, root},
 };
@@ -21,7 +21,7 @@ pub struct Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// The device at the leaf.
-    pub device: Device,
+    pub device: DeviceNumber,
     /// Its key pair.
     pub key: KeyPair,
 }
@@ -53,7 +53,7 @@ impl Tree {
     }
 
     /// The leaf of that device.
-    pub fn leaf_of(&self, device: Device) -> Option<LeafIndex> {
+    pub fn leaf_of(&self, device: DeviceNumber) -> Option<LeafIndex> {
         let at = self.leaves.iter().position(|leaf| leaf.is_some_and(|leaf| leaf.device == device))?;
         Some(LeafIndex(at as u32))
     }

@@ -26,7 +26,7 @@ impl From<LeafIndex> for NodeIndex {
 
 /// A node of a direct path, and its child that is not on that path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct PathStep {
     pub(super) node: NodeIndex,
     pub(super) copath: NodeIndex,
 }
@@ -66,7 +66,7 @@ pub(super) fn root(leaves: u32) -> NodeIndex {
 }
 
 /// The nodes from the leaf's parent to the root.
-pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = Step> {
+pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = PathStep> {
     let root = root(leaves);
     let mut below = NodeIndex::from(leaf);
     std::iter::from_fn(move || {
@@ -77,7 +77,7 @@ pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = 
         // The numbers of a node and of its sibling differ in one bit.
         let copath = NodeIndex(below.0 ^ (2 << below.level()));
         below = node;
-        Some(Step { node, copath })
+        Some(PathStep { node, copath })
     })
 }
 

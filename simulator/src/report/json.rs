@@ -9,14 +9,14 @@ use std::{
 
 use serde::Serialize;
 
-use super::result::{Failure, Figures, RunResult, Status, Verdict};
+use super::result::{Failure, Figures, RunResult, Status, FileOutcome};
 use crate::scenario::{Problem, Scenario};
 
 /// The method that finds the messages that a thief can read. It says how reliable the figures are.
 const METHOD: &str = "closure";
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     file: String,
     status: Status,
     #[serde(flatten)]
@@ -79,15 +79,15 @@ struct Checked<'a> {
 ///
 /// Errors of the writer.
 pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
-    let (ran, problems) = match &result.verdict {
-        Verdict::Ran { name, seed, outcome, transcript } => {
+    let (ran, problems) = match &result.outcome {
+        FileOutcome::Ran { name, seed, outcome, transcript } => {
             let failures = outcome.failures.iter().map(told).collect();
             let figures = &outcome.figures;
             (Some(Ran { name, seed: *seed, exposure: METHOD, figures, failures, transcript }), None)
         }
-        Verdict::Unusable(problems) => (None, Some(problems.as_slice())),
+        FileOutcome::Unusable(problems) => (None, Some(problems.as_slice())),
     };
-    write_line(out, &Line { file: shown(&result.file), status: result.status(), ran, problems })
+    write_line(out, &JsonLine { file: shown(&result.file), status: result.status(), ran, problems })
 }
 
 /// Writes the line of one checked file. The file is usable if there are no problems.
@@ -100,7 +100,7 @@ pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problem
 }
 
 /// A scenario that a search has found and shrunk.
-pub struct Found<'a> {
+pub struct FoundScenario<'a> {
     /// The number of the scenario in the search, from 1.
     pub number: u64,
     /// The file with the shrunk scenario.
@@ -118,7 +118,7 @@ pub struct Found<'a> {
 /// # Errors
 ///
 /// Errors of the writer.
-pub fn write_search(out: &mut dyn Write, seed: u64, scenarios: u64, found: Option<&Found<'_>>) -> io::Result<()> {
+pub fn write_search(out: &mut dyn Write, seed: u64, scenarios: u64, found: Option<&FoundScenario<'_>>) -> io::Result<()> {
     let finding = found.map(|found| Smallest {
         number: found.number,
         file: shown(found.file),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    result::{RunResult, Status, Verdict},
+    result::{RunResult, Status, FileOutcome},
     terminal,
     xml::{attribute, escaped},
 };
@@ -38,9 +38,9 @@ pub fn write(out: &mut dyn Write, results: &[RunResult]) -> io::Result<()> {
 
 fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     let file = result.file.display().to_string();
-    let name = match &result.verdict {
-        Verdict::Ran { name, .. } => name,
-        Verdict::Unusable(_) => &file,
+    let name = match &result.outcome {
+        FileOutcome::Ran { name, .. } => name,
+        FileOutcome::Unusable(_) => &file,
     };
     write!(
         out,
@@ -49,15 +49,15 @@ fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         seconds(result.duration),
         file = attribute(&file),
     )?;
-    let (element, message, detail) = match &result.verdict {
-        Verdict::Ran { outcome, .. } => match outcome.failures.first() {
+    let (element, message, detail) = match &result.outcome {
+        FileOutcome::Ran { outcome, .. } => match outcome.failures.first() {
             None => return writeln!(out, "/>"),
             Some(first) => {
                 let message = format!("expected {}; seen {}", first.expected, first.seen);
                 ("failure", message, terminal::failures(&result.file, &outcome.failures))
             }
         },
-        Verdict::Unusable(problems) => {
+        FileOutcome::Unusable(problems) => {
             let message = problems.first().map(ToString::to_string).unwrap_or_default();
             let told = problems.iter().map(|problem| terminal::problem(&result.file, problem));
             ("error", message, told.collect::<String>())

@@ -13,5 +13,5 @@ pub mod transcript;
 mod xml;
 
 pub use matrix::Matrix;
-pub use result::{AuthenticationFigures, CompromiseFigures, Failure, Figures, Outcome, RunOptions, RunResult, Verdict};
-pub use transcript::{Recorded, Transcript};
+pub use result::{AuthenticationFigures, CompromiseFigures, Failure, Figures, RunOutcome, RunOptions, RunResult, FileOutcome};
+pub use transcript::{RecordedTranscript, Transcript};

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::cost::Costs;
-use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, Scope};
+use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, TheftScope};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +31,14 @@ impl RunOptions {
 
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The expectations that did not hold; empty if the scenario passed.
     pub failures: Vec<Failure>,
     /// The counts until the end, or until the step that failed.
     pub figures: Figures,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Runs a scenario, and turns a panic into a failure. A panic is a bug, but other runs
     /// continue.
     pub fn of(run: impl FnOnce() -> Self) -> Self {
@@ -102,7 +102,7 @@ pub struct CompromiseFigures {
     /// The member whose device was stolen.
     pub who: MemberName,
     /// The stolen part of the device.
-    pub scope: Scope,
+    pub scope: TheftScope,
     /// The number of exposed messages that were sent before the theft: the window of forward
     /// secrecy.
     pub exposed_before: u64,
@@ -137,14 +137,14 @@ pub struct RunResult {
     /// The file.
     pub file: PathBuf,
     /// The result of the file.
-    pub verdict: Verdict,
+    pub outcome: FileOutcome,
     /// The time of the run on the wall clock. It differs from run to run, and is never compared.
     pub duration: Duration,
 }
 
 /// The result of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FileOutcome {
     /// The scenario was run.
     Ran {
         /// The name of the scenario.
@@ -152,7 +152,7 @@ pub enum Verdict {
         /// The seed of the run.
         seed: u64,
         /// The outcome of the run.
-        outcome: Outcome,
+        outcome: RunOutcome,
         /// SHA-256 of the transcript, in hexadecimal.
         transcript: String,
     },
@@ -176,10 +176,10 @@ impl RunResult {
     /// The result without its details.
     #[must_use]
     pub fn status(&self) -> Status {
-        match &self.verdict {
-            Verdict::Ran { outcome, .. } if outcome.failures.is_empty() => Status::Passed,
-            Verdict::Ran { .. } => Status::Failed,
-            Verdict::Unusable(_) => Status::Unusable,
+        match &self.outcome {
+            FileOutcome::Ran { outcome, .. } if outcome.failures.is_empty() => Status::Passed,
+            FileOutcome::Ran { .. } => Status::Failed,
+            FileOutcome::Unusable(_) => Status::Unusable,
         }
     }
 }

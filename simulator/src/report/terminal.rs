@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::result::{CompromiseFigures, Failure, Figures, RunResult, Status, Verdict};
+use super::result::{CompromiseFigures, Failure, Figures, RunResult, Status, FileOutcome};
 use crate::scenario::{Place, Problem};
 
 /// The length of the longest name with which the others are aligned. A longer name moves its own
@@ -17,8 +17,8 @@ use crate::scenario::{Place, Problem};
 const WIDEST_NAME: usize = 60;
 
 /// A note that is printed once, below the figures of thieves.
-const METHOD: &str = "exposed, healed after: computed from the stolen bytes and the traffic. A scenario fails if RFC 9420 \
-                      predicts other values.";
+const METHOD: &str = "exposed, healed after: computed from the stolen bytes and the traffic. A scenario fails if RFC \
+                      9420 predicts other values.";
 
 /// The abilities of the terminal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,13 +34,13 @@ pub struct Terminal<'w> {
     out: &'w mut dyn Write,
     abilities: Abilities,
     name_width: usize,
-    counts: Counts,
+    counts: FileCounts,
     stolen: bool,
 }
 
 /// The number of files with each result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FileCounts {
     /// The number of files in which all expectations held.
     pub passed: usize,
     /// The number of files in which an expectation did not hold.
@@ -49,7 +49,7 @@ pub struct Counts {
     pub unusable: usize,
 }
 
-impl Counts {
+impl FileCounts {
     /// Counts one more file.
     pub fn add(&mut self, status: Status) {
         match status {
@@ -79,7 +79,7 @@ impl<'w> Terminal<'w> {
             "",
             columns("members", "epochs", "messages", "exposed", "healed after")
         )?;
-        Ok(Self { out, abilities, name_width, counts: Counts::default(), stolen: false })
+        Ok(Self { out, abilities, name_width, counts: FileCounts::default(), stolen: false })
     }
 
     /// Shows the progress, on a line that the next result replaces.
@@ -106,17 +106,14 @@ impl<'w> Terminal<'w> {
         let status = result.status();
         self.counts.add(status);
         let verdict = self.coloured(status);
-        match &result.verdict {
-            Verdict::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
-            Verdict::Ran { name, outcome, .. } => {
+        match &result.outcome {
+            FileOutcome::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
+            FileOutcome::Ran { name, outcome, .. } => {
                 let width = self.name_width;
                 self.stolen |= !outcome.figures.compromises.is_empty();
                 writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
                 if outcome.figures.unordered_commits > 0 {
-                    writeln!(
-                        self.out,
-                        "    a commit has too many updates and removals; the next run may differ"
-                    )?;
+                    writeln!(self.out, "    a commit has too many updates and removals; the next run may differ")?;
                 }
                 write!(self.out, "{}", failures(&result.file, &outcome.failures))?;
             }
@@ -131,7 +128,7 @@ impl<'w> Terminal<'w> {
     /// Errors of the writer.
     pub fn end(mut self, duration: Duration) -> io::Result<()> {
         self.clear()?;
-        let Counts { passed, failed, unusable } = self.counts;
+        let FileCounts { passed, failed, unusable } = self.counts;
         let seconds = duration.as_secs_f64();
         writeln!(self.out)?;
         if self.stolen {

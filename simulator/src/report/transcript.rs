@@ -21,7 +21,7 @@ pub struct Transcript {
 
 /// A complete transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedTranscript {
     /// SHA-256 over the lines, line ends included, in hexadecimal.
     pub hash: String,
     /// The lines, if the transcript kept them.
@@ -34,7 +34,7 @@ pub struct Recorded {
 pub struct TranscriptError(#[from] serde_json::Error);
 
 #[derive(Serialize)]
-struct Line<'a, E> {
+struct TranscriptLine<'a, E> {
     scenario: &'a str,
     t: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ impl Transcript {
     /// an event is no JSON object, [`finish`](Self::finish) reports it. Therefore a runner need not
     /// check every line.
     pub fn record<E: Serialize>(&mut self, seconds: u64, place: Option<&Place>, event: &E) {
-        let line = Line {
+        let line = TranscriptLine {
             scenario: &self.scenario,
             t: seconds,
             step: place.map(|place| &*place.number),
@@ -92,10 +92,10 @@ impl Transcript {
     /// # Errors
     ///
     /// The first event that could not be written, if there was one.
-    pub fn finish(self) -> Result<Recorded, TranscriptError> {
+    pub fn finish(self) -> Result<RecordedTranscript, TranscriptError> {
         match self.broken {
             Some(error) => Err(error.into()),
-            None => Ok(Recorded { hash: hex::encode(self.hash.finalize()), lines: self.lines.unwrap_or_default() }),
+            None => Ok(RecordedTranscript { hash: hex::encode(self.hash.finalize()), lines: self.lines.unwrap_or_default() }),
         }
     }
 }

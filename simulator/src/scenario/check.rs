@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fields::{At, Reader, nearest, shown},
-    format::{Action, Delivery, Expect, Place, Placed, Proposal, Reading, Scenario, Step},
+    format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{CompromiseId, MemberName, MessageId},
     parse::Complete,
     problem::MAX_PROBLEMS,
@@ -24,7 +24,7 @@ pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scena
     let steps = scenario.expanded_len();
     if steps > MAX_STEPS {
         let at = At { json: root.json.locate("steps"), path: "steps".to_owned() };
-        reader.note(&at, format!("a run has at most {MAX_STEPS} steps, found {steps} after the expansion of every repeat"));
+        reader.note(&at, format!("a run has at most {MAX_STEPS} steps, found {steps} with every repeat expanded"));
         return;
     }
     let mut check = Check {
@@ -298,11 +298,11 @@ impl Check<'_, '_, '_> {
         }
         match &expect.reading {
             None => {}
-            Some(Reading::Member { who, reads, cannot_read }) => {
+            Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
                 self.readable(index, place, reads, cannot_read);
             }
-            Some(Reading::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
                 self.readable(index, place, reads, cannot_read);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {

@@ -2,7 +2,7 @@
 //! the turn's number.
 
 use super::{
-    format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, Reading, Scenario, Step},
+    format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{self, CompromiseId, MemberName, MessageId},
 };
 
@@ -131,11 +131,11 @@ impl Action {
                 members: expect.members.as_ref().map(|names| all(names)),
                 converged: expect.converged,
                 reading: expect.reading.as_ref().map(|reading| match reading {
-                    Reading::Member { who, reads, cannot_read } => {
-                        Reading::Member { who: all(who), reads: messages(reads), cannot_read: messages(cannot_read) }
+                    ReadingExpectation::Member { who, reads, cannot_read } => {
+                        ReadingExpectation::Member { who: all(who), reads: messages(reads), cannot_read: messages(cannot_read) }
                     }
-                    Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
-                        Reading::Thief {
+                    ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+                        ReadingExpectation::Thief {
                             compromise: CompromiseId::at_turn(compromise, turn),
                             reads: messages(reads),
                             cannot_read: messages(cannot_read),

@@ -2,7 +2,7 @@
 
 use super::{
     fields::{At, Fields, Reader},
-    format::{Action, Expect, Reading},
+    format::{Action, Expect, ReadingExpectation},
     name::CompromiseId,
     step::{members, messages},
 };
@@ -67,7 +67,7 @@ fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     reader.note(&at, problem);
 }
 
-fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> {
+fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<ReadingExpectation> {
     let who = members(reader, fields.get("who"));
     let compromise = fields.get("compromise").and_then(|at| reader.name(&at)).map(CompromiseId::new);
     let reads = messages(reader, fields.get("reads")).unwrap_or_default();
@@ -80,9 +80,9 @@ fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> 
         reader.note(fields.get("cannot_read").as_ref().unwrap_or(fields.at()), problem);
     }
     match (who, compromise) {
-        (Some(who), _) => Some(Reading::Member { who, reads, cannot_read }),
+        (Some(who), _) => Some(ReadingExpectation::Member { who, reads, cannot_read }),
         (None, Some(compromise)) => {
-            Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
         }
         (None, None) => None,
     }

@@ -224,7 +224,7 @@ pub enum Action {
         /// The id of the theft, for expectations.
         id: CompromiseId,
         /// The stolen part of the device.
-        scope: Scope,
+        scope: TheftScope,
     },
     /// A thief acts in the name of the device that it stole.
     Impersonate {
@@ -296,7 +296,7 @@ pub enum Act {
 
 /// The stolen part of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum TheftScope {
     /// The whole device: its storage and its memory.
     #[default]
     Device,
@@ -314,7 +314,7 @@ pub struct Expect {
     /// True if all online members must have the same epoch authenticator.
     pub converged: bool,
     /// The messages that members or a thief can read.
-    pub reading: Option<Reading>,
+    pub reading: Option<ReadingExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }
@@ -322,7 +322,7 @@ pub struct Expect {
 /// The messages that members or a thief can read now, and the results of the thief's actions. One
 /// step asks about members or about a thief, never about both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadingExpectation {
     /// The messages that members have decrypted.
     Member {
         /// The members.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     expect,
     fields::{At, Reader},
-    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, Scope},
+    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, TheftScope},
     name::{CompromiseId, MemberName, MessageId},
 };
 
@@ -178,7 +178,7 @@ fn compromise<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let who = fields.required(reader, "who");
     let who = member(reader, who);
     let id = fields.required(reader, "id").and_then(|at| reader.name(&at));
-    let scope: Option<Scope> = fields.get("scope").and_then(|at| reader.word(&at));
+    let scope: Option<TheftScope> = fields.get("scope").and_then(|at| reader.word(&at));
     Some(Action::Compromise { who: who?, id: CompromiseId::new(id?), scope: scope.unwrap_or_default() })
 }
 

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Scope};
+use super::format::{Act, Ciphersuite, CrashPoint, FailCode, TheftScope};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -44,7 +44,7 @@ impl Word for Act {
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
 }
 
-impl Word for Scope {
+impl Word for TheftScope {
     const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
 }
 
@@ -91,4 +91,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Act, Ciphersuite, CrashPoint, Scope, FailCode);
+written_as_its_word!(Act, Ciphersuite, CrashPoint, TheftScope, FailCode);

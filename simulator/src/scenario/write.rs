@@ -5,8 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, Reading,
-        Scenario, Scope,
+        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, ReadingExpectation,
+        Scenario, TheftScope,
     },
     word::word,
 };
@@ -48,7 +48,7 @@ pub fn write(scenario: &Scenario) -> String {
 }
 
 fn group(settings: &GroupSettings) -> String {
-    let mut fields = Fields::default();
+    let mut fields = LineFields::default();
     if let Some(suite) = settings.ciphersuite {
         fields.text("ciphersuite", suite.as_str());
     }
@@ -84,8 +84,8 @@ fn node(node: &Node, depth: usize) -> String {
 }
 
 /// The fields of every step that has fields.
-fn fields(action: &Action) -> Fields {
-    let mut fields = Fields::default();
+fn fields(action: &Action) -> LineFields {
+    let mut fields = LineFields::default();
     match action {
         Action::Create { by, with } => {
             fields.text("by", by.as_str());
@@ -140,7 +140,7 @@ fn fields(action: &Action) -> Fields {
         Action::Compromise { who, id, scope } => {
             fields.text("who", who.as_str());
             fields.text("id", id.as_str());
-            if *scope != Scope::default() {
+            if *scope != TheftScope::default() {
                 fields.text("scope", scope.as_str());
             }
         }
@@ -157,14 +157,14 @@ fn fields(action: &Action) -> Fields {
     fields
 }
 
-fn delivery(fields: &mut Fields, what: &Delivery) {
+fn delivery(fields: &mut LineFields, what: &Delivery) {
     fields.text("id", what.id.as_str());
     if let Some(to) = &what.to {
         fields.names("for", to.iter().map(|name| name.as_str()));
     }
 }
 
-fn expected(fields: &mut Fields, expect: &Expect) {
+fn expected(fields: &mut LineFields, expect: &Expect) {
     if let Some(epoch) = expect.epoch {
         fields.add("epoch", epoch);
     }
@@ -176,11 +176,11 @@ fn expected(fields: &mut Fields, expect: &Expect) {
     }
     if let Some(reading) = &expect.reading {
         let (reads, cannot_read) = match reading {
-            Reading::Member { who, reads, cannot_read } => {
+            ReadingExpectation::Member { who, reads, cannot_read } => {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
@@ -219,9 +219,9 @@ fn text(text: &str) -> String {
 
 /// The fields of an object on one line.
 #[derive(Default)]
-struct Fields(String);
+struct LineFields(String);
 
-impl Fields {
+impl LineFields {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
         let comma = if self.0.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.

@@ -18,12 +18,12 @@ use super::{
     window::Position,
 };
 use crate::{
-    adversary::{Loot, Taped, Thief, replay},
+    adversary::{StolenState, Taped, Thief, replay},
     cost::Operation,
     oracle::Holdings,
     report::Failure,
     scenario::{
-        Action, Body, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Placed, Proposal, Scope, Step,
+        Action, Body, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Placed, Proposal, TheftScope, Step,
     },
 };
 
@@ -386,29 +386,29 @@ impl World<'_> {
         Ok(())
     }
 
-    fn compromise(&mut self, who: &MemberName, id: &CompromiseId, scope: Scope) -> Result<(), Failed> {
+    fn compromise(&mut self, who: &MemberName, id: &CompromiseId, scope: TheftScope) -> Result<(), Failed> {
         let device = self.device(who)?;
-        let loot = self.devices[device].steal(scope)?;
-        let records = match &loot {
-            Loot::Device(snapshot) => Some(snapshot.records().len()),
-            Loot::Disk(_) => None,
+        let stolen = self.devices[device].steal(scope)?;
+        let records = match &stolen {
+            StolenState::Device(snapshot) => Some(snapshot.records().len()),
+            StolenState::Disk(_) => None,
         };
         // The thief has a randomness of its own, and what it computes is recorded like what members compute.
         let crypto = Arc::new(Layered(SeededCrypto::new(self.seed, &format!("thief {id}"))));
         let log = self.chronicle.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let replay = replay::thief(&loot, taped, self.policy.clone(), self.group.clone());
+        let replay = replay::thief(&stolen, taped, self.policy.clone(), self.group.clone());
         let replay = replay.map_err(|e| Failed::new(FailCode::InvalidMessage, e))?;
         self.hands.insert(id.clone(), Hands::new(crypto, log, self.devices[device].encrypted));
         let number = self.devices.len() + self.thieves.len();
         self.tell(Event::Compromised { who: who.clone(), id: id.clone(), scope, records });
         let (device_epoch, holdings) = match scope {
-            Scope::Device => {
+            TheftScope::Device => {
                 self.chronicle.stolen(device, number);
                 (self.devices[device].epoch(&self.group), self.chronicle.holdings(device))
             }
             // Who has no key of the storage has nothing.
-            Scope::Disk => (None, Holdings::default()),
+            TheftScope::Disk => (None, Holdings::default()),
         };
         self.thieves.push(Thief {
             id: id.clone(),
@@ -419,7 +419,7 @@ impl World<'_> {
             device_epoch,
             messages: self.sent.messages.len(),
             number,
-            stolen: loot.places(),
+            stolen: stolen.places(),
             holdings,
             replay,
             seen: 0,

@@ -16,10 +16,10 @@ use regrow_engine::{Change, DeviceId, MessageId, PendingCommit, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    adversary::{Answers, Evidence, Kind, Log, Place, Traffic},
-    cost::{Costs, Counts, Operation},
+    adversary::{Answers, Evidence, TrafficKind, CallLog, StolenBytes, Traffic},
+    cost::{Costs, CostCounts, Operation},
     oracle::{
-        Commit, CommitId, Device, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, Policy, Proposal, ProposalId,
+        Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, RetentionPolicy, ProposalKind, ProposalId,
     },
     scenario::CompromiseId,
     wire::{push_variable, variable},
@@ -31,9 +31,9 @@ pub(super) struct Chronicle {
     active: bool,
     evidence: Evidence,
     oracle: Oracle,
-    logs: Vec<Arc<Log>>,
+    logs: Vec<Arc<CallLog>>,
     /// The logs of what thieves run.
-    thieves: Vec<Arc<Log>>,
+    thieves: Vec<Arc<CallLog>>,
     /// What the oracle found impossible.
     impossible: Vec<String>,
     /// The next number to be given.
@@ -65,7 +65,7 @@ struct KeyPackage {
 impl Chronicle {
     /// An empty chronicle, which takes note of nothing unless something can be stolen.
     pub(super) fn new(active: bool, policy: &regrow_engine::Policy) -> Self {
-        let policy = Policy {
+        let policy = RetentionPolicy {
             past_epochs: policy.past_epochs,
             out_of_order: policy.out_of_order,
             opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
@@ -90,27 +90,27 @@ impl Chronicle {
     }
 
     /// The log of the next device, in the devices' order.
-    pub(super) fn log(&mut self, device: &str) -> Arc<Log> {
-        let log = Log::new(device, self.active);
+    pub(super) fn log(&mut self, device: &str) -> Arc<CallLog> {
+        let log = CallLog::new(device, self.active);
         self.logs.push(log.clone());
         log
     }
 
     /// The log of the next thief.
-    pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<Log> {
-        let log = Log::new(&format!("the thief of {id}"), self.active);
+    pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<CallLog> {
+        let log = CallLog::new(&format!("the thief of {id}"), self.active);
         self.thieves.push(log.clone());
         log
     }
 
     /// What the oracle says that a device holds now.
     pub(super) fn holdings(&self, of: usize) -> Holdings {
-        self.oracle.holdings(Device(of))
+        self.oracle.holdings(DeviceNumber(of))
     }
 
     /// What the holder of these bytes, which the oracle names so, can read, and where the answers to that do not agree.
     /// `replayed` is what the engine reads.
-    pub(super) fn answers(&self, stolen: &[Place], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
+    pub(super) fn answers(&self, stolen: &[StolenBytes], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
         let reach = self.oracle.reach(holdings);
         let exposed = reach.exposed();
         let predicted = self.sent.iter().filter(|(_, message)| exposed.contains(message));
@@ -125,8 +125,8 @@ impl Chronicle {
     }
 
     /// What the cryptography of each device has cost, in the devices' order.
-    pub(super) fn costs_of_all(&self) -> Vec<(Arc<str>, Operation, Counts)> {
-        let of = |log: &Arc<Log>| {
+    pub(super) fn costs_of_all(&self) -> Vec<(Arc<str>, Operation, CostCounts)> {
+        let of = |log: &Arc<CallLog>| {
             let who = log.device().clone();
             log.costs().into_iter().map(move |(operation, counts)| (who.clone(), operation, counts))
         };
@@ -149,7 +149,7 @@ impl Chronicle {
 
     fn tell(&mut self, fact: Fact) {
         if self.active
-            && let Err(impossible) = self.oracle.see(fact)
+            && let Err(impossible) = self.oracle.apply(fact)
         {
             self.impossible.push(impossible.to_string());
         }
@@ -171,19 +171,19 @@ impl Chronicle {
     pub(super) fn key_package_made(&mut self, of: usize, message: &[u8], expires: Timestamp) {
         let id = KeyPackageId(self.number());
         self.key_packages.insert(reference(message), KeyPackage { id, of, expires });
-        self.tell(Fact::KeyPackageMade { of: Device(of), key_package: id, last_resort: false });
+        self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
     }
 
     /// A device has looked for key packages that have expired.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
         let gone = self.key_packages.extract_if(.., |_, known| known.of == of && known.expires <= now);
         for id in gone.map(|(_, known)| known.id).collect::<Vec<_>>() {
-            self.tell(Fact::KeyPackageErased { of: Device(of), key_package: id });
+            self.tell(Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
         }
     }
 
     pub(super) fn created(&mut self, by: usize) {
-        self.tell(Fact::Created { by: Device(by) });
+        self.tell(Fact::Created { by: DeviceNumber(by) });
     }
 
     /// A device has made a commit. `device` gives the number of a device.
@@ -203,25 +203,25 @@ impl Chronicle {
         for change in pending.changes() {
             match change {
                 Change::Added(added) => {
-                    let added = device(added).and_then(|added| Some((Device(added), *invited.get(&added)?)));
+                    let added = device(added).and_then(|added| Some((DeviceNumber(added), *invited.get(&added)?)));
                     what.adds.extend(added);
                 }
-                Change::Removed(removed) => what.removes.extend(device(removed).map(Device)),
+                Change::Removed(removed) => what.removes.extend(device(removed).map(DeviceNumber)),
                 Change::Updated(updated) => {
                     let updated = device(updated);
-                    let proposal = updated.and_then(|updated| Some((Device(updated), *self.updates.get(&updated)?)));
+                    let proposal = updated.and_then(|updated| Some((DeviceNumber(updated), *self.updates.get(&updated)?)));
                     what.updates.extend(proposal);
                 }
                 Change::Data(_) => {}
             }
         }
         self.invited.extend(what.adds.iter().map(|(added, key_package)| ((id, added.0), *key_package)));
-        self.tell(Fact::Prepared { by: Device(by), commit: id, what });
+        self.tell(Fact::Prepared { by: DeviceNumber(by), commit: id, what });
     }
 
     pub(super) fn discarded(&mut self, by: usize, pending: &PendingCommit) {
         if let Some(commit) = self.made.get(&MessageId::of(pending.commit())).copied() {
-            self.tell(Fact::Discarded { by: Device(by), commit });
+            self.tell(Fact::Discarded { by: DeviceNumber(by), commit });
         }
     }
 
@@ -239,14 +239,14 @@ impl Chronicle {
     /// A device has entered the epoch that its own commit makes.
     pub(super) fn confirmed(&mut self, who: usize, commit: &[u8]) {
         if let Some(commit) = self.made.get(&MessageId::of(commit)).copied() {
-            self.tell(Fact::Entered { who: Device(who), commit });
+            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
     /// A device has processed the commit of this entry.
     pub(super) fn entered(&mut self, who: usize, sequence: Sequence) {
         if let Some(commit) = self.ordered.get(&sequence).copied() {
-            self.tell(Fact::Entered { who: Device(who), commit });
+            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
@@ -256,19 +256,19 @@ impl Chronicle {
             // The key package is used up, and will not expire.
             let used = self.invited.get(&(commit, who)).copied();
             self.key_packages.retain(|_, known| Some(known.id) != used);
-            self.tell(Fact::Joined { who: Device(who), commit });
+            self.tell(Fact::Joined { who: DeviceNumber(who), commit });
         }
     }
 
     pub(super) fn forgot(&mut self, who: usize) {
-        self.tell(Fact::Forgot { who: Device(who) });
+        self.tell(Fact::Forgot { who: DeviceNumber(who) });
     }
 
     pub(super) fn proposed(&mut self, by: usize, message: &[u8], update: bool) {
         let proposal = ProposalId(self.number());
         self.proposed.insert(MessageId::of(message), (proposal, update));
-        let what = if update { Proposal::Update } else { Proposal::Other };
-        self.tell(Fact::Proposed { by: Device(by), proposal, what });
+        let what = if update { ProposalKind::Update } else { ProposalKind::Other };
+        self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what });
     }
 
     pub(super) fn proposal_ordered(&mut self, by: usize, message: &[u8]) {
@@ -281,14 +281,14 @@ impl Chronicle {
     /// A device has processed another's proposal.
     pub(super) fn received(&mut self, who: usize, message: MessageId) {
         if let Some((proposal, _)) = self.proposed.get(&message).copied() {
-            self.tell(Fact::Received { who: Device(who), proposal });
+            self.tell(Fact::Received { who: DeviceNumber(who), proposal });
         }
     }
 
     pub(super) fn encrypted(&mut self, by: usize, message: &[u8]) {
         let number = MessageNumber(self.number());
         self.encrypted.insert(MessageId::of(message), number);
-        self.tell(Fact::Encrypted { by: Device(by), message: number });
+        self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
     }
 
     /// The service has ordered an application message, the one of this number.
@@ -305,26 +305,26 @@ impl Chronicle {
 
     pub(super) fn read(&mut self, who: usize, number: usize) {
         if let Some(message) = self.sent.get(&number).copied() {
-            self.tell(Fact::Read { who: Device(who), message });
+            self.tell(Fact::Read { who: DeviceNumber(who), message });
         }
     }
 
     /// A device was stolen by somebody who has this number.
     pub(super) fn stolen(&mut self, of: usize, thief: usize) {
-        self.tell(Fact::Stolen { of: Device(of), thief: Device(thief) });
+        self.tell(Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(thief) });
     }
 
     /// What a thief runs has followed something that was ordered.
     pub(super) fn followed(&mut self, thief: usize, entry: &Traffic) {
         let message = MessageId::of(&entry.bytes);
         match (entry.kind, entry.message, self.made.get(&message).copied()) {
-            (Kind::Commit, _, Some(commit)) => self.tell(Fact::Entered { who: Device(thief), commit }),
-            (Kind::Welcome, _, Some(commit)) => {
-                self.tell(Fact::Forgot { who: Device(thief) });
-                self.tell(Fact::Joined { who: Device(thief), commit });
+            (TrafficKind::Commit, _, Some(commit)) => self.tell(Fact::Entered { who: DeviceNumber(thief), commit }),
+            (TrafficKind::Welcome, _, Some(commit)) => {
+                self.tell(Fact::Forgot { who: DeviceNumber(thief) });
+                self.tell(Fact::Joined { who: DeviceNumber(thief), commit });
             }
-            (Kind::Proposal, ..) => self.received(thief, message),
-            (Kind::Message, Some(number), _) => self.read(thief, number),
+            (TrafficKind::Proposal, ..) => self.received(thief, message),
+            (TrafficKind::Message, Some(number), _) => self.read(thief, number),
             _ => {}
         }
     }

@@ -11,15 +11,15 @@ use super::{
     Failed,
     courier::Fate,
     file::StorageFile,
-    randomness::{SeededCrypto, Verified},
+    randomness::{SeededCrypto, VerificationCache},
     store::{Common, MortalStore, Records},
-    surroundings::Surroundings,
+    fault_injection::FaultInjection,
     window::Window,
 };
 use crate::{
-    adversary::{Log, Loot, Mark, Taped},
+    adversary::{CallLog, StolenState, Mark, Taped},
     cost::Operation,
-    scenario::{CrashPoint, FailCode, MemberName, Scope},
+    scenario::{CrashPoint, FailCode, MemberName, TheftScope},
 };
 
 /// The device's name: a scenario's members are users with one device each.
@@ -37,7 +37,7 @@ pub(super) struct Device {
     /// The same two, as its process is given them.
     given: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
     /// What its cryptography does.
-    pub(super) log: Arc<Log>,
+    pub(super) log: Arc<CallLog>,
     policy: Policy,
     /// The name of the step whose randomness it draws.
     pub(super) step: String,
@@ -75,9 +75,9 @@ pub(super) struct Basis<'b> {
     pub(super) policy: &'b Policy,
     /// What the devices' names end with.
     pub(super) suffix: String,
-    pub(super) verified: Arc<Verified>,
+    pub(super) verification_cache: Arc<VerificationCache>,
     pub(super) common: Arc<Common>,
-    pub(super) surroundings: &'b dyn Surroundings,
+    pub(super) fault_injection: &'b dyn FaultInjection,
 }
 
 /// Where a device can go back to.
@@ -111,13 +111,13 @@ impl Device {
         basis: &Basis<'_>,
         index: usize,
         name: MemberName,
-        log: Arc<Log>,
+        log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, Failed> {
-        let Basis { seed, policy, suffix, verified, common, surroundings } = basis;
+        let Basis { seed, policy, suffix, verification_cache, common, fault_injection } = basis;
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(|e| broken(&e))?;
-        let crypto = Arc::new(Layered(SeededCrypto::new(*seed, name.as_str()).sharing(verified.clone())));
+        let crypto = Arc::new(Layered(SeededCrypto::new(*seed, name.as_str()).sharing(verification_cache.clone())));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = MortalStore::new(common);
         if on_disk {
@@ -125,7 +125,7 @@ impl Device {
         }
         let address = id.clone();
         let given =
-            (surroundings.store(name.as_str(), Arc::new(store.clone())), surroundings.crypto(name.as_str(), provider));
+            (fault_injection.store(name.as_str(), Arc::new(store.clone())), fault_injection.crypto(name.as_str(), provider));
         let client = Client::create(given.0.clone(), given.1.clone(), id, (*policy).clone()).map_err(|e| broken(&e))?;
         Ok(Self {
             index,
@@ -246,14 +246,14 @@ impl Device {
     }
 
     /// What somebody has who steals it now.
-    pub(super) fn steal(&self, scope: Scope) -> Result<Loot, Failed> {
+    pub(super) fn steal(&self, scope: TheftScope) -> Result<StolenState, Failed> {
         let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
         match scope {
-            Scope::Device => self.client.snapshot().map(Loot::Device).map_err(|e| broken(&e)),
-            Scope::Disk => {
+            TheftScope::Device => self.client.snapshot().map(StolenState::Device).map_err(|e| broken(&e)),
+            TheftScope::Disk => {
                 let file = self.store.file();
                 let file = file.ok_or_else(|| Failed::new(FailCode::Rejected, "the device has no storage file"))?;
-                file.steal().map(Loot::Disk).map_err(|e| broken(&e))
+                file.steal().map(StolenState::Disk).map_err(|e| broken(&e))
             }
         }
     }

@@ -5,9 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::service::Answer;
 use crate::{
-    adversary::Kind,
-    cost::{Counts, Operation},
-    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Scope},
+    adversary::TrafficKind,
+    cost::{CostCounts, Operation},
+    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, TheftScope},
 };
 
 /// Something that happened. Bytes are given as their SHA-256, so that two transcripts are equal if and only if every
@@ -20,7 +20,7 @@ pub(super) enum Event {
     /// Something was submitted to the delivery service, which answered.
     Submitted {
         by: MemberName,
-        kind: Kind,
+        kind: TrafficKind,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         epoch: u64,
@@ -54,7 +54,7 @@ pub(super) enum Event {
     Compromised {
         who: MemberName,
         id: CompromiseId,
-        scope: Scope,
+        scope: TheftScope,
         #[serde(skip_serializing_if = "Option::is_none")]
         records: Option<usize>,
     },
@@ -81,7 +81,7 @@ pub(super) enum Event {
         who: String,
         operation: Operation,
         #[serde(flatten)]
-        counts: Counts,
+        counts: CostCounts,
     },
     /// A step failed.
     Failed { code: FailCode, detail: String },
@@ -90,7 +90,7 @@ pub(super) enum Event {
 impl Event {
     pub(super) fn submitted(
         by: &MemberName,
-        kind: Kind,
+        kind: TrafficKind,
         id: Option<&MessageId>,
         epoch: u64,
         answer: Answer,
@@ -120,8 +120,8 @@ impl Event {
             Self::Delivered { to, kind, id: Some(id), meaning, .. } => format!("{to} got the {kind} {id}: {meaning}"),
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
-            Self::Compromised { who, id, scope: Scope::Device, .. } => format!("{who}'s device was stolen: {id}"),
-            Self::Compromised { who, id, scope: Scope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
             Self::Impersonated { thief, who, act, outcome, .. } => {
                 format!("the thief of {thief}, as {who}, tried to {act}: {outcome}")
             }

@@ -9,10 +9,10 @@ use regrow_delivery_service::Limits;
 
 use super::{World, device::Reading, event::Event, impersonate::Hands, service::Message};
 use crate::{
-    adversary::{Answers, Finding},
+    adversary::{Answers, Disagreement},
     oracle::Holdings,
     report::{CompromiseFigures, Failure, Figures},
-    scenario::{CompromiseId, Expect, MemberName, MessageId, Reading as Asked},
+    scenario::{CompromiseId, Expect, MemberName, MessageId, ReadingExpectation as Asked},
 };
 
 impl World<'_> {
@@ -230,12 +230,12 @@ impl World<'_> {
     }
 
     /// What answers that do not agree are as failures.
-    pub(super) fn findings(&self, thief: &str, findings: &[Finding]) -> Vec<Failure> {
-        let failure = |finding: &Finding| {
+    pub(super) fn disagreement_failures(&self, thief: &str, disagreements: &[Disagreement]) -> Vec<Failure> {
+        let failure = |finding: &Disagreement| {
             let message = self.sent.messages.get(finding.message).map_or("a message", |message| message.id.as_str());
             self.failure(format!("for {thief}, {message} {}", finding.expected), finding.seen.clone())
         };
-        findings.iter().map(failure).collect()
+        disagreements.iter().map(failure).collect()
     }
 
     /// Answers to what a thief can read that do not agree.
@@ -249,12 +249,12 @@ impl World<'_> {
         for number in 0..self.thieves.len() {
             let answers = self.answers(number);
             let thief = format!("the thief of {}", self.thieves[number].id);
-            failures.extend(self.findings(&thief, &answers.findings));
+            failures.extend(self.disagreement_failures(&thief, &answers.disagreements));
         }
         // What one of them finds, all of them find.
         if failures.is_empty() && self.thieves.len() > 1 {
-            let findings = self.pooled().findings;
-            failures.extend(self.findings("all thieves together", &findings));
+            let disagreements = self.pooled().disagreements;
+            failures.extend(self.disagreement_failures("all thieves together", &disagreements));
         }
         failures
     }

@@ -20,7 +20,7 @@ use super::{
     window::Position,
 };
 use crate::{
-    adversary::{Log, Thief, active::ForgedCommit, replay::Replay},
+    adversary::{CallLog, Thief, active::ForgedCommit, replay::Replay},
     cost::Operation,
     report::{AuthenticationFigures, Failure},
     scenario::{Act, Body, CompromiseId, DEFAULT_MESSAGE_SIZE, FailCode, MessageId},
@@ -29,7 +29,7 @@ use crate::{
 /// With what a thief acts, and what has come of it.
 pub(super) struct Hands {
     crypto: Arc<Layered<SeededCrypto>>,
-    log: Arc<Log>,
+    log: Arc<CallLog>,
     step: String,
     /// How many messages the stolen device had encrypted in its epoch, and the thief has since.
     encrypted: (u64, u32),
@@ -70,7 +70,7 @@ impl From<Outcome> for Answer {
 }
 
 impl Hands {
-    pub(super) fn new(crypto: Arc<Layered<SeededCrypto>>, log: Arc<Log>, encrypted: (u64, u32)) -> Self {
+    pub(super) fn new(crypto: Arc<Layered<SeededCrypto>>, log: Arc<CallLog>, encrypted: (u64, u32)) -> Self {
         Self { crypto, log, step: String::new(), encrypted, attempts: Vec::new(), detected: false }
     }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use super::{Failed, World, post::Post, surroundings::Sound};
+use super::{Failed, World, post::Post, fault_injection::NoFaults};
 use crate::{
-    adversary::{Exposure, Place, healed_after},
+    adversary::{Exposure, StolenBytes, healed_after},
     oracle::Holdings,
     report::{
-        Failure, Matrix, Outcome, RunOptions, Transcript,
-        matrix::{Cell, Column, Row, Step as MatrixStep},
+        Failure, Matrix, RunOutcome, RunOptions, Transcript,
+        matrix::{Cell, Column, Row, MatrixStep},
     },
     scenario::{Action, FailCode, MemberName, Placed, Proposal, Scenario, Step},
 };
@@ -37,7 +37,7 @@ struct Taken {
     /// The epoch that the device was in, and the group's.
     epoch: Option<u64>,
     group_epoch: u64,
-    stolen: Vec<Place>,
+    stolen: Vec<StolenBytes>,
     holdings: Holdings,
 }
 
@@ -47,23 +47,23 @@ struct Taken {
 ///
 /// The outcome of the run, if something in it did not hold: a matrix of it would say nothing. That there would be more than
 /// 20,000 snapshots is told before it is run.
-pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Outcome> {
+pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, RunOutcome> {
     let seed = options.seed_of(scenario);
     if let Some(failure) = too_many(scenario) {
-        return Err(Outcome { failures: vec![failure], ..Outcome::default() });
+        return Err(RunOutcome { failures: vec![failure], ..RunOutcome::default() });
     }
     let mut transcript = Transcript::new(&scenario.name, false);
-    let broken = |failed: Failed| Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() };
-    let mut world = Post::here(&Sound)
+    let broken = |failed: Failed| RunOutcome { failures: vec![failed.into_failure(None)], ..RunOutcome::default() };
+    let mut world = Post::here(&NoFaults)
         .map_err(|error| Failed::new(FailCode::Rejected, error))
-        .and_then(|service| World::new(scenario, seed, &mut transcript, &Sound, service, Some(Watch::default())))
+        .and_then(|service| World::new(scenario, seed, &mut transcript, &NoFaults, service, Some(Watch::default())))
         .map_err(broken)?;
     let mut failures = world.play(scenario);
     if failures.is_empty() {
         failures = world.invariants();
     }
     if !failures.is_empty() {
-        return Err(Outcome { failures, figures: world.figures() });
+        return Err(RunOutcome { failures, figures: world.figures() });
     }
     let Watch { steps, taken, sent } = world.watch.take().unwrap_or_default();
     let columns = world.sent.messages.iter().zip(sent).map(|(message, step)| Column {
@@ -82,11 +82,11 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Outcome> 
     for (taken, answers) in taken.iter().zip(answers) {
         let thief =
             format!("the thief of {} after {}", world.devices[taken.device].name, steps[taken.after_step].place);
-        failures.extend(world.findings(&thief, &answers.findings));
+        failures.extend(world.disagreement_failures(&thief, &answers.disagreements));
         rows.push((taken, answers.exposure));
     }
     if !failures.is_empty() {
-        return Err(Outcome { failures, figures: world.figures() });
+        return Err(RunOutcome { failures, figures: world.figures() });
     }
     // A member's rows together. They are in the order of the steps, and stay so.
     rows.sort_by_key(|(taken, _)| taken.device);
@@ -116,7 +116,7 @@ impl World<'_> {
             let epoch = self.devices[device].epoch(&self.group);
             let snapshot = self.devices[device].client.snapshot();
             let snapshot = snapshot.map_err(|e| Failed::new(FailCode::InvalidMessage, e))?;
-            let (stolen, holdings) = (Place::all_of(&snapshot), self.chronicle.holdings(device));
+            let (stolen, holdings) = (StolenBytes::all_of(&snapshot), self.chronicle.holdings(device));
             watch.taken.push(Taken { device, after_step, epoch, group_epoch, stolen, holdings });
         }
         self.watch = Some(watch);

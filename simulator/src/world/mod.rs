@@ -16,7 +16,7 @@
 //! | `expect` | what has to hold, in the middle and at the end |
 //! | `chronicle` | what is told to those who work out what a thief can read |
 //! | `event` | what the transcript says |
-//! | [`surroundings`] | what devices and the service are built on, for who wants it to be otherwise |
+//! | [`fault_injection`] | what devices and the service are built on, for who wants it to be otherwise |
 //! | [`matrix`] | everybody's device, stolen after every step |
 //! | [`randomness`] | where every random byte comes from |
 //!
@@ -39,7 +39,7 @@ pub mod randomness;
 mod remote;
 mod service;
 mod store;
-pub mod surroundings;
+pub mod fault_injection;
 mod window;
 
 #[cfg(test)]
@@ -61,11 +61,11 @@ use self::{
     impersonate::{Forgery, Hands},
     post::Post,
     service::Sent,
-    surroundings::{Sound, Surroundings},
+    fault_injection::{NoFaults, FaultInjection},
 };
 use crate::{
     adversary::{Thief, Traffic},
-    report::{Failure, Outcome, RunOptions, Transcript},
+    report::{Failure, RunOutcome, RunOptions, Transcript},
     scenario::{self, Act, Action, CompromiseId, FailCode, MemberName, Place, Placed, Scenario, Step},
 };
 
@@ -91,8 +91,8 @@ const GROUP: &str = "group";
 const RECENT_EVENTS: usize = 8;
 
 /// Runs a scenario to its end, or to the first step that does not hold.
-pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> Outcome {
-    run_in(scenario, options, transcript, &Sound)
+pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> RunOutcome {
+    run_in(scenario, options, transcript, &NoFaults)
 }
 
 /// Runs a scenario likewise, with something else under its devices and its service.
@@ -100,25 +100,25 @@ pub fn run_in(
     scenario: &Scenario,
     options: &RunOptions,
     transcript: &mut Transcript,
-    surroundings: &dyn Surroundings,
-) -> Outcome {
+    fault_injection: &dyn FaultInjection,
+) -> RunOutcome {
     let seed = options.seed_of(scenario);
     let service = match &options.service {
         Some(address) => Post::there(address),
-        None => Post::here(surroundings),
+        None => Post::here(fault_injection),
     };
     let service = service.map_err(|error| Failed::new(FailCode::Rejected, error));
-    let world = service.and_then(|service| World::new(scenario, seed, transcript, surroundings, service, None));
+    let world = service.and_then(|service| World::new(scenario, seed, transcript, fault_injection, service, None));
     let mut world = match world {
         Ok(world) => world,
-        Err(failed) => return Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() },
+        Err(failed) => return RunOutcome { failures: vec![failed.into_failure(None)], ..RunOutcome::default() },
     };
     let mut failures = world.play(scenario);
     if failures.is_empty() {
         failures = world.invariants();
     }
     world.tell_results();
-    Outcome { failures, figures: world.figures() }
+    RunOutcome { failures, figures: world.figures() }
 }
 
 /// A step that did not succeed.
@@ -187,7 +187,7 @@ impl<'t> World<'t> {
         scenario: &Scenario,
         seed: u64,
         transcript: &'t mut Transcript,
-        surroundings: &'t dyn Surroundings,
+        fault_injection: &'t dyn FaultInjection,
         service: Post<'t>,
         watch: Option<matrix::Watch>,
     ) -> Result<Self, Failed> {
@@ -223,7 +223,7 @@ impl<'t> World<'t> {
         let policy = world.policy.clone();
         let suffix = world.service.suffix().to_owned();
         let basis =
-            Basis { seed, policy: &policy, suffix, verified: Arc::default(), common: Arc::default(), surroundings };
+            Basis { seed, policy: &policy, suffix, verification_cache: Arc::default(), common: Arc::default(), fault_injection };
         let on_disk = stolen_on_disk(scenario);
         for (index, name) in scenario.members.iter().enumerate() {
             let log = world.chronicle.log(name.as_str());
@@ -366,7 +366,7 @@ fn policy(scenario: &Scenario) -> Policy {
 /// Whose storage is stolen at some time: they keep a file from the beginning, so that it has a history.
 fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
     let stolen = scenario.expand().filter_map(|step| match step.item {
-        Step::Do(Action::Compromise { who, scope: scenario::Scope::Disk, .. }) => Some(who),
+        Step::Do(Action::Compromise { who, scope: scenario::TheftScope::Disk, .. }) => Some(who),
         _ => None,
     });
     stolen.collect()

@@ -10,13 +10,13 @@ use regrow_delivery_service::{
 
 use super::{
     remote::Remote,
-    surroundings::{Surrounded, Surroundings},
+    fault_injection::{InjectedStore, FaultInjection},
 };
 
 /// A delivery service.
 pub(super) enum Post<'s> {
     /// In this process.
-    Here(DeliveryService<Surrounded<'s>>),
+    Here(DeliveryService<InjectedStore<'s>>),
     /// Somewhere else.
     There(Remote),
 }
@@ -66,8 +66,8 @@ calls! {
 
 impl<'s> Post<'s> {
     /// A service in this process, over a new store within surroundings.
-    pub(super) fn here(surroundings: &'s dyn Surroundings) -> Result<Self, StoreError> {
-        let store = Surrounded::new(SqliteStore::in_memory()?, surroundings);
+    pub(super) fn here(fault_injection: &'s dyn FaultInjection) -> Result<Self, StoreError> {
+        let store = InjectedStore::new(SqliteStore::in_memory()?, fault_injection);
         // Receipts do not matter to a scenario: its service has the same key in every one.
         let key = ServiceKey::from_seed(&[0; 32]);
         DeliveryService::open(store, Limits::default(), key).map(Self::Here)

@@ -22,7 +22,7 @@
 //!   sealing twice in a step gives the same ciphertext.
 
 mod hpke;
-mod verified;
+mod verification_cache;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use regrow_engine::{CryptoProvider, Layer};
 use sha2::{Digest, Sha256};
 
-pub use verified::Verified;
+pub use verification_cache::VerificationCache;
 
 /// 32 bytes from which a ChaCha20 stream starts.
 type StreamKey = [u8; 32];
@@ -60,7 +60,7 @@ pub struct SeededCrypto {
     device: String,
     substream: Mutex<Substream>,
     deterministic: RustCrypto,
-    verified: Arc<Verified>,
+    verification_cache: Arc<VerificationCache>,
 }
 
 /// Where one device is in the randomness of one step.
@@ -81,14 +81,14 @@ impl SeededCrypto {
             device: device.to_owned(),
             substream: Mutex::new(Substream::new(seed, device, "")),
             deterministic: RustCrypto::default(),
-            verified: Arc::default(),
+            verification_cache: Arc::default(),
         }
     }
 
     /// Shares with others which signatures were found valid, so that each is verified once. It changes no result.
     #[must_use]
-    pub fn sharing(self, verified: Arc<Verified>) -> Self {
-        Self { verified, ..self }
+    pub fn sharing(self, verification_cache: Arc<VerificationCache>) -> Self {
+        Self { verification_cache, ..self }
     }
 
     /// Starts the substream of the step with this name, from its beginning.
@@ -222,7 +222,7 @@ impl Layer for SeededCrypto {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        self.verified.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
+        self.verification_cache.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     window::Position,
 };
 use crate::{
-    adversary::{Kind, Traffic},
+    adversary::{TrafficKind, Traffic},
     report::Failure,
     scenario::{FailCode, MessageId},
 };
@@ -75,7 +75,7 @@ impl World<'_> {
         let (answer, sequence) = self.answer(outcome)?;
         self.tell(Event::Submitted {
             by: self.devices[by].name.clone(),
-            kind: Kind::Commit,
+            kind: TrafficKind::Commit,
             id: None,
             epoch: pending.epoch().0,
             answer: answer.into(),
@@ -123,9 +123,9 @@ impl World<'_> {
         self.note_epoch()?;
         self.chronicle.commit_ordered(sequence, pending);
         let (epoch, sender) = (pending.epoch().0, self.devices[by].client.device());
-        self.traffic.push(Traffic::new(Kind::Commit, epoch, None, pending.commit()).sent_by(sender));
+        self.traffic.push(Traffic::new(TrafficKind::Commit, epoch, None, pending.commit()).sent_by(sender));
         if let Some(welcome) = pending.welcome() {
-            self.traffic.push(Traffic::new(Kind::Welcome, epoch + 1, None, welcome).sent_by(sender));
+            self.traffic.push(Traffic::new(TrafficKind::Welcome, epoch + 1, None, welcome).sent_by(sender));
         }
         Ok(true)
     }
@@ -135,11 +135,11 @@ impl World<'_> {
         let outcome = self.service.submit_proposal(&group, &self.devices[by].address, proposal.as_bytes(), now);
         let (answer, sequence) = self.answer(outcome)?;
         let epoch = proposal.epoch().0;
-        self.tell(Event::submitted(&self.devices[by].name, Kind::Proposal, None, epoch, answer, proposal.as_bytes()));
+        self.tell(Event::submitted(&self.devices[by].name, TrafficKind::Proposal, None, epoch, answer, proposal.as_bytes()));
         if answer == Answer::Accepted && self.is_new(sequence) {
             self.chronicle.proposal_ordered(by, proposal.as_bytes());
             let sender = self.devices[by].client.device();
-            self.traffic.push(Traffic::new(Kind::Proposal, epoch, None, proposal.as_bytes()).sent_by(sender));
+            self.traffic.push(Traffic::new(TrafficKind::Proposal, epoch, None, proposal.as_bytes()).sent_by(sender));
         }
         Ok(answer)
     }
@@ -155,7 +155,7 @@ impl World<'_> {
         let outcome = self.offer_message(at.sender, bytes);
         let (answer, sequence) = self.answer(outcome)?;
         let name = &self.devices[at.sender].name;
-        self.tell(Event::submitted(name, Kind::Message, Some(id), at.epoch, answer, bytes));
+        self.tell(Event::submitted(name, TrafficKind::Message, Some(id), at.epoch, answer, bytes));
         if answer == Answer::Accepted {
             let message = Message { id: id.clone(), at, text: text.to_vec(), time: self.now(), forged: false };
             self.note_message(message, bytes, sequence);
@@ -179,7 +179,7 @@ impl World<'_> {
         }
         let (number, epoch) = (self.sent.messages.len(), message.at.epoch);
         let sender = self.devices[message.at.sender].client.device();
-        self.traffic.push(Traffic::new(Kind::Message, epoch, Some(number), bytes).sent_by(sender));
+        self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
         self.sent.by_id.insert(message.id.clone(), number);
         self.sent.by_sequence.insert(sequence, number);
         self.chronicle.message_ordered(number, bytes, &message.text);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{device::Reading, matrix::Watch, *};
-use crate::adversary::{Adversary, Place};
+use crate::adversary::{Adversary, StolenBytes};
 
 /// Alice makes a group with bob and carol and says m1; dave is not in it.
 const STEPS: &str = r#"
@@ -35,7 +35,7 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new("n", false);
     let mut world =
-        World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), Some(Watch::default())).unwrap();
+        World::new(&scenario, 1, &mut transcript, &NoFaults, Post::here(&NoFaults).unwrap(), Some(Watch::default())).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
     fault(&mut world);
@@ -106,12 +106,12 @@ fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> 
         id: scenario::CompromiseId::new("magic"),
         who: world.devices[device].name.clone(),
         device,
-        scope: scenario::Scope::Device,
+        scope: scenario::TheftScope::Device,
         epoch: 2,
         device_epoch: Some(2),
         messages: 2,
         number: world.devices.len() + world.thieves.len(),
-        stolen: Place::all_of(&world.devices[BOB].client.snapshot().unwrap()),
+        stolen: StolenBytes::all_of(&world.devices[BOB].client.snapshot().unwrap()),
         holdings: world.chronicle.holdings(BOB),
         replay: Box::new(replay),
         seen: 0,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use regrow_simulator::{
-    report::{CompromiseFigures, Failure, Outcome, RunOptions, Transcript},
+    report::{CompromiseFigures, Failure, RunOutcome, RunOptions, Transcript},
     scenario::{Scenario, load, read},
     world,
 };
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// What came of a run.
 #[derive(Debug)]
 pub struct Run {
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     pub hash: String,
     pub events: Vec<Value>,
 }

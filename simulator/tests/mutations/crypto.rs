@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use openmls_traits::types::{CryptoError, HashType, HpkeCiphertext, HpkeConfig};
 use regrow_engine::{CryptoProvider, Layer, Layered};
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 use tls_codec::SecretVLBytes;
 
 /// The label of a KDFLabel or of an EncryptContext (RFC 9420, 5.1.3, 8).
@@ -22,7 +22,7 @@ pub enum Repeats {
     LeafKey,
 }
 
-impl Surroundings for Repeats {
+impl FaultInjection for Repeats {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Repeating { crypto, what: *self, state: Mutex::default() }))
     }
@@ -108,7 +108,7 @@ impl Layer for Repeating {
 /// Epochs follow from the init secret alone, and from no commit's path (RFC 9420, 8).
 pub struct IgnoresCommitSecrets;
 
-impl Surroundings for IgnoresCommitSecrets {
+impl FaultInjection for IgnoresCommitSecrets {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Pathless(crypto)))
     }
@@ -130,7 +130,7 @@ impl Layer for Pathless {
 /// The ratchets of the secret tree stand still: every key of an epoch follows from the one secret (RFC 9420, 9.1).
 pub struct StandingRatchets;
 
-impl Surroundings for StandingRatchets {
+impl FaultInjection for StandingRatchets {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Standing(crypto)))
     }
@@ -154,7 +154,7 @@ impl Layer for Standing {
 /// Newcomers are told another path secret than the one that their part of the tree was made from (RFC 9420, 12.4.3.1).
 pub struct WrongPathSecretsInWelcomes;
 
-impl Surroundings for WrongPathSecretsInWelcomes {
+impl FaultInjection for WrongPathSecretsInWelcomes {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Misleading(crypto)))
     }

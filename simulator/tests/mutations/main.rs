@@ -10,18 +10,18 @@ mod service;
 mod stores;
 
 use regrow_simulator::{
-    explore::{FailureKind, Finding, Plan, Size, Watch, Weights, search},
-    report::{Outcome, RunOptions, Transcript},
+    explore::{FailureKind, FailedScenario, Plan, Size, SearchControl, Weights, search},
+    report::{RunOutcome, RunOptions, Transcript},
     scenario::{Scenario, write},
     world::{
         run_in,
-        surroundings::{Sound, Surroundings},
+        fault_injection::{NoFaults, FaultInjection},
     },
 };
 
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
 use service::Service;
-use stores::{Keeps, Kind, Rereads, When};
+use stores::{Keeps, RecordKind, Rereads, When};
 
 /// No fault may hide for longer than this many scenarios of its plan.
 const MOST: u64 = 40;
@@ -46,17 +46,17 @@ fn plan(seed: u64, size: Size, weights: &str) -> Plan {
     Plan { seed, count: MOST, size, weights: Weights::read(weights).unwrap() }
 }
 
-fn run_within(surroundings: &dyn Surroundings) -> impl Fn(&Scenario) -> Outcome + Sync + '_ {
+fn run_within(fault_injection: &dyn FaultInjection) -> impl Fn(&Scenario) -> RunOutcome + Sync + '_ {
     |scenario| {
         let mut transcript = Transcript::new(&scenario.name, false);
-        run_in(scenario, &RunOptions::default(), &mut transcript, surroundings)
+        run_in(scenario, &RunOptions::default(), &mut transcript, fault_injection)
     }
 }
 
 /// The first scenario of the plan that fails with the fault: in one of these ways.
 #[track_caller]
-fn found(fault: &dyn Surroundings, plan: &Plan, ways: &[&str]) -> Finding {
-    let finding = search(plan, 1, &run_within(fault), |_| Watch::GoOn).finding;
+fn found(fault: &dyn FaultInjection, plan: &Plan, ways: &[&str]) -> FailedScenario {
+    let finding = search(plan, 1, &run_within(fault), |_| SearchControl::GoOn).finding;
     let finding = finding.unwrap_or_else(|| panic!("not found in {MOST} scenarios"));
     let kinds = FailureKind::of_all(&finding.scenario, &finding.failures);
     println!("found in scenario {}: {}", finding.number, kinds[0].as_str());
@@ -77,7 +77,7 @@ macro_rules! found_within {
 #[test]
 fn nothing_is_found_without_a_fault() {
     for plan in [everything(), thefts()] {
-        let finding = search(&plan, 1, &run_within(&Sound), |_| Watch::GoOn).finding;
+        let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
     }
@@ -90,13 +90,13 @@ const PANIC: &str = "the run comes to an end";
 const EXPOSED: [&str; 1] = ["cannot be read, by RFC"];
 
 found_within! {
-    used_message_key_kept: Keeps(Kind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
-    one_past_epoch_too_many: Keeps(Kind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
-    init_secret_kept: Keeps(Kind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
-    pending_commit_kept: Keeps(Kind::GroupState, When::Always), everything, EXPOSED;
-    keys_of_the_path_kept_after_an_update: Keeps(Kind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
-    key_of_an_update_proposal_kept: Keeps(Kind::EncryptionKey, When::Always), thefts, EXPOSED;
-    keys_of_a_used_key_package_kept: Keeps(Kind::KeyPackage, When::Always), thefts, EXPOSED;
+    used_message_key_kept: Keeps(RecordKind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
+    one_past_epoch_too_many: Keeps(RecordKind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
+    init_secret_kept: Keeps(RecordKind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
+    pending_commit_kept: Keeps(RecordKind::GroupState, When::Always), everything, EXPOSED;
+    keys_of_the_path_kept_after_an_update: Keeps(RecordKind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
+    key_of_an_update_proposal_kept: Keeps(RecordKind::EncryptionKey, When::Always), thefts, EXPOSED;
+    keys_of_a_used_key_package_kept: Keeps(RecordKind::KeyPackage, When::Always), thefts, EXPOSED;
     message_can_be_read_twice: Rereads, thefts, ["possible by RFC", EXPOSED[0]];
 
     commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
@@ -125,5 +125,5 @@ fn a_fault_is_made_small() {
     let kinds = |scenario, failures| FailureKind::of_all(scenario, failures);
     assert!(kinds(&shrunk.scenario, &failures).contains(&kinds(&finding.scenario, &finding.failures)[0]));
     assert!(shrunk.scenario.expanded_len() <= 5, "{}", write(&shrunk.scenario));
-    assert!(run_within(&Sound)(&shrunk.scenario).failures.is_empty());
+    assert!(run_within(&NoFaults)(&shrunk.scenario).failures.is_empty());
 }

@@ -6,7 +6,7 @@ use regrow_delivery_service::{
     StoreError,
     store::{Keep, Part, Table, Transaction, Visitor},
 };
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 use serde_bytes::ByteBuf;
 
 /// What a service's store does to its writes.
@@ -26,7 +26,7 @@ pub enum Service {
     ForgottenReaders,
 }
 
-impl Surroundings for Service {
+impl FaultInjection for Service {
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
         Box::new(Faulty { records, fault: *self })
     }

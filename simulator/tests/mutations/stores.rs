@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use regrow_engine::{Batch, Store, StoreError, Value};
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 
 /// Kinds of records, by the numbers that they are stored under, which never change (engine/src/storage/key.rs).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum RecordKind {
     KeyPackage = 3,
     Inbox = 6,
     GroupContext = 15,
@@ -23,7 +23,7 @@ pub enum Kind {
 const HIDDEN: u8 = 0xff;
 
 /// Whether that is the kind of the record under this key.
-fn is(key: &[u8], kind: Kind) -> bool {
+fn is(key: &[u8], kind: RecordKind) -> bool {
     let rest = match key {
         [0, rest @ ..] => Some(rest),
         // A group's record: the length of its name, and its name.
@@ -44,9 +44,9 @@ pub enum When {
 }
 
 /// Every device's store keeps records of this kind, beside those that it is to have.
-pub struct Keeps(pub Kind, pub When);
+pub struct Keeps(pub RecordKind, pub When);
 
-impl Surroundings for Keeps {
+impl FaultInjection for Keeps {
     fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Hoard { store, kind: self.0, when: self.1 })
     }
@@ -54,7 +54,7 @@ impl Surroundings for Keeps {
 
 struct Hoard {
     store: Arc<dyn Store>,
-    kind: Kind,
+    kind: RecordKind,
     when: When,
 }
 
@@ -69,7 +69,7 @@ impl Store for Hoard {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let changes: Vec<_> = batch.into_changes().collect();
-        let ends_epoch = changes.iter().any(|(key, _)| is(key, Kind::GroupContext));
+        let ends_epoch = changes.iter().any(|(key, _)| is(key, RecordKind::GroupContext));
         let keeps = match self.when {
             When::EpochEnds => ends_epoch,
             When::WithinEpoch => !ends_epoch,
@@ -97,7 +97,7 @@ impl Store for Hoard {
 /// Every device's store loses what has become of the keys when a message was read: the next process has them again.
 pub struct Rereads;
 
-impl Surroundings for Rereads {
+impl FaultInjection for Rereads {
     fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Forgetful(store))
     }
@@ -116,9 +116,9 @@ impl Store for Forgetful {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut changes: Vec<_> = batch.into_changes().collect();
-        let received = changes.iter().any(|(key, value)| is(key, Kind::Inbox) && value.is_some());
-        if received && !changes.iter().any(|(key, _)| is(key, Kind::GroupContext)) {
-            changes.retain(|(key, _)| !is(key, Kind::MessageSecrets));
+        let received = changes.iter().any(|(key, value)| is(key, RecordKind::Inbox) && value.is_some());
+        if received && !changes.iter().any(|(key, _)| is(key, RecordKind::GroupContext)) {
+            changes.retain(|(key, _)| !is(key, RecordKind::MessageSecrets));
         }
         let mut batch = Batch::default();
         for (key, value) in changes {

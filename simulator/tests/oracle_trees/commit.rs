@@ -1,10 +1,10 @@
 //! Commits of real clients: made, told to the oracle, ordered or not.
 
 use regrow_engine::{Change, Client, DeviceId, Error, GroupId, PendingCommit};
-use regrow_simulator::oracle::{Commit, CommitId, Device, Fact, KeyPackageId};
+use regrow_simulator::oracle::{Commit, CommitId, DeviceNumber, Fact, KeyPackageId};
 
 use super::{
-    step::Fate,
+    step::CommitFate,
     walk::{Entry, Made, NOW, Ordered, Walk},
 };
 
@@ -38,7 +38,7 @@ impl Walk {
         self.epochs.insert(id, what.epoch + 1);
         let slot = if what.external { &mut self.players[by].joining } else { &mut self.players[by].pending };
         *slot = Some((id, pending.clone()));
-        self.tell(Fact::Prepared { by: Device(by), commit: id, what });
+        self.tell(Fact::Prepared { by: DeviceNumber(by), commit: id, what });
         self.compare_path(by, id);
         self.compare(by);
         Some((id, pending))
@@ -64,16 +64,16 @@ impl Walk {
                         _ => None,
                     });
                     let by_value = || own.iter().find(|(added, _)| *added == who).map(|(_, key_package)| *key_package);
-                    what.adds.push((Device(who), by_reference.or_else(by_value).unwrap()));
+                    what.adds.push((DeviceNumber(who), by_reference.or_else(by_value).unwrap()));
                 }
-                Change::Removed(device) => what.removes.push(Device(index(device))),
+                Change::Removed(device) => what.removes.push(DeviceNumber(index(device))),
                 Change::Updated(device) => {
                     let who = index(device);
                     let mut latest = proposed().filter_map(|(by, it)| match it {
                         Ordered::Update(proposal) if by == who => Some(proposal),
                         _ => None,
                     });
-                    what.updates.push((Device(who), latest.next_back().unwrap()));
+                    what.updates.push((DeviceNumber(who), latest.next_back().unwrap()));
                 }
                 Change::Data(_) => panic!("nobody sets data"),
             }
@@ -82,17 +82,17 @@ impl Walk {
     }
 
     /// What becomes of the commit that a device has made last, if there was anything to commit.
-    pub fn meet(&mut self, by: usize, made: Option<Made>, fate: Fate) {
+    pub fn meet(&mut self, by: usize, made: Option<Made>, fate: CommitFate) {
         let Some(made) = made else { return };
         match fate {
-            Fate::Confirmed => {
+            CommitFate::Confirmed => {
                 self.submit(by, made.clone());
                 self.players[by].client.confirm(made.1, NOW).unwrap();
                 self.entered(by, made.0);
             }
-            Fate::Ordered => self.submit(by, made),
-            Fate::Waits => {}
-            Fate::Discarded => self.discard(by, made),
+            CommitFate::Ordered => self.submit(by, made),
+            CommitFate::Waits => {}
+            CommitFate::Discarded => self.discard(by, made),
         }
     }
 
@@ -131,7 +131,7 @@ impl Walk {
         if let Ok(mut group) = player.client.group(&self.group) {
             group.abandon().unwrap();
         }
-        self.tell(Fact::Entered { who: Device(who), commit: id });
+        self.tell(Fact::Entered { who: DeviceNumber(who), commit: id });
     }
 
     pub fn discard(&mut self, by: usize, (id, pending): Made) {
@@ -144,6 +144,6 @@ impl Walk {
             player.client.discard(pending).unwrap();
             player.client.group(&self.group).unwrap().abandon().unwrap();
         }
-        self.tell(Fact::Discarded { by: Device(by), commit: id });
+        self.tell(Fact::Discarded { by: DeviceNumber(by), commit: id });
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regrow_simulator::oracle::{
-    CommitId, Content, Device, Epoch, Holdings, KeyPair, LeafIndex, NodeIndex, SecretTree, Tree,
+    CommitId, Content, DeviceNumber, EpochId, Holdings, KeyPair, LeafIndex, NodeIndex, SecretTree, Tree,
 };
 
 use super::{
@@ -61,8 +61,8 @@ impl Walk {
         self.touched.remove(&who);
         let known = self.compared.as_ref().map(|(record, _)| &record[..]);
         let stored = Stored::of(&self.players[who].client, known);
-        let holdings = self.oracle.holdings(Device(who));
-        match (&stored.tree, self.oracle.tree_of(Device(who))) {
+        let holdings = self.oracle.holdings(DeviceNumber(who));
+        match (&stored.tree, self.oracle.tree_of(DeviceNumber(who))) {
             (None, None) => {}
             (Some(StoredTree::Known), Some(tree)) => {
                 let compared = self.compared.as_ref().map(|(_, compared)| compared);
@@ -106,12 +106,12 @@ impl Walk {
 
     fn compare_secrets(&self, who: usize, stored: &Stored, holdings: &Holdings) {
         let number = |epoch| match epoch {
-            Epoch::First => 0,
-            Epoch::After(commit) => self.epochs[&commit],
+            EpochId::First => 0,
+            EpochId::After(commit) => self.epochs[&commit],
         };
         let player = &self.players[who];
-        let under_way = |commit: Option<CommitId>| commit.map(Epoch::After);
-        let mut told: BTreeMap<Epoch, &SecretTree> = holdings.secret_trees().map(|tree| (tree.epoch(), tree)).collect();
+        let under_way = |commit: Option<CommitId>| commit.map(EpochId::After);
+        let mut told: BTreeMap<EpochId, &SecretTree> = holdings.secret_trees().map(|tree| (tree.epoch(), tree)).collect();
         for (epoch, stored) in [
             (under_way(player.pending()), &stored.pending_secret_tree),
             (under_way(player.joining()), &stored.joining_secret_tree),
@@ -122,7 +122,7 @@ impl Walk {
                 compare_secret_trees(who, stored, tree, None);
             }
         }
-        let own = self.oracle.tree_of(Device(who)).and_then(|tree| tree.leaf_of(Device(who)));
+        let own = self.oracle.tree_of(DeviceNumber(who)).and_then(|tree| tree.leaf_of(DeviceNumber(who)));
         let current = told.keys().copied().max_by_key(|epoch| number(*epoch));
         let current = current.and_then(|epoch| told.remove(&epoch));
         assert_eq!(current.is_some(), stored.secret_tree.is_some(), "device {who}: the secret tree of the epoch");

@@ -18,7 +18,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed, TestRunner},
 };
-use step::{Fate, Settings, Step};
+use step::{CommitFate, Settings, Step};
 use walk::Walk;
 
 /// How many sequences are done, unless `REGROW_ORACLE_SEQUENCES` says otherwise.
@@ -27,12 +27,12 @@ const SEQUENCES: u32 = 10_000;
 /// On how many threads.
 const THREADS: u32 = 4;
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn fate() -> impl Strategy<Value = CommitFate> {
     prop_oneof![
-        4 => Just(Fate::Ordered),
-        4 => Just(Fate::Confirmed),
-        1 => Just(Fate::Waits),
-        1 => Just(Fate::Discarded),
+        4 => Just(CommitFate::Ordered),
+        4 => Just(CommitFate::Confirmed),
+        1 => Just(CommitFate::Waits),
+        1 => Just(CommitFate::Discarded),
     ]
 }
 

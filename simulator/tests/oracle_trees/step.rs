@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use regrow_engine::{Client, Error, GroupId};
-use regrow_simulator::oracle::{Device, Fact, KeyPair, Proposal, ProposalId};
+use regrow_simulator::oracle::{DeviceNumber, Fact, KeyPair, ProposalId, ProposalKind};
 
 use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
 
@@ -12,22 +12,22 @@ use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
 pub enum Step {
     Update {
         by: u8,
-        fate: Fate,
+        fate: CommitFate,
     },
     Add {
         by: u8,
         two: bool,
         last_resort: bool,
-        fate: Fate,
+        fate: CommitFate,
     },
     Remove {
         by: u8,
         who: u8,
-        fate: Fate,
+        fate: CommitFate,
     },
     Commit {
         by: u8,
-        fate: Fate,
+        fate: CommitFate,
     },
     Race {
         first: u8,
@@ -51,12 +51,12 @@ pub enum Step {
     },
     Join {
         who: u8,
-        fate: Fate,
+        fate: CommitFate,
     },
     Rejoin {
         who: u8,
         forget: bool,
-        fate: Fate,
+        fate: CommitFate,
     },
     /// Submits what waits.
     Submit {
@@ -91,7 +91,7 @@ pub enum Step {
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum CommitFate {
     /// It is ordered, and its maker confirms it at once.
     Confirmed,
     /// It is ordered, and its maker sees it in the log.
@@ -182,7 +182,7 @@ impl Walk {
                     let player = &mut self.players[who];
                     player.client.forget(&group).unwrap();
                     (player.pending, player.joining) = (None, None);
-                    self.tell(Fact::Forgot { who: Device(who) });
+                    self.tell(Fact::Forgot { who: DeviceNumber(who) });
                 }
                 self.join(who, fate);
             }
@@ -217,9 +217,9 @@ impl Walk {
                 let who = who as usize % self.players.len();
                 self.players[who].client.expire(MUCH_LATER).unwrap();
                 self.players[who].last_resort = None;
-                for key in self.oracle.holdings(Device(who)).private_keys() {
+                for key in self.oracle.holdings(DeviceNumber(who)).private_keys() {
                     if let KeyPair::Init(key_package) = *key {
-                        self.tell(Fact::KeyPackageErased { of: Device(who), key_package });
+                        self.tell(Fact::KeyPackageErased { of: DeviceNumber(who), key_package });
                     }
                 }
             }
@@ -239,8 +239,8 @@ impl Walk {
             true => client.group(group)?.remove(&[removed]),
             false => client.group(group)?.update(),
         });
-        self.meet(first, winner, Fate::Ordered);
-        self.meet(second, loser, Fate::Ordered);
+        self.meet(first, winner, CommitFate::Ordered);
+        self.meet(second, loser, CommitFate::Ordered);
     }
 
     pub fn propose(
@@ -252,8 +252,8 @@ impl Walk {
     ) {
         let message = make(&mut self.players[by].client, &self.group).unwrap();
         let proposal = ProposalId(self.number());
-        let kind = if matches!(what, Ordered::Update(_)) { Proposal::Update } else { Proposal::Other };
-        self.tell(Fact::Proposed { by: Device(by), proposal, what: kind });
+        let kind = if matches!(what, Ordered::Update(_)) { ProposalKind::Update } else { ProposalKind::Other };
+        self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what: kind });
         self.compare(by);
         if !lost {
             self.order(Entry::Proposal {
@@ -275,7 +275,7 @@ impl Walk {
         added.collect()
     }
 
-    pub fn join(&mut self, who: usize, fate: Fate) {
+    pub fn join(&mut self, who: usize, fate: CommitFate) {
         let group_info = self.group_info.clone();
         let made = self.prepare(who, &[], |client, _| client.join_external(&group_info));
         self.meet(who, made, fate);

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::{Client, Layered, ReceivedEvent, Snapshot};
 use regrow_simulator::{
-    adversary::Place,
-    oracle::{Device, Holdings, MessageNumber},
+    adversary::StolenBytes,
+    oracle::{DeviceNumber, Holdings, MessageNumber},
     world::randomness::SeededCrypto,
 };
 
@@ -26,7 +26,7 @@ impl Walk {
     /// Somebody takes a copy of what the device holds.
     pub fn steal(&mut self, who: usize) {
         let snapshot = self.players[who].client.snapshot().unwrap();
-        self.thieves.push(Thief { who, holdings: self.oracle.holdings(Device(who)), snapshot, at: self.log.len() });
+        self.thieves.push(Thief { who, holdings: self.oracle.holdings(DeviceNumber(who)), snapshot, at: self.log.len() });
     }
 
     /// What follows from the stolen bytes is what was predicted, and what the thieves read is what was predicted of others.
@@ -56,7 +56,7 @@ impl Walk {
     }
 
     fn compare_bytes(&self, thief: &Thief, predicted: &BTreeSet<MessageNumber>) {
-        let exposure = self.evidence.exposure(&Place::all_of(&thief.snapshot));
+        let exposure = self.evidence.exposure(&StolenBytes::all_of(&thief.snapshot));
         assert!(exposure.unproved.is_empty(), "{:?}", exposure.unproved);
         for (number, path) in &exposure.messages {
             assert!(predicted.contains(&MessageNumber(*number as u64)), "a leak of message {number}: {path}");

@@ -10,15 +10,15 @@ use regrow_engine::{
     ReceivedEvent, Timestamp,
 };
 use regrow_simulator::{
-    adversary::{Evidence, Log, Taped},
-    oracle::{CommitId, Device, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
-    world::randomness::{SeededCrypto, Verified},
+    adversary::{Evidence, CallLog, Taped},
+    oracle::{CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
+    world::randomness::{SeededCrypto, VerificationCache},
 };
 
 use super::{
     compare::Names,
     recorder::Recorder,
-    step::{Fate, Settings},
+    step::{CommitFate, Settings},
     thief::Thief,
 };
 
@@ -93,7 +93,7 @@ pub struct Walk {
     pub log: Vec<Entry>,
     /// What follows from the bytes of all that was computed and sent.
     pub evidence: Evidence,
-    pub logs: Vec<Arc<Log>>,
+    pub logs: Vec<Arc<CallLog>>,
     pub epoch: u64,
     pub roster: BTreeSet<usize>,
     pub group_info: Vec<u8>,
@@ -114,8 +114,8 @@ impl Walk {
             clock_skew: u64::MAX / 2,
             ..Policy::default()
         };
-        let verified: Arc<Verified> = Arc::default();
-        let logs: Vec<_> = (0..members + OUTSIDERS).map(|index| Log::new(&format!("d{index}"), true)).collect();
+        let verified: Arc<VerificationCache> = Arc::default();
+        let logs: Vec<_> = (0..members + OUTSIDERS).map(|index| CallLog::new(&format!("d{index}"), true)).collect();
         let player = |index: usize| {
             let name = format!("d{index}");
             let seeded = Arc::new(Layered(SeededCrypto::new(seed, &name).sharing(Arc::clone(&verified))));
@@ -136,7 +136,7 @@ impl Walk {
         };
         let group = GroupId::new("group").unwrap();
         let mut walk = Self {
-            oracle: Oracle::new(regrow_simulator::oracle::Policy { past_epochs, out_of_order, opaque }),
+            oracle: Oracle::new(regrow_simulator::oracle::RetentionPolicy { past_epochs, out_of_order, opaque }),
             facts: Vec::new(),
             players: (0..members + OUTSIDERS).map(player).collect(),
             names: Names::default(),
@@ -155,11 +155,11 @@ impl Walk {
             numbers: 0,
         };
         walk.group_info = walk.players[0].client.create_group(group, NOW).unwrap().group_info().unwrap();
-        walk.tell(Fact::Created { by: Device(0) });
+        walk.tell(Fact::Created { by: DeviceNumber(0) });
         if members > 1 {
             let added: Vec<usize> = (1..members).collect();
             let made = walk.add(0, &added, false);
-            walk.meet(0, made, Fate::Ordered);
+            walk.meet(0, made, CommitFate::Ordered);
             walk.deliver();
         }
         walk
@@ -185,7 +185,7 @@ impl Walk {
             }
             Fact::Ordered { .. } | Fact::Sent { .. } => {}
         }
-        self.oracle.see(fact.clone()).unwrap_or_else(|impossible| panic!("{impossible}"));
+        self.oracle.apply(fact.clone()).unwrap_or_else(|impossible| panic!("{impossible}"));
         self.facts.push(fact);
     }
 
@@ -253,7 +253,7 @@ impl Walk {
         if last_resort {
             player.last_resort = Some((id, bytes.clone()));
         }
-        self.tell(Fact::KeyPackageMade { of: Device(of), key_package: id, last_resort });
+        self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort });
         self.compare(of);
         (id, bytes)
     }
@@ -271,7 +271,7 @@ impl Walk {
             Err(error) => panic!("{error}"),
         };
         let number = MessageNumber(self.number());
-        self.tell(Fact::Encrypted { by: Device(by), message: number });
+        self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
         if lost {
             return;
         }
@@ -329,7 +329,7 @@ impl Walk {
                     && let Some(welcome) = welcome
                 {
                     match player.client.join(welcome, NOW) {
-                        Ok(_) => self.tell(Fact::Joined { who: Device(who), commit: id }),
+                        Ok(_) => self.tell(Fact::Joined { who: DeviceNumber(who), commit: id }),
                         // Its key package has been erased.
                         Err(Error::NotInvited) => {}
                         Err(error) => panic!("{error}"),
@@ -341,7 +341,7 @@ impl Walk {
                     match player.client.receive(bytes, NOW).unwrap().event {
                         ReceivedEvent::Proposal { .. } => {
                             let proposal = *id;
-                            self.tell(Fact::Received { who: Device(who), proposal });
+                            self.tell(Fact::Received { who: DeviceNumber(who), proposal });
                         }
                         ReceivedEvent::Own | ReceivedEvent::Ignored(_) => {}
                         event => panic!("{event:?}"),
@@ -362,7 +362,7 @@ impl Walk {
         let message = *number;
         match self.players[who].client.receive(bytes, NOW) {
             Ok(received) if matches!(received.event, ReceivedEvent::Message(_)) => {
-                self.tell(Fact::Read { who: Device(who), message });
+                self.tell(Fact::Read { who: DeviceNumber(who), message });
             }
             Ok(received) => assert!(matches!(received.event, ReceivedEvent::Ignored(_)), "{:?}", received.event),
             Err(Error::UnknownGroup { .. } | Error::Removed { .. } | Error::Invalid { .. }) => {}

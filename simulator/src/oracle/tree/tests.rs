@@ -4,7 +4,7 @@ use super::*;
 use crate::oracle::{CommitId, KeyPackageId};
 
 fn leaf(device: usize) -> Leaf {
-    Leaf { device: Device(device), key: leaf_key(device) }
+    Leaf { device: DeviceNumber(device), key: leaf_key(device) }
 }
 
 fn leaf_key(device: usize) -> KeyPair {

@@ -9,7 +9,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Matrix, Step};
+use super::{Matrix, MatrixStep};
 
 /// The first line.
 pub const HEADER: &str = "scenario,seed,member,after_step,line,turn,epoch,message,sender,sent_in_step,sent_in_turn,\
@@ -24,7 +24,7 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     writeln!(out, "{HEADER}")?;
     let scenario = field(&matrix.scenario);
     for row in &matrix.rows {
-        let Some(Step { place, .. }) = matrix.steps.get(row.after_step) else { continue };
+        let Some(MatrixStep { place, .. }) = matrix.steps.get(row.after_step) else { continue };
         let snapshot = format!(
             "{scenario},{},{},{},{},{},{}",
             matrix.seed,
@@ -36,7 +36,7 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
         );
         let summary = format!("{},{},{}", matrix.fs_window(row), matrix.exposed_after(row), optional(row.healed_after));
         for (column, cell) in matrix.columns.iter().zip(&row.cells) {
-            let Some(Step { place: sent, .. }) = matrix.steps.get(column.step) else { continue };
+            let Some(MatrixStep { place: sent, .. }) = matrix.steps.get(column.step) else { continue };
             writeln!(
                 out,
                 "{snapshot},{},{},{},{},{},{},{},{},{summary}",

@@ -27,7 +27,7 @@ pub struct Matrix {
     pub method: &'static str,
     /// The steps after which snapshots were taken, in order. Steps that only check expectations are
     /// left out.
-    pub steps: Vec<Step>,
+    pub steps: Vec<MatrixStep>,
     /// The messages, in the order in which the delivery service accepted them.
     pub columns: Vec<Column>,
     /// The snapshots of one member after the other, each member's in the order of the steps.
@@ -36,7 +36,7 @@ pub struct Matrix {
 
 /// A step after which snapshots were taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct MatrixStep {
     /// The place of the step in the scenario.
     pub place: Place,
     /// The step's action, in two words: "update bob".
@@ -143,7 +143,7 @@ impl Matrix {
     }
 }
 
-impl Step {
+impl MatrixStep {
     /// The step's number, with its turn if the step is repeated: `5.2/3`.
     fn number(&self) -> String {
         match self.place.turn {

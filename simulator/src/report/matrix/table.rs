@@ -33,8 +33,8 @@ healed  epochs from the snapshot until the group healed, or no
 ///
 /// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix, colours: bool) -> io::Result<()> {
-    let lines: Vec<Vec<Line>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
-    let width = |part: fn(&Line) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
+    let lines: Vec<Vec<TableLine>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
+    let width = |part: fn(&TableLine) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
     let widths = Widths {
         number: width(|line| &line.number).unwrap_or(0),
         what: width(|line| &line.what).unwrap_or(0),
@@ -71,7 +71,7 @@ impl Widths {
 }
 
 /// A snapshot, or several consecutive snapshots of a device in one epoch with the same exposure.
-struct Line {
+struct TableLine {
     number: String,
     what: String,
     epoch: String,
@@ -80,12 +80,12 @@ struct Line {
 }
 
 /// The lines of one member.
-fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<TableLine> {
+    let mut lines: Vec<TableLine> = Vec::new();
     let mut first = String::new();
     for row in rows {
         let Some(step) = matrix.steps.get(row.after_step) else { continue };
-        let mut line = Line {
+        let mut line = TableLine {
             number: step.number(),
             what: cut(&plain(&step.what), LONGEST_STEP),
             epoch: row.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
@@ -154,7 +154,7 @@ fn end_of(id: &str) -> Vec<char> {
     if from == 0 { end.collect() } else { iter::once('…').chain(end.skip(1)).collect() }
 }
 
-fn write_line(out: &mut dyn Write, matrix: &Matrix, widths: &Widths, line: &Line, colours: bool) -> io::Result<()> {
+fn write_line(out: &mut dyn Write, matrix: &Matrix, widths: &Widths, line: &TableLine, colours: bool) -> io::Result<()> {
     let Widths { number, what, epoch } = *widths;
     write!(out, "  {:>number$}  {:what$}  {:>epoch$}  ", line.number, line.what, line.epoch)?;
     write!(out, "{}", spaced(matrix, line.sights.iter().map(|sight| shown(*sight, colours))))?;

@@ -4,10 +4,10 @@
 
 use super::*;
 
-fn step(number: usize, what: &str) -> Step {
+fn step(number: usize, what: &str) -> MatrixStep {
     let number = number.to_string();
     let place = Place { number: number.as_str().into(), path: "".into(), line: 10, turn: None };
-    Step { place, what: what.into() }
+    MatrixStep { place, what: what.into() }
 }
 
 fn column(message: &str, sender: &str, epoch: u64, step: usize) -> Column {

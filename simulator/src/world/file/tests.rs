@@ -9,10 +9,10 @@ use regrow_engine::Store;
 
 use super::*;
 use crate::{
-    adversary::Loot,
+    adversary::StolenState,
     report::Transcript,
-    scenario::{self, Scope},
-    world::{World, post::Post, surroundings::Sound},
+    scenario::{self, TheftScope},
+    world::{World, post::Post, fault_injection::NoFaults},
 };
 
 /// Bob's storage is stolen. Before that he has joined, read, sent, committed, lost a race, died and gone on.
@@ -34,13 +34,13 @@ const TELLING: usize = 16;
 fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let mut world = World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), None).unwrap();
+    let mut world = World::new(&scenario, 1, &mut transcript, &NoFaults, Post::here(&NoFaults).unwrap(), None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     test(&mut world);
 }
 
 fn steal_files(world: &World<'_>) -> Vec<StolenFile> {
-    let Loot::Disk(files) = world.devices[BOB].steal(Scope::Disk).unwrap() else { panic!("another loot") };
+    let StolenState::Disk(files) = world.devices[BOB].steal(TheftScope::Disk).unwrap() else { panic!("a whole device was stolen") };
     files
 }
 
@@ -118,7 +118,7 @@ fn the_raw_bytes_show_no_record_and_those_of_a_store_in_clear_would() {
 #[test]
 fn nobody_else_has_a_file() {
     after_the_scenario(|world| {
-        let stolen = world.devices.iter().map(|device| device.steal(Scope::Disk).is_ok());
+        let stolen = world.devices.iter().map(|device| device.steal(TheftScope::Disk).is_ok());
         assert_eq!(stolen.collect::<Vec<_>>(), [false, true, false]);
     });
 }

@@ -261,7 +261,7 @@ fn debug_output_shows_no_randomness() {
 
 #[test]
 fn sharing_what_was_verified_lets_no_bad_signature_through() {
-    let verified = std::sync::Arc::<super::Verified>::default();
+    let verified = std::sync::Arc::<super::VerificationCache>::default();
     let crypto = |name| SeededCrypto::new(1, name).sharing(verified.clone());
     let (alice, bob) = (crypto("alice"), crypto("bob"));
     let (private, public) = alice.signature_key_gen(SignatureScheme::ED25519).unwrap();

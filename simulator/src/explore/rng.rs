@@ -8,9 +8,9 @@ use rand_chacha::{
 use sha2::{Digest as _, Sha256};
 
 /// A stream of random choices.
-pub(super) struct Dice(ChaCha20Rng);
+pub(super) struct ScenarioRng(ChaCha20Rng);
 
-impl Dice {
+impl ScenarioRng {
     /// The stream for one scenario of a search.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         Self(ChaCha20Rng::from_seed(Sha256::digest(format!("regrow explore {seed} {number}")).into()))
@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn some_are_distinct_and_in_order() {
-        let mut dice = Dice::new(1, 1);
+        let mut rng = ScenarioRng::new(1, 1);
         for _ in 0..1000 {
-            let some = dice.some(&[1, 2, 3, 4, 5], 3);
+            let some = rng.some(&[1, 2, 3, 4, 5], 3);
             assert!((1..=3).contains(&some.len()), "{some:?}");
             assert!(some.is_sorted_by(|one, next| one < next), "{some:?}");
         }
-        assert!(dice.some::<u8>(&[], 3).is_empty());
-        assert_eq!(dice.below(0), 0);
+        assert!(rng.some::<u8>(&[], 3).is_empty());
+        assert_eq!(rng.below(0), 0);
     }
 }

@@ -5,25 +5,25 @@ use std::fmt;
 use regrow_engine::Snapshot;
 use zeroize::Zeroizing;
 
-use super::Place;
+use super::StolenBytes;
 
 /// The state that a thief has of a device, in addition to all traffic.
 #[derive(Debug)]
-pub enum Loot {
+pub enum StolenState {
     /// The whole device: its storage and its memory.
     Device(Snapshot),
     /// The files of the device's storage without their key: the database, and the files beside it.
     Disk(Vec<StolenFile>),
 }
 
-impl Loot {
+impl StolenState {
     /// All stolen bytes, for a search for secrets.
     #[must_use]
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<StolenBytes> {
         match self {
-            Self::Device(snapshot) => Place::all_of(snapshot),
+            Self::Device(snapshot) => StolenBytes::all_of(snapshot),
             Self::Disk(files) => {
-                files.iter().map(|file| Place { name: file.name.clone(), bytes: file.bytes.clone() }).collect()
+                files.iter().map(|file| StolenBytes { name: file.name.clone(), bytes: file.bytes.clone() }).collect()
             }
         }
     }

@@ -21,11 +21,11 @@ const SIGNATURE: &str = "regrow simulation signature";
 
 /// Signatures that were found valid. To be shared by all devices of a simulation.
 #[derive(Default)]
-pub struct Verified {
+pub struct VerificationCache {
     known: RwLock<HashSet<StreamKey>>,
 }
 
-impl Verified {
+impl VerificationCache {
     /// Verifies a signature with `verify`, unless these very bytes were found valid before.
     pub(super) fn check<E>(
         &self,

@@ -73,18 +73,18 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 /// The inner cryptography, with a replaced leaf.
-pub(super) struct Deceived {
+pub(super) struct ForgingCrypto {
     within: Arc<dyn CryptoProvider>,
     replacement: Replacement,
 }
 
-impl Deceived {
+impl ForgingCrypto {
     pub(super) fn new(within: Arc<dyn CryptoProvider>, replacement: Replacement) -> Self {
         Self { within, replacement }
     }
 }
 
-impl Layer for Deceived {
+impl Layer for ForgingCrypto {
     fn within(&self) -> &dyn CryptoProvider {
         &*self.within
     }

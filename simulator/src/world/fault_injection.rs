@@ -16,7 +16,7 @@ use regrow_engine::{CryptoProvider, Store};
 ///
 /// Whatever is put there has to behave in the same way each time that the same scenario is run, or runs cannot be
 /// compared; what belongs to different devices is called from different threads.
-pub trait Surroundings: Send + Sync {
+pub trait FaultInjection: Send + Sync {
     /// The store of a device. It is asked for once, and outlives the device's process. What is kept beside the device's
     /// records is best kept among them: the world now and then puts all of them back to where they were.
     fn store(&self, device: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
@@ -38,29 +38,29 @@ pub trait Surroundings: Send + Sync {
 }
 
 /// Everything as it should be.
-pub struct Sound;
+pub struct NoFaults;
 
-impl Surroundings for Sound {}
+impl FaultInjection for NoFaults {}
 
 /// The delivery service's store, within surroundings.
-pub(super) struct Surrounded<'s> {
+pub(super) struct InjectedStore<'s> {
     store: SqliteStore,
-    surroundings: &'s dyn Surroundings,
+    fault_injection: &'s dyn FaultInjection,
 }
 
-impl<'s> Surrounded<'s> {
-    pub(super) fn new(store: SqliteStore, surroundings: &'s dyn Surroundings) -> Self {
-        Self { store, surroundings }
+impl<'s> InjectedStore<'s> {
+    pub(super) fn new(store: SqliteStore, fault_injection: &'s dyn FaultInjection) -> Self {
+        Self { store, fault_injection }
     }
 }
 
-impl ServiceStore for Surrounded<'_> {
+impl ServiceStore for InjectedStore<'_> {
     fn transaction<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let surroundings = self.surroundings;
-        self.store.transaction(|records| work(&mut *surroundings.service(Box::new(Plain(records)))))
+        let fault_injection = self.fault_injection;
+        self.store.transaction(|records| work(&mut *fault_injection.service(Box::new(Plain(records)))))
     }
 }
 
