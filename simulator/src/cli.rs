@@ -12,7 +12,7 @@ use std::{io::Write as _, num::NonZero, path::PathBuf, process::ExitCode, thread
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use regrow_simulator::{
-    report::{RunOutcome, RunOptions, Transcript},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario::{self, Scenario, schema::SCHEMA},
 };
 

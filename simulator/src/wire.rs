@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pushed_is_read_again() {
+    fn pushed_vector_can_be_read_back() {
         for length in [0, 1, 63, 64, 16_383, 16_384, 70_000] {
             let mut bytes = Vec::new();
             push_variable(&mut bytes, &vec![7; length]);

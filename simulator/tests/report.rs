@@ -1,4 +1,4 @@
-//! The shape of the reports: for a person, for a program, for a CI system.
+//! The format of the reports: for a person, for a program, and for a CI system.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +6,8 @@ use std::{path::PathBuf, time::Duration};
 
 use regrow_simulator::{
     report::{
-        AuthenticationFigures, CompromiseFigures, Failure, Figures, RunOutcome, RunResult, Transcript, FileOutcome, json,
-        junit,
+        AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOutcome, RunResult, Transcript,
+        json, junit,
         terminal::{Abilities, Terminal},
     },
     scenario::{CompromiseId, MemberName, Place, Position, Problem, TheftScope, read},
@@ -51,7 +51,7 @@ fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunR
     RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
 }
 
-/// One that passed, one that failed twice, one that could not be run.
+/// A result that passed, one that failed twice, and one that could not be run.
 fn results() -> [RunResult; 3] {
     let failures = vec![
         Failure {
@@ -123,7 +123,7 @@ fn a_terminal_has_colours_and_a_line_of_progress() {
 }
 
 #[test]
-fn without_a_thief_there_is_nothing_to_say_about_exposure() {
+fn run_without_a_thief_has_no_exposure_note() {
     let mut out = Vec::new();
     let mut terminal = Terminal::begin(&mut out, Abilities::default(), ["n"].into_iter()).unwrap();
     terminal.result(&ran("n.json", "n", Figures::default(), Vec::new())).unwrap();
@@ -171,7 +171,7 @@ fn a_program_reads_one_object_per_line() {
 }
 
 #[test]
-fn how_long_it_took_is_not_in_the_json() {
+fn json_does_not_contain_the_run_time() {
     let written = |duration| {
         let [mut result, ..] = results();
         result.duration = duration;
@@ -247,7 +247,7 @@ fn the_hash_of_a_transcript_is_that_of_its_lines() {
 }
 
 #[test]
-fn an_event_that_is_no_object_is_reported_at_the_end() {
+fn event_that_is_no_object_is_reported() {
     let mut transcript = Transcript::new("n", false);
     transcript.record(0, None, &"not an object");
     transcript.record(0, None, &Event::Sent { by: "a", bytes: 3 });

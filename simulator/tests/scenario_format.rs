@@ -1,4 +1,5 @@
-//! What cannot be used is told with file, line and field, by the built binary, with exit status 2.
+//! The built binary reports an unusable file with file, line and field, and ends with exit status
+//! 2.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,7 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A scenario in which nothing is wrong, to be broken. Line 5 is `members`, line 7 the first step.
+/// A scenario without errors, which the tests break. Line 5 is `members`, and line 7 is the first
+/// step.
 const GOOD: &str = r#"{
   "regrow": 1,
   "name": "good",
@@ -29,7 +31,7 @@ fn regrow(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
 }
 
-/// What `check` says of a file with these bytes, after it has ended with status 2.
+/// The output of `check` for a file with these bytes. The command has to end with status 2.
 fn told(bytes: &[u8]) -> String {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("bad.json"), bytes).unwrap();
@@ -57,7 +59,7 @@ fn assert_told(text: &str, line: u32, field: &str, problem: &str) {
 }
 
 #[test]
-fn the_good_scenario_is_good() {
+fn good_scenario_is_usable() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("good.json"), GOOD).unwrap();
     let output = regrow(&["check", "good.json"], folder.path());
@@ -67,7 +69,7 @@ fn the_good_scenario_is_good() {
 }
 
 #[test]
-fn the_top_of_a_file() {
+fn problems_at_the_top_of_a_file_are_reported() {
     for (old, new, line, field, problem) in [
         ("\"regrow\": 1", "\"regrow\": 2", 2, "regrow", "reads format 1, found 2"),
         ("\"regrow\": 1", "\"regrow\": \"1\"", 2, "regrow", "reads format 1, found a text"),
@@ -111,7 +113,7 @@ fn the_top_of_a_file() {
 }
 
 #[test]
-fn steps_and_their_fields() {
+fn problems_of_steps_and_fields_are_reported() {
     for (step, field, problem) in [
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, commit"),
@@ -209,7 +211,7 @@ fn steps_and_their_fields() {
 }
 
 #[test]
-fn expectations() {
+fn problems_of_expectations_are_reported() {
     for (expect, field, problem) in [
         (r#"{}"#, "", "nothing is expected; known are epoch"),
         (r#"{"converged": false}"#, ".converged", "only true"),
@@ -233,7 +235,7 @@ fn expectations() {
 }
 
 #[test]
-fn what_happens_later_cannot_be_expected_now() {
+fn later_events_cannot_be_expected() {
     let early = GOOD.replace(
         "\"create\": { \"by\": \"alice\", \"with\": [\"bob\"] } },",
         r#""create": { "by": "alice", "with": ["bob"] } },
@@ -244,7 +246,7 @@ fn what_happens_later_cannot_be_expected_now() {
 }
 
 #[test]
-fn a_group_comes_first() {
+fn group_must_be_created_first_and_outside_of_races() {
     let none = GOOD.replace("    { \"create\": { \"by\": \"alice\", \"with\": [\"bob\"] } },\n", "");
     assert_told(&none, 7, "steps[0].send", "there is no group yet");
     let twice = with_step(r#"{"race": [{"update": {"by": "bob"}}, {"create": {"by": "carol"}}]}"#);
@@ -252,7 +254,7 @@ fn a_group_comes_first() {
 }
 
 #[test]
-fn races_and_repeats() {
+fn problems_of_races_and_repeats_are_reported() {
     for (step, field, problem) in [
         (r#"{"race": []}"#, "race", "at least two steps, found none"),
         (r#"{"race": [{"update": {"by": "bob"}}]}"#, "race", "at least two steps, found one"),
@@ -295,7 +297,7 @@ fn races_and_repeats() {
 }
 
 #[test]
-fn a_race_has_no_outcome_of_its_own() {
+fn race_cannot_be_expected_to_fail() {
     let race = with_step(
         "{\"race\": [{\"update\": {\"by\": \"bob\"}}, {\"update\": {\"by\": \"alice\"}}]},\n    {\"expect\": {\"fails\": \"stale\"}}",
     );
@@ -303,7 +305,7 @@ fn a_race_has_no_outcome_of_its_own() {
 }
 
 #[test]
-fn what_is_no_json_is_told_where_it_stops_being_json() {
+fn invalid_json_is_reported_with_position() {
     assert_told("", 1, "", "the file is empty");
     assert_told(" \n\t\n", 1, "", "the file is empty");
     assert_told(&GOOD.replace("\"seed\": 7,", "\"seed\": 7"), 5, "", "this is not JSON: expected `,` or `}`");
@@ -318,13 +320,13 @@ fn what_is_no_json_is_told_where_it_stops_being_json() {
 }
 
 #[test]
-fn what_is_no_text_is_told_at_its_first_bad_byte() {
+fn invalid_utf8_is_reported_at_its_first_byte() {
     let told = told(b"{\n  \"name\": \"\xff\"}");
     assert_eq!(told, "bad.json:2:12: this is not UTF-8 text\n");
 }
 
 #[test]
-fn what_is_no_file_or_too_large_is_not_read() {
+fn missing_or_too_large_file_is_not_read() {
     let folder = TempDir::new().unwrap();
     let large = fs::File::create(folder.path().join("large.json")).unwrap();
     large.set_len(50_000_000).unwrap();
@@ -337,20 +339,20 @@ fn what_is_no_file_or_too_large_is_not_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_device_is_not_read() {
+fn device_file_is_not_read() {
     let output = regrow(&["check", "/dev/zero"], Path::new("/"));
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "/dev/zero: is not a file\n");
 }
 
 #[test]
-fn each_problem_is_told_once() {
+fn each_problem_is_reported_once() {
     let told = told(GOOD.replace("\"seed\": 7", "\"seed\": 7, \"seed\": 8").as_bytes());
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
-fn all_problems_of_a_file_are_told_in_order() {
+fn all_problems_of_a_file_are_reported_in_order() {
     let text = with_step(r#"{"sned": {}}"#)
         .replace("\"seed\": 7", "\"seed\": \"7\"")
         .replace("\"with\": [\"bob\"]", "\"with\": [\"bbo\"]");
@@ -360,20 +362,20 @@ fn all_problems_of_a_file_are_told_in_order() {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_held_against_the_rest() {
-    // The message of the broken step is missing, and the expectation on it is not a second problem.
+fn unreadable_step_causes_no_further_problems() {
+    // The message of the broken step is missing. The expectation on it is not a second problem.
     let told = told(GOOD.replace("\"id\": \"m1\"", "\"id\": \"m1\", \"size\": true").as_bytes());
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
-fn no_file_tells_more_than_anyone_reads() {
+fn number_of_reported_problems_is_limited() {
     let steps = vec![r#"{"sned": {}}"#; 1000].join(",\n");
     assert_eq!(told(with_step(&steps).as_bytes()).lines().count(), 50);
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_not_passed_on() {
+fn control_characters_are_not_printed() {
     let told = told(with_step(r#"{"\u001b[2J\u0007": {}}"#).as_bytes());
     assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told:?}");
 }

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extraction_takes_both_of_its_inputs() {
+    fn extraction_needs_both_inputs() {
         let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1, 2]));
         assert!(!follows(&graph, 3, &[1]));
@@ -213,21 +213,21 @@ mod tests {
     }
 
     #[test]
-    fn the_zero_vector_is_nobodys_secret() {
+    fn zero_vector_is_public() {
         let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1]));
         assert!(!follows(&graph, 3, &[]));
     }
 
     #[test]
-    fn nothing_goes_backwards() {
+    fn derivation_cannot_be_inverted() {
         let graph = graph([CryptoCall::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
         assert!(follows(&graph, 2, &[1]));
         assert!(!follows(&graph, 1, &[2]));
     }
 
     #[test]
-    fn what_is_sealed_takes_the_private_key_and_has_to_be_sent() {
+    fn sealed_secret_needs_the_private_key_and_the_sent_ciphertext() {
         let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let mut graph = graph([sealed(3, 4, 5), pair]);
         assert!(!follows(&graph, 4, &[2]), "the ciphertext was not sent");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ciphertext_inside_of_a_plaintext_takes_the_key_of_that_first() {
+    fn inner_ciphertext_needs_the_outer_key_first() {
         let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let commit = [&[9; 3][..], &secret(5), &[9; 70]].concat();
         let mut graph = graph([pair, sealed(3, 4, 5), encrypted(6, &commit, 7)]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_way_is_told() {
+    fn shortest_path_is_returned() {
         let expand = |prk, out| CryptoCall::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
         let graph = graph([expand(1, 2), expand(2, 3), expand(3, 4), expand(5, 4)]);
         let found = [(graph.lookup(&secret(1)).unwrap(), 0), (graph.lookup(&secret(5)).unwrap(), 1)].into();

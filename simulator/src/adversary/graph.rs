@@ -1,5 +1,5 @@
-//! The graph of secrets: it tells which secrets follow from which, by the calls on all devices'
-//! tapes.
+//! The graph of secrets. Each edge says that a secret follows from other secrets, by the calls on
+//! all devices' tapes.
 //!
 //! A node is a byte string, and it is the same node on every device. An edge says that its output
 //! follows from *all* of its inputs:

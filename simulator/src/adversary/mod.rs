@@ -13,29 +13,29 @@
 //! refuses messages that its records call its own or too old, although the keys may exist.
 //!
 //! The observed answer uses all values that the devices computed. It takes the calls from the
-//! [`tape`](Taped) of each device's cryptography, and makes a `graph` of them: which secret follows
-//! from which. Then it looks in the stolen bytes for every secret of the graph (`search`), and
-//! computes the closure over the graph (`closure`).
+//! [`tape`](Taped) of each device's cryptography, and makes a `graph` of them. Each edge of the
+//! graph says that a secret follows from other secrets. Then it looks in the stolen bytes for every
+//! secret of the graph (`search`), and computes the closure over the graph (`closure`).
 //!
 //! A thief that acts uses the replayed device: see [`active`].
 
 pub mod active;
 mod closure;
-mod forging_crypto;
 mod disk;
 mod evidence;
+mod forging_crypto;
 mod graph;
-mod stolen_state;
 mod naming;
 pub mod replay;
 mod search;
+mod stolen_state;
 mod tape;
 mod thief;
 
 pub use closure::Path;
 pub use disk::BreakInError;
 pub use evidence::{Evidence, Exposure, StolenBytes};
-pub use stolen_state::{StolenState, StolenFile};
+pub use stolen_state::{StolenFile, StolenState};
 pub(crate) use tape::Mark;
 pub use tape::{CallLog, Taped};
 pub(crate) use thief::{Answers, Disagreement, Thief, healed_after};

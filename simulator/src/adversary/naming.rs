@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_are_told() {
+    fn ratchet_secrets_are_named_with_their_generations() {
         let ratchet = Name::new("application ratchet").of_epoch(Some(3));
         let key = expanded(&ratchet, &kdf_label("key", &7_u32.to_be_bytes()));
         assert_eq!(key.to_string(), "key of generation 7 of epoch 3");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_label_of_mls_is_named_all_the_same() {
+    fn unknown_labels_get_default_names() {
         for info in [&b""[..], &[0, 32], &[0, 32, 60, 1], &[0xff; 40]] {
             assert_eq!(expanded(&Name::new("x"), info).what, "expanded secret");
             assert_eq!(sealed(info).what, "HPKE plaintext");

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
 use super::{
-    Adversary, BreakInError, TrafficKind, StolenState, Traffic,
+    Adversary, BreakInError, StolenState, Traffic, TrafficKind,
     disk::{self, LockedOut},
 };
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_found_as_they_are() {
+    fn raw_bytes_are_found() {
         assert!(is_found_in(&NEEDLE));
         assert!(is_found_in(&[&[9; 3][..], &NEEDLE, &[9; 3]].concat()));
         assert!(!is_found_in(&NEEDLE[1..]));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn needles_that_would_be_found_by_chance_are_not_looked_for() {
+    fn too_short_needles_are_ignored() {
         let mut needles = Needles::default();
         needles.add(1, &[5; SHORTEST - 1]);
         assert!(needles.find(&[5; 64], |_| &[5; SHORTEST - 1]).is_empty());

@@ -17,7 +17,7 @@ use openmls_traits::types::{
 use regrow_engine::{CryptoProvider, Layer};
 use tls_codec::SecretVLBytes;
 
-use crate::cost::{Costs, CostCounts, Operation};
+use crate::cost::{CostCounts, Costs, Operation};
 
 /// Inputs and outputs of calls. They are secrets of a simulation, and follow from the seed in its
 /// file.
@@ -342,7 +342,8 @@ impl Layer for Taped {
         let exported =
             self.within.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)?;
         let (encapsulated, out) = &exported;
-        let call = || CryptoCall::ExportedTo { public: pk_r.to_vec(), encapsulated: encapsulated.clone(), out: out.to_vec() };
+        let call =
+            || CryptoCall::ExportedTo { public: pk_r.to_vec(), encapsulated: encapsulated.clone(), out: out.to_vec() };
         self.log.note(|counts| counts.hpke_exports += 1, call);
         Ok(exported)
     }
@@ -358,14 +359,16 @@ impl Layer for Taped {
     ) -> Result<ExporterSecret, CryptoError> {
         let out =
             self.within.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)?;
-        let call = || CryptoCall::ExportedFrom { private: sk_r.to_vec(), encapsulated: enc.to_vec(), out: out.to_vec() };
+        let call =
+            || CryptoCall::ExportedFrom { private: sk_r.to_vec(), encapsulated: enc.to_vec(), out: out.to_vec() };
         self.log.note(|counts| counts.hpke_exports += 1, call);
         Ok(out)
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
         let pair = self.within.derive_hpke_keypair(config, ikm)?;
-        let call = || CryptoCall::KeyPair { ikm: ikm.to_vec(), private: pair.private.to_vec(), public: pair.public.clone() };
+        let call =
+            || CryptoCall::KeyPair { ikm: ikm.to_vec(), private: pair.private.to_vec(), public: pair.public.clone() };
         self.log.note(|counts| counts.key_pairs += 1, call);
         Ok(pair)
     }

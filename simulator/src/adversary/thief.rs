@@ -63,7 +63,9 @@ impl Thief {
     /// secrets.
     pub(crate) fn knows(&mut self, own: &Snapshot, holdings: Holdings) {
         let own = StolenBytes::all_of(own).into_iter();
-        self.stolen.extend(own.map(|StolenBytes { name, bytes }| StolenBytes { name: format!("the thief's own: {name}"), bytes }));
+        self.stolen.extend(
+            own.map(|StolenBytes { name, bytes }| StolenBytes { name: format!("the thief's own: {name}"), bytes }),
+        );
         self.holdings.pool(&holdings);
     }
 

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use regrow_simulator::{
-    explore::{FailedScenario, Plan, Searched, Size, SearchControl, Weights, search},
-    report::{Failure, RunOutcome, RunOptions, Transcript, json, terminal},
+    explore::{FailedScenario, Plan, SearchControl, Searched, Size, Weights, search},
+    report::{Failure, RunOptions, RunOutcome, Transcript, json, terminal},
     scenario::{Scenario, Unusable, write},
 };
 
@@ -90,7 +90,12 @@ struct WrittenScenario<'s> {
     file: PathBuf,
 }
 
-fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&WrittenScenario<'_>>, start: Instant) -> io::Result<()> {
+fn write_text(
+    out: &mut dyn Write,
+    searched: &Searched,
+    found: Option<&WrittenScenario<'_>>,
+    start: Instant,
+) -> io::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let scenarios = searched.scenarios;
     let Some(found) = found else {
@@ -109,7 +114,12 @@ fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&WrittenSc
     write!(out, "{}", terminal::failures(&found.file, &found.failures))
 }
 
-fn write_json(out: &mut dyn Write, plan: &Plan, searched: &Searched, found: Option<&WrittenScenario<'_>>) -> io::Result<()> {
+fn write_json(
+    out: &mut dyn Write,
+    plan: &Plan,
+    searched: &Searched,
+    found: Option<&WrittenScenario<'_>>,
+) -> io::Result<()> {
     let finding = found.map(|found| json::FoundScenario {
         number: found.finding.number,
         file: &found.file,
@@ -219,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_made_small_written_and_told() {
+    fn finding_is_shrunk_written_and_reported() {
         let folder = TempDir::new().unwrap();
         let (ending, out) = explore_in(&folder, &["--seed", "3"]);
         assert_eq!(ending.unwrap(), Ending::Failed);
@@ -233,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_gets_one_object() {
+    fn json_output_is_one_object() {
         let folder = TempDir::new().unwrap();
         let (ending, out) = explore_in(&folder, &["--json", "-j", "2"]);
         assert_eq!(ending.unwrap(), Ending::Failed);
@@ -245,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_found_on_any_number_of_threads() {
+    fn same_finding_on_any_number_of_threads() {
         let found = |jobs| {
             let folder = TempDir::new().unwrap();
             explore_in(&folder, &["-j", jobs, "--seed", "5"]).0.unwrap();
@@ -255,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn in_a_folder_nothing_is_overwritten() {
+    fn existing_files_in_a_folder_are_not_overwritten() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().to_str().unwrap();
         let (_, first) = explore_in(&folder, &["--out", path]);
         let (_, second) = explore_in(&folder, &["--out", path]);
         let file = |out: &str| out.lines().next().unwrap().rsplit_once(": ").unwrap().1.to_owned();
-        assert_eq!(file(&first), file(&second), "the same again");
+        assert_eq!(file(&first), file(&second), "the same search writes the same file");
         fs::write(file(&first), "mine").unwrap();
         let (_, third) = explore_in(&folder, &["--out", path]);
         assert!(file(&third).ends_with("-2.json"), "{third}");
@@ -269,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_told_before_the_search() {
+    fn existing_output_file_is_reported_before_the_search() {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("found.json"), "mine").unwrap();
         let (ending, out) = explore_in(&folder, &[]);

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        RunOutcome, RunOptions, RunResult, Transcript, FileOutcome, json, junit,
+        FileOutcome, RunOptions, RunOutcome, RunResult, Transcript, json, junit,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -149,7 +149,9 @@ impl Job {
         let (hash, lines) = match transcript.finish() {
             Ok(recorded) => (recorded.hash, recorded.lines),
             Err(error) => {
-                outcome.failures.append(&mut RunOutcome::of_bug("a transcript", &error.to_string()).failures);
+                outcome
+                    .failures
+                    .append(&mut RunOutcome::of_bug("the transcript is written", &error.to_string()).failures);
                 (String::new(), Vec::new())
             }
         };
@@ -167,7 +169,12 @@ enum RunProgress {
 }
 
 /// Runs the files on `jobs` threads, and passes their results to `hear` in order.
-fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(RunProgress) -> Result<()>) -> Result<()> {
+fn side_by_side(
+    jobs: usize,
+    loaded: &[Loaded],
+    job: &Job,
+    mut hear: impl FnMut(RunProgress) -> Result<()>,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (send, receive) = mpsc::channel();

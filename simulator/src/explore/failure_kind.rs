@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_of_a_step_that_failed_does() {
+    fn error_code_of_a_failed_step_makes_a_difference() {
         let rejected = kind("the step succeeds", "it failed with `rejected`: no, 17");
         assert_eq!(rejected, "the step succeeds (rejected)");
         assert_ne!(rejected, kind("the step succeeds", "it failed with `stale`: no, 17"));

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::{
-    rng::ScenarioRng,
     model::{AGES, Member, Model, ProposedChange},
     race,
+    rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
 use crate::scenario::{
@@ -283,7 +283,8 @@ impl Generator<'_> {
         match self.rng.below(3) {
             0 => {
                 let addable = self.model.addable();
-                let new: Vec<_> = addable.into_iter().filter(|member| !self.model.waits(ProposedChange::Add(*member))).collect();
+                let new: Vec<_> =
+                    addable.into_iter().filter(|member| !self.model.waits(ProposedChange::Add(*member))).collect();
                 let who = self.rng.one(&new)?;
                 Some(Proposal::Add(vec![self.name(who)]))
             }
@@ -324,7 +325,8 @@ impl Generator<'_> {
             self.act(Action::Rejoin { who: self.names(&robbed) });
         }
         if self.model.something_waits()
-            && let Some(by) = self.model.present().into_iter().find(|member| !self.model.waits(ProposedChange::Remove(*member)))
+            && let Some(by) =
+                self.model.present().into_iter().find(|member| !self.model.waits(ProposedChange::Remove(*member)))
         {
             self.act(Action::Update { by: self.name(by), signature_key: false });
         }

@@ -14,16 +14,16 @@
 //! caller decides how a scenario is run: with the correct system, or with a fault in it.
 
 mod failure_kind;
-mod rng;
 mod generate;
 mod model;
 mod race;
+mod rng;
 mod search;
 mod shrink;
 mod weights;
 
 pub use failure_kind::FailureKind;
 pub use generate::Size;
-pub use search::{FailedScenario, Plan, ScenarioRunner, Searched, SearchControl, search};
+pub use search::{FailedScenario, Plan, ScenarioRunner, SearchControl, Searched, search};
 pub use shrink::{Shrunk, shrink};
-pub use weights::{StepKind, MAX_WEIGHT, Weights};
+pub use weights::{MAX_WEIGHT, StepKind, Weights};

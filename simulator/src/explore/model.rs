@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, TheftScope, Step};
+use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -152,9 +152,9 @@ impl Model {
     /// True if a proposal waits that this member can commit. A committer cannot remove or update
     /// itself by a proposal (RFC 9420, 12.2).
     pub(super) fn can_commit(&self, by: Member) -> bool {
-        self.waiting
-            .iter()
-            .any(|waiting| waiting.what != ProposedChange::Remove(by) && !(waiting.by == by && waiting.what == ProposedChange::Update))
+        self.waiting.iter().any(|waiting| {
+            waiting.what != ProposedChange::Remove(by) && !(waiting.by == by && waiting.what == ProposedChange::Update)
+        })
     }
 
     /// True if the action can be done in the present state of the group, so that its failure is an
@@ -174,7 +174,9 @@ impl Model {
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
             Action::Update { by, .. } => acts(by),
-            Action::Leave { who } => who.iter().all(|name| acts(name) && !self.waits(ProposedChange::Remove(self.member(name)))),
+            Action::Leave { who } => {
+                who.iter().all(|name| acts(name) && !self.waits(ProposedChange::Remove(self.member(name))))
+            }
             Action::Propose { by, what } => {
                 acts(by)
                     && match what {
@@ -267,7 +269,9 @@ impl Model {
                     self.begin_epoch();
                 }
             }
-            Action::Compromise { who, id, scope: TheftScope::Device } => self.thefts.push((id.clone(), self.member(who))),
+            Action::Compromise { who, id, scope: TheftScope::Device } => {
+                self.thefts.push((id.clone(), self.member(who)))
+            }
             Action::Impersonate { compromise, .. } => {
                 let robbed = self.thefts.iter().find(|(id, _)| id == compromise);
                 self.robbed.extend(robbed.map(|(_, who)| *who));

@@ -75,7 +75,12 @@ impl Plan {
 /// Runs the plan's scenarios on `jobs` threads until one fails. After each run, calls `watch` with
 /// the number of runs so far. The finding is the first scenario in the plan's order that fails, on
 /// any number of threads.
-pub fn search(plan: &Plan, jobs: usize, run: &ScenarioRunner<'_>, mut watch: impl FnMut(u64) -> SearchControl) -> Searched {
+pub fn search(
+    plan: &Plan,
+    jobs: usize,
+    run: &ScenarioRunner<'_>,
+    mut watch: impl FnMut(u64) -> SearchControl,
+) -> Searched {
     let (begun, first) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let stopped = AtomicBool::new(false);
     let findings = Mutex::new(Vec::new());
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_in_order_is_found_on_any_number_of_threads() {
+    fn first_failure_is_found_on_any_number_of_threads() {
         let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| SearchControl::GoOn).finding.unwrap().number;
         let first = number(1);
         assert!((1..first).all(|before| !write(&plan(0).scenario(before)).contains("compromise")));
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_stays_one_that_makes_sense() {
+    fn shrunk_scenario_with_a_failing_step_makes_sense() {
         let failed = Failure { seen: "it failed with `nothing_to_commit`: no".into(), ..failure("the step succeeds") };
         // Every commit fails, even if there is nothing to commit.
         let run = |scenario: &Scenario| {
@@ -186,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_fails() {
+    fn search_without_failures_finds_nothing() {
         let searched = search(&plan(30), 3, &|_| RunOutcome::default(), |_| SearchControl::GoOn);
         assert!(searched.finding.is_none());
         assert_eq!(searched.scenarios, 30);
     }
 
     #[test]
-    fn it_stops_when_it_is_told() {
+    fn search_stops_on_request() {
         let searched = search(&plan(u64::MAX), 1, &|_| RunOutcome::default(), |done| match done {
             0..10 => SearchControl::GoOn,
             _ => SearchControl::Stop,
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_finding_and_is_made_small() {
+    fn panic_is_found_and_shrunk() {
         let runs = AtomicU32::new(0);
         let run = |scenario: &Scenario| {
             runs.fetch_add(1, Ordering::Relaxed);

@@ -161,26 +161,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_stand_where_their_number_says() {
+    fn kinds_are_listed_in_the_order_of_their_numbers() {
         assert!(StepKind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
     }
 
     #[test]
-    fn what_is_printed_is_read_back() {
+    fn printed_weights_can_be_read_back() {
         let mut weights = Weights::default();
         weights.0[3] = 777;
         assert_eq!(Weights::read(&weights.to_string()), Ok(weights));
     }
 
     #[test]
-    fn what_is_not_named_has_its_default() {
+    fn unnamed_kind_has_its_default_weight() {
         let weights = Weights::read(r#"{ "crash": 0 }"#).unwrap();
         assert_eq!(weights.of(StepKind::Crash), 0);
         assert_eq!(weights.of(StepKind::Send), Weights::default().of(StepKind::Send));
     }
 
     #[test]
-    fn an_unknown_name_is_told_with_its_place_and_the_nearest() {
+    fn unknown_name_is_reported_with_position_and_suggestion() {
         let problems = Weights::read("{ \"send\": 1,\n  \"comit\": 1, \"race\": -1 }").unwrap_err();
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(told[0], "2:3: comit: unknown field `comit`; did you mean `commit`?");
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn something_has_to_come_up() {
+    fn weights_that_are_all_zero_are_refused() {
         let nothing = StepKind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
         assert!(Weights::read(&format!("{{ {nothing} }}")).is_err());
     }
 
     #[test]
-    fn each_kind_is_picked_as_often_as_it_weighs() {
+    fn each_kind_is_picked_according_to_its_weight() {
         let weights = Weights::read(r#"{ "wait": 0, "send": 3 }"#).unwrap();
         let picked: Vec<_> = (0..weights.total()).filter_map(|number| weights.pick(|_| number)).collect();
         for (kind, ..) in StepKind::ALL {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, Oracle, ProposalKind, ProposalId,
+    Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
     device::{DeviceState, OracleMembership},
-    made::{MadeCommit, SentMessage, Proposed},
+    made::{MadeCommit, Proposed, SentMessage},
     path::apply,
     secret::KeyPair,
     secret_tree::Content,
@@ -51,7 +51,12 @@ impl Oracle {
         }
     }
 
-    fn make_key_package(&mut self, of: DeviceNumber, key_package: KeyPackageId, stays: bool) -> Result<(), Contradiction> {
+    fn make_key_package(
+        &mut self,
+        of: DeviceNumber,
+        key_package: KeyPackageId,
+        stays: bool,
+    ) -> Result<(), Contradiction> {
         ensure(!self.key_packages.contains_key(&key_package), || format!("there is a {key_package} already"))?;
         self.key_packages.insert(key_package, of);
         self.device(of).key_packages.insert(key_package, stays);
@@ -290,7 +295,9 @@ impl Oracle {
     fn number_of(&self, epoch: EpochId) -> Option<u64> {
         match epoch {
             EpochId::First => Some(0),
-            EpochId::After(commit) => self.ordered.iter().rposition(|ordered| *ordered == commit).map(|at| at as u64 + 1),
+            EpochId::After(commit) => {
+                self.ordered.iter().rposition(|ordered| *ordered == commit).map(|at| at as u64 + 1)
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    CommitId, EpochId, KeyPackageId, RetentionPolicy, ProposalId, holdings::Holdings, made::MadeCommit, secret::KeyPair,
-    secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
+    CommitId, EpochId, KeyPackageId, ProposalId, RetentionPolicy, holdings::Holdings, made::MadeCommit,
+    secret::KeyPair, secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
 };
 
 /// A device.
@@ -55,7 +55,13 @@ impl OracleMembership {
     ///
     /// # Errors
     /// Says which private key is missing.
-    pub(super) fn enter(&mut self, commit: CommitId, made: &MadeCommit, own: bool, policy: &RetentionPolicy) -> Result<(), String> {
+    pub(super) fn enter(
+        &mut self,
+        commit: CommitId,
+        made: &MadeCommit,
+        own: bool,
+        policy: &RetentionPolicy,
+    ) -> Result<(), String> {
         let first = if own { 0 } else { made.path.first_known_to(self.leaf) };
         let opens = made.path.nodes.get(first).is_some_and(|node| self.opens(&node.sealed_to));
         if !own && !opens {

@@ -19,6 +19,7 @@
 //! | `device`, `holdings` | the secrets of a device and of a snapshot | 9.2, 14 |
 //! | `reach` | the secrets that follow from a snapshot | 7.4, 8, 8.3, 12.4.3 |
 
+mod apply_fact;
 mod device;
 mod history;
 mod holdings;
@@ -27,7 +28,6 @@ mod path;
 mod reach;
 mod secret;
 mod secret_tree;
-mod apply_fact;
 mod tree;
 mod tree_math;
 
@@ -41,10 +41,13 @@ use std::{
 
 use self::{
     device::DeviceState,
-    made::{MadeCommit, SentMessage, Proposed},
+    made::{MadeCommit, Proposed, SentMessage},
 };
 pub use self::{
-    history::{Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, RetentionPolicy, ProposalKind, ProposalId},
+    history::{
+        Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, ProposalId, ProposalKind,
+        RetentionPolicy,
+    },
     holdings::Holdings,
     path::{PathNode, UpdatePath},
     reach::Reach,
@@ -61,7 +64,8 @@ pub use self::{
 ///     Commit, CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, RetentionPolicy,
 /// };
 ///
-/// let mut oracle = Oracle::new(RetentionPolicy { past_epochs: 0, out_of_order: 5, opaque: false });
+/// let policy = RetentionPolicy { past_epochs: 0, out_of_order: 5, opaque: false };
+/// let mut oracle = Oracle::new(policy);
 /// let (alice, bob, key_package) = (DeviceNumber(0), DeviceNumber(1), KeyPackageId(0));
 /// let add = Commit { adds: vec![(bob, key_package)], ..Commit::default() };
 /// oracle.apply(Fact::KeyPackageMade { of: bob, key_package, last_resort: false })?;

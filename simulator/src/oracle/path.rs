@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_commit_adds_gets_the_path_secret_with_the_welcome_only() {
+    fn added_member_gets_its_path_secret_only_by_the_welcome() {
         let tree = group_of(3);
         let what = Commit { adds: vec![added(3), added(4)], ..Commit::default() };
         let applied = apply(&tree, DeviceNumber(2), CommitId(1), &what).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn unmerged_leaves_are_sealed_to_apart() {
+    fn path_secret_is_sealed_to_unmerged_leaves_separately() {
         let four = group_of(4);
         let what = Commit { removes: vec![DeviceNumber(3)], ..Commit::default() };
         let three = apply(&four, DeviceNumber(2), CommitId(1), &what).unwrap().tree;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_alone_gets_the_leftmost_blank_leaf_its_own_lost_one_included() {
+    fn external_joiner_gets_the_leftmost_blank_leaf() {
         let tree = group_of(3);
         let what = Commit { external: true, ..Commit::default() };
         let rejoined = apply(&tree, DeviceNumber(1), CommitId(1), &what).unwrap();

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_key_is_gone_and_all_later_ones_follow() {
+    fn used_key_is_gone_and_later_keys_follow() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(0, 5);
         ratchet.decrypt(1, 5);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_passed_over_are_kept_until_they_are_used() {
+    fn skipped_keys_are_kept_until_used() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(3, 5);
         assert_eq!(yields(&ratchet, 5), [0, 1, 2, 4]);
@@ -145,10 +145,10 @@ mod tests {
 
     /// The window counts generations, not keys: used generations take up room in it.
     #[test]
-    fn keys_are_kept_for_so_many_generations_behind_the_latest() {
+    fn window_limits_the_skipped_keys() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(3, 2);
-        assert_eq!(yields(&ratchet, 4), [2], "3 is the latest, and used; 2 is the other of two");
+        assert_eq!(yields(&ratchet, 4), [2], "3 is the latest and used; 2 is the second in the window");
         ratchet.decrypt(4, 2);
         assert!(yields(&ratchet, 5).is_empty());
         let mut none = Ratchet::default();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn two_have_together_what_either_has() {
+    fn pooled_trees_have_the_keys_of_both() {
         let used = |generations: &[(u32, u32)]| {
             let mut tree = SecretTree::new(EpochId::First);
             for (leaf, generation) in generations {
@@ -169,11 +169,11 @@ mod tests {
         tree.pool(&used(&[(1, 0), (1, 2), (1, 1), (2, 0)]));
         let yields = |leaf, generation| tree.yields(LeafIndex(leaf), Content::Application, generation);
         assert_eq!((0..6).filter(|generation| yields(1, *generation)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-        assert!(yields(2, 0), "one of them has not used it");
+        assert!(yields(2, 0), "one of the two has not used this key");
     }
 
     #[test]
-    fn leaves_and_contents_have_ratchets_of_their_own() {
+    fn each_leaf_and_content_has_its_own_ratchet() {
         let mut tree = SecretTree::new(EpochId::First);
         tree.decrypt(LeafIndex(1), Content::Application, 0, 5);
         assert!(!tree.yields(LeafIndex(1), Content::Application, 0));

@@ -119,7 +119,7 @@ impl Story {
 }
 
 #[test]
-fn a_thief_reads_what_was_not_read_and_what_comes_until_new_keys() {
+fn thief_reads_unread_and_later_messages_until_the_victim_updates() {
     let mut story = Story::new(3, POLICY);
     let read = story.send(0);
     story.read(1, read);
@@ -135,7 +135,7 @@ fn a_thief_reads_what_was_not_read_and_what_comes_until_new_keys() {
 }
 
 #[test]
-fn a_thief_reads_what_the_member_it_robbed_sends_in_that_epoch() {
+fn thief_reads_later_messages_of_its_victim_in_that_epoch() {
     let mut story = Story::new(2, POLICY);
     let sent = story.send(1);
     let thief = story.steal(1);
@@ -145,7 +145,7 @@ fn a_thief_reads_what_the_member_it_robbed_sends_in_that_epoch() {
 }
 
 #[test]
-fn a_message_that_was_never_sent_uses_its_generation() {
+fn unsent_message_uses_its_generation() {
     let mut story = Story::new(2, POLICY);
     story.encrypt(0);
     let second = story.send(0);
@@ -156,7 +156,7 @@ fn a_message_that_was_never_sent_uses_its_generation() {
 }
 
 #[test]
-fn keys_that_were_passed_over_are_exposed_within_the_tolerance() {
+fn skipped_keys_are_exposed_within_the_window() {
     let mut story = Story::new(2, RetentionPolicy { out_of_order: 2, ..POLICY });
     let sent: Vec<_> = (0..4).map(|_| story.send(0)).collect();
     story.read(1, sent[3]);
@@ -165,7 +165,7 @@ fn keys_that_were_passed_over_are_exposed_within_the_tolerance() {
 }
 
 #[test]
-fn past_epochs_are_exposed_as_far_as_they_are_kept() {
+fn kept_past_epochs_are_exposed() {
     let mut story = Story::new(3, RetentionPolicy { past_epochs: 2, ..POLICY });
     let mut sent = Vec::new();
     for _ in 0..4 {
@@ -183,7 +183,7 @@ fn past_epochs_are_exposed_as_far_as_they_are_kept() {
 /// Carol's path is sealed to the node above Alice and Bob. Bob's thief learns that node's key only
 /// from the commit before.
 #[test]
-fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
+fn thief_follows_with_keys_from_earlier_commits() {
     let mut story = Story::new(4, POLICY);
     let thief = story.steal(1);
     story.update(0);
@@ -198,7 +198,7 @@ fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
 /// Private keys of nodes live longer than epochs. But a thief also needs the secrets that lead into
 /// the next epoch.
 #[test]
-fn the_init_secret_alone_leads_nowhere() {
+fn init_secret_alone_does_not_open_the_next_epoch() {
     let mut story = Story::new(4, POLICY);
     story.update(0);
     let thief = story.steal(3);
@@ -221,7 +221,7 @@ fn a_committed_update_proposal_heals_its_proposer() {
     story.reads(&early, &[]);
     story.reads(&late, &[after]);
     let kept = story.steal(1);
-    assert!(kept.private_keys().contains(&KeyPair::UpdateLeaf(proposal)), "it is the leaf's now");
+    assert!(kept.private_keys().contains(&KeyPair::UpdateLeaf(proposal)), "the update's key is the leaf's key now");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn an_update_proposal_that_nobody_commits_leaves_no_key() {
 }
 
 #[test]
-fn who_is_removed_reads_no_further_and_has_nothing_left() {
+fn removed_member_reads_no_later_message_and_keeps_no_secret() {
     let mut story = Story::new(3, POLICY);
     let thief = story.steal(2);
     let before = story.send(0);
@@ -246,7 +246,7 @@ fn who_is_removed_reads_no_further_and_has_nothing_left() {
 }
 
 #[test]
-fn a_pending_commit_holds_the_epoch_that_it_would_make() {
+fn pending_commit_holds_the_secrets_of_its_epoch() {
     let mut story = Story::new(3, POLICY);
     let commit = story.prepare(1, Commit::default());
     let thief = story.steal(1);
@@ -260,19 +260,19 @@ fn a_pending_commit_holds_the_epoch_that_it_would_make() {
 
 /// The commit of another member wins. The thief goes on with the keys that the loser had before.
 #[test]
-fn a_commit_that_lost_heals_nobody() {
+fn lost_commit_heals_nobody() {
     let mut story = Story::new(3, POLICY);
     let lost = story.prepare(1, Commit::default());
     let thief = story.steal(1);
     story.update(0);
     let after = story.send(0);
     story.reads(&thief, &[after]);
-    assert!(!story.steal(1).epochs().contains(&EpochId::After(lost)), "it was dropped when the other's came");
+    assert!(!story.steal(1).epochs().contains(&EpochId::After(lost)), "it was dropped when the other commit arrived");
     story.refuses(Fact::Ordered { commit: lost });
 }
 
 #[test]
-fn an_external_commit_is_followed_by_the_external_secret() {
+fn external_secret_opens_an_external_commit() {
     let mut story = Story::new(2, POLICY);
     let thief = story.steal(1);
     story.commit(5, Commit { external: true, ..Commit::default() });
@@ -297,7 +297,7 @@ fn a_rejoin_replaces_the_lost_leaf_and_heals_it() {
 /// The theft happens before the invitation. The welcome is traffic, even after the device has used
 /// it.
 #[test]
-fn a_key_package_opens_the_welcome_that_was_made_for_it() {
+fn key_package_opens_its_welcome() {
     let mut story = Story::new(2, POLICY);
     let key_package = story.key_package(7);
     let thief = story.steal(7);
@@ -309,12 +309,12 @@ fn a_key_package_opens_the_welcome_that_was_made_for_it() {
     story.update(7);
     story.send(1);
     story.reads(&thief, &[after, next]);
-    assert!(!story.steal(7).private_keys().contains(&KeyPair::Init(key_package)), "used up");
+    assert!(!story.steal(7).private_keys().contains(&KeyPair::Init(key_package)), "the used init key is erased");
     let _ = before;
 }
 
 #[test]
-fn a_last_resort_key_package_stays_with_all_that_it_opens() {
+fn last_resort_key_package_opens_its_welcome_until_erased() {
     let mut story = Story::new(1, POLICY);
     let key_package = KeyPackageId(99);
     story.apply(Fact::KeyPackageMade { of: DeviceNumber(1), key_package, last_resort: true });
@@ -331,7 +331,7 @@ fn a_last_resort_key_package_stays_with_all_that_it_opens() {
 /// In opaque mode the path is inside of a PrivateMessage. At the theft, the victim had not used its
 /// key.
 #[test]
-fn opaque_commits_are_followed_by_their_handshake_key() {
+fn handshake_key_opens_an_opaque_commit() {
     let mut story = Story::new(3, RetentionPolicy { opaque: true, ..POLICY });
     let thief = story.steal(1);
     story.propose_update(2);
@@ -343,7 +343,7 @@ fn opaque_commits_are_followed_by_their_handshake_key() {
 /// A used key opens nothing. Old commits stay closed even if past epochs are kept, and even if the
 /// keys to which their paths are sealed still exist.
 #[test]
-fn an_opaque_commit_that_was_processed_cannot_be_opened_again() {
+fn processed_opaque_commit_cannot_be_opened_again() {
     let open = |opaque| {
         let mut story = Story::new(4, RetentionPolicy { opaque, past_epochs: 3, ..POLICY });
         let commit = story.update(0);
@@ -351,12 +351,12 @@ fn an_opaque_commit_that_was_processed_cannot_be_opened_again() {
         let thief = story.steal(3);
         story.oracle.reach(&thief).secrets().any(|secret| secret == Secret::Commit(commit))
     };
-    assert!(open(false), "its leaf is as old as that commit");
+    assert!(open(false), "the leaf's key is as old as that commit");
     assert!(!open(true));
 }
 
 #[test]
-fn what_contradicts_the_past_is_refused_and_changes_nothing() {
+fn impossible_fact_is_refused_and_changes_nothing() {
     let mut story = Story::new(3, POLICY);
     let message = story.send(0);
     story.read(1, message);
@@ -374,8 +374,14 @@ fn what_contradicts_the_past_is_refused_and_changes_nothing() {
     story.refuses(commit_of(0, Commit { epoch: 0, ..Commit::default() }));
     story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![DeviceNumber(0)], ..Commit::default() }));
     story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![DeviceNumber(9)], ..Commit::default() }));
-    story.refuses(commit_of(0, Commit { epoch: 1, adds: vec![(DeviceNumber(9), KeyPackageId(9))], ..Commit::default() }));
-    story.refuses(commit_of(9, Commit { epoch: 1, external: true, removes: vec![DeviceNumber(0)], ..Commit::default() }));
+    story.refuses(commit_of(
+        0,
+        Commit { epoch: 1, adds: vec![(DeviceNumber(9), KeyPackageId(9))], ..Commit::default() },
+    ));
+    story.refuses(commit_of(
+        9,
+        Commit { epoch: 1, external: true, removes: vec![DeviceNumber(0)], ..Commit::default() },
+    ));
     story.refuses(commit_of(9, Commit { epoch: 2, external: true, ..Commit::default() }));
     story.oracle.devices.retain(|_, device| device.group.is_some());
     assert_eq!(format!("{:?}", story.oracle), before);

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::result::{Failure, Figures, RunResult, Status, FileOutcome};
+use super::result::{Failure, Figures, FileOutcome, RunResult, Status};
 use crate::scenario::{Problem, Scenario};
 
 /// The method that finds the messages that a thief can read. It says how reliable the figures are.
@@ -118,7 +118,12 @@ pub struct FoundScenario<'a> {
 /// # Errors
 ///
 /// Errors of the writer.
-pub fn write_search(out: &mut dyn Write, seed: u64, scenarios: u64, found: Option<&FoundScenario<'_>>) -> io::Result<()> {
+pub fn write_search(
+    out: &mut dyn Write,
+    seed: u64,
+    scenarios: u64,
+    found: Option<&FoundScenario<'_>>,
+) -> io::Result<()> {
     let finding = found.map(|found| Smallest {
         number: found.number,
         file: shown(found.file),

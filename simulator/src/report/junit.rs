@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    result::{RunResult, Status, FileOutcome},
+    result::{FileOutcome, RunResult, Status},
     terminal,
     xml::{attribute, escaped},
 };

@@ -13,5 +13,7 @@ pub mod transcript;
 mod xml;
 
 pub use matrix::Matrix;
-pub use result::{AuthenticationFigures, CompromiseFigures, Failure, Figures, RunOutcome, RunOptions, RunResult, FileOutcome};
+pub use result::{
+    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOptions, RunOutcome, RunResult,
+};
 pub use transcript::{RecordedTranscript, Transcript};

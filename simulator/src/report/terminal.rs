@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::result::{CompromiseFigures, Failure, Figures, RunResult, Status, FileOutcome};
+use super::result::{CompromiseFigures, Failure, Figures, FileOutcome, RunResult, Status};
 use crate::scenario::{Place, Problem};
 
 /// The length of the longest name with which the others are aligned. A longer name moves its own

@@ -95,7 +95,10 @@ impl Transcript {
     pub fn finish(self) -> Result<RecordedTranscript, TranscriptError> {
         match self.broken {
             Some(error) => Err(error.into()),
-            None => Ok(RecordedTranscript { hash: hex::encode(self.hash.finalize()), lines: self.lines.unwrap_or_default() }),
+            None => Ok(RecordedTranscript {
+                hash: hex::encode(self.hash.finalize()),
+                lines: self.lines.unwrap_or_default(),
+            }),
         }
     }
 }

@@ -154,9 +154,7 @@ impl Check<'_, '_, '_> {
             if !action.can_race() {
                 self.note(place, action.name(), |_| {
                     let name = action.name();
-                    format!(
-                        "`{name}` cannot race: each step of a race submits something to the group, for one member"
-                    )
+                    format!("`{name}` cannot race: each step of a race submits something to the group, for one member")
                 });
                 continue;
             }

@@ -131,9 +131,11 @@ impl Action {
                 members: expect.members.as_ref().map(|names| all(names)),
                 converged: expect.converged,
                 reading: expect.reading.as_ref().map(|reading| match reading {
-                    ReadingExpectation::Member { who, reads, cannot_read } => {
-                        ReadingExpectation::Member { who: all(who), reads: messages(reads), cannot_read: messages(cannot_read) }
-                    }
+                    ReadingExpectation::Member { who, reads, cannot_read } => ReadingExpectation::Member {
+                        who: all(who),
+                        reads: messages(reads),
+                        cannot_read: messages(cannot_read),
+                    },
                     ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
                         ReadingExpectation::Thief {
                             compromise: CompromiseId::at_turn(compromise, turn),

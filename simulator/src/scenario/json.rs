@@ -210,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_does_not_exist_ends_where_it_is_lost() {
+    fn missing_path_gives_the_nearest_existing_value() {
         let (source, root) = Source::open(r#"{"add": {"who": "bob"}}"#).unwrap();
         assert_eq!(source.position(root.locate("add.who[0]")), Position { line: 1, column: 17 });
     }
 
     #[test]
-    fn both_of_two_fields_of_one_name_are_there() {
+    fn repeated_fields_are_all_kept() {
         let (_, root) = Source::open(r#"{"a": 1, "a": 2}"#).unwrap();
         assert_eq!(root.entries().unwrap().len(), 2);
     }
 
     #[test]
-    fn a_hundred_thousand_levels_do_no_harm() {
+    fn hundred_thousand_levels_can_be_read() {
         let text = "[".repeat(100_000) + &"]".repeat(100_000);
         let (_, root) = Source::open(&text).unwrap();
         assert_eq!(root.elements().unwrap().len(), 1);

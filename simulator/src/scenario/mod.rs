@@ -34,7 +34,7 @@ mod write;
 pub use check::MAX_STEPS;
 pub use format::{
     Act, Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode,
-    GroupSettings, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, TheftScope, Step,
+    GroupSettings, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};

@@ -5,8 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, ReadingExpectation,
-        Scenario, TheftScope,
+        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal,
+        ReadingExpectation, Scenario, TheftScope,
     },
     word::word,
 };

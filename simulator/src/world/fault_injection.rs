@@ -1,8 +1,8 @@
-//! What devices and the delivery service are built on, for a caller who wants it to be otherwise.
+//! Replaces the stores and the cryptography below a world, so that a test can inject faults.
 //!
-//! A world is as good as what lies under it: a disk that deletes what it is told to, cryptography that draws fresh
-//! randomness, a service that forgets nothing. Here a caller can put something else there and see what becomes of it.
-//! Nothing that ships is touched by that: faults come from outside.
+//! A world relies on the layers below it: a disk that deletes records, cryptography that draws fresh
+//! randomness, a service that forgets nothing. A caller can wrap each of these layers and observe
+//! the effect on the scenario. No code that ships depends on this module.
 
 use std::{ops::Range, sync::Arc};
 
@@ -12,45 +12,50 @@ use regrow_delivery_service::{
 };
 use regrow_engine::{CryptoProvider, Store};
 
-/// Wraps what a world is built on. By default everything is left as it is.
+/// Wraps the layers below a world. By default every layer stays unchanged.
 ///
-/// Whatever is put there has to behave in the same way each time that the same scenario is run, or runs cannot be
-/// compared; what belongs to different devices is called from different threads.
+/// A wrapper has to behave in the same way each time that the same scenario runs. Otherwise two runs
+/// cannot be compared. The wrappers of different devices are called from different threads.
 pub trait FaultInjection: Send + Sync {
-    /// The store of a device. It is asked for once, and outlives the device's process. What is kept beside the device's
-    /// records is best kept among them: the world now and then puts all of them back to where they were.
+    /// Wraps the store of a device.
+    ///
+    /// The world asks once for each device, and the store outlives the device's process. A wrapper
+    /// keeps its own records best among those of the device, because the world now and then puts
+    /// all records back to an earlier state.
     fn store(&self, device: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
         let _ = device;
         store
     }
 
-    /// The cryptography and the randomness that a device's process calls. What is called of them in turn is on the tape.
-    /// They are asked for once, and outlive the process.
+    /// Wraps the cryptography and the randomness of a device.
+    ///
+    /// The tape records the calls that the wrapper passes on. The world asks once for each device,
+    /// and the provider outlives the device's process.
     fn crypto(&self, device: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         let _ = device;
         crypto
     }
 
-    /// The delivery service's records, as one of its transactions sees them.
+    /// Wraps the delivery service's records, as one of its transactions sees them.
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
         records
     }
 }
 
-/// Everything as it should be.
+/// No faults: every layer stays unchanged.
 pub struct NoFaults;
 
 impl FaultInjection for NoFaults {}
 
-/// The delivery service's store, within surroundings.
+/// The delivery service's store with injected faults.
 pub(super) struct InjectedStore<'s> {
     store: SqliteStore,
-    fault_injection: &'s dyn FaultInjection,
+    faults: &'s dyn FaultInjection,
 }
 
 impl<'s> InjectedStore<'s> {
-    pub(super) fn new(store: SqliteStore, fault_injection: &'s dyn FaultInjection) -> Self {
-        Self { store, fault_injection }
+    pub(super) fn new(store: SqliteStore, faults: &'s dyn FaultInjection) -> Self {
+        Self { store, faults }
     }
 }
 
@@ -59,15 +64,15 @@ impl ServiceStore for InjectedStore<'_> {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let fault_injection = self.fault_injection;
-        self.store.transaction(|records| work(&mut *fault_injection.service(Box::new(Plain(records)))))
+        let faults = self.faults;
+        self.store.transaction(|records| work(&mut *faults.service(Box::new(BorrowedTransaction(records)))))
     }
 }
 
-/// A transaction as it is.
-struct Plain<'t>(&'t mut dyn Transaction);
+/// A borrowed transaction, in the form of an owned one.
+struct BorrowedTransaction<'t>(&'t mut dyn Transaction);
 
-impl Transaction for Plain<'_> {
+impl Transaction for BorrowedTransaction<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.get(table, key)
     }

@@ -222,7 +222,8 @@ impl Layer for SeededCrypto {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        self.verification_cache.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
+        self.verification_cache
+            .check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
     }
 }
 

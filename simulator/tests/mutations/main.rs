@@ -1,7 +1,8 @@
-//! The checks bite: a search finds each planted fault within so many scenarios, and without a fault it finds nothing in
-//! the same ones.
+//! Tests the checks: a search finds each planted fault within a limited number of scenarios.
+//! Without a fault, it finds nothing in the same scenarios.
 //!
-//! Faults are planted from outside, in what a world is built on. What they are planted in is the code that ships.
+//! The tests plant faults from outside, in the parts on which a world is built. The tested code is
+//! the code that ships.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
@@ -10,12 +11,12 @@ mod service;
 mod stores;
 
 use regrow_simulator::{
-    explore::{FailureKind, FailedScenario, Plan, Size, SearchControl, Weights, search},
-    report::{RunOutcome, RunOptions, Transcript},
+    explore::{FailedScenario, FailureKind, Plan, SearchControl, Size, Weights, search},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario::{Scenario, write},
     world::{
+        fault_injection::{FaultInjection, NoFaults},
         run_in,
-        fault_injection::{NoFaults, FaultInjection},
     },
 };
 
@@ -23,16 +24,17 @@ use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsIn
 use service::Service;
 use stores::{Keeps, RecordKind, Rereads, When};
 
-/// No fault may hide for longer than this many scenarios of its plan.
+/// The largest number of scenarios that a search may need to find a fault.
 const MOST: u64 = 40;
 
-/// Of everything something, in small groups.
+/// A plan with steps of all kinds, in small groups.
 fn everything() -> Plan {
     let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
 
-/// Two who get new keys again and again, and are stolen from: what is kept for too long is seen where somebody looks.
+/// A plan for two members that often get new keys and are often stolen from. A secret that is kept
+/// too long becomes visible in a theft.
 fn thefts() -> Plan {
     let weights = r#"{
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
@@ -53,7 +55,7 @@ fn run_within(fault_injection: &dyn FaultInjection) -> impl Fn(&Scenario) -> Run
     }
 }
 
-/// The first scenario of the plan that fails with the fault: in one of these ways.
+/// The first scenario of the plan that fails with the fault, in one of these ways.
 #[track_caller]
 fn found(fault: &dyn FaultInjection, plan: &Plan, ways: &[&str]) -> FailedScenario {
     let finding = search(plan, 1, &run_within(fault), |_| SearchControl::GoOn).finding;
@@ -83,10 +85,10 @@ fn nothing_is_found_without_a_fault() {
     }
 }
 
-/// How it is told that a run has panicked.
+/// The report of a run that has panicked.
 const PANIC: &str = "the run comes to an end";
 
-/// How a thief is caught who reads what it should not.
+/// The report of a thief that reads a message that it should not read.
 const EXPOSED: [&str; 1] = ["cannot be read, by RFC"];
 
 found_within! {
@@ -101,9 +103,11 @@ found_within! {
 
     commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
     ratchet_that_stands_still: StandingRatchets, everything, EXPOSED;
-    /// The delivery service finds the keys in the tree already: in an opaque group those of an external commit.
+    /// The delivery service finds that the keys are in the tree already; in an opaque group, it
+    /// finds those of an external commit.
     path_secret_repeated: Repeats::PathSecret, everything, ["the step succeeds (rejected)"];
-    /// The committer finds that it has one key for two nodes: in debug builds by an assertion.
+    /// The committer finds that two nodes have the same key. In debug builds, an assertion finds
+    /// it.
     leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
     wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "it is processed"];
 
@@ -115,9 +119,9 @@ found_within! {
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 
-/// What is found is made small, and what is left still fails in the same way.
+/// The found scenario is shrunk, and the shrunk scenario still fails in the same way.
 #[test]
-fn a_fault_is_made_small() {
+fn found_fault_is_shrunk() {
     let fault = Service::OpenStreams;
     let finding = found(&fault, &everything(), &["it is processed"]);
     let shrunk = finding.shrink(&run_within(&fault));

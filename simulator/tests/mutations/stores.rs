@@ -1,11 +1,12 @@
-//! Stores that do not forget.
+//! Stores that keep records that they should delete.
 
 use std::sync::Arc;
 
 use regrow_engine::{Batch, Store, StoreError, Value};
 use regrow_simulator::world::fault_injection::FaultInjection;
 
-/// Kinds of records, by the numbers that they are stored under, which never change (engine/src/storage/key.rs).
+/// Kinds of records, by the numbers under which they are stored. The numbers never change
+/// (engine/src/storage/key.rs).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {
@@ -19,10 +20,11 @@ pub enum RecordKind {
     EpochKeys = 23,
 }
 
-/// What the keys begin with under which this store hides what it was told to forget: no record of the engine's does.
+/// The first byte of the keys under which this store hides records that it should delete. No key of
+/// the engine begins with it.
 const HIDDEN: u8 = 0xff;
 
-/// Whether that is the kind of the record under this key.
+/// True if the record under this key is of that kind.
 fn is(key: &[u8], kind: RecordKind) -> bool {
     let rest = match key {
         [0, rest @ ..] => Some(rest),
@@ -33,17 +35,17 @@ fn is(key: &[u8], kind: RecordKind) -> bool {
     rest.and_then(|rest| rest.first()) == Some(&(kind as u8))
 }
 
-/// When something is kept that should go.
+/// The time at which a record is kept that should go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// When it is overwritten or deleted as an epoch ends.
+    /// When it is overwritten or deleted at the end of an epoch.
     EpochEnds,
-    /// When it is overwritten or deleted within an epoch.
+    /// When it is overwritten or deleted during an epoch.
     WithinEpoch,
     Always,
 }
 
-/// Every device's store keeps records of this kind, beside those that it is to have.
+/// Every device's store keeps old records of this kind, in addition to the right ones.
 pub struct Keeps(pub RecordKind, pub When);
 
 impl FaultInjection for Keeps {
@@ -94,7 +96,8 @@ impl Store for Hoard {
     }
 }
 
-/// Every device's store loses what has become of the keys when a message was read: the next process has them again.
+/// When a message is read, every device's store loses the change of the keys. The next process has
+/// the old keys again.
 pub struct Rereads;
 
 impl FaultInjection for Rereads {

@@ -1,4 +1,4 @@
-//! Commits of real clients: made, told to the oracle, ordered or not.
+//! Commits of real clients. The walk makes them, tells the oracle, and orders some of them.
 
 use regrow_engine::{Change, Client, DeviceId, Error, GroupId, PendingCommit};
 use regrow_simulator::oracle::{Commit, CommitId, DeviceNumber, Fact, KeyPackageId};
@@ -44,7 +44,7 @@ impl Walk {
         Some((id, pending))
     }
 
-    /// What the commit does, as the oracle is told it.
+    /// The effects of the commit, in the form that the oracle needs.
     pub fn describe(&self, pending: &PendingCommit, own: &[(usize, KeyPackageId)]) -> Commit {
         let mut what = Commit { epoch: pending.epoch().0, external: pending.is_external(), ..Commit::default() };
         let index = |device: &DeviceId| device.user().as_str()[1..].parse::<usize>().unwrap();
@@ -81,7 +81,7 @@ impl Walk {
         what
     }
 
-    /// What becomes of the commit that a device has made last, if there was anything to commit.
+    /// Carries out the fate of a device's last commit, if there was anything to commit.
     pub fn meet(&mut self, by: usize, made: Option<Made>, fate: CommitFate) {
         let Some(made) = made else { return };
         match fate {
@@ -96,7 +96,7 @@ impl Walk {
         }
     }
 
-    /// The service accepts it, or its epoch is over and it is discarded.
+    /// The service accepts the commit. If its epoch is over, the device discards it.
     pub fn submit(&mut self, by: usize, (id, pending): Made) {
         if pending.epoch().0 != self.epoch {
             return self.discard(by, (id, pending));
@@ -120,14 +120,14 @@ impl Walk {
         self.tell(Fact::Ordered { commit: id });
     }
 
-    /// A device is in the epoch that a commit makes: a commit of its own for the old one is gone.
+    /// A device is in the epoch that a commit makes. Its own commit for the old epoch is gone.
     pub fn entered(&mut self, who: usize, id: CommitId) {
         let player = &mut self.players[who];
         if player.joining.as_ref().is_some_and(|(joining, _)| *joining == id) {
             player.joining = None;
         }
         player.pending = None;
-        // What it wanted is not taken up again here.
+        // The device's intents are given up here.
         if let Ok(mut group) = player.client.group(&self.group) {
             group.abandon().unwrap();
         }

@@ -1,8 +1,9 @@
-//! The oracle's trees, its keys and its ratchets are those of real engine clients, whatever they do.
+//! The oracle has the same trees, keys and ratchets as real engine clients, after any operations.
 //!
-//! Each sequence of operations is done by clients of the engine, and told to the oracle. After every operation what the
-//! clients store and what the oracle says that they hold are compared: nodes of the ratchet tree, resolutions, unmerged
-//! leaves, private keys, secret trees with their ratchets; and with every commit, to which keys its path secrets are sealed.
+//! Clients of the engine perform each sequence of operations, and the oracle is told everything.
+//! After every operation, the test compares the clients' records with the oracle's secrets: nodes
+//! of the ratchet tree, resolutions, unmerged leaves, private keys, and secret trees with their
+//! ratchets. For every commit, it also compares the keys to which the path secrets are sealed.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,10 +22,10 @@ use proptest::{
 use step::{CommitFate, Settings, Step};
 use walk::Walk;
 
-/// How many sequences are done, unless `REGROW_ORACLE_SEQUENCES` says otherwise.
+/// The number of sequences, unless `REGROW_ORACLE_SEQUENCES` sets another number.
 const SEQUENCES: u32 = 10_000;
 
-/// On how many threads.
+/// The number of threads.
 const THREADS: u32 = 4;
 
 fn fate() -> impl Strategy<Value = CommitFate> {
@@ -85,7 +86,7 @@ fn sequences(thread: u32) {
         max_shrink_iters: 2000,
         ..Config::default()
     };
-    // Each sequence has a theft, early or late, and everybody gets a message after each step.
+    // Each sequence has a theft, early or late. After each step, a member sends a message to all.
     let strategy = (settings(), prop::collection::vec(step(), 1..5), any::<[u8; 3]>());
     let result = TestRunner::new(config).run(&strategy, |(settings, steps, [moment, who, by])| {
         let mut walk = Walk::new(settings);
@@ -106,7 +107,7 @@ fn sequences(thread: u32) {
 }
 
 #[test]
-fn the_oracle_holds_what_the_clients_hold() {
+fn oracle_holds_the_same_secrets_as_the_clients() {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || sequences(thread))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());

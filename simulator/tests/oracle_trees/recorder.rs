@@ -1,4 +1,4 @@
-//! Cryptography that remembers to which public keys each path secret was sealed.
+//! Cryptography that records the public keys to which each path secret is sealed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ impl Recorder {
         Self { inner, sealed: Mutex::default() }
     }
 
-    /// The sets of public keys that one path secret each was sealed to, since it was asked last.
+    /// Takes the recorded sets of public keys. Each set belongs to one path secret.
     pub fn take_sealed(&self) -> BTreeSet<BTreeSet<Vec<u8>>> {
         std::mem::take(&mut *self.sealed.lock().unwrap()).into_values().collect()
     }

@@ -1,4 +1,4 @@
-//! What can happen, and how it is done by real clients.
+//! The steps of a walk, and their execution by real clients.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use regrow_simulator::oracle::{DeviceNumber, Fact, KeyPair, ProposalId, Proposal
 
 use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
 
-/// One thing that happens. The numbers of members are taken modulo whom there is.
+/// One step. The numbers of members are taken modulo the number of possible members.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Update {
@@ -58,11 +58,12 @@ pub enum Step {
         forget: bool,
         fate: CommitFate,
     },
-    /// Submits what waits.
+    /// Submits a waiting commit.
     Submit {
         by: u8,
     },
-    /// So many messages, each for itself lost, or held back or dropped for some.
+    /// Sends this number of messages. Each message may be lost, or held back or dropped for some
+    /// members.
     Send {
         by: u8,
         count: u8,
@@ -70,11 +71,11 @@ pub enum Step {
         held_by: u32,
         dropped_by: u32,
     },
-    /// What was held back comes.
+    /// Delivers the messages that were held back.
     Release {
         by: u8,
     },
-    /// Messages come and go only while one is awake.
+    /// The device gets entries only while it is awake.
     Sleep {
         who: u8,
     },
@@ -89,16 +90,16 @@ pub enum Step {
     },
 }
 
-/// What becomes of a commit.
+/// The fate of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitFate {
-    /// It is ordered, and its maker confirms it at once.
+    /// The commit is ordered, and its committer confirms it at once.
     Confirmed,
-    /// It is ordered, and its maker sees it in the log.
+    /// The commit is ordered, and its committer sees it in the log.
     Ordered,
-    /// It waits.
+    /// The commit waits.
     Waits,
-    /// It is discarded.
+    /// The commit is discarded.
     Discarded,
 }
 
@@ -113,7 +114,7 @@ pub struct Settings {
 }
 
 impl Walk {
-    /// Does a step, if it can be done, and delivers what is to be delivered.
+    /// Does a step, if it is possible, and delivers the entries that can be delivered.
     pub fn step(&mut self, step: Step) {
         match step {
             Step::Update { by, fate } => {
@@ -227,7 +228,7 @@ impl Walk {
         self.deliver();
     }
 
-    /// Two members commit in the same epoch; only the first is accepted.
+    /// Two members commit in the same epoch. Only the first commit is accepted.
     pub fn race(&mut self, first: u8, second: u8, removal: bool) {
         let (Some(first), Some(second)) = (self.ready(first), self.ready(second)) else { return };
         if first == second {
@@ -266,7 +267,7 @@ impl Walk {
         }
     }
 
-    /// The devices that somebody has proposed to add in this epoch.
+    /// The devices that the proposals of this epoch add.
     pub fn proposed_adds(&self) -> BTreeSet<usize> {
         let added = self.log.iter().filter_map(|entry| match entry {
             Entry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),

@@ -1,6 +1,6 @@
-//! Thieves who run the real engine from a snapshot and give it all traffic. It can say less than the truth: it refuses the
-//! stolen member's own later messages, and what refers to that member's own later proposals. In all else the oracle's
-//! prediction is what it reads.
+//! Thieves that run the real engine from a snapshot, and give it all traffic. The engine may read
+//! less than is possible. It refuses the stolen member's own later messages, and commits that refer
+//! to that member's later proposals. It reads all other messages that the oracle predicts.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,23 +13,29 @@ use regrow_simulator::{
 
 use super::walk::{Entry, NOW, Walk};
 
-/// Who holds a snapshot.
+/// A thief with a snapshot.
 pub struct Thief {
     who: usize,
     holdings: Holdings,
     snapshot: Snapshot,
-    /// How much of the traffic had come by then.
+    /// The number of log entries at the theft.
     at: usize,
 }
 
 impl Walk {
-    /// Somebody takes a copy of what the device holds.
+    /// Takes a copy of the device's state.
     pub fn steal(&mut self, who: usize) {
         let snapshot = self.players[who].client.snapshot().unwrap();
-        self.thieves.push(Thief { who, holdings: self.oracle.holdings(DeviceNumber(who)), snapshot, at: self.log.len() });
+        self.thieves.push(Thief {
+            who,
+            holdings: self.oracle.holdings(DeviceNumber(who)),
+            snapshot,
+            at: self.log.len(),
+        });
     }
 
-    /// What follows from the stolen bytes is what was predicted, and what the thieves read is what was predicted of others.
+    /// Compares the messages that follow from the stolen bytes with the prediction. Also compares
+    /// the messages of others that the thieves read with the prediction.
     pub fn compare_thieves(&mut self) {
         self.see_tapes();
         for thief in &self.thieves {
@@ -74,15 +80,16 @@ impl Walk {
         })
     }
 
-    /// The messages that the engine reads, from the snapshot, of all traffic in its order: one client goes on as the device
-    /// was, and for each welcome that can be opened there is another.
+    /// The messages that the engine reads with the snapshot, from all traffic in its order. One
+    /// client continues from the device's state. For each welcome that can be opened, there is
+    /// another client.
     fn replay(&self, thief: &Thief) -> BTreeSet<MessageNumber> {
         let mut clients = vec![self.opened(thief)];
         let mut read = BTreeSet::new();
         for entry in &self.log {
             let (Entry::Commit { bytes, .. } | Entry::Proposal { bytes, .. } | Entry::Message { bytes, .. }) = entry;
             for client in &mut clients {
-                // What it cannot take part in changes nothing.
+                // An entry that a client cannot process changes nothing.
                 let event = client.receive(bytes, NOW).map(|received| received.event);
                 if let (Entry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
                     read.insert(*number);

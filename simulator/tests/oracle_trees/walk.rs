@@ -1,4 +1,5 @@
-//! A group of real engine clients and the oracle side by side: whatever happens to the clients, the oracle is told.
+//! A group of real engine clients with the oracle beside them. The oracle is told everything that
+//! happens to the clients.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +11,7 @@ use regrow_engine::{
     ReceivedEvent, Timestamp,
 };
 use regrow_simulator::{
-    adversary::{Evidence, CallLog, Taped},
+    adversary::{CallLog, Evidence, Taped},
     oracle::{CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
     world::randomness::{SeededCrypto, VerificationCache},
 };
@@ -22,19 +23,19 @@ use super::{
     thief::Thief,
 };
 
-/// 2100, as in scenarios: later than any clock.
+/// The year 2100, as in scenarios: it is later than any clock.
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
-/// When every key package has expired.
+/// A time at which every key package has expired.
 pub const MUCH_LATER: Timestamp = Timestamp(2 * NOW.0);
 
 /// One real device.
 pub struct Player {
     pub client: Client,
     pub crypto: Arc<Layered<Recorder>>,
-    /// Up to where it has processed the log.
+    /// The position in the log up to which the device has processed it.
     pub cursor: usize,
     pub asleep: bool,
-    /// The entries of messages that are to come to it late.
+    /// The log entries of messages that the device gets late.
     pub held: Vec<usize>,
     pub pending: Option<Made>,
     pub joining: Option<Made>,
@@ -45,18 +46,18 @@ pub struct Player {
 pub type Made = (CommitId, PendingCommit);
 
 impl Player {
-    /// The commit that it has under way as a member.
+    /// The commit that the device has under way as a member.
     pub fn pending(&self) -> Option<CommitId> {
         self.pending.as_ref().map(|(id, _)| *id)
     }
 
-    /// The external commit that it has under way.
+    /// The external commit that the device has under way.
     pub fn joining(&self) -> Option<CommitId> {
         self.joining.as_ref().map(|(id, _)| *id)
     }
 }
 
-/// What was ordered.
+/// An entry of the log.
 pub enum Entry {
     Commit { id: CommitId, by: usize, epoch: u64, bytes: Vec<u8>, adds: Vec<usize>, welcome: Option<Vec<u8>> },
     Proposal { id: ProposalId, by: usize, epoch: u64, bytes: Vec<u8>, what: Ordered },
@@ -71,27 +72,27 @@ pub enum Ordered {
     Other,
 }
 
-/// How many devices there are beside the first members.
+/// The number of devices in addition to the first members.
 const OUTSIDERS: usize = 2;
 
 pub struct Walk {
     pub oracle: Oracle,
-    /// All that the oracle was told.
+    /// All facts that the oracle was told.
     pub facts: Vec<Fact>,
     pub players: Vec<Player>,
     pub names: Names,
-    /// Who has done anything since it was compared.
+    /// The devices that have changed since they were compared.
     pub touched: BTreeSet<usize>,
-    /// The tree that was compared last, as it is stored and as it was told.
+    /// The last tree that was compared: its record, and the oracle's tree.
     pub compared: Option<(Vec<u8>, Tree)>,
-    /// Which epoch each commit would make.
+    /// The number of the epoch that each commit would make.
     pub epochs: BTreeMap<CommitId, u64>,
     pub thieves: Vec<Thief>,
     pub policy: Policy,
     pub group: GroupId,
     /// All traffic, in its order.
     pub log: Vec<Entry>,
-    /// What follows from the bytes of all that was computed and sent.
+    /// The secrets that follow from all computed values and all traffic.
     pub evidence: Evidence,
     pub logs: Vec<Arc<CallLog>>,
     pub epoch: u64,
@@ -101,7 +102,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A group of these members, of which the first has added the others.
+    /// A group of these members. The first member has added the others.
     pub fn new(settings: Settings) -> Self {
         let Settings { seed, members, past_epochs, out_of_order, opaque } = settings;
         let handshake = if opaque { HandshakeMode::Opaque } else { HandshakeMode::Assisted };
@@ -165,7 +166,7 @@ impl Walk {
         walk
     }
 
-    /// Tells the oracle what has happened.
+    /// Tells the oracle a fact.
     pub fn tell(&mut self, fact: Fact) {
         match &fact {
             Fact::KeyPackageMade { of: who, .. }
@@ -189,7 +190,7 @@ impl Walk {
         self.facts.push(fact);
     }
 
-    /// Something is ordered.
+    /// Adds an entry to the log.
     pub fn order(&mut self, entry: Entry) {
         self.see_tapes();
         match &entry {
@@ -225,13 +226,13 @@ impl Walk {
         pick(&others, who)
     }
 
-    /// The epoch that a device is in, if it has a state of the group.
+    /// The device's epoch, if the device has a state of the group.
     pub fn epoch_of(&mut self, who: usize) -> Option<u64> {
         let mut group = self.players[who].client.group(&self.group).ok()?;
         Some(group.epoch().unwrap().0)
     }
 
-    /// A member that is up to date and has nothing under way.
+    /// A member that is up to date and has no commit under way.
     pub fn ready(&mut self, by: u8) -> Option<usize> {
         let members: Vec<usize> = self.roster.iter().copied().collect();
         let by = pick(&members, by)?;
@@ -281,7 +282,7 @@ impl Walk {
         for who in 0..self.players.len() {
             let (held, dropped) = (held_by >> (who % 8) & 1 == 1, dropped_by >> (who % 8) & 1 == 1);
             if who != by && (held || dropped) {
-                // It passes the message over, once it has come up to it.
+                // The device skips the message when it comes to it.
                 self.catch_up_to(who, entry);
                 self.players[who].cursor = entry + 1;
                 if !dropped {
@@ -330,7 +331,7 @@ impl Walk {
                 {
                     match player.client.join(welcome, NOW) {
                         Ok(_) => self.tell(Fact::Joined { who: DeviceNumber(who), commit: id }),
-                        // Its key package has been erased.
+                        // The device's key package has been erased.
                         Err(Error::NotInvited) => {}
                         Err(error) => panic!("{error}"),
                     }
@@ -356,7 +357,7 @@ impl Walk {
         }
     }
 
-    /// A message comes to a device, which reads it if it can.
+    /// Delivers a message to a device, which reads it if it can.
     pub fn read(&mut self, who: usize, entry: usize) {
         let Entry::Message { number, bytes, .. } = &self.log[entry] else { return };
         let message = *number;

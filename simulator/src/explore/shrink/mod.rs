@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_matter_is_gone() {
+    fn irrelevant_parts_are_removed() {
         let left = left_of("leave");
         assert_eq!(
             left,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_go_with_their_messages_and_stay_with_them() {
+    fn delivery_rules_stay_with_their_messages() {
         let left = left_of("release");
         assert!(left.contains(r#"{ "hold": { "id": "m1" } }"#), "{left}");
         assert!(left.contains(r#""id": "m1" } }"#), "{left}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_after_so_many_runs() {
+    fn shrinking_ends_after_the_given_number_of_runs() {
         let mut runs = 0;
         let shrunk = shrink(
             &scenario(STEPS),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_smaller_stays() {
+    fn scenario_without_a_smaller_one_is_unchanged() {
         let before = scenario(STEPS);
         assert_eq!(shrink(&before, 1000, |_| true, |_| false).scenario, before);
     }

@@ -25,7 +25,7 @@ fn with_own(story: &Story, stolen: &Holdings) -> Holdings {
 }
 
 #[test]
-fn a_copy_that_commits_has_the_group_and_whom_it_robbed_has_not() {
+fn committing_copy_takes_the_place_of_its_victim() {
     let mut story = Story::new(3, POLICY);
     let stolen = story.steal(1);
     copy(&mut story, 1);
@@ -40,7 +40,7 @@ fn a_copy_that_commits_has_the_group_and_whom_it_robbed_has_not() {
 }
 
 #[test]
-fn both_use_the_same_keys_and_members_read_what_comes_first() {
+fn members_read_only_the_first_message_of_a_generation() {
     let mut story = Story::new(3, POLICY);
     let stolen = story.steal(1);
     copy(&mut story, 1);
@@ -54,12 +54,12 @@ fn both_use_the_same_keys_and_members_read_what_comes_first() {
 }
 
 #[test]
-fn each_takes_the_others_leaf_from_outside() {
+fn external_commit_of_one_takes_the_others_leaf() {
     let mut story = Story::new(3, POLICY);
     copy(&mut story, 1);
     let external = || Commit { external: true, ..Commit::default() };
     commit_to(&mut story, COPY, external(), &[COPY, 0, 2, 1]);
-    assert!(story.steal(1).epochs().is_empty(), "it is out");
+    assert!(story.steal(1).epochs().is_empty(), "the device is out of the group");
     assert_eq!(story.oracle.tree_of(DeviceNumber(0)).unwrap().leaf_of(DeviceNumber(1)), Some(LeafIndex(1)));
     let thiefs = story.send(0);
     let thief = story.steal(COPY);
@@ -70,7 +70,7 @@ fn each_takes_the_others_leaf_from_outside() {
 }
 
 #[test]
-fn an_invitation_is_for_both() {
+fn invitation_serves_the_device_and_its_copy() {
     let mut story = Story::new(2, POLICY);
     let key_package = story.key_package(2);
     copy(&mut story, 2);
@@ -86,7 +86,7 @@ fn an_invitation_is_for_both() {
 
 /// The owner's proposal and the thief's commit are encrypted with the same key (RFC 9420, 9.1).
 #[test]
-fn a_commit_with_a_key_that_was_used_is_read_by_those_who_have_the_key() {
+fn commit_with_a_used_key_opens_only_with_that_key() {
     let mut story = Story::new(3, RetentionPolicy { opaque: true, ..POLICY });
     copy(&mut story, 1);
     let early = story.steal(2);
@@ -102,7 +102,7 @@ fn a_commit_with_a_key_that_was_used_is_read_by_those_who_have_the_key() {
 }
 
 #[test]
-fn a_copy_has_a_number_of_its_own() {
+fn copy_needs_an_unused_number() {
     let mut story = Story::new(2, POLICY);
     story.refuses(Fact::Stolen { of: DeviceNumber(1), thief: DeviceNumber(0) });
     copy(&mut story, 1);

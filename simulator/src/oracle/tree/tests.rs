@@ -73,10 +73,10 @@ fn a_tree_shrinks_when_its_right_half_is_empty() {
 }
 
 #[test]
-fn a_path_sets_the_nodes_above_a_leaf_that_have_somebody_beside_it() {
+fn path_sets_only_nodes_with_members_beside_the_path() {
     let mut tree = tree(5);
     assert_eq!(path(&tree, 0), [1, 3, 7]);
-    assert_eq!(path(&tree, 4), [7], "9 and 11 have nobody on the other side");
+    assert_eq!(path(&tree, 4), [7], "nodes 9 and 11 have no member on the other side");
     set_path(&mut tree, 0, 1);
     assert_eq!(set(&tree), [1, 3, 7]);
     set_path(&mut tree, 4, 2);
@@ -105,7 +105,7 @@ fn resolutions_are_those_of_the_rfc() {
 }
 
 #[test]
-fn who_is_added_is_unmerged_above_until_a_path_goes_by() {
+fn added_leaf_is_unmerged_until_a_path_covers_it() {
     let mut tree = tree(4);
     tree.remove(LeafIndex(3));
     set_path(&mut tree, 0, 1);
@@ -124,7 +124,7 @@ fn who_is_added_is_unmerged_above_until_a_path_goes_by() {
 }
 
 #[test]
-fn an_update_blanks_what_is_above_it() {
+fn update_blanks_the_nodes_above_its_leaf() {
     let mut tree = tree(4);
     set_path(&mut tree, 0, 1);
     set_path(&mut tree, 2, 2);

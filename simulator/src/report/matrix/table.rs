@@ -154,7 +154,13 @@ fn end_of(id: &str) -> Vec<char> {
     if from == 0 { end.collect() } else { iter::once('…').chain(end.skip(1)).collect() }
 }
 
-fn write_line(out: &mut dyn Write, matrix: &Matrix, widths: &Widths, line: &TableLine, colours: bool) -> io::Result<()> {
+fn write_line(
+    out: &mut dyn Write,
+    matrix: &Matrix,
+    widths: &Widths,
+    line: &TableLine,
+    colours: bool,
+) -> io::Result<()> {
     let Widths { number, what, epoch } = *widths;
     write!(out, "  {:>number$}  {:what$}  {:>epoch$}  ", line.number, line.what, line.epoch)?;
     write!(out, "{}", spaced(matrix, line.sights.iter().map(|sight| shown(*sight, colours))))?;

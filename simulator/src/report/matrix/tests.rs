@@ -94,7 +94,7 @@ fn exposure_is_counted_on_both_sides_of_the_theft() {
 }
 
 #[test]
-fn the_table() {
+fn table_has_a_line_for_each_different_snapshot() {
     let expected = "\
 an example
 seed 7, 2 members, 6 steps, 2 messages; exposed: readable by a test
@@ -126,7 +126,7 @@ healed  epochs from the snapshot until the group healed, or no
 }
 
 #[test]
-fn the_csv() {
+fn csv_has_a_line_for_each_snapshot_and_message() {
     let csv = csv_of(&matrix());
     let lines: Vec<_> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 12 * 2);
@@ -139,7 +139,7 @@ fn the_csv() {
 }
 
 #[test]
-fn the_csv_quotes_what_has_to_be_and_tells_turns() {
+fn csv_quotes_special_texts_and_contains_turns() {
     let mut matrix = hostile();
     matrix.steps[4].place.turn = Some(3);
     let csv = csv_of(&matrix);
@@ -211,7 +211,7 @@ fn the_picture_is_well_formed_and_has_every_cell() {
 }
 
 #[test]
-fn a_square_in_the_picture_says_what_it_is() {
+fn exposed_square_has_a_tooltip() {
     let svg = svg_of(&matrix());
     let told = "m10 of alice, epoch 2: exposed, sent after the snapshot\n\
                 bob after step 4 (hold m10), in epoch 2. FS window: 1, exposed later: 1, healed after 1 epoch";
@@ -220,7 +220,7 @@ fn a_square_in_the_picture_says_what_it_is() {
 }
 
 #[test]
-fn names_do_nothing_to_the_picture() {
+fn names_cannot_add_markup_to_the_picture() {
     let svg = svg_of(&hostile());
     assert_eq!(elements(&svg).unwrap().len(), elements(&svg_of(&matrix())).unwrap().len());
     assert!(!svg.contains("<script"), "{svg}");
@@ -228,7 +228,7 @@ fn names_do_nothing_to_the_picture() {
 }
 
 #[test]
-fn names_do_nothing_to_the_terminal() {
+fn names_cannot_control_the_terminal() {
     let table = table_of(&hostile());
     assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
 }
@@ -260,7 +260,7 @@ fn large(members: usize, steps: usize, messages: usize) -> Matrix {
 }
 
 #[test]
-fn six_hundred_rows_fit_a_page_and_so_does_nothing_at_all() {
+fn large_and_empty_matrices_fit_a_page() {
     let size = |matrix: &Matrix| {
         let svg = svg_of(matrix);
         elements(&svg).unwrap();
@@ -279,7 +279,7 @@ fn six_hundred_rows_fit_a_page_and_so_does_nothing_at_all() {
 }
 
 #[test]
-fn the_table_cuts_long_names_and_leaves_out_epochs_that_have_no_room() {
+fn table_cuts_long_names_and_omits_epochs_without_room() {
     let mut matrix = large(1, 3, 3);
     matrix.columns[0].message = MessageId::new("a_message_with_a_long_name");
     for (number, column) in matrix.columns.iter_mut().enumerate() {

@@ -12,7 +12,7 @@ use crate::{
     adversary::StolenState,
     report::Transcript,
     scenario::{self, TheftScope},
-    world::{World, post::Post, fault_injection::NoFaults},
+    world::{fault_injection::NoFaults, service_under_test::Endpoint, state::World},
 };
 
 /// Bob's storage is stolen. Before that he has joined, read, sent, committed, lost a race, died and gone on.
@@ -34,13 +34,16 @@ const TELLING: usize = 16;
 fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let mut world = World::new(&scenario, 1, &mut transcript, &NoFaults, Post::here(&NoFaults).unwrap(), None).unwrap();
+    let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let mut world = World::new(&scenario, 1, &mut transcript, &NoFaults, endpoint, None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     test(&mut world);
 }
 
 fn steal_files(world: &World<'_>) -> Vec<StolenFile> {
-    let StolenState::Disk(files) = world.devices[BOB].steal(TheftScope::Disk).unwrap() else { panic!("a whole device was stolen") };
+    let StolenState::Disk(files) = world.devices[BOB].steal(TheftScope::Disk).unwrap() else {
+        panic!("a whole device was stolen")
+    };
     files
 }
 
@@ -91,7 +94,7 @@ fn what_is_taken_back_is_taken_back_in_the_file() {
     after_the_scenario(|world| {
         let before = stored(world);
         let checkpoint = world.devices[BOB].checkpoint();
-        let group = world.group.clone();
+        let group = world.service.group().clone();
         let _ = world.devices[BOB].client.group(&group).unwrap().update().unwrap();
         let pending = unsealed(world, &steal_files(world));
         assert!(pending != before && pending == stored(world), "the pending commit is in the file");

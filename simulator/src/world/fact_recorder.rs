@@ -16,17 +16,18 @@ use regrow_engine::{Change, DeviceId, MessageId, PendingCommit, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    adversary::{Answers, Evidence, TrafficKind, CallLog, StolenBytes, Traffic},
-    cost::{Costs, CostCounts, Operation},
+    adversary::{Answers, CallLog, Evidence, StolenBytes, Traffic, TrafficKind},
+    cost::{CostCounts, Costs, Operation},
     oracle::{
-        Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, RetentionPolicy, ProposalKind, ProposalId,
+        Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
+        RetentionPolicy,
     },
     scenario::CompromiseId,
     wire::{push_variable, variable},
 };
 
 /// What has happened so far, for both.
-pub(super) struct Chronicle {
+pub(super) struct FactRecorder {
     /// Whether anything can be stolen.
     active: bool,
     evidence: Evidence,
@@ -62,7 +63,7 @@ struct KeyPackage {
     expires: Timestamp,
 }
 
-impl Chronicle {
+impl FactRecorder {
     /// An empty chronicle, which takes note of nothing unless something can be stolen.
     pub(super) fn new(active: bool, policy: &regrow_engine::Policy) -> Self {
         let policy = RetentionPolicy {
@@ -158,7 +159,7 @@ impl Chronicle {
     /// Something was sent, and everybody can see it.
     fn show(&mut self, bytes: &[u8]) {
         if self.active {
-            self.see_tapes();
+            self.read_tapes();
             self.evidence.sent(bytes);
         }
     }
@@ -209,7 +210,8 @@ impl Chronicle {
                 Change::Removed(removed) => what.removes.extend(device(removed).map(DeviceNumber)),
                 Change::Updated(updated) => {
                     let updated = device(updated);
-                    let proposal = updated.and_then(|updated| Some((DeviceNumber(updated), *self.updates.get(&updated)?)));
+                    let proposal =
+                        updated.and_then(|updated| Some((DeviceNumber(updated), *self.updates.get(&updated)?)));
                     what.updates.extend(proposal);
                 }
                 Change::Data(_) => {}
@@ -294,7 +296,7 @@ impl Chronicle {
     /// The service has ordered an application message, the one of this number.
     pub(super) fn message_ordered(&mut self, number: usize, message: &[u8], text: &[u8]) {
         if self.active {
-            self.see_tapes();
+            self.read_tapes();
             self.evidence.message_sent(number, message, text);
         }
         if let Some(message) = self.encrypted.get(&MessageId::of(message)).copied() {
@@ -330,12 +332,12 @@ impl Chronicle {
     }
 
     pub(super) fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
-        self.see_tapes();
+        self.read_tapes();
         self.evidence.epoch(epoch, authenticator);
     }
 
     /// Takes in what the devices have computed, in their order.
-    pub(super) fn see_tapes(&mut self) {
+    pub(super) fn read_tapes(&mut self) {
         if self.active {
             for log in self.logs.iter().chain(&self.thieves) {
                 self.evidence.record(log);
