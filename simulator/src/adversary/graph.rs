@@ -100,75 +100,83 @@ impl Graph {
         match call {
             CryptoCall::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
             CryptoCall::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
-            CryptoCall::Extract { salt, ikm, out } => {
-                let (salt, ikm) = (self.input(&salt), self.input(&ikm));
-                if let Some(ikm) = ikm {
-                    // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
-                    let name = &mut self.nodes[ikm as usize].name;
-                    if name.what == naming::PATH_SECRET {
-                        name.what = "commit_secret".into();
-                    }
-                }
-                let out = self.node(&out, || Name::new(EXTRACTED));
-                self.edge(How::Derived, [salt, ikm], out);
-            }
-            CryptoCall::Expand { prk, info, out } => {
-                let prk = self.input(&prk);
-                let Some(parent) = prk else { return };
-                let name = naming::expanded(&self.nodes[parent as usize].name, &info);
-                let out = self.node(&out, || name);
-                if let Some(out) = out {
-                    self.nodes[out as usize].parent.get_or_insert(parent);
-                }
-                self.edge(How::Derived, [prk, prk], out);
-            }
+            CryptoCall::Extract { salt, ikm, out } => self.extract(&salt, &ikm, &out),
+            CryptoCall::Expand { prk, info, out } => self.expand(&prk, &info, &out),
             CryptoCall::Mac { key, tag } => {
                 let key = self.input(&key);
                 let tag = self.node(&tag, || Name::new("tag"));
                 self.edge(How::Derived, [key, key], tag);
             }
-            CryptoCall::KeyPair { ikm, private, public } => {
-                let ikm = self.input(&ikm);
-                let name =
-                    ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
-                let private = self.node(&private, || name);
-                self.edge(How::Derived, [ikm, ikm], private);
-                if let Some(private) = private {
-                    self.private_keys.insert(public, private);
-                }
-            }
+            CryptoCall::KeyPair { ikm, private, public } => self.key_pair(&ikm, &private, public),
             CryptoCall::Sealed { public, info, plaintext, ciphertext } => {
-                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
-                if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
-                    self.to_strangers.push((public, ciphertext, plaintext));
-                }
+                self.sealed_to(public, &plaintext, &ciphertext, naming::sealed(&info));
             }
             CryptoCall::Opened { private, info, plaintext, ciphertext } => {
-                let private = self.input(&private);
-                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
-                self.edge(How::Decrypted, [private, ciphertext], plaintext);
+                self.opened_with(&private, &plaintext, &ciphertext, naming::sealed(&info));
             }
             CryptoCall::ExportedTo { public, encapsulated, out } => {
-                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
-                if let (Some(out), Some(encapsulated)) = (out, encapsulated) {
-                    self.to_strangers.push((public, encapsulated, out));
-                }
+                self.sealed_to(public, &out, &encapsulated, external_init());
             }
             CryptoCall::ExportedFrom { private, encapsulated, out } => {
-                let private = self.input(&private);
-                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
-                self.edge(How::Decrypted, [private, encapsulated], out);
+                self.opened_with(&private, &out, &encapsulated, external_init());
             }
             CryptoCall::Aead(aead) => {
-                let key = self.input(&aead.key);
-                let (plaintext, ciphertext) =
-                    self.sealed(&aead.plaintext, &aead.ciphertext, Name::new("AEAD plaintext"));
-                self.edge(How::Decrypted, [key, ciphertext], plaintext);
+                let name = Name::new("AEAD plaintext");
+                let ciphertext = self.opened_with(&aead.key, &aead.plaintext, &aead.ciphertext, name);
                 if let Some(ciphertext) = ciphertext {
                     self.aeads.entry(ciphertext).or_insert(aead);
                 }
             }
         }
+    }
+
+    fn extract(&mut self, salt: &[u8], ikm: &[u8], out: &[u8]) {
+        let (salt, ikm) = (self.input(salt), self.input(ikm));
+        if let Some(ikm) = ikm {
+            // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
+            let name = &mut self.nodes[ikm as usize].name;
+            if name.what == naming::PATH_SECRET {
+                name.what = "commit_secret".into();
+            }
+        }
+        let out = self.node(out, || Name::new(EXTRACTED));
+        self.edge(How::Derived, [salt, ikm], out);
+    }
+
+    fn expand(&mut self, prk: &[u8], info: &[u8], out: &[u8]) {
+        let Some(parent) = self.input(prk) else { return };
+        let name = naming::expanded(&self.nodes[parent as usize].name, info);
+        let out = self.node(out, || name);
+        if let Some(out) = out {
+            self.nodes[out as usize].parent.get_or_insert(parent);
+        }
+        self.edge(How::Derived, [Some(parent), Some(parent)], out);
+    }
+
+    fn key_pair(&mut self, ikm: &[u8], private: &[u8], public: Vec<u8>) {
+        let ikm = self.input(ikm);
+        let name = ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
+        let private = self.node(private, || name);
+        self.edge(How::Derived, [ikm, ikm], private);
+        if let Some(private) = private {
+            self.private_keys.insert(public, private);
+        }
+    }
+
+    /// A plaintext was sealed to a public key. Its private key may not be on the tape yet.
+    fn sealed_to(&mut self, public: Vec<u8>, plaintext: &[u8], ciphertext: &[u8], name: Name) {
+        let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
+        if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
+            self.to_strangers.push((public, ciphertext, plaintext));
+        }
+    }
+
+    /// A key opens a ciphertext. Returns the node of the ciphertext.
+    fn opened_with(&mut self, key: &[u8], plaintext: &[u8], ciphertext: &[u8], name: Name) -> Option<NodeId> {
+        let key = self.input(key);
+        let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
+        self.edge(How::Decrypted, [key, ciphertext], plaintext);
+        ciphertext
     }
 
     fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: Name) -> (Option<NodeId>, Option<NodeId>) {

@@ -1,34 +1,26 @@
 //! Generates scenarios from a seed, step by step. Each step makes sense after the steps before it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use regrow_engine::HandshakeMode;
 
 use super::{
-    model::{AGES, Member, Model, ProposedChange},
+    generator::{ATTEMPTS, Generator},
+    model::{AGES, ProposedChange},
     race,
     rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
-use crate::scenario::{
-    Act, Action, Body, Ciphersuite, CompromiseId, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, GroupSettings,
-    MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, TheftScope,
-};
+use crate::scenario::{Act, Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, TheftScope};
 
 /// The names of the first members.
 const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
-
-/// How often the generator draws a step that is impossible now, before it gives up.
-const ATTEMPTS: u32 = 50;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
 /// The actions of thieves.
 const ACTS: [Act; 3] = [Act::Send, Act::Commit, Act::Rejoin];
-
-const CRASH_POINTS: [CrashPoint; 4] =
-    [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
 
 /// The limits on the size of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +39,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     let group = settings(&mut rng);
     let scenario_seed = u64::from(rng.below(u32::MAX));
     let steps = rng.between(size.steps.min(3), size.steps);
-    let mut generator =
-        Generator { rng, weights, model: Model::new(names.clone()), steps: Vec::new(), messages: 0, compromises: 0 };
+    let mut generator = Generator::new(rng, weights, names.clone());
     generator.begin();
     while generator.steps.len() < steps as usize && generator.go_on() {}
     generator.end();
@@ -80,16 +71,6 @@ fn settings(rng: &mut ScenarioRng) -> GroupSettings {
         out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
         padding: rng.once_in(4).then(|| rng.below(3) * 32),
     }
-}
-
-/// A scenario under construction.
-pub(super) struct Generator<'w> {
-    pub(super) rng: ScenarioRng,
-    weights: &'w Weights,
-    pub(super) model: Model,
-    steps: Vec<Placed<Node>>,
-    messages: u32,
-    compromises: u32,
 }
 
 impl Generator<'_> {
@@ -135,21 +116,7 @@ impl Generator<'_> {
                 (!who.is_empty()).then_some(())?;
                 self.act(Action::Online { who: self.names(&who) });
             }
-            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => {
-                let sender = self.rng.one(&self.model.present())?;
-                let send = self.submission(StepKind::Send, sender)?;
-                let Action::Send { id, .. } = &send else { return None };
-                let delivery = self.delivery(id.clone());
-                if kind == StepKind::Hold {
-                    self.model.held.push(delivery.id.clone());
-                }
-                self.act(match kind {
-                    StepKind::Hold => Action::Hold(delivery),
-                    StepKind::Drop => Action::Drop(delivery),
-                    _ => Action::Duplicate(delivery),
-                });
-                self.act(send);
-            }
+            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => self.delivery_rule(kind)?,
             StepKind::Release => {
                 let id = self.rng.one(&self.model.held)?;
                 let delivery = self.delivery(id.clone());
@@ -159,19 +126,7 @@ impl Generator<'_> {
                 self.act(Action::Release(delivery));
             }
             StepKind::Race => race::race(self, None)?,
-            StepKind::Crash => {
-                let victim = self.rng.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
-                // The crash happens during the victim's next action, so the action is drawn first.
-                if self.rng.once_in(4) {
-                    let contenders = race::contenders(self, Some(victim))?;
-                    self.crash(victim);
-                    race::add(self, contenders);
-                } else {
-                    let action = self.any_submission(victim)?;
-                    self.crash(victim);
-                    self.act(action);
-                }
-            }
+            StepKind::Crash => self.crash_in_action()?,
             StepKind::Compromise => {
                 let members: Vec<_> = self.model.group.iter().copied().collect();
                 let anybody: Vec<_> = self.model.all().collect();
@@ -198,6 +153,40 @@ impl Generator<'_> {
         Some(())
     }
 
+    /// Adds a delivery rule, and the message that it concerns.
+    fn delivery_rule(&mut self, kind: StepKind) -> Option<()> {
+        let sender = self.rng.one(&self.model.present())?;
+        let send = self.submission(StepKind::Send, sender)?;
+        let Action::Send { id, .. } = &send else { return None };
+        let delivery = self.delivery(id.clone());
+        if kind == StepKind::Hold {
+            self.model.held.push(delivery.id.clone());
+        }
+        self.act(match kind {
+            StepKind::Hold => Action::Hold(delivery),
+            StepKind::Drop => Action::Drop(delivery),
+            _ => Action::Duplicate(delivery),
+        });
+        self.act(send);
+        Some(())
+    }
+
+    /// Adds a crash, and the action or race in which it happens.
+    fn crash_in_action(&mut self) -> Option<()> {
+        let victim = self.rng.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
+        // The crash happens during the victim's next action, so the action is drawn first.
+        if self.rng.once_in(4) {
+            let contenders = race::contenders(self, Some(victim))?;
+            self.crash(victim);
+            race::add(self, contenders);
+        } else {
+            let action = self.any_submission(victim)?;
+            self.crash(victim);
+            self.act(action);
+        }
+        Some(())
+    }
+
     /// Makes a thief act in the name of a member. The member mostly rejoins at once.
     fn impersonate(&mut self) -> Option<()> {
         let (compromise, who) = self.rng.one(&self.model.thefts)?;
@@ -210,108 +199,6 @@ impl Generator<'_> {
             self.act(Action::Rejoin { who: vec![self.name(who)] });
         }
         Some(())
-    }
-
-    /// A member that could do a step of this kind.
-    pub(super) fn actor(&mut self, kind: StepKind) -> Option<Member> {
-        match kind {
-            StepKind::Join => self.rng.one(&self.model.joiners()),
-            StepKind::Rejoin => {
-                let online = self.model.online.intersection(&self.model.group).copied();
-                self.rng.one(&online.collect::<Vec<_>>())
-            }
-            _ => self.rng.one(&self.model.present()),
-        }
-    }
-
-    /// A submission that this device could make now.
-    pub(super) fn any_submission(&mut self, by: Member) -> Option<Action> {
-        if !self.model.group.contains(&by) {
-            return self.submission(StepKind::Join, by);
-        }
-        for _ in 0..ATTEMPTS {
-            if let Some(kind) = self.pick()
-                && let Some(action) = self.submission(kind, by)
-            {
-                return Some(action);
-            }
-        }
-        None
-    }
-
-    /// A submission of this kind that this device could make now. Does not change the modelled
-    /// group.
-    pub(super) fn submission(&mut self, kind: StepKind, by: Member) -> Option<Action> {
-        let is_member = self.model.group.contains(&by);
-        if !self.model.online.contains(&by) || is_member == (kind == StepKind::Join) {
-            return None;
-        }
-        let robbed = self.model.robbed.contains(&by) && kind != StepKind::Rejoin;
-        if robbed || self.model.out.contains(&by) {
-            return None;
-        }
-        let others: Vec<_> = self.model.group.iter().copied().filter(|member| *member != by).collect();
-        let name = self.name(by);
-        match kind {
-            StepKind::Add => {
-                let who = self.rng.some(&self.model.addable(), 2);
-                (!who.is_empty()).then(|| Action::Add { by: name, who: self.names(&who) })
-            }
-            StepKind::Remove if others.len() > 1 => {
-                let most = if self.rng.once_in(4) { 2 } else { 1 };
-                let who = self.rng.some(&others, most.min(others.len() - 1));
-                Some(Action::Remove { by: name, who: self.names(&who) })
-            }
-            StepKind::Update => Some(Action::Update { by: name, signature_key: self.rng.once_in(4) }),
-            StepKind::Leave if others.len() > 1 && !self.model.waits(ProposedChange::Remove(by)) => {
-                Some(Action::Leave { who: vec![name] })
-            }
-            StepKind::Propose => Some(Action::Propose { by: name, what: self.proposal(by, &others)? }),
-            StepKind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
-            StepKind::Join => Some(Action::Join { who: vec![name] }),
-            StepKind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
-            StepKind::Send if !self.model.something_waits() => {
-                self.messages += 1;
-                let id = MessageId::new(format!("m{}", self.messages));
-                Some(Action::Send { by: name, id, body: Body::Size(self.message_size()) })
-            }
-            _ => None,
-        }
-    }
-
-    fn proposal(&mut self, by: Member, others: &[Member]) -> Option<Proposal> {
-        match self.rng.below(3) {
-            0 => {
-                let addable = self.model.addable();
-                let new: Vec<_> =
-                    addable.into_iter().filter(|member| !self.model.waits(ProposedChange::Add(*member))).collect();
-                let who = self.rng.one(&new)?;
-                Some(Proposal::Add(vec![self.name(who)]))
-            }
-            1 if others.len() > 1 => {
-                let new = others.iter().copied().filter(|member| !self.model.waits(ProposedChange::Remove(*member)));
-                let who = self.rng.one(&new.collect::<Vec<_>>())?;
-                Some(Proposal::Remove(vec![self.name(who)]))
-            }
-            2 if !self.model.waits_from(by, ProposedChange::Update) => Some(Proposal::Update),
-            _ => None,
-        }
-    }
-
-    fn message_size(&mut self) -> u32 {
-        match self.rng.below(12) {
-            0 => 0,
-            1 => 1,
-            2 => 1000,
-            _ => DEFAULT_MESSAGE_SIZE,
-        }
-    }
-
-    /// A delivery rule for a message, for some members or for all.
-    fn delivery(&mut self, id: MessageId) -> Delivery {
-        let all: Vec<_> = self.model.all().collect();
-        let to = self.rng.once_in(2).then(|| self.rng.some(&all, 2));
-        Delivery { id, to: to.map(|members| self.names(&members)) }
     }
 
     /// Brings all members together, so that errors of earlier steps become visible.
@@ -336,37 +223,4 @@ impl Generator<'_> {
             self.act(send);
         }
     }
-
-    pub(super) fn crash(&mut self, who: Member) {
-        let at = self.rng.one(&CRASH_POINTS).unwrap_or(CrashPoint::DuringWrite);
-        self.act(Action::Crash { who: self.name(who), at });
-    }
-
-    pub(super) fn act(&mut self, action: Action) {
-        self.model.apply(&action);
-        self.push(Node::Do(action));
-    }
-
-    pub(super) fn push(&mut self, item: Node) {
-        self.steps.push(Placed { place: nowhere(), item });
-    }
-
-    pub(super) fn name(&self, member: Member) -> MemberName {
-        self.model.names[member].clone()
-    }
-
-    pub(super) fn names(&self, members: &[Member]) -> Vec<MemberName> {
-        members.iter().map(|member| self.name(*member)).collect()
-    }
-
-    fn pick(&mut self) -> Option<StepKind> {
-        let rng = &mut self.rng;
-        self.weights.pick(|end| rng.below(end))
-    }
-}
-
-/// The place of a step that has none yet. A step gets its place when the scenario is written and
-/// read.
-pub(super) fn nowhere() -> Place {
-    Place { number: Arc::from(""), path: Arc::from(""), line: 0, turn: None }
 }

@@ -3,7 +3,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `generate`, `model`, `race` | generate scenarios with steps that make sense |
+//! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `weights` | the frequency of each kind of step |
 //! | `rng` | the random choices |
 //! | `search` | runs one scenario after the other, until one fails |
@@ -15,6 +15,7 @@
 
 mod failure_kind;
 mod generate;
+mod generator;
 mod model;
 mod race;
 mod rng;

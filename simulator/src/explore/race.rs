@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    generate::{Generator, nowhere},
+    generator::{Generator, nowhere},
     model::Member,
 };
 use crate::scenario::{Action, MemberName, Node, Placed, Proposal};

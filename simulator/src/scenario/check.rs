@@ -10,13 +10,19 @@ use super::{
     fields::{At, Reader, nearest, shown},
     format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{CompromiseId, MemberName, MessageId},
-    parse::Complete,
     problem::MAX_PROBLEMS,
 };
 
 /// The largest number of steps after the expansion of every `repeat`. A run of this size takes
 /// about an hour, not a day.
 pub const MAX_STEPS: u64 = 1_000_000;
+
+/// Tells which parts of a file could be read completely. Only then are all names of the part known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Complete {
+    pub(super) members: bool,
+    pub(super) steps: bool,
+}
 
 /// Notes every rule that the scenario breaks. Parts that could not be read completely cause no
 /// notes.

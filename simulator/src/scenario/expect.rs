@@ -4,7 +4,7 @@ use super::{
     fields::{At, Fields, Reader},
     format::{Action, Expect, ReadingExpectation},
     name::CompromiseId,
-    step::{members, messages},
+    names::{members, messages},
 };
 
 const FIELDS: &[&str] = &[

@@ -6,7 +6,7 @@
 //! | `name` | names of members, messages and compromises |
 //! | `expand` | turns `repeat` and `{i}` into the steps of a run |
 //! | `load` | reads a scenario from a path, within limits |
-//! | `json`, `fields`, `word`, `parse`, `step`, `expect` | from text to types, with positions |
+//! | `json`, `fields`, `names`, `word`, `parse`, `step`, `expect` | from text to types, with positions |
 //! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |
@@ -24,6 +24,7 @@ mod fields;
 mod json;
 mod load;
 mod name;
+mod names;
 mod numbers;
 mod parse;
 mod problem;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, string::FromUtf8Error, sync::Arc};
 use regrow_engine::UserId;
 
 use super::{
-    check,
+    check::{self, Complete},
     fields::{At, Fields, Reader, nearest, shown, unknown},
     format::{Action, FORMAT, GroupSettings, Node, Place, Placed, Scenario},
     json::Source,
@@ -43,13 +43,6 @@ const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows only by name.
 const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
-
-/// Tells which parts of a file could be read completely. Only then are all names of the part known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Complete {
-    pub(super) members: bool,
-    pub(super) steps: bool,
-}
 
 /// Reads a scenario from the text of a file, and checks it.
 ///

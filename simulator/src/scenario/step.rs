@@ -7,6 +7,7 @@ use super::{
     fields::{At, Reader},
     format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, TheftScope},
     name::{CompromiseId, MemberName, MessageId},
+    names::{member, members},
 };
 
 /// The size of the largest message, in bytes of plaintext. One step cannot fill the memory.
@@ -46,18 +47,6 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("wait", wait),
     ("expect", expect::expect),
 ];
-
-fn member<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<MemberName> {
-    reader.name(&at?).map(MemberName::new)
-}
-
-pub(super) fn members<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<Vec<MemberName>> {
-    Some(reader.names(&at?)?.into_iter().map(MemberName::new).collect())
-}
-
-pub(super) fn messages<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<Vec<MessageId>> {
-    Some(reader.names(&at?)?.into_iter().map(MessageId::new).collect())
-}
 
 fn create<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by", "with"])?;

@@ -83,6 +83,14 @@ fn node(node: &Node, depth: usize) -> String {
     }
 }
 
+fn proposal(fields: &mut LineFields, what: &Proposal) {
+    match what {
+        Proposal::Add(who) => fields.names("add", who.iter().map(|name| name.as_str())),
+        Proposal::Remove(who) => fields.names("remove", who.iter().map(|name| name.as_str())),
+        Proposal::Update => fields.add("update", true),
+    }
+}
+
 /// The fields of every step that has fields.
 fn fields(action: &Action) -> LineFields {
     let mut fields = LineFields::default();
@@ -114,11 +122,7 @@ fn fields(action: &Action) -> LineFields {
         }
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
-            match what {
-                Proposal::Add(who) => fields.names("add", who.iter().map(|name| name.as_str())),
-                Proposal::Remove(who) => fields.names("remove", who.iter().map(|name| name.as_str())),
-                Proposal::Update => fields.add("update", true),
-            }
+            proposal(&mut fields, what);
         }
         Action::Commit { by } => fields.text("by", by.as_str()),
         Action::Send { by, id, body } => {
