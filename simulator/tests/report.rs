@@ -58,14 +58,10 @@ fn results() -> [RunResult; 3] {
             place: Some(place()),
             expected: "bob cannot read m1".to_owned(),
             seen: "bob has read m1".to_owned(),
+            code: None,
             events: vec!["alice sent m1".to_owned(), "bob read m1".to_owned()],
         },
-        Failure {
-            place: None,
-            expected: "one epoch".to_owned(),
-            seen: "<two> & \"more\" \u{1b}[31m".to_owned(),
-            events: Vec::new(),
-        },
+        Failure::new(None, "one epoch", "<two> & \"more\" \u{1b}[31m"),
     ];
     let problem = Problem {
         position: Some(Position { line: 3, column: 5 }),

@@ -119,6 +119,18 @@ fn problems_of_steps_and_fields_are_reported() {
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, commit"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
         (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
+        (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
+        (r#"{}"#, "steps[4]", "found an empty one"),
+        (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
+        (r#""update""#, "steps[4]", "expected an object, found a text"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_compromises_and_impersonations_are_reported() {
+    for (step, field, problem) in [
         (r#"{"impersonate": {}}"#, "steps[4].impersonate.action", "field `action` is missing"),
         (
             r#"{"impersonate": {"compromise": "stolne", "action": "send"}}"#,
@@ -160,10 +172,24 @@ fn problems_of_steps_and_fields_are_reported() {
             "steps[4].expect.detected",
             "`detected` needs a `compromise`",
         ),
-        (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
-        (r#"{}"#, "steps[4]", "found an empty one"),
-        (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
-        (r#""update""#, "steps[4]", "expected an object, found a text"),
+        (
+            r#"{"compromise": {"who": "bob", "id": "stolen"}}"#,
+            "steps[4].compromise.id",
+            "the id of step 3 (line 9) already",
+        ),
+        (
+            r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
+            "steps[4].compromise.scope",
+            "known are device, disk",
+        ),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_submissions_are_reported() {
+    for (step, field, problem) in [
         (r#"{"send": {"by": "bob"}}"#, "steps[4].send.id", "field `id` is missing"),
         (r#"{"send": {"by": ["bob"], "id": "m2"}}"#, "steps[4].send.by", "expected a text, found a list"),
         (
@@ -185,16 +211,15 @@ fn problems_of_steps_and_fields_are_reported() {
         (r#"{"propose": {"by": "bob", "add": "carol", "update": true}}"#, "steps[4].propose", "found more than one"),
         (r#"{"propose": {"by": "bob", "update": false}}"#, "steps[4].propose.update", "only true"),
         (r#"{"crash": {"who": "bob", "at": "before_comfirm"}}"#, "steps[4].crash.at", "did you mean `before_confirm`?"),
-        (
-            r#"{"compromise": {"who": "bob", "id": "stolen"}}"#,
-            "steps[4].compromise.id",
-            "the id of step 3 (line 9) already",
-        ),
-        (
-            r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
-            "steps[4].compromise.scope",
-            "known are device, disk",
-        ),
+        (r#"{"create": {"by": "alice"}}"#, "steps[4].create", "there is a group already"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_waits_and_deliveries_are_reported() {
+    for (step, field, problem) in [
         (r#"{"wait": "90"}"#, "steps[4].wait", "expected a duration such as"),
         (r#"{"wait": "5 m"}"#, "steps[4].wait", "expected a duration such as"),
         (r#"{"wait": "500ms"}"#, "steps[4].wait", "expected a duration such as"),
@@ -204,7 +229,6 @@ fn problems_of_steps_and_fields_are_reported() {
         (r#"{"hold": {"id": "m9"}}"#, "steps[4].hold.id", "no message has the id `m9`; did you mean `m1`?"),
         (r#"{"drop": {"id": "m1", "for": "zed"}}"#, "steps[4].drop.for[0]", "no member is called `zed`"),
         (r#"{"release": {"id": "m1"}}"#, "steps[4].release.id", "`m1` has not been held"),
-        (r#"{"create": {"by": "alice"}}"#, "steps[4].create", "there is a group already"),
     ] {
         assert_told(&with_step(step), 11, field, problem);
     }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { place: None, expected: "nobody updates".into(), seen: "somebody did".into(), events: Vec::new() }
+        Failure::new(None, "nobody updates", "somebody did")
     }
 
     fn explore_in(folder: &TempDir, arguments: &[&str]) -> (Result<Ending>, String) {

@@ -30,9 +30,8 @@ impl FailureKind {
 
     fn of(names: &BTreeSet<String>, failure: &Failure) -> Self {
         let words: Vec<_> = failure.expected.split(' ').map(|word| without_names(word, names)).collect();
-        let code = failure.seen.strip_prefix("it failed with `").and_then(|rest| rest.split_once('`'));
-        let words = words.join(" ") + &code.map(|(code, _)| format!(" ({code})")).unwrap_or_default();
-        Self { words, of_a_step: code.is_some() }
+        let words = words.join(" ") + &failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
+        Self { words, of_a_step: failure.code.is_some() }
     }
 
     /// True if the scenario itself can be the reason for such a failure, because it contains a step
@@ -83,29 +82,29 @@ fn without_names(word: &str, names: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::read;
+    use crate::scenario::{FailCode, read};
 
-    fn kind(expected: &str, seen: &str) -> String {
+    fn kind(expected: &str, code: Option<FailCode>) -> String {
         let text = r#"{ "regrow": 1, "name": "n", "members": ["alice", "bob"], "steps": [
             { "create": { "by": "alice", "with": "bob" } }, { "send": { "by": "alice", "id": "m1" } } ] }"#;
-        let failure = Failure { place: None, expected: expected.into(), seen: seen.into(), events: Vec::new() };
+        let failure = Failure { code, ..Failure::new(None, expected, "no, 17") };
         FailureKind::of_all(&read(text).unwrap(), &[failure]).remove(0).words
     }
 
     #[test]
     fn names_and_numbers_make_no_difference() {
         assert_eq!(
-            kind("alice, getting the commit 12: it is processed", ""),
+            kind("alice, getting the commit 12: it is processed", None),
             "…, getting the commit …: it is processed"
         );
-        assert_eq!(kind("bob's process dies at `during_write`", ""), "…'s process dies at `during_write`");
-        assert_eq!(kind("the thief of x reads m1", ""), "the thief of x reads …");
+        assert_eq!(kind("bob's process dies at `during_write`", None), "…'s process dies at `during_write`");
+        assert_eq!(kind("the thief of x reads m1", None), "the thief of x reads …");
     }
 
     #[test]
     fn error_code_of_a_failed_step_makes_a_difference() {
-        let rejected = kind("the step succeeds", "it failed with `rejected`: no, 17");
+        let rejected = kind("the step succeeds", Some(FailCode::Rejected));
         assert_eq!(rejected, "the step succeeds (rejected)");
-        assert_ne!(rejected, kind("the step succeeds", "it failed with `stale`: no, 17"));
+        assert_ne!(rejected, kind("the step succeeds", Some(FailCode::Stale)));
     }
 }

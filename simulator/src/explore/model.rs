@@ -248,20 +248,7 @@ impl Model {
                     self.waiting.push(Waiting { by: leaver, what: ProposedChange::Remove(leaver) });
                 }
             }
-            Action::Propose { by, what } => {
-                let by = self.member(by);
-                let wishes: Vec<_> = match what {
-                    Proposal::Add(who) => self.members(who).into_iter().map(ProposedChange::Add).collect(),
-                    Proposal::Remove(who) => self.members(who).into_iter().map(ProposedChange::Remove).collect(),
-                    Proposal::Update => vec![ProposedChange::Update],
-                };
-                for what in wishes {
-                    if let ProposedChange::Add(added) = what {
-                        self.claim(added);
-                    }
-                    self.waiting.push(Waiting { by, what });
-                }
-            }
+            Action::Propose { by, what } => self.propose(self.member(by), what),
             Action::Join { who } | Action::Rejoin { who } => {
                 for joiner in self.members(who) {
                     self.group.insert(joiner);
@@ -296,6 +283,20 @@ impl Model {
         self.out.retain(|member| !self.group.contains(member));
         self.robbed.retain(|member| self.group.contains(member));
         self.come_to_rest();
+    }
+
+    fn propose(&mut self, by: Member, what: &Proposal) {
+        let changes: Vec<_> = match what {
+            Proposal::Add(who) => self.members(who).into_iter().map(ProposedChange::Add).collect(),
+            Proposal::Remove(who) => self.members(who).into_iter().map(ProposedChange::Remove).collect(),
+            Proposal::Update => vec![ProposedChange::Update],
+        };
+        for what in changes {
+            if let ProposedChange::Add(added) = what {
+                self.claim(added);
+            }
+            self.waiting.push(Waiting { by, what });
+        }
     }
 
     fn commit(&mut self, by: Member, added: &[Member], removed: &[Member]) {

@@ -144,13 +144,14 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+    use crate::scenario::FailCode;
 
     fn plan(count: u64) -> Plan {
         Plan { seed: 1, count, size: Size { members: 4, steps: 10 }, weights: Weights::default() }
     }
 
     fn failure(expected: &str) -> Failure {
-        Failure { place: None, expected: expected.into(), seen: String::new(), events: Vec::new() }
+        Failure::new(None, expected, "")
     }
 
     /// Fails if the scenario contains a theft.
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn shrunk_scenario_with_a_failing_step_makes_sense() {
-        let failed = Failure { seen: "it failed with `nothing_to_commit`: no".into(), ..failure("the step succeeds") };
+        let failed = Failure { code: Some(FailCode::NothingToCommit), ..failure("the step succeeds") };
         // Every commit fails, even if there is nothing to commit.
         let run = |scenario: &Scenario| {
             let commits = write(scenario).contains("\"commit\"");

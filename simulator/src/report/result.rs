@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::cost::Costs;
-use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, TheftScope};
+use crate::scenario::{CompromiseId, FailCode, MemberName, Place, Problem, Scenario, TheftScope};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ impl RunOutcome {
     #[must_use]
     pub fn of_bug(expected: &str, seen: &str) -> Self {
         let seen = format!("a bug in regrow: {seen}");
-        let failure = Failure { place: None, expected: expected.to_owned(), seen, events: Vec::new() };
+        let failure = Failure::new(None, expected, seen);
         Self { failures: vec![failure], ..Self::default() }
     }
 }
@@ -68,8 +68,17 @@ pub struct Failure {
     pub expected: String,
     /// The seen fact, also as a part of a sentence.
     pub seen: String,
+    /// The error code, if the failure is a step that failed.
+    pub code: Option<FailCode>,
     /// The last events that matter for the failure, the oldest first, one line each.
     pub events: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without an error code and without events.
+    pub fn new(place: Option<Place>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { place, expected: expected.into(), seen: seen.into(), code: None, events: Vec::new() }
+    }
 }
 
 /// The counts of a run. They are exact: the same scenario and seed give the same counts.

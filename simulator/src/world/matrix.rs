@@ -63,11 +63,9 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, RunOutcom
 fn too_many(scenario: &Scenario) -> Option<Failure> {
     let steps = scenario.expand().filter(|step| !matches!(step.item, Step::Do(Action::Expect(_)))).count();
     let snapshots = steps.saturating_mul(scenario.members.len());
-    (snapshots > MAX_SNAPSHOTS).then(|| Failure {
-        place: None,
-        expected: format!("a matrix has at most {MAX_SNAPSHOTS} snapshots, one of each member after each step"),
-        seen: format!("there would be {snapshots}"),
-        events: Vec::new(),
+    (snapshots > MAX_SNAPSHOTS).then(|| {
+        let expected = format!("a matrix has at most {MAX_SNAPSHOTS} snapshots, one of each member after each step");
+        Failure::new(None, expected, format!("there would be {snapshots}"))
     })
 }
 

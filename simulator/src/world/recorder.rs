@@ -72,12 +72,7 @@ impl<'t> Recorder<'t> {
 
     /// A failure at the current step.
     pub(super) fn failure(&self, expected: impl Into<String>, seen: impl Into<String>) -> Failure {
-        self.with_events(Failure {
-            place: self.place.clone(),
-            expected: expected.into(),
-            seen: seen.into(),
-            events: Vec::new(),
-        })
+        self.with_events(Failure::new(self.place.clone(), expected, seen))
     }
 
     pub(super) fn with_events(&self, failure: Failure) -> Failure {

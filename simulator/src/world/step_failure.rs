@@ -31,12 +31,8 @@ impl StepFailure {
     }
 
     pub(super) fn into_failure(self, place: Option<Place>) -> Failure {
-        Failure {
-            place,
-            expected: "the step succeeds".into(),
-            seen: format!("it failed with `{}`: {}", self.code, self.detail),
-            events: Vec::new(),
-        }
+        let seen = format!("it failed with `{}`: {}", self.code, self.detail);
+        Failure { code: Some(self.code), ..Failure::new(place, "the step succeeds", seen) }
     }
 }
 

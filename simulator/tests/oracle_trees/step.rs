@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{Client, Error, GroupId};
+use regrow_engine::{Client, Error, GroupId, PendingCommit};
 use regrow_simulator::oracle::{DeviceNumber, Fact, KeyPair, ProposalId, ProposalKind};
 
 use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
@@ -116,81 +116,49 @@ pub struct Settings {
 impl Walk {
     /// Does a step, if it is possible, and delivers the entries that can be delivered.
     pub fn step(&mut self, step: Step) {
+        if self.act(step).is_some() {
+            self.deliver();
+        }
+    }
+
+    /// Does a step. [`None`] if it is not possible now.
+    fn act(&mut self, step: Step) -> Option<()> {
         match step {
-            Step::Update { by, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let made = self.prepare(by, &[], |client, group| client.group(group)?.update());
-                self.meet(by, made, fate);
-            }
-            Step::Add { by, two, last_resort, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let proposed = self.proposed_adds();
-                let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
-                let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
-                if !who.is_empty() {
-                    let made = self.add(by, &who, last_resort);
-                    self.meet(by, made, fate);
-                }
-            }
+            Step::Update { by, fate } => self.commit(by, fate, |client, group| client.group(group)?.update())?,
+            Step::Add { by, two, last_resort, fate } => self.add_outsiders(by, two, last_resort, fate)?,
             Step::Remove { by, who, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let Some(who) = self.other(by, who) else { return };
-                let device = self.id(who);
+                let by = self.ready(by)?;
+                let device = self.id(self.other(by, who)?);
                 let made = self.prepare(by, &[], |client, group| client.group(group)?.remove(&[device]));
                 self.meet(by, made, fate);
             }
-            Step::Commit { by, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let made = self.prepare(by, &[], |client, group| client.group(group)?.commit());
-                self.meet(by, made, fate);
-            }
+            Step::Commit { by, fate } => self.commit(by, fate, |client, group| client.group(group)?.commit())?,
             Step::Race { first, second, removal } => self.race(first, second, removal),
-            Step::ProposeAdd { by, last_resort } => {
-                let Some(by) = self.ready(by) else { return };
-                let proposed = self.proposed_adds();
-                let Some(who) = self.outsiders().into_iter().find(|who| !proposed.contains(who)) else { return };
-                let (id, bytes) = self.key_package(who, last_resort);
-                self.propose(by, Ordered::Add(who, id), false, |client, group| {
-                    client.group(group)?.propose_add(&bytes, NOW)
-                });
-            }
+            Step::ProposeAdd { by, last_resort } => self.propose_outsider(by, last_resort)?,
             Step::ProposeRemove { by, who } => {
-                let Some(by) = self.ready(by) else { return };
-                let Some(who) = self.other(by, who) else { return };
-                let device = self.id(who);
+                let by = self.ready(by)?;
+                let device = self.id(self.other(by, who)?);
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.propose_remove(&device));
             }
             Step::ProposeUpdate { by, lost } => {
-                let Some(by) = self.ready(by) else { return };
+                let by = self.ready(by)?;
                 let update = Ordered::Update(ProposalId(self.numbers + 1));
                 self.propose(by, update, lost, |client, group| client.group(group)?.propose_update());
             }
             Step::Leave { by } => {
-                let Some(by) = self.ready(by) else { return };
+                let by = self.ready(by)?;
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.leave());
             }
             Step::Join { who, fate } => {
-                let outside = self.outsiders();
-                let Some(who) = pick(&outside, who) else { return };
+                let who = pick(&self.outsiders(), who)?;
                 self.catch_up(who);
                 self.join(who, fate);
             }
-            Step::Rejoin { who, forget, fate } => {
-                let members: Vec<usize> = self.roster.iter().copied().collect();
-                let Some(who) = pick(&members, who) else { return };
-                if forget {
-                    let group = self.group.clone();
-                    let player = &mut self.players[who];
-                    player.client.forget(&group).unwrap();
-                    (player.pending, player.joining) = (None, None);
-                    self.tell(Fact::Forgot { who: DeviceNumber(who) });
-                }
-                self.join(who, fate);
-            }
+            Step::Rejoin { who, forget, fate } => self.rejoin(who, forget, fate)?,
             Step::Submit { by } => {
-                let by = by as usize % self.players.len();
+                let by = self.player(by);
                 let Player { pending, joining, .. } = &self.players[by];
-                let Some(made) = joining.clone().or_else(|| pending.clone()) else { return };
+                let made = joining.clone().or_else(|| pending.clone())?;
                 self.submit(by, made);
             }
             Step::Send { by, count, lost, held_by, dropped_by } => {
@@ -199,33 +167,86 @@ impl Walk {
                     self.send(by, lost >> turn & 1 == 1, set(held_by), set(dropped_by));
                 }
             }
-            Step::Steal { who } => self.steal(who as usize % self.players.len()),
+            Step::Steal { who } => self.steal(self.player(who)),
             Step::Release { by } => {
-                let by = by as usize % self.players.len();
+                let by = self.player(by);
                 for entry in std::mem::take(&mut self.players[by].held).into_iter().rev() {
                     self.read(by, entry);
                 }
             }
-            Step::Sleep { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].asleep = true;
-            }
-            Step::Wake { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].asleep = false;
-            }
-            Step::Expire { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].client.expire(MUCH_LATER).unwrap();
-                self.players[who].last_resort = None;
-                for key in self.oracle.holdings(DeviceNumber(who)).private_keys() {
-                    if let KeyPair::Init(key_package) = *key {
-                        self.tell(Fact::KeyPackageErased { of: DeviceNumber(who), key_package });
-                    }
-                }
+            Step::Sleep { who } => self.set_asleep(who, true),
+            Step::Wake { who } => self.set_asleep(who, false),
+            Step::Expire { who } => self.expire(self.player(who)),
+        }
+        Some(())
+    }
+
+    /// The player with this number, modulo their count.
+    fn player(&self, number: u8) -> usize {
+        number as usize % self.players.len()
+    }
+
+    fn set_asleep(&mut self, who: u8, asleep: bool) {
+        let who = self.player(who);
+        self.players[who].asleep = asleep;
+    }
+
+    fn commit(
+        &mut self,
+        by: u8,
+        fate: CommitFate,
+        make: impl FnOnce(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
+    ) -> Option<()> {
+        let by = self.ready(by)?;
+        let made = self.prepare(by, &[], make);
+        self.meet(by, made, fate);
+        Some(())
+    }
+
+    fn add_outsiders(&mut self, by: u8, two: bool, last_resort: bool, fate: CommitFate) -> Option<()> {
+        let by = self.ready(by)?;
+        let proposed = self.proposed_adds();
+        let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
+        let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
+        if !who.is_empty() {
+            let made = self.add(by, &who, last_resort);
+            self.meet(by, made, fate);
+        }
+        Some(())
+    }
+
+    fn propose_outsider(&mut self, by: u8, last_resort: bool) -> Option<()> {
+        let by = self.ready(by)?;
+        let proposed = self.proposed_adds();
+        let who = self.outsiders().into_iter().find(|who| !proposed.contains(who))?;
+        let (id, bytes) = self.key_package(who, last_resort);
+        self.propose(by, Ordered::Add(who, id), false, |client, group| client.group(group)?.propose_add(&bytes, NOW));
+        Some(())
+    }
+
+    fn rejoin(&mut self, who: u8, forget: bool, fate: CommitFate) -> Option<()> {
+        let members: Vec<usize> = self.roster.iter().copied().collect();
+        let who = pick(&members, who)?;
+        if forget {
+            let group = self.group.clone();
+            let player = &mut self.players[who];
+            player.client.forget(&group).unwrap();
+            (player.pending, player.joining) = (None, None);
+            self.tell(Fact::Forgot { who: DeviceNumber(who) });
+        }
+        self.join(who, fate);
+        Some(())
+    }
+
+    /// Erases the player's key packages, because they have expired.
+    fn expire(&mut self, who: usize) {
+        self.players[who].client.expire(MUCH_LATER).unwrap();
+        self.players[who].last_resort = None;
+        for key in self.oracle.holdings(DeviceNumber(who)).private_keys() {
+            if let KeyPair::Init(key_package) = *key {
+                self.tell(Fact::KeyPackageErased { of: DeviceNumber(who), key_package });
             }
         }
-        self.deliver();
     }
 
     /// Two members commit in the same epoch. Only the first commit is accepted.

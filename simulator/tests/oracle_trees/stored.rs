@@ -86,7 +86,7 @@ impl Stored {
                 });
             }
             (_, "epoch encryption keys") => {
-                let keys = read::<Vec<(Value, Value)>>(decoded()).iter().map(|(public, _)| bytes(public)).collect();
+                let keys = key_pairs(decoded());
                 match joining {
                     true => self.joining_keys = Some(keys),
                     false => {
@@ -116,9 +116,8 @@ impl Stored {
                 let state = decoded();
                 let Some(pending) = state.get("PendingCommit") else { return };
                 let made = &pending["Member"][1]["GroupMember"];
-                let keys: Vec<(Value, Value)> = read(made[3].clone());
                 assert!(made[4].is_null(), "the committer's leaf is in the path");
-                self.pending_keys = Some(keys.iter().map(|(public, _)| bytes(public)).collect());
+                self.pending_keys = Some(key_pairs(made[3].clone()));
                 self.pending_secret_tree = Some(read_secrets(&made[1]));
                 self.epochs += 1;
             }
@@ -129,6 +128,11 @@ impl Stored {
 
 fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
+}
+
+/// The public keys of a list of key pairs: those of an epoch, or those of a commit's path.
+fn key_pairs(value: Value) -> Vec<PublicKey> {
+    read::<Vec<(Value, Value)>>(value).iter().map(|(public, _)| bytes(public)).collect()
 }
 
 /// Bytes inside of any number of structures with one field.
