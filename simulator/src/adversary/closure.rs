@@ -6,7 +6,10 @@ use std::{
     fmt,
 };
 
-use super::graph::{EXTRACTED, Graph, How, NodeId};
+use super::{
+    graph::{Graph, How, NodeId},
+    naming::SecretKind,
+};
 
 /// All secrets that follow from certain bytes and all traffic.
 pub(crate) struct Closure {
@@ -78,12 +81,13 @@ impl Closure {
         loop {
             match self.reached.get(at as usize)?.as_ref()? {
                 Reached::Public => {
-                    steps.push(Derivation { how: None, what: graph.describe(at), with: Vec::new() });
+                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
                     break;
                 }
                 Reached::Found(place) => {
-                    steps.push(Derivation { how: None, what: graph.describe(at), with: Vec::new() });
-                    steps.push(Derivation { how: None, what: places.get(*place)?.clone(), with: Vec::new() });
+                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
+                    let what = places.get(*place)?.clone();
+                    steps.push(Derivation { how: None, kind: None, what, with: Vec::new() });
                     break;
                 }
                 Reached::Through { edge, .. } => {
@@ -94,7 +98,7 @@ impl Closure {
                     let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
                     let with = edge.inputs().iter().filter(|node| *node != through).filter(secret);
                     let with = with.map(|node| graph.describe(*node)).collect();
-                    steps.push(Derivation { how: Some(edge.how), what: graph.describe(at), with });
+                    steps.push(Derivation::of_node(graph, at, Some(edge.how), with));
                     at = *through;
                 }
             }
@@ -114,9 +118,17 @@ pub struct Path {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Derivation {
     how: Option<How>,
+    /// The kind of the secret; [`None`] for stolen bytes.
+    kind: Option<SecretKind>,
     what: String,
     /// The other secrets that the step needs.
     with: Vec<String>,
+}
+
+impl Derivation {
+    fn of_node(graph: &Graph, node: NodeId, how: Option<How>, with: Vec<String>) -> Self {
+        Self { how, kind: Some(graph.kind(node).clone()), what: graph.describe(node), with }
+    }
 }
 
 /// Removes the secrets that have no name in RFC 9420, and all turns of a ratchet except the last.
@@ -124,12 +136,12 @@ fn shortened(steps: Vec<Derivation>) -> Vec<Derivation> {
     let mut short: Vec<Derivation> = Vec::with_capacity(steps.len());
     let mut with = Vec::new();
     for mut step in steps {
-        if step.what.starts_with(EXTRACTED) {
+        if step.kind == Some(SecretKind::Extracted) {
             with.append(&mut step.with);
             continue;
         }
         step.with.append(&mut with);
-        let turns = |step: &Derivation| step.what.starts_with("ratchet at generation");
+        let turns = |step: &Derivation| matches!(step.kind, Some(SecretKind::RatchetAt(_)));
         if turns(&step) && short.last().is_some_and(turns) {
             short.pop();
         }

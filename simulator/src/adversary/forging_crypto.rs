@@ -8,7 +8,8 @@ use std::{ops::Range, sync::Arc};
 
 use openmls_traits::types::{CryptoError, HashType, SignatureScheme};
 use regrow_engine::{CryptoProvider, Layer};
-use tls_codec::{Serialize as _, VLByteSlice};
+
+use crate::wire::push_variable;
 
 /// The number of bytes before the signature key that belong to the replaced part. They are a part
 /// of the leaf's encryption key, so that no other leaf looks the same.
@@ -28,9 +29,9 @@ impl Replacement {
     /// bytes contain no such leaf with a key of the same length.
     pub(super) fn of_signature_key(bytes: &[u8], identity: &[u8], key: &[u8]) -> Option<Self> {
         // The fields are, by RFC 9420, 7.2: encryption key, signature key, credential.
-        let credential = [&BASIC.to_be_bytes()[..], &vector(identity)?].concat();
-        let length = vector(key)?.len() - key.len();
-        let prefix = &vector(key)?[..length];
+        let credential = [&BASIC.to_be_bytes()[..], &vector(identity)].concat();
+        let length = vector(key).len() - key.len();
+        let prefix = &vector(key)[..length];
         let mut candidates = find(bytes, &credential);
         let leaf = candidates.find_map(|credential| {
             let key_at = credential.start.checked_sub(key.len())?;
@@ -54,8 +55,10 @@ impl Replacement {
 }
 
 /// A variable-size vector (RFC 9420, 2.1.2).
-fn vector(bytes: &[u8]) -> Option<Vec<u8>> {
-    VLByteSlice(bytes).tls_serialize_detached().ok()
+fn vector(bytes: &[u8]) -> Vec<u8> {
+    let mut vector = Vec::new();
+    push_variable(&mut vector, bytes);
+    vector
 }
 
 fn find<'b>(bytes: &'b [u8], part: &'b [u8]) -> impl Iterator<Item = Range<usize>> + 'b {

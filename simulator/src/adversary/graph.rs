@@ -21,7 +21,7 @@ use std::{
 use crate::cost::Operation;
 
 use super::{
-    naming::{self, Name},
+    naming::{self, SecretKind, SecretName},
     search::{Needles, SHORTEST},
     tape::{Aead, CryptoCall, RecordedCall},
 };
@@ -55,7 +55,7 @@ pub(crate) struct Graph {
 
 struct SecretNode {
     bytes: Arc<[u8]>,
-    name: Name,
+    name: SecretName,
     /// The device that first computed the node, and its operation.
     maker: Option<(Arc<str>, Operation)>,
     /// The node from which this node was expanded.
@@ -98,13 +98,15 @@ impl Graph {
 
     fn call(&mut self, call: CryptoCall) {
         match call {
-            CryptoCall::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
-            CryptoCall::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
+            CryptoCall::Random { out } => _ = self.node(&out, || SecretName::new(SecretKind::Random)),
+            CryptoCall::SignatureKey { private } => {
+                _ = self.node(&private, || SecretName::new(SecretKind::SignatureKey))
+            }
             CryptoCall::Extract { salt, ikm, out } => self.extract(&salt, &ikm, &out),
             CryptoCall::Expand { prk, info, out } => self.expand(&prk, &info, &out),
             CryptoCall::Mac { key, tag } => {
                 let key = self.input(&key);
-                let tag = self.node(&tag, || Name::new("tag"));
+                let tag = self.node(&tag, || SecretName::new(SecretKind::Tag));
                 self.edge(How::Derived, [key, key], tag);
             }
             CryptoCall::KeyPair { ikm, private, public } => self.key_pair(&ikm, &private, public),
@@ -121,7 +123,7 @@ impl Graph {
                 self.opened_with(&private, &out, &encapsulated, external_init());
             }
             CryptoCall::Aead(aead) => {
-                let name = Name::new("AEAD plaintext");
+                let name = SecretName::new(SecretKind::AeadPlaintext);
                 let ciphertext = self.opened_with(&aead.key, &aead.plaintext, &aead.ciphertext, name);
                 if let Some(ciphertext) = ciphertext {
                     self.aeads.entry(ciphertext).or_insert(aead);
@@ -135,11 +137,11 @@ impl Graph {
         if let Some(ikm) = ikm {
             // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
             let name = &mut self.nodes[ikm as usize].name;
-            if name.what == naming::PATH_SECRET {
-                name.what = "commit_secret".into();
+            if name.kind == SecretKind::PathSecret {
+                name.kind = SecretKind::CommitSecret;
             }
         }
-        let out = self.node(out, || Name::new(EXTRACTED));
+        let out = self.node(out, || SecretName::new(SecretKind::Extracted));
         self.edge(How::Derived, [salt, ikm], out);
     }
 
@@ -155,7 +157,8 @@ impl Graph {
 
     fn key_pair(&mut self, ikm: &[u8], private: &[u8], public: Vec<u8>) {
         let ikm = self.input(ikm);
-        let name = ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
+        let name = ikm
+            .map_or(SecretName::new(SecretKind::PrivateKey), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
         let private = self.node(private, || name);
         self.edge(How::Derived, [ikm, ikm], private);
         if let Some(private) = private {
@@ -164,7 +167,7 @@ impl Graph {
     }
 
     /// A plaintext was sealed to a public key. Its private key may not be on the tape yet.
-    fn sealed_to(&mut self, public: Vec<u8>, plaintext: &[u8], ciphertext: &[u8], name: Name) {
+    fn sealed_to(&mut self, public: Vec<u8>, plaintext: &[u8], ciphertext: &[u8], name: SecretName) {
         let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
         if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
             self.to_strangers.push((public, ciphertext, plaintext));
@@ -172,33 +175,33 @@ impl Graph {
     }
 
     /// A key opens a ciphertext. Returns the node of the ciphertext.
-    fn opened_with(&mut self, key: &[u8], plaintext: &[u8], ciphertext: &[u8], name: Name) -> Option<NodeId> {
+    fn opened_with(&mut self, key: &[u8], plaintext: &[u8], ciphertext: &[u8], name: SecretName) -> Option<NodeId> {
         let key = self.input(key);
         let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
         self.edge(How::Decrypted, [key, ciphertext], plaintext);
         ciphertext
     }
 
-    fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: Name) -> (Option<NodeId>, Option<NodeId>) {
+    fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: SecretName) -> (Option<NodeId>, Option<NodeId>) {
         let plaintext = self.node(plaintext, || name.clone());
         if let Some(plaintext) = plaintext {
             let known = &mut self.nodes[plaintext as usize].name;
-            if known.what == naming::RANDOM || known.epoch.is_none() {
+            if known.kind == SecretKind::Random || known.epoch.is_none() {
                 *known = name;
             }
             self.unread.insert(plaintext);
         }
-        (plaintext, self.node(ciphertext, || Name::new("ciphertext")))
+        (plaintext, self.node(ciphertext, || SecretName::new(SecretKind::Ciphertext)))
     }
 
     /// The node of a secret that is an input of a call. Most are outputs of other calls; the
     /// provider never made the rest.
     fn input(&mut self, bytes: &[u8]) -> Option<NodeId> {
-        self.node(bytes, || Name::new("a value"))
+        self.node(bytes, || SecretName::new(SecretKind::Unknown))
     }
 
     /// The node of these bytes; none if they are too short to be found again, as a nonce is.
-    fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> Name) -> Option<NodeId> {
+    fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> SecretName) -> Option<NodeId> {
         if bytes.len() < SHORTEST {
             return None;
         }
@@ -250,7 +253,7 @@ impl Graph {
 
     /// The node of a text that will be found in a plaintext.
     pub(crate) fn plaintext(&mut self, text: &[u8]) -> Option<NodeId> {
-        self.node(text, || Name::new("text of a message"))
+        self.node(text, || SecretName::new(SecretKind::MessageText))
     }
 
     /// Makes the nodes in these sent bytes public. Returns the AEAD ciphertexts among them.
@@ -279,6 +282,10 @@ impl Graph {
 
     pub(crate) fn bytes(&self, node: NodeId) -> &[u8] {
         &self.nodes[node as usize].bytes
+    }
+
+    pub(crate) fn kind(&self, node: NodeId) -> &SecretKind {
+        &self.nodes[node as usize].name.kind
     }
 
     /// The name of the node. If several nodes of an epoch have this name, the node's maker is
@@ -318,11 +325,8 @@ impl Graph {
     }
 }
 
-/// The name of an output of HKDF-Extract, which has no name in RFC 9420.
-pub(crate) const EXTRACTED: &str = "extracted secret";
-
-fn external_init() -> Name {
-    Name::new("init_secret of an external commit")
+fn external_init() -> SecretName {
+    SecretName::new(SecretKind::ExternalInitSecret)
 }
 
 /// Sorts the path secrets of a commit, because OpenMLS seals them on several threads in any order.
