@@ -13,7 +13,7 @@ const SEEDS: std::ops::Range<u64> = 0..2;
 
 /// All steps that one member can submit in a group of `a`, `b`, `c` and `d`. `e` is not in the
 /// group.
-fn wishes(by: &str, id: &str) -> Vec<Value> {
+fn changes(by: &str, id: &str) -> Vec<Value> {
     let other = if by == "a" { "b" } else { "a" };
     vec![
         json!({ "add": { "by": by, "who": "e" } }),
@@ -47,8 +47,8 @@ fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
 
 #[test]
 fn any_two_steps_can_race() {
-    for (number, first) in wishes("a", "m1").iter().enumerate() {
-        for second in &wishes("b", "m2")[number..] {
+    for (number, first) in changes("a", "m1").iter().enumerate() {
+        for second in &changes("b", "m2")[number..] {
             for seed in SEEDS {
                 race(json!({}), seed, first, second);
             }
@@ -58,8 +58,8 @@ fn any_two_steps_can_race() {
 
 #[test]
 fn any_two_steps_can_race_with_hidden_handshakes() {
-    for (number, first) in wishes("a", "m1").iter().enumerate() {
-        for second in &wishes("b", "m2")[number..] {
+    for (number, first) in changes("a", "m1").iter().enumerate() {
+        for second in &changes("b", "m2")[number..] {
             race(json!({ "handshake": "opaque" }), 1, first, second);
         }
     }
@@ -69,7 +69,7 @@ fn any_two_steps_can_race_with_hidden_handshakes() {
 fn joiner_can_race_with_members() {
     let join = json!({ "join": { "who": "e" } });
     for seed in SEEDS {
-        for second in wishes("b", "m2") {
+        for second in changes("b", "m2") {
             let run = race(json!({}), seed, &join, &second);
             let joined = run.events("epoch").filter(|event| event["who"] == "e").count();
             assert!(joined > 0, "{second}, seed {seed}: e is in the group");

@@ -24,7 +24,7 @@ fn step() -> impl Strategy<Value = Value> {
     let point = prop::sample::select(&["before_submit", "after_submit", "before_confirm", "during_write"][..]);
     let rule = prop::sample::select(&["hold", "drop", "duplicate"][..]);
     prop_oneof![
-        6 => wish(),
+        6 => submission_step(),
         2 => members().prop_map(|who| json!({ "offline": { "who": who } })),
         3 => members().prop_map(|who| json!({ "online": { "who": who } })),
         // The rule, and directly after it the message that it is for.
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Value> {
             { rule: { "id": "m#", "for": who } }, { "send": { "by": by, "id": "m#" } }
         ])),
         2 => Just(json!("release")),
-        3 => prop::collection::vec(wish(), 2..=3).prop_map(|wishes| json!({ "race": wishes })),
+        3 => prop::collection::vec(submission_step(), 2..=3).prop_map(|contenders| json!({ "race": contenders })),
         2 => (member(), point).prop_map(|(who, at)| json!({ "crash": { "who": who, "at": at } })),
         1 => member().prop_map(|who| json!({ "compromise": { "who": who, "id": "stolen#" } })),
         // An action of the last thief, if there is one.
@@ -42,7 +42,7 @@ fn step() -> impl Strategy<Value = Value> {
 }
 
 /// A step that one member submits.
-fn wish() -> impl Strategy<Value = Value> {
+fn submission_step() -> impl Strategy<Value = Value> {
     prop_oneof![
         (member(), members()).prop_map(|(by, who)| json!({ "add": { "by": by, "who": who } })),
         (member(), members()).prop_map(|(by, who)| json!({ "remove": { "by": by, "who": who } })),

@@ -76,7 +76,7 @@ impl Replay {
     }
 
     /// Processes an entry. True if the engine could follow it.
-    fn see(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
+    fn follow(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
         match entry.kind {
             TrafficKind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
                 self.readable.extend(entry.message);
@@ -130,7 +130,7 @@ impl Adversary for Replay {
         let own = self.client.device().clone();
         let others = traffic.iter().filter(|entry| entry.sender.as_ref() != Some(&own));
         // A refused entry gives the thief nothing; the next entry may give something.
-        others.filter(|entry| self.see(entry).unwrap_or(false)).cloned().collect()
+        others.filter(|entry| self.follow(entry).unwrap_or(false)).cloned().collect()
     }
 
     fn readable(&self) -> &BTreeSet<usize> {

@@ -19,7 +19,7 @@ pub enum StolenState {
 impl StolenState {
     /// All stolen bytes, for a search for secrets.
     #[must_use]
-    pub fn places(&self) -> Vec<StolenBytes> {
+    pub fn stolen_bytes(&self) -> Vec<StolenBytes> {
         match self {
             Self::Device(snapshot) => StolenBytes::all_of(snapshot),
             Self::Disk(files) => {

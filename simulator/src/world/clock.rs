@@ -16,7 +16,8 @@ use regrow_engine::Timestamp;
 /// the beginning of their lifetimes.
 const START: Timestamp = Timestamp(4_102_444_800);
 
-/// The tolerance for clocks that are behind, which lets the lifetimes of key packages begin in 1970.
+/// The tolerance for clocks that are behind, which lets the lifetimes of key packages begin in
+/// 1970.
 pub(super) const CLOCK_SKEW: u64 = u64::MAX / 2;
 
 /// The virtual clock of devices and service.

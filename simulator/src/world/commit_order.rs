@@ -1,7 +1,7 @@
 //! The canonical order of the proposals in a commit, and the repetition until a commit has it.
 //!
-//! OpenMLS keeps updates and removals in a hash map whose order is the machine's. So a commit with n
-//! of them comes in one of n! orders. The same scenario and seed have to give the same commit.
+//! OpenMLS keeps updates and removals in a hash map whose order is the machine's. So a commit with
+//! n of them comes in one of n! orders. The same scenario and seed have to give the same commit.
 
 use regrow_engine::{Change, Client, DeviceId, Error, GroupId};
 
@@ -11,8 +11,8 @@ use crate::cost::Operation;
 /// The number of attempts for a commit whose proposals are in order.
 pub(super) const ORDER_ATTEMPTS: u32 = 6000;
 
-/// The largest number of updates and removals for which the attempts are worthwhile: six come in one
-/// of 720 orders.
+/// The largest number of updates and removals for which the attempts are worthwhile: six come in
+/// one of 720 orders.
 const ORDER_LIMIT: usize = 6;
 
 impl Device {

@@ -53,7 +53,7 @@ impl World<'_> {
             device_epoch,
             messages: self.service.sent.list.len(),
             number,
-            stolen: state.places(),
+            stolen: state.stolen_bytes(),
             holdings,
             replay,
             seen: 0,

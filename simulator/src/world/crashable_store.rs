@@ -1,10 +1,10 @@
 //! The store of a simulated device. It outlives the process, which may crash at its next write.
 //!
-//! Members of one group store the same ratchet tree. The devices share equal large values, so a group
-//! of a thousand members has one tree in memory and not a thousand.
+//! Members of one group store the same ratchet tree. The devices share equal large values, so a
+//! group of a thousand members has one tree in memory and not a thousand.
 //!
-//! The records are in memory, where reads are fast and the world can put records back. A device whose
-//! storage a thief will steal also has a [file](StorageFile), and each write goes to both.
+//! The records are in memory, where reads are fast and the world can put records back. A device
+//! whose storage a thief will steal also has a [file](StorageFile), and each write goes to both.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,8 +21,8 @@ use super::storage_file::StorageFile;
 /// The size in bytes from which devices share equal values.
 const LARGE: usize = 4096;
 
-/// The number of recent large values that are compared: the trees of this epoch and of the last, and
-/// a few more.
+/// The number of recent large values that are compared: the trees of this epoch and of the last,
+/// and a few more.
 const RECENT: usize = 8;
 
 /// The records of a device.

@@ -54,8 +54,8 @@ pub(super) struct Device {
     pub(super) cursor: ds::Cursor,
     /// The sequence and the time of the last log entry that reached the device.
     last: Option<(u64, u64)>,
-    /// True if the service deleted an entry before it reached the device: the device was offline for
-    /// longer than the retention time.
+    /// True if the service deleted an entry before it reached the device: the device was offline
+    /// for longer than the retention time.
     pub(super) missed: bool,
     /// The point at which the process crashes next.
     pub(super) crash: Option<CrashPoint>,

@@ -1,7 +1,7 @@
-//! What is told to those who work out what a thief can read: the bytes to the [evidence], the operations to the [oracle].
+//! Records the facts of a run: the bytes for the [evidence], and the operations for the [oracle].
 //!
-//! The oracle gets the operations in words and numbers, from what the scenario did and the service ordered; never from what
-//! the engine has stored. Nothing is told while nothing can be stolen.
+//! The oracle gets each operation as a [`Fact`]. The facts follow from the scenario's steps and
+//! from the service's order, never from the engine's records. Without a thief, nothing is recorded.
 //!
 //! [evidence]: crate::adversary::Evidence
 //! [oracle]: crate::oracle
@@ -26,34 +26,34 @@ use crate::{
     wire::{push_variable, variable},
 };
 
-/// What has happened so far, for both.
+/// The facts so far.
 pub(super) struct FactRecorder {
-    /// Whether anything can be stolen.
+    /// True if a thief can steal something.
     active: bool,
     evidence: Evidence,
     oracle: Oracle,
     logs: Vec<Arc<CallLog>>,
-    /// The logs of what thieves run.
+    /// The call logs of the thieves.
     thieves: Vec<Arc<CallLog>>,
-    /// What the oracle found impossible.
+    /// The facts that the oracle refused, in words.
     impossible: Vec<String>,
-    /// The next number to be given.
+    /// The last number that was given.
     next: u64,
-    /// By reference (RFC 9420, 5.2).
+    /// The unused key packages, by reference (RFC 9420, 5.2).
     key_packages: BTreeMap<Vec<u8>, KeyPackage>,
-    /// Commits that were made, by the hash of the message, and by that of their welcome.
+    /// All commits, by the hash of the commit and by the hash of its welcome.
     made: BTreeMap<MessageId, CommitId>,
-    /// By which key package each commit adds whom.
+    /// The key package by which a commit adds a device.
     invited: BTreeMap<(CommitId, usize), KeyPackageId>,
-    /// Commits that were ordered, by the number of the log entry.
+    /// The ordered commits, by the sequence of the log entry.
     ordered: BTreeMap<Sequence, CommitId>,
-    /// Proposals that were made, and whether it is an update, by the hash of the message.
+    /// All proposals, by the hash of the message. The flag is true for an update.
     proposed: BTreeMap<MessageId, (ProposalId, bool)>,
-    /// The last update of each device that was ordered in this epoch.
+    /// The last ordered update of each device in this epoch.
     updates: BTreeMap<usize, ProposalId>,
-    /// Application messages that were encrypted, by the hash of the message.
+    /// All encrypted application messages, by the hash of the message.
     encrypted: BTreeMap<MessageId, MessageNumber>,
-    /// The oracle's numbers of those that were sent, by the number that the service's order gives them.
+    /// The oracle's numbers of the ordered application messages, by their index.
     sent: BTreeMap<usize, MessageNumber>,
 }
 
@@ -64,7 +64,7 @@ struct KeyPackage {
 }
 
 impl FactRecorder {
-    /// An empty chronicle, which takes note of nothing unless something can be stolen.
+    /// An empty recorder. An inactive recorder only counts costs.
     pub(super) fn new(active: bool, policy: &regrow_engine::Policy) -> Self {
         let policy = RetentionPolicy {
             past_epochs: policy.past_epochs,
@@ -90,27 +90,27 @@ impl FactRecorder {
         }
     }
 
-    /// The log of the next device, in the devices' order.
+    /// Makes the call log of the next device. Devices come in their order.
     pub(super) fn log(&mut self, device: &str) -> Arc<CallLog> {
         let log = CallLog::new(device, self.active);
         self.logs.push(log.clone());
         log
     }
 
-    /// The log of the next thief.
+    /// Makes the call log of the next thief.
     pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<CallLog> {
         let log = CallLog::new(&format!("the thief of {id}"), self.active);
         self.thieves.push(log.clone());
         log
     }
 
-    /// What the oracle says that a device holds now.
+    /// The secrets that a device holds now, by the oracle.
     pub(super) fn holdings(&self, of: usize) -> Holdings {
         self.oracle.holdings(DeviceNumber(of))
     }
 
-    /// What the holder of these bytes, which the oracle names so, can read, and where the answers to that do not agree.
-    /// `replayed` is what the engine reads.
+    /// The messages that a thief with these bytes and holdings can read, and the disagreements.
+    /// `replayed` are the messages that the engine reads.
     pub(super) fn answers(&self, stolen: &[StolenBytes], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
         let reach = self.oracle.reach(holdings);
         let exposed = reach.exposed();
@@ -120,12 +120,12 @@ impl FactRecorder {
         Answers::compare(self.evidence.exposure(stolen), &predicted, replayed, why)
     }
 
-    /// Why the oracle says what it says of a message.
+    /// The oracle's reasons for its answer about a message.
     pub(super) fn why(&self, holdings: &Holdings, number: usize) -> Vec<String> {
         self.sent.get(&number).map(|message| self.oracle.reach(holdings).why(*message)).unwrap_or_default()
     }
 
-    /// What the cryptography of each device has cost, in the devices' order.
+    /// The costs of each device's cryptography, in the devices' order.
     pub(super) fn costs_of_all(&self) -> Vec<(Arc<str>, Operation, CostCounts)> {
         let of = |log: &Arc<CallLog>| {
             let who = log.device().clone();
@@ -134,7 +134,7 @@ impl FactRecorder {
         self.logs.iter().flat_map(of).collect()
     }
 
-    /// What that is in all.
+    /// The costs of all devices together.
     pub(super) fn costs(&self) -> Costs {
         let mut sum = Costs::new();
         for (_, operation, counts) in self.costs_of_all() {
@@ -143,7 +143,7 @@ impl FactRecorder {
         sum
     }
 
-    /// What the oracle found impossible since this was last asked.
+    /// The facts that the oracle has refused since the last call, in words.
     pub(super) fn impossible(&mut self) -> Vec<String> {
         std::mem::take(&mut self.impossible)
     }
@@ -156,7 +156,7 @@ impl FactRecorder {
         }
     }
 
-    /// Something was sent, and everybody can see it.
+    /// Shows traffic to the adversary.
     fn show(&mut self, bytes: &[u8]) {
         if self.active {
             self.read_tapes();
@@ -175,7 +175,7 @@ impl FactRecorder {
         self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
     }
 
-    /// A device has looked for key packages that have expired.
+    /// A device has erased its expired key packages.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
         let gone = self.key_packages.extract_if(.., |_, known| known.of == of && known.expires <= now);
         for id in gone.map(|(_, known)| known.id).collect::<Vec<_>>() {
@@ -187,7 +187,7 @@ impl FactRecorder {
         self.tell(Fact::Created { by: DeviceNumber(by) });
     }
 
-    /// A device has made a commit. `device` gives the number of a device.
+    /// A device has made a commit. `device` gives the index of a device.
     pub(super) fn prepared(&mut self, by: usize, pending: &PendingCommit, device: impl Fn(&DeviceId) -> Option<usize>) {
         let id = CommitId(self.number());
         for message in [Some(pending.commit()), pending.welcome()].into_iter().flatten() {
@@ -227,7 +227,7 @@ impl FactRecorder {
         }
     }
 
-    /// The service has ordered a commit, as this entry of its log.
+    /// The service has ordered a commit as this log entry.
     pub(super) fn commit_ordered(&mut self, sequence: Sequence, pending: &PendingCommit) {
         self.show(pending.commit());
         pending.welcome().iter().for_each(|welcome| self.show(welcome));
@@ -238,24 +238,24 @@ impl FactRecorder {
         }
     }
 
-    /// A device has entered the epoch that its own commit makes.
+    /// A device has entered the epoch of its own commit.
     pub(super) fn confirmed(&mut self, who: usize, commit: &[u8]) {
         if let Some(commit) = self.made.get(&MessageId::of(commit)).copied() {
             self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
-    /// A device has processed the commit of this entry.
+    /// A device has processed the commit of this log entry.
     pub(super) fn entered(&mut self, who: usize, sequence: Sequence) {
         if let Some(commit) = self.ordered.get(&sequence).copied() {
             self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
-    /// A device has joined by the welcome of this entry.
+    /// A device has joined by the welcome of this log entry.
     pub(super) fn joined(&mut self, who: usize, sequence: Sequence) {
         if let Some(commit) = self.ordered.get(&sequence).copied() {
-            // The key package is used up, and will not expire.
+            // The key package is used, and cannot expire any more.
             let used = self.invited.get(&(commit, who)).copied();
             self.key_packages.retain(|_, known| Some(known.id) != used);
             self.tell(Fact::Joined { who: DeviceNumber(who), commit });
@@ -280,7 +280,7 @@ impl FactRecorder {
         }
     }
 
-    /// A device has processed another's proposal.
+    /// A device has processed another device's proposal.
     pub(super) fn received(&mut self, who: usize, message: MessageId) {
         if let Some((proposal, _)) = self.proposed.get(&message).copied() {
             self.tell(Fact::Received { who: DeviceNumber(who), proposal });
@@ -293,7 +293,7 @@ impl FactRecorder {
         self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
     }
 
-    /// The service has ordered an application message, the one of this number.
+    /// The service has ordered the application message with this index.
     pub(super) fn message_ordered(&mut self, number: usize, message: &[u8], text: &[u8]) {
         if self.active {
             self.read_tapes();
@@ -311,12 +311,12 @@ impl FactRecorder {
         }
     }
 
-    /// A device was stolen by somebody who has this number.
+    /// The thief with this number has stolen a device.
     pub(super) fn stolen(&mut self, of: usize, thief: usize) {
         self.tell(Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(thief) });
     }
 
-    /// What a thief runs has followed something that was ordered.
+    /// A thief's replay has followed an ordered entry.
     pub(super) fn followed(&mut self, thief: usize, entry: &Traffic) {
         let message = MessageId::of(&entry.bytes);
         match (entry.kind, entry.message, self.made.get(&message).copied()) {
@@ -336,7 +336,7 @@ impl FactRecorder {
         self.evidence.epoch(epoch, authenticator);
     }
 
-    /// Takes in what the devices have computed, in their order.
+    /// Reads the new crypto calls of all devices, in their order.
     pub(super) fn read_tapes(&mut self) {
         if self.active {
             for log in self.logs.iter().chain(&self.thieves) {
@@ -346,20 +346,20 @@ impl FactRecorder {
     }
 }
 
-/// The reference of a key package, which is an MLSMessage (RFC 9420, 5.2; all ciphersuites of the simulator hash with
-/// SHA-256).
+/// The reference of a key package in an MLSMessage (RFC 9420, 5.2). All ciphersuites of the
+/// simulator use SHA-256.
 fn reference(message: &[u8]) -> Vec<u8> {
     let mut input = Vec::with_capacity(message.len() + 64);
     push_variable(&mut input, b"MLS 1.0 KeyPackage Reference");
-    // Behind the version and the wire format.
+    // The key package follows the version and the wire format.
     push_variable(&mut input, message.get(4..).unwrap_or_default());
     Sha256::digest(&input).to_vec()
 }
 
-/// The references of the key packages that a welcome is for (RFC 9420, 12.4.3.1).
+/// The references of the key packages in a welcome (RFC 9420, 12.4.3.1).
 fn invited(welcome: &[u8]) -> Vec<&[u8]> {
     let mut references = Vec::new();
-    // Behind the version, the wire format and the ciphersuite.
+    // The secrets follow the version, the wire format and the ciphersuite.
     let secrets = welcome.get(6..).and_then(variable);
     let mut rest = secrets.map_or(&[][..], |(secrets, _)| secrets);
     while let Some((reference, after)) = variable(rest) {

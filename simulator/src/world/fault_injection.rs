@@ -1,8 +1,8 @@
 //! Replaces the stores and the cryptography below a world, so that a test can inject faults.
 //!
-//! A world relies on the layers below it: a disk that deletes records, cryptography that draws fresh
-//! randomness, a service that forgets nothing. A caller can wrap each of these layers and observe
-//! the effect on the scenario. No code that ships depends on this module.
+//! A world relies on the layers below it: a disk that deletes records, cryptography that draws
+//! fresh randomness, a service that forgets nothing. A caller can wrap each of these layers and
+//! observe the effect on the scenario. No code that ships depends on this module.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,8 +14,8 @@ use regrow_engine::{CryptoProvider, Store};
 
 /// Wraps the layers below a world. By default every layer stays unchanged.
 ///
-/// A wrapper has to behave in the same way each time that the same scenario runs. Otherwise two runs
-/// cannot be compared. The wrappers of different devices are called from different threads.
+/// A wrapper has to behave in the same way each time that the same scenario runs. Otherwise two
+/// runs cannot be compared. The wrappers of different devices are called from different threads.
 pub trait FaultInjection: Send + Sync {
     /// Wraps the store of a device.
     ///

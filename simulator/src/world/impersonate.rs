@@ -1,9 +1,9 @@
 //! Carries out an `impersonate` step: a thief acts in a member's name.
 //!
 //! The thief's messages and commits go through the delivery service like a member's, and every
-//! member processes them. Members read a forged message as far as their policy lets them. The victim
-//! has to notice that another device acts in its name. A device that a thief has locked out does
-//! nothing until it has rejoined.
+//! member processes them. Members read a forged message as far as their policy lets them. The
+//! victim has to notice that another device acts in its name. A device that a thief has locked out
+//! does nothing until it has rejoined.
 
 use regrow_delivery_service::{Outcome, Sequence};
 

@@ -73,8 +73,8 @@ impl World<'_> {
         failures.into_iter().map(|(expected, seen)| self.recorder.failure(expected, seen)).collect()
     }
 
-    /// Messages that did not reach a device that was a member when they were sent, while the service
-    /// kept them.
+    /// Messages that did not reach a device that was a member when they were sent, while the
+    /// service kept them.
     fn missing_messages(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
         let now = self.clock.now();
@@ -126,7 +126,8 @@ impl World<'_> {
         ))
     }
 
-    /// Disagreements between the tape, the oracle and the replay, and facts that the oracle refuses.
+    /// Disagreements between the tape, the oracle and the replay, and facts that the oracle
+    /// refuses.
     fn disagreements(&mut self) -> Vec<Failure> {
         let impossible = self.recorder.facts.impossible().into_iter();
         let mut failures: Vec<_> =

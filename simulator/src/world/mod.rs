@@ -1,4 +1,5 @@
-//! Runs scenarios: real engine clients, the delivery service's real ordering code, virtual time, one seed.
+//! Runs scenarios: real engine clients, the delivery service's real ordering code, virtual time,
+//! one seed.
 //!
 //! [`run`](run()) plays the steps of a scenario. A step such as `remove` passes through `steps`,
 //! `prepare`, `attempt`, the service under test, and `settle`, in this order.
@@ -9,7 +10,7 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
-//! | `create_group`, `race`, `compromise`, `impersonate` | the steps that need more than one attempt of a device |
+//! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
 //! | `attempt` | one attempt of a device: make, submit, confirm, or start again |
 //! | `settle` | delivers, until no device has anything left to do |
@@ -21,7 +22,7 @@
 //! | `clock` | virtual time |
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
-//! | `devices`, `device` | the devices by name; one device with its client, its store and its crashes |
+//! | `devices`, `device` | all devices by name; one device with client, store and crashes |
 //! | `key_packages` | the stock of key packages at the service |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
@@ -29,11 +30,13 @@
 //! | `matrix_recorder` | the snapshots of an exposure matrix |
 //! | `step_labels` | the labels of steps, from which their randomness follows |
 //! | **below the parts** | |
-//! | `submission`, `event`, `step_failure` | submissions and outcomes; transcript events; failures of a step |
+//! | `submission`, `event`, `step_failure` | submissions; transcript events; failures of a step |
 //! | `commit_order` | the canonical order of the proposals in a commit |
-//! | `delivery_check`, `window` | the expected result of a delivery; the messages that a policy lets a member read |
+//! | `delivery_check` | the expected result of a delivery |
+//! | `window` | the messages that a policy lets a member read |
 //! | `generation_counter` | the generations of a sender's messages |
-//! | `crashable_store`, `storage_file` | a store whose process can crash; its file, if a thief steals it |
+//! | `crashable_store` | a store whose process can crash |
+//! | `storage_file` | the file of a store that a thief steals |
 //! | `settings` | the parts of a scenario that decide how its world is built |
 //! | [`fault_injection`] | wraps the stores and the cryptography below a world |
 //! | [`randomness`] | the source of every random byte |

@@ -20,8 +20,8 @@ impl World<'_> {
                 losers.push((device, stale));
             }
         }
-        // A device sends nothing while proposals wait (RFC 9420, 12.4). So messages go first, before
-        // a loser proposes again.
+        // A device sends nothing while proposals wait (RFC 9420, 12.4). So messages go first,
+        // before a loser proposes again.
         losers.sort_by_key(|(_, submission)| !matches!(submission, Submission::Message(_)));
         for (device, submission) in losers {
             let again = self.make_again(device, submission);

@@ -45,7 +45,7 @@ pub fn run_in(
 type FailedStep = Option<(Place, StepFailure)>;
 
 impl World<'_> {
-    /// Plays a scenario, and checks the invariants if every step did what it should.
+    /// Plays a scenario, and checks the invariants if no step failed.
     pub(super) fn play_and_check(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let failures = self.play(scenario);
         if failures.is_empty() { self.invariants() } else { failures }

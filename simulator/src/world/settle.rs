@@ -7,8 +7,8 @@ use crate::scenario::FailCode;
 const ROUNDS: u32 = 10_000;
 
 impl World<'_> {
-    /// Delivers, and has devices take up their remaining intents, until no device has any left. Then
-    /// replaces the used key packages.
+    /// Delivers, and has devices take up their remaining intents, until no device has any left.
+    /// Then replaces the used key packages.
     pub(super) fn settle(&mut self) -> Result<(), StepFailure> {
         for _ in 0..ROUNDS {
             self.deliver_to_all()?;

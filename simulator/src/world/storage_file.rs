@@ -1,8 +1,8 @@
 //! The storage file of a device that a thief will steal without its key.
 //!
 //! The file is that of a real application: the engine's own store, in a temporary folder. The file
-//! gets every write and every erasure of the device from the beginning. So a thief finds all remains
-//! of the device's history.
+//! gets every write and every erasure of the device from the beginning. So a thief finds all
+//! remains of the device's history.
 
 use std::{fs, io, sync::Arc};
 
@@ -26,8 +26,8 @@ pub(super) struct StorageFile {
 }
 
 impl StorageFile {
-    /// An empty store, sealed under a key from the device's randomness. The draw leaves the device's
-    /// other randomness unchanged.
+    /// An empty store, sealed under a key from the device's randomness. The draw leaves the
+    /// device's other randomness unchanged.
     pub(super) fn create(seed: u64, name: &str, device: &SeededCrypto) -> Result<Self, StepFailure> {
         let failed = |e: &dyn std::error::Error| StepFailure::rejected(format!("{name}'s storage file: {e}"));
         let folder = tempfile::tempdir().map_err(|e| failed(&e))?;
@@ -45,8 +45,8 @@ impl StorageFile {
 
     /// The raw bytes of all files, sorted by name.
     ///
-    /// The store stays usable. (Closing a file after reading releases the lock that the store has on
-    /// it. No other process looks for the file, so the missing lock does no harm.)
+    /// The store stays usable. (Closing a file after reading releases the lock that the store has
+    /// on it. No other process looks for the file, so the missing lock does no harm.)
     pub(super) fn steal(&self) -> io::Result<Vec<StolenFile>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(self.folder.path())? {

@@ -1,4 +1,4 @@
-//! The checks bite: each fault is planted in a world that has run well, and the check that is to find it does.
+//! Each test plants a fault in a correct world, and the check for this fault finds it.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use crate::{
     scenario,
 };
 
-/// Alice makes a group with bob and carol and says m1; dave is not in it.
+/// Alice makes a group with bob and carol and sends m1. Dave is no member.
 const STEPS: &str = r#"
     { "create": { "by": "alice", "with": ["bob", "carol"] } },
     { "hold": { "id": "late", "for": "bob" } },
@@ -27,7 +27,7 @@ const BOB: usize = 1;
 const CAROL: usize = 2;
 const DAVE: usize = 3;
 
-/// Plays the steps, plants a fault, and tells what the end of the scenario finds.
+/// Plays the steps, plants a fault, and returns the broken invariants.
 #[track_caller]
 fn found(fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, String)> {
     found_with("", fault)
@@ -79,7 +79,7 @@ fn message_that_an_outsider_has_read() {
     assert_found(&found, "an epoch that dave was not a member in", "dave reads m1, of epoch 1");
 }
 
-/// Claims to read everything.
+/// A replay that claims to read every message.
 struct Omniscient(BTreeSet<usize>);
 
 impl Adversary for Omniscient {
@@ -93,7 +93,7 @@ impl Adversary for Omniscient {
     }
 }
 
-/// Claims to read nothing.
+/// A replay that claims to read no message.
 struct Blind(BTreeSet<usize>);
 
 impl Adversary for Blind {
@@ -106,8 +106,8 @@ impl Adversary for Blind {
     }
 }
 
-/// Somebody who has stolen bob's device, which still has the key of the message that is late; and says that it is this
-/// member's.
+/// A thief with bob's device, which still has the key of the late message. The thief claims the
+/// device of this member.
 fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> Thief {
     Thief {
         id: scenario::CompromiseId::new("magic"),
@@ -247,12 +247,12 @@ fn message_that_is_read_twice() {
         let before = world.devices[BOB].checkpoint();
         let held = world.devices[BOB].held.clone();
         release_late(world);
-        // The state of before, with the keys of what was read since: and it is delivered again.
+        // Bob goes back to the state with the key of the late message, and gets the message again.
         world.devices[BOB].go_back(&before).unwrap();
         world.devices[BOB].held = held;
         world.settle().unwrap();
     });
-    // With no past epochs the message is too late, and nothing is read: so it needs one.
+    // Without past epochs the message is too late to read, so the next world keeps one.
     assert_eq!(found, []);
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let before = world.devices[BOB].checkpoint();
@@ -303,7 +303,7 @@ fn delivery_that_cannot_be_processed() {
         let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
-        // Bob does not get the second, and then gets the third.
+        // Bob does not get the second commit, and then gets the third.
         world.devices[BOB].cursor.0 += 1;
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.settle().unwrap();
@@ -311,7 +311,7 @@ fn delivery_that_cannot_be_processed() {
     assert_found(&found, "bob, getting the commit", "error: the message is of epoch 4");
 }
 
-/// What a thief has ordered in alice's name is what alice sends here: so she takes it for her own.
+/// The forged entry is alice's own message here, so her engine takes it for its own.
 #[test]
 fn member_that_does_not_notice_a_thief() {
     let found = found(|world| {
@@ -325,7 +325,7 @@ fn member_that_does_not_notice_a_thief() {
     assert_found(&found, "alice, getting the message m2: it notices that another acts in its name", "its own");
 }
 
-/// The commit is alice's, so that she can go on: whoever is locked out, it is not for that.
+/// The commit is alice's own, so no device is locked out by it.
 #[test]
 fn member_that_falls_behind_after_a_thiefs_message() {
     let found = found(|world| {

@@ -79,8 +79,8 @@ impl Thieves {
         }
     }
 
-    /// The stolen device as the thief runs it, after it has seen all ordered traffic. [`None`] if the
-    /// thief runs no device.
+    /// The stolen device as the thief runs it, after it has seen all ordered traffic. [`None`] if
+    /// the thief runs no device.
     pub(super) fn run_stolen_device(
         &mut self,
         thief: usize,

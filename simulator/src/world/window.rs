@@ -1,7 +1,7 @@
 //! Predicts the messages that a member's policy lets it read, from message positions alone.
 //!
-//! The world compares the engine with this prediction, delivery by delivery. The prediction knows no
-//! keys and shares no code with the engine.
+//! The world compares the engine with this prediction, delivery by delivery. The prediction knows
+//! no keys and shares no code with the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,8 @@ impl Window {
         true
     }
 
-    /// True if so many of the sender's earlier messages are missing that the engine refuses this one.
+    /// True if so many of the sender's earlier messages are missing that the engine refuses this
+    /// one.
     pub(super) fn is_too_far_ahead(&self, at: MessagePosition, policy: &Policy) -> bool {
         let head = self.senders.get(&(at.epoch, at.sender)).map_or(0, |sender| sender.head);
         at.generation.saturating_sub(head) > policy.max_forward

@@ -4,8 +4,8 @@ use regrow_engine::{Change, Client, DeviceId, Error, GroupId, PendingCommit};
 use regrow_simulator::oracle::{Commit, CommitId, DeviceNumber, Fact, KeyPackageId};
 
 use super::{
-    step::CommitFate,
-    walk::{Entry, Made, NOW, Ordered, Walk},
+    step::CommitEnding,
+    walk::{LogEntry, Made, NOW, Ordered, Walk},
 };
 
 impl Walk {
@@ -50,7 +50,7 @@ impl Walk {
         let index = |device: &DeviceId| device.user().as_str()[1..].parse::<usize>().unwrap();
         let proposed = || {
             self.log.iter().filter_map(|entry| match entry {
-                Entry::Proposal { by, epoch, what, .. } if *epoch == self.epoch => Some((*by, *what)),
+                LogEntry::Proposal { by, epoch, what, .. } if *epoch == self.epoch => Some((*by, *what)),
                 _ => None,
             })
         };
@@ -81,18 +81,18 @@ impl Walk {
         what
     }
 
-    /// Carries out the fate of a device's last commit, if there was anything to commit.
-    pub fn meet(&mut self, by: usize, made: Option<Made>, fate: CommitFate) {
+    /// Brings a device's last commit to its end, if there was anything to commit.
+    pub fn meet(&mut self, by: usize, made: Option<Made>, ending: CommitEnding) {
         let Some(made) = made else { return };
-        match fate {
-            CommitFate::Confirmed => {
+        match ending {
+            CommitEnding::Confirmed => {
                 self.submit(by, made.clone());
                 self.players[by].client.confirm(made.1, NOW).unwrap();
                 self.entered(by, made.0);
             }
-            CommitFate::Ordered => self.submit(by, made),
-            CommitFate::Waits => {}
-            CommitFate::Discarded => self.discard(by, made),
+            CommitEnding::Ordered => self.submit(by, made),
+            CommitEnding::Waits => {}
+            CommitEnding::Discarded => self.discard(by, made),
         }
     }
 
@@ -108,7 +108,7 @@ impl Walk {
         let added: Vec<usize> = pending.added().map(index).collect();
         self.roster.extend(&added);
         self.group_info = pending.group_info().unwrap().to_vec();
-        self.order(Entry::Commit {
+        self.order(LogEntry::Commit {
             id,
             by,
             epoch: self.epoch,

@@ -19,7 +19,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed, TestRunner},
 };
-use step::{CommitFate, Settings, Step};
+use step::{CommitEnding, Settings, WalkStep};
 use walk::Walk;
 
 /// The number of sequences, unless `REGROW_ORACLE_SEQUENCES` sets another number.
@@ -28,39 +28,39 @@ const SEQUENCES: u32 = 10_000;
 /// The number of threads.
 const THREADS: u32 = 4;
 
-fn fate() -> impl Strategy<Value = CommitFate> {
+fn ending() -> impl Strategy<Value = CommitEnding> {
     prop_oneof![
-        4 => Just(CommitFate::Ordered),
-        4 => Just(CommitFate::Confirmed),
-        1 => Just(CommitFate::Waits),
-        1 => Just(CommitFate::Discarded),
+        4 => Just(CommitEnding::Ordered),
+        4 => Just(CommitEnding::Confirmed),
+        1 => Just(CommitEnding::Waits),
+        1 => Just(CommitEnding::Discarded),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = WalkStep> {
     let (by, who, yes) = (any::<u8>(), any::<u8>(), any::<bool>());
     prop_oneof![
-        4 => (by, fate()).prop_map(|(by, fate)| Step::Update { by, fate }),
-        4 => (by, yes, yes, fate())
-            .prop_map(|(by, two, last_resort, fate)| Step::Add { by, two, last_resort, fate }),
-        3 => (by, who, fate()).prop_map(|(by, who, fate)| Step::Remove { by, who, fate }),
-        3 => (by, fate()).prop_map(|(by, fate)| Step::Commit { by, fate }),
-        2 => (by, who, yes).prop_map(|(first, second, removal)| Step::Race { first, second, removal }),
-        1 => (by, yes).prop_map(|(by, last_resort)| Step::ProposeAdd { by, last_resort }),
-        1 => (by, who).prop_map(|(by, who)| Step::ProposeRemove { by, who }),
-        3 => (by, prop::bool::weighted(0.1)).prop_map(|(by, lost)| Step::ProposeUpdate { by, lost }),
-        1 => by.prop_map(|by| Step::Leave { by }),
-        2 => (who, fate()).prop_map(|(who, fate)| Step::Join { who, fate }),
-        2 => (who, yes, fate()).prop_map(|(who, forget, fate)| Step::Rejoin { who, forget, fate }),
-        2 => by.prop_map(|by| Step::Submit { by }),
+        4 => (by, ending()).prop_map(|(by, ending)| WalkStep::Update { by, ending }),
+        4 => (by, yes, yes, ending())
+            .prop_map(|(by, two, last_resort, ending)| WalkStep::Add { by, two, last_resort, ending }),
+        3 => (by, who, ending()).prop_map(|(by, who, ending)| WalkStep::Remove { by, who, ending }),
+        3 => (by, ending()).prop_map(|(by, ending)| WalkStep::Commit { by, ending }),
+        2 => (by, who, yes).prop_map(|(first, second, removal)| WalkStep::Race { first, second, removal }),
+        1 => (by, yes).prop_map(|(by, last_resort)| WalkStep::ProposeAdd { by, last_resort }),
+        1 => (by, who).prop_map(|(by, who)| WalkStep::ProposeRemove { by, who }),
+        3 => (by, prop::bool::weighted(0.1)).prop_map(|(by, lost)| WalkStep::ProposeUpdate { by, lost }),
+        1 => by.prop_map(|by| WalkStep::Leave { by }),
+        2 => (who, ending()).prop_map(|(who, ending)| WalkStep::Join { who, ending }),
+        2 => (who, yes, ending()).prop_map(|(who, forget, ending)| WalkStep::Rejoin { who, forget, ending }),
+        2 => by.prop_map(|by| WalkStep::Submit { by }),
         6 => (by, 1..=4u8, any::<u8>(), any::<[u32; 3]>()).prop_map(|(by, count, lost, [one, two, three])| {
-            Step::Send { by, count, lost: lost & (lost >> 3), held_by: one & two, dropped_by: one & two & three }
+            WalkStep::Send { by, count, lost: lost & (lost >> 3), held_by: one & two, dropped_by: one & two & three }
         }),
-        1 => by.prop_map(|by| Step::Release { by }),
-        1 => who.prop_map(|who| Step::Sleep { who }),
-        1 => who.prop_map(|who| Step::Wake { who }),
-        1 => who.prop_map(|who| Step::Expire { who }),
-        1 => who.prop_map(|who| Step::Steal { who }),
+        1 => by.prop_map(|by| WalkStep::Release { by }),
+        1 => who.prop_map(|who| WalkStep::Sleep { who }),
+        1 => who.prop_map(|who| WalkStep::Wake { who }),
+        1 => who.prop_map(|who| WalkStep::Expire { who }),
+        1 => who.prop_map(|who| WalkStep::Steal { who }),
     ]
 }
 
@@ -94,10 +94,16 @@ fn sequences(thread: u32) {
         let moment = moment as usize % steps.len();
         for (number, step) in steps.into_iter().enumerate() {
             if number == moment {
-                walk.step(Step::Steal { who });
+                walk.step(WalkStep::Steal { who });
             }
             walk.step(step);
-            walk.step(Step::Send { by: by.wrapping_add(number as u8), count: 1, lost: 0, held_by: 0, dropped_by: 0 });
+            walk.step(WalkStep::Send {
+                by: by.wrapping_add(number as u8),
+                count: 1,
+                lost: 0,
+                held_by: 0,
+                dropped_by: 0,
+            });
             walk.compare_touched();
         }
         walk.compare_thieves();

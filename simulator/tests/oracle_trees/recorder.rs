@@ -11,12 +11,12 @@ use regrow_engine::{CryptoProvider, Layer};
 /// The label under which path secrets are sealed (RFC 9420, 7.5).
 const PATH_LABEL: &[u8] = b"UpdatePathNode";
 
-pub struct Recorder {
+pub struct SealRecorder {
     inner: Arc<dyn CryptoProvider>,
     sealed: Mutex<BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>>,
 }
 
-impl Recorder {
+impl SealRecorder {
     pub fn new(inner: Arc<dyn CryptoProvider>) -> Self {
         Self { inner, sealed: Mutex::default() }
     }
@@ -27,7 +27,7 @@ impl Recorder {
     }
 }
 
-impl Layer for Recorder {
+impl Layer for SealRecorder {
     fn within(&self) -> &dyn CryptoProvider {
         &*self.inner
     }

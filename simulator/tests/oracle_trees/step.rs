@@ -5,29 +5,29 @@ use std::collections::BTreeSet;
 use regrow_engine::{Client, Error, GroupId, PendingCommit};
 use regrow_simulator::oracle::{DeviceNumber, Fact, KeyPair, ProposalId, ProposalKind};
 
-use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
+use super::walk::{LogEntry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
 
 /// One step. The numbers of members are taken modulo the number of possible members.
 #[derive(Clone, Copy, Debug)]
-pub enum Step {
+pub enum WalkStep {
     Update {
         by: u8,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     Add {
         by: u8,
         two: bool,
         last_resort: bool,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     Remove {
         by: u8,
         who: u8,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     Commit {
         by: u8,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     Race {
         first: u8,
@@ -51,12 +51,12 @@ pub enum Step {
     },
     Join {
         who: u8,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     Rejoin {
         who: u8,
         forget: bool,
-        fate: CommitFate,
+        ending: CommitEnding,
     },
     /// Submits a waiting commit.
     Submit {
@@ -90,9 +90,9 @@ pub enum Step {
     },
 }
 
-/// The fate of a commit.
+/// The end of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitFate {
+pub enum CommitEnding {
     /// The commit is ordered, and its committer confirms it at once.
     Confirmed,
     /// The commit is ordered, and its committer sees it in the log.
@@ -115,68 +115,72 @@ pub struct Settings {
 
 impl Walk {
     /// Does a step, if it is possible, and delivers the entries that can be delivered.
-    pub fn step(&mut self, step: Step) {
+    pub fn step(&mut self, step: WalkStep) {
         if self.act(step).is_some() {
             self.deliver();
         }
     }
 
     /// Does a step. [`None`] if it is not possible now.
-    fn act(&mut self, step: Step) -> Option<()> {
+    fn act(&mut self, step: WalkStep) -> Option<()> {
         match step {
-            Step::Update { by, fate } => self.commit(by, fate, |client, group| client.group(group)?.update())?,
-            Step::Add { by, two, last_resort, fate } => self.add_outsiders(by, two, last_resort, fate)?,
-            Step::Remove { by, who, fate } => {
+            WalkStep::Update { by, ending } => {
+                self.commit(by, ending, |client, group| client.group(group)?.update())?
+            }
+            WalkStep::Add { by, two, last_resort, ending } => self.add_outsiders(by, two, last_resort, ending)?,
+            WalkStep::Remove { by, who, ending } => {
                 let by = self.ready(by)?;
                 let device = self.id(self.other(by, who)?);
                 let made = self.prepare(by, &[], |client, group| client.group(group)?.remove(&[device]));
-                self.meet(by, made, fate);
+                self.meet(by, made, ending);
             }
-            Step::Commit { by, fate } => self.commit(by, fate, |client, group| client.group(group)?.commit())?,
-            Step::Race { first, second, removal } => self.race(first, second, removal),
-            Step::ProposeAdd { by, last_resort } => self.propose_outsider(by, last_resort)?,
-            Step::ProposeRemove { by, who } => {
+            WalkStep::Commit { by, ending } => {
+                self.commit(by, ending, |client, group| client.group(group)?.commit())?
+            }
+            WalkStep::Race { first, second, removal } => self.race(first, second, removal),
+            WalkStep::ProposeAdd { by, last_resort } => self.propose_outsider(by, last_resort)?,
+            WalkStep::ProposeRemove { by, who } => {
                 let by = self.ready(by)?;
                 let device = self.id(self.other(by, who)?);
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.propose_remove(&device));
             }
-            Step::ProposeUpdate { by, lost } => {
+            WalkStep::ProposeUpdate { by, lost } => {
                 let by = self.ready(by)?;
                 let update = Ordered::Update(ProposalId(self.numbers + 1));
                 self.propose(by, update, lost, |client, group| client.group(group)?.propose_update());
             }
-            Step::Leave { by } => {
+            WalkStep::Leave { by } => {
                 let by = self.ready(by)?;
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.leave());
             }
-            Step::Join { who, fate } => {
+            WalkStep::Join { who, ending } => {
                 let who = pick(&self.outsiders(), who)?;
                 self.catch_up(who);
-                self.join(who, fate);
+                self.join(who, ending);
             }
-            Step::Rejoin { who, forget, fate } => self.rejoin(who, forget, fate)?,
-            Step::Submit { by } => {
+            WalkStep::Rejoin { who, forget, ending } => self.rejoin(who, forget, ending)?,
+            WalkStep::Submit { by } => {
                 let by = self.player(by);
                 let Player { pending, joining, .. } = &self.players[by];
                 let made = joining.clone().or_else(|| pending.clone())?;
                 self.submit(by, made);
             }
-            Step::Send { by, count, lost, held_by, dropped_by } => {
+            WalkStep::Send { by, count, lost, held_by, dropped_by } => {
                 for turn in 0..count {
                     let set = |mask: u32| (mask >> (8 * u32::from(turn) % 32)) as u8;
                     self.send(by, lost >> turn & 1 == 1, set(held_by), set(dropped_by));
                 }
             }
-            Step::Steal { who } => self.steal(self.player(who)),
-            Step::Release { by } => {
+            WalkStep::Steal { who } => self.steal(self.player(who)),
+            WalkStep::Release { by } => {
                 let by = self.player(by);
                 for entry in std::mem::take(&mut self.players[by].held).into_iter().rev() {
                     self.read(by, entry);
                 }
             }
-            Step::Sleep { who } => self.set_asleep(who, true),
-            Step::Wake { who } => self.set_asleep(who, false),
-            Step::Expire { who } => self.expire(self.player(who)),
+            WalkStep::Sleep { who } => self.set_asleep(who, true),
+            WalkStep::Wake { who } => self.set_asleep(who, false),
+            WalkStep::Expire { who } => self.expire(self.player(who)),
         }
         Some(())
     }
@@ -194,23 +198,23 @@ impl Walk {
     fn commit(
         &mut self,
         by: u8,
-        fate: CommitFate,
+        ending: CommitEnding,
         make: impl FnOnce(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
     ) -> Option<()> {
         let by = self.ready(by)?;
         let made = self.prepare(by, &[], make);
-        self.meet(by, made, fate);
+        self.meet(by, made, ending);
         Some(())
     }
 
-    fn add_outsiders(&mut self, by: u8, two: bool, last_resort: bool, fate: CommitFate) -> Option<()> {
+    fn add_outsiders(&mut self, by: u8, two: bool, last_resort: bool, ending: CommitEnding) -> Option<()> {
         let by = self.ready(by)?;
         let proposed = self.proposed_adds();
         let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
         let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
         if !who.is_empty() {
             let made = self.add(by, &who, last_resort);
-            self.meet(by, made, fate);
+            self.meet(by, made, ending);
         }
         Some(())
     }
@@ -224,7 +228,7 @@ impl Walk {
         Some(())
     }
 
-    fn rejoin(&mut self, who: u8, forget: bool, fate: CommitFate) -> Option<()> {
+    fn rejoin(&mut self, who: u8, forget: bool, ending: CommitEnding) -> Option<()> {
         let members: Vec<usize> = self.roster.iter().copied().collect();
         let who = pick(&members, who)?;
         if forget {
@@ -234,7 +238,7 @@ impl Walk {
             (player.pending, player.joining) = (None, None);
             self.tell(Fact::Forgot { who: DeviceNumber(who) });
         }
-        self.join(who, fate);
+        self.join(who, ending);
         Some(())
     }
 
@@ -261,8 +265,8 @@ impl Walk {
             true => client.group(group)?.remove(&[removed]),
             false => client.group(group)?.update(),
         });
-        self.meet(first, winner, CommitFate::Ordered);
-        self.meet(second, loser, CommitFate::Ordered);
+        self.meet(first, winner, CommitEnding::Ordered);
+        self.meet(second, loser, CommitEnding::Ordered);
     }
 
     pub fn propose(
@@ -278,7 +282,7 @@ impl Walk {
         self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what: kind });
         self.compare(by);
         if !lost {
-            self.order(Entry::Proposal {
+            self.order(LogEntry::Proposal {
                 id: proposal,
                 by,
                 epoch: self.epoch,
@@ -291,15 +295,15 @@ impl Walk {
     /// The devices that the proposals of this epoch add.
     pub fn proposed_adds(&self) -> BTreeSet<usize> {
         let added = self.log.iter().filter_map(|entry| match entry {
-            Entry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),
+            LogEntry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),
             _ => None,
         });
         added.collect()
     }
 
-    pub fn join(&mut self, who: usize, fate: CommitFate) {
+    pub fn join(&mut self, who: usize, ending: CommitEnding) {
         let group_info = self.group_info.clone();
         let made = self.prepare(who, &[], |client, _| client.join_external(&group_info));
-        self.meet(who, made, fate);
+        self.meet(who, made, ending);
     }
 }

@@ -11,10 +11,10 @@ use regrow_simulator::{
     world::randomness::SeededCrypto,
 };
 
-use super::walk::{Entry, NOW, Walk};
+use super::walk::{LogEntry, NOW, Walk};
 
 /// A thief with a snapshot.
-pub struct Thief {
+pub struct SnapshotHolder {
     who: usize,
     holdings: Holdings,
     snapshot: Snapshot,
@@ -26,7 +26,7 @@ impl Walk {
     /// Takes a copy of the device's state.
     pub fn steal(&mut self, who: usize) {
         let snapshot = self.players[who].client.snapshot().unwrap();
-        self.thieves.push(Thief {
+        self.thieves.push(SnapshotHolder {
             who,
             holdings: self.oracle.holdings(DeviceNumber(who)),
             snapshot,
@@ -45,7 +45,7 @@ impl Walk {
             let by_itself: BTreeSet<MessageNumber> = self.messages_by(thief.who).collect();
             let blind = self.log[thief.at..]
                 .iter()
-                .any(|entry| matches!(entry, Entry::Proposal { by, .. } if *by == thief.who));
+                .any(|entry| matches!(entry, LogEntry::Proposal { by, .. } if *by == thief.who));
             let others: BTreeSet<MessageNumber> = predicted.difference(&by_itself).copied().collect();
             let differ: Vec<_> = match blind {
                 true => read.difference(&others).collect(),
@@ -61,7 +61,7 @@ impl Walk {
         }
     }
 
-    fn compare_bytes(&self, thief: &Thief, predicted: &BTreeSet<MessageNumber>) {
+    fn compare_bytes(&self, thief: &SnapshotHolder, predicted: &BTreeSet<MessageNumber>) {
         let exposure = self.evidence.exposure(&StolenBytes::all_of(&thief.snapshot));
         assert!(exposure.unproved.is_empty(), "{:?}", exposure.unproved);
         for (number, path) in &exposure.messages {
@@ -75,7 +75,7 @@ impl Walk {
 
     fn messages_by(&self, who: usize) -> impl Iterator<Item = MessageNumber> {
         self.log.iter().filter_map(move |entry| match entry {
-            Entry::Message { by, number, .. } if *by == who => Some(*number),
+            LogEntry::Message { by, number, .. } if *by == who => Some(*number),
             _ => None,
         })
     }
@@ -83,19 +83,20 @@ impl Walk {
     /// The messages that the engine reads with the snapshot, from all traffic in its order. One
     /// client continues from the device's state. For each welcome that can be opened, there is
     /// another client.
-    fn replay(&self, thief: &Thief) -> BTreeSet<MessageNumber> {
+    fn replay(&self, thief: &SnapshotHolder) -> BTreeSet<MessageNumber> {
         let mut clients = vec![self.opened(thief)];
         let mut read = BTreeSet::new();
         for entry in &self.log {
-            let (Entry::Commit { bytes, .. } | Entry::Proposal { bytes, .. } | Entry::Message { bytes, .. }) = entry;
+            let (LogEntry::Commit { bytes, .. } | LogEntry::Proposal { bytes, .. } | LogEntry::Message { bytes, .. }) =
+                entry;
             for client in &mut clients {
                 // An entry that a client cannot process changes nothing.
                 let event = client.receive(bytes, NOW).map(|received| received.event);
-                if let (Entry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
+                if let (LogEntry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
                     read.insert(*number);
                 }
             }
-            if let Entry::Commit { welcome: Some(welcome), .. } = entry {
+            if let LogEntry::Commit { welcome: Some(welcome), .. } = entry {
                 let mut joining = self.opened(thief);
                 joining.forget(&self.group).unwrap();
                 clients.extend(joining.join(welcome, NOW).is_ok().then_some(joining));
@@ -104,7 +105,7 @@ impl Walk {
         read
     }
 
-    fn opened(&self, thief: &Thief) -> Client {
+    fn opened(&self, thief: &SnapshotHolder) -> Client {
         let crypto = Arc::new(Layered(SeededCrypto::new(0, "thief")));
         let mut client = Client::open(Arc::new(thief.snapshot.to_store()), crypto, self.policy.clone()).unwrap();
         client.acknowledge().unwrap();

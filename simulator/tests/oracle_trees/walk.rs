@@ -18,9 +18,9 @@ use regrow_simulator::{
 
 use super::{
     compare::Names,
-    recorder::Recorder,
-    step::{CommitFate, Settings},
-    thief::Thief,
+    recorder::SealRecorder,
+    step::{CommitEnding, Settings},
+    thief::SnapshotHolder,
 };
 
 /// The year 2100, as in scenarios: it is later than any clock.
@@ -31,7 +31,7 @@ pub const MUCH_LATER: Timestamp = Timestamp(2 * NOW.0);
 /// One real device.
 pub struct Player {
     pub client: Client,
-    pub crypto: Arc<Layered<Recorder>>,
+    pub crypto: Arc<Layered<SealRecorder>>,
     /// The position in the log up to which the device has processed it.
     pub cursor: usize,
     pub asleep: bool,
@@ -58,7 +58,7 @@ impl Player {
 }
 
 /// An entry of the log.
-pub enum Entry {
+pub enum LogEntry {
     Commit { id: CommitId, by: usize, epoch: u64, bytes: Vec<u8>, adds: Vec<usize>, welcome: Option<Vec<u8>> },
     Proposal { id: ProposalId, by: usize, epoch: u64, bytes: Vec<u8>, what: Ordered },
     Message { by: usize, number: MessageNumber, bytes: Vec<u8> },
@@ -87,11 +87,11 @@ pub struct Walk {
     pub compared: Option<(Vec<u8>, Tree)>,
     /// The number of the epoch that each commit would make.
     pub epochs: BTreeMap<CommitId, u64>,
-    pub thieves: Vec<Thief>,
+    pub thieves: Vec<SnapshotHolder>,
     pub policy: Policy,
     pub group: GroupId,
     /// All traffic, in its order.
-    pub log: Vec<Entry>,
+    pub log: Vec<LogEntry>,
     /// The secrets that follow from all computed values and all traffic.
     pub evidence: Evidence,
     pub logs: Vec<Arc<CallLog>>,
@@ -121,7 +121,7 @@ impl Walk {
             let name = format!("d{index}");
             let seeded = Arc::new(Layered(SeededCrypto::new(seed, &name).sharing(Arc::clone(&verified))));
             let taped = Arc::new(Layered(Taped::new(seeded, logs[index].clone())));
-            let crypto = Arc::new(Layered(Recorder::new(taped)));
+            let crypto = Arc::new(Layered(SealRecorder::new(taped)));
             let id = DeviceId::new(&name, "device").unwrap();
             let client = Client::create(Arc::new(MemoryStore::new()), crypto.clone(), id, policy.clone()).unwrap();
             Player {
@@ -160,7 +160,7 @@ impl Walk {
         if members > 1 {
             let added: Vec<usize> = (1..members).collect();
             let made = walk.add(0, &added, false);
-            walk.meet(0, made, CommitFate::Ordered);
+            walk.meet(0, made, CommitEnding::Ordered);
             walk.deliver();
         }
         walk
@@ -191,15 +191,15 @@ impl Walk {
     }
 
     /// Adds an entry to the log.
-    pub fn order(&mut self, entry: Entry) {
+    pub fn order(&mut self, entry: LogEntry) {
         self.see_tapes();
         match &entry {
-            Entry::Commit { bytes, welcome, .. } => {
+            LogEntry::Commit { bytes, welcome, .. } => {
                 self.evidence.sent(bytes);
                 welcome.iter().for_each(|welcome| self.evidence.sent(welcome));
             }
-            Entry::Proposal { bytes, .. } => self.evidence.sent(bytes),
-            Entry::Message { number, bytes, .. } => self.evidence.message_sent(number.0 as usize, bytes, b"text"),
+            LogEntry::Proposal { bytes, .. } => self.evidence.sent(bytes),
+            LogEntry::Message { number, bytes, .. } => self.evidence.message_sent(number.0 as usize, bytes, b"text"),
         }
         self.log.push(entry);
     }
@@ -278,7 +278,7 @@ impl Walk {
         }
         self.tell(Fact::Sent { message: number });
         let entry = self.log.len();
-        self.order(Entry::Message { by, number, bytes });
+        self.order(LogEntry::Message { by, number, bytes });
         for who in 0..self.players.len() {
             let (held, dropped) = (held_by >> (who % 8) & 1 == 1, dropped_by >> (who % 8) & 1 == 1);
             if who != by && (held || dropped) {
@@ -316,7 +316,7 @@ impl Walk {
         let own_epoch = self.epoch_of(who);
         let player = &mut self.players[who];
         match &self.log[entry] {
-            Entry::Commit { id, by, epoch, bytes, adds, welcome } => {
+            LogEntry::Commit { id, by, epoch, bytes, adds, welcome } => {
                 let under_way = [&player.pending, &player.joining];
                 let is_own = under_way.into_iter().flatten().any(|(pending, _)| pending == id);
                 let id = *id;
@@ -337,7 +337,7 @@ impl Walk {
                     }
                 }
             }
-            Entry::Proposal { id, epoch, bytes, .. } => {
+            LogEntry::Proposal { id, epoch, bytes, .. } => {
                 if own_epoch == Some(*epoch) {
                     match player.client.receive(bytes, NOW).unwrap().event {
                         ReceivedEvent::Proposal { .. } => {
@@ -349,7 +349,7 @@ impl Walk {
                     }
                 }
             }
-            Entry::Message { by, .. } => {
+            LogEntry::Message { by, .. } => {
                 if *by != who {
                     self.read(who, entry);
                 }
@@ -359,7 +359,7 @@ impl Walk {
 
     /// Delivers a message to a device, which reads it if it can.
     pub fn read(&mut self, who: usize, entry: usize) {
-        let Entry::Message { number, bytes, .. } = &self.log[entry] else { return };
+        let LogEntry::Message { number, bytes, .. } = &self.log[entry] else { return };
         let message = *number;
         match self.players[who].client.receive(bytes, NOW) {
             Ok(received) if matches!(received.event, ReceivedEvent::Message(_)) => {

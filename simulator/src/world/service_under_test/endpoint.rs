@@ -1,7 +1,7 @@
 //! The place where the delivery service runs: in this process, or at a server over the network.
 //!
-//! Both give the same outcomes. Fault injection and reproducible transcripts need the service in this
-//! process.
+//! Both give the same outcomes. Fault injection and reproducible transcripts need the service in
+//! this process.
 
 use regrow_delivery_service::{
     ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,

@@ -1,7 +1,8 @@
-//! The delivery service under test: submissions to it, its outcomes, and everything that it has ordered.
+//! The delivery service under test: submissions to it, its outcomes, and everything that it has
+//! ordered.
 //!
-//! An adversary sees the ordered traffic. The `endpoint` is the service itself: the ordering code in
-//! this process, or a server over the network.
+//! An adversary sees the ordered traffic. The `endpoint` is the service itself: the ordering code
+//! in this process, or a server over the network.
 
 mod endpoint;
 mod remote;

@@ -57,8 +57,8 @@ impl Remote {
         let mut server = Server { retry: Retry::never(), ..Server::at(address) };
         let (_, service) = runtime.block_on(Connection::service(&server)).map_err(failed)?;
         server.retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
-        // Each run has names of its own, because the server never gives the name of a removed device
-        // again.
+        // Each run has names of its own, because the server never gives the name of a removed
+        // device again.
         let random = TransportKey::generate().map_err(failed)?.public();
         let suffix = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { runtime, server, service, suffix, connections: Mutex::default() })
