@@ -1,8 +1,10 @@
-//! What it costs to know what a thief can read: `cargo bench -p regrow-simulator --bench adversary`.
+//! Measures the cost of finding the messages that a thief can read: `cargo bench -p
+//! regrow-simulator --bench adversary`.
 //!
-//! Each group is played three times: with nobody stealing, with one theft at the end (all is recorded, and one closure is
-//! made), and with twenty thefts. The scenarios are alike but for that, so that the differences are the recording's and the
-//! closures' (with their oracle and their replay).
+//! Each group is played three times: without a theft, with one theft at the end, and with twenty
+//! thefts. With one theft, all calls are recorded, and one closure is computed. Otherwise the
+//! scenarios are equal. Therefore the differences are the costs of the recording and of the
+//! closures (with their oracle and their replay).
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -18,7 +20,7 @@ use regrow_simulator::{
     world,
 };
 
-/// Members, epochs, messages: each in turn, and all together.
+/// The numbers of members, epochs and messages: first each of them grows alone, then all together.
 const GROUPS: [(u32, u32, u32); 8] = [
     (10, 50, 250),
     (20, 50, 250),
@@ -30,12 +32,12 @@ const GROUPS: [(u32, u32, u32); 8] = [
     (100, 200, 1000),
 ];
 
-/// How many thefts the largest group has to bear, and how long that may take.
+/// The number of thefts in the third run, and the longest time that they may add.
 const THEFTS: u32 = 20;
 const LONGEST: Duration = Duration::from_secs(60);
 
 fn main() {
-    // `cargo test --all-targets` runs this too, and means no measurement.
+    // `cargo test --all-targets` runs this program, too, and wants no measurement.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -60,7 +62,7 @@ fn main() {
     }
 }
 
-/// How long a scenario takes. Members update in turn; between the commits others send.
+/// The run time of a scenario. Members update in turn, and others send between the commits.
 fn play(members: u32, epochs: u32, messages: u32, thefts: u32) -> Duration {
     let mut steps = String::new();
     for epoch in 1..epochs {
@@ -70,7 +72,8 @@ fn play(members: u32, epochs: u32, messages: u32, thefts: u32) -> Duration {
             let by = (message * 7 + epoch) % members + 1;
             write!(steps, r#", {{ "send": {{ "by": "m{by}", "id": "t{message}" }} }}"#).unwrap();
         }
-        // The last theft is after the last epoch's messages, so that one theft has all recorded.
+        // The last theft comes after the last epoch's messages, so that one theft has all calls
+        // recorded.
         for theft in (0..thefts).filter(|theft| (theft + 1) * (epochs - 1) / thefts == epoch) {
             let who = theft * 3 % members + 1;
             write!(steps, r#", {{ "compromise": {{ "who": "m{who}", "id": "s{theft}" }} }}"#).unwrap();
@@ -92,7 +95,7 @@ fn play(members: u32, epochs: u32, messages: u32, thefts: u32) -> Duration {
     time
 }
 
-/// The most memory that the process had until now, where the system says.
+/// The most memory that the process has had, if the system reports it.
 fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

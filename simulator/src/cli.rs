@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and the exit status that answers.
+//! The command line: its commands, options and exit statuses.
 
 mod check;
 mod explore;
@@ -12,14 +12,15 @@ use std::{io::Write as _, num::NonZero, path::PathBuf, process::ExitCode, thread
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use regrow_simulator::{
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario::{self, Scenario, schema::SCHEMA},
 };
 
-/// Something that runs one scenario.
-pub(crate) type Runner = fn(&Scenario, &RunOptions, &mut Transcript) -> Outcome;
+/// A function that runs one scenario.
+pub(crate) type Runner = fn(&Scenario, &RunOptions, &mut Transcript) -> RunOutcome;
 
-/// Replays scripted membership changes on real MLS clients, and measures forward secrecy and post-compromise security.
+/// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
+/// post-compromise security.
 ///
 /// Exit status: 0 all passed, 1 a scenario failed, 2 unusable input.
 #[derive(Parser, Debug)]
@@ -33,11 +34,11 @@ pub(crate) struct Cli {
 enum Command {
     /// Run scenario files
     Run(RunArgs),
-    /// Generate scenarios until one fails, and write the smallest that still does
+    /// Generate scenarios until one fails, and write the smallest version that still fails
     Explore(ExploreArgs),
     /// Check scenario files without running them
     Check(CheckArgs),
-    /// Steal every member's device after every step, and show who could read what
+    /// Steal each member's device after each step, and show which messages each thief can read
     Matrix(MatrixArgs),
     /// Print the JSON Schema of scenario files
     Schema,
@@ -45,10 +46,11 @@ enum Command {
 
 #[derive(clap::Args, Debug)]
 struct RunArgs {
-    /// Scenario files, or folders to search for *.json; subfolders `failing` and `sweeps` only if named here
+    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
+    /// names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print one JSON object per scenario and line, and nothing else
+    /// Print one JSON object per scenario, each on its own line, and nothing else
     #[arg(long)]
     json: bool,
     /// Write the results as JUnit XML
@@ -57,45 +59,45 @@ struct RunArgs {
     /// Use this seed for every scenario
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run against the delivery service at this address, which lets everybody register; what a scenario waits passes for
-    /// its members alone, and names are new in every run
+    /// Run against the delivery service at this address. It must let every device register. A
+    /// `wait` moves only the clocks of the members, and each run uses new names
     #[arg(long, value_name = "URL")]
     service: Option<String>,
-    /// Run so many files side by side [default: one for each core]
+    /// The number of files that run in parallel [default: one for each core]
     #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Write what happened, as JSON Lines, in the order of the files
+    /// Write the transcripts as JSON Lines, in the order of the files
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
 struct ExploreArgs {
-    /// The same seed gives the same scenarios, and the same finding
+    /// The seed of the search: the same seed gives the same scenarios and the same result
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Look at so many scenarios [default: 1000; without end if there is a --time]
+    /// The number of scenarios to run [default: 1000; with --time: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Begin no further scenario after this time, such as 90s, 15m or 3h
+    /// Start no further scenario after this time, such as 90s, 15m or 3h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
-    /// The most members of a scenario
+    /// The largest number of members in a scenario
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
     members: u32,
-    /// The most steps of a scenario, but for those that bring it to its end
+    /// The largest number of steps in a scenario, without the steps that end it
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     steps: u32,
-    /// How often each kind of step comes up: a JSON object, of which --print-weights prints all names
+    /// The frequency of each kind of step: a JSON object; --print-weights prints all names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Print the weights that are used, and search nothing
+    /// Print the weights that the search would use, and stop
     #[arg(long)]
     print_weights: bool,
-    /// Where the scenario is written: a file that is not there yet, or a folder [default: the current one]
+    /// The output: a file that does not exist yet, or a folder [default: the current folder]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
-    /// Run so many scenarios side by side [default: one for each core]
+    /// The number of scenarios that run in parallel [default: one for each core]
     #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Print one JSON object, and nothing else
@@ -107,7 +109,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     scenario::duration(text).ok_or_else(|| "expected a duration such as 90s, 15m or 3h".to_owned())
 }
 
-/// How many threads there are to be.
+/// The number of threads to use: one for each core, if the user asked for no number.
 fn jobs(asked: Option<u16>) -> usize {
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     asked.map_or_else(cores, usize::from)
@@ -115,23 +117,24 @@ fn jobs(asked: Option<u16>) -> usize {
 
 #[derive(clap::Args, Debug)]
 struct CheckArgs {
-    /// Scenario files, or folders to search for *.json; subfolders `failing` and `sweeps` only if named here
+    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
+    /// names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print one JSON object per file and line, and nothing else
+    /// Print one JSON object per file, each on its own line, and nothing else
     #[arg(long)]
     json: bool,
 }
 
 #[derive(clap::Args, Debug)]
 struct MatrixArgs {
-    /// The scenario's file
+    /// The scenario file
     #[arg(value_name = "SCENARIO")]
     file: PathBuf,
-    /// Write the matrix as CSV, a line for each snapshot and message
+    /// Write the matrix as CSV, with one line for each snapshot and message
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write the matrix as a picture
+    /// Write the matrix as an SVG picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Use this seed
@@ -139,7 +142,7 @@ struct MatrixArgs {
     seed: Option<u64>,
 }
 
-/// How the command ended, in the order in which one outweighs the other.
+/// The result of the command, from the mildest to the most serious. The most serious one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
     #[default]
@@ -158,7 +161,7 @@ impl From<Ending> for ExitCode {
     }
 }
 
-/// Does what was asked.
+/// Runs the command that the arguments name.
 pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
     let ending = match cli.command {
         Command::Run(args) => run::run(&args, runner)?,

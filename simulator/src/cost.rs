@@ -1,23 +1,23 @@
-//! What cryptography costs: how many of each operation each call of a device made.
+//! The cost of cryptography: the number of each crypto operation in each call of a device.
 //!
-//! The counts are exact, and the same scenario and seed give the same: nothing in them is a time.
+//! The counts are exact: the same scenario and seed give the same counts. They contain no times.
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use serde::Serialize;
 
-/// What a device was doing when it made a crypto call.
+/// The operation of a device at the time of a crypto call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Making the device, starting its process again, and whatever else is nobody's wish.
+    /// Making the device, starting its process again, and other work that no step asks for.
     #[default]
     Housekeeping,
     /// Making key packages.
     KeyPackages,
     /// Making the group.
     Create,
-    /// Making a commit, or taking it up again after a lost race.
+    /// Making a commit, or making it again after a lost race.
     Commit,
     /// Making an external commit.
     ExternalCommit,
@@ -29,7 +29,7 @@ pub enum Operation {
     Send,
     /// Joining by a welcome.
     Join,
-    /// Receiving a commit of another member's, or an own one back.
+    /// Receiving a commit of another member, or an own commit.
     ReceiveCommit,
     /// Receiving a proposal.
     ReceiveProposal,
@@ -40,7 +40,7 @@ pub enum Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Housekeeping => "keeping house",
+            Self::Housekeeping => "doing other work",
             Self::KeyPackages => "making key packages",
             Self::Create => "making the group",
             Self::Commit => "committing",
@@ -56,10 +56,10 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How many crypto operations were made, and over how many bytes.
+/// The number of crypto operations, and of the bytes that they processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Calls of the engine that made them.
+pub struct CostCounts {
+    /// The number of engine calls that made them.
     pub calls: u64,
     /// HPKE encryptions (RFC 9180), of path secrets and group secrets.
     pub hpke_seals: u64,
@@ -91,7 +91,7 @@ pub struct Counts {
     pub random_bytes: u64,
 }
 
-impl AddAssign for Counts {
+impl AddAssign for CostCounts {
     fn add_assign(&mut self, other: Self) {
         self.calls += other.calls;
         self.hpke_seals += other.hpke_seals;
@@ -111,5 +111,5 @@ impl AddAssign for Counts {
     }
 }
 
-/// What each operation cost.
-pub type Costs = BTreeMap<Operation, Counts>;
+/// The costs of each operation.
+pub type Costs = BTreeMap<Operation, CostCounts>;

@@ -1,8 +1,9 @@
-//! Replays scripted membership changes on real MLS clients, and measures forward secrecy and post-compromise security.
+//! Replays scripted membership changes on real MLS clients, and measures forward secrecy and
+//! post-compromise security.
 //!
-//! A [`scenario`] is read and checked, run, and its result written as a [`report`]. Scenarios that fail can be
-//! [searched for](explore). The `regrow` command is a thin layer
-//! around these.
+//! The library reads and checks a [`scenario`], runs it, and writes its result as a [`report`]. It
+//! can also [search](explore) for scenarios that fail. The `regrow` command is a thin layer around
+//! the library.
 
 #![forbid(unsafe_code)]
 

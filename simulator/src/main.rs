@@ -11,8 +11,8 @@ use std::{
 
 use clap::Parser as _;
 
-/// A quarter of a simulation's time is OpenMLS asking for memory and giving it back, on all cores at once. This
-/// allocator is a tenth to a fifth faster at that than the system's, and wastes less.
+/// OpenMLS spends a quarter of a simulation's time on memory allocation, on all cores at once. This
+/// allocator is a tenth to a fifth faster than the system's, and wastes less memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match cli::main(cli::Cli::parse(), regrow_simulator::world::run) {
         Ok(status) => status,
         Err(error) => {
-            // One line, causes and all. That there is no standard error is no reason for anything.
+            // One line with all causes. If there is no standard error, the message is lost.
             let _ = writeln!(io::stderr(), "regrow: {error:#}");
             ExitCode::from(2)
         }

@@ -1,6 +1,6 @@
-//! The little of MLS's encoding that is read here without OpenMLS: vectors behind their length.
+//! The part of the MLS encoding that is read here without OpenMLS: vectors with a length prefix.
 
-/// A vector of variable length (RFC 9420, 2.1.2), and what follows it.
+/// Splits a vector of variable length (RFC 9420, 2.1.2) from the bytes after it.
 pub(crate) fn variable(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *bytes.first()?;
     let (length, start) = match first >> 6 {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pushed_is_read_again() {
+    fn pushed_vector_can_be_read_back() {
         for length in [0, 1, 63, 64, 16_383, 16_384, 70_000] {
             let mut bytes = Vec::new();
             push_variable(&mut bytes, &vec![7; length]);

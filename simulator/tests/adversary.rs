@@ -1,4 +1,5 @@
-//! What a thief can read, in one story each; and what the engine reads that is run on a stolen state.
+//! The messages that a thief can read, with one story in each test. One test also runs the engine
+//! with a stolen state.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use common::{Run, run, scenario, scenario_with};
 use regrow_engine::{Client, DeviceId, GroupId, MemoryStore, Policy, Timestamp, default_crypto};
-use regrow_simulator::adversary::{Adversary, Kind, Traffic, replay::Replay};
+use regrow_simulator::adversary::{Adversary, Traffic, TrafficKind, replay::Replay};
 use serde_json::{Value, json};
 
 fn create() -> Value {
@@ -29,7 +30,7 @@ fn thief(expect: Value) -> Value {
     json!({ "expect": expect })
 }
 
-/// Runs a scenario that passes, on a group of three that may be four.
+/// Runs a scenario that has to pass, in a group of three that may become four.
 #[track_caller]
 fn passes(steps: &[Value]) -> Run {
     passes_with(json!({}), steps)
@@ -42,7 +43,8 @@ fn passes_with(group: Value, steps: &[Value]) -> Run {
     run
 }
 
-/// Messages read that were sent before the compromise, and after it; and after how many epochs it healed.
+/// The numbers of exposed messages that were sent before and after the theft, and the number of
+/// epochs until the group healed.
 #[track_caller]
 fn figures(run: &Run) -> (u64, u64, Option<u64>) {
     let thief = run.thief();
@@ -82,7 +84,7 @@ fn updates_of_others_do_not_stop_the_thief() {
 }
 
 #[test]
-fn heals_within_counts_epochs_and_holds_from_the_epoch_that_healed() {
+fn heals_within_holds_from_the_epoch_of_healing_on() {
     let steps = |within: u64| {
         let heals = thief(json!({ "heals_within": within }));
         let update = |by: &str| json!({ "update": { "by": by } });
@@ -103,7 +105,7 @@ fn heals_within_counts_epochs_and_holds_from_the_epoch_that_healed() {
 }
 
 #[test]
-fn not_having_healed_is_told_apart_from_healing_late() {
+fn not_healed_differs_from_healed_late() {
     let run = run(&scenario(
         &["alice", "bob", "carol"],
         &[create(), steal("bob"), json!({ "update": { "by": "alice" } }), thief(json!({ "heals_within": 100 }))],
@@ -114,12 +116,13 @@ fn not_having_healed_is_told_apart_from_healing_late() {
 }
 
 #[test]
-fn thief_of_a_member_that_is_removed_keeps_what_it_has_and_cannot_go_on() {
+fn removal_stops_the_thief_but_keeps_its_secrets() {
     let run = passes_with(
         json!({ "past_epochs": 1 }),
         &[
             create(),
-            // Sent before the theft and unread, so that the thief has it only if it keeps the epoch.
+            // Sent before the theft and unread: the thief can read it only if the device keeps the
+            // epoch.
             json!({ "hold": { "id": "late", "for": "bob" } }),
             send("alice", "late"),
             steal("bob"),
@@ -149,7 +152,7 @@ fn theft_after_the_removal_gives_nothing() {
 }
 
 #[test]
-fn victim_that_is_invited_again_with_a_stolen_key_package_is_read_again() {
+fn invitation_with_a_stolen_key_package_exposes_the_victim_again() {
     let run = passes(&[
         create(),
         steal("bob"),
@@ -166,12 +169,12 @@ fn victim_that_is_invited_again_with_a_stolen_key_package_is_read_again() {
 }
 
 #[test]
-fn victim_that_is_invited_again_with_a_new_key_package_is_not_read() {
+fn invitation_with_a_new_key_package_exposes_nothing() {
     let run = passes(&[
         create(),
         steal("bob"),
         json!({ "remove": { "by": "alice", "who": "bob" } }),
-        // What was stolen has expired; the members have published new ones.
+        // The stolen key packages have expired, and the members have published new ones.
         json!({ "wait": "91d" }),
         json!({ "add": { "by": "alice", "who": "bob" } }),
         send("alice", "back"),
@@ -181,7 +184,7 @@ fn victim_that_is_invited_again_with_a_new_key_package_is_not_read() {
 }
 
 #[test]
-fn consumed_messages_are_not_read() {
+fn messages_read_before_the_theft_are_not_exposed() {
     let run = passes_with(
         json!({ "past_epochs": 2, "out_of_order": 10 }),
         &[
@@ -198,7 +201,7 @@ fn consumed_messages_are_not_read() {
 }
 
 #[test]
-fn held_lost_and_overtaken_messages_are_read() {
+fn held_lost_and_skipped_messages_are_exposed() {
     let run = passes(&[
         create(),
         json!({ "hold": { "id": "held", "for": "bob" } }),
@@ -216,7 +219,7 @@ fn held_lost_and_overtaken_messages_are_read() {
 }
 
 #[test]
-fn the_tolerance_for_reordering_is_what_can_be_stolen() {
+fn thief_gets_the_skipped_keys_in_the_window() {
     for tolerance in 0..4 {
         let mut steps = vec![create()];
         for message in 1..=4 {
@@ -225,14 +228,14 @@ fn the_tolerance_for_reordering_is_what_can_be_stolen() {
         }
         steps.extend([send("alice", "m5"), steal("bob")]);
         let run = passes_with(json!({ "out_of_order": tolerance }), &steps);
-        // The message that was read last takes one place.
+        // The message that was read last takes one place in the window.
         let kept = u64::from(tolerance as u32).saturating_sub(1);
         assert_eq!(figures(&run), (kept, 0, None), "a tolerance of {tolerance}");
     }
 }
 
 #[test]
-fn past_epochs_that_are_kept_are_what_can_be_stolen() {
+fn thief_gets_the_kept_past_epochs() {
     for past_epochs in 0..4 {
         let mut steps = vec![create()];
         for epoch in 1..=4 {
@@ -247,7 +250,7 @@ fn past_epochs_that_are_kept_are_what_can_be_stolen() {
 }
 
 #[test]
-fn victim_that_is_offline_gives_all_that_it_has_not_fetched() {
+fn offline_victim_exposes_all_unfetched_messages() {
     let run = passes(&[
         create(),
         send("alice", "m1"),
@@ -284,13 +287,13 @@ fn theft_before_the_victim_joined_reads_from_its_invitation_on() {
 }
 
 #[test]
-fn theft_before_there_is_a_group_reads_once_there_is_one() {
+fn theft_before_the_group_exists_reads_the_later_group() {
     let run = passes(&[steal("bob"), create(), send("alice", "m1"), thief(json!({ "reads": ["m1"] }))]);
     assert_eq!(figures(&run), (0, 1, None));
 }
 
 #[test]
-fn theft_of_somebody_who_joins_by_itself_afterwards_reads_nothing() {
+fn theft_before_an_external_join_reads_nothing() {
     let run = passes(&[
         create(),
         steal("dave"),
@@ -302,7 +305,7 @@ fn theft_of_somebody_who_joins_by_itself_afterwards_reads_nothing() {
 }
 
 #[test]
-fn theft_of_somebody_who_never_joins_reads_nothing() {
+fn theft_of_a_device_that_never_joins_reads_nothing() {
     let run = passes(&[
         create(),
         send("alice", "m1"),
@@ -328,7 +331,7 @@ fn external_rejoin_of_the_victim_heals() {
 }
 
 #[test]
-fn a_proposed_update_heals_when_it_is_committed_unless_it_was_stolen_too() {
+fn committed_update_proposal_heals_unless_it_was_stolen_too() {
     let propose = json!({ "propose": { "by": "bob", "update": true } });
     let commit = json!({ "commit": { "by": "alice" } });
     let after = [steal("bob"), propose.clone(), commit.clone()];
@@ -339,7 +342,7 @@ fn a_proposed_update_heals_when_it_is_committed_unless_it_was_stolen_too() {
 }
 
 #[test]
-fn several_thieves_are_told_apart_and_their_messages_counted_once() {
+fn thieves_have_own_figures_and_shared_messages_count_once() {
     let run = passes(&[
         create(),
         json!({ "compromise": { "who": "bob", "id": "first" } }),
@@ -379,9 +382,9 @@ fn hidden_handshakes_make_no_difference_to_a_thief() {
     }
 }
 
-/// What a device has read and not acknowledged is on it in clear.
+/// A device stores the text of a message that it has read and not acknowledged.
 #[test]
-fn thief_reads_what_was_not_acknowledged() {
+fn thief_reads_unacknowledged_messages() {
     let now = Timestamp(1_800_000_000);
     let policy = Policy { clock_skew: now.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() };
     let device = |user: &str| {
@@ -396,7 +399,7 @@ fn thief_reads_what_was_not_acknowledged() {
     alice.confirm(pending, now).unwrap();
     bob.join(&welcome, now).unwrap();
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    let traffic = [Traffic::new(Kind::Message, 1, Some(0), &message)];
+    let traffic = [Traffic::new(TrafficKind::Message, 1, Some(0), &message)];
     let read = |bob: &Client| {
         let snapshot = bob.snapshot().unwrap();
         let mut thief = Replay::new(&snapshot, default_crypto(), policy.clone(), group.clone()).unwrap();

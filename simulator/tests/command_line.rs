@@ -1,4 +1,4 @@
-//! The `regrow` command as it is used: which files it takes, what it writes where, and the status it ends with.
+//! The `regrow` command: the files that it reads and writes, its output, and its exit status.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A folder with scenarios that pass, and others at their side.
+/// A folder with scenarios that pass, and with other files beside them.
 fn scenarios() -> TempDir {
     let folder = TempDir::new().unwrap();
     for name in ["b", "a", "sub/c", "failing/d", "sweeps/e", "sub/failing/f"] {
@@ -48,7 +48,7 @@ fn files(output: &Output) -> Vec<String> {
 }
 
 #[test]
-fn a_folder_is_searched_but_for_failing_and_sweeps() {
+fn folder_search_skips_failing_and_sweeps() {
     let folder = scenarios();
     let output = regrow(&["run", "--json", "."], folder.path());
     assert_eq!(files(&output), ["./a.json", "./b.json", "./sub/c.json"]);
@@ -63,7 +63,7 @@ fn failing_and_sweeps_are_run_when_they_are_named() {
 }
 
 #[test]
-fn an_unusable_file_does_not_keep_the_others_from_running() {
+fn unusable_file_does_not_stop_the_others() {
     let folder = scenarios();
     fs::write(folder.path().join("aa.json"), "{").unwrap();
     let output = regrow(&["run", "."], folder.path());
@@ -75,7 +75,7 @@ fn an_unusable_file_does_not_keep_the_others_from_running() {
 }
 
 #[test]
-fn a_scenario_that_fails_is_told_with_its_file_and_step() {
+fn failed_scenario_is_reported_with_file_and_step() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
     let output = regrow(&["run", "failing"], Path::new(folder));
     let out = text(&output.stdout);
@@ -86,7 +86,7 @@ fn a_scenario_that_fails_is_told_with_its_file_and_step() {
 }
 
 #[test]
-fn unusable_outweighs_failed() {
+fn exit_status_prefers_unusable_over_failed() {
     let folder = scenarios();
     fs::write(folder.path().join("bad.json"), "").unwrap();
     let failing = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/failing/newcomer_reads_history.json");
@@ -105,7 +105,7 @@ fn a_folder_without_scenarios_is_unusable() {
 }
 
 #[test]
-fn side_by_side_gives_the_same_results_in_the_same_order() {
+fn parallel_runs_give_the_same_results_in_order() {
     let folder = scenarios();
     let run = |jobs: &str| {
         let transcript = format!("{jobs}.jsonl");
@@ -119,7 +119,7 @@ fn side_by_side_gives_the_same_results_in_the_same_order() {
 }
 
 #[test]
-fn a_seed_replaces_that_of_the_files() {
+fn seed_option_replaces_the_seeds_of_the_files() {
     let folder = scenarios();
     let output = regrow(&["run", "--json", "--seed", "41", "a.json"], folder.path());
     assert!(text(&output.stdout).contains(r#""seed":41,"#), "{}", text(&output.stdout));
@@ -135,7 +135,7 @@ fn junit_is_written_beside_the_report() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_before_anything_runs() {
+fn unwritable_output_is_reported_before_any_run() {
     let folder = scenarios();
     for option in ["--junit", "--transcript"] {
         let output = regrow(&["run", option, "absent/file", "."], folder.path());
@@ -148,14 +148,14 @@ fn a_file_that_cannot_be_written_is_told_before_anything_runs() {
 }
 
 #[test]
-fn nothing_on_a_pipe_but_text() {
+fn pipe_gets_only_text() {
     let output = regrow(&["run", "."], scenarios().path());
     assert!(!text(&output.stdout).contains(['\x1b', '\r']));
     assert!(output.stderr.is_empty());
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_output_is_no_error() {
     let folder = scenarios();
     let mut child =
         command(&["run", "."], folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -166,7 +166,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn check_runs_nothing_and_tells_programs_what_is_wrong() {
+fn check_runs_nothing_and_reports_problems_as_json() {
     let folder = scenarios();
     fs::write(folder.path().join("bad.json"), r#"{"regrow": 1}"#).unwrap();
     let output = regrow(&["check", "--json", "a.json", "bad.json"], folder.path());
@@ -182,7 +182,7 @@ fn check_runs_nothing_and_tells_programs_what_is_wrong() {
 }
 
 #[test]
-fn matrix_prints_a_table_and_writes_what_is_asked_for() {
+fn matrix_prints_a_table_and_writes_the_requested_files() {
     let folder = scenarios();
     let output = regrow(&["matrix", "a.json", "--csv", "m.csv", "--svg", "m.svg", "--seed", "5"], folder.path());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -197,7 +197,7 @@ fn matrix_prints_a_table_and_writes_what_is_asked_for() {
 }
 
 #[test]
-fn matrix_of_a_file_that_fails_or_cannot_be_used_is_none() {
+fn failed_or_unusable_file_has_no_matrix() {
     let folder = scenarios();
     fs::write(folder.path().join("bad.json"), "{").unwrap();
     let failing = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/failing/newcomer_reads_history.json");
@@ -225,7 +225,7 @@ fn schema_prints_the_schema() {
 }
 
 #[test]
-fn a_command_that_is_not_understood_ends_with_status_2() {
+fn wrong_command_ends_with_status_2() {
     for arguments in [&["run"][..], &["run", "-j", "0", "."], &["run", "--seed", "x", "."], &["matrix"], &["walk"]] {
         assert_eq!(regrow(arguments, Path::new(".")).status.code(), Some(2), "{arguments:?}");
     }
@@ -249,12 +249,12 @@ fn a_search_ends_when_its_time_is_over() {
     let folder = TempDir::new().unwrap();
     let output = regrow(&["explore", "--time", "0s", "-j", "1", "--members", "2", "--steps", "1"], folder.path());
     assert_eq!(output.status.code(), Some(0));
-    // One has been begun by then, or a few: nobody counts them, and it ends.
+    // A few scenarios may have begun before the time was over. The search has to end.
     assert!(text(&output.stdout).starts_with("nothing found in "), "{}", text(&output.stdout));
 }
 
 #[test]
-fn weights_are_printed_as_a_file_that_can_be_changed() {
+fn printed_weights_are_a_valid_file() {
     let folder = TempDir::new().unwrap();
     let printed = text(&regrow(&["explore", "--print-weights"], folder.path()).stdout);
     assert!(printed.contains("  \"send\": 30,\n"), "{printed}");
@@ -264,7 +264,7 @@ fn weights_are_printed_as_a_file_that_can_be_changed() {
 }
 
 #[test]
-fn weights_that_cannot_be_used_are_told_with_their_place() {
+fn unusable_weights_are_reported_with_position() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("weights.json"), "{\n  \"sned\": 1\n}").unwrap();
     let output = regrow(&["explore", "--weights", "weights.json"], folder.path());
@@ -277,7 +277,7 @@ fn weights_that_cannot_be_used_are_told_with_their_place() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_told_before_the_search() {
+fn unwritable_path_is_reported_before_the_search() {
     let folder = TempDir::new().unwrap();
     let output = regrow(&["explore", "--out", "nowhere/found.json"], folder.path());
     assert_eq!(output.status.code(), Some(2));

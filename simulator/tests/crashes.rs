@@ -1,4 +1,5 @@
-//! A process may die anywhere: nothing is lost, nothing happens twice, and the group converges.
+//! A process may crash at any point: nothing is lost, nothing happens twice, and the group
+//! converges.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -14,7 +15,8 @@ fn create() -> Value {
     json!({ "create": { "by": "a", "with": ["b", "c", "d"] } })
 }
 
-/// A step of `b`, what has to happen before it, and the members and the epoch that there have to be after it.
+/// A step of `b` with the steps before and after it, and the members and the epoch that must
+/// result.
 struct Case {
     name: &'static str,
     before: Vec<Value>,
@@ -77,7 +79,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The case, with whatever stands before its step; and what has to hold afterwards.
+/// The steps of the case, with a disturbance before its step, and with the expectations at the end.
 fn steps(case: &Case, disturbance: &[Value]) -> Vec<Value> {
     let mut steps = case.before.clone();
     steps.extend_from_slice(disturbance);
@@ -96,7 +98,7 @@ fn steps(case: &Case, disturbance: &[Value]) -> Vec<Value> {
 }
 
 #[test]
-fn whoever_acts_may_die_at_each_point_of_each_step() {
+fn acting_member_may_crash_at_each_point() {
     for handshake in ["assisted", "opaque"] {
         for case in cases() {
             let group = json!({ "handshake": handshake });
@@ -106,7 +108,8 @@ fn whoever_acts_may_die_at_each_point_of_each_step() {
                 let run = run(&scenario_with(group.clone(), &MEMBERS, &steps(&case, &[crash])));
                 run.assert_passed(&what);
                 assert_eq!(run.count("crashed"), 1, "{what}");
-                // Nothing is ordered twice: what was submitted again was the same, or the first did not count.
+                // Nothing is ordered twice: a repeated submission was the same, or the first one
+                // did not count.
                 let messages =
                     run.events("delivered").filter(|event| event["id"] == "sent" && event["meaning"] == "read");
                 assert_eq!(messages.count(), if case.name == "send" { 3 } else { 0 }, "{what}");
@@ -116,10 +119,10 @@ fn whoever_acts_may_die_at_each_point_of_each_step() {
 }
 
 #[test]
-fn whoever_receives_may_die_while_it_writes() {
+fn receiving_member_may_crash_during_a_write() {
     for case in cases() {
         for receiver in ["a", "c", "e"] {
-            // Joining is the receiving of an invited member; the others process what is sent to the group.
+            // An invited member receives by joining. The others process the entries of the group.
             if !case.members.contains(&receiver) || (receiver == "e" && case.name == "propose add") {
                 continue;
             }
@@ -133,7 +136,7 @@ fn whoever_receives_may_die_while_it_writes() {
 }
 
 #[test]
-fn whoever_loses_a_race_may_die_at_each_point() {
+fn race_loser_may_crash_at_each_point() {
     for point in POINTS {
         for seed in 0..4 {
             let steps = [
@@ -167,7 +170,7 @@ fn message_that_loses_a_race_survives_a_crash() {
 }
 
 #[test]
-fn two_may_die_in_one_step() {
+fn two_members_may_crash_in_one_step() {
     let steps = [
         create(),
         json!({ "crash": { "who": "b", "at": "after_submit" } }),

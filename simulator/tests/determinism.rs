@@ -7,13 +7,13 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Run, published, run, run_on_threads, run_with_seed, scenario, scenario_with, stem};
-use regrow_simulator::report::{Figures, Outcome};
+use regrow_simulator::report::{Figures, RunOutcome};
 use serde_json::{Value, json};
 
-/// It is run on one thread and on four where it is run at all, in `scenarios.rs`.
+/// The largest scenario. `scenarios.rs` runs it on one thread and on four.
 const LARGE: &str = "hundred_members";
 
-/// Runs it on one thread and on four.
+/// Runs a scenario on one thread and on four, and compares the runs.
 #[track_caller]
 fn assert_reproducible(what: &str, scenario: &regrow_simulator::scenario::Scenario) -> Run {
     let (one, four) = (run_on_threads(1, scenario), run_on_threads(4, scenario));
@@ -26,7 +26,7 @@ fn assert_reproducible(what: &str, scenario: &regrow_simulator::scenario::Scenar
 }
 
 #[test]
-fn every_scenario_gives_the_same_transcript_again_whatever_the_threads() {
+fn every_scenario_is_reproducible_on_any_number_of_threads() {
     let files = [published(""), published("failing")].concat();
     for (path, scenario) in files.iter().filter(|(path, _)| stem(path) != LARGE) {
         assert_reproducible(&stem(path), scenario);
@@ -39,13 +39,13 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
         let (one, other) = (run(scenario), run_with_seed(scenario, 4711));
         assert_ne!(one.hash, other.hash, "{path:?}");
         other.assert_passed(&stem(path));
-        // Who wins a race is up to the seed, and who wins makes another commit.
-        let apart_from_costs = |outcome: &Outcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
+        // The seed decides the winner of a race, and each winner makes another commit.
+        let apart_from_costs = |outcome: &RunOutcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
         assert_eq!(apart_from_costs(&one.outcome), apart_from_costs(&other.outcome), "{path:?}");
     }
 }
 
-/// Everything that members and thieves can do to a group.
+/// All actions of members and thieves in a group.
 fn all_kinds_of_steps() -> Vec<Value> {
     vec![
         json!({ "create": { "by": "a", "with": ["b", "c"] } }),
@@ -105,7 +105,7 @@ fn key_packages<'r>(run: &'r Run, of: &str) -> Vec<&'r Value> {
 }
 
 #[test]
-fn a_step_that_is_taken_out_leaves_what_others_draw_as_it_was() {
+fn removed_step_does_not_change_other_random_values() {
     let steps = [
         json!({ "create": { "by": "a", "with": ["b", "c"] } }),
         json!({ "send": { "by": "a", "id": "m1" } }),
@@ -131,7 +131,7 @@ fn a_step_that_is_taken_out_leaves_what_others_draw_as_it_was() {
 }
 
 #[test]
-fn the_same_step_done_twice_draws_anew() {
+fn repeated_step_draws_new_random_values() {
     let add = json!({ "add": { "by": "a", "who": "b" } });
     let remove = json!({ "remove": { "by": "a", "who": "b" } });
     let create = json!({ "create": { "by": "a" } });
@@ -141,14 +141,14 @@ fn the_same_step_done_twice_draws_anew() {
     assert_eq!(drawn.len(), 3);
 }
 
-/// Who submitted what in the only race, in order.
+/// The members that submit in the only race, in order.
 fn order_of(run: &Run, ids: [&str; 3]) -> Vec<String> {
     let messages = run.events("submitted").filter(|event| ids.iter().any(|id| event["id"] == *id));
     messages.map(|event| event["by"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn the_order_of_a_race_depends_on_the_seed_and_not_on_where_the_race_stands() {
+fn order_of_a_race_depends_only_on_the_seed() {
     let create = json!({ "create": { "by": "a", "with": ["b", "c"] } });
     let race = json!({ "race": [
         { "send": { "by": "a", "id": "m1" } }, { "send": { "by": "b", "id": "m2" } }, { "send": { "by": "c", "id": "m3" } }
@@ -164,7 +164,8 @@ fn the_order_of_a_race_depends_on_the_seed_and_not_on_where_the_race_stands() {
     assert!(orders.len() >= 3, "twelve seeds give only {orders:?}");
 }
 
-/// So many members propose to remove or update somebody, alternately; then one commits to all of it.
+/// A scenario in which this number of members propose removals and updates, alternately. Then one
+/// member commits all proposals.
 fn many_proposals(count: usize, crash: bool) -> regrow_simulator::scenario::Scenario {
     let members: Vec<_> = (0..=count).map(|n| format!("m{n:02}")).collect();
     let members: Vec<_> = members.iter().map(String::as_str).collect();
@@ -196,15 +197,15 @@ fn commits_of_several_updates_and_removals_are_reproducible() {
 }
 
 #[test]
-fn a_crash_while_such_a_commit_is_made_leaves_it_reproducible() {
-    // The machine has two orders to choose from, each time again.
+fn crash_during_such_a_commit_is_reproducible() {
+    // The machine has two possible orders, and chooses again in each run.
     let scenario = many_proposals(2, true);
     let hashes: BTreeSet<_> = (0..12).map(|_| run(&scenario).hash).collect();
     assert_eq!(hashes.len(), 1);
 }
 
 #[test]
-fn a_commit_of_too_many_is_counted_as_unordered_and_right_all_the_same() {
+fn too_large_commit_counts_as_unordered_and_is_correct() {
     let run = run(&many_proposals(9, false));
     run.assert_passed("nine updates and removals");
     assert_eq!(run.outcome.figures.unordered_commits, 1);
@@ -212,7 +213,7 @@ fn a_commit_of_too_many_is_counted_as_unordered_and_right_all_the_same() {
 }
 
 #[test]
-fn somebody_who_does_nothing_changes_nothing() {
+fn idle_member_changes_nothing() {
     let steps = [json!({ "create": { "by": "a", "with": "b" } }), json!({ "send": { "by": "b", "id": "m1" } })];
     let (two, three) = (run(&scenario(&["a", "b"], &steps)), run(&scenario(&["a", "b", "c"], &steps)));
     let without_c = three.events.iter().filter(|event| event["of"] != "c" && event["who"] != "c");

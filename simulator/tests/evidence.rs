@@ -1,5 +1,5 @@
-//! What follows from stolen bytes: what the engine refuses to read and the keys are there for, how it is told, and what
-//! recording costs.
+//! The secrets that follow from stolen bytes. The tests check messages that the engine refuses
+//! although their keys exist, the printed paths, and the cost of the recording.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod common;
 
 use regrow_simulator::{
     cost::Operation,
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario::read,
     world,
 };
@@ -19,7 +19,7 @@ fn text(group: &str, steps: &str) -> String {
     )
 }
 
-fn run(group: &str, steps: &str) -> (Outcome, String) {
+fn run(group: &str, steps: &str) -> (RunOutcome, String) {
     let scenario = read(&text(group, steps)).unwrap_or_else(|problems| panic!("{problems:?}"));
     let mut transcript = Transcript::new(&scenario.name, true);
     let outcome = world::run(&scenario, &RunOptions::default(), &mut transcript);
@@ -33,7 +33,7 @@ fn passes(group: &str, steps: &str) {
 }
 
 #[test]
-fn what_a_stolen_sender_sends_next_is_exposed_though_the_engine_refuses_it() {
+fn next_message_of_a_stolen_sender_is_exposed() {
     passes(
         "{}",
         r#"{ "send": { "by": "alice", "id": "before" } },
@@ -46,7 +46,7 @@ fn what_a_stolen_sender_sends_next_is_exposed_though_the_engine_refuses_it() {
 }
 
 #[test]
-fn an_unused_key_package_opens_the_welcome_and_a_used_one_is_gone() {
+fn key_package_opens_the_welcome_and_is_then_erased() {
     passes(
         "{}",
         r#"{ "compromise": { "who": "dave", "id": "before" } },
@@ -77,7 +77,7 @@ fn an_opaque_group_heals_like_an_assisted_one() {
 }
 
 #[test]
-fn the_way_from_the_record_to_the_key_is_told_in_the_words_of_rfc_9420() {
+fn path_to_the_key_uses_the_words_of_rfc_9420() {
     let (outcome, _) = run(
         "{}",
         r#"{ "compromise": { "who": "bob", "id": "stolen" } },
@@ -97,7 +97,7 @@ fn the_way_from_the_record_to_the_key_is_told_in_the_words_of_rfc_9420() {
 }
 
 #[test]
-fn recording_changes_nothing_that_happens() {
+fn recording_does_not_change_the_run() {
     let steps = |theft| {
         format!(
             r#"{{ "send": {{ "by": "alice", "id": "m1" }} }}, {theft}
@@ -121,16 +121,17 @@ fn recording_changes_nothing_that_happens() {
 fn costs_are_exact() {
     let (outcome, _) = run("{}", r#"{ "update": { "by": "alice" } }, { "send": { "by": "bob", "id": "m1" } }"#);
     let costs = &outcome.figures.costs;
-    // The tree of three after one commit that added two: the path goes over the node of alice and bob to the root.
+    // The tree has three members, after one commit that added two. The path goes over the node of
+    // alice and bob to the root.
     let commit = costs[&Operation::Commit];
     assert_eq!(
         (commit.calls, commit.hpke_seals),
         (2, 2 + 2),
-        "two group secrets, and no path to the newcomers; two path secrets"
+        "two group secrets without path secrets, then two path secrets"
     );
     assert_eq!(costs[&Operation::ReceiveCommit].hpke_opens, 2);
     assert_eq!((costs[&Operation::Send].aead_seals, costs[&Operation::Send].signatures), (2, 1));
-    // The sender finds out from the sender data that it is its own.
+    // The sender recognises its own message by the sender data.
     assert_eq!(costs[&Operation::ReceiveMessage].aead_opens, 2 * 2 + 1);
     assert_eq!(costs[&Operation::Join].hpke_opens, 2);
 }

@@ -1,4 +1,4 @@
-//! Whatever a scenario can expect can also fail, and says what was expected and what was seen.
+//! Every expectation of a scenario can fail, and then reports the expected and the seen fact.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ fn create() -> Value {
     json!({ "create": { "by": "alice", "with": "bob" } })
 }
 
-/// What was expected and seen by the only expectation that fails.
+/// The expected and the seen fact of the only expectation that fails.
 #[track_caller]
 fn fails(steps: &[Value]) -> (String, String) {
     let run = run(&scenario(&["alice", "bob", "carol"], steps));
@@ -25,7 +25,7 @@ fn pair(expected: &str, seen: &str) -> (String, String) {
 }
 
 #[test]
-fn epoch() {
+fn wrong_epoch_is_a_failure() {
     assert_eq!(
         fails(&[create(), json!({ "expect": { "epoch": 2 } })]),
         pair("the group is in epoch 2", "it is in epoch 1")
@@ -33,7 +33,7 @@ fn epoch() {
 }
 
 #[test]
-fn members() {
+fn wrong_members_are_a_failure() {
     let seen = "they are alice, bob";
     assert_eq!(fails(&[create(), json!({ "expect": { "members": "alice" } })]), pair("the members are alice", seen));
     let all = json!({ "expect": { "members": ["alice", "carol", "bob"] } });
@@ -41,7 +41,7 @@ fn members() {
 }
 
 #[test]
-fn what_a_member_reads() {
+fn wrong_reading_of_a_member_is_a_failure() {
     let send = json!({ "send": { "by": "alice", "id": "m1" } });
     let expect = |expect: Value| [create(), send.clone(), json!({ "expect": expect })];
     let reads = |who: &str| expect(json!({ "who": who, "reads": "m1" }));
@@ -52,7 +52,7 @@ fn what_a_member_reads() {
 }
 
 #[test]
-fn a_message_that_could_not_be_sent_is_read_by_nobody() {
+fn unsent_message_is_read_by_nobody() {
     let steps = [
         create(),
         json!({ "send": { "by": "carol", "id": "m1" } }),
@@ -64,7 +64,7 @@ fn a_message_that_could_not_be_sent_is_read_by_nobody() {
 }
 
 #[test]
-fn what_a_thief_reads() {
+fn wrong_reading_of_a_thief_is_a_failure() {
     let steps = |expect: Value| {
         [
             create(),
@@ -89,13 +89,13 @@ fn what_a_thief_reads() {
 }
 
 #[test]
-fn a_step_that_was_to_fail_and_succeeds() {
+fn step_that_succeeds_against_expectation_is_a_failure() {
     let steps = [create(), json!({ "update": { "by": "bob" } }), json!({ "expect": { "fails": "removed" } })];
     assert_eq!(fails(&steps), pair("the step before fails with `removed`", "it succeeded"));
 }
 
 #[test]
-fn a_step_that_fails_in_another_way() {
+fn step_that_fails_with_another_code_is_a_failure() {
     let steps = [create(), json!({ "update": { "by": "carol" } }), json!({ "expect": { "fails": "removed" } })];
     let (expected, seen) = fails(&steps);
     assert_eq!(expected, "the step succeeds");
@@ -103,7 +103,7 @@ fn a_step_that_fails_in_another_way() {
 }
 
 #[test]
-fn a_step_that_fails_and_nobody_asked() {
+fn step_that_fails_without_expectation_is_a_failure() {
     for rest in [vec![], vec![json!({ "wait": "1s" })], vec![json!({ "expect": { "epoch": 1 } })]] {
         let steps = [vec![create(), json!({ "add": { "by": "alice", "who": "bob" } })], rest].concat();
         let (_, seen) = fails(&steps);
@@ -111,7 +111,8 @@ fn a_step_that_fails_and_nobody_asked() {
     }
 }
 
-/// A device that the service no longer keeps entries for (after 30 days) is the one way out of step that needs no bug.
+/// A device gets out of step if the service has deleted its entries, which happens after 30 days.
+/// If a device gets out of step in another way, there is a bug.
 fn away_too_long() -> Vec<Value> {
     vec![
         create(),
@@ -124,7 +125,7 @@ fn away_too_long() -> Vec<Value> {
 }
 
 #[test]
-fn members_that_are_out_of_step() {
+fn members_out_of_step_are_a_failure() {
     let mut steps = away_too_long();
     let at_the_end = run(&scenario(&["alice", "bob", "carol"], &steps));
     steps.push(json!({ "expect": { "converged": true } }));
@@ -137,16 +138,16 @@ fn members_that_are_out_of_step() {
 }
 
 #[test]
-fn who_was_away_too_long_can_rejoin() {
+fn member_that_was_away_too_long_can_rejoin() {
     let mut steps = away_too_long();
     steps.push(json!({ "rejoin": { "who": "bob" } }));
     steps.push(json!({ "send": { "by": "bob", "id": "m1" } }));
     let run = run(&scenario(&["alice", "bob", "carol"], &steps));
-    run.assert_passed("back after the service had thrown away what it missed");
+    run.assert_passed("rejoined after the service had deleted its entries");
 }
 
 #[test]
-fn a_message_that_comes_after_its_reader_was_removed_is_not_read() {
+fn message_that_arrives_after_the_removal_is_not_read() {
     let steps = [
         create(),
         json!({ "hold": { "id": "m1", "for": "bob" } }),
@@ -156,11 +157,11 @@ fn a_message_that_comes_after_its_reader_was_removed_is_not_read() {
         json!({ "add": { "by": "alice", "who": "bob" } }),
         json!({ "expect": { "who": "bob", "cannot_read": "m1" } }),
     ];
-    run(&scenario(&["alice", "bob"], &steps)).assert_passed("removed, then let go");
+    run(&scenario(&["alice", "bob"], &steps)).assert_passed("removed, then released");
 }
 
 #[test]
-fn what_was_sent_before_a_rejoin_is_lost_with_the_state() {
+fn message_from_before_a_rejoin_is_lost() {
     let steps = [
         create(),
         json!({ "hold": { "id": "m1", "for": "bob" } }),
@@ -170,11 +171,11 @@ fn what_was_sent_before_a_rejoin_is_lost_with_the_state() {
         json!({ "expect": { "who": "bob", "cannot_read": "m1" } }),
     ];
     let keeps_past_epochs = json!({ "past_epochs": 5 });
-    run(&scenario_with(keeps_past_epochs, &["alice", "bob"], &steps)).assert_passed("rejoined, then let go");
+    run(&scenario_with(keeps_past_epochs, &["alice", "bob"], &steps)).assert_passed("rejoined, then released");
 }
 
 #[test]
-fn a_repeated_delivery_really_comes_twice_and_is_read_once() {
+fn repeated_delivery_arrives_twice_and_is_read_once() {
     let duplicate = json!({ "duplicate": { "id": "m1", "for": "bob" } });
     let send = json!({ "send": { "by": "alice", "id": "m1" } });
     let run = run(&scenario(&["alice", "bob"], &[create(), duplicate, send]));
@@ -185,14 +186,14 @@ fn a_repeated_delivery_really_comes_twice_and_is_read_once() {
 }
 
 #[test]
-fn the_tolerance_for_reordering_is_exact() {
+fn out_of_order_window_is_exact() {
     for tolerance in 0..4 {
         for overtaken_by in 1..5 {
             let mut steps = vec![create(), json!({ "hold": { "id": "late" } })];
             steps.push(json!({ "send": { "by": "alice", "id": "late" } }));
             steps.extend((0..overtaken_by).map(|n| json!({ "send": { "by": "alice", "id": format!("m{n}") } })));
             steps.push(json!({ "release": { "id": "late" } }));
-            // The message that was read last takes one place.
+            // The message that was read last takes one place in the window.
             let fate = if overtaken_by < tolerance { "reads" } else { "cannot_read" };
             steps.push(json!({ "expect": { "who": "bob", fate: "late" } }));
             let scenario = scenario_with(json!({ "out_of_order": tolerance }), &["alice", "bob"], &steps);
@@ -202,7 +203,7 @@ fn the_tolerance_for_reordering_is_exact() {
 }
 
 #[test]
-fn a_sender_of_whom_too_much_is_missing_is_not_read_until_the_next_epoch() {
+fn too_many_missing_messages_block_a_sender_until_next_epoch() {
     let lost = json!([{ "drop": { "id": "m{i}" } }, { "send": { "by": "alice", "id": "m{i}", "size": 0 } }]);
     let steps = |times: u32| {
         [
@@ -220,7 +221,7 @@ fn a_sender_of_whom_too_much_is_missing_is_not_read_until_the_next_epoch() {
     }
 }
 
-/// Each step that can be refused, and why.
+/// Each step that can be refused, with the code of its reason.
 #[test]
 fn steps_fail_with_the_code_of_their_reason() {
     let update = json!({ "update": { "by": "bob" } });
@@ -267,7 +268,7 @@ fn steps_fail_with_the_code_of_their_reason() {
     for (code, mut steps) in cases {
         let what = format!("{code}: {}", steps.last().unwrap());
         steps.push(json!({ "expect": { "fails": code } }));
-        // What was refused has left nothing behind.
+        // A refused step has changed nothing.
         if !matches!(code, "offline") || steps[0] == create() {
             steps.push(json!({ "update": { "by": "alice" } }));
             steps.push(json!({ "expect": { "converged": true } }));

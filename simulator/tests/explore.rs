@@ -1,4 +1,4 @@
-//! Generated scenarios are scenarios: what is written is read back as it was, and can be run.
+//! Generated scenarios are valid: they are read back as they were written, and they can be run.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -26,7 +26,7 @@ fn actions(scenario: &Scenario) -> Vec<Vec<Action>> {
 }
 
 #[test]
-fn every_published_scenario_is_written_as_what_it_is() {
+fn published_scenarios_are_read_back_as_written() {
     for folder in [".", "failing", "sweeps"] {
         for (file, before) in published(folder) {
             let text = write(&before);
@@ -39,7 +39,8 @@ fn every_published_scenario_is_written_as_what_it_is() {
     }
 }
 
-/// The same cases each time; more, and others, with `PROPTEST_CASES` and `PROPTEST_RNG_SEED`.
+/// Uses the same cases in each run. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set more and other
+/// cases.
 fn config(cases: u32) -> ProptestConfig {
     let set = |name| std::env::var_os(name).is_some();
     let from_environment = ProptestConfig::default();
@@ -65,7 +66,7 @@ proptest! {
         let text = write(&scenario);
         prop_assert_eq!(read(&text).map_err(|problems| format!("{problems:?}\n{text}")), Ok(scenario.clone()));
         prop_assert!(scenario.members.len() <= members as usize);
-        // Two that belong together are one more, and the end takes three.
+        // Two steps that belong together can add one step. The end of the scenario adds a few more.
         prop_assert!(scenario.steps.len() <= steps as usize + 6);
     }
 }
@@ -82,7 +83,7 @@ proptest! {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_scenarios_and_another_gives_others() {
+fn seed_decides_the_scenarios() {
     let size = Size { members: 6, steps: 30 };
     assert_eq!(plan(1, size).scenario(7), plan(1, size).scenario(7));
     assert_ne!(plan(1, size).scenario(7).steps, plan(2, size).scenario(7).steps);
@@ -90,7 +91,7 @@ fn the_same_seed_gives_the_same_scenarios_and_another_gives_others() {
 }
 
 #[test]
-fn every_kind_of_step_comes_up() {
+fn every_kind_of_step_occurs() {
     let plan = plan(3, Size { members: 6, steps: 40 });
     let mut count: BTreeMap<&str, u32> = BTreeMap::new();
     let mut races = BTreeSet::new();
@@ -134,7 +135,7 @@ fn every_kind_of_step_comes_up() {
 }
 
 #[test]
-fn what_weighs_nothing_never_comes_up() {
+fn kind_with_weight_zero_never_occurs() {
     let weights = Weights::read(r#"{ "crash": 0, "compromise": 0, "race": 0, "offline": 0 }"#).unwrap();
     let plan = Plan { weights, ..plan(3, Size { members: 6, steps: 40 }) };
     for number in 1..=100 {

@@ -1,4 +1,4 @@
-//! What a thief can do in a member's name, who notices, and what ends it.
+//! The actions of a thief in a member's name, their detection, and the steps that end them.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ use regrow_engine::{
     Client, DeviceId, Error, GroupId, MemoryStore, PendingCommit, Policy, Refusal, Timestamp, default_crypto,
 };
 use regrow_simulator::{
-    adversary::{Adversary, Kind, Traffic, replay::Replay},
+    adversary::{Adversary, Traffic, TrafficKind, replay::Replay},
     report::AuthenticationFigures,
 };
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn detected(expected: bool) -> Value {
     thief(json!({ "detected": expected }))
 }
 
-/// Runs a scenario that passes, in both handshake modes.
+/// Runs a scenario that has to pass, in both handshake modes.
 #[track_caller]
 fn passes(steps: &[Value]) -> Vec<Run> {
     let runs = MODES.map(|mode| {
@@ -77,7 +77,7 @@ fn passes(steps: &[Value]) -> Vec<Run> {
     runs.into()
 }
 
-/// What the thief was answered, attempt by attempt.
+/// The answers to the thief's attempts, in order.
 fn outcomes(run: &Run) -> Vec<&str> {
     run.events("impersonated").map(|event| event["outcome"].as_str().unwrap()).collect()
 }
@@ -107,7 +107,7 @@ fn forged_message_is_read_by_all_and_the_owner_notices() {
 }
 
 #[test]
-fn owner_that_noticed_makes_nothing_until_it_has_rejoined() {
+fn owner_that_noticed_must_rejoin_before_it_acts() {
     passes(&[
         create(),
         steal("bob"),
@@ -124,9 +124,10 @@ fn owner_that_noticed_makes_nothing_until_it_has_rejoined() {
     ]);
 }
 
-/// Both use the key of the same generation (RFC 9420, 9.1): who reads one cannot read the other.
+/// Both use the key of the same generation (RFC 9420, 9.1). A member that reads one message cannot
+/// read the other.
 #[test]
-fn what_the_thief_sends_first_the_owner_cannot_say() {
+fn only_the_first_message_of_a_generation_is_read() {
     let steps = [
         create(),
         steal("bob"),
@@ -145,7 +146,7 @@ fn what_the_thief_sends_first_the_owner_cannot_say() {
 }
 
 #[test]
-fn owner_that_is_away_notices_when_it_is_back() {
+fn offline_owner_notices_when_it_returns() {
     for action in ["send", "commit", "rejoin"] {
         let runs = passes(&[
             create(),
@@ -166,7 +167,7 @@ fn owner_that_is_away_notices_when_it_is_back() {
 }
 
 #[test]
-fn a_thief_that_commits_has_the_group_and_the_owner_has_not() {
+fn committing_thief_takes_the_owners_place() {
     for action in ["commit", "rejoin"] {
         let runs = passes(&[
             create(),
@@ -192,10 +193,11 @@ fn a_thief_that_commits_has_the_group_and_the_owner_has_not() {
     }
 }
 
-/// Where handshakes are PrivateMessages they have numbers of their own (RFC 9420, 9.1), and the member has used the one that the
-/// thief's commit has. Nobody can carry it out, although the service has ordered it: all say so, and come back.
+/// Handshakes in PrivateMessages have their own generations (RFC 9420, 9.1). The member has used
+/// the generation of the thief's commit. Therefore nobody can process the commit, although the
+/// service has ordered it. All members report this, and rejoin.
 #[test]
-fn a_commit_with_a_key_that_was_used_locks_everybody_out_where_handshakes_are_hidden() {
+fn opaque_commit_with_a_used_key_locks_everybody_out() {
     let steps = |then: &[Value]| {
         let propose = json!({ "propose": { "by": "bob", "update": true } });
         [&[create(), steal("bob"), propose, act("commit"), accepted(true), detected(true)], then].concat()
@@ -221,9 +223,10 @@ fn a_commit_with_a_key_that_was_used_locks_everybody_out_where_handshakes_are_hi
     assert_eq!(who_noticed(&assisted), [("bob", "cannot go on: its state is a copy")]);
 }
 
-/// Whoever has stolen a device that had read the proposal cannot open the commit that has the same key; who came before can.
+/// If the stolen device had read the proposal, its thief cannot open the commit with the same key.
+/// An earlier thief can.
 #[test]
-fn a_commit_with_a_key_that_was_used_opens_for_who_has_the_key() {
+fn commit_with_a_used_key_opens_only_with_that_key() {
     let steal_carol = |id: &str| json!({ "compromise": { "who": "carol", "id": id } });
     let expect = |id: &str, what: &str| json!({ "expect": { "compromise": id, what: "forged" } });
     let steps = [
@@ -243,7 +246,7 @@ fn a_commit_with_a_key_that_was_used_opens_for_who_has_the_key() {
 }
 
 #[test]
-fn who_is_locked_out_can_be_removed_and_added_again() {
+fn locked_out_owner_can_be_removed_and_added_again() {
     for action in ["commit", "rejoin"] {
         passes(&[
             create(),
@@ -261,7 +264,7 @@ fn who_is_locked_out_can_be_removed_and_added_again() {
     }
 }
 
-/// The first of the known truths.
+/// The first of three known facts: an update does not stop the thief.
 #[test]
 fn an_update_does_not_stop_reentry() {
     let runs = passes(&[
@@ -287,7 +290,8 @@ fn an_update_does_not_stop_reentry() {
     }
 }
 
-/// The second. The thief really makes the external commit, with the key that it has and the leaf in it removed.
+/// The second known fact: a new signature key stops the thief. The thief really makes the external
+/// commit, with its own key, and the commit removes the leaf.
 #[test]
 fn a_new_signature_key_stops_reentry() {
     let suites = [
@@ -308,9 +312,9 @@ fn a_new_signature_key_stops_reentry() {
     }
 }
 
-/// The third.
+/// The third known fact: a removal stops the thief.
 #[test]
-fn a_removed_members_thief_gets_in_nowhere() {
+fn removal_stops_reentry() {
     let runs = passes(&[
         create(),
         steal("bob"),
@@ -339,7 +343,7 @@ fn a_removed_members_thief_gets_in_nowhere() {
 }
 
 #[test]
-fn who_was_removed_does_not_join_by_itself_until_it_was_added_again() {
+fn removed_member_cannot_join_before_it_is_added_again() {
     passes(&[
         create(),
         json!({ "join": { "who": "dave" } }),
@@ -355,7 +359,7 @@ fn who_was_removed_does_not_join_by_itself_until_it_was_added_again() {
 }
 
 #[test]
-fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
+fn member_that_left_can_join_again_only_in_assisted_mode() {
     let steps = |back: &[Value]| {
         let steps =
             [create(), json!({ "leave": { "who": "bob" } }), update("alice"), json!({ "join": { "who": "bob" } })];
@@ -370,7 +374,7 @@ fn who_left_comes_back_by_itself_where_the_service_sees_that_it_left() {
 }
 
 #[test]
-fn a_thief_follows_what_others_do_and_acts_in_their_epoch() {
+fn thief_follows_others_and_acts_in_their_epoch() {
     let runs = passes(&[
         create(),
         steal("bob"),
@@ -388,9 +392,9 @@ fn a_thief_follows_what_others_do_and_acts_in_their_epoch() {
     }
 }
 
-/// A thief of somebody who is not in the group has nothing to act with but a name.
+/// The thief of a device outside of the group has only a name with which it can act.
 #[test]
-fn a_thief_of_somebody_outside_can_only_join_as_anybody() {
+fn thief_of_an_outsider_can_only_join() {
     let runs = passes(&[
         create(),
         steal("dave"),
@@ -409,7 +413,7 @@ fn a_thief_of_somebody_outside_can_only_join_as_anybody() {
 }
 
 #[test]
-fn two_thieves_of_one_device_take_its_place_from_each_other() {
+fn two_thieves_of_one_device_replace_each_other() {
     let other = |action: &str| json!({ "impersonate": { "compromise": "other", "action": action } });
     let steps = [
         create(),
@@ -447,9 +451,10 @@ fn the_same_scenario_and_seed_give_the_same_transcript() {
     assert_eq!(first.hash, run_on_threads(4, &scenario).hash);
 }
 
-/// OpenMLS has what waits in an order that is the machine's: the thief's commit comes in the order that members' have.
+/// OpenMLS stores waiting proposals in an order that depends on the machine. The thief's commit
+/// uses the same fixed order as the members' commits.
 #[test]
-fn a_thiefs_commit_of_what_waits_is_the_same_again() {
+fn thiefs_commit_of_waiting_proposals_is_reproducible() {
     let propose = |by: &str| json!({ "propose": { "by": by, "update": true } });
     let propose_all = ["alice", "carol", "dave", "erin"].map(propose);
     let create = json!({ "create": { "by": "alice", "with": ["bob", "carol", "dave", "erin"] } });
@@ -463,7 +468,7 @@ fn a_thiefs_commit_of_what_waits_is_the_same_again() {
 }
 
 #[test]
-fn expectations_of_a_thief_that_do_not_hold_are_told() {
+fn failed_expectations_of_a_thief_are_reported() {
     let told_of = |expect: Value, before: &[Value]| {
         let steps = [&[create(), steal("bob")], before, &[thief(expect)]].concat();
         let run = run(&scenario(&["alice", "bob", "carol"], &steps));
@@ -496,7 +501,7 @@ fn policy() -> Policy {
     Policy { clock_skew: NOW.0, reading_delay: 200 * 365 * 24 * 60 * 60, ..Policy::default() }
 }
 
-/// Alice's group with bob in it, of whose device there is a copy.
+/// Alice's group with Bob in it, and a copy of Bob's device.
 fn stolen_pair() -> (Client, Client, Replay) {
     let device = |user: &str| {
         let id = DeviceId::new(user, "phone").unwrap();
@@ -517,11 +522,12 @@ fn ordered(pending: PendingCommit, by: &mut Client, others: &mut [&mut Client], 
     for other in others {
         other.receive(pending.commit(), NOW).unwrap();
     }
-    thief.observe(&[Traffic::new(Kind::Commit, pending.epoch().0, None, pending.commit()).sent_by(by.device())]);
+    thief.observe(&[Traffic::new(TrafficKind::Commit, pending.epoch().0, None, pending.commit()).sent_by(by.device())]);
     by.confirm(pending, NOW).unwrap();
 }
 
-/// The delivery service is not the only one that asks for the leaf's key: it might be the thief's accomplice.
+/// The delivery service also asks for the leaf's key. But the service could help the thief, so
+/// members check the key, too.
 #[test]
 fn members_refuse_an_external_commit_without_the_leafs_signature_key() {
     let (mut alice, mut bob, mut thief) = stolen_pair();
@@ -540,7 +546,8 @@ fn members_refuse_an_external_commit_without_the_leafs_signature_key() {
     assert_eq!(alice.group(&chat).unwrap().epoch().unwrap().0, 2);
 }
 
-/// With the leaf's key it is the member that comes back, to everybody: the same commit by the same means.
+/// With the leaf's key, nobody can distinguish the thief from the member that comes back. The
+/// commit is made in the same way.
 #[test]
 fn members_accept_an_external_commit_with_the_leafs_signature_key() {
     let (mut alice, mut bob, mut thief) = stolen_pair();

@@ -1,4 +1,4 @@
-//! Everybody's device stolen after every step: what the matrix of a real run says.
+//! The matrix of a real run: every member's device is stolen after every step.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -25,7 +25,8 @@ fn matrix_of(group: Value, members: &[&str], steps: &[Value]) -> Matrix {
         .unwrap_or_else(|outcome| panic!("{outcome:?}"))
 }
 
-/// A member's rows, as text: `x` exposed, `.` hidden, a space where it was no member; the line is the moment of the theft.
+/// A member's rows as text. `x` is exposed, `.` is not exposed, and a space is a message of an
+/// epoch in which the device was not a member. The line is the time of the theft.
 fn rows(matrix: &Matrix, member: &str) -> Vec<String> {
     let rows = matrix.rows.iter().filter(|row| row.member.as_str() == member);
     let rows = rows.map(|row| {
@@ -66,7 +67,7 @@ fn a_thief_reads_from_the_theft_until_the_victim_updates() {
 }
 
 #[test]
-fn what_has_not_come_yet_is_the_window_of_forward_secrecy() {
+fn undelivered_messages_are_the_window_of_forward_secrecy() {
     let matrix = matrix_of(
         json!({}),
         &["alice", "bob"],
@@ -83,7 +84,7 @@ fn what_has_not_come_yet_is_the_window_of_forward_secrecy() {
 }
 
 #[test]
-fn a_newcomer_and_one_who_is_removed_are_outside_of_the_other_epochs() {
+fn added_and_removed_members_are_outside_of_other_epochs() {
     let matrix = matrix_of(
         json!({}),
         &["alice", "bob", "carol"],
@@ -97,14 +98,14 @@ fn a_newcomer_and_one_who_is_removed_are_outside_of_the_other_epochs() {
         ],
     );
     assert_eq!(rows(&matrix, "bob"), ["|xx ", ".|x ", ".|x ", "..| ", "..| ", ".. |"]);
-    // Her key package was stolen before she was invited with it.
+    // Carol's key package was stolen before her invitation with it.
     assert_eq!(rows(&matrix, "carol"), ["| xx", " |xx", " |xx", " .|x", " .|x", " ..|"]);
     let carol: Vec<_> = matrix.rows[12..].iter().map(|row| row.epoch).collect();
     assert_eq!(carol, [None, None, Some(2), Some(2), Some(3), Some(3)]);
 }
 
 #[test]
-fn it_says_of_every_step_and_message_where_they_stand() {
+fn steps_and_messages_have_their_places() {
     let matrix = matrix_of(
         json!({}),
         &["alice", "bob"],
@@ -133,7 +134,7 @@ fn it_says_of_every_step_and_message_where_they_stand() {
 }
 
 #[test]
-fn it_agrees_with_the_thieves_of_the_scenario() {
+fn matrix_agrees_with_the_thieves_of_the_scenario() {
     for (path, scenario) in published("") {
         let what = stem(&path);
         if !["update_heals", "skipped_key_is_exposed", "past_epochs_window", "removal_heals"].contains(&what.as_str()) {
@@ -152,7 +153,7 @@ fn it_agrees_with_the_thieves_of_the_scenario() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_matrix_and_another_is_told() {
+fn seed_decides_the_matrix_and_is_reported() {
     let scenario = scenario(&["alice", "bob"], &[create(), send("alice", "m1"), json!({ "update": { "by": "bob" } })]);
     let of = |seed| matrix::of(&scenario, &RunOptions { seed, ..RunOptions::default() }).unwrap();
     assert_eq!(of(None), of(None));
@@ -160,7 +161,7 @@ fn the_same_seed_gives_the_same_matrix_and_another_is_told() {
 }
 
 #[test]
-fn a_run_that_does_not_hold_has_no_matrix() {
+fn failed_run_has_no_matrix() {
     let steps = [create(), json!({ "expect": { "epoch": 5 } })];
     let outcome = matrix::of(&scenario(&["alice", "bob"], &steps), &RunOptions::default()).unwrap_err();
     assert_eq!(outcome.failures[0].expected, "the group is in epoch 5");

@@ -1,4 +1,5 @@
-//! All prepared on the same epoch, submitted in some order: every wish comes true, or is void, and the group converges.
+//! Members prepare steps in the same epoch, and submit them in some order. Every change happens or
+//! becomes void, and the group converges.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,8 +11,9 @@ use serde_json::{Value, json};
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const SEEDS: std::ops::Range<u64> = 0..2;
 
-/// What one member can want, in a group of `a`, `b`, `c` and `d`. (`e` is not in it.)
-fn wishes(by: &str, id: &str) -> Vec<Value> {
+/// All steps that one member can submit in a group of `a`, `b`, `c` and `d`. `e` is not in the
+/// group.
+fn changes(by: &str, id: &str) -> Vec<Value> {
     let other = if by == "a" { "b" } else { "a" };
     vec![
         json!({ "add": { "by": by, "who": "e" } }),
@@ -28,7 +30,7 @@ fn wishes(by: &str, id: &str) -> Vec<Value> {
     ]
 }
 
-/// Races two steps, commits what was proposed, and lets everybody who is left talk.
+/// Races two steps, commits the waiting proposals, and sends a message.
 fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
     let steps = [
         json!({ "create": { "by": "c", "with": ["a", "b", "d"] } }),
@@ -45,8 +47,8 @@ fn race(group: Value, seed: u64, first: &Value, second: &Value) -> Run {
 
 #[test]
 fn any_two_steps_can_race() {
-    for (number, first) in wishes("a", "m1").iter().enumerate() {
-        for second in &wishes("b", "m2")[number..] {
+    for (number, first) in changes("a", "m1").iter().enumerate() {
+        for second in &changes("b", "m2")[number..] {
             for seed in SEEDS {
                 race(json!({}), seed, first, second);
             }
@@ -56,18 +58,18 @@ fn any_two_steps_can_race() {
 
 #[test]
 fn any_two_steps_can_race_with_hidden_handshakes() {
-    for (number, first) in wishes("a", "m1").iter().enumerate() {
-        for second in &wishes("b", "m2")[number..] {
+    for (number, first) in changes("a", "m1").iter().enumerate() {
+        for second in &changes("b", "m2")[number..] {
             race(json!({ "handshake": "opaque" }), 1, first, second);
         }
     }
 }
 
 #[test]
-fn whoever_joins_races_with_members() {
+fn joiner_can_race_with_members() {
     let join = json!({ "join": { "who": "e" } });
     for seed in SEEDS {
-        for second in wishes("b", "m2") {
+        for second in changes("b", "m2") {
             let run = race(json!({}), seed, &join, &second);
             let joined = run.events("epoch").filter(|event| event["who"] == "e").count();
             assert!(joined > 0, "{second}, seed {seed}: e is in the group");
@@ -75,7 +77,7 @@ fn whoever_joins_races_with_members() {
     }
 }
 
-/// Who is in the group at the end, and its epoch.
+/// The number of members at the end, and the epoch of the group.
 fn end(seed: u64, contenders: &[Value]) -> (u64, u64) {
     let steps = [json!({ "create": { "by": "a", "with": ["b", "c", "d"] } }), json!({ "race": contenders })];
     let run = run_with_seed(&scenario(&MEMBERS, &steps), seed);
@@ -84,7 +86,7 @@ fn end(seed: u64, contenders: &[Value]) -> (u64, u64) {
 }
 
 #[test]
-fn both_wishes_come_true() {
+fn different_changes_all_happen() {
     for seed in SEEDS {
         let add = json!({ "add": { "by": "a", "who": "e" } });
         let remove = json!({ "remove": { "by": "b", "who": "d" } });
@@ -95,7 +97,7 @@ fn both_wishes_come_true() {
 }
 
 #[test]
-fn the_same_wish_is_fulfilled_once() {
+fn same_change_happens_once() {
     for seed in SEEDS {
         let add = |by: &str| json!({ "add": { "by": by, "who": "e" } });
         let remove = |by: &str| json!({ "remove": { "by": by, "who": "d" } });
@@ -106,10 +108,10 @@ fn the_same_wish_is_fulfilled_once() {
 }
 
 #[test]
-fn who_is_removed_has_no_wishes_any_more() {
+fn removed_member_makes_no_further_changes() {
     for seed in SEEDS {
         let remove = |by: &str, who: &str| json!({ "remove": { "by": by, "who": who } });
-        // One of the two removes the other, who can then do nothing.
+        // One of the two removes the other, which can then do nothing.
         assert_eq!(end(seed, &[remove("a", "b"), remove("b", "a")]), (3, 2));
         let (members, epochs) = end(seed, &[remove("a", "b"), json!({ "update": { "by": "b" } })]);
         assert_eq!(members, 3);

@@ -1,4 +1,4 @@
-//! The shape of the reports: for a person, for a program, for a CI system.
+//! The format of the reports: for a person, for a program, and for a CI system.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,11 +6,11 @@ use std::{path::PathBuf, time::Duration};
 
 use regrow_simulator::{
     report::{
-        AuthenticationFigures, CompromiseFigures, Failure, Figures, Outcome, RunResult, Transcript, Verdict, json,
-        junit,
+        AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOutcome, RunResult, Transcript,
+        json, junit,
         terminal::{Abilities, Terminal},
     },
-    scenario::{CompromiseId, MemberName, Place, Position, Problem, Scope, read},
+    scenario::{CompromiseId, MemberName, Place, Position, Problem, TheftScope, read},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -27,7 +27,7 @@ fn figures() -> Figures {
     let stolen = CompromiseFigures {
         id: CompromiseId::new("stolen"),
         who: MemberName::new("bob"),
-        scope: Scope::Device,
+        scope: TheftScope::Device,
         exposed_before: 0,
         exposed_after: 1,
         healed_after: Some(1),
@@ -42,41 +42,37 @@ fn figures() -> Figures {
 }
 
 fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunResult {
-    let verdict = Verdict::Ran {
+    let outcome = FileOutcome::Ran {
         name: name.to_owned(),
         seed: 7,
-        outcome: Outcome { failures, figures },
+        outcome: RunOutcome { failures, figures },
         transcript: "00ff".to_owned(),
     };
-    RunResult { file: PathBuf::from(file), verdict, duration: Duration::from_millis(1500) }
+    RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
 }
 
-/// One that passed, one that failed twice, one that could not be run.
+/// A result that passed, one that failed twice, and one that could not be run.
 fn results() -> [RunResult; 3] {
     let failures = vec![
         Failure {
             place: Some(place()),
             expected: "bob cannot read m1".to_owned(),
             seen: "bob has read m1".to_owned(),
+            code: None,
             events: vec!["alice sent m1".to_owned(), "bob read m1".to_owned()],
         },
-        Failure {
-            place: None,
-            expected: "one epoch".to_owned(),
-            seen: "<two> & \"more\" \u{1b}[31m".to_owned(),
-            events: Vec::new(),
-        },
+        Failure::new(None, "one epoch", "<two> & \"more\" \u{1b}[31m"),
     ];
     let problem = Problem {
         position: Some(Position { line: 3, column: 5 }),
         field: "steps[0].sned".to_owned(),
         problem: "unknown step".to_owned(),
     };
-    let unusable = Verdict::Unusable(vec![problem]);
+    let unusable = FileOutcome::Unusable(vec![problem]);
     [
         ran("s/heals.json", "an update heals", figures(), Vec::new()),
         ran("s/fails.json", "it fails", Figures { members: 12, ..Figures::default() }, failures),
-        RunResult { file: PathBuf::from("s/bad.json"), verdict: unusable, duration: Duration::ZERO },
+        RunResult { file: PathBuf::from("s/bad.json"), outcome: unusable, duration: Duration::ZERO },
     ]
 }
 
@@ -123,7 +119,7 @@ fn a_terminal_has_colours_and_a_line_of_progress() {
 }
 
 #[test]
-fn without_a_thief_there_is_nothing_to_say_about_exposure() {
+fn run_without_a_thief_has_no_exposure_note() {
     let mut out = Vec::new();
     let mut terminal = Terminal::begin(&mut out, Abilities::default(), ["n"].into_iter()).unwrap();
     terminal.result(&ran("n.json", "n", Figures::default(), Vec::new())).unwrap();
@@ -171,7 +167,7 @@ fn a_program_reads_one_object_per_line() {
 }
 
 #[test]
-fn how_long_it_took_is_not_in_the_json() {
+fn json_does_not_contain_the_run_time() {
     let written = |duration| {
         let [mut result, ..] = results();
         result.duration = duration;
@@ -247,7 +243,7 @@ fn the_hash_of_a_transcript_is_that_of_its_lines() {
 }
 
 #[test]
-fn an_event_that_is_no_object_is_reported_at_the_end() {
+fn event_that_is_no_object_is_reported() {
     let mut transcript = Transcript::new("n", false);
     transcript.record(0, None, &"not an object");
     transcript.record(0, None, &Event::Sent { by: "a", bytes: 3 });

@@ -1,7 +1,7 @@
-//! What forward secrecy and post-compromise security are, measured, and what each setting of the policy changes: the tables
-//! of `docs/results.md`, which have to be what is measured here.
+//! Measures forward secrecy and post-compromise security, and the effect of each setting of the
+//! policy. The tables of `docs/results.md` have to contain these measurements.
 //!
-//! `cargo test -p regrow-simulator --test results -- --nocapture` prints them.
+//! `cargo test -p regrow-simulator --test results -- --nocapture` prints the tables.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,19 +16,20 @@ use regrow_simulator::{
 
 const MEMBERS: [&str; 4] = ["ada", "ben", "cyd", "dan"];
 
-/// How the group lives: what is set, and how often somebody updates.
+/// The life of a group: its settings, and the frequency of updates.
 #[derive(Clone)]
 struct Life {
     group: &'static str,
-    /// An update after so many rounds.
+    /// The number of rounds between two updates.
     rounds_per_update: u32,
     rounds: u32,
 }
 
 const LIFE: Life = Life { group: "{}", rounds_per_update: 2, rounds: 16 };
 
-/// In a round everybody sends once. In every second round, ben's message comes to dan after the one that ben sends in the
-/// next round; in every third, cyd's comes to dan only in the round after that. After some rounds, the next in turn updates.
+/// In a round, every member sends once. In every second round, ben's message reaches dan after the
+/// message that ben sends in the next round. In every third round, cyd's message reaches dan two
+/// rounds later. After some rounds, the next member in turn updates.
 fn scenario(life: &Life) -> Scenario {
     let mut steps = vec![r#"{ "create": { "by": "ada", "with": ["ben", "cyd", "dan"] } }"#.to_owned()];
     for round in 0..life.rounds {
@@ -58,14 +59,14 @@ fn scenario(life: &Life) -> Scenario {
     read(&text).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
 
-/// The messages of a round that come late to dan.
+/// The messages of a round that reach dan late.
 fn late(round: u32) -> impl Iterator<Item = String> {
     let ben = round.is_multiple_of(2).then(|| format!("ben{round}"));
     let cyd = round.is_multiple_of(3).then(|| format!("cyd{round}"));
     ben.into_iter().chain(cyd)
 }
 
-/// What was measured of one life.
+/// The measurements of one life.
 struct Measured {
     late: usize,
     late_and_read: usize,
@@ -86,7 +87,7 @@ fn measure(life: &Life) -> Measured {
     let late: Vec<_> = (0..life.rounds).flat_map(late).map(|id| format!(r#""id":"{id}","#)).collect();
     let to_dan = lines.lines().filter(|line| line.contains(r#""event":"delivered","to":"dan","kind":"message""#));
     let tardy: Vec<_> = to_dan.filter(|line| late.iter().any(|id| line.contains(id))).collect();
-    // Thefts in the first half of the life, so that there is time to heal.
+    // The thefts happen in the first half of the life, so that there is time to heal.
     let rows: Vec<_> = matrix.rows.iter().filter(|row| row.after_step < matrix.steps.len() / 2).collect();
     let unhealed = rows.iter().filter(|row| row.healed_after.is_none()).count();
     assert_eq!(unhealed, 0, "half a life is too short to heal in");
@@ -159,12 +160,12 @@ fn tables() -> Vec<String> {
 }
 
 #[test]
-fn the_documented_results_are_what_is_measured() {
+fn documented_results_match_the_measurements() {
     let document = include_str!("../../docs/results.md");
     let missing: Vec<_> = tables()
         .into_iter()
         .inspect(|table| println!("{table}"))
         .filter(|table| !document.contains(table.as_str()))
         .collect();
-    assert!(missing.is_empty(), "docs/results.md lacks what is measured:\n\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "docs/results.md lacks these measurements:\n\n{}", missing.join("\n"));
 }

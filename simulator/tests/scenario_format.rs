@@ -1,4 +1,5 @@
-//! What cannot be used is told with file, line and field, by the built binary, with exit status 2.
+//! The built binary reports an unusable file with file, line and field, and ends with exit status
+//! 2.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,7 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A scenario in which nothing is wrong, to be broken. Line 5 is `members`, line 7 the first step.
+/// A scenario without errors, which the tests break. Line 5 is `members`, and line 7 is the first
+/// step.
 const GOOD: &str = r#"{
   "regrow": 1,
   "name": "good",
@@ -29,7 +31,7 @@ fn regrow(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
 }
 
-/// What `check` says of a file with these bytes, after it has ended with status 2.
+/// The output of `check` for a file with these bytes. The command has to end with status 2.
 fn told(bytes: &[u8]) -> String {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("bad.json"), bytes).unwrap();
@@ -57,7 +59,7 @@ fn assert_told(text: &str, line: u32, field: &str, problem: &str) {
 }
 
 #[test]
-fn the_good_scenario_is_good() {
+fn good_scenario_is_usable() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("good.json"), GOOD).unwrap();
     let output = regrow(&["check", "good.json"], folder.path());
@@ -67,7 +69,7 @@ fn the_good_scenario_is_good() {
 }
 
 #[test]
-fn the_top_of_a_file() {
+fn problems_at_the_top_of_a_file_are_reported() {
     for (old, new, line, field, problem) in [
         ("\"regrow\": 1", "\"regrow\": 2", 2, "regrow", "reads format 1, found 2"),
         ("\"regrow\": 1", "\"regrow\": \"1\"", 2, "regrow", "reads format 1, found a text"),
@@ -81,14 +83,14 @@ fn the_top_of_a_file() {
         ("\"seed\": 7", "\"seed\": 7.5", 4, "seed", "expected a whole number"),
         ("\"seed\": 7", "\"seed\": 18446744073709551616", 4, "seed", "expected a whole number"),
         ("\"seed\": 7", "\"sede\": 7", 4, "sede", "unknown field `sede`; did you mean `seed`?"),
-        ("\"seed\": 7", "\"seed\": 7, \"seed\": 8", 4, "seed", "stands twice in one object; the first is in line 4"),
+        ("\"seed\": 7", "\"seed\": 7, \"seed\": 8", 4, "seed", "occurs twice in one object; the first is in line 4"),
         ("\"seed\": 7", "\"group\": {\"pading\": 1}", 4, "group.pading", "did you mean `padding`?"),
         ("\"seed\": 7", "\"group\": {\"padding\": 70000}", 4, "group.padding", "from 0 to 65536, found 70000"),
         ("\"seed\": 7", "\"group\": {\"handshake\": \"open\"}", 4, "group.handshake", "known are assisted, opaque"),
         ("\"seed\": 7", "\"group\": []", 4, "group", "expected an object, found a list"),
         ("[\"alice\", \"bob\", \"carol\"]", "[]", 5, "members", "at least one member"),
         ("[\"alice\", \"bob\", \"carol\"]", "\"alice\"", 5, "members", "expected a list of names or"),
-        ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` stands twice"),
+        ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` occurs twice"),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bo b\"]", 5, "members[1]", "no spaces"),
         (
             "[\"alice\", \"bob\", \"carol\"]",
@@ -111,12 +113,24 @@ fn the_top_of_a_file() {
 }
 
 #[test]
-fn steps_and_their_fields() {
+fn problems_of_steps_and_fields_are_reported() {
     for (step, field, problem) in [
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, commit"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
         (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
+        (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
+        (r#"{}"#, "steps[4]", "found an empty one"),
+        (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
+        (r#""update""#, "steps[4]", "expected an object, found a text"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_compromises_and_impersonations_are_reported() {
+    for (step, field, problem) in [
         (r#"{"impersonate": {}}"#, "steps[4].impersonate.action", "field `action` is missing"),
         (
             r#"{"impersonate": {"compromise": "stolne", "action": "send"}}"#,
@@ -131,7 +145,7 @@ fn steps_and_their_fields() {
         (
             r#"{"impersonate": {"compromise": "stolen", "action": "commit", "id": "f"}}"#,
             "steps[4].impersonate.id",
-            "only what is sent has an `id`",
+            "only the action `send` has an `id`",
         ),
         (
             r#"{"impersonate": {"compromise": "stolen", "action": "send", "id": "m1"}}"#,
@@ -156,12 +170,26 @@ fn steps_and_their_fields() {
         (
             r#"{"expect": {"who": "bob", "reads": "m1", "detected": true}}"#,
             "steps[4].expect.detected",
-            "only what is done with a `compromise` is `detected`",
+            "`detected` needs a `compromise`",
         ),
-        (r#"{"churn": {}}"#, "steps[4].churn", "`churn` is not supported"),
-        (r#"{}"#, "steps[4]", "found an empty one"),
-        (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
-        (r#""update""#, "steps[4]", "expected an object, found a text"),
+        (
+            r#"{"compromise": {"who": "bob", "id": "stolen"}}"#,
+            "steps[4].compromise.id",
+            "the id of step 3 (line 9) already",
+        ),
+        (
+            r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
+            "steps[4].compromise.scope",
+            "known are device, disk",
+        ),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_submissions_are_reported() {
+    for (step, field, problem) in [
         (r#"{"send": {"by": "bob"}}"#, "steps[4].send.id", "field `id` is missing"),
         (r#"{"send": {"by": ["bob"], "id": "m2"}}"#, "steps[4].send.by", "expected a text, found a list"),
         (
@@ -175,7 +203,7 @@ fn steps_and_their_fields() {
         (r#"{"send": {"by": "bob", "id": "m2", "size": 1048577}}"#, "steps[4].send.size", "from 0 to 1048576"),
         (r#"{"send": {"by": "bob", "id": "m2", "too": "x"}}"#, "steps[4].send.too", "unknown field `too`; known are"),
         (r#"{"add": {"by": "alice", "who": []}}"#, "steps[4].add.who", "at least one name"),
-        (r#"{"add": {"by": "alice", "who": ["carol", "carol"]}}"#, "steps[4].add.who[1]", "`carol` stands twice"),
+        (r#"{"add": {"by": "alice", "who": ["carol", "carol"]}}"#, "steps[4].add.who[1]", "`carol` occurs twice"),
         (r#"{"add": {"by": "alice", "who": ["carol", "crol"]}}"#, "steps[4].add.who[1]", "did you mean `carol`?"),
         (r#"{"add": {"by": "alice", "who": 5}}"#, "steps[4].add.who", "expected a name or a list of names"),
         (r#"{"update": {"by": "bob", "signature_key": "yes"}}"#, "steps[4].update.signature_key", "true or false"),
@@ -183,25 +211,6 @@ fn steps_and_their_fields() {
         (r#"{"propose": {"by": "bob", "add": "carol", "update": true}}"#, "steps[4].propose", "found more than one"),
         (r#"{"propose": {"by": "bob", "update": false}}"#, "steps[4].propose.update", "only true"),
         (r#"{"crash": {"who": "bob", "at": "before_comfirm"}}"#, "steps[4].crash.at", "did you mean `before_confirm`?"),
-        (
-            r#"{"compromise": {"who": "bob", "id": "stolen"}}"#,
-            "steps[4].compromise.id",
-            "the id of step 3 (line 9) already",
-        ),
-        (
-            r#"{"compromise": {"who": "bob", "id": "x", "scope": "ram"}}"#,
-            "steps[4].compromise.scope",
-            "known are device, disk",
-        ),
-        (r#"{"wait": "90"}"#, "steps[4].wait", "expected a duration such as"),
-        (r#"{"wait": "5 m"}"#, "steps[4].wait", "expected a duration such as"),
-        (r#"{"wait": "500ms"}"#, "steps[4].wait", "expected a duration such as"),
-        (r#"{"wait": "0s"}"#, "steps[4].wait", "at least one second"),
-        (r#"{"wait": "99999999999999999999d"}"#, "steps[4].wait", "at most 36500 days"),
-        (r#"{"wait": 90}"#, "steps[4].wait", "expected a text, found a number"),
-        (r#"{"hold": {"id": "m9"}}"#, "steps[4].hold.id", "no message is sent as `m9`; did you mean `m1`?"),
-        (r#"{"drop": {"id": "m1", "for": "zed"}}"#, "steps[4].drop.for[0]", "no member is called `zed`"),
-        (r#"{"release": {"id": "m1"}}"#, "steps[4].release.id", "`m1` has not been held"),
         (r#"{"create": {"by": "alice"}}"#, "steps[4].create", "there is a group already"),
     ] {
         assert_told(&with_step(step), 11, field, problem);
@@ -209,18 +218,35 @@ fn steps_and_their_fields() {
 }
 
 #[test]
-fn expectations() {
+fn problems_of_waits_and_deliveries_are_reported() {
+    for (step, field, problem) in [
+        (r#"{"wait": "90"}"#, "steps[4].wait", "expected a duration such as"),
+        (r#"{"wait": "5 m"}"#, "steps[4].wait", "expected a duration such as"),
+        (r#"{"wait": "500ms"}"#, "steps[4].wait", "expected a duration such as"),
+        (r#"{"wait": "0s"}"#, "steps[4].wait", "at least one second"),
+        (r#"{"wait": "99999999999999999999d"}"#, "steps[4].wait", "at most 36500 days"),
+        (r#"{"wait": 90}"#, "steps[4].wait", "expected a text, found a number"),
+        (r#"{"hold": {"id": "m9"}}"#, "steps[4].hold.id", "no message has the id `m9`; did you mean `m1`?"),
+        (r#"{"drop": {"id": "m1", "for": "zed"}}"#, "steps[4].drop.for[0]", "no member is called `zed`"),
+        (r#"{"release": {"id": "m1"}}"#, "steps[4].release.id", "`m1` has not been held"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_expectations_are_reported() {
     for (expect, field, problem) in [
         (r#"{}"#, "", "nothing is expected; known are epoch"),
         (r#"{"converged": false}"#, ".converged", "only true"),
-        (r#"{"reads": "m1"}"#, ".reads", "who reads is missing"),
-        (r#"{"who": "bob"}"#, ".who", "what they read is missing"),
-        (r#"{"who": "bob", "heals_within": 1}"#, ".heals_within", "only a `compromise` heals"),
+        (r#"{"reads": "m1"}"#, ".reads", "the reader is missing"),
+        (r#"{"who": "bob"}"#, ".who", "the messages are missing"),
+        (r#"{"who": "bob", "heals_within": 1}"#, ".heals_within", "`heals_within` needs a `compromise`"),
         (r#"{"who": "bob", "compromise": "stolen", "reads": "m1"}"#, ".compromise", "found both"),
-        (r#"{"compromise": "stolen"}"#, ".compromise", "what it gives is missing"),
+        (r#"{"compromise": "stolen"}"#, ".compromise", "the result is missing"),
         (r#"{"compromise": "stoln", "reads": "m1"}"#, ".compromise", "did you mean `stolen`?"),
-        (r#"{"who": "bob", "reads": "m7"}"#, ".reads[0]", "no message is sent as `m7`"),
-        (r#"{"who": "bob", "reads": ["m1", "q"]}"#, ".reads[1]", "no message is sent as `q`"),
+        (r#"{"who": "bob", "reads": "m7"}"#, ".reads[0]", "no message has the id `m7`"),
+        (r#"{"who": "bob", "reads": ["m1", "q"]}"#, ".reads[1]", "no message has the id `q`"),
         (r#"{"who": "bob", "reads": "m1", "cannot_read": "m1"}"#, ".cannot_read", "both read and not read"),
         (r#"{"members": ["alice", "bobb"]}"#, ".members[1]", "did you mean `bob`?"),
         (r#"{"epoch": "1"}"#, ".epoch", "expected a number, found a text"),
@@ -233,7 +259,7 @@ fn expectations() {
 }
 
 #[test]
-fn what_happens_later_cannot_be_expected_now() {
+fn later_events_cannot_be_expected() {
     let early = GOOD.replace(
         "\"create\": { \"by\": \"alice\", \"with\": [\"bob\"] } },",
         r#""create": { "by": "alice", "with": ["bob"] } },
@@ -244,7 +270,7 @@ fn what_happens_later_cannot_be_expected_now() {
 }
 
 #[test]
-fn a_group_comes_first() {
+fn group_must_be_created_first_and_outside_of_races() {
     let none = GOOD.replace("    { \"create\": { \"by\": \"alice\", \"with\": [\"bob\"] } },\n", "");
     assert_told(&none, 7, "steps[0].send", "there is no group yet");
     let twice = with_step(r#"{"race": [{"update": {"by": "bob"}}, {"create": {"by": "carol"}}]}"#);
@@ -252,7 +278,7 @@ fn a_group_comes_first() {
 }
 
 #[test]
-fn races_and_repeats() {
+fn problems_of_races_and_repeats_are_reported() {
     for (step, field, problem) in [
         (r#"{"race": []}"#, "race", "at least two steps, found none"),
         (r#"{"race": [{"update": {"by": "bob"}}]}"#, "race", "at least two steps, found one"),
@@ -263,7 +289,7 @@ fn races_and_repeats() {
             "in this race already",
         ),
         (r#"{"race": [{"update": {"by": "bob"}}, {"wait": "1s"}]}"#, "race[1].wait", "`wait` cannot race"),
-        (r#"{"race": [{"race": []}]}"#, "race[0].race", "cannot stand in another"),
+        (r#"{"race": [{"race": []}]}"#, "race[0].race", "cannot be inside another"),
         (
             r#"{"race": [{"update": {"by": "bob"}}, {"update": {"by": "alise"}}]}"#,
             "race[1].update.by",
@@ -272,7 +298,7 @@ fn races_and_repeats() {
         (r#"{"repeat": {"times": 0, "steps": [{"wait": "1s"}]}}"#, "repeat.times", "from 1 to 1000000"),
         (r#"{"repeat": {"times": 2, "steps": []}}"#, "repeat.steps", "at least one step"),
         (r#"{"repeat": {"times": 2}}"#, "repeat.steps", "field `steps` is missing"),
-        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "cannot stand in another"),
+        (r#"{"repeat": {"times": 2, "steps": [{"repeat": {}}]}}"#, "repeat.steps[0].repeat", "inside another"),
         (
             r#"{"repeat": {"times": 2, "steps": [{"send": {"by": "bob", "id": "x"}}]}}"#,
             "repeat.steps[0].send.id",
@@ -295,7 +321,7 @@ fn races_and_repeats() {
 }
 
 #[test]
-fn a_race_has_no_outcome_of_its_own() {
+fn race_cannot_be_expected_to_fail() {
     let race = with_step(
         "{\"race\": [{\"update\": {\"by\": \"bob\"}}, {\"update\": {\"by\": \"alice\"}}]},\n    {\"expect\": {\"fails\": \"stale\"}}",
     );
@@ -303,7 +329,7 @@ fn a_race_has_no_outcome_of_its_own() {
 }
 
 #[test]
-fn what_is_no_json_is_told_where_it_stops_being_json() {
+fn invalid_json_is_reported_with_position() {
     assert_told("", 1, "", "the file is empty");
     assert_told(" \n\t\n", 1, "", "the file is empty");
     assert_told(&GOOD.replace("\"seed\": 7,", "\"seed\": 7"), 5, "", "this is not JSON: expected `,` or `}`");
@@ -314,17 +340,17 @@ fn what_is_no_json_is_told_where_it_stops_being_json() {
     assert_told(&"[".repeat(1_000_000), 1, "", "this is not JSON: EOF");
     assert_told(&("[".repeat(1_000_000) + &"]".repeat(1_000_000)), 1, "", "expected an object, found a list");
     let deep = "{\"repeat\":{\"times\":1,\"steps\":[".repeat(10_000) + &"]}}".repeat(10_000);
-    assert_told(&with_step(&deep), 11, "steps[4].repeat.steps[0].repeat", "cannot stand in another");
+    assert_told(&with_step(&deep), 11, "steps[4].repeat.steps[0].repeat", "cannot be inside another");
 }
 
 #[test]
-fn what_is_no_text_is_told_at_its_first_bad_byte() {
+fn invalid_utf8_is_reported_at_its_first_byte() {
     let told = told(b"{\n  \"name\": \"\xff\"}");
     assert_eq!(told, "bad.json:2:12: this is not UTF-8 text\n");
 }
 
 #[test]
-fn what_is_no_file_or_too_large_is_not_read() {
+fn missing_or_too_large_file_is_not_read() {
     let folder = TempDir::new().unwrap();
     let large = fs::File::create(folder.path().join("large.json")).unwrap();
     large.set_len(50_000_000).unwrap();
@@ -337,20 +363,20 @@ fn what_is_no_file_or_too_large_is_not_read() {
 
 #[cfg(unix)]
 #[test]
-fn a_device_is_not_read() {
+fn device_file_is_not_read() {
     let output = regrow(&["check", "/dev/zero"], Path::new("/"));
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "/dev/zero: is not a file\n");
 }
 
 #[test]
-fn each_problem_is_told_once() {
+fn each_problem_is_reported_once() {
     let told = told(GOOD.replace("\"seed\": 7", "\"seed\": 7, \"seed\": 8").as_bytes());
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
-fn all_problems_of_a_file_are_told_in_order() {
+fn all_problems_of_a_file_are_reported_in_order() {
     let text = with_step(r#"{"sned": {}}"#)
         .replace("\"seed\": 7", "\"seed\": \"7\"")
         .replace("\"with\": [\"bob\"]", "\"with\": [\"bbo\"]");
@@ -360,20 +386,20 @@ fn all_problems_of_a_file_are_told_in_order() {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_held_against_the_rest() {
-    // The message of the broken step is missing, and the expectation on it is not a second problem.
+fn unreadable_step_causes_no_further_problems() {
+    // The message of the broken step is missing. The expectation on it is not a second problem.
     let told = told(GOOD.replace("\"id\": \"m1\"", "\"id\": \"m1\", \"size\": true").as_bytes());
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
-fn no_file_tells_more_than_anyone_reads() {
+fn number_of_reported_problems_is_limited() {
     let steps = vec![r#"{"sned": {}}"#; 1000].join(",\n");
     assert_eq!(told(with_step(&steps).as_bytes()).lines().count(), 50);
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_not_passed_on() {
+fn control_characters_are_not_printed() {
     let told = told(with_step(r#"{"\u001b[2J\u0007": {}}"#).as_bytes());
     assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told:?}");
 }

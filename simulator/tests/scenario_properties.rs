@@ -1,4 +1,4 @@
-//! Reading a scenario: never a panic, whatever the text, and what was written is what is read.
+//! The reader of scenarios never panics, for any text. It reads each scenario as it was written.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
     Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem,
-    Proposal, Reading, Scope, Step, read,
+    Proposal, ReadingExpectation, Step, TheftScope, read,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn published(file: Index) -> String {
     fs::read_to_string(file.get(&files)).unwrap()
 }
 
-/// What holds of the problems of any text.
+/// Checks the properties that the problems of every text have.
 fn assert_sound(text: &str, problems: &[Problem]) {
     assert!(!problems.is_empty() && problems.len() <= MAX_PROBLEMS);
     assert!(problems.is_sorted_by_key(|problem| problem.position));
@@ -45,7 +45,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     prop::option::of(names()).prop_map(|to| Delivery { id: MessageId::new("m0"), to })
 }
 
-/// Any step but `send`, `compromise` and `expect`, whose ids depend on other steps.
+/// Any step except `send`, `compromise` and `expect`, whose ids depend on other steps.
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (name(), names()).prop_map(|(by, who)| Action::Add { by, who }),
@@ -89,11 +89,11 @@ fn expect() -> impl Strategy<Value = Expect> {
     let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
         let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
         if member {
-            Reading::Member { who, reads, cannot_read }
+            ReadingExpectation::Member { who, reads, cannot_read }
         } else {
             let compromise = CompromiseId::new("stolen");
             let (reads, cannot_read) = (cannot_read, reads);
-            Reading::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
+            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
         }
     });
     (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
@@ -107,7 +107,7 @@ fn expect() -> impl Strategy<Value = Expect> {
     )
 }
 
-/// Steps in which everything that is named exists.
+/// Steps in which every name and id exists.
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let rest = prop::collection::vec(action(), 0..12);
     (prop::collection::vec(body(), 0..4), rest, prop::collection::vec(expect(), 0..3)).prop_map(
@@ -118,7 +118,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", Body::Size(32)),
-                Action::Compromise { who: alice(), id: stolen(), scope: Scope::Device },
+                Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
                 Action::Impersonate { compromise: stolen(), act: Act::Send, id: Some(MessageId::new("forged")) },
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
@@ -165,10 +165,10 @@ fn written(action: &Action) -> Value {
 fn written_expect(expect: &Expect) -> Value {
     let mut fields = match &expect.reading {
         None => json!({}),
-        Some(Reading::Member { who, reads, cannot_read }) => {
+        Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
             json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
         }
-        Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
+        Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
             "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
             "accepted": accepted, "detected": detected
         }),
@@ -177,7 +177,7 @@ fn written_expect(expect: &Expect) -> Value {
     fields["members"] = json!(expect.members);
     fields["converged"] = json!(expect.converged.then_some(true));
     fields["fails"] = json!(expect.fails);
-    // What is not set is left out.
+    // Values that are not set are left out.
     fields
         .as_object_mut()
         .unwrap()
@@ -189,14 +189,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_it_panic(text in any::<String>()) {
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
         if let Err(problems) = read(&text) {
             assert_sound(&text, &problems);
         }
     }
 
     #[test]
-    fn no_damage_to_a_scenario_makes_it_panic(
+    fn no_damaged_scenario_makes_the_reader_panic(
         file in any::<Index>(),
         damage in prop::collection::vec((any::<Index>(), any::<Index>(), "[\\[\\]{}\",:a-z0-9\\\\ \n]{0,4}"), 1..4),
     ) {
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read(actions in actions(), seed in any::<u64>()) {
+    fn written_scenario_is_read_back(actions in actions(), seed in any::<u64>()) {
         let steps: Vec<_> = actions.iter().map(written).collect();
         let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": MEMBERS, "steps": steps });
         let scenario = read(&text.to_string()).unwrap();
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn a_repeat_is_its_turns_written_out(times in 1_u32..20) {
+    fn repeat_equals_its_expanded_turns(times in 1_u32..20) {
         let around = |steps: Vec<Value>| {
             let mut all = vec![json!({ "create": { "by": "m20", "with": "m19" } })];
             all.extend(steps);
@@ -246,7 +246,7 @@ proptest! {
 }
 
 #[test]
-fn a_step_knows_its_number_its_line_and_its_turn() {
+fn step_knows_its_number_line_and_turn() {
     let text = r#"{ "regrow": 1, "name": "n", "members": ["a", "b"], "steps": [
         { "create": { "by": "a", "with": "b" } },
         { "repeat": { "times": 2, "steps": [

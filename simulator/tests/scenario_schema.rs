@@ -1,4 +1,4 @@
-//! The published schema and the parser agree on what is well-formed.
+//! The published schema and the parser accept the same documents as well-formed.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ fn scenario(members: Value, steps: Value) -> Value {
     json!({ "regrow": 1, "name": "a scenario", "members": members, "steps": steps })
 }
 
-/// A scenario that ends with this step, and in which everything exists that the steps below name.
+/// A scenario that ends with this step, and defines everything that the steps below name.
 fn ending_with(step: &Value) -> Value {
     let steps = json!([
         { "create": { "by": "alice", "with": ["bob"] } },
@@ -66,7 +66,7 @@ fn every_published_scenario_is_usable_and_says_why_it_matters() {
 }
 
 #[test]
-fn the_reference_has_a_usable_example_and_names_every_step_field_and_code() {
+fn reference_has_a_usable_example_and_all_names() {
     let reference = include_str!("../../docs/scenario-format.md");
     let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(read(example).is_ok());
@@ -89,7 +89,7 @@ fn the_reference_has_a_usable_example_and_names_every_step_field_and_code() {
 }
 
 #[test]
-fn they_accept_the_same_steps() {
+fn schema_and_parser_accept_the_same_steps() {
     for step in [
         json!({ "add": { "by": "alice", "who": "carol" } }),
         json!({ "remove": { "by": "alice", "who": ["bob"] } }),
@@ -144,7 +144,7 @@ fn they_accept_the_same_steps() {
 }
 
 #[test]
-fn they_refuse_the_same_steps() {
+fn schema_and_parser_refuse_the_same_steps() {
     for step in [
         json!({}),
         json!("update"),
@@ -209,7 +209,7 @@ fn they_refuse_the_same_steps() {
 }
 
 #[test]
-fn they_agree_on_the_top_of_a_file() {
+fn schema_and_parser_agree_on_the_top_level() {
     let steps = json!([{ "wait": "1s" }]);
     let good = scenario(json!(["alice"]), steps.clone());
     let with = |name: &str, value: Value| {
@@ -247,7 +247,7 @@ fn they_agree_on_the_top_of_a_file() {
     }
 }
 
-/// Every value inside a value, as pointers.
+/// Pointers to all values inside of a value.
 fn pointers(value: &Value, here: String, all: &mut Vec<String>) {
     match value {
         Value::Array(list) => {
@@ -283,9 +283,9 @@ fn replacement() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The other direction does not hold: only the checker knows what names exist.
+    /// The other direction does not hold, because only the checker knows which names exist.
     #[test]
-    fn what_the_parser_accepts_the_schema_accepts(
+    fn schema_accepts_everything_that_the_parser_accepts(
         file in any::<Index>(),
         changes in prop::collection::vec((any::<Index>(), replacement()), 1..3),
     ) {

@@ -1,4 +1,4 @@
-//! The published scenarios hold, and those that are meant to fail do, for their reason.
+//! The published scenarios pass, and the scenarios that should fail do so for their reason.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -9,7 +9,8 @@ use std::thread;
 use common::{published, run, run_on_threads, stem, told};
 use regrow_simulator::report::Failure;
 
-/// The one that takes as long as all others together; on its own, so that it runs beside them.
+/// The scenario that takes as long as all others together. It has its own test, which runs in
+/// parallel to the others.
 const LARGE: &str = "hundred_members";
 
 #[test]
@@ -23,7 +24,8 @@ fn every_published_scenario_passes() {
     }
 }
 
-/// The same transcript whatever the threads, as for all others (`determinism.rs`), in the two runs that it costs.
+/// The transcript is the same on any number of threads, as `determinism.rs` tests for all others.
+/// This test needs only the two runs that it makes anyway.
 #[test]
 fn a_hundred_members_come_and_go() {
     let files = published("");
@@ -49,7 +51,7 @@ fn every_published_scenario_says_why_it_matters() {
 }
 
 #[test]
-fn scenarios_that_are_meant_to_fail_do_so_for_their_reason() {
+fn failing_scenarios_fail_for_their_reason() {
     let expected = [
         (
             "another_member_is_no_cure",

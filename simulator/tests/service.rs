@@ -1,4 +1,4 @@
-//! Scenarios against a server: the same files, unchanged, with every request over the network.
+//! Scenarios against a server: the same files, with every request over the network.
 #![allow(clippy::unwrap_used)]
 
 use std::{net::SocketAddr, path::Path};
@@ -13,16 +13,16 @@ use regrow_delivery_service::{
     },
 };
 use regrow_simulator::{
-    report::{Outcome, RunOptions, Transcript},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario, world,
 };
 
-/// A server of this test's, on a thread of its own.
+/// Starts a server for this test, on its own thread.
 fn server() -> SocketAddr {
     let (say, said) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        // A hundred devices come from one address here, and ask as fast as they can.
+        // A hundred devices come from one address here, and send requests as fast as they can.
         let limits = ServerLimits {
             device_requests_per_second: 1_000_000,
             device_burst: 1_000_000,
@@ -44,7 +44,7 @@ fn server() -> SocketAddr {
     said.recv().unwrap()
 }
 
-fn run(path: &Path, service: Option<String>) -> Outcome {
+fn run(path: &Path, service: Option<String>) -> RunOutcome {
     let text = std::fs::read_to_string(path).unwrap();
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new(&scenario.name, false);
@@ -52,7 +52,7 @@ fn run(path: &Path, service: Option<String>) -> Outcome {
 }
 
 #[test]
-fn the_published_scenarios_hold_against_a_server_as_they_do_without_one() {
+fn published_scenarios_give_the_same_results_with_a_server() {
     let service = format!("http://{}", server());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -68,7 +68,7 @@ fn the_published_scenarios_hold_against_a_server_as_they_do_without_one() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
+fn unreachable_server_is_reported() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/join_by_welcome.json");
     let outcome = run(&path, Some(format!("http://{nobody}")));

@@ -1,4 +1,5 @@
-//! What a thief has of a device's storage files without their key: nothing, and it has tried.
+//! A thief that has the files of a device's storage without their key reads nothing, although it
+//! tries.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -12,8 +13,8 @@ use regrow_engine::{
     default_crypto,
 };
 use regrow_simulator::{
-    adversary::{BreakInError, Kind, Loot, StolenFile, Traffic, replay},
-    scenario::Scope,
+    adversary::{BreakInError, StolenFile, StolenState, Traffic, TrafficKind, replay},
+    scenario::TheftScope,
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -24,7 +25,7 @@ fn send(by: &str, id: &str) -> Value {
     json!({ "send": { "by": by, "id": id } })
 }
 
-/// Bob's device is stolen after he has done some things, and with messages that he has not fetched.
+/// Bob's device is stolen after some steps, and before Bob has fetched all messages.
 fn theft(scopes: &[&str]) -> Vec<Value> {
     let mut steps = vec![
         json!({ "create": { "by": "alice", "with": ["bob", "carol"] } }),
@@ -48,7 +49,7 @@ fn passes(steps: &[Value]) -> Run {
 }
 
 #[test]
-fn the_storage_says_nothing_and_the_same_device_stolen_whole_does() {
+fn stolen_storage_exposes_nothing_and_stolen_device_does() {
     let mut steps = theft(&["disk", "device"]);
     steps.push(json!({ "expect": {
         "compromise": "disk", "cannot_read": ["m1", "m2", "m3", "m4"], "heals_within": 0
@@ -60,12 +61,12 @@ fn the_storage_says_nothing_and_the_same_device_stolen_whole_does() {
     let figures = run.outcome.figures.compromises.iter();
     let figures: Vec<_> =
         figures.map(|thief| (thief.scope, thief.exposed_before, thief.exposed_after, thief.healed_after)).collect();
-    assert_eq!(figures, [(Scope::Disk, 0, 0, Some(0)), (Scope::Device, 1, 1, None)]);
+    assert_eq!(figures, [(TheftScope::Disk, 0, 0, Some(0)), (TheftScope::Device, 1, 1, None)]);
     assert_eq!(run.outcome.figures.exposed, 2);
 }
 
 #[test]
-fn that_a_storage_is_read_is_what_an_expectation_can_fail_with() {
+fn expectation_to_read_a_stolen_storage_fails() {
     let mut steps = theft(&["disk"]);
     steps.push(json!({ "expect": { "compromise": "disk", "reads": "m4" } }));
     let run = run(&scenario(&["alice", "bob", "carol"], &steps));
@@ -74,7 +75,7 @@ fn that_a_storage_is_read_is_what_an_expectation_can_fail_with() {
 }
 
 #[test]
-fn a_file_changes_nothing_else_that_happens_and_a_run_can_be_repeated() {
+fn storage_theft_does_not_change_the_run() {
     let rest = |scope: &str| {
         let run = passes(&theft(&[scope]));
         let of_the_thief = |event: &Value| event["event"] == "compromised" || event["event"] == "exposed";
@@ -87,7 +88,7 @@ fn a_file_changes_nothing_else_that_happens_and_a_run_can_be_repeated() {
 }
 
 #[test]
-fn the_transcript_tells_what_was_stolen() {
+fn transcript_contains_the_stolen_scope() {
     let run = passes(&theft(&["disk", "device"]));
     let told: Vec<_> = run.events("compromised").map(|event| (&event["scope"], event["records"].is_u64())).collect();
     assert_eq!(told, [(&json!("disk"), false), (&json!("device"), true)]);
@@ -101,7 +102,8 @@ fn client(store: Arc<dyn Store>, user: &str) -> Client {
     Client::create(store, default_crypto(), DeviceId::new(user, "phone").unwrap(), policy()).unwrap()
 }
 
-/// What a thief reads who has the storage of bob, sealed under this key: whether alice's next message.
+/// Runs a thief with the storage of bob, sealed under this key. True if the thief reads alice's
+/// next message.
 fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> Result<bool, BreakInError> {
     let (folder, group) = (tempfile::tempdir().unwrap(), GroupId::new("chat").unwrap());
     let store = Arc::new(SqliteStore::create(folder.path().join("bob"), key, default_crypto()).unwrap());
@@ -121,14 +123,14 @@ fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> R
         StolenFile { name, bytes: Zeroizing::new(bytes) }
     });
     let crypto: Arc<dyn CryptoProvider> = default_crypto();
-    let mut thief = replay::thief(&Loot::Disk(files.collect()), crypto, policy(), group.clone())?;
+    let mut thief = replay::thief(&StolenState::Disk(files.collect()), crypto, policy(), group.clone())?;
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    thief.observe(&[Traffic::new(Kind::Message, 1, Some(0), &message)]);
+    thief.observe(&[Traffic::new(TrafficKind::Message, 1, Some(0), &message)]);
     Ok(thief.readable().contains(&0))
 }
 
 #[test]
-fn the_thief_tries_and_a_key_that_is_none_lets_it_in() {
+fn thief_opens_a_storage_with_a_guessable_key() {
     let reads = |key: &StoreKey| reads_what_is_sealed_under(key, |_| ()).unwrap();
     assert!(!reads(&StoreKey::from_bytes([7; 32])));
     assert!(!reads(&StoreKey::from_passphrase("correct horse")));
@@ -137,10 +139,11 @@ fn the_thief_tries_and_a_key_that_is_none_lets_it_in() {
 }
 
 #[test]
-fn files_that_cannot_be_tried_are_not_taken_for_safe_ones() {
+fn files_that_cannot_be_tried_are_an_error() {
     let spoilt = |spoil: fn(&mut Vec<u8>)| reads_what_is_sealed_under(&StoreKey::from_bytes([7; 32]), spoil);
     assert!(matches!(spoilt(|bytes| bytes.fill(0x55)), Err(BreakInError::NoStore(_))));
     assert!(matches!(spoilt(Vec::clear), Err(BreakInError::NoStore(_))));
-    let nothing = replay::thief(&Loot::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
+    let nothing =
+        replay::thief(&StolenState::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
     assert!(matches!(nothing, Err(BreakInError::NoStore(_))));
 }

@@ -1,4 +1,4 @@
-//! Whatever a scenario does, the run keeps what every scenario promises, and can be repeated.
+//! The run of any scenario keeps all guarantees, and can be repeated.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use common::{run_on_threads, scenario_with};
 use proptest::{prelude::*, test_runner::RngSeed};
-use regrow_simulator::{report::Outcome, scenario::Scenario};
+use regrow_simulator::{report::RunOutcome, scenario::Scenario};
 use serde_json::{Value, json};
 
 const MEMBERS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -19,30 +19,30 @@ fn members() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&MEMBERS[..], 1..=2)
 }
 
-/// A step; `#` in it becomes a number of its own.
+/// A step; a number of its own replaces `#` in it.
 fn step() -> impl Strategy<Value = Value> {
     let point = prop::sample::select(&["before_submit", "after_submit", "before_confirm", "during_write"][..]);
     let rule = prop::sample::select(&["hold", "drop", "duplicate"][..]);
     prop_oneof![
-        6 => wish(),
+        6 => submission_step(),
         2 => members().prop_map(|who| json!({ "offline": { "who": who } })),
         3 => members().prop_map(|who| json!({ "online": { "who": who } })),
-        // The rule, and at once the message that it is for.
+        // The rule, and directly after it the message that it is for.
         3 => (rule, members(), member()).prop_map(|(rule, who, by)| json!([
             { rule: { "id": "m#", "for": who } }, { "send": { "by": by, "id": "m#" } }
         ])),
         2 => Just(json!("release")),
-        3 => prop::collection::vec(wish(), 2..=3).prop_map(|wishes| json!({ "race": wishes })),
+        3 => prop::collection::vec(submission_step(), 2..=3).prop_map(|contenders| json!({ "race": contenders })),
         2 => (member(), point).prop_map(|(who, at)| json!({ "crash": { "who": who, "at": at } })),
         1 => member().prop_map(|who| json!({ "compromise": { "who": who, "id": "stolen#" } })),
-        // What the thief that stole last does, if there is one.
+        // An action of the last thief, if there is one.
         2 => prop::sample::select(&["send", "commit", "rejoin"][..]).prop_map(|action| json!(action)),
         1 => (1..20).prop_map(|days| json!({ "wait": format!("{days}d") })),
     ]
 }
 
-/// Something that one member submits.
-fn wish() -> impl Strategy<Value = Value> {
+/// A step that one member submits.
+fn submission_step() -> impl Strategy<Value = Value> {
     prop_oneof![
         (member(), members()).prop_map(|(by, who)| json!({ "add": { "by": by, "who": who } })),
         (member(), members()).prop_map(|(by, who)| json!({ "remove": { "by": by, "who": who } })),
@@ -58,14 +58,14 @@ fn wish() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Who submits a step.
+/// The member that submits a step.
 fn submitter(step: &Value) -> String {
     let fields = step.as_object().unwrap().values().next().unwrap();
     fields.get("by").or(fields.get("who")).unwrap().as_str().unwrap().to_owned()
 }
 
-/// Steps as they stand in a file: with ids of their own, at most one step for each member in a race, and released
-/// messages that were held.
+/// The steps as they are in a file. Ids are distinct, each member has at most one step in a race,
+/// and only held messages are released.
 fn written(steps: &[Value]) -> Vec<Value> {
     let mut written = Vec::new();
     let (mut held, mut stolen) = (Vec::new(), None);
@@ -102,7 +102,7 @@ fn numbered(step: &Value, number: &str) -> Value {
     serde_json::from_str(&step.to_string().replace('#', number)).unwrap()
 }
 
-/// How a step of this name may fail without anything being wrong.
+/// True if a step may fail in this way although nothing is wrong.
 fn is_refusal(seen: &str) -> bool {
     let codes = [
         "not_a_member",
@@ -119,8 +119,8 @@ fn is_refusal(seen: &str) -> bool {
     codes.iter().any(|code| seen.starts_with(&format!("it failed with `{code}`"))) || seen.starts_with(own_removal)
 }
 
-/// Runs the steps that can be done: one that is refused is taken out, until none is.
-fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, Outcome) {
+/// Runs the steps that can be done: removes refused steps until no step is refused.
+fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, RunOutcome) {
     let mut steps = steps;
     loop {
         let mut all = vec![json!({ "create": { "by": "a", "with": ["b", "c"] } })];
@@ -135,14 +135,16 @@ fn run_what_can_be_done(group: &Value, steps: Vec<Value>) -> (Scenario, Outcome)
         // Step 1 is the `create`.
         let refused = place.number.split('.').next().unwrap().parse::<usize>().unwrap() - 2;
         let removed = steps.remove(refused);
-        // What is held or stolen stays, but a message that is not sent is not released or held either.
+        // Messages stay held and devices stay stolen. But rules for a message that is not sent are
+        // removed, too.
         if let Some(id) = removed.get("send").map(|send| send["id"].clone()) {
             steps.retain(|step| !["hold", "release", "drop", "duplicate"].iter().any(|rule| step[rule]["id"] == id));
         }
     }
 }
 
-/// The same 64 cases each time; more, and others, with `PROPTEST_CASES` and `PROPTEST_RNG_SEED`.
+/// Uses the same 64 cases in each run. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` set more and other
+/// cases.
 fn config() -> ProptestConfig {
     let set = |name| std::env::var_os(name).is_some();
     let from_environment = ProptestConfig::default();
@@ -159,7 +161,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn no_run_breaks_a_promise_and_each_can_be_repeated(
+    fn every_run_keeps_its_guarantees_and_is_reproducible(
         steps in prop::collection::vec(step(), 3..18),
         past_epochs in 0..3,
         out_of_order in 0..4,
@@ -168,7 +170,7 @@ proptest! {
         let handshake = if opaque { "opaque" } else { "assisted" };
         let group = json!({ "past_epochs": past_epochs, "out_of_order": out_of_order, "handshake": handshake });
         let (scenario, outcome) = run_what_can_be_done(&group, written(&steps));
-        // That a crash found nothing to interrupt is the generator's doing.
+        // A crash that found nothing to interrupt is the generator's fault.
         let broken: Vec<_> = outcome.failures.iter().filter(|failure| !failure.expected.contains("'s process dies at")).collect();
         prop_assert!(broken.is_empty(), "{:#?}", broken);
         let again = run_on_threads(4, &scenario);

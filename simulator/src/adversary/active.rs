@@ -1,10 +1,13 @@
-//! The thief acts: with the stolen device, brought forward by replay, it makes what the member could make.
+//! The actions of a thief. The thief acts with the stolen device, after the replay has brought it
+//! up to date, and makes commits and messages in the member's name.
 //!
-//! It uses the real engine, and so keeps to what the engine keeps to: it makes nothing in an epoch that it has no keys of, and
-//! sends nothing while proposals wait. Where the engine would refuse only for its owner's good, the thief helps itself: it
-//! forgets what the owner wanted, and replaces a leaf whose signature key it does not have (see [`Replay::rejoin`]).
+//! The thief uses the real engine, and therefore follows its rules. It makes nothing in an epoch
+//! whose keys it does not have, and sends nothing while proposals wait. Some refusals only protect
+//! the engine's owner, and the thief avoids them. It gives up the owner's intents, and it replaces
+//! a leaf whose signature key it does not have (see [`Replay::rejoin`]).
 //!
-//! Nothing here submits: what is made is a value, and the thief is told whether the delivery service has ordered it.
+//! Nothing here submits. The result of an action is a value, and the caller tells the thief if the
+//! delivery service has ordered it.
 
 use std::sync::Arc;
 
@@ -13,24 +16,24 @@ use regrow_engine::{
 };
 
 use super::{
-    deceived::{Deceived, Replacement},
+    forging_crypto::{ForgingCrypto, Replacement},
     replay::{NO_TIME, Replay},
 };
 
 /// A commit that the thief has made in the member's name.
 pub struct ForgedCommit {
-    /// What is to be submitted.
+    /// The commit to submit.
     pub pending: PendingCommit,
-    /// The device that made it, if it is not the replayed one.
+    /// The device that made the commit, if it is not the replayed device.
     made_by: Option<Client>,
 }
 
 impl Replay {
-    /// Encrypts a message as the member, and gives the epoch that it is of.
+    /// Encrypts a message in the member's name, and returns it with its epoch.
     ///
     /// # Errors
     ///
-    /// The engine's: there is no group, or no message can be sent now.
+    /// Errors of the engine: there is no group, or no message can be sent now.
     pub fn send(&mut self, text: &[u8]) -> Result<(u64, Vec<u8>), Error> {
         let mut group = self.client.group(&self.group)?;
         Ok((group.epoch()?.0, group.send(text)?))
@@ -40,23 +43,25 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The engine's: there is no group.
+    /// Errors of the engine: there is no group.
     pub fn commit(&mut self) -> Result<ForgedCommit, Error> {
         let mut group = self.client.group(&self.group)?;
         group.abandon()?;
         Ok(ForgedCommit { pending: group.update()?, made_by: None })
     }
 
-    /// Makes an external commit that takes the member's place, or one that joins where the member has no leaf.
+    /// Makes an external commit that takes the member's place. If the member has no leaf, the
+    /// commit adds one.
     ///
-    /// The engine makes none if the leaf has a signature key that was not stolen. RFC 9420, 12.4.3.2, does not forbid it:
-    /// an external commit is signed with the key that it brings, and whether that is acceptable for the leaf that it
-    /// removes is the application's to decide. So the thief makes it all the same, with the signature key that it has:
-    /// it shows its own engine a tree in which the leaf has that key, and cryptography that finds the tree in order.
+    /// The engine refuses this if the leaf has a signature key that was not stolen. RFC 9420,
+    /// 12.4.3.2, does not forbid it: an external commit is signed with the key that it brings. The
+    /// application decides if this key is acceptable for the leaf that the commit removes. So the
+    /// thief makes the commit anyway, with the signature key that it has. It shows its own engine a
+    /// tree in which the leaf has that key, and a cryptography that accepts this tree.
     ///
     /// # Errors
     ///
-    /// The engine's: the group info is not one.
+    /// Errors of the engine: the bytes are no group info.
     pub fn rejoin(&mut self, group_info: &[u8]) -> Result<ForgedCommit, Error> {
         let own = self.client.device().clone();
         match self.client.join_external(group_info) {
@@ -68,61 +73,64 @@ impl Replay {
         }
     }
 
-    /// [`None`] if the thief has no key, or cannot find the leaf.
+    /// Makes the external commit with the stolen signature key. [`None`] if the thief has no key,
+    /// or cannot find the leaf.
     fn rejoin_with_another_key(&mut self, group_info: &[u8], own: &DeviceId) -> Option<Result<ForgedCommit, Error>> {
         let stolen = self.stolen_key(own)?;
         let replacement = Replacement::of_signature_key(group_info, &own.to_identity(), stolen.as_bytes())?;
         let shown = replacement.shown_in(group_info);
         let made = (|| {
-            let deceived = Arc::new(Layered(Deceived::new(self.crypto.clone(), replacement)));
-            let mut client = self.open_with(self.client.snapshot()?.to_store(), deceived)?;
+            let forging = Arc::new(Layered(ForgingCrypto::new(self.crypto.clone(), replacement)));
+            let mut client = self.open_with(self.client.snapshot()?.to_store(), forging)?;
             let pending = client.join_external(&shown)?;
             Ok(ForgedCommit { pending, made_by: Some(client) })
         })();
         Some(made)
     }
 
-    /// The signature key that the stolen device has in the group.
+    /// The signature key of the stolen device in the group or, without the group, of the device
+    /// itself.
     fn stolen_key(&mut self, own: &DeviceId) -> Option<SignaturePublicKey> {
         let members = self.client.group(&self.group).and_then(|mut group| group.roster()).unwrap_or_default();
         let member = members.into_iter().find(|member| member.device == *own);
         member.map(|member| member.signature_key).or_else(|| self.client.signature_key().ok())
     }
 
-    /// All that it has now.
+    /// Returns all secrets and records that the thief's device has now.
     ///
     /// # Errors
     ///
-    /// The engine's.
+    /// Errors of the engine.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         self.client.snapshot()
     }
 
-    /// Goes back to a state that it was in.
+    /// Returns to an earlier state.
     ///
     /// # Errors
     ///
-    /// The engine's.
+    /// Errors of the engine.
     pub fn go_back(&mut self, to: &Snapshot) -> Result<(), Error> {
         self.client = self.open_with(to.to_store(), self.crypto.clone())?;
         Ok(())
     }
 
-    /// The number of the epoch that it is in, and that epoch's authenticator.
+    /// Returns the number and the authenticator of the present epoch.
     ///
     /// # Errors
     ///
-    /// The engine's: there is no group.
+    /// Errors of the engine: there is no group.
     pub fn epoch(&mut self) -> Result<(u64, EpochAuthenticator), Error> {
         let mut group = self.client.group(&self.group)?;
         Ok((group.epoch()?.0, group.epoch_authenticator()?))
     }
 
-    /// The delivery service has ordered the commit: the thief is in the epoch that it makes.
+    /// Tells the thief that the delivery service has ordered the commit. The thief enters its
+    /// epoch.
     ///
     /// # Errors
     ///
-    /// The engine's.
+    /// Errors of the engine.
     pub fn ordered(&mut self, commit: ForgedCommit) -> Result<(), Error> {
         match commit.made_by {
             None => drop(self.client.confirm(commit.pending, NO_TIME)?),
@@ -134,11 +142,11 @@ impl Replay {
         Ok(())
     }
 
-    /// The delivery service has not ordered the commit.
+    /// Tells the thief that the delivery service has not ordered the commit.
     ///
     /// # Errors
     ///
-    /// The engine's.
+    /// Errors of the engine.
     pub fn refused(&mut self, commit: ForgedCommit) -> Result<(), Error> {
         match commit.made_by {
             None => self.client.discard(commit.pending),

@@ -1,25 +1,29 @@
-//! What follows from what was stolen: the closure of a snapshot over the graph, and how each secret is reached.
+//! Computes the closure of a snapshot over the graph: the secrets that follow from it, and a path
+//! to each of them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
 };
 
-use super::graph::{EXTRACTED, Graph, How, NodeId};
+use super::{
+    graph::{Graph, How, NodeId},
+    naming::SecretKind,
+};
 
-/// Everything that somebody knows who has some bytes and sees all that is sent.
+/// All secrets that follow from certain bytes and all traffic.
 pub(crate) struct Closure {
-    /// How each node that is known came to be known, by the shortest way; [`None`] for the others.
+    /// For each known node, the last step of the shortest path to it; [`None`] for the other nodes.
     reached: Vec<Option<Reached>>,
 }
 
 #[derive(Clone)]
 enum Reached {
-    /// Anybody has it.
+    /// The node is public.
     Public,
-    /// It stands in what was stolen: in the place of this number.
+    /// The node is in the stolen bytes with this number.
     Found(usize),
-    /// It follows, so many edges away from what was stolen.
+    /// The node follows by this edge. `depth` is the number of edges from the stolen bytes.
     Through { edge: u32, depth: u32 },
 }
 
@@ -33,13 +37,14 @@ impl Reached {
 }
 
 impl Closure {
-    /// What follows from the nodes that were found, each in the place of that number, and from what is public.
+    /// Computes the closure of the found nodes and of the public nodes. Each found node has the
+    /// number of the stolen bytes that contain it.
     pub(crate) fn over(graph: &Graph, found: &BTreeMap<NodeId, usize>) -> Self {
         let mut closure = Self { reached: vec![None; graph.len()] };
         let mut missing: Vec<u8> = graph.edges().iter().map(|edge| edge.inputs().len() as u8).collect();
         let mut next = VecDeque::new();
         let start = graph.public().iter().map(|node| (*node, Reached::Public));
-        // What is found is told as found, though it may be public as well.
+        // A found node counts as found, even if it is also public.
         for (node, how) in found.iter().map(|(node, place)| (*node, Reached::Found(*place))).chain(start) {
             closure.learn(node, how, &mut next);
         }
@@ -68,30 +73,32 @@ impl Closure {
         self.reached.get(node as usize).is_some_and(Option::is_some)
     }
 
-    /// How a node is reached from what was stolen, if it is. `places` are the names of the places.
+    /// The path from the stolen bytes to a node, if the node is known. `places` are the names of
+    /// the stolen bytes.
     pub(crate) fn path(&self, graph: &Graph, node: NodeId, places: &[String]) -> Option<Path> {
         let mut steps = Vec::new();
         let mut at = node;
         loop {
             match self.reached.get(at as usize)?.as_ref()? {
                 Reached::Public => {
-                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
+                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
                     break;
                 }
                 Reached::Found(place) => {
-                    steps.push(Step { how: None, what: graph.describe(at), with: Vec::new() });
-                    steps.push(Step { how: None, what: places.get(*place)?.clone(), with: Vec::new() });
+                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
+                    let what = places.get(*place)?.clone();
+                    steps.push(Derivation { how: None, kind: None, what, with: Vec::new() });
                     break;
                 }
                 Reached::Through { edge, .. } => {
                     let edge = &graph.edges()[*edge as usize];
-                    // The way goes on through the secret that was the last to be known.
+                    // The path continues through the secret that became known last.
                     let secret = |node: &&NodeId| !matches!(self.reached[**node as usize], Some(Reached::Public));
                     let depth = |node: &&NodeId| self.reached[**node as usize].as_ref().map_or(0, Reached::depth);
                     let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
                     let with = edge.inputs().iter().filter(|node| *node != through).filter(secret);
                     let with = with.map(|node| graph.describe(*node)).collect();
-                    steps.push(Step { how: Some(edge.how), what: graph.describe(at), with });
+                    steps.push(Derivation::of_node(graph, at, Some(edge.how), with));
                     at = *through;
                 }
             }
@@ -101,32 +108,40 @@ impl Closure {
     }
 }
 
-/// From a place in what was stolen to a secret, step by step, in the words of RFC 9420:
-/// `group chat: epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
+/// The path from stolen bytes to a secret, step by step, in the words of RFC 9420: `group chat:
+/// epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    steps: Vec<Step>,
+    steps: Vec<Derivation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Step {
+struct Derivation {
     how: Option<How>,
+    /// The kind of the secret; [`None`] for stolen bytes.
+    kind: Option<SecretKind>,
     what: String,
-    /// What else it took.
+    /// The other secrets that the step needs.
     with: Vec<String>,
 }
 
-/// Leaves out what has no name in RFC 9420, and all but the last of a ratchet's turns.
-fn shortened(steps: Vec<Step>) -> Vec<Step> {
-    let mut short: Vec<Step> = Vec::with_capacity(steps.len());
+impl Derivation {
+    fn of_node(graph: &Graph, node: NodeId, how: Option<How>, with: Vec<String>) -> Self {
+        Self { how, kind: Some(graph.kind(node).clone()), what: graph.describe(node), with }
+    }
+}
+
+/// Removes the secrets that have no name in RFC 9420, and all turns of a ratchet except the last.
+fn shortened(steps: Vec<Derivation>) -> Vec<Derivation> {
+    let mut short: Vec<Derivation> = Vec::with_capacity(steps.len());
     let mut with = Vec::new();
     for mut step in steps {
-        if step.what.starts_with(EXTRACTED) {
+        if step.kind == Some(SecretKind::Extracted) {
             with.append(&mut step.with);
             continue;
         }
         step.with.append(&mut with);
-        let turns = |step: &Step| step.what.starts_with("ratchet at generation");
+        let turns = |step: &Derivation| matches!(step.kind, Some(SecretKind::RatchetAt(_)));
         if turns(&step) && short.last().is_some_and(turns) {
             short.pop();
         }
@@ -159,7 +174,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        adversary::tape::{Aead, Call, Recorded},
+        adversary::tape::{Aead, CryptoCall, RecordedCall},
         cost::Operation,
     };
 
@@ -167,16 +182,16 @@ mod tests {
         vec![number; 32]
     }
 
-    fn graph(calls: impl IntoIterator<Item = Call>) -> Graph {
+    fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
         let mut graph = Graph::default();
-        let recorded = calls.into_iter().map(|call| Recorded { operation: Operation::default(), call });
+        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
         graph.record(&"alice".into(), recorded.collect());
         graph.settle();
         graph
     }
 
-    fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> Call {
-        Call::Sealed {
+    fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> CryptoCall {
+        CryptoCall::Sealed {
             public: secret(public),
             info: Vec::new(),
             plaintext: secret(plaintext),
@@ -184,8 +199,8 @@ mod tests {
         }
     }
 
-    fn encrypted(key: u8, plaintext: &[u8], ciphertext: u8) -> Call {
-        Call::Aead(Aead {
+    fn encrypted(key: u8, plaintext: &[u8], ciphertext: u8) -> CryptoCall {
+        CryptoCall::Aead(Aead {
             algorithm: AeadType::Aes128Gcm,
             key: secret(key),
             nonce: vec![0; 12],
@@ -195,37 +210,37 @@ mod tests {
         })
     }
 
-    /// Whether the secret follows from those that were stolen.
+    /// True if the wanted secret follows from the stolen secrets.
     fn follows(graph: &Graph, wanted: u8, stolen: &[u8]) -> bool {
         let found = stolen.iter().filter_map(|number| Some((graph.lookup(&secret(*number))?, 0))).collect();
         Closure::over(graph, &found).knows(graph.lookup(&secret(wanted)).unwrap())
     }
 
     #[test]
-    fn an_extraction_takes_both_of_its_inputs() {
-        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
+    fn extraction_needs_both_inputs() {
+        let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(2), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1, 2]));
         assert!(!follows(&graph, 3, &[1]));
         assert!(!follows(&graph, 3, &[2]));
     }
 
     #[test]
-    fn the_zero_vector_is_nobodys_secret() {
-        let graph = graph([Call::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
+    fn zero_vector_is_public() {
+        let graph = graph([CryptoCall::Extract { salt: secret(1), ikm: secret(0), out: secret(3) }]);
         assert!(follows(&graph, 3, &[1]));
         assert!(!follows(&graph, 3, &[]));
     }
 
     #[test]
-    fn nothing_goes_backwards() {
-        let graph = graph([Call::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
+    fn derivation_cannot_be_inverted() {
+        let graph = graph([CryptoCall::Expand { prk: secret(1), info: Vec::new(), out: secret(2) }]);
         assert!(follows(&graph, 2, &[1]));
         assert!(!follows(&graph, 1, &[2]));
     }
 
     #[test]
-    fn what_is_sealed_takes_the_private_key_and_has_to_be_sent() {
-        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+    fn sealed_secret_needs_the_private_key_and_the_sent_ciphertext() {
+        let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let mut graph = graph([sealed(3, 4, 5), pair]);
         assert!(!follows(&graph, 4, &[2]), "the ciphertext was not sent");
         graph.sent(&secret(5));
@@ -235,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_ciphertext_inside_of_a_plaintext_takes_the_key_of_that_first() {
-        let pair = Call::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
+    fn inner_ciphertext_needs_the_outer_key_first() {
+        let pair = CryptoCall::KeyPair { ikm: secret(1), private: secret(2), public: secret(3) };
         let commit = [&[9; 3][..], &secret(5), &[9; 70]].concat();
         let mut graph = graph([pair, sealed(3, 4, 5), encrypted(6, &commit, 7)]);
         graph.sent(&secret(7));
@@ -246,8 +261,8 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_way_is_told() {
-        let expand = |prk, out| Call::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
+    fn shortest_path_is_returned() {
+        let expand = |prk, out| CryptoCall::Expand { prk: secret(prk), info: Vec::new(), out: secret(out) };
         let graph = graph([expand(1, 2), expand(2, 3), expand(3, 4), expand(5, 4)]);
         let found = [(graph.lookup(&secret(1)).unwrap(), 0), (graph.lookup(&secret(5)).unwrap(), 1)].into();
         let path = Closure::over(&graph, &found).path(

@@ -1,7 +1,8 @@
-//! The thief of a storage without its key: it tries to open a copy of the files, and has what is in them if that works.
+//! The thief of a storage without its key. It tries to open a copy of the files. If that works, the
+//! thief has their contents.
 //!
-//! Nothing is taken for granted: the attempt is made with the engine's own store, which has to find the file whole and
-//! refuse the key. What the raw bytes say without any attempt to open them is not asked here.
+//! The attempt is made with the engine's own store. The store has to find the file complete, and to
+//! refuse the key. This module does not search the raw bytes.
 
 use std::{collections::BTreeSet, fs, io, sync::Arc};
 
@@ -9,7 +10,7 @@ use regrow_engine::{Client, CryptoProvider, DiskError, Policy, Snapshot, SqliteS
 
 use super::{Adversary, StolenFile, Traffic};
 
-/// Somebody with a storage that does not open.
+/// A thief with a storage that it cannot open.
 pub(super) struct LockedOut {
     nothing: BTreeSet<usize>,
 }
@@ -30,26 +31,26 @@ impl Adversary for LockedOut {
     }
 }
 
-/// Stolen files could not even be tried.
+/// An attempt to open stolen files was impossible.
 #[derive(Debug, thiserror::Error)]
 pub enum BreakInError {
-    /// There was no place for the copy.
+    /// The files could not be copied.
     #[error("the stolen files cannot be copied: {0}")]
     Copy(#[from] io::Error),
-    /// None of them is a store that only lacks its key: so that it does not open says nothing.
-    #[error("none of the stolen files is a whole store: {0:?}")]
+    /// None of the files is a store that lacks only its key. A failure to open them proves nothing.
+    #[error("none of the stolen files is a complete store: {0:?}")]
     NoStore(Vec<DiskError>),
     /// The store opened, and the engine finds no device in it.
-    #[error("the stolen store opened: {0}")]
+    #[error("the stolen store opened, but the engine finds no device in it: {0}")]
     Engine(#[from] regrow_engine::Error),
 }
 
-/// The keys that somebody tries who knows nothing: those of an application that has none.
+/// The keys that a thief without knowledge tries. They belong to applications that have no key.
 fn guesses() -> [StoreKey; 2] {
     [StoreKey::from_bytes([0; 32]), StoreKey::from_passphrase("")]
 }
 
-/// Tries to open a copy of the files. [`None`] if a store is there and no guess opens it.
+/// Tries to open a copy of the files. [`None`] if there is a store and no guessed key opens it.
 pub(super) fn break_in(
     files: &[StolenFile],
     crypto: &Arc<dyn CryptoProvider>,

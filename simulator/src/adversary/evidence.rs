@@ -1,9 +1,10 @@
-//! The second answer: what follows, along the graph of all that was computed, from the very bytes that were stolen.
+//! The observed answer: the secrets that follow from the stolen bytes, along the graph of all
+//! computed values.
 //!
-//! [`Evidence`] gathers what the devices' tapes say and what was sent. Asked about stolen bytes, it looks for every secret
-//! of the graph in them, closes over the graph, and calls a message exposed if the key of its ciphertext is reached (or if
-//! its text stands in the bytes). Each exposure is proved: the recorded ciphertext is decrypted with the key that was
-//! reached.
+//! [`Evidence`] collects the devices' tapes and the traffic. For stolen bytes, it looks for every
+//! secret of the graph in them, and computes the closure over the graph. A message is exposed if
+//! the closure has the key of its ciphertext, or if its text is in the bytes. Each exposure is
+//! proved: the key has to decrypt the recorded ciphertext.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,17 +16,20 @@ use zeroize::Zeroizing;
 use super::{
     closure::{Closure, Path},
     graph::{Graph, NodeId},
-    tape::{Aead, Log},
+    tape::{Aead, CallLog},
 };
 
-/// All that was computed and all that was sent.
+/// All computed values and all traffic.
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use regrow_engine::{Client, DeviceId, GroupId, Layered, MemoryStore, Policy, Timestamp, default_crypto};
-/// use regrow_simulator::adversary::{Evidence, Log, Place, Taped};
+/// # use regrow_engine::{
+/// #     Client, DeviceId, GroupId, Layered, MemoryStore, Policy, Timestamp, default_crypto,
+/// # };
+/// use regrow_simulator::adversary::{Evidence, CallLog, StolenBytes, Taped};
 ///
-/// let (now, log) = (Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs()), Log::new("all", true));
+/// let now = Timestamp(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
+/// let log = CallLog::new("all", true);
 /// let crypto = Arc::new(Layered(Taped::new(default_crypto(), log.clone())));
 /// let mut devices = ["alice", "bob"].map(|user| {
 ///     let device = DeviceId::new(user, "phone").expect("a short name");
@@ -44,37 +48,37 @@ use super::{
 /// let mut evidence = Evidence::default();
 /// evidence.record(&log);
 /// evidence.message_sent(1, &ciphertext, b"a text of some length");
-/// let exposure = evidence.exposure(&Place::all_of(&snapshot));
+/// let exposure = evidence.exposure(&StolenBytes::all_of(&snapshot));
 /// assert!(exposure.messages[&1].to_string().starts_with("group chat: message secrets -> "));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
 pub struct Evidence {
     graph: Graph,
-    messages: BTreeMap<usize, Message>,
+    messages: BTreeMap<usize, RecordedMessage>,
     /// Messages that were sent and that no recorded device has encrypted.
     foreign: BTreeSet<usize>,
-    /// The epoch secret of each epoch, as far as it is on the tape.
+    /// The epoch secret of each epoch, if it is on the tape.
     epochs: BTreeMap<u64, NodeId>,
 }
 
 /// An application message that was sent.
-struct Message {
-    /// The ciphertext of its content.
+struct RecordedMessage {
+    /// The ciphertext of the message's content.
     ciphertext: NodeId,
     text: Option<NodeId>,
 }
 
-/// Bytes that were stolen: a record, or a file.
+/// Stolen bytes: a record or a file.
 #[derive(Clone)]
-pub struct Place {
-    /// What it is called.
+pub struct StolenBytes {
+    /// The name of the record or file.
     pub name: String,
-    /// What stood there.
+    /// The content of the record or file.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Place {
+impl StolenBytes {
     /// Every record of a snapshot.
     #[must_use]
     pub fn all_of(snapshot: &Snapshot) -> Vec<Self> {
@@ -83,43 +87,44 @@ impl Place {
     }
 }
 
-/// What somebody can read.
+/// The messages that can be read with stolen bytes.
 pub struct Exposure {
-    /// The messages, by number, and the shortest way to the key of each.
+    /// The messages by number, each with the shortest path to its key.
     pub messages: BTreeMap<usize, Path>,
     /// The latest epoch whose epoch secret is known.
     pub reach: Option<u64>,
-    /// Messages that nothing can be said of: their key was reached and does not decrypt them, or no recorded device has
-    /// encrypted them. There are none, unless the tape, or this reckoning, is wrong.
+    /// Messages without a proof: their key was found but does not decrypt them, or no recorded
+    /// device has encrypted them. This set is empty unless the tape or this computation is wrong.
     pub unproved: BTreeSet<usize>,
 }
 
 impl Evidence {
-    /// Takes in what a device has computed since it was last asked. Devices are asked in one order, whatever order they
-    /// worked in.
-    pub fn record(&mut self, log: &Log) {
+    /// Adds the calls that a device has recorded since the last time. The caller asks the devices
+    /// in a fixed order, although they work in any order.
+    pub fn record(&mut self, log: &CallLog) {
         self.graph.record(log.device(), log.take());
     }
 
-    /// Something was sent: everybody can see it.
+    /// Adds bytes that were sent, and that everybody can see.
     pub fn sent(&mut self, bytes: &[u8]) {
         self.graph.settle();
         self.graph.sent(bytes);
     }
 
-    /// An application message was sent.
+    /// Adds an application message that was sent.
     pub fn message_sent(&mut self, number: usize, bytes: &[u8], text: &[u8]) {
         let text = self.graph.plaintext(text);
         self.graph.settle();
-        // The other ciphertext in a PrivateMessage is that of the sender data, which is shorter (RFC 9420, 6.3).
+        // A PrivateMessage has a second ciphertext, of the sender data, which is shorter (RFC 9420,
+        // 6.3).
         let content = self.graph.sent(bytes).into_iter().max_by_key(|node| self.graph.bytes(*node).len());
         match content {
-            Some(ciphertext) => _ = self.messages.insert(number, Message { ciphertext, text }),
+            Some(ciphertext) => _ = self.messages.insert(number, RecordedMessage { ciphertext, text }),
             None => _ = self.foreign.insert(number),
         }
     }
 
-    /// An epoch has begun, whose authenticator is this (RFC 9420, 8.7).
+    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7).
     pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
         let secret = self.graph.lookup(authenticator).and_then(|node| self.graph.parent(node));
         if let Some(secret) = secret {
@@ -127,8 +132,8 @@ impl Evidence {
         }
     }
 
-    /// What follows from the bytes.
-    pub fn exposure(&self, stolen: &[Place]) -> Exposure {
+    /// Finds the messages that can be read with the stolen bytes.
+    pub fn exposure(&self, stolen: &[StolenBytes]) -> Exposure {
         let mut found = BTreeMap::new();
         for (number, place) in stolen.iter().enumerate() {
             for node in self.graph.find(&place.bytes) {
@@ -152,7 +157,7 @@ impl Evidence {
         exposure
     }
 
-    /// Whether the key really opens the ciphertext, and the text is in it.
+    /// True if the key opens the ciphertext, and the plaintext contains the text.
     fn decrypts(&self, aead: &Aead, text: Option<NodeId>) -> bool {
         let opened =
             RustCrypto::default().aead_decrypt(aead.algorithm, &aead.key, &aead.ciphertext, &aead.nonce, &aead.aad);

@@ -1,10 +1,17 @@
-//! What follows from what: the calls of all devices' tapes as a graph of secrets.
+//! The graph of secrets. Each edge says that a secret follows from other secrets, by the calls on
+//! all devices' tapes.
 //!
-//! A node is a byte string, whoever computed it. An edge says that its output follows from *all* of its inputs: an
-//! extraction from salt and input keying material, an expansion from the pseudorandom key, a private key from its seed, a
-//! plaintext from the recipient's private key (or the AEAD key) and the ciphertext, and what a plaintext contains from the
-//! plaintext. A ciphertext is a node like the others: it is known to the adversary if it was sent, as it is or inside of a
-//! plaintext that is known.
+//! A node is a byte string, and it is the same node on every device. An edge says that its output
+//! follows from *all* of its inputs:
+//!
+//! - an extracted secret from the salt and the input keying material,
+//! - an expanded secret from the pseudorandom key,
+//! - a private key from its seed,
+//! - a plaintext from the ciphertext and the recipient's private key (or the AEAD key),
+//! - the content of a plaintext from the plaintext.
+//!
+//! A ciphertext is a node like the others. The adversary knows it if it was sent, directly or
+//! inside of a known plaintext.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -14,48 +21,48 @@ use std::{
 use crate::cost::Operation;
 
 use super::{
-    naming::{self, Name},
+    naming::{self, SecretKind, SecretName},
     search::{Needles, SHORTEST},
-    tape::{Aead, Call, Recorded},
+    tape::{Aead, CryptoCall, RecordedCall},
 };
 
-/// A byte string on the tape, by its number.
+/// The number of a byte string on the tape.
 pub(crate) type NodeId = u32;
 
-/// Everything that the devices of a simulation computed.
+/// All values that the devices of a simulation computed.
 #[derive(Default)]
 pub(crate) struct Graph {
-    nodes: Vec<Node>,
+    nodes: Vec<SecretNode>,
     by_bytes: HashMap<Arc<[u8]>, NodeId>,
     edges: Vec<Edge>,
     present: HashSet<Edge>,
-    /// The edges that a node is an input of.
+    /// The edges that have the node as an input.
     uses: Vec<Vec<u32>>,
     needles: Needles,
     /// The private key of each public key, if it is on the tape.
     private_keys: HashMap<Vec<u8>, NodeId>,
-    /// What was sealed to a public key whose private key has not come yet.
+    /// Plaintexts that were sealed to a public key whose private key is not on the tape yet.
     to_strangers: Vec<(Vec<u8>, NodeId, NodeId)>,
-    /// Plaintexts whose contents have not been looked at yet.
+    /// Plaintexts whose contents have not been searched yet.
     unread: BTreeSet<NodeId>,
-    /// The AEAD ciphertexts with all that opens them.
+    /// The AEAD ciphertexts, each with the values that open it.
     aeads: BTreeMap<NodeId, Aead>,
-    /// Nodes that anybody has: what was sent, and constants.
+    /// The nodes that everybody has: sent bytes, and constants.
     public: BTreeSet<NodeId>,
-    /// Whose calls are being taken in.
+    /// The device whose calls are being added, and its operation.
     maker: Option<(Arc<str>, Operation)>,
 }
 
-struct Node {
+struct SecretNode {
     bytes: Arc<[u8]>,
-    name: Name,
-    /// Whose cryptography gave it first, and in which operation.
+    name: SecretName,
+    /// The device that first computed the node, and its operation.
     maker: Option<(Arc<str>, Operation)>,
-    /// What it was expanded from.
+    /// The node from which this node was expanded.
     parent: Option<NodeId>,
 }
 
-/// The output follows from the inputs, all of them.
+/// An output that follows from all of the inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Edge {
     pub(crate) how: How,
@@ -63,7 +70,7 @@ pub(crate) struct Edge {
     pub(crate) output: NodeId,
 }
 
-/// In which way something follows.
+/// The way in which an output follows from its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum How {
     Derived,
@@ -79,84 +86,45 @@ impl Edge {
 }
 
 impl Graph {
-    /// Takes in what a device has computed since it was last asked.
-    pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<Recorded>) {
+    /// Adds the calls that a device has recorded since the last time.
+    pub(crate) fn record(&mut self, device: &Arc<str>, mut calls: Vec<RecordedCall>) {
         in_one_order(&mut calls);
-        for Recorded { operation, call } in calls {
+        for RecordedCall { operation, call } in calls {
             self.maker = Some((device.clone(), operation));
             self.call(call);
         }
         self.maker = None;
     }
 
-    fn call(&mut self, call: Call) {
+    fn call(&mut self, call: CryptoCall) {
         match call {
-            Call::Random { out } => _ = self.node(&out, || Name::new(naming::RANDOM)),
-            Call::SignatureKey { private } => _ = self.node(&private, || Name::new("signature key")),
-            Call::Extract { salt, ikm, out } => {
-                let (salt, ikm) = (self.input(&salt), self.input(&ikm));
-                if let Some(ikm) = ikm {
-                    // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
-                    let name = &mut self.nodes[ikm as usize].name;
-                    if name.what == naming::PATH_SECRET {
-                        name.what = "commit_secret".into();
-                    }
-                }
-                let out = self.node(&out, || Name::new(EXTRACTED));
-                self.edge(How::Derived, [salt, ikm], out);
+            CryptoCall::Random { out } => _ = self.node(&out, || SecretName::new(SecretKind::Random)),
+            CryptoCall::SignatureKey { private } => {
+                _ = self.node(&private, || SecretName::new(SecretKind::SignatureKey))
             }
-            Call::Expand { prk, info, out } => {
-                let prk = self.input(&prk);
-                let Some(parent) = prk else { return };
-                let name = naming::expanded(&self.nodes[parent as usize].name, &info);
-                let out = self.node(&out, || name);
-                if let Some(out) = out {
-                    self.nodes[out as usize].parent.get_or_insert(parent);
-                }
-                self.edge(How::Derived, [prk, prk], out);
-            }
-            Call::Mac { key, tag } => {
+            CryptoCall::Extract { salt, ikm, out } => self.extract(&salt, &ikm, &out),
+            CryptoCall::Expand { prk, info, out } => self.expand(&prk, &info, &out),
+            CryptoCall::Mac { key, tag } => {
                 let key = self.input(&key);
-                let tag = self.node(&tag, || Name::new("tag"));
+                let tag = self.node(&tag, || SecretName::new(SecretKind::Tag));
                 self.edge(How::Derived, [key, key], tag);
             }
-            Call::KeyPair { ikm, private, public } => {
-                let ikm = self.input(&ikm);
-                let name =
-                    ikm.map_or(Name::new("private key"), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
-                let private = self.node(&private, || name);
-                self.edge(How::Derived, [ikm, ikm], private);
-                if let Some(private) = private {
-                    self.private_keys.insert(public, private);
-                }
+            CryptoCall::KeyPair { ikm, private, public } => self.key_pair(&ikm, &private, public),
+            CryptoCall::Sealed { public, info, plaintext, ciphertext } => {
+                self.sealed_to(public, &plaintext, &ciphertext, naming::sealed(&info));
             }
-            Call::Sealed { public, info, plaintext, ciphertext } => {
-                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
-                if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
-                    self.to_strangers.push((public, ciphertext, plaintext));
-                }
+            CryptoCall::Opened { private, info, plaintext, ciphertext } => {
+                self.opened_with(&private, &plaintext, &ciphertext, naming::sealed(&info));
             }
-            Call::Opened { private, info, plaintext, ciphertext } => {
-                let private = self.input(&private);
-                let (plaintext, ciphertext) = self.sealed(&plaintext, &ciphertext, naming::sealed(&info));
-                self.edge(How::Decrypted, [private, ciphertext], plaintext);
+            CryptoCall::ExportedTo { public, encapsulated, out } => {
+                self.sealed_to(public, &out, &encapsulated, external_init());
             }
-            Call::ExportedTo { public, encapsulated, out } => {
-                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
-                if let (Some(out), Some(encapsulated)) = (out, encapsulated) {
-                    self.to_strangers.push((public, encapsulated, out));
-                }
+            CryptoCall::ExportedFrom { private, encapsulated, out } => {
+                self.opened_with(&private, &out, &encapsulated, external_init());
             }
-            Call::ExportedFrom { private, encapsulated, out } => {
-                let private = self.input(&private);
-                let (out, encapsulated) = self.sealed(&out, &encapsulated, external_init());
-                self.edge(How::Decrypted, [private, encapsulated], out);
-            }
-            Call::Aead(aead) => {
-                let key = self.input(&aead.key);
-                let (plaintext, ciphertext) =
-                    self.sealed(&aead.plaintext, &aead.ciphertext, Name::new("AEAD plaintext"));
-                self.edge(How::Decrypted, [key, ciphertext], plaintext);
+            CryptoCall::Aead(aead) => {
+                let name = SecretName::new(SecretKind::AeadPlaintext);
+                let ciphertext = self.opened_with(&aead.key, &aead.plaintext, &aead.ciphertext, name);
                 if let Some(ciphertext) = ciphertext {
                     self.aeads.entry(ciphertext).or_insert(aead);
                 }
@@ -164,25 +132,76 @@ impl Graph {
         }
     }
 
-    fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: Name) -> (Option<NodeId>, Option<NodeId>) {
+    fn extract(&mut self, salt: &[u8], ikm: &[u8], out: &[u8]) {
+        let (salt, ikm) = (self.input(salt), self.input(ikm));
+        if let Some(ikm) = ikm {
+            // The last path secret of a commit is its commit secret (RFC 9420, 7.4).
+            let name = &mut self.nodes[ikm as usize].name;
+            if name.kind == SecretKind::PathSecret {
+                name.kind = SecretKind::CommitSecret;
+            }
+        }
+        let out = self.node(out, || SecretName::new(SecretKind::Extracted));
+        self.edge(How::Derived, [salt, ikm], out);
+    }
+
+    fn expand(&mut self, prk: &[u8], info: &[u8], out: &[u8]) {
+        let Some(parent) = self.input(prk) else { return };
+        let name = naming::expanded(&self.nodes[parent as usize].name, info);
+        let out = self.node(out, || name);
+        if let Some(out) = out {
+            self.nodes[out as usize].parent.get_or_insert(parent);
+        }
+        self.edge(How::Derived, [Some(parent), Some(parent)], out);
+    }
+
+    fn key_pair(&mut self, ikm: &[u8], private: &[u8], public: Vec<u8>) {
+        let ikm = self.input(ikm);
+        let name = ikm
+            .map_or(SecretName::new(SecretKind::PrivateKey), |ikm| naming::private_key(&self.nodes[ikm as usize].name));
+        let private = self.node(private, || name);
+        self.edge(How::Derived, [ikm, ikm], private);
+        if let Some(private) = private {
+            self.private_keys.insert(public, private);
+        }
+    }
+
+    /// A plaintext was sealed to a public key. Its private key may not be on the tape yet.
+    fn sealed_to(&mut self, public: Vec<u8>, plaintext: &[u8], ciphertext: &[u8], name: SecretName) {
+        let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
+        if let (Some(plaintext), Some(ciphertext)) = (plaintext, ciphertext) {
+            self.to_strangers.push((public, ciphertext, plaintext));
+        }
+    }
+
+    /// A key opens a ciphertext. Returns the node of the ciphertext.
+    fn opened_with(&mut self, key: &[u8], plaintext: &[u8], ciphertext: &[u8], name: SecretName) -> Option<NodeId> {
+        let key = self.input(key);
+        let (plaintext, ciphertext) = self.sealed(plaintext, ciphertext, name);
+        self.edge(How::Decrypted, [key, ciphertext], plaintext);
+        ciphertext
+    }
+
+    fn sealed(&mut self, plaintext: &[u8], ciphertext: &[u8], name: SecretName) -> (Option<NodeId>, Option<NodeId>) {
         let plaintext = self.node(plaintext, || name.clone());
         if let Some(plaintext) = plaintext {
             let known = &mut self.nodes[plaintext as usize].name;
-            if known.what == naming::RANDOM || known.epoch.is_none() {
+            if known.kind == SecretKind::Random || known.epoch.is_none() {
                 *known = name;
             }
             self.unread.insert(plaintext);
         }
-        (plaintext, self.node(ciphertext, || Name::new("ciphertext")))
+        (plaintext, self.node(ciphertext, || SecretName::new(SecretKind::Ciphertext)))
     }
 
-    /// The node of a secret that goes into a call. Mostly it came out of another; if not, the provider never made it.
+    /// The node of a secret that is an input of a call. Most are outputs of other calls; the
+    /// provider never made the rest.
     fn input(&mut self, bytes: &[u8]) -> Option<NodeId> {
-        self.node(bytes, || Name::new("a value"))
+        self.node(bytes, || SecretName::new(SecretKind::Unknown))
     }
 
-    /// The node of these bytes; none if they are too short to be found again, such as a nonce.
-    fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> Name) -> Option<NodeId> {
+    /// The node of these bytes; none if they are too short to be found again, as a nonce is.
+    fn node(&mut self, bytes: &[u8], name: impl FnOnce() -> SecretName) -> Option<NodeId> {
         if bytes.len() < SHORTEST {
             return None;
         }
@@ -192,17 +211,17 @@ impl Graph {
         let id = NodeId::try_from(self.nodes.len()).ok()?;
         self.needles.add(id, bytes);
         if bytes.iter().all(|byte| *byte == 0) {
-            // The zero vector stands for no PSK, and for no path (RFC 9420, 8).
+            // The zero vector stands for a missing PSK, and for a missing path (RFC 9420, 8).
             self.public.insert(id);
         }
         let bytes: Arc<[u8]> = bytes.into();
         self.by_bytes.insert(bytes.clone(), id);
-        self.nodes.push(Node { bytes, name: name(), maker: self.maker.clone(), parent: None });
+        self.nodes.push(SecretNode { bytes, name: name(), maker: self.maker.clone(), parent: None });
         self.uses.push(Vec::new());
         Some(id)
     }
 
-    /// Adds an edge. Where an input or the output is too short to be a node there is nothing to follow.
+    /// Adds an edge. If an input or the output is too short to be a node, adds nothing.
     fn edge(&mut self, how: How, inputs: [Option<NodeId>; 2], output: Option<NodeId>) {
         let ([Some(one), Some(other)], Some(output)) = (inputs, output) else { return };
         let edge = Edge { how, inputs: [one, other], output };
@@ -216,7 +235,7 @@ impl Graph {
         self.edges.push(edge);
     }
 
-    /// Makes the edges that could not be made before everything was there.
+    /// Adds the edges that could not be added before all calls were there.
     pub(crate) fn settle(&mut self) {
         for (public, ciphertext, plaintext) in std::mem::take(&mut self.to_strangers) {
             match self.private_keys.get(&public).copied() {
@@ -232,24 +251,24 @@ impl Graph {
         }
     }
 
-    /// The node of a text that is going to be found in a plaintext.
+    /// The node of a text that will be found in a plaintext.
     pub(crate) fn plaintext(&mut self, text: &[u8]) -> Option<NodeId> {
-        self.node(text, || Name::new("text of a message"))
+        self.node(text, || SecretName::new(SecretKind::MessageText))
     }
 
-    /// The adversary sees something that was sent. Answers the AEAD ciphertexts in it.
+    /// Makes the nodes in these sent bytes public. Returns the AEAD ciphertexts among them.
     pub(crate) fn sent(&mut self, bytes: &[u8]) -> Vec<NodeId> {
         let found = self.find_plain(bytes);
         self.public.extend(&found);
         found.into_iter().filter(|node| self.aeads.contains_key(node)).collect()
     }
 
-    /// What of the tape stands in these bytes, in whatever encoding.
+    /// The nodes that are in these bytes, in any of the known encodings.
     pub(crate) fn find(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
         self.needles.find(bytes, |node| self.bytes(node))
     }
 
-    /// What of the tape stands in these bytes as it is: MLS messages encode nothing.
+    /// The nodes that are in these bytes without an encoding. MLS messages contain raw bytes only.
     fn find_plain(&self, bytes: &[u8]) -> BTreeSet<NodeId> {
         let mut found = BTreeSet::new();
         self.needles.find_raw(bytes, &|node| self.bytes(node), &mut found);
@@ -265,16 +284,21 @@ impl Graph {
         &self.nodes[node as usize].bytes
     }
 
-    /// What the node is called; with its maker, if its name alone does not tell it from others of the same epoch.
+    pub(crate) fn kind(&self, node: NodeId) -> &SecretKind {
+        &self.nodes[node as usize].name.kind
+    }
+
+    /// The name of the node. If several nodes of an epoch have this name, the node's maker is
+    /// added.
     pub(crate) fn describe(&self, node: NodeId) -> String {
-        let Node { name, maker, .. } = &self.nodes[node as usize];
+        let SecretNode { name, maker, .. } = &self.nodes[node as usize];
         match maker {
             Some((device, operation)) if name.is_one_of_many() => format!("{name}, of {device} {operation}"),
             _ => name.to_string(),
         }
     }
 
-    /// What the node was expanded from.
+    /// The node from which this node was expanded.
     pub(crate) fn parent(&self, node: NodeId) -> Option<NodeId> {
         self.nodes[node as usize].parent
     }
@@ -295,27 +319,24 @@ impl Graph {
         &self.edges
     }
 
-    /// The edges that the node is an input of.
+    /// The edges that have the node as an input.
     pub(crate) fn uses(&self, node: NodeId) -> &[u32] {
         &self.uses[node as usize]
     }
 }
 
-/// What HKDF-Extract gives has no name of its own in RFC 9420.
-pub(crate) const EXTRACTED: &str = "extracted secret";
-
-fn external_init() -> Name {
-    Name::new("init_secret of an external commit")
+fn external_init() -> SecretName {
+    SecretName::new(SecretKind::ExternalInitSecret)
 }
 
-/// OpenMLS seals the path secrets of a commit on several threads, in whatever order the machine has it.
-fn in_one_order(calls: &mut [Recorded]) {
-    let is_sealed = |recorded: &Recorded| matches!(recorded.call, Call::Sealed { .. });
+/// Sorts the path secrets of a commit, because OpenMLS seals them on several threads in any order.
+fn in_one_order(calls: &mut [RecordedCall]) {
+    let is_sealed = |recorded: &RecordedCall| matches!(recorded.call, CryptoCall::Sealed { .. });
     for run in calls.chunk_by_mut(|one, other| is_sealed(one) && is_sealed(other)) {
         run.sort_by(|one, other| match (&one.call, &other.call) {
             (
-                Call::Sealed { public, plaintext, .. },
-                Call::Sealed { public: other_public, plaintext: other_plaintext, .. },
+                CryptoCall::Sealed { public, plaintext, .. },
+                CryptoCall::Sealed { public: other_public, plaintext: other_plaintext, .. },
             ) => (public, &**plaintext).cmp(&(other_public, &**other_plaintext)),
             _ => std::cmp::Ordering::Equal,
         });

@@ -1,42 +1,44 @@
-//! What a thief can read: what was stolen and the recorded traffic in, readable messages out.
+//! Finds the messages that a thief can read, from the stolen state and the recorded traffic.
 //!
 //! There are three independent answers:
 //!
-//! | answer | what it is | module |
+//! | answer | source | module |
 //! | --- | --- | --- |
-//! | predicted | what RFC 9420 and the policy say, from the operations alone | [`crate::oracle`] |
-//! | observed | what follows from the very bytes that were stolen, over all that was computed | `evidence` |
-//! | replayed | what the engine reads that is run on the stolen state | [`replay`] |
+//! | predicted | RFC 9420 and the policy, applied to the operations | [`crate::oracle`] |
+//! | observed | the secrets that follow from the stolen bytes | `evidence` |
+//! | replayed | the messages that the engine reads with the stolen state | [`replay`] |
 //!
-//! Observed has to equal predicted, message by message, and replayed has to be within observed. Replay alone says less than
-//! the truth: an engine refuses what its bookkeeping says is its own or too old, although the keys may be there.
+//! The observed answer has to equal the predicted answer, message by message. The replayed answer
+//! has to be a part of the observed answer. The replay alone says less than the truth: the engine
+//! refuses messages that its records call its own or too old, although the keys may exist.
 //!
-//! The observed answer takes what the [`tape`](Taped) of each device's cryptography recorded, makes of it a `graph` of
-//! which secret gives which, looks in the stolen bytes for every secret of the graph (`search`), and closes over the graph
-//! (`closure`).
+//! The observed answer uses all values that the devices computed. It takes the calls from the
+//! [`tape`](Taped) of each device's cryptography, and makes a `graph` of them. Each edge of the
+//! graph says that a secret follows from other secrets. Then it looks in the stolen bytes for every
+//! secret of the graph (`search`), and computes the closure over the graph (`closure`).
 //!
-//! A thief that acts does so with the replayed device: see [`active`].
+//! A thief that acts uses the replayed device: see [`active`].
 
 pub mod active;
 mod closure;
-mod deceived;
 mod disk;
 mod evidence;
+mod forging_crypto;
 mod graph;
-mod loot;
 mod naming;
 pub mod replay;
 mod search;
+mod stolen_state;
 mod tape;
 mod thief;
 
 pub use closure::Path;
 pub use disk::BreakInError;
-pub use evidence::{Evidence, Exposure, Place};
-pub use loot::{Loot, StolenFile};
+pub use evidence::{Evidence, Exposure, StolenBytes};
+pub use stolen_state::{StolenFile, StolenState};
 pub(crate) use tape::Mark;
-pub use tape::{Log, Taped};
-pub(crate) use thief::{Answers, Finding, Thief, healed_after};
+pub use tape::{CallLog, Taped};
+pub(crate) use thief::{Answers, Disagreement, Thief, healed_after};
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -45,24 +47,26 @@ use serde::Serialize;
 
 use self::replay::Replay;
 
-/// Reads what the holder of what was stolen once can read of the traffic, by running it.
+/// Runs the stolen state, and finds the messages that it can read in the traffic.
 pub trait Adversary: Send {
-    /// Sees what has been ordered since it last looked, and answers what of that has changed the state that it runs.
+    /// Processes the traffic since the last call. Returns the entries that have changed the stolen
+    /// state.
     fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic>;
 
-    /// The messages that it can read, by their numbers in the traffic.
+    /// The messages that the adversary can read, by their numbers in the traffic.
     fn readable(&self) -> &BTreeSet<usize>;
 
-    /// The stolen device as the thief runs it, if it runs one: with it the thief can act.
+    /// The stolen device that the adversary runs, if it runs one. The thief can act only with this
+    /// device.
     fn stolen(&mut self) -> Option<&mut Replay> {
         None
     }
 }
 
-/// What an entry of the traffic is.
+/// The kind of an entry of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum TrafficKind {
     /// A commit.
     Commit,
     /// The welcome that came with the commit before it.
@@ -73,8 +77,8 @@ pub enum Kind {
     Message,
 }
 
-impl Kind {
-    /// The kind's name in transcripts and reports.
+impl TrafficKind {
+    /// The name of the kind in transcripts and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,25 +90,25 @@ impl Kind {
     }
 }
 
-/// Something that the delivery service ordered: what anyone who watches it has.
+/// An entry that the delivery service ordered. Everybody who watches the service has it.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    /// What it is.
-    pub kind: Kind,
-    /// The epoch that it was made in; of a welcome, the epoch that it leads into.
+    /// The kind of the entry.
+    pub kind: TrafficKind,
+    /// The epoch in which the entry was made; for a welcome, the epoch into which it leads.
     pub epoch: u64,
-    /// The number of the application message that it is.
+    /// The number of the application message, if the entry is one.
     pub message: Option<usize>,
-    /// The device in whose name it was submitted, where that is known.
+    /// The device in whose name the entry was submitted, if this is known.
     pub sender: Option<DeviceId>,
-    /// The MLSMessage.
+    /// The bytes of the MLSMessage.
     pub bytes: Arc<[u8]>,
 }
 
 impl Traffic {
     /// An entry with these bytes.
     #[must_use]
-    pub fn new(kind: Kind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
+    pub fn new(kind: TrafficKind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
         Self { kind, epoch, message, sender: None, bytes: bytes.into() }
     }
 

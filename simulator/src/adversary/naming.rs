@@ -1,30 +1,133 @@
-//! What a secret on the tape is called, in RFC 9420's words.
+//! The names of the secrets on the tape, in the words of RFC 9420.
 //!
-//! OpenMLS derives with the labels of RFC 9420, which are part of what is expanded: they say what came out. Names are for
-//! people who read a path; nothing is decided by them.
+//! OpenMLS derives secrets with the labels of RFC 9420. The label is an input of the expansion, and
+//! names the output. Names are for people who read a path; no result depends on them.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use crate::wire::variable;
 
-/// What RFC 9420 puts before its labels (RFC 9420, 5.1.2, 5.1.3 and 8).
+/// The prefix of all labels (RFC 9420, 5.1.2, 5.1.3 and 8).
 const LABEL_PREFIX: &[u8] = b"MLS 1.0 ";
 
-/// What a secret is called, and the epoch that it belongs to, where that can be told.
+/// The kind of a byte string on the tape. [`Display`](fmt::Display) gives its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
-    pub(crate) what: Cow<'static, str>,
+pub(crate) enum SecretKind {
+    /// Bytes that were drawn from the provider.
+    Random,
+    SignatureKey,
+    /// The output of HKDF-Extract, which has no name of its own in RFC 9420.
+    Extracted,
+    /// The output of HKDF-Expand with an info that is no KDFLabel.
+    Expanded,
+    /// The output of HKDF-Expand with a label that RFC 9420 does not define.
+    ExpandedAs(String),
+    /// RFC 9420, 8.
+    JoinerSecret,
+    EpochSecret,
+    WelcomeSecret,
+    SenderDataSecret,
+    EncryptionSecret,
+    ExporterSecret,
+    ExternalSecret,
+    ConfirmationKey,
+    MembershipKey,
+    ResumptionPsk,
+    EpochAuthenticator,
+    InitSecret,
+    /// The init secret that an external commit conveys (RFC 9420, 8.3).
+    ExternalInitSecret,
+    /// RFC 9420, 7.4.
+    PathSecret,
+    CommitSecret,
+    NodeSecret,
+    /// A child in the secret tree: "left" or "right" (RFC 9420, 9).
+    TreeChild(String),
+    ApplicationRatchet,
+    HandshakeRatchet,
+    RatchetAt(u32),
+    KeyOfGeneration(u32),
+    NonceOfGeneration(u32),
+    KeyFromSenderData,
+    KeyFromWelcome,
+    /// The private key of a leaf or a key package.
+    PrivateKey,
+    NodePrivateKey,
+    /// The private key for external commits (RFC 9420, 8.3).
+    ExternalPrivateKey,
+    GroupSecrets,
+    HpkePlaintext,
+    AeadPlaintext,
+    MessageText,
+    Ciphertext,
+    /// A confirmation or membership tag.
+    Tag,
+    /// An input that the provider never made.
+    Unknown,
+}
+
+impl fmt::Display for SecretKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "random bytes",
+            Self::SignatureKey => "signature key",
+            Self::Extracted => "extracted secret",
+            Self::Expanded => "expanded secret",
+            Self::ExpandedAs(label) => return write!(f, "secret expanded as \"{label}\""),
+            Self::JoinerSecret => "joiner_secret",
+            Self::EpochSecret => "epoch_secret",
+            Self::WelcomeSecret => "welcome_secret",
+            Self::SenderDataSecret => "sender_data_secret",
+            Self::EncryptionSecret => "encryption_secret",
+            Self::ExporterSecret => "exporter_secret",
+            Self::ExternalSecret => "external_secret",
+            Self::ConfirmationKey => "confirmation_key",
+            Self::MembershipKey => "membership_key",
+            Self::ResumptionPsk => "resumption_psk",
+            Self::EpochAuthenticator => "epoch_authenticator",
+            Self::InitSecret => "init_secret",
+            Self::ExternalInitSecret => "init_secret of an external commit",
+            Self::PathSecret => "path_secret",
+            Self::CommitSecret => "commit_secret",
+            Self::NodeSecret => "node_secret",
+            Self::TreeChild(side) => return write!(f, "{side} child in the secret tree"),
+            Self::ApplicationRatchet => "application ratchet",
+            Self::HandshakeRatchet => "handshake ratchet",
+            Self::RatchetAt(generation) => return write!(f, "ratchet at generation {generation}"),
+            Self::KeyOfGeneration(generation) => return write!(f, "key of generation {generation}"),
+            Self::NonceOfGeneration(generation) => return write!(f, "nonce of generation {generation}"),
+            Self::KeyFromSenderData => "key from sender_data_secret",
+            Self::KeyFromWelcome => "key from welcome_secret",
+            Self::PrivateKey => "private key",
+            Self::NodePrivateKey => "private key of a node",
+            Self::ExternalPrivateKey => "external_priv",
+            Self::GroupSecrets => "group secrets",
+            Self::HpkePlaintext => "HPKE plaintext",
+            Self::AeadPlaintext => "AEAD plaintext",
+            Self::MessageText => "text of a message",
+            Self::Ciphertext => "ciphertext",
+            Self::Tag => "tag",
+            Self::Unknown => "a value",
+        })
+    }
+}
+
+/// The name of a secret: its kind, and its epoch if it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SecretName {
+    pub(crate) kind: SecretKind,
     pub(crate) epoch: Option<u64>,
 }
 
-impl Name {
-    pub(crate) fn new(what: &'static str) -> Self {
-        Self { what: what.into(), epoch: None }
+impl SecretName {
+    pub(crate) fn new(kind: SecretKind) -> Self {
+        Self { kind, epoch: None }
     }
 
-    /// Whether an epoch, or a device, has several that are called so.
+    /// True if an epoch or a device has several secrets with this name.
     pub(crate) fn is_one_of_many(&self) -> bool {
-        self.what == PATH_SECRET || self.what == RANDOM || self.what.starts_with(PRIVATE_KEY)
+        use SecretKind::{NodePrivateKey, PathSecret, PrivateKey, Random};
+        matches!(self.kind, PathSecret | Random | PrivateKey | NodePrivateKey)
     }
 
     pub(crate) fn of_epoch(self, epoch: Option<u64>) -> Self {
@@ -32,79 +135,73 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for SecretName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.epoch {
-            Some(epoch) => write!(f, "{} of epoch {epoch}", self.what),
-            None => f.write_str(&self.what),
+            Some(epoch) => write!(f, "{} of epoch {epoch}", self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }
 
-/// What HKDF-Expand gives of a secret of that name, with this KDFLabel (RFC 9420, 8).
-pub(crate) fn expanded(of: &Name, kdf_label: &[u8]) -> Name {
+/// The name of the secret that HKDF-Expand makes from a secret of that name with this KDFLabel (RFC
+/// 9420, 8).
+pub(crate) fn expanded(of: &SecretName, kdf_label: &[u8]) -> SecretName {
     let Some((label, context)) = kdf_label.get(2..).and_then(label_and_context) else {
-        return Name::new("expanded secret").of_epoch(of.epoch);
+        return SecretName::new(SecretKind::Expanded).of_epoch(of.epoch);
     };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let generation = || context.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-    let what: Cow<'static, str> = match label {
-        b"joiner" => return Name::new("joiner_secret").of_epoch(context_epoch(context)),
-        b"epoch" => return Name::new("epoch_secret").of_epoch(context_epoch(context)),
-        b"welcome" => "welcome_secret".into(),
-        b"sender data" => "sender_data_secret".into(),
-        b"encryption" => "encryption_secret".into(),
-        b"exporter" => "exporter_secret".into(),
-        b"external" => "external_secret".into(),
-        b"confirm" => "confirmation_key".into(),
-        b"membership" => "membership_key".into(),
-        b"resumption" => "resumption_psk".into(),
-        b"authentication" => "epoch_authenticator".into(),
-        b"init" => "init_secret".into(),
-        b"path" => PATH_SECRET.into(),
-        b"node" => "node_secret".into(),
-        b"tree" => format!("{} child in the secret tree", String::from_utf8_lossy(context)).into(),
-        b"application" => "application ratchet".into(),
-        b"handshake" => "handshake ratchet".into(),
-        b"key" if of.what == "sender_data_secret" || of.what == "welcome_secret" => {
-            format!("key from {}", of.what).into()
-        }
-        b"key" => format!("key of generation {}", generation()).into(),
-        b"nonce" => format!("nonce of generation {}", generation()).into(),
-        b"secret" => format!("ratchet at generation {}", generation().saturating_add(1)).into(),
-        other => format!("secret expanded as \"{}\"", String::from_utf8_lossy(other)).into(),
+    let kind = match label {
+        b"joiner" => return SecretName::new(SecretKind::JoinerSecret).of_epoch(context_epoch(context)),
+        b"epoch" => return SecretName::new(SecretKind::EpochSecret).of_epoch(context_epoch(context)),
+        b"welcome" => SecretKind::WelcomeSecret,
+        b"sender data" => SecretKind::SenderDataSecret,
+        b"encryption" => SecretKind::EncryptionSecret,
+        b"exporter" => SecretKind::ExporterSecret,
+        b"external" => SecretKind::ExternalSecret,
+        b"confirm" => SecretKind::ConfirmationKey,
+        b"membership" => SecretKind::MembershipKey,
+        b"resumption" => SecretKind::ResumptionPsk,
+        b"authentication" => SecretKind::EpochAuthenticator,
+        b"init" => SecretKind::InitSecret,
+        b"path" => SecretKind::PathSecret,
+        b"node" => SecretKind::NodeSecret,
+        b"tree" => SecretKind::TreeChild(text(context)),
+        b"application" => SecretKind::ApplicationRatchet,
+        b"handshake" => SecretKind::HandshakeRatchet,
+        b"key" => match of.kind {
+            SecretKind::SenderDataSecret => SecretKind::KeyFromSenderData,
+            SecretKind::WelcomeSecret => SecretKind::KeyFromWelcome,
+            _ => SecretKind::KeyOfGeneration(generation()),
+        },
+        b"nonce" => SecretKind::NonceOfGeneration(generation()),
+        b"secret" => SecretKind::RatchetAt(generation().saturating_add(1)),
+        other => SecretKind::ExpandedAs(text(other)),
     };
-    Name { what, epoch: of.epoch }
+    SecretName { kind, epoch: of.epoch }
 }
 
-/// What is drawn from the provider.
-pub(crate) const RANDOM: &str = "random bytes";
-
-/// What private keys are called, of nodes, leaves and key packages.
-const PRIVATE_KEY: &str = "private key";
-
-/// RFC 9420, 7.4.
-pub(crate) const PATH_SECRET: &str = "path_secret";
-
-/// What the plaintext of an HPKE ciphertext is, by the EncryptContext that it was sealed under (RFC 9420, 5.1.3).
-pub(crate) fn sealed(info: &[u8]) -> Name {
+/// The name of an HPKE plaintext, from the EncryptContext of its ciphertext (RFC 9420, 5.1.3).
+pub(crate) fn sealed(info: &[u8]) -> SecretName {
     match label_and_context(info) {
-        Some((b"UpdatePathNode", context)) => Name::new(PATH_SECRET).of_epoch(context_epoch(context)),
-        Some((b"Welcome", _)) => Name::new("group secrets"),
-        _ => Name::new("HPKE plaintext"),
+        Some((b"UpdatePathNode", context)) => SecretName::new(SecretKind::PathSecret).of_epoch(context_epoch(context)),
+        Some((b"Welcome", _)) => SecretName::new(SecretKind::GroupSecrets),
+        _ => SecretName::new(SecretKind::HpkePlaintext),
     }
 }
 
-/// What a private key is that is derived from a secret of that name.
-pub(crate) fn private_key(of: &Name) -> Name {
-    match &*of.what {
-        "external_secret" => Name::new("external_priv"),
-        "node_secret" => Name::new("private key of a node"),
-        _ => Name::new(PRIVATE_KEY),
-    }
-    .of_epoch(of.epoch)
+/// The name of a private key that is derived from a secret of that name.
+pub(crate) fn private_key(of: &SecretName) -> SecretName {
+    let kind = match of.kind {
+        SecretKind::ExternalSecret => SecretKind::ExternalPrivateKey,
+        SecretKind::NodeSecret => SecretKind::NodePrivateKey,
+        _ => SecretKind::PrivateKey,
+    };
+    SecretName::new(kind).of_epoch(of.epoch)
 }
 
-/// A label without its prefix, and a context, each behind its length.
+/// Reads a label without its prefix, and a context. Each of them follows its length.
 fn label_and_context(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (label, rest) = variable(bytes)?;
     let (context, _) = variable(rest)?;
@@ -121,7 +218,7 @@ fn context_epoch(context: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// KDFLabel (RFC 9420, 8).
+    /// A KDFLabel (RFC 9420, 8).
     fn kdf_label(label: &str, context: &[u8]) -> Vec<u8> {
         let label = format!("MLS 1.0 {label}");
         [&[0, 32, label.len() as u8], label.as_bytes(), &[context.len() as u8], context].concat()
@@ -130,15 +227,15 @@ mod tests {
     #[test]
     fn a_key_schedule_is_named_with_its_epochs() {
         let context = [&[0, 1, 0, 1, 3][..], b"abc", &5_u64.to_be_bytes(), &[0; 20]].concat();
-        let joiner = expanded(&Name::new("extract"), &kdf_label("joiner", &context));
+        let joiner = expanded(&SecretName::new(SecretKind::Extracted), &kdf_label("joiner", &context));
         assert_eq!(joiner.to_string(), "joiner_secret of epoch 5");
-        let epoch = expanded(&Name::new("extract"), &kdf_label("epoch", &context));
+        let epoch = expanded(&SecretName::new(SecretKind::Extracted), &kdf_label("epoch", &context));
         assert_eq!(expanded(&epoch, &kdf_label("init", b"")).to_string(), "init_secret of epoch 5");
     }
 
     #[test]
-    fn generations_are_told() {
-        let ratchet = Name::new("application ratchet").of_epoch(Some(3));
+    fn ratchet_secrets_are_named_with_their_generations() {
+        let ratchet = SecretName::new(SecretKind::ApplicationRatchet).of_epoch(Some(3));
         let key = expanded(&ratchet, &kdf_label("key", &7_u32.to_be_bytes()));
         assert_eq!(key.to_string(), "key of generation 7 of epoch 3");
         let next = expanded(&ratchet, &kdf_label("secret", &7_u32.to_be_bytes()));
@@ -146,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_label_of_mls_is_named_all_the_same() {
+    fn unknown_labels_get_default_names() {
         for info in [&b""[..], &[0, 32], &[0, 32, 60, 1], &[0xff; 40]] {
-            assert_eq!(expanded(&Name::new("x"), info).what, "expanded secret");
-            assert_eq!(sealed(info).what, "HPKE plaintext");
+            assert_eq!(expanded(&SecretName::new(SecretKind::Unknown), info).to_string(), "expanded secret");
+            assert_eq!(sealed(info).to_string(), "HPKE plaintext");
         }
     }
 }

@@ -1,37 +1,39 @@
-//! The third answer: the stolen state is run in the real engine, and fed the recorded traffic in order.
+//! The replayed answer: the stolen state runs in the real engine, and gets the recorded traffic in
+//! order.
 //!
-//! The replay follows every commit that it can follow. It never carries out its own removal: a thief keeps what it has.
-//! It passes by what is sent in the stolen device's own name: the engine would take that for a sign that its state is a
-//! copy, which it is, and make nothing any more.
-//! If the stolen device is invited again with a key package that was stolen with it, the replay accepts.
+//! The replay follows every commit that it can follow. It never carries out its own removal,
+//! because a thief keeps its state. It skips entries that were sent in the stolen device's own
+//! name. Such an entry would show the engine that its state is a copy, and the engine would make
+//! nothing any more. If the stolen device is invited again with a key package that was stolen with
+//! it, the replay joins.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
 use super::{
-    Adversary, BreakInError, Kind, Loot, Traffic,
+    Adversary, BreakInError, StolenState, Traffic, TrafficKind,
     disk::{self, LockedOut},
 };
 
-/// What the engine remembers by the time is when keys are to be rotated. The thief does not rotate them.
+/// The engine uses times only to decide when to rotate keys. The thief does not rotate keys.
 pub(super) const NO_TIME: Timestamp = Timestamp(0);
 
-/// Somebody who runs what was stolen, if it can be run.
+/// Makes an adversary that runs the stolen state, if it can be run.
 ///
 /// # Errors
 ///
-/// If what was stolen cannot be tried: that would say nothing about what it is worth.
+/// If it is impossible to try the stolen state. Such an error says nothing about its value.
 pub fn thief(
-    loot: &Loot,
+    stolen: &StolenState,
     crypto: Arc<dyn CryptoProvider>,
     policy: Policy,
     group: GroupId,
 ) -> Result<Box<dyn Adversary>, BreakInError> {
     let opened;
-    let snapshot = match loot {
-        Loot::Device(snapshot) => snapshot,
-        Loot::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
+    let snapshot = match stolen {
+        StolenState::Device(snapshot) => snapshot,
+        StolenState::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
             Some(snapshot) => {
                 opened = snapshot;
                 &opened
@@ -42,13 +44,13 @@ pub fn thief(
     Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
 }
 
-/// A stolen device, run by the thief.
+/// A stolen device that the thief runs.
 pub struct Replay {
     pub(super) client: Client,
     pub(super) crypto: Arc<dyn CryptoProvider>,
     pub(super) policy: Policy,
     pub(super) group: GroupId,
-    /// The messages whose texts were in the snapshot: read by the device, and not acknowledged.
+    /// The messages whose texts are in the snapshot: the device has read and not acknowledged them.
     found: BTreeSet<MessageId>,
     readable: BTreeSet<usize>,
 }
@@ -58,7 +60,7 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The engine's, if it cannot open the snapshot.
+    /// The error of the engine, if it cannot open the snapshot.
     pub fn new(
         snapshot: &Snapshot,
         crypto: Arc<dyn CryptoProvider>,
@@ -73,21 +75,21 @@ impl Replay {
         Ok(Self { client, crypto, policy, group, found, readable: BTreeSet::new() })
     }
 
-    /// Takes an entry in. Whether the engine could follow it.
-    fn see(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
+    /// Processes an entry. True if the engine could follow it.
+    fn follow(&mut self, entry: &Traffic) -> Result<bool, regrow_engine::Error> {
         match entry.kind {
-            Kind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
+            TrafficKind::Message if self.found.contains(&MessageId::of(&entry.bytes)) => {
                 self.readable.extend(entry.message);
                 return Ok(false);
             }
-            Kind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
+            TrafficKind::Message => match self.client.receive(&entry.bytes, NO_TIME)?.event {
                 ReceivedEvent::Message(_) => self.readable.extend(entry.message),
                 _ => return Ok(false),
             },
-            Kind::Proposal => {
+            TrafficKind::Proposal => {
                 return Ok(matches!(self.client.receive(&entry.bytes, NO_TIME)?.event, ReceivedEvent::Proposal { .. }));
             }
-            Kind::Commit => {
+            TrafficKind::Commit => {
                 let before = self.client.snapshot()?;
                 match self.client.receive(&entry.bytes, NO_TIME)?.event {
                     ReceivedEvent::Commit(_) => {}
@@ -98,7 +100,7 @@ impl Replay {
                     _ => return Ok(false),
                 }
             }
-            Kind::Welcome => {
+            TrafficKind::Welcome => {
                 let mut invited = self.open(self.client.snapshot()?.to_store())?;
                 invited.forget(&self.group)?;
                 invited.join(&entry.bytes, NO_TIME)?;
@@ -127,8 +129,8 @@ impl Adversary for Replay {
     fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic> {
         let own = self.client.device().clone();
         let others = traffic.iter().filter(|entry| entry.sender.as_ref() != Some(&own));
-        // An entry that the engine refuses teaches the thief nothing; the next one may.
-        others.filter(|entry| self.see(entry).unwrap_or(false)).cloned().collect()
+        // A refused entry gives the thief nothing; the next entry may give something.
+        others.filter(|entry| self.follow(entry).unwrap_or(false)).cloned().collect()
     }
 
     fn readable(&self) -> &BTreeSet<usize> {

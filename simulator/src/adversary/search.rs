@@ -1,23 +1,24 @@
-//! Finds known byte strings in bytes, however they are encoded there.
+//! Finds known byte strings in bytes, in several encodings.
 //!
-//! A needle is found where its bytes stand as they are, and where they stand as an array of MessagePack integers, as
-//! hexadecimal, as Base64, or as a list of decimal numbers. Nothing is known of what else the bytes mean: a secret that has
-//! outlived its deletion is found wherever it is. What is not found: bytes that are transformed in another way, cut into
-//! parts, or shorter than [`SHORTEST`].
+//! A needle is found as raw bytes, as an array of MessagePack integers, as hexadecimal, as Base64,
+//! and as a list of decimal numbers. The search knows nothing else about the bytes. Therefore it
+//! finds a secret that was not erased, wherever the secret is. It does not find bytes that are
+//! transformed in another way, cut into parts, or shorter than [`SHORTEST`].
 
 use std::collections::{BTreeSet, HashMap};
 
-/// The shortest needle: the length of the shortest secret of a ciphersuite, an AES-128 key. Shorter strings would be found
-/// by chance.
+/// The length of the shortest needle. It is the length of an AES-128 key, the shortest secret of a
+/// ciphersuite. Shorter strings would be found by chance.
 pub(crate) const SHORTEST: usize = 16;
 
-/// How many bytes of a needle are looked up at each position.
+/// The number of bytes of a needle that are looked up at each position.
 const PREFIX: usize = 8;
 
-/// The filter's size in bits: it lets one position in some hundred through by chance, with ten thousand needles.
+/// The size of the filter in bits. With ten thousand needles, about one position in a hundred
+/// passes it by chance.
 const FILTER_BITS: u32 = 20;
 
-/// Byte strings to be found, by their numbers.
+/// The byte strings to find, by their numbers.
 pub(crate) struct Needles {
     by_prefix: HashMap<u64, Vec<u32>>,
     filter: Vec<u64>,
@@ -30,7 +31,7 @@ impl Default for Needles {
 }
 
 impl Needles {
-    /// Adds a needle. It is ignored if it is too short.
+    /// Adds a needle. Ignores a needle that is too short.
     pub(crate) fn add(&mut self, number: u32, bytes: &[u8]) {
         let Some(prefix) = prefix(bytes).filter(|_| bytes.len() >= SHORTEST) else { return };
         let (word, bit) = place(prefix);
@@ -38,7 +39,8 @@ impl Needles {
         self.by_prefix.entry(prefix).or_default().push(number);
     }
 
-    /// The needles that occur in `haystack`. `bytes_of` gives the bytes of a needle.
+    /// The needles that occur in `haystack`, in any known encoding. `bytes_of` returns the bytes of
+    /// a needle.
     pub(crate) fn find<'n>(&self, haystack: &[u8], bytes_of: impl Fn(u32) -> &'n [u8]) -> BTreeSet<u32> {
         let mut found = BTreeSet::new();
         self.find_raw(haystack, &bytes_of, &mut found);
@@ -48,7 +50,7 @@ impl Needles {
         found
     }
 
-    /// The needles that occur in `haystack` as they are.
+    /// Adds the needles that occur in `haystack` as raw bytes.
     pub(crate) fn find_raw<'n>(&self, haystack: &[u8], bytes_of: &impl Fn(u32) -> &'n [u8], found: &mut BTreeSet<u32>) {
         for at in 0..(haystack.len() + 1).saturating_sub(SHORTEST) {
             let Some(prefix) = prefix(&haystack[at..]) else { break };
@@ -69,14 +71,14 @@ fn prefix(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk::<PREFIX>().map(|first| u64::from_le_bytes(*first))
 }
 
-/// Where a prefix stands in the filter.
+/// The position of a prefix in the filter.
 fn place(prefix: u64) -> (usize, u64) {
-    // Fibonacci hashing: secrets are random, what else is on the tape need not be.
+    // Fibonacci hashing: secrets are random, but other values on the tape may not be.
     let hash = prefix.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - FILTER_BITS);
     ((hash >> 6) as usize, 1 << (hash & 63))
 }
 
-/// What the bytes would say if parts of them were other bytes, encoded.
+/// Decodes the parts of the bytes that may be encoded bytes.
 fn views(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut views = vec![without_markers(bytes)];
     views.extend(runs(bytes, 2 * SHORTEST, |byte| byte.is_ascii_hexdigit()).flat_map(unhex));
@@ -85,7 +87,7 @@ fn views(bytes: &[u8]) -> Vec<Vec<u8>> {
     views
 }
 
-/// An array of MessagePack integers has its bytes one by one, those above 127 behind a marker.
+/// Decodes arrays of MessagePack integers, in which a marker precedes each byte above 127.
 fn without_markers(bytes: &[u8]) -> Vec<u8> {
     const UINT_8: u8 = 0xcc;
     let mut view = Vec::with_capacity(bytes.len());
@@ -99,12 +101,12 @@ fn without_markers(bytes: &[u8]) -> Vec<u8> {
     view
 }
 
-/// The longest runs of bytes of a kind that are at least so long.
+/// The longest runs of bytes of a kind, if they have at least `least` bytes.
 fn runs(bytes: &[u8], least: usize, kind: impl Fn(u8) -> bool + Copy) -> impl Iterator<Item = &[u8]> {
     bytes.split(move |byte| !kind(*byte)).filter(move |run| run.len() >= least)
 }
 
-/// What a run of hexadecimal digits says, wherever it begins.
+/// Decodes a run of hexadecimal digits, from each possible start.
 fn unhex(run: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..2).filter_map(|start| {
         let digits = &run[start..];
@@ -116,7 +118,7 @@ fn is_base64(byte: u8) -> bool {
     sextet(byte).is_some()
 }
 
-/// The value of a digit of Base64, of either alphabet (RFC 4648, 4 and 5).
+/// The value of a Base64 digit, in either alphabet (RFC 4648, 4 and 5).
 fn sextet(digit: u8) -> Option<u8> {
     match digit {
         b'A'..=b'Z' => Some(digit - b'A'),
@@ -128,7 +130,7 @@ fn sextet(digit: u8) -> Option<u8> {
     }
 }
 
-/// What a run of Base64 digits says, wherever it begins.
+/// Decodes a run of Base64 digits, from each possible start.
 fn unbase64(run: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..4.min(run.len())).map(|start| {
         let mut view = Vec::with_capacity(run.len() * 3 / 4);
@@ -145,7 +147,8 @@ fn unbase64(run: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     })
 }
 
-/// What a list of decimal numbers says, each a byte. What is no byte is no part of a secret.
+/// Decodes a list of decimal numbers, each a byte. Skips numbers that are no bytes, because they
+/// are no part of a secret.
 fn undecimal(run: &[u8]) -> Vec<u8> {
     let numbers = run.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
     numbers.filter_map(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).collect()
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_found_as_they_are() {
+    fn raw_bytes_are_found() {
         assert!(is_found_in(&NEEDLE));
         assert!(is_found_in(&[&[9; 3][..], &NEEDLE, &[9; 3]].concat()));
         assert!(!is_found_in(&NEEDLE[1..]));
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn needles_that_would_be_found_by_chance_are_not_looked_for() {
+    fn too_short_needles_are_ignored() {
         let mut needles = Needles::default();
         needles.add(1, &[5; SHORTEST - 1]);
         assert!(needles.find(&[5; 64], |_| &[5; SHORTEST - 1]).is_empty());

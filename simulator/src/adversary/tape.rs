@@ -1,8 +1,9 @@
-//! The tape: every crypto call of a device, with what went in and what came out.
+//! The tape: every crypto call of a device, with its inputs and outputs.
 //!
-//! A [`Taped`] provider is a layer over the device's cryptography that changes no result. Its [`Log`] counts always, and
-//! keeps the calls themselves only where somebody will steal something. It knows nothing of MLS: what follows from which
-//! call is the [graph](super::graph)'s, which takes the calls from here.
+//! A [`Taped`] provider is a layer over the device's cryptography that changes no result. Its
+//! [`CallLog`] always counts the calls, and keeps the calls themselves only if the scenario has a
+//! theft. The tape knows nothing of MLS. The [graph](super::graph) takes the calls, and decides
+//! which secrets follow.
 
 use std::{
     mem,
@@ -16,14 +17,15 @@ use openmls_traits::types::{
 use regrow_engine::{CryptoProvider, Layer};
 use tls_codec::SecretVLBytes;
 
-use crate::cost::{Costs, Counts, Operation};
+use crate::cost::{CostCounts, Costs, Operation};
 
-/// Bytes that went into a call or came out of it. They are a simulation's secrets, which follow from a number in its file.
+/// Inputs and outputs of calls. They are secrets of a simulation, and follow from the seed in its
+/// file.
 pub(crate) type Bytes = Vec<u8>;
 
-/// A crypto call that lets a secret follow from others.
+/// A crypto call in which a secret follows from other secrets.
 #[derive(Clone)]
-pub(crate) enum Call {
+pub(crate) enum CryptoCall {
     /// Random bytes were drawn.
     Random { out: Bytes },
     /// HKDF-Extract (RFC 5869).
@@ -36,19 +38,19 @@ pub(crate) enum Call {
     KeyPair { ikm: Bytes, private: Bytes, public: Vec<u8> },
     /// A signature key pair was made.
     SignatureKey { private: Bytes },
-    /// HPKE encryption to the holder of a private key.
+    /// HPKE encryption to the owner of a private key.
     Sealed { public: Vec<u8>, info: Vec<u8>, plaintext: Bytes, ciphertext: Vec<u8> },
     /// HPKE decryption.
     Opened { private: Bytes, info: Vec<u8>, plaintext: Bytes, ciphertext: Vec<u8> },
-    /// A secret shared with the holder of a private key (RFC 9180, 6.2).
+    /// A secret that is shared with the owner of a private key (RFC 9180, 6.2).
     ExportedTo { public: Vec<u8>, encapsulated: Vec<u8>, out: Bytes },
-    /// The same secret, by that holder.
+    /// The same secret, computed by that owner.
     ExportedFrom { private: Bytes, encapsulated: Vec<u8>, out: Bytes },
     /// AEAD encryption, or decryption that succeeded.
     Aead(Aead),
 }
 
-/// An AEAD ciphertext with all that it takes to open it.
+/// An AEAD ciphertext, with the values that open it.
 #[derive(Clone)]
 pub(crate) struct Aead {
     pub(crate) algorithm: AeadType,
@@ -59,44 +61,45 @@ pub(crate) struct Aead {
     pub(crate) ciphertext: Vec<u8>,
 }
 
-/// A call, and what its device was doing.
-pub(crate) struct Recorded {
+/// A call, and the operation of its device.
+pub(crate) struct RecordedCall {
     pub(crate) operation: Operation,
-    pub(crate) call: Call,
+    pub(crate) call: CryptoCall,
 }
 
-/// What one device's cryptography did.
-pub struct Log {
+/// The calls of one device's cryptography.
+pub struct CallLog {
     /// The device's name.
     device: Arc<str>,
-    entries: Mutex<Entries>,
+    entries: Mutex<LogState>,
 }
 
-struct Entries {
+struct LogState {
     operation: Operation,
-    /// What the present operation has cost: apart, for OpenMLS hashes thousands of times in one.
-    present: Counts,
-    /// What those before it have.
+    /// The costs of the present operation. They are kept apart because OpenMLS makes thousands of
+    /// hashes in one operation.
+    present: CostCounts,
+    /// The costs of the operations before it.
     costs: Costs,
-    /// What was recorded and not taken yet; [`None`] if only counts are wanted.
-    calls: Option<Vec<Recorded>>,
+    /// The calls that were recorded and not taken yet; [`None`] if the log only counts.
+    calls: Option<Vec<RecordedCall>>,
 }
 
-/// Where a device can go back to.
+/// A state of the log to which it can return.
 pub(crate) struct Mark {
     operation: Operation,
-    present: Counts,
+    present: CostCounts,
     costs: Costs,
     calls: usize,
 }
 
-impl Log {
-    /// An empty log of the device with this name, which keeps calls or only counts them.
+impl CallLog {
+    /// An empty log of the device with this name. It keeps calls, or only counts them.
     #[must_use]
     pub fn new(device: &str, keep_calls: bool) -> Arc<Self> {
         let calls = keep_calls.then(Vec::new);
         let (operation, present) = Default::default();
-        let entries = Mutex::new(Entries { operation, present, costs: Costs::new(), calls });
+        let entries = Mutex::new(LogState { operation, present, costs: Costs::new(), calls });
         Arc::new(Self { device: device.into(), entries })
     }
 
@@ -104,7 +107,7 @@ impl Log {
         &self.device
     }
 
-    /// From here on the device does this, in another call of the engine.
+    /// Begins an operation of the device, in a new call of the engine.
     pub fn begin(&self, operation: Operation) {
         let mut entries = self.entries();
         entries.settle();
@@ -112,7 +115,7 @@ impl Log {
         entries.present.calls = 1;
     }
 
-    /// What each operation has cost so far.
+    /// The costs of each operation so far.
     #[must_use]
     pub fn costs(&self) -> Costs {
         let mut entries = self.entries();
@@ -120,12 +123,12 @@ impl Log {
         entries.costs.clone()
     }
 
-    /// The calls since this was last asked.
-    pub(crate) fn take(&self) -> Vec<Recorded> {
+    /// Takes the calls that were recorded since the last time.
+    pub(crate) fn take(&self) -> Vec<RecordedCall> {
         self.entries().calls.as_mut().map(mem::take).unwrap_or_default()
     }
 
-    /// What is recorded from here on may be made undone.
+    /// Returns a mark. All later records can be undone.
     pub(crate) fn mark(&self) -> Mark {
         let entries = self.entries();
         Mark {
@@ -136,7 +139,7 @@ impl Log {
         }
     }
 
-    /// What was recorded since the mark has not happened: it will be done again.
+    /// Undoes all records since the mark, because the device will do these operations again.
     pub(crate) fn go_back(&self, to: &Mark) {
         let mut entries = self.entries();
         (entries.operation, entries.present) = (to.operation, to.present);
@@ -146,46 +149,46 @@ impl Log {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        // A log that a panicking thread has left half-way is a list that lacks an entry, and no more.
+    fn entries(&self) -> MutexGuard<'_, LogState> {
+        // If a thread panicked while it had the log, the log lacks at most one entry.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call, and keeps it if calls are kept.
-    fn note(&self, count: impl FnOnce(&mut Counts), call: impl FnOnce() -> Call) {
+    /// Counts a call, and keeps it if the log keeps calls.
+    fn note(&self, count: impl FnOnce(&mut CostCounts), call: impl FnOnce() -> CryptoCall) {
         let mut entries = self.entries();
         let operation = entries.operation;
         count(&mut entries.present);
         if let Some(calls) = &mut entries.calls {
-            calls.push(Recorded { operation, call: call() });
+            calls.push(RecordedCall { operation, call: call() });
         }
     }
 
-    fn count(&self, count: impl FnOnce(&mut Counts)) {
+    fn count(&self, count: impl FnOnce(&mut CostCounts)) {
         count(&mut self.entries().present);
     }
 }
 
-impl Entries {
-    /// Adds what the present operation has cost to what it has cost before.
+impl LogState {
+    /// Adds the costs of the present operation to the costs before it.
     fn settle(&mut self) {
         let present = std::mem::take(&mut self.present);
-        if present != Counts::default() {
+        if present != CostCounts::default() {
             *self.costs.entry(self.operation).or_default() += present;
         }
     }
 }
 
-/// A device's cryptography, recorded.
+/// A device's cryptography with a tape.
 pub struct Taped {
     within: Arc<dyn CryptoProvider>,
-    log: Arc<Log>,
+    log: Arc<CallLog>,
 }
 
 impl Taped {
-    /// Records what `within` does in that log.
+    /// Records the calls of `within` in that log.
     #[must_use]
-    pub fn new(within: Arc<dyn CryptoProvider>, log: Arc<Log>) -> Self {
+    pub fn new(within: Arc<dyn CryptoProvider>, log: Arc<CallLog>) -> Self {
         Self { within, log }
     }
 }
@@ -197,27 +200,27 @@ impl Layer for Taped {
 
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
         let out = self.within.random_bytes(len)?;
-        self.log.note(|counts| counts.random_bytes += len as u64, || Call::Random { out: out.to_vec() });
+        self.log.note(|counts| counts.random_bytes += len as u64, || CryptoCall::Random { out: out.to_vec() });
         Ok(out)
     }
 
     fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
         let out = self.within.hkdf_extract(hash, salt, ikm)?;
-        let call = || Call::Extract { salt: salt.to_vec(), ikm: ikm.to_vec(), out: out.as_slice().to_vec() };
+        let call = || CryptoCall::Extract { salt: salt.to_vec(), ikm: ikm.to_vec(), out: out.as_slice().to_vec() };
         self.log.note(|counts| counts.kdf += 1, call);
         Ok(out)
     }
 
     fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], len: usize) -> Result<SecretVLBytes, CryptoError> {
         let out = self.within.hkdf_expand(hash, prk, info, len)?;
-        let call = || Call::Expand { prk: prk.to_vec(), info: info.to_vec(), out: out.as_slice().to_vec() };
+        let call = || CryptoCall::Expand { prk: prk.to_vec(), info: info.to_vec(), out: out.as_slice().to_vec() };
         self.log.note(|counts| counts.kdf += 1, call);
         Ok(out)
     }
 
     fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
         let tag = self.within.hmac(hash, key, message)?;
-        let call = || Call::Mac { key: key.to_vec(), tag: tag.as_slice().to_vec() };
+        let call = || CryptoCall::Mac { key: key.to_vec(), tag: tag.as_slice().to_vec() };
         self.log.note(|counts| counts.macs += 1, call);
         Ok(tag)
     }
@@ -265,7 +268,7 @@ impl Layer for Taped {
 
     fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
         let pair = self.within.signature_key_gen(alg)?;
-        self.log.note(|counts| counts.signature_keys += 1, || Call::SignatureKey { private: pair.0.to_vec() });
+        self.log.note(|counts| counts.signature_keys += 1, || CryptoCall::SignatureKey { private: pair.0.to_vec() });
         Ok(pair)
     }
 
@@ -294,7 +297,7 @@ impl Layer for Taped {
         ptxt: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
         let sealed = self.within.hpke_seal(config, pk_r, info, aad, ptxt)?;
-        let call = || Call::Sealed {
+        let call = || CryptoCall::Sealed {
             public: pk_r.to_vec(),
             info: info.to_vec(),
             plaintext: ptxt.to_vec(),
@@ -315,7 +318,7 @@ impl Layer for Taped {
         let opened = self.within.hpke_open(config, input, sk_r, info, aad);
         match &opened {
             Ok(plaintext) => {
-                let call = || Call::Opened {
+                let call = || CryptoCall::Opened {
                     private: sk_r.to_vec(),
                     info: info.to_vec(),
                     plaintext: plaintext.to_vec(),
@@ -339,7 +342,8 @@ impl Layer for Taped {
         let exported =
             self.within.hpke_setup_sender_and_export(config, pk_r, info, exporter_context, exporter_length)?;
         let (encapsulated, out) = &exported;
-        let call = || Call::ExportedTo { public: pk_r.to_vec(), encapsulated: encapsulated.clone(), out: out.to_vec() };
+        let call =
+            || CryptoCall::ExportedTo { public: pk_r.to_vec(), encapsulated: encapsulated.clone(), out: out.to_vec() };
         self.log.note(|counts| counts.hpke_exports += 1, call);
         Ok(exported)
     }
@@ -355,21 +359,23 @@ impl Layer for Taped {
     ) -> Result<ExporterSecret, CryptoError> {
         let out =
             self.within.hpke_setup_receiver_and_export(config, enc, sk_r, info, exporter_context, exporter_length)?;
-        let call = || Call::ExportedFrom { private: sk_r.to_vec(), encapsulated: enc.to_vec(), out: out.to_vec() };
+        let call =
+            || CryptoCall::ExportedFrom { private: sk_r.to_vec(), encapsulated: enc.to_vec(), out: out.to_vec() };
         self.log.note(|counts| counts.hpke_exports += 1, call);
         Ok(out)
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
         let pair = self.within.derive_hpke_keypair(config, ikm)?;
-        let call = || Call::KeyPair { ikm: ikm.to_vec(), private: pair.private.to_vec(), public: pair.public.clone() };
+        let call =
+            || CryptoCall::KeyPair { ikm: ikm.to_vec(), private: pair.private.to_vec(), public: pair.public.clone() };
         self.log.note(|counts| counts.key_pairs += 1, call);
         Ok(pair)
     }
 }
 
-fn aead(algorithm: AeadType, key: &[u8], nonce: &[u8], aad: &[u8], plaintext: &[u8], ciphertext: &[u8]) -> Call {
-    Call::Aead(Aead {
+fn aead(algorithm: AeadType, key: &[u8], nonce: &[u8], aad: &[u8], plaintext: &[u8], ciphertext: &[u8]) -> CryptoCall {
+    CryptoCall::Aead(Aead {
         algorithm,
         key: key.to_vec(),
         nonce: nonce.to_vec(),

@@ -7,7 +7,7 @@ use regrow_simulator::report::{json, terminal};
 
 use super::{CheckArgs, Ending, files, output};
 
-/// Checks every file, and runs none.
+/// Checks every file and runs none of them.
 pub(super) fn check(args: &CheckArgs) -> Result<Ending> {
     let mut out = output::stdout();
     let mut ending = Ending::Passed;

@@ -9,17 +9,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use regrow_simulator::{
-    explore::{Finding, Plan, Searched, Size, Watch, Weights, search},
-    report::{Failure, Outcome, RunOptions, Transcript, json, terminal},
+    explore::{FailedScenario, Plan, SearchControl, Searched, Size, Weights, search},
+    report::{Failure, RunOptions, RunOutcome, Transcript, json, terminal},
     scenario::{Scenario, Unusable, write},
 };
 
 use super::{Ending, ExploreArgs, Runner, output};
 
-/// How many scenarios are looked at if nothing else ends the search.
+/// The number of scenarios to run if the user sets neither a number nor a time.
 const COUNT: u64 = 1000;
 
-/// Searches for a scenario that fails, makes it small, and writes it.
+/// Searches for a scenario that fails, shrinks it, and writes it to a file.
 pub(super) fn explore(args: &ExploreArgs, runner: Runner) -> Result<Ending> {
     let live = !args.json && output::abilities().live;
     explore_to(&mut output::stdout(), live, args, runner)
@@ -55,17 +55,17 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
             tell_progress(out, done, count);
         }
         let over = args.time.is_some_and(|time| start.elapsed() >= time);
-        if over { Watch::Stop } else { Watch::GoOn }
+        if over { SearchControl::Stop } else { SearchControl::GoOn }
     });
     let found = searched.finding.as_ref().map(|finding| {
         if live {
-            tell(out, &format!("scenario {} fails; making it small", finding.number));
+            tell(out, &format!("scenario {} fails; shrinking it", finding.number));
         }
         let shrunk = finding.shrink(&run);
-        let failures = Outcome::of(|| run(&shrunk.scenario)).failures;
+        let failures = RunOutcome::of(|| run(&shrunk.scenario)).failures;
         let text = write(&shrunk.scenario);
         let file = place.write(args.seed, finding.number, &text)?;
-        anyhow::Ok(Found { finding, scenario: shrunk.scenario, runs: shrunk.runs, failures, file })
+        anyhow::Ok(WrittenScenario { finding, scenario: shrunk.scenario, runs: shrunk.runs, failures, file })
     });
     let found = found.transpose()?;
     if live {
@@ -80,17 +80,22 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
     Ok(if found.is_some() { Ending::Failed } else { Ending::Passed })
 }
 
-/// What was found, made small, and where it was written.
-struct Found<'s> {
-    finding: &'s Finding,
+/// The shrunk scenario, and the file that contains it.
+struct WrittenScenario<'s> {
+    finding: &'s FailedScenario,
     scenario: Scenario,
-    /// How many runs that took.
+    /// The number of runs that shrinking took.
     runs: u32,
     failures: Vec<Failure>,
     file: PathBuf,
 }
 
-fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&Found<'_>>, start: Instant) -> io::Result<()> {
+fn write_text(
+    out: &mut dyn Write,
+    searched: &Searched,
+    found: Option<&WrittenScenario<'_>>,
+    start: Instant,
+) -> io::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let scenarios = searched.scenarios;
     let Some(found) = found else {
@@ -109,8 +114,13 @@ fn write_text(out: &mut dyn Write, searched: &Searched, found: Option<&Found<'_>
     write!(out, "{}", terminal::failures(&found.file, &found.failures))
 }
 
-fn write_json(out: &mut dyn Write, plan: &Plan, searched: &Searched, found: Option<&Found<'_>>) -> io::Result<()> {
-    let finding = found.map(|found| json::Found {
+fn write_json(
+    out: &mut dyn Write,
+    plan: &Plan,
+    searched: &Searched,
+    found: Option<&WrittenScenario<'_>>,
+) -> io::Result<()> {
+    let finding = found.map(|found| json::FoundScenario {
         number: found.finding.number,
         file: &found.file,
         scenario: &found.scenario,
@@ -132,28 +142,28 @@ fn tell_progress(out: &mut dyn Write, done: u64, count: u64) {
     }
 }
 
-/// Writes over the last line of progress. A terminal that cannot be written to is no reason to stop.
+/// Replaces the last line of progress. The search continues if the terminal cannot be written to.
 fn tell(out: &mut dyn Write, text: &str) {
     let _ = write!(out, "\r\x1b[K{text}").and_then(|()| out.flush());
 }
 
-/// Where a scenario that was found is written.
+/// The place to which the search writes the scenario that fails.
 enum Destination {
-    /// To this file, which is not there.
+    /// This file, which does not exist yet.
     File(PathBuf),
-    /// Into this folder, under a name that says where it comes from.
+    /// This folder; the name of the file contains the seed and the number of the scenario.
     Folder(PathBuf),
 }
 
 impl Destination {
-    /// Looked at before the search: nobody waits for a scenario that cannot be written.
+    /// Checks the path before the search starts, so that a wrong path does not waste a search.
     fn of(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::Folder(PathBuf::new())) };
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
         if path.exists() {
-            bail!("{} is there already: name another file, or remove it", path.display());
+            bail!("{} exists already: name another file, or remove it", path.display());
         }
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         if folder.is_some_and(|folder| !folder.is_dir()) {
@@ -162,7 +172,7 @@ impl Destination {
         Ok(Self::File(path.to_owned()))
     }
 
-    /// Writes the scenario over nothing that is there, and tells where it is.
+    /// Writes the scenario to a new file, never over an existing one, and returns the file's path.
     fn write(&self, seed: u64, number: u64, text: &str) -> Result<PathBuf> {
         let candidates: Box<dyn Iterator<Item = PathBuf>> = match self {
             Self::File(file) => Box::new(std::iter::once(file.clone())),
@@ -174,7 +184,7 @@ impl Destination {
         for file in candidates {
             match File::create_new(&file).and_then(|mut created| created.write_all(text.as_bytes())) {
                 Ok(()) => return Ok(file),
-                // The same search finds the same again.
+                // The same search finds the same scenario again.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     if fs::read(&file).is_ok_and(|there| there == text.as_bytes()) {
                         return Ok(file);
@@ -183,7 +193,7 @@ impl Destination {
                 Err(error) => return Err(error).with_context(|| format!("cannot write {}", file.display())),
             }
         }
-        bail!("cannot write the scenario: a file of its name has come into being since")
+        bail!("cannot write the scenario: during the search, a file with its name was created")
     }
 }
 
@@ -195,14 +205,14 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    /// Fails as soon as somebody updates.
-    fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> Outcome {
+    /// Fails if the scenario contains an update.
+    fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> RunOutcome {
         let updates = write(scenario).contains("\"update\": {");
-        Outcome { failures: updates.then(failure).into_iter().collect(), ..Outcome::default() }
+        RunOutcome { failures: updates.then(failure).into_iter().collect(), ..RunOutcome::default() }
     }
 
     fn failure() -> Failure {
-        Failure { place: None, expected: "nobody updates".into(), seen: "somebody did".into(), events: Vec::new() }
+        Failure::new(None, "nobody updates", "somebody did")
     }
 
     fn explore_in(folder: &TempDir, arguments: &[&str]) -> (Result<Ending>, String) {
@@ -219,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_made_small_written_and_told() {
+    fn finding_is_shrunk_written_and_reported() {
         let folder = TempDir::new().unwrap();
         let (ending, out) = explore_in(&folder, &["--seed", "3"]);
         assert_eq!(ending.unwrap(), Ending::Failed);
@@ -233,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_gets_one_object() {
+    fn json_output_is_one_object() {
         let folder = TempDir::new().unwrap();
         let (ending, out) = explore_in(&folder, &["--json", "-j", "2"]);
         assert_eq!(ending.unwrap(), Ending::Failed);
@@ -245,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_found_on_any_number_of_threads() {
+    fn same_finding_on_any_number_of_threads() {
         let found = |jobs| {
             let folder = TempDir::new().unwrap();
             explore_in(&folder, &["-j", jobs, "--seed", "5"]).0.unwrap();
@@ -255,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn in_a_folder_nothing_is_overwritten() {
+    fn existing_files_in_a_folder_are_not_overwritten() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().to_str().unwrap();
         let (_, first) = explore_in(&folder, &["--out", path]);
         let (_, second) = explore_in(&folder, &["--out", path]);
         let file = |out: &str| out.lines().next().unwrap().rsplit_once(": ").unwrap().1.to_owned();
-        assert_eq!(file(&first), file(&second), "the same again");
+        assert_eq!(file(&first), file(&second), "the same search writes the same file");
         fs::write(file(&first), "mine").unwrap();
         let (_, third) = explore_in(&folder, &["--out", path]);
         assert!(file(&third).ends_with("-2.json"), "{third}");
@@ -269,11 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_told_before_the_search() {
+    fn existing_output_file_is_reported_before_the_search() {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("found.json"), "mine").unwrap();
         let (ending, out) = explore_in(&folder, &[]);
-        assert!(ending.unwrap_err().to_string().contains("is there already"));
+        assert!(ending.unwrap_err().to_string().contains("exists already"));
         assert_eq!(out, "");
     }
 }

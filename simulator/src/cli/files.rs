@@ -1,4 +1,4 @@
-//! From the paths of the command line to scenarios.
+//! Loads the scenarios that the paths of the command line name.
 
 use std::{
     collections::BTreeSet,
@@ -9,18 +9,18 @@ use std::{
 
 use regrow_simulator::scenario::{Problem, Scenario, Unusable, load};
 
-/// Folders that a search passes by. Their files are run when the folder is named: scenarios that fail on purpose, and
-/// those that take long.
+/// Folders that a search skips. `failing` contains scenarios that fail on purpose, and `sweeps`
+/// contains scenarios that take long. Their files run only if the command line names the folder.
 const PASSED_BY: [&str; 2] = ["failing", "sweeps"];
 
-/// A file with what was found in it.
+/// A file, and its scenario or the problems in it.
 pub(super) struct Loaded {
     pub(super) file: PathBuf,
     pub(super) scenario: Result<Scenario, Vec<Problem>>,
 }
 
-/// Every scenario of these files and folders: the paths in the order of the command line, a folder's files sorted, and
-/// each file once.
+/// Loads every scenario of these files and folders. The paths keep the order of the command line,
+/// the files of a folder are sorted, and each file occurs once.
 pub(super) fn load_all(paths: &[PathBuf]) -> Vec<Loaded> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
@@ -48,7 +48,7 @@ fn search(folder: &Path) -> Vec<Loaded> {
     }
     if files.is_empty() && unusable.is_empty() {
         let problem = format!(
-            "no scenario in this folder: there is no *.json file outside of {} (name such a folder to run what is in it)",
+            "no scenario in this folder: there is no *.json file outside of {} (name such a folder to run its files)",
             PASSED_BY.map(|name| format!("`{name}`")).join(" and ")
         );
         unusable.push(unusable_folder(folder, problem));
@@ -58,8 +58,8 @@ fn search(folder: &Path) -> Vec<Loaded> {
     found
 }
 
-/// Sorts what is in a folder into scenario files and folders to search. Links to folders are not followed: they could
-/// lead around in circles.
+/// Sorts the entries of a folder into scenario files and folders to search. Ignores links to
+/// folders, because they could form a cycle.
 fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -14,7 +14,8 @@ use regrow_simulator::{
 
 use super::{Ending, MatrixArgs, files, output};
 
-/// Runs one file, and shows what could have been read by whoever had stolen any device at any time.
+/// Runs one file, and shows which messages a thief can read, for each device and each time of
+/// theft.
 pub(super) fn matrix(args: &MatrixArgs) -> Result<Ending> {
     let mut csv = args.csv.as_deref().map(output::create).transpose()?;
     let mut svg = args.svg.as_deref().map(output::create).transpose()?;

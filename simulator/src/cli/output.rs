@@ -1,4 +1,4 @@
-//! Standard output and error as this program uses them.
+//! Standard output and standard error of this program.
 
 use std::{
     fs::File,
@@ -9,26 +9,26 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::report::terminal::Abilities;
 
-/// Standard output. When nobody reads it any more the rest is dropped without a word, and the work goes on: its exit
-/// status and its files are still wanted.
+/// Returns standard output. If the reader closes it, the program drops the rest of the output and
+/// continues, because the user still wants its exit status and its files.
 pub(super) fn stdout() -> impl Write {
     Patient { out: io::stdout(), closed: false }
 }
 
-/// What standard output can show, and the user wants to see.
+/// The abilities of standard output, as far as the user wants them.
 pub(super) fn abilities() -> Abilities {
     let live = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    // https://no-color.org: set to anything but nothing.
+    // https://no-color.org: colours are off if the variable is set to a value that is not empty.
     let colours = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     Abilities { colours, live }
 }
 
-/// Writes to standard error. That there is none is no reason to stop.
+/// Writes to standard error. An error is ignored: the program can run without standard error.
 pub(super) fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Makes a file that was asked for, before the work: a path that cannot be written is told at once, and not after it.
+/// Creates an output file before the work starts, so that an unusable path fails at once.
 pub(super) fn create(path: &Path) -> Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| {
         format!("cannot write {}: name a file in a folder that exists and is yours", path.display())

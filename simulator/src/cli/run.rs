@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        Outcome, RunOptions, RunResult, Transcript, Verdict, json, junit,
+        FileOutcome, RunOptions, RunOutcome, RunResult, Transcript, json, junit,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -27,13 +27,13 @@ use super::{
     output,
 };
 
-/// A result with the lines of its transcript, if they are wanted.
+/// A result and, if the user wants them, the lines of its transcript.
 struct Done {
     result: RunResult,
     lines: Vec<u8>,
 }
 
-/// Runs every file, and reports them in order as they are done.
+/// Runs every file, and reports the results in the order of the files.
 pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let start = Instant::now();
     let mut transcript = args.transcript.as_deref().map(output::create).transpose()?;
@@ -52,8 +52,8 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     report.progress(0, loaded.len())?;
     side_by_side(super::jobs(args.jobs), &loaded, &job, |event| {
         match event {
-            Event::Count(done) => report.progress(done, loaded.len())?,
-            Event::Next(done) => {
+            RunProgress::Count(done) => report.progress(done, loaded.len())?,
+            RunProgress::Next(done) => {
                 let Done { result, lines } = *done;
                 report.result(&result)?;
                 if let Some(transcript) = &mut transcript {
@@ -83,7 +83,7 @@ fn ending(status: Status) -> Ending {
     }
 }
 
-/// What is told of the results on standard output, and of unusable files on standard error.
+/// Reports results on standard output, and unusable files on standard error.
 enum Report<'w> {
     Json(&'w mut dyn Write),
     Terminal(Terminal<'w>),
@@ -110,7 +110,7 @@ impl<'w> Report<'w> {
             Self::Json(out) => json::write_result(*out, result)?,
             Self::Terminal(terminal) => terminal.result(result)?,
         }
-        if let Verdict::Unusable(problems) = &result.verdict {
+        if let FileOutcome::Unusable(problems) = &result.outcome {
             for problem in problems {
                 output::complain(&terminal::problem(&result.file, problem));
             }
@@ -126,7 +126,7 @@ impl<'w> Report<'w> {
     }
 }
 
-/// What one file is run with.
+/// The settings with which each file runs.
 struct Job {
     runner: Runner,
     options: RunOptions,
@@ -136,38 +136,45 @@ struct Job {
 impl Job {
     fn run(&self, loaded: &Loaded) -> Done {
         let start = Instant::now();
-        let (verdict, lines) = match &loaded.scenario {
-            Err(problems) => (Verdict::Unusable(problems.clone()), Vec::new()),
+        let (outcome, lines) = match &loaded.scenario {
+            Err(problems) => (FileOutcome::Unusable(problems.clone()), Vec::new()),
             Ok(scenario) => self.run_scenario(scenario),
         };
-        Done { result: RunResult { file: loaded.file.clone(), verdict, duration: start.elapsed() }, lines }
+        Done { result: RunResult { file: loaded.file.clone(), outcome, duration: start.elapsed() }, lines }
     }
 
-    fn run_scenario(&self, scenario: &Scenario) -> (Verdict, Vec<u8>) {
+    fn run_scenario(&self, scenario: &Scenario) -> (FileOutcome, Vec<u8>) {
         let mut transcript = Transcript::new(&scenario.name, self.keep_lines);
-        let mut outcome = Outcome::of(|| (self.runner)(scenario, &self.options, &mut transcript));
+        let mut outcome = RunOutcome::of(|| (self.runner)(scenario, &self.options, &mut transcript));
         let (hash, lines) = match transcript.finish() {
             Ok(recorded) => (recorded.hash, recorded.lines),
             Err(error) => {
-                outcome.failures.append(&mut Outcome::of_bug("a transcript", &error.to_string()).failures);
+                outcome
+                    .failures
+                    .append(&mut RunOutcome::of_bug("the transcript is written", &error.to_string()).failures);
                 (String::new(), Vec::new())
             }
         };
         let seed = self.options.seed_of(scenario);
-        (Verdict::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
+        (FileOutcome::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
     }
 }
 
-/// What the reporting side hears.
-enum Event {
-    /// So many files are done, in whatever order.
+/// A message from the threads that run files to the thread that reports.
+enum RunProgress {
+    /// The number of files that have ended, in any order.
     Count(usize),
-    /// The next file in order is done.
+    /// The result of the next file in order.
     Next(Box<Done>),
 }
 
-/// Runs the files on so many threads, and hands their results on in order.
-fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(Event) -> Result<()>) -> Result<()> {
+/// Runs the files on `jobs` threads, and passes their results to `hear` in order.
+fn side_by_side(
+    jobs: usize,
+    loaded: &[Loaded],
+    job: &Job,
+    mut hear: impl FnMut(RunProgress) -> Result<()>,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (send, receive) = mpsc::channel();
@@ -177,7 +184,7 @@ fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = loaded.get(index) else { break };
-                    // Nobody listens any more after an error in writing: no further file is begun.
+                    // The receiver is gone after a write error; start no further file.
                     if send.send((index, job.run(file))).is_err() {
                         break;
                     }
@@ -190,10 +197,10 @@ fn side_by_side(jobs: usize, loaded: &[Loaded], job: &Job, mut hear: impl FnMut(
         for (count, (index, done)) in receive.into_iter().enumerate() {
             waiting.insert(index, done);
             while let Some(done) = waiting.remove(&reported) {
-                hear(Event::Next(Box::new(done)))?;
+                hear(RunProgress::Next(Box::new(done)))?;
                 reported += 1;
             }
-            hear(Event::Count(count + 1))?;
+            hear(RunProgress::Count(count + 1))?;
         }
         Ok(())
     })

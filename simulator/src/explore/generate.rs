@@ -1,54 +1,45 @@
-//! Scenarios from a seed: steps that make sense, one after the other.
+//! Generates scenarios from a seed, step by step. Each step makes sense after the steps before it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use regrow_engine::HandshakeMode;
 
 use super::{
-    dice::Dice,
-    model::{AGES, Member, Model, Wish},
+    generator::{ATTEMPTS, Generator},
+    model::{AGES, ProposedChange},
     race,
-    weights::{Kind, Weights},
+    rng::ScenarioRng,
+    weights::{StepKind, Weights},
 };
-use crate::scenario::{
-    Act, Action, Body, Ciphersuite, CompromiseId, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, GroupSettings,
-    MemberName, MessageId, Node, Place, Placed, Proposal, Scenario, Scope,
-};
+use crate::scenario::{Act, Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, TheftScope};
 
-/// What the first members are called.
+/// The names of the first members.
 const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
-
-/// How often a kind of step is drawn that cannot come now, before the scenario ends there.
-const ATTEMPTS: u32 = 50;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
-/// What thieves do.
+/// The actions of thieves.
 const ACTS: [Act; 3] = [Act::Send, Act::Commit, Act::Rejoin];
 
-const CRASH_POINTS: [CrashPoint; 4] =
-    [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
-
-/// How large scenarios may be.
+/// The limits on the size of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// The most members; at least 2.
+    /// The largest number of members; at least 2.
     pub members: u32,
-    /// The most steps, those not counted that bring the scenario to its end.
+    /// The largest number of steps, without the steps that end the scenario.
     pub steps: u32,
 }
 
-/// One scenario of the search with this seed.
+/// Generates the scenario with this number in the search with this seed.
 pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) -> Scenario {
-    let mut dice = Dice::new(seed, number);
-    let count = dice.between(2, size.members.max(2)) as usize;
+    let mut rng = ScenarioRng::new(seed, number);
+    let count = rng.between(2, size.members.max(2)) as usize;
     let names: Vec<_> = (0..count).map(name).collect();
-    let group = settings(&mut dice);
-    let scenario_seed = u64::from(dice.below(u32::MAX));
-    let steps = dice.between(size.steps.min(3), size.steps);
-    let mut generator =
-        Generator { dice, weights, model: Model::new(names.clone()), steps: Vec::new(), messages: 0, compromises: 0 };
+    let group = settings(&mut rng);
+    let scenario_seed = u64::from(rng.below(u32::MAX));
+    let steps = rng.between(size.steps.min(3), size.steps);
+    let mut generator = Generator::new(rng, weights, names.clone());
     generator.begin();
     while generator.steps.len() < steps as usize && generator.go_on() {}
     generator.end();
@@ -66,49 +57,39 @@ fn name(index: usize) -> MemberName {
     MemberName::new(NAMES.get(index).map_or_else(|| format!("m{}", index + 1), ToString::to_string))
 }
 
-/// Mostly the defaults, which most people have.
-fn settings(dice: &mut Dice) -> GroupSettings {
-    let ciphersuite = match dice.below(12) {
+/// Draws the settings of the group. Most of them are defaults, as in most real groups.
+fn settings(rng: &mut ScenarioRng) -> GroupSettings {
+    let ciphersuite = match rng.below(12) {
         0 => Some(Ciphersuite::P256Aes128GcmSha256P256),
         1 => Some(Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519),
         _ => None,
     };
     GroupSettings {
         ciphersuite,
-        handshake: dice.once_in(3).then_some(HandshakeMode::Opaque),
-        past_epochs: dice.once_in(2).then(|| dice.between(0, 3)),
-        out_of_order: dice.once_in(2).then(|| dice.between(0, 8)),
-        padding: dice.once_in(4).then(|| dice.below(3) * 32),
+        handshake: rng.once_in(3).then_some(HandshakeMode::Opaque),
+        past_epochs: rng.once_in(2).then(|| rng.between(0, 3)),
+        out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
+        padding: rng.once_in(4).then(|| rng.below(3) * 32),
     }
-}
-
-/// A scenario as far as it has come.
-pub(super) struct Generator<'w> {
-    pub(super) dice: Dice,
-    weights: &'w Weights,
-    pub(super) model: Model,
-    steps: Vec<Placed<Node>>,
-    messages: u32,
-    compromises: u32,
 }
 
 impl Generator<'_> {
     fn begin(&mut self) {
         let all: Vec<_> = self.model.all().collect();
-        let creator = self.dice.one(&all).unwrap_or_default();
+        let creator = self.rng.one(&all).unwrap_or_default();
         let others: Vec<_> = all.into_iter().filter(|member| *member != creator).collect();
-        let with = if self.dice.once_in(8) { Vec::new() } else { self.dice.some(&others, others.len()) };
-        if self.weights.of(Kind::Offline) > 0 && self.dice.once_in(8) {
-            let who = self.dice.some(&others, others.len());
+        let with = if self.rng.once_in(8) { Vec::new() } else { self.rng.some(&others, others.len()) };
+        if self.weights.of(StepKind::Offline) > 0 && self.rng.once_in(8) {
+            let who = self.rng.some(&others, others.len());
             self.act(Action::Offline { who: self.names(&who) });
         }
-        if self.weights.of(Kind::Crash) > 0 && self.dice.once_in(12) {
+        if self.weights.of(StepKind::Crash) > 0 && self.rng.once_in(12) {
             self.crash(creator);
         }
         self.act(Action::Create { by: self.name(creator), with: self.names(&with) });
     }
 
-    /// Adds a step, or two that belong together. False if nothing was found that can be done.
+    /// Adds a step, or two steps that belong together. False if no possible step was found.
     fn go_on(&mut self) -> bool {
         for _ in 0..ATTEMPTS {
             if let Some(kind) = self.pick()
@@ -120,71 +101,45 @@ impl Generator<'_> {
         false
     }
 
-    /// A step of this kind, if there can be one now.
-    fn step(&mut self, kind: Kind) -> Option<()> {
+    /// Adds a step of this kind, if one is possible now.
+    fn step(&mut self, kind: StepKind) -> Option<()> {
         match kind {
-            Kind::Offline => {
-                let who = self.dice.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
-                // Somebody stays who can act.
+            StepKind::Offline => {
+                let who = self.rng.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
+                // At least one member that can act stays online.
                 self.model.present().iter().any(|member| !who.contains(member)).then_some(())?;
                 self.act(Action::Offline { who: self.names(&who) });
             }
-            Kind::Online => {
+            StepKind::Online => {
                 let offline = self.model.offline();
-                let who = self.dice.some(&offline, offline.len());
+                let who = self.rng.some(&offline, offline.len());
                 (!who.is_empty()).then_some(())?;
                 self.act(Action::Online { who: self.names(&who) });
             }
-            Kind::Hold | Kind::Drop | Kind::Duplicate => {
-                let sender = self.dice.one(&self.model.present())?;
-                let send = self.submission(Kind::Send, sender)?;
-                let Action::Send { id, .. } = &send else { return None };
-                let delivery = self.delivery(id.clone());
-                if kind == Kind::Hold {
-                    self.model.held.push(delivery.id.clone());
-                }
-                self.act(match kind {
-                    Kind::Hold => Action::Hold(delivery),
-                    Kind::Drop => Action::Drop(delivery),
-                    _ => Action::Duplicate(delivery),
-                });
-                self.act(send);
-            }
-            Kind::Release => {
-                let id = self.dice.one(&self.model.held)?;
+            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => self.delivery_rule(kind)?,
+            StepKind::Release => {
+                let id = self.rng.one(&self.model.held)?;
                 let delivery = self.delivery(id.clone());
                 if delivery.to.is_none() {
                     self.model.held.retain(|held| *held != id);
                 }
                 self.act(Action::Release(delivery));
             }
-            Kind::Race => race::race(self, None)?,
-            Kind::Crash => {
-                let victim = self.dice.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
-                // What it does next is worked out before, and is what it dies of.
-                if self.dice.once_in(4) {
-                    let contenders = race::contenders(self, Some(victim))?;
-                    self.crash(victim);
-                    race::add(self, contenders);
-                } else {
-                    let action = self.any_submission(victim)?;
-                    self.crash(victim);
-                    self.act(action);
-                }
-            }
-            Kind::Compromise => {
+            StepKind::Race => race::race(self, None)?,
+            StepKind::Crash => self.crash_in_action()?,
+            StepKind::Compromise => {
                 let members: Vec<_> = self.model.group.iter().copied().collect();
                 let anybody: Vec<_> = self.model.all().collect();
-                let of = if self.dice.once_in(6) { anybody } else { members };
-                let who = self.dice.one(&of)?;
+                let of = if self.rng.once_in(6) { anybody } else { members };
+                let who = self.rng.one(&of)?;
                 self.compromises += 1;
                 let id = CompromiseId::new(format!("theft{}", self.compromises));
-                let scope = if self.dice.once_in(8) { Scope::Disk } else { Scope::Device };
+                let scope = if self.rng.once_in(8) { TheftScope::Disk } else { TheftScope::Device };
                 self.act(Action::Compromise { who: self.name(who), id, scope });
             }
-            Kind::Impersonate => self.impersonate()?,
-            Kind::Wait => {
-                let seconds = self.dice.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
+            StepKind::Impersonate => self.impersonate()?,
+            StepKind::Wait => {
+                let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
                 self.model.permits(&wait).then_some(())?;
                 self.act(wait);
@@ -198,121 +153,55 @@ impl Generator<'_> {
         Some(())
     }
 
-    /// A thief acts in the name of somebody in the group, who mostly comes back at once.
+    /// Adds a delivery rule, and the message that it concerns.
+    fn delivery_rule(&mut self, kind: StepKind) -> Option<()> {
+        let sender = self.rng.one(&self.model.present())?;
+        let send = self.submission(StepKind::Send, sender)?;
+        let Action::Send { id, .. } = &send else { return None };
+        let delivery = self.delivery(id.clone());
+        if kind == StepKind::Hold {
+            self.model.held.push(delivery.id.clone());
+        }
+        self.act(match kind {
+            StepKind::Hold => Action::Hold(delivery),
+            StepKind::Drop => Action::Drop(delivery),
+            _ => Action::Duplicate(delivery),
+        });
+        self.act(send);
+        Some(())
+    }
+
+    /// Adds a crash, and the action or race in which it happens.
+    fn crash_in_action(&mut self) -> Option<()> {
+        let victim = self.rng.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
+        // The crash happens during the victim's next action, so the action is drawn first.
+        if self.rng.once_in(4) {
+            let contenders = race::contenders(self, Some(victim))?;
+            self.crash(victim);
+            race::add(self, contenders);
+        } else {
+            let action = self.any_submission(victim)?;
+            self.crash(victim);
+            self.act(action);
+        }
+        Some(())
+    }
+
+    /// Makes a thief act in the name of a member. The member mostly rejoins at once.
     fn impersonate(&mut self) -> Option<()> {
-        let (compromise, who) = self.dice.one(&self.model.thefts)?;
-        let act = self.dice.one(&ACTS)?;
+        let (compromise, who) = self.rng.one(&self.model.thefts)?;
+        let act = self.rng.one(&ACTS)?;
         let impersonate = Action::Impersonate { compromise, act, id: None };
         let others_act = self.model.present().iter().any(|member| *member != who);
         (others_act && self.model.permits(&impersonate)).then_some(())?;
         self.act(impersonate);
-        if self.model.online.contains(&who) && !self.dice.once_in(3) {
+        if self.model.online.contains(&who) && !self.rng.once_in(3) {
             self.act(Action::Rejoin { who: vec![self.name(who)] });
         }
         Some(())
     }
 
-    /// Somebody who could do this.
-    pub(super) fn actor(&mut self, kind: Kind) -> Option<Member> {
-        match kind {
-            Kind::Join => self.dice.one(&self.model.joiners()),
-            Kind::Rejoin => {
-                let online = self.model.online.intersection(&self.model.group).copied();
-                self.dice.one(&online.collect::<Vec<_>>())
-            }
-            _ => self.dice.one(&self.model.present()),
-        }
-    }
-
-    /// Something that this device could submit now.
-    pub(super) fn any_submission(&mut self, by: Member) -> Option<Action> {
-        if !self.model.group.contains(&by) {
-            return self.submission(Kind::Join, by);
-        }
-        for _ in 0..ATTEMPTS {
-            if let Some(kind) = self.pick()
-                && let Some(action) = self.submission(kind, by)
-            {
-                return Some(action);
-            }
-        }
-        None
-    }
-
-    /// What this device could submit, of this kind. The group stays as it is.
-    pub(super) fn submission(&mut self, kind: Kind, by: Member) -> Option<Action> {
-        let is_member = self.model.group.contains(&by);
-        if !self.model.online.contains(&by) || is_member == (kind == Kind::Join) {
-            return None;
-        }
-        let robbed = self.model.robbed.contains(&by) && kind != Kind::Rejoin;
-        if robbed || self.model.out.contains(&by) {
-            return None;
-        }
-        let others: Vec<_> = self.model.group.iter().copied().filter(|member| *member != by).collect();
-        let name = self.name(by);
-        match kind {
-            Kind::Add => {
-                let who = self.dice.some(&self.model.addable(), 2);
-                (!who.is_empty()).then(|| Action::Add { by: name, who: self.names(&who) })
-            }
-            Kind::Remove if others.len() > 1 => {
-                let most = if self.dice.once_in(4) { 2 } else { 1 };
-                let who = self.dice.some(&others, most.min(others.len() - 1));
-                Some(Action::Remove { by: name, who: self.names(&who) })
-            }
-            Kind::Update => Some(Action::Update { by: name, signature_key: self.dice.once_in(4) }),
-            Kind::Leave if others.len() > 1 && !self.model.waits(Wish::Remove(by)) => {
-                Some(Action::Leave { who: vec![name] })
-            }
-            Kind::Propose => Some(Action::Propose { by: name, what: self.proposal(by, &others)? }),
-            Kind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
-            Kind::Join => Some(Action::Join { who: vec![name] }),
-            Kind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
-            Kind::Send if !self.model.something_waits() => {
-                self.messages += 1;
-                let id = MessageId::new(format!("m{}", self.messages));
-                Some(Action::Send { by: name, id, body: Body::Size(self.message_size()) })
-            }
-            _ => None,
-        }
-    }
-
-    fn proposal(&mut self, by: Member, others: &[Member]) -> Option<Proposal> {
-        match self.dice.below(3) {
-            0 => {
-                let addable = self.model.addable();
-                let new: Vec<_> = addable.into_iter().filter(|member| !self.model.waits(Wish::Add(*member))).collect();
-                let who = self.dice.one(&new)?;
-                Some(Proposal::Add(vec![self.name(who)]))
-            }
-            1 if others.len() > 1 => {
-                let new = others.iter().copied().filter(|member| !self.model.waits(Wish::Remove(*member)));
-                let who = self.dice.one(&new.collect::<Vec<_>>())?;
-                Some(Proposal::Remove(vec![self.name(who)]))
-            }
-            2 if !self.model.waits_from(by, Wish::Update) => Some(Proposal::Update),
-            _ => None,
-        }
-    }
-
-    fn message_size(&mut self) -> u32 {
-        match self.dice.below(12) {
-            0 => 0,
-            1 => 1,
-            2 => 1000,
-            _ => DEFAULT_MESSAGE_SIZE,
-        }
-    }
-
-    /// Some deliveries of a message, or all.
-    fn delivery(&mut self, id: MessageId) -> Delivery {
-        let all: Vec<_> = self.model.all().collect();
-        let to = self.dice.once_in(2).then(|| self.dice.some(&all, 2));
-        Delivery { id, to: to.map(|members| self.names(&members)) }
-    }
-
-    /// Brings everybody together, so that whatever has gone wrong is seen.
+    /// Brings all members together, so that errors of earlier steps become visible.
     fn end(&mut self) {
         let offline = self.model.offline();
         if !offline.is_empty() {
@@ -323,46 +212,15 @@ impl Generator<'_> {
             self.act(Action::Rejoin { who: self.names(&robbed) });
         }
         if self.model.something_waits()
-            && let Some(by) = self.model.present().into_iter().find(|member| !self.model.waits(Wish::Remove(*member)))
+            && let Some(by) =
+                self.model.present().into_iter().find(|member| !self.model.waits(ProposedChange::Remove(*member)))
         {
             self.act(Action::Update { by: self.name(by), signature_key: false });
         }
-        if let Some(by) = self.actor(Kind::Send)
-            && let Some(send) = self.submission(Kind::Send, by)
+        if let Some(by) = self.actor(StepKind::Send)
+            && let Some(send) = self.submission(StepKind::Send, by)
         {
             self.act(send);
         }
     }
-
-    pub(super) fn crash(&mut self, who: Member) {
-        let at = self.dice.one(&CRASH_POINTS).unwrap_or(CrashPoint::DuringWrite);
-        self.act(Action::Crash { who: self.name(who), at });
-    }
-
-    pub(super) fn act(&mut self, action: Action) {
-        self.model.apply(&action);
-        self.push(Node::Do(action));
-    }
-
-    pub(super) fn push(&mut self, item: Node) {
-        self.steps.push(Placed { place: nowhere(), item });
-    }
-
-    pub(super) fn name(&self, member: Member) -> MemberName {
-        self.model.names[member].clone()
-    }
-
-    pub(super) fn names(&self, members: &[Member]) -> Vec<MemberName> {
-        members.iter().map(|member| self.name(*member)).collect()
-    }
-
-    fn pick(&mut self) -> Option<Kind> {
-        let dice = &mut self.dice;
-        self.weights.pick(|end| dice.below(end))
-    }
-}
-
-/// The place of something that has none yet: it gets one when it is written and read.
-pub(super) fn nowhere() -> Place {
-    Place { number: Arc::from(""), path: Arc::from(""), line: 0, turn: None }
 }

@@ -1,28 +1,30 @@
-//! The search for scenarios that fail: generated from a seed, run with all checks, made small.
+//! Searches for scenarios that fail: generates them from a seed, runs them with all checks, and
+//! shrinks the first that fails.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
-//! | `generate`, `model`, `race` | scenarios from a seed, whose steps make sense |
-//! | `weights` | how often each kind of step comes up |
-//! | `dice` | what is drawn |
-//! | `search` | one scenario after the other, until one fails |
-//! | `alike` | when two failures are the same |
-//! | `shrink` | the smallest scenario that still fails |
+//! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
+//! | `weights` | the frequency of each kind of step |
+//! | `rng` | the random choices |
+//! | `search` | runs one scenario after the other, until one fails |
+//! | `failure_kind` | decides if two failures are of the same kind |
+//! | `shrink` | finds the smallest scenario that still fails |
 //!
-//! The same seed gives the same scenarios, and the same finding, on any number of threads. How a scenario is run is the
-//! caller's: in a world as it should be, or in one with a fault.
+//! The same seed gives the same scenarios and the same finding, on any number of threads. The
+//! caller decides how a scenario is run: with the correct system, or with a fault in it.
 
-mod alike;
-mod dice;
+mod failure_kind;
 mod generate;
+mod generator;
 mod model;
 mod race;
+mod rng;
 mod search;
 mod shrink;
 mod weights;
 
-pub use alike::FailureKind;
+pub use failure_kind::FailureKind;
 pub use generate::Size;
-pub use search::{Finding, Plan, Run, Searched, Watch, search};
+pub use search::{FailedScenario, Plan, ScenarioRunner, SearchControl, Searched, search};
 pub use shrink::{Shrunk, shrink};
-pub use weights::{Kind, MAX_WEIGHT, Weights};
+pub use weights::{MAX_WEIGHT, StepKind, Weights};

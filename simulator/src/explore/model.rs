@@ -1,24 +1,28 @@
-//! What a generator has to know of the group for its steps to make sense: who is in it, who is there, what waits.
+//! The generator's model of the group: its members, the devices that are online, and the proposals
+//! that wait for a commit. With it the generator chooses steps that make sense.
 //!
-//! It follows what the steps are meant to do, and nothing of how they are done. A step that could fail without anything
-//! being wrong is not generated, so that what fails is worth looking at.
+//! The model follows the intended effects of the steps, and knows nothing of the protocol. The
+//! generator leaves out every step that can fail in a correct system, so that each failure is worth
+//! an investigation.
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Scope, Step};
+use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// For how long a device may be away: a few days less than the delivery service keeps what it has to read.
+/// The longest time that a device may be offline. It is a few days less than the time for which the
+/// delivery service keeps undelivered entries.
 const MOST_AWAY: u64 = 25 * DAY;
 
-/// For how long key packages are good that nobody replaces: less than their lifetime of 90 days.
+/// The time for which key packages are usable if nobody replaces them: less than their lifetime of
+/// 90 days.
 const KEY_PACKAGES_GOOD: u64 = 80 * DAY;
 
-/// Longer than anything is kept.
+/// A time that is longer than all retention times.
 pub(super) const AGES: u64 = 100 * DAY;
 
-/// How many key packages of each member the service has while the member is there to publish them.
+/// The number of key packages that the service has of each member that is online to publish them.
 const KEY_PACKAGES: usize = 2;
 
 /// The number of a member, in the order of the scenario.
@@ -28,42 +32,43 @@ pub(super) type Member = usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
     by: Member,
-    what: Wish,
+    what: ProposedChange,
 }
 
-/// What is proposed.
+/// A change that a proposal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum ProposedChange {
     Add(Member),
     Remove(Member),
     Update,
 }
 
-/// The group after the steps so far.
+/// The state of the group after the steps so far.
 pub(super) struct Model {
     pub(super) names: Vec<MemberName>,
-    /// Who is in the group.
+    /// The members of the group.
     pub(super) group: BTreeSet<Member>,
     pub(super) online: BTreeSet<Member>,
-    /// Who wants to leave. Whoever is there proposes it in each epoch until it has happened.
+    /// The members that want to leave. While they are online, they propose it in each epoch until a
+    /// commit removes them.
     pub(super) leaving: BTreeSet<Member>,
-    /// What was stolen that a thief can act with, and of whom.
+    /// The thefts with which a thief can act, and their victims.
     pub(super) thefts: Vec<(CompromiseId, Member)>,
-    /// Whom a thief has robbed who may have acted in their name since: until they have rejoined they do nothing else.
+    /// The members in whose name a thief may have acted. Until they rejoin, they do nothing else.
     pub(super) robbed: BTreeSet<Member>,
-    /// Who was in the group and is not: they come back when somebody adds them.
+    /// The former members. They come back when a member adds them.
     pub(super) out: BTreeSet<Member>,
     waiting: Vec<Waiting>,
     key_packages: Vec<usize>,
-    /// For how many seconds each has been offline.
+    /// For how many seconds each member has been offline.
     away: Vec<u64>,
     /// For how many seconds the oldest key package may have been waiting.
     waited: u64,
-    /// Messages that are held back from somebody.
+    /// The messages that are held back from at least one member.
     pub(super) held: Vec<MessageId>,
 }
 
-/// Whether each step of a scenario can be done when it comes, as far as that can be told without doing it.
+/// True if each step of a scenario can be done when it comes, as far as the model can tell.
 pub(super) fn makes_sense(scenario: &Scenario) -> bool {
     let mut model = Model::new(scenario.members.clone());
     scenario.expand().all(|step| match step.item {
@@ -104,12 +109,13 @@ impl Model {
         0..self.names.len()
     }
 
-    /// Members of the group who are there to act.
+    /// The members of the group that can act: they are online, and no thief has acted in their
+    /// name.
     pub(super) fn present(&self) -> Vec<Member> {
         self.group.intersection(&self.online).filter(|member| !self.robbed.contains(member)).copied().collect()
     }
 
-    /// Who can join by an external commit.
+    /// The devices that can join by external commit.
     pub(super) fn joiners(&self) -> Vec<Member> {
         let outside = self.online.difference(&self.group);
         outside.filter(|member| !self.out.contains(member)).copied().collect()
@@ -119,38 +125,40 @@ impl Model {
         self.all().filter(|member| !self.online.contains(member)).collect()
     }
 
-    /// Who is not in the group and can be added: the service has a key package.
+    /// The devices that can be added: they are not members, and the service has a key package of
+    /// each.
     pub(super) fn addable(&self) -> Vec<Member> {
         self.all().filter(|member| !self.group.contains(member) && self.key_packages[*member] > 0).collect()
     }
 
-    /// How many key packages of this member the service has.
+    /// The number of key packages of this member that the service has.
     pub(super) fn key_packages(&self, of: Member) -> usize {
         self.key_packages[of]
     }
 
-    /// Whether something has been proposed that is not committed: nothing can be sent then (RFC 9420, 12.4).
+    /// True if a proposal waits for a commit. No member can send a message then (RFC 9420, 12.4).
     pub(super) fn something_waits(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    pub(super) fn waits(&self, what: Wish) -> bool {
+    pub(super) fn waits(&self, what: ProposedChange) -> bool {
         self.waiting.iter().any(|waiting| waiting.what == what)
     }
 
-    pub(super) fn waits_from(&self, by: Member, what: Wish) -> bool {
+    pub(super) fn waits_from(&self, by: Member, what: ProposedChange) -> bool {
         self.waiting.contains(&Waiting { by, what })
     }
 
-    /// Whether a proposal waits that this member can commit: no committer removes or updates itself by a proposal
-    /// (RFC 9420, 12.2).
+    /// True if a proposal waits that this member can commit. A committer cannot remove or update
+    /// itself by a proposal (RFC 9420, 12.2).
     pub(super) fn can_commit(&self, by: Member) -> bool {
-        self.waiting
-            .iter()
-            .any(|waiting| waiting.what != Wish::Remove(by) && !(waiting.by == by && waiting.what == Wish::Update))
+        self.waiting.iter().any(|waiting| {
+            waiting.what != ProposedChange::Remove(by) && !(waiting.by == by && waiting.what == ProposedChange::Update)
+        })
     }
 
-    /// Whether the action can be done as the group is, so that there is something wrong if it fails.
+    /// True if the action can be done in the present state of the group, so that its failure is an
+    /// error.
     pub(super) fn permits(&self, action: &Action) -> bool {
         let acts = |name: &MemberName| {
             let member = self.member(name);
@@ -166,13 +174,15 @@ impl Model {
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
             Action::Update { by, .. } => acts(by),
-            Action::Leave { who } => who.iter().all(|name| acts(name) && !self.waits(Wish::Remove(self.member(name)))),
+            Action::Leave { who } => {
+                who.iter().all(|name| acts(name) && !self.waits(ProposedChange::Remove(self.member(name))))
+            }
             Action::Propose { by, what } => {
                 acts(by)
                     && match what {
                         Proposal::Add(who) => who.iter().all(outside),
                         Proposal::Remove(who) => who.iter().all(|name| other(by, name)),
-                        Proposal::Update => !self.waits_from(self.member(by), Wish::Update),
+                        Proposal::Update => !self.waits_from(self.member(by), ProposedChange::Update),
                     }
             }
             Action::Commit { by } => acts(by) && self.can_commit(self.member(by)),
@@ -183,8 +193,9 @@ impl Model {
                 is_there && !self.leaving.contains(&member)
             }),
             Action::Impersonate { compromise, act, .. } => self.thefts.iter().any(|(id, who)| {
-                // Nobody can tell beforehand whether it is accepted: so that nothing else depends on it, it makes nothing
-                // void that waits, and is in the name of somebody who can come back.
+                // The model cannot tell if the service accepts the action, so no other step may
+                // depend on it. The action therefore must not make a waiting proposal void, and its
+                // victim must be able to rejoin.
                 let voids = *act != Act::Send && self.something_waits();
                 id == compromise && self.group.contains(who) && !self.leaving.contains(who) && !voids
             }),
@@ -194,26 +205,26 @@ impl Model {
         }
     }
 
-    /// Whether one can wait for so long without anything being lost that a promise is made of.
+    /// True if a wait of this length breaks no guarantee: nothing that a device needs is deleted.
     fn can_wait(&self, seconds: u64) -> bool {
         let offline = self.offline();
         if seconds >= AGES {
-            // Everybody who is there publishes new key packages then.
+            // All devices are online, and publish new key packages then.
             return offline.is_empty() && !self.something_waits();
         }
         let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
         longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD
     }
 
-    /// What a race makes of the group. Its removals come last: whoever is removed is out in the end, whatever it did
-    /// before.
+    /// Applies a race to the group. Its removals come last, because a removed member is out in the
+    /// end, in any order of the race.
     pub(super) fn apply_race(&mut self, actions: &[Action]) {
         let removes = |action: &&Action| matches!(action, Action::Remove { .. });
         let (removals, others): (Vec<_>, Vec<_>) = actions.iter().partition(removes);
         others.into_iter().chain(removals).for_each(|action| self.apply(action));
     }
 
-    /// What the action makes of the group.
+    /// Applies the action to the group.
     pub(super) fn apply(&mut self, action: &Action) {
         let before = self.group.clone();
         match action {
@@ -234,23 +245,10 @@ impl Model {
             Action::Leave { who } => {
                 for leaver in self.members(who) {
                     self.leaving.insert(leaver);
-                    self.waiting.push(Waiting { by: leaver, what: Wish::Remove(leaver) });
+                    self.waiting.push(Waiting { by: leaver, what: ProposedChange::Remove(leaver) });
                 }
             }
-            Action::Propose { by, what } => {
-                let by = self.member(by);
-                let wishes: Vec<_> = match what {
-                    Proposal::Add(who) => self.members(who).into_iter().map(Wish::Add).collect(),
-                    Proposal::Remove(who) => self.members(who).into_iter().map(Wish::Remove).collect(),
-                    Proposal::Update => vec![Wish::Update],
-                };
-                for what in wishes {
-                    if let Wish::Add(added) = what {
-                        self.claim(added);
-                    }
-                    self.waiting.push(Waiting { by, what });
-                }
-            }
+            Action::Propose { by, what } => self.propose(self.member(by), what),
             Action::Join { who } | Action::Rejoin { who } => {
                 for joiner in self.members(who) {
                     self.group.insert(joiner);
@@ -258,7 +256,9 @@ impl Model {
                     self.begin_epoch();
                 }
             }
-            Action::Compromise { who, id, scope: Scope::Device } => self.thefts.push((id.clone(), self.member(who))),
+            Action::Compromise { who, id, scope: TheftScope::Device } => {
+                self.thefts.push((id.clone(), self.member(who)))
+            }
             Action::Impersonate { compromise, .. } => {
                 let robbed = self.thefts.iter().find(|(id, _)| id == compromise);
                 self.robbed.extend(robbed.map(|(_, who)| *who));
@@ -285,12 +285,26 @@ impl Model {
         self.come_to_rest();
     }
 
+    fn propose(&mut self, by: Member, what: &Proposal) {
+        let changes: Vec<_> = match what {
+            Proposal::Add(who) => self.members(who).into_iter().map(ProposedChange::Add).collect(),
+            Proposal::Remove(who) => self.members(who).into_iter().map(ProposedChange::Remove).collect(),
+            Proposal::Update => vec![ProposedChange::Update],
+        };
+        for what in changes {
+            if let ProposedChange::Add(added) = what {
+                self.claim(added);
+            }
+            self.waiting.push(Waiting { by, what });
+        }
+    }
+
     fn commit(&mut self, by: Member, added: &[Member], removed: &[Member]) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.what {
-                Wish::Add(member) => drop(self.group.insert(member)),
-                Wish::Remove(member) if member != by => drop(self.group.remove(&member)),
-                Wish::Remove(_) | Wish::Update => {}
+                ProposedChange::Add(member) => drop(self.group.insert(member)),
+                ProposedChange::Remove(member) if member != by => drop(self.group.remove(&member)),
+                ProposedChange::Remove(_) | ProposedChange::Update => {}
             }
         }
         self.group.extend(added);
@@ -298,16 +312,17 @@ impl Model {
         self.begin_epoch();
     }
 
-    /// What was proposed and not committed is void.
+    /// Begins a new epoch: proposals that the commit did not contain become void.
     fn begin_epoch(&mut self) {
         self.waiting.clear();
         self.leaving.retain(|leaver| self.group.contains(leaver));
     }
 
-    /// What everybody who is there does at the end of a step.
+    /// Does the work of all online devices at the end of a step: they renew their proposals to
+    /// leave, and publish key packages.
     fn come_to_rest(&mut self) {
         for leaver in self.leaving.intersection(&self.online) {
-            let waiting = Waiting { by: *leaver, what: Wish::Remove(*leaver) };
+            let waiting = Waiting { by: *leaver, what: ProposedChange::Remove(*leaver) };
             if !self.waiting.contains(&waiting) {
                 self.waiting.push(waiting);
             }

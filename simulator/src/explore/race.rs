@@ -1,38 +1,39 @@
-//! Races whose outcome can be told beforehand, whoever comes first: who is in the group then.
+//! Generates races with a predictable result: the same devices are members afterwards, in any
+//! order.
 
 use std::collections::BTreeSet;
 
 use super::{
-    generate::{Generator, nowhere},
+    generator::{Generator, nowhere},
     model::Member,
 };
 use crate::scenario::{Action, MemberName, Node, Placed, Proposal};
 
-/// The most contenders of a race.
+/// The largest number of contenders in a race.
 const MOST: usize = 4;
 
-/// How often a race is drawn whose outcome cannot be told, before there is none.
+/// How often the generator draws a race with an unpredictable result before it gives up.
 const ATTEMPTS: u32 = 10;
 
-/// Who does what in a race.
+/// The actions of a race.
 pub(super) struct Contenders(Vec<Action>);
 
-/// Adds a race, if there can be one now.
+/// Adds a race, if one is possible now.
 pub(super) fn race(generator: &mut Generator<'_>, with: Option<Member>) -> Option<()> {
     let contenders = contenders(generator, with)?;
     add(generator, contenders);
     Some(())
 }
 
-/// Steps of different members that can be done on the same epoch, one of them by this one.
+/// Draws actions of different members in the same epoch, one of them by the member `with`.
 pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<Member>) -> Option<Contenders> {
-    // A commit that loses would find some of what waits void, and some not.
+    // A commit that loses the race would make some of the waiting proposals void, and others not.
     if generator.model.something_waits() {
         return None;
     }
     for _ in 0..ATTEMPTS {
         let online: Vec<_> = generator.model.online.iter().copied().collect();
-        let mut racing = generator.dice.some(&online, MOST);
+        let mut racing = generator.rng.some(&online, MOST);
         if let Some(with) = with.filter(|with| !racing.contains(with)) {
             racing.push(with);
         }
@@ -49,7 +50,7 @@ pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<Member>) ->
     None
 }
 
-/// Adds the race, and what settles it.
+/// Adds the race and, if its order makes a difference, a commit that removes the difference.
 pub(super) fn add(generator: &mut Generator<'_>, contenders: Contenders) {
     let settles = contenders.needs_settling().then(|| contenders.stays(generator)).flatten();
     generator.model.apply_race(&contenders.0);
@@ -66,7 +67,7 @@ impl Contenders {
         self.0.iter().find(|action| action.submitters().contains(&name))
     }
 
-    /// Who is removed by one of them.
+    /// The members that one of the actions removes.
     fn removed(&self) -> BTreeSet<&MemberName> {
         let removed = self.0.iter().filter_map(|action| match action {
             Action::Remove { who, .. } => Some(who),
@@ -79,25 +80,28 @@ impl Contenders {
         self.0.iter().any(|action| !is_proposal(action) && !matches!(action, Action::Send { .. }))
     }
 
-    /// Whether what waits in the end depends on who came first. The next commit makes it the same.
+    /// True if the waiting proposals in the end depend on the order. The next commit removes the
+    /// difference.
     fn needs_settling(&self) -> bool {
         self.commits() && self.0.iter().any(is_proposal)
     }
 
-    /// Whether it is the same in the end who is in the group, whoever comes first.
+    /// True if the members in the end are the same in any order of the race.
     fn can_be_told(&self, generator: &Generator<'_>) -> bool {
         let removed = self.removed();
         let each = self.0.iter().all(|action| match action {
-            // A proposal of another epoch is void, and nobody but who leaves makes it again once it was accepted.
+            // A proposal from an earlier epoch is void. Once the service has accepted it, its
+            // proposer does not repeat it, unless it is a proposal to leave.
             Action::Propose { what: Proposal::Add(_) | Proposal::Remove(_), .. } => !self.commits(),
-            // If they are out before they act, nothing is lost but their own keys and words.
+            // If such a member is removed before it acts, only its own keys or message are lost.
             Action::Update { .. } | Action::Send { .. } | Action::Leave { .. } | Action::Propose { .. } => true,
             _ => action.submitters().iter().all(|by| !removed.contains(by)),
         });
         each && self.has_key_packages(generator) && self.stays(generator).is_some()
     }
 
-    /// Whether the service has a key package for each time that somebody is to be added: all are claimed at once.
+    /// True if the service has a key package for each addition. The race claims all of them at
+    /// once.
     fn has_key_packages(&self, generator: &Generator<'_>) -> bool {
         let added = self.0.iter().filter_map(|action| match action {
             Action::Add { who, .. } | Action::Propose { what: Proposal::Add(who), .. } => Some(who),
@@ -111,7 +115,7 @@ impl Contenders {
         generator.model.all().all(enough)
     }
 
-    /// Somebody who is there and in the group, before and after.
+    /// An online member that is in the group before and after the race.
     fn stays(&self, generator: &Generator<'_>) -> Option<Member> {
         let removed = self.removed();
         let stays = |member: &Member| {

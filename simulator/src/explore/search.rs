@@ -1,4 +1,4 @@
-//! One scenario after the other, until one fails.
+//! Runs one scenario after the other, until one fails.
 
 use std::{
     sync::{
@@ -11,60 +11,60 @@ use std::{
 
 use super::{FailureKind, Shrunk, Size, Weights, generate::generate, model::makes_sense, shrink};
 use crate::{
-    report::{Failure, Outcome},
+    report::{Failure, RunOutcome},
     scenario::{Scenario, read, write},
 };
 
-/// The most runs that it takes to make a scenario small.
+/// The largest number of runs that shrinking a scenario may take.
 const MOST_SHRINKING_RUNS: u32 = 1000;
 
-/// Runs a scenario. Called from several threads. A panic is a failure like any other.
-pub type Run<'r> = dyn Fn(&Scenario) -> Outcome + Sync + 'r;
+/// Runs a scenario. The search calls it from several threads. A panic counts as a failure.
+pub type ScenarioRunner<'r> = dyn Fn(&Scenario) -> RunOutcome + Sync + 'r;
 
-/// Which scenarios are looked at.
+/// The scenarios that a search runs.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where they come from.
+    /// The seed of the scenarios.
     pub seed: u64,
-    /// How many.
+    /// The number of scenarios.
     pub count: u64,
-    /// How large each may be.
+    /// The largest size of each scenario.
     pub size: Size,
-    /// What happens in them, and how often.
+    /// The frequency of each kind of step.
     pub weights: Weights,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Searched {
-    /// How many scenarios were looked at: up to the one that failed, if there is one.
+    /// The number of scenarios that were run. If one failed: its number.
     pub scenarios: u64,
-    /// The first that failed.
-    pub finding: Option<Finding>,
+    /// The first scenario that failed.
+    pub finding: Option<FailedScenario>,
 }
 
 /// A scenario that failed.
 #[derive(Clone, Debug)]
-pub struct Finding {
-    /// Which of the plan's scenarios it is, from 1.
+pub struct FailedScenario {
+    /// The number of the scenario in the plan, from 1.
     pub number: u64,
     /// The scenario as it was generated.
     pub scenario: Scenario,
-    /// What did not hold in it.
+    /// The failures of the run.
     pub failures: Vec<Failure>,
 }
 
-/// What a search is told by who watches it.
+/// The decision of a search's watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watch {
-    /// On with it.
+pub enum SearchControl {
+    /// Continue.
     GoOn,
-    /// No further scenario is begun.
+    /// Begin no further scenario.
     Stop,
 }
 
 impl Plan {
-    /// One of the scenarios, by its number from 1: as if it had been read from its file.
+    /// Returns the scenario with this number, from 1, as if it had been read from its file.
     #[must_use]
     pub fn scenario(&self, number: u64) -> Scenario {
         let generated = generate(self.seed, number, self.size, &self.weights);
@@ -72,9 +72,15 @@ impl Plan {
     }
 }
 
-/// Runs the plan's scenarios on so many threads, until one fails, and tells `watch` after each how many were run. The
-/// finding is the first in order that fails, on any number of threads.
-pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64) -> Watch) -> Searched {
+/// Runs the plan's scenarios on `jobs` threads until one fails. After each run, calls `watch` with
+/// the number of runs so far. The finding is the first scenario in the plan's order that fails, on
+/// any number of threads.
+pub fn search(
+    plan: &Plan,
+    jobs: usize,
+    run: &ScenarioRunner<'_>,
+    mut watch: impl FnMut(u64) -> SearchControl,
+) -> Searched {
     let (begun, first) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let stopped = AtomicBool::new(false);
     let findings = Mutex::new(Vec::new());
@@ -86,16 +92,16 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
             scope.spawn(move || {
                 loop {
                     let number = begun.fetch_add(1, Ordering::Relaxed) + 1;
-                    // One that comes before the first that failed is still worth a look.
+                    // A scenario before the first failed one in the plan's order must still run.
                     let over = number > plan.count || number > first.load(Ordering::Relaxed);
                     if over || stopped.load(Ordering::Relaxed) {
                         break;
                     }
                     let scenario = plan.scenario(number);
-                    let failures = Outcome::of(|| run(&scenario)).failures;
+                    let failures = RunOutcome::of(|| run(&scenario)).failures;
                     if !failures.is_empty() {
                         first.fetch_min(number, Ordering::Relaxed);
-                        let finding = Finding { number, scenario, failures };
+                        let finding = FailedScenario { number, scenario, failures };
                         findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
                     }
                     if send.send(()).is_err() {
@@ -107,26 +113,27 @@ pub fn search(plan: &Plan, jobs: usize, run: &Run<'_>, mut watch: impl FnMut(u64
         drop(send);
         for () in receive {
             done += 1;
-            if watch(done) == Watch::Stop {
+            if watch(done) == SearchControl::Stop {
                 stopped.store(true, Ordering::Relaxed);
             }
         }
     });
     let findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let finding = findings.into_iter().min_by_key(|finding: &Finding| finding.number);
+    let finding = findings.into_iter().min_by_key(|finding: &FailedScenario| finding.number);
     Searched { scenarios: finding.as_ref().map_or(done, |finding| finding.number), finding }
 }
 
-impl Finding {
-    /// Makes the scenario as small as it can be and still fail in the way that it fails in first.
-    pub fn shrink(&self, run: &Run<'_>) -> Shrunk {
+impl FailedScenario {
+    /// Shrinks the scenario, and keeps the kind of its first failure.
+    pub fn shrink(&self, run: &ScenarioRunner<'_>) -> Shrunk {
         let kinds = |scenario: &Scenario, failures: &[Failure]| FailureKind::of_all(scenario, failures);
         let first = kinds(&self.scenario, &self.failures).into_iter().next();
-        // Taking out what a step needs makes it fail as well, and is no finding.
+        // If the shrinker removes a step that another step needs, that step fails, too. This is no
+        // finding.
         let has_to_make_sense = first.as_ref().is_some_and(FailureKind::may_be_the_scenarios);
         let may_be_taken = |candidate: &Scenario| !has_to_make_sense || makes_sense(candidate);
         shrink(&self.scenario, MOST_SHRINKING_RUNS, may_be_taken, |candidate| {
-            let failures = Outcome::of(|| run(candidate)).failures;
+            let failures = RunOutcome::of(|| run(candidate)).failures;
             kinds(candidate, &failures).into_iter().any(|kind| Some(kind) == first)
         })
     }
@@ -137,24 +144,25 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+    use crate::scenario::FailCode;
 
     fn plan(count: u64) -> Plan {
         Plan { seed: 1, count, size: Size { members: 4, steps: 10 }, weights: Weights::default() }
     }
 
     fn failure(expected: &str) -> Failure {
-        Failure { place: None, expected: expected.into(), seen: String::new(), events: Vec::new() }
+        Failure::new(None, expected, "")
     }
 
-    /// Fails whenever somebody is stolen from.
-    fn fails_if_stolen(scenario: &Scenario) -> Outcome {
+    /// Fails if the scenario contains a theft.
+    fn fails_if_stolen(scenario: &Scenario) -> RunOutcome {
         let stolen = write(scenario).contains("compromise");
-        Outcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..Outcome::default() }
+        RunOutcome { failures: stolen.then(|| failure("nobody steals")).into_iter().collect(), ..RunOutcome::default() }
     }
 
     #[test]
-    fn the_first_in_order_is_found_on_any_number_of_threads() {
-        let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| Watch::GoOn).finding.unwrap().number;
+    fn first_failure_is_found_on_any_number_of_threads() {
+        let number = |jobs| search(&plan(200), jobs, &fails_if_stolen, |_| SearchControl::GoOn).finding.unwrap().number;
         let first = number(1);
         assert!((1..first).all(|before| !write(&plan(0).scenario(before)).contains("compromise")));
         assert_eq!([number(2), number(7)], [first, first]);
@@ -170,44 +178,44 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_stays_one_that_makes_sense() {
-        let failed = Failure { seen: "it failed with `nothing_to_commit`: no".into(), ..failure("the step succeeds") };
-        // Whatever commits fails, and it makes no difference whether there is anything to commit.
+    fn shrunk_scenario_with_a_failing_step_makes_sense() {
+        let failed = Failure { code: Some(FailCode::NothingToCommit), ..failure("the step succeeds") };
+        // Every commit fails, even if there is nothing to commit.
         let run = |scenario: &Scenario| {
             let commits = write(scenario).contains("\"commit\"");
-            Outcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..Outcome::default() }
+            RunOutcome { failures: commits.then(|| failed.clone()).into_iter().collect(), ..RunOutcome::default() }
         };
-        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        let finding = search(&plan(100), 1, &run, |_| SearchControl::GoOn).finding.unwrap();
         let shrunk = finding.shrink(&run).scenario;
         assert!(makes_sense(&shrunk), "{}", write(&shrunk));
         assert_eq!(shrunk.steps.len(), 3, "somebody makes a group and proposes: {}", write(&shrunk));
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_fails() {
-        let searched = search(&plan(30), 3, &|_| Outcome::default(), |_| Watch::GoOn);
+    fn search_without_failures_finds_nothing() {
+        let searched = search(&plan(30), 3, &|_| RunOutcome::default(), |_| SearchControl::GoOn);
         assert!(searched.finding.is_none());
         assert_eq!(searched.scenarios, 30);
     }
 
     #[test]
-    fn it_stops_when_it_is_told() {
-        let searched = search(&plan(u64::MAX), 1, &|_| Outcome::default(), |done| match done {
-            0..10 => Watch::GoOn,
-            _ => Watch::Stop,
+    fn search_stops_on_request() {
+        let searched = search(&plan(u64::MAX), 1, &|_| RunOutcome::default(), |done| match done {
+            0..10 => SearchControl::GoOn,
+            _ => SearchControl::Stop,
         });
         assert!((10..20).contains(&searched.scenarios), "{}", searched.scenarios);
     }
 
     #[test]
-    fn a_panic_is_a_finding_and_is_made_small() {
+    fn panic_is_found_and_shrunk() {
         let runs = AtomicU32::new(0);
         let run = |scenario: &Scenario| {
             runs.fetch_add(1, Ordering::Relaxed);
             assert!(!write(scenario).contains("update"), "no updates, please");
-            Outcome::default()
+            RunOutcome::default()
         };
-        let finding = search(&plan(100), 1, &run, |_| Watch::GoOn).finding.unwrap();
+        let finding = search(&plan(100), 1, &run, |_| SearchControl::GoOn).finding.unwrap();
         assert!(finding.failures[0].seen.contains("no updates, please"), "{:?}", finding.failures);
         let before = runs.swap(0, Ordering::Relaxed);
         let shrunk = finding.shrink(&run);

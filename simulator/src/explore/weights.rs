@@ -1,61 +1,61 @@
-//! How often each kind of step comes up in generated scenarios.
+//! The frequency of each kind of step in generated scenarios.
 
 use std::{fmt, path::Path};
 
 use crate::scenario::{self, Problem, Unusable};
 
-/// The largest weight: the sum of all of them stays far from any limit.
+/// The largest weight. It keeps the sum of all weights far below the limit of the integer type.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
-/// A kind of step that can come up. `create` is the first step of every scenario and `expect` of none, and both are not
-/// among them.
+/// A kind of step that the generator can draw. `create` is the first step of every scenario, and
+/// `expect` occurs in none, so neither is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
-pub enum Kind {
+pub enum StepKind {
     /// A commit that adds members.
     Add,
     /// A commit that removes members.
     Remove,
-    /// A commit with a fresh path, now and then with a new signature key.
+    /// A commit with a fresh path, sometimes with a new signature key.
     Update,
-    /// A proposal of one's own removal.
+    /// A member's proposal to remove itself.
     Leave,
     /// Another proposal by reference.
     Propose,
-    /// A commit of what has been proposed.
+    /// A commit of the waiting proposals.
     Commit,
-    /// An external commit of a newcomer.
+    /// An external commit of a new member.
     Join,
     /// An external commit of a member that lost its state.
     Rejoin,
     /// An application message.
     Send,
-    /// Members who go.
+    /// Members go offline.
     Offline,
-    /// Members who come back.
+    /// Members come online again.
     Online,
-    /// A message that is kept back.
+    /// A message is held back.
     Hold,
-    /// A message that is let go.
+    /// A held message is released.
     Release,
-    /// A message that is lost.
+    /// A message is lost.
     Drop,
-    /// A message that is delivered twice.
+    /// A message is delivered twice.
     Duplicate,
-    /// Steps on the same epoch.
+    /// Several actions in the same epoch.
     Race,
-    /// A process that dies in its next step.
+    /// A process crashes during its next step.
     Crash,
-    /// A stolen device.
+    /// A device is stolen.
     Compromise,
-    /// A thief that acts in its victim's name.
+    /// A thief acts in its victim's name.
     Impersonate,
-    /// Time that goes by.
+    /// Time passes.
     Wait,
 }
 
-impl Kind {
-    /// Every kind, with the name of its step and its weight by default.
+impl StepKind {
+    /// Every kind, with the name of its step and its default weight.
     const ALL: [(Self, &'static str, u32); 20] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
@@ -80,33 +80,33 @@ impl Kind {
     ];
 }
 
-/// How often each kind of step comes up, against the others. What has the weight 0 never does.
+/// The relative frequency of each kind of step. A kind with the weight 0 never occurs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weights([u32; Kind::ALL.len()]);
+pub struct Weights([u32; StepKind::ALL.len()]);
 
 impl Default for Weights {
     fn default() -> Self {
-        Self(Kind::ALL.map(|(_, _, weight)| weight))
+        Self(StepKind::ALL.map(|(_, _, weight)| weight))
     }
 }
 
 impl Weights {
-    /// Reads weights from the text of a file: a JSON object such as `{"send": 50, "crash": 0}`. What is not named has its
-    /// weight by default.
+    /// Reads weights from the text of a file: a JSON object such as `{"send": 50, "crash": 0}`. A
+    /// kind that the text does not name keeps its default weight.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the text, each with its place.
+    /// All problems of the text, each with its position.
     pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
-        let names = Kind::ALL.map(|(_, name, _)| name);
+        let names = StepKind::ALL.map(|(_, name, _)| name);
         let mut weights = Self::default();
         for (name, weight) in scenario::numbers(text, &names, MAX_WEIGHT)? {
-            if let Some((kind, ..)) = Kind::ALL.iter().find(|(_, known, _)| *known == name) {
+            if let Some((kind, ..)) = StepKind::ALL.iter().find(|(_, known, _)| *known == name) {
                 weights.0[*kind as usize] = weight;
             }
         }
         if weights.total() == 0 {
-            let problem = "every weight is 0: no step could ever come up".to_owned();
+            let problem = "every weight is 0: no step can occur".to_owned();
             return Err(vec![Problem { position: None, field: String::new(), problem }]);
         }
         Ok(weights)
@@ -116,16 +116,16 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the file.
+    /// All problems of the file.
     pub fn load(path: &Path) -> Result<Self, Unusable> {
         let unusable = |problems| Unusable { file: path.to_owned(), problems };
         let text = scenario::text(path).map_err(|problem| unusable(vec![problem]))?;
         Self::read(&text).map_err(unusable)
     }
 
-    /// How often this kind comes up.
+    /// The weight of this kind.
     #[must_use]
-    pub fn of(&self, kind: Kind) -> u32 {
+    pub fn of(&self, kind: StepKind) -> u32 {
         self.0[kind as usize]
     }
 
@@ -133,10 +133,11 @@ impl Weights {
         self.0.iter().sum()
     }
 
-    /// The kind that a number picks: each picked by as many of the numbers below the sum of the weights as it weighs.
-    pub(super) fn pick(&self, below: impl FnOnce(u32) -> u32) -> Option<Kind> {
+    /// Picks a kind by a number below the sum of the weights. A kind is picked by as many numbers
+    /// as its weight.
+    pub(super) fn pick(&self, below: impl FnOnce(u32) -> u32) -> Option<StepKind> {
         let mut number = below(self.total());
-        for ((kind, ..), weight) in Kind::ALL.iter().zip(self.0) {
+        for ((kind, ..), weight) in StepKind::ALL.iter().zip(self.0) {
             match number.checked_sub(weight) {
                 None => return Some(*kind),
                 Some(rest) => number = rest,
@@ -146,11 +147,11 @@ impl Weights {
     }
 }
 
-/// As the text of a file.
+/// Writes the weights as the text of a file.
 impl fmt::Display for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> =
-            Kind::ALL.iter().zip(self.0).map(|((_, name, _), weight)| format!("  \"{name}\": {weight}")).collect();
+            StepKind::ALL.iter().zip(self.0).map(|((_, name, _), weight)| format!("  \"{name}\": {weight}")).collect();
         write!(f, "{{\n{}\n}}", lines.join(",\n"))
     }
 }
@@ -160,26 +161,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_stand_where_their_number_says() {
-        assert!(Kind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
+    fn kinds_are_listed_in_the_order_of_their_numbers() {
+        assert!(StepKind::ALL.iter().enumerate().all(|(number, (kind, ..))| *kind as usize == number));
     }
 
     #[test]
-    fn what_is_printed_is_read_back() {
+    fn printed_weights_can_be_read_back() {
         let mut weights = Weights::default();
         weights.0[3] = 777;
         assert_eq!(Weights::read(&weights.to_string()), Ok(weights));
     }
 
     #[test]
-    fn what_is_not_named_has_its_default() {
+    fn unnamed_kind_has_its_default_weight() {
         let weights = Weights::read(r#"{ "crash": 0 }"#).unwrap();
-        assert_eq!(weights.of(Kind::Crash), 0);
-        assert_eq!(weights.of(Kind::Send), Weights::default().of(Kind::Send));
+        assert_eq!(weights.of(StepKind::Crash), 0);
+        assert_eq!(weights.of(StepKind::Send), Weights::default().of(StepKind::Send));
     }
 
     #[test]
-    fn an_unknown_name_is_told_with_its_place_and_the_nearest() {
+    fn unknown_name_is_reported_with_position_and_suggestion() {
         let problems = Weights::read("{ \"send\": 1,\n  \"comit\": 1, \"race\": -1 }").unwrap_err();
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(told[0], "2:3: comit: unknown field `comit`; did you mean `commit`?");
@@ -187,16 +188,16 @@ mod tests {
     }
 
     #[test]
-    fn something_has_to_come_up() {
-        let nothing = Kind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
+    fn weights_that_are_all_zero_are_refused() {
+        let nothing = StepKind::ALL.map(|(_, name, _)| format!("\"{name}\": 0")).join(", ");
         assert!(Weights::read(&format!("{{ {nothing} }}")).is_err());
     }
 
     #[test]
-    fn each_kind_is_picked_as_often_as_it_weighs() {
+    fn each_kind_is_picked_according_to_its_weight() {
         let weights = Weights::read(r#"{ "wait": 0, "send": 3 }"#).unwrap();
         let picked: Vec<_> = (0..weights.total()).filter_map(|number| weights.pick(|_| number)).collect();
-        for (kind, ..) in Kind::ALL {
+        for (kind, ..) in StepKind::ALL {
             assert_eq!(picked.iter().filter(|picked| **picked == kind).count() as u32, weights.of(kind));
         }
     }

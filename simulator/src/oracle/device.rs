@@ -1,4 +1,4 @@
-//! What one device has at a moment, by name: what RFC 9420 and the policy leave it.
+//! The secrets of one device at a moment, by name: those that RFC 9420 and the policy leave it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -6,52 +6,62 @@ use std::{
 };
 
 use super::{
-    CommitId, Epoch, KeyPackageId, Policy, ProposalId, holdings::Holdings, made::Made, secret::KeyPair,
-    secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
+    CommitId, EpochId, KeyPackageId, ProposalId, RetentionPolicy, holdings::Holdings, made::MadeCommit,
+    secret::KeyPair, secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
 };
 
 /// A device.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DeviceState {
-    /// The key packages whose private keys are on the device, and whether they stay when they are used.
+    /// The key packages whose private keys are on the device. The value is true if the key package
+    /// stays after its use.
     pub(super) key_packages: BTreeMap<KeyPackageId, bool>,
     /// The group, if the device is a member and has not lost its state.
-    pub(super) group: Option<Membership>,
-    /// An external commit of its own that has not been ordered. What it makes is held apart from the group.
+    pub(super) group: Option<OracleMembership>,
+    /// An external commit of this device that has not been ordered. Its secrets are held apart from
+    /// the group.
     pub(super) joining: Option<CommitId>,
 }
 
-/// What a member has of the group.
+/// A member's state of the group.
 #[derive(Clone, Debug)]
-pub(super) struct Membership {
-    pub(super) epoch: Epoch,
+pub(super) struct OracleMembership {
+    pub(super) epoch: EpochId,
     pub(super) leaf: LeafIndex,
     pub(super) tree: Arc<Tree>,
-    /// The private keys of its leaf and of the nodes above it.
+    /// The private keys of the member's leaf and of the nodes above it.
     pub(super) keys: BTreeSet<KeyPair>,
-    /// Its update proposals of this epoch, whose private keys it keeps until the epoch ends.
+    /// The member's update proposals of this epoch. It keeps their private keys until the epoch
+    /// ends.
     pub(super) updates: BTreeSet<ProposalId>,
     pub(super) secrets: SecretTree,
     /// The secret trees of past epochs that the policy keeps, the oldest first.
     pub(super) past: VecDeque<SecretTree>,
-    /// A commit of its own that has not been ordered.
+    /// A commit of this member that has not been ordered.
     pub(super) pending: Option<CommitId>,
 }
 
-impl Membership {
-    /// In the first epoch of a group, with nothing behind it.
-    pub(super) fn new(epoch: Epoch, leaf: LeafIndex, tree: Arc<Tree>, keys: BTreeSet<KeyPair>) -> Self {
+impl OracleMembership {
+    /// A member in its first epoch of the group, without past epochs.
+    pub(super) fn new(epoch: EpochId, leaf: LeafIndex, tree: Arc<Tree>, keys: BTreeSet<KeyPair>) -> Self {
         let secrets = SecretTree::new(epoch);
         Self { epoch, leaf, tree, keys, updates: BTreeSet::new(), secrets, past: VecDeque::new(), pending: None }
     }
 
-    /// Enters the epoch that a commit makes. What belonged to the old one goes, but for the secret tree if past epochs are
-    /// kept, and the private keys that are still those of a node above its leaf. `own` says whether it has made the commit
-    /// itself: another could have who acts with the same leaf.
+    /// Enters the epoch that a commit makes, and erases the state of the old epoch. Two parts
+    /// remain: the secret tree, if past epochs are kept, and the private keys of nodes that are
+    /// still above the leaf. `own` is true if this device made the commit. It can be false for a
+    /// commit from the device's own leaf, because a thief may act with the same leaf.
     ///
     /// # Errors
-    /// Says which private key it needs and cannot have.
-    pub(super) fn enter(&mut self, commit: CommitId, made: &Made, own: bool, policy: &Policy) -> Result<(), String> {
+    /// Says which private key is missing.
+    pub(super) fn enter(
+        &mut self,
+        commit: CommitId,
+        made: &MadeCommit,
+        own: bool,
+        policy: &RetentionPolicy,
+    ) -> Result<(), String> {
         let first = if own { 0 } else { made.path.first_known_to(self.leaf) };
         let opens = made.path.nodes.get(first).is_some_and(|node| self.opens(&node.sealed_to));
         if !own && !opens {
@@ -64,7 +74,7 @@ impl Membership {
         if let Some(missing) = needed.difference(&had).next() {
             return Err(format!("it does not have {missing}"));
         }
-        let next = Self::new(Epoch::After(commit), self.leaf, Arc::clone(&made.tree), needed);
+        let next = Self::new(EpochId::After(commit), self.leaf, Arc::clone(&made.tree), needed);
         let old = std::mem::replace(self, next);
         self.past = old.past;
         self.past.push_back(old.secrets);
@@ -72,7 +82,8 @@ impl Membership {
         Ok(())
     }
 
-    /// Whether it has one of these private keys: its own, or an update's that the same commit puts in its leaf.
+    /// True if the member has one of these private keys: its own keys, and the keys of its updates
+    /// that the same commit puts into its leaf.
     fn opens(&self, sealed_to: &[KeyPair]) -> bool {
         let has = |key: &KeyPair| match key {
             KeyPair::UpdateLeaf(proposal) if self.updates.contains(proposal) => true,
@@ -81,8 +92,8 @@ impl Membership {
         sealed_to.iter().any(has)
     }
 
-    /// The secret tree of that epoch, if it still has it.
-    pub(super) fn secrets_of(&mut self, epoch: Epoch) -> Option<&mut SecretTree> {
+    /// The secret tree of that epoch, if the member still has it.
+    pub(super) fn secrets_of(&mut self, epoch: EpochId) -> Option<&mut SecretTree> {
         let mut all = self.past.iter_mut().chain([&mut self.secrets]);
         all.find(|secrets| secrets.epoch() == epoch)
     }
@@ -97,8 +108,8 @@ impl Membership {
 }
 
 impl DeviceState {
-    /// All that it has. `made` knows the commits that it has under way.
-    pub(super) fn holdings(&self, made: &BTreeMap<CommitId, Made>) -> Holdings {
+    /// All secrets of the device. `made` contains the commits that it has under way.
+    pub(super) fn holdings(&self, made: &BTreeMap<CommitId, MadeCommit>) -> Holdings {
         let mut holdings = Holdings::default();
         for key_package in self.key_packages.keys() {
             holdings.private_keys.extend([KeyPair::Init(*key_package), KeyPair::KeyPackageLeaf(*key_package)]);
@@ -108,7 +119,7 @@ impl DeviceState {
         }
         let under_way = self.group.iter().filter_map(|group| group.pending).chain(self.joining);
         for commit in under_way {
-            let epoch = Epoch::After(commit);
+            let epoch = EpochId::After(commit);
             let path = made.get(&commit).map(|made| made.path.keys_from(commit, 0)).into_iter().flatten();
             holdings.private_keys.extend(path.chain([KeyPair::PathLeaf(commit)]));
             holdings.epochs.insert(epoch);

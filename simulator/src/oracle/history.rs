@@ -1,6 +1,7 @@
-//! What the oracle is told: what has happened, in the order in which it happened.
+//! The facts that the oracle is told, in the order in which they happened.
 //!
-//! Everything is a number. Whoever tells the facts gives the numbers, each once: two things never share one.
+//! Everything is a number. The caller that tells the facts chooses the numbers, and no two things
+//! share one.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ macro_rules! number {
 
 number!(
     /// A device.
-    Device(usize), "device"
+    DeviceNumber(usize), "device"
 );
 number!(
     /// A key package (RFC 9420, 10).
@@ -31,26 +32,28 @@ number!(
     ProposalId(u64), "proposal"
 );
 number!(
-    /// A commit that was made, whether the delivery service ever orders it or not (RFC 9420, 12.4). What is made anew
-    /// after a lost race is another.
+    /// A commit that was made, even if the delivery service never orders it (RFC 9420, 12.4). A
+    /// commit that is made again after a lost race is a different commit.
     CommitId(u64), "commit"
 );
 number!(
-    /// An application message that was encrypted (RFC 9420, 15). A text that is encrypted anew is another message.
+    /// An application message that was encrypted (RFC 9420, 15). A text that is encrypted again is
+    /// a different message.
     MessageNumber(u64), "message"
 );
 
-/// An epoch, by the commit that makes it: of the commits that are made in one epoch, each would make another next one, and
-/// their makers hold its secrets although only one of them will be.
+/// An epoch, named by the commit that makes it. Each commit that is made in an epoch would make a
+/// different next epoch. Each committer holds the secrets of its own next epoch, although the
+/// service orders only one of the commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Epoch {
+pub enum EpochId {
     /// Epoch 0, in which the group's creator is alone.
     First,
-    /// The one that this commit makes.
+    /// The epoch that this commit makes.
     After(CommitId),
 }
 
-impl fmt::Display for Epoch {
+impl fmt::Display for EpochId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::First => write!(f, "the first epoch"),
@@ -59,152 +62,161 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// As far as the group's policy decides what a device keeps. The other settings do not matter to a thief: what a device
-/// refuses to compute, a thief computes.
+/// The part of the group's policy that decides which secrets a device keeps. The other settings do
+/// not matter to a thief, because a thief can compute everything that a device refuses to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// How many past epochs' message secrets are kept.
+pub struct RetentionPolicy {
+    /// The number of past epochs whose message secrets are kept.
     pub past_epochs: usize,
-    /// How many generations behind the latest one the keys of messages that have not come are kept.
+    /// The number of generations behind the latest one in which unused keys are kept, for late
+    /// messages.
     pub out_of_order: u32,
-    /// Whether handshakes are PrivateMessages (RFC 9420, 6.3). External commits are PublicMessages all the same.
+    /// True if handshakes are PrivateMessages (RFC 9420, 6.3). External commits are always
+    /// PublicMessages.
     pub opaque: bool,
 }
 
-/// Something that has happened.
+/// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// A device has made a key package: its init key and its leaf key are on the device.
     KeyPackageMade {
-        /// Whose it is.
-        of: Device,
+        /// The owner of the key package.
+        of: DeviceNumber,
         /// The key package.
         key_package: KeyPackageId,
-        /// Whether it stays when it is used.
+        /// True if the key package stays after its use.
         last_resort: bool,
     },
-    /// A key package has been erased without having been used, as when it has expired.
+    /// A device has erased an unused key package, for example after its expiry.
     KeyPackageErased {
-        /// Whose it was.
-        of: Device,
+        /// The owner of the key package.
+        of: DeviceNumber,
         /// The key package.
         key_package: KeyPackageId,
     },
     /// A device has created the group, and is alone in its epoch 0.
     Created {
         /// The creator.
-        by: Device,
+        by: DeviceNumber,
     },
-    /// A member has made a proposal by reference. It need not have been sent.
+    /// A member has made a proposal by reference. The member need not have sent it.
     Proposed {
         /// The member.
-        by: Device,
+        by: DeviceNumber,
         /// The proposal.
         proposal: ProposalId,
-        /// What it proposes.
-        what: Proposal,
+        /// The kind of the proposal.
+        what: ProposalKind,
     },
-    /// A member has processed another's proposal. Where handshakes are PrivateMessages, its key is gone.
+    /// A member has processed the proposal of another member. If handshakes are PrivateMessages,
+    /// the member has erased the key of the proposal.
     Received {
         /// The member.
-        who: Device,
+        who: DeviceNumber,
         /// The proposal.
         proposal: ProposalId,
     },
-    /// A device has made a commit, and holds the epoch that it would make. A commit that it had made before is replaced; an
-    /// external commit is held apart from the state of the group that the device may have.
+    /// A device has made a commit, and holds the secrets of the epoch that it would make. The
+    /// commit replaces an earlier commit of the device. An external commit is held apart from the
+    /// state of the group that the device may have.
     Prepared {
         /// The committer.
-        by: Device,
+        by: DeviceNumber,
         /// The commit.
         commit: CommitId,
-        /// What it does.
+        /// The effects of the commit.
         what: Commit,
     },
     /// A device has discarded a commit of its own.
     Discarded {
         /// The committer.
-        by: Device,
+        by: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
-    /// The delivery service has accepted a commit: it and its welcome are traffic, and its epoch is the group's.
+    /// The delivery service has accepted a commit. The commit and its welcome are traffic, and the
+    /// group is in the commit's epoch.
     Ordered {
         /// The commit.
         commit: CommitId,
     },
-    /// A device has entered the epoch that a commit makes: its committer by confirming it, a member by processing it. Who is
-    /// removed by it has erased everything of the group.
+    /// A device has entered the epoch that a commit makes: the committer by confirming it, another
+    /// member by processing it. A member that the commit removes has erased its state of the group.
     Entered {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
-    /// A device has joined by the welcome of this commit, with the key package that it was added by.
+    /// A device has joined by the welcome of this commit, with the key package that the commit
+    /// names.
     Joined {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
         /// The commit.
         commit: CommitId,
     },
-    /// A device has erased all that it had of the group, a commit under way included.
+    /// A device has erased its whole state of the group, including a commit under way.
     Forgot {
         /// The device.
-        who: Device,
+        who: DeviceNumber,
     },
-    /// A member has encrypted an application message in the epoch that it is in: the next generation of its ratchet is used.
-    /// One that is never [`Sent`](Self::Sent) has used it all the same.
+    /// A member has encrypted an application message in its present epoch, and has used the next
+    /// generation of its ratchet. A message that is never [`Sent`](Self::Sent) has used it, too.
     Encrypted {
         /// The sender.
-        by: Device,
+        by: DeviceNumber,
         /// The message.
         message: MessageNumber,
     },
-    /// The delivery service has accepted a message: it is traffic.
+    /// The delivery service has accepted a message. The message is traffic.
     Sent {
         /// The message.
         message: MessageNumber,
     },
-    /// A member has decrypted a message, and its key is gone.
+    /// A member has decrypted a message, and has erased its key.
     Read {
         /// The member.
-        who: Device,
+        who: DeviceNumber,
         /// The message.
         message: MessageNumber,
     },
-    /// Somebody has made a copy of a device, and runs it. The copy begins as what the device is then, and goes its own way:
-    /// what either does the other does not know. It acts with the device's leaf and in its name, so that who adds or
-    /// removes the device adds or removes both, and an external commit of the one takes the other's leaf.
+    /// A thief has made a copy of a device, and runs it. The copy starts with the state of the
+    /// device. From then on, the device and the copy know nothing of each other. The copy acts with
+    /// the device's leaf and in its name. A commit that adds or removes the device adds or removes
+    /// both. An external commit of one takes the leaf of the other.
     Stolen {
         /// The device.
-        of: Device,
-        /// The copy: a number that no other has.
-        thief: Device,
+        of: DeviceNumber,
+        /// The number of the copy, which no other device has.
+        thief: DeviceNumber,
     },
 }
 
-/// What a proposal by reference proposes, as far as it leaves a secret on its proposer's device.
+/// The kind of a proposal by reference. It decides if a secret stays on the proposer's device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proposal {
+pub enum ProposalKind {
     /// New keys for the proposer's leaf. The private key is on the device until the epoch ends.
     Update,
     /// Anything else.
     Other,
 }
 
-/// What a commit does. Every commit has a path (RFC 9420, 12.4.1), and none injects a pre-shared key.
+/// The effects of a commit. Every commit has a path (RFC 9420, 12.4.1), and no commit injects a
+/// pre-shared key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// The number of the epoch that it is made in.
+    /// The number of the epoch in which the commit is made.
     pub epoch: u64,
-    /// Whom it adds, and by which key package, in the order of its proposals.
-    pub adds: Vec<(Device, KeyPackageId)>,
-    /// Whom it removes.
-    pub removes: Vec<Device>,
-    /// Whose update proposal it commits to, and to which of them.
-    pub updates: Vec<(Device, ProposalId)>,
-    /// Whether its maker joins by it (RFC 9420, 12.4.3.2). A leaf that it still has in the group is removed by it, whether
-    /// [`removes`](Self::removes) says so or not.
+    /// The added devices and their key packages, in the order of the proposals.
+    pub adds: Vec<(DeviceNumber, KeyPackageId)>,
+    /// The removed devices.
+    pub removes: Vec<DeviceNumber>,
+    /// The devices whose update proposals the commit contains, each with its proposal.
+    pub updates: Vec<(DeviceNumber, ProposalId)>,
+    /// True if the committer joins by this commit (RFC 9420, 12.4.3.2). If the committer still has
+    /// a leaf in the group, the commit removes it, even if [`removes`](Self::removes) does not name
+    /// it.
     pub external: bool,
 }

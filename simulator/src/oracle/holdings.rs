@@ -1,20 +1,20 @@
-//! A snapshot by name: where a thief starts from.
+//! The secrets in a snapshot, by name. A thief starts with them.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use super::{Epoch, secret::KeyPair, secret_tree::SecretTree};
+use super::{EpochId, secret::KeyPair, secret_tree::SecretTree};
 
-/// What one device held at one moment, by name.
+/// The secrets that one device held at one moment, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     pub(super) private_keys: BTreeSet<KeyPair>,
-    /// The epochs whose init secret and external secret it has.
-    pub(super) epochs: BTreeSet<Epoch>,
-    pub(super) secret_trees: BTreeMap<Epoch, SecretTree>,
+    /// The epochs whose init secret and external secret the device has.
+    pub(super) epochs: BTreeSet<EpochId>,
+    pub(super) secret_trees: BTreeMap<EpochId, SecretTree>,
 }
 
 impl Holdings {
-    /// Adds what somebody has who has these as well: another thief, or the same at another moment.
+    /// Adds the holdings of another thief, or of the same thief at another moment.
     pub fn pool(&mut self, other: &Self) {
         self.private_keys.extend(&other.private_keys);
         self.epochs.extend(&other.epochs);
@@ -31,13 +31,13 @@ impl Holdings {
         &self.private_keys
     }
 
-    /// The epochs whose init secret and external secret it has: the one that the device is in, and those of its commits that
-    /// have not been ordered.
-    pub fn epochs(&self) -> &BTreeSet<Epoch> {
+    /// The epochs whose init secret and external secret the device has: its present epoch, and the
+    /// epochs of its commits that have not been ordered.
+    pub fn epochs(&self) -> &BTreeSet<EpochId> {
         &self.epochs
     }
 
-    /// What it has of secret trees: also of past epochs, if the policy keeps any.
+    /// The secret trees that the device has, including those of kept past epochs.
     pub fn secret_trees(&self) -> impl Iterator<Item = &SecretTree> {
         self.secret_trees.values()
     }

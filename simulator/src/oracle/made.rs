@@ -1,9 +1,9 @@
-//! Commits, proposals and messages that were made, as far as what follows depends on them.
+//! Commits, proposals and messages that were made, with the data that later facts depend on.
 
 use std::sync::Arc;
 
 use super::{
-    Commit, Device, Epoch,
+    Commit, DeviceNumber, EpochId,
     path::{Joiner, UpdatePath},
     tree::Tree,
     tree_math::LeafIndex,
@@ -11,35 +11,36 @@ use super::{
 
 /// A commit that was made.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) by: Device,
+pub(super) struct MadeCommit {
+    pub(super) by: DeviceNumber,
     pub(super) what: Commit,
-    /// The epoch that it is made in.
-    pub(super) in_epoch: Epoch,
-    /// The tree of the epoch that it makes.
+    /// The epoch in which the commit is made.
+    pub(super) in_epoch: EpochId,
+    /// The tree of the epoch that the commit makes.
     pub(super) tree: Arc<Tree>,
     pub(super) path: UpdatePath,
     pub(super) joiners: Vec<Joiner>,
-    /// The generation of its committer's ratchet that it is encrypted with; [`None`] if it is a PublicMessage.
+    /// The generation of the committer's ratchet that encrypts the commit; [`None`] for a
+    /// PublicMessage.
     pub(super) generation: Option<u32>,
 }
 
 /// A proposal by reference that was made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proposed {
-    pub(super) by: Device,
-    pub(super) in_epoch: Epoch,
+    pub(super) by: DeviceNumber,
+    pub(super) in_epoch: EpochId,
     pub(super) is_update: bool,
     pub(super) leaf: LeafIndex,
-    /// As of a commit.
+    /// The generation of the proposer's ratchet; [`None`] for a PublicMessage.
     pub(super) generation: Option<u32>,
 }
 
 /// An application message that was encrypted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message {
-    pub(super) by: Device,
-    pub(super) epoch: Epoch,
+pub(super) struct SentMessage {
+    pub(super) by: DeviceNumber,
+    pub(super) epoch: EpochId,
     pub(super) leaf: LeafIndex,
     pub(super) generation: u32,
     pub(super) sent: bool,

@@ -1,9 +1,10 @@
-//! What a commit makes of the tree (RFC 9420, 12.3 and 7.5), and to whom it seals which of its path secrets.
+//! Applies a commit to the tree (RFC 9420, 12.3 and 7.5), and finds the receivers of its path
+//! secrets.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Commit, CommitId, Device, KeyPackageId,
+    Commit, CommitId, DeviceNumber, KeyPackageId,
     secret::KeyPair,
     tree::{Leaf, Tree},
     tree_math::{LeafIndex, NodeIndex},
@@ -14,30 +15,31 @@ use super::{
 pub struct UpdatePath {
     /// The committer's leaf.
     pub committer: LeafIndex,
-    /// The nodes that it gives new keys to, from the committer's parent to the root. Path secret `n` is that of the `n`-th;
-    /// after the last one comes the commit secret.
+    /// The nodes to which the commit gives new keys, from the committer's parent to the root. Path
+    /// secret `n` belongs to the node at index `n`. After the last path secret comes the commit
+    /// secret.
     pub nodes: Vec<PathNode>,
 }
 
 /// A node in the path of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathNode {
-    /// Which node.
+    /// The position of the node in the tree.
     pub node: NodeIndex,
-    /// The key pairs that its path secret is sealed to: the resolution of its child beside the path, but for those whom the
-    /// same commit adds.
+    /// The key pairs to which the path secret is sealed: the resolution of the node's child beside
+    /// the path, without the members that the same commit adds.
     pub sealed_to: Vec<KeyPair>,
 }
 
-/// Someone whom a commit adds, and its welcome is sealed to (RFC 9420, 12.4.3.1).
+/// A device that a commit adds. The welcome is sealed to it (RFC 9420, 12.4.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Joiner {
-    pub(super) device: Device,
+    pub(super) device: DeviceNumber,
     pub(super) key_package: KeyPackageId,
     pub(super) leaf: LeafIndex,
 }
 
-/// What comes of a commit.
+/// The result of a commit.
 #[derive(Clone, Debug)]
 pub(super) struct Applied {
     pub(super) tree: Tree,
@@ -46,26 +48,27 @@ pub(super) struct Applied {
 }
 
 impl UpdatePath {
-    /// The number of the first path secret that this member learns: that of the lowest node above both it and the committer.
-    /// The later ones follow from it.
+    /// The number of the first path secret that this member learns: that of the lowest node above
+    /// both the member and the committer. The later path secrets follow from it.
     pub(super) fn first_known_to(&self, leaf: LeafIndex) -> usize {
         self.nodes.iter().position(|path_node| path_node.node.covers(leaf)).unwrap_or(self.nodes.len())
     }
 
-    /// The private keys that whoever has this path secret derives from it.
+    /// The private keys that follow from this path secret.
     pub(super) fn keys_from(&self, commit: CommitId, position: usize) -> impl Iterator<Item = KeyPair> {
         (position..self.nodes.len()).map(move |position| KeyPair::PathNode(commit, position))
     }
 }
 
-/// Applies a commit to the tree of the epoch that it is made in. Its committer is a member unless it joins by it.
+/// Applies a commit to the tree of the epoch in which it is made. The committer is a member, unless
+/// it joins by this commit.
 ///
 /// # Errors
-/// Says why it cannot be.
-pub(super) fn apply(before: &Tree, by: Device, commit: CommitId, what: &Commit) -> Result<Applied, String> {
+/// Says why the commit cannot be applied.
+pub(super) fn apply(before: &Tree, by: DeviceNumber, commit: CommitId, what: &Commit) -> Result<Applied, String> {
     let mut tree = before.clone();
     let at = |tree: &Tree, device| tree.leaf_of(device).ok_or_else(|| format!("{device} is not a member"));
-    // In this order: RFC 9420, 12.3.
+    // RFC 9420, 12.3, prescribes this order.
     for (device, proposal) in &what.updates {
         let leaf = at(&tree, *device)?;
         tree.update(leaf, KeyPair::UpdateLeaf(*proposal));
@@ -112,19 +115,19 @@ mod tests {
     use super::*;
     use crate::oracle::ProposalId;
 
-    fn added(device: usize) -> (Device, KeyPackageId) {
-        (Device(device), KeyPackageId(device as u64))
+    fn added(device: usize) -> (DeviceNumber, KeyPackageId) {
+        (DeviceNumber(device), KeyPackageId(device as u64))
     }
 
     fn leaf_key(device: u64) -> KeyPair {
         KeyPair::KeyPackageLeaf(KeyPackageId(device))
     }
 
-    /// Device 0 has created the group, and added so many others in commit 0.
+    /// A group that device 0 has created, and to which it has added the other members in commit 0.
     fn group_of(members: usize) -> Tree {
-        let alone = Tree::new(Leaf { device: Device(0), key: KeyPair::CreatorLeaf });
+        let alone = Tree::new(Leaf { device: DeviceNumber(0), key: KeyPair::CreatorLeaf });
         let what = Commit { adds: (1..members).map(added).collect(), ..Commit::default() };
-        apply(&alone, Device(0), CommitId(0), &what).unwrap().tree
+        apply(&alone, DeviceNumber(0), CommitId(0), &what).unwrap().tree
     }
 
     fn sealed_to(applied: &Applied) -> Vec<(u32, Vec<KeyPair>)> {
@@ -132,52 +135,53 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_commit_adds_gets_the_path_secret_with_the_welcome_only() {
+    fn added_member_gets_its_path_secret_only_by_the_welcome() {
         let tree = group_of(3);
         let what = Commit { adds: vec![added(3), added(4)], ..Commit::default() };
-        let applied = apply(&tree, Device(2), CommitId(1), &what).unwrap();
+        let applied = apply(&tree, DeviceNumber(2), CommitId(1), &what).unwrap();
         let above_others = KeyPair::PathNode(CommitId(0), 0);
         assert_eq!(sealed_to(&applied), [(5, vec![]), (3, vec![above_others]), (7, vec![])]);
-        let first_known = |device| applied.path.first_known_to(applied.tree.leaf_of(Device(device)).unwrap());
+        let first_known = |device| applied.path.first_known_to(applied.tree.leaf_of(DeviceNumber(device)).unwrap());
         assert_eq!([3, 0, 1, 4].map(first_known), [0, 1, 1, 2]);
     }
 
     #[test]
-    fn unmerged_leaves_are_sealed_to_apart() {
+    fn path_secret_is_sealed_to_unmerged_leaves_separately() {
         let four = group_of(4);
-        let what = Commit { removes: vec![Device(3)], ..Commit::default() };
-        let three = apply(&four, Device(2), CommitId(1), &what).unwrap().tree;
+        let what = Commit { removes: vec![DeviceNumber(3)], ..Commit::default() };
+        let three = apply(&four, DeviceNumber(2), CommitId(1), &what).unwrap().tree;
         let what = Commit { adds: vec![added(5)], ..Commit::default() };
-        let with_new = apply(&three, Device(0), CommitId(2), &what).unwrap().tree;
-        // The new member is below node 5, which is blank, and merged at the root.
-        let applied = apply(&with_new, Device(1), CommitId(3), &Commit::default()).unwrap();
+        let with_new = apply(&three, DeviceNumber(0), CommitId(2), &what).unwrap().tree;
+        // The new member is below node 5, which is blank. Its leaf is merged at the root.
+        let applied = apply(&with_new, DeviceNumber(1), CommitId(3), &Commit::default()).unwrap();
         let carol = KeyPair::PathLeaf(CommitId(1));
         assert_eq!(sealed_to(&applied), [(1, vec![KeyPair::PathLeaf(CommitId(2))]), (3, vec![carol, leaf_key(5)])]);
     }
 
-    /// RFC 9420, 12.3: updates, then removals, then additions, then the joiner's own leaf.
+    /// RFC 9420, 12.3: first updates, then removals, then additions, then the leaf of an external
+    /// joiner.
     #[test]
     fn proposals_are_applied_in_the_order_of_the_rfc() {
         let tree = group_of(4);
         let what = Commit {
-            updates: vec![(Device(3), ProposalId(0))],
-            removes: vec![Device(1), Device(2)],
+            updates: vec![(DeviceNumber(3), ProposalId(0))],
+            removes: vec![DeviceNumber(1), DeviceNumber(2)],
             adds: vec![added(7)],
             ..Commit::default()
         };
-        let applied = apply(&tree, Device(0), CommitId(1), &what).unwrap();
+        let applied = apply(&tree, DeviceNumber(0), CommitId(1), &what).unwrap();
         let leaves: Vec<_> = applied.tree.leaves().iter().map(|leaf| leaf.map(|it| it.device.0)).collect();
         assert_eq!(leaves, [Some(0), Some(7), None, Some(3)]);
         assert_eq!(sealed_to(&applied), [(1, vec![]), (3, vec![KeyPair::UpdateLeaf(ProposalId(0))])]);
     }
 
     #[test]
-    fn who_joins_alone_gets_the_leftmost_blank_leaf_its_own_lost_one_included() {
+    fn external_joiner_gets_the_leftmost_blank_leaf() {
         let tree = group_of(3);
         let what = Commit { external: true, ..Commit::default() };
-        let rejoined = apply(&tree, Device(1), CommitId(1), &what).unwrap();
+        let rejoined = apply(&tree, DeviceNumber(1), CommitId(1), &what).unwrap();
         assert_eq!(rejoined.path.committer, LeafIndex(1));
-        let joined = apply(&tree, Device(8), CommitId(1), &what).unwrap();
+        let joined = apply(&tree, DeviceNumber(8), CommitId(1), &what).unwrap();
         assert_eq!(joined.path.committer, LeafIndex(3));
     }
 }

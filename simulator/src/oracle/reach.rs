@@ -1,19 +1,21 @@
-//! What follows from a snapshot with all traffic: which secrets, and so which messages.
+//! Finds the secrets, and therefore the messages, that follow from a snapshot and all traffic.
 //!
-//! A commit's path secrets are sealed to keys that are older than the commit, its welcome to key packages, and an epoch follows
-//! from the one before. So one walk along the ordered commits finds everything. Of the traffic a thief is taken to know
-//! what the derivations are bound to (group contexts, transcript hashes): it has read it with the commit or the welcome.
+//! A commit's path secrets are sealed to keys that are older than the commit. Its welcome is sealed
+//! to key packages, and each epoch follows from the epoch before. Therefore one walk along the
+//! ordered commits finds everything. The derivations are bound to group contexts and transcript
+//! hashes. The model assumes that a thief knows these, because they can be read with the commit or
+//! the welcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    CommitId, Epoch, Holdings, MessageNumber, Oracle,
-    made::{Made, Message},
+    CommitId, EpochId, Holdings, MessageNumber, Oracle,
+    made::{MadeCommit, SentMessage},
     secret::{KeyPair, Secret},
     secret_tree::Content,
 };
 
-/// What a thief knows who has certain holdings and sees all traffic.
+/// The secrets that follow from certain holdings and all traffic.
 #[derive(Clone, Debug)]
 pub struct Reach<'a> {
     oracle: &'a Oracle,
@@ -21,12 +23,12 @@ pub struct Reach<'a> {
     known: BTreeMap<Secret, Origin>,
 }
 
-/// How a secret is known.
+/// The origin of a known secret.
 #[derive(Clone, Copy, Debug)]
 enum Origin {
-    /// The holdings have it.
+    /// The secret is among the holdings.
     Held,
-    /// It follows from these, in this way.
+    /// The secret follows from these secrets, in this way.
     From([Option<Secret>; 2], &'static str),
 }
 
@@ -44,18 +46,18 @@ impl<'a> Reach<'a> {
         reach
     }
 
-    /// The secrets that it knows, but for those of ratchets.
+    /// The secrets that the thief knows, without the secrets of ratchets.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         self.known.keys().copied()
     }
 
-    /// The messages that it can read.
+    /// The messages that the thief can read.
     pub fn exposed(&self) -> BTreeSet<MessageNumber> {
         let sent = self.oracle.messages.iter().filter(|(_, message)| message.sent);
         sent.filter(|(_, message)| self.reads(message)).map(|(number, _)| *number).collect()
     }
 
-    /// Why it can read a message or cannot, in words, step by step.
+    /// Explains in words, step by step, why the thief can or cannot read a message.
     pub fn why(&self, message: MessageNumber) -> Vec<String> {
         let Some(it) = self.oracle.messages.get(&message) else { return vec![format!("there is no {message}")] };
         let key = format!("the key of {message}, generation {} of {} in {}", it.generation, it.leaf, it.epoch);
@@ -68,21 +70,21 @@ impl<'a> Reach<'a> {
         } else if let Some(secrets) = self.holdings.secret_trees.get(&it.epoch) {
             let ratchet = secrets.ratchet(it.leaf, Content::Application);
             lines.push(match ratchet.yields(it.generation) {
-                true if it.generation >= ratchet.head() => format!("{key}: from the ratchet, which is held"),
-                true => format!("{key}: held, for it was passed over"),
+                true if it.generation >= ratchet.head() => format!("{key}: from the held ratchet"),
+                true => format!("{key}: held, because it was skipped"),
                 false => format!("{key}: used and erased before"),
             });
         } else {
             lines.push(format!("{key}: the secret tree is not held"));
-            if let Epoch::After(commit) = it.epoch {
+            if let EpochId::After(commit) = it.epoch {
                 self.explain_missing(commit, &mut lines);
             }
         }
         lines
     }
 
-    /// What a commit and its welcome give away.
-    fn follow(&mut self, commit: CommitId, made: &Made) {
+    /// Adds the secrets that a commit and its welcome reveal.
+    fn follow(&mut self, commit: CommitId, made: &MadeCommit) {
         let path = &made.path;
         if self.reads_handshake(made) {
             for (position, node) in path.nodes.iter().enumerate() {
@@ -119,15 +121,15 @@ impl<'a> Reach<'a> {
             }
             false => Secret::Init(made.in_epoch),
         };
-        let epoch = Epoch::After(commit);
+        let epoch = EpochId::After(commit);
         self.follows(joiner, init, Some(Secret::Commit(commit)), "key schedule");
         self.follows(Secret::Encryption(epoch), joiner, None, "key schedule");
         self.follows(Secret::Init(epoch), joiner, None, "key schedule");
         self.follows(Secret::External(epoch), joiner, None, "key schedule");
     }
 
-    /// Whether it sees what is in a commit: a PublicMessage, or a PrivateMessage whose key it has.
-    fn reads_handshake(&self, made: &Made) -> bool {
+    /// True if the thief can read the commit: it is a PublicMessage, or the thief has its key.
+    fn reads_handshake(&self, made: &MadeCommit) -> bool {
         made.generation.is_none_or(|generation| {
             self.knows(Secret::Encryption(made.in_epoch))
                 || self
@@ -138,7 +140,7 @@ impl<'a> Reach<'a> {
         })
     }
 
-    fn reads(&self, message: &Message) -> bool {
+    fn reads(&self, message: &SentMessage) -> bool {
         self.knows(Secret::Encryption(message.epoch))
             || self
                 .holdings
@@ -161,7 +163,7 @@ impl<'a> Reach<'a> {
         self.known.entry(secret).or_insert(Origin::From(from, how));
     }
 
-    /// How a known secret is known: what it follows from comes first.
+    /// Explains the origin of a known secret. The secrets from which it follows come first.
     fn explain(&self, secret: Secret, told: &mut BTreeSet<Secret>, lines: &mut Vec<String>) {
         if !told.insert(secret) {
             return;
@@ -178,7 +180,7 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// What would have to be known to enter the epoch that a commit makes.
+    /// Lists the secrets that lead into the epoch of a commit, each as known or not known.
     fn explain_missing(&self, commit: CommitId, lines: &mut Vec<String>) {
         let Some(made) = self.oracle.commits.get(&commit) else { return };
         let init = match made.what.external {

@@ -1,45 +1,49 @@
-//! The names of secrets. What a secret is follows from where it comes from: RFC 9420 derives or draws each of them once.
+//! The names of secrets. A secret is named by its origin, because RFC 9420 derives or draws each
+//! secret once.
 
 use std::fmt;
 
-use super::{CommitId, Epoch, KeyPackageId, ProposalId};
+use super::{CommitId, EpochId, KeyPackageId, ProposalId};
 
-/// An HPKE key pair, by what made it.
+/// An HPKE key pair, named by its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyPair {
     /// The init key of a key package (RFC 9420, 10).
     Init(KeyPackageId),
-    /// The leaf's of a key package, and of the leaf that it adds.
+    /// The leaf key of a key package, and of the leaf that it adds.
     KeyPackageLeaf(KeyPackageId),
-    /// The first leaf's of a new group.
+    /// The first leaf key in a new group.
     CreatorLeaf,
-    /// The leaf's of an update proposal (RFC 9420, 12.1.2).
+    /// The leaf key of an update proposal (RFC 9420, 12.1.2).
     UpdateLeaf(ProposalId),
-    /// The committer's leaf in the path of a commit (RFC 9420, 7.6).
+    /// The committer's leaf key in the path of a commit (RFC 9420, 7.6).
     PathLeaf(CommitId),
-    /// A parent node's in the path of a commit, counted from the committer's leaf.
+    /// The key of a parent node in the path of a commit, counted from the committer's leaf.
     PathNode(CommitId, usize),
 }
 
-/// A secret, by what it is of.
+/// A secret, named by its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Secret {
     /// The private key of a key pair.
     PrivateKey(KeyPair),
-    /// The path secret of a node in the path of a commit, counted from the committer's leaf (RFC 9420, 7.4).
+    /// The path secret of a node in the path of a commit, counted from the committer's leaf (RFC
+    /// 9420, 7.4).
     Path(CommitId, usize),
-    /// What the path secrets of a commit lead to (RFC 9420, 7.4).
+    /// The commit secret, which follows from the path secrets of a commit (RFC 9420, 7.4).
     Commit(CommitId),
-    /// The init secret that an epoch hands on to the next (RFC 9420, 8).
-    Init(Epoch),
-    /// The external secret of an epoch, and with it the private key that external commits are made to (RFC 9420, 8.3).
-    External(Epoch),
-    /// The init secret that an external commit conveys in place of the one that was handed on.
+    /// The init secret that an epoch passes to the next (RFC 9420, 8).
+    Init(EpochId),
+    /// The external secret of an epoch, from which the private key for external commits follows
+    /// (RFC 9420, 8.3).
+    External(EpochId),
+    /// The init secret that an external commit conveys. It replaces the init secret of the epoch
+    /// before.
     ExternalInit(CommitId),
     /// The joiner secret of the epoch that a commit makes (RFC 9420, 8).
     Joiner(CommitId),
     /// The encryption secret of an epoch: the root of its secret tree (RFC 9420, 9).
-    Encryption(Epoch),
+    Encryption(EpochId),
 }
 
 impl fmt::Display for KeyPair {

@@ -1,14 +1,14 @@
-//! The secret tree and its ratchets (RFC 9420, 9): which generations' keys a device still has.
+//! The secret tree and its ratchets (RFC 9420, 9). They tell which keys a device still has.
 //!
-//! The secrets of the inner nodes have no names here. A device derives a leaf's ratchets when it first needs one, keeps the
-//! siblings that it met on the way down and erases the rest: what it can still derive for every other leaf is the same as
-//! before.
+//! The secrets of the inner nodes have no names here. A device derives a leaf's ratchets when it
+//! first needs one. On the way down it keeps the sibling secrets and erases the others. Therefore
+//! it can still derive the same keys for every other leaf.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Epoch, tree_math::LeafIndex};
+use super::{EpochId, tree_math::LeafIndex};
 
-/// What a ratchet is for: each leaf has one for each.
+/// The purpose of a ratchet. Each leaf has one ratchet for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Content {
     /// Proposals and commits.
@@ -17,17 +17,17 @@ pub enum Content {
     Application,
 }
 
-/// One ratchet as a device has it (RFC 9420, 9.1).
+/// The state of one ratchet on a device (RFC 9420, 9.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ratchet {
-    /// The generation that comes next: its key and all later ones follow.
+    /// The next generation. The device can derive its key and all later keys.
     head: u32,
-    /// Generations before it whose keys are kept, for messages that may still come.
+    /// The earlier generations whose keys are kept, for messages that may still arrive.
     skipped: BTreeSet<u32>,
 }
 
 impl Ratchet {
-    /// The generation from which on all keys follow.
+    /// The first generation from which on the device can derive all keys.
     pub fn head(&self) -> u32 {
         self.head
     }
@@ -37,27 +37,27 @@ impl Ratchet {
         &self.skipped
     }
 
-    /// Whether the key of this generation can be had.
+    /// True if the device can get the key of this generation.
     pub fn yields(&self, generation: u32) -> bool {
         generation >= self.head || self.skipped.contains(&generation)
     }
 
-    /// What two who have this ratchet have together.
+    /// Adds the keys of another state of this ratchet.
     fn pool(&mut self, other: &Self) {
         self.head = self.head.min(other.head);
         self.skipped.extend(&other.skipped);
         self.skipped.retain(|generation| *generation < self.head);
     }
 
-    /// Uses the next generation for a message of one's own, and erases its key.
+    /// Uses the next generation for an own message, and erases its key.
     fn encrypt(&mut self) -> u32 {
         let generation = self.head;
         self.head += 1;
         generation
     }
 
-    /// Uses a generation for another's message, and erases its key. The keys that are passed over are kept if they are
-    /// within `out_of_order` generations of the latest.
+    /// Uses a generation for another member's message, and erases its key. Keeps the skipped keys
+    /// that are within `out_of_order` generations of the latest.
     fn decrypt(&mut self, generation: u32, out_of_order: u32) {
         if generation >= self.head {
             self.skipped.extend(self.head..generation);
@@ -68,21 +68,21 @@ impl Ratchet {
     }
 }
 
-/// The secret tree of one epoch as a device has it.
+/// The state of one epoch's secret tree on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretTree {
-    epoch: Epoch,
-    /// Those that are not at their beginning.
+    epoch: EpochId,
+    /// The ratchets that are not in their initial state.
     ratchets: BTreeMap<(LeafIndex, Content), Ratchet>,
 }
 
 impl SecretTree {
-    pub(super) fn new(epoch: Epoch) -> Self {
+    pub(super) fn new(epoch: EpochId) -> Self {
         Self { epoch, ratchets: BTreeMap::new() }
     }
 
-    /// Whose it is.
-    pub fn epoch(&self) -> Epoch {
+    /// The epoch of the secret tree.
+    pub fn epoch(&self) -> EpochId {
         self.epoch
     }
 
@@ -91,12 +91,13 @@ impl SecretTree {
         self.ratchets.get(&(leaf, content)).cloned().unwrap_or_default()
     }
 
-    /// Whether the key of that generation can be had.
+    /// True if the device can get the key of that generation.
     pub(super) fn yields(&self, leaf: LeafIndex, content: Content, generation: u32) -> bool {
         self.ratchets.get(&(leaf, content)).is_none_or(|ratchet| ratchet.yields(generation))
     }
 
-    /// What two who have this tree have together. A ratchet that is at its beginning for one of them is for both.
+    /// Adds the keys of another state of this tree. If a ratchet is in its initial state in one of
+    /// the two trees, it is in the result, too.
     pub(super) fn pool(&mut self, other: &Self) {
         self.ratchets.retain(|ratchet, _| other.ratchets.contains_key(ratchet));
         for (ratchet, other) in &other.ratchets {
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_key_is_gone_and_all_later_ones_follow() {
+    fn used_key_is_gone_and_later_keys_follow() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(0, 5);
         ratchet.decrypt(1, 5);
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_passed_over_are_kept_until_they_are_used() {
+    fn skipped_keys_are_kept_until_used() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(3, 5);
         assert_eq!(yields(&ratchet, 5), [0, 1, 2, 4]);
@@ -142,12 +143,12 @@ mod tests {
         assert_eq!(yields(&ratchet, 5), [0, 2, 4]);
     }
 
-    /// The window is of generations, not of keys: those that were used take up room in it.
+    /// The window counts generations, not keys: used generations take up room in it.
     #[test]
-    fn keys_are_kept_for_so_many_generations_behind_the_latest() {
+    fn window_limits_the_skipped_keys() {
         let mut ratchet = Ratchet::default();
         ratchet.decrypt(3, 2);
-        assert_eq!(yields(&ratchet, 4), [2], "3 is the latest, and used; 2 is the other of two");
+        assert_eq!(yields(&ratchet, 4), [2], "3 is the latest and used; 2 is the second in the window");
         ratchet.decrypt(4, 2);
         assert!(yields(&ratchet, 5).is_empty());
         let mut none = Ratchet::default();
@@ -156,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn two_have_together_what_either_has() {
+    fn pooled_trees_have_the_keys_of_both() {
         let used = |generations: &[(u32, u32)]| {
-            let mut tree = SecretTree::new(Epoch::First);
+            let mut tree = SecretTree::new(EpochId::First);
             for (leaf, generation) in generations {
                 tree.decrypt(LeafIndex(*leaf), Content::Application, *generation, 5);
             }
@@ -168,12 +169,12 @@ mod tests {
         tree.pool(&used(&[(1, 0), (1, 2), (1, 1), (2, 0)]));
         let yields = |leaf, generation| tree.yields(LeafIndex(leaf), Content::Application, generation);
         assert_eq!((0..6).filter(|generation| yields(1, *generation)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-        assert!(yields(2, 0), "one of them has not used it");
+        assert!(yields(2, 0), "one of the two has not used this key");
     }
 
     #[test]
-    fn leaves_and_contents_have_ratchets_of_their_own() {
-        let mut tree = SecretTree::new(Epoch::First);
+    fn each_leaf_and_content_has_its_own_ratchet() {
+        let mut tree = SecretTree::new(EpochId::First);
         tree.decrypt(LeafIndex(1), Content::Application, 0, 5);
         assert!(!tree.yields(LeafIndex(1), Content::Application, 0));
         assert!(tree.yields(LeafIndex(1), Content::Handshake, 0));

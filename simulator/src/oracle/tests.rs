@@ -1,4 +1,4 @@
-//! Stories of thieves: what RFC 9420 says that each of them reads.
+//! Stories of thieves, with the messages that each thief can read by RFC 9420.
 
 use std::collections::BTreeSet;
 
@@ -6,28 +6,29 @@ use super::*;
 
 mod copies;
 
-/// Plays a group's life, in which everything reaches everyone at once unless said otherwise.
+/// Plays the life of a group. Everything reaches all devices at once, unless a test says otherwise.
 struct Story {
     oracle: Oracle,
     next: u64,
 }
 
-const POLICY: Policy = Policy { past_epochs: 0, out_of_order: 5, opaque: false };
+const POLICY: RetentionPolicy = RetentionPolicy { past_epochs: 0, out_of_order: 5, opaque: false };
 
 impl Story {
-    /// Devices 0 to `members - 1` are in the group, added by 0 in one commit. (That commit's path is sealed to nobody.)
-    fn new(members: usize, policy: Policy) -> Self {
+    /// A group of the devices 0 to `members - 1`. Device 0 adds the others in one commit, whose
+    /// path is sealed to nobody.
+    fn new(members: usize, policy: RetentionPolicy) -> Self {
         let mut story = Self { oracle: Oracle::new(policy), next: 0 };
-        story.see(Fact::Created { by: Device(0) });
+        story.apply(Fact::Created { by: DeviceNumber(0) });
         if members > 1 {
-            let adds = (1..members).map(|device| (Device(device), story.key_package(device))).collect();
+            let adds = (1..members).map(|device| (DeviceNumber(device), story.key_package(device))).collect();
             story.commit(0, Commit { adds, ..Commit::default() });
         }
         story
     }
 
-    fn see(&mut self, fact: Fact) {
-        self.oracle.see(fact).unwrap();
+    fn apply(&mut self, fact: Fact) {
+        self.oracle.apply(fact).unwrap();
     }
 
     fn number(&mut self) -> u64 {
@@ -37,18 +38,18 @@ impl Story {
 
     fn key_package(&mut self, of: usize) -> KeyPackageId {
         let key_package = KeyPackageId(self.number());
-        self.see(Fact::KeyPackageMade { of: Device(of), key_package, last_resort: false });
+        self.apply(Fact::KeyPackageMade { of: DeviceNumber(of), key_package, last_resort: false });
         key_package
     }
 
     fn prepare(&mut self, by: usize, what: Commit) -> CommitId {
         let commit = CommitId(self.number());
         let epoch = self.oracle.ordered.len() as u64;
-        self.see(Fact::Prepared { by: Device(by), commit, what: Commit { epoch, ..what } });
+        self.apply(Fact::Prepared { by: DeviceNumber(by), commit, what: Commit { epoch, ..what } });
         commit
     }
 
-    /// A commit that everyone gets: whom it adds joins.
+    /// A commit that all devices get. The added devices join.
     fn commit(&mut self, by: usize, what: Commit) -> CommitId {
         let commit = self.prepare(by, what);
         self.order(commit);
@@ -56,9 +57,9 @@ impl Story {
     }
 
     fn order(&mut self, commit: CommitId) {
-        self.see(Fact::Ordered { commit });
+        self.apply(Fact::Ordered { commit });
         let made = self.oracle.commits[&commit].clone();
-        let here: Vec<Device> = self
+        let here: Vec<DeviceNumber> = self
             .oracle
             .devices
             .iter()
@@ -67,8 +68,8 @@ impl Story {
             })
             .map(|(device, _)| *device)
             .collect();
-        here.into_iter().for_each(|who| self.see(Fact::Entered { who, commit }));
-        made.joiners.iter().for_each(|joiner| self.see(Fact::Joined { who: joiner.device, commit }));
+        here.into_iter().for_each(|who| self.apply(Fact::Entered { who, commit }));
+        made.joiners.iter().for_each(|joiner| self.apply(Fact::Joined { who: joiner.device, commit }));
     }
 
     fn update(&mut self, by: usize) -> CommitId {
@@ -77,29 +78,29 @@ impl Story {
 
     fn propose_update(&mut self, by: usize) -> ProposalId {
         let proposal = ProposalId(self.number());
-        self.see(Fact::Proposed { by: Device(by), proposal, what: Proposal::Update });
+        self.apply(Fact::Proposed { by: DeviceNumber(by), proposal, what: ProposalKind::Update });
         proposal
     }
 
     fn encrypt(&mut self, by: usize) -> MessageNumber {
         let message = MessageNumber(self.number());
-        self.see(Fact::Encrypted { by: Device(by), message });
+        self.apply(Fact::Encrypted { by: DeviceNumber(by), message });
         message
     }
 
-    /// A message that is on its way to everyone.
+    /// A message that has been sent and that no device has read.
     fn send(&mut self, by: usize) -> MessageNumber {
         let message = self.encrypt(by);
-        self.see(Fact::Sent { message });
+        self.apply(Fact::Sent { message });
         message
     }
 
     fn read(&mut self, who: usize, message: MessageNumber) {
-        self.see(Fact::Read { who: Device(who), message });
+        self.apply(Fact::Read { who: DeviceNumber(who), message });
     }
 
     fn steal(&self, who: usize) -> Holdings {
-        self.oracle.holdings(Device(who))
+        self.oracle.holdings(DeviceNumber(who))
     }
 
     #[track_caller]
@@ -113,12 +114,12 @@ impl Story {
 
     #[track_caller]
     fn refuses(&mut self, fact: Fact) {
-        self.oracle.see(fact).unwrap_err();
+        self.oracle.apply(fact).unwrap_err();
     }
 }
 
 #[test]
-fn a_thief_reads_what_was_not_read_and_what_comes_until_new_keys() {
+fn thief_reads_unread_and_later_messages_until_the_victim_updates() {
     let mut story = Story::new(3, POLICY);
     let read = story.send(0);
     story.read(1, read);
@@ -134,7 +135,7 @@ fn a_thief_reads_what_was_not_read_and_what_comes_until_new_keys() {
 }
 
 #[test]
-fn a_thief_reads_what_the_member_it_robbed_sends_in_that_epoch() {
+fn thief_reads_later_messages_of_its_victim_in_that_epoch() {
     let mut story = Story::new(2, POLICY);
     let sent = story.send(1);
     let thief = story.steal(1);
@@ -144,7 +145,7 @@ fn a_thief_reads_what_the_member_it_robbed_sends_in_that_epoch() {
 }
 
 #[test]
-fn a_message_that_was_never_sent_uses_its_generation() {
+fn unsent_message_uses_its_generation() {
     let mut story = Story::new(2, POLICY);
     story.encrypt(0);
     let second = story.send(0);
@@ -155,8 +156,8 @@ fn a_message_that_was_never_sent_uses_its_generation() {
 }
 
 #[test]
-fn keys_that_were_passed_over_are_exposed_within_the_tolerance() {
-    let mut story = Story::new(2, Policy { out_of_order: 2, ..POLICY });
+fn skipped_keys_are_exposed_within_the_window() {
+    let mut story = Story::new(2, RetentionPolicy { out_of_order: 2, ..POLICY });
     let sent: Vec<_> = (0..4).map(|_| story.send(0)).collect();
     story.read(1, sent[3]);
     let thief = story.steal(1);
@@ -164,8 +165,8 @@ fn keys_that_were_passed_over_are_exposed_within_the_tolerance() {
 }
 
 #[test]
-fn past_epochs_are_exposed_as_far_as_they_are_kept() {
-    let mut story = Story::new(3, Policy { past_epochs: 2, ..POLICY });
+fn kept_past_epochs_are_exposed() {
+    let mut story = Story::new(3, RetentionPolicy { past_epochs: 2, ..POLICY });
     let mut sent = Vec::new();
     for _ in 0..4 {
         sent.push(story.send(0));
@@ -179,9 +180,10 @@ fn past_epochs_are_exposed_as_far_as_they_are_kept() {
     story.reads(&thief, &[sent[2], later]);
 }
 
-/// Carol's path is sealed to the node above Alice and Bob, whose key Bob's thief has only from the commit before.
+/// Carol's path is sealed to the node above Alice and Bob. Bob's thief learns that node's key only
+/// from the commit before.
 #[test]
-fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
+fn thief_follows_with_keys_from_earlier_commits() {
     let mut story = Story::new(4, POLICY);
     let thief = story.steal(1);
     story.update(0);
@@ -193,9 +195,10 @@ fn a_thief_follows_by_the_keys_that_it_learns_on_the_way() {
     story.reads(&thief, &[after]);
 }
 
-/// Private keys of nodes live longer than epochs: what leads into the next epoch is what counts.
+/// Private keys of nodes live longer than epochs. But a thief also needs the secrets that lead into
+/// the next epoch.
 #[test]
-fn the_init_secret_alone_leads_nowhere() {
+fn init_secret_alone_does_not_open_the_next_epoch() {
     let mut story = Story::new(4, POLICY);
     story.update(0);
     let thief = story.steal(3);
@@ -213,12 +216,12 @@ fn a_committed_update_proposal_heals_its_proposer() {
     let early = story.steal(1);
     let proposal = story.propose_update(1);
     let late = story.steal(1);
-    story.commit(0, Commit { updates: vec![(Device(1), proposal)], ..Commit::default() });
+    story.commit(0, Commit { updates: vec![(DeviceNumber(1), proposal)], ..Commit::default() });
     let after = story.send(2);
     story.reads(&early, &[]);
     story.reads(&late, &[after]);
     let kept = story.steal(1);
-    assert!(kept.private_keys().contains(&KeyPair::UpdateLeaf(proposal)), "it is the leaf's now");
+    assert!(kept.private_keys().contains(&KeyPair::UpdateLeaf(proposal)), "the update's key is the leaf's key now");
 }
 
 #[test]
@@ -232,18 +235,18 @@ fn an_update_proposal_that_nobody_commits_leaves_no_key() {
 }
 
 #[test]
-fn who_is_removed_reads_no_further_and_has_nothing_left() {
+fn removed_member_reads_no_later_message_and_keeps_no_secret() {
     let mut story = Story::new(3, POLICY);
     let thief = story.steal(2);
     let before = story.send(0);
-    story.commit(0, Commit { removes: vec![Device(2)], ..Commit::default() });
+    story.commit(0, Commit { removes: vec![DeviceNumber(2)], ..Commit::default() });
     story.send(0);
     story.reads(&thief, &[before]);
     assert_eq!(story.steal(2), Holdings::default());
 }
 
 #[test]
-fn a_pending_commit_holds_the_epoch_that_it_would_make() {
+fn pending_commit_holds_the_secrets_of_its_epoch() {
     let mut story = Story::new(3, POLICY);
     let commit = story.prepare(1, Commit::default());
     let thief = story.steal(1);
@@ -252,82 +255,84 @@ fn a_pending_commit_holds_the_epoch_that_it_would_make() {
     story.reads(&thief, &[after]);
     let replaced = story.prepare(1, Commit::default());
     story.prepare(1, Commit::default());
-    assert!(!story.steal(1).epochs().contains(&Epoch::After(replaced)));
+    assert!(!story.steal(1).epochs().contains(&EpochId::After(replaced)));
 }
 
-/// Another's commit wins: the thief goes on with the keys that the loser had before.
+/// The commit of another member wins. The thief goes on with the keys that the loser had before.
 #[test]
-fn a_commit_that_lost_heals_nobody() {
+fn lost_commit_heals_nobody() {
     let mut story = Story::new(3, POLICY);
     let lost = story.prepare(1, Commit::default());
     let thief = story.steal(1);
     story.update(0);
     let after = story.send(0);
     story.reads(&thief, &[after]);
-    assert!(!story.steal(1).epochs().contains(&Epoch::After(lost)), "it was dropped when the other's came");
+    assert!(!story.steal(1).epochs().contains(&EpochId::After(lost)), "it was dropped when the other commit arrived");
     story.refuses(Fact::Ordered { commit: lost });
 }
 
 #[test]
-fn an_external_commit_is_followed_by_the_external_secret() {
+fn external_secret_opens_an_external_commit() {
     let mut story = Story::new(2, POLICY);
     let thief = story.steal(1);
     story.commit(5, Commit { external: true, ..Commit::default() });
     let after = story.send(5);
     story.reads(&thief, &[after]);
     let held_apart = story.prepare(6, Commit { external: true, ..Commit::default() });
-    assert!(story.steal(6).epochs().contains(&Epoch::After(held_apart)));
+    assert!(story.steal(6).epochs().contains(&EpochId::After(held_apart)));
 }
 
 #[test]
 fn a_rejoin_replaces_the_lost_leaf_and_heals_it() {
     let mut story = Story::new(3, POLICY);
     let thief = story.steal(1);
-    story.see(Fact::Forgot { who: Device(1) });
+    story.apply(Fact::Forgot { who: DeviceNumber(1) });
     assert_eq!(story.steal(1), Holdings::default());
     story.commit(1, Commit { external: true, ..Commit::default() });
     story.send(0);
     story.reads(&thief, &[]);
-    assert_eq!(story.oracle.tree_of(Device(1)).unwrap().leaf_of(Device(1)), Some(LeafIndex(1)));
+    assert_eq!(story.oracle.tree_of(DeviceNumber(1)).unwrap().leaf_of(DeviceNumber(1)), Some(LeafIndex(1)));
 }
 
-/// Stolen before the invitation: the welcome is traffic, whoever has joined by it.
+/// The theft happens before the invitation. The welcome is traffic, even after the device has used
+/// it.
 #[test]
-fn a_key_package_opens_the_welcome_that_was_made_for_it() {
+fn key_package_opens_its_welcome() {
     let mut story = Story::new(2, POLICY);
     let key_package = story.key_package(7);
     let thief = story.steal(7);
     let before = story.send(0);
-    story.commit(0, Commit { adds: vec![(Device(7), key_package)], ..Commit::default() });
+    story.commit(0, Commit { adds: vec![(DeviceNumber(7), key_package)], ..Commit::default() });
     let after = story.send(1);
     story.update(0);
     let next = story.send(1);
     story.update(7);
     story.send(1);
     story.reads(&thief, &[after, next]);
-    assert!(!story.steal(7).private_keys().contains(&KeyPair::Init(key_package)), "used up");
+    assert!(!story.steal(7).private_keys().contains(&KeyPair::Init(key_package)), "the used init key is erased");
     let _ = before;
 }
 
 #[test]
-fn a_last_resort_key_package_stays_with_all_that_it_opens() {
+fn last_resort_key_package_opens_its_welcome_until_erased() {
     let mut story = Story::new(1, POLICY);
     let key_package = KeyPackageId(99);
-    story.see(Fact::KeyPackageMade { of: Device(1), key_package, last_resort: true });
-    story.commit(0, Commit { adds: vec![(Device(1), key_package)], ..Commit::default() });
+    story.apply(Fact::KeyPackageMade { of: DeviceNumber(1), key_package, last_resort: true });
+    story.commit(0, Commit { adds: vec![(DeviceNumber(1), key_package)], ..Commit::default() });
     let read = story.send(0);
     story.read(1, read);
     let thief = story.steal(1);
     story.reads(&thief, &[read]);
-    story.see(Fact::KeyPackageErased { of: Device(1), key_package });
+    story.apply(Fact::KeyPackageErased { of: DeviceNumber(1), key_package });
     let thief = story.steal(1);
     story.reads(&thief, &[]);
 }
 
-/// In opaque mode the path is inside a PrivateMessage, whose key the thief's victim had not used.
+/// In opaque mode the path is inside of a PrivateMessage. At the theft, the victim had not used its
+/// key.
 #[test]
-fn opaque_commits_are_followed_by_their_handshake_key() {
-    let mut story = Story::new(3, Policy { opaque: true, ..POLICY });
+fn handshake_key_opens_an_opaque_commit() {
+    let mut story = Story::new(3, RetentionPolicy { opaque: true, ..POLICY });
     let thief = story.steal(1);
     story.propose_update(2);
     story.update(0);
@@ -335,42 +340,48 @@ fn opaque_commits_are_followed_by_their_handshake_key() {
     story.reads(&thief, &[after]);
 }
 
-/// A key that was used opens nothing: with past epochs kept, old commits stay closed although the keys that their paths
-/// are sealed to may still be there.
+/// A used key opens nothing. Old commits stay closed even if past epochs are kept, and even if the
+/// keys to which their paths are sealed still exist.
 #[test]
-fn an_opaque_commit_that_was_processed_cannot_be_opened_again() {
+fn processed_opaque_commit_cannot_be_opened_again() {
     let open = |opaque| {
-        let mut story = Story::new(4, Policy { opaque, past_epochs: 3, ..POLICY });
+        let mut story = Story::new(4, RetentionPolicy { opaque, past_epochs: 3, ..POLICY });
         let commit = story.update(0);
         story.update(0);
         let thief = story.steal(3);
         story.oracle.reach(&thief).secrets().any(|secret| secret == Secret::Commit(commit))
     };
-    assert!(open(false), "its leaf is as old as that commit");
+    assert!(open(false), "the leaf's key is as old as that commit");
     assert!(!open(true));
 }
 
 #[test]
-fn what_contradicts_the_past_is_refused_and_changes_nothing() {
+fn impossible_fact_is_refused_and_changes_nothing() {
     let mut story = Story::new(3, POLICY);
     let message = story.send(0);
     story.read(1, message);
     let before = format!("{:?}", story.oracle);
     let commit = CommitId(1000);
-    let commit_of = |by, what| Fact::Prepared { by: Device(by), commit, what };
-    story.refuses(Fact::Read { who: Device(1), message });
-    story.refuses(Fact::Read { who: Device(0), message });
+    let commit_of = |by, what| Fact::Prepared { by: DeviceNumber(by), commit, what };
+    story.refuses(Fact::Read { who: DeviceNumber(1), message });
+    story.refuses(Fact::Read { who: DeviceNumber(0), message });
     story.refuses(Fact::Sent { message: MessageNumber(1000) });
-    story.refuses(Fact::Created { by: Device(1) });
-    story.refuses(Fact::Encrypted { by: Device(9), message: MessageNumber(1000) });
-    story.refuses(Fact::Entered { who: Device(0), commit });
-    story.refuses(Fact::Discarded { by: Device(0), commit });
-    story.refuses(Fact::KeyPackageErased { of: Device(0), key_package: KeyPackageId(1) });
+    story.refuses(Fact::Created { by: DeviceNumber(1) });
+    story.refuses(Fact::Encrypted { by: DeviceNumber(9), message: MessageNumber(1000) });
+    story.refuses(Fact::Entered { who: DeviceNumber(0), commit });
+    story.refuses(Fact::Discarded { by: DeviceNumber(0), commit });
+    story.refuses(Fact::KeyPackageErased { of: DeviceNumber(0), key_package: KeyPackageId(1) });
     story.refuses(commit_of(0, Commit { epoch: 0, ..Commit::default() }));
-    story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![Device(0)], ..Commit::default() }));
-    story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![Device(9)], ..Commit::default() }));
-    story.refuses(commit_of(0, Commit { epoch: 1, adds: vec![(Device(9), KeyPackageId(9))], ..Commit::default() }));
-    story.refuses(commit_of(9, Commit { epoch: 1, external: true, removes: vec![Device(0)], ..Commit::default() }));
+    story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![DeviceNumber(0)], ..Commit::default() }));
+    story.refuses(commit_of(0, Commit { epoch: 1, removes: vec![DeviceNumber(9)], ..Commit::default() }));
+    story.refuses(commit_of(
+        0,
+        Commit { epoch: 1, adds: vec![(DeviceNumber(9), KeyPackageId(9))], ..Commit::default() },
+    ));
+    story.refuses(commit_of(
+        9,
+        Commit { epoch: 1, external: true, removes: vec![DeviceNumber(0)], ..Commit::default() },
+    ));
     story.refuses(commit_of(9, Commit { epoch: 2, external: true, ..Commit::default() }));
     story.oracle.devices.retain(|_, device| device.group.is_some());
     assert_eq!(format!("{:?}", story.oracle), before);

@@ -1,26 +1,27 @@
-//! The ratchet tree (RFC 9420, 4 and 7): whose key pair is at which node, by name.
+//! The ratchet tree (RFC 9420, 4 and 7): the key pair at each node, by name.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Device,
+    DeviceNumber,
     secret::KeyPair,
     tree_math::{LeafIndex, NodeIndex, direct_path, root},
 };
 
-/// A ratchet tree. Its leaves are a power of two, the last of those that are not blank in the right half.
+/// A ratchet tree. The number of leaves is a power of two, and the last leaf that is not blank is
+/// in the right half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     leaves: Vec<Option<Leaf>>,
-    /// Node `2n + 1` is the `n`-th.
+    /// The parent at index `n` is node `2n + 1`.
     parents: Vec<Option<Parent>>,
 }
 
 /// A leaf that is not blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Whose it is.
-    pub device: Device,
+    /// The device at the leaf.
+    pub device: DeviceNumber,
     /// Its key pair.
     pub key: KeyPair,
 }
@@ -30,7 +31,8 @@ pub struct Leaf {
 pub struct Parent {
     /// Its key pair.
     pub key: KeyPair,
-    /// Leaves below it that do not have its private key: who was added since it was set (RFC 9420, 4.1.3).
+    /// The leaves below the node that do not have its private key. Their devices were added after
+    /// the key was set (RFC 9420, 4.1.3).
     pub unmerged: BTreeSet<LeafIndex>,
 }
 
@@ -51,13 +53,13 @@ impl Tree {
     }
 
     /// The leaf of that device.
-    pub fn leaf_of(&self, device: Device) -> Option<LeafIndex> {
+    pub fn leaf_of(&self, device: DeviceNumber) -> Option<LeafIndex> {
         let at = self.leaves.iter().position(|leaf| leaf.is_some_and(|leaf| leaf.device == device))?;
         Some(LeafIndex(at as u32))
     }
 
-    /// The key pairs that a commit's path secrets are sealed to so that everyone below the node has them, and the leaves
-    /// among them (RFC 9420, 4.1.1).
+    /// The resolution of a node (RFC 9420, 4.1.1): the key pairs to which a commit seals a path
+    /// secret so that every member below the node gets it. A leaf's key pair comes with the leaf.
     pub fn resolution(&self, node: NodeIndex) -> Vec<(KeyPair, Option<LeafIndex>)> {
         let mut resolution = Vec::new();
         self.resolve(node, &mut resolution);
@@ -84,8 +86,9 @@ impl Tree {
         }
     }
 
-    /// The nodes of a leaf's direct path that get new keys with its commits: those whose copath child has anybody below it.
-    /// Each with that child's resolution (RFC 9420, 4.1.2).
+    /// The nodes of a leaf's direct path that get new keys with the leaf's commits. A node is left
+    /// out if there is no member below its copath child. Each node comes with that child's
+    /// resolution (RFC 9420, 4.1.2).
     pub(super) fn filtered_path(
         &self,
         leaf: LeafIndex,
@@ -94,15 +97,16 @@ impl Tree {
         path.filter(|(_, resolution)| !resolution.is_empty())
     }
 
-    /// The key pairs whose private keys the member at this leaf has: its own and its direct path's, but for those set before
-    /// it came (RFC 9420, 7.1 and 7.4).
+    /// The key pairs whose private keys the member at this leaf has: the key pairs of its leaf and
+    /// of its direct path, without those that were set before the member came (RFC 9420, 7.1 and
+    /// 7.4).
     pub(super) fn keys_of(&self, leaf: LeafIndex) -> BTreeSet<KeyPair> {
         let parents = direct_path(leaf, self.size()).filter_map(|step| self.parent(step.node));
         let known = parents.filter(|parent| !parent.unmerged.contains(&leaf)).map(|parent| parent.key);
         self.leaf(leaf).map(|leaf| leaf.key).into_iter().chain(known).collect()
     }
 
-    /// Gives a leaf a new key pair; its direct path becomes blank (RFC 9420, 12.1.2).
+    /// Gives a leaf a new key pair, and blanks its direct path (RFC 9420, 12.1.2).
     pub(super) fn update(&mut self, leaf: LeafIndex, key: KeyPair) {
         self.set_key(leaf, key);
         self.blank_path(leaf);
@@ -116,8 +120,8 @@ impl Tree {
         self.blank_path(leaf);
     }
 
-    /// Puts a new member at the leftmost blank leaf, in a tree twice as large if there is none. It is unmerged at every
-    /// parent that is not blank (RFC 9420, 12.1.1).
+    /// Puts a new member at the leftmost blank leaf. If there is none, doubles the tree first. The
+    /// new leaf is unmerged at every parent that is not blank (RFC 9420, 12.1.1).
     pub(super) fn add(&mut self, new: Leaf) -> LeafIndex {
         let blank = self.leaves.iter().position(Option::is_none);
         let at = blank.unwrap_or(self.leaves.len());
@@ -134,14 +138,14 @@ impl Tree {
         leaf
     }
 
-    /// Halves the tree while nobody is in its right half (RFC 9420, 7.7).
+    /// Halves the tree while its right half has no members (RFC 9420, 7.7).
     pub(super) fn truncate(&mut self) {
         let last = self.leaves.iter().rposition(Option::is_some).unwrap_or(0);
         self.resize((last + 1).next_power_of_two());
     }
 
-    /// Sets what a commit's path changes: the committer's leaf and the nodes of its filtered direct path get these key
-    /// pairs, the rest of its direct path becomes blank (RFC 9420, 7.5).
+    /// Applies the path of a commit. The committer's leaf and the nodes of its filtered direct path
+    /// get these key pairs. The rest of its direct path becomes blank (RFC 9420, 7.5).
     pub(super) fn set_path(
         &mut self,
         leaf: LeafIndex,

@@ -1,12 +1,14 @@
-//! Where things are in a ratchet tree: RFC 9420, appendix C. The numbers of nodes, and nothing of what is in them.
+//! The positions of nodes in a ratchet tree (RFC 9420, appendix C). This module knows node numbers,
+//! and no contents of nodes.
 
 use std::fmt;
 
-/// A leaf: the first is 0.
+/// The position of a leaf; the first leaf is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeafIndex(pub u32);
 
-/// A node in the array representation: leaf `n` is node `2n`, and its parents are the odd ones between the leaves.
+/// The position of a node in the array representation. Leaf `n` is node `2n`. The parents are the
+/// odd nodes between the leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeIndex(pub u32);
 
@@ -24,23 +26,23 @@ impl From<LeafIndex> for NodeIndex {
 
 /// A node of a direct path, and its child that is not on that path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct PathStep {
     pub(super) node: NodeIndex,
     pub(super) copath: NodeIndex,
 }
 
 impl NodeIndex {
-    /// How far above the leaves it is.
+    /// The height of the node above the leaves.
     fn level(self) -> u32 {
         self.0.trailing_ones()
     }
 
-    /// The leaf that it is, if it is one.
+    /// The position of the leaf, if the node is a leaf.
     pub fn as_leaf(self) -> Option<LeafIndex> {
         (self.level() == 0).then_some(LeafIndex(self.0 / 2))
     }
 
-    /// Its children, of which a leaf has none.
+    /// The children of the node; a leaf has none.
     pub(super) fn children(self) -> Option<(Self, Self)> {
         let below = self.level().checked_sub(1)?;
         Some((Self(self.0 ^ (1 << below)), Self(self.0 ^ (3 << below))))
@@ -52,19 +54,19 @@ impl NodeIndex {
         Self((self.0 | (1 << level)) ^ (is_right_child << (level + 1)))
     }
 
-    /// Whether the leaf is below it, or is it.
+    /// True if the node is the leaf, or is above it.
     pub(super) fn covers(self, leaf: LeafIndex) -> bool {
         NodeIndex::from(leaf).0 >> (self.level() + 1) == self.0 >> (self.level() + 1)
     }
 }
 
-/// The root of a tree with so many leaves, a power of two.
+/// The root of a tree with this number of leaves, which is a power of two.
 pub(super) fn root(leaves: u32) -> NodeIndex {
     NodeIndex(leaves - 1)
 }
 
-/// From the leaf's parent to the root.
-pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = Step> {
+/// The nodes from the leaf's parent to the root.
+pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = PathStep> {
     let root = root(leaves);
     let mut below = NodeIndex::from(leaf);
     std::iter::from_fn(move || {
@@ -72,10 +74,10 @@ pub(super) fn direct_path(leaf: LeafIndex, leaves: u32) -> impl Iterator<Item = 
             return None;
         }
         let node = below.parent();
-        // A node's number differs from that of its sibling in one bit.
+        // The numbers of a node and of its sibling differ in one bit.
         let copath = NodeIndex(below.0 ^ (2 << below.level()));
         below = node;
-        Some(Step { node, copath })
+        Some(PathStep { node, copath })
     })
 }
 

@@ -1,6 +1,6 @@
-//! Results for programs: one JSON object per file, on one line.
+//! Results for programs: one JSON object for each file, on one line.
 //!
-//! The same files and seeds give the same bytes: how long a run took is not in it.
+//! The same files and seeds give the same bytes, because the output does not contain run times.
 
 use std::{
     io::{self, Write},
@@ -9,14 +9,14 @@ use std::{
 
 use serde::Serialize;
 
-use super::result::{Failure, Figures, RunResult, Status, Verdict};
+use super::result::{Failure, Figures, FileOutcome, RunResult, Status};
 use crate::scenario::{Problem, Scenario};
 
-/// How it was found out what a thief can read. Says how far the figures can be relied on.
+/// The method that finds the messages that a thief can read. It says how reliable the figures are.
 const METHOD: &str = "closure";
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonLine<'a> {
     file: String,
     status: Status,
     #[serde(flatten)]
@@ -29,14 +29,14 @@ struct Line<'a> {
 struct Ran<'a> {
     name: &'a str,
     seed: u64,
-    /// The method of everything in `figures` that concerns a thief.
+    /// The method of all values in `figures` that concern a thief.
     exposure: &'static str,
     figures: &'a Figures,
     failures: Vec<Told<'a>>,
     transcript: &'a str,
 }
 
-/// A failure, with its place taken apart.
+/// A failure, with the parts of its place as fields.
 #[derive(Serialize)]
 struct Told<'a> {
     step: Option<&'a str>,
@@ -77,39 +77,39 @@ struct Checked<'a> {
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
-    let (ran, problems) = match &result.verdict {
-        Verdict::Ran { name, seed, outcome, transcript } => {
+    let (ran, problems) = match &result.outcome {
+        FileOutcome::Ran { name, seed, outcome, transcript } => {
             let failures = outcome.failures.iter().map(told).collect();
             let figures = &outcome.figures;
             (Some(Ran { name, seed: *seed, exposure: METHOD, figures, failures, transcript }), None)
         }
-        Verdict::Unusable(problems) => (None, Some(problems.as_slice())),
+        FileOutcome::Unusable(problems) => (None, Some(problems.as_slice())),
     };
-    write_line(out, &Line { file: shown(&result.file), status: result.status(), ran, problems })
+    write_line(out, &JsonLine { file: shown(&result.file), status: result.status(), ran, problems })
 }
 
-/// Writes the line of one file that was checked, and is usable if there are no problems.
+/// Writes the line of one checked file. The file is usable if there are no problems.
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problems: &[Problem]) -> io::Result<()> {
     write_line(out, &Checked { file: shown(file), usable: problems.is_empty(), name, problems })
 }
 
-/// A scenario that a search has found and made small.
-pub struct Found<'a> {
-    /// Which of the search's scenarios it comes from, from 1.
+/// A scenario that a search has found and shrunk.
+pub struct FoundScenario<'a> {
+    /// The number of the scenario in the search, from 1.
     pub number: u64,
-    /// Where it was written.
+    /// The file with the shrunk scenario.
     pub file: &'a Path,
-    /// The smallest that still fails.
+    /// The smallest scenario that still fails.
     pub scenario: &'a Scenario,
-    /// How many runs it took to make it small.
+    /// The number of runs that shrinking took.
     pub runs: u32,
-    /// What does not hold in it.
+    /// The failures of the shrunk scenario.
     pub failures: &'a [Failure],
 }
 
@@ -117,8 +117,13 @@ pub struct Found<'a> {
 ///
 /// # Errors
 ///
-/// Those of the writer.
-pub fn write_search(out: &mut dyn Write, seed: u64, scenarios: u64, found: Option<&Found<'_>>) -> io::Result<()> {
+/// Errors of the writer.
+pub fn write_search(
+    out: &mut dyn Write,
+    seed: u64,
+    scenarios: u64,
+    found: Option<&FoundScenario<'_>>,
+) -> io::Result<()> {
     let finding = found.map(|found| Smallest {
         number: found.number,
         file: shown(found.file),
@@ -142,7 +147,7 @@ fn told(failure: &Failure) -> Told<'_> {
     }
 }
 
-/// A path need not be UTF-8, and JSON is.
+/// A path need not be UTF-8, but JSON has to be.
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }

@@ -1,4 +1,5 @@
-//! Results for a CI system, as JUnit XML: a test case per file, a failure or an error with what a person would be told.
+//! Results for a CI system, as JUnit XML: a test case for each file. A failure or an error has the
+//! same text as on the terminal.
 
 use std::{
     io::{self, Write},
@@ -6,7 +7,7 @@ use std::{
 };
 
 use super::{
-    result::{RunResult, Status, Verdict},
+    result::{FileOutcome, RunResult, Status},
     terminal,
     xml::{attribute, escaped},
 };
@@ -15,7 +16,7 @@ use super::{
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, results: &[RunResult]) -> io::Result<()> {
     let count = |status| results.iter().filter(|result| result.status() == status).count();
     let totals = format!(
@@ -37,9 +38,9 @@ pub fn write(out: &mut dyn Write, results: &[RunResult]) -> io::Result<()> {
 
 fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     let file = result.file.display().to_string();
-    let name = match &result.verdict {
-        Verdict::Ran { name, .. } => name,
-        Verdict::Unusable(_) => &file,
+    let name = match &result.outcome {
+        FileOutcome::Ran { name, .. } => name,
+        FileOutcome::Unusable(_) => &file,
     };
     write!(
         out,
@@ -48,15 +49,15 @@ fn write_case(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         seconds(result.duration),
         file = attribute(&file),
     )?;
-    let (element, message, detail) = match &result.verdict {
-        Verdict::Ran { outcome, .. } => match outcome.failures.first() {
+    let (element, message, detail) = match &result.outcome {
+        FileOutcome::Ran { outcome, .. } => match outcome.failures.first() {
             None => return writeln!(out, "/>"),
             Some(first) => {
                 let message = format!("expected {}; seen {}", first.expected, first.seen);
                 ("failure", message, terminal::failures(&result.file, &outcome.failures))
             }
         },
-        Verdict::Unusable(problems) => {
+        FileOutcome::Unusable(problems) => {
             let message = problems.first().map(ToString::to_string).unwrap_or_default();
             let told = problems.iter().map(|problem| terminal::problem(&result.file, problem));
             ("error", message, told.collect::<String>())

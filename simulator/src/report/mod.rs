@@ -1,8 +1,8 @@
-//! What a run found, and how it is told: to a person, to a program, to a CI system.
+//! The results of a run, and their forms for a person, for a program and for a CI system.
 //!
-//! [`result`] holds what the runner answers, [`transcript`] what happened on the way; [`terminal`], [`json`] and
-//! [`junit`] write results. [`matrix`] is the answer to another question, and has writers of its own. Nothing here decides
-//! whether a scenario passed.
+//! [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
+//! [`json`] and [`junit`] write results. [`matrix`] answers another question, and has its own
+//! writers. Nothing here decides if a scenario passed.
 
 pub mod json;
 pub mod junit;
@@ -13,5 +13,7 @@ pub mod transcript;
 mod xml;
 
 pub use matrix::Matrix;
-pub use result::{AuthenticationFigures, CompromiseFigures, Failure, Figures, Outcome, RunOptions, RunResult, Verdict};
-pub use transcript::{Recorded, Transcript};
+pub use result::{
+    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOptions, RunOutcome, RunResult,
+};
+pub use transcript::{RecordedTranscript, Transcript};

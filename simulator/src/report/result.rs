@@ -1,4 +1,4 @@
-//! What the runner answers for one scenario, and what the reports say about one file.
+//! The result of a run of one scenario, and the report on one file.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,14 +9,15 @@ use std::{
 use serde::Serialize;
 
 use crate::cost::Costs;
-use crate::scenario::{CompromiseId, MemberName, Place, Problem, Scenario, Scope};
+use crate::scenario::{CompromiseId, FailCode, MemberName, Place, Problem, Scenario, TheftScope};
 
-/// What a caller may set for a run.
+/// The options of a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
-    /// Replaces the scenario's own seed.
+    /// The seed that replaces the scenario's own seed.
     pub seed: Option<u64>,
-    /// The address of the delivery service to run against. By default each run has one of its own, in this process.
+    /// The address of the delivery service for the run. By default, each run has its own service in
+    /// this process.
     pub service: Option<String>,
 }
 
@@ -28,17 +29,18 @@ impl RunOptions {
     }
 }
 
-/// What the runner answers.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// What did not hold; empty if the scenario passed.
+pub struct RunOutcome {
+    /// The expectations that did not hold; empty if the scenario passed.
     pub failures: Vec<Failure>,
-    /// What was counted until the end, or until the step that failed.
+    /// The counts until the end, or until the step that failed.
     pub figures: Figures,
 }
 
-impl Outcome {
-    /// What a run comes to. A panic is a bug, and a finding like any other: what runs beside it goes on.
+impl RunOutcome {
+    /// Runs a scenario, and turns a panic into a failure. A panic is a bug, but other runs
+    /// continue.
     pub fn of(run: impl FnOnce() -> Self) -> Self {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -47,135 +49,146 @@ impl Outcome {
         })
     }
 
-    /// The outcome of a run that came to none of its own.
+    /// The outcome of a run that has no outcome of its own.
     #[must_use]
     pub fn of_bug(expected: &str, seen: &str) -> Self {
         let seen = format!("a bug in regrow: {seen}");
-        let failure = Failure { place: None, expected: expected.to_owned(), seen, events: Vec::new() };
+        let failure = Failure::new(None, expected, seen);
         Self { failures: vec![failure], ..Self::default() }
     }
 }
 
-/// Something that did not hold.
+/// An expectation that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Where it was asked for. Nowhere if it is one of the invariants that end every scenario.
+    /// The place of the expectation. Not set if it is one of the invariants that end every
+    /// scenario.
     pub place: Option<Place>,
-    /// What should have been, as part of a sentence: "alice cannot read m2".
+    /// The expected fact, as a part of a sentence: "alice cannot read m2".
     pub expected: String,
-    /// What was, likewise.
+    /// The seen fact, also as a part of a sentence.
     pub seen: String,
-    /// The last events that matter for it, oldest first, one line each.
+    /// The error code, if the failure is a step that failed.
+    pub code: Option<FailCode>,
+    /// The last events that matter for the failure, the oldest first, one line each.
     pub events: Vec<String>,
 }
 
-/// What was counted. Exact: the same scenario and seed give the same figures.
+impl Failure {
+    /// A failure without an error code and without events.
+    pub fn new(place: Option<Place>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { place, expected: expected.into(), seen: seen.into(), code: None, events: Vec::new() }
+    }
+}
+
+/// The counts of a run. They are exact: the same scenario and seed give the same counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
-    /// Members of the group at the end.
+    /// The number of members at the end.
     pub members: u64,
-    /// Commits that the delivery service ordered: the group's epoch at the end.
+    /// The number of commits that the delivery service ordered. It is the group's epoch at the end.
     pub epochs: u64,
-    /// Application messages that the delivery service ordered.
+    /// The number of application messages that the delivery service ordered.
     pub messages: u64,
-    /// Different messages whose keys follow from what any thief has stolen.
+    /// The number of different messages whose keys follow from the stolen bytes of any thief.
     pub exposed: u64,
-    /// Commits that held more updates and removals than can be waited for to come in order. If there are any, the same
-    /// scenario and seed give another transcript the next time.
+    /// The number of commits with more updates and removals than the run can bring into a fixed
+    /// order. If there are any, the same scenario and seed give another transcript in the next run.
     pub unordered_commits: u64,
-    /// What the devices' cryptography cost, by what they were doing. Commits that were made again until their proposals
-    /// came in order count once.
+    /// The cost of the devices' cryptography, for each operation. A commit that is repeated until
+    /// its proposals are in order counts once.
     pub costs: Costs,
-    /// One for each compromise, in order.
+    /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }
 
-/// What one thief can read: the messages whose keys follow from the very bytes that were stolen, with all that was sent.
-/// It is what RFC 9420 and the policy say: if it were not, the scenario would have failed.
+/// The messages that one thief can read: their keys follow from the stolen bytes and all traffic.
+/// RFC 9420 and the policy predict the same messages, or else the scenario fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CompromiseFigures {
-    /// What expectations call what was stolen.
+    /// The id of the theft, by which expectations name it.
     pub id: CompromiseId,
-    /// Whose device was stolen.
+    /// The member whose device was stolen.
     pub who: MemberName,
-    /// What was stolen of it.
-    pub scope: Scope,
-    /// Messages sent before the compromise that are exposed: the window of forward secrecy.
+    /// The stolen part of the device.
+    pub scope: TheftScope,
+    /// The number of exposed messages that were sent before the theft: the window of forward
+    /// secrecy.
     pub exposed_before: u64,
-    /// Messages sent after the compromise that are exposed.
+    /// The number of exposed messages that were sent after the theft.
     pub exposed_after: u64,
-    /// How many epochs after the compromise the first epoch came from which on nothing is exposed. Not set if the
-    /// thief could still follow the group when the scenario ended.
+    /// The number of epochs from the theft to the first epoch from which on no message is exposed.
+    /// Not set if the thief could still follow the group at the end of the scenario.
     pub healed_after: Option<u64>,
-    /// What the thief did in the member's name. Not set if it did not try.
+    /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,
 }
 
-/// Whether a thief could act as the member, as far as it has tried.
+/// The success of a thief in acting as the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthenticationFigures {
-    /// How often the thief tried to do something.
+    /// The number of the thief's attempts.
     pub attempts: u64,
-    /// How often the delivery service ordered it.
+    /// The number of attempts that the delivery service ordered.
     pub accepted: u64,
-    /// How many epochs after the compromise it was when the service last ordered something of the thief's. Not set if it
-    /// never did.
+    /// The number of epochs from the theft to the last attempt that the service ordered. Not set if
+    /// it ordered none.
     pub acted_until: Option<u64>,
-    /// How many epochs after the compromise it was when the thief's rejoining was first refused, if nothing of the thief's
-    /// was ordered after that. Not set as long as the thief may still be able to act: that a message or a commit is
-    /// refused says nothing, for who has the signature key can rejoin.
+    /// The number of epochs from the theft to the first refused attempt to rejoin, if the service
+    /// ordered no attempt after it. Not set while the thief may still be able to act. A refused
+    /// message or commit proves nothing, because a thief that has the signature key can rejoin.
     pub healed_after: Option<u64>,
 }
 
-/// What is said about one file.
+/// The report on one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunResult {
     /// The file.
     pub file: PathBuf,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// How long it took on the wall clock. Differs from run to run: never part of what is compared.
+    /// The result of the file.
+    pub outcome: FileOutcome,
+    /// The time of the run on the wall clock. It differs from run to run, and is never compared.
     pub duration: Duration,
 }
 
-/// How a file ended.
+/// The result of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was run.
+pub enum FileOutcome {
+    /// The scenario was run.
     Ran {
-        /// What the scenario is called.
+        /// The name of the scenario.
         name: String,
-        /// The seed that was used.
+        /// The seed of the run.
         seed: u64,
-        /// What the runner answered.
-        outcome: Outcome,
+        /// The outcome of the run.
+        outcome: RunOutcome,
         /// SHA-256 of the transcript, in hexadecimal.
         transcript: String,
     },
-    /// It could not be run.
+    /// The file could not be run.
     Unusable(Vec<Problem>),
 }
 
-/// A verdict without its details: what reports count.
+/// The result of a file without its details. Reports count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Everything held.
+    /// All expectations held.
     Passed,
-    /// Something did not hold.
+    /// An expectation did not hold.
     Failed,
     /// The file could not be run.
     Unusable,
 }
 
 impl RunResult {
-    /// The verdict without its details.
+    /// The result without its details.
     #[must_use]
     pub fn status(&self) -> Status {
-        match &self.verdict {
-            Verdict::Ran { outcome, .. } if outcome.failures.is_empty() => Status::Passed,
-            Verdict::Ran { .. } => Status::Failed,
-            Verdict::Unusable(_) => Status::Unusable,
+        match &self.outcome {
+            FileOutcome::Ran { outcome, .. } if outcome.failures.is_empty() => Status::Passed,
+            FileOutcome::Ran { .. } => Status::Failed,
+            FileOutcome::Unusable(_) => Status::Unusable,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Results for a person: a line per file with its figures, the failures in full, and a summary.
+//! Results for a person: a line of figures for each file, all failures in full, and a summary.
 //!
-//! Colours and a progress line only where there is a terminal; in a pipe, nothing but text.
+//! Colours and a progress line appear only on a terminal. A pipe gets only text.
 
 use std::{
     fmt::Write as _,
@@ -9,47 +9,48 @@ use std::{
     time::Duration,
 };
 
-use super::result::{CompromiseFigures, Failure, Figures, RunResult, Status, Verdict};
+use super::result::{CompromiseFigures, Failure, Figures, FileOutcome, RunResult, Status};
 use crate::scenario::{Place, Problem};
 
-/// The longest name that the other names are aligned with. A longer one pushes its own figures aside.
+/// The length of the longest name with which the others are aligned. A longer name moves its own
+/// figures to the right.
 const WIDEST_NAME: usize = 60;
 
-/// Said once, under figures of thieves.
-const METHOD: &str = "exposed, healed after: by what follows from the stolen bytes and the traffic. A scenario in which RFC \
-                      9420 predicts anything else fails.";
+/// A note that is printed once, below the figures of thieves.
+const METHOD: &str = "exposed, healed after: computed from the stolen bytes and the traffic. A scenario fails if RFC \
+                      9420 predicts other values.";
 
-/// What the terminal can do.
+/// The abilities of the terminal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Abilities {
-    /// Whether it shows colours, and they are wanted.
+    /// True if the terminal shows colours, and the user wants them.
     pub colours: bool,
-    /// Whether a line can be written over.
+    /// True if a line can be overwritten.
     pub live: bool,
 }
 
-/// Writes the results of a run as they come.
+/// Writes the results of a run as they arrive.
 pub struct Terminal<'w> {
     out: &'w mut dyn Write,
     abilities: Abilities,
     name_width: usize,
-    counts: Counts,
+    counts: FileCounts,
     stolen: bool,
 }
 
-/// How many files ended how.
+/// The number of files with each result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Those in which everything held.
+pub struct FileCounts {
+    /// The number of files in which all expectations held.
     pub passed: usize,
-    /// Those in which something did not.
+    /// The number of files in which an expectation did not hold.
     pub failed: usize,
-    /// Those that could not be run.
+    /// The number of files that could not be run.
     pub unusable: usize,
 }
 
-impl Counts {
-    /// One more.
+impl FileCounts {
+    /// Counts one more file.
     pub fn add(&mut self, status: Status) {
         match status {
             Status::Passed => self.passed += 1,
@@ -60,11 +61,11 @@ impl Counts {
 }
 
 impl<'w> Terminal<'w> {
-    /// Begins a report of files that are called so: their names, or their paths if they cannot be used.
+    /// Begins a report on files with these names. An unusable file has its path instead of a name.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn begin<'n>(
         out: &'w mut dyn Write,
         abilities: Abilities,
@@ -78,14 +79,14 @@ impl<'w> Terminal<'w> {
             "",
             columns("members", "epochs", "messages", "exposed", "healed after")
         )?;
-        Ok(Self { out, abilities, name_width, counts: Counts::default(), stolen: false })
+        Ok(Self { out, abilities, name_width, counts: FileCounts::default(), stolen: false })
     }
 
-    /// Says how far it is, on a line that the next result takes.
+    /// Shows the progress, on a line that the next result replaces.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn progress(&mut self, done: usize, all: usize) -> io::Result<()> {
         if self.abilities.live {
             write!(self.out, "\r\x1b[K{done} of {all} done")?;
@@ -94,27 +95,25 @@ impl<'w> Terminal<'w> {
         Ok(())
     }
 
-    /// Writes one result, with what did not hold. What is wrong with an unusable file is told elsewhere.
+    /// Writes one result with its failures. The problems of an unusable file are reported
+    /// elsewhere.
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn result(&mut self, result: &RunResult) -> io::Result<()> {
         self.clear()?;
         let status = result.status();
         self.counts.add(status);
         let verdict = self.coloured(status);
-        match &result.verdict {
-            Verdict::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
-            Verdict::Ran { name, outcome, .. } => {
+        match &result.outcome {
+            FileOutcome::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
+            FileOutcome::Ran { name, outcome, .. } => {
                 let width = self.name_width;
                 self.stolen |= !outcome.figures.compromises.is_empty();
                 writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
                 if outcome.figures.unordered_commits > 0 {
-                    writeln!(
-                        self.out,
-                        "    a commit held too many updates and removals to be the same in the next run"
-                    )?;
+                    writeln!(self.out, "    a commit has too many updates and removals; the next run may differ")?;
                 }
                 write!(self.out, "{}", failures(&result.file, &outcome.failures))?;
             }
@@ -126,10 +125,10 @@ impl<'w> Terminal<'w> {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn end(mut self, duration: Duration) -> io::Result<()> {
         self.clear()?;
-        let Counts { passed, failed, unusable } = self.counts;
+        let FileCounts { passed, failed, unusable } = self.counts;
         let seconds = duration.as_secs_f64();
         writeln!(self.out)?;
         if self.stolen {
@@ -168,7 +167,7 @@ fn figures(figures: &Figures) -> String {
     columns(&figures.members.to_string(), &figures.epochs.to_string(), &figures.messages.to_string(), &exposed, &healed)
 }
 
-/// How long the slowest of the healings took: a group is not healed while one thief reads.
+/// The longest healing time. A group has not healed while one thief can read.
 fn healed_after(compromises: &[CompromiseFigures]) -> String {
     let slowest = compromises.iter().try_fold(0, |slowest: u64, figures| Some(slowest.max(figures.healed_after?)));
     match slowest {
@@ -178,7 +177,8 @@ fn healed_after(compromises: &[CompromiseFigures]) -> String {
     }
 }
 
-/// Failures in full. What led up to several of them is told once, after the last.
+/// Returns all failures in full. Events that several failures share come once, after the last of
+/// them.
 #[must_use]
 pub fn failures(file: &Path, failures: &[Failure]) -> String {
     let mut told = String::new();
@@ -189,7 +189,7 @@ pub fn failures(file: &Path, failures: &[Failure]) -> String {
     told
 }
 
-/// A failure in full: where, what was expected, what was seen, and what happened just before.
+/// Returns a failure in full: its place, the expected and the seen fact, and the events before it.
 fn failure(file: &Path, failure: &Failure, events: bool) -> String {
     let mut told = String::new();
     let file = file.display();
@@ -210,15 +210,15 @@ fn failure(file: &Path, failure: &Failure, events: bool) -> String {
     told
 }
 
-/// A text as one line, without anything that a terminal would obey.
+/// A text as one line, without characters that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// A problem of a file that cannot be used, as compilers tell theirs.
+/// Returns a problem of an unusable file, in the format of compilers.
 #[must_use]
 pub fn problem(file: &Path, problem: &Problem) -> String {
-    // After a position comes no space, so that editors jump to it.
+    // There is no space after a position, so that editors jump to it.
     let space = if problem.position.is_some() { "" } else { " " };
     format!("{}:{space}{problem}\n", file.display())
 }

@@ -1,14 +1,15 @@
-//! What happened in a run, as JSON Lines, and the hash by which two runs are compared.
+//! The events of a run, as JSON Lines, and the hash that compares two runs.
 //!
-//! A line is `{"scenario": name, "t": virtual seconds, "step": "5.2", "turn": 3, "event": …}`. It holds nothing of the
-//! machine, the clock or the file's path: the same scenario and seed give the same bytes anywhere.
+//! A line is `{"scenario": name, "t": virtual seconds, "step": "5.2", "turn": 3, "event": …}`. It
+//! contains nothing of the machine, the clock or the file's path. The same scenario and seed give
+//! the same bytes on every machine.
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::scenario::Place;
 
-/// Takes the events of one run. Always hashes; keeps the lines only if they are wanted.
+/// Records the events of one run. It always hashes them, and keeps the lines only on request.
 #[derive(Debug)]
 pub struct Transcript {
     scenario: String,
@@ -18,22 +19,22 @@ pub struct Transcript {
     broken: Option<serde_json::Error>,
 }
 
-/// A transcript that is complete.
+/// A complete transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedTranscript {
     /// SHA-256 over the lines, line ends included, in hexadecimal.
     pub hash: String,
-    /// The lines, if they were to be kept.
+    /// The lines, if the transcript kept them.
     pub lines: Vec<u8>,
 }
 
-/// An event could not be written as JSON.
+/// An event that could not be written as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("an event of the transcript could not be written as JSON: {0}")]
 pub struct TranscriptError(#[from] serde_json::Error);
 
 #[derive(Serialize)]
-struct Line<'a, E> {
+struct TranscriptLine<'a, E> {
     scenario: &'a str,
     t: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +46,8 @@ struct Line<'a, E> {
 }
 
 impl Transcript {
-    /// An empty transcript of the scenario of this name. Lines are kept if `keep`, and else only hashed.
+    /// An empty transcript of the scenario with this name. It keeps the lines if `keep` is true,
+    /// and otherwise only hashes them.
     #[must_use]
     pub fn new(scenario: &str, keep: bool) -> Self {
         Self {
@@ -57,14 +59,15 @@ impl Transcript {
         }
     }
 
-    /// Appends an event at a virtual time, in a step; outside of any step for what comes before the first and after
-    /// the last.
+    /// Appends an event at a virtual time, in a step. Events before the first step and after the
+    /// last step have no place.
     ///
-    /// The event is a struct or an enum tagged with `event` whose fields have an order of their own: nothing in it may
-    /// depend on a hash map's order, a pointer or the real clock. An event that is no JSON object is reported by
-    /// [`finish`](Self::finish), so that a runner need not look after every line.
+    /// The event is a struct, or an enum with the tag `event`. Its fields have a fixed order:
+    /// nothing in it may depend on the order of a hash map, on a pointer, or on the real clock. If
+    /// an event is no JSON object, [`finish`](Self::finish) reports it. Therefore a runner need not
+    /// check every line.
     pub fn record<E: Serialize>(&mut self, seconds: u64, place: Option<&Place>, event: &E) {
-        let line = Line {
+        let line = TranscriptLine {
             scenario: &self.scenario,
             t: seconds,
             step: place.map(|place| &*place.number),
@@ -89,10 +92,13 @@ impl Transcript {
     /// # Errors
     ///
     /// The first event that could not be written, if there was one.
-    pub fn finish(self) -> Result<Recorded, TranscriptError> {
+    pub fn finish(self) -> Result<RecordedTranscript, TranscriptError> {
         match self.broken {
             Some(error) => Err(error.into()),
-            None => Ok(Recorded { hash: hex::encode(self.hash.finalize()), lines: self.lines.unwrap_or_default() }),
+            None => Ok(RecordedTranscript {
+                hash: hex::encode(self.hash.finalize()),
+                lines: self.lines.unwrap_or_default(),
+            }),
         }
     }
 }

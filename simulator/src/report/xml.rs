@@ -1,13 +1,13 @@
-//! Texts as XML 1.0 holds them.
+//! Texts in the form that XML 1.0 needs.
 
 use std::borrow::Cow;
 
-/// A text for an attribute, where line ends would be read as spaces.
+/// A text for an attribute, where a reader would take line ends for spaces.
 pub(super) fn attribute(text: &str) -> String {
     escaped(text).replace('\n', "&#10;").replace('\t', "&#9;").replace('\r', "&#13;")
 }
 
-/// A text for an element. What XML 1.0 cannot hold at all becomes the replacement character.
+/// A text for an element. Characters that XML 1.0 cannot contain become the replacement character.
 pub(super) fn escaped(text: &str) -> String {
     text.chars()
         .map(|c| match c {

@@ -1,27 +1,36 @@
-//! The rules of a scenario that its JSON cannot show: names exist, ids are unique, expectations can be met at all.
+//! Checks the rules of a scenario that JSON cannot express: names exist, ids are unique, and
+//! expectations can be met.
 //!
-//! Only what is certain is refused. Whether somebody is in the group when a step acts is for the run to find out: a
-//! scenario may want to see it fail.
+//! The check refuses only certain errors. It does not decide if a member is in the group when it
+//! acts, because a scenario may expect such a step to fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fields::{At, Reader, nearest, shown},
-    format::{Action, Delivery, Expect, Place, Placed, Proposal, Reading, Scenario, Step},
+    format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{CompromiseId, MemberName, MessageId},
-    parse::Complete,
     problem::MAX_PROBLEMS,
 };
 
-/// How many steps a scenario may have when every `repeat` is written out: an hour's run, and not a day's.
+/// The largest number of steps after the expansion of every `repeat`. A run of this size takes
+/// about an hour, not a day.
 pub const MAX_STEPS: u64 = 1_000_000;
 
-/// Notes every rule that the scenario breaks. What could not be read in full is not used against it.
+/// Tells which parts of a file could be read completely. Only then are all names of the part known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Complete {
+    pub(super) members: bool,
+    pub(super) steps: bool,
+}
+
+/// Notes every rule that the scenario breaks. Parts that could not be read completely cause no
+/// notes.
 pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scenario, complete: Complete) {
     let steps = scenario.expanded_len();
     if steps > MAX_STEPS {
         let at = At { json: root.json.locate("steps"), path: "steps".to_owned() };
-        reader.note(&at, format!("a run has at most {MAX_STEPS} steps, found {steps} with every repeat written out"));
+        reader.note(&at, format!("a run has at most {MAX_STEPS} steps, found {steps} with every repeat expanded"));
         return;
     }
     let mut check = Check {
@@ -46,13 +55,13 @@ pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scena
     }
 }
 
-/// Something that a step defines: when, and where.
+/// The step that defines an id: its index and its place.
 struct Defined {
     index: usize,
     place: Place,
 }
 
-/// What was done just before, for `fails`.
+/// The kind of the step before, for `fails`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
@@ -65,12 +74,13 @@ struct Check<'r, 'a, 's> {
     reader: &'r mut Reader<'a>,
     root: &'r At<'a>,
     complete: Complete,
-    /// Fields that a problem was noted for: the other turns of a repeat would say the same again.
+    /// The fields for which a problem was noted. The other turns of a `repeat` would repeat the
+    /// problem.
     told: BTreeSet<String>,
     members: BTreeSet<&'s str>,
     messages: BTreeMap<MessageId, Defined>,
     compromises: BTreeMap<CompromiseId, Defined>,
-    /// The compromises that somebody has acted with so far.
+    /// The compromises with which a thief has acted so far.
     impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
     created: bool,
@@ -78,7 +88,7 @@ struct Check<'r, 'a, 's> {
 }
 
 impl Check<'_, '_, '_> {
-    /// Notes a problem with a field of a step, such as `send.by`. Once for each field.
+    /// Notes a problem with a field of a step, such as `send.by`. Each field gets at most one note.
     fn note(&mut self, place: &Place, field: &str, problem: impl FnOnce(&Self) -> String) {
         let path = if field.is_empty() { place.path.to_string() } else { format!("{}.{field}", place.path) };
         if self.told.contains(&path) {
@@ -91,7 +101,7 @@ impl Check<'_, '_, '_> {
         self.told.insert(path);
     }
 
-    /// Everything that steps define and others may name before it stands there.
+    /// Collects the ids that all steps define. Some steps may name an id before its definition.
     fn definitions(&mut self, scenario: &Scenario) {
         for (index, step) in scenario.expand().enumerate() {
             match &step.item {
@@ -150,16 +160,14 @@ impl Check<'_, '_, '_> {
             if !action.can_race() {
                 self.note(place, action.name(), |_| {
                     let name = action.name();
-                    format!(
-                        "`{name}` cannot race: the steps of a race each submit something to the group, for one member"
-                    )
+                    format!("`{name}` cannot race: each step of a race submits something to the group, for one member")
                 });
                 continue;
             }
             for member in action.submitters() {
                 if !racing.insert(member) {
                     self.note(place, action.name(), |_| {
-                        format!("`{}` is in this race already, and races against others only", shown(member.as_str()))
+                        format!("`{}` is in this race already; a member has one step in a race", shown(member.as_str()))
                     });
                 }
             }
@@ -171,14 +179,14 @@ impl Check<'_, '_, '_> {
         match action {
             Action::Create { by, with } => {
                 if self.created {
-                    self.note(place, "create", |_| "there is a group already: a scenario has one".to_owned());
+                    self.note(place, "create", |_| "there is a group already: a scenario has only one".to_owned());
                 }
                 self.created = true;
                 self.member(place, "create.by", by);
                 self.members(place, "create.with", with);
                 if with.contains(by) {
                     self.note(place, "create.with", |_| {
-                        format!("`{}` makes the group, and is in it without being added", shown(by.as_str()))
+                        format!("`{}` creates the group and is in it already; do not add it", shown(by.as_str()))
                     });
                 }
             }
@@ -258,13 +266,13 @@ impl Check<'_, '_, '_> {
         self.members(place, &format!("{}.for", action.name()), what.to.as_deref().unwrap_or_default());
     }
 
-    /// When a message is sent, if it is.
+    /// The index of the step that sends the message, if there is one.
     fn sent(&mut self, place: &Place, field: &str, id: &MessageId) -> Option<usize> {
         let sent = self.messages.get(id).map(|defined| defined.index);
         if sent.is_none() && self.complete.steps {
             self.note(place, field, |check| {
                 let near = nearest(id.as_str(), check.messages.keys().map(MessageId::as_str));
-                told("no message is sent as", id.as_str(), near)
+                told("no message has the id", id.as_str(), near)
             });
         }
         sent
@@ -286,7 +294,7 @@ impl Check<'_, '_, '_> {
                 Before::CanFail => None,
                 Before::Nothing => Some("there is no step before it"),
                 Before::CannotFail => Some("the step before it cannot fail"),
-                Before::Race => Some("a race has no single outcome: who loses it tries again"),
+                Before::Race => Some("a race has no single outcome: a member that loses it tries again"),
             };
             if let Some(why) = why {
                 self.note(place, "expect.fails", |_| why.to_owned());
@@ -294,11 +302,11 @@ impl Check<'_, '_, '_> {
         }
         match &expect.reading {
             None => {}
-            Some(Reading::Member { who, reads, cannot_read }) => {
+            Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
                 self.readable(index, place, reads, cannot_read);
             }
-            Some(Reading::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
                 self.readable(index, place, reads, cannot_read);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
@@ -315,7 +323,7 @@ impl Check<'_, '_, '_> {
         }
     }
 
-    /// Messages that can be read or not: they have been sent by now.
+    /// Checks the messages of an expectation: they have to be sent before it.
     fn readable(&mut self, index: usize, place: &Place, reads: &[MessageId], cannot_read: &[MessageId]) {
         for (field, ids) in [("expect.reads", reads), ("expect.cannot_read", cannot_read)] {
             for (number, id) in ids.iter().enumerate() {
@@ -345,7 +353,7 @@ impl Check<'_, '_, '_> {
     }
 }
 
-/// Defines a new id, or answers where it was defined before.
+/// Defines a new id. If the id is defined already, returns it and the place of its definition.
 fn insert_new<K: Clone + Ord + ToString>(
     map: &mut BTreeMap<K, Defined>,
     id: &K,

@@ -1,17 +1,19 @@
-//! From steps as they are written to steps as they are run: `repeat` becomes its turns, and `{i}` the turn's number.
+//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, and `{i}` becomes
+//! the turn's number.
 
 use super::{
-    format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, Reading, Scenario, Step},
-    name::{self, CompromiseId, MemberName, MessageId},
+    format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
+    name::{self, MemberName, MessageId},
 };
 
 impl Scenario {
-    /// The steps in the order in which they are run. Lazily: a `repeat` of a million turns takes no room here.
+    /// The steps in the order of the run. The iterator is lazy: a `repeat` of a million turns needs
+    /// no memory here.
     pub fn expand(&self) -> impl Iterator<Item = Placed<Step>> + '_ {
         self.steps.iter().flat_map(turns).map(|(node, turn)| node.step(turn))
     }
 
-    /// How many actions a run does, those inside a race counted one by one. Saturating.
+    /// The number of actions in a run. Each action of a race counts. The number saturates.
     #[must_use]
     pub fn expanded_len(&self) -> u64 {
         expanded_len(&self.steps)
@@ -28,7 +30,7 @@ fn expanded_len(nodes: &[Placed<Node>]) -> u64 {
     })
 }
 
-/// The node itself, or the nodes inside a repeat once for each turn.
+/// Returns the node itself or, for a `repeat`, its inner nodes once for each turn.
 fn turns(node: &Placed<Node>) -> Box<dyn Iterator<Item = (&Placed<Node>, Option<u32>)> + '_> {
     match &node.item {
         Node::Repeat { times, steps } => {
@@ -39,8 +41,8 @@ fn turns(node: &Placed<Node>) -> Box<dyn Iterator<Item = (&Placed<Node>, Option<
 }
 
 impl Placed<Node> {
-    /// This node as a step of the given turn. The parser lets no repeat stand inside another, so what is not an action
-    /// here is a race.
+    /// This node as a step of the given turn. The parser allows no `repeat` inside of another.
+    /// Therefore a node that is not an action is a race.
     fn step(&self, turn: Option<u32>) -> Placed<Step> {
         let place = self.place.at_turn(turn);
         match &self.item {
@@ -78,42 +80,25 @@ impl Action {
             return self.clone();
         };
         let one = |name: &MemberName| name.at_turn(turn);
-        let all = |names: &[MemberName]| names.iter().map(|name| name.at_turn(turn)).collect::<Vec<_>>();
-        let messages = |ids: &[MessageId]| ids.iter().map(|id| id.at_turn(turn)).collect::<Vec<_>>();
-        let delivery =
-            |what: &Delivery| Delivery { id: what.id.at_turn(turn), to: what.to.as_ref().map(|names| all(names)) };
+        let all = |names: &[MemberName]| members(names, turn);
         match self {
             Self::Create { by, with } => Self::Create { by: one(by), with: all(with) },
             Self::Add { by, who } => Self::Add { by: one(by), who: all(who) },
             Self::Remove { by, who } => Self::Remove { by: one(by), who: all(who) },
             Self::Update { by, signature_key } => Self::Update { by: one(by), signature_key: *signature_key },
             Self::Leave { who } => Self::Leave { who: all(who) },
-            Self::Propose { by, what } => Self::Propose {
-                by: one(by),
-                what: match what {
-                    Proposal::Add(who) => Proposal::Add(all(who)),
-                    Proposal::Remove(who) => Proposal::Remove(all(who)),
-                    Proposal::Update => Proposal::Update,
-                },
-            },
+            Self::Propose { by, what } => Self::Propose { by: one(by), what: what.at_turn(turn) },
             Self::Commit { by } => Self::Commit { by: one(by) },
             Self::Join { who } => Self::Join { who: all(who) },
             Self::Rejoin { who } => Self::Rejoin { who: all(who) },
-            Self::Send { by, id, body } => Self::Send {
-                by: one(by),
-                id: id.at_turn(turn),
-                body: match body {
-                    Body::Size(size) => Body::Size(*size),
-                    Body::Text(text) => Body::Text(name::at_turn(text, turn)),
-                },
-            },
+            Self::Send { by, id, body } => Self::Send { by: one(by), id: id.at_turn(turn), body: body.at_turn(turn) },
             Self::Offline { who } => Self::Offline { who: all(who) },
             Self::Online { who } => Self::Online { who: all(who) },
             Self::RenewKeyPackages { who } => Self::RenewKeyPackages { who: all(who) },
-            Self::Hold(what) => Self::Hold(delivery(what)),
-            Self::Release(what) => Self::Release(delivery(what)),
-            Self::Drop(what) => Self::Drop(delivery(what)),
-            Self::Duplicate(what) => Self::Duplicate(delivery(what)),
+            Self::Hold(what) => Self::Hold(what.at_turn(turn)),
+            Self::Release(what) => Self::Release(what.at_turn(turn)),
+            Self::Drop(what) => Self::Drop(what.at_turn(turn)),
+            Self::Duplicate(what) => Self::Duplicate(what.at_turn(turn)),
             Self::Crash { who, at } => Self::Crash { who: one(who), at: *at },
             Self::Compromise { who, id, scope } => {
                 Self::Compromise { who: one(who), id: id.at_turn(turn), scope: *scope }
@@ -124,27 +109,67 @@ impl Action {
                 id: id.as_ref().map(|id| id.at_turn(turn)),
             },
             Self::Wait(time) => Self::Wait(*time),
-            Self::Expect(expect) => Self::Expect(Expect {
-                epoch: expect.epoch,
-                members: expect.members.as_ref().map(|names| all(names)),
-                converged: expect.converged,
-                reading: expect.reading.as_ref().map(|reading| match reading {
-                    Reading::Member { who, reads, cannot_read } => {
-                        Reading::Member { who: all(who), reads: messages(reads), cannot_read: messages(cannot_read) }
-                    }
-                    Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
-                        Reading::Thief {
-                            compromise: CompromiseId::at_turn(compromise, turn),
-                            reads: messages(reads),
-                            cannot_read: messages(cannot_read),
-                            heals_within: *heals_within,
-                            accepted: *accepted,
-                            detected: *detected,
-                        }
-                    }
-                }),
-                fails: expect.fails,
-            }),
+            Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
         }
     }
+}
+
+impl Proposal {
+    fn at_turn(&self, turn: u32) -> Self {
+        match self {
+            Self::Add(who) => Self::Add(members(who, turn)),
+            Self::Remove(who) => Self::Remove(members(who, turn)),
+            Self::Update => Self::Update,
+        }
+    }
+}
+
+impl Body {
+    fn at_turn(&self, turn: u32) -> Self {
+        match self {
+            Self::Size(size) => Self::Size(*size),
+            Self::Text(text) => Self::Text(name::at_turn(text, turn)),
+        }
+    }
+}
+
+impl Delivery {
+    fn at_turn(&self, turn: u32) -> Self {
+        Self { id: self.id.at_turn(turn), to: self.to.as_ref().map(|names| members(names, turn)) }
+    }
+}
+
+impl Expect {
+    fn at_turn(&self, turn: u32) -> Self {
+        Self {
+            epoch: self.epoch,
+            members: self.members.as_ref().map(|names| members(names, turn)),
+            converged: self.converged,
+            reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
+            fails: self.fails,
+        }
+    }
+}
+
+impl ReadingExpectation {
+    fn at_turn(&self, turn: u32) -> Self {
+        let messages = |ids: &[MessageId]| ids.iter().map(|id| id.at_turn(turn)).collect();
+        match self {
+            Self::Member { who, reads, cannot_read } => {
+                Self::Member { who: members(who, turn), reads: messages(reads), cannot_read: messages(cannot_read) }
+            }
+            Self::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => Self::Thief {
+                compromise: compromise.at_turn(turn),
+                reads: messages(reads),
+                cannot_read: messages(cannot_read),
+                heals_within: *heals_within,
+                accepted: *accepted,
+                detected: *detected,
+            },
+        }
+    }
+}
+
+fn members(names: &[MemberName], turn: u32) -> Vec<MemberName> {
+    names.iter().map(|name| name.at_turn(turn)).collect()
 }

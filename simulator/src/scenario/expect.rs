@@ -1,10 +1,10 @@
-//! The step that asks whether something holds: its fields, and which of them go together.
+//! Reads the step `expect`: its fields, and the rules for their combination.
 
 use super::{
     fields::{At, Fields, Reader},
-    format::{Action, Expect, Reading},
+    format::{Action, Expect, ReadingExpectation},
     name::CompromiseId,
-    step::{members, messages},
+    names::{members, messages},
 };
 
 const FIELDS: &[&str] = &[
@@ -21,11 +21,11 @@ const FIELDS: &[&str] = &[
     "fails",
 ];
 
-/// What can be asked about a thief only.
+/// The fields that need a `compromise`, each with the problem to note if there is none.
 const OF_A_THIEF: &[(&str, &str)] = &[
-    ("heals_within", "only a `compromise` heals"),
-    ("accepted", "only what is done with a `compromise` is `accepted`"),
-    ("detected", "only what is done with a `compromise` is `detected`"),
+    ("heals_within", "`heals_within` needs a `compromise`"),
+    ("accepted", "`accepted` needs a `compromise`"),
+    ("detected", "`detected` needs a `compromise`"),
 ];
 
 /// Reads an `expect`.
@@ -44,18 +44,18 @@ pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> 
     }))
 }
 
-/// Notes a question without somebody who is asked, and somebody who is asked without a question.
+/// Notes a question without a member or thief, and a member or thief without a question.
 fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     let of_anybody = ["reads", "cannot_read"].into_iter();
     let asked = of_anybody.chain(OF_A_THIEF.iter().map(|(name, _)| *name)).find_map(|name| fields.get(name));
     let (at, problem) = match (fields.get("who"), fields.get("compromise"), asked) {
-        (Some(_), Some(thief), _) => (thief, "one expectation asks about either `who` or a `compromise`, found both"),
+        (Some(_), Some(thief), _) => (thief, "an `expect` has either `who` or `compromise`, found both"),
         (None, None, Some(asked)) => {
-            (asked, "who reads is missing: name members with `who`, or a thief with `compromise`")
+            (asked, "the reader is missing: name members with `who`, or a thief with `compromise`")
         }
-        (Some(who), None, None) => (who, "what they read is missing: `reads` or `cannot_read`"),
+        (Some(who), None, None) => (who, "the messages are missing: add `reads` or `cannot_read`"),
         (None, Some(thief), None) => {
-            (thief, "what it gives is missing: `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
+            (thief, "the result is missing: add `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
         }
         (Some(_), None, Some(_)) => {
             let asked = OF_A_THIEF.iter().find_map(|(name, problem)| Some((fields.get(name)?, *problem)));
@@ -67,7 +67,7 @@ fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     reader.note(&at, problem);
 }
 
-fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> {
+fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<ReadingExpectation> {
     let who = members(reader, fields.get("who"));
     let compromise = fields.get("compromise").and_then(|at| reader.name(&at)).map(CompromiseId::new);
     let reads = messages(reader, fields.get("reads")).unwrap_or_default();
@@ -80,9 +80,9 @@ fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Reading> 
         reader.note(fields.get("cannot_read").as_ref().unwrap_or(fields.at()), problem);
     }
     match (who, compromise) {
-        (Some(who), _) => Some(Reading::Member { who, reads, cannot_read }),
+        (Some(who), _) => Some(ReadingExpectation::Member { who, reads, cannot_read }),
         (None, Some(compromise)) => {
-            Some(Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
         }
         (None, None) => None,
     }

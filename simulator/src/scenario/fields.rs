@@ -1,7 +1,8 @@
-//! Reading the fields of an object: each with a decoder, every problem noted with its place.
+//! Reads the fields of an object. Each field has a decoder, and every problem is noted with its
+//! place.
 //!
-//! A decoder answers `None` after it has noted what is wrong, and the reading goes on, so that a file's author sees all
-//! problems at once.
+//! A decoder returns `None` after it has noted a problem. Then the reading continues, so that the
+//! author of a file sees all problems at once.
 
 use super::{
     json::{Entry, Json, Source},
@@ -10,25 +11,25 @@ use super::{
     word::Word,
 };
 
-/// What is known while a file is read.
+/// The state of the reader while it reads a file.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
     pub(super) problems: Vec<Problem>,
-    /// Whether names may hold `{i}` here.
+    /// True if names may contain `{i}` here.
     pub(super) in_repeat: bool,
-    /// Whether the steps here are those of a race.
+    /// True if the steps here belong to a race.
     pub(super) in_race: bool,
 }
 
-/// Where a value stands: the value, and the path to it.
+/// A value, and the path to it.
 #[derive(Clone, Debug)]
 pub(super) struct At<'a> {
     pub(super) json: Json<'a>,
     pub(super) path: String,
 }
 
-/// An object whose fields are taken one by one.
+/// An object whose fields are read one by one.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     at: At<'a>,
@@ -36,7 +37,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> At<'a> {
-    /// The elements, if it is a list.
+    /// The elements, if the value is a list.
     pub(super) fn elements(&self) -> Option<Vec<At<'a>>> {
         let elements = self.json.elements()?.into_iter().enumerate();
         Some(elements.map(|(index, json)| At { json, path: format!("{}[{index}]", self.path) }).collect())
@@ -60,14 +61,14 @@ impl<'a> Reader<'a> {
         self.note(at, format!("expected {expected}, found {}", at.json.kind()));
     }
 
-    /// An object with no fields but these, none of them twice.
+    /// Reads an object that has only known fields, each at most once.
     pub(super) fn object(&mut self, at: At<'a>, known: &[&str]) -> Option<Fields<'a>> {
         let fields = self.any_object(at)?;
         self.refuse_others(&fields, known);
         Some(fields)
     }
 
-    /// Notes every field but these.
+    /// Notes every field that is not known.
     pub(super) fn refuse_others(&mut self, fields: &Fields<'a>, known: &[&str]) {
         for entry in &fields.entries {
             if !known.contains(&&*entry.name) {
@@ -77,27 +78,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An object with any fields, none of them twice.
+    /// Reads an object with any fields, each at most once.
     pub(super) fn any_object(&mut self, at: At<'a>) -> Option<Fields<'a>> {
         let Some(entries) = at.json.entries() else {
             self.wrong_type(&at, "an object");
             return None;
         };
-        // An object of a scenario has a dozen fields at most, but a hostile one may have any number of them.
+        // An object of a scenario has at most a dozen fields, but an object of an attacker may have
+        // more.
         let mut seen = std::collections::BTreeMap::new();
         for entry in &entries {
             let line = self.source.line(entry.key);
             if let Some(first) = seen.insert(entry.name.as_ref(), line) {
                 self.note(
                     &at.field(&entry.name, entry.key),
-                    format!("field `{}` stands twice in one object; the first is in line {first}", shown(&entry.name)),
+                    format!("field `{}` occurs twice in one object; the first is in line {first}", shown(&entry.name)),
                 );
             }
         }
         Some(Fields { at, entries })
     }
 
-    /// A text without control characters, and not empty.
+    /// Reads a text of one line: not empty, and without control characters.
     pub(super) fn line(&mut self, at: &At<'a>) -> Option<String> {
         let text = self.text(at)?;
         if text.is_empty() {
@@ -111,7 +113,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// Any text.
+    /// Reads any text.
     pub(super) fn text(&mut self, at: &At<'a>) -> Option<String> {
         match at.json.text() {
             Some(Ok(text)) => Some(text),
@@ -126,7 +128,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A name: a text without white space, not too long, and without `{i}` outside of `repeat`.
+    /// Reads a name: a text without white space, not too long, and without `{i}` outside of
+    /// `repeat`.
     pub(super) fn name(&mut self, at: &At<'a>) -> Option<String> {
         let name = self.text(at)?;
         let problem = if name.is_empty() {
@@ -144,7 +147,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// One name or a list of them: at least one, each once.
+    /// Reads one name or a list of names: at least one name, and each at most once.
     pub(super) fn names(&mut self, at: &At<'a>) -> Option<Vec<String>> {
         match at.elements() {
             None if at.json.text().is_some() => self.name(at).map(|name| vec![name]),
@@ -160,7 +163,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Names, each once. Every one is looked at, even after one was wrong.
+    /// Reads names, each at most once. Reads all of them, even after a wrong one.
     pub(super) fn distinct(&mut self, elements: &[At<'a>]) -> Option<Vec<String>> {
         let mut seen = std::collections::BTreeSet::new();
         let mut names = Some(Vec::with_capacity(elements.len()));
@@ -170,7 +173,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             if !seen.insert(name.clone()) {
-                self.note(element, format!("`{name}` stands twice in one list"));
+                self.note(element, format!("`{name}` occurs twice in one list"));
                 names = None;
             } else if let Some(names) = &mut names {
                 names.push(name);
@@ -179,7 +182,7 @@ impl<'a> Reader<'a> {
         names
     }
 
-    /// A whole number within limits, both included.
+    /// Reads a whole number within limits, both included.
     pub(super) fn number(&mut self, at: &At<'a>, least: u64, most: u64) -> Option<u64> {
         match at.json.number() {
             Some(number) if (least..=most).contains(&number) => Some(number),
@@ -198,12 +201,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number within limits that fits 32 bits.
+    /// Reads a whole number within limits that fits into 32 bits.
     pub(super) fn small_number(&mut self, at: &At<'a>, least: u32, most: u32) -> Option<u32> {
         self.number(at, least.into(), most.into()).and_then(|number| u32::try_from(number).ok())
     }
 
-    /// True or false.
+    /// Reads true or false.
     pub(super) fn truth(&mut self, at: &At<'a>) -> Option<bool> {
         let truth = at.json.truth();
         if truth.is_none() {
@@ -212,18 +215,18 @@ impl<'a> Reader<'a> {
         truth
     }
 
-    /// True, which is all that can be said here.
+    /// Reads a field that may only be true.
     pub(super) fn just_true(&mut self, at: &At<'a>) -> Option<()> {
         match self.truth(at)? {
             true => Some(()),
             false => {
-                self.note(at, "only true can be said here; leave the field out otherwise");
+                self.note(at, "only true is allowed here; otherwise leave the field out");
                 None
             }
         }
     }
 
-    /// One of the words of a type.
+    /// Reads one of the words of a type.
     pub(super) fn word<T: Word>(&mut self, at: &At<'a>) -> Option<T> {
         let text = self.text(at)?;
         let found = T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
@@ -241,20 +244,20 @@ impl<'a> Fields<'a> {
         &self.at
     }
 
-    /// The fields in the order of the file, each with the name as it stands there.
+    /// The fields in the order of the file, each with its name as it is in the file.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, At<'a>, At<'a>)> {
         self.entries
             .iter()
             .map(|entry| (&*entry.name, self.at.field(&entry.name, entry.key), self.at.field(&entry.name, entry.value)))
     }
 
-    /// A field that may be left out.
+    /// Returns an optional field.
     pub(super) fn get(&self, name: &str) -> Option<At<'a>> {
         let entry = self.entries.iter().find(|entry| entry.name == name)?;
         Some(self.at.field(name, entry.value))
     }
 
-    /// A field that has to be there.
+    /// Returns a required field, or notes that it is missing.
     pub(super) fn required(&self, reader: &mut Reader<'a>, name: &str) -> Option<At<'a>> {
         let field = self.get(name);
         if field.is_none() {
@@ -264,7 +267,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What is told of a name that is not known: the nearest known one, or all of them if none is near.
+/// The problem with an unknown name. It suggests the nearest known name, or lists all known names
+/// if none is near.
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown {what} `{}`; did you mean `{near}`?", shown(name)),
@@ -272,9 +276,10 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// A name out of a file, made fit for a message: without anything that a terminal would obey, and not too long.
+/// Makes a name from a file safe for a message: a terminal must not obey it, and it is not too
+/// long.
 pub(super) fn shown(name: &str) -> String {
-    /// Enough to recognise it by.
+    /// Enough characters to recognise the name.
     const MOST: usize = 80;
     let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
     if name.chars().nth(MOST).is_some() {
@@ -283,10 +288,10 @@ pub(super) fn shown(name: &str) -> String {
     shown
 }
 
-/// The known name that was most likely meant, if any is near enough to be worth a guess.
+/// The known name that the author most likely meant, if one is near enough.
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let length = name.chars().count();
-    // One slip in a short name, one in three letters of a longer one.
+    // Accepts one error in a short name, and one error for every three letters of a longer name.
     let tolerance = (length / 3).max(1);
     known
         .filter(|candidate| candidate.chars().count().abs_diff(length) <= tolerance)

@@ -1,7 +1,8 @@
-//! Format 1 of scenario files as types: what a file says once it has been read and found well-formed.
+//! Format 1 of scenario files as types: the content of a well-formed file.
 //!
-//! A file holds [`Node`]s, as they are written; [`Scenario::expand`] turns them into the [`Step`]s that are run. The
-//! rules that JSON cannot show (an expectation names a message that was sent) are the checker's.
+//! A file contains [`Node`]s, as they are written. [`Scenario::expand`] turns them into the
+//! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
+//! expectation names a message that was sent.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use regrow_engine::HandshakeMode;
 
 use super::name::{CompromiseId, MemberName, MessageId};
 
-/// The one format that this version reads; the value of a file's `regrow`.
+/// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
 
 /// The size of a message's plaintext, in bytes, if its `send` gives neither `size` nor `text`.
@@ -18,36 +19,36 @@ pub const DEFAULT_MESSAGE_SIZE: u32 = 32;
 /// One scenario file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
-    /// One sentence that says why it matters to a product.
+    /// One sentence that says why the scenario matters to a product.
     pub about: Option<String>,
-    /// Where everything random comes from.
+    /// The seed of all random values.
     pub seed: u64,
-    /// What is set for the group; the engine's defaults otherwise.
+    /// The settings of the group. A setting that is not given has the engine's default.
     pub group: GroupSettings,
-    /// Everyone who takes part, in the order of the file, each once.
+    /// All members, in the order of the file, each once.
     pub members: Vec<MemberName>,
-    /// What happens, as it is written.
+    /// The steps, as they are written.
     pub steps: Vec<Placed<Node>>,
 }
 
-/// The `group` of a scenario. What is not set has the engine's default.
+/// The `group` of a scenario. A setting that is not given has the engine's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSettings {
     /// The group's cipher suite.
     pub ciphersuite: Option<Ciphersuite>,
-    /// What the delivery service sees of handshakes.
+    /// The handshake mode. It decides if the delivery service can read handshakes.
     pub handshake: Option<HandshakeMode>,
-    /// How many past epochs a member keeps the message secrets of.
+    /// The number of past epochs whose message secrets a member keeps.
     pub past_epochs: Option<u32>,
-    /// How many messages of one sender may be overtaken and still be read.
+    /// The window for messages of one sender that arrive out of order and can still be read.
     pub out_of_order: Option<u32>,
-    /// Messages are padded to a multiple of this many bytes; 0 is no padding.
+    /// Messages are padded to a multiple of this number of bytes; 0 means no padding.
     pub padding: Option<u32>,
 }
 
-/// A cipher suite by its name in RFC 9420, 17.1. Those that the engine's everyday provider has.
+/// A cipher suite by its name in RFC 9420, 17.1. The engine's default provider has all of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ciphersuite {
     /// `MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519`, which every implementation has.
@@ -58,16 +59,16 @@ pub enum Ciphersuite {
     X25519ChaCha20Poly1305Sha256Ed25519,
 }
 
-/// Where something stands in the file.
+/// A place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The number of the step as a reader counts, from 1; `5.2` is the second step inside the fifth.
+    /// The number of the step for readers, from 1; `5.2` is the second step inside of the fifth.
     pub number: Arc<str>,
     /// The field path from the top of the file, such as `steps[4].repeat.steps[1]`.
     pub path: Arc<str>,
-    /// The line where the step begins, from 1.
+    /// The line in which the step begins, from 1.
     pub line: u32,
-    /// The turn of the `repeat` that it stands in, from 1.
+    /// The turn of the `repeat` that contains the step, from 1.
     pub turn: Option<u32>,
 }
 
@@ -81,116 +82,117 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something, and where it stands.
+/// An item with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed<T> {
-    /// Where it stands.
+    /// The place of the item.
     pub place: Place,
-    /// What stands there.
+    /// The item.
     pub item: T,
 }
 
-/// A step as it is written: names inside a `repeat` may still hold `{i}`.
+/// A step as it is written: names inside of a `repeat` may still contain `{i}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// A step that does one thing.
+    /// One action.
     Do(Action),
-    /// Steps that are prepared on the same epoch. Holds actions, and repeats of actions.
+    /// Steps that are prepared in the same epoch: actions, and repeats of actions.
     Race(Vec<Placed<Node>>),
-    /// Steps that are done several times. Holds actions and races; never another repeat.
+    /// Steps that are done several times: actions and races, never another repeat.
     Repeat {
-        /// How many times.
+        /// The number of turns.
         times: u32,
-        /// What is done each time.
+        /// The steps of each turn.
         steps: Vec<Placed<Node>>,
     },
 }
 
-/// A step as it is run: no `repeat` and no `{i}` is left.
+/// A step as it is run, without `repeat` and `{i}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// One thing.
+    /// One action.
     Do(Action),
-    /// At least two actions, each of another member and each one that [`Action::can_race`]: all are prepared on the
-    /// same epoch, then submitted in an order from the seed.
+    /// At least two actions of different members. [`Action::can_race`] is true for each of them.
+    /// All actions are prepared in the same epoch, then submitted in an order from the seed.
     Race(Vec<Placed<Action>>),
 }
 
-/// What one step does. Lists of members are never empty and hold each member once.
+/// The action of a step. A list of members contains each member once, and is only empty if its
+/// field says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Makes the group, and adds members in one commit.
+    /// Creates the group, and adds members in one commit.
     Create {
         /// The creator.
         by: MemberName,
-        /// Those who are added; may be empty.
+        /// The added members; may be empty.
         with: Vec<MemberName>,
     },
     /// Adds members in one commit.
     Add {
         /// The committer.
         by: MemberName,
-        /// Those who are added.
+        /// The added members.
         who: Vec<MemberName>,
     },
     /// Removes members in one commit.
     Remove {
         /// The committer.
         by: MemberName,
-        /// Those who are removed.
+        /// The removed members.
         who: Vec<MemberName>,
     },
     /// A commit with a fresh path.
     Update {
         /// The committer.
         by: MemberName,
-        /// Whether the leaf gets a new signature key too.
+        /// True if the leaf also gets a new signature key.
         signature_key: bool,
     },
-    /// Each proposes its own removal; the next commit of another member carries it out.
+    /// Each member proposes its own removal. The next commit of another member carries it out.
     Leave {
-        /// Those who leave.
+        /// The members that leave.
         who: Vec<MemberName>,
     },
     /// A proposal by reference.
     Propose {
         /// The proposer.
         by: MemberName,
-        /// What is proposed.
+        /// The proposed change.
         what: Proposal,
     },
-    /// Commits what has been proposed.
+    /// Commits the waiting proposals.
     Commit {
         /// The committer.
         by: MemberName,
     },
     /// External commits of devices that are not members, one after the other.
     Join {
-        /// Those who join.
+        /// The devices that join.
         who: Vec<MemberName>,
     },
     /// External commits that replace the members' own lost leaves, one after the other.
     Rejoin {
-        /// Those who lost their state.
+        /// The members that have lost their state.
         who: Vec<MemberName>,
     },
     /// An application message.
     Send {
         /// The sender.
         by: MemberName,
-        /// What the message is called.
+        /// The id of the message.
         id: MessageId,
-        /// Its plaintext.
+        /// The plaintext of the message.
         body: Body,
     },
-    /// From here on not connected.
+    /// The members are offline from this step on.
     Offline {
-        /// Those who go.
+        /// The members that go offline.
         who: Vec<MemberName>,
     },
-    /// Connected again, and catching up.
+    /// The members are online again, and catch up.
     Online {
-        /// Those who come back.
+        /// The members that come online.
         who: Vec<MemberName>,
     },
     /// Withdraws all key packages at the delivery service, and publishes new ones.
@@ -198,52 +200,53 @@ pub enum Action {
         /// The members whose key packages are replaced.
         who: Vec<MemberName>,
     },
-    /// Keeps deliveries of a message back.
+    /// Holds deliveries of a message back.
     Hold(Delivery),
-    /// Lets held deliveries go.
+    /// Releases held deliveries.
     Release(Delivery),
-    /// Loses deliveries of a message.
+    /// Drops deliveries of a message.
     Drop(Delivery),
-    /// Makes deliveries of a message twice.
+    /// Delivers a message twice.
     Duplicate(Delivery),
-    /// Arms a crash: the next operation of the member that reaches this point dies there, and the member's process
-    /// starts again. That nothing reaches it until the end is a failure of the scenario.
+    /// Arms a crash. The member's next operation that reaches this point crashes there, and the
+    /// member's process starts again. If no operation reaches the point until the end, the scenario
+    /// fails.
     Crash {
-        /// Whose process dies.
+        /// The member whose process crashes.
         who: MemberName,
-        /// Where it dies.
+        /// The point at which it crashes.
         at: CrashPoint,
     },
-    /// Something of a device for the adversary.
+    /// A thief steals a device, or its files.
     Compromise {
-        /// Whose device is stolen.
+        /// The member whose device is stolen.
         who: MemberName,
-        /// What expectations call what was stolen.
+        /// The id of the theft, for expectations.
         id: CompromiseId,
-        /// What is stolen of it.
-        scope: Scope,
+        /// The stolen part of the device.
+        scope: TheftScope,
     },
-    /// The adversary acts in the name of the device that it stole.
+    /// A thief acts in the name of the device that it stole.
     Impersonate {
-        /// With which snapshot.
+        /// The theft that gave the thief its snapshot.
         compromise: CompromiseId,
-        /// What it does.
+        /// The thief's action.
         act: Act,
-        /// What its message is called; only a message has a name, and need not have one.
+        /// The id of the thief's message. Only a message can have an id, and it need not have one.
         id: Option<MessageId>,
     },
-    /// Virtual time goes by. Whole seconds, more than none.
+    /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
-    /// Fails the scenario here if it does not hold.
+    /// Fails the scenario if an expectation does not hold here.
     Expect(Expect),
 }
 
-/// What a `propose` proposes.
+/// The change that a `propose` proposes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proposal {
-    /// One Add for each.
+    /// One Add proposal for each member.
     Add(Vec<MemberName>),
-    /// One Remove for each.
+    /// One Remove proposal for each member.
     Remove(Vec<MemberName>),
     /// An Update of the proposer's own leaf.
     Update,
@@ -252,7 +255,7 @@ pub enum Proposal {
 /// The plaintext of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// So many bytes, drawn from the seed.
+    /// This number of bytes, drawn from the seed.
     Size(u32),
     /// This text.
     Text(String),
@@ -261,126 +264,128 @@ pub enum Body {
 /// Deliveries of one message that have not happened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Which message; its `send` may stand later.
+    /// The message; a later step may send it.
     pub id: MessageId,
-    /// To whom; to everyone if not set.
+    /// The receivers; all members if not set.
     pub to: Option<Vec<MemberName>>,
 }
 
-/// Where a process dies.
+/// The point at which a process crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrashPoint {
-    /// The operation is prepared and stored; nothing has been sent.
+    /// The operation is prepared and stored, and nothing has been sent.
     BeforeSubmit,
-    /// The delivery service has answered; the answer has not been read.
+    /// The delivery service has answered, and the device has not read the answer.
     AfterSubmit,
-    /// The answer has been read; it has not been applied.
+    /// The device has read the answer, and has not applied it.
     BeforeConfirm,
-    /// The batch of storage writes that applies it has not been finished.
+    /// The batch of storage writes that applies the answer has not been finished.
     DuringWrite,
 }
 
-/// What a thief does in the name of the device that it stole.
+/// The action of a thief in the name of the device that it stole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Act {
-    /// It sends an application message.
+    /// The thief sends an application message.
     Send,
-    /// It commits an update of the leaf.
+    /// The thief commits an update of the leaf.
     Commit,
-    /// It takes the leaf's place by an external commit.
+    /// The thief takes the leaf's place by an external commit.
     Rejoin,
 }
 
-/// What is stolen of a device.
+/// The stolen part of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything: stored values, and what is in memory.
+pub enum TheftScope {
+    /// The whole device: its storage and its memory.
     #[default]
     Device,
-    /// The files of its storage, without their key.
+    /// The files of the device's storage, without their key.
     Disk,
 }
 
-/// What has to hold. At least one of the fields is set.
+/// The expectations of one step. At least one of the fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expect {
-    /// The group's epoch, as the delivery service has it.
+    /// The group's epoch at the delivery service.
     pub epoch: Option<u64>,
-    /// Who is in the group, in any order.
+    /// The members of the group, in any order.
     pub members: Option<Vec<MemberName>>,
-    /// Whether all online members have to hold the same epoch authenticator.
+    /// True if all online members must have the same epoch authenticator.
     pub converged: bool,
-    /// What someone can read.
-    pub reading: Option<Reading>,
-    /// The step before failed, with this code.
+    /// The messages that members or a thief can read.
+    pub reading: Option<ReadingExpectation>,
+    /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }
 
-/// What someone can read, and how a thief fares, now. Nobody is asked about both a member and a thief in one step.
+/// The messages that members or a thief can read now, and the results of the thief's actions. One
+/// step asks about members or about a thief, never about both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// What each of these members has decrypted.
+pub enum ReadingExpectation {
+    /// The messages that members have decrypted.
     Member {
-        /// Who is asked.
+        /// The members.
         who: Vec<MemberName>,
         /// Messages that each of them has decrypted.
         reads: Vec<MessageId>,
         /// Messages that none of them has decrypted.
         cannot_read: Vec<MessageId>,
     },
-    /// What a thief can decrypt, and what has come of its acts.
+    /// The messages that a thief can decrypt, and the results of its actions.
     Thief {
-        /// Which thief: by what was stolen.
+        /// The theft by which the thief is known.
         compromise: CompromiseId,
         /// Messages that the thief can decrypt.
         reads: Vec<MessageId>,
         /// Messages that the thief cannot decrypt.
         cannot_read: Vec<MessageId>,
-        /// At most so many epochs after the compromise, no message is exposed any more.
+        /// The largest number of epochs after the theft until no message is exposed any more.
         heals_within: Option<u64>,
-        /// Whether the delivery service has ordered what the thief did last.
+        /// True if the delivery service has ordered the thief's last action.
         accepted: Option<bool>,
-        /// Whether anybody has noticed what the thief did.
+        /// True if a member has noticed the thief's actions.
         detected: Option<bool>,
     },
 }
 
-/// Why a step failed, for `expect`'s `fails`. The runner maps the engine's and the delivery service's errors onto it.
+/// The reason why a step failed, for the field `fails` of `expect`. The runner maps the errors of
+/// the engine and of the delivery service to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FailCode {
-    /// Who acts is not in the group.
+    /// The acting device is not in the group.
     NotAMember,
-    /// Who is to be added, or joins, is in the group.
+    /// The device that should be added, or that joins, is in the group already.
     AlreadyAMember,
-    /// Who is to be removed is not in the group.
+    /// The device that should be removed is not in the group.
     UnknownMember,
-    /// Who acts has been removed from the group.
+    /// The acting device has been removed from the group.
     Removed,
-    /// Who acts cannot go on with the state that it has, and has to rejoin.
+    /// The acting device cannot continue with its state, and has to rejoin.
     Lost,
-    /// Who acts is not connected.
+    /// The acting device is offline.
     Offline,
-    /// Something has been proposed, and nothing can be sent before a commit.
+    /// A proposal waits, and no message can be sent before a commit.
     ProposalsWait,
     /// There is nothing to commit.
     NothingToCommit,
-    /// A commit of the same member is waiting for the delivery service's answer.
+    /// A commit of the same member waits for the delivery service's answer.
     CommitPending,
-    /// The delivery service has no key package of who is to be added.
+    /// The delivery service has no key package of the device that should be added.
     NoKeyPackage,
-    /// The delivery service has no group info to join with.
+    /// The delivery service has no group info for the device that joins.
     NoGroupInfo,
-    /// The delivery service is in a later epoch, and it was not tried again.
+    /// The delivery service is in a later epoch, and the step was not tried again.
     Stale,
-    /// The delivery service refused it for another reason.
+    /// The delivery service refused the step for another reason.
     Rejected,
     /// A message is not valid.
     InvalidMessage,
 }
 
 impl Action {
-    /// What the step is called in a file.
+    /// The name of the step in a file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -409,7 +414,8 @@ impl Action {
         }
     }
 
-    /// The members who submit something to an existing group with this step. Empty for every other step.
+    /// The members that submit something to an existing group in this step. Empty for every other
+    /// step.
     #[must_use]
     pub fn submitters(&self) -> &[MemberName] {
         match self {
@@ -424,7 +430,8 @@ impl Action {
         }
     }
 
-    /// Whether it may stand in a `race`: it submits something to the group, for one member.
+    /// True if the action may be a part of a `race`: it submits something to the group, for one
+    /// member.
     #[must_use]
     pub fn can_race(&self) -> bool {
         self.submitters().len() == 1

@@ -1,8 +1,8 @@
-//! JSON values that know where they stand in their file.
+//! JSON values that know their position in the file.
 //!
-//! A value is a slice of the text, and its place is where the slice begins. `serde_json` has checked the syntax of the
-//! whole text before the first value is handed out, and reads one level at a time afterwards: nothing here recurses, so
-//! that no nesting is too deep.
+//! A value is a slice of the text, and its position is the start of the slice. `serde_json` checks
+//! the syntax of the whole text before the first value is used. Then it reads one level at a time.
+//! Nothing here recurses, so that no nesting is too deep.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::problem::{Position, Problem};
 
-/// The text of a file, with the beginnings of its lines.
+/// The text of a file, with the starts of its lines.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     text: &'a str,
@@ -26,13 +26,13 @@ pub(super) struct Json<'a>(&'a str);
 #[derive(Clone, Debug)]
 pub(super) struct Entry<'a> {
     pub(super) name: Cow<'a, str>,
-    /// The name as it stands in the file.
+    /// The name as it is in the file.
     pub(super) key: Json<'a>,
     pub(super) value: Json<'a>,
 }
 
 impl<'a> Source<'a> {
-    /// The text with the one value that it holds.
+    /// Checks the syntax of the text, and returns it with its only value.
     pub(super) fn open(text: &'a str) -> Result<(Self, Json<'a>), Problem> {
         let source = Self::of(text);
         let start = Some(Position { line: 1, column: 1 });
@@ -54,14 +54,14 @@ impl<'a> Source<'a> {
         Self { text, lines: lines.collect() }
     }
 
-    /// Where a text ends.
+    /// The position of a text's end.
     pub(super) fn end_of(text: &'a str) -> Position {
         Self::of(text).position_at(text.len())
     }
 
     fn syntax_problem(&self, error: &serde_json::Error) -> Problem {
         let line = error.line().max(1);
-        // The library counts bytes, and 0 is the end of the line before.
+        // The library counts bytes. Its column 0 is the end of the line before.
         let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
         let offset = (start + error.column().saturating_sub(1)).min(self.text.len());
         let told = error.to_string();
@@ -73,12 +73,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where a value of this text begins. Costs as much as its line is long: for problems, not for every value.
+    /// The position at which a value of this text begins. The cost grows with the length of the
+    /// line, so this is for problems only, and not for every value.
     pub(super) fn position(&self, value: Json<'a>) -> Position {
         self.position_at(self.offset(value))
     }
 
-    /// The line where a value of this text begins.
+    /// The line in which a value of this text begins.
     pub(super) fn line(&self, value: Json<'a>) -> u32 {
         count(self.line_at(self.offset(value)))
     }
@@ -104,7 +105,7 @@ fn count(number: usize) -> u32 {
 }
 
 impl<'a> Json<'a> {
-    /// What kind of value it is, as part of a sentence.
+    /// The kind of the value, as a part of a sentence.
     pub(super) fn kind(self) -> &'static str {
         match self.0.as_bytes().first() {
             Some(b'{') => "an object",
@@ -116,38 +117,41 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The elements, if it is a list.
+    /// The elements, if the value is a list.
     pub(super) fn elements(self) -> Option<Vec<Self>> {
         let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
         Some(elements.into_iter().map(|element| Json(element.get())).collect())
     }
 
-    /// The fields, if it is an object: in the order of the file, and as often as they stand there.
+    /// The fields, if the value is an object: in the order of the file, and each as often as it
+    /// occurs.
     pub(super) fn entries(self) -> Option<Vec<Entry<'a>>> {
         serde_json::from_str::<Entries<'a>>(self.0).ok().map(|entries| entries.0)
     }
 
-    /// The text, if it is one. An escape may still be half a character, which is an error of its own.
+    /// The text, if the value is one. An escape sequence may be half a character, which is an
+    /// error.
     pub(super) fn text(self) -> Option<Result<String, serde_json::Error>> {
         self.0.starts_with('"').then(|| serde_json::from_str(self.0))
     }
 
-    /// The number, if it is a whole one that is not negative and not too large.
+    /// The number, if the value is a whole number that is not negative and not too large.
     pub(super) fn number(self) -> Option<u64> {
         serde_json::from_str(self.0).ok()
     }
 
-    /// The truth, if it is one.
+    /// The truth value, if the value is one.
     pub(super) fn truth(self) -> Option<bool> {
         serde_json::from_str(self.0).ok()
     }
 
-    /// The value at a path such as `steps[3].send.by` below this one, or the nearest value above it that exists.
+    /// The value at a path such as `steps[3].send.by` below this value. If it does not exist,
+    /// returns the nearest value above it.
     pub(super) fn locate(self, path: &str) -> Self {
         let mut here = self;
         for segment in path.split(['.', '[']) {
             let next = match segment.strip_suffix(']').map(str::parse) {
-                // One name stands where a list may stand: `who[0]` is `who` then.
+                // One name may replace a list. Then `who[0]` is `who`.
                 Some(Ok(index)) => here.elements().and_then(|list: Vec<Self>| list.get::<usize>(index).copied()),
                 _ => here
                     .entries()
@@ -162,7 +166,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// An object's fields, with nothing dropped: a map would keep one of two fields of the same name.
+/// The fields of an object, without losses: a map would keep only one of two fields with one name.
 struct Entries<'a>(Vec<Entry<'a>>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -183,7 +187,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
         while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-            // A name with half a character in an escape cannot be decoded: it is unknown, and told as it stands.
+            // A name with half a character in an escape sequence cannot be decoded. It is unknown,
+            // and is reported as it is in the file.
             let name = serde_json::from_str(key.get()).map_or(Cow::Borrowed(key.get()), Cow::Owned);
             entries.push(Entry { name, key: Json(key.get()), value: Json(value.get()) });
         }
@@ -205,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_does_not_exist_ends_where_it_is_lost() {
+    fn missing_path_gives_the_nearest_existing_value() {
         let (source, root) = Source::open(r#"{"add": {"who": "bob"}}"#).unwrap();
         assert_eq!(source.position(root.locate("add.who[0]")), Position { line: 1, column: 17 });
     }
 
     #[test]
-    fn both_of_two_fields_of_one_name_are_there() {
+    fn repeated_fields_are_all_kept() {
         let (_, root) = Source::open(r#"{"a": 1, "a": 2}"#).unwrap();
         assert_eq!(root.entries().unwrap().len(), 2);
     }
 
     #[test]
-    fn a_hundred_thousand_levels_do_no_harm() {
+    fn hundred_thousand_levels_can_be_read() {
         let text = "[".repeat(100_000) + &"]".repeat(100_000);
         let (_, root) = Source::open(&text).unwrap();
         assert_eq!(root.elements().unwrap().len(), 1);

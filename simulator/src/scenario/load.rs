@@ -1,4 +1,4 @@
-//! From a path to a scenario. Nothing is read that is not a file of a reasonable size.
+//! Loads a scenario from a path. Reads only regular files of a reasonable size.
 
 use std::{
     fs::File,
@@ -12,25 +12,26 @@ use super::{
     problem::{Problem, Unusable},
 };
 
-/// The largest scenario file, in bytes: a thousand times a usual one, and read in a blink.
+/// The size of the largest scenario file, in bytes. It is a thousand times a usual size, and still
+/// fast to read.
 pub const MAX_FILE_SIZE: u64 = 4 * 1024 * 1024;
 
 /// Reads and checks a scenario file.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the file, each with its place.
+/// All problems of the file, each with its position.
 pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     let unusable = |problems| Unusable { file: path.to_owned(), problems };
     let text = text(path).map_err(|problem| unusable(vec![problem]))?;
     parse::read(&text).map_err(unusable)
 }
 
-/// The text of a file, if it is one of a reasonable size.
+/// Reads the text of a regular file of a reasonable size.
 pub(crate) fn text(path: &Path) -> Result<String, Problem> {
     let whole = |problem| Problem { position: None, field: String::new(), problem };
     let unreadable = |error: io::Error| whole(format!("cannot be read: {error}"));
-    // Looked at before it is opened: to open a pipe would wait for its other end.
+    // The check comes before the opening, because to open a pipe would wait for its other end.
     let metadata = path.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(whole("is not a file".to_owned()));
@@ -42,7 +43,7 @@ pub(crate) fn text(path: &Path) -> Result<String, Problem> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    // It may have grown since, or never have told its size.
+    // The file may have grown since the check, or its size may be unknown.
     file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE_SIZE {
         return Err(too_large(format!("more than {MAX_FILE_SIZE}")));

@@ -1,13 +1,13 @@
-//! Scenario files: their format, how they are read and checked, and their JSON Schema.
+//! Scenario files: their format, their reader and checker, and their JSON Schema.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
 //! | [`mod@format`] | format 1 as types |
 //! | `name` | names of members, messages and compromises |
-//! | `expand` | `repeat` and `{i}` become the steps that are run |
-//! | `load` | from a path to a scenario, within limits |
-//! | `json`, `fields`, `word`, `parse`, `step`, `expect` | from text to types, with the place of everything |
-//! | `check` | what JSON cannot show: names exist, ids are unique, expectations can be met |
+//! | `expand` | turns `repeat` and `{i}` into the steps of a run |
+//! | `load` | reads a scenario from a path, within limits |
+//! | `json`, `fields`, `names`, `word`, `parse`, `step`, `expect` | from text to types, with positions |
+//! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |
 //! | [`schema`] | the JSON Schema of format 1 |
@@ -24,6 +24,7 @@ mod fields;
 mod json;
 mod load;
 mod name;
+mod names;
 mod numbers;
 mod parse;
 mod problem;
@@ -34,7 +35,7 @@ mod write;
 pub use check::MAX_STEPS;
 pub use format::{
     Act, Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode,
-    GroupSettings, Node, Place, Placed, Proposal, Reading, Scenario, Scope, Step,
+    GroupSettings, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};

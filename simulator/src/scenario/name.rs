@@ -1,16 +1,18 @@
 //! The names that a scenario gives to members, messages and compromises.
 //!
-//! Each kind is a type of its own, so that a message cannot be looked up under a member's name. A name is free text
-//! without white space; inside `repeat` it may hold `{i}`, which [`crate::scenario::Node`] replaces when it is expanded.
+//! Each kind has its own type, so that a message cannot be looked up under a member's name. A name
+//! is free text without white space. Inside of `repeat` it may contain `{i}`, which is replaced
+//! when [`crate::scenario::Node`] is expanded.
 
 use std::{borrow::Borrow, fmt};
 
 use serde::Serialize;
 
-/// What stands for the number of the turn in the names and texts inside a `repeat`.
+/// The placeholder for the number of the turn, in names and texts inside of a `repeat`.
 pub const TURN: &str = "{i}";
 
-/// The longest name, in characters: names are columns of reports and parts of record names, not documents.
+/// The length of the longest name, in characters. Names are columns of reports and parts of record
+/// names.
 pub const MAX_NAME_LENGTH: usize = 128;
 
 macro_rules! name {
@@ -21,7 +23,7 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a name as it is. Whether a name of a file is well-formed is the parser's to decide.
+            /// Makes a name without a check. The parser checks the names in a file.
             #[must_use]
             pub fn new(name: impl Into<String>) -> Self {
                 Self(name.into())
@@ -55,22 +57,21 @@ macro_rules! name {
 }
 
 name! {
-    /// One of the scenario's `members`: a user with one device. Whether it is in the group at some time is another
-    /// question.
+    /// One of the scenario's `members`: a user with one device. It need not be in the group.
     MemberName
 }
 
 name! {
-    /// What a `send` calls its message.
+    /// The id that a `send` gives to its message.
     MessageId
 }
 
 name! {
-    /// What a `compromise` calls what it takes.
+    /// The id that a `compromise` gives to its theft.
     CompromiseId
 }
 
-/// A text with every `{i}` replaced by the turn.
+/// A text in which the number of the turn replaces every `{i}`.
 pub(crate) fn at_turn(text: &str, turn: u32) -> String {
     text.replace(TURN, &turn.to_string())
 }

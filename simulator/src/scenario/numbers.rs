@@ -1,4 +1,4 @@
-//! Reading a JSON object of known names and whole numbers, with the care that scenarios get.
+//! Reads a JSON object of known names and whole numbers, with the same checks as scenarios.
 
 use super::{
     fields::{At, Reader},
@@ -6,7 +6,8 @@ use super::{
     problem::Problem,
 };
 
-/// The numbers of an object that has no other names than these, none of them twice, and no number above `most`.
+/// Reads the numbers of an object that has only known names, each at most once, and no number above
+/// `most`.
 ///
 /// # Errors
 ///

@@ -1,11 +1,12 @@
-//! From a file's text to a [`Scenario`]: the top of the file and the structure of its steps.
+//! Turns the text of a file into a [`Scenario`]: the top of the file, and the structure of its
+//! steps.
 
 use std::{collections::BTreeSet, string::FromUtf8Error, sync::Arc};
 
 use regrow_engine::UserId;
 
 use super::{
-    check,
+    check::{self, Complete},
     fields::{At, Fields, Reader, nearest, shown, unknown},
     format::{Action, FORMAT, GroupSettings, Node, Place, Placed, Scenario},
     json::Source,
@@ -14,22 +15,25 @@ use super::{
     step,
 };
 
-/// The longest name of a member, in bytes: beside the name of its device, an identity has room for that many.
+/// The length of the longest member name, in bytes. An identity has room for it beside the name of
+/// the device.
 const MAX_USER_BYTES: usize = 200;
 
-/// How many members a scenario may have: more than a group of the engine has ever been measured with.
+/// The largest number of members in a scenario. It is larger than any measured group of the engine.
 pub const MAX_MEMBERS: usize = 10_000;
 
-/// How many turns a `repeat` may have.
+/// The largest number of turns in a `repeat`.
 pub const MAX_TURNS: u32 = 1_000_000;
 
-/// The most past epochs whose secrets can be kept. Each costs a member hundreds of kilobytes in a large group.
+/// The largest number of past epochs whose secrets can be kept. Each of them costs a member
+/// hundreds of kilobytes in a large group.
 pub const MAX_PAST_EPOCHS: u32 = 1_000;
 
-/// The widest window for messages that overtake each other. A member keeps a key for each message it skips.
+/// The widest window for messages that arrive out of order. A member keeps a key for each message
+/// that it skips.
 pub const MAX_OUT_OF_ORDER: u32 = 100_000;
 
-/// The largest padding: every message of a group is at least this long on the wire.
+/// The largest padding. With it, every message of a group is at least this long on the wire.
 pub const MAX_PADDING: u32 = 65_536;
 
 const TOP: &[&str] = &["regrow", "name", "about", "seed", "group", "members", "steps"];
@@ -37,15 +41,8 @@ const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_orde
 const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
-/// Steps of format 1 that this version knows by name only.
+/// Steps of format 1 that this version knows only by name.
 const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
-
-/// Which parts of a file could be read in full. What names exist is only known of those.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Complete {
-    pub(super) members: bool,
-    pub(super) steps: bool,
-}
 
 /// Reads a scenario from the text of a file, and checks it.
 ///
@@ -70,7 +67,8 @@ pub(super) struct Complete {
 ///
 /// # Errors
 ///
-/// Every problem that was found, in the order of the file. If the text is no JSON, that alone.
+/// Every problem that was found, in the order of the file. If the text is no JSON, only this
+/// problem.
 pub fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
     let (source, json) = Source::open(text).map_err(|problem| vec![problem])?;
     let mut reader = Reader { source, problems: Vec::new(), in_repeat: false, in_race: false };
@@ -88,7 +86,7 @@ pub fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
     }
 }
 
-/// The scenario, with as much of it as could be read. `None` if it is of no known format.
+/// Reads as much of the scenario as possible. `None` if its format is unknown.
 fn scenario<'a>(reader: &mut Reader<'a>, root: &At<'a>) -> Option<(Scenario, Complete)> {
     let top = reader.any_object(root.clone())?;
     let format = top.required(reader, "regrow")?;
@@ -133,7 +131,7 @@ fn group<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<GroupSettings> {
     })
 }
 
-/// A member is a user: its name has to be one, in the form in which users are told apart.
+/// A member is a user. Its name has to be a user name, in the form in which users are compared.
 fn check_user<'a>(reader: &mut Reader<'a>, at: &At<'a>, name: &str) {
     if name.len() > MAX_USER_BYTES {
         reader.note(at, format!("the name of a member has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
@@ -192,7 +190,7 @@ fn steps<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
     Vec::new()
 }
 
-/// The steps of a list. One that cannot be read is noted and left out.
+/// Reads the steps of a list. A step that cannot be read is noted and left out.
 fn nodes<'a>(reader: &mut Reader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<Node>> {
     let mut nodes = Vec::with_capacity(elements.len());
     for (index, at) in elements.iter().enumerate() {
@@ -227,7 +225,7 @@ fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> 
     let inner = format!("{number}.");
     match name {
         "repeat" if reader.in_repeat => {
-            reader.note(&key, "a repeat cannot stand in another: `{i}` would mean two things");
+            reader.note(&key, "a repeat cannot be inside another: `{i}` would have two meanings");
             None
         }
         "repeat" => {
@@ -237,7 +235,7 @@ fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> 
             node
         }
         "race" if reader.in_race => {
-            reader.note(&key, "a race cannot stand in another: all of its steps are on the same epoch already");
+            reader.note(&key, "a race cannot be inside another: all of its steps are in the same epoch already");
             None
         }
         "race" => match value.elements() {
@@ -271,7 +269,8 @@ fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> 
     }
 }
 
-/// An action all of whose fields could be read. A step with a problem is not looked at again by the checker.
+/// Reads an action if all of its fields can be read. The checker does not check a step with a
+/// problem.
 fn decoded<'a>(reader: &mut Reader<'a>, value: At<'a>, decode: step::Decoder) -> Option<Action> {
     let before = reader.problems.len();
     let action = decode(reader, value)?;
@@ -305,12 +304,12 @@ fn unknown_step(name: &str) -> String {
     }
 }
 
-/// The steps of this version.
+/// The names of the steps of this version.
 fn step_names() -> BTreeSet<&'static str> {
     step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat"]).collect()
 }
 
-/// The problem of a file that is no text, at its first byte that is not.
+/// The problem with a file that is not UTF-8, at its first invalid byte.
 pub(super) fn not_utf8(error: &FromUtf8Error) -> Problem {
     let valid = error.utf8_error().valid_up_to();
     let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);

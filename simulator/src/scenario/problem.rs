@@ -1,13 +1,14 @@
-//! What is wrong with a scenario file, and where.
+//! The problems of a scenario file, and their positions.
 
 use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-/// How many problems of one file are told: whoever has more than these has one cause for most of them.
+/// The largest number of problems that are reported for one file. If a file has more, most of them
+/// have the same cause.
 pub const MAX_PROBLEMS: usize = 50;
 
-/// A place in a file, both from 1. Columns count characters.
+/// A position in a file; both numbers start from 1. Columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Position {
     /// The line.
@@ -16,15 +17,15 @@ pub struct Position {
     pub column: u32,
 }
 
-/// One thing that is wrong with a file.
+/// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where it is. Not set if the file could not be read at all.
+    /// The position of the problem. Not set if the file could not be read at all.
     #[serde(flatten)]
     pub position: Option<Position>,
-    /// The field path, such as `steps[3].send.by`. Empty if it concerns the whole file.
+    /// The field path, such as `steps[3].send.by`. Empty if the problem concerns the whole file.
     pub field: String,
-    /// What is wrong and, where it is known, what would be right.
+    /// The problem and, if it is known, the remedy.
     pub problem: String,
 }
 
@@ -40,7 +41,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A file that cannot be run, with everything that is wrong with it, in the order of the file.
+/// A file that cannot be run, with all of its problems in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot be used: {}", file.display(), told(problems))]
 pub struct Unusable {

@@ -1,18 +1,20 @@
-//! The steps that do one thing: the fields of each, read into an [`Action`].
+//! Reads the steps that do one thing: the fields of each become an [`Action`].
 
 use std::time::Duration;
 
 use super::{
     expect,
     fields::{At, Reader},
-    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, Scope},
+    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, TheftScope},
     name::{CompromiseId, MemberName, MessageId},
+    names::{member, members},
 };
 
-/// The largest message, in bytes of plaintext: one step cannot fill the memory.
+/// The size of the largest message, in bytes of plaintext. One step cannot fill the memory.
 pub const MAX_MESSAGE_SIZE: u32 = 1_048_576;
 
-/// The longest `wait`: a century. Longer ones are typing errors, and their sum could overflow the clock.
+/// The longest `wait`: a century. Longer waits are typing errors, and their sum could overflow the
+/// clock.
 pub const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * DAY);
 
 const DAY: u64 = 24 * 60 * 60;
@@ -45,18 +47,6 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("wait", wait),
     ("expect", expect::expect),
 ];
-
-fn member<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<MemberName> {
-    reader.name(&at?).map(MemberName::new)
-}
-
-pub(super) fn members<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<Vec<MemberName>> {
-    Some(reader.names(&at?)?.into_iter().map(MemberName::new).collect())
-}
-
-pub(super) fn messages<'a>(reader: &mut Reader<'a>, at: Option<At<'a>>) -> Option<Vec<MessageId>> {
-    Some(reader.names(&at?)?.into_iter().map(MessageId::new).collect())
-}
 
 fn create<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by", "with"])?;
@@ -177,7 +167,7 @@ fn compromise<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let who = fields.required(reader, "who");
     let who = member(reader, who);
     let id = fields.required(reader, "id").and_then(|at| reader.name(&at));
-    let scope: Option<Scope> = fields.get("scope").and_then(|at| reader.word(&at));
+    let scope: Option<TheftScope> = fields.get("scope").and_then(|at| reader.word(&at));
     Some(Action::Compromise { who: who?, id: CompromiseId::new(id?), scope: scope.unwrap_or_default() })
 }
 
@@ -187,7 +177,7 @@ fn impersonate<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     let act: Option<Act> = fields.required(reader, "action").and_then(|at| reader.word(&at));
     let id = fields.get("id").and_then(|at| {
         if act.is_some_and(|act| act != Act::Send) {
-            reader.note(&at, "only what is sent has an `id`");
+            reader.note(&at, "only the action `send` has an `id`");
         }
         reader.name(&at)
     });
@@ -208,7 +198,8 @@ fn wait<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Wait(duration))
 }
 
-/// A duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. The longest that there can be if it is longer.
+/// Reads a duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. A longer duration than
+/// possible becomes the longest possible one.
 #[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;

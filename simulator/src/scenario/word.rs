@@ -1,4 +1,4 @@
-//! The values that a file writes as a word, and the words: the one list that reading, writing and guessing share.
+//! The values that a file writes as words. Reading, writing and suggestions use the same list.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Act, Ciphersuite, CrashPoint, FailCode, Scope};
+use super::format::{Act, Ciphersuite, CrashPoint, FailCode, TheftScope};
 
-/// A value that a file writes as a word: every value, and its word.
+/// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
-    /// Every value with the word for it.
+    /// Every value, with its word.
     const WORDS: &'static [(&'static str, Self)];
 }
 
@@ -44,7 +44,7 @@ impl Word for Act {
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
 }
 
-impl Word for Scope {
+impl Word for TheftScope {
     const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
 }
 
@@ -70,7 +70,7 @@ impl Word for FailCode {
 macro_rules! written_as_its_word {
     ($($name:ident),*) => {$(
         impl $name {
-            /// The word for it in a file.
+            /// The word for the value in a file.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 word(self)
@@ -91,4 +91,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Act, Ciphersuite, CrashPoint, Scope, FailCode);
+written_as_its_word!(Act, Ciphersuite, CrashPoint, TheftScope, FailCode);

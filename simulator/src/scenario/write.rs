@@ -1,11 +1,12 @@
-//! From a scenario to the text of a file: what [`read`](super::read) reads back as the same scenario.
+//! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
+//! scenario.
 
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal, Reading,
-        Scenario, Scope,
+        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal,
+        ReadingExpectation, Scenario, TheftScope,
     },
     word::word,
 };
@@ -13,8 +14,8 @@ use super::{
 /// The units of a duration, the longest first.
 const UNITS: [(u64, char); 4] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm'), (1, 's')];
 
-/// Writes a scenario as a file of format 1: a step on each line, and no field that says what is so anyway. The same
-/// scenario gives the same text.
+/// Writes a scenario as a file of format 1: a step on each line, and no field that has its default.
+/// The same scenario gives the same text.
 ///
 /// ```
 /// use regrow_simulator::scenario::{read, write};
@@ -47,7 +48,7 @@ pub fn write(scenario: &Scenario) -> String {
 }
 
 fn group(settings: &GroupSettings) -> String {
-    let mut fields = Fields::default();
+    let mut fields = LineFields::default();
     if let Some(suite) = settings.ciphersuite {
         fields.text("ciphersuite", suite.as_str());
     }
@@ -64,7 +65,7 @@ fn group(settings: &GroupSettings) -> String {
     fields.object()
 }
 
-/// A list of steps, each on a line of its own, in a list that stands so deep.
+/// A list of steps, each on its own line, at this depth.
 fn nodes(nodes: &[Placed<Node>], depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let lines: Vec<_> = nodes.iter().map(|placed| format!("{indent}  {}", node(&placed.item, depth + 1))).collect();
@@ -82,9 +83,17 @@ fn node(node: &Node, depth: usize) -> String {
     }
 }
 
+fn proposal(fields: &mut LineFields, what: &Proposal) {
+    match what {
+        Proposal::Add(who) => fields.names("add", who.iter().map(|name| name.as_str())),
+        Proposal::Remove(who) => fields.names("remove", who.iter().map(|name| name.as_str())),
+        Proposal::Update => fields.add("update", true),
+    }
+}
+
 /// The fields of every step that has fields.
-fn fields(action: &Action) -> Fields {
-    let mut fields = Fields::default();
+fn fields(action: &Action) -> LineFields {
+    let mut fields = LineFields::default();
     match action {
         Action::Create { by, with } => {
             fields.text("by", by.as_str());
@@ -113,11 +122,7 @@ fn fields(action: &Action) -> Fields {
         }
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
-            match what {
-                Proposal::Add(who) => fields.names("add", who.iter().map(|name| name.as_str())),
-                Proposal::Remove(who) => fields.names("remove", who.iter().map(|name| name.as_str())),
-                Proposal::Update => fields.add("update", true),
-            }
+            proposal(&mut fields, what);
         }
         Action::Commit { by } => fields.text("by", by.as_str()),
         Action::Send { by, id, body } => {
@@ -139,7 +144,7 @@ fn fields(action: &Action) -> Fields {
         Action::Compromise { who, id, scope } => {
             fields.text("who", who.as_str());
             fields.text("id", id.as_str());
-            if *scope != Scope::default() {
+            if *scope != TheftScope::default() {
                 fields.text("scope", scope.as_str());
             }
         }
@@ -156,14 +161,14 @@ fn fields(action: &Action) -> Fields {
     fields
 }
 
-fn delivery(fields: &mut Fields, what: &Delivery) {
+fn delivery(fields: &mut LineFields, what: &Delivery) {
     fields.text("id", what.id.as_str());
     if let Some(to) = &what.to {
         fields.names("for", to.iter().map(|name| name.as_str()));
     }
 }
 
-fn expected(fields: &mut Fields, expect: &Expect) {
+fn expected(fields: &mut LineFields, expect: &Expect) {
     if let Some(epoch) = expect.epoch {
         fields.add("epoch", epoch);
     }
@@ -175,11 +180,11 @@ fn expected(fields: &mut Fields, expect: &Expect) {
     }
     if let Some(reading) = &expect.reading {
         let (reads, cannot_read) = match reading {
-            Reading::Member { who, reads, cannot_read } => {
+            ReadingExpectation::Member { who, reads, cannot_read } => {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            Reading::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
@@ -203,7 +208,7 @@ fn expected(fields: &mut Fields, expect: &Expect) {
     }
 }
 
-/// The longest unit that says it exactly.
+/// The duration in the longest unit that is exact.
 fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
@@ -211,16 +216,16 @@ fn duration(time: Duration) -> String {
     format!("{}{unit}", seconds / length)
 }
 
-/// A text as JSON has it.
+/// A text as JSON.
 fn text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The fields of an object that stands on one line.
+/// The fields of an object on one line.
 #[derive(Default)]
-struct Fields(String);
+struct LineFields(String);
 
-impl Fields {
+impl LineFields {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
         let comma = if self.0.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.
@@ -231,7 +236,7 @@ impl Fields {
         self.add(name, text(value));
     }
 
-    /// One name, or a list of them.
+    /// Adds one name, or a list of names.
     fn names<'n>(&mut self, name: &str, names: impl Iterator<Item = &'n str>) {
         let names: Vec<_> = names.map(text).collect();
         match names.as_slice() {

@@ -1,141 +1,137 @@
-//! One member's phone: a client of the engine over a store that survives, in a process that may not.
+//! One member's device: an engine client over a store that survives a crash of the process.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_delivery_service as ds;
 use regrow_engine::{
-    Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, Layered, Policy, StorageError, Store,
+    Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, HandshakeMode, Layered, Policy, StorageError,
+    Store,
 };
 
 use super::{
-    Failed,
-    courier::Fate,
-    file::StorageFile,
-    randomness::{SeededCrypto, Verified},
-    store::{Common, MortalStore, Records},
-    surroundings::Surroundings,
+    crashable_store::{CrashableStore, Records, SharedValues},
+    event::TranscriptEvent,
+    fault_injection::FaultInjection,
+    generation_counter::GenerationCounter,
+    randomness::{SeededCrypto, VerificationCache},
+    recorder::Recorder,
+    step_failure::StepFailure,
+    storage_file::StorageFile,
     window::Window,
 };
 use crate::{
-    adversary::{Log, Loot, Mark, Taped},
+    adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
-    scenario::{CrashPoint, FailCode, MemberName, Scope},
+    scenario::{CrashPoint, MemberName, TheftScope},
 };
 
-/// The device's name: a scenario's members are users with one device each.
+/// The device's name: each member of a scenario is a user with one device.
 const DEVICE: &str = "device";
 
-/// What a device has of the outside world, and what it has come to know.
+/// A device: its client, its store, and the world's knowledge of its state.
 pub(super) struct Device {
     pub(super) index: usize,
     pub(super) name: MemberName,
-    /// Its name as the delivery service knows it.
+    /// The device's identity at the delivery service.
     pub(super) address: DeviceId,
     pub(super) client: Client,
-    store: MortalStore,
+    store: CrashableStore,
     crypto: Arc<Layered<SeededCrypto>>,
-    /// The same two, as its process is given them.
-    given: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
-    /// What its cryptography does.
-    pub(super) log: Arc<Log>,
+    /// The store and the cryptography with injected faults, as the client gets them.
+    injected: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
+    /// The log of the device's crypto calls.
+    pub(super) log: Arc<CallLog>,
+    group: GroupId,
     policy: Policy,
-    /// The name of the step whose randomness it draws.
+    /// The label of the step whose randomness the device draws.
     pub(super) step: String,
-    /// The name of the part of the step whose randomness it draws now.
+    /// The label of the part of the step whose randomness the device draws now.
     part: String,
     restarts: u32,
     checkpoints: u32,
     pub(super) online: bool,
-    /// Up to where it has processed its stream. It survives the process, like the store.
+    /// The position after the last processed delivery. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
-    /// The number and the time of the log entry that came last to it.
+    /// The sequence and the time of the last log entry that reached the device.
     last: Option<(u64, u64)>,
-    /// Whether an entry was gone before it came: the device was away for longer than the service keeps them.
+    /// True if the service deleted an entry before it reached the device: the device was offline
+    /// for longer than the retention time.
     pub(super) missed: bool,
-    /// Where its process dies next.
+    /// The point at which the process crashes next.
     pub(super) crash: Option<CrashPoint>,
-    /// Deliveries that are held back, oldest first.
+    /// The held deliveries, oldest first.
     pub(super) held: Vec<ds::Delivery>,
-    /// Whether it has something left to do in the group that it is to take up again.
+    /// True if the engine has intents left that the device has to take up again.
     pub(super) resume: bool,
     pub(super) window: Window,
-    /// Whether it knows that another acts in its name: it makes nothing until it has rejoined.
+    /// True if the device knows that another device acts in its name. It makes nothing until it has
+    /// rejoined.
     pub(super) lost: bool,
-    /// Whether a thief's commit has locked it out: it cannot follow until it has rejoined.
+    /// True if a thief's commit has locked the device out. It cannot follow until it has rejoined.
     pub(super) ousted: bool,
-    /// What became of each application message that came to it, by the message's number.
-    pub(super) fates: BTreeMap<usize, Reading>,
-    /// How many messages it has encrypted in its present epoch.
-    pub(super) encrypted: (u64, u32),
+    /// The read status of each application message that reached the device, by the message's index.
+    pub(super) read_status: BTreeMap<usize, ReadStatus>,
+    pub(super) generations: GenerationCounter,
 }
 
-/// What all devices of a simulation are built on.
-pub(super) struct Basis<'b> {
+/// The values that all devices of a run share.
+pub(super) struct DeviceSetup<'b> {
     pub(super) seed: u64,
+    pub(super) group: &'b GroupId,
     pub(super) policy: &'b Policy,
-    /// What the devices' names end with.
-    pub(super) suffix: String,
-    pub(super) verified: Arc<Verified>,
-    pub(super) common: Arc<Common>,
-    pub(super) surroundings: &'b dyn Surroundings,
+    /// The suffix of the devices' names.
+    pub(super) suffix: &'b str,
+    pub(super) verification_cache: Arc<VerificationCache>,
+    pub(super) shared_values: Arc<SharedValues>,
+    pub(super) faults: &'b dyn FaultInjection,
 }
 
-/// Where a device can go back to.
+/// A state that a device can go back to.
 pub(super) struct Checkpoint {
     stored: Records,
     log: Mark,
 }
 
-/// What became of an application message at one member.
+/// The status of an application message at one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum ReadStatus {
     Read,
-    /// Its keys were no longer kept, as the policy says.
+    /// The policy had already erased the keys.
     Unreadable,
     Held,
     Dropped,
 }
 
-impl From<Fate> for Option<Reading> {
-    fn from(fate: Fate) -> Self {
-        match fate {
-            Fate::Held => Some(Reading::Held),
-            Fate::Dropped => Some(Reading::Dropped),
-            Fate::Delivered | Fate::Twice => None,
-        }
-    }
-}
-
 impl Device {
     pub(super) fn new(
-        basis: &Basis<'_>,
+        setup: &DeviceSetup<'_>,
         index: usize,
         name: MemberName,
-        log: Arc<Log>,
+        log: Arc<CallLog>,
         on_disk: bool,
-    ) -> Result<Self, Failed> {
-        let Basis { seed, policy, suffix, verified, common, surroundings } = basis;
-        let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
-        let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(|e| broken(&e))?;
-        let crypto = Arc::new(Layered(SeededCrypto::new(*seed, name.as_str()).sharing(verified.clone())));
+    ) -> Result<Self, StepFailure> {
+        let DeviceSetup { seed, group, policy, suffix, verification_cache, shared_values, faults } = setup;
+        let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
+        let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(verification_cache.clone());
+        let crypto = Arc::new(Layered(seeded));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let mut store = MortalStore::new(common);
+        let mut store = CrashableStore::new(shared_values);
         if on_disk {
             store = store.with_file(StorageFile::create(*seed, name.as_str(), &crypto.0)?);
         }
         let address = id.clone();
-        let given =
-            (surroundings.store(name.as_str(), Arc::new(store.clone())), surroundings.crypto(name.as_str(), provider));
-        let client = Client::create(given.0.clone(), given.1.clone(), id, (*policy).clone()).map_err(|e| broken(&e))?;
+        let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
+        let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
         Ok(Self {
             index,
             name,
             address,
-            client,
+            client: client.map_err(StepFailure::broken)?,
             store,
             crypto,
-            given,
+            injected,
             log,
+            group: (*group).clone(),
             policy: (*policy).clone(),
             step: String::new(),
             part: String::new(),
@@ -151,12 +147,12 @@ impl Device {
             window: Window::default(),
             lost: false,
             ousted: false,
-            fates: BTreeMap::new(),
-            encrypted: (0, 0),
+            read_status: BTreeMap::new(),
+            generations: GenerationCounter::default(),
         })
     }
 
-    /// Its randomness is that of this step from here on.
+    /// Starts the randomness of this step.
     pub(super) fn begin_step(&mut self, step: &str) {
         step.clone_into(&mut self.step);
         self.checkpoints = 0;
@@ -168,7 +164,7 @@ impl Device {
         self.part = part;
     }
 
-    /// It is in the group from this epoch on, with a state of its own.
+    /// Records that the device is in the group from this epoch on, with a state of its own.
     pub(super) fn joined(&mut self, epoch: u64) {
         self.window.joined(epoch);
         self.lost = false;
@@ -183,12 +179,13 @@ impl Device {
         }
     }
 
-    /// The crash that was armed and has not happened.
+    /// The armed crash that has not happened yet.
     pub(super) fn armed(&self) -> Option<CrashPoint> {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
     }
 
-    /// Notes which entry comes, and whether the service had thrown away what was before it. A welcome begins anew.
+    /// Records the arrival of a log entry, and whether the service had deleted the entry before it.
+    /// A welcome starts anew.
     pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, now: u64) {
         let retention = ds::Limits::default().retention_seconds;
         let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= now;
@@ -197,46 +194,73 @@ impl Device {
         self.last = Some((delivery.receipt.sequence.0, delivery.time.0));
     }
 
-    /// Whether the process dies here; if so it is to be started again.
-    pub(super) fn dies_at(&mut self, here: CrashPoint) -> bool {
+    /// True if the process crashes at this point. The caller has to start it again.
+    pub(super) fn crashes_at(&mut self, here: CrashPoint) -> bool {
         self.crash.take_if(|at| *at == here).is_some()
     }
 
-    /// Where its log is, if its process may die before it has done the next thing: what it computes until then is lost, and
-    /// is not what that thing costs.
-    pub(super) fn mark_if_mortal(&self) -> Option<Mark> {
+    /// The position in the call log, if a crash is armed. The calls before the crash are lost, and
+    /// do not count as cost.
+    pub(super) fn mark_if_crash_armed(&self) -> Option<Mark> {
         self.store.is_armed().then(|| self.log.mark())
     }
 
-    /// Whether the process died while it was writing.
-    pub(super) fn died_writing(&self) -> bool {
-        self.store.take_death()
+    /// True if the process crashed during a write.
+    pub(super) fn crashed_writing(&self) -> bool {
+        self.store.take_crash()
     }
 
-    /// Starts the process again, over what is stored.
+    /// Does an operation until no crash interrupts it.
+    pub(super) fn persist<T>(
+        &mut self,
+        recorder: &mut Recorder<'_>,
+        operation: Operation,
+        act: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
+    ) -> Result<T, StepFailure> {
+        let mark = self.mark_if_crash_armed();
+        loop {
+            self.log.begin(operation);
+            match act(&mut self.client, &self.group) {
+                Err(Error::Storage(_)) if self.crashed_writing() => {
+                    self.crash_and_restart(recorder, CrashPoint::DuringWrite)?;
+                    mark.iter().for_each(|mark| self.log.go_back(mark));
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Records a crash of the process, and starts it again.
+    pub(super) fn crash_and_restart(&mut self, recorder: &mut Recorder<'_>, at: CrashPoint) -> Result<(), StepFailure> {
+        recorder.tell(TranscriptEvent::Crashed { who: self.name.clone(), at });
+        Ok(self.restart()?)
+    }
+
+    /// Starts the process again, over the stored records.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.restarts += 1;
-        // What was drawn before the crash must not be drawn again.
+        // The process must not draw the same randomness as before the crash.
         self.begin_part(format!("{} restart {}", self.step, self.restarts));
         self.reopen()
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
         self.log.begin(Operation::Housekeeping);
-        self.client = Client::open(self.given.0.clone(), self.given.1.clone(), self.policy.clone())?;
+        self.client = Client::open(self.injected.0.clone(), self.injected.1.clone(), self.policy.clone())?;
         Ok(())
     }
 
-    /// Begins something that may have to be done again from here: with randomness of its own, that of the next such
-    /// thing in this step.
+    /// Starts a part of the step that the device may have to repeat from here. The part has
+    /// randomness of its own.
     pub(super) fn checkpoint(&mut self) -> Checkpoint {
         self.checkpoints += 1;
         self.begin_part(format!("{} part {}", self.step, self.checkpoints));
         Checkpoint { stored: self.store.records(), log: self.log.mark() }
     }
 
-    /// Goes back to a checkpoint: what is stored and what is drawn from here on are as they were then; or as they were
-    /// when the process was last started again, if it has died since.
+    /// Goes back to a checkpoint: the stored records and the randomness are as they were then.
+    ///
+    /// If the process has restarted since, the randomness is that of the restart.
     pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
         self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
         self.crypto.0.begin_step(&self.part);
@@ -245,25 +269,36 @@ impl Device {
         Ok(())
     }
 
-    /// What somebody has who steals it now.
-    pub(super) fn steal(&self, scope: Scope) -> Result<Loot, Failed> {
-        let broken = |e: &dyn std::error::Error| Failed::new(FailCode::InvalidMessage, e);
+    /// The state that a thief gets who steals the device now.
+    pub(super) fn steal(&self, scope: TheftScope) -> Result<StolenState, StepFailure> {
         match scope {
-            Scope::Device => self.client.snapshot().map(Loot::Device).map_err(|e| broken(&e)),
-            Scope::Disk => {
+            TheftScope::Device => self.client.snapshot().map(StolenState::Device).map_err(StepFailure::broken),
+            TheftScope::Disk => {
                 let file = self.store.file();
-                let file = file.ok_or_else(|| Failed::new(FailCode::Rejected, "the device has no storage file"))?;
-                file.steal().map(Loot::Disk).map_err(|e| broken(&e))
+                let file = file.ok_or_else(|| StepFailure::rejected("the device has no storage file"))?;
+                file.steal().map(StolenState::Disk).map_err(StepFailure::broken)
             }
         }
     }
 
-    /// The epoch that it is in, if it is in the group.
-    pub(super) fn epoch(&mut self, group: &GroupId) -> Option<u64> {
-        Some(self.client.group(group).ok()?.epoch().ok()?.0)
+    /// The device's epoch, if it is in the group.
+    pub(super) fn epoch(&mut self) -> Option<u64> {
+        Some(self.client.group(&self.group).ok()?.epoch().ok()?.0)
     }
 
-    pub(super) fn authenticator(&mut self, group: &GroupId) -> Option<EpochAuthenticator> {
-        self.client.group(group).ok()?.epoch_authenticator().ok()
+    pub(super) fn authenticator(&mut self) -> Option<EpochAuthenticator> {
+        self.client.group(&self.group).ok()?.epoch_authenticator().ok()
+    }
+
+    /// Records the device's epoch, if it is in the group.
+    pub(super) fn tell_epoch(&mut self, recorder: &mut Recorder<'_>) {
+        let (Some(epoch), Some(authenticator)) = (self.epoch(), self.authenticator()) else { return };
+        recorder.facts.epoch(epoch, authenticator.as_bytes());
+        let authenticator = hex::encode(authenticator.as_bytes());
+        recorder.tell(TranscriptEvent::Epoch { who: self.name.clone(), epoch, authenticator });
+    }
+
+    pub(super) fn handshake_mode(&self) -> HandshakeMode {
+        self.policy.handshake
     }
 }

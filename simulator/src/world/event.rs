@@ -1,26 +1,28 @@
-//! What the transcript says, and what a failure tells of it.
+//! The events of the transcript, and their texts in failures.
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::service::Answer;
+use super::submission::SubmissionOutcome;
 use crate::{
-    adversary::Kind,
-    cost::{Counts, Operation},
-    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, Scope},
+    adversary::TrafficKind,
+    cost::{CostCounts, Operation},
+    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, TheftScope},
 };
 
-/// Something that happened. Bytes are given as their SHA-256, so that two transcripts are equal if and only if every
-/// key and every ciphertext is.
+/// One event of a run.
+///
+/// Bytes appear as their SHA-256. So two transcripts are equal only if every key and every
+/// ciphertext is equal.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Event {
-    /// The group was made.
+pub(super) enum TranscriptEvent {
+    /// A device created the group.
     Group { by: MemberName, group_info: String },
-    /// Something was submitted to the delivery service, which answered.
+    /// A device submitted something, and the delivery service answered.
     Submitted {
         by: MemberName,
-        kind: Kind,
+        kind: TrafficKind,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         epoch: u64,
@@ -32,7 +34,7 @@ pub(super) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         group_info: Option<String>,
     },
-    /// Something came to a member.
+    /// A delivery reached a device.
     Delivered {
         to: MemberName,
         kind: &'static str,
@@ -41,20 +43,22 @@ pub(super) enum Event {
         id: Option<MessageId>,
         meaning: String,
     },
-    /// A member's key packages were published.
+    /// A device published key packages.
     KeyPackages { of: MemberName, count: usize, sha256: String },
-    /// A member's process died and was started again.
+    /// The process of a device crashed and started again.
     Crashed { who: MemberName, at: CrashPoint },
-    /// A member's wish had to be done again on a newer epoch.
+    /// A device has to make its change again on a newer epoch.
     Again { who: MemberName },
-    /// A member is in a new epoch.
+    /// A device is in a new epoch.
     Epoch { who: MemberName, epoch: u64, authenticator: String },
-    /// A device was stolen, or something of it: of a whole one, so many records. (What a storage's files look like is
-    /// not the seed's alone.)
+    /// A thief stole a device or its storage.
+    ///
+    /// `records` counts the records of a whole device. The files of a storage do not follow from
+    /// the seed alone, so the event tells nothing of them.
     Compromised {
         who: MemberName,
         id: CompromiseId,
-        scope: Scope,
+        scope: TheftScope,
         #[serde(skip_serializing_if = "Option::is_none")]
         records: Option<usize>,
     },
@@ -66,34 +70,34 @@ pub(super) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         outcome: String,
-        /// What it submitted, if it could make anything.
+        /// The hash of the submission, if the thief could make one.
         #[serde(skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
     },
-    /// Somebody noticed what a thief did.
+    /// A device noticed an action of a thief.
     Detected { thief: CompromiseId, by: MemberName, how: String },
-    /// A commit has its proposals in an order that is not the seed's.
+    /// A commit has its proposals in an order that does not follow from the seed.
     Unordered { by: MemberName },
-    /// At the end: a message that a thief can read, and how its key follows from what was stolen.
+    /// At the end: a message that a thief can read, and the derivation of its key.
     Exposed { thief: CompromiseId, id: MessageId, path: String },
-    /// At the end: what a member's cryptography has cost, in what it did.
+    /// At the end: the cost of one operation on one device.
     Cost {
         who: String,
         operation: Operation,
         #[serde(flatten)]
-        counts: Counts,
+        counts: CostCounts,
     },
     /// A step failed.
     Failed { code: FailCode, detail: String },
 }
 
-impl Event {
+impl TranscriptEvent {
     pub(super) fn submitted(
         by: &MemberName,
-        kind: Kind,
+        kind: TrafficKind,
         id: Option<&MessageId>,
         epoch: u64,
-        answer: Answer,
+        answer: SubmissionOutcome,
         bytes: &[u8],
     ) -> Self {
         Self::Submitted {
@@ -101,7 +105,7 @@ impl Event {
             kind,
             id: id.cloned(),
             epoch,
-            answer: answer.into(),
+            answer: answer.name(),
             bytes: bytes.len(),
             sha256: fingerprint(bytes),
             welcome: None,
@@ -109,7 +113,7 @@ impl Event {
         }
     }
 
-    /// The event in a sentence, if it is one that a failure would tell.
+    /// The event in a sentence; [`None`] for an event that failures do not list.
     pub(super) fn line(&self) -> Option<String> {
         Some(match self {
             Self::Group { by, .. } => format!("{by} made the group"),
@@ -120,8 +124,8 @@ impl Event {
             Self::Delivered { to, kind, id: Some(id), meaning, .. } => format!("{to} got the {kind} {id}: {meaning}"),
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
-            Self::Compromised { who, id, scope: Scope::Device, .. } => format!("{who}'s device was stolen: {id}"),
-            Self::Compromised { who, id, scope: Scope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
             Self::Impersonated { thief, who, act, outcome, .. } => {
                 format!("the thief of {thief}, as {who}, tried to {act}: {outcome}")
             }
@@ -136,15 +140,6 @@ impl Event {
                 return None;
             }
         })
-    }
-}
-
-impl From<Answer> for &'static str {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Accepted => "accepted",
-            Answer::Stale => "stale",
-        }
     }
 }
 

@@ -1,167 +1,119 @@
-//! Everybody's device, stolen after every step: what a [`Matrix`] is filled with.
+//! Runs a scenario for an exposure matrix ([`Matrix`]): every device is stolen after every step.
 
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use super::{Failed, World, post::Post, surroundings::Sound};
+use super::{
+    fault_injection::NoFaults,
+    matrix_recorder::{DeviceSnapshot, MatrixRecorder},
+    service_under_test::Endpoint,
+    state::World,
+    step_failure::StepFailure,
+};
 use crate::{
-    adversary::{Exposure, Place, healed_after},
-    oracle::Holdings,
+    adversary::{Exposure, healed_after},
     report::{
-        Failure, Matrix, Outcome, RunOptions, Transcript,
-        matrix::{Cell, Column, Row, Step as MatrixStep},
+        Failure, Matrix, RunOptions, RunOutcome, Transcript,
+        matrix::{Cell, Column, Row},
     },
-    scenario::{Action, FailCode, MemberName, Placed, Proposal, Scenario, Step},
+    scenario::{Action, Scenario, Step},
 };
 
-/// How it is found out what a thief reads.
+/// The method that decides which messages a thief reads, as the reports state it.
 const METHOD: &str = "with the keys that follow from the stolen bytes; RFC 9420 predicts the same";
 
-/// How many snapshots there may be: each is all that a device holds, and all are kept until the end.
+/// The largest number of snapshots. Each contains a whole device, and all are kept until the end.
 const MAX_SNAPSHOTS: usize = 20_000;
 
-/// What is kept of a run for its matrix.
-#[derive(Default)]
-pub(super) struct Watch {
-    steps: Vec<MatrixStep>,
-    taken: Vec<Taken>,
-    /// For each message, the step in which it was sent.
-    sent: Vec<usize>,
-}
-
-/// A device, stolen.
-struct Taken {
-    device: usize,
-    after_step: usize,
-    /// The epoch that the device was in, and the group's.
-    epoch: Option<u64>,
-    group_epoch: u64,
-    stolen: Vec<Place>,
-    holdings: Holdings,
-}
-
-/// Runs a scenario, steals every member's device after every step, and finds out what each thief reads until the end.
+/// Runs a scenario, and computes for each snapshot which messages its thief reads until the end.
 ///
 /// # Errors
 ///
-/// The outcome of the run, if something in it did not hold: a matrix of it would say nothing. That there would be more than
-/// 20,000 snapshots is told before it is run.
-pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Outcome> {
+/// The outcome of the run, if a check failed. A matrix of such a run would mean nothing. A scenario
+/// with more than 20,000 snapshots is refused before it runs.
+pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, RunOutcome> {
     let seed = options.seed_of(scenario);
     if let Some(failure) = too_many(scenario) {
-        return Err(Outcome { failures: vec![failure], ..Outcome::default() });
+        return Err(RunOutcome { failures: vec![failure], ..RunOutcome::default() });
     }
     let mut transcript = Transcript::new(&scenario.name, false);
-    let broken = |failed: Failed| Outcome { failures: vec![failed.into_failure(None)], ..Outcome::default() };
-    let mut world = Post::here(&Sound)
-        .map_err(|error| Failed::new(FailCode::Rejected, error))
-        .and_then(|service| World::new(scenario, seed, &mut transcript, &Sound, service, Some(Watch::default())))
-        .map_err(broken)?;
-    let mut failures = world.play(scenario);
-    if failures.is_empty() {
-        failures = world.invariants();
-    }
+    let recorder = Some(MatrixRecorder::default());
+    let mut world = Endpoint::local(&NoFaults)
+        .map_err(StepFailure::from)
+        .and_then(|endpoint| World::new(scenario, seed, &mut transcript, &NoFaults, endpoint, recorder))
+        .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })?;
+    let failures = world.play_and_check(scenario);
     if !failures.is_empty() {
-        return Err(Outcome { failures, figures: world.figures() });
+        return Err(RunOutcome { failures, figures: world.figures() });
     }
-    let Watch { steps, taken, sent } = world.watch.take().unwrap_or_default();
-    let columns = world.sent.messages.iter().zip(sent).map(|(message, step)| Column {
-        message: message.id.clone(),
-        sender: world.devices[message.at.sender].name.clone(),
-        epoch: message.at.epoch,
-        step,
-    });
-    let columns = columns.collect();
-    world.chronicle.see_tapes();
-    let chronicle = &world.chronicle;
-    // Whether the engine reads no more than that is what the runs of scenarios ask.
-    let answers = taken.par_iter().map(|taken| chronicle.answers(&taken.stolen, &taken.holdings, &BTreeSet::new()));
-    let answers: Vec<_> = answers.collect();
-    let mut rows = Vec::with_capacity(taken.len());
-    for (taken, answers) in taken.iter().zip(answers) {
-        let thief =
-            format!("the thief of {} after {}", world.devices[taken.device].name, steps[taken.after_step].place);
-        failures.extend(world.findings(&thief, &answers.findings));
-        rows.push((taken, answers.exposure));
-    }
-    if !failures.is_empty() {
-        return Err(Outcome { failures, figures: world.figures() });
-    }
-    // A member's rows together. They are in the order of the steps, and stay so.
-    rows.sort_by_key(|(taken, _)| taken.device);
-    let rows = rows.into_iter().map(|(taken, exposure)| world.row(taken, &exposure)).collect();
+    let MatrixRecorder { steps, snapshots, sent_in } = world.matrix.take().unwrap_or_default();
+    let columns = world.columns(sent_in);
+    let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
+    let mut exposures = match world.exposures(&snapshots, &places) {
+        Ok(exposures) => exposures,
+        Err(failures) => return Err(RunOutcome { failures, figures: world.figures() }),
+    };
+    // The sort groups the rows of a member, and keeps the order of the steps.
+    exposures.sort_by_key(|(snapshot, _)| snapshot.device);
+    let rows = exposures.into_iter().map(|(snapshot, exposure)| world.row(snapshot, &exposure)).collect();
     Ok(Matrix { scenario: scenario.name.clone(), seed, method: METHOD, steps, columns, rows })
 }
 
 fn too_many(scenario: &Scenario) -> Option<Failure> {
     let steps = scenario.expand().filter(|step| !matches!(step.item, Step::Do(Action::Expect(_)))).count();
     let snapshots = steps.saturating_mul(scenario.members.len());
-    (snapshots > MAX_SNAPSHOTS).then(|| Failure {
-        place: None,
-        expected: format!("a matrix has at most {MAX_SNAPSHOTS} snapshots, one of each member after each step"),
-        seen: format!("there would be {snapshots}"),
-        events: Vec::new(),
+    (snapshots > MAX_SNAPSHOTS).then(|| {
+        let expected = format!("a matrix has at most {MAX_SNAPSHOTS} snapshots, one of each member after each step");
+        Failure::new(None, expected, format!("there would be {snapshots}"))
     })
 }
 
 impl World<'_> {
-    /// A step has been done: steals every device, if somebody is to know.
-    pub(super) fn watch(&mut self, step: &Placed<Step>) -> Result<(), Failed> {
-        let Some(mut watch) = self.watch.take() else { return Ok(()) };
-        let (after_step, group_epoch) = (watch.steps.len(), self.service_epoch());
-        watch.steps.push(MatrixStep { place: step.place.clone(), what: what(&step.item) });
-        watch.sent.resize(self.sent.messages.len(), after_step);
-        for device in 0..self.devices.len() {
-            let epoch = self.devices[device].epoch(&self.group);
-            let snapshot = self.devices[device].client.snapshot();
-            let snapshot = snapshot.map_err(|e| Failed::new(FailCode::InvalidMessage, e))?;
-            let (stolen, holdings) = (Place::all_of(&snapshot), self.chronicle.holdings(device));
-            watch.taken.push(Taken { device, after_step, epoch, group_epoch, stolen, holdings });
-        }
-        self.watch = Some(watch);
-        Ok(())
+    fn columns(&self, sent_in: Vec<usize>) -> Vec<Column> {
+        let columns = self.service.sent.list.iter().zip(sent_in).map(|(message, step)| Column {
+            message: message.id.clone(),
+            sender: self.devices[message.at.sender].name.clone(),
+            epoch: message.at.epoch,
+            step,
+        });
+        columns.collect()
     }
 
-    fn row(&self, taken: &Taken, exposure: &Exposure) -> Row {
-        let member = |epoch: u64| self.rosters.get(epoch as usize).is_some_and(|roster| roster.contains(&taken.device));
-        let cells = self.sent.messages.iter().enumerate().map(|(number, message)| Cell {
+    /// The exposure of each snapshot, or the disagreements between the tape and the oracle.
+    fn exposures<'s>(
+        &mut self,
+        snapshots: &'s [DeviceSnapshot],
+        places: &[String],
+    ) -> Result<Vec<(&'s DeviceSnapshot, Exposure)>, Vec<Failure>> {
+        self.recorder.facts.read_tapes();
+        let facts = &self.recorder.facts;
+        // The replay of stolen states belongs to the runs of scenarios, not to the matrix.
+        let replayed = BTreeSet::new();
+        let answers = snapshots.par_iter().map(|taken| facts.answers(&taken.stolen, &taken.holdings, &replayed));
+        let answers: Vec<_> = answers.collect();
+        let (mut failures, mut exposures) = (Vec::new(), Vec::with_capacity(snapshots.len()));
+        for (taken, answers) in snapshots.iter().zip(answers) {
+            let (name, place) = (&self.devices[taken.device].name, &places[taken.after_step]);
+            let thief = format!("the thief of {name} after {place}");
+            failures.extend(self.disagreement_failures(&thief, &answers.disagreements));
+            exposures.push((taken, answers.exposure));
+        }
+        if failures.is_empty() { Ok(exposures) } else { Err(failures) }
+    }
+
+    fn row(&self, taken: &DeviceSnapshot, exposure: &Exposure) -> Row {
+        let cells = self.service.sent.list.iter().enumerate().map(|(number, message)| Cell {
             exposed: exposure.messages.contains_key(&number),
-            member: member(message.at.epoch),
+            member: self.service.was_member(taken.device, message.at.epoch).unwrap_or_default(),
         });
+        let reach = exposure.reach.max(taken.epoch);
         Row {
             member: self.devices[taken.device].name.clone(),
             after_step: taken.after_step,
             epoch: taken.epoch,
             cells: cells.collect(),
-            healed_after: healed_after(exposure.reach.max(taken.epoch), taken.group_epoch, self.service_epoch()),
+            healed_after: healed_after(reach, taken.group_epoch, self.service.epoch()),
         }
-    }
-}
-
-/// What a step does, in two words.
-fn what(step: &Step) -> String {
-    let Step::Do(action) = step else { return "race".to_owned() };
-    let name = action.name();
-    let several = |name: &str, who: &[MemberName]| match who {
-        [first, rest @ ..] if !rest.is_empty() => format!("{name} {first} +{}", rest.len()),
-        [first, ..] => format!("{name} {first}"),
-        [] => name.to_owned(),
-    };
-    match action {
-        Action::Create { by, .. } | Action::Update { by, .. } | Action::Commit { by } => format!("{name} {by}"),
-        Action::Propose { what: Proposal::Add(who), .. } => several("propose add", who),
-        Action::Propose { what: Proposal::Remove(who), .. } => several("propose remove", who),
-        Action::Propose { by, what: Proposal::Update } => format!("propose update {by}"),
-        Action::Send { id, .. } => format!("{name} {id}"),
-        Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
-            format!("{name} {}", what.id)
-        }
-        Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
-        Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
-        Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
-        Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
-        Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
-        Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }
 }

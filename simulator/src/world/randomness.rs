@@ -1,28 +1,29 @@
 //! **Dangerous**: a crypto provider whose every random byte follows from a seed.
 //!
-//! A test instrument, never for production: whoever knows the seed of a [`SeededCrypto`] knows every key that
-//! it made, and a seed is a number in a scenario file. It is not a source of randomness and not an
-//! implementation of cryptography: all of that is RustCrypto's, and only where the random bytes come from is
-//! different. The simulator gives one to each device that it plays, so that the same scenario and seed give
-//! the same transcript, byte for byte.
+//! It is a test instrument, never for production. A person with the seed of a [`SeededCrypto`] can
+//! compute all its keys, and the seed is a number in a scenario file. It is no implementation of
+//! cryptography: the operations are RustCrypto's, and only the random bytes are replaced. The
+//! simulator gives one to each device. So the same scenario and seed give the same transcript, byte
+//! for byte.
 //!
 //! # Substreams
 //!
-//! What a device draws in a step depends on the seed, the device, the step and what it drew earlier in that
-//! step, and on nothing else. A step that is taken out of a scenario leaves what the other steps draw as it
-//! was, so that a failing scenario can be made small and go on failing.
+//! The random bytes of a device in a step depend only on the seed, the device, the step, and the
+//! earlier draws of the step. If a step is removed from a scenario, the other steps draw the same
+//! bytes as before. So a smaller scenario still fails in the same way.
 //!
 //! Within a step there are two ways to draw:
 //!
-//! - *In sequence*, from one ChaCha20 stream: random bytes, signature keys, and the exported secret of an
-//!   external commit (RFC 9420, 8.3). OpenMLS asks for these one after the other, and each answer is fresh.
-//! - *By content*: OpenMLS seals the path secrets of a commit (RFC 9420, 7.5) on several threads at once, so
-//!   that which of them asks first is up to the machine. What a sealing draws is therefore a hash of the
-//!   substream's key and of all that is sealed, to whom, and under what. The order does not count; the same
+//! - *In sequence*, from one ChaCha20 stream: random bytes, signature keys, and the exported secret
+//!   of an external commit (RFC 9420, 8.3). OpenMLS asks for these one after the other, and each
+//!   answer is fresh.
+//! - *By content*: OpenMLS seals the path secrets of a commit (RFC 9420, 7.5) on several threads,
+//!   in an order that depends on the machine. Therefore the random bytes of a sealing are a hash of
+//!   the substream's key and of all inputs of the sealing. The order does not matter. The same
 //!   sealing twice in a step gives the same ciphertext.
 
 mod hpke;
-mod verified;
+mod verification_cache;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,34 +37,35 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use regrow_engine::{CryptoProvider, Layer};
 use sha2::{Digest, Sha256};
 
-pub use verified::Verified;
+pub use verification_cache::VerificationCache;
 
-/// 32 bytes from which a ChaCha20 stream starts.
+/// The key of a ChaCha20 stream.
 type StreamKey = [u8; 32];
 
 /// The domain of a substream's key.
 const SUBSTREAM: &str = "regrow simulation";
 
-/// The domain of what one HPKE sealing draws.
+/// The domain of the random bytes of an HPKE sealing.
 const HPKE_SEAL: &str = "regrow simulation hpke seal";
 
-/// How often a P-256 private key is drawn before giving up. One draw in 2^32 is not below the order of the
-/// curve, so that failing this often means that the stream is broken.
+/// The number of draws for a P-256 private key. One draw in 2^32 is not below the order of the
+/// curve, so this many failures mean that the stream is broken.
 const P256_DRAWS: usize = 8;
 
-/// **Dangerous**: one device's cryptography in a simulation, with randomness that anybody can compute again.
+/// **Dangerous**: one device's cryptography in a simulation, with randomness that anybody can
+/// recompute.
 ///
-/// See the [module](self) for what it promises. All operations that draw nothing are [`RustCrypto`]'s own: it is a
-/// [`Layer`] over it.
+/// The [module](self) states its guarantees. It is a [`Layer`] over [`RustCrypto`], which does all
+/// operations that draw nothing.
 pub struct SeededCrypto {
     seed: u64,
     device: String,
     substream: Mutex<Substream>,
     deterministic: RustCrypto,
-    verified: Arc<Verified>,
+    verification_cache: Arc<VerificationCache>,
 }
 
-/// Where one device is in the randomness of one step.
+/// The position of one device in the randomness of one step.
 struct Substream {
     step: String,
     key: StreamKey,
@@ -73,32 +75,31 @@ struct Substream {
 impl SeededCrypto {
     /// The cryptography of `device` in the simulation that `seed` names.
     ///
-    /// Until the first [`begin_step`](Self::begin_step) it draws from the substream of the step with the
-    /// empty name.
+    /// Before the first [`begin_step`](Self::begin_step), it draws from the substream of the step
+    /// with the empty name.
     pub fn new(seed: u64, device: &str) -> Self {
         Self {
             seed,
             device: device.to_owned(),
             substream: Mutex::new(Substream::new(seed, device, "")),
             deterministic: RustCrypto::default(),
-            verified: Arc::default(),
+            verification_cache: Arc::default(),
         }
     }
 
-    /// Shares with others which signatures were found valid, so that each is verified once. It changes no result.
+    /// Shares a cache of valid signatures with other devices, so that each signature is verified
+    /// once. The cache changes no result.
     #[must_use]
-    pub fn sharing(self, verified: Arc<Verified>) -> Self {
-        Self { verified, ..self }
+    pub fn sharing(self, verification_cache: Arc<VerificationCache>) -> Self {
+        Self { verification_cache, ..self }
     }
 
     /// Starts the substream of the step with this name, from its beginning.
     ///
-    /// A name that was used before gives the same bytes again. A step that does a thing several times (a
-    /// repetition, a retry, a restart after a crash) needs a name for each, or the device uses keys twice
-    /// that it should use once.
+    /// The same name gives the same bytes again. A repetition, a retry, or a restart after a crash
+    /// needs a name of its own. Otherwise the device uses a key twice.
     pub fn begin_step(&self, step: &str) {
-        // A poisoned substream was left half-way by a thread that panicked. It is not read here but replaced
-        // as a whole, which heals it.
+        // A thread that panicked may leave a poisoned substream. The new substream replaces it.
         let mut substream = self.substream.lock().unwrap_or_else(PoisonError::into_inner);
         *substream = Substream::new(self.seed, &self.device, step);
         self.substream.clear_poison();
@@ -122,7 +123,8 @@ impl SeededCrypto {
 
     fn p256_key(&self) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
         for _ in 0..P256_DRAWS {
-            // Rejects zero and what is not below the order of the curve (FIPS 186-5, A.2.2).
+            // Rejects zero and numbers that are not below the order of the curve (FIPS 186-5,
+            // A.2.2).
             if let Ok(private) = P256SigningKey::from_bytes(&self.draw::<32>()?.into()) {
                 let public = private.verifying_key().to_encoded_point(false);
                 return Ok((private.to_bytes().to_vec(), public.as_bytes().to_vec()));
@@ -139,8 +141,8 @@ impl Substream {
     }
 }
 
-/// Hashes a domain and inputs into a stream's key. Each is preceded by its length, so that no two lists give
-/// the same bytes.
+/// Hashes a domain and inputs into a stream's key. The length precedes each input, so no two lists
+/// give the same bytes.
 fn derive(domain: &str, inputs: &[&[u8]]) -> StreamKey {
     let mut hash = Sha256::new();
     for part in std::iter::once(domain.as_bytes()).chain(inputs.iter().copied()) {
@@ -150,8 +152,7 @@ fn derive(domain: &str, inputs: &[&[u8]]) -> StreamKey {
     hash.finalize().into()
 }
 
-/// Shows which randomness this is, which is no secret in a simulation's report, and not the randomness
-/// itself.
+/// Shows the device and the step, and no random bytes.
 impl fmt::Debug for SeededCrypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SeededCrypto");
@@ -206,13 +207,13 @@ impl Layer for SeededCrypto {
         exporter_context: &[u8],
         exporter_length: usize,
     ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
-        // In sequence, not by content: nothing secret goes in, so that by content a second external commit to
-        // an epoch would start from the first one's init secret, and an adversary who learned one would seem
-        // to have broken the other.
+        // This draw is in sequence, because no input is secret. By content, two external commits to
+        // an epoch would have the same init secret. An adversary with one would seem to have broken
+        // the other.
         hpke::export(self.draw()?, config, pk_r, info, exporter_context, exporter_length)
     }
 
-    // From here on nothing is drawn. Nor does any of the operations below: Ed25519 draws nothing (RFC 8032), and
+    // The operations from here on draw nothing. Ed25519 needs no randomness (RFC 8032), and
     // RustCrypto's ECDSA takes its nonce from the key and the message (RFC 6979).
 
     fn verify_signature(
@@ -222,7 +223,8 @@ impl Layer for SeededCrypto {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        self.verified.check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
+        self.verification_cache
+            .check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
     }
 }
 

@@ -1,13 +1,20 @@
-//! The checks bite: each fault is planted in a world that has run well, and the check that is to find it does.
+//! Each test plants a fault in a correct world, and the check for this fault finds it.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 
-use super::{device::Reading, matrix::Watch, *};
-use crate::adversary::{Adversary, Place};
+use super::{
+    device::ReadStatus, fault_injection::NoFaults, matrix_recorder::MatrixRecorder, service_under_test::Endpoint,
+    state::World, submission::Submission, thieves::Forgery,
+};
+use crate::{
+    adversary::{Adversary, StolenBytes, Thief, Traffic},
+    report::Transcript,
+    scenario,
+};
 
-/// Alice makes a group with bob and carol and says m1; dave is not in it.
+/// Alice makes a group with bob and carol and sends m1. Dave is no member.
 const STEPS: &str = r#"
     { "create": { "by": "alice", "with": ["bob", "carol"] } },
     { "hold": { "id": "late", "for": "bob" } },
@@ -20,7 +27,7 @@ const BOB: usize = 1;
 const CAROL: usize = 2;
 const DAVE: usize = 3;
 
-/// Plays the steps, plants a fault, and tells what the end of the scenario finds.
+/// Plays the steps, plants a fault, and returns the broken invariants.
 #[track_caller]
 fn found(fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, String)> {
     found_with("", fault)
@@ -34,8 +41,9 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     );
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new("n", false);
+    let endpoint = Endpoint::local(&NoFaults).unwrap();
     let mut world =
-        World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), Some(Watch::default())).unwrap();
+        World::new(&scenario, 1, &mut transcript, &NoFaults, endpoint, Some(MatrixRecorder::default())).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
     fault(&mut world);
@@ -44,9 +52,8 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
 
 fn release_late(world: &mut World<'_>) {
     let delivery = scenario::Delivery { id: scenario::MessageId::new("late"), to: None };
-    let everyone: Vec<_> = world.by_name.keys().cloned().collect();
-    world.courier.release(&delivery, &everyone);
-    world.deliver_everything().unwrap();
+    world.delivery_rules.release(&delivery, world.devices.names());
+    world.settle().unwrap();
 }
 
 #[track_caller]
@@ -62,17 +69,17 @@ fn nothing_is_found_where_nothing_is_wrong() {
 
 #[test]
 fn message_that_never_came() {
-    let found = found(|world| assert!(world.devices[BOB].fates.remove(&0).is_some()));
+    let found = found(|world| assert!(world.devices[BOB].read_status.remove(&0).is_some()));
     assert_found(&found, "bob has every message of its membership", "m1 never came to it");
 }
 
 #[test]
 fn message_that_an_outsider_has_read() {
-    let found = found(|world| assert!(world.devices[DAVE].fates.insert(0, Reading::Read).is_none()));
+    let found = found(|world| assert!(world.devices[DAVE].read_status.insert(0, ReadStatus::Read).is_none()));
     assert_found(&found, "an epoch that dave was not a member in", "dave reads m1, of epoch 1");
 }
 
-/// Claims to read everything.
+/// A replay that claims to read every message.
 struct Omniscient(BTreeSet<usize>);
 
 impl Adversary for Omniscient {
@@ -86,7 +93,7 @@ impl Adversary for Omniscient {
     }
 }
 
-/// Claims to read nothing.
+/// A replay that claims to read no message.
 struct Blind(BTreeSet<usize>);
 
 impl Adversary for Blind {
@@ -99,20 +106,20 @@ impl Adversary for Blind {
     }
 }
 
-/// Somebody who has stolen bob's device, which still has the key of the message that is late; and says that it is this
-/// member's.
+/// A thief with bob's device, which still has the key of the late message. The thief claims the
+/// device of this member.
 fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> Thief {
     Thief {
         id: scenario::CompromiseId::new("magic"),
         who: world.devices[device].name.clone(),
         device,
-        scope: scenario::Scope::Device,
+        scope: scenario::TheftScope::Device,
         epoch: 2,
         device_epoch: Some(2),
         messages: 2,
         number: world.devices.len() + world.thieves.len(),
-        stolen: Place::all_of(&world.devices[BOB].client.snapshot().unwrap()),
-        holdings: world.chronicle.holdings(BOB),
+        stolen: StolenBytes::all_of(&world.devices[BOB].client.snapshot().unwrap()),
+        holdings: world.recorder.facts.holdings(BOB),
         replay: Box::new(replay),
         seen: 0,
         answers: None,
@@ -123,7 +130,7 @@ fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> 
 fn thief_that_reads_what_its_victim_was_no_member_for() {
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let thief = thief(world, DAVE, Blind(BTreeSet::new()));
-        world.thieves.push(thief);
+        world.thieves.push(thief, None);
     });
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_found(&found, "an epoch that dave was not a member in", "the thief of magic reads late, of epoch 1");
@@ -133,7 +140,7 @@ fn thief_that_reads_what_its_victim_was_no_member_for() {
 fn thief_whose_device_is_in_the_last_epoch_has_not_healed() {
     found_with(r#""past_epochs": 1"#, |world| {
         let thief = thief(world, BOB, Blind(BTreeSet::new()));
-        world.thieves.push(thief);
+        world.thieves.push(thief, None);
         let figures = world.figures().compromises.pop().unwrap();
         assert_eq!((figures.exposed_before, figures.exposed_after, figures.healed_after), (1, 0, None));
     });
@@ -143,7 +150,7 @@ fn thief_whose_device_is_in_the_last_epoch_has_not_healed() {
 fn engine_that_reads_what_does_not_follow() {
     let found = found(|world| {
         let thief = thief(world, BOB, Omniscient(BTreeSet::new()));
-        world.thieves.push(thief);
+        world.thieves.push(thief, None);
     });
     assert_found(&found, "m1 is read by the engine only if its key follows", "its key does not follow");
 }
@@ -152,7 +159,7 @@ fn engine_that_reads_what_does_not_follow() {
 fn secret_that_the_oracle_knows_nothing_of() {
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let thief = thief(world, BOB, Blind(BTreeSet::new()));
-        world.thieves.push(Thief { holdings: world.chronicle.holdings(DAVE), ..thief });
+        world.thieves.push(Thief { holdings: world.recorder.facts.holdings(DAVE), ..thief }, None);
     });
     assert_found(&found, "for the thief of magic, late cannot be read", "message secrets -> ");
 }
@@ -161,7 +168,7 @@ fn secret_that_the_oracle_knows_nothing_of() {
 fn secret_that_the_oracle_expects_and_is_not_there() {
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let thief = thief(world, BOB, Blind(BTreeSet::new()));
-        world.thieves.push(Thief { stolen: Vec::new(), ..thief });
+        world.thieves.push(Thief { stolen: Vec::new(), ..thief }, None);
     });
     assert_found(&found, "for the thief of magic, late can be read", "its key does not follow from the stolen bytes");
 }
@@ -169,10 +176,10 @@ fn secret_that_the_oracle_expects_and_is_not_there() {
 #[test]
 fn member_that_has_gone_its_own_way() {
     let found = found(|world| {
-        let group = world.group.clone();
+        let group = world.service.group().clone();
         let client = &mut world.devices[BOB].client;
         let pending = client.group(&group).unwrap().update().unwrap();
-        client.confirm(pending, world.clock).unwrap();
+        client.confirm(pending, world.clock.now()).unwrap();
     });
     assert_found(&found, "bob is in epoch 2, like the service", "bob is in epoch 3");
     assert_found(&found, "all online members hold the same epoch authenticator", "alice, carol / bob");
@@ -181,13 +188,14 @@ fn member_that_has_gone_its_own_way() {
 #[test]
 fn members_that_disagree_in_the_same_epoch() {
     let found = found(|world| {
-        let group = world.group.clone();
+        let group = world.service.group().clone();
         for member in [ALICE, BOB] {
             let client = &mut world.devices[member].client;
             let pending = client.group(&group).unwrap().update().unwrap();
-            client.confirm(pending, world.clock).unwrap();
+            client.confirm(pending, world.clock.now()).unwrap();
         }
-        world.rosters.push(world.roster());
+        let roster = world.service.roster();
+        world.service.rosters.push(roster);
         world.devices[CAROL].online = false;
     });
     assert_eq!(found.len(), 1, "the epochs are the same: {found:#?}");
@@ -198,9 +206,9 @@ fn members_that_disagree_in_the_same_epoch() {
 fn member_that_misses_a_commit() {
     let found = found(|world| {
         world.devices[BOB].online = false;
-        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
-        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
-        world.deliver_everything().unwrap();
+        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
+        world.settle().unwrap();
         world.devices[BOB].online = true;
     });
     assert_found(&found, "bob is in epoch 3, like the service", "bob is in epoch 2");
@@ -209,7 +217,7 @@ fn member_that_misses_a_commit() {
 #[test]
 fn member_that_has_lost_its_state() {
     let found = found(|world| {
-        let group = world.group.clone();
+        let group = world.service.group().clone();
         world.devices[CAROL].client.forget(&group).unwrap();
     });
     assert_found(&found, "carol is in epoch 2, like the service", "carol is not in the group");
@@ -218,7 +226,7 @@ fn member_that_has_lost_its_state() {
 #[test]
 fn roster_that_is_not_the_members() {
     let found = found(|world| {
-        world.rosters.last_mut().unwrap().insert(DAVE);
+        world.service.rosters.last_mut().unwrap().insert(DAVE);
         world.devices[DAVE].online = false;
     });
     assert_found(&found, "alice and the service see the same members", "they do not");
@@ -227,8 +235,8 @@ fn roster_that_is_not_the_members() {
 #[test]
 fn commits_that_make_no_epoch_or_two() {
     let found = found(|world| {
-        world.note_epoch().unwrap();
-        world.rosters.pop();
+        world.service.begin_epoch(&world.devices, &mut world.recorder).unwrap();
+        world.service.rosters.pop();
     });
     assert_found(&found, "one commit makes one epoch", "in epoch 2 after 3 commits");
 }
@@ -239,12 +247,12 @@ fn message_that_is_read_twice() {
         let before = world.devices[BOB].checkpoint();
         let held = world.devices[BOB].held.clone();
         release_late(world);
-        // The state of before, with the keys of what was read since: and it is delivered again.
+        // Bob goes back to the state with the key of the late message, and gets the message again.
         world.devices[BOB].go_back(&before).unwrap();
         world.devices[BOB].held = held;
-        world.deliver_everything().unwrap();
+        world.settle().unwrap();
     });
-    // With no past epochs the message is too late, and nothing is read: so it needs one.
+    // Without past epochs the message is too late to read, so the next world keeps one.
     assert_eq!(found, []);
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let before = world.devices[BOB].checkpoint();
@@ -252,7 +260,7 @@ fn message_that_is_read_twice() {
         release_late(world);
         world.devices[BOB].go_back(&before).unwrap();
         world.devices[BOB].held = held;
-        world.deliver_everything().unwrap();
+        world.settle().unwrap();
     });
     assert_found(&found, "bob, getting the message late: nothing that can be read", "read");
 }
@@ -278,7 +286,7 @@ fn past_epoch_that_is_dropped_before_the_policy_says() {
 #[test]
 fn text_that_is_not_what_was_sent() {
     let found = found_with(r#""past_epochs": 1"#, |world| {
-        world.sent.messages[1].text.push(b'!');
+        world.service.sent.list[1].text.push(b'!');
         release_late(world);
     });
     assert_found(&found, "bob, getting the message late: the text that was sent", "read");
@@ -287,45 +295,45 @@ fn text_that_is_not_what_was_sent() {
 #[test]
 fn delivery_that_cannot_be_processed() {
     let found = found(|world| {
-        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
         let before = world.devices[BOB].cursor;
-        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
+        world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.deliver_to(BOB).unwrap();
         assert!(world.devices[BOB].cursor > before);
-        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
-        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
-        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
-        // Bob does not get the second, and then gets the third.
+        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
+        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        // Bob does not get the second commit, and then gets the third.
         world.devices[BOB].cursor.0 += 1;
-        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
-        world.deliver_everything().unwrap();
+        world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
+        world.settle().unwrap();
     });
     assert_found(&found, "bob, getting the commit", "error: the message is of epoch 4");
 }
 
-/// What a thief has ordered in alice's name is what alice sends here: so she takes it for her own.
+/// The forged entry is alice's own message here, so her engine takes it for its own.
 #[test]
 fn member_that_does_not_notice_a_thief() {
     let found = found(|world| {
-        let entry = regrow_delivery_service::Sequence(world.last_sequence.0 + 1);
+        let entry = regrow_delivery_service::Sequence(world.service.last_sequence().0 + 1);
         let thief = scenario::CompromiseId::new("stolen");
-        world.forged.insert(entry, impersonate::Forgery { thief, device: ALICE });
-        let parcel = world.encrypt(ALICE, scenario::MessageId::new("m2"), b"m2".to_vec()).unwrap();
-        world.carry_through(ALICE, parcel).unwrap();
-        world.deliver_everything().unwrap();
+        world.thieves.forged.insert(entry, Forgery { thief, device: ALICE });
+        let message = world.make_message(ALICE, scenario::MessageId::new("m2"), b"m2".to_vec()).unwrap();
+        world.carry_through(ALICE, message).unwrap();
+        world.settle().unwrap();
     });
     assert_found(&found, "alice, getting the message m2: it notices that another acts in its name", "its own");
 }
 
-/// The commit is alice's, so that she can go on: whoever is locked out, it is not for that.
+/// The commit is alice's own, so no device is locked out by it.
 #[test]
 fn member_that_falls_behind_after_a_thiefs_message() {
     let found = found(|world| {
         world.devices[BOB].lost = true;
         world.devices[BOB].online = false;
-        let commit = world.commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
-        world.carry_through(ALICE, act::Parcel::Commit(commit)).unwrap();
-        world.deliver_everything().unwrap();
+        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
+        world.settle().unwrap();
         world.devices[BOB].online = true;
     });
     assert_found(&found, "bob is in epoch 3, like the service", "bob is in epoch 2");

@@ -1,63 +1,64 @@
-//! Which messages a member's policy lets it read, reckoned from positions alone.
+//! Predicts the messages that a member's policy lets it read, from message positions alone.
 //!
-//! What the engine really does is compared with this, delivery by delivery: it knows no keys and shares no code with
-//! the engine.
+//! The world compares the engine with this prediction, delivery by delivery. The prediction knows
+//! no keys and shares no code with the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_engine::Policy;
 
-/// Where an application message stands: who sent it, in which epoch, and as which of the sender's messages there.
+/// The position of an application message: its sender, its epoch, and its generation there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub(super) struct MessagePosition {
     pub(super) sender: usize,
     pub(super) epoch: u64,
-    /// The generation of its key (RFC 9420, 9.1).
+    /// The generation of the message's key (RFC 9420, 9.1).
     pub(super) generation: u32,
 }
 
-/// What one member has read and can still read, since it joined.
+/// The messages that one member has read and can still read, since it joined.
 #[derive(Default)]
 pub(super) struct Window {
-    /// The first epoch that it was in, since it joined or rejoined.
+    /// The first epoch of the member, since it joined or rejoined.
     since: u64,
-    ratchets: BTreeMap<(u64, usize), Ratchet>,
+    senders: BTreeMap<(u64, usize), SenderGenerations>,
 }
 
 /// The generations of one sender in one epoch.
 #[derive(Default)]
-struct Ratchet {
+struct SenderGenerations {
     /// The generation after the latest that was read.
     head: u32,
     read: BTreeSet<u32>,
 }
 
 impl Window {
-    /// The member is in the group from this epoch on, and has nothing of what was before.
+    /// Starts anew: the member is in the group from this epoch on, and has no older keys.
     pub(super) fn joined(&mut self, epoch: u64) {
-        *self = Self { since: epoch, ratchets: BTreeMap::new() };
+        *self = Self { since: epoch, senders: BTreeMap::new() };
     }
 
-    /// Whether the member, in epoch `now`, can read the message. If so, it has read it.
-    pub(super) fn reads(&mut self, at: Position, now: u64, policy: &Policy) -> bool {
+    /// True if the member, in epoch `now`, can read the message. The message counts as read then.
+    pub(super) fn reads(&mut self, at: MessagePosition, now: u64, policy: &Policy) -> bool {
         let kept = now.saturating_sub(policy.past_epochs as u64).max(self.since);
-        self.ratchets.retain(|(epoch, _), _| *epoch >= kept);
+        self.senders.retain(|(epoch, _), _| *epoch >= kept);
         if at.epoch < kept || at.epoch > now {
             return false;
         }
         let too_far_ahead = self.is_too_far_ahead(at, policy);
-        let ratchet = self.ratchets.entry((at.epoch, at.sender)).or_default();
-        let too_late = ratchet.head.saturating_sub(at.generation) > policy.out_of_order;
-        if too_far_ahead || too_late || !ratchet.read.insert(at.generation) {
+        let sender = self.senders.entry((at.epoch, at.sender)).or_default();
+        let too_late = sender.head.saturating_sub(at.generation) > policy.out_of_order;
+        if too_far_ahead || too_late || !sender.read.insert(at.generation) {
             return false;
         }
-        ratchet.head = ratchet.head.max(at.generation + 1);
+        sender.head = sender.head.max(at.generation + 1);
         true
     }
 
-    /// Whether so many of the sender's messages are missing before this one that it is refused.
-    pub(super) fn is_too_far_ahead(&self, at: Position, policy: &Policy) -> bool {
-        let head = self.ratchets.get(&(at.epoch, at.sender)).map_or(0, |ratchet| ratchet.head);
+    /// True if so many of the sender's earlier messages are missing that the engine refuses this
+    /// one.
+    pub(super) fn is_too_far_ahead(&self, at: MessagePosition, policy: &Policy) -> bool {
+        let head = self.senders.get(&(at.epoch, at.sender)).map_or(0, |sender| sender.head);
         at.generation.saturating_sub(head) > policy.max_forward
     }
 }
@@ -66,8 +67,8 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn at(epoch: u64, generation: u32) -> Position {
-        Position { sender: 0, epoch, generation }
+    fn at(epoch: u64, generation: u32) -> MessagePosition {
+        MessagePosition { sender: 0, epoch, generation }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Scenarios through the library: written as JSON, read, run, and what came of them.
+//! Runs scenarios through the library: they are written as JSON, read, and run.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
@@ -8,16 +8,16 @@ use std::{
 };
 
 use regrow_simulator::{
-    report::{CompromiseFigures, Failure, Outcome, RunOptions, Transcript},
+    report::{CompromiseFigures, Failure, RunOptions, RunOutcome, Transcript},
     scenario::{Scenario, load, read},
     world,
 };
 use serde_json::{Value, json};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     pub hash: String,
     pub events: Vec<Value>,
 }
@@ -48,7 +48,7 @@ impl Run {
     }
 }
 
-/// Failures as a person would read them.
+/// Failures in the form for a person.
 pub fn told(failures: &[Failure]) -> String {
     let one = |failure: &Failure| {
         let place = failure.place.as_ref().map_or("at the end".to_owned(), ToString::to_string);
@@ -87,13 +87,13 @@ fn run_with(scenario: &Scenario, options: RunOptions) -> Run {
     Run { outcome, hash: recorded.hash, events }
 }
 
-/// Runs a scenario on this many threads of its own.
+/// Runs a scenario in a thread pool of its own with this number of threads.
 pub fn run_on_threads(threads: usize, scenario: &Scenario) -> Run {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| run(scenario))
 }
 
-/// The scenario files in a folder below `scenarios`, and what they hold.
+/// The scenario files in a folder below `scenarios`, with their contents.
 pub fn published(folder: &str) -> Vec<(PathBuf, Scenario)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

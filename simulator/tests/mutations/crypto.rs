@@ -1,10 +1,10 @@
-//! Cryptography that is used in the wrong way: layers between the engine and what it calls.
+//! Cryptography that is used in the wrong way: layers between the engine and its provider.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use openmls_traits::types::{CryptoError, HashType, HpkeCiphertext, HpkeConfig};
 use regrow_engine::{CryptoProvider, Layer, Layered};
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 use tls_codec::SecretVLBytes;
 
 /// The label of a KDFLabel or of an EncryptContext (RFC 9420, 5.1.3, 8).
@@ -13,16 +13,16 @@ fn has_label(info: &[u8], label: &str) -> bool {
     info.windows(label.len()).any(|window| window == label.as_bytes())
 }
 
-/// Devices draw once what each commit is to draw afresh, and use it again.
+/// Devices draw a value once that each commit should draw afresh, and use it again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Repeats {
-    /// The secret that a path begins with (RFC 9420, 7.4).
+    /// The first path secret of a path (RFC 9420, 7.4).
     PathSecret,
     /// The key pair of the leaf.
     LeafKey,
 }
 
-impl Surroundings for Repeats {
+impl FaultInjection for Repeats {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Repeating { crypto, what: *self, state: Mutex::default() }))
     }
@@ -38,11 +38,11 @@ struct Repeating {
 struct Drawn {
     /// The last random bytes.
     last: Vec<u8>,
-    /// What the present path should begin with.
+    /// The secret with which the present path should begin.
     path: Vec<u8>,
-    /// Whether a path has begun, whose leaf comes next.
+    /// True if a path has begun and its leaf comes next.
     leaf_is_next: bool,
-    /// What was drawn first, and is used again.
+    /// The value that was drawn first, and is used again.
     first: Option<Vec<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl Repeating {
         self.state.lock().unwrap()
     }
 
-    /// The bytes, with the first path secret in the place of the present one.
+    /// The bytes, with the first path secret in place of the present one.
     fn again(&self, bytes: &[u8]) -> Vec<u8> {
         let state = self.state();
         let mut bytes = bytes.to_vec();
@@ -105,10 +105,10 @@ impl Layer for Repeating {
     }
 }
 
-/// Epochs follow from the init secret alone, and from no commit's path (RFC 9420, 8).
+/// Epochs follow only from the init secret, and not from the path of a commit (RFC 9420, 8).
 pub struct IgnoresCommitSecrets;
 
-impl Surroundings for IgnoresCommitSecrets {
+impl FaultInjection for IgnoresCommitSecrets {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Pathless(crypto)))
     }
@@ -122,15 +122,16 @@ impl Layer for Pathless {
     }
 
     fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
-        // The other secret that is extracted with, that of the PSKs, is zero as it is.
+        // The other extraction is that of the PSKs. Its secret is zero anyway.
         self.0.hkdf_extract(hash, salt, &vec![0; ikm.len()])
     }
 }
 
-/// The ratchets of the secret tree stand still: every key of an epoch follows from the one secret (RFC 9420, 9.1).
+/// The ratchets of the secret tree do not advance: every key of an epoch follows from the same
+/// secret (RFC 9420, 9.1).
 pub struct StandingRatchets;
 
-impl Surroundings for StandingRatchets {
+impl FaultInjection for StandingRatchets {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Standing(crypto)))
     }
@@ -151,10 +152,11 @@ impl Layer for Standing {
     }
 }
 
-/// Newcomers are told another path secret than the one that their part of the tree was made from (RFC 9420, 12.4.3.1).
+/// A welcome contains another path secret than the one from which the joiner's part of the tree was
+/// made (RFC 9420, 12.4.3.1).
 pub struct WrongPathSecretsInWelcomes;
 
-impl Surroundings for WrongPathSecretsInWelcomes {
+impl FaultInjection for WrongPathSecretsInWelcomes {
     fn crypto(&self, _: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
         Arc::new(Layered(Misleading(crypto)))
     }
@@ -176,7 +178,8 @@ impl Layer for Misleading {
         ptxt: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
         let mut ptxt = ptxt.to_vec();
-        // GroupSecrets: the joiner secret with its length, whether there is a path secret, and that with its length.
+        // GroupSecrets: the joiner secret with its length, a byte that says if there is a path
+        // secret, and the path secret with its length.
         let path_secret = ptxt.first().map_or(0, |joiner_secret| usize::from(*joiner_secret) + 3);
         if has_label(info, "Welcome")
             && let Some(byte) = ptxt.get_mut(path_secret)

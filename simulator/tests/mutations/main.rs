@@ -1,7 +1,8 @@
-//! The checks bite: a search finds each planted fault within so many scenarios, and without a fault it finds nothing in
-//! the same ones.
+//! Tests the checks: a search finds each planted fault within a limited number of scenarios.
+//! Without a fault, it finds nothing in the same scenarios.
 //!
-//! Faults are planted from outside, in what a world is built on. What they are planted in is the code that ships.
+//! The tests plant faults from outside, in the parts on which a world is built. The tested code is
+//! the code that ships.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
@@ -10,29 +11,30 @@ mod service;
 mod stores;
 
 use regrow_simulator::{
-    explore::{FailureKind, Finding, Plan, Size, Watch, Weights, search},
-    report::{Outcome, RunOptions, Transcript},
+    explore::{FailedScenario, FailureKind, Plan, SearchControl, Size, Weights, search},
+    report::{RunOptions, RunOutcome, Transcript},
     scenario::{Scenario, write},
     world::{
+        fault_injection::{FaultInjection, NoFaults},
         run_in,
-        surroundings::{Sound, Surroundings},
     },
 };
 
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
 use service::Service;
-use stores::{Keeps, Kind, Rereads, When};
+use stores::{Keeps, RecordKind, Rereads, When};
 
-/// No fault may hide for longer than this many scenarios of its plan.
+/// The largest number of scenarios that a search may need to find a fault.
 const MOST: u64 = 40;
 
-/// Of everything something, in small groups.
+/// A plan with steps of all kinds, in small groups.
 fn everything() -> Plan {
     let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
 
-/// Two who get new keys again and again, and are stolen from: what is kept for too long is seen where somebody looks.
+/// A plan for two members that often get new keys and are often stolen from. A secret that is kept
+/// too long becomes visible in a theft.
 fn thefts() -> Plan {
     let weights = r#"{
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
@@ -46,17 +48,17 @@ fn plan(seed: u64, size: Size, weights: &str) -> Plan {
     Plan { seed, count: MOST, size, weights: Weights::read(weights).unwrap() }
 }
 
-fn run_within(surroundings: &dyn Surroundings) -> impl Fn(&Scenario) -> Outcome + Sync + '_ {
+fn run_within(fault_injection: &dyn FaultInjection) -> impl Fn(&Scenario) -> RunOutcome + Sync + '_ {
     |scenario| {
         let mut transcript = Transcript::new(&scenario.name, false);
-        run_in(scenario, &RunOptions::default(), &mut transcript, surroundings)
+        run_in(scenario, &RunOptions::default(), &mut transcript, fault_injection)
     }
 }
 
-/// The first scenario of the plan that fails with the fault: in one of these ways.
+/// The first scenario of the plan that fails with the fault, in one of these ways.
 #[track_caller]
-fn found(fault: &dyn Surroundings, plan: &Plan, ways: &[&str]) -> Finding {
-    let finding = search(plan, 1, &run_within(fault), |_| Watch::GoOn).finding;
+fn found(fault: &dyn FaultInjection, plan: &Plan, ways: &[&str]) -> FailedScenario {
+    let finding = search(plan, 1, &run_within(fault), |_| SearchControl::GoOn).finding;
     let finding = finding.unwrap_or_else(|| panic!("not found in {MOST} scenarios"));
     let kinds = FailureKind::of_all(&finding.scenario, &finding.failures);
     println!("found in scenario {}: {}", finding.number, kinds[0].as_str());
@@ -77,33 +79,35 @@ macro_rules! found_within {
 #[test]
 fn nothing_is_found_without_a_fault() {
     for plan in [everything(), thefts()] {
-        let finding = search(&plan, 1, &run_within(&Sound), |_| Watch::GoOn).finding;
+        let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
     }
 }
 
-/// How it is told that a run has panicked.
+/// The report of a run that has panicked.
 const PANIC: &str = "the run comes to an end";
 
-/// How a thief is caught who reads what it should not.
+/// The report of a thief that reads a message that it should not read.
 const EXPOSED: [&str; 1] = ["cannot be read, by RFC"];
 
 found_within! {
-    used_message_key_kept: Keeps(Kind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
-    one_past_epoch_too_many: Keeps(Kind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
-    init_secret_kept: Keeps(Kind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
-    pending_commit_kept: Keeps(Kind::GroupState, When::Always), everything, EXPOSED;
-    keys_of_the_path_kept_after_an_update: Keeps(Kind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
-    key_of_an_update_proposal_kept: Keeps(Kind::EncryptionKey, When::Always), thefts, EXPOSED;
-    keys_of_a_used_key_package_kept: Keeps(Kind::KeyPackage, When::Always), thefts, EXPOSED;
+    used_message_key_kept: Keeps(RecordKind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
+    one_past_epoch_too_many: Keeps(RecordKind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
+    init_secret_kept: Keeps(RecordKind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
+    pending_commit_kept: Keeps(RecordKind::GroupState, When::Always), everything, EXPOSED;
+    keys_of_the_path_kept_after_an_update: Keeps(RecordKind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
+    key_of_an_update_proposal_kept: Keeps(RecordKind::EncryptionKey, When::Always), thefts, EXPOSED;
+    keys_of_a_used_key_package_kept: Keeps(RecordKind::KeyPackage, When::Always), thefts, EXPOSED;
     message_can_be_read_twice: Rereads, thefts, ["possible by RFC", EXPOSED[0]];
 
     commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
     ratchet_that_stands_still: StandingRatchets, everything, EXPOSED;
-    /// The delivery service finds the keys in the tree already: in an opaque group those of an external commit.
+    /// The delivery service finds that the keys are in the tree already; in an opaque group, it
+    /// finds those of an external commit.
     path_secret_repeated: Repeats::PathSecret, everything, ["the step succeeds (rejected)"];
-    /// The committer finds that it has one key for two nodes: in debug builds by an assertion.
+    /// The committer finds that two nodes have the same key. In debug builds, an assertion finds
+    /// it.
     leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
     wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "it is processed"];
 
@@ -115,9 +119,9 @@ found_within! {
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 
-/// What is found is made small, and what is left still fails in the same way.
+/// The found scenario is shrunk, and the shrunk scenario still fails in the same way.
 #[test]
-fn a_fault_is_made_small() {
+fn found_fault_is_shrunk() {
     let fault = Service::OpenStreams;
     let finding = found(&fault, &everything(), &["it is processed"]);
     let shrunk = finding.shrink(&run_within(&fault));
@@ -125,5 +129,5 @@ fn a_fault_is_made_small() {
     let kinds = |scenario, failures| FailureKind::of_all(scenario, failures);
     assert!(kinds(&shrunk.scenario, &failures).contains(&kinds(&finding.scenario, &finding.failures)[0]));
     assert!(shrunk.scenario.expanded_len() <= 5, "{}", write(&shrunk.scenario));
-    assert!(run_within(&Sound)(&shrunk.scenario).failures.is_empty());
+    assert!(run_within(&NoFaults)(&shrunk.scenario).failures.is_empty());
 }

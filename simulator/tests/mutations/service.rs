@@ -1,4 +1,4 @@
-//! Delivery services that do not keep their promises: stores that lose some of their writes.
+//! Delivery services that break their guarantees: their stores lose some of their writes.
 
 use std::ops::Range;
 
@@ -6,27 +6,28 @@ use regrow_delivery_service::{
     StoreError,
     store::{Keep, Part, Table, Transaction, Visitor},
 };
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 use serde_bytes::ByteBuf;
 
-/// What a service's store does to its writes.
+/// The fault in the writes of a service's store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// The epoch of a group is not counted up, so that another commit of the same epoch is accepted.
+    /// The epoch of a group does not advance, so that another commit of the same epoch is accepted.
     TwoCommitsForOneEpoch,
-    /// Whoever is removed reads on.
+    /// A removed member can read further entries.
     OpenStreams,
     /// Key packages that were handed out are handed out again.
     KeyPackagesTwice,
-    /// No welcome is kept.
+    /// Welcomes are not stored.
     LostWelcomes,
-    /// Every fifth entry of the log is not kept.
+    /// Every fifth log entry is not stored.
     LostEntries,
-    /// It is not kept who has something to read yet: it is thrown away when the others have read it.
+    /// The unread entries of a reader are not stored. An entry is deleted after the others have
+    /// read it.
     ForgottenReaders,
 }
 
-impl Surroundings for Service {
+impl FaultInjection for Service {
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
         Box::new(Faulty { records, fault: *self })
     }
@@ -37,10 +38,10 @@ struct Faulty<'t> {
     fault: Service,
 }
 
-/// An invitation, as the service stores it: inviter, expiry, whether it is declined.
+/// An invitation in its stored form: inviter, expiry, and true if it is declined.
 type Invitation = (String, u64, bool);
 
-/// One membership, as the service stores it: group, device, from, until, by welcome, unread, invitation.
+/// A membership in its stored form: group, device, from, until, by welcome, unread, invitation.
 type Membership = (ByteBuf, ByteBuf, u64, Option<u64>, bool, u64, Option<Invitation>);
 
 impl Transaction for Faulty<'_> {
@@ -83,14 +84,14 @@ impl Transaction for Faulty<'_> {
         self.records.scan(table, range, visit)
     }
 
-    /// The world makes one call at a time, so that no transaction has parts.
+    /// The world makes one call at a time, so no transaction has parts.
     fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
         self.records.part(work)
     }
 }
 
-/// Puts the epoch of one group record in the place of another's: it is the number after the mode, which is a short text,
-/// and below 128 a single byte.
+/// Copies the epoch of one group record into another. The epoch is the number after the mode, which
+/// is a short text. An epoch below 128 is a single byte.
 fn keep_epoch(before: &[u8], record: &mut [u8]) {
     let epoch = 2 + record.get(1).map_or(0, |mode| usize::from(mode & 0x1f));
     if let (Some(before), Some(now)) = (before.get(epoch), record.get_mut(epoch)) {

@@ -1,14 +1,15 @@
-//! Stores that do not forget.
+//! Stores that keep records that they should delete.
 
 use std::sync::Arc;
 
 use regrow_engine::{Batch, Store, StoreError, Value};
-use regrow_simulator::world::surroundings::Surroundings;
+use regrow_simulator::world::fault_injection::FaultInjection;
 
-/// Kinds of records, by the numbers that they are stored under, which never change (engine/src/storage/key.rs).
+/// Kinds of records, by the numbers under which they are stored. The numbers never change
+/// (engine/src/storage/key.rs).
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum RecordKind {
     KeyPackage = 3,
     Inbox = 6,
     GroupContext = 15,
@@ -19,11 +20,12 @@ pub enum Kind {
     EpochKeys = 23,
 }
 
-/// What the keys begin with under which this store hides what it was told to forget: no record of the engine's does.
+/// The first byte of the keys under which this store hides records that it should delete. No key of
+/// the engine begins with it.
 const HIDDEN: u8 = 0xff;
 
-/// Whether that is the kind of the record under this key.
-fn is(key: &[u8], kind: Kind) -> bool {
+/// True if the record under this key is of that kind.
+fn is(key: &[u8], kind: RecordKind) -> bool {
     let rest = match key {
         [0, rest @ ..] => Some(rest),
         // A group's record: the length of its name, and its name.
@@ -33,20 +35,20 @@ fn is(key: &[u8], kind: Kind) -> bool {
     rest.and_then(|rest| rest.first()) == Some(&(kind as u8))
 }
 
-/// When something is kept that should go.
+/// The time at which a record is kept that should go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// When it is overwritten or deleted as an epoch ends.
+    /// When it is overwritten or deleted at the end of an epoch.
     EpochEnds,
-    /// When it is overwritten or deleted within an epoch.
+    /// When it is overwritten or deleted during an epoch.
     WithinEpoch,
     Always,
 }
 
-/// Every device's store keeps records of this kind, beside those that it is to have.
-pub struct Keeps(pub Kind, pub When);
+/// Every device's store keeps old records of this kind, in addition to the right ones.
+pub struct Keeps(pub RecordKind, pub When);
 
-impl Surroundings for Keeps {
+impl FaultInjection for Keeps {
     fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Hoard { store, kind: self.0, when: self.1 })
     }
@@ -54,7 +56,7 @@ impl Surroundings for Keeps {
 
 struct Hoard {
     store: Arc<dyn Store>,
-    kind: Kind,
+    kind: RecordKind,
     when: When,
 }
 
@@ -69,7 +71,7 @@ impl Store for Hoard {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let changes: Vec<_> = batch.into_changes().collect();
-        let ends_epoch = changes.iter().any(|(key, _)| is(key, Kind::GroupContext));
+        let ends_epoch = changes.iter().any(|(key, _)| is(key, RecordKind::GroupContext));
         let keeps = match self.when {
             When::EpochEnds => ends_epoch,
             When::WithinEpoch => !ends_epoch,
@@ -94,10 +96,11 @@ impl Store for Hoard {
     }
 }
 
-/// Every device's store loses what has become of the keys when a message was read: the next process has them again.
+/// When a message is read, every device's store loses the change of the keys. The next process has
+/// the old keys again.
 pub struct Rereads;
 
-impl Surroundings for Rereads {
+impl FaultInjection for Rereads {
     fn store(&self, _: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Forgetful(store))
     }
@@ -116,9 +119,9 @@ impl Store for Forgetful {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut changes: Vec<_> = batch.into_changes().collect();
-        let received = changes.iter().any(|(key, value)| is(key, Kind::Inbox) && value.is_some());
-        if received && !changes.iter().any(|(key, _)| is(key, Kind::GroupContext)) {
-            changes.retain(|(key, _)| !is(key, Kind::MessageSecrets));
+        let received = changes.iter().any(|(key, value)| is(key, RecordKind::Inbox) && value.is_some());
+        if received && !changes.iter().any(|(key, _)| is(key, RecordKind::GroupContext)) {
+            changes.retain(|(key, _)| !is(key, RecordKind::MessageSecrets));
         }
         let mut batch = Batch::default();
         for (key, value) in changes {

@@ -1,11 +1,11 @@
-//! Commits of real clients: made, told to the oracle, ordered or not.
+//! Commits of real clients. The walk makes them, tells the oracle, and orders some of them.
 
 use regrow_engine::{Change, Client, DeviceId, Error, GroupId, PendingCommit};
-use regrow_simulator::oracle::{Commit, CommitId, Device, Fact, KeyPackageId};
+use regrow_simulator::oracle::{Commit, CommitId, DeviceNumber, Fact, KeyPackageId};
 
 use super::{
-    step::Fate,
-    walk::{Entry, Made, NOW, Ordered, Walk},
+    step::CommitEnding,
+    walk::{LogEntry, Made, NOW, Ordered, Walk},
 };
 
 impl Walk {
@@ -38,19 +38,19 @@ impl Walk {
         self.epochs.insert(id, what.epoch + 1);
         let slot = if what.external { &mut self.players[by].joining } else { &mut self.players[by].pending };
         *slot = Some((id, pending.clone()));
-        self.tell(Fact::Prepared { by: Device(by), commit: id, what });
+        self.tell(Fact::Prepared { by: DeviceNumber(by), commit: id, what });
         self.compare_path(by, id);
         self.compare(by);
         Some((id, pending))
     }
 
-    /// What the commit does, as the oracle is told it.
+    /// The effects of the commit, in the form that the oracle needs.
     pub fn describe(&self, pending: &PendingCommit, own: &[(usize, KeyPackageId)]) -> Commit {
         let mut what = Commit { epoch: pending.epoch().0, external: pending.is_external(), ..Commit::default() };
         let index = |device: &DeviceId| device.user().as_str()[1..].parse::<usize>().unwrap();
         let proposed = || {
             self.log.iter().filter_map(|entry| match entry {
-                Entry::Proposal { by, epoch, what, .. } if *epoch == self.epoch => Some((*by, *what)),
+                LogEntry::Proposal { by, epoch, what, .. } if *epoch == self.epoch => Some((*by, *what)),
                 _ => None,
             })
         };
@@ -64,16 +64,16 @@ impl Walk {
                         _ => None,
                     });
                     let by_value = || own.iter().find(|(added, _)| *added == who).map(|(_, key_package)| *key_package);
-                    what.adds.push((Device(who), by_reference.or_else(by_value).unwrap()));
+                    what.adds.push((DeviceNumber(who), by_reference.or_else(by_value).unwrap()));
                 }
-                Change::Removed(device) => what.removes.push(Device(index(device))),
+                Change::Removed(device) => what.removes.push(DeviceNumber(index(device))),
                 Change::Updated(device) => {
                     let who = index(device);
                     let mut latest = proposed().filter_map(|(by, it)| match it {
                         Ordered::Update(proposal) if by == who => Some(proposal),
                         _ => None,
                     });
-                    what.updates.push((Device(who), latest.next_back().unwrap()));
+                    what.updates.push((DeviceNumber(who), latest.next_back().unwrap()));
                 }
                 Change::Data(_) => panic!("nobody sets data"),
             }
@@ -81,22 +81,22 @@ impl Walk {
         what
     }
 
-    /// What becomes of the commit that a device has made last, if there was anything to commit.
-    pub fn meet(&mut self, by: usize, made: Option<Made>, fate: Fate) {
+    /// Brings a device's last commit to its end, if there was anything to commit.
+    pub fn meet(&mut self, by: usize, made: Option<Made>, ending: CommitEnding) {
         let Some(made) = made else { return };
-        match fate {
-            Fate::Confirmed => {
+        match ending {
+            CommitEnding::Confirmed => {
                 self.submit(by, made.clone());
                 self.players[by].client.confirm(made.1, NOW).unwrap();
                 self.entered(by, made.0);
             }
-            Fate::Ordered => self.submit(by, made),
-            Fate::Waits => {}
-            Fate::Discarded => self.discard(by, made),
+            CommitEnding::Ordered => self.submit(by, made),
+            CommitEnding::Waits => {}
+            CommitEnding::Discarded => self.discard(by, made),
         }
     }
 
-    /// The service accepts it, or its epoch is over and it is discarded.
+    /// The service accepts the commit. If its epoch is over, the device discards it.
     pub fn submit(&mut self, by: usize, (id, pending): Made) {
         if pending.epoch().0 != self.epoch {
             return self.discard(by, (id, pending));
@@ -108,7 +108,7 @@ impl Walk {
         let added: Vec<usize> = pending.added().map(index).collect();
         self.roster.extend(&added);
         self.group_info = pending.group_info().unwrap().to_vec();
-        self.order(Entry::Commit {
+        self.order(LogEntry::Commit {
             id,
             by,
             epoch: self.epoch,
@@ -120,18 +120,18 @@ impl Walk {
         self.tell(Fact::Ordered { commit: id });
     }
 
-    /// A device is in the epoch that a commit makes: a commit of its own for the old one is gone.
+    /// A device is in the epoch that a commit makes. Its own commit for the old epoch is gone.
     pub fn entered(&mut self, who: usize, id: CommitId) {
         let player = &mut self.players[who];
         if player.joining.as_ref().is_some_and(|(joining, _)| *joining == id) {
             player.joining = None;
         }
         player.pending = None;
-        // What it wanted is not taken up again here.
+        // The device's intents are given up here.
         if let Ok(mut group) = player.client.group(&self.group) {
             group.abandon().unwrap();
         }
-        self.tell(Fact::Entered { who: Device(who), commit: id });
+        self.tell(Fact::Entered { who: DeviceNumber(who), commit: id });
     }
 
     pub fn discard(&mut self, by: usize, (id, pending): Made) {
@@ -144,6 +144,6 @@ impl Walk {
             player.client.discard(pending).unwrap();
             player.client.group(&self.group).unwrap().abandon().unwrap();
         }
-        self.tell(Fact::Discarded { by: Device(by), commit: id });
+        self.tell(Fact::Discarded { by: DeviceNumber(by), commit: id });
     }
 }

@@ -1,10 +1,11 @@
-//! What the engine stores and what the oracle says must be the same. Key pairs have names there and bytes here: which is
-//! which shows where one appears first, and has to stay so.
+//! Compares the records of the engine with the oracle's model. Key pairs have names in the oracle,
+//! and bytes in the engine. The first place in which a key pair appears shows its name, and the
+//! name must not change.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regrow_simulator::oracle::{
-    CommitId, Content, Device, Epoch, Holdings, KeyPair, LeafIndex, NodeIndex, SecretTree, Tree,
+    CommitId, Content, DeviceNumber, EpochId, Holdings, KeyPair, LeafIndex, NodeIndex, SecretTree, Tree,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     walk::Walk,
 };
 
-/// Which public key is which key pair.
+/// The names of the public keys.
 #[derive(Default)]
 pub struct Names {
     by_key: HashMap<PublicKey, KeyPair>,
@@ -20,7 +21,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// They are the same from now on, and have never been anything else.
+    /// Binds a name to a key. Neither may have been bound to another one.
     #[track_caller]
     fn bind(&mut self, name: KeyPair, key: &PublicKey) {
         let known_name = *self.by_key.entry(key.clone()).or_insert(name);
@@ -37,10 +38,10 @@ impl Names {
 
     #[track_caller]
     fn name(&self, key: &PublicKey) -> KeyPair {
-        *self.by_key.get(key).expect("a key pair that nobody has heard of")
+        *self.by_key.get(key).expect("the oracle knows a name for each key pair")
     }
 
-    /// If there is just one new key pair and one new name, they belong together.
+    /// If there is just one new key pair and one new name, binds them to each other.
     #[track_caller]
     fn bind_new(&mut self, names: impl Iterator<Item = KeyPair>, keys: &[PublicKey]) {
         let names: Vec<KeyPair> = names.filter(|name| !self.by_name.contains_key(name)).collect();
@@ -51,18 +52,18 @@ impl Names {
 }
 
 impl Walk {
-    /// Compares all of whom anything is new.
+    /// Compares all devices that have changed.
     pub fn compare_touched(&mut self) {
         self.touched.clone().into_iter().for_each(|who| self.compare(who));
     }
 
-    /// What the device stores is what the oracle says that it holds.
+    /// Checks that the device's records are the secrets that the oracle names.
     pub fn compare(&mut self, who: usize) {
         self.touched.remove(&who);
         let known = self.compared.as_ref().map(|(record, _)| &record[..]);
         let stored = Stored::of(&self.players[who].client, known);
-        let holdings = self.oracle.holdings(Device(who));
-        match (&stored.tree, self.oracle.tree_of(Device(who))) {
+        let holdings = self.oracle.holdings(DeviceNumber(who));
+        match (&stored.tree, self.oracle.tree_of(DeviceNumber(who))) {
             (None, None) => {}
             (Some(StoredTree::Known), Some(tree)) => {
                 let compared = self.compared.as_ref().map(|(_, compared)| compared);
@@ -94,7 +95,7 @@ impl Walk {
                     let path = (0..path).map(|position| KeyPair::PathNode(commit, position));
                     names.bind_all([KeyPair::PathLeaf(commit)].into_iter().chain(path), keys);
                 }
-                (commit, _) => panic!("device {who} has under way: {commit:?}, and stores otherwise"),
+                (commit, _) => panic!("device {who} has {commit:?} under way, but its records differ"),
             };
         under_way(self.players[who].pending(), &stored.pending_keys, names);
         under_way(self.players[who].joining(), &stored.joining_keys, names);
@@ -106,12 +107,13 @@ impl Walk {
 
     fn compare_secrets(&self, who: usize, stored: &Stored, holdings: &Holdings) {
         let number = |epoch| match epoch {
-            Epoch::First => 0,
-            Epoch::After(commit) => self.epochs[&commit],
+            EpochId::First => 0,
+            EpochId::After(commit) => self.epochs[&commit],
         };
         let player = &self.players[who];
-        let under_way = |commit: Option<CommitId>| commit.map(Epoch::After);
-        let mut told: BTreeMap<Epoch, &SecretTree> = holdings.secret_trees().map(|tree| (tree.epoch(), tree)).collect();
+        let under_way = |commit: Option<CommitId>| commit.map(EpochId::After);
+        let mut told: BTreeMap<EpochId, &SecretTree> =
+            holdings.secret_trees().map(|tree| (tree.epoch(), tree)).collect();
         for (epoch, stored) in [
             (under_way(player.pending()), &stored.pending_secret_tree),
             (under_way(player.joining()), &stored.joining_secret_tree),
@@ -122,7 +124,7 @@ impl Walk {
                 compare_secret_trees(who, stored, tree, None);
             }
         }
-        let own = self.oracle.tree_of(Device(who)).and_then(|tree| tree.leaf_of(Device(who)));
+        let own = self.oracle.tree_of(DeviceNumber(who)).and_then(|tree| tree.leaf_of(DeviceNumber(who)));
         let current = told.keys().copied().max_by_key(|epoch| number(*epoch));
         let current = current.and_then(|epoch| told.remove(&epoch));
         assert_eq!(current.is_some(), stored.secret_tree.is_some(), "device {who}: the secret tree of the epoch");
@@ -136,7 +138,7 @@ impl Walk {
         }
     }
 
-    /// The commit's path secrets are sealed to whom the oracle says.
+    /// Checks that the commit's path secrets are sealed to the keys that the oracle names.
     pub fn compare_path(&mut self, by: usize, commit: CommitId) {
         let sealed = self.players[by].crypto.0.take_sealed();
         let sealed: BTreeSet<BTreeSet<KeyPair>> =
@@ -144,7 +146,7 @@ impl Walk {
         let path = &self.oracle.path_of(commit).unwrap().nodes;
         let told = path.iter().map(|node| node.sealed_to.iter().copied().collect::<BTreeSet<_>>());
         let told: BTreeSet<BTreeSet<KeyPair>> = told.filter(|keys| !keys.is_empty()).collect();
-        assert_eq!(sealed, told, "{commit} of device {by}: sealed to, really and as told");
+        assert_eq!(sealed, told, "{commit} of device {by}: the keys to which it is sealed, recorded and told");
     }
 }
 
@@ -171,7 +173,7 @@ fn compare_trees(stored: &Nodes, tree: &Tree, names: &mut Names) {
     }
 }
 
-/// RFC 9420, 4.1.1, of what is stored.
+/// The resolution of a node in the stored tree (RFC 9420, 4.1.1).
 fn resolution(tree: &Nodes, node: u32) -> Vec<PublicKey> {
     let leaf = |at: u32| tree.leaves[at as usize].clone();
     if node.is_multiple_of(2) {
@@ -186,7 +188,8 @@ fn resolution(tree: &Nodes, node: u32) -> Vec<PublicKey> {
     }
 }
 
-/// Of another's handshakes the oracle counts those that matter, so that only one's own are compared.
+/// Compares two secret trees. The oracle counts only some handshakes of other members, so only a
+/// member's own handshakes are compared.
 fn compare_secret_trees(who: usize, stored: &StoredSecrets, told: &SecretTree, own: Option<LeafIndex>) {
     for (leaf, stored) in (0..).map(LeafIndex).zip(&stored.application) {
         let told = told.ratchet(leaf, Content::Application);
@@ -199,7 +202,8 @@ fn compare_secret_trees(who: usize, stored: &StoredSecrets, told: &SecretTree, o
         let stored = stored.handshake[own.0 as usize].as_ref().map_or(0, |ratchet| ratchet.head);
         assert_eq!(stored, told.ratchet(own, Content::Handshake).head(), "device {who}: its handshakes");
     }
-    // A leaf's ratchets follow from the secrets above it, until they are there; then not.
+    // A leaf's ratchets follow from the secrets above it until they are derived. Then these secrets
+    // are gone.
     for (leaf, ratchet) in (0u32..).zip(&stored.application) {
         let above = |node: &&u32| (2 * leaf) >> (node.trailing_ones() + 1) == **node >> (node.trailing_ones() + 1);
         let expected = usize::from(ratchet.is_none());

@@ -1,8 +1,9 @@
-//! The oracle's trees, its keys and its ratchets are those of real engine clients, whatever they do.
+//! The oracle has the same trees, keys and ratchets as real engine clients, after any operations.
 //!
-//! Each sequence of operations is done by clients of the engine, and told to the oracle. After every operation what the
-//! clients store and what the oracle says that they hold are compared: nodes of the ratchet tree, resolutions, unmerged
-//! leaves, private keys, secret trees with their ratchets; and with every commit, to which keys its path secrets are sealed.
+//! Clients of the engine perform each sequence of operations, and the oracle is told everything.
+//! After every operation, the test compares the clients' records with the oracle's secrets: nodes
+//! of the ratchet tree, resolutions, unmerged leaves, private keys, and secret trees with their
+//! ratchets. For every commit, it also compares the keys to which the path secrets are sealed.
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,48 +19,48 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed, TestRunner},
 };
-use step::{Fate, Settings, Step};
+use step::{CommitEnding, Settings, WalkStep};
 use walk::Walk;
 
-/// How many sequences are done, unless `REGROW_ORACLE_SEQUENCES` says otherwise.
+/// The number of sequences, unless `REGROW_ORACLE_SEQUENCES` sets another number.
 const SEQUENCES: u32 = 10_000;
 
-/// On how many threads.
+/// The number of threads.
 const THREADS: u32 = 4;
 
-fn fate() -> impl Strategy<Value = Fate> {
+fn ending() -> impl Strategy<Value = CommitEnding> {
     prop_oneof![
-        4 => Just(Fate::Ordered),
-        4 => Just(Fate::Confirmed),
-        1 => Just(Fate::Waits),
-        1 => Just(Fate::Discarded),
+        4 => Just(CommitEnding::Ordered),
+        4 => Just(CommitEnding::Confirmed),
+        1 => Just(CommitEnding::Waits),
+        1 => Just(CommitEnding::Discarded),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = WalkStep> {
     let (by, who, yes) = (any::<u8>(), any::<u8>(), any::<bool>());
     prop_oneof![
-        4 => (by, fate()).prop_map(|(by, fate)| Step::Update { by, fate }),
-        4 => (by, yes, yes, fate())
-            .prop_map(|(by, two, last_resort, fate)| Step::Add { by, two, last_resort, fate }),
-        3 => (by, who, fate()).prop_map(|(by, who, fate)| Step::Remove { by, who, fate }),
-        3 => (by, fate()).prop_map(|(by, fate)| Step::Commit { by, fate }),
-        2 => (by, who, yes).prop_map(|(first, second, removal)| Step::Race { first, second, removal }),
-        1 => (by, yes).prop_map(|(by, last_resort)| Step::ProposeAdd { by, last_resort }),
-        1 => (by, who).prop_map(|(by, who)| Step::ProposeRemove { by, who }),
-        3 => (by, prop::bool::weighted(0.1)).prop_map(|(by, lost)| Step::ProposeUpdate { by, lost }),
-        1 => by.prop_map(|by| Step::Leave { by }),
-        2 => (who, fate()).prop_map(|(who, fate)| Step::Join { who, fate }),
-        2 => (who, yes, fate()).prop_map(|(who, forget, fate)| Step::Rejoin { who, forget, fate }),
-        2 => by.prop_map(|by| Step::Submit { by }),
+        4 => (by, ending()).prop_map(|(by, ending)| WalkStep::Update { by, ending }),
+        4 => (by, yes, yes, ending())
+            .prop_map(|(by, two, last_resort, ending)| WalkStep::Add { by, two, last_resort, ending }),
+        3 => (by, who, ending()).prop_map(|(by, who, ending)| WalkStep::Remove { by, who, ending }),
+        3 => (by, ending()).prop_map(|(by, ending)| WalkStep::Commit { by, ending }),
+        2 => (by, who, yes).prop_map(|(first, second, removal)| WalkStep::Race { first, second, removal }),
+        1 => (by, yes).prop_map(|(by, last_resort)| WalkStep::ProposeAdd { by, last_resort }),
+        1 => (by, who).prop_map(|(by, who)| WalkStep::ProposeRemove { by, who }),
+        3 => (by, prop::bool::weighted(0.1)).prop_map(|(by, lost)| WalkStep::ProposeUpdate { by, lost }),
+        1 => by.prop_map(|by| WalkStep::Leave { by }),
+        2 => (who, ending()).prop_map(|(who, ending)| WalkStep::Join { who, ending }),
+        2 => (who, yes, ending()).prop_map(|(who, forget, ending)| WalkStep::Rejoin { who, forget, ending }),
+        2 => by.prop_map(|by| WalkStep::Submit { by }),
         6 => (by, 1..=4u8, any::<u8>(), any::<[u32; 3]>()).prop_map(|(by, count, lost, [one, two, three])| {
-            Step::Send { by, count, lost: lost & (lost >> 3), held_by: one & two, dropped_by: one & two & three }
+            WalkStep::Send { by, count, lost: lost & (lost >> 3), held_by: one & two, dropped_by: one & two & three }
         }),
-        1 => by.prop_map(|by| Step::Release { by }),
-        1 => who.prop_map(|who| Step::Sleep { who }),
-        1 => who.prop_map(|who| Step::Wake { who }),
-        1 => who.prop_map(|who| Step::Expire { who }),
-        1 => who.prop_map(|who| Step::Steal { who }),
+        1 => by.prop_map(|by| WalkStep::Release { by }),
+        1 => who.prop_map(|who| WalkStep::Sleep { who }),
+        1 => who.prop_map(|who| WalkStep::Wake { who }),
+        1 => who.prop_map(|who| WalkStep::Expire { who }),
+        1 => who.prop_map(|who| WalkStep::Steal { who }),
     ]
 }
 
@@ -85,7 +86,7 @@ fn sequences(thread: u32) {
         max_shrink_iters: 2000,
         ..Config::default()
     };
-    // Each sequence has a theft, early or late, and everybody gets a message after each step.
+    // Each sequence has a theft, early or late. After each step, a member sends a message to all.
     let strategy = (settings(), prop::collection::vec(step(), 1..5), any::<[u8; 3]>());
     let result = TestRunner::new(config).run(&strategy, |(settings, steps, [moment, who, by])| {
         let mut walk = Walk::new(settings);
@@ -93,10 +94,16 @@ fn sequences(thread: u32) {
         let moment = moment as usize % steps.len();
         for (number, step) in steps.into_iter().enumerate() {
             if number == moment {
-                walk.step(Step::Steal { who });
+                walk.step(WalkStep::Steal { who });
             }
             walk.step(step);
-            walk.step(Step::Send { by: by.wrapping_add(number as u8), count: 1, lost: 0, held_by: 0, dropped_by: 0 });
+            walk.step(WalkStep::Send {
+                by: by.wrapping_add(number as u8),
+                count: 1,
+                lost: 0,
+                held_by: 0,
+                dropped_by: 0,
+            });
             walk.compare_touched();
         }
         walk.compare_thieves();
@@ -106,7 +113,7 @@ fn sequences(thread: u32) {
 }
 
 #[test]
-fn the_oracle_holds_what_the_clients_hold() {
+fn oracle_holds_the_same_secrets_as_the_clients() {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || sequences(thread))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());

@@ -1,4 +1,4 @@
-//! Cryptography that remembers to which public keys each path secret was sealed.
+//! Cryptography that records the public keys to which each path secret is sealed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,23 +11,23 @@ use regrow_engine::{CryptoProvider, Layer};
 /// The label under which path secrets are sealed (RFC 9420, 7.5).
 const PATH_LABEL: &[u8] = b"UpdatePathNode";
 
-pub struct Recorder {
+pub struct SealRecorder {
     inner: Arc<dyn CryptoProvider>,
     sealed: Mutex<BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>>,
 }
 
-impl Recorder {
+impl SealRecorder {
     pub fn new(inner: Arc<dyn CryptoProvider>) -> Self {
         Self { inner, sealed: Mutex::default() }
     }
 
-    /// The sets of public keys that one path secret each was sealed to, since it was asked last.
+    /// Takes the recorded sets of public keys. Each set belongs to one path secret.
     pub fn take_sealed(&self) -> BTreeSet<BTreeSet<Vec<u8>>> {
         std::mem::take(&mut *self.sealed.lock().unwrap()).into_values().collect()
     }
 }
 
-impl Layer for Recorder {
+impl Layer for SealRecorder {
     fn within(&self) -> &dyn CryptoProvider {
         &*self.inner
     }

@@ -1,33 +1,33 @@
-//! What can happen, and how it is done by real clients.
+//! The steps of a walk, and their execution by real clients.
 
 use std::collections::BTreeSet;
 
-use regrow_engine::{Client, Error, GroupId};
-use regrow_simulator::oracle::{Device, Fact, KeyPair, Proposal, ProposalId};
+use regrow_engine::{Client, Error, GroupId, PendingCommit};
+use regrow_simulator::oracle::{DeviceNumber, Fact, KeyPair, ProposalId, ProposalKind};
 
-use super::walk::{Entry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
+use super::walk::{LogEntry, MUCH_LATER, NOW, Ordered, Player, Walk, pick};
 
-/// One thing that happens. The numbers of members are taken modulo whom there is.
+/// One step. The numbers of members are taken modulo the number of possible members.
 #[derive(Clone, Copy, Debug)]
-pub enum Step {
+pub enum WalkStep {
     Update {
         by: u8,
-        fate: Fate,
+        ending: CommitEnding,
     },
     Add {
         by: u8,
         two: bool,
         last_resort: bool,
-        fate: Fate,
+        ending: CommitEnding,
     },
     Remove {
         by: u8,
         who: u8,
-        fate: Fate,
+        ending: CommitEnding,
     },
     Commit {
         by: u8,
-        fate: Fate,
+        ending: CommitEnding,
     },
     Race {
         first: u8,
@@ -51,18 +51,19 @@ pub enum Step {
     },
     Join {
         who: u8,
-        fate: Fate,
+        ending: CommitEnding,
     },
     Rejoin {
         who: u8,
         forget: bool,
-        fate: Fate,
+        ending: CommitEnding,
     },
-    /// Submits what waits.
+    /// Submits a waiting commit.
     Submit {
         by: u8,
     },
-    /// So many messages, each for itself lost, or held back or dropped for some.
+    /// Sends this number of messages. Each message may be lost, or held back or dropped for some
+    /// members.
     Send {
         by: u8,
         count: u8,
@@ -70,11 +71,11 @@ pub enum Step {
         held_by: u32,
         dropped_by: u32,
     },
-    /// What was held back comes.
+    /// Delivers the messages that were held back.
     Release {
         by: u8,
     },
-    /// Messages come and go only while one is awake.
+    /// The device gets entries only while it is awake.
     Sleep {
         who: u8,
     },
@@ -89,16 +90,16 @@ pub enum Step {
     },
 }
 
-/// What becomes of a commit.
+/// The end of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is ordered, and its maker confirms it at once.
+pub enum CommitEnding {
+    /// The commit is ordered, and its committer confirms it at once.
     Confirmed,
-    /// It is ordered, and its maker sees it in the log.
+    /// The commit is ordered, and its committer sees it in the log.
     Ordered,
-    /// It waits.
+    /// The commit waits.
     Waits,
-    /// It is discarded.
+    /// The commit is discarded.
     Discarded,
 }
 
@@ -113,121 +114,146 @@ pub struct Settings {
 }
 
 impl Walk {
-    /// Does a step, if it can be done, and delivers what is to be delivered.
-    pub fn step(&mut self, step: Step) {
+    /// Does a step, if it is possible, and delivers the entries that can be delivered.
+    pub fn step(&mut self, step: WalkStep) {
+        if self.act(step).is_some() {
+            self.deliver();
+        }
+    }
+
+    /// Does a step. [`None`] if it is not possible now.
+    fn act(&mut self, step: WalkStep) -> Option<()> {
         match step {
-            Step::Update { by, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let made = self.prepare(by, &[], |client, group| client.group(group)?.update());
-                self.meet(by, made, fate);
+            WalkStep::Update { by, ending } => {
+                self.commit(by, ending, |client, group| client.group(group)?.update())?
             }
-            Step::Add { by, two, last_resort, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let proposed = self.proposed_adds();
-                let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
-                let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
-                if !who.is_empty() {
-                    let made = self.add(by, &who, last_resort);
-                    self.meet(by, made, fate);
-                }
-            }
-            Step::Remove { by, who, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let Some(who) = self.other(by, who) else { return };
-                let device = self.id(who);
+            WalkStep::Add { by, two, last_resort, ending } => self.add_outsiders(by, two, last_resort, ending)?,
+            WalkStep::Remove { by, who, ending } => {
+                let by = self.ready(by)?;
+                let device = self.id(self.other(by, who)?);
                 let made = self.prepare(by, &[], |client, group| client.group(group)?.remove(&[device]));
-                self.meet(by, made, fate);
+                self.meet(by, made, ending);
             }
-            Step::Commit { by, fate } => {
-                let Some(by) = self.ready(by) else { return };
-                let made = self.prepare(by, &[], |client, group| client.group(group)?.commit());
-                self.meet(by, made, fate);
+            WalkStep::Commit { by, ending } => {
+                self.commit(by, ending, |client, group| client.group(group)?.commit())?
             }
-            Step::Race { first, second, removal } => self.race(first, second, removal),
-            Step::ProposeAdd { by, last_resort } => {
-                let Some(by) = self.ready(by) else { return };
-                let proposed = self.proposed_adds();
-                let Some(who) = self.outsiders().into_iter().find(|who| !proposed.contains(who)) else { return };
-                let (id, bytes) = self.key_package(who, last_resort);
-                self.propose(by, Ordered::Add(who, id), false, |client, group| {
-                    client.group(group)?.propose_add(&bytes, NOW)
-                });
-            }
-            Step::ProposeRemove { by, who } => {
-                let Some(by) = self.ready(by) else { return };
-                let Some(who) = self.other(by, who) else { return };
-                let device = self.id(who);
+            WalkStep::Race { first, second, removal } => self.race(first, second, removal),
+            WalkStep::ProposeAdd { by, last_resort } => self.propose_outsider(by, last_resort)?,
+            WalkStep::ProposeRemove { by, who } => {
+                let by = self.ready(by)?;
+                let device = self.id(self.other(by, who)?);
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.propose_remove(&device));
             }
-            Step::ProposeUpdate { by, lost } => {
-                let Some(by) = self.ready(by) else { return };
+            WalkStep::ProposeUpdate { by, lost } => {
+                let by = self.ready(by)?;
                 let update = Ordered::Update(ProposalId(self.numbers + 1));
                 self.propose(by, update, lost, |client, group| client.group(group)?.propose_update());
             }
-            Step::Leave { by } => {
-                let Some(by) = self.ready(by) else { return };
+            WalkStep::Leave { by } => {
+                let by = self.ready(by)?;
                 self.propose(by, Ordered::Other, false, |client, group| client.group(group)?.leave());
             }
-            Step::Join { who, fate } => {
-                let outside = self.outsiders();
-                let Some(who) = pick(&outside, who) else { return };
+            WalkStep::Join { who, ending } => {
+                let who = pick(&self.outsiders(), who)?;
                 self.catch_up(who);
-                self.join(who, fate);
+                self.join(who, ending);
             }
-            Step::Rejoin { who, forget, fate } => {
-                let members: Vec<usize> = self.roster.iter().copied().collect();
-                let Some(who) = pick(&members, who) else { return };
-                if forget {
-                    let group = self.group.clone();
-                    let player = &mut self.players[who];
-                    player.client.forget(&group).unwrap();
-                    (player.pending, player.joining) = (None, None);
-                    self.tell(Fact::Forgot { who: Device(who) });
-                }
-                self.join(who, fate);
-            }
-            Step::Submit { by } => {
-                let by = by as usize % self.players.len();
+            WalkStep::Rejoin { who, forget, ending } => self.rejoin(who, forget, ending)?,
+            WalkStep::Submit { by } => {
+                let by = self.player(by);
                 let Player { pending, joining, .. } = &self.players[by];
-                let Some(made) = joining.clone().or_else(|| pending.clone()) else { return };
+                let made = joining.clone().or_else(|| pending.clone())?;
                 self.submit(by, made);
             }
-            Step::Send { by, count, lost, held_by, dropped_by } => {
+            WalkStep::Send { by, count, lost, held_by, dropped_by } => {
                 for turn in 0..count {
                     let set = |mask: u32| (mask >> (8 * u32::from(turn) % 32)) as u8;
                     self.send(by, lost >> turn & 1 == 1, set(held_by), set(dropped_by));
                 }
             }
-            Step::Steal { who } => self.steal(who as usize % self.players.len()),
-            Step::Release { by } => {
-                let by = by as usize % self.players.len();
+            WalkStep::Steal { who } => self.steal(self.player(who)),
+            WalkStep::Release { by } => {
+                let by = self.player(by);
                 for entry in std::mem::take(&mut self.players[by].held).into_iter().rev() {
                     self.read(by, entry);
                 }
             }
-            Step::Sleep { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].asleep = true;
-            }
-            Step::Wake { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].asleep = false;
-            }
-            Step::Expire { who } => {
-                let who = who as usize % self.players.len();
-                self.players[who].client.expire(MUCH_LATER).unwrap();
-                self.players[who].last_resort = None;
-                for key in self.oracle.holdings(Device(who)).private_keys() {
-                    if let KeyPair::Init(key_package) = *key {
-                        self.tell(Fact::KeyPackageErased { of: Device(who), key_package });
-                    }
-                }
-            }
+            WalkStep::Sleep { who } => self.set_asleep(who, true),
+            WalkStep::Wake { who } => self.set_asleep(who, false),
+            WalkStep::Expire { who } => self.expire(self.player(who)),
         }
-        self.deliver();
+        Some(())
     }
 
-    /// Two members commit in the same epoch; only the first is accepted.
+    /// The player with this number, modulo their count.
+    fn player(&self, number: u8) -> usize {
+        number as usize % self.players.len()
+    }
+
+    fn set_asleep(&mut self, who: u8, asleep: bool) {
+        let who = self.player(who);
+        self.players[who].asleep = asleep;
+    }
+
+    fn commit(
+        &mut self,
+        by: u8,
+        ending: CommitEnding,
+        make: impl FnOnce(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
+    ) -> Option<()> {
+        let by = self.ready(by)?;
+        let made = self.prepare(by, &[], make);
+        self.meet(by, made, ending);
+        Some(())
+    }
+
+    fn add_outsiders(&mut self, by: u8, two: bool, last_resort: bool, ending: CommitEnding) -> Option<()> {
+        let by = self.ready(by)?;
+        let proposed = self.proposed_adds();
+        let mut outside = self.outsiders().into_iter().filter(|who| !proposed.contains(who));
+        let who: Vec<usize> = outside.by_ref().take(if two { 2 } else { 1 }).collect();
+        if !who.is_empty() {
+            let made = self.add(by, &who, last_resort);
+            self.meet(by, made, ending);
+        }
+        Some(())
+    }
+
+    fn propose_outsider(&mut self, by: u8, last_resort: bool) -> Option<()> {
+        let by = self.ready(by)?;
+        let proposed = self.proposed_adds();
+        let who = self.outsiders().into_iter().find(|who| !proposed.contains(who))?;
+        let (id, bytes) = self.key_package(who, last_resort);
+        self.propose(by, Ordered::Add(who, id), false, |client, group| client.group(group)?.propose_add(&bytes, NOW));
+        Some(())
+    }
+
+    fn rejoin(&mut self, who: u8, forget: bool, ending: CommitEnding) -> Option<()> {
+        let members: Vec<usize> = self.roster.iter().copied().collect();
+        let who = pick(&members, who)?;
+        if forget {
+            let group = self.group.clone();
+            let player = &mut self.players[who];
+            player.client.forget(&group).unwrap();
+            (player.pending, player.joining) = (None, None);
+            self.tell(Fact::Forgot { who: DeviceNumber(who) });
+        }
+        self.join(who, ending);
+        Some(())
+    }
+
+    /// Erases the player's key packages, because they have expired.
+    fn expire(&mut self, who: usize) {
+        self.players[who].client.expire(MUCH_LATER).unwrap();
+        self.players[who].last_resort = None;
+        for key in self.oracle.holdings(DeviceNumber(who)).private_keys() {
+            if let KeyPair::Init(key_package) = *key {
+                self.tell(Fact::KeyPackageErased { of: DeviceNumber(who), key_package });
+            }
+        }
+    }
+
+    /// Two members commit in the same epoch. Only the first commit is accepted.
     pub fn race(&mut self, first: u8, second: u8, removal: bool) {
         let (Some(first), Some(second)) = (self.ready(first), self.ready(second)) else { return };
         if first == second {
@@ -239,8 +265,8 @@ impl Walk {
             true => client.group(group)?.remove(&[removed]),
             false => client.group(group)?.update(),
         });
-        self.meet(first, winner, Fate::Ordered);
-        self.meet(second, loser, Fate::Ordered);
+        self.meet(first, winner, CommitEnding::Ordered);
+        self.meet(second, loser, CommitEnding::Ordered);
     }
 
     pub fn propose(
@@ -252,11 +278,11 @@ impl Walk {
     ) {
         let message = make(&mut self.players[by].client, &self.group).unwrap();
         let proposal = ProposalId(self.number());
-        let kind = if matches!(what, Ordered::Update(_)) { Proposal::Update } else { Proposal::Other };
-        self.tell(Fact::Proposed { by: Device(by), proposal, what: kind });
+        let kind = if matches!(what, Ordered::Update(_)) { ProposalKind::Update } else { ProposalKind::Other };
+        self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what: kind });
         self.compare(by);
         if !lost {
-            self.order(Entry::Proposal {
+            self.order(LogEntry::Proposal {
                 id: proposal,
                 by,
                 epoch: self.epoch,
@@ -266,18 +292,18 @@ impl Walk {
         }
     }
 
-    /// The devices that somebody has proposed to add in this epoch.
+    /// The devices that the proposals of this epoch add.
     pub fn proposed_adds(&self) -> BTreeSet<usize> {
         let added = self.log.iter().filter_map(|entry| match entry {
-            Entry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),
+            LogEntry::Proposal { epoch, what: Ordered::Add(who, _), .. } if *epoch == self.epoch => Some(*who),
             _ => None,
         });
         added.collect()
     }
 
-    pub fn join(&mut self, who: usize, fate: Fate) {
+    pub fn join(&mut self, who: usize, ending: CommitEnding) {
         let group_info = self.group_info.clone();
         let made = self.prepare(who, &[], |client, _| client.join_external(&group_info));
-        self.meet(who, made, fate);
+        self.meet(who, made, ending);
     }
 }

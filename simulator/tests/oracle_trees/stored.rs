@@ -1,4 +1,5 @@
-//! What a device really stores, read from its snapshot: OpenMLS's structures, which are stored as lists of their fields.
+//! The records that a device stores, read from its snapshot. They are OpenMLS structures, which are
+//! stored as lists of their fields.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +9,33 @@ use serde_json::Value;
 
 pub type PublicKey = Vec<u8>;
 
-/// All that the oracle has an opinion on.
+/// All stored values that the oracle predicts.
 #[derive(Default)]
 pub struct Stored {
     pub tree: Option<StoredTree>,
     /// The key pairs of the leaf and of the nodes above it.
     pub epoch_keys: Vec<PublicKey>,
-    /// Those of update proposals.
+    /// The key pairs of update proposals.
     pub update_keys: Vec<PublicKey>,
     /// The init keys and the leaf keys of key packages.
     pub key_packages: Vec<(PublicKey, PublicKey)>,
-    /// Those of a pending commit: the leaf's, and the path's in its order.
+    /// The key pairs of a pending commit: that of the leaf, and those of the path in its order.
     pub pending_keys: Option<Vec<PublicKey>>,
-    /// Those of an external commit that is held apart.
+    /// The key pairs of an external commit that is held apart.
     pub joining_keys: Option<Vec<PublicKey>>,
-    /// How many epochs' init secrets there are.
+    /// The number of epochs whose init secrets are stored.
     pub epochs: usize,
-    /// The secret tree of the epoch that the device is in, and those of past epochs by their number.
+    /// The secret tree of the device's present epoch. `past_secret_trees` has those of past epochs,
+    /// by their number.
     pub secret_tree: Option<StoredSecrets>,
     pub past_secret_trees: BTreeMap<u64, StoredSecrets>,
     pub pending_secret_tree: Option<StoredSecrets>,
     pub joining_secret_tree: Option<StoredSecrets>,
 }
 
-/// A ratchet tree. All who are in one epoch store the same bytes.
+/// A ratchet tree. All devices in one epoch store the same bytes.
 pub enum StoredTree {
-    /// The one that was read before.
+    /// The tree that was read before.
     Known,
     New {
         record: Vec<u8>,
@@ -41,7 +43,7 @@ pub enum StoredTree {
     },
 }
 
-/// The nodes of a ratchet tree; blank ones are [`None`].
+/// The nodes of a ratchet tree; [`None`] for a blank node.
 pub struct Nodes {
     pub leaves: Vec<Option<PublicKey>>,
     pub parents: Vec<Option<(PublicKey, Vec<u32>)>>,
@@ -49,13 +51,13 @@ pub struct Nodes {
 
 /// A secret tree and its ratchets.
 pub struct StoredSecrets {
-    /// The nodes whose secrets are there, in the array representation.
+    /// The nodes whose secrets are stored, in the array representation.
     pub nodes: Vec<u32>,
     pub application: Vec<Option<StoredRatchet>>,
     pub handshake: Vec<Option<StoredRatchet>>,
 }
 
-/// Its next generation, and the earlier ones whose keys are there.
+/// The next generation of a ratchet, and the earlier generations whose keys are stored.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoredRatchet {
     pub head: u32,
@@ -63,7 +65,7 @@ pub struct StoredRatchet {
 }
 
 impl Stored {
-    /// `known` is a tree's record that need not be read again.
+    /// Reads the records of a client. `known` is the record of a tree that need not be read again.
     pub fn of(client: &Client, known: Option<&[u8]>) -> Self {
         let mut stored = Self::default();
         for record in client.snapshot().unwrap().records() {
@@ -84,7 +86,7 @@ impl Stored {
                 });
             }
             (_, "epoch encryption keys") => {
-                let keys = read::<Vec<(Value, Value)>>(decoded()).iter().map(|(public, _)| bytes(public)).collect();
+                let keys = key_pairs(decoded());
                 match joining {
                     true => self.joining_keys = Some(keys),
                     false => {
@@ -114,9 +116,8 @@ impl Stored {
                 let state = decoded();
                 let Some(pending) = state.get("PendingCommit") else { return };
                 let made = &pending["Member"][1]["GroupMember"];
-                let keys: Vec<(Value, Value)> = read(made[3].clone());
                 assert!(made[4].is_null(), "the committer's leaf is in the path");
-                self.pending_keys = Some(keys.iter().map(|(public, _)| bytes(public)).collect());
+                self.pending_keys = Some(key_pairs(made[3].clone()));
                 self.pending_secret_tree = Some(read_secrets(&made[1]));
                 self.epochs += 1;
             }
@@ -129,7 +130,12 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-/// Bytes, in however many structures of one field.
+/// The public keys of a list of key pairs: those of an epoch, or those of a commit's path.
+fn key_pairs(value: Value) -> Vec<PublicKey> {
+    read::<Vec<(Value, Value)>>(value).iter().map(|(public, _)| bytes(public)).collect()
+}
+
+/// Bytes inside of any number of structures with one field.
 fn bytes(value: &Value) -> Vec<u8> {
     match value.as_array().map(Vec::as_slice) {
         Some([inner @ Value::Array(_)]) => bytes(inner),
@@ -172,7 +178,7 @@ fn read_ratchet(ratchet: SenderRatchet) -> StoredRatchet {
     match ratchet {
         SenderRatchet::EncryptionRatchet((_, head)) => StoredRatchet { head, skipped: Vec::new() },
         SenderRatchet::DecryptionRatchet((past, (_, head))) => {
-            // The latest comes first.
+            // The latest key comes first.
             let skipped = (1..).zip(past).filter(|(_, key)| key.is_some()).map(|(back, _)| head - back);
             let mut skipped: Vec<u32> = skipped.collect();
             skipped.sort_unstable();

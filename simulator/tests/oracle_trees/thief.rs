@@ -1,35 +1,41 @@
-//! Thieves who run the real engine from a snapshot and give it all traffic. It can say less than the truth: it refuses the
-//! stolen member's own later messages, and what refers to that member's own later proposals. In all else the oracle's
-//! prediction is what it reads.
+//! Thieves that run the real engine from a snapshot, and give it all traffic. The engine may read
+//! less than is possible. It refuses the stolen member's own later messages, and commits that refer
+//! to that member's later proposals. It reads all other messages that the oracle predicts.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::{Client, Layered, ReceivedEvent, Snapshot};
 use regrow_simulator::{
-    adversary::Place,
-    oracle::{Device, Holdings, MessageNumber},
+    adversary::StolenBytes,
+    oracle::{DeviceNumber, Holdings, MessageNumber},
     world::randomness::SeededCrypto,
 };
 
-use super::walk::{Entry, NOW, Walk};
+use super::walk::{LogEntry, NOW, Walk};
 
-/// Who holds a snapshot.
-pub struct Thief {
+/// A thief with a snapshot.
+pub struct SnapshotHolder {
     who: usize,
     holdings: Holdings,
     snapshot: Snapshot,
-    /// How much of the traffic had come by then.
+    /// The number of log entries at the theft.
     at: usize,
 }
 
 impl Walk {
-    /// Somebody takes a copy of what the device holds.
+    /// Takes a copy of the device's state.
     pub fn steal(&mut self, who: usize) {
         let snapshot = self.players[who].client.snapshot().unwrap();
-        self.thieves.push(Thief { who, holdings: self.oracle.holdings(Device(who)), snapshot, at: self.log.len() });
+        self.thieves.push(SnapshotHolder {
+            who,
+            holdings: self.oracle.holdings(DeviceNumber(who)),
+            snapshot,
+            at: self.log.len(),
+        });
     }
 
-    /// What follows from the stolen bytes is what was predicted, and what the thieves read is what was predicted of others.
+    /// Compares the messages that follow from the stolen bytes with the prediction. Also compares
+    /// the messages of others that the thieves read with the prediction.
     pub fn compare_thieves(&mut self) {
         self.see_tapes();
         for thief in &self.thieves {
@@ -39,7 +45,7 @@ impl Walk {
             let by_itself: BTreeSet<MessageNumber> = self.messages_by(thief.who).collect();
             let blind = self.log[thief.at..]
                 .iter()
-                .any(|entry| matches!(entry, Entry::Proposal { by, .. } if *by == thief.who));
+                .any(|entry| matches!(entry, LogEntry::Proposal { by, .. } if *by == thief.who));
             let others: BTreeSet<MessageNumber> = predicted.difference(&by_itself).copied().collect();
             let differ: Vec<_> = match blind {
                 true => read.difference(&others).collect(),
@@ -55,8 +61,8 @@ impl Walk {
         }
     }
 
-    fn compare_bytes(&self, thief: &Thief, predicted: &BTreeSet<MessageNumber>) {
-        let exposure = self.evidence.exposure(&Place::all_of(&thief.snapshot));
+    fn compare_bytes(&self, thief: &SnapshotHolder, predicted: &BTreeSet<MessageNumber>) {
+        let exposure = self.evidence.exposure(&StolenBytes::all_of(&thief.snapshot));
         assert!(exposure.unproved.is_empty(), "{:?}", exposure.unproved);
         for (number, path) in &exposure.messages {
             assert!(predicted.contains(&MessageNumber(*number as u64)), "a leak of message {number}: {path}");
@@ -69,26 +75,28 @@ impl Walk {
 
     fn messages_by(&self, who: usize) -> impl Iterator<Item = MessageNumber> {
         self.log.iter().filter_map(move |entry| match entry {
-            Entry::Message { by, number, .. } if *by == who => Some(*number),
+            LogEntry::Message { by, number, .. } if *by == who => Some(*number),
             _ => None,
         })
     }
 
-    /// The messages that the engine reads, from the snapshot, of all traffic in its order: one client goes on as the device
-    /// was, and for each welcome that can be opened there is another.
-    fn replay(&self, thief: &Thief) -> BTreeSet<MessageNumber> {
+    /// The messages that the engine reads with the snapshot, from all traffic in its order. One
+    /// client continues from the device's state. For each welcome that can be opened, there is
+    /// another client.
+    fn replay(&self, thief: &SnapshotHolder) -> BTreeSet<MessageNumber> {
         let mut clients = vec![self.opened(thief)];
         let mut read = BTreeSet::new();
         for entry in &self.log {
-            let (Entry::Commit { bytes, .. } | Entry::Proposal { bytes, .. } | Entry::Message { bytes, .. }) = entry;
+            let (LogEntry::Commit { bytes, .. } | LogEntry::Proposal { bytes, .. } | LogEntry::Message { bytes, .. }) =
+                entry;
             for client in &mut clients {
-                // What it cannot take part in changes nothing.
+                // An entry that a client cannot process changes nothing.
                 let event = client.receive(bytes, NOW).map(|received| received.event);
-                if let (Entry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
+                if let (LogEntry::Message { number, .. }, Ok(ReceivedEvent::Message(_))) = (entry, event) {
                     read.insert(*number);
                 }
             }
-            if let Entry::Commit { welcome: Some(welcome), .. } = entry {
+            if let LogEntry::Commit { welcome: Some(welcome), .. } = entry {
                 let mut joining = self.opened(thief);
                 joining.forget(&self.group).unwrap();
                 clients.extend(joining.join(welcome, NOW).is_ok().then_some(joining));
@@ -97,7 +105,7 @@ impl Walk {
         read
     }
 
-    fn opened(&self, thief: &Thief) -> Client {
+    fn opened(&self, thief: &SnapshotHolder) -> Client {
         let crypto = Arc::new(Layered(SeededCrypto::new(0, "thief")));
         let mut client = Client::open(Arc::new(thief.snapshot.to_store()), crypto, self.policy.clone()).unwrap();
         client.acknowledge().unwrap();

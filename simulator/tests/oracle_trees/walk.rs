@@ -1,4 +1,5 @@
-//! A group of real engine clients and the oracle side by side: whatever happens to the clients, the oracle is told.
+//! A group of real engine clients with the oracle beside them. The oracle is told everything that
+//! happens to the clients.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,31 +11,31 @@ use regrow_engine::{
     ReceivedEvent, Timestamp,
 };
 use regrow_simulator::{
-    adversary::{Evidence, Log, Taped},
-    oracle::{CommitId, Device, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
-    world::randomness::{SeededCrypto, Verified},
+    adversary::{CallLog, Evidence, Taped},
+    oracle::{CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
+    world::randomness::{SeededCrypto, VerificationCache},
 };
 
 use super::{
     compare::Names,
-    recorder::Recorder,
-    step::{Fate, Settings},
-    thief::Thief,
+    recorder::SealRecorder,
+    step::{CommitEnding, Settings},
+    thief::SnapshotHolder,
 };
 
-/// 2100, as in scenarios: later than any clock.
+/// The year 2100, as in scenarios: it is later than any clock.
 pub const NOW: Timestamp = Timestamp(4_102_444_800);
-/// When every key package has expired.
+/// A time at which every key package has expired.
 pub const MUCH_LATER: Timestamp = Timestamp(2 * NOW.0);
 
 /// One real device.
 pub struct Player {
     pub client: Client,
-    pub crypto: Arc<Layered<Recorder>>,
-    /// Up to where it has processed the log.
+    pub crypto: Arc<Layered<SealRecorder>>,
+    /// The position in the log up to which the device has processed it.
     pub cursor: usize,
     pub asleep: bool,
-    /// The entries of messages that are to come to it late.
+    /// The log entries of messages that the device gets late.
     pub held: Vec<usize>,
     pub pending: Option<Made>,
     pub joining: Option<Made>,
@@ -45,19 +46,19 @@ pub struct Player {
 pub type Made = (CommitId, PendingCommit);
 
 impl Player {
-    /// The commit that it has under way as a member.
+    /// The commit that the device has under way as a member.
     pub fn pending(&self) -> Option<CommitId> {
         self.pending.as_ref().map(|(id, _)| *id)
     }
 
-    /// The external commit that it has under way.
+    /// The external commit that the device has under way.
     pub fn joining(&self) -> Option<CommitId> {
         self.joining.as_ref().map(|(id, _)| *id)
     }
 }
 
-/// What was ordered.
-pub enum Entry {
+/// An entry of the log.
+pub enum LogEntry {
     Commit { id: CommitId, by: usize, epoch: u64, bytes: Vec<u8>, adds: Vec<usize>, welcome: Option<Vec<u8>> },
     Proposal { id: ProposalId, by: usize, epoch: u64, bytes: Vec<u8>, what: Ordered },
     Message { by: usize, number: MessageNumber, bytes: Vec<u8> },
@@ -71,29 +72,29 @@ pub enum Ordered {
     Other,
 }
 
-/// How many devices there are beside the first members.
+/// The number of devices in addition to the first members.
 const OUTSIDERS: usize = 2;
 
 pub struct Walk {
     pub oracle: Oracle,
-    /// All that the oracle was told.
+    /// All facts that the oracle was told.
     pub facts: Vec<Fact>,
     pub players: Vec<Player>,
     pub names: Names,
-    /// Who has done anything since it was compared.
+    /// The devices that have changed since they were compared.
     pub touched: BTreeSet<usize>,
-    /// The tree that was compared last, as it is stored and as it was told.
+    /// The last tree that was compared: its record, and the oracle's tree.
     pub compared: Option<(Vec<u8>, Tree)>,
-    /// Which epoch each commit would make.
+    /// The number of the epoch that each commit would make.
     pub epochs: BTreeMap<CommitId, u64>,
-    pub thieves: Vec<Thief>,
+    pub thieves: Vec<SnapshotHolder>,
     pub policy: Policy,
     pub group: GroupId,
     /// All traffic, in its order.
-    pub log: Vec<Entry>,
-    /// What follows from the bytes of all that was computed and sent.
+    pub log: Vec<LogEntry>,
+    /// The secrets that follow from all computed values and all traffic.
     pub evidence: Evidence,
-    pub logs: Vec<Arc<Log>>,
+    pub logs: Vec<Arc<CallLog>>,
     pub epoch: u64,
     pub roster: BTreeSet<usize>,
     pub group_info: Vec<u8>,
@@ -101,7 +102,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A group of these members, of which the first has added the others.
+    /// A group of these members. The first member has added the others.
     pub fn new(settings: Settings) -> Self {
         let Settings { seed, members, past_epochs, out_of_order, opaque } = settings;
         let handshake = if opaque { HandshakeMode::Opaque } else { HandshakeMode::Assisted };
@@ -114,13 +115,13 @@ impl Walk {
             clock_skew: u64::MAX / 2,
             ..Policy::default()
         };
-        let verified: Arc<Verified> = Arc::default();
-        let logs: Vec<_> = (0..members + OUTSIDERS).map(|index| Log::new(&format!("d{index}"), true)).collect();
+        let verified: Arc<VerificationCache> = Arc::default();
+        let logs: Vec<_> = (0..members + OUTSIDERS).map(|index| CallLog::new(&format!("d{index}"), true)).collect();
         let player = |index: usize| {
             let name = format!("d{index}");
             let seeded = Arc::new(Layered(SeededCrypto::new(seed, &name).sharing(Arc::clone(&verified))));
             let taped = Arc::new(Layered(Taped::new(seeded, logs[index].clone())));
-            let crypto = Arc::new(Layered(Recorder::new(taped)));
+            let crypto = Arc::new(Layered(SealRecorder::new(taped)));
             let id = DeviceId::new(&name, "device").unwrap();
             let client = Client::create(Arc::new(MemoryStore::new()), crypto.clone(), id, policy.clone()).unwrap();
             Player {
@@ -136,7 +137,7 @@ impl Walk {
         };
         let group = GroupId::new("group").unwrap();
         let mut walk = Self {
-            oracle: Oracle::new(regrow_simulator::oracle::Policy { past_epochs, out_of_order, opaque }),
+            oracle: Oracle::new(regrow_simulator::oracle::RetentionPolicy { past_epochs, out_of_order, opaque }),
             facts: Vec::new(),
             players: (0..members + OUTSIDERS).map(player).collect(),
             names: Names::default(),
@@ -155,17 +156,17 @@ impl Walk {
             numbers: 0,
         };
         walk.group_info = walk.players[0].client.create_group(group, NOW).unwrap().group_info().unwrap();
-        walk.tell(Fact::Created { by: Device(0) });
+        walk.tell(Fact::Created { by: DeviceNumber(0) });
         if members > 1 {
             let added: Vec<usize> = (1..members).collect();
             let made = walk.add(0, &added, false);
-            walk.meet(0, made, Fate::Ordered);
+            walk.meet(0, made, CommitEnding::Ordered);
             walk.deliver();
         }
         walk
     }
 
-    /// Tells the oracle what has happened.
+    /// Tells the oracle a fact.
     pub fn tell(&mut self, fact: Fact) {
         match &fact {
             Fact::KeyPackageMade { of: who, .. }
@@ -185,20 +186,20 @@ impl Walk {
             }
             Fact::Ordered { .. } | Fact::Sent { .. } => {}
         }
-        self.oracle.see(fact.clone()).unwrap_or_else(|impossible| panic!("{impossible}"));
+        self.oracle.apply(fact.clone()).unwrap_or_else(|impossible| panic!("{impossible}"));
         self.facts.push(fact);
     }
 
-    /// Something is ordered.
-    pub fn order(&mut self, entry: Entry) {
+    /// Adds an entry to the log.
+    pub fn order(&mut self, entry: LogEntry) {
         self.see_tapes();
         match &entry {
-            Entry::Commit { bytes, welcome, .. } => {
+            LogEntry::Commit { bytes, welcome, .. } => {
                 self.evidence.sent(bytes);
                 welcome.iter().for_each(|welcome| self.evidence.sent(welcome));
             }
-            Entry::Proposal { bytes, .. } => self.evidence.sent(bytes),
-            Entry::Message { number, bytes, .. } => self.evidence.message_sent(number.0 as usize, bytes, b"text"),
+            LogEntry::Proposal { bytes, .. } => self.evidence.sent(bytes),
+            LogEntry::Message { number, bytes, .. } => self.evidence.message_sent(number.0 as usize, bytes, b"text"),
         }
         self.log.push(entry);
     }
@@ -225,13 +226,13 @@ impl Walk {
         pick(&others, who)
     }
 
-    /// The epoch that a device is in, if it has a state of the group.
+    /// The device's epoch, if the device has a state of the group.
     pub fn epoch_of(&mut self, who: usize) -> Option<u64> {
         let mut group = self.players[who].client.group(&self.group).ok()?;
         Some(group.epoch().unwrap().0)
     }
 
-    /// A member that is up to date and has nothing under way.
+    /// A member that is up to date and has no commit under way.
     pub fn ready(&mut self, by: u8) -> Option<usize> {
         let members: Vec<usize> = self.roster.iter().copied().collect();
         let by = pick(&members, by)?;
@@ -253,7 +254,7 @@ impl Walk {
         if last_resort {
             player.last_resort = Some((id, bytes.clone()));
         }
-        self.tell(Fact::KeyPackageMade { of: Device(of), key_package: id, last_resort });
+        self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort });
         self.compare(of);
         (id, bytes)
     }
@@ -271,17 +272,17 @@ impl Walk {
             Err(error) => panic!("{error}"),
         };
         let number = MessageNumber(self.number());
-        self.tell(Fact::Encrypted { by: Device(by), message: number });
+        self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
         if lost {
             return;
         }
         self.tell(Fact::Sent { message: number });
         let entry = self.log.len();
-        self.order(Entry::Message { by, number, bytes });
+        self.order(LogEntry::Message { by, number, bytes });
         for who in 0..self.players.len() {
             let (held, dropped) = (held_by >> (who % 8) & 1 == 1, dropped_by >> (who % 8) & 1 == 1);
             if who != by && (held || dropped) {
-                // It passes the message over, once it has come up to it.
+                // The device skips the message when it comes to it.
                 self.catch_up_to(who, entry);
                 self.players[who].cursor = entry + 1;
                 if !dropped {
@@ -315,7 +316,7 @@ impl Walk {
         let own_epoch = self.epoch_of(who);
         let player = &mut self.players[who];
         match &self.log[entry] {
-            Entry::Commit { id, by, epoch, bytes, adds, welcome } => {
+            LogEntry::Commit { id, by, epoch, bytes, adds, welcome } => {
                 let under_way = [&player.pending, &player.joining];
                 let is_own = under_way.into_iter().flatten().any(|(pending, _)| pending == id);
                 let id = *id;
@@ -329,26 +330,26 @@ impl Walk {
                     && let Some(welcome) = welcome
                 {
                     match player.client.join(welcome, NOW) {
-                        Ok(_) => self.tell(Fact::Joined { who: Device(who), commit: id }),
-                        // Its key package has been erased.
+                        Ok(_) => self.tell(Fact::Joined { who: DeviceNumber(who), commit: id }),
+                        // The device's key package has been erased.
                         Err(Error::NotInvited) => {}
                         Err(error) => panic!("{error}"),
                     }
                 }
             }
-            Entry::Proposal { id, epoch, bytes, .. } => {
+            LogEntry::Proposal { id, epoch, bytes, .. } => {
                 if own_epoch == Some(*epoch) {
                     match player.client.receive(bytes, NOW).unwrap().event {
                         ReceivedEvent::Proposal { .. } => {
                             let proposal = *id;
-                            self.tell(Fact::Received { who: Device(who), proposal });
+                            self.tell(Fact::Received { who: DeviceNumber(who), proposal });
                         }
                         ReceivedEvent::Own | ReceivedEvent::Ignored(_) => {}
                         event => panic!("{event:?}"),
                     }
                 }
             }
-            Entry::Message { by, .. } => {
+            LogEntry::Message { by, .. } => {
                 if *by != who {
                     self.read(who, entry);
                 }
@@ -356,13 +357,13 @@ impl Walk {
         }
     }
 
-    /// A message comes to a device, which reads it if it can.
+    /// Delivers a message to a device, which reads it if it can.
     pub fn read(&mut self, who: usize, entry: usize) {
-        let Entry::Message { number, bytes, .. } = &self.log[entry] else { return };
+        let LogEntry::Message { number, bytes, .. } = &self.log[entry] else { return };
         let message = *number;
         match self.players[who].client.receive(bytes, NOW) {
             Ok(received) if matches!(received.event, ReceivedEvent::Message(_)) => {
-                self.tell(Fact::Read { who: Device(who), message });
+                self.tell(Fact::Read { who: DeviceNumber(who), message });
             }
             Ok(received) => assert!(matches!(received.event, ReceivedEvent::Ignored(_)), "{:?}", received.event),
             Err(Error::UnknownGroup { .. } | Error::Removed { .. } | Error::Invalid { .. }) => {}

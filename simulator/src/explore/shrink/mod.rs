@@ -1,8 +1,8 @@
-//! The smallest scenario that still fails in the same way: what can be left out is left out, and what can be the default
-//! becomes the default.
+//! Finds the smallest scenario that still fails in the same way. The shrinker removes steps,
+//! members and settings, and replaces values by their defaults.
 //!
-//! What a device draws in a step does not depend on the other steps, so that a failure mostly survives when something
-//! else is taken out.
+//! The random values of a device in a step do not depend on the other steps. A failure therefore
+//! mostly remains when another step is removed.
 
 mod smaller;
 
@@ -10,20 +10,21 @@ use std::collections::BTreeSet;
 
 use crate::scenario::{GroupSettings, Node, Placed, Scenario, read, write};
 
-/// A scenario made small, and what it took.
+/// A shrunk scenario, and the number of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shrunk {
-    /// The smallest that was found.
+    /// The smallest scenario that was found.
     pub scenario: Scenario,
-    /// How many scenarios were run.
+    /// The number of scenarios that were run.
     pub runs: u32,
 }
 
-/// Makes a scenario smaller as long as `fails` says that it still fails in the same way, in at most so many runs. Only
-/// what `may_be_taken` is run.
+/// Makes a scenario smaller as long as `fails` says that it still fails in the same way. Runs at
+/// most `most` scenarios, and only those that `may_be_taken` accepts.
 ///
-/// `scenario` has to fail itself, which is not tried again. What is offered to `fails` has been written and read: it is a
-/// valid scenario, with the places that it has in its file.
+/// `scenario` itself has to fail, which is not checked again. Each candidate for `fails` has been
+/// written and read: it is a valid scenario, and its steps have the places that they have in its
+/// file.
 pub fn shrink(
     scenario: &Scenario,
     most: u32,
@@ -46,7 +47,7 @@ pub fn shrink(
 
 struct Shrinker<M, F> {
     smallest: Scenario,
-    /// The texts of what was run.
+    /// The texts of the scenarios that were run.
     tried: BTreeSet<String>,
     left: u32,
     may_be_taken: M,
@@ -54,7 +55,7 @@ struct Shrinker<M, F> {
 }
 
 impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
-    /// Takes a candidate in the place of the smallest, if it is valid and still fails.
+    /// Replaces the smallest scenario by the candidate, if the candidate is valid and still fails.
     fn take(&mut self, candidate: &Scenario) -> bool {
         let text = write(candidate);
         if self.left == 0 || self.tried.contains(&text) {
@@ -81,8 +82,8 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         self.take(&candidate);
     }
 
-    /// Takes steps out: half of them at once, then ever fewer, and one by one in the end. The last first, as nothing
-    /// depends on them.
+    /// Removes steps: first half of them at once, then fewer and fewer, and single steps in the
+    /// end. The last steps go first, because no other step depends on them.
     fn remove_steps(&mut self) {
         let mut length = (self.smallest.steps.len() / 2).max(1);
         loop {
@@ -92,7 +93,8 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
                 let mut steps = self.smallest.steps.clone();
                 steps.drain(start..end);
                 self.take_steps(steps);
-                // More than these may have gone, with what made no sense without them.
+                // Other steps may be gone, too, because they made no sense without the removed
+                // steps.
                 end = start.min(self.smallest.steps.len());
             }
             if length == 1 {
@@ -102,7 +104,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         }
     }
 
-    /// Takes members out, with all that they do and that is done to them.
+    /// Removes members, together with their actions and the actions of others on them.
     fn remove_members(&mut self) {
         for name in self.smallest.members.clone().into_iter().rev() {
             let mut candidate = self.smallest.clone();
@@ -112,7 +114,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         }
     }
 
-    /// Makes each step smaller in itself.
+    /// Makes each step simpler.
     fn simplify_steps(&mut self) {
         let mut index = 0;
         while let Some(step) = self.smallest.steps.get(index) {
@@ -121,12 +123,12 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
                 steps[index].item = item;
                 self.take_steps(steps)
             });
-            // What has become simpler may become simpler still.
+            // Tries a simpler step again, because it may become even simpler.
             index += usize::from(!taken);
         }
     }
 
-    /// Leaves out what is set, and names the seed that comes first to mind.
+    /// Removes the settings, and replaces the seed by 0.
     fn simplify_settings(&mut self) {
         self.take_settings(|group| *group = GroupSettings::default());
         self.take_settings(|group| group.ciphersuite = None);
@@ -169,7 +171,7 @@ mod tests {
         actions.collect()
     }
 
-    /// What is left if that kind of step is what fails.
+    /// The shrunk scenario, if a scenario fails when it contains this kind of step.
     fn left_of(name: &str) -> String {
         let shrunk = shrink(
             &scenario(STEPS),
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_matter_is_gone() {
+    fn irrelevant_parts_are_removed() {
         let left = left_of("leave");
         assert_eq!(
             left,
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_go_with_their_messages_and_stay_with_them() {
+    fn delivery_rules_stay_with_their_messages() {
         let left = left_of("release");
         assert!(left.contains(r#"{ "hold": { "id": "m1" } }"#), "{left}");
         assert!(left.contains(r#""id": "m1" } }"#), "{left}");
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_after_so_many_runs() {
+    fn shrinking_ends_after_the_given_number_of_runs() {
         let mut runs = 0;
         let shrunk = shrink(
             &scenario(STEPS),
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_smaller_stays() {
+    fn scenario_without_a_smaller_one_is_unchanged() {
         let before = scenario(STEPS);
         assert_eq!(shrink(&before, 1000, |_| true, |_| false).scenario, before);
     }

@@ -1,14 +1,14 @@
-//! What steps become when something is left out of them.
+//! Makes steps smaller, and removes members from them.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::scenario::{Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageId, Node, Placed, Proposal};
 
-/// Waits that a longer one can become.
+/// Shorter waits that can replace a wait, in seconds.
 const SHORT_WAITS: [u64; 4] = [1, 60, 60 * 60, 24 * 60 * 60];
 
-/// The steps without what makes no sense any more: rules for messages that are not sent, releases of what is not held, and
-/// the acts of thieves that have stolen nothing.
+/// Removes the steps that make no sense any more: delivery rules for messages that are not sent,
+/// releases of messages that are not held, and actions of thieves without a theft.
 pub(super) fn sensible(mut steps: Vec<Placed<Node>>) -> Vec<Placed<Node>> {
     let mut stolen = BTreeSet::new();
     steps.retain(|step| match &step.item {
@@ -43,7 +43,8 @@ fn sent_in(node: &Node) -> Vec<MessageId> {
     }
 }
 
-/// The steps without a member: without what it does, and without it in what others do.
+/// Returns the steps without a member: without its own actions, and without its name in the actions
+/// of others.
 pub(super) fn without_member(steps: &[Placed<Node>], name: &MemberName) -> Vec<Placed<Node>> {
     let without = |step: &Placed<Node>| {
         let item = node_without(&step.item, name)?;
@@ -63,7 +64,7 @@ fn node_without(node: &Node, name: &MemberName) -> Option<Node> {
     }
 }
 
-/// A race of those who are left; one alone does not race.
+/// Returns a race of the remaining contenders. A single contender becomes an ordinary step.
 fn race(mut contenders: Vec<Placed<Node>>) -> Option<Node> {
     match contenders.len() {
         0 | 1 => contenders.pop().map(|contender| contender.item),
@@ -112,7 +113,7 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
     })
 }
 
-/// What a step could be instead, and would be simpler: the simplest first.
+/// Returns simpler replacements for a step, the simplest first.
 pub(super) fn simpler(node: &Node) -> Vec<Node> {
     match node {
         Node::Do(action) => simpler_actions(action).into_iter().map(Node::Do).collect(),
@@ -135,7 +136,7 @@ pub(super) fn simpler(node: &Node) -> Vec<Node> {
     }
 }
 
-/// The list without each of its items.
+/// Returns copies of the list, each without one of its items.
 fn shorter<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
     let without = |index: usize| {
         let mut items = items.to_vec();

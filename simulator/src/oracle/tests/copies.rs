@@ -1,4 +1,4 @@
-//! Stories of thieves who act: a copy of a device that goes its own way.
+//! Stories of thieves that act: a copy of a device acts on its own.
 
 use super::*;
 
@@ -6,18 +6,18 @@ use super::*;
 const COPY: usize = 10;
 
 fn copy(story: &mut Story, of: usize) {
-    story.see(Fact::Stolen { of: Device(of), thief: Device(COPY) });
+    story.apply(Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(COPY) });
 }
 
-/// A commit that these get, and nobody else.
+/// A commit that only these devices get.
 fn commit_to(story: &mut Story, by: usize, what: Commit, to: &[usize]) -> CommitId {
     let commit = story.prepare(by, what);
-    story.see(Fact::Ordered { commit });
-    to.iter().for_each(|who| story.see(Fact::Entered { who: Device(*who), commit }));
+    story.apply(Fact::Ordered { commit });
+    to.iter().for_each(|who| story.apply(Fact::Entered { who: DeviceNumber(*who), commit }));
     commit
 }
 
-/// What somebody has who has stolen that, and what the copy has made besides.
+/// The stolen secrets, together with the secrets that the copy has made itself.
 fn with_own(story: &Story, stolen: &Holdings) -> Holdings {
     let mut all = stolen.clone();
     all.pool(&story.steal(COPY));
@@ -25,12 +25,12 @@ fn with_own(story: &Story, stolen: &Holdings) -> Holdings {
 }
 
 #[test]
-fn a_copy_that_commits_has_the_group_and_whom_it_robbed_has_not() {
+fn committing_copy_takes_the_place_of_its_victim() {
     let mut story = Story::new(3, POLICY);
     let stolen = story.steal(1);
     copy(&mut story, 1);
     let commit = commit_to(&mut story, COPY, Commit::default(), &[COPY, 0, 2]);
-    story.refuses(Fact::Entered { who: Device(1), commit });
+    story.refuses(Fact::Entered { who: DeviceNumber(1), commit });
     let with_own = with_own(&story, &stolen);
     let after = story.send(0);
     commit_to(&mut story, 2, Commit::default(), &[COPY, 0, 2]);
@@ -40,27 +40,27 @@ fn a_copy_that_commits_has_the_group_and_whom_it_robbed_has_not() {
 }
 
 #[test]
-fn both_use_the_same_keys_and_members_read_what_comes_first() {
+fn members_read_only_the_first_message_of_a_generation() {
     let mut story = Story::new(3, POLICY);
     let stolen = story.steal(1);
     copy(&mut story, 1);
     let (own, forged) = (story.send(1), story.send(COPY));
     story.read(0, own);
-    story.refuses(Fact::Read { who: Device(0), message: forged });
+    story.refuses(Fact::Read { who: DeviceNumber(0), message: forged });
     story.read(2, forged);
-    story.refuses(Fact::Read { who: Device(2), message: own });
+    story.refuses(Fact::Read { who: DeviceNumber(2), message: own });
     story.reads(&stolen, &[own, forged]);
     story.reads(&story.steal(0), &[]);
 }
 
 #[test]
-fn each_takes_the_others_leaf_from_outside() {
+fn external_commit_of_one_takes_the_others_leaf() {
     let mut story = Story::new(3, POLICY);
     copy(&mut story, 1);
     let external = || Commit { external: true, ..Commit::default() };
     commit_to(&mut story, COPY, external(), &[COPY, 0, 2, 1]);
-    assert!(story.steal(1).epochs().is_empty(), "it is out");
-    assert_eq!(story.oracle.tree_of(Device(0)).unwrap().leaf_of(Device(1)), Some(LeafIndex(1)));
+    assert!(story.steal(1).epochs().is_empty(), "the device is out of the group");
+    assert_eq!(story.oracle.tree_of(DeviceNumber(0)).unwrap().leaf_of(DeviceNumber(1)), Some(LeafIndex(1)));
     let thiefs = story.send(0);
     let thief = story.steal(COPY);
     commit_to(&mut story, 1, external(), &[1, 0, 2]);
@@ -70,41 +70,41 @@ fn each_takes_the_others_leaf_from_outside() {
 }
 
 #[test]
-fn an_invitation_is_for_both() {
+fn invitation_serves_the_device_and_its_copy() {
     let mut story = Story::new(2, POLICY);
     let key_package = story.key_package(2);
     copy(&mut story, 2);
-    let adds = vec![(Device(2), key_package)];
+    let adds = vec![(DeviceNumber(2), key_package)];
     let commit = commit_to(&mut story, 0, Commit { adds, ..Commit::default() }, &[0, 1]);
-    story.see(Fact::Joined { who: Device(COPY), commit });
+    story.apply(Fact::Joined { who: DeviceNumber(COPY), commit });
     let forged = story.send(COPY);
     story.read(0, forged);
-    story.see(Fact::Joined { who: Device(2), commit });
-    story.refuses(Fact::Read { who: Device(2), message: MessageNumber(1000) });
+    story.apply(Fact::Joined { who: DeviceNumber(2), commit });
+    story.refuses(Fact::Read { who: DeviceNumber(2), message: MessageNumber(1000) });
     story.reads(&story.steal(2), &[forged]);
 }
 
 /// The owner's proposal and the thief's commit are encrypted with the same key (RFC 9420, 9.1).
 #[test]
-fn a_commit_with_a_key_that_was_used_is_read_by_those_who_have_the_key() {
-    let mut story = Story::new(3, Policy { opaque: true, ..POLICY });
+fn commit_with_a_used_key_opens_only_with_that_key() {
+    let mut story = Story::new(3, RetentionPolicy { opaque: true, ..POLICY });
     copy(&mut story, 1);
     let early = story.steal(2);
     let proposal = story.propose_update(1);
-    story.see(Fact::Received { who: Device(2), proposal });
-    story.refuses(Fact::Received { who: Device(2), proposal });
+    story.apply(Fact::Received { who: DeviceNumber(2), proposal });
+    story.refuses(Fact::Received { who: DeviceNumber(2), proposal });
     let late = story.steal(2);
     let commit = commit_to(&mut story, COPY, Commit::default(), &[COPY]);
-    story.refuses(Fact::Entered { who: Device(2), commit });
+    story.refuses(Fact::Entered { who: DeviceNumber(2), commit });
     let forged = story.send(COPY);
     story.reads(&early, &[forged]);
     story.reads(&late, &[]);
 }
 
 #[test]
-fn a_copy_has_a_number_of_its_own() {
+fn copy_needs_an_unused_number() {
     let mut story = Story::new(2, POLICY);
-    story.refuses(Fact::Stolen { of: Device(1), thief: Device(0) });
+    story.refuses(Fact::Stolen { of: DeviceNumber(1), thief: DeviceNumber(0) });
     copy(&mut story, 1);
-    story.refuses(Fact::Stolen { of: Device(1), thief: Device(COPY) });
+    story.refuses(Fact::Stolen { of: DeviceNumber(1), thief: DeviceNumber(COPY) });
 }

@@ -4,14 +4,14 @@ use super::*;
 use crate::oracle::{CommitId, KeyPackageId};
 
 fn leaf(device: usize) -> Leaf {
-    Leaf { device: Device(device), key: leaf_key(device) }
+    Leaf { device: DeviceNumber(device), key: leaf_key(device) }
 }
 
 fn leaf_key(device: usize) -> KeyPair {
     KeyPair::KeyPackageLeaf(KeyPackageId(device as u64))
 }
 
-/// A tree with that many members whose parents are all blank.
+/// A tree with this number of members, in which all parents are blank.
 fn tree(members: usize) -> Tree {
     let mut tree = Tree::new(leaf(0));
     (1..members).for_each(|device| {
@@ -20,7 +20,7 @@ fn tree(members: usize) -> Tree {
     tree
 }
 
-/// A path of a member, as with an otherwise empty commit.
+/// Sets the path of a member, like a commit without proposals.
 fn set_path(tree: &mut Tree, leaf: u32, commit: u64) {
     let commit = CommitId(commit);
     let nodes: Vec<_> = tree.filtered_path(LeafIndex(leaf)).map(|(node, _)| node).collect();
@@ -40,7 +40,7 @@ fn path(tree: &Tree, leaf: u32) -> Vec<u32> {
     tree.filtered_path(LeafIndex(leaf)).map(|(node, _)| node.0).collect()
 }
 
-/// Which parents are not blank.
+/// The parents that are not blank.
 fn set(tree: &Tree) -> Vec<u32> {
     (0..).zip(tree.parents()).filter(|(_, parent)| parent.is_some()).map(|(at, _)| 2 * at + 1).collect()
 }
@@ -73,10 +73,10 @@ fn a_tree_shrinks_when_its_right_half_is_empty() {
 }
 
 #[test]
-fn a_path_sets_the_nodes_above_a_leaf_that_have_somebody_beside_it() {
+fn path_sets_only_nodes_with_members_beside_the_path() {
     let mut tree = tree(5);
     assert_eq!(path(&tree, 0), [1, 3, 7]);
-    assert_eq!(path(&tree, 4), [7], "9 and 11 have nobody on the other side");
+    assert_eq!(path(&tree, 4), [7], "nodes 9 and 11 have no member on the other side");
     set_path(&mut tree, 0, 1);
     assert_eq!(set(&tree), [1, 3, 7]);
     set_path(&mut tree, 4, 2);
@@ -85,8 +85,8 @@ fn a_path_sets_the_nodes_above_a_leaf_that_have_somebody_beside_it() {
     assert_eq!(keys(tree.resolution(NodeIndex(11))), [KeyPair::PathLeaf(CommitId(2))]);
 }
 
-/// The tree with blanks and unmerged leaves of RFC 9420, 4.1.1: X (node 3) has the unmerged leaf B, Y (node 9) is set, all
-/// other parents are blank, and so are leaves 2 and 6.
+/// The tree with blanks and unmerged leaves of RFC 9420, 4.1.1. X (node 3) has the unmerged leaf B,
+/// and Y (node 9) is set. All other parents are blank, and so are leaves 2 and 6.
 #[test]
 fn resolutions_are_those_of_the_rfc() {
     let mut tree = tree(8);
@@ -105,7 +105,7 @@ fn resolutions_are_those_of_the_rfc() {
 }
 
 #[test]
-fn who_is_added_is_unmerged_above_until_a_path_goes_by() {
+fn added_leaf_is_unmerged_until_a_path_covers_it() {
     let mut tree = tree(4);
     tree.remove(LeafIndex(3));
     set_path(&mut tree, 0, 1);
@@ -124,7 +124,7 @@ fn who_is_added_is_unmerged_above_until_a_path_goes_by() {
 }
 
 #[test]
-fn an_update_blanks_what_is_above_it() {
+fn update_blanks_the_nodes_above_its_leaf() {
     let mut tree = tree(4);
     set_path(&mut tree, 0, 1);
     set_path(&mut tree, 2, 2);
@@ -133,7 +133,7 @@ fn an_update_blanks_what_is_above_it() {
     assert_eq!(keys(tree.resolution(NodeIndex(3))), [key(1, 0), KeyPair::PathLeaf(CommitId(2)), KeyPair::CreatorLeaf]);
 }
 
-/// RFC 9420, 4.1.2: a node is left out of the path if the subtree beside it is empty.
+/// RFC 9420, 4.1.2: the path leaves out a node if the subtree beside it is empty.
 #[test]
 fn the_filtered_path_leaves_out_empty_subtrees() {
     let mut tree = tree(8);

@@ -1,14 +1,15 @@
-//! The matrix for programs: CSV (RFC 4180) in the long form, one line for each snapshot and message.
+//! The matrix for programs: CSV (RFC 4180) in the long form, with one line for each snapshot and
+//! message.
 //!
-//! What belongs to the snapshot as a whole (its forward secrecy window, its healing) is repeated on each of its lines, so
-//! that one file and one reading of it are enough.
+//! The values of the whole snapshot (its forward secrecy window, its healing) are repeated on each
+//! of its lines. Therefore a program needs only one file, and reads it once.
 
 use std::{
     borrow::Cow,
     io::{self, Write},
 };
 
-use super::{Matrix, Step};
+use super::{Matrix, MatrixStep};
 
 /// The first line.
 pub const HEADER: &str = "scenario,seed,member,after_step,line,turn,epoch,message,sender,sent_in_step,sent_in_turn,\
@@ -18,12 +19,12 @@ pub const HEADER: &str = "scenario,seed,member,after_step,line,turn,epoch,messag
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     writeln!(out, "{HEADER}")?;
     let scenario = field(&matrix.scenario);
     for row in &matrix.rows {
-        let Some(Step { place, .. }) = matrix.steps.get(row.after_step) else { continue };
+        let Some(MatrixStep { place, .. }) = matrix.steps.get(row.after_step) else { continue };
         let snapshot = format!(
             "{scenario},{},{},{},{},{},{}",
             matrix.seed,
@@ -35,7 +36,7 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
         );
         let summary = format!("{},{},{}", matrix.fs_window(row), matrix.exposed_after(row), optional(row.healed_after));
         for (column, cell) in matrix.columns.iter().zip(&row.cells) {
-            let Some(Step { place: sent, .. }) = matrix.steps.get(column.step) else { continue };
+            let Some(MatrixStep { place: sent, .. }) = matrix.steps.get(column.step) else { continue };
             writeln!(
                 out,
                 "{snapshot},{},{},{},{},{},{},{},{},{summary}",
@@ -53,7 +54,7 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     Ok(())
 }
 
-/// A number, or nothing.
+/// A number, or an empty field.
 fn optional(number: Option<impl ToString>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }

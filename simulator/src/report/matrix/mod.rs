@@ -1,8 +1,10 @@
-//! Who could read what: every member's device, stolen after every step, against every message.
+//! The exposure matrix: each member's device is stolen after each step, and compared with each
+//! message.
 //!
-//! A [`Matrix`] has a row for each snapshot and a column for each message. [`table`] writes it for a person, [`csv`] for a
-//! program, [`svg`] for a paper. How it was found out what a thief reads is not known here: whoever fills the matrix says
-//! so in its [`method`](Matrix::method), and all three pass it on.
+//! A [`Matrix`] has a row for each snapshot and a column for each message. [`table`] writes it for
+//! a person, [`csv`] for a program, and [`svg`] for a paper. This module does not know the method
+//! that finds the readable messages. The code that fills the matrix names it in
+//! [`method`](Matrix::method), and all three writers print it.
 
 pub mod csv;
 pub mod svg;
@@ -13,80 +15,82 @@ mod tests;
 
 use crate::scenario::{MemberName, MessageId, Place};
 
-/// What the holder of each snapshot reads.
+/// The messages that a thief can read with each snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matrix {
-    /// What the scenario is called.
+    /// The name of the scenario.
     pub scenario: String,
-    /// The seed that was used.
+    /// The seed of the run.
     pub seed: u64,
-    /// How it was found out what can be read, and how far that can be relied on: part of a sentence, "by replay …".
+    /// The method that found the readable messages, as the end of a sentence: "readable with keys
+    /// …".
     pub method: &'static str,
-    /// The steps after which snapshots were taken, in order. Those that only expect something are not among them.
-    pub steps: Vec<Step>,
-    /// The messages, in the order in which the delivery service took them.
+    /// The steps after which snapshots were taken, in order. Steps that only check expectations are
+    /// left out.
+    pub steps: Vec<MatrixStep>,
+    /// The messages, in the order in which the delivery service accepted them.
     pub columns: Vec<Column>,
-    /// The snapshots: those of one member after the other, each member's in the order of the steps.
+    /// The snapshots of one member after the other, each member's in the order of the steps.
     pub rows: Vec<Row>,
 }
 
 /// A step after which snapshots were taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Where it stands in the scenario.
+pub struct MatrixStep {
+    /// The place of the step in the scenario.
     pub place: Place,
-    /// What it does, in two words: "update bob".
+    /// The step's action, in two words: "update bob".
     pub what: String,
 }
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// What the scenario calls it.
+    /// The message's id in the scenario.
     pub message: MessageId,
-    /// Who sent it.
+    /// The sender.
     pub sender: MemberName,
-    /// The epoch that it was sent in.
+    /// The epoch in which the message was sent.
     pub epoch: u64,
-    /// The step in which it was sent, as a position in [`Matrix::steps`].
+    /// The step in which the message was sent, as a position in [`Matrix::steps`].
     pub step: usize,
 }
 
 /// A snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Whose device was stolen.
+    /// The member whose device was stolen.
     pub member: MemberName,
-    /// After which step, as a position in [`Matrix::steps`].
+    /// The step before the theft, as a position in [`Matrix::steps`].
     pub after_step: usize,
-    /// The epoch that the device was in; none if it was not in the group.
+    /// The device's epoch; none if the device was not in the group.
     pub epoch: Option<u64>,
-    /// One for each column.
+    /// One cell for each column.
     pub cells: Vec<Cell>,
-    /// How many epochs after the snapshot the first epoch came from which on nothing can be read. Not set if the thief
-    /// could still follow the group when the scenario ended.
+    /// The number of epochs from the snapshot to the first epoch from which on no message can be
+    /// read. Not set if the thief could still follow the group at the end of the scenario.
     pub healed_after: Option<u64>,
 }
 
-/// What one snapshot says about one message.
+/// The result for one snapshot and one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// Whether the holder of the snapshot can read it.
+    /// True if a thief with the snapshot can read the message.
     pub exposed: bool,
-    /// Whether the device was a member in the epoch that it was sent in.
+    /// True if the device was a member in the epoch of the message.
     pub member: bool,
 }
 
-/// What a reader looks for in a cell.
+/// The meaning of a cell for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
-    /// It can be read, and was sent before the snapshot was taken: part of the window of forward secrecy.
+    /// Exposed, and sent before the snapshot: the message belongs to the window of forward secrecy.
     ExposedBefore,
-    /// It can be read, and was sent after the snapshot was taken: the group had not healed.
+    /// Exposed, and sent after the snapshot: the group had not healed.
     ExposedAfter,
-    /// It cannot be read.
+    /// Not exposed.
     Hidden,
-    /// It cannot be read, and the device was not a member in its epoch.
+    /// Not exposed, and the device was not a member in the epoch of the message.
     Outside,
 }
 
@@ -96,30 +100,31 @@ impl Matrix {
         self.rows.chunk_by(|one, next| one.member == next.member)
     }
 
-    /// How many columns there are in each epoch that has some, from the left.
+    /// Each epoch that has columns, with the number of its columns, from the left.
     fn epochs(&self) -> impl Iterator<Item = (u64, usize)> {
         let epochs = self.columns.chunk_by(|one, next| one.epoch == next.epoch);
         epochs.filter_map(|columns| Some((columns.first()?.epoch, columns.len())))
     }
 
-    /// How many columns stand for messages that were sent before the row's snapshot was taken: the first so many.
+    /// The number of messages that were sent before the row's snapshot. Their columns come first.
     fn sent_before(&self, row: &Row) -> usize {
         self.columns.iter().take_while(|column| column.step <= row.after_step).count()
     }
 
-    /// The window of forward secrecy: how many messages can be read that were sent before the snapshot was taken.
+    /// The window of forward secrecy: the number of exposed messages that were sent before the
+    /// snapshot.
     #[must_use]
     pub fn fs_window(&self, row: &Row) -> usize {
         self.sights(row).filter(|sight| *sight == Sight::ExposedBefore).count()
     }
 
-    /// How many messages can be read that were sent after the snapshot was taken.
+    /// The number of exposed messages that were sent after the snapshot.
     #[must_use]
     pub fn exposed_after(&self, row: &Row) -> usize {
         self.sights(row).filter(|sight| *sight == Sight::ExposedAfter).count()
     }
 
-    /// The row's cells as a reader sees them.
+    /// The meaning of each of the row's cells.
     fn sights(&self, row: &Row) -> impl Iterator<Item = Sight> {
         let before = self.sent_before(row);
         row.cells.iter().enumerate().map(move |(column, cell)| match cell {
@@ -130,7 +135,7 @@ impl Matrix {
         })
     }
 
-    /// How often snapshots were taken, of how many, against how many messages.
+    /// The numbers of members, steps and messages, in words.
     fn extent(&self) -> String {
         let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         let members = count(self.members().count(), "member");
@@ -138,8 +143,8 @@ impl Matrix {
     }
 }
 
-impl Step {
-    /// The step's number, and its turn if it is done several times: `5.2/3`.
+impl MatrixStep {
+    /// The step's number, with its turn if the step is repeated: `5.2/3`.
     fn number(&self) -> String {
         match self.place.turn {
             Some(turn) => format!("{}/{turn}", self.place.number),
@@ -148,7 +153,7 @@ impl Step {
     }
 }
 
-/// A text in so many characters, the end of it cut off if it has more.
+/// A text with at most this number of characters. The end of a longer text is cut off.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

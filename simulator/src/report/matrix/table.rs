@@ -1,5 +1,5 @@
-//! The matrix for a person at a terminal: a character for each cell, and a line for each snapshot, or for several in a row
-//! that say the same.
+//! The matrix for a person at a terminal: a character for each cell, and a line for each snapshot.
+//! Consecutive snapshots with the same values share a line.
 
 use std::{
     io::{self, Write},
@@ -9,38 +9,39 @@ use std::{
 use super::{Matrix, Row, Sight, cut};
 use crate::report::terminal::plain;
 
-/// How many characters of a message's id stand over its column, from its end: that is where ids differ.
+/// The number of characters of a message's id above its column. They are the id's last characters,
+/// because ids differ there.
 const LONGEST_ID: usize = 12;
 
-/// How many characters there are for what a step does.
+/// The number of characters for a step's words.
 const LONGEST_STEP: usize = 20;
 
 const LEGEND: &str = "\
-#  exposed, sent before the snapshot      .  hidden
-+  exposed, sent after it             blank  hidden, and not a member when it was sent
+#  exposed, sent before the snapshot      .  not exposed
++  exposed, sent after the snapshot   blank  not exposed; the device was not a member then
 ";
 
 const FIGURES: &str = "\
-FS      messages that the snapshot exposes and that were sent before it
-after   those that were sent after it
-healed  after so many epochs nothing more is exposed
+FS      exposed messages that were sent before the snapshot (the FS window)
+after   exposed messages that were sent after the snapshot
+healed  epochs from the snapshot until the group healed, or no
 ";
 
-/// Writes the matrix; in colours, if they can be shown.
+/// Writes the matrix, in colours if `colours` is true.
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix, colours: bool) -> io::Result<()> {
-    let lines: Vec<Vec<Line>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
-    let width = |part: fn(&Line) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
+    let lines: Vec<Vec<TableLine>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
+    let width = |part: fn(&TableLine) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
     let widths = Widths {
         number: width(|line| &line.number).unwrap_or(0),
         what: width(|line| &line.what).unwrap_or(0),
         epoch: width(|line| &line.epoch).unwrap_or(0).max(EPOCH.len()),
     };
     writeln!(out, "{}", plain(&matrix.scenario))?;
-    writeln!(out, "seed {}, {}; exposed is what is read {}\n", matrix.seed, matrix.extent(), matrix.method)?;
+    writeln!(out, "seed {}, {}; exposed: readable {}\n", matrix.seed, matrix.extent(), matrix.method)?;
     writeln!(out, "{LEGEND}")?;
     head(out, matrix, &widths)?;
     for (rows, lines) in matrix.members().zip(&lines) {
@@ -52,10 +53,10 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix, colours: bool) -> io::Result<
     write!(out, "\n{FIGURES}")
 }
 
-/// Over the epochs that devices were in.
+/// The title above the epochs of the devices.
 const EPOCH: &str = "epoch";
 
-/// How wide the columns before the cells are.
+/// The widths of the columns before the cells.
 struct Widths {
     number: usize,
     what: usize,
@@ -63,14 +64,14 @@ struct Widths {
 }
 
 impl Widths {
-    /// All that stands before the cells.
+    /// The width of everything before the cells.
     fn before_cells(&self) -> usize {
         2 + self.number + 2 + self.what + 2 + self.epoch + 2
     }
 }
 
-/// A snapshot, or several in a row of the same device, in the same epoch, that expose the same.
-struct Line {
+/// A snapshot, or several consecutive snapshots of a device in one epoch with the same exposure.
+struct TableLine {
     number: String,
     what: String,
     epoch: String,
@@ -79,12 +80,12 @@ struct Line {
 }
 
 /// The lines of one member.
-fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<TableLine> {
+    let mut lines: Vec<TableLine> = Vec::new();
     let mut first = String::new();
     for row in rows {
         let Some(step) = matrix.steps.get(row.after_step) else { continue };
-        let mut line = Line {
+        let mut line = TableLine {
             number: step.number(),
             what: cut(&plain(&step.what), LONGEST_STEP),
             epoch: row.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
@@ -110,13 +111,13 @@ fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<Line> {
     lines
 }
 
-/// Epochs and ids, over the cells. An id is read from top to bottom.
+/// Writes the epochs and the ids above the cells. An id is read from top to bottom.
 fn head(out: &mut dyn Write, matrix: &Matrix, widths: &Widths) -> io::Result<()> {
     let indent = widths.before_cells();
     let mut epochs = String::new();
     let mut place = 0;
     for (epoch, columns) in matrix.epochs() {
-        // A number that has no room is left out: those beside it tell.
+        // A number without room is left out. The numbers beside it are enough.
         if epochs.len() < place || place == 0 {
             epochs.extend(iter::repeat_n(' ', place - epochs.len()));
             epochs += &epoch.to_string();
@@ -133,13 +134,13 @@ fn head(out: &mut dyn Write, matrix: &Matrix, widths: &Widths) -> io::Result<()>
     writeln!(out, "{EPOCH:>before$}  {}{}", letters(matrix, &ids, 0), figures("FS", "after", "healed"))
 }
 
-/// The letters of all ids that have so many below them.
+/// The letters of all ids at this height above the last letter.
 fn letters(matrix: &Matrix, ids: &[Vec<char>], below: usize) -> String {
     let letter = |id: &Vec<char>| id.len().checked_sub(below + 1).and_then(|place| id.get(place)).copied();
     spaced(matrix, ids.iter().map(|id| letter(id).unwrap_or(' ').to_string()))
 }
 
-/// A text for each column, with a space wherever an epoch ends.
+/// A text for each column, with a space at the end of each epoch.
 fn spaced(matrix: &Matrix, texts: impl Iterator<Item = String>) -> String {
     let mut texts = texts;
     let epochs = matrix.epochs().map(|(_, columns)| texts.by_ref().take(columns).collect::<String>());
@@ -153,7 +154,13 @@ fn end_of(id: &str) -> Vec<char> {
     if from == 0 { end.collect() } else { iter::once('…').chain(end.skip(1)).collect() }
 }
 
-fn write_line(out: &mut dyn Write, matrix: &Matrix, widths: &Widths, line: &Line, colours: bool) -> io::Result<()> {
+fn write_line(
+    out: &mut dyn Write,
+    matrix: &Matrix,
+    widths: &Widths,
+    line: &TableLine,
+    colours: bool,
+) -> io::Result<()> {
     let Widths { number, what, epoch } = *widths;
     write!(out, "  {:>number$}  {:what$}  {:>epoch$}  ", line.number, line.what, line.epoch)?;
     write!(out, "{}", spaced(matrix, line.sights.iter().map(|sight| shown(*sight, colours))))?;

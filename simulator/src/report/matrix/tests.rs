@@ -1,27 +1,28 @@
-//! Small matrices, as each writer writes them.
+//! Small matrices in the format of each writer.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 
-fn step(number: usize, what: &str) -> Step {
+fn step(number: usize, what: &str) -> MatrixStep {
     let number = number.to_string();
     let place = Place { number: number.as_str().into(), path: "".into(), line: 10, turn: None };
-    Step { place, what: what.into() }
+    MatrixStep { place, what: what.into() }
 }
 
 fn column(message: &str, sender: &str, epoch: u64, step: usize) -> Column {
     Column { message: MessageId::new(message), sender: MemberName::new(sender), epoch, step }
 }
 
-/// A row whose cells are written as `x` for an exposed message, `.` for a hidden one, and a space for one of an epoch
-/// that the member was not in.
+/// A row. In `cells`, `x` is an exposed message and `.` one that is not exposed. A space is a
+/// message of an epoch in which the device was not a member.
 fn row(member: &str, after_step: usize, epoch: Option<u64>, cells: &str, healed_after: Option<u64>) -> Row {
     let cells = cells.chars().map(|c| Cell { exposed: c == 'x', member: c != ' ' });
     Row { member: MemberName::new(member), after_step, epoch, cells: cells.collect(), healed_after }
 }
 
-/// Alice and bob; carol comes later. Bob keeps a past epoch, and heals in the last step.
+/// A group of Alice and Bob, to which Carol comes later. Bob keeps a past epoch, and heals in the
+/// last step.
 fn matrix() -> Matrix {
     Matrix {
         scenario: "an example".into(),
@@ -53,7 +54,7 @@ fn matrix() -> Matrix {
     }
 }
 
-/// Names that mean something to whoever reads the output.
+/// A matrix with names that contain markup, separators and control characters.
 fn hostile() -> Matrix {
     let mut matrix = matrix();
     matrix.scenario = "a, \"b\" & <c>\u{1b}[31m".into();
@@ -93,13 +94,13 @@ fn exposure_is_counted_on_both_sides_of_the_theft() {
 }
 
 #[test]
-fn the_table() {
+fn table_has_a_line_for_each_different_snapshot() {
     let expected = "\
 an example
-seed 7, 2 members, 6 steps, 2 messages; exposed is what is read by a test
+seed 7, 2 members, 6 steps, 2 messages; exposed: readable by a test
 
-#  exposed, sent before the snapshot      .  hidden
-+  exposed, sent after it             blank  hidden, and not a member when it was sent
+#  exposed, sent before the snapshot      .  not exposed
++  exposed, sent after the snapshot   blank  not exposed; the device was not a member then
 
                sent in epoch  1 2
                                 m
@@ -117,15 +118,15 @@ carol
     5  send m10            2    #     1      0      no
     6  update bob          3    .     0      0      no
 
-FS      messages that the snapshot exposes and that were sent before it
-after   those that were sent after it
-healed  after so many epochs nothing more is exposed
+FS      exposed messages that were sent before the snapshot (the FS window)
+after   exposed messages that were sent after the snapshot
+healed  epochs from the snapshot until the group healed, or no
 ";
     assert_eq!(table_of(&matrix()), expected);
 }
 
 #[test]
-fn the_csv() {
+fn csv_has_a_line_for_each_snapshot_and_message() {
     let csv = csv_of(&matrix());
     let lines: Vec<_> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 12 * 2);
@@ -138,7 +139,7 @@ fn the_csv() {
 }
 
 #[test]
-fn the_csv_quotes_what_has_to_be_and_tells_turns() {
+fn csv_quotes_special_texts_and_contains_turns() {
     let mut matrix = hostile();
     matrix.steps[4].place.turn = Some(3);
     let csv = csv_of(&matrix);
@@ -147,8 +148,9 @@ fn the_csv_quotes_what_has_to_be_and_tells_turns() {
     assert!(line.starts_with(start), "{line}");
 }
 
-/// The elements of a document, with how deep each is; or why it is not well-formed. It knows as much XML as the writer
-/// uses: elements, attributes in double quotes, texts with the five entities.
+/// The elements of a document with their depths, or the reason why the document is not well-formed.
+/// The function knows only the XML that the writer uses: elements, attributes in double quotes, and
+/// texts with the five entities.
 fn elements(xml: &str) -> Result<Vec<(usize, String)>, String> {
     let mut open: Vec<String> = Vec::new();
     let mut found = Vec::new();
@@ -192,7 +194,7 @@ fn check_text(text: &str) -> Result<(), String> {
     if bare || control { Err(format!("not a text: {text:?}")) } else { Ok(()) }
 }
 
-/// How many squares of this colour there are; the legend has one of each.
+/// The number of squares with this colour, without the one in the legend.
 fn squares(svg: &str, fill: &str) -> usize {
     svg.matches(&format!(r#"fill="{fill}""#)).count() - 1
 }
@@ -209,16 +211,16 @@ fn the_picture_is_well_formed_and_has_every_cell() {
 }
 
 #[test]
-fn a_square_in_the_picture_says_what_it_is() {
+fn exposed_square_has_a_tooltip() {
     let svg = svg_of(&matrix());
     let told = "m10 of alice, epoch 2: exposed, sent after the snapshot\n\
-                bob after step 4 (hold m10), in epoch 2: FS window 1, exposed after it 1, healed after 1 epoch";
+                bob after step 4 (hold m10), in epoch 2. FS window: 1, exposed later: 1, healed after 1 epoch";
     assert!(svg.contains(&format!("<title>{told}</title>")), "{svg}");
-    assert!(svg.contains("<title>carol after step 1 (create alice), not in the group: FS window 0, "), "{svg}");
+    assert!(svg.contains("<title>carol after step 1 (create alice), not in the group. FS window: 0, "), "{svg}");
 }
 
 #[test]
-fn names_do_nothing_to_the_picture() {
+fn names_cannot_add_markup_to_the_picture() {
     let svg = svg_of(&hostile());
     assert_eq!(elements(&svg).unwrap().len(), elements(&svg_of(&matrix())).unwrap().len());
     assert!(!svg.contains("<script"), "{svg}");
@@ -226,7 +228,7 @@ fn names_do_nothing_to_the_picture() {
 }
 
 #[test]
-fn names_do_nothing_to_the_terminal() {
+fn names_cannot_control_the_terminal() {
     let table = table_of(&hostile());
     assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
 }
@@ -242,7 +244,8 @@ fn colours_change_nothing_else() {
     assert_eq!(plain, table_of(&matrix()));
 }
 
-/// So many members, steps and messages; a message in each of the first steps.
+/// A matrix with these numbers of members, steps and messages. The first steps send one message
+/// each.
 fn large(members: usize, steps: usize, messages: usize) -> Matrix {
     let names: Vec<_> = (0..members).map(|number| format!("member{number}")).collect();
     Matrix {
@@ -257,7 +260,7 @@ fn large(members: usize, steps: usize, messages: usize) -> Matrix {
 }
 
 #[test]
-fn six_hundred_rows_fit_a_page_and_so_does_nothing_at_all() {
+fn large_and_empty_matrices_fit_a_page() {
     let size = |matrix: &Matrix| {
         let svg = svg_of(matrix);
         elements(&svg).unwrap();
@@ -276,7 +279,7 @@ fn six_hundred_rows_fit_a_page_and_so_does_nothing_at_all() {
 }
 
 #[test]
-fn the_table_cuts_long_names_and_leaves_out_epochs_that_have_no_room() {
+fn table_cuts_long_names_and_omits_epochs_without_room() {
     let mut matrix = large(1, 3, 3);
     matrix.columns[0].message = MessageId::new("a_message_with_a_long_name");
     for (number, column) in matrix.columns.iter_mut().enumerate() {
@@ -284,7 +287,7 @@ fn the_table_cuts_long_names_and_leaves_out_epochs_that_have_no_room() {
     }
     let table = table_of(&matrix);
     assert!(table.contains(" sent in epoch  100 102\n"), "{table}");
-    // The first column, from top to bottom, up to the line that has the titles of the others.
+    // The first column from top to bottom, up to the line with the titles of the others.
     let head = table.lines().skip_while(|line| !line.contains("sent in epoch")).skip(1);
     let id: String = head.take(11).filter_map(|line| line.trim_start().chars().next()).collect();
     assert_eq!(id, "…a_long_nam");

@@ -1,23 +1,23 @@
 //! **Dangerous**: HPKE (RFC 9180) whose ephemeral keys follow from a seed.
 //!
-//! `hpke-rs` with the operations of `hpke-rs-rust-crypto`, as in `openmls_rust_crypto`; only the random bytes
-//! come from elsewhere. It is not an implementation of HPKE, and it decides nothing about seeds: that is
-//! [`super::SeededCrypto`]'s, the only caller.
+//! It uses `hpke-rs` with the operations of `hpke-rs-rust-crypto`, like `openmls_rust_crypto`, and
+//! replaces only the random bytes. It is no implementation of HPKE, and it decides nothing about
+//! seeds. The only caller, [`super::SeededCrypto`], decides about them.
 //!
-//! # How the seed gets in
+//! # The way of the seed
 //!
-//! [`HpkeCrypto::prng`] is a static function without arguments, which [`Hpke::new`] calls. So the seed is put
-//! into a thread-local, `Hpke::new` is called on the same thread with nothing in between, and `prng` takes it
-//! out. `hpke-rs` draws in one place on the sender's side (`kem::encaps`, once, from the generator that `new`
-//! made). It also makes generators that it does not draw from: `setup_sender` clones the `Hpke` for its key
-//! schedule.
+//! [`Hpke::new`] calls [`HpkeCrypto::prng`], a static function without arguments. So [`with_seed`]
+//! puts the seed into a thread-local and calls `Hpke::new` on the same thread, and `prng` takes the
+//! seed out. `hpke-rs` draws in one place on the sender's side: once in `kem::encaps`, from the
+//! generator that `new` made. It also makes generators from which it does not draw, because
+//! `setup_sender` clones the `Hpke` for its key schedule.
 //!
-//! # What happens without a seed
+//! # Generators without a seed
 //!
-//! Those generators have no seed, must exist all the same, and cannot report an error: their trait says so. They
-//! never ask the operating system, which would make the simulation differ from run to run without a word. One
-//! that is drawn from gives zeros and takes a note, and [`with_seed`] then withholds the result: a future
-//! `hpke-rs` that draws elsewhere makes the call fail, and not the simulation lie.
+//! These generators have no seed and cannot report an error, because their trait does not permit
+//! it. They never ask the operating system, because then two runs would differ silently. A draw
+//! from such a generator gives zeros and sets a flag, and [`with_seed`] then withholds the result.
+//! So if a future `hpke-rs` draws elsewhere, the call fails.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ use super::StreamKey;
 thread_local! {
     /// The seed on its way from [`with_seed`] to [`SeededHpke::prng`].
     static SEED: Cell<Option<StreamKey>> = const { Cell::new(None) };
-    /// Whether a generator without a seed was drawn from on this thread.
+    /// True after a draw from a generator without a seed on this thread.
     static DREW_WITHOUT_SEED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -79,7 +79,7 @@ pub(super) fn export(
     })
 }
 
-/// Runs `operation`, and returns what it made only if it drew nothing but what follows from the seed.
+/// Runs `operation`, and returns its result only if all its random bytes follow from the seed.
 fn with_seed<T>(
     seed: StreamKey,
     config: HpkeConfig,
@@ -89,7 +89,8 @@ fn with_seed<T>(
     let mode = (kem(config.0), kdf(config.1), aead(config.2));
     SEED.set(Some(seed));
     let mut hpke = Hpke::new(Mode::Base, mode.0, mode.1, mode.2);
-    // If it were still there, the next generator on this thread would take it, and it would not be `hpke`'s.
+    // A seed that is still there would go to the next generator on this thread, which is not
+    // `hpke`'s.
     if SEED.take().is_some() {
         return Err(CryptoError::InsufficientRandomness);
     }
@@ -127,8 +128,8 @@ fn aead(aead: HpkeAeadType) -> AeadAlgorithm {
     }
 }
 
-/// The generator of one HPKE operation. Without a seed it gives zeros, which [`with_seed`] lets nobody see
-/// the effect of.
+/// The generator of one HPKE operation. Without a seed it gives zeros, and [`with_seed`] withholds
+/// the result.
 struct SeededRng(Option<ChaCha20Rng>);
 
 impl TryRng for SeededRng {
@@ -160,7 +161,7 @@ impl TryRng for SeededRng {
 
 impl TryCryptoRng for SeededRng {}
 
-/// `hpke-rs` draws through this instead when its feature `hpke-test-prng` is on: the same bytes, then.
+/// With its feature `hpke-test-prng`, `hpke-rs` draws through this trait, and gets the same bytes.
 impl HpkeTestRng for SeededRng {
     type Error = Infallible;
 
@@ -168,7 +169,7 @@ impl HpkeTestRng for SeededRng {
         self.try_fill_bytes(dest)
     }
 
-    /// Does nothing: the seed is given at the start, once.
+    /// Does nothing, because the generator gets its seed once, at the start.
     fn seed(&mut self, _seed: &[u8]) {}
 }
 
@@ -181,7 +182,7 @@ impl Zeroize for SeededRng {
 /// [`HpkeRustCrypto`] with another generator.
 struct SeededHpke;
 
-/// Nothing to show: it has no state.
+/// Shows the name only, because the type has no state.
 impl fmt::Debug for SeededHpke {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SeededHpke")
@@ -195,9 +196,9 @@ impl HpkeCrypto for SeededHpke {
         SeededRng(SEED.take().map(ChaCha20Rng::from_seed))
     }
 
-    // Key generation and encapsulation inside the provider draw from its own generator, which cannot be given
-    // a seed. The DH-based KEMs, which are all that RFC 9420's ciphersuites use, need neither: `hpke-rs`
-    // derives their ephemeral keys from bytes that it drew itself.
+    // Key generation and encapsulation inside the provider draw from the provider's own generator,
+    // which takes no seed. RFC 9420's ciphersuites use DH-based KEMs only, which need neither.
+    // `hpke-rs` derives their ephemeral keys from bytes that it drew itself.
 
     fn kem_key_gen(_alg: KemAlgorithm, _prng: &mut SeededRng) -> Result<(Vec<u8>, Vec<u8>), Error> {
         Err(Error::UnsupportedKemOperation)
@@ -207,7 +208,7 @@ impl HpkeCrypto for SeededHpke {
         Err(Error::UnsupportedKemOperation)
     }
 
-    // From here on nothing is drawn.
+    // The operations from here on draw nothing.
 
     fn name() -> String {
         "RustCrypto, from a seed".to_owned()

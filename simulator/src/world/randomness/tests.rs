@@ -100,9 +100,9 @@ fn draws_within_a_step_are_fresh() {
 
 #[test]
 fn bytes_of_a_substream_never_change() {
-    // Pinned: a seed in a scenario file must mean the same to the next version of this crate and on any
-    // machine. Of the key: SHA-256 over each of "regrow simulation", seed, device and step behind its length
-    // (8 bytes, big-endian).
+    // Pinned: a seed in a scenario file must mean the same to the next version of this crate and on
+    // any machine. Of the key: SHA-256 over each of "regrow simulation", seed, device and step
+    // behind its length (8 bytes, big-endian).
     let crypto = alice("5.2#3");
 
     assert_eq!(
@@ -261,7 +261,7 @@ fn debug_output_shows_no_randomness() {
 
 #[test]
 fn sharing_what_was_verified_lets_no_bad_signature_through() {
-    let verified = std::sync::Arc::<super::Verified>::default();
+    let verified = std::sync::Arc::<super::VerificationCache>::default();
     let crypto = |name| SeededCrypto::new(1, name).sharing(verified.clone());
     let (alice, bob) = (crypto("alice"), crypto("bob"));
     let (private, public) = alice.signature_key_gen(SignatureScheme::ED25519).unwrap();

@@ -1,44 +1,46 @@
-//! Where everything stands in the picture: a panel for each member, side by side in lines like text.
+//! The layout of the picture: a panel for each member, in lines like the words of a text.
 //!
-//! Panels make a matrix of six hundred rows as legible as one of ten: all have the same steps downwards and the same
-//! messages to the right, so that the eye compares them.
+//! Panels make a matrix of six hundred rows as legible as one of ten. All panels have the same
+//! steps downwards and the same messages to the right, so that a reader can compare them.
 
 use super::super::Matrix;
 
-/// How large a cell may be, from the largest: the first that fits the sheet is taken, and the last in any case.
+/// The possible sizes of a cell, from the largest. The layout takes the first size that fits the
+/// sheet, or the last one.
 const CELLS: [u32; 9] = [16, 14, 12, 10, 8, 7, 6, 5, 4];
 
-/// The sheet that the picture should fit, so that a page of a paper shows it.
+/// The size of the sheet that the picture should fit, so that a page of a paper shows it.
 const SHEET: (u32, u32) = (1500, 1100);
 
-/// Cells of at least this size leave room for words beside each row.
+/// The smallest size of a cell that leaves room for words beside each row.
 const WORDY: u32 = 10;
 
-/// Title and legend need some room, however few cells there are.
+/// The smallest width. Title and legend need it even if there are few cells.
 const NARROWEST: u32 = 600;
 
-/// How far labels are apart, at least.
+/// The smallest distance between labels.
 const PITCH: u32 = 10;
 
-/// The width of one character of a label, on average: that of Helvetica at 9 pixels, and a little more.
+/// The average width of a character in a label: that of Helvetica at 9 pixels, and a little more.
 pub(super) const CHARACTER: f64 = 5.2;
 
-/// How many characters a message's id has over its column, and a step's words beside their row.
+/// The largest number of characters of a message's id above its column, and of a step's words
+/// beside their row.
 pub(super) const LONGEST_ID: usize = 12;
 pub(super) const LONGEST_STEP: usize = 18;
 
 pub(super) const MARGIN: u32 = 16;
-/// Between panels.
+/// The distance between panels.
 const GAP: u32 = 24;
-/// The band that shows which epoch it is.
+/// The width of the band that shows the epoch.
 pub(super) const BAND: u32 = 11;
-/// A member's name, over its panel.
+/// The height of a member's name above its panel.
 const NAME: u32 = 18;
-/// Title and subtitle, over all panels.
+/// The height of title and subtitle above all panels.
 const TITLE: u32 = 90;
-/// Figures beside a row.
+/// The width of a figure beside a row.
 pub(super) const FIGURE: u32 = 34;
-/// One line of the legend.
+/// The height of one line of the legend.
 pub(super) const LEGEND_LINE: u32 = 18;
 
 /// Sizes in pixels.
@@ -46,16 +48,16 @@ pub(super) const LEGEND_LINE: u32 = 18;
 pub(super) struct Layout {
     /// The side of a cell.
     pub(super) cell: u32,
-    /// Every so many columns and rows have a label.
+    /// The distance between labels: every `every`-th column and row has one.
     pub(super) every: usize,
-    /// Whether each row says what its step does, and its figures.
+    /// True if each row shows the words of its step, and its figures.
     pub(super) wordy: bool,
-    /// How many panels stand side by side.
+    /// The number of panels in a line.
     per_line: u32,
-    /// The width of steps' numbers, and of what they do.
+    /// The width of the steps' numbers; `words` is the width of the steps' words.
     pub(super) numbers: u32,
     words: u32,
-    /// The height of messages' ids.
+    /// The height of the messages' ids.
     pub(super) ids: u32,
     columns: u32,
     rows: u32,
@@ -89,24 +91,24 @@ impl Layout {
             panels: (matrix.members().count() as u32).max(1),
         };
         let fit = ((SHEET.0 - 2 * MARGIN + GAP) / (layout.panel_width() + GAP)).clamp(1, layout.panels);
-        // Lines of the same length, rather than a full one and a rest.
+        // All lines have about the same length, instead of full lines and a short last one.
         layout.per_line = layout.panels.div_ceil(layout.panels.div_ceil(fit));
         layout
     }
 
-    /// Where the panel of this number begins.
+    /// The position of the panel with this number.
     pub(super) fn panel(&self, number: usize) -> (u32, u32) {
         let number = number as u32;
         let (column, line) = (number % self.per_line, number / self.per_line);
         (MARGIN + column * (self.panel_width() + GAP), TITLE + line * (self.panel_height() + GAP))
     }
 
-    /// Where the cells begin in a panel.
+    /// The position of the cells in a panel.
     pub(super) fn cells(&self) -> (u32, u32) {
         (self.numbers + self.words + BAND, NAME + self.ids + BAND)
     }
 
-    /// Width and height of all cells of a panel.
+    /// The width and the height of all cells of a panel.
     pub(super) fn extent(&self) -> (u32, u32) {
         (self.columns * self.cell, self.rows * self.cell)
     }
@@ -120,7 +122,7 @@ impl Layout {
         self.cells().1 + self.extent().1
     }
 
-    /// Where the legend begins.
+    /// The vertical position of the legend.
     pub(super) fn legend(&self) -> u32 {
         let lines = self.panels.div_ceil(self.per_line);
         TITLE + lines * (self.panel_height() + GAP)
@@ -131,7 +133,7 @@ impl Layout {
         (2 * MARGIN + self.per_line * (self.panel_width() + GAP) - GAP).max(NARROWEST)
     }
 
-    /// The height of the picture, with so many lines of legend.
+    /// The height of the picture with this number of legend lines.
     pub(super) fn height(&self, legend: u32) -> u32 {
         self.legend() + legend * LEGEND_LINE + MARGIN
     }

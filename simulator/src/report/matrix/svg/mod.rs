@@ -1,8 +1,9 @@
-//! The matrix as a picture: SVG, for a paper or a browser.
+//! The matrix as an SVG picture, for a paper or a browser.
 //!
-//! Time runs to the right over the messages, and downwards over the snapshots. The line through each panel is the moment
-//! of the theft: to its left is what had been sent by then. The two colours of exposure differ in brightness as well as in
-//! hue, so that they are told apart by everybody and on any printer; and by the side of the line that they are on.
+//! Time runs to the right over the messages, and downwards over the snapshots. The line through
+//! each panel marks the theft: the messages to its left were sent before it. The two colours of
+//! exposure differ in brightness and in hue, so that everybody can distinguish them on any printer.
+//! They are also on different sides of the line.
 
 mod layout;
 
@@ -19,14 +20,15 @@ pub(super) const EXPOSED_BEFORE: &str = "#b13c02";
 pub(super) const EXPOSED_AFTER: &str = "#56b4e9";
 pub(super) const HIDDEN: &str = "#e9e9e9";
 pub(super) const OUTSIDE: &str = "#ffffff";
-/// Epochs in turn.
+/// The colours of the epochs, in turn.
 const EPOCHS: [&str; 2] = ["#c9c9c9", "#a5a5a5"];
 const INK: &str = "#1a1a1a";
 const PALE_INK: &str = "#5a5a5a";
 
-const AXES: &str = "A row is a device, stolen after a step; a column is a message. Time runs down and to the right.";
+const AXES: &str = "Row: a device that was stolen after a step. Column: a message. Time runs down and to the right.";
 
-/// Attributes of a text that ends or has its middle where it is put.
+/// The attributes of a text that ends at its position, and of a text with its middle at its
+/// position.
 const END: &str = r#"text-anchor="end""#;
 const MIDDLE: &str = r#"text-anchor="middle""#;
 
@@ -34,7 +36,7 @@ const MIDDLE: &str = r#"text-anchor="middle""#;
 ///
 /// # Errors
 ///
-/// Those of the writer.
+/// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     let layout = Layout::of(matrix);
     let legend = legend(&layout);
@@ -61,7 +63,7 @@ fn title(out: &mut dyn Write, matrix: &Matrix, width: u32) -> io::Result<()> {
     let scenario = cut(&matrix.scenario, fits as usize);
     text(out, MARGIN, 26, r#"font-size="16" font-weight="bold""#, &scenario)?;
     let run = format!("Seed {}, {}.", matrix.seed, matrix.extent());
-    let method = format!("Exposed is what is read {}.", matrix.method);
+    let method = format!("Exposed: readable {}.", matrix.method);
     let small = format!(r#"font-size="10" fill="{PALE_INK}""#);
     for (y, told) in [(43, run.as_str()), (57, AXES), (71, &method)] {
         text(out, MARGIN, y, &small, told)?;
@@ -69,7 +71,7 @@ fn title(out: &mut dyn Write, matrix: &Matrix, width: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// One member's snapshots.
+/// The snapshots of one member.
 struct Panel<'m> {
     matrix: &'m Matrix,
     layout: &'m Layout,
@@ -96,7 +98,7 @@ impl Panel<'_> {
         writeln!(out, "</g>")
     }
 
-    /// Messages, and the epochs that they were sent in.
+    /// Writes the messages, and their epochs.
     fn columns(&self, out: &mut dyn Write) -> io::Result<()> {
         let cell = self.layout.cell;
         let mut from = 0;
@@ -124,7 +126,7 @@ impl Panel<'_> {
         Ok(())
     }
 
-    /// The steps, and the epochs that the device was in after them.
+    /// Writes the steps, and the device's epochs after them.
     fn steps(&self, out: &mut dyn Write) -> io::Result<()> {
         let Layout { cell, numbers, every, wordy, .. } = *self.layout;
         let left = self.layout.cells().0;
@@ -158,7 +160,7 @@ impl Panel<'_> {
 
     fn row(&self, out: &mut dyn Write, number: usize, row: &Row) -> io::Result<()> {
         let cell = self.layout.cell;
-        // A hair between cells, where there is room for one, lets them be counted.
+        // A thin gap between cells makes them countable, if there is room for it.
         let side = if cell > 5 { cell - 1 } else { cell };
         let y = number as u32 * cell;
         let snapshot = escaped(&self.about(row));
@@ -189,7 +191,7 @@ impl Panel<'_> {
         writeln!(out, "</g>")
     }
 
-    /// A snapshot in a sentence.
+    /// Describes a snapshot in a sentence.
     fn about(&self, row: &Row) -> String {
         let step = self.matrix.steps.get(row.after_step);
         let step = step.map(|step| format!("step {} ({})", step.number(), step.what)).unwrap_or_default();
@@ -200,10 +202,10 @@ impl Panel<'_> {
             None => "not healed".to_owned(),
         };
         let (fs_window, after) = (self.matrix.fs_window(row), self.matrix.exposed_after(row));
-        format!("{} after {step}, {epoch}: FS window {fs_window}, exposed after it {after}, {healed}", row.member)
+        format!("{} after {step}, {epoch}. FS window: {fs_window}, exposed later: {after}, {healed}", row.member)
     }
 
-    /// A line wherever an epoch ends.
+    /// Draws a line at the end of each epoch.
     fn epoch_ends(&self, out: &mut dyn Write) -> io::Result<()> {
         let (cell, (width, height)) = (self.layout.cell, self.layout.extent());
         let mut lines = String::new();
@@ -224,7 +226,8 @@ impl Panel<'_> {
         writeln!(out, r#"<path d="{lines}" transform="translate(-.5 -.5)" stroke="{PALE_INK}" stroke-width=".6"/>"#)
     }
 
-    /// The moment of the theft, from row to row: what is to the left of it had been sent.
+    /// Draws the line that marks the theft in each row. The messages to its left were sent before
+    /// it.
     fn theft(&self, out: &mut dyn Write) -> io::Result<()> {
         let cell = self.layout.cell;
         let mut line = String::new();
@@ -240,12 +243,12 @@ impl Panel<'_> {
     }
 }
 
-/// After how many epochs a snapshot was of no more use.
+/// The number of epochs until the snapshot had no more use.
 fn healed(row: &Row) -> String {
     row.healed_after.map_or("no".to_owned(), |epochs| epochs.to_string())
 }
 
-/// Whether an epoch's number has room.
+/// True if the number of an epoch fits into this width.
 fn fits(epoch: u64, width: u32) -> bool {
     epoch.to_string().len() as f64 * CHARACTER <= f64::from(width)
 }
@@ -254,7 +257,7 @@ fn text(out: &mut dyn Write, x: impl Display, y: impl Display, attributes: &str,
     writeln!(out, r#"<text x="{x}" y="{y}" {attributes}>{}</text>"#, escaped(text))
 }
 
-/// What the colours and lines mean, drawn, and on how many lines.
+/// The drawn legend of colours and lines, and the number of its lines.
 struct Legend {
     drawn: String,
     lines: u32,
@@ -273,13 +276,13 @@ fn legend(layout: &Layout) -> Legend {
     let mut entries = vec![
         (square(EXPOSED_BEFORE), "exposed, sent before the snapshot (FS window)"),
         (square(EXPOSED_AFTER), "exposed, sent after the snapshot (not healed)"),
-        (square(HIDDEN), "hidden"),
-        (outside, "hidden, and not a member when it was sent"),
-        (theft, "the snapshot: to its left is what had been sent"),
-        (epochs, "epochs, of messages and of the stolen device"),
+        (square(HIDDEN), "not exposed"),
+        (outside, "not exposed; the device was not a member then"),
+        (theft, "snapshot: messages to the left were sent before it"),
+        (epochs, "epochs of the messages and of the stolen device"),
     ];
     if layout.wordy {
-        entries.push((String::new(), "FS: the FS window, in messages; healed: after how many epochs, if it did"));
+        entries.push((String::new(), "FS: messages in the FS window; healed: epochs until healed, or no"));
     }
     let (mut x, mut line) = (0, 0);
     let mut drawn = String::new();

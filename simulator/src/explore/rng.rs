@@ -1,4 +1,5 @@
-//! What a generator draws, from a seed: the same on any machine.
+//! Draws the generator's random choices from a seed. A seed gives the same choices on every
+//! machine.
 
 use rand_chacha::{
     ChaCha20Rng,
@@ -6,38 +7,39 @@ use rand_chacha::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// A stream of choices.
-pub(super) struct Dice(ChaCha20Rng);
+/// A stream of random choices.
+pub(super) struct ScenarioRng(ChaCha20Rng);
 
-impl Dice {
-    /// The stream of one of a search's scenarios.
+impl ScenarioRng {
+    /// The stream for one scenario of a search.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         Self(ChaCha20Rng::from_seed(Sha256::digest(format!("regrow explore {seed} {number}")).into()))
     }
 
-    /// A number below this one; 0 below 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: u32) -> u32 {
-        // The high half of a product is as even as 64 bits against 32 can be.
+        // The high half of the product of a random 64-bit number and a 32-bit limit is nearly
+        // uniform.
         let product = u128::from(self.0.next_u64()) * u128::from(end);
         (product >> u64::BITS) as u32
     }
 
-    /// A number from one to another, both included.
+    /// A number from `least` to `most`, both included.
     pub(super) fn between(&mut self, least: u32, most: u32) -> u32 {
         least + self.below(most.saturating_sub(least) + 1)
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub(super) fn once_in(&mut self, times: u32) -> bool {
         self.below(times) == 0
     }
 
-    /// One of these, if there is any.
+    /// One of the items, if there are any.
     pub(super) fn one<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         of.get(self.below(of.len() as u32) as usize).cloned()
     }
 
-    /// Some of these, at least one and at most so many, in their order.
+    /// At least one and at most `most` of the items, in their order.
     pub(super) fn some<T: Clone>(&mut self, of: &[T], most: usize) -> Vec<T> {
         let mut wanted = self.between(1, most.min(of.len()) as u32) as usize;
         let mut some = Vec::with_capacity(wanted);
@@ -57,13 +59,13 @@ mod tests {
 
     #[test]
     fn some_are_distinct_and_in_order() {
-        let mut dice = Dice::new(1, 1);
+        let mut rng = ScenarioRng::new(1, 1);
         for _ in 0..1000 {
-            let some = dice.some(&[1, 2, 3, 4, 5], 3);
+            let some = rng.some(&[1, 2, 3, 4, 5], 3);
             assert!((1..=3).contains(&some.len()), "{some:?}");
             assert!(some.is_sorted_by(|one, next| one < next), "{some:?}");
         }
-        assert!(dice.some::<u8>(&[], 3).is_empty());
-        assert_eq!(dice.below(0), 0);
+        assert!(rng.some::<u8>(&[], 3).is_empty());
+        assert_eq!(rng.below(0), 0);
     }
 }

@@ -1,10 +1,10 @@
-//! The store of a simulated device: it outlives the process, which may not outlive its next write.
+//! The store of a simulated device. It outlives the process, which may crash at its next write.
 //!
-//! Members of one group store the same ratchet tree. Large values that are equal are kept once for all devices: a
-//! thousand members of a group of a thousand then have one tree and not a thousand.
+//! Members of one group store the same ratchet tree. The devices share equal large values, so a
+//! group of a thousand members has one tree in memory and not a thousand.
 //!
-//! The records are in memory, where they are read fast and can be put back. A device whose storage is to be stolen has a
-//! [file](StorageFile) besides, into which all is written as well.
+//! The records are in memory, where reads are fast and the world can put records back. A device
+//! whose storage a thief will steal also has a [file](StorageFile), and each write goes to both.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,57 +16,58 @@ use std::{
 
 use regrow_engine::{Batch, Store, StoreError, Value};
 
-use super::file::StorageFile;
+use super::storage_file::StorageFile;
 
-/// Values of at least so many bytes are looked for among the others.
+/// The size in bytes from which devices share equal values.
 const LARGE: usize = 4096;
 
-/// Among how many: the trees of this epoch and of the last, and a few more.
+/// The number of recent large values that are compared: the trees of this epoch and of the last,
+/// and a few more.
 const RECENT: usize = 8;
 
-/// What a device has stored.
+/// The records of a device.
 pub(super) type Records = BTreeMap<Vec<u8>, Arc<Value>>;
 
 /// The store of one device.
 #[derive(Clone)]
-pub(super) struct MortalStore {
+pub(super) struct CrashableStore {
     records: Arc<RwLock<Records>>,
-    common: Arc<Common>,
+    shared_values: Arc<SharedValues>,
     file: Option<Arc<StorageFile>>,
-    /// The process dies when it next writes.
+    /// True if the process crashes at its next write.
     armed: Arc<AtomicBool>,
-    /// It has died, and has to be started again before it can do anything.
-    dead: Arc<AtomicBool>,
+    /// True if the process has crashed and has to be started again.
+    crashed: Arc<AtomicBool>,
 }
 
-impl MortalStore {
-    /// An empty store, which shares large values with the others of the same simulation.
-    pub(super) fn new(common: &Arc<Common>) -> Self {
+impl CrashableStore {
+    /// An empty store, which shares large values with the other stores of the same run.
+    pub(super) fn new(shared_values: &Arc<SharedValues>) -> Self {
         Self {
             records: Arc::default(),
-            common: common.clone(),
+            shared_values: shared_values.clone(),
             file: None,
             armed: Arc::default(),
-            dead: Arc::default(),
+            crashed: Arc::default(),
         }
     }
 
-    /// The store, with a file into which all is written as well.
+    /// The store, with a file that gets each write as well.
     pub(super) fn with_file(self, file: StorageFile) -> Self {
         Self { file: Some(Arc::new(file)), ..self }
     }
 
-    /// The file, if it has one.
+    /// The file, if the store has one.
     pub(super) fn file(&self) -> Option<&StorageFile> {
         self.file.as_deref()
     }
 
-    /// All that is stored now.
+    /// The present records.
     pub(super) fn records(&self) -> Records {
         self.records.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts other records in the place of these.
+    /// Replaces all records.
     pub(super) fn replace(&self, records: Records) -> Result<(), StoreError> {
         let mut present = self.records.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &self.file {
@@ -76,7 +77,7 @@ impl MortalStore {
         Ok(())
     }
 
-    /// The process that uses it dies when it next writes.
+    /// Makes the process crash at its next write.
     pub(super) fn arm(&self) {
         self.armed.store(true, Ordering::Relaxed);
     }
@@ -85,13 +86,13 @@ impl MortalStore {
         self.armed.load(Ordering::Relaxed)
     }
 
-    /// Whether the process has died, since this was last asked.
-    pub(super) fn take_death(&self) -> bool {
-        self.dead.swap(false, Ordering::Relaxed)
+    /// True if the process has crashed since the last call.
+    pub(super) fn take_crash(&self) -> bool {
+        self.crashed.swap(false, Ordering::Relaxed)
     }
 }
 
-impl Store for MortalStore {
+impl Store for CrashableStore {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         Ok(records.get(key).map(|value| Value::clone(value)))
@@ -105,7 +106,7 @@ impl Store for MortalStore {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         if self.armed.swap(false, Ordering::Relaxed) {
-            self.dead.store(true, Ordering::Relaxed);
+            self.crashed.store(true, Ordering::Relaxed);
             return Err(StoreError::new("write", "the scenario let the process die here"));
         }
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +123,7 @@ impl Store for MortalStore {
         }
         for (key, value) in changes {
             match value {
-                Some(value) => records.insert(key, self.common.share(value)),
+                Some(value) => records.insert(key, self.shared_values.share(value)),
                 None => records.remove(&key),
             };
         }
@@ -130,7 +131,7 @@ impl Store for MortalStore {
     }
 }
 
-/// What has to be written where `present` is stored, so that `wanted` is.
+/// The batch that turns the present records into the wanted ones.
 fn difference(present: &Records, wanted: &Records) -> Batch {
     let mut batch = Batch::default();
     for key in present.keys().filter(|key| !wanted.contains_key(*key)) {
@@ -144,12 +145,12 @@ fn difference(present: &Records, wanted: &Records) -> Batch {
 
 /// Large values that several devices store.
 #[derive(Default)]
-pub(super) struct Common {
+pub(super) struct SharedValues {
     recent: Mutex<VecDeque<Weak<Value>>>,
 }
 
-impl Common {
-    /// The same value, which others may hold as well.
+impl SharedValues {
+    /// Returns an equal value that other devices may hold as well.
     fn share(&self, value: Value) -> Arc<Value> {
         if value.len() < LARGE {
             return Arc::new(value);
@@ -171,7 +172,7 @@ impl Common {
 mod tests {
     use super::*;
 
-    fn written(store: &MortalStore, value: Vec<u8>) -> Arc<Value> {
+    fn written(store: &CrashableStore, value: Vec<u8>) -> Arc<Value> {
         let mut batch = Batch::default();
         batch.put(vec![1], Value::new(value));
         store.apply(batch).unwrap();
@@ -180,8 +181,8 @@ mod tests {
 
     #[test]
     fn equal_large_values_are_kept_once_and_others_are_not_mixed_up() {
-        let common = Arc::default();
-        let (one, other) = (MortalStore::new(&common), MortalStore::new(&common));
+        let shared_values = Arc::default();
+        let (one, other) = (CrashableStore::new(&shared_values), CrashableStore::new(&shared_values));
 
         let tree = written(&one, vec![7; LARGE]);
 
@@ -192,14 +193,14 @@ mod tests {
 
     #[test]
     fn a_process_that_dies_writing_has_written_nothing() {
-        let store = MortalStore::new(&Arc::default());
+        let store = CrashableStore::new(&Arc::default());
         store.arm();
         let mut batch = Batch::default();
         batch.put(vec![1], Value::new(vec![1]));
 
         assert!(store.apply(batch).is_err());
 
-        assert!(store.take_death());
+        assert!(store.take_crash());
         assert!(store.records().is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! What is told to those who work out what a thief can read: the bytes to the [evidence], the operations to the [oracle].
+//! Records the facts of a run: the bytes for the [evidence], and the operations for the [oracle].
 //!
-//! The oracle gets the operations in words and numbers, from what the scenario did and the service ordered; never from what
-//! the engine has stored. Nothing is told while nothing can be stolen.
+//! The oracle gets each operation as a [`Fact`]. The facts follow from the scenario's steps and
+//! from the service's order, never from the engine's records. Without a thief, nothing is recorded.
 //!
 //! [evidence]: crate::adversary::Evidence
 //! [oracle]: crate::oracle
@@ -16,43 +16,44 @@ use regrow_engine::{Change, DeviceId, MessageId, PendingCommit, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    adversary::{Answers, Evidence, Kind, Log, Place, Traffic},
-    cost::{Costs, Counts, Operation},
+    adversary::{Answers, CallLog, Evidence, StolenBytes, Traffic, TrafficKind},
+    cost::{CostCounts, Costs, Operation},
     oracle::{
-        Commit, CommitId, Device, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, Policy, Proposal, ProposalId,
+        Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
+        RetentionPolicy,
     },
     scenario::CompromiseId,
     wire::{push_variable, variable},
 };
 
-/// What has happened so far, for both.
-pub(super) struct Chronicle {
-    /// Whether anything can be stolen.
+/// The facts so far.
+pub(super) struct FactRecorder {
+    /// True if a thief can steal something.
     active: bool,
     evidence: Evidence,
     oracle: Oracle,
-    logs: Vec<Arc<Log>>,
-    /// The logs of what thieves run.
-    thieves: Vec<Arc<Log>>,
-    /// What the oracle found impossible.
+    logs: Vec<Arc<CallLog>>,
+    /// The call logs of the thieves.
+    thieves: Vec<Arc<CallLog>>,
+    /// The facts that the oracle refused, in words.
     impossible: Vec<String>,
-    /// The next number to be given.
+    /// The last number that was given.
     next: u64,
-    /// By reference (RFC 9420, 5.2).
+    /// The unused key packages, by reference (RFC 9420, 5.2).
     key_packages: BTreeMap<Vec<u8>, KeyPackage>,
-    /// Commits that were made, by the hash of the message, and by that of their welcome.
+    /// All commits, by the hash of the commit and by the hash of its welcome.
     made: BTreeMap<MessageId, CommitId>,
-    /// By which key package each commit adds whom.
+    /// The key package by which a commit adds a device.
     invited: BTreeMap<(CommitId, usize), KeyPackageId>,
-    /// Commits that were ordered, by the number of the log entry.
+    /// The ordered commits, by the sequence of the log entry.
     ordered: BTreeMap<Sequence, CommitId>,
-    /// Proposals that were made, and whether it is an update, by the hash of the message.
+    /// All proposals, by the hash of the message. The flag is true for an update.
     proposed: BTreeMap<MessageId, (ProposalId, bool)>,
-    /// The last update of each device that was ordered in this epoch.
+    /// The last ordered update of each device in this epoch.
     updates: BTreeMap<usize, ProposalId>,
-    /// Application messages that were encrypted, by the hash of the message.
+    /// All encrypted application messages, by the hash of the message.
     encrypted: BTreeMap<MessageId, MessageNumber>,
-    /// The oracle's numbers of those that were sent, by the number that the service's order gives them.
+    /// The oracle's numbers of the ordered application messages, by their index.
     sent: BTreeMap<usize, MessageNumber>,
 }
 
@@ -62,10 +63,10 @@ struct KeyPackage {
     expires: Timestamp,
 }
 
-impl Chronicle {
-    /// An empty chronicle, which takes note of nothing unless something can be stolen.
+impl FactRecorder {
+    /// An empty recorder. An inactive recorder only counts costs.
     pub(super) fn new(active: bool, policy: &regrow_engine::Policy) -> Self {
-        let policy = Policy {
+        let policy = RetentionPolicy {
             past_epochs: policy.past_epochs,
             out_of_order: policy.out_of_order,
             opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
@@ -89,28 +90,28 @@ impl Chronicle {
         }
     }
 
-    /// The log of the next device, in the devices' order.
-    pub(super) fn log(&mut self, device: &str) -> Arc<Log> {
-        let log = Log::new(device, self.active);
+    /// Makes the call log of the next device. Devices come in their order.
+    pub(super) fn log(&mut self, device: &str) -> Arc<CallLog> {
+        let log = CallLog::new(device, self.active);
         self.logs.push(log.clone());
         log
     }
 
-    /// The log of the next thief.
-    pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<Log> {
-        let log = Log::new(&format!("the thief of {id}"), self.active);
+    /// Makes the call log of the next thief.
+    pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<CallLog> {
+        let log = CallLog::new(&format!("the thief of {id}"), self.active);
         self.thieves.push(log.clone());
         log
     }
 
-    /// What the oracle says that a device holds now.
+    /// The secrets that a device holds now, by the oracle.
     pub(super) fn holdings(&self, of: usize) -> Holdings {
-        self.oracle.holdings(Device(of))
+        self.oracle.holdings(DeviceNumber(of))
     }
 
-    /// What the holder of these bytes, which the oracle names so, can read, and where the answers to that do not agree.
-    /// `replayed` is what the engine reads.
-    pub(super) fn answers(&self, stolen: &[Place], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
+    /// The messages that a thief with these bytes and holdings can read, and the disagreements.
+    /// `replayed` are the messages that the engine reads.
+    pub(super) fn answers(&self, stolen: &[StolenBytes], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
         let reach = self.oracle.reach(holdings);
         let exposed = reach.exposed();
         let predicted = self.sent.iter().filter(|(_, message)| exposed.contains(message));
@@ -119,21 +120,21 @@ impl Chronicle {
         Answers::compare(self.evidence.exposure(stolen), &predicted, replayed, why)
     }
 
-    /// Why the oracle says what it says of a message.
+    /// The oracle's reasons for its answer about a message.
     pub(super) fn why(&self, holdings: &Holdings, number: usize) -> Vec<String> {
         self.sent.get(&number).map(|message| self.oracle.reach(holdings).why(*message)).unwrap_or_default()
     }
 
-    /// What the cryptography of each device has cost, in the devices' order.
-    pub(super) fn costs_of_all(&self) -> Vec<(Arc<str>, Operation, Counts)> {
-        let of = |log: &Arc<Log>| {
+    /// The costs of each device's cryptography, in the devices' order.
+    pub(super) fn costs_of_all(&self) -> Vec<(Arc<str>, Operation, CostCounts)> {
+        let of = |log: &Arc<CallLog>| {
             let who = log.device().clone();
             log.costs().into_iter().map(move |(operation, counts)| (who.clone(), operation, counts))
         };
         self.logs.iter().flat_map(of).collect()
     }
 
-    /// What that is in all.
+    /// The costs of all devices together.
     pub(super) fn costs(&self) -> Costs {
         let mut sum = Costs::new();
         for (_, operation, counts) in self.costs_of_all() {
@@ -142,23 +143,23 @@ impl Chronicle {
         sum
     }
 
-    /// What the oracle found impossible since this was last asked.
+    /// The facts that the oracle has refused since the last call, in words.
     pub(super) fn impossible(&mut self) -> Vec<String> {
         std::mem::take(&mut self.impossible)
     }
 
     fn tell(&mut self, fact: Fact) {
         if self.active
-            && let Err(impossible) = self.oracle.see(fact)
+            && let Err(impossible) = self.oracle.apply(fact)
         {
             self.impossible.push(impossible.to_string());
         }
     }
 
-    /// Something was sent, and everybody can see it.
+    /// Shows traffic to the adversary.
     fn show(&mut self, bytes: &[u8]) {
         if self.active {
-            self.see_tapes();
+            self.read_tapes();
             self.evidence.sent(bytes);
         }
     }
@@ -171,22 +172,22 @@ impl Chronicle {
     pub(super) fn key_package_made(&mut self, of: usize, message: &[u8], expires: Timestamp) {
         let id = KeyPackageId(self.number());
         self.key_packages.insert(reference(message), KeyPackage { id, of, expires });
-        self.tell(Fact::KeyPackageMade { of: Device(of), key_package: id, last_resort: false });
+        self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
     }
 
-    /// A device has looked for key packages that have expired.
+    /// A device has erased its expired key packages.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
         let gone = self.key_packages.extract_if(.., |_, known| known.of == of && known.expires <= now);
         for id in gone.map(|(_, known)| known.id).collect::<Vec<_>>() {
-            self.tell(Fact::KeyPackageErased { of: Device(of), key_package: id });
+            self.tell(Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
         }
     }
 
     pub(super) fn created(&mut self, by: usize) {
-        self.tell(Fact::Created { by: Device(by) });
+        self.tell(Fact::Created { by: DeviceNumber(by) });
     }
 
-    /// A device has made a commit. `device` gives the number of a device.
+    /// A device has made a commit. `device` gives the index of a device.
     pub(super) fn prepared(&mut self, by: usize, pending: &PendingCommit, device: impl Fn(&DeviceId) -> Option<usize>) {
         let id = CommitId(self.number());
         for message in [Some(pending.commit()), pending.welcome()].into_iter().flatten() {
@@ -203,29 +204,30 @@ impl Chronicle {
         for change in pending.changes() {
             match change {
                 Change::Added(added) => {
-                    let added = device(added).and_then(|added| Some((Device(added), *invited.get(&added)?)));
+                    let added = device(added).and_then(|added| Some((DeviceNumber(added), *invited.get(&added)?)));
                     what.adds.extend(added);
                 }
-                Change::Removed(removed) => what.removes.extend(device(removed).map(Device)),
+                Change::Removed(removed) => what.removes.extend(device(removed).map(DeviceNumber)),
                 Change::Updated(updated) => {
                     let updated = device(updated);
-                    let proposal = updated.and_then(|updated| Some((Device(updated), *self.updates.get(&updated)?)));
+                    let proposal =
+                        updated.and_then(|updated| Some((DeviceNumber(updated), *self.updates.get(&updated)?)));
                     what.updates.extend(proposal);
                 }
                 Change::Data(_) => {}
             }
         }
         self.invited.extend(what.adds.iter().map(|(added, key_package)| ((id, added.0), *key_package)));
-        self.tell(Fact::Prepared { by: Device(by), commit: id, what });
+        self.tell(Fact::Prepared { by: DeviceNumber(by), commit: id, what });
     }
 
     pub(super) fn discarded(&mut self, by: usize, pending: &PendingCommit) {
         if let Some(commit) = self.made.get(&MessageId::of(pending.commit())).copied() {
-            self.tell(Fact::Discarded { by: Device(by), commit });
+            self.tell(Fact::Discarded { by: DeviceNumber(by), commit });
         }
     }
 
-    /// The service has ordered a commit, as this entry of its log.
+    /// The service has ordered a commit as this log entry.
     pub(super) fn commit_ordered(&mut self, sequence: Sequence, pending: &PendingCommit) {
         self.show(pending.commit());
         pending.welcome().iter().for_each(|welcome| self.show(welcome));
@@ -236,39 +238,39 @@ impl Chronicle {
         }
     }
 
-    /// A device has entered the epoch that its own commit makes.
+    /// A device has entered the epoch of its own commit.
     pub(super) fn confirmed(&mut self, who: usize, commit: &[u8]) {
         if let Some(commit) = self.made.get(&MessageId::of(commit)).copied() {
-            self.tell(Fact::Entered { who: Device(who), commit });
+            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
-    /// A device has processed the commit of this entry.
+    /// A device has processed the commit of this log entry.
     pub(super) fn entered(&mut self, who: usize, sequence: Sequence) {
         if let Some(commit) = self.ordered.get(&sequence).copied() {
-            self.tell(Fact::Entered { who: Device(who), commit });
+            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
-    /// A device has joined by the welcome of this entry.
+    /// A device has joined by the welcome of this log entry.
     pub(super) fn joined(&mut self, who: usize, sequence: Sequence) {
         if let Some(commit) = self.ordered.get(&sequence).copied() {
-            // The key package is used up, and will not expire.
+            // The key package is used, and cannot expire any more.
             let used = self.invited.get(&(commit, who)).copied();
             self.key_packages.retain(|_, known| Some(known.id) != used);
-            self.tell(Fact::Joined { who: Device(who), commit });
+            self.tell(Fact::Joined { who: DeviceNumber(who), commit });
         }
     }
 
     pub(super) fn forgot(&mut self, who: usize) {
-        self.tell(Fact::Forgot { who: Device(who) });
+        self.tell(Fact::Forgot { who: DeviceNumber(who) });
     }
 
     pub(super) fn proposed(&mut self, by: usize, message: &[u8], update: bool) {
         let proposal = ProposalId(self.number());
         self.proposed.insert(MessageId::of(message), (proposal, update));
-        let what = if update { Proposal::Update } else { Proposal::Other };
-        self.tell(Fact::Proposed { by: Device(by), proposal, what });
+        let what = if update { ProposalKind::Update } else { ProposalKind::Other };
+        self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what });
     }
 
     pub(super) fn proposal_ordered(&mut self, by: usize, message: &[u8]) {
@@ -278,23 +280,23 @@ impl Chronicle {
         }
     }
 
-    /// A device has processed another's proposal.
+    /// A device has processed another device's proposal.
     pub(super) fn received(&mut self, who: usize, message: MessageId) {
         if let Some((proposal, _)) = self.proposed.get(&message).copied() {
-            self.tell(Fact::Received { who: Device(who), proposal });
+            self.tell(Fact::Received { who: DeviceNumber(who), proposal });
         }
     }
 
     pub(super) fn encrypted(&mut self, by: usize, message: &[u8]) {
         let number = MessageNumber(self.number());
         self.encrypted.insert(MessageId::of(message), number);
-        self.tell(Fact::Encrypted { by: Device(by), message: number });
+        self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
     }
 
-    /// The service has ordered an application message, the one of this number.
+    /// The service has ordered the application message with this index.
     pub(super) fn message_ordered(&mut self, number: usize, message: &[u8], text: &[u8]) {
         if self.active {
-            self.see_tapes();
+            self.read_tapes();
             self.evidence.message_sent(number, message, text);
         }
         if let Some(message) = self.encrypted.get(&MessageId::of(message)).copied() {
@@ -305,37 +307,37 @@ impl Chronicle {
 
     pub(super) fn read(&mut self, who: usize, number: usize) {
         if let Some(message) = self.sent.get(&number).copied() {
-            self.tell(Fact::Read { who: Device(who), message });
+            self.tell(Fact::Read { who: DeviceNumber(who), message });
         }
     }
 
-    /// A device was stolen by somebody who has this number.
+    /// The thief with this number has stolen a device.
     pub(super) fn stolen(&mut self, of: usize, thief: usize) {
-        self.tell(Fact::Stolen { of: Device(of), thief: Device(thief) });
+        self.tell(Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(thief) });
     }
 
-    /// What a thief runs has followed something that was ordered.
+    /// A thief's replay has followed an ordered entry.
     pub(super) fn followed(&mut self, thief: usize, entry: &Traffic) {
         let message = MessageId::of(&entry.bytes);
         match (entry.kind, entry.message, self.made.get(&message).copied()) {
-            (Kind::Commit, _, Some(commit)) => self.tell(Fact::Entered { who: Device(thief), commit }),
-            (Kind::Welcome, _, Some(commit)) => {
-                self.tell(Fact::Forgot { who: Device(thief) });
-                self.tell(Fact::Joined { who: Device(thief), commit });
+            (TrafficKind::Commit, _, Some(commit)) => self.tell(Fact::Entered { who: DeviceNumber(thief), commit }),
+            (TrafficKind::Welcome, _, Some(commit)) => {
+                self.tell(Fact::Forgot { who: DeviceNumber(thief) });
+                self.tell(Fact::Joined { who: DeviceNumber(thief), commit });
             }
-            (Kind::Proposal, ..) => self.received(thief, message),
-            (Kind::Message, Some(number), _) => self.read(thief, number),
+            (TrafficKind::Proposal, ..) => self.received(thief, message),
+            (TrafficKind::Message, Some(number), _) => self.read(thief, number),
             _ => {}
         }
     }
 
     pub(super) fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
-        self.see_tapes();
+        self.read_tapes();
         self.evidence.epoch(epoch, authenticator);
     }
 
-    /// Takes in what the devices have computed, in their order.
-    pub(super) fn see_tapes(&mut self) {
+    /// Reads the new crypto calls of all devices, in their order.
+    pub(super) fn read_tapes(&mut self) {
         if self.active {
             for log in self.logs.iter().chain(&self.thieves) {
                 self.evidence.record(log);
@@ -344,20 +346,20 @@ impl Chronicle {
     }
 }
 
-/// The reference of a key package, which is an MLSMessage (RFC 9420, 5.2; all ciphersuites of the simulator hash with
-/// SHA-256).
+/// The reference of a key package in an MLSMessage (RFC 9420, 5.2). All ciphersuites of the
+/// simulator use SHA-256.
 fn reference(message: &[u8]) -> Vec<u8> {
     let mut input = Vec::with_capacity(message.len() + 64);
     push_variable(&mut input, b"MLS 1.0 KeyPackage Reference");
-    // Behind the version and the wire format.
+    // The key package follows the version and the wire format.
     push_variable(&mut input, message.get(4..).unwrap_or_default());
     Sha256::digest(&input).to_vec()
 }
 
-/// The references of the key packages that a welcome is for (RFC 9420, 12.4.3.1).
+/// The references of the key packages in a welcome (RFC 9420, 12.4.3.1).
 fn invited(welcome: &[u8]) -> Vec<&[u8]> {
     let mut references = Vec::new();
-    // Behind the version, the wire format and the ciphersuite.
+    // The secrets follow the version, the wire format and the ciphersuite.
     let secrets = welcome.get(6..).and_then(variable);
     let mut rest = secrets.map_or(&[][..], |(secrets, _)| secrets);
     while let Some((reference, after)) = variable(rest) {

@@ -1,6 +1,7 @@
-//! A delivery service over the network: each device of the scenario has a connection and a session of its own.
+//! A delivery service over the network, with one connection and one session for each device.
 //!
-//! It answers like the ordering code in this process. Time is the server's: what a scenario waits passes for the devices alone.
+//! The server gives the same outcomes as the ordering code in this process. The server has its own
+//! clock: a `wait` step advances the time of the devices only.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +21,12 @@ use regrow_delivery_service::{
 use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey};
 use tokio::runtime::Runtime;
 
-/// How often a call is tried: a scenario may ask for more in a second than the server lets a device.
+/// The number of attempts for a call. A scenario may send more requests in a second than the server
+/// permits a device.
 const ATTEMPTS: u32 = 20;
 
-/// A server, and the connections to it.
-pub(super) struct Remote {
+/// A server, with the connections to it.
+pub(in crate::world) struct Remote {
     runtime: Runtime,
     server: Server,
     service: ServicePublicKey,
@@ -32,7 +34,7 @@ pub(super) struct Remote {
     connections: Mutex<BTreeMap<DeviceId, Arc<Mutex<Connection>>>>,
 }
 
-/// The server's answer is not what it should be.
+/// The server gave an answer that the protocol does not allow.
 #[derive(Debug, thiserror::Error)]
 #[error("the delivery service answers with {0}")]
 struct Nonsense(&'static str);
@@ -42,20 +44,21 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreEr
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a thread that panicked leaves is a connection or a map of them, and either is whole.
+    // A thread that panicked leaves a whole connection or a whole map of connections.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Remote {
-    /// The server at that address.
+    /// Connects to the server at that address.
     pub(super) fn at(address: &str) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        // If it is not there at first, the address is probably wrong.
+        // If the server does not answer at first, the address is probably wrong.
         let mut server = Server { retry: Retry::never(), ..Server::at(address) };
         let (_, service) = runtime.block_on(Connection::service(&server)).map_err(failed)?;
         server.retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
-        // The names of a run are used once: those of removed devices are never given again.
+        // Each run has names of its own, because the server never gives the name of a removed
+        // device again.
         let random = TransportKey::generate().map_err(failed)?.public();
         let suffix = random.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { runtime, server, service, suffix, connections: Mutex::default() })
@@ -65,7 +68,7 @@ impl Remote {
         &self.suffix
     }
 
-    /// The connection of a device, which is registered when it is first asked for.
+    /// The connection of a device. The first call registers the device.
     fn connection(&self, device: &DeviceId) -> Result<Arc<Mutex<Connection>>, StoreError> {
         if let Some(connection) = lock(&self.connections).get(device) {
             return Ok(Arc::clone(connection));
@@ -78,7 +81,7 @@ impl Remote {
         Ok(connection)
     }
 
-    /// Does something in a device's name.
+    /// Makes a call in a device's name.
     fn as_device<T>(
         &self,
         device: &DeviceId,
@@ -93,7 +96,7 @@ impl Remote {
         }
     }
 
-    /// Asks one device after the other, until one may know.
+    /// Makes a call in the name of one device after the other, until the server permits it.
     fn as_anybody<T>(
         &self,
         mut call: impl AsyncFnMut(&mut Connection) -> Result<T, ConnectionError>,
@@ -157,7 +160,7 @@ impl Remote {
         outcome(group, answer)
     }
 
-    /// The group info, as a member gets it: who joins alone has it from one.
+    /// The group info, which a member fetches for a device that joins by external commit.
     pub(super) fn group_info(&self, group: &GroupId) -> Result<Option<Vec<u8>>, StoreError> {
         let info = self.as_anybody(async |connection| connection.group_info(group).await)?;
         Ok(info.map(|info| info.group_info.0))
@@ -177,7 +180,7 @@ impl Remote {
         deliveries.map(|delivery| Delivery::try_from(delivery).map_err(failed)).collect()
     }
 
-    /// How many entries went is the server's to know: others read there, too.
+    /// Acknowledges deliveries. The answer counts the deleted entries.
     pub(super) fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError> {
         let answer = self.as_device(device, async |connection| connection.acknowledge(up_to).await)?;
         answer.map(|acknowledged| acknowledged.deleted).map_err(failed)
@@ -228,13 +231,13 @@ impl Remote {
         }))
     }
 
-    /// Accepts a group. It is no failure if the device was not asked.
+    /// Accepts the group. A device without an invitation is no failure.
     pub(super) fn accept(&self, group: &GroupId, device: &DeviceId) -> Result<(), StoreError> {
         self.as_device(device, async |connection| connection.accept_invitation(group).await).map(drop)
     }
 
-    /// The server expires what it has by its own clock.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it is called like the other")]
+    /// Does nothing: the server deletes expired records by its own clock.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the local service has the same signature")]
     pub(super) fn expire(&self, _now: Timestamp) -> Result<Expired, StoreError> {
         Ok(Expired::default())
     }

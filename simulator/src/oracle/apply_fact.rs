@@ -1,11 +1,11 @@
-//! What each fact changes. Everything is checked before anything is changed.
+//! Applies each fact to the model. It checks everything before it changes anything.
 
 use std::sync::Arc;
 
 use super::{
-    Commit, CommitId, Device, Epoch, Fact, KeyPackageId, MessageNumber, Oracle, Proposal, ProposalId,
-    device::{DeviceState, Membership},
-    made::{Made, Message, Proposed},
+    Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
+    device::{DeviceState, OracleMembership},
+    made::{MadeCommit, Proposed, SentMessage},
     path::apply,
     secret::KeyPair,
     secret_tree::Content,
@@ -13,16 +13,16 @@ use super::{
     tree_math::LeafIndex,
 };
 
-/// Says what contradicts a fact.
+/// The reason why a fact cannot have happened, in words.
 type Contradiction = String;
 
-/// The fact contradicts what is known unless that holds.
+/// Returns the contradiction unless the condition holds.
 fn ensure(holds: bool, why: impl FnOnce() -> Contradiction) -> Result<(), Contradiction> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
 impl Oracle {
-    pub(super) fn take_note(&mut self, fact: &Fact) -> Result<(), Contradiction> {
+    pub(super) fn apply_fact(&mut self, fact: &Fact) -> Result<(), Contradiction> {
         match fact {
             Fact::KeyPackageMade { of, key_package, last_resort } => {
                 self.make_key_package(*of, *key_package, *last_resort)
@@ -51,28 +51,33 @@ impl Oracle {
         }
     }
 
-    fn make_key_package(&mut self, of: Device, key_package: KeyPackageId, stays: bool) -> Result<(), Contradiction> {
+    fn make_key_package(
+        &mut self,
+        of: DeviceNumber,
+        key_package: KeyPackageId,
+        stays: bool,
+    ) -> Result<(), Contradiction> {
         ensure(!self.key_packages.contains_key(&key_package), || format!("there is a {key_package} already"))?;
         self.key_packages.insert(key_package, of);
         self.device(of).key_packages.insert(key_package, stays);
         Ok(())
     }
 
-    fn create(&mut self, by: Device) -> Result<(), Contradiction> {
+    fn create(&mut self, by: DeviceNumber) -> Result<(), Contradiction> {
         ensure(self.first_tree.is_none(), || "there is a group already".into())?;
         let key = KeyPair::CreatorLeaf;
         let tree = Arc::new(Tree::new(Leaf { device: by, key }));
         self.first_tree = Some(Arc::clone(&tree));
-        self.device(by).group = Some(Membership::new(Epoch::First, LeafIndex(0), tree, [key].into()));
+        self.device(by).group = Some(OracleMembership::new(EpochId::First, LeafIndex(0), tree, [key].into()));
         Ok(())
     }
 
-    fn propose(&mut self, by: Device, proposal: ProposalId, what: Proposal) -> Result<(), Contradiction> {
+    fn propose(&mut self, by: DeviceNumber, proposal: ProposalId, what: ProposalKind) -> Result<(), Contradiction> {
         ensure(!self.proposals.contains_key(&proposal), || format!("there is a {proposal} already"))?;
         let opaque = self.policy.opaque;
         let group = self.member(by)?;
         let generation = opaque.then(|| group.secrets.encrypt(group.leaf, Content::Handshake));
-        let is_update = what == Proposal::Update;
+        let is_update = what == ProposalKind::Update;
         if is_update {
             group.updates.insert(proposal);
         }
@@ -81,7 +86,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn receive(&mut self, who: Device, proposal: ProposalId) -> Result<(), Contradiction> {
+    fn receive(&mut self, who: DeviceNumber, proposal: ProposalId) -> Result<(), Contradiction> {
         let out_of_order = self.policy.out_of_order;
         let it = *self.proposals.get(&proposal).ok_or_else(|| format!("there is no {proposal}"))?;
         ensure(it.by != who, || format!("{proposal} is its own"))?;
@@ -95,7 +100,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn prepare(&mut self, by: Device, commit: CommitId, what: &Commit) -> Result<(), Contradiction> {
+    fn prepare(&mut self, by: DeviceNumber, commit: CommitId, what: &Commit) -> Result<(), Contradiction> {
         ensure(!self.commits.contains_key(&commit), || format!("there is a {commit} already"))?;
         let member = self.member_of(by);
         let (in_epoch, before) = match what.external {
@@ -128,7 +133,7 @@ impl Oracle {
             group.pending = Some(commit);
             generation = opaque.then(|| group.secrets.encrypt(group.leaf, Content::Handshake));
         }
-        let made = Made {
+        let made = MadeCommit {
             by,
             what: what.clone(),
             in_epoch,
@@ -141,8 +146,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Checks that what a commit refers to is there.
-    fn check_proposals(&self, by: Device, in_epoch: Epoch, what: &Commit) -> Result<(), Contradiction> {
+    /// Checks that the key packages and proposals that a commit names exist.
+    fn check_proposals(&self, by: DeviceNumber, in_epoch: EpochId, what: &Commit) -> Result<(), Contradiction> {
         for (device, key_package) in &what.adds {
             ensure(self.key_packages.get(key_package) == Some(device), || format!("{key_package} is not {device}'s"))?;
         }
@@ -155,7 +160,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn discard(&mut self, by: Device, commit: CommitId) -> Result<(), Contradiction> {
+    fn discard(&mut self, by: DeviceNumber, commit: CommitId) -> Result<(), Contradiction> {
         let device = self.device(by);
         if device.joining == Some(commit) {
             device.joining = None;
@@ -178,7 +183,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn enter(&mut self, who: Device, commit: CommitId) -> Result<(), Contradiction> {
+    fn enter(&mut self, who: DeviceNumber, commit: CommitId) -> Result<(), Contradiction> {
         ensure(self.is_ordered(commit), || format!("{commit} has not been ordered"))?;
         let (policy, member) = (self.policy, self.member_of(who));
         let made = self.commits.get(&commit).ok_or_else(|| format!("there is no {commit}"))?;
@@ -189,7 +194,7 @@ impl Oracle {
             let keys = made.tree.keys_of(made.path.committer);
             let tree = Arc::clone(&made.tree);
             device.joining = None;
-            device.group = Some(Membership::new(Epoch::After(commit), made.path.committer, tree, keys));
+            device.group = Some(OracleMembership::new(EpochId::After(commit), made.path.committer, tree, keys));
             return Ok(());
         }
         let group = device.group.as_mut().ok_or_else(|| format!("{who} has no group"))?;
@@ -215,7 +220,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn join(&mut self, who: Device, commit: CommitId) -> Result<(), Contradiction> {
+    fn join(&mut self, who: DeviceNumber, commit: CommitId) -> Result<(), Contradiction> {
         ensure(self.is_ordered(commit), || format!("{commit} has not been ordered"))?;
         let made = self.commits.get(&commit).ok_or_else(|| format!("there is no {commit}"))?;
         let member = self.member_of(who);
@@ -228,22 +233,22 @@ impl Oracle {
         if !stays {
             device.key_packages.remove(&joiner.key_package);
         }
-        // The welcome has the path secret of the lowest node above both it and the committer. Below that node it is unmerged
-        // (RFC 9420, 12.4.3.1).
+        // The welcome has the path secret of the lowest node above both the joiner and the
+        // committer. Below that node the joiner is unmerged (RFC 9420, 12.4.3.1).
         let first = made.path.first_known_to(joiner.leaf);
         let path = made.path.keys_from(commit, first);
         let keys = path.chain([KeyPair::KeyPackageLeaf(joiner.key_package)]).collect();
         let tree = Arc::clone(&made.tree);
-        device.group = Some(Membership::new(Epoch::After(commit), joiner.leaf, tree, keys));
+        device.group = Some(OracleMembership::new(EpochId::After(commit), joiner.leaf, tree, keys));
         Ok(())
     }
 
-    fn encrypt(&mut self, by: Device, message: MessageNumber) -> Result<(), Contradiction> {
+    fn encrypt(&mut self, by: DeviceNumber, message: MessageNumber) -> Result<(), Contradiction> {
         ensure(!self.messages.contains_key(&message), || format!("there is a {message} already"))?;
         let group = self.member(by)?;
         let (epoch, leaf) = (group.epoch, group.leaf);
         let generation = group.secrets.encrypt(leaf, Content::Application);
-        self.messages.insert(message, Message { by, epoch, leaf, generation, sent: false });
+        self.messages.insert(message, SentMessage { by, epoch, leaf, generation, sent: false });
         Ok(())
     }
 
@@ -253,7 +258,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn read(&mut self, who: Device, message: MessageNumber) -> Result<(), Contradiction> {
+    fn read(&mut self, who: DeviceNumber, message: MessageNumber) -> Result<(), Contradiction> {
         let out_of_order = self.policy.out_of_order;
         let it = *self.messages.get(&message).ok_or_else(|| format!("there is no {message}"))?;
         ensure(it.sent, || format!("{message} has not been sent"))?;
@@ -266,7 +271,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn copy(&mut self, of: Device, thief: Device) -> Result<(), Contradiction> {
+    fn copy(&mut self, of: DeviceNumber, thief: DeviceNumber) -> Result<(), Contradiction> {
         ensure(!self.devices.contains_key(&thief), || format!("there is a {thief} already"))?;
         let state = self.device(of).clone();
         self.copies.insert(thief, self.member_of(of));
@@ -274,34 +279,36 @@ impl Oracle {
         Ok(())
     }
 
-    fn device(&mut self, device: Device) -> &mut DeviceState {
+    fn device(&mut self, device: DeviceNumber) -> &mut DeviceState {
         self.devices.entry(device).or_default()
     }
 
-    fn member(&mut self, device: Device) -> Result<&mut Membership, Contradiction> {
+    fn member(&mut self, device: DeviceNumber) -> Result<&mut OracleMembership, Contradiction> {
         self.device(device).group.as_mut().ok_or_else(|| format!("{device} has no group"))
     }
 
-    fn made(&self, commit: CommitId) -> Result<&Made, Contradiction> {
+    fn made(&self, commit: CommitId) -> Result<&MadeCommit, Contradiction> {
         self.commits.get(&commit).ok_or_else(|| format!("there is no {commit}"))
     }
 
-    /// The number of an epoch that the group is or was in.
-    fn number_of(&self, epoch: Epoch) -> Option<u64> {
+    /// The number of a present or past epoch of the group.
+    fn number_of(&self, epoch: EpochId) -> Option<u64> {
         match epoch {
-            Epoch::First => Some(0),
-            Epoch::After(commit) => self.ordered.iter().rposition(|ordered| *ordered == commit).map(|at| at as u64 + 1),
+            EpochId::First => Some(0),
+            EpochId::After(commit) => {
+                self.ordered.iter().rposition(|ordered| *ordered == commit).map(|at| at as u64 + 1)
+            }
         }
     }
 
-    /// The epoch of that number, and its tree.
-    fn ordered_epoch(&self, number: u64) -> Result<(Epoch, Arc<Tree>), Contradiction> {
+    /// The epoch with that number, and its tree.
+    fn ordered_epoch(&self, number: u64) -> Result<(EpochId, Arc<Tree>), Contradiction> {
         let unknown = || format!("there is no epoch {number}");
         let before = number.checked_sub(1);
         let Some(before) = before else {
-            return Ok((Epoch::First, self.first_tree.clone().ok_or_else(unknown)?));
+            return Ok((EpochId::First, self.first_tree.clone().ok_or_else(unknown)?));
         };
         let commit = self.ordered.get(before as usize).ok_or_else(unknown)?;
-        Ok((Epoch::After(*commit), Arc::clone(&self.made(*commit)?.tree)))
+        Ok((EpochId::After(*commit), Arc::clone(&self.made(*commit)?.tree)))
     }
 }

@@ -1,36 +1,37 @@
-//! Cryptography that makes the thief's own engine believe in a tree that is not the group's.
+//! Cryptography that makes the thief's own engine accept a tree that is not the group's.
 //!
-//! One leaf is shown with another signature key. Every signature is found valid, and the leaf is hashed as it really is, so
-//! that the tree has the hash that the group context says (RFC 9420, 7.8). What is computed for others is computed truly:
-//! it deceives nobody but its user.
+//! One leaf is shown with another signature key. Every signature counts as valid. The leaf is
+//! hashed with its real bytes, so the tree has the hash in the group context (RFC 9420, 7.8). All
+//! values for other members are computed correctly: this cryptography deceives only its own user.
 
 use std::{ops::Range, sync::Arc};
 
 use openmls_traits::types::{CryptoError, HashType, SignatureScheme};
 use regrow_engine::{CryptoProvider, Layer};
-use tls_codec::{Serialize as _, VLByteSlice};
 
-/// How many bytes before the signature key belong to what is replaced: enough of the leaf's encryption key that no other leaf
-/// looks the same.
+use crate::wire::push_variable;
+
+/// The number of bytes before the signature key that belong to the replaced part. They are a part
+/// of the leaf's encryption key, so that no other leaf looks the same.
 const BEFORE: usize = 24;
 
-/// A credential's type (RFC 9420, 5.3): basic.
+/// The type of a basic credential (RFC 9420, 5.3).
 const BASIC: u16 = 1;
 
-/// Part of a leaf as it is, and as it is shown.
+/// A part of a leaf: the real bytes and the shown bytes.
 pub(super) struct Replacement {
     real: Vec<u8>,
     shown: Vec<u8>,
 }
 
 impl Replacement {
-    /// Another signature key in the leaf of the device with this identity; [`None`] if the bytes hold no such leaf whose
-    /// key is as long.
+    /// Replaces the signature key in the leaf of the device with this identity. [`None`] if the
+    /// bytes contain no such leaf with a key of the same length.
     pub(super) fn of_signature_key(bytes: &[u8], identity: &[u8], key: &[u8]) -> Option<Self> {
-        // RFC 9420, 7.2: encryption key, signature key, credential.
-        let credential = [&BASIC.to_be_bytes()[..], &vector(identity)?].concat();
-        let length = vector(key)?.len() - key.len();
-        let prefix = &vector(key)?[..length];
+        // The fields are, by RFC 9420, 7.2: encryption key, signature key, credential.
+        let credential = [&BASIC.to_be_bytes()[..], &vector(identity)].concat();
+        let length = vector(key).len() - key.len();
+        let prefix = &vector(key)[..length];
         let mut candidates = find(bytes, &credential);
         let leaf = candidates.find_map(|credential| {
             let key_at = credential.start.checked_sub(key.len())?;
@@ -43,7 +44,7 @@ impl Replacement {
         Some(Self { real, shown })
     }
 
-    /// The bytes with what is shown in the place of what is real.
+    /// Returns the bytes with the shown part in place of the real part.
     pub(super) fn shown_in(&self, bytes: &[u8]) -> Vec<u8> {
         replaced(bytes, &self.real, &self.shown)
     }
@@ -54,8 +55,10 @@ impl Replacement {
 }
 
 /// A variable-size vector (RFC 9420, 2.1.2).
-fn vector(bytes: &[u8]) -> Option<Vec<u8>> {
-    VLByteSlice(bytes).tls_serialize_detached().ok()
+fn vector(bytes: &[u8]) -> Vec<u8> {
+    let mut vector = Vec::new();
+    push_variable(&mut vector, bytes);
+    vector
 }
 
 fn find<'b>(bytes: &'b [u8], part: &'b [u8]) -> impl Iterator<Item = Range<usize>> + 'b {
@@ -72,19 +75,19 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The cryptography within, but for what it is deceived about.
-pub(super) struct Deceived {
+/// The inner cryptography, with a replaced leaf.
+pub(super) struct ForgingCrypto {
     within: Arc<dyn CryptoProvider>,
     replacement: Replacement,
 }
 
-impl Deceived {
+impl ForgingCrypto {
     pub(super) fn new(within: Arc<dyn CryptoProvider>, replacement: Replacement) -> Self {
         Self { within, replacement }
     }
 }
 
-impl Layer for Deceived {
+impl Layer for ForgingCrypto {
     fn within(&self) -> &dyn CryptoProvider {
         &*self.within
     }

@@ -1,8 +1,8 @@
-//! The storage file of a device that a scenario lets somebody steal without its key.
+//! The storage file of a device that a thief will steal without its key.
 //!
-//! It is a file as an application would have it: the engine's own store, in a folder that is deleted with it. Everything
-//! that the device writes and erases is written and erased in it as well, from the device's first moment on, so that a
-//! thief finds what a life has left there.
+//! The file is that of a real application: the engine's own store, in a temporary folder. The file
+//! gets every write and every erasure of the device from the beginning. So a thief finds all
+//! remains of the device's history.
 
 use std::{fs, io, sync::Arc};
 
@@ -10,13 +10,13 @@ use regrow_engine::{Batch, Layer as _, Layered, SqliteStore, Store as _, StoreEr
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::{Failed, randomness::SeededCrypto};
-use crate::{adversary::StolenFile, scenario::FailCode};
+use super::{randomness::SeededCrypto, step_failure::StepFailure};
+use crate::adversary::StolenFile;
 
-/// What the store's file is called; its log and whatever else SQLite makes stand beside it.
+/// The name of the store's file. SQLite puts its log and other files beside it.
 const NAME: &str = "device.regrow";
 
-/// The name of the substream that the file's key is drawn from: no step of a scenario is called so.
+/// The substream from which the file's key is drawn. No step of a scenario has this name.
 const KEY: &str = "storage key";
 
 /// A store's file. The store is closed before its folder is deleted.
@@ -26,13 +26,14 @@ pub(super) struct StorageFile {
 }
 
 impl StorageFile {
-    /// An empty store, sealed under a key that is drawn from the device's randomness and leaves what else it draws as it
-    /// was without the file.
-    pub(super) fn create(seed: u64, name: &str, device: &SeededCrypto) -> Result<Self, Failed> {
-        let failed = |e: &dyn std::error::Error| Failed::new(FailCode::Rejected, format!("{name}'s storage file: {e}"));
+    /// An empty store, sealed under a key from the device's randomness. The draw leaves the
+    /// device's other randomness unchanged.
+    pub(super) fn create(seed: u64, name: &str, device: &SeededCrypto) -> Result<Self, StepFailure> {
+        let failed = |e: &dyn std::error::Error| StepFailure::rejected(format!("{name}'s storage file: {e}"));
         let folder = tempfile::tempdir().map_err(|e| failed(&e))?;
         let key = key(device).map_err(|e| failed(&e))?;
-        // One stream from the file's first moment to its last: no nonce comes twice, wherever the device goes back to.
+        // The file has one stream for its whole life. So no nonce comes twice, even if the device
+        // goes back to an earlier state.
         let crypto = Arc::new(Layered(SeededCrypto::new(seed, &format!("storage of {name}"))));
         let store = SqliteStore::create(folder.path().join(NAME), &key, crypto).map_err(|e| failed(&e))?;
         Ok(Self { store, folder })
@@ -42,10 +43,10 @@ impl StorageFile {
         self.store.apply(batch)
     }
 
-    /// The raw bytes of all files that there are, in the order of their names.
+    /// The raw bytes of all files, sorted by name.
     ///
-    /// The store goes on. (Closing a file that was read takes away the lock that the store has on it: nobody else looks
-    /// for the file, so nobody gets in.)
+    /// The store stays usable. (Closing a file after reading releases the lock that the store has
+    /// on it. No other process looks for the file, so the missing lock does no harm.)
     pub(super) fn steal(&self) -> io::Result<Vec<StolenFile>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(self.folder.path())? {
@@ -58,7 +59,7 @@ impl StorageFile {
     }
 }
 
-/// The key that the device's file is sealed under.
+/// Draws the key that seals the device's file.
 pub(super) fn key(device: &SeededCrypto) -> Result<StoreKey, openmls_traits::types::CryptoError> {
     device.begin_step(KEY);
     let drawn = Zeroizing::new(device.random_bytes(32)?);

@@ -1,4 +1,4 @@
-//! The file is the real thing: sealed, whole, up to date, and gone at the end.
+//! The storage file is sealed, complete and current, and is deleted at the end.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,13 +9,14 @@ use regrow_engine::Store;
 
 use super::*;
 use crate::{
-    adversary::Loot,
+    adversary::StolenState,
     report::Transcript,
-    scenario::{self, Scope},
-    world::{World, post::Post, surroundings::Sound},
+    scenario::{self, TheftScope},
+    world::{fault_injection::NoFaults, service_under_test::Endpoint, state::World},
 };
 
-/// Bob's storage is stolen. Before that he has joined, read, sent, committed, lost a race, died and gone on.
+/// A thief steals bob's storage. Before, bob joined, read, sent, committed, lost a race, and
+/// crashed.
 const SCENARIO: &str = r#"{ "regrow": 1, "name": "n", "members": ["alice", "bob", "carol"], "steps": [
     { "create": { "by": "alice", "with": ["bob", "carol"] } },
     { "send": { "by": "alice", "id": "m1" } },
@@ -27,20 +28,23 @@ const SCENARIO: &str = r#"{ "regrow": 1, "name": "n", "members": ["alice", "bob"
     { "compromise": { "who": "bob", "id": "stolen", "scope": "disk" } } ] }"#;
 const BOB: usize = 1;
 
-/// So many bytes in a row are no coincidence.
+/// The length of a byte string that does not occur by chance.
 const TELLING: usize = 16;
 
 #[track_caller]
 fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let mut world = World::new(&scenario, 1, &mut transcript, &Sound, Post::here(&Sound).unwrap(), None).unwrap();
+    let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let mut world = World::new(&scenario, 1, &mut transcript, &NoFaults, endpoint, None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     test(&mut world);
 }
 
 fn steal_files(world: &World<'_>) -> Vec<StolenFile> {
-    let Loot::Disk(files) = world.devices[BOB].steal(Scope::Disk).unwrap() else { panic!("another loot") };
+    let StolenState::Disk(files) = world.devices[BOB].steal(TheftScope::Disk).unwrap() else {
+        panic!("a whole device was stolen")
+    };
     files
 }
 
@@ -49,12 +53,12 @@ fn contents(store: &dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     keys.into_iter().map(|key| (key.clone(), store.get(&key).unwrap().unwrap().to_vec())).collect()
 }
 
-/// What the device itself would read from its memory now.
+/// The records that the device has in memory now.
 fn stored(world: &World<'_>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     contents(&world.devices[BOB].client.snapshot().unwrap().to_store())
 }
 
-/// What is in a copy of the files for somebody who has the key.
+/// The records in a copy of the files, for a reader with the key.
 fn unsealed(world: &World<'_>, files: &[StolenFile]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     for file in files {
@@ -65,12 +69,12 @@ fn unsealed(world: &World<'_>, files: &[StolenFile]) -> BTreeMap<Vec<u8>, Vec<u8
     contents(&SqliteStore::open(folder.path().join(NAME), &key, crypto).unwrap())
 }
 
-/// Whether so many bytes look like something: a key, a name, a ciphertext; and not like padding or a count.
+/// True if the bytes look like a key, a name or a ciphertext, and not like padding or a count.
 fn telling(bytes: &[u8]) -> bool {
     bytes.iter().collect::<HashSet<_>>().len() > TELLING / 2
 }
 
-/// The records of which something stands in the files as it is.
+/// The records of which a part stands in the files in plain form.
 fn in_clear(records: &BTreeMap<Vec<u8>, Vec<u8>>, files: &[StolenFile]) -> usize {
     let raw: HashSet<&[u8]> = files.iter().flat_map(|file| file.bytes.windows(TELLING)).collect();
     let shows = |bytes: &[u8]| bytes.windows(TELLING).any(|window| telling(window) && raw.contains(window));
@@ -91,7 +95,7 @@ fn what_is_taken_back_is_taken_back_in_the_file() {
     after_the_scenario(|world| {
         let before = stored(world);
         let checkpoint = world.devices[BOB].checkpoint();
-        let group = world.group.clone();
+        let group = world.service.group().clone();
         let _ = world.devices[BOB].client.group(&group).unwrap().update().unwrap();
         let pending = unsealed(world, &steal_files(world));
         assert!(pending != before && pending == stored(world), "the pending commit is in the file");
@@ -118,7 +122,7 @@ fn the_raw_bytes_show_no_record_and_those_of_a_store_in_clear_would() {
 #[test]
 fn nobody_else_has_a_file() {
     after_the_scenario(|world| {
-        let stolen = world.devices.iter().map(|device| device.steal(Scope::Disk).is_ok());
+        let stolen = world.devices.iter().map(|device| device.steal(TheftScope::Disk).is_ok());
         assert_eq!(stolen.collect::<Vec<_>>(), [false, true, false]);
     });
 }

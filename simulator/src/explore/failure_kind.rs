@@ -1,4 +1,5 @@
-//! When two failures are the same: what did not hold is the same, whoever it was and whenever.
+//! Compares failures. Two failures are of the same kind if the same expectation failed, for any
+//! member and at any time.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +8,20 @@ use crate::{
     scenario::{Action, Scenario, Step},
 };
 
-/// What stands for a name or a number.
+/// The text that replaces a name or a number.
 const SOMETHING: &str = "…";
 
-/// The kind of a failure: what was expected, in words without names and numbers; for a step that failed, with its code.
+/// The kind of a failure: the expectation in words, without names and numbers. If a step failed,
+/// its error code is a part of the kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FailureKind {
     words: String,
-    /// Whether a step failed.
+    /// True if a step failed.
     of_a_step: bool,
 }
 
 impl FailureKind {
-    /// The kinds of what was found in a scenario, in its order.
+    /// Returns the kinds of a scenario's failures, in their order.
     #[must_use]
     pub fn of_all(scenario: &Scenario, failures: &[Failure]) -> Vec<Self> {
         let names = names(scenario);
@@ -28,25 +30,24 @@ impl FailureKind {
 
     fn of(names: &BTreeSet<String>, failure: &Failure) -> Self {
         let words: Vec<_> = failure.expected.split(' ').map(|word| without_names(word, names)).collect();
-        let code = failure.seen.strip_prefix("it failed with `").and_then(|rest| rest.split_once('`'));
-        let words = words.join(" ") + &code.map(|(code, _)| format!(" ({code})")).unwrap_or_default();
-        Self { words, of_a_step: code.is_some() }
+        let words = words.join(" ") + &failure.code.map(|code| format!(" ({code})")).unwrap_or_default();
+        Self { words, of_a_step: failure.code.is_some() }
     }
 
-    /// Whether a scenario could fail in this way without anything being wrong but the scenario: with a step that cannot
-    /// be done.
+    /// True if the scenario itself can be the reason for such a failure, because it contains a step
+    /// that cannot be done.
     pub(super) fn may_be_the_scenarios(&self) -> bool {
         self.of_a_step
     }
 
-    /// The kind in words.
+    /// The kind, in words.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.words
     }
 }
 
-/// Everything that the scenario gives a name to.
+/// All names that the scenario defines: of members, messages and thefts.
 fn names(scenario: &Scenario) -> BTreeSet<String> {
     let mut names: BTreeSet<_> = scenario.members.iter().map(ToString::to_string).collect();
     for step in scenario.expand() {
@@ -66,7 +67,7 @@ fn names(scenario: &Scenario) -> BTreeSet<String> {
     names
 }
 
-/// A word, with what stands around it: a comma, a possessive.
+/// Replaces a name or a number in a word. Punctuation and a possessive `'s` stay.
 fn without_names(word: &str, names: &BTreeSet<String>) -> String {
     let name = word.trim_end_matches([',', '.', ':', ';', '?']);
     let ending = &word[name.len()..];
@@ -81,29 +82,29 @@ fn without_names(word: &str, names: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::read;
+    use crate::scenario::{FailCode, read};
 
-    fn kind(expected: &str, seen: &str) -> String {
+    fn kind(expected: &str, code: Option<FailCode>) -> String {
         let text = r#"{ "regrow": 1, "name": "n", "members": ["alice", "bob"], "steps": [
             { "create": { "by": "alice", "with": "bob" } }, { "send": { "by": "alice", "id": "m1" } } ] }"#;
-        let failure = Failure { place: None, expected: expected.into(), seen: seen.into(), events: Vec::new() };
+        let failure = Failure { code, ..Failure::new(None, expected, "no, 17") };
         FailureKind::of_all(&read(text).unwrap(), &[failure]).remove(0).words
     }
 
     #[test]
     fn names_and_numbers_make_no_difference() {
         assert_eq!(
-            kind("alice, getting the commit 12: it is processed", ""),
+            kind("alice, getting the commit 12: it is processed", None),
             "…, getting the commit …: it is processed"
         );
-        assert_eq!(kind("bob's process dies at `during_write`", ""), "…'s process dies at `during_write`");
-        assert_eq!(kind("the thief of x reads m1", ""), "the thief of x reads …");
+        assert_eq!(kind("bob's process dies at `during_write`", None), "…'s process dies at `during_write`");
+        assert_eq!(kind("the thief of x reads m1", None), "the thief of x reads …");
     }
 
     #[test]
-    fn the_code_of_a_step_that_failed_does() {
-        let rejected = kind("the step succeeds", "it failed with `rejected`: no, 17");
+    fn error_code_of_a_failed_step_makes_a_difference() {
+        let rejected = kind("the step succeeds", Some(FailCode::Rejected));
         assert_eq!(rejected, "the step succeeds (rejected)");
-        assert_ne!(rejected, kind("the step succeeds", "it failed with `stale`: no, 17"));
+        assert_ne!(rejected, kind("the step succeeds", Some(FailCode::Stale)));
     }
 }

@@ -1,7 +1,8 @@
-//! The signatures that somebody in the simulation has found valid.
+//! The cache of signatures that a device of the simulation has found valid.
 //!
-//! All members of a group verify the same signatures: that of each commit, and those of all leaves when they join. Whether
-//! a signature is valid is the same for everyone, so it is computed once. What is not known to be valid is verified.
+//! All members of a group verify the same signatures: the signature of each commit, and those of
+//! all leaves when they join. The result is the same for every device, so the cache computes it
+//! once. A signature outside the cache is verified.
 
 use std::{
     collections::HashSet,
@@ -13,20 +14,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::{StreamKey, derive};
 
-/// How many are remembered: 64 MB. When there are more, all are forgotten.
+/// The largest number of signatures in the cache: 64 MB. A full cache is emptied.
 const CAPACITY: usize = 1 << 20;
 
-/// The domain of a signature's name.
+/// The domain of a signature's key in the cache.
 const SIGNATURE: &str = "regrow simulation signature";
 
-/// Signatures that were found valid. To be shared by all devices of a simulation.
+/// A cache of valid signatures, which all devices of a simulation share.
 #[derive(Default)]
-pub struct Verified {
+pub struct VerificationCache {
     known: RwLock<HashSet<StreamKey>>,
 }
 
-impl Verified {
-    /// Verifies a signature with `verify`, unless these very bytes were found valid before.
+impl VerificationCache {
+    /// Verifies a signature with `verify`, unless the cache has the same bytes.
     pub(super) fn check<E>(
         &self,
         scheme: SignatureScheme,

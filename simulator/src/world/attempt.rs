@@ -1,0 +1,284 @@
+//! One attempt of a device: it makes a submission, submits it, and confirms it or starts again.
+//!
+//! ```text
+//! make -> submit -> accepted -> confirm -> done
+//!   ^        |
+//!   |        +----> stale: the epoch is over
+//!   +--- catch up <---+
+//!
+//! crash at any point -> restart -> recover -> submit
+//! ```
+//!
+//! The functions stand in this order.
+
+use regrow_engine::{Client, Error, GroupId, Outgoing, PendingCommit};
+
+use super::{
+    device::Device,
+    event::TranscriptEvent,
+    state::World,
+    step_failure::StepFailure,
+    submission::{EncryptedMessage, ProposalRequest, Submission, SubmissionOutcome},
+    window::MessagePosition,
+};
+use crate::{
+    cost::Operation,
+    scenario::{CrashPoint, FailCode, MessageId},
+};
+
+/// The number of attempts before a submission is given up. Members cannot get in each other's way
+/// more often than that.
+const ATTEMPTS: u32 = 1000;
+
+/// The state of a submission after one attempt.
+pub(super) enum Attempted {
+    /// The service has accepted it, or nothing is left to do.
+    Done,
+    /// Its epoch is over.
+    Stale(Submission),
+}
+
+impl World<'_> {
+    /// Makes a commit. The same scenario and seed give the same commit, byte for byte.
+    pub(super) fn make_commit(
+        &mut self,
+        device: usize,
+        make: impl Fn(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
+    ) -> Result<PendingCommit, StepFailure> {
+        let pending = self.devices[device].make_in_order(&mut self.recorder, make, |pending| pending.changes())?;
+        self.note_prepared(device, &pending);
+        Ok(pending)
+    }
+
+    /// Makes the external commit by which a device joins the group in its present epoch.
+    pub(super) fn make_external_commit(&mut self, device: usize) -> Result<PendingCommit, StepFailure> {
+        let info = self.service.group_info()?;
+        let missing = || StepFailure::new(FailCode::NoGroupInfo, "the delivery service has no group info");
+        let info = info.ok_or_else(missing)?;
+        let join = |client: &mut Client, _: &GroupId| client.join_external(&info);
+        let pending = self.devices[device].persist(&mut self.recorder, Operation::ExternalCommit, join)?;
+        self.note_prepared(device, &pending);
+        Ok(pending)
+    }
+
+    /// Makes a proposal.
+    pub(super) fn make_proposal(&mut self, device: usize, what: ProposalRequest) -> Result<Submission, StepFailure> {
+        let now = self.clock.now();
+        let proposal = self.devices[device].persist(&mut self.recorder, Operation::Proposal, |client, id| {
+            let mut group = client.group(id)?;
+            match &what {
+                ProposalRequest::Add(key_package) => group.propose_add(key_package, now),
+                ProposalRequest::Remove(member) => group.propose_remove(member),
+                ProposalRequest::Update => group.propose_update(),
+                ProposalRequest::Leave => match group.resume()? {
+                    // The engine still has the intent, if its last proposal came too late.
+                    Some(Outgoing::Proposal(proposal)) => Ok(proposal),
+                    _ => group.leave(),
+                },
+            }
+        })?;
+        let is_update = matches!(what, ProposalRequest::Update);
+        self.recorder.facts.proposed(device, proposal.as_bytes(), is_update);
+        Ok(Submission::Proposal(proposal, what))
+    }
+
+    /// Encrypts an application message.
+    pub(super) fn make_message(
+        &mut self,
+        device: usize,
+        id: MessageId,
+        text: Vec<u8>,
+    ) -> Result<Submission, StepFailure> {
+        let sender = &mut self.devices[device];
+        let (epoch, bytes) = sender.persist(&mut self.recorder, Operation::Send, |client, group| {
+            let mut group = client.group(group)?;
+            Ok((group.epoch()?.0, group.send(&text)?))
+        })?;
+        self.recorder.facts.encrypted(device, &bytes);
+        let at = MessagePosition { sender: device, epoch, generation: sender.generations.take(epoch) };
+        Ok(Submission::Message(EncryptedMessage { id, at, text, bytes }))
+    }
+
+    /// Makes the commit or proposal for the intents that the engine still has.
+    pub(super) fn make_from_intents(&mut self, device: usize) -> Result<Option<Submission>, StepFailure> {
+        // The intents wait until the device has rejoined.
+        let Device { lost, ousted, .. } = self.devices[device];
+        if lost || ousted || self.devices[device].epoch().is_none() {
+            return Ok(None);
+        }
+        let next = self.devices[device].make_in_order(
+            &mut self.recorder,
+            |client, id| client.group(id)?.resume(),
+            |next| match next {
+                Some(Outgoing::Commit(pending)) => pending.changes(),
+                _ => &[],
+            },
+        )?;
+        Ok(match next {
+            Some(Outgoing::Commit(pending)) => {
+                self.note_prepared(device, &pending);
+                Some(Submission::Commit(pending))
+            }
+            Some(Outgoing::Proposal(proposal)) => {
+                self.recorder.facts.proposed(device, proposal.as_bytes(), false);
+                Some(Submission::Proposal(proposal, ProposalRequest::Leave))
+            }
+            None => None,
+        })
+    }
+
+    /// Records a commit that a device, or a thief, has made.
+    pub(super) fn note_prepared(&mut self, number: usize, pending: &PendingCommit) {
+        let devices = &self.devices;
+        self.recorder.facts.prepared(number, pending, |id| devices.index_of(id));
+    }
+
+    /// Submits until the service accepts, or until nothing is left to do.
+    pub(super) fn carry_through(&mut self, device: usize, submission: Submission) -> Result<(), StepFailure> {
+        let mut submission = submission;
+        for _ in 0..ATTEMPTS {
+            let Attempted::Stale(stale) = self.attempt(device, submission)? else { return Ok(()) };
+            let Some(next) = self.make_again(device, stale)? else { return Ok(()) };
+            submission = next;
+        }
+        Err(StepFailure::new(FailCode::Stale, format!("given up after {ATTEMPTS} attempts")))
+    }
+
+    /// Submits once, through each armed crash.
+    pub(super) fn attempt(&mut self, device: usize, submission: Submission) -> Result<Attempted, StepFailure> {
+        if self.crashes_at(device, CrashPoint::BeforeSubmit)? {
+            return self.recover(device, submission);
+        }
+        let outcome = match self.submit(device, &submission) {
+            Ok(outcome) => outcome,
+            Err(failure) => return self.give_up(device, &submission, failure),
+        };
+        for point in [CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm] {
+            if self.crashes_at(device, point)? {
+                return self.recover(device, submission);
+            }
+        }
+        match (outcome, submission) {
+            (SubmissionOutcome::Stale, submission) => Ok(Attempted::Stale(submission)),
+            (SubmissionOutcome::Accepted, Submission::Commit(pending)) => self.confirm(device, pending),
+            (SubmissionOutcome::Accepted, _) => Ok(Attempted::Done),
+        }
+    }
+
+    fn submit(&mut self, device: usize, submission: &Submission) -> Result<SubmissionOutcome, StepFailure> {
+        let (devices, recorder, now) = (&self.devices, &mut self.recorder, self.clock.now());
+        match submission {
+            Submission::Commit(pending) => self.service.submit_commit(devices, device, pending, now, recorder),
+            Submission::Proposal(proposal, _) => self.service.submit_proposal(devices, device, proposal, now, recorder),
+            Submission::Message(message) => self.service.submit_message(devices, message, now, recorder),
+        }
+    }
+
+    /// Merges a commit that the service has accepted. The device enters the new epoch.
+    fn confirm(&mut self, device: usize, pending: PendingCommit) -> Result<Attempted, StepFailure> {
+        self.deliver_before(device, pending.commit())?;
+        let (now, committer) = (self.clock.now(), &mut self.devices[device]);
+        committer.log.begin(Operation::Confirm);
+        match committer.client.confirm(pending.clone(), now) {
+            Ok(change) => {
+                self.recorder.facts.confirmed(device, pending.commit());
+                if pending.is_external() {
+                    committer.joined(change.epoch.0);
+                }
+                committer.resume |= change.resume;
+                committer.tell_epoch(&mut self.recorder);
+                Ok(Attempted::Done)
+            }
+            Err(Error::Storage(_)) if committer.crashed_writing() => {
+                committer.crash_and_restart(&mut self.recorder, CrashPoint::DuringWrite)?;
+                self.recover(device, Submission::Commit(pending))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Catches up, and makes a stale submission again. [`None`] if nothing is left to do.
+    pub(super) fn make_again(
+        &mut self,
+        device: usize,
+        submission: Submission,
+    ) -> Result<Option<Submission>, StepFailure> {
+        self.deliver_to(device)?;
+        self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
+        match submission {
+            Submission::Commit(pending) if pending.is_external() => {
+                self.discard(device, &pending)?;
+                if self.devices[device].epoch().is_some() {
+                    // A member has added the device in the meantime.
+                    return Ok(None);
+                }
+                self.make_external_commit(device).map(|pending| Some(Submission::Commit(pending)))
+            }
+            Submission::Commit(_) => self.pending_or_next(device),
+            Submission::Proposal(_, what) => self.make_proposal(device, what).map(Some),
+            Submission::Message(message) => self.make_message(device, message.id, message.text).map(Some),
+        }
+    }
+
+    /// Discards an external commit whose epoch is over.
+    fn discard(&mut self, device: usize, pending: &PendingCommit) -> Result<(), StepFailure> {
+        let discard = |client: &mut Client, _: &GroupId| match client.discard(pending.clone()) {
+            Err(Error::NotPending) => Ok(()),
+            other => other,
+        };
+        self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, discard)?;
+        self.recorder.facts.discarded(device, pending);
+        Ok(())
+    }
+
+    /// The pending commit of a device, or the submission for its remaining intents.
+    fn pending_or_next(&mut self, device: usize) -> Result<Option<Submission>, StepFailure> {
+        let pending =
+            self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, |client, _| client.pending())?;
+        match pending.into_iter().next() {
+            Some(pending) => Ok(Some(Submission::Commit(pending))),
+            None => self.make_from_intents(device),
+        }
+    }
+
+    /// True if the process crashes at this point. The process is running again afterwards.
+    pub(super) fn crashes_at(&mut self, device: usize, point: CrashPoint) -> Result<bool, StepFailure> {
+        let crashes = self.devices[device].crashes_at(point);
+        if crashes {
+            self.devices[device].crash_and_restart(&mut self.recorder, point)?;
+        }
+        Ok(crashes)
+    }
+
+    /// Catches up after a crash, and submits again. The service repeats an outcome that the device
+    /// missed.
+    fn recover(&mut self, device: usize, submission: Submission) -> Result<Attempted, StepFailure> {
+        self.deliver_to(device)?;
+        match submission {
+            Submission::Commit(_) => match self.pending_or_next(device)? {
+                Some(next) => self.attempt(device, next),
+                None => Ok(Attempted::Done),
+            },
+            // The application has kept the bytes, and submits them again.
+            submission => self.attempt(device, submission),
+        }
+    }
+
+    /// Drops the intent of a rejected commit, so that the intent does not block the next one.
+    fn give_up(
+        &mut self,
+        device: usize,
+        submission: &Submission,
+        failure: StepFailure,
+    ) -> Result<Attempted, StepFailure> {
+        if let Submission::Commit(pending) = submission {
+            let drop_intent = |client: &mut Client, id: &GroupId| match pending.is_external() {
+                true => client.discard(pending.clone()),
+                false => client.group(id)?.abandon(),
+            };
+            self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, drop_intent)?;
+            self.recorder.facts.discarded(device, pending);
+        }
+        Err(failure)
+    }
+}

@@ -1,0 +1,156 @@
+//! Compares the engine's result of a delivery with the expected result.
+
+use regrow_delivery_service::{Delivery, DeliveryKind};
+use regrow_engine::{DeviceId, Error, Ignored, Lost, Policy, ReceivedEvent};
+
+use super::{
+    device::{Device, ReadStatus},
+    service_under_test::OrderedMessage,
+    thieves::Forgery,
+};
+
+/// The engine's result of a delivery; [`None`] inside for a welcome by which the device joined.
+pub(super) type DeliveryResult = Result<Option<ReceivedEvent>, Error>;
+
+/// A delivery that reaches a device.
+pub(super) struct Arrival<'a> {
+    pub(super) delivery: &'a Delivery,
+    /// The application message in the delivery, with its index.
+    pub(super) message: Option<(usize, &'a OrderedMessage)>,
+    /// The forgery, if a thief has submitted the entry.
+    pub(super) forgery: Option<&'a Forgery>,
+    /// True if the message was held, and arrives after later entries.
+    pub(super) late: bool,
+    /// The device's epoch before the delivery, if it was in the group.
+    pub(super) epoch: Option<u64>,
+    pub(super) policy: &'a Policy,
+}
+
+impl Device {
+    /// The expectation that the result of a delivery breaks, if it breaks one.
+    pub(super) fn broken_expectation(
+        &mut self,
+        arrival: &Arrival<'_>,
+        result: &DeliveryResult,
+    ) -> Option<&'static str> {
+        let own = arrival.delivery.sender == self.address;
+        match arrival.message {
+            _ if arrival.forgery.is_some_and(|forgery| forgery.device == self.index) => {
+                self.check_own_forgery(arrival, result)
+            }
+            Some((number, message)) if !own => self.check_message(arrival, number, message, result),
+            _ => self.check_entry(arrival, result),
+        }
+    }
+
+    /// Checks the delivery of a thief's forgery in this device's own name: the device has to notice
+    /// it.
+    fn check_own_forgery(&mut self, arrival: &Arrival<'_>, result: &DeliveryResult) -> Option<&'static str> {
+        let is_commit = arrival.delivery.kind == DeliveryKind::Commit;
+        match result {
+            Ok(Some(ReceivedEvent::Lost(Lost::RolledBack))) => {
+                self.lost = true;
+                self.ousted |= is_commit;
+                None
+            }
+            Ok(Some(ReceivedEvent::Removed { by, .. })) if by == self.client.device() => {
+                self.lost = true;
+                self.ousted = true;
+                None
+            }
+            // The device knows that it is not in the group. The leaf there may now be the thief's.
+            Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if arrival.epoch.is_none() => {
+                self.ousted |= is_commit;
+                None
+            }
+            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
+            _ => Some("it notices that another acts in its name"),
+        }
+    }
+
+    /// Checks the delivery of another device's application message against the window.
+    fn check_message(
+        &mut self,
+        arrival: &Arrival<'_>,
+        number: usize,
+        sent: &OrderedMessage,
+        result: &DeliveryResult,
+    ) -> Option<&'static str> {
+        let Arrival { late, epoch, policy, .. } = *arrival;
+        // A message that arrives in order arrives in its own epoch.
+        let may = epoch
+            .filter(|epoch| *epoch >= sent.at.epoch)
+            .is_some_and(|epoch| self.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, policy));
+        if self.read_status.get(&number) != Some(&ReadStatus::Read) {
+            self.read_status.insert(number, if may { ReadStatus::Read } else { ReadStatus::Unreadable });
+        }
+        match result {
+            Ok(Some(ReceivedEvent::Message(read))) if may && *read.text == sent.text => None,
+            Ok(Some(ReceivedEvent::Message(_))) if may => Some("the text that was sent"),
+            Ok(Some(ReceivedEvent::Message(_))) => Some("nothing that can be read: its keys should be gone"),
+            Ok(Some(ReceivedEvent::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
+            Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
+            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
+            // The engine cannot tell a message beyond the limit from a forgery, and refuses it.
+            Err(Error::Invalid { .. } | Error::Gap) if self.window.is_too_far_ahead(sent.at, policy) => None,
+            _ if may => Some("it is read"),
+            _ => Some("it is recognized as read before, or as too old"),
+        }
+    }
+
+    /// Checks the delivery of a commit, proposal, welcome, or own message.
+    fn check_entry(&mut self, arrival: &Arrival<'_>, result: &DeliveryResult) -> Option<&'static str> {
+        match result {
+            // The member and the thief use the same generations. A device that has read the one's
+            // message cannot read the other's.
+            Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {
+                self.ousted = true;
+                None
+            }
+            Ok(Some(ReceivedEvent::Lost(_))) => Some("it is processed"),
+            Ok(_) => None,
+            // The device has lost its state, and has not rejoined yet.
+            Err(Error::UnknownGroup { .. }) if arrival.epoch.is_none() => None,
+            Err(Error::Removed { .. }) if self.ousted => None,
+            // The device reports the gap, and has to rejoin.
+            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
+            Err(_) => Some("it is processed"),
+        }
+    }
+}
+
+/// True if the result of a thief's message or commit shows the device that something is wrong.
+pub(super) fn is_noticed(result: &DeliveryResult, own: &DeviceId) -> bool {
+    match result {
+        Ok(Some(ReceivedEvent::Lost(_))) => true,
+        Ok(Some(ReceivedEvent::Removed { by, .. })) => by == own,
+        Ok(Some(ReceivedEvent::Commit(change))) => !change.no_longer_verified.is_empty(),
+        Err(Error::Refused(_) | Error::Invalid { .. }) => true,
+        _ => false,
+    }
+}
+
+/// The result in words, for the transcript.
+pub(super) fn describe(result: &DeliveryResult) -> String {
+    let event = match result {
+        Ok(None) => return "joined".to_owned(),
+        Ok(Some(event)) => event,
+        Err(error) => return format!("error: {error}"),
+    };
+    match event {
+        ReceivedEvent::Message(_) => "read".into(),
+        ReceivedEvent::Proposal { .. } => "proposal queued".into(),
+        ReceivedEvent::Commit(change) => format!("epoch {}", change.epoch),
+        ReceivedEvent::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
+        ReceivedEvent::Own => "its own".into(),
+        ReceivedEvent::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
+        ReceivedEvent::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {
+            format!("cannot go on: {lost}")
+        }
+        ReceivedEvent::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
+        ReceivedEvent::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
+        ReceivedEvent::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
+        ReceivedEvent::Ignored(Ignored::Clock) => "ignored: not valid by the clock".into(),
+        ReceivedEvent::Ignored(Ignored::TooOld) => "ignored: its keys are gone".into(),
+    }
+}

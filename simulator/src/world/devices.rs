@@ -1,0 +1,74 @@
+//! All devices of a scenario, by index and by name.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Index, IndexMut},
+};
+
+use regrow_engine::DeviceId;
+
+use super::{device::Device, step_failure::StepFailure};
+use crate::scenario::{FailCode, MemberName};
+
+/// The devices, in the order of the scenario's members.
+#[derive(Default)]
+pub(super) struct Devices {
+    list: Vec<Device>,
+    by_name: BTreeMap<MemberName, usize>,
+}
+
+impl Devices {
+    pub(super) fn push(&mut self, device: Device) {
+        self.by_name.insert(device.name.clone(), self.list.len());
+        self.list.push(device);
+    }
+
+    /// The index of a member's device.
+    pub(super) fn find(&self, name: &MemberName) -> Result<usize, StepFailure> {
+        let index = self.by_name.get(name).copied();
+        index.ok_or_else(|| {
+            StepFailure::new(FailCode::UnknownMember, format!("{name} is not one of the scenario's members"))
+        })
+    }
+
+    /// The index of the device of an engine identity.
+    pub(super) fn index_of(&self, id: &DeviceId) -> Option<usize> {
+        self.by_name.get(id.user().as_str()).copied()
+    }
+
+    /// The engine identities of these members.
+    pub(super) fn ids(&self, who: &[MemberName]) -> Result<Vec<DeviceId>, StepFailure> {
+        who.iter().map(|name| Ok(self[self.find(name)?].client.device().clone())).collect()
+    }
+
+    /// The names of all members, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = MemberName> {
+        self.by_name.keys().cloned()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Device> {
+        self.list.iter()
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Device] {
+        &mut self.list
+    }
+}
+
+impl Index<usize> for Devices {
+    type Output = Device;
+
+    fn index(&self, index: usize) -> &Device {
+        &self.list[index]
+    }
+}
+
+impl IndexMut<usize> for Devices {
+    fn index_mut(&mut self, index: usize) -> &mut Device {
+        &mut self.list[index]
+    }
+}

@@ -1,0 +1,95 @@
+//! Replaces the stores and the cryptography below a world, so that a test can inject faults.
+//!
+//! A world relies on the layers below it: a disk that deletes records, cryptography that draws
+//! fresh randomness, a service that forgets nothing. A caller can wrap each of these layers and
+//! observe the effect on the scenario. No code that ships depends on this module.
+
+use std::{ops::Range, sync::Arc};
+
+use regrow_delivery_service::{
+    SqliteStore, Store as ServiceStore, StoreError,
+    store::{Keep, Part, Table, Transaction, Visitor},
+};
+use regrow_engine::{CryptoProvider, Store};
+
+/// Wraps the layers below a world. By default every layer stays unchanged.
+///
+/// A wrapper has to behave in the same way each time that the same scenario runs. Otherwise two
+/// runs cannot be compared. The wrappers of different devices are called from different threads.
+pub trait FaultInjection: Send + Sync {
+    /// Wraps the store of a device.
+    ///
+    /// The world asks once for each device, and the store outlives the device's process. A wrapper
+    /// keeps its own records best among those of the device, because the world now and then puts
+    /// all records back to an earlier state.
+    fn store(&self, device: &str, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        let _ = device;
+        store
+    }
+
+    /// Wraps the cryptography and the randomness of a device.
+    ///
+    /// The tape records the calls that the wrapper passes on. The world asks once for each device,
+    /// and the provider outlives the device's process.
+    fn crypto(&self, device: &str, crypto: Arc<dyn CryptoProvider>) -> Arc<dyn CryptoProvider> {
+        let _ = device;
+        crypto
+    }
+
+    /// Wraps the delivery service's records, as one of its transactions sees them.
+    fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
+        records
+    }
+}
+
+/// No faults: every layer stays unchanged.
+pub struct NoFaults;
+
+impl FaultInjection for NoFaults {}
+
+/// The delivery service's store with injected faults.
+pub(super) struct InjectedStore<'s> {
+    store: SqliteStore,
+    faults: &'s dyn FaultInjection,
+}
+
+impl<'s> InjectedStore<'s> {
+    pub(super) fn new(store: SqliteStore, faults: &'s dyn FaultInjection) -> Self {
+        Self { store, faults }
+    }
+}
+
+impl ServiceStore for InjectedStore<'_> {
+    fn transaction<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let faults = self.faults;
+        self.store.transaction(|records| work(&mut *faults.service(Box::new(BorrowedTransaction(records)))))
+    }
+}
+
+/// A borrowed transaction, in the form of an owned one.
+struct BorrowedTransaction<'t>(&'t mut dyn Transaction);
+
+impl Transaction for BorrowedTransaction<'_> {
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(table, key)
+    }
+
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.0.put(table, key, value)
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        self.0.delete(table, key)
+    }
+
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        self.0.scan(table, range, visit)
+    }
+
+    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
+        self.0.part(work)
+    }
+}

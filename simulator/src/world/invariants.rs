@@ -1,0 +1,162 @@
+//! Checks the invariants that hold at the end of every scenario.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regrow_delivery_service::Limits;
+
+use super::{
+    device::{Device, ReadStatus},
+    expect::names,
+    service_under_test::OrderedMessage,
+    state::World,
+};
+use crate::{adversary::Disagreement, report::Failure, scenario::MemberName};
+
+impl World<'_> {
+    /// Returns a failure for each invariant that is broken now, and for each breach during the
+    /// steps.
+    pub(super) fn invariants(&mut self) -> Vec<Failure> {
+        let mut failures = self.recorder.take_breaches();
+        failures.extend(self.crashes_left());
+        failures.extend(self.divergence());
+        failures.extend(self.missing_messages());
+        failures.extend(self.foreign_reading());
+        failures.extend(self.disagreements());
+        failures
+    }
+
+    /// Armed crashes that did not happen.
+    fn crashes_left(&self) -> Vec<Failure> {
+        let armed = self.devices.iter().filter_map(|device| Some((device, device.armed()?)));
+        armed
+            .map(|(device, at)| {
+                self.recorder.failure(
+                    format!("{}'s process dies at `{at}`", device.name),
+                    "nothing that it did reached that point",
+                )
+            })
+            .collect()
+    }
+
+    /// Online members that differ from the others, or from the service, in epoch, roster or state.
+    pub(super) fn divergence(&mut self) -> Vec<Failure> {
+        let (epoch, roster) = (self.service.epoch(), self.service.roster());
+        let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
+        let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
+        let mut failures = Vec::new();
+        for index in roster {
+            let device = &mut self.devices[index];
+            // A device that a thief has locked out knows it, and differs until it has rejoined.
+            if !device.online || device.ousted {
+                continue;
+            }
+            let (name, own) = (device.name.clone(), device.epoch());
+            if own != Some(epoch) {
+                let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
+                failures.push((format!("{name} is in epoch {epoch}, like the service"), format!("{name} is {seen}")));
+            }
+            if own.is_some() && listed_members(device, self.service.group()).is_some_and(|listed| listed != expected) {
+                failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
+            }
+            states.entry(device.authenticator()).or_default().push(name);
+        }
+        if states.len() > 1 {
+            // The largest state comes first, because a reader looks for the devices that differ.
+            let mut states: Vec<_> = states.into_values().collect();
+            states.sort_by_key(|members| std::cmp::Reverse(members.len()));
+            let groups: Vec<_> = states.iter().map(names).collect();
+            failures.push((
+                "all online members hold the same epoch authenticator".to_owned(),
+                format!("there are {} states: {}", groups.len(), groups.join(" / ")),
+            ));
+        }
+        failures.into_iter().map(|(expected, seen)| self.recorder.failure(expected, seen)).collect()
+    }
+
+    /// Messages that did not reach a device that was a member when they were sent, while the
+    /// service kept them.
+    fn missing_messages(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let now = self.clock.now();
+        let kept = |message: &&OrderedMessage| message.time.0 + Limits::default().retention_seconds > now.0;
+        let messages = self.service.sent.list.iter().enumerate();
+        for (number, message) in messages.filter(|(_, message)| kept(message)) {
+            let Some(readers) = self.service.rosters.get(message.at.epoch as usize) else { continue };
+            for index in readers.iter().filter(|index| **index != message.at.sender) {
+                let device = &self.devices[*index];
+                if device.online && !device.read_status.contains_key(&number) {
+                    failures.push(self.recorder.failure(
+                        format!("{} has every message of its membership", device.name),
+                        format!("{} never came to it", message.id),
+                    ));
+                }
+            }
+        }
+        failures
+    }
+
+    /// Messages that a device or a thief read although the device was not a member when they were
+    /// sent.
+    fn foreign_reading(&mut self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for device in self.devices.iter() {
+            let read = device.read_status.iter().filter(|(_, status)| **status == ReadStatus::Read);
+            for (number, _) in read {
+                failures.extend(self.foreign(*number, device.index, device.name.as_str()));
+            }
+        }
+        for thief in 0..self.thieves.len() {
+            let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+            let (device, id) = (self.thieves[thief].device, &self.thieves[thief].id);
+            for message in answers.exposure.messages.keys() {
+                failures.extend(self.foreign(*message, device, &format!("the thief of {id}")));
+            }
+        }
+        failures
+    }
+
+    fn foreign(&self, number: usize, device: usize, who: &str) -> Option<Failure> {
+        let message = self.service.sent.list.get(number)?;
+        if self.service.was_member(device, message.at.epoch)? {
+            return None;
+        }
+        Some(self.recorder.failure(
+            format!("nobody reads what was sent in an epoch that {} was not a member in", self.devices[device].name),
+            format!("{who} reads {}, of epoch {}", message.id, message.at.epoch),
+        ))
+    }
+
+    /// Disagreements between the tape, the oracle and the replay, and facts that the oracle
+    /// refuses.
+    fn disagreements(&mut self) -> Vec<Failure> {
+        let impossible = self.recorder.facts.impossible().into_iter();
+        let mut failures: Vec<_> =
+            impossible.map(|fact| self.recorder.failure("what happens is possible by RFC 9420", fact)).collect();
+        for number in 0..self.thieves.len() {
+            let answers = self.thieves.answers(number, self.service.traffic(), &mut self.recorder.facts);
+            let thief = format!("the thief of {}", self.thieves[number].id);
+            failures.extend(self.disagreement_failures(&thief, &answers.disagreements));
+        }
+        // A disagreement of one thief is also one of all thieves together.
+        if failures.is_empty() && self.thieves.len() > 1 {
+            let disagreements = self.thieves.pooled_answers(&mut self.recorder.facts).disagreements;
+            failures.extend(self.disagreement_failures("all thieves together", &disagreements));
+        }
+        failures
+    }
+
+    /// The failures that report a thief's disagreements.
+    pub(super) fn disagreement_failures(&self, thief: &str, disagreements: &[Disagreement]) -> Vec<Failure> {
+        let failure = |it: &Disagreement| {
+            let message = self.service.sent.list.get(it.message).map_or("a message", |message| message.id.as_str());
+            self.recorder.failure(format!("for {thief}, {message} {}", it.expected), it.seen.clone())
+        };
+        disagreements.iter().map(failure).collect()
+    }
+}
+
+/// The users in the group, as a device's engine lists them.
+fn listed_members(device: &mut Device, group: &regrow_engine::GroupId) -> Option<BTreeSet<String>> {
+    let members = device.client.group(group).and_then(|mut group| group.roster()).ok()?;
+    Some(members.into_iter().map(|member| member.device.user().to_string()).collect())
+}

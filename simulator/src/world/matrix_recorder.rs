@@ -1,0 +1,81 @@
+//! Takes a snapshot of every device after every step, for an exposure matrix.
+
+use super::{
+    devices::Devices, fact_recorder::FactRecorder, service_under_test::ServiceUnderTest, step_failure::StepFailure,
+};
+use crate::{
+    adversary::StolenBytes,
+    oracle::Holdings,
+    report::matrix::MatrixStep,
+    scenario::{Action, MemberName, Placed, Proposal, Step},
+};
+
+/// The steps of a run, and the snapshots after them.
+#[derive(Default)]
+pub(super) struct MatrixRecorder {
+    pub(super) steps: Vec<MatrixStep>,
+    pub(super) snapshots: Vec<DeviceSnapshot>,
+    /// For each message, the step that sent it.
+    pub(super) sent_in: Vec<usize>,
+}
+
+/// A stolen copy of a device.
+pub(super) struct DeviceSnapshot {
+    pub(super) device: usize,
+    pub(super) after_step: usize,
+    /// The device's epoch.
+    pub(super) epoch: Option<u64>,
+    pub(super) group_epoch: u64,
+    pub(super) stolen: Vec<StolenBytes>,
+    pub(super) holdings: Holdings,
+}
+
+impl MatrixRecorder {
+    /// Takes the snapshots after a step.
+    pub(super) fn record_step(
+        &mut self,
+        step: &Placed<Step>,
+        service: &ServiceUnderTest<'_>,
+        devices: &mut Devices,
+        facts: &FactRecorder,
+    ) -> Result<(), StepFailure> {
+        let (after_step, group_epoch) = (self.steps.len(), service.epoch());
+        self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item) });
+        self.sent_in.resize(service.sent.list.len(), after_step);
+        for device in devices.as_mut_slice() {
+            let epoch = device.epoch();
+            let snapshot = device.client.snapshot().map_err(StepFailure::broken)?;
+            let (stolen, holdings) = (StolenBytes::all_of(&snapshot), facts.holdings(device.index));
+            let device = device.index;
+            self.snapshots.push(DeviceSnapshot { device, after_step, epoch, group_epoch, stolen, holdings });
+        }
+        Ok(())
+    }
+}
+
+/// A short title of a step.
+fn title(step: &Step) -> String {
+    let Step::Do(action) = step else { return "race".to_owned() };
+    let name = action.name();
+    let several = |name: &str, who: &[MemberName]| match who {
+        [first, rest @ ..] if !rest.is_empty() => format!("{name} {first} +{}", rest.len()),
+        [first, ..] => format!("{name} {first}"),
+        [] => name.to_owned(),
+    };
+    match action {
+        Action::Create { by, .. } | Action::Update { by, .. } | Action::Commit { by } => format!("{name} {by}"),
+        Action::Propose { what: Proposal::Add(who), .. } => several("propose add", who),
+        Action::Propose { what: Proposal::Remove(who), .. } => several("propose remove", who),
+        Action::Propose { by, what: Proposal::Update } => format!("propose update {by}"),
+        Action::Send { id, .. } => format!("{name} {id}"),
+        Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
+            format!("{name} {}", what.id)
+        }
+        Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
+        Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
+        Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
+        Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
+        Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
+        Action::Wait(_) | Action::Expect(_) => name.to_owned(),
+    }
+}

@@ -1,0 +1,112 @@
+//! Makes the submission of a step: checks that the device may act, and hands over to `attempt`.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    state::World,
+    step_failure::StepFailure,
+    submission::{ProposalRequest, Submission},
+};
+use crate::{
+    cost::Operation,
+    scenario::{Action, Body, FailCode, MemberName, MessageId, Proposal},
+};
+
+impl World<'_> {
+    /// Makes the submission of a step, and submits nothing yet.
+    pub(super) fn prepare(&mut self, action: &Action) -> Result<(usize, Submission), StepFailure> {
+        let name = action.submitters().first();
+        let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
+        let device = self.devices.find(name)?;
+        self.refuse_if_offline(device)?;
+        if self.devices[device].ousted && !matches!(action, Action::Rejoin { .. }) {
+            return Err(StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
+        }
+        let submission = match action {
+            Action::Add { who, .. } => {
+                let key_packages = self.claim_key_packages(device, who)?;
+                let now = self.clock.now();
+                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.add(&key_packages, now))?)
+            }
+            Action::Remove { who, .. } => {
+                let ids = self.devices.ids(who)?;
+                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.remove(&ids))?)
+            }
+            Action::Update { signature_key, .. } => {
+                Submission::Commit(self.make_commit(device, |client, id| match signature_key {
+                    true => client.group(id)?.rotate_signature_key(),
+                    false => client.group(id)?.update(),
+                })?)
+            }
+            Action::Commit { .. } => {
+                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.commit())?)
+            }
+            Action::Join { .. } => self.prepare_join(device, name)?,
+            Action::Rejoin { .. } => self.prepare_rejoin(device, name)?,
+            Action::Propose { what: Proposal::Add(who), .. } => {
+                let key_package = self.claim_key_packages(device, who)?.remove(0);
+                self.make_proposal(device, ProposalRequest::Add(key_package))?
+            }
+            Action::Propose { what: Proposal::Remove(who), .. } => {
+                let id = self.devices.ids(who)?.remove(0);
+                self.make_proposal(device, ProposalRequest::Remove(id))?
+            }
+            Action::Propose { what: Proposal::Update, .. } => self.make_proposal(device, ProposalRequest::Update)?,
+            Action::Leave { .. } => self.make_proposal(device, ProposalRequest::Leave)?,
+            Action::Send { id, body, .. } => {
+                let text = self.text(id, body);
+                self.make_message(device, id.clone(), text)?
+            }
+            _ => return Err(StepFailure::rejected("the step submits nothing")),
+        };
+        Ok((device, submission))
+    }
+
+    fn prepare_join(&mut self, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
+        if self.devices[device].epoch().is_some() {
+            return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
+        }
+        self.make_external_commit(device).map(Submission::Commit)
+    }
+
+    fn prepare_rejoin(&mut self, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
+        if !self.service.roster().contains(&device) {
+            return Err(StepFailure::new(FailCode::NotAMember, format!("{name} has no leaf to replace")));
+        }
+        // The device loses its state of the group, and keeps its identity.
+        let housekeeping = Operation::Housekeeping;
+        self.devices[device].persist(&mut self.recorder, housekeeping, |client, id| client.forget(id))?;
+        self.recorder.facts.forgot(device);
+        self.make_external_commit(device).map(Submission::Commit)
+    }
+
+    pub(super) fn refuse_if_offline(&self, device: usize) -> Result<(), StepFailure> {
+        let device = &self.devices[device];
+        match device.online {
+            true => Ok(()),
+            false => Err(StepFailure::new(FailCode::Offline, format!("{} is offline", device.name))),
+        }
+    }
+
+    /// The text of a message. A body of a size gets bytes that follow from the seed.
+    pub(super) fn text(&self, id: &MessageId, body: &Body) -> Vec<u8> {
+        match body {
+            Body::Text(text) => text.clone().into_bytes(),
+            Body::Size(size) => {
+                let blocks = (0u64..).flat_map(|block| {
+                    Sha256::digest(format!("regrow text {} {id} {block}", self.seed)).into_iter().collect::<Vec<u8>>()
+                });
+                blocks.take(*size as usize).collect()
+            }
+        }
+    }
+
+    fn claim_key_packages(
+        &mut self,
+        device: usize,
+        who: &[MemberName],
+    ) -> Result<Vec<regrow_engine::KeyPackageBytes>, StepFailure> {
+        let now = self.clock.now();
+        self.key_packages.claim(&self.service, &self.devices, device, who, now)
+    }
+}

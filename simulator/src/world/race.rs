@@ -1,0 +1,55 @@
+//! Carries out a race: several devices submit for the same epoch.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{attempt::Attempted, device::Device, state::World, step_failure::StepFailure, submission::Submission};
+use crate::scenario::{Action, FailCode, Placed};
+
+impl World<'_> {
+    /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
+    pub(super) fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
+        let mut submissions = Vec::with_capacity(contenders.len());
+        for contender in contenders {
+            submissions.push(self.prepare(&contender.item)?);
+        }
+        submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
+        let mut losers = Vec::new();
+        for (device, submission) in submissions {
+            let attempted = self.attempt(device, submission);
+            if let Attempted::Stale(stale) = unless_void(attempted, Attempted::Done)? {
+                losers.push((device, stale));
+            }
+        }
+        // A device sends nothing while proposals wait (RFC 9420, 12.4). So messages go first,
+        // before a loser proposes again.
+        losers.sort_by_key(|(_, submission)| !matches!(submission, Submission::Message(_)));
+        for (device, submission) in losers {
+            let again = self.make_again(device, submission);
+            if let Some(submission) = unless_void(again, None)? {
+                unless_void(self.carry_through(device, submission), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sort key of a device's turn. It follows from the seed and the race, not from the race's
+    /// place in the scenario.
+    fn turn(&self, device: usize) -> [u8; 32] {
+        let Device { name, step, .. } = &self.devices[device];
+        Sha256::digest(format!("regrow race {} {step} {name}", self.seed)).into()
+    }
+}
+
+/// Turns the failure of a contender whose change has become void into a result.
+///
+/// Each contender could make its change when the race began. If it no longer can, another contender
+/// has made the same change, or has removed this one.
+fn unless_void<T>(result: Result<T, StepFailure>, void: T) -> Result<T, StepFailure> {
+    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
+    match result {
+        Err(StepFailure { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => {
+            Ok(void)
+        }
+        result => result,
+    }
+}

@@ -1,0 +1,90 @@
+//! Records a run: transcript, recent events, breaches, and the facts for the oracle.
+
+use std::collections::VecDeque;
+
+use super::{event::TranscriptEvent, fact_recorder::FactRecorder};
+use crate::{
+    report::{Failure, Transcript},
+    scenario::{MemberName, Place},
+};
+
+/// The number of events that a failure lists.
+const RECENT_EVENTS: usize = 8;
+
+/// The record of a run.
+pub(super) struct Recorder<'t> {
+    transcript: &'t mut Transcript,
+    pub(super) facts: FactRecorder,
+    /// The virtual seconds since the scenario began.
+    elapsed: u64,
+    /// The place of the current step in the scenario file.
+    place: Option<Place>,
+    recent: VecDeque<String>,
+    /// Violations of the invariants that were found during steps.
+    breaches: Vec<Failure>,
+    unordered_commits: u64,
+}
+
+impl<'t> Recorder<'t> {
+    pub(super) fn new(transcript: &'t mut Transcript, facts: FactRecorder) -> Self {
+        Self {
+            transcript,
+            facts,
+            elapsed: 0,
+            place: None,
+            recent: VecDeque::new(),
+            breaches: Vec::new(),
+            unordered_commits: 0,
+        }
+    }
+
+    /// Sets the step that later events and failures belong to; [`None`] after the last step.
+    pub(super) fn set_place(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+
+    /// Sets the virtual time of later events.
+    pub(super) fn set_elapsed(&mut self, seconds: u64) {
+        self.elapsed = seconds;
+    }
+
+    /// Writes an event to the transcript, and keeps it for later failures.
+    pub(super) fn tell(&mut self, event: TranscriptEvent) {
+        self.transcript.record(self.elapsed, self.place.as_ref(), &event);
+        if let Some(line) = event.line() {
+            if self.recent.len() == RECENT_EVENTS {
+                self.recent.pop_front();
+            }
+            let place = self.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            self.recent.push_back(place + &line);
+        }
+    }
+
+    /// Records a commit whose proposals are in an order that the machine chose, not the seed.
+    pub(super) fn tell_unordered(&mut self, by: MemberName) {
+        self.unordered_commits += 1;
+        self.tell(TranscriptEvent::Unordered { by });
+    }
+
+    pub(super) fn unordered_commits(&self) -> u64 {
+        self.unordered_commits
+    }
+
+    /// A failure at the current step.
+    pub(super) fn failure(&self, expected: impl Into<String>, seen: impl Into<String>) -> Failure {
+        self.with_events(Failure::new(self.place.clone(), expected, seen))
+    }
+
+    pub(super) fn with_events(&self, failure: Failure) -> Failure {
+        Failure { events: self.recent.iter().cloned().collect(), ..failure }
+    }
+
+    /// Keeps the violation of an invariant for the end of the scenario.
+    pub(super) fn breach(&mut self, expected: impl Into<String>, seen: impl Into<String>) {
+        self.breaches.push(self.failure(expected, seen));
+    }
+
+    pub(super) fn take_breaches(&mut self) -> Vec<Failure> {
+        std::mem::take(&mut self.breaches)
+    }
+}

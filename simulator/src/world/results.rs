@@ -1,0 +1,55 @@
+//! Reports the results of a run: exposed messages, costs, and figures.
+
+use std::collections::BTreeSet;
+
+use super::{event::TranscriptEvent, state::World, thief_session::ThiefSession};
+use crate::report::{CompromiseFigures, Figures};
+
+impl World<'_> {
+    /// Writes to the transcript the messages that each thief can read, and the cost of every
+    /// device's cryptography.
+    pub(super) fn tell_results(&mut self) {
+        for thief in 0..self.thieves.len() {
+            let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+            for (message, path) in &answers.exposure.messages {
+                let Some(message) = self.service.sent.list.get(*message) else { continue };
+                let (thief, id) = (self.thieves[thief].id.clone(), message.id.clone());
+                self.recorder.tell(TranscriptEvent::Exposed { thief, id, path: path.to_string() });
+            }
+        }
+        for (who, operation, counts) in self.recorder.facts.costs_of_all() {
+            self.recorder.tell(TranscriptEvent::Cost { who: who.to_string(), operation, counts });
+        }
+    }
+
+    pub(super) fn figures(&mut self) -> Figures {
+        let epochs = self.service.epoch();
+        let mut exposed = BTreeSet::new();
+        let mut compromises = Vec::with_capacity(self.thieves.len());
+        for number in 0..self.thieves.len() {
+            let answers = self.thieves.answers(number, self.service.traffic(), &mut self.recorder.facts);
+            let exposure = &answers.exposure;
+            let thief = &self.thieves[number];
+            exposed.extend(exposure.messages.keys().copied());
+            let before = exposure.messages.range(..thief.messages).count() as u64;
+            compromises.push(CompromiseFigures {
+                id: thief.id.clone(),
+                who: thief.who.clone(),
+                scope: thief.scope,
+                exposed_before: before,
+                exposed_after: exposure.messages.len() as u64 - before,
+                healed_after: thief.healed_after(exposure.reach, epochs),
+                authentication: self.thieves.session(&thief.id).and_then(ThiefSession::figures),
+            });
+        }
+        Figures {
+            members: self.service.roster().len() as u64,
+            epochs,
+            messages: self.service.sent.list.len() as u64,
+            exposed: exposed.len() as u64,
+            unordered_commits: self.recorder.unordered_commits(),
+            costs: self.recorder.facts.costs(),
+            compromises,
+        }
+    }
+}

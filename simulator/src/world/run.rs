@@ -1,0 +1,117 @@
+//! Runs a scenario, step by step.
+
+use super::{
+    event::TranscriptEvent,
+    fault_injection::{FaultInjection, NoFaults},
+    service_under_test::Endpoint,
+    state::World,
+    step_failure::StepFailure,
+};
+use crate::{
+    report::{Failure, RunOptions, RunOutcome, Transcript},
+    scenario::{Action, FailCode, Place, Placed, Scenario, Step},
+};
+
+/// Runs a scenario to its end, or to the first step that fails.
+pub fn run(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> RunOutcome {
+    run_in(scenario, options, transcript, &NoFaults)
+}
+
+/// Runs a scenario with injected faults below its devices and its service.
+pub fn run_in(
+    scenario: &Scenario,
+    options: &RunOptions,
+    transcript: &mut Transcript,
+    faults: &dyn FaultInjection,
+) -> RunOutcome {
+    let seed = options.seed_of(scenario);
+    let endpoint = match &options.service {
+        Some(address) => Endpoint::remote(address),
+        None => Endpoint::local(faults),
+    };
+    let world = endpoint
+        .map_err(StepFailure::from)
+        .and_then(|endpoint| World::new(scenario, seed, transcript, faults, endpoint, None));
+    let mut world = match world {
+        Ok(world) => world,
+        Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
+    };
+    let failures = world.play_and_check(scenario);
+    world.tell_results();
+    RunOutcome { failures, figures: world.figures() }
+}
+
+/// A step that failed, until an expectation asks for the failure or the scenario ends with it.
+type FailedStep = Option<(Place, StepFailure)>;
+
+impl World<'_> {
+    /// Plays a scenario, and checks the invariants if no step failed.
+    pub(super) fn play_and_check(&mut self, scenario: &Scenario) -> Vec<Failure> {
+        let failures = self.play(scenario);
+        if failures.is_empty() { self.invariants() } else { failures }
+    }
+
+    /// Carries out the steps. A step that fails ends the scenario, unless the next step is an
+    /// `expect` that asks for the failure.
+    pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
+        let mut failed: FailedStep = None;
+        for step in scenario.expand() {
+            self.recorder.set_place(Some(step.place.clone()));
+            let failures = self.check_failed_step(failed.take(), &step.item);
+            if !failures.is_empty() {
+                return failures;
+            }
+            if let Step::Do(Action::Expect(expect)) = &step.item {
+                let failures = self.expect(expect);
+                if !failures.is_empty() {
+                    return failures;
+                }
+                continue;
+            }
+            match self.play_step(&step) {
+                Ok(step_failed) => failed = step_failed,
+                Err(failure) => return vec![self.failed_at(step.place, failure)],
+            }
+        }
+        self.recorder.set_place(None);
+        failed.map(|(place, failure)| self.failed_at(place, failure)).into_iter().collect()
+    }
+
+    /// Carries out a step and settles. A failure of the step is a result; a failure to settle after
+    /// it is an error.
+    fn play_step(&mut self, step: &Placed<Step>) -> Result<FailedStep, StepFailure> {
+        self.begin_step(step);
+        let mut failed = None;
+        if let Err(failure) = self.step(step).and_then(|()| self.settle()) {
+            let event = TranscriptEvent::Failed { code: failure.code, detail: failure.detail.clone() };
+            self.recorder.tell(event);
+            failed = Some((step.place.clone(), failure));
+            // The rest of the step is carried through all the same: other devices may depend on it.
+            self.settle()?;
+        }
+        if let Some(matrix) = &mut self.matrix {
+            matrix.record_step(step, &self.service, &mut self.devices, &self.recorder.facts)?;
+        }
+        Ok(failed)
+    }
+
+    /// Compares the failure of the step before with the failure that the next step asks for.
+    fn check_failed_step(&self, failed: FailedStep, next: &Step) -> Vec<Failure> {
+        let expected: Option<FailCode> = match next {
+            Step::Do(Action::Expect(expect)) => expect.fails,
+            _ => None,
+        };
+        match (failed, expected) {
+            (Some((_, failure)), Some(code)) if failure.code == code => Vec::new(),
+            (Some((place, failure)), _) => vec![self.failed_at(place, failure)],
+            (None, Some(code)) => {
+                vec![self.recorder.failure(format!("the step before fails with `{code}`"), "it succeeded")]
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    fn failed_at(&self, place: Place, failure: StepFailure) -> Failure {
+        self.recorder.with_events(failure.into_failure(Some(place)))
+    }
+}

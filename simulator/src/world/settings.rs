@@ -1,0 +1,65 @@
+//! The parts of a scenario that decide how its world is built.
+
+use std::collections::BTreeSet;
+
+use regrow_engine::{Ciphersuite, Policy};
+
+use super::clock::CLOCK_SKEW;
+use crate::scenario::{self, Act, Action, MemberName, Scenario, Step, TheftScope};
+
+/// The engine's policy for all members: the settings of the scenario over the engine's defaults.
+pub(super) fn policy(scenario: &Scenario) -> Policy {
+    let settings = &scenario.group;
+    let default = Policy::default();
+    let number = |setting: Option<u32>, default: usize| setting.map_or(default, |value| value as usize);
+    Policy {
+        ciphersuite: settings.ciphersuite.map_or(default.ciphersuite, |suite| match suite {
+            scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519 => {
+                Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
+            }
+            scenario::Ciphersuite::P256Aes128GcmSha256P256 => Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+            scenario::Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519 => {
+                Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
+            }
+        }),
+        handshake: settings.handshake.unwrap_or(default.handshake),
+        past_epochs: number(settings.past_epochs, default.past_epochs),
+        // A scenario gives the number of past epochs, and the oracle counts them.
+        past_epoch_age: None,
+        out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
+        padding: number(settings.padding, default.padding),
+        clock_skew: CLOCK_SKEW,
+        publish_group_info: somebody_joins_by_external_commit(scenario),
+        ..default
+    }
+}
+
+/// The members whose storage is stolen at some time. Their devices keep a file from the beginning,
+/// so that the stolen file has a history.
+pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
+    let stolen = scenario.expand().filter_map(|step| match step.item {
+        Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => Some(who),
+        _ => None,
+    });
+    stolen.collect()
+}
+
+/// True if the scenario steals a device. Otherwise the crypto calls of the devices are not kept.
+pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
+    any(scenario, |action| matches!(action, Action::Compromise { .. }))
+}
+
+/// True if a device or a thief joins by external commit. Only then commits carry the group info
+/// for it, which is a quarter of the work of a commit in a large group.
+fn somebody_joins_by_external_commit(scenario: &Scenario) -> bool {
+    any(scenario, |action| {
+        matches!(action, Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: Act::Rejoin, .. })
+    })
+}
+
+fn any(scenario: &Scenario, is: impl Fn(&Action) -> bool) -> bool {
+    scenario.expand().any(|step| match &step.item {
+        Step::Do(action) => is(action),
+        Step::Race(contenders) => contenders.iter().any(|contender| is(&contender.item)),
+    })
+}

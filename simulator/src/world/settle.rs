@@ -1,0 +1,28 @@
+//! Brings the world to rest after a step.
+
+use super::{event::TranscriptEvent, state::World, step_failure::StepFailure};
+use crate::scenario::FailCode;
+
+/// The number of rounds after which the world counts as restless, which is a bug.
+const ROUNDS: u32 = 10_000;
+
+impl World<'_> {
+    /// Delivers, and has devices take up their remaining intents, until no device has any left.
+    /// Then replaces the used key packages.
+    pub(super) fn settle(&mut self) -> Result<(), StepFailure> {
+        for _ in 0..ROUNDS {
+            self.deliver_to_all()?;
+            let waiting = self.devices.iter().position(|device| device.online && device.resume);
+            let Some(device) = waiting else {
+                let now = self.clock.now();
+                return self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder);
+            };
+            self.devices[device].resume = false;
+            if let Some(submission) = self.make_from_intents(device)? {
+                self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
+                self.carry_through(device, submission)?;
+            }
+        }
+        Err(StepFailure::new(FailCode::Stale, "the members do not come to rest"))
+    }
+}

@@ -1,0 +1,104 @@
+//! The world of one run: its parts.
+
+use std::sync::Arc;
+
+use regrow_engine::Policy;
+
+use super::{
+    clock::Clock,
+    delivery_rules::DeliveryRules,
+    device::{Device, DeviceSetup},
+    devices::Devices,
+    fact_recorder::FactRecorder,
+    fault_injection::FaultInjection,
+    key_packages::KeyPackageStock,
+    matrix_recorder::MatrixRecorder,
+    recorder::Recorder,
+    service_under_test::{Endpoint, ServiceUnderTest},
+    settings,
+    step_failure::StepFailure,
+    step_labels::StepLabels,
+    thieves::Thieves,
+};
+use crate::{
+    report::Transcript,
+    scenario::{Placed, Scenario, Step},
+};
+
+/// The parts of a world. Each part has its own file; the steps join them.
+pub(super) struct World<'t> {
+    pub(super) seed: u64,
+    pub(super) policy: Policy,
+    pub(super) clock: Clock,
+    pub(super) delivery_rules: DeliveryRules,
+    pub(super) service: ServiceUnderTest<'t>,
+    pub(super) devices: Devices,
+    pub(super) key_packages: KeyPackageStock,
+    pub(super) thieves: Thieves,
+    pub(super) recorder: Recorder<'t>,
+    pub(super) step_labels: StepLabels,
+    /// The snapshots for an exposure matrix, if the run makes one.
+    pub(super) matrix: Option<MatrixRecorder>,
+}
+
+impl<'t> World<'t> {
+    /// Builds the devices of a scenario, registers them, and publishes their first key packages.
+    pub(super) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        transcript: &'t mut Transcript,
+        faults: &'t dyn FaultInjection,
+        endpoint: Endpoint<'t>,
+        matrix: Option<MatrixRecorder>,
+    ) -> Result<Self, StepFailure> {
+        let policy = settings::policy(scenario);
+        let facts = FactRecorder::new(matrix.is_some() || settings::somebody_steals(scenario), &policy);
+        let mut world = Self {
+            seed,
+            clock: Clock::start(),
+            delivery_rules: DeliveryRules::default(),
+            service: ServiceUnderTest::new(endpoint)?,
+            devices: Devices::default(),
+            key_packages: KeyPackageStock::new(policy.key_package_lifetime),
+            thieves: Thieves::default(),
+            recorder: Recorder::new(transcript, facts),
+            step_labels: StepLabels::default(),
+            matrix,
+            policy,
+        };
+        world.add_devices(scenario, faults)?;
+        let now = world.clock.now();
+        world.key_packages.check_all(&world.devices);
+        world.key_packages.replenish(&world.service, &mut world.devices, now, &mut world.recorder)?;
+        Ok(world)
+    }
+
+    fn add_devices(&mut self, scenario: &Scenario, faults: &dyn FaultInjection) -> Result<(), StepFailure> {
+        let setup = DeviceSetup {
+            seed: self.seed,
+            group: self.service.group(),
+            policy: &self.policy,
+            suffix: self.service.endpoint.suffix(),
+            verification_cache: Arc::default(),
+            shared_values: Arc::default(),
+            faults,
+        };
+        let on_disk = settings::stolen_on_disk(scenario);
+        for (index, name) in scenario.members.iter().enumerate() {
+            let log = self.recorder.facts.log(name.as_str());
+            let device = Device::new(&setup, index, name.clone(), log, on_disk.contains(name))?;
+            self.service.endpoint.register(&device.address, self.clock.now())?;
+            self.devices.push(device);
+        }
+        Ok(())
+    }
+
+    /// Gives every device and thief its randomness for this step.
+    pub(super) fn begin_step(&mut self, step: &Placed<Step>) {
+        let label = self.step_labels.next(&step.item);
+        for device in self.devices.as_mut_slice() {
+            device.begin_step(&label);
+        }
+        self.thieves.begin_step(&label);
+    }
+}

@@ -1,0 +1,30 @@
+//! The labels of steps, from which the randomness of a step follows.
+
+use std::collections::BTreeMap;
+
+use crate::scenario::Step;
+
+/// Counts each step, so that the same step twice draws different randomness.
+#[derive(Default)]
+pub(super) struct StepLabels {
+    done: BTreeMap<String, u32>,
+}
+
+impl StepLabels {
+    /// The label of the next execution of a step.
+    ///
+    /// The label depends on the step and on the number of its executions, not on other steps. So a
+    /// shorter scenario gives the remaining steps the same randomness.
+    pub(super) fn next(&mut self, step: &Step) -> String {
+        let what = match step {
+            Step::Do(action) => format!("{action:?}"),
+            Step::Race(contenders) => {
+                let contenders: Vec<_> = contenders.iter().map(|contender| format!("{:?}", contender.item)).collect();
+                format!("race {}", contenders.join(" "))
+            }
+        };
+        let times = self.done.entry(what.clone()).or_default();
+        *times += 1;
+        format!("{what} #{times}")
+    }
+}

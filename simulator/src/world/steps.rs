@@ -1,0 +1,105 @@
+//! Carries out one step of a scenario: sends each action to its module.
+
+use std::time::Duration;
+
+use super::{state::World, step_failure::StepFailure};
+use crate::scenario::{Action, MemberName, Placed, Proposal, Step};
+
+impl World<'_> {
+    /// Carries out a step. Other devices learn of it when the world [settles](World::settle).
+    pub(super) fn step(&mut self, step: &Placed<Step>) -> Result<(), StepFailure> {
+        match &step.item {
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => self.race(contenders),
+        }
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), StepFailure> {
+        match action {
+            Action::Create { by, with } => self.create_group(by, with),
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
+                self.one_after_the_other(action, who)
+            }
+            Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
+                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
+            }
+            Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
+                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
+            }
+            Action::Offline { who } => self.set_online(who, false),
+            Action::Online { who } => self.set_online(who, true),
+            Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| self.renew_key_packages(name)),
+            Action::Hold(what) => {
+                self.delivery_rules.hold(what);
+                Ok(())
+            }
+            Action::Release(what) => {
+                self.delivery_rules.release(what, self.devices.names());
+                Ok(())
+            }
+            Action::Drop(what) => {
+                self.delivery_rules.drop(what);
+                Ok(())
+            }
+            Action::Duplicate(what) => {
+                self.delivery_rules.repeat(what);
+                Ok(())
+            }
+            Action::Crash { who, at } => {
+                let device = self.devices.find(who)?;
+                self.devices[device].arm(*at);
+                Ok(())
+            }
+            Action::Compromise { who, id, scope } => self.compromise(who, id, *scope),
+            Action::Impersonate { compromise, act, id } => self.impersonate(compromise, *act, id.as_ref()),
+            Action::Wait(time) => self.wait(*time),
+            Action::Expect(_) => Ok(()),
+            submitted => {
+                let (device, submission) = self.prepare(submitted)?;
+                self.carry_through(device, submission)
+            }
+        }
+    }
+
+    /// Carries out an action of several members, each in the epoch that the member before has made.
+    fn one_after_the_other(&mut self, action: &Action, who: &[MemberName]) -> Result<(), StepFailure> {
+        for name in who {
+            let who = vec![name.clone()];
+            self.act(&match action {
+                Action::Leave { .. } => Action::Leave { who },
+                Action::Join { .. } => Action::Join { who },
+                _ => Action::Rejoin { who },
+            })?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one action for each member, in the same epoch.
+    fn each(&mut self, who: &[MemberName], action: impl Fn(Vec<MemberName>) -> Action) -> Result<(), StepFailure> {
+        who.iter().try_for_each(|name| self.act(&action(vec![name.clone()])))
+    }
+
+    fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {
+        for name in who {
+            let device = self.devices.find(name)?;
+            self.devices[device].online = online;
+        }
+        Ok(())
+    }
+
+    fn renew_key_packages(&mut self, name: &MemberName) -> Result<(), StepFailure> {
+        let device = self.devices.find(name)?;
+        self.refuse_if_offline(device)?;
+        let now = self.clock.now();
+        self.key_packages.renew(&self.service, &mut self.devices, device, now, &mut self.recorder)
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {
+        self.clock.advance(time);
+        self.recorder.set_elapsed(self.clock.elapsed());
+        self.service.endpoint.expire(self.clock.now())?;
+        self.key_packages.check_all(&self.devices);
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The submissions of devices, and the outcomes that the delivery service gives them.
+
+use regrow_engine::{DeviceId, KeyPackageBytes, PendingCommit, ProposalMessage};
+
+use super::window::MessagePosition;
+use crate::scenario::MessageId;
+
+/// A commit, proposal or message that a device is about to submit.
+pub(super) enum Submission {
+    /// A commit. The engine keeps the intents behind it.
+    Commit(PendingCommit),
+    /// A proposal, and the request to make it again if its epoch is over.
+    Proposal(ProposalMessage, ProposalRequest),
+    /// An application message. If its epoch is over, the device encrypts the text again.
+    Message(EncryptedMessage),
+}
+
+/// An application message, encrypted for one epoch.
+pub(super) struct EncryptedMessage {
+    pub(super) id: MessageId,
+    pub(super) at: MessagePosition,
+    pub(super) text: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The change that a proposal asks for.
+#[derive(Clone)]
+pub(super) enum ProposalRequest {
+    Add(KeyPackageBytes),
+    Remove(DeviceId),
+    Update,
+    Leave,
+}
+
+/// The service's outcome of a submission. A rejection is a failure of the step instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SubmissionOutcome {
+    Accepted,
+    /// The epoch of the submission is over.
+    Stale,
+}
+
+impl SubmissionOutcome {
+    /// The outcome's name in transcripts.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Stale => "stale",
+        }
+    }
+}
