@@ -5,7 +5,8 @@
 
 use regrow_delivery_service::{
     ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,
-    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp, Upload,
+    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp,
+    UploadOutcome,
 };
 
 use super::remote::Remote;
@@ -52,10 +53,10 @@ calls! {
     fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError>;
     fn upload_key_packages(
         &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
-    ) -> Result<Upload, StoreError>;
+    ) -> Result<UploadOutcome, StoreError>;
     fn replace_key_packages(
         &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
-    ) -> Result<Upload, StoreError>;
+    ) -> Result<UploadOutcome, StoreError>;
     fn claim_key_package(
         &self, device: &DeviceId, claimer: &DeviceId, now: Timestamp
     ) -> Result<ClaimOutcome, StoreError>;

@@ -12,13 +12,13 @@ use std::{
 use regrow_delivery_service::{
     ClaimOutcome, ClaimedKeyPackage, CommitSubmission, Cursor, Delivery, DeviceId, Epoch, Expired, GroupId,
     HandshakeMode, KeyPackageCount, Outcome, RejectCode, RejectReason, Roster, ServicePublicKey, StoreError, Timestamp,
-    Upload,
+    UploadOutcome,
     api::{
         self, ClaimRequest, Code, CommitRequest, CreateGroupRequest, KeyPackagesLeft, Problem, UploadAnswer,
         UploadRequest,
     },
 };
-use regrow_messenger::{Connection, ConnectionError, Retry, Server, TransportKey};
+use regrow_messenger::{Connection, ConnectionError, Retry, ServiceAddress, TransportKey};
 use tokio::runtime::Runtime;
 
 /// The number of attempts for a call. A scenario may send more requests in a second than the server
@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 20;
 /// A server, with the connections to it.
 pub(in crate::world) struct Remote {
     runtime: Runtime,
-    server: Server,
+    server: ServiceAddress,
     service: ServicePublicKey,
     suffix: String,
     connections: Mutex<BTreeMap<DeviceId, Arc<Mutex<Connection>>>>,
@@ -54,7 +54,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(failed)?;
         // If the server does not answer at first, the address is probably wrong.
-        let mut server = Server { retry: Retry::never(), ..Server::at(address) };
+        let mut server = ServiceAddress { retry: Retry::never(), ..ServiceAddress::at(address) };
         let (_, service) = runtime.block_on(Connection::service(&server)).map_err(failed)?;
         server.retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
         // Each run has names of its own, because the server never gives the name of a removed
@@ -197,7 +197,7 @@ impl Remote {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         _now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let request = upload_request(key_packages, last_resort);
         uploaded(self.as_device(device, async |connection| connection.upload_key_packages(&request).await)?)
     }
@@ -208,7 +208,7 @@ impl Remote {
         key_packages: &[Vec<u8>],
         last_resort: Option<&[u8]>,
         _now: Timestamp,
-    ) -> Result<Upload, StoreError> {
+    ) -> Result<UploadOutcome, StoreError> {
         let request = upload_request(key_packages, last_resort);
         uploaded(self.as_device(device, async |connection| connection.replace_key_packages(&request).await)?)
     }
@@ -250,10 +250,10 @@ fn upload_request(key_packages: &[Vec<u8>], last_resort: Option<&[u8]>) -> Uploa
     }
 }
 
-fn uploaded(answer: Result<UploadAnswer, Problem>) -> Result<Upload, StoreError> {
+fn uploaded(answer: Result<UploadAnswer, Problem>) -> Result<UploadOutcome, StoreError> {
     let answer = answer.map_err(failed)?;
     match answer.refused.is_empty() {
-        true => Ok(Upload { left: count(answer.key_packages), refused: Vec::new() }),
+        true => Ok(UploadOutcome { left: count(answer.key_packages), refused: Vec::new() }),
         false => Err(failed(Nonsense("a refusal of good key packages"))),
     }
 }
