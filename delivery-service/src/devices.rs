@@ -18,14 +18,14 @@ use crate::{
 
 /// The stored record of a device.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Device {
+pub(crate) struct RegisteredDevice {
     pub(crate) user: UserId,
     /// The device's key. `None` after the device was removed.
     pub(crate) key: Option<DeviceKey>,
     pub(crate) registered: Timestamp,
 }
 
-pub(crate) fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<Device>, StoreError> {
+pub(crate) fn load(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Option<RegisteredDevice>, StoreError> {
     key::get(tx, Table::Devices, &Key::device(device))
 }
 

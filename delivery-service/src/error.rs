@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::store::Table;
+use crate::store::table::Table;
 
 /// The store failed. Nothing of the call has happened; the caller may repeat it.
 #[derive(Debug, thiserror::Error)]

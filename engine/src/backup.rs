@@ -35,13 +35,13 @@ const HEADER_BYTES: usize = MAGIC.len() + 1 + 8;
 /// [`Client::restore`](crate::Client::restore). The book describes the format in
 /// `docs/storage.md`.
 pub struct Backup {
-    pub(crate) content: Content,
+    pub(crate) content: BackupContent,
     archive: Zeroizing<Vec<u8>>,
 }
 
 /// The content of a backup without the archive.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Content {
+pub(crate) struct BackupContent {
     pub(crate) device: DeviceId,
     /// The groups, and for each group the devices that the restored device must remove.
     pub(crate) groups: BTreeMap<GroupId, BTreeSet<DeviceId>>,
@@ -97,7 +97,7 @@ impl Backup {
     }
 }
 
-impl Content {
+impl BackupContent {
     /// Seals this content and the archive as a backup.
     pub(crate) fn seal(&self, archive: &[u8], passphrase: &str, crypto: &SharedCrypto) -> Result<Vec<u8>, Error> {
         let internal = |detail: String| Error::Internal { action: "seal a backup", detail };
@@ -131,7 +131,7 @@ fn assemble(
 
 impl fmt::Debug for Backup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Content { device, groups, .. } = &self.content;
+        let BackupContent { device, groups, .. } = &self.content;
         write!(f, "Backup {{ device: {device}, groups: {}, archive: {} bytes }}", groups.len(), self.archive.len())
     }
 }
@@ -186,10 +186,10 @@ mod tests {
     use crate::default_crypto;
     use crate::layer::Layered;
 
-    fn content() -> Content {
+    fn content() -> BackupContent {
         let device = DeviceId::new("alice", "phone").unwrap();
         let groups = BTreeMap::from([(GroupId::new("chat").unwrap(), BTreeSet::from([device.clone()]))]);
-        Content { device, groups, verified: BTreeMap::new() }
+        BackupContent { device, groups, verified: BTreeMap::new() }
     }
 
     fn cheap(content: &[u8]) -> Vec<u8> {

@@ -10,7 +10,7 @@ use regrow_simulator::{
         json, junit,
         terminal::{Abilities, Terminal},
     },
-    scenario::{CompromiseId, MemberName, Place, Position, Problem, TheftScope, read},
+    scenario::{CompromiseId, FileProblem, MemberName, Place, Position, TheftScope, read},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -63,7 +63,7 @@ fn results() -> [RunResult; 3] {
         },
         Failure::new(None, "one epoch", "<two> & \"more\" \u{1b}[31m"),
     ];
-    let problem = Problem {
+    let problem = FileProblem {
         position: Some(Position { line: 3, column: 5 }),
         field: "steps[0].sned".to_owned(),
         problem: "unknown step".to_owned(),

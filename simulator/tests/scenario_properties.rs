@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
-    Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, MAX_PROBLEMS, MemberName, MessageId, Problem,
+    Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageId,
     Proposal, ReadingExpectation, Step, TheftScope, read,
 };
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn published(file: Index) -> String {
 }
 
 /// Checks the properties that the problems of every text have.
-fn assert_sound(text: &str, problems: &[Problem]) {
+fn assert_sound(text: &str, problems: &[FileProblem]) {
     assert!(!problems.is_empty() && problems.len() <= MAX_PROBLEMS);
     assert!(problems.is_sorted_by_key(|problem| problem.position));
     for problem in problems {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::{DeviceKey, TokenHash, invitation, session, wake_up};
 use crate::{
-    devices::{self, Device},
+    devices::{self, RegisteredDevice},
     error::StoreError,
     limits::Limits,
     names::{DeviceId, GroupId, Timestamp, UserId},
@@ -70,7 +70,7 @@ pub(crate) fn register(
     if let Some(invitation) = invitation {
         invitation::use_up(tx, invitation)?;
     }
-    let record = Device { user: user.clone(), key: Some(key), registered: now };
+    let record = RegisteredDevice { user: user.clone(), key: Some(key), registered: now };
     key::put(tx, Table::Devices, &Key::device(device), &record)?;
     for table in [Table::Users, Table::UserDevices] {
         tx.put(table, Key::user(user).then_device(device).as_bytes(), &[])?;
@@ -113,7 +113,7 @@ pub(crate) fn remove(tx: &mut dyn Transaction, device: &DeviceId) -> Result<Opti
     let Some(record) = devices::load(tx, device)?.filter(|record| record.key.is_some()) else {
         return Ok(None);
     };
-    key::put(tx, Table::Devices, &Key::device(device), &Device { key: None, ..record })?;
+    key::put(tx, Table::Devices, &Key::device(device), &RegisteredDevice { key: None, ..record })?;
     tx.delete(Table::UserDevices, Key::user(device.user()).then_device(device).as_bytes())?;
     Tally::Devices(device.user()).subtract(tx, 1)?;
     let ended = session::close_all(tx, device)?;

@@ -67,7 +67,7 @@ pub struct OpenInvitation {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Invitation {
+pub(crate) struct RegistrationInvitation {
     user: Option<UserId>,
     pub(crate) expires: Timestamp,
 }
@@ -83,7 +83,7 @@ pub(crate) fn invite(
     user: Option<&UserId>,
     expires: Timestamp,
 ) -> Result<(), StoreError> {
-    key::put(tx, Table::Invitations, &key_of(token), &Invitation { user: user.cloned(), expires })?;
+    key::put(tx, Table::Invitations, &key_of(token), &RegistrationInvitation { user: user.cloned(), expires })?;
     deadline::remember(tx, expires, token, &AdmissionDeadline::Invitation)
 }
 
@@ -96,10 +96,10 @@ pub(crate) fn admits(
     user: &UserId,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    match key::get::<Invitation>(tx, Table::Invitations, &key_of(token))? {
-        Some(Invitation { expires, .. }) if expires <= now => Ok(false),
-        Some(Invitation { user: Some(invited), .. }) => Ok(invited == *user),
-        Some(Invitation { user: None, .. }) => Ok(!devices::is_known_user(tx, user)?),
+    match key::get::<RegistrationInvitation>(tx, Table::Invitations, &key_of(token))? {
+        Some(RegistrationInvitation { expires, .. }) if expires <= now => Ok(false),
+        Some(RegistrationInvitation { user: Some(invited), .. }) => Ok(invited == *user),
+        Some(RegistrationInvitation { user: None, .. }) => Ok(!devices::is_known_user(tx, user)?),
         None => Ok(false),
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn all(tx: &mut dyn Transaction, now: Timestamp) -> Result<Vec<OpenIn
     let mut open = Vec::new();
     tx.scan(Table::Invitations, &[]..&key::AFTER_ALL, &mut |key, value| {
         let token = token_in(key)?;
-        let Invitation { user, expires } = key::decode(Table::Invitations, value)?;
+        let RegistrationInvitation { user, expires } = key::decode(Table::Invitations, value)?;
         if expires > now {
             open.push(OpenInvitation { id: InvitationId::of(&token), user, expires });
         }
@@ -140,7 +140,7 @@ pub(crate) fn revoke(tx: &mut dyn Transaction, id: InvitationId) -> Result<bool,
 pub(crate) fn revoke_all(tx: &mut dyn Transaction, user: &UserId) -> Result<(), StoreError> {
     let mut revoked = Vec::new();
     tx.scan(Table::Invitations, &[]..&key::AFTER_ALL, &mut |key, value| {
-        let invitation: Invitation = key::decode(Table::Invitations, value)?;
+        let invitation: RegistrationInvitation = key::decode(Table::Invitations, value)?;
         if invitation.user.as_ref() == Some(user) {
             revoked.push(token_in(key)?);
         }

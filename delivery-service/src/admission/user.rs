@@ -112,7 +112,7 @@ fn records_of_device(
     device: &DeviceId,
     now: Timestamp,
 ) -> Result<Option<DeviceRecords>, StoreError> {
-    let Some(devices::Device { key, registered, .. }) = devices::load(tx, device)? else {
+    let Some(devices::RegisteredDevice { key, registered, .. }) = devices::load(tx, device)? else {
         return Ok(None);
     };
     let sessions = session::of_device(tx, device)?.into_iter().map(|session| session.expires.0).collect();

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, KeyReader, at};
+use super::{Finding, KeyReader, StoreCheck, at};
 use crate::{
-    admission::{deadline::AdmissionDeadline, invitation::Invitation},
-    devices::Device,
+    admission::{deadline::AdmissionDeadline, invitation::RegistrationInvitation},
+    devices::RegisteredDevice,
     error::StoreError,
     names::{DeviceId, UserId},
     ordering::tally::{Tally, TallyCounts},
@@ -16,15 +16,15 @@ use crate::{
 };
 
 /// The devices that the service knows or knew, with true if the device is registered now.
-pub(super) type Devices = BTreeMap<DeviceId, bool>;
+pub(super) type KnownDevices = BTreeMap<DeviceId, bool>;
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<Devices, StoreError> {
-    let (mut devices, mut users) = (Devices::new(), Vec::new());
+pub(super) fn check(checker: &mut StoreCheck<'_>, counts: &mut TallyCounts) -> Result<KnownDevices, StoreError> {
+    let (mut devices, mut users) = (KnownDevices::new(), Vec::new());
     checker.each(Table::Devices, |_, key, value| {
         let mut reader = KeyReader(key);
         let id = DeviceId::from_identity(reader.name()?).ok()?;
         reader.end()?;
-        let device: Device = key::decode(Table::Devices, value).ok()?;
+        let device: RegisteredDevice = key::decode(Table::Devices, value).ok()?;
         users.push((key.to_vec(), Key::user(&device.user).then_device(&id)));
         devices.insert(id, device.key.is_some());
         Some(())
@@ -55,7 +55,7 @@ pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Resu
 }
 
 /// Checks the wake-up addresses of devices.
-fn wake_ups(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
+fn wake_ups(checker: &mut StoreCheck<'_>, devices: &KnownDevices) -> Result<(), StoreError> {
     checker.each(Table::WakeUps, |findings, key, address| {
         let mut reader = KeyReader(key);
         let device = DeviceId::from_identity(reader.name()?).ok()?;
@@ -69,7 +69,7 @@ fn wake_ups(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreErr
 }
 
 /// Checks the devices that users have now.
-fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut TallyCounts) -> Result<(), StoreError> {
+fn present(checker: &mut StoreCheck<'_>, devices: &KnownDevices, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (device, _) in devices.iter().filter(|(_, is_there)| **is_there) {
         let key = Key::device(device);
         let present = Key::user(device.user()).then_device(device);
@@ -89,7 +89,7 @@ fn present(checker: &mut Checker<'_>, devices: &Devices, counts: &mut TallyCount
 }
 
 /// Checks the sessions and invitations, each of which has a deadline.
-fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError> {
+fn tokens(checker: &mut StoreCheck<'_>, devices: &KnownDevices) -> Result<(), StoreError> {
     let mut deadlines = BTreeSet::new();
     checker.each(Table::AdmissionDeadlines, |_, key, value| {
         let mut reader = KeyReader(key);
@@ -115,7 +115,7 @@ fn tokens(checker: &mut Checker<'_>, devices: &Devices) -> Result<(), StoreError
     })?;
     checker.each(Table::Invitations, |findings, key, value| {
         let token: [u8; 32] = key.try_into().ok()?;
-        let invitation: Invitation = key::decode(Table::Invitations, value).ok()?;
+        let invitation: RegistrationInvitation = key::decode(Table::Invitations, value).ok()?;
         if !deadlines.contains(Key::number(invitation.expires.0).then_last(&token).as_bytes()) {
             findings.push(Finding::Dangling {
                 location: at(Table::Invitations, key),

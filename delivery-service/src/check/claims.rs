@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, KeyReader, at};
+use super::{Finding, KeyReader, StoreCheck, at};
 use crate::{
     error::StoreError,
     ordering::{claim::Claim, tally::TallyCounts},
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, end: u64, counts: &mut TallyCounts) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut StoreCheck<'_>, end: u64, counts: &mut TallyCounts) -> Result<(), StoreError> {
     let claims: Vec<(Vec<u8>, Claim)> = checker.all(Table::Claims)?;
     let (mut targets, mut deadlines) = (BTreeSet::new(), BTreeSet::new());
     for (key, claim) in &claims {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, KeyReader, at};
+use super::{Finding, KeyReader, StoreCheck, at};
 use crate::{
     device_list::{DeviceList, ListEntry},
     error::StoreError,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, service: Option<&ServicePublicKey>) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut StoreCheck<'_>, service: Option<&ServicePublicKey>) -> Result<(), StoreError> {
     let mut computed: BTreeMap<Vec<u8>, DeviceList> = BTreeMap::new();
     checker.each(Table::DeviceListEntries, |findings, key, value| {
         let mut reader = KeyReader(key);

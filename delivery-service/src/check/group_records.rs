@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, GroupNames, KeyReader, at};
+use super::{Finding, GroupNames, KeyReader, StoreCheck, at};
 use crate::{
     error::StoreError,
     names::GroupId,
@@ -16,7 +16,7 @@ use crate::{
 pub(super) type Groups = BTreeMap<GroupId, Group>;
 
 /// Returns every group whose record can be decoded.
-pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
+pub(super) fn load(checker: &mut StoreCheck<'_>) -> Result<Groups, StoreError> {
     let mut groups = Groups::new();
     checker.each(Table::Groups, |_, key, value| {
         let mut reader = KeyReader(key);
@@ -30,7 +30,7 @@ pub(super) fn load(checker: &mut Checker<'_>) -> Result<Groups, StoreError> {
 
 /// Checks the marks of ended groups and returns the names of the groups.
 pub(super) fn ended(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     counts: &mut TallyCounts,
 ) -> Result<GroupNames, StoreError> {

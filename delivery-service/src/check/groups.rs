@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, GroupNames, KeyReader, at, at_group, group_records::Groups, log::Logs};
+use super::{Finding, GroupNames, KeyReader, StoreCheck, at, at_group, group_records::Groups, log::Logs};
 use crate::{
     HandshakeMode,
     error::StoreError,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(super) fn check(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     logs: &Logs,
     counts: &mut TallyCounts,
@@ -44,14 +44,14 @@ pub(super) fn check(
     last_commits(checker, groups)
 }
 
-fn count(checker: &mut Checker<'_>, id: &GroupId, table: Table, recorded: u64, counted: u64) {
+fn count(checker: &mut StoreCheck<'_>, id: &GroupId, table: Table, recorded: u64, counted: u64) {
     if recorded != counted {
         checker.found(Finding::Miscounted { location: at_group(id), table, recorded, counted });
     }
 }
 
 /// Checks the removed devices of each group against the group's count.
-fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+fn removed(checker: &mut StoreCheck<'_>, groups: &Groups) -> Result<(), StoreError> {
     let mut counts: BTreeMap<GroupId, u64> = BTreeMap::new();
     checker.each(Table::Removed, |findings, key, _| {
         let mut reader = KeyReader(key);
@@ -70,7 +70,7 @@ fn removed(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError>
     Ok(())
 }
 
-fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<(), StoreError> {
+fn group_infos(checker: &mut StoreCheck<'_>, groups: &Groups, counts: &mut TallyCounts) -> Result<(), StoreError> {
     for (id, group) in groups {
         for (parity, stored) in group.group_infos() {
             Tally::Bytes(stored.sender.user()).recount(counts, stored.size);
@@ -107,7 +107,7 @@ fn group_infos(checker: &mut Checker<'_>, groups: &Groups, counts: &mut TallyCou
 }
 
 /// Checks the records for a rollback of the last commit, and its reports.
-fn last_commits(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+fn last_commits(checker: &mut StoreCheck<'_>, groups: &Groups) -> Result<(), StoreError> {
     let mut reportable = GroupNames::new();
     checker.each(Table::LastCommits, |findings, key, value| {
         let mut reader = KeyReader(key);

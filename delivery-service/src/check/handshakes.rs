@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, KeyReader, at, at_group, group_records::Groups};
+use super::{Finding, KeyReader, StoreCheck, at, at_group, group_records::Groups};
 use crate::{
     HandshakeMode,
     error::StoreError,
@@ -12,7 +12,7 @@ use crate::{
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, groups: &Groups) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut StoreCheck<'_>, groups: &Groups) -> Result<(), StoreError> {
     checker.each(Table::PublicGroups, |findings, key, _| {
         let mut reader = KeyReader(key);
         let id = GroupId::new(reader.name()?).ok()?;

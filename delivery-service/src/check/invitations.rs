@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Finding, KeyReader, at};
+use super::{Finding, KeyReader, StoreCheck, at};
 use crate::{
     error::StoreError,
     names::UserId,
@@ -10,7 +10,7 @@ use crate::{
     store::Table,
 };
 
-pub(super) fn check(checker: &mut Checker<'_>, counts: &mut TallyCounts) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut StoreCheck<'_>, counts: &mut TallyCounts) -> Result<(), StoreError> {
     let memberships: Vec<(Vec<u8>, Membership)> = checker.all(Table::Memberships)?;
     let mut deadlines = BTreeSet::new();
     for (key, membership) in &memberships {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, KeyReader, at};
+use super::{Finding, KeyReader, StoreCheck, at};
 use crate::{
     error::StoreError,
     handshake::wire::{self, Hash, KeyPackageRef},
@@ -19,7 +19,7 @@ use crate::{
 /// The deadlines, with the device, the hash and the reference of each.
 type Deadlines = BTreeMap<Vec<u8>, (DeviceId, Hash, KeyPackageRef)>;
 
-pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreError> {
+pub(super) fn check(checker: &mut StoreCheck<'_>, end: u64) -> Result<(), StoreError> {
     let mut deadlines = Deadlines::new();
     checker.each(Table::KeyPackageDeadlines, |_, key, value| {
         let mut reader = KeyReader(key);
@@ -81,7 +81,10 @@ pub(super) fn check(checker: &mut Checker<'_>, end: u64) -> Result<(), StoreErro
 }
 
 /// Checks the owners, and returns the owner of each key package by its reference.
-fn owners(checker: &mut Checker<'_>, deadlines: &Deadlines) -> Result<BTreeMap<KeyPackageRef, DeviceId>, StoreError> {
+fn owners(
+    checker: &mut StoreCheck<'_>,
+    deadlines: &Deadlines,
+) -> Result<BTreeMap<KeyPackageRef, DeviceId>, StoreError> {
     let expiring: BTreeSet<_> =
         deadlines.values().map(|(device, _, reference)| (reference.as_slice(), device)).collect();
     let mut owners = BTreeMap::new();

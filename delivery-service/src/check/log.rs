@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Checker, Finding, KeyReader, at,
+    Finding, KeyReader, StoreCheck, at,
     group_records::{self, Groups},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(super) type Logs = BTreeMap<GroupId, GroupLog>;
 
 /// Checks every log, and returns the contents of the logs.
 pub(super) fn check(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     service: Option<&ServicePublicKey>,
     end: u64,
@@ -105,7 +105,7 @@ pub(super) fn check(
 /// Checks the deadlines of entries and remembered outcomes. Returns the cursor and the group of
 /// each.
 fn deadlines(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     end: u64,
     counts: &mut TallyCounts,
@@ -148,7 +148,7 @@ fn deadlines(
 }
 
 /// Checks the welcomes: the shared part of each, and the part of each joiner.
-fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
+fn welcomes(checker: &mut StoreCheck<'_>, logs: &Logs) -> Result<(), StoreError> {
     let mut shared = BTreeSet::new();
     checker.each(Table::Welcomes, |findings, key, value| {
         let mut reader = KeyReader(key);
@@ -185,7 +185,7 @@ fn welcomes(checker: &mut Checker<'_>, logs: &Logs) -> Result<(), StoreError> {
 }
 
 fn remembered(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     service: Option<&ServicePublicKey>,
 ) -> Result<(), StoreError> {

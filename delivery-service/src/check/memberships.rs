@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Checker, Finding, KeyReader, admission::Devices, at, group_records::Groups, log::Logs};
+use super::{Finding, KeyReader, StoreCheck, admission::KnownDevices, at, group_records::Groups, log::Logs};
 use crate::{
     error::StoreError,
     names::{Cursor, DeviceId, GroupId},
@@ -19,10 +19,10 @@ use crate::{
 };
 
 pub(super) fn check(
-    checker: &mut Checker<'_>,
+    checker: &mut StoreCheck<'_>,
     groups: &Groups,
     logs: &Logs,
-    devices: &Devices,
+    devices: &KnownDevices,
 ) -> Result<(), StoreError> {
     let roster = members(checker, groups)?;
     let memberships: BTreeMap<Vec<u8>, Membership> = checker.all(Table::Memberships)?.into_iter().collect();
@@ -84,10 +84,10 @@ pub(super) fn check(
     Ok(())
 }
 
-type Roster = BTreeMap<(GroupId, DeviceId), Cursor>;
+type RosterIndex = BTreeMap<(GroupId, DeviceId), Cursor>;
 
-fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreError> {
-    let mut roster = Roster::new();
+fn members(checker: &mut StoreCheck<'_>, groups: &Groups) -> Result<RosterIndex, StoreError> {
+    let mut roster = RosterIndex::new();
     checker.each(Table::Members, |findings, key, value| {
         let mut reader = KeyReader(key);
         let group = GroupId::new(reader.name()?).ok()?;
@@ -109,7 +109,7 @@ fn members(checker: &mut Checker<'_>, groups: &Groups) -> Result<Roster, StoreEr
 
 /// Checks the memberships with unacknowledged entries, and the memberships without. Each belongs to
 /// a device that reads, and no membership is both.
-fn up_to_date(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
+fn up_to_date(checker: &mut StoreCheck<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
     let mut waiting = BTreeSet::new();
     checker.each(Table::Waiting, |findings, key, _| {
         two_names_and_a_number(key)?;
@@ -146,7 +146,7 @@ fn two_names_and_a_number(key: &[u8]) -> Option<()> {
 }
 
 /// Checks the unread records. Each refers to a membership at its first unread position.
-fn unread(checker: &mut Checker<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
+fn unread(checker: &mut StoreCheck<'_>, memberships: &BTreeMap<Vec<u8>, Membership>) -> Result<(), StoreError> {
     checker.each(Table::Unread, |findings, key, value| {
         let mut reader = KeyReader(key);
         reader.name()?;

@@ -142,7 +142,7 @@ impl SqliteStore {
 
 /// Checks all records and returns the findings.
 pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError> {
-    let mut checker = Checker { tx, findings: Vec::new() };
+    let mut checker = StoreCheck { tx, findings: Vec::new() };
     let service = checker.service()?;
     let groups = group_records::load(&mut checker)?;
     if service.is_none()
@@ -166,7 +166,7 @@ pub(crate) fn check(tx: &mut dyn Transaction) -> Result<Vec<Finding>, StoreError
 }
 
 /// Compares the stored tallies with the counted ones.
-fn tallies(checker: &mut Checker<'_>, counts: &TallyCounts) -> Result<(), StoreError> {
+fn tallies(checker: &mut StoreCheck<'_>, counts: &TallyCounts) -> Result<(), StoreError> {
     let mut stored = TallyCounts::new();
     checker.each(Table::Tallies, |_, key, value| {
         stored.insert(key.to_vec(), u64::from_be_bytes(value.try_into().ok()?));
@@ -184,7 +184,7 @@ fn tallies(checker: &mut Checker<'_>, counts: &TallyCounts) -> Result<(), StoreE
 }
 
 /// The records under check, and the findings so far.
-struct Checker<'a> {
+struct StoreCheck<'a> {
     tx: &'a mut dyn Transaction,
     findings: Vec<Finding>,
 }
@@ -196,7 +196,7 @@ struct LastNumbers {
     claims: u64,
 }
 
-impl Checker<'_> {
+impl StoreCheck<'_> {
     /// Calls `visit` with every record of a table. A record for which `visit` returns `None` cannot
     /// be decoded, which is a finding.
     fn each(

@@ -14,7 +14,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use tls_codec::Serialize as _;
 
-use super::{credential::basic_identity, profile, records::Records, verify::VerifiedCommit};
+use super::{credential::basic_identity, profile, records::GroupRecords, verify::VerifiedCommit};
 use crate::{
     error::StoreError,
     names::{DeviceId, Epoch, GroupId},
@@ -35,11 +35,11 @@ const WEIGHT_OF_A_GROUP: usize = 4;
 /// [`PublicGroups::merge`], [`PublicGroups::queue`] or [`PublicGroups::start`] must call
 /// [`PublicGroups::forget`] if that transaction fails.
 #[derive(Default)]
-pub(crate) struct PublicGroups(Mutex<LoadedGroups>);
+pub(crate) struct PublicGroups(Mutex<CachedGroups>);
 
 #[derive(Default)]
-struct LoadedGroups {
-    loaded: HashMap<GroupId, LoadedGroup>,
+struct CachedGroups {
+    loaded: HashMap<GroupId, CachedGroup>,
     /// The groups by the number of their last use. The first group is the next one to drop.
     by_use: BTreeMap<u64, GroupId>,
     weight: usize,
@@ -47,7 +47,7 @@ struct LoadedGroups {
     count: u64,
 }
 
-struct LoadedGroup {
+struct CachedGroup {
     state: PublicGroupState,
     used: u64,
     weight: usize,
@@ -74,7 +74,7 @@ pub(crate) struct PublicGroupState {
 /// A public group in its epoch 0 that the service does not track yet.
 pub(crate) struct NewPublicGroup {
     group: PublicGroup,
-    records: Records,
+    records: GroupRecords,
 }
 
 impl NewPublicGroup {
@@ -84,7 +84,7 @@ impl NewPublicGroup {
         creator: &DeviceId,
         group_info: VerifiableGroupInfo,
     ) -> Result<Self, RejectReason> {
-        let records = Records::default();
+        let records = GroupRecords::default();
         profile::check_extensions(group_info.group_context().extensions())?;
         let group = from_group_info(crypto, group_info, &records)?;
         let mut members = group.members();
@@ -100,7 +100,7 @@ impl NewPublicGroup {
     }
 }
 
-impl LoadedGroups {
+impl CachedGroups {
     fn count_up(&mut self) -> u64 {
         self.count += 1;
         self.count
@@ -116,7 +116,7 @@ impl LoadedGroups {
     }
 
     fn remove(&mut self, id: &GroupId) -> Option<PublicGroupState> {
-        let LoadedGroup { state, used, weight } = self.loaded.remove(id)?;
+        let CachedGroup { state, used, weight } = self.loaded.remove(id)?;
         self.by_use.remove(&used);
         self.weight -= weight;
         Some(state)
@@ -130,7 +130,7 @@ impl LoadedGroups {
         let weight = WEIGHT_OF_A_GROUP + group.members().count();
         let version = GroupVersion { state: number, epoch: epoch.unwrap_or(number) };
         let state = PublicGroupState { group: Arc::new(group), version };
-        self.loaded.insert(id.clone(), LoadedGroup { state: state.clone(), used, weight });
+        self.loaded.insert(id.clone(), CachedGroup { state: state.clone(), used, weight });
         self.by_use.insert(used, id.clone());
         self.weight += weight;
         // This group stays, however large it is: its verdicts count in this state.
@@ -182,7 +182,7 @@ impl PublicGroups {
         epoch: Epoch,
         commit: VerifiedCommit,
     ) -> Result<(), StoreError> {
-        let records = Records::default();
+        let records = GroupRecords::default();
         let (mut group, _) = self.take(tx, id, epoch)?;
         group.merge_commit(&records, *commit.staged).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, Epoch(epoch.0 + 1))?;
@@ -198,7 +198,7 @@ impl PublicGroups {
         epoch: Epoch,
         proposal: QueuedProposal,
     ) -> Result<(), StoreError> {
-        let records = Records::default();
+        let records = GroupRecords::default();
         let (mut group, number) = self.take(tx, id, epoch)?;
         group.add_proposal(&records, proposal).map_err(|_| StoreError::Corrupt(Table::PublicGroups))?;
         records.write(tx, id, epoch)?;
@@ -256,10 +256,10 @@ impl PublicGroups {
     /// Drops all groups from memory.
     pub(crate) fn forget_all(&self) {
         let mut groups = self.groups();
-        *groups = LoadedGroups { count: groups.count, ..LoadedGroups::default() };
+        *groups = CachedGroups { count: groups.count, ..CachedGroups::default() };
     }
 
-    fn groups(&self) -> MutexGuard<'_, LoadedGroups> {
+    fn groups(&self) -> MutexGuard<'_, CachedGroups> {
         // A lock holder does nothing that can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -271,13 +271,13 @@ pub(crate) fn public_group_of(
     crypto: &RustCrypto,
     group_info: VerifiableGroupInfo,
 ) -> Result<PublicGroup, RejectReason> {
-    from_group_info(crypto, group_info, &Records::default())
+    from_group_info(crypto, group_info, &GroupRecords::default())
 }
 
 fn from_group_info(
     crypto: &RustCrypto,
     group_info: VerifiableGroupInfo,
-    records: &Records,
+    records: &GroupRecords,
 ) -> Result<PublicGroup, RejectReason> {
     let tree = group_info.extensions().ratchet_tree().ok_or(RejectReason::GroupInfoMismatch)?.ratchet_tree().clone();
     PublicGroup::from_external(crypto, records, tree, group_info, ProposalStore::new())
@@ -286,7 +286,7 @@ fn from_group_info(
 }
 
 fn load(tx: &mut dyn Transaction, id: &GroupId, epoch: Epoch) -> Result<PublicGroup, StoreError> {
-    let records = Records::load(tx, id, epoch)?;
+    let records = GroupRecords::load(tx, id, epoch)?;
     PublicGroup::load(&records, &openmls::group::GroupId::from_slice(id.as_bytes()))
         .ok()
         .flatten()

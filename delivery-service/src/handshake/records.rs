@@ -25,7 +25,7 @@ const PROPOSAL: &[u8] = b"proposal/";
 
 /// The records of one public group.
 #[derive(Default)]
-pub(super) struct Records {
+pub(super) struct GroupRecords {
     records: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// True if the queued proposals in the store must be deleted.
     clears_proposals: RefCell<bool>,
@@ -36,7 +36,7 @@ pub(super) struct Records {
 #[error("a record of a public group cannot be encoded or decoded")]
 pub(super) struct CodecError;
 
-impl Records {
+impl GroupRecords {
     /// Loads all records of a group in an epoch.
     pub(super) fn load(tx: &mut dyn Transaction, group: &GroupId, epoch: Epoch) -> Result<Self, StoreError> {
         let range = Key::epoch_of(group, epoch).everything_below();
@@ -89,8 +89,8 @@ impl Records {
     }
 }
 
-/// One `Records` holds one group, so the group id in each call is not used.
-impl PublicStorageProvider<CURRENT_VERSION> for Records {
+/// One `GroupRecords` holds one group, so the group id in each call is not used.
+impl PublicStorageProvider<CURRENT_VERSION> for GroupRecords {
     type PublicError = CodecError;
 
     fn write_tree<G: traits::GroupId<CURRENT_VERSION>, T: traits::TreeSync<CURRENT_VERSION>>(

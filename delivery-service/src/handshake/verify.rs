@@ -264,7 +264,7 @@ mod tests {
     use openmls_traits::{random::OpenMlsRand, types::CryptoError};
     use tls_codec::DeserializeBytes as _;
 
-    use super::{super::records::Records, *};
+    use super::{super::records::GroupRecords, *};
 
     const CIPHERSUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
@@ -328,7 +328,7 @@ mod tests {
             let info = group.export_group_info(provider.crypto(), signer, true).unwrap();
             let MlsMessageBodyIn::GroupInfo(info) = body(&info) else { panic!("not a group info") };
             let tree = group.export_ratchet_tree().into();
-            let records = Records::default();
+            let records = GroupRecords::default();
             PublicGroup::from_external(provider.crypto(), &records, tree, info, ProposalStore::new()).unwrap().0
         }
 

@@ -36,7 +36,7 @@ pub(crate) fn read(
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let mut page = Page { deliveries: BTreeMap::new(), bytes: 0, limit, end: Cursor(u64::MAX) };
+    let mut page = CollectedPage { deliveries: BTreeMap::new(), bytes: 0, limit, end: Cursor(u64::MAX) };
     for membership in membership::waiting(tx, device)? {
         let first = membership.unread.max(after.next());
         if membership.by_welcome && first <= membership.from {
@@ -61,7 +61,7 @@ pub(crate) fn has_unread(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
 
 /// The entries collected so far. They are always the first of all entries that the read has looked
 /// at, without a gap.
-struct Page {
+struct CollectedPage {
     deliveries: BTreeMap<Cursor, Delivery>,
     bytes: usize,
     limit: usize,
@@ -70,7 +70,7 @@ struct Page {
     end: Cursor,
 }
 
-impl Page {
+impl CollectedPage {
     fn is_over_full(&self) -> bool {
         self.deliveries.len() > 1 && (self.deliveries.len() > self.limit || self.bytes > MAX_READ_BYTES)
     }
@@ -89,7 +89,11 @@ impl Page {
 }
 
 /// Adds the welcome of the entry that added the device.
-fn collect_welcome(tx: &mut dyn Transaction, membership: &Membership, page: &mut Page) -> Result<(), StoreError> {
+fn collect_welcome(
+    tx: &mut dyn Transaction,
+    membership: &Membership,
+    page: &mut CollectedPage,
+) -> Result<(), StoreError> {
     if membership.from >= page.end {
         return Ok(());
     }
@@ -116,7 +120,7 @@ fn collect(
     tx: &mut dyn Transaction,
     membership: &Membership,
     first: Cursor,
-    page: &mut Page,
+    page: &mut CollectedPage,
 ) -> Result<(), StoreError> {
     let group = Key::group(&membership.group);
     let from = group.clone().then(membership.from.max(first).0);

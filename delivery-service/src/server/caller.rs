@@ -22,7 +22,7 @@ use super::{
     memory::{Charge, Principal},
     price::Price,
     rates::block_of,
-    refusal::Refusal,
+    refusal::RequestError,
     sessions::OpenSession,
     sizes::encoded_bytes,
     state::State,
@@ -43,7 +43,7 @@ impl Caller {
 
     /// Returns the device if the service still knows it. The device may have been removed while the
     /// request waited.
-    pub(crate) fn admit(&self, service: &Service<'_>) -> Result<DeviceId, Refusal> {
+    pub(crate) fn admit(&self, service: &Service<'_>) -> Result<DeviceId, RequestError> {
         match service.device_key(&self.0.device)? {
             Some(_) => Ok(self.0.device.clone()),
             None => Err(Code::NoSession.into()),
@@ -52,9 +52,9 @@ impl Caller {
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Refusal;
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
         Self::of(&parts.extensions).cloned().ok_or_else(|| Code::NoSession.into())
     }
 }
@@ -69,7 +69,7 @@ pub(crate) async fn layer(
     Extracted(state): Extracted<State>,
     mut request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let connection = request.extensions_mut().remove::<Connection>();
     let principal = principal(&state, &mut request, connection.as_ref())?;
     let charge = state.memory().charge(&principal, connection.map(|connection| connection.budget()));
@@ -81,12 +81,12 @@ pub(crate) async fn layer(
 
 /// Returns the party that pays for the request. From here on, the request of a device carries its
 /// [`Caller`].
-fn principal(state: &State, request: &mut Request, connection: Option<&Connection>) -> Result<Principal, Refusal> {
+fn principal(state: &State, request: &mut Request, connection: Option<&Connection>) -> Result<Principal, RequestError> {
     let token = bearer(request.headers());
     if let Some(session) = token.as_ref().and_then(|token| state.sessions().get(&token.hash(), state.monotonic())) {
         state.rates().charge(&session.device, Price::Request)?;
         if let Some(connection) = connection {
-            let too_many = |_| Refusal::because(Code::TooManyRequests, "the device uses too many connections");
+            let too_many = |_| RequestError::because(Code::TooManyRequests, "the device uses too many connections");
             connection.admit(&session.device).map_err(too_many)?;
         }
         let principal = Principal::Device(session.device.clone());
@@ -125,7 +125,7 @@ fn answer_bytes(state: &State, request: &Request) -> usize {
 }
 
 /// Charges the answer until the client has taken it.
-async fn charge_answer(response: Response, charge: Charge) -> Result<Response, Refusal> {
+async fn charge_answer(response: Response, charge: Charge) -> Result<Response, RequestError> {
     // A stream has a charge of its own.
     let bytes = response.body().size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     charge.shrink_to(bytes);

@@ -14,7 +14,7 @@ use std::{
 
 use hmac::Mac as _;
 
-use super::{mac::mac, refusal::Refusal};
+use super::{mac::mac, refusal::RequestError};
 use crate::{api::Code, names::DeviceId};
 
 /// Separates this use of the key from every other use. The bytes that the device signs
@@ -78,7 +78,7 @@ impl Challenges {
     }
 
     /// Redeems a challenge. The caller has verified the signature of the device over it.
-    pub(crate) fn redeem(&self, challenge: &ValidChallenge, now: Duration) -> Result<(), Refusal> {
+    pub(crate) fn redeem(&self, challenge: &ValidChallenge, now: Duration) -> Result<(), RequestError> {
         let ValidChallenge { device, nonce, expires } = challenge;
         let mut redeemed = self.redeemed();
         let of_device = redeemed.entry(device.clone()).or_default();
@@ -88,7 +88,7 @@ impl Challenges {
         }
         if of_device.len() >= MAX_PER_DEVICE {
             let first = of_device.iter().map(|(_, expires)| *expires).min().unwrap_or(now);
-            return Err(Refusal::for_now(Code::TooManyRequests, first.saturating_sub(now)));
+            return Err(RequestError::for_now(Code::TooManyRequests, first.saturating_sub(now)));
         }
         of_device.push((*nonce, *expires));
         Ok(())

@@ -14,7 +14,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{context::RequestContext, memory::Principal, refusal::Refusal, shares::Shares, sizes::LARGE};
+use super::{context::RequestContext, memory::Principal, refusal::RequestError, shares::Shares, sizes::LARGE};
 use crate::api::Code;
 
 /// The number of permits for jobs on large bytes.
@@ -50,12 +50,12 @@ impl Checks {
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, RequestError> {
         Ok(self.permit(bytes).await?.run(work).await?.0)
     }
 
     /// Waits for a permit for work on `bytes` bytes, for the request of the current task.
-    pub(crate) async fn permit(&self, bytes: usize) -> Result<CheckPermit, Refusal> {
+    pub(crate) async fn permit(&self, bytes: usize) -> Result<CheckPermit, RequestError> {
         let context = RequestContext::current();
         let is_large = bytes >= LARGE;
         // The share of the party comes first: a party that waits for its own share holds no permit
@@ -90,13 +90,13 @@ impl CheckPermit {
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<(T, Self), Refusal> {
+    ) -> Result<(T, Self), RequestError> {
         // The work continues even if its client disconnects. It keeps its permit until it ends.
         Ok(spawn_blocking(move || (work(), self)).await.map_err(|_| Code::Internal)?)
     }
 }
 
-async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, RequestError> {
     // This module never closes its semaphores.
     Ok(Arc::clone(permits).acquire_owned().await.map_err(|_| Code::Unavailable)?)
 }

@@ -181,7 +181,7 @@ impl Connect {
         let mut look = interval_at(Instant::now() + tick, tick);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let begun = Instant::now();
-        let mut ending: Option<Ending> = None;
+        let mut ending: Option<ConnectionEnd> = None;
         loop {
             tokio::select! {
                 result = connection.as_mut() => {
@@ -196,7 +196,7 @@ impl Connect {
                     }
                 }
                 () = self.shutdown.begun(), if ending.is_none() => {
-                    ending = Some(Ending { since: Instant::now(), told: false });
+                    ending = Some(ConnectionEnd { since: Instant::now(), told: false });
                     look = interval_at(Instant::now() + LOOK_AT_END, LOOK_AT_END);
                 }
             }
@@ -216,7 +216,7 @@ impl Connect {
     }
 
     /// True if the server has to close the connection.
-    fn is_over(&self, progress: &Progress, begun: Instant, ending: Option<&Ending>) -> bool {
+    fn is_over(&self, progress: &Progress, begun: Instant, ending: Option<&ConnectionEnd>) -> bool {
         if progress.is_stuck(Duration::from_secs(self.limits.write_seconds)) {
             self.metrics.connection_stuck();
             tracing::debug!("a client took nothing of an answer for too long");
@@ -232,7 +232,7 @@ impl Connect {
 }
 
 /// The end of a connection because the server is stopping.
-struct Ending {
+struct ConnectionEnd {
     since: Instant,
     /// True if the server has told the client.
     told: bool,

@@ -18,7 +18,7 @@ use super::{
     caller::Caller,
     context::RequestContext,
     price::Price,
-    refusal::Refusal,
+    refusal::RequestError,
     sizes::{LARGE, body_bytes},
     state::State,
     unread_body,
@@ -70,7 +70,7 @@ impl Format {
     }
 
     /// Returns the format of a request's body.
-    fn of_content(headers: &HeaderMap) -> Result<Self, Refusal> {
+    fn of_content(headers: &HeaderMap) -> Result<Self, RequestError> {
         let mut values = headers.get_all(header::CONTENT_TYPE).iter();
         match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
             (Some(value), None) => match media_range(value).0.as_str() {
@@ -82,9 +82,9 @@ impl Format {
         }
     }
 
-    fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Refusal> {
+    fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, RequestError> {
         let not_understood =
-            |error: String| Refusal::because(Code::BadRequest, error.chars().take(MAX_DETAIL).collect::<String>());
+            |error: String| RequestError::because(Code::BadRequest, error.chars().take(MAX_DETAIL).collect::<String>());
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|error| not_understood(error.to_string())),
             Self::Cbor => {
@@ -97,8 +97,8 @@ impl Format {
     }
 
     /// Encodes a body in this format.
-    pub(crate) fn write<T: Serialize>(self, value: &T) -> Result<Vec<u8>, Refusal> {
-        let failed = || Refusal::from(Code::Internal);
+    pub(crate) fn write<T: Serialize>(self, value: &T) -> Result<Vec<u8>, RequestError> {
+        let failed = || RequestError::from(Code::Internal);
         match self {
             Self::Json => serde_json::to_vec(value).map_err(|_| failed()),
             Self::Cbor => {
@@ -117,12 +117,12 @@ impl Format {
     }
 
     /// Returns an answer in this format.
-    pub(crate) fn answer<T: Serialize>(self, status: StatusCode, value: &T) -> Result<Response, Refusal> {
+    pub(crate) fn answer<T: Serialize>(self, status: StatusCode, value: &T) -> Result<Response, RequestError> {
         Ok((status, [(header::CONTENT_TYPE, self.media_type())], self.write(value)?).into_response())
     }
 
     /// Returns the answer to a successful request.
-    pub(crate) fn ok<T: Serialize>(self, value: &T) -> Result<Response, Refusal> {
+    pub(crate) fn ok<T: Serialize>(self, value: &T) -> Result<Response, RequestError> {
         self.answer(StatusCode::OK, value)
     }
 
@@ -156,9 +156,9 @@ fn media_range(range: &str) -> (String, u16) {
 }
 
 impl<S: Sync> FromRequestParts<S> for Format {
-    type Rejection = Refusal;
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
         Self::accepted(&parts.headers).ok_or_else(|| Code::NotAcceptable.into())
     }
 }
@@ -167,9 +167,9 @@ impl<S: Sync> FromRequestParts<S> for Format {
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for Body<T> {
-    type Rejection = Refusal;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &State) -> Result<Self, RequestError> {
         IncomingBody::of(request, state)?.read(state).await.map(Self)
     }
 }
@@ -188,7 +188,7 @@ pub(crate) struct IncomingBody {
 impl IncomingBody {
     /// Checks the headers, and charges the device for the declared size. So a device without units
     /// cannot send a body.
-    pub(crate) fn of(request: Request, state: &State) -> Result<Self, Refusal> {
+    pub(crate) fn of(request: Request, state: &State) -> Result<Self, RequestError> {
         let format = Format::of_content(request.headers())?;
         let device = Caller::of(request.extensions()).map(|caller| caller.0.device.clone());
         let limit = if device.is_some() { state.max_request_bytes() } else { MAX_BYTES_WITHOUT_SESSION };
@@ -211,7 +211,7 @@ impl IncomingBody {
     }
 
     /// Reads and decodes the body.
-    pub(crate) async fn read<T: DeserializeOwned + Send + 'static>(self, state: &State) -> Result<T, Refusal> {
+    pub(crate) async fn read<T: DeserializeOwned + Send + 'static>(self, state: &State) -> Result<T, RequestError> {
         let Self { format, device, limit, declared, mut body } = self;
         let collect = async {
             let mut collected = Collected::new(state, device, limit, declared.unwrap_or(0));
@@ -220,10 +220,10 @@ impl IncomingBody {
                 collected.add(frame.data_ref().map_or(&[], |data| data)).await?;
             }
             collected.bytes.shrink_to_fit();
-            Ok::<_, Refusal>(collected.bytes)
+            Ok::<_, RequestError>(collected.bytes)
         };
         let collected = tokio::time::timeout(state.request_time(), collect).await;
-        let bytes = collected.map_err(|_| Refusal::from(Code::Timeout))??;
+        let bytes = collected.map_err(|_| RequestError::from(Code::Timeout))??;
         if bytes.len() < LARGE {
             return format.read(&bytes);
         }
@@ -231,8 +231,8 @@ impl IncomingBody {
     }
 }
 
-fn too_large(limit: usize) -> Refusal {
-    Refusal::because(Code::TooLarge, format!("more than {limit} bytes"))
+fn too_large(limit: usize) -> RequestError {
+    RequestError::because(Code::TooLarge, format!("more than {limit} bytes"))
 }
 
 /// A body that the server is reading. Before it keeps a piece, it charges the memory and, if a
@@ -261,7 +261,7 @@ impl<'s> Collected<'s> {
     }
 
     /// Charges the device for a body of `length` bytes, without the units that it has paid already.
-    fn pay(&mut self, length: usize) -> Result<(), Refusal> {
+    fn pay(&mut self, length: usize) -> Result<(), RequestError> {
         let Some(device) = &self.device else {
             return Ok(());
         };
@@ -271,7 +271,7 @@ impl<'s> Collected<'s> {
         Ok(())
     }
 
-    async fn add(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    async fn add(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         let length = self.bytes.len() + piece.len();
         if length > self.limit {
             return Err(too_large(self.limit));
@@ -279,7 +279,7 @@ impl<'s> Collected<'s> {
         // The final length of this body is unknown, and so is the time until the device can pay for
         // it.
         let longest_wait = self.state.rates().longest_wait();
-        self.pay(length).map_err(|_| Refusal::for_now(Code::TooManyRequests, longest_wait))?;
+        self.pay(length).map_err(|_| RequestError::for_now(Code::TooManyRequests, longest_wait))?;
         if let Some(context) = &self.context {
             context.charge.grow_to(self.base + body_bytes(length)).await?;
         }
@@ -303,7 +303,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Result<Response, Infa
 }
 
 fn with_problem(format: Format, mut response: Response) -> Response {
-    if let Some(Refusal(problem)) = response.extensions_mut().remove::<Refusal>() {
+    if let Some(RequestError(problem)) = response.extensions_mut().remove::<RequestError>() {
         return format.problem(&problem, std::mem::take(response.headers_mut()));
     }
     let status = response.status();
@@ -327,7 +327,7 @@ fn with_problem(format: Format, mut response: Response) -> Response {
 pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // The message of the panic may repeat parts of the request, so the log does not contain it.
     tracing::error!("a handler panicked");
-    Refusal::from(Code::Internal).into_response()
+    RequestError::from(Code::Internal).into_response()
 }
 
 #[cfg(test)]

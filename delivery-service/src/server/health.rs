@@ -9,14 +9,14 @@ use crate::error::StoreError;
 
 /// The reason why the store takes no writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum StoreFault {
     Full,
     ReadOnly,
     Replaced,
     Failed,
 }
 
-impl Fault {
+impl StoreFault {
     /// Returns the fault that a failure of the store shows.
     pub(crate) fn of(error: &StoreError) -> Self {
         match error {
@@ -40,16 +40,16 @@ impl Fault {
 
 /// The present fault of the store, if there is one. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Health(Arc<Mutex<Option<Fault>>>);
+pub(crate) struct Health(Arc<Mutex<Option<StoreFault>>>);
 
 impl Health {
     /// The present fault, if there is one.
-    pub(crate) fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<StoreFault> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the result of a write. Returns true if the fault has changed.
-    pub(crate) fn note(&self, fault: Option<Fault>) -> bool {
+    pub(crate) fn note(&self, fault: Option<StoreFault>) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *known != fault;
         *known = fault;

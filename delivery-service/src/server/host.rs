@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 
-use super::refusal::Refusal;
+use super::refusal::RequestError;
 use crate::api::Code;
 
 /// The hosts that requests may name.
@@ -45,8 +45,8 @@ pub(crate) async fn layer(
     Extracted(hosts): Extracted<Hosts>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
-    let refused = |what| Err(Refusal::because(Code::BadRequest, what));
+) -> Result<Response, RequestError> {
+    let refused = |what| Err(RequestError::because(Code::BadRequest, what));
     match host_of(request.uri(), request.headers()) {
         Some(host) if hosts.admit(host) => Ok(next.run(request).await),
         Some(_) => refused("the request is for another host; see the setting `allowed_hosts`"),

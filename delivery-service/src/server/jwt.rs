@@ -104,12 +104,12 @@ struct Claims {
 }
 
 /// The source of an issuer's keys.
-pub(crate) enum Source {
+pub(crate) enum KeySource {
     File(PathBuf),
     Address(reqwest::Url, reqwest::Client),
 }
 
-impl Source {
+impl KeySource {
     /// Returns the source that `jwks` names: a file, or an `https://` address. The certificate of
     /// the address must come from one of the authorities in the file `authorities`. Without that
     /// file, the authorities of the platform count.
@@ -141,7 +141,7 @@ impl Source {
 pub(crate) struct Issuer {
     name: String,
     audience: String,
-    source: Source,
+    source: KeySource,
     /// The age at which the server fetches the keys again.
     refresh: Duration,
     known: RwLock<KeyCache>,
@@ -171,13 +171,13 @@ impl Issuer {
     pub(crate) fn new(
         name: &str,
         audience: &str,
-        source: Source,
+        source: KeySource,
         refresh: Duration,
         environment: Environment,
         clock: ClockGuard,
     ) -> Result<Self, IssuerError> {
         let mut known = KeyCache::default();
-        if let Source::File(path) = &source {
+        if let KeySource::File(path) = &source {
             known.keys = Some((Arc::new(read(path)?), environment.monotonic()));
         }
         let every = |period: Duration, burst| {
@@ -288,8 +288,10 @@ impl Issuer {
             return Ok(());
         }
         let fetched = match &self.source {
-            Source::File(path) => read(path),
-            Source::Address(address, client) => download(client, address.clone()).await.and_then(|keys| parse(&keys)),
+            KeySource::File(path) => read(path),
+            KeySource::Address(address, client) => {
+                download(client, address.clone()).await.and_then(|keys| parse(&keys))
+            }
         };
         let now = self.environment.monotonic();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use figment::value::{Dict, Value};
 
-use super::settings::{Registration, Settings, Tls};
+use super::settings::{RegistrationMode, Settings, Tls};
 
 /// The similarity, from 0 to 1, from which a name counts as a mistyped form of another name.
 const ALIKE: f64 = 0.85;
 
 /// Returns every key in the order of the settings.
 pub fn all() -> Vec<String> {
-    let jwt = Registration::Jwt {
+    let jwt = RegistrationMode::Jwt {
         issuer: String::new(),
         audience: String::new(),
         jwks: String::new(),
@@ -23,7 +23,7 @@ pub fn all() -> Vec<String> {
     };
     let tls = Some(Tls { certificate: "".into(), key: "".into() });
     let mut keys: Vec<String> = Vec::new();
-    for registration in [Registration::Open { anywhere: false }, jwt] {
+    for registration in [RegistrationMode::Open { anywhere: false }, jwt] {
         let settings = Settings { registration, tls: tls.clone(), ..Settings::default() };
         for (key, _) in values(&settings) {
             if !keys.contains(&key) {

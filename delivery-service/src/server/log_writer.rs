@@ -34,10 +34,10 @@ pub fn lines_lost() -> u64 {
 
 /// The writer of the log, which never waits. Clones share the queue.
 #[derive(Clone, Debug)]
-pub struct LogWriter(Arc<Shared>);
+pub struct LogWriter(Arc<SharedLog>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedLog {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -56,7 +56,7 @@ impl LogWriter {
     /// # Errors
     /// The system cannot start another thread.
     pub fn start(place: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedLog::default());
         let of_thread = Arc::clone(&shared);
         thread::Builder::new().name("log".into()).spawn(move || of_thread.write_to(place))?;
         Ok(Self(shared))
@@ -102,7 +102,7 @@ impl LogWriter {
     }
 }
 
-impl Shared {
+impl SharedLog {
     /// Writes lines as long as the process lives.
     fn write_to(&self, mut place: impl Write) {
         loop {

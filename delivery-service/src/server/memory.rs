@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{refusal::Refusal, settings::ServerLimits, shares::Shares, tokens::DeviceMark};
+use super::{refusal::RequestError, settings::ServerLimits, shares::Shares, tokens::DeviceMark};
 use crate::{api::Code, names::DeviceId};
 
 /// The time that a request waits for memory before the server refuses it.
@@ -249,7 +249,7 @@ impl Charge {
     ///
     /// Fails with [`Code::TooManyRequests`] if a budget of the caller has no room. Fails with
     /// [`Code::Unavailable`] if the server has no room.
-    pub(crate) async fn grow_to(&self, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) async fn grow_to(&self, bytes: usize) -> Result<(), RequestError> {
         let before = self.bytes();
         if bytes <= before {
             return Ok(());
@@ -258,7 +258,7 @@ impl Charge {
         let mut permits = Vec::with_capacity(self.0.budgets.len());
         for Budget { blocks, counted, shortage } in &self.0.budgets {
             let room = Arc::clone(blocks).acquire_many_owned(counted.more(before, bytes));
-            let refused = || Refusal::for_now(*shortage, RETRY);
+            let refused = || RequestError::for_now(*shortage, RETRY);
             permits.push(timeout_at(deadline, room).await.map_err(|_| refused())?.map_err(|_| refused())?);
         }
         self.add(permits, before, bytes);

@@ -23,13 +23,13 @@ use crate::ordering::{expiry::Expired, handout::ClaimOutcome};
 /// The prefix of all names.
 pub const PREFIX: &str = "regrow_ds";
 
-type Word = (&'static str, &'static str);
-type Kinds = Family<[Word; 1], Counter>;
-type KindsAndOutcomes = Family<[Word; 2], Counter>;
-type Requests = Family<Request, Counter>;
+type Label = (&'static str, &'static str);
+type Kinds = Family<[Label; 1], Counter>;
+type KindsAndOutcomes = Family<[Label; 2], Counter>;
+type Requests = Family<RequestLabels, Counter>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
+struct RequestLabels {
     method: &'static str,
     route: String,
     status: &'static str,
@@ -148,11 +148,11 @@ struct Meters {
     handshakes: Counter,
     stuck: Counter,
     memory: Gauge,
-    disk_free: Family<[Word; 0], Gauge>,
-    open_files: Family<[Word; 0], Gauge>,
-    max_open_files: Family<[Word; 0], Gauge>,
+    disk_free: Family<[Label; 0], Gauge>,
+    open_files: Family<[Label; 0], Gauge>,
+    max_open_files: Family<[Label; 0], Gauge>,
     log_lost: Counter,
-    certificate: Family<[Word; 0], Gauge>,
+    certificate: Family<[Label; 0], Gauge>,
     clock_confirmed: Gauge,
     clock_jumps: Counter,
     requests: Requests,
@@ -199,7 +199,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut counts = Meters::default();
         let mut registry = mem::take(&mut counts.registry);
-        let version: Family<[Word; 1], Gauge> = Family::default();
+        let version: Family<[Label; 1], Gauge> = Family::default();
         version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         let r = &mut registry;
         r.register("build_info", "The version of the server", version);
@@ -400,7 +400,7 @@ impl Metrics {
 
     /// Counts an answered request. `route` is a template, never a path.
     pub fn request(&self, method: &'static str, route: &str, status: StatusClass, took: Duration) {
-        let labels = Request { method, route: route.to_owned(), status: status.0 };
+        let labels = RequestLabels { method, route: route.to_owned(), status: status.0 };
         self.0.requests.get_or_create_owned(&labels).inc();
         self.0.request_seconds.get_or_create(&[("route", route.to_owned())]).observe(took.as_secs_f64());
     }

@@ -1,6 +1,6 @@
 //! Converts the answers of the service into answers of the API.
 
-use super::{metrics::OutcomeLabel, refusal::Refusal};
+use super::{metrics::OutcomeLabel, refusal::RequestError};
 use crate::{
     RejectCode,
     api::{Accepted, Code, Problem},
@@ -9,7 +9,7 @@ use crate::{
     outcome::{Outcome, RejectReason},
 };
 
-impl From<RejectReason> for Refusal {
+impl From<RejectReason> for RequestError {
     fn from(reason: RejectReason) -> Self {
         let current_epoch = match &reason {
             RejectReason::EpochAhead { current_epoch: Epoch(epoch) } => Some(*epoch),
@@ -46,7 +46,7 @@ impl From<&Outcome> for OutcomeLabel {
 }
 
 /// Returns the answer to a submission.
-pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, Refusal> {
+pub(crate) fn accepted(outcome: Outcome) -> Result<Accepted, RequestError> {
     match outcome {
         Outcome::Accepted(receipt) => Ok(Accepted { receipt: (&receipt).into() }),
         Outcome::Stale { current_epoch: Epoch(epoch) } => {

@@ -78,7 +78,7 @@ impl Progress {
     }
 
     /// Splits an answer into pieces and tracks its progress.
-    pub(crate) fn answer(&self, response: Response<Body>, request: OpenRequest) -> Response<Outgoing> {
+    pub(crate) fn answer(&self, response: Response<Body>, request: OpenRequest) -> Response<OutgoingBody> {
         let is_stream = |headers: &HeaderMap| {
             headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
         };
@@ -90,7 +90,7 @@ impl Progress {
             state.next
         };
         let progress = self.clone();
-        response.map(|body| Outgoing { body, rest: Bytes::new(), id, progress, _request: request })
+        response.map(|body| OutgoingBody { body, rest: Bytes::new(), id, progress, _request: request })
     }
 
     fn state(&self) -> MutexGuard<'_, ProgressState> {
@@ -112,7 +112,7 @@ impl Drop for OpenRequest {
 }
 
 /// The body of an answer, which leaves in small pieces.
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingBody {
     body: Body,
     /// The rest of the last frame of `body`.
     rest: Bytes,
@@ -121,7 +121,7 @@ pub(crate) struct Outgoing {
     _request: Option<OpenRequest>,
 }
 
-impl Outgoing {
+impl OutgoingBody {
     fn piece(&mut self) -> Bytes {
         let length = match self.rest.len() {
             long if long > PIECE => PIECE,
@@ -132,7 +132,7 @@ impl Outgoing {
     }
 }
 
-impl HttpBody for Outgoing {
+impl HttpBody for OutgoingBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -170,7 +170,7 @@ impl HttpBody for Outgoing {
     }
 }
 
-impl Drop for Outgoing {
+impl Drop for OutgoingBody {
     fn drop(&mut self) {
         self.progress.state().waiting.remove(&self.id);
     }

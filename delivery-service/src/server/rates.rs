@@ -14,7 +14,7 @@ use std::{
 use governor::{NotUntil, Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::DefaultKeyedStateStore};
 
 use super::{
-    context::RequestContext, environment::Environment, price::Price, refusal::Refusal, settings::ServerLimits,
+    context::RequestContext, environment::Environment, price::Price, refusal::RequestError, settings::ServerLimits,
     tokens::DeviceMark,
 };
 use crate::{api::Code, names::DeviceId};
@@ -53,7 +53,7 @@ impl Rates {
 
     /// Charges a device with a session. A request costs at most all units that a device can have,
     /// so every request succeeds in the end.
-    pub(crate) fn charge(&self, device: &DeviceId, price: Price) -> Result<(), Refusal> {
+    pub(crate) fn charge(&self, device: &DeviceId, price: Price) -> Result<(), RequestError> {
         let request = RequestContext::current();
         let paid = request.as_ref().map_or(0, RequestContext::units);
         let Some(units) = NonZeroU32::new(price.units().min(self.burst.saturating_sub(paid))) else {
@@ -70,7 +70,7 @@ impl Rates {
                 // The device pays for the whole request again when it sends the request again.
                 let again = self.unit_time.saturating_mul(paid);
                 let wait = refused.wait_time_from(self.environment.monotonic()).saturating_add(again);
-                Err(Refusal::for_now(Code::TooManyRequests, wait))
+                Err(RequestError::for_now(Code::TooManyRequests, wait))
             }
             Err(_) => Err(Code::TooManyRequests.into()),
         }
@@ -82,7 +82,7 @@ impl Rates {
     }
 
     /// Charges an address for a request without a session.
-    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
+    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), RequestError> {
         self.check(&self.addresses, &block_of(address), Code::TooManyRequests)
     }
 
@@ -93,7 +93,7 @@ impl Rates {
     }
 
     /// Charges `claimer` for a claim of a key package of `target`.
-    pub(crate) fn check_claim(&self, claimer: &DeviceId, target: &DeviceId) -> Result<(), Refusal> {
+    pub(crate) fn check_claim(&self, claimer: &DeviceId, target: &DeviceId) -> Result<(), RequestError> {
         self.check(&self.claims, &(claimer.clone(), target.clone()), Code::ClaimedTooOften)
     }
 
@@ -105,9 +105,9 @@ impl Rates {
         self.claims.retain_recent();
     }
 
-    fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K>, key: &K, code: Code) -> Result<(), Refusal> {
+    fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K>, key: &K, code: Code) -> Result<(), RequestError> {
         let wait = |refused: NotUntil<_>| refused.wait_time_from(self.environment.monotonic());
-        limiter.check_key(key).map_err(|refused| Refusal::for_now(code, wait(refused)))
+        limiter.check_key(key).map_err(|refused| RequestError::for_now(code, wait(refused)))
     }
 }
 

@@ -5,7 +5,7 @@
 //! reads slowly costs no more than a client that reads fast.
 
 use super::{
-    caller::Caller, context::RequestContext, refusal::Refusal, sizes::encoded_bytes, state::State,
+    caller::Caller, context::RequestContext, refusal::RequestError, sizes::encoded_bytes, state::State,
     subscriptions::Subscription,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl PageAnswer {
 }
 
 /// A device that reads deliveries and waits for more.
-pub(crate) struct Reader {
+pub(crate) struct DeliveryReader {
     state: State,
     caller: Caller,
     /// The request that pays for the pages.
@@ -68,16 +68,16 @@ pub(crate) enum End {
     /// The server is stopping.
     Stopping,
     /// The server could not read the store.
-    Failed(Refusal),
+    Failed(RequestError),
 }
 
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for End {
+    fn from(refusal: RequestError) -> Self {
         if refusal.0.code == Code::NoSession { Self::Over } else { Self::Failed(refusal) }
     }
 }
 
-impl Reader {
+impl DeliveryReader {
     /// Creates a reader and takes a subscription, if one is free. Call this within the request.
     pub(crate) fn new(
         state: State,
@@ -85,7 +85,7 @@ impl Reader {
         after: Cursor,
         limit: usize,
         answer: PageAnswer,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RequestError> {
         let subscription = state.subscriptions().enter(&caller.0.device)?;
         // The answer that starts a stream ends before its pages do.
         let context = RequestContext::current().map(|context| match answer {
@@ -121,8 +121,9 @@ impl Reader {
     }
 
     /// Returns the next page, which may be empty.
-    async fn read(&mut self) -> Result<Vec<api::Delivery>, Refusal> {
-        let request = Page { after: self.after, limit: self.limit, answer: self.answer, subscribe: !self.knows_groups };
+    async fn read(&mut self) -> Result<Vec<api::Delivery>, RequestError> {
+        let request =
+            PageRequest { after: self.after, limit: self.limit, answer: self.answer, subscribe: !self.knows_groups };
         let page = request.read(&self.state, &self.caller, self.context.as_ref()).await?;
         self.knows_groups = true;
         if let Some(last) = page.last() {
@@ -143,7 +144,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for DeliveryReader {
     /// Notes that the device has stopped listening.
     fn drop(&mut self) {
         self.state.wake_ups().awake(&self.caller.0.device);
@@ -152,7 +153,7 @@ impl Drop for Reader {
 
 /// A request for one page.
 #[derive(Clone, Copy)]
-struct Page {
+struct PageRequest {
     after: Cursor,
     limit: usize,
     answer: PageAnswer,
@@ -160,14 +161,14 @@ struct Page {
     subscribe: bool,
 }
 
-impl Page {
+impl PageRequest {
     /// Reads the page as soon as there is memory for it.
     async fn read(
         self,
         state: &State,
         caller: &Caller,
         context: Option<&RequestContext>,
-    ) -> Result<Vec<Delivery>, Refusal> {
+    ) -> Result<Vec<Delivery>, RequestError> {
         let Self { after, limit, answer, subscribe } = self;
         state.wake_ups().awake(&caller.0.device);
         let mut expected = PAGE_BYTES;
@@ -211,8 +212,8 @@ pub(crate) async fn read_now(
     caller: Caller,
     after: Cursor,
     limit: usize,
-) -> Result<Vec<api::Delivery>, Refusal> {
-    let page = Page { after, limit, answer: PageAnswer::Whole, subscribe: false };
+) -> Result<Vec<api::Delivery>, RequestError> {
+    let page = PageRequest { after, limit, answer: PageAnswer::Whole, subscribe: false };
     let page = page.read(state, &caller, RequestContext::current().as_ref()).await?;
     Ok(page.into_iter().map(api::Delivery::from).collect())
 }

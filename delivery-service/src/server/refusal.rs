@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{environment::NoRandomness, health::Fault};
+use super::{environment::NoRandomness, health::StoreFault};
 use crate::{
     api::{Code, Problem},
     error::StoreError,
@@ -24,16 +24,16 @@ const FAULTY: Duration = Duration::from_secs(10);
 
 /// The reason why the server refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal(pub(crate) Box<Problem>);
+pub(crate) struct RequestError(pub(crate) Box<Problem>);
 
-impl Refusal {
+impl RequestError {
     /// Returns a refusal that explains the error in the request.
     pub(crate) fn because(code: Code, detail: impl std::fmt::Display) -> Self {
         Problem::new(code).because(detail).into()
     }
 
     /// Returns a refusal because the store takes no writes.
-    pub(crate) fn faulty(fault: Fault) -> Self {
+    pub(crate) fn faulty(fault: StoreFault) -> Self {
         let Self(problem) = Self::for_now(Code::Unavailable, FAULTY);
         Problem { detail: Some(fault.reason().to_owned()), ..*problem }.into()
     }
@@ -46,43 +46,43 @@ impl Refusal {
     }
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for RequestError {
     fn from(problem: Problem) -> Self {
         Self(Box::new(problem))
     }
 }
 
-impl From<Code> for Refusal {
+impl From<Code> for RequestError {
     fn from(code: Code) -> Self {
         Problem::new(code).into()
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
-        match Fault::of(&error) {
-            Fault::Failed => Code::Internal.into(),
+        match StoreFault::of(&error) {
+            StoreFault::Failed => Code::Internal.into(),
             // The fault may end, and then the client can send the same request again.
             fault => Self::faulty(fault),
         }
     }
 }
 
-impl From<NoRandomness> for Refusal {
+impl From<NoRandomness> for RequestError {
     fn from(error: NoRandomness) -> Self {
         tracing::error!(%error, "cannot make a token");
         Code::Internal.into()
     }
 }
 
-impl From<InvalidName> for Refusal {
+impl From<InvalidName> for RequestError {
     fn from(error: InvalidName) -> Self {
         Self::because(Code::BadRequest, error)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();

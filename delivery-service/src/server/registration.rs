@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{
     clock_guard::ClockGuard,
     environment::Environment,
-    jwt::{Issuer, IssuerError, Source},
-    refusal::Refusal,
-    settings::Registration as Mode,
+    jwt::{Issuer, IssuerError, KeySource},
+    refusal::RequestError,
+    settings::RegistrationMode as Mode,
     tokens::Token,
 };
 use crate::{
@@ -30,7 +30,7 @@ impl RegistrationPolicy {
             Mode::Open { .. } => Self::Open,
             Mode::Token => Self::Token,
             Mode::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
-                let source = Source::new(jwks, jwks_authorities.as_deref())?;
+                let source = KeySource::new(jwks, jwks_authorities.as_deref())?;
                 let refresh = Duration::from_secs(*jwks_refresh_seconds);
                 Self::Jwt(Box::new(Issuer::new(issuer, audience, source, refresh, environment.clone(), clock.clone())?))
             }
@@ -59,8 +59,8 @@ impl RegistrationPolicy {
         &self,
         user: &UserId,
         admission: Option<&Admission>,
-    ) -> Result<Option<TokenHash>, Refusal> {
-        let missing = |what| Err(Refusal::because(Code::NotAdmitted, what));
+    ) -> Result<Option<TokenHash>, RequestError> {
+        let missing = |what| Err(RequestError::because(Code::NotAdmitted, what));
         match (self, admission) {
             (Self::Open, _) => Ok(None),
             (Self::Token, Some(Admission::Invitation(invitation))) => match Token::read(invitation) {
@@ -78,11 +78,14 @@ impl RegistrationPolicy {
 }
 
 /// The same answer for every invalid invitation, so that no caller learns which invitations exist.
-pub(crate) fn not_invited() -> Refusal {
-    Refusal::because(Code::NotAdmitted, "the invitation is not known, was used, has expired, or is for another user")
+pub(crate) fn not_invited() -> RequestError {
+    RequestError::because(
+        Code::NotAdmitted,
+        "the invitation is not known, was used, has expired, or is for another user",
+    )
 }
 
-impl From<IssuerError> for Refusal {
+impl From<IssuerError> for RequestError {
     fn from(error: IssuerError) -> Self {
         match error {
             IssuerError::NotVouchedFor(_) => Self::because(Code::NotAdmitted, error),

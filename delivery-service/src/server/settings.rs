@@ -39,7 +39,7 @@ pub struct Settings {
     /// TLS. Without it, the server listens on loopback only, unless `plain_http_anywhere` is true.
     pub tls: Option<Tls>,
     /// The devices that may register.
-    pub registration: Registration,
+    pub registration: RegistrationMode,
     /// Calls to sleeping devices.
     pub wake_up: WakeUpSettings,
     /// Limits for the costs of one client.
@@ -70,7 +70,7 @@ pub struct WakeUpSettings {
 /// The devices that may register.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "mode", deny_unknown_fields)]
-pub enum Registration {
+pub enum RegistrationMode {
     /// Every device that can connect. Only on loopback, unless `anywhere` is true.
     Open {
         /// True if `open` also holds for a server that listens elsewhere than on loopback. Default
@@ -196,7 +196,7 @@ impl Default for Settings {
             drain_seconds: 30,
             clock_confirm_seconds: 3_600,
             tls: None,
-            registration: Registration::Open { anywhere: false },
+            registration: RegistrationMode::Open { anywhere: false },
             wake_up: WakeUpSettings::default(),
             limits: ServerLimits::default(),
             log: LogSettings::default(),

@@ -16,7 +16,7 @@ use super::{
     metrics::Metrics,
     proxies::Proxies,
     rates::Rates,
-    refusal::Refusal,
+    refusal::RequestError,
     registration::RegistrationPolicy,
     resources::Resources,
     sessions::Sessions,
@@ -204,10 +204,10 @@ impl State {
     /// # Errors
     /// The [`Problem`] that prevented the invitation.
     pub async fn invite(&self, user: Option<UserId>, seconds: u64) -> Result<String, Problem> {
-        self.make_invitation(user, seconds).await.map_err(|Refusal(problem)| *problem)
+        self.make_invitation(user, seconds).await.map_err(|RequestError(problem)| *problem)
     }
 
-    async fn make_invitation(&self, user: Option<UserId>, seconds: u64) -> Result<String, Refusal> {
+    async fn make_invitation(&self, user: Option<UserId>, seconds: u64) -> Result<String, RequestError> {
         let token = Token::new(self.environment().random()?);
         let (hash, expires) = (token.hash(), self.now().plus(seconds));
         self.worker().call(move |service, _| Ok(service.invite(&hash, user.as_ref(), expires)?)).await?;
@@ -331,7 +331,7 @@ impl State {
         &self,
         bytes: usize,
         check: impl FnOnce(&Checker) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, RequestError> {
         let checker = self.0.checker.clone();
         self.checks().run(bytes, move || check(&checker)).await
     }

@@ -12,7 +12,7 @@ use super::{
     metrics::{Metrics, OutcomeLabel, Submission},
     outcomes::accepted,
     price::Price,
-    refusal::Refusal,
+    refusal::RequestError,
     sizes::LARGE,
     state::State,
     worker::{AfterCommit, Service},
@@ -33,7 +33,11 @@ const ATTEMPTS: usize = 8;
 const CHANGING: Duration = Duration::from_secs(1);
 
 /// Creates a group for the caller.
-pub(crate) async fn create(state: &State, caller: Caller, request: CreateGroupRequest) -> Result<Accepted, Refusal> {
+pub(crate) async fn create(
+    state: &State,
+    caller: Caller,
+    request: CreateGroupRequest,
+) -> Result<Accepted, RequestError> {
     let metrics = state.metrics().clone();
     let now = state.now();
     let CreateGroupRequest { group, handshake: mode, group_info: Bytes(group_info) } = request;
@@ -55,7 +59,7 @@ pub(crate) async fn commit(
     caller: Caller,
     group: GroupId,
     request: CommitRequest,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, RequestError> {
     state.rates().charge(&caller.0.device, Price::Devices(request.added.len() + request.removed.len()))?;
     let roster_change =
         RosterChange { added: request.added.into_iter().collect(), removed: request.removed.into_iter().collect() };
@@ -78,7 +82,7 @@ pub(crate) async fn propose(
     caller: Caller,
     group: GroupId,
     request: ProposalRequest,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, RequestError> {
     let Bytes(proposal) = request.proposal;
     let (bytes, sender) = (proposal.len(), caller.0.device.clone());
     let check = move |checker: &Checker| checker.check_proposal(group, sender, proposal);
@@ -92,7 +96,7 @@ pub(crate) async fn send(
     caller: Caller,
     group: GroupId,
     request: MessageRequest,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, RequestError> {
     let metrics = state.metrics().clone();
     let now = state.now();
     let Bytes(message) = request.message;
@@ -117,7 +121,7 @@ async fn order(
     mut handshake: CheckedHandshake,
     bytes: usize,
     kind: Submission,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, RequestError> {
     let now = state.now();
     let mut permit = None;
     for attempt in 1.. {
@@ -139,7 +143,7 @@ async fn order(
             }
         };
     }
-    Err(Refusal::for_now(Code::Unavailable, CHANGING))
+    Err(RequestError::for_now(Code::Unavailable, CHANGING))
 }
 
 /// Tries to order a handshake. Returns a handshake without a verdict to the caller, with the
@@ -150,7 +154,7 @@ async fn try_order(
     handshake: CheckedHandshake,
     kind: Submission,
     now: Timestamp,
-) -> Result<ControlFlow<Accepted, (CheckedHandshake, Option<PresentGroup>)>, Refusal> {
+) -> Result<ControlFlow<Accepted, (CheckedHandshake, Option<PresentGroup>)>, RequestError> {
     let (caller, metrics) = (caller.clone(), state.metrics().clone());
     let ordered = state.worker().call(move |service, after_commit| {
         let sender = caller.admit(service)?;
@@ -178,7 +182,7 @@ async fn verify_by_group_info(
     state: &State,
     checker: Checker,
     unverified: CheckedHandshake,
-) -> Result<(CheckedHandshake, CheckPermit), Refusal> {
+) -> Result<(CheckedHandshake, CheckPermit), RequestError> {
     let permit = state.checks().permit(LARGE).await?;
     let group = unverified.group().clone();
     match state.worker().call(move |service, _| Ok(service.present_group(&group)?)).await? {
@@ -196,13 +200,18 @@ fn count(after_commit: &mut AfterCommit, metrics: Metrics, what: Submission, out
 
 /// Checks that the group concerns the device. A device that has no part in a group does not learn
 /// whether the group exists.
-pub(crate) fn check_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), Refusal> {
+pub(crate) fn check_concerned(service: &Service<'_>, group: &GroupId, device: &DeviceId) -> Result<(), RequestError> {
     if service.concerns(group, device)? { Ok(()) } else { Err(Code::NotFound.into()) }
 }
 
 /// Returns the answer to a submission. Any answer but an acceptance reveals something about the
 /// group, so only a device that the group concerns gets it.
-fn answer(service: &Service<'_>, group: &GroupId, sender: &DeviceId, outcome: Outcome) -> Result<Accepted, Refusal> {
+fn answer(
+    service: &Service<'_>,
+    group: &GroupId,
+    sender: &DeviceId,
+    outcome: Outcome,
+) -> Result<Accepted, RequestError> {
     if !matches!(outcome, Outcome::Accepted(_)) {
         check_concerned(service, group, sender)?;
     }

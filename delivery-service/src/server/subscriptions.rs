@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::refusal::Refusal;
+use super::refusal::RequestError;
 use crate::{
     api::Code,
     names::{DeviceId, GroupId},
@@ -66,10 +66,10 @@ impl Subscriptions {
     ///
     /// The subscription receives no wake-ups before [`SubscriptionChange::Subscribe`] names the
     /// groups that the device reads.
-    pub(crate) fn enter(&self, device: &DeviceId) -> Result<Subscription, Refusal> {
+    pub(crate) fn enter(&self, device: &DeviceId) -> Result<Subscription, RequestError> {
         let mut index = self.lock();
         if index.taken >= self.streams {
-            return Err(Refusal::for_now(Code::Unavailable, FULL));
+            return Err(RequestError::for_now(Code::Unavailable, FULL));
         }
         let subscriber = index.subscribers.entry(device.clone()).or_default();
         if subscriber.streams >= self.streams_per_device {
@@ -77,7 +77,7 @@ impl Subscriptions {
             if subscriber.streams == 0 {
                 index.remove(device);
             }
-            return Err(Refusal::for_now(Code::TooManyRequests, FULL));
+            return Err(RequestError::for_now(Code::TooManyRequests, FULL));
         }
         subscriber.streams += 1;
         let woken = subscriber.wake.subscribe();

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use serde::de::DeserializeOwned;
 
-use super::{caller::Caller, exchange::IncomingBody, paths::GroupPath, refusal::Refusal, state::State};
+use super::{caller::Caller, exchange::IncomingBody, paths::GroupPath, refusal::RequestError, state::State};
 use crate::{api::Code, names::GroupId};
 
 /// The group in the path, and the decoded body.
@@ -17,9 +17,9 @@ pub(crate) struct ToGroup<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<State> for ToGroup<T> {
-    type Rejection = Refusal;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &State) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &State) -> Result<Self, RequestError> {
         let (mut parts, body) = request.into_parts();
         let GroupPath(group) = GroupPath::from_request_parts(&mut parts, state).await?;
         let caller = Caller::from_request_parts(&mut parts, state).await?;

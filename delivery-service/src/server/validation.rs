@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     memory::large_bytes,
     price::Price,
-    settings::{Registration, Settings},
+    settings::{RegistrationMode, Settings},
     sizes::{body_bytes, max_request_bytes},
 };
 
@@ -155,7 +155,7 @@ fn addresses(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'s
 
 fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
     match &settings.registration {
-        Registration::Open { anywhere } => {
+        RegistrationMode::Open { anywhere } => {
             if !anywhere && !settings.listen.ip().is_loopback() {
                 say(
                     "registration.mode",
@@ -164,8 +164,8 @@ fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, 
                 );
             }
         }
-        Registration::Token => {}
-        Registration::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
+        RegistrationMode::Token => {}
+        RegistrationMode::Jwt { issuer, audience, jwks, jwks_authorities, jwks_refresh_seconds } => {
             if *jwks_refresh_seconds == 0 {
                 say(
                     "registration.jwks_refresh_seconds",

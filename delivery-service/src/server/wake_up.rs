@@ -18,7 +18,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use super::{
     environment::Environment,
     metrics::{Metrics, WakeUpLabel},
-    refusal::Refusal,
+    refusal::RequestError,
     settings,
 };
 use crate::{api::Code, authorities, names::DeviceId};
@@ -60,7 +60,7 @@ struct SharedWakeUps {
     /// Without any host there is no client.
     hosts: HashMap<String, HostCalls>,
     client: Option<reqwest::Client>,
-    devices: Mutex<Devices>,
+    devices: Mutex<DeviceWakeUps>,
     environment: Environment,
     metrics: Metrics,
     runtime: Handle,
@@ -73,7 +73,7 @@ struct HostCalls {
 }
 
 #[derive(Default)]
-struct Devices {
+struct DeviceWakeUps {
     registered: HashMap<DeviceId, Registered>,
     /// Devices that are awake, with the time of their last activity.
     awake: BTreeSet<(Duration, DeviceId)>,
@@ -117,11 +117,11 @@ impl WakeUps {
     }
 
     /// Parses and checks an address that a device registers.
-    pub(crate) fn read(&self, address: &str) -> Result<Url, Refusal> {
+    pub(crate) fn read(&self, address: &str) -> Result<Url, RequestError> {
         if self.0.hosts.is_empty() {
-            return Err(Refusal::because(Code::Forbidden, "this server wakes no devices"));
+            return Err(RequestError::because(Code::Forbidden, "this server wakes no devices"));
         }
-        let unfit = |why| Refusal::because(Code::BadRequest, why);
+        let unfit = |why| RequestError::because(Code::BadRequest, why);
         if address.len() > MAX_ADDRESS_BYTES {
             return Err(unfit("the address is too long"));
         }
@@ -134,7 +134,7 @@ impl WakeUps {
         }
         match self.host_calls(&url) {
             Some(_) => Ok(url),
-            None => Err(Refusal::because(Code::Forbidden, "this server does not call that host")),
+            None => Err(RequestError::because(Code::Forbidden, "this server does not call that host")),
         }
     }
 
@@ -251,12 +251,12 @@ impl WakeUps {
         Some(WakeUpLabel::Failed)
     }
 
-    fn devices(&self) -> MutexGuard<'_, Devices> {
+    fn devices(&self) -> MutexGuard<'_, DeviceWakeUps> {
         self.0.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Devices {
+impl DeviceWakeUps {
     /// Changes the state of a device, if it is registered. Returns the number of the change.
     fn change(&mut self, device: &DeviceId, state: WakeState) -> u64 {
         self.count += 1;

@@ -38,7 +38,7 @@ use self::{
 use super::{
     context::RequestContext,
     memory::{Charge, Principal},
-    refusal::Refusal,
+    refusal::RequestError,
     shares::Shares,
 };
 use crate::{api::Code, service::DeliveryService, store::Store};
@@ -98,8 +98,8 @@ impl Worker {
     /// if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, RequestError> {
         self.call_for(RequestContext::current().as_ref(), work).await
     }
 
@@ -108,13 +108,13 @@ impl Worker {
     async fn call_for<T: Send + 'static>(
         &self,
         context: Option<&RequestContext>,
-        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let full = || Refusal::for_now(Code::Unavailable, FULL);
+        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, RequestError> {
+        let full = || RequestError::for_now(Code::Unavailable, FULL);
         let place = match context {
             Some(RequestContext { principal, .. }) => {
                 let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;
-                let share_full = |_| Refusal::for_now(Code::TooManyRequests, FULL);
+                let share_full = |_| RequestError::for_now(Code::TooManyRequests, FULL);
                 Some(place.map_err(share_full)?.map_err(|_| full())?)
             }
             None => None,
@@ -132,7 +132,7 @@ impl Worker {
             // The memory of the request stays charged until here, even if its client has
             // disconnected.
             drop((place, charge));
-            let answer = move |durable: Result<(), Refusal>| {
+            let answer = move |durable: Result<(), RequestError>| {
                 // The caller may have gone.
                 let _ = sender.send(durable.and(result));
             };
@@ -152,16 +152,16 @@ impl Worker {
     pub(crate) async fn call_as_reader<T: Send + 'static>(
         &self,
         context: Option<&RequestContext>,
-        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let full = |_| Refusal::for_now(Code::Unavailable, FULL);
+        work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, RequestError> {
+        let full = |_| RequestError::for_now(Code::Unavailable, FULL);
         let _own = match context {
             Some(RequestContext { principal, .. }) => {
                 Some(self.reads.of(principal).acquire_owned().await.map_err(full)?)
             }
             None => None,
         };
-        let _turn = self.readers.acquire().await.map_err(|_| Refusal::for_now(Code::Unavailable, FULL))?;
+        let _turn = self.readers.acquire().await.map_err(|_| RequestError::for_now(Code::Unavailable, FULL))?;
         self.call_for(context, work).await
     }
 

@@ -38,12 +38,12 @@ const MAX_PASSES: usize = 4;
 /// A thread that moves the pages that its owner has written. It ends when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    shared: Arc<Shared>,
+    shared: Arc<SharedCheckpoint>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedCheckpoint {
     state: Mutex<CheckpointState>,
     changed: Condvar,
 }
@@ -63,7 +63,7 @@ impl Checkpointer {
     pub(super) fn start(path: &Path, file: Arc<File>) -> Result<Self, StoreError> {
         let connection = Connection::open(path).map_err(backend)?;
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedCheckpoint::default());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("checkpoints".into());
         let failed = |error: io::Error| file_error(path, error);
@@ -95,7 +95,7 @@ impl Drop for Checkpointer {
     }
 }
 
-impl Shared {
+impl SharedCheckpoint {
     fn run(&self, connection: &Connection, file: &File) {
         loop {
             let state = self.changed.wait_while(self.state(), |state| !state.written && !state.end);

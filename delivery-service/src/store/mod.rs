@@ -22,7 +22,7 @@ pub(crate) mod identity;
 pub(crate) mod key;
 mod sqlite;
 mod sqlite_error;
-mod table;
+pub(crate) mod table;
 
 use std::ops::{ControlFlow, Range};
 

@@ -11,7 +11,7 @@ use regrow_delivery_service::{
 };
 
 async fn by_token() -> World {
-    World::with(|settings| settings.registration = Registration::Token).await
+    World::with(|settings| settings.registration = RegistrationMode::Token).await
 }
 
 async fn invite(world: &World, user: Option<&str>) -> Admission {

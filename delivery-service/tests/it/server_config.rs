@@ -7,7 +7,7 @@ use std::{ffi::OsString, fs, path::PathBuf};
 use regrow_delivery_service::server::{
     config::{Config, ConfigError, Flag, Sources},
     keys,
-    settings::{LogFormat, Registration, Settings},
+    settings::{LogFormat, RegistrationMode, Settings},
 };
 
 /// A settings file in a temporary directory.
@@ -80,10 +80,10 @@ fn a_name_may_look_like_a_number() {
 #[test]
 fn a_registration_mode_replaces_the_whole_default() {
     let jwt = "[registration]\nmode = 'jwt'\nissuer = 'i'\naudience = 'a'\njwks = 'keys.json'";
-    assert!(matches!(of_file(jwt).registration, Registration::Jwt { .. }));
-    assert!(matches!(of_file("registration.mode = 'token'").registration, Registration::Token));
+    assert!(matches!(of_file(jwt).registration, RegistrationMode::Jwt { .. }));
+    assert!(matches!(of_file("registration.mode = 'token'").registration, RegistrationMode::Token));
     let (config, _) = load("", &[("REGROW_DS_REGISTRATION__MODE", "token")], &[]).unwrap();
-    assert!(matches!(config.settings.registration, Registration::Token));
+    assert!(matches!(config.settings.registration, RegistrationMode::Token));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Registration of devices with JWTs of an issuer.
+//! RegistrationMode of devices with JWTs of an issuer.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,7 +16,7 @@ use regrow_delivery_service::{
         Environment, Server,
         listener::Listener,
         metrics::Metrics,
-        settings::{Registration, ServerLimits, Settings, Tls},
+        settings::{RegistrationMode, ServerLimits, Settings, Tls},
         shutdown::Shutdown,
         tls::Certificate,
     },
@@ -39,7 +39,7 @@ fn jwks(keys: &[(&str, &SigningKey)]) -> String {
 }
 
 fn by_jwt(settings: &mut Settings, jwks: &Path) {
-    settings.registration = Registration::Jwt {
+    settings.registration = RegistrationMode::Jwt {
         issuer: "https://id.example".into(),
         audience: "regrow".into(),
         jwks: jwks.to_string_lossy().into(),
@@ -442,7 +442,7 @@ async fn serve_keys(directory: &Path, keys: String) -> (String, Shutdown) {
 
 fn by_jwt_at(settings: &mut Settings, address: &str, authorities: &Path) {
     by_jwt(settings, Path::new(address));
-    if let Registration::Jwt { jwks_authorities, .. } = &mut settings.registration {
+    if let RegistrationMode::Jwt { jwks_authorities, .. } = &mut settings.registration {
         *jwks_authorities = Some(authorities.to_owned());
     }
 }

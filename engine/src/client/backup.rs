@@ -8,7 +8,7 @@ use std::{
 use super::Client;
 use crate::{
     Backup, CryptoProvider, DeviceId, Policy,
-    backup::Content,
+    backup::BackupContent,
     error::Error,
     group::{record::memberships, rejoin},
     names::GroupId,
@@ -42,7 +42,7 @@ impl Client {
         for replaced in groups.values_mut() {
             replaced.insert(self.device.clone());
         }
-        let content = Content { device: self.device.clone(), groups, verified: VerifiedUser::all(&records)? };
+        let content = BackupContent { device: self.device.clone(), groups, verified: VerifiedUser::all(&records)? };
         content.seal(archive, passphrase, &self.crypto)
     }
 
@@ -111,7 +111,7 @@ impl Client {
         policy: Policy,
         backup: &Backup,
     ) -> Result<Self, Error> {
-        let Content { device: former, groups, verified } = &backup.content;
+        let BackupContent { device: former, groups, verified } = &backup.content;
         let replaced = |replaced: &BTreeSet<DeviceId>| replaced.contains(&device);
         if device.user() != former.user() || device == *former || groups.values().any(replaced) {
             return Err(Error::NotASuccessor { device, of: former.clone() });

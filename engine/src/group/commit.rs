@@ -8,7 +8,7 @@ use super::{
     draft::Draft,
     intent::{Intent, forget_adding},
     leaf_changes::LeafChanges,
-    plan::{Plan, plan},
+    plan::{CommitPlan, plan},
     proposal_effect::summarize,
     selection::Selection,
     trust,
@@ -63,7 +63,7 @@ impl GroupState {
         call: &EngineCall<'_>,
         device: &DeviceId,
         policy: &Policy,
-        plan: Plan,
+        plan: CommitPlan,
         parts: Selection,
     ) -> Result<PendingCommit, Error> {
         let internal = |detail: String| Error::Internal { action: "make a commit", detail };

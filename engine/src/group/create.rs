@@ -4,7 +4,7 @@ use openmls::prelude::MlsGroup;
 
 use super::{
     data_extension::required,
-    record::MembershipRecord,
+    record::MemberState,
     state::{GroupState, load_mls},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) fn create(
         .map_err(|e| Error::Internal { action: "create a group", detail: e.to_string() })?;
     // The group is loaded again from its records. OpenMLS's new group in memory has resumption
     // PSKs, which are not stored.
-    let mut group = GroupState::new(load_mls(call, id)?, MembershipRecord::default());
+    let mut group = GroupState::new(load_mls(call, id)?, MemberState::default());
     group.set_signer()?;
     group.all_leaves_are_new(now);
     group.note_epoch();

@@ -20,7 +20,7 @@ use super::{
     GroupState, PendingCommit, check, data_extension,
     intent::Intent,
     plan::plan,
-    record::{GroupRecord, MembershipRecord},
+    record::{GroupRecord, MemberState},
     trust,
 };
 use crate::{
@@ -81,8 +81,7 @@ pub(crate) fn join(
         new_signature_key: None,
         external: true,
     };
-    let mut group =
-        GroupState::new(mls, MembershipRecord { pending: Some(pending.clone()), ..MembershipRecord::default() });
+    let mut group = GroupState::new(mls, MemberState { pending: Some(pending.clone()), ..MemberState::default() });
     group.set_signer()?;
     group.finish(call)?;
     Ok(pending)

@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use openmls::group::{PastEpochDeletion, PastEpochDeletionPolicy};
 
-use super::{GroupState, record::MembershipRecord};
+use super::{GroupState, record::MemberState};
 use crate::{Policy, call::EngineCall, error::Error, names::Timestamp};
 
-impl MembershipRecord {
+impl MemberState {
     /// Returns how many of the kept past epochs are too old: the oldest ones. An epoch before one
     /// that is too old is also too old, whatever time was recorded for it.
     pub(crate) fn old_epochs(&self, policy: &Policy, now: Timestamp) -> usize {

@@ -16,7 +16,7 @@ use crate::{DeviceId, UserId, error::Error, identity::device_of_key_package};
 
 /// The open changes of all intents, for one commit on the current state of the group.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct CommitPlan {
     pub(crate) add: Vec<KeyPackage>,
     pub(crate) remove: Vec<LeafNodeIndex>,
     /// The users whose devices are all removed.
@@ -30,13 +30,13 @@ pub(crate) struct Plan {
 
 /// Computes the remaining changes, and deletes the void intents. An intent is void if it adds a
 /// member, removes a device that is not a member, or sets the current data again.
-pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<Plan, Error> {
+pub(crate) fn plan(intents: &mut Vec<Intent>, group: &MlsGroup) -> Result<CommitPlan, Error> {
     let members = match intents.iter().any(|intent| matches!(intent, Intent::Add(_) | Intent::Remove(_))) {
         true => leaves_by_identity(group),
         false => HashMap::new(),
     };
     let leaf = |device: &DeviceId| members.get(device.to_identity().as_slice()).copied();
-    let mut plan = Plan::default();
+    let mut plan = CommitPlan::default();
     let mut added = BTreeSet::new();
     let mut kept = Vec::new();
     for intent in intents.drain(..) {

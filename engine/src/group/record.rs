@@ -22,7 +22,7 @@ use crate::{
 const CONFIRMED: usize = 32;
 
 /// The engine's record of a group.
-pub(crate) type GroupRecord = RecordOf<Box<MembershipRecord>>;
+pub(crate) type GroupRecord = RecordOf<Box<MemberState>>;
 
 /// The engine's record of a group, generic over the form of the membership. It is written from a
 /// reference, without a copy, because the pending welcome and group info in it are as large as the
@@ -38,7 +38,7 @@ pub(crate) enum RecordOf<M> {
 
 /// Returns the membership records and scopes of all groups of this device. It includes groups that
 /// a pending external commit would join.
-pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(RecordScope, MembershipRecord)>, StorageError> {
+pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(RecordScope, MemberState)>, StorageError> {
     let mut memberships = Vec::new();
     for scope in records.group_scopes()? {
         if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
@@ -50,7 +50,7 @@ pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(RecordScope,
 
 /// The engine's record of a group while this device is a member.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct MembershipRecord {
+pub(crate) struct MemberState {
     /// The signature key of this device's leaf.
     pub(crate) signer: Option<SignaturePublicKey>,
     /// The commit that waits for the delivery service's answer.
@@ -85,7 +85,7 @@ pub(crate) struct MembershipRecord {
     pub(crate) ended: Vec<Timestamp>,
 }
 
-impl MembershipRecord {
+impl MemberState {
     /// Returns the signature keys that this group needs: the leaf's key, and the new key of a
     /// pending commit.
     pub(crate) fn signature_keys(&self) -> impl Iterator<Item = &SignaturePublicKey> {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupState, intent::Intent, leaves::leaf_of, record::MembershipRecord};
+use super::{GroupState, intent::Intent, leaves::leaf_of, record::MemberState};
 use crate::{
     DeviceId,
     call::EngineCall,
@@ -47,7 +47,7 @@ pub(crate) fn forget(records: &Transaction<'_>, group: &GroupId) {
 }
 
 /// Returns the devices of this user that open intents remove from the group.
-pub(crate) fn still_to_remove(membership: &MembershipRecord, own: &DeviceId) -> BTreeSet<DeviceId> {
+pub(crate) fn still_to_remove(membership: &MemberState, own: &DeviceId) -> BTreeSet<DeviceId> {
     let removals = membership.all_intents().filter_map(|intent| match intent {
         Intent::Remove(devices) => Some(devices),
         _ => None,

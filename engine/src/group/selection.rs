@@ -15,7 +15,7 @@ use super::{
     leaves::leaf_of,
     left_out::{LeftOut, left_out_addition, left_out_proposal},
     new_leaf::NewLeaf,
-    plan::Plan,
+    plan::CommitPlan,
     proposal_effect::{ProposalEffect, effect, proposal_reference},
     trust,
 };
@@ -36,7 +36,7 @@ impl Selection {
     /// True if a commit with the plan and the selected parts would fulfill no intent. Proposals
     /// that no commit can contain are a reason for a commit, because no message can be sent while
     /// they wait.
-    pub(crate) fn is_void(&self, plan: &Plan) -> bool {
+    pub(crate) fn is_void(&self, plan: &CommitPlan) -> bool {
         let proposals = !self.proposals.is_empty() || !self.left_out.is_empty();
         self.add.is_empty()
             && plan.remove.is_empty()
@@ -49,7 +49,12 @@ impl Selection {
 impl GroupState {
     /// Selects the additions and proposals of a commit. A change that an included proposal already
     /// makes is deleted from the plan.
-    pub(crate) fn select(&self, call: &EngineCall<'_>, own: &DeviceId, plan: &mut Plan) -> Result<Selection, Error> {
+    pub(crate) fn select(
+        &self,
+        call: &EngineCall<'_>,
+        own: &DeviceId,
+        plan: &mut CommitPlan,
+    ) -> Result<Selection, Error> {
         let mut left_out = Vec::new();
         let add = self.select_additions(call, own, plan, &mut left_out)?;
         let mut chosen = Chosen {
@@ -79,7 +84,7 @@ impl GroupState {
         &self,
         call: &EngineCall<'_>,
         own: &DeviceId,
-        plan: &mut Plan,
+        plan: &mut CommitPlan,
         left_out: &mut Vec<LeftOut>,
     ) -> Result<Vec<KeyPackage>, Error> {
         let mut chosen: Vec<KeyPackage> = Vec::with_capacity(plan.add.len());
@@ -103,7 +108,7 @@ impl GroupState {
         &self,
         call: &EngineCall<'_>,
         queued: &'p QueuedProposal,
-        plan: &mut Plan,
+        plan: &mut CommitPlan,
         chosen: &mut Chosen<'p>,
     ) -> Result<bool, Error> {
         let own = self.mls.own_leaf_index();

@@ -3,7 +3,7 @@
 use openmls::group::MlsGroup;
 use tls_codec::Serialize as _;
 
-use super::record::{Activity, GroupRecord, MembershipRecord, RecordOf};
+use super::record::{Activity, GroupRecord, MemberState, RecordOf};
 use crate::{
     SignaturePublicKey,
     call::EngineCall,
@@ -18,7 +18,7 @@ use crate::{
 /// A group in memory: its OpenMLS state and its engine state.
 pub(crate) struct GroupState {
     pub(crate) mls: MlsGroup,
-    membership: MembershipRecord,
+    membership: MemberState,
     activity: Activity,
     /// The changes of a call that must be written or undone when the call ends.
     pub(crate) unsaved: UnsavedChanges,
@@ -48,7 +48,7 @@ impl UnsavedChanges {
 }
 
 impl GroupState {
-    pub(crate) fn new(mls: MlsGroup, membership: MembershipRecord) -> Self {
+    pub(crate) fn new(mls: MlsGroup, membership: MemberState) -> Self {
         Self { mls, membership, activity: Activity::default(), unsaved: UnsavedChanges::default() }
     }
 
@@ -67,11 +67,11 @@ impl GroupState {
         }
     }
 
-    pub(crate) fn membership(&self) -> &MembershipRecord {
+    pub(crate) fn membership(&self) -> &MemberState {
         &self.membership
     }
 
-    pub(crate) fn membership_mut(&mut self) -> &mut MembershipRecord {
+    pub(crate) fn membership_mut(&mut self) -> &mut MemberState {
         self.unsaved.membership = true;
         &mut self.membership
     }

@@ -7,7 +7,7 @@ use openmls::{
 
 use super::{
     GroupState, check, data_extension,
-    record::{GroupRecord, MembershipRecord},
+    record::{GroupRecord, MemberState},
     trust,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) fn join(
     data_extension::of(staged.group_context().extensions())?;
     trust::members(call, staged.members(), &DeviceRecord::load(&call.records)?.device)?;
     let mls = staged.into_group(call).map_err(rejected)?;
-    let mut group = GroupState::new(mls, MembershipRecord::default());
+    let mut group = GroupState::new(mls, MemberState::default());
     group.set_signer()?;
     group.all_leaves_are_new(now);
     group.note_epoch();

@@ -7,21 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use regrow_simulator::scenario::{Problem, Scenario, Unusable, load};
+use regrow_simulator::scenario::{FileProblem, Scenario, Unusable, load};
 
 /// Folders that a search skips. `failing` contains scenarios that fail on purpose, and `sweeps`
 /// contains scenarios that take long. Their files run only if the command line names the folder.
 const PASSED_BY: [&str; 2] = ["failing", "sweeps"];
 
 /// A file, and its scenario or the problems in it.
-pub(super) struct Loaded {
+pub(super) struct LoadedFile {
     pub(super) file: PathBuf,
-    pub(super) scenario: Result<Scenario, Vec<Problem>>,
+    pub(super) scenario: Result<Scenario, Vec<FileProblem>>,
 }
 
 /// Loads every scenario of these files and folders. The paths keep the order of the command line,
 /// the files of a folder are sorted, and each file occurs once.
-pub(super) fn load_all(paths: &[PathBuf]) -> Vec<Loaded> {
+pub(super) fn load_all(paths: &[PathBuf]) -> Vec<LoadedFile> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for path in paths {
@@ -32,12 +32,12 @@ pub(super) fn load_all(paths: &[PathBuf]) -> Vec<Loaded> {
     all
 }
 
-pub(super) fn one(file: &Path) -> Loaded {
+pub(super) fn one(file: &Path) -> LoadedFile {
     let scenario = load(file).map_err(|Unusable { problems, .. }| problems);
-    Loaded { file: file.to_owned(), scenario }
+    LoadedFile { file: file.to_owned(), scenario }
 }
 
-fn search(folder: &Path) -> Vec<Loaded> {
+fn search(folder: &Path) -> Vec<LoadedFile> {
     let mut files = BTreeSet::new();
     let mut unusable = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -75,7 +75,7 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>
     Ok(())
 }
 
-fn unusable_folder(folder: &Path, problem: String) -> Loaded {
-    let problem = Problem { position: None, field: String::new(), problem };
-    Loaded { file: folder.to_owned(), scenario: Err(vec![problem]) }
+fn unusable_folder(folder: &Path, problem: String) -> LoadedFile {
+    let problem = FileProblem { position: None, field: String::new(), problem };
+    LoadedFile { file: folder.to_owned(), scenario: Err(vec![problem]) }
 }

@@ -23,7 +23,7 @@ use regrow_simulator::{
 
 use super::{
     Ending, RunArgs, Runner,
-    files::{self, Loaded},
+    files::{self, LoadedFile},
     output,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
 
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
-    let mut report = Report::begin(args, &mut out, &loaded)?;
+    let mut report = Reporter::begin(args, &mut out, &loaded)?;
     let job = Job {
         runner,
         options: RunOptions { seed: args.seed, service: args.service.clone() },
@@ -84,13 +84,13 @@ fn ending(status: Status) -> Ending {
 }
 
 /// Reports results on standard output, and unusable files on standard error.
-enum Report<'w> {
+enum Reporter<'w> {
     Json(&'w mut dyn Write),
     Terminal(Terminal<'w>),
 }
 
-impl<'w> Report<'w> {
-    fn begin(args: &RunArgs, out: &'w mut dyn Write, loaded: &[Loaded]) -> io::Result<Self> {
+impl<'w> Reporter<'w> {
+    fn begin(args: &RunArgs, out: &'w mut dyn Write, loaded: &[LoadedFile]) -> io::Result<Self> {
         if args.json {
             return Ok(Self::Json(out));
         }
@@ -134,7 +134,7 @@ struct Job {
 }
 
 impl Job {
-    fn run(&self, loaded: &Loaded) -> Done {
+    fn run(&self, loaded: &LoadedFile) -> Done {
         let start = Instant::now();
         let (outcome, lines) = match &loaded.scenario {
             Err(problems) => (FileOutcome::Unusable(problems.clone()), Vec::new()),
@@ -171,7 +171,7 @@ enum RunProgress {
 /// Runs the files on `jobs` threads, and passes their results to `hear` in order.
 fn side_by_side(
     jobs: usize,
-    loaded: &[Loaded],
+    loaded: &[LoadedFile],
     job: &Job,
     mut hear: impl FnMut(RunProgress) -> Result<()>,
 ) -> Result<()> {

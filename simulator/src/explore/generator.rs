@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    model::{Member, Model, ProposedChange},
+    model::{MemberNumber, Model, ProposedChange},
     rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
@@ -34,7 +34,7 @@ impl<'w> Generator<'w> {
     }
 
     /// A member that could do a step of this kind.
-    pub(super) fn actor(&mut self, kind: StepKind) -> Option<Member> {
+    pub(super) fn actor(&mut self, kind: StepKind) -> Option<MemberNumber> {
         match kind {
             StepKind::Join => self.rng.one(&self.model.joiners()),
             StepKind::Rejoin => {
@@ -46,7 +46,7 @@ impl<'w> Generator<'w> {
     }
 
     /// A submission that this device could make now.
-    pub(super) fn any_submission(&mut self, by: Member) -> Option<Action> {
+    pub(super) fn any_submission(&mut self, by: MemberNumber) -> Option<Action> {
         if !self.model.group.contains(&by) {
             return self.submission(StepKind::Join, by);
         }
@@ -62,7 +62,7 @@ impl<'w> Generator<'w> {
 
     /// A submission of this kind that this device could make now. Does not change the modelled
     /// group.
-    pub(super) fn submission(&mut self, kind: StepKind, by: Member) -> Option<Action> {
+    pub(super) fn submission(&mut self, kind: StepKind, by: MemberNumber) -> Option<Action> {
         let is_member = self.model.group.contains(&by);
         if !self.model.online.contains(&by) || is_member == (kind == StepKind::Join) {
             return None;
@@ -100,7 +100,7 @@ impl<'w> Generator<'w> {
         }
     }
 
-    fn proposal(&mut self, by: Member, others: &[Member]) -> Option<Proposal> {
+    fn proposal(&mut self, by: MemberNumber, others: &[MemberNumber]) -> Option<Proposal> {
         match self.rng.below(3) {
             0 => {
                 let addable = self.model.addable();
@@ -135,7 +135,7 @@ impl<'w> Generator<'w> {
         Delivery { id, to: to.map(|members| self.names(&members)) }
     }
 
-    pub(super) fn crash(&mut self, who: Member) {
+    pub(super) fn crash(&mut self, who: MemberNumber) {
         let at = self.rng.one(&CRASH_POINTS).unwrap_or(CrashPoint::DuringWrite);
         self.act(Action::Crash { who: self.name(who), at });
     }
@@ -149,11 +149,11 @@ impl<'w> Generator<'w> {
         self.steps.push(Placed { place: nowhere(), item });
     }
 
-    pub(super) fn name(&self, member: Member) -> MemberName {
+    pub(super) fn name(&self, member: MemberNumber) -> MemberName {
         self.model.names[member].clone()
     }
 
-    pub(super) fn names(&self, members: &[Member]) -> Vec<MemberName> {
+    pub(super) fn names(&self, members: &[MemberNumber]) -> Vec<MemberName> {
         members.iter().map(|member| self.name(*member)).collect()
     }
 

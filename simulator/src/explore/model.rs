@@ -26,20 +26,20 @@ pub(super) const AGES: u64 = 100 * DAY;
 const KEY_PACKAGES: usize = 2;
 
 /// The number of a member, in the order of the scenario.
-pub(super) type Member = usize;
+pub(super) type MemberNumber = usize;
 
 /// A proposal that waits for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
-    by: Member,
+    by: MemberNumber,
     what: ProposedChange,
 }
 
 /// A change that a proposal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProposedChange {
-    Add(Member),
-    Remove(Member),
+    Add(MemberNumber),
+    Remove(MemberNumber),
     Update,
 }
 
@@ -47,17 +47,17 @@ pub(super) enum ProposedChange {
 pub(super) struct Model {
     pub(super) names: Vec<MemberName>,
     /// The members of the group.
-    pub(super) group: BTreeSet<Member>,
-    pub(super) online: BTreeSet<Member>,
+    pub(super) group: BTreeSet<MemberNumber>,
+    pub(super) online: BTreeSet<MemberNumber>,
     /// The members that want to leave. While they are online, they propose it in each epoch until a
     /// commit removes them.
-    pub(super) leaving: BTreeSet<Member>,
+    pub(super) leaving: BTreeSet<MemberNumber>,
     /// The thefts with which a thief can act, and their victims.
-    pub(super) thefts: Vec<(CompromiseId, Member)>,
+    pub(super) thefts: Vec<(CompromiseId, MemberNumber)>,
     /// The members in whose name a thief may have acted. Until they rejoin, they do nothing else.
-    pub(super) robbed: BTreeSet<Member>,
+    pub(super) robbed: BTreeSet<MemberNumber>,
     /// The former members. They come back when a member adds them.
-    pub(super) out: BTreeSet<Member>,
+    pub(super) out: BTreeSet<MemberNumber>,
     waiting: Vec<Waiting>,
     key_packages: Vec<usize>,
     /// For how many seconds each member has been offline.
@@ -105,34 +105,34 @@ impl Model {
         }
     }
 
-    pub(super) fn all(&self) -> std::ops::Range<Member> {
+    pub(super) fn all(&self) -> std::ops::Range<MemberNumber> {
         0..self.names.len()
     }
 
     /// The members of the group that can act: they are online, and no thief has acted in their
     /// name.
-    pub(super) fn present(&self) -> Vec<Member> {
+    pub(super) fn present(&self) -> Vec<MemberNumber> {
         self.group.intersection(&self.online).filter(|member| !self.robbed.contains(member)).copied().collect()
     }
 
     /// The devices that can join by external commit.
-    pub(super) fn joiners(&self) -> Vec<Member> {
+    pub(super) fn joiners(&self) -> Vec<MemberNumber> {
         let outside = self.online.difference(&self.group);
         outside.filter(|member| !self.out.contains(member)).copied().collect()
     }
 
-    pub(super) fn offline(&self) -> Vec<Member> {
+    pub(super) fn offline(&self) -> Vec<MemberNumber> {
         self.all().filter(|member| !self.online.contains(member)).collect()
     }
 
     /// The devices that can be added: they are not members, and the service has a key package of
     /// each.
-    pub(super) fn addable(&self) -> Vec<Member> {
+    pub(super) fn addable(&self) -> Vec<MemberNumber> {
         self.all().filter(|member| !self.group.contains(member) && self.key_packages[*member] > 0).collect()
     }
 
     /// The number of key packages of this member that the service has.
-    pub(super) fn key_packages(&self, of: Member) -> usize {
+    pub(super) fn key_packages(&self, of: MemberNumber) -> usize {
         self.key_packages[of]
     }
 
@@ -145,13 +145,13 @@ impl Model {
         self.waiting.iter().any(|waiting| waiting.what == what)
     }
 
-    pub(super) fn waits_from(&self, by: Member, what: ProposedChange) -> bool {
+    pub(super) fn waits_from(&self, by: MemberNumber, what: ProposedChange) -> bool {
         self.waiting.contains(&Waiting { by, what })
     }
 
     /// True if a proposal waits that this member can commit. A committer cannot remove or update
     /// itself by a proposal (RFC 9420, 12.2).
-    pub(super) fn can_commit(&self, by: Member) -> bool {
+    pub(super) fn can_commit(&self, by: MemberNumber) -> bool {
         self.waiting.iter().any(|waiting| {
             waiting.what != ProposedChange::Remove(by) && !(waiting.by == by && waiting.what == ProposedChange::Update)
         })
@@ -285,7 +285,7 @@ impl Model {
         self.come_to_rest();
     }
 
-    fn propose(&mut self, by: Member, what: &Proposal) {
+    fn propose(&mut self, by: MemberNumber, what: &Proposal) {
         let changes: Vec<_> = match what {
             Proposal::Add(who) => self.members(who).into_iter().map(ProposedChange::Add).collect(),
             Proposal::Remove(who) => self.members(who).into_iter().map(ProposedChange::Remove).collect(),
@@ -299,7 +299,7 @@ impl Model {
         }
     }
 
-    fn commit(&mut self, by: Member, added: &[Member], removed: &[Member]) {
+    fn commit(&mut self, by: MemberNumber, added: &[MemberNumber], removed: &[MemberNumber]) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.what {
                 ProposedChange::Add(member) => drop(self.group.insert(member)),
@@ -332,15 +332,15 @@ impl Model {
         }
     }
 
-    fn claim(&mut self, of: Member) {
+    fn claim(&mut self, of: MemberNumber) {
         self.key_packages[of] = self.key_packages[of].saturating_sub(1);
     }
 
-    fn member(&self, name: &MemberName) -> Member {
+    fn member(&self, name: &MemberName) -> MemberNumber {
         self.names.iter().position(|known| known == name).unwrap_or_default()
     }
 
-    fn members(&self, names: &[MemberName]) -> Vec<Member> {
+    fn members(&self, names: &[MemberName]) -> Vec<MemberNumber> {
         names.iter().map(|name| self.member(name)).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     generator::{Generator, nowhere},
-    model::Member,
+    model::MemberNumber,
 };
 use crate::scenario::{Action, MemberName, Node, Placed, Proposal};
 
@@ -19,14 +19,14 @@ const ATTEMPTS: u32 = 10;
 pub(super) struct Contenders(Vec<Action>);
 
 /// Adds a race, if one is possible now.
-pub(super) fn race(generator: &mut Generator<'_>, with: Option<Member>) -> Option<()> {
+pub(super) fn race(generator: &mut Generator<'_>, with: Option<MemberNumber>) -> Option<()> {
     let contenders = contenders(generator, with)?;
     add(generator, contenders);
     Some(())
 }
 
 /// Draws actions of different members in the same epoch, one of them by the member `with`.
-pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<Member>) -> Option<Contenders> {
+pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<MemberNumber>) -> Option<Contenders> {
     // A commit that loses the race would make some of the waiting proposals void, and others not.
     if generator.model.something_waits() {
         return None;
@@ -108,7 +108,7 @@ impl Contenders {
             _ => None,
         });
         let added: Vec<_> = added.flatten().collect();
-        let enough = |member: Member| {
+        let enough = |member: MemberNumber| {
             let name = &generator.model.names[member];
             added.iter().filter(|added| **added == name).count() <= generator.model.key_packages(member)
         };
@@ -116,9 +116,9 @@ impl Contenders {
     }
 
     /// An online member that is in the group before and after the race.
-    fn stays(&self, generator: &Generator<'_>) -> Option<Member> {
+    fn stays(&self, generator: &Generator<'_>) -> Option<MemberNumber> {
         let removed = self.removed();
-        let stays = |member: &Member| {
+        let stays = |member: &MemberNumber| {
             let name = generator.name(*member);
             let leaves = matches!(self.by(name.clone()), Some(Action::Leave { .. }));
             !leaves && !removed.contains(&name)

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path};
 
-use crate::scenario::{self, Problem, Unusable};
+use crate::scenario::{self, FileProblem, Unusable};
 
 /// The largest weight. It keeps the sum of all weights far below the limit of the integer type.
 pub const MAX_WEIGHT: u32 = 1_000_000;
@@ -97,7 +97,7 @@ impl Weights {
     /// # Errors
     ///
     /// All problems of the text, each with its position.
-    pub fn read(text: &str) -> Result<Self, Vec<Problem>> {
+    pub fn read(text: &str) -> Result<Self, Vec<FileProblem>> {
         let names = StepKind::ALL.map(|(_, name, _)| name);
         let mut weights = Self::default();
         for (name, weight) in scenario::numbers(text, &names, MAX_WEIGHT)? {
@@ -107,7 +107,7 @@ impl Weights {
         }
         if weights.total() == 0 {
             let problem = "every weight is 0: no step can occur".to_owned();
-            return Err(vec![Problem { position: None, field: String::new(), problem }]);
+            return Err(vec![FileProblem { position: None, field: String::new(), problem }]);
         }
         Ok(weights)
     }

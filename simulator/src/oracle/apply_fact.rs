@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{
     Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
     device::{DeviceState, OracleMembership},
-    made::{MadeCommit, Proposed, SentMessage},
+    made::{MadeCommit, MadeProposal, SentMessage},
     path::apply,
     secret::KeyPair,
-    secret_tree::Content,
+    secret_tree::RatchetKind,
     tree::{Leaf, Tree},
     tree_math::LeafIndex,
 };
@@ -76,12 +76,12 @@ impl Oracle {
         ensure(!self.proposals.contains_key(&proposal), || format!("there is a {proposal} already"))?;
         let opaque = self.policy.opaque;
         let group = self.member(by)?;
-        let generation = opaque.then(|| group.secrets.encrypt(group.leaf, Content::Handshake));
+        let generation = opaque.then(|| group.secrets.encrypt(group.leaf, RatchetKind::Handshake));
         let is_update = what == ProposalKind::Update;
         if is_update {
             group.updates.insert(proposal);
         }
-        let proposed = Proposed { by, in_epoch: group.epoch, is_update, leaf: group.leaf, generation };
+        let proposed = MadeProposal { by, in_epoch: group.epoch, is_update, leaf: group.leaf, generation };
         self.proposals.insert(proposal, proposed);
         Ok(())
     }
@@ -93,9 +93,9 @@ impl Oracle {
         let group = self.member(who)?;
         ensure(group.epoch == it.in_epoch, || format!("{who} is in {}", group.epoch))?;
         if let Some(generation) = it.generation {
-            let has_key = group.secrets.yields(it.leaf, Content::Handshake, generation);
+            let has_key = group.secrets.yields(it.leaf, RatchetKind::Handshake, generation);
             ensure(has_key, || format!("{who} has used the key of {proposal}"))?;
-            group.secrets.decrypt(it.leaf, Content::Handshake, generation, out_of_order);
+            group.secrets.decrypt(it.leaf, RatchetKind::Handshake, generation, out_of_order);
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Oracle {
         } else {
             let group = self.member(by)?;
             group.pending = Some(commit);
-            generation = opaque.then(|| group.secrets.encrypt(group.leaf, Content::Handshake));
+            generation = opaque.then(|| group.secrets.encrypt(group.leaf, RatchetKind::Handshake));
         }
         let made = MadeCommit {
             by,
@@ -210,10 +210,10 @@ impl Oracle {
         let mut next = group.clone();
         if let Some(generation) = made.generation {
             let committer = made.path.committer;
-            ensure(next.secrets.yields(committer, Content::Handshake, generation), || {
+            ensure(next.secrets.yields(committer, RatchetKind::Handshake, generation), || {
                 format!("{who} has used the key of {commit}")
             })?;
-            next.secrets.decrypt(committer, Content::Handshake, generation, policy.out_of_order);
+            next.secrets.decrypt(committer, RatchetKind::Handshake, generation, policy.out_of_order);
         }
         next.enter(commit, made, false, &policy)?;
         *group = next;
@@ -247,7 +247,7 @@ impl Oracle {
         ensure(!self.messages.contains_key(&message), || format!("there is a {message} already"))?;
         let group = self.member(by)?;
         let (epoch, leaf) = (group.epoch, group.leaf);
-        let generation = group.secrets.encrypt(leaf, Content::Application);
+        let generation = group.secrets.encrypt(leaf, RatchetKind::Application);
         self.messages.insert(message, SentMessage { by, epoch, leaf, generation, sent: false });
         Ok(())
     }
@@ -265,9 +265,9 @@ impl Oracle {
         ensure(it.by != who, || format!("{message} is its own"))?;
         let secrets = self.member(who)?.secrets_of(it.epoch);
         let secrets = secrets.ok_or_else(|| format!("{who} has nothing of {}", it.epoch))?;
-        let has_key = secrets.yields(it.leaf, Content::Application, it.generation);
+        let has_key = secrets.yields(it.leaf, RatchetKind::Application, it.generation);
         ensure(has_key, || format!("{who} does not have the key of {message} any more"))?;
-        secrets.decrypt(it.leaf, Content::Application, it.generation, out_of_order);
+        secrets.decrypt(it.leaf, RatchetKind::Application, it.generation, out_of_order);
         Ok(())
     }
 

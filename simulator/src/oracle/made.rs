@@ -27,7 +27,7 @@ pub(super) struct MadeCommit {
 
 /// A proposal by reference that was made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Proposed {
+pub(super) struct MadeProposal {
     pub(super) by: DeviceNumber,
     pub(super) in_epoch: EpochId,
     pub(super) is_update: bool,

@@ -41,7 +41,7 @@ use std::{
 
 use self::{
     device::DeviceState,
-    made::{MadeCommit, Proposed, SentMessage},
+    made::{MadeCommit, MadeProposal, SentMessage},
 };
 pub use self::{
     history::{
@@ -52,7 +52,7 @@ pub use self::{
     path::{PathNode, UpdatePath},
     reach::Reach,
     secret::{KeyPair, Secret},
-    secret_tree::{Content, Ratchet, SecretTree},
+    secret_tree::{Ratchet, RatchetKind, SecretTree},
     tree::{Leaf, Parent, Tree},
     tree_math::{LeafIndex, NodeIndex},
 };
@@ -98,7 +98,7 @@ pub struct Oracle {
     /// The copies that thieves run, each with the device that it is a copy of.
     copies: BTreeMap<DeviceNumber, DeviceNumber>,
     key_packages: BTreeMap<KeyPackageId, DeviceNumber>,
-    proposals: BTreeMap<ProposalId, Proposed>,
+    proposals: BTreeMap<ProposalId, MadeProposal>,
     commits: BTreeMap<CommitId, MadeCommit>,
     messages: BTreeMap<MessageNumber, SentMessage>,
     /// The tree of epoch 0, once there is a group.

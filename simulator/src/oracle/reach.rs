@@ -12,7 +12,7 @@ use super::{
     CommitId, EpochId, Holdings, MessageNumber, Oracle,
     made::{MadeCommit, SentMessage},
     secret::{KeyPair, Secret},
-    secret_tree::Content,
+    secret_tree::RatchetKind,
 };
 
 /// The secrets that follow from certain holdings and all traffic.
@@ -68,7 +68,7 @@ impl<'a> Reach<'a> {
             self.explain(Secret::Encryption(it.epoch), &mut BTreeSet::new(), &mut lines);
             lines.push(format!("{key}: from the secret tree"));
         } else if let Some(secrets) = self.holdings.secret_trees.get(&it.epoch) {
-            let ratchet = secrets.ratchet(it.leaf, Content::Application);
+            let ratchet = secrets.ratchet(it.leaf, RatchetKind::Application);
             lines.push(match ratchet.yields(it.generation) {
                 true if it.generation >= ratchet.head() => format!("{key}: from the held ratchet"),
                 true => format!("{key}: held, because it was skipped"),
@@ -136,7 +136,7 @@ impl<'a> Reach<'a> {
                     .holdings
                     .secret_trees
                     .get(&made.in_epoch)
-                    .is_some_and(|secrets| secrets.yields(made.path.committer, Content::Handshake, generation))
+                    .is_some_and(|secrets| secrets.yields(made.path.committer, RatchetKind::Handshake, generation))
         })
     }
 
@@ -146,7 +146,7 @@ impl<'a> Reach<'a> {
                 .holdings
                 .secret_trees
                 .get(&message.epoch)
-                .is_some_and(|secrets| secrets.yields(message.leaf, Content::Application, message.generation))
+                .is_some_and(|secrets| secrets.yields(message.leaf, RatchetKind::Application, message.generation))
     }
 
     fn knows(&self, secret: Secret) -> bool {

@@ -10,7 +10,7 @@ use super::{EpochId, tree_math::LeafIndex};
 
 /// The purpose of a ratchet. Each leaf has one ratchet for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Content {
+pub enum RatchetKind {
     /// Proposals and commits.
     Handshake,
     /// Application messages.
@@ -73,7 +73,7 @@ impl Ratchet {
 pub struct SecretTree {
     epoch: EpochId,
     /// The ratchets that are not in their initial state.
-    ratchets: BTreeMap<(LeafIndex, Content), Ratchet>,
+    ratchets: BTreeMap<(LeafIndex, RatchetKind), Ratchet>,
 }
 
 impl SecretTree {
@@ -87,12 +87,12 @@ impl SecretTree {
     }
 
     /// The ratchet of that leaf for that content.
-    pub fn ratchet(&self, leaf: LeafIndex, content: Content) -> Ratchet {
+    pub fn ratchet(&self, leaf: LeafIndex, content: RatchetKind) -> Ratchet {
         self.ratchets.get(&(leaf, content)).cloned().unwrap_or_default()
     }
 
     /// True if the device can get the key of that generation.
-    pub(super) fn yields(&self, leaf: LeafIndex, content: Content, generation: u32) -> bool {
+    pub(super) fn yields(&self, leaf: LeafIndex, content: RatchetKind, generation: u32) -> bool {
         self.ratchets.get(&(leaf, content)).is_none_or(|ratchet| ratchet.yields(generation))
     }
 
@@ -107,11 +107,11 @@ impl SecretTree {
         }
     }
 
-    pub(super) fn encrypt(&mut self, leaf: LeafIndex, content: Content) -> u32 {
+    pub(super) fn encrypt(&mut self, leaf: LeafIndex, content: RatchetKind) -> u32 {
         self.ratchets.entry((leaf, content)).or_default().encrypt()
     }
 
-    pub(super) fn decrypt(&mut self, leaf: LeafIndex, content: Content, generation: u32, out_of_order: u32) {
+    pub(super) fn decrypt(&mut self, leaf: LeafIndex, content: RatchetKind, generation: u32, out_of_order: u32) {
         self.ratchets.entry((leaf, content)).or_default().decrypt(generation, out_of_order);
     }
 }
@@ -161,13 +161,13 @@ mod tests {
         let used = |generations: &[(u32, u32)]| {
             let mut tree = SecretTree::new(EpochId::First);
             for (leaf, generation) in generations {
-                tree.decrypt(LeafIndex(*leaf), Content::Application, *generation, 5);
+                tree.decrypt(LeafIndex(*leaf), RatchetKind::Application, *generation, 5);
             }
             tree
         };
         let mut tree = used(&[(1, 0), (1, 4)]);
         tree.pool(&used(&[(1, 0), (1, 2), (1, 1), (2, 0)]));
-        let yields = |leaf, generation| tree.yields(LeafIndex(leaf), Content::Application, generation);
+        let yields = |leaf, generation| tree.yields(LeafIndex(leaf), RatchetKind::Application, generation);
         assert_eq!((0..6).filter(|generation| yields(1, *generation)).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert!(yields(2, 0), "one of the two has not used this key");
     }
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn each_leaf_and_content_has_its_own_ratchet() {
         let mut tree = SecretTree::new(EpochId::First);
-        tree.decrypt(LeafIndex(1), Content::Application, 0, 5);
-        assert!(!tree.yields(LeafIndex(1), Content::Application, 0));
-        assert!(tree.yields(LeafIndex(1), Content::Handshake, 0));
-        assert!(tree.yields(LeafIndex(0), Content::Application, 0));
+        tree.decrypt(LeafIndex(1), RatchetKind::Application, 0, 5);
+        assert!(!tree.yields(LeafIndex(1), RatchetKind::Application, 0));
+        assert!(tree.yields(LeafIndex(1), RatchetKind::Handshake, 0));
+        assert!(tree.yields(LeafIndex(0), RatchetKind::Application, 0));
     }
 }

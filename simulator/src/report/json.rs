@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 
 use super::result::{Failure, Figures, FileOutcome, RunResult, Status};
-use crate::scenario::{Problem, Scenario};
+use crate::scenario::{FileProblem, Scenario};
 
 /// The method that finds the messages that a thief can read. It says how reliable the figures are.
 const METHOD: &str = "closure";
@@ -22,7 +22,7 @@ struct JsonLine<'a> {
     #[serde(flatten)]
     ran: Option<Ran<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    problems: Option<&'a [Problem]>,
+    problems: Option<&'a [FileProblem]>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +70,7 @@ struct Checked<'a> {
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    problems: &'a [Problem],
+    problems: &'a [FileProblem],
 }
 
 /// Writes the line of one result.
@@ -95,7 +95,7 @@ pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
 /// # Errors
 ///
 /// Errors of the writer.
-pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problems: &[Problem]) -> io::Result<()> {
+pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problems: &[FileProblem]) -> io::Result<()> {
     write_line(out, &Checked { file: shown(file), usable: problems.is_empty(), name, problems })
 }
 

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::cost::Costs;
-use crate::scenario::{CompromiseId, FailCode, MemberName, Place, Problem, Scenario, TheftScope};
+use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +166,7 @@ pub enum FileOutcome {
         transcript: String,
     },
     /// The file could not be run.
-    Unusable(Vec<Problem>),
+    Unusable(Vec<FileProblem>),
 }
 
 /// The result of a file without its details. Reports count it.

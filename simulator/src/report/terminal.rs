@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::result::{CompromiseFigures, Failure, Figures, FileOutcome, RunResult, Status};
-use crate::scenario::{Place, Problem};
+use crate::scenario::{FileProblem, Place};
 
 /// The length of the longest name with which the others are aligned. A longer name moves its own
 /// figures to the right.
@@ -217,7 +217,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Returns a problem of an unusable file, in the format of compilers.
 #[must_use]
-pub fn problem(file: &Path, problem: &Problem) -> String {
+pub fn problem(file: &Path, problem: &FileProblem) -> String {
     // There is no space after a position, so that editors jump to it.
     let space = if problem.position.is_some() { "" } else { " " };
     format!("{}:{space}{problem}\n", file.display())

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    fields::{At, Reader, nearest, shown},
+    fields::{At, FileReader, nearest, shown},
     format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{CompromiseId, MemberName, MessageId},
     problem::MAX_PROBLEMS,
@@ -26,7 +26,7 @@ pub(super) struct Complete {
 
 /// Notes every rule that the scenario breaks. Parts that could not be read completely cause no
 /// notes.
-pub(super) fn check<'a>(reader: &mut Reader<'a>, root: &At<'a>, scenario: &Scenario, complete: Complete) {
+pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &Scenario, complete: Complete) {
     let steps = scenario.expanded_len();
     if steps > MAX_STEPS {
         let at = At { json: root.json.locate("steps"), path: "steps".to_owned() };
@@ -71,7 +71,7 @@ enum Before {
 }
 
 struct Check<'r, 'a, 's> {
-    reader: &'r mut Reader<'a>,
+    reader: &'r mut FileReader<'a>,
     root: &'r At<'a>,
     complete: Complete,
     /// The fields for which a problem was noted. The other turns of a `repeat` would repeat the

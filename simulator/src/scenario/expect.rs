@@ -1,7 +1,7 @@
 //! Reads the step `expect`: its fields, and the rules for their combination.
 
 use super::{
-    fields::{At, Fields, Reader},
+    fields::{At, Fields, FileReader},
     format::{Action, Expect, ReadingExpectation},
     name::CompromiseId,
     names::{members, messages},
@@ -29,7 +29,7 @@ const OF_A_THIEF: &[(&str, &str)] = &[
 ];
 
 /// Reads an `expect`.
-pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+pub(super) fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, FIELDS)?;
     if fields.iter().next().is_none() {
         reader.note(fields.at(), format!("nothing is expected; known are {}", FIELDS.join(", ")));
@@ -45,7 +45,7 @@ pub(super) fn expect<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> 
 }
 
 /// Notes a question without a member or thief, and a member or thief without a question.
-fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
+fn go_together<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) {
     let of_anybody = ["reads", "cannot_read"].into_iter();
     let asked = of_anybody.chain(OF_A_THIEF.iter().map(|(name, _)| *name)).find_map(|name| fields.get(name));
     let (at, problem) = match (fields.get("who"), fields.get("compromise"), asked) {
@@ -67,7 +67,7 @@ fn go_together<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     reader.note(&at, problem);
 }
 
-fn reading<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<ReadingExpectation> {
+fn reading<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) -> Option<ReadingExpectation> {
     let who = members(reader, fields.get("who"));
     let compromise = fields.get("compromise").and_then(|at| reader.name(&at)).map(CompromiseId::new);
     let reads = messages(reader, fields.get("reads")).unwrap_or_default();

@@ -5,17 +5,17 @@
 //! author of a file sees all problems at once.
 
 use super::{
-    json::{Entry, Json, Source},
+    json::{Entry, Json, SourceText},
     name::{MAX_NAME_LENGTH, TURN},
-    problem::{MAX_PROBLEMS, Problem},
+    problem::{FileProblem, MAX_PROBLEMS},
     word::Word,
 };
 
 /// The state of the reader while it reads a file.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) source: Source<'a>,
-    pub(super) problems: Vec<Problem>,
+pub(super) struct FileReader<'a> {
+    pub(super) source: SourceText<'a>,
+    pub(super) problems: Vec<FileProblem>,
     /// True if names may contain `{i}` here.
     pub(super) in_repeat: bool,
     /// True if the steps here belong to a race.
@@ -49,11 +49,11 @@ impl<'a> At<'a> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FileReader<'a> {
     pub(super) fn note(&mut self, at: &At<'a>, problem: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
             let position = Some(self.source.position(at.json));
-            self.problems.push(Problem { position, field: at.path.clone(), problem: problem.into() });
+            self.problems.push(FileProblem { position, field: at.path.clone(), problem: problem.into() });
         }
     }
 
@@ -258,7 +258,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a required field, or notes that it is missing.
-    pub(super) fn required(&self, reader: &mut Reader<'a>, name: &str) -> Option<At<'a>> {
+    pub(super) fn required(&self, reader: &mut FileReader<'a>, name: &str) -> Option<At<'a>> {
         let field = self.get(name);
         if field.is_none() {
             reader.note(&self.at.field(name, self.at.json), format!("field `{name}` is missing"));

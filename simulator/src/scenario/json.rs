@@ -9,11 +9,11 @@ use std::{borrow::Cow, fmt};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::problem::{Position, Problem};
+use super::problem::{FileProblem, Position};
 
 /// The text of a file, with the starts of its lines.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(super) struct SourceText<'a> {
     text: &'a str,
     lines: Vec<usize>,
 }
@@ -31,12 +31,13 @@ pub(super) struct Entry<'a> {
     pub(super) value: Json<'a>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> SourceText<'a> {
     /// Checks the syntax of the text, and returns it with its only value.
-    pub(super) fn open(text: &'a str) -> Result<(Self, Json<'a>), Problem> {
+    pub(super) fn open(text: &'a str) -> Result<(Self, Json<'a>), FileProblem> {
         let source = Self::of(text);
         let start = Some(Position { line: 1, column: 1 });
-        let whole = |problem: &str| Err(Problem { position: start, field: String::new(), problem: problem.to_owned() });
+        let whole =
+            |problem: &str| Err(FileProblem { position: start, field: String::new(), problem: problem.to_owned() });
         if text.starts_with('\u{feff}') {
             return whole("the file begins with a byte order mark; save it as UTF-8 without one");
         }
@@ -59,14 +60,14 @@ impl<'a> Source<'a> {
         Self::of(text).position_at(text.len())
     }
 
-    fn syntax_problem(&self, error: &serde_json::Error) -> Problem {
+    fn syntax_problem(&self, error: &serde_json::Error) -> FileProblem {
         let line = error.line().max(1);
         // The library counts bytes. Its column 0 is the end of the line before.
         let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
         let offset = (start + error.column().saturating_sub(1)).min(self.text.len());
         let told = error.to_string();
         let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
-        Problem {
+        FileProblem {
             position: Some(self.position_at(offset)),
             field: String::new(),
             problem: format!("this is not JSON: {told}"),
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_value_knows_its_line_and_column() {
         let text = "{\n  \"é\": [1,\n  {\"by\": \"bob\"}]\n}";
-        let (source, root) = Source::open(text).unwrap();
+        let (source, root) = SourceText::open(text).unwrap();
         assert_eq!(source.position(root), Position { line: 1, column: 1 });
         assert_eq!(source.position(root.locate("é[0]")), Position { line: 2, column: 9 });
         assert_eq!(source.position(root.locate("é[1].by")), Position { line: 3, column: 10 });
@@ -211,20 +212,20 @@ mod tests {
 
     #[test]
     fn missing_path_gives_the_nearest_existing_value() {
-        let (source, root) = Source::open(r#"{"add": {"who": "bob"}}"#).unwrap();
+        let (source, root) = SourceText::open(r#"{"add": {"who": "bob"}}"#).unwrap();
         assert_eq!(source.position(root.locate("add.who[0]")), Position { line: 1, column: 17 });
     }
 
     #[test]
     fn repeated_fields_are_all_kept() {
-        let (_, root) = Source::open(r#"{"a": 1, "a": 2}"#).unwrap();
+        let (_, root) = SourceText::open(r#"{"a": 1, "a": 2}"#).unwrap();
         assert_eq!(root.entries().unwrap().len(), 2);
     }
 
     #[test]
     fn hundred_thousand_levels_can_be_read() {
         let text = "[".repeat(100_000) + &"]".repeat(100_000);
-        let (_, root) = Source::open(&text).unwrap();
+        let (_, root) = SourceText::open(&text).unwrap();
         assert_eq!(root.elements().unwrap().len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     format::Scenario,
     parse,
-    problem::{Problem, Unusable},
+    problem::{FileProblem, Unusable},
 };
 
 /// The size of the largest scenario file, in bytes. It is a thousand times a usual size, and still
@@ -28,8 +28,8 @@ pub fn load(path: &Path) -> Result<Scenario, Unusable> {
 }
 
 /// Reads the text of a regular file of a reasonable size.
-pub(crate) fn text(path: &Path) -> Result<String, Problem> {
-    let whole = |problem| Problem { position: None, field: String::new(), problem };
+pub(crate) fn text(path: &Path) -> Result<String, FileProblem> {
+    let whole = |problem| FileProblem { position: None, field: String::new(), problem };
     let unreadable = |error: io::Error| whole(format!("cannot be read: {error}"));
     // The check comes before the opening, because to open a pipe would wait for its other end.
     let metadata = path.metadata().map_err(unreadable)?;

@@ -1,9 +1,9 @@
 //! Reads a JSON object of known names and whole numbers, with the same checks as scenarios.
 
 use super::{
-    fields::{At, Reader},
-    json::Source,
-    problem::Problem,
+    fields::{At, FileReader},
+    json::SourceText,
+    problem::FileProblem,
 };
 
 /// Reads the numbers of an object that has only known names, each at most once, and no number above
@@ -12,9 +12,9 @@ use super::{
 /// # Errors
 ///
 /// Every problem that was found, in the order of the text.
-pub(crate) fn numbers<'k>(text: &str, known: &[&'k str], most: u32) -> Result<Vec<(&'k str, u32)>, Vec<Problem>> {
-    let (source, json) = Source::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+pub(crate) fn numbers<'k>(text: &str, known: &[&'k str], most: u32) -> Result<Vec<(&'k str, u32)>, Vec<FileProblem>> {
+    let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
+    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
     let mut numbers = Vec::new();
     if let Some(fields) = reader.object(At { json, path: String::new() }, known) {
         for name in known {

@@ -7,11 +7,11 @@ use regrow_engine::UserId;
 
 use super::{
     check::{self, Complete},
-    fields::{At, Fields, Reader, nearest, shown, unknown},
+    fields::{At, Fields, FileReader, nearest, shown, unknown},
     format::{Action, FORMAT, GroupSettings, Node, Place, Placed, Scenario},
-    json::Source,
+    json::SourceText,
     name::MemberName,
-    problem::Problem,
+    problem::FileProblem,
     step,
 };
 
@@ -69,9 +69,9 @@ const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
 ///
 /// Every problem that was found, in the order of the file. If the text is no JSON, only this
 /// problem.
-pub fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
-    let (source, json) = Source::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+pub fn read(text: &str) -> Result<Scenario, Vec<FileProblem>> {
+    let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
+    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
     let root = At { json, path: String::new() };
     let scenario = scenario(&mut reader, &root);
     if let Some((scenario, complete)) = &scenario {
@@ -87,7 +87,7 @@ pub fn read(text: &str) -> Result<Scenario, Vec<Problem>> {
 }
 
 /// Reads as much of the scenario as possible. `None` if its format is unknown.
-fn scenario<'a>(reader: &mut Reader<'a>, root: &At<'a>) -> Option<(Scenario, Complete)> {
+fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>) -> Option<(Scenario, Complete)> {
     let top = reader.any_object(root.clone())?;
     let format = top.required(reader, "regrow")?;
     let number = format.json.number();
@@ -116,7 +116,7 @@ fn scenario<'a>(reader: &mut Reader<'a>, root: &At<'a>) -> Option<(Scenario, Com
     Some((scenario, complete))
 }
 
-fn group<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<GroupSettings> {
+fn group<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<GroupSettings> {
     let fields = reader.object(at, GROUP)?;
     let mut limited = |name, most| fields.get(name).and_then(|at| reader.small_number(&at, 0, most));
     let past_epochs = limited("past_epochs", MAX_PAST_EPOCHS);
@@ -132,7 +132,7 @@ fn group<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<GroupSettings> {
 }
 
 /// A member is a user. Its name has to be a user name, in the form in which users are compared.
-fn check_user<'a>(reader: &mut Reader<'a>, at: &At<'a>, name: &str) {
+fn check_user<'a>(reader: &mut FileReader<'a>, at: &At<'a>, name: &str) {
     if name.len() > MAX_USER_BYTES {
         reader.note(at, format!("the name of a member has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
     } else if let Err(error) = UserId::from_normal(name) {
@@ -140,7 +140,7 @@ fn check_user<'a>(reader: &mut Reader<'a>, at: &At<'a>, name: &str) {
     }
 }
 
-fn members<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> {
+fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> {
     let names = match at.elements() {
         Some(elements) if elements.is_empty() => {
             reader.note(at, "a scenario has at least one member");
@@ -178,7 +178,7 @@ fn members<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<Vec<MemberName>> 
     Some(names.into_iter().map(MemberName::new).collect())
 }
 
-fn steps<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
+fn steps<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
     match at.elements() {
         Some(elements) if elements.is_empty() => reader.note(at, "a scenario has at least one step"),
         Some(elements) => return nodes(reader, &elements, ""),
@@ -191,7 +191,7 @@ fn steps<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
 }
 
 /// Reads the steps of a list. A step that cannot be read is noted and left out.
-fn nodes<'a>(reader: &mut Reader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<Node>> {
+fn nodes<'a>(reader: &mut FileReader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<Node>> {
     let mut nodes = Vec::with_capacity(elements.len());
     for (index, at) in elements.iter().enumerate() {
         let number = format!("{outer}{}", index + 1);
@@ -204,7 +204,7 @@ fn nodes<'a>(reader: &mut Reader<'a>, elements: &[At<'a>], outer: &str) -> Vec<P
     nodes
 }
 
-fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> {
+fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<Node> {
     let fields = reader.any_object(at.clone())?;
     let mut all = fields.iter();
     let (name, key, value) = match (all.next(), all.next()) {
@@ -271,13 +271,13 @@ fn node<'a>(reader: &mut Reader<'a>, at: &At<'a>, number: &str) -> Option<Node> 
 
 /// Reads an action if all of its fields can be read. The checker does not check a step with a
 /// problem.
-fn decoded<'a>(reader: &mut Reader<'a>, value: At<'a>, decode: step::Decoder) -> Option<Action> {
+fn decoded<'a>(reader: &mut FileReader<'a>, value: At<'a>, decode: step::Decoder) -> Option<Action> {
     let before = reader.problems.len();
     let action = decode(reader, value)?;
     (reader.problems.len() == before).then_some(action)
 }
 
-fn repeat<'a>(reader: &mut Reader<'a>, value: At<'a>, inner: &str) -> Option<Node> {
+fn repeat<'a>(reader: &mut FileReader<'a>, value: At<'a>, inner: &str) -> Option<Node> {
     let fields: Fields<'a> = reader.object(value, REPEAT)?;
     let times = fields.required(reader, "times").and_then(|at| reader.small_number(&at, 1, MAX_TURNS));
     let at = fields.required(reader, "steps")?;
@@ -310,11 +310,11 @@ fn step_names() -> BTreeSet<&'static str> {
 }
 
 /// The problem with a file that is not UTF-8, at its first invalid byte.
-pub(super) fn not_utf8(error: &FromUtf8Error) -> Problem {
+pub(super) fn not_utf8(error: &FromUtf8Error) -> FileProblem {
     let valid = error.utf8_error().valid_up_to();
     let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
-    Problem {
-        position: Some(Source::end_of(&before)),
+    FileProblem {
+        position: Some(SourceText::end_of(&before)),
         field: String::new(),
         problem: "this is not UTF-8 text".to_owned(),
     }

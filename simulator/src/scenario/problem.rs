@@ -19,7 +19,7 @@ pub struct Position {
 
 /// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct FileProblem {
     /// The position of the problem. Not set if the file could not be read at all.
     #[serde(flatten)]
     pub position: Option<Position>,
@@ -29,7 +29,7 @@ pub struct Problem {
     pub problem: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Position { line, column }) = self.position {
             write!(f, "{line}:{column}: ")?;
@@ -48,9 +48,9 @@ pub struct Unusable {
     /// The file.
     pub file: PathBuf,
     /// At least one problem, and at most [`MAX_PROBLEMS`].
-    pub problems: Vec<Problem>,
+    pub problems: Vec<FileProblem>,
 }
 
-fn told(problems: &[Problem]) -> String {
-    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+fn told(problems: &[FileProblem]) -> String {
+    problems.iter().map(FileProblem::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     expect,
-    fields::{At, Reader},
+    fields::{At, FileReader},
     format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, TheftScope},
     name::{CompromiseId, MemberName, MessageId},
     names::{member, members},
@@ -20,7 +20,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
 /// Reads the value of one step.
-pub(super) type Decoder = for<'a> fn(&mut Reader<'a>, At<'a>) -> Option<Action>;
+pub(super) type Decoder = for<'a> fn(&mut FileReader<'a>, At<'a>) -> Option<Action>;
 
 /// Every step that is an [`Action`], by its name.
 pub(super) const DECODERS: &[(&str, Decoder)] = &[
@@ -48,7 +48,7 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("expect", expect::expect),
 ];
 
-fn create<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn create<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by", "with"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
@@ -56,7 +56,7 @@ fn create<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Create { by: by?, with })
 }
 
-fn by_and_who<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<(MemberName, Vec<MemberName>)> {
+fn by_and_who<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<(MemberName, Vec<MemberName>)> {
     let fields = reader.object(at, &["by", "who"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
@@ -65,15 +65,15 @@ fn by_and_who<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<(MemberName, Ve
     Some((by?, who?))
 }
 
-fn add<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn add<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     by_and_who(reader, at).map(|(by, who)| Action::Add { by, who })
 }
 
-fn remove<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn remove<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     by_and_who(reader, at).map(|(by, who)| Action::Remove { by, who })
 }
 
-fn update<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn update<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by", "signature_key"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
@@ -81,7 +81,7 @@ fn update<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Update { by: by?, signature_key: signature_key.unwrap_or_default() })
 }
 
-fn propose<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     const KINDS: [&str; 3] = ["add", "remove", "update"];
     let fields = reader.object(at, &["by", KINDS[0], KINDS[1], KINDS[2]])?;
     let by = fields.required(reader, "by");
@@ -101,19 +101,19 @@ fn propose<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Propose { by: by?, what: what? })
 }
 
-fn commit<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by"])?;
     let by = fields.required(reader, "by");
     Some(Action::Commit { by: member(reader, by)? })
 }
 
-fn only_who<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Vec<MemberName>> {
+fn only_who<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Vec<MemberName>> {
     let fields = reader.object(at, &["who"])?;
     let who = fields.required(reader, "who");
     members(reader, who)
 }
 
-fn renew_key_packages<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn renew_key_packages<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["who", "renew"])?;
     let who = fields.required(reader, "who");
     let who = members(reader, who);
@@ -121,7 +121,7 @@ fn renew_key_packages<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action>
     Some(Action::RenewKeyPackages { who: who? })
 }
 
-fn send<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn send<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["by", "id", "size", "text"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
@@ -138,7 +138,7 @@ fn send<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Send { by: by?, id: MessageId::new(id?), body: body? })
 }
 
-fn message_text<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<String> {
+fn message_text<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<String> {
     let text = reader.text(at)?;
     if text.len() > MAX_MESSAGE_SIZE as usize {
         reader.note(at, format!("a message has at most {MAX_MESSAGE_SIZE} bytes, found {}", text.len()));
@@ -147,14 +147,14 @@ fn message_text<'a>(reader: &mut Reader<'a>, at: &At<'a>) -> Option<String> {
     Some(text)
 }
 
-fn delivery<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Delivery> {
+fn delivery<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Delivery> {
     let fields = reader.object(at, &["id", "for"])?;
     let id = fields.required(reader, "id").and_then(|at| reader.name(&at));
     let to = members(reader, fields.get("for"));
     Some(Delivery { id: MessageId::new(id?), to })
 }
 
-fn crash<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn crash<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["who", "at"])?;
     let who = fields.required(reader, "who");
     let who = member(reader, who);
@@ -162,7 +162,7 @@ fn crash<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Crash { who: who?, at: at? })
 }
 
-fn compromise<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn compromise<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["who", "id", "scope"])?;
     let who = fields.required(reader, "who");
     let who = member(reader, who);
@@ -171,7 +171,7 @@ fn compromise<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Compromise { who: who?, id: CompromiseId::new(id?), scope: scope.unwrap_or_default() })
 }
 
-fn impersonate<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn impersonate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["compromise", "action", "id"])?;
     let compromise = fields.required(reader, "compromise").and_then(|at| reader.name(&at));
     let act: Option<Act> = fields.required(reader, "action").and_then(|at| reader.word(&at));
@@ -184,7 +184,7 @@ fn impersonate<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
     Some(Action::Impersonate { compromise: CompromiseId::new(compromise?), act: act?, id: id.map(MessageId::new) })
 }
 
-fn wait<'a>(reader: &mut Reader<'a>, at: At<'a>) -> Option<Action> {
+fn wait<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let text = reader.text(&at)?;
     let Some(duration) = duration(&text) else {
         reader.note(&at, r#"expected a duration such as "90s", "15m", "3h" or "7d""#);

@@ -18,7 +18,7 @@ use super::{
     event::TranscriptEvent,
     state::World,
     step_failure::StepFailure,
-    submission::{EncryptedMessage, ProposalRequest, Submission, SubmissionOutcome},
+    submission::{EncryptedMessage, Submission, SubmissionOutcome, WantedProposal},
     window::MessagePosition,
 };
 use crate::{
@@ -62,22 +62,22 @@ impl World<'_> {
     }
 
     /// Makes a proposal.
-    pub(super) fn make_proposal(&mut self, device: usize, what: ProposalRequest) -> Result<Submission, StepFailure> {
+    pub(super) fn make_proposal(&mut self, device: usize, what: WantedProposal) -> Result<Submission, StepFailure> {
         let now = self.clock.now();
         let proposal = self.devices[device].persist(&mut self.recorder, Operation::Proposal, |client, id| {
             let mut group = client.group(id)?;
             match &what {
-                ProposalRequest::Add(key_package) => group.propose_add(key_package, now),
-                ProposalRequest::Remove(member) => group.propose_remove(member),
-                ProposalRequest::Update => group.propose_update(),
-                ProposalRequest::Leave => match group.resume()? {
+                WantedProposal::Add(key_package) => group.propose_add(key_package, now),
+                WantedProposal::Remove(member) => group.propose_remove(member),
+                WantedProposal::Update => group.propose_update(),
+                WantedProposal::Leave => match group.resume()? {
                     // The engine still has the intent, if its last proposal came too late.
                     Some(Outgoing::Proposal(proposal)) => Ok(proposal),
                     _ => group.leave(),
                 },
             }
         })?;
-        let is_update = matches!(what, ProposalRequest::Update);
+        let is_update = matches!(what, WantedProposal::Update);
         self.recorder.facts.proposed(device, proposal.as_bytes(), is_update);
         Ok(Submission::Proposal(proposal, what))
     }
@@ -121,7 +121,7 @@ impl World<'_> {
             }
             Some(Outgoing::Proposal(proposal)) => {
                 self.recorder.facts.proposed(device, proposal.as_bytes(), false);
-                Some(Submission::Proposal(proposal, ProposalRequest::Leave))
+                Some(Submission::Proposal(proposal, WantedProposal::Leave))
             }
             None => None,
         })

@@ -21,11 +21,11 @@ const START: Timestamp = Timestamp(4_102_444_800);
 pub(super) const CLOCK_SKEW: u64 = u64::MAX / 2;
 
 /// The virtual clock of devices and service.
-pub(super) struct Clock {
+pub(super) struct VirtualClock {
     now: Timestamp,
 }
 
-impl Clock {
+impl VirtualClock {
     pub(super) fn start() -> Self {
         Self { now: START }
     }

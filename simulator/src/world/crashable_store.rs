@@ -26,12 +26,12 @@ const LARGE: usize = 4096;
 const RECENT: usize = 8;
 
 /// The records of a device.
-pub(super) type Records = BTreeMap<Vec<u8>, Arc<Value>>;
+pub(super) type StoredRecords = BTreeMap<Vec<u8>, Arc<Value>>;
 
 /// The store of one device.
 #[derive(Clone)]
 pub(super) struct CrashableStore {
-    records: Arc<RwLock<Records>>,
+    records: Arc<RwLock<StoredRecords>>,
     shared_values: Arc<SharedValues>,
     file: Option<Arc<StorageFile>>,
     /// True if the process crashes at its next write.
@@ -63,12 +63,12 @@ impl CrashableStore {
     }
 
     /// The present records.
-    pub(super) fn records(&self) -> Records {
+    pub(super) fn records(&self) -> StoredRecords {
         self.records.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces all records.
-    pub(super) fn replace(&self, records: Records) -> Result<(), StoreError> {
+    pub(super) fn replace(&self, records: StoredRecords) -> Result<(), StoreError> {
         let mut present = self.records.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &self.file {
             file.apply(difference(&present, &records))?;
@@ -132,7 +132,7 @@ impl Store for CrashableStore {
 }
 
 /// The batch that turns the present records into the wanted ones.
-fn difference(present: &Records, wanted: &Records) -> Batch {
+fn difference(present: &StoredRecords, wanted: &StoredRecords) -> Batch {
     let mut batch = Batch::default();
     for key in present.keys().filter(|key| !wanted.contains_key(*key)) {
         batch.delete(key.clone());

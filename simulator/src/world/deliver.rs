@@ -10,7 +10,7 @@ use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
 use regrow_engine::{Error, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
-    delivery_check::{Arrival, DeliveryResult, describe, is_noticed},
+    delivery_check::{ArrivingDelivery, DeliveryResult, describe, is_noticed},
     delivery_rules::{DeliveryRule, DeliveryRules},
     device::{Device, ReadStatus},
     event::TranscriptEvent,
@@ -218,7 +218,7 @@ impl Device {
         let message = context.service.sent.at(sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(&sequence);
         let epoch = self.epoch();
-        let arrival = Arrival { delivery, message, forgery, late, epoch, policy: context.policy };
+        let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
         let forgot = self.ousted && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
         let new_epoch = self.enter_epoch(&result);

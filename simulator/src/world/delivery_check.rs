@@ -13,7 +13,7 @@ use super::{
 pub(super) type DeliveryResult = Result<Option<ReceivedEvent>, Error>;
 
 /// A delivery that reaches a device.
-pub(super) struct Arrival<'a> {
+pub(super) struct ArrivingDelivery<'a> {
     pub(super) delivery: &'a Delivery,
     /// The application message in the delivery, with its index.
     pub(super) message: Option<(usize, &'a OrderedMessage)>,
@@ -30,7 +30,7 @@ impl Device {
     /// The expectation that the result of a delivery breaks, if it breaks one.
     pub(super) fn broken_expectation(
         &mut self,
-        arrival: &Arrival<'_>,
+        arrival: &ArrivingDelivery<'_>,
         result: &DeliveryResult,
     ) -> Option<&'static str> {
         let own = arrival.delivery.sender == self.address;
@@ -45,7 +45,7 @@ impl Device {
 
     /// Checks the delivery of a thief's forgery in this device's own name: the device has to notice
     /// it.
-    fn check_own_forgery(&mut self, arrival: &Arrival<'_>, result: &DeliveryResult) -> Option<&'static str> {
+    fn check_own_forgery(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         let is_commit = arrival.delivery.kind == DeliveryKind::Commit;
         match result {
             Ok(Some(ReceivedEvent::Lost(Lost::RolledBack))) => {
@@ -71,12 +71,12 @@ impl Device {
     /// Checks the delivery of another device's application message against the window.
     fn check_message(
         &mut self,
-        arrival: &Arrival<'_>,
+        arrival: &ArrivingDelivery<'_>,
         number: usize,
         sent: &OrderedMessage,
         result: &DeliveryResult,
     ) -> Option<&'static str> {
-        let Arrival { late, epoch, policy, .. } = *arrival;
+        let ArrivingDelivery { late, epoch, policy, .. } = *arrival;
         // A message that arrives in order arrives in its own epoch.
         let may = epoch
             .filter(|epoch| *epoch >= sent.at.epoch)
@@ -99,7 +99,7 @@ impl Device {
     }
 
     /// Checks the delivery of a commit, proposal, welcome, or own message.
-    fn check_entry(&mut self, arrival: &Arrival<'_>, result: &DeliveryResult) -> Option<&'static str> {
+    fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         match result {
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.

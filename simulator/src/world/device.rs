@@ -9,7 +9,7 @@ use regrow_engine::{
 };
 
 use super::{
-    crashable_store::{CrashableStore, Records, SharedValues},
+    crashable_store::{CrashableStore, SharedValues, StoredRecords},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
     generation_counter::GenerationCounter,
@@ -88,7 +88,7 @@ pub(super) struct DeviceSetup<'b> {
 
 /// A state that a device can go back to.
 pub(super) struct Checkpoint {
-    stored: Records,
+    stored: StoredRecords,
     log: Mark,
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     state::World,
     step_failure::StepFailure,
-    submission::{ProposalRequest, Submission},
+    submission::{Submission, WantedProposal},
 };
 use crate::{
     cost::Operation,
@@ -45,14 +45,14 @@ impl World<'_> {
             Action::Rejoin { .. } => self.prepare_rejoin(device, name)?,
             Action::Propose { what: Proposal::Add(who), .. } => {
                 let key_package = self.claim_key_packages(device, who)?.remove(0);
-                self.make_proposal(device, ProposalRequest::Add(key_package))?
+                self.make_proposal(device, WantedProposal::Add(key_package))?
             }
             Action::Propose { what: Proposal::Remove(who), .. } => {
                 let id = self.devices.ids(who)?.remove(0);
-                self.make_proposal(device, ProposalRequest::Remove(id))?
+                self.make_proposal(device, WantedProposal::Remove(id))?
             }
-            Action::Propose { what: Proposal::Update, .. } => self.make_proposal(device, ProposalRequest::Update)?,
-            Action::Leave { .. } => self.make_proposal(device, ProposalRequest::Leave)?,
+            Action::Propose { what: Proposal::Update, .. } => self.make_proposal(device, WantedProposal::Update)?,
+            Action::Leave { .. } => self.make_proposal(device, WantedProposal::Leave)?,
             Action::Send { id, body, .. } => {
                 let text = self.text(id, body);
                 self.make_message(device, id.clone(), text)?

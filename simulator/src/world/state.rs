@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regrow_engine::Policy;
 
 use super::{
-    clock::Clock,
+    clock::VirtualClock,
     delivery_rules::DeliveryRules,
     device::{Device, DeviceSetup},
     devices::Devices,
@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct World<'t> {
     pub(super) seed: u64,
     pub(super) policy: Policy,
-    pub(super) clock: Clock,
+    pub(super) clock: VirtualClock,
     pub(super) delivery_rules: DeliveryRules,
     pub(super) service: ServiceUnderTest<'t>,
     pub(super) devices: Devices,
@@ -55,7 +55,7 @@ impl<'t> World<'t> {
         let facts = FactRecorder::new(matrix.is_some() || settings::somebody_steals(scenario), &policy);
         let mut world = Self {
             seed,
-            clock: Clock::start(),
+            clock: VirtualClock::start(),
             delivery_rules: DeliveryRules::default(),
             service: ServiceUnderTest::new(endpoint)?,
             devices: Devices::default(),

@@ -10,7 +10,7 @@ pub(super) enum Submission {
     /// A commit. The engine keeps the intents behind it.
     Commit(PendingCommit),
     /// A proposal, and the request to make it again if its epoch is over.
-    Proposal(ProposalMessage, ProposalRequest),
+    Proposal(ProposalMessage, WantedProposal),
     /// An application message. If its epoch is over, the device encrypts the text again.
     Message(EncryptedMessage),
 }
@@ -25,7 +25,7 @@ pub(super) struct EncryptedMessage {
 
 /// The change that a proposal asks for.
 #[derive(Clone)]
-pub(super) enum ProposalRequest {
+pub(super) enum WantedProposal {
     Add(KeyPackageBytes),
     Remove(DeviceId),
     Update,

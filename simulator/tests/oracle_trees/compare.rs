@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regrow_simulator::oracle::{
-    CommitId, Content, DeviceNumber, EpochId, Holdings, KeyPair, LeafIndex, NodeIndex, SecretTree, Tree,
+    CommitId, DeviceNumber, EpochId, Holdings, KeyPair, LeafIndex, NodeIndex, RatchetKind, SecretTree, Tree,
 };
 
 use super::{
@@ -192,7 +192,7 @@ fn resolution(tree: &Nodes, node: u32) -> Vec<PublicKey> {
 /// member's own handshakes are compared.
 fn compare_secret_trees(who: usize, stored: &StoredSecrets, told: &SecretTree, own: Option<LeafIndex>) {
     for (leaf, stored) in (0..).map(LeafIndex).zip(&stored.application) {
-        let told = told.ratchet(leaf, Content::Application);
+        let told = told.ratchet(leaf, RatchetKind::Application);
         let told = StoredRatchet { head: told.head(), skipped: told.skipped().iter().copied().collect() };
         let untouched = StoredRatchet { head: 0, skipped: Vec::new() };
         let stored = stored.as_ref().unwrap_or(&untouched);
@@ -200,7 +200,7 @@ fn compare_secret_trees(who: usize, stored: &StoredSecrets, told: &SecretTree, o
     }
     if let Some(own) = own {
         let stored = stored.handshake[own.0 as usize].as_ref().map_or(0, |ratchet| ratchet.head);
-        assert_eq!(stored, told.ratchet(own, Content::Handshake).head(), "device {who}: its handshakes");
+        assert_eq!(stored, told.ratchet(own, RatchetKind::Handshake).head(), "device {who}: its handshakes");
     }
     // A leaf's ratchets follow from the secrets above it until they are derived. Then these secrets
     // are gone.

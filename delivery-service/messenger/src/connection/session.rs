@@ -29,10 +29,10 @@ pub(super) struct DeviceSessions {
     /// True if the server at the address has claimed the service's key. A signature for another
     /// service is of no use to it in any case, because the signed bytes contain the key.
     met: bool,
-    open: Option<OpenSession>,
+    open: Option<ActiveSession>,
 }
 
-struct OpenSession {
+struct ActiveSession {
     token: Zeroizing<String>,
     until: Option<Instant>,
 }
@@ -57,7 +57,7 @@ impl DeviceSessions {
         base: &Url,
         timeout: Duration,
     ) -> Result<Zeroizing<String>, ConnectionError> {
-        if let Some(OpenSession { token, until }) = &self.open
+        if let Some(ActiveSession { token, until }) = &self.open
             && until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(token.clone());
@@ -76,7 +76,7 @@ impl DeviceSessions {
         let token = Zeroizing::new(token);
         let lasts = Duration::from_secs(expires_in);
         let until = Instant::now().checked_add(lasts.saturating_sub(MARGIN.min(lasts / 2)));
-        self.open = Some(OpenSession { token: token.clone(), until });
+        self.open = Some(ActiveSession { token: token.clone(), until });
         Ok(token)
     }
 

@@ -210,7 +210,7 @@ mod tests {
         device_list::DeviceList,
         envelope::{TextId, TextNonce},
         messenger::{
-            delivered::Delivered,
+            delivered::DeliveredTexts,
             event::Rejoin,
             group::MessengerGroup,
             intent::Intent,
@@ -238,7 +238,7 @@ mod tests {
         let group = GroupId::new("room").unwrap();
         let mut audit = Audit::default();
         audit.hear(&ServiceKey::from_seed(&[1; 32]).sign(&group, Sequence(7), Epoch(2), ChainHash([3; 32])));
-        let mut delivered = Delivered::default();
+        let mut delivered = DeliveredTexts::default();
         delivered.enter(2);
         delivered.admits(&bob(), TextId::of(TextNonce([7; 16]), b"hi"), MessageId::of(b"m"), 2);
         let data = Intent::SetData(ByteBuf::from(vec![1, 2]));

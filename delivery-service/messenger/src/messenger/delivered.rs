@@ -20,7 +20,7 @@ const TEXTS_REMEMBERED: usize = 128;
 
 /// The texts that may be sent again.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Delivered {
+pub(super) struct DeliveredTexts {
     /// The epoch that began with the last commit.
     epoch: u64,
     /// The texts of each sender, the latest at the end. One sender's identifiers say nothing about
@@ -42,7 +42,7 @@ struct DeliveredText {
     void: bool,
 }
 
-impl Delivered {
+impl DeliveredTexts {
     /// Returns true if the application has to receive the message. It does not if an earlier
     /// message has brought the same text of this sender.
     pub(super) fn admits(&mut self, sender: &DeviceId, id: TextId, message: MessageId, epoch: u64) -> bool {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_repeated_text_is_delivered_once() {
-        let (mut delivered, alice) = (Delivered::default(), device("alice"));
+        let (mut delivered, alice) = (DeliveredTexts::default(), device("alice"));
         delivered.enter(2);
         assert!(delivered.admits(&alice, id(1), message("first"), 2));
         delivered.void_after(1);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_same_message_is_delivered_again_after_a_crash() {
-        let (mut delivered, alice) = (Delivered::default(), device("alice"));
+        let (mut delivered, alice) = (DeliveredTexts::default(), device("alice"));
         for _ in 0..3 {
             assert!(delivered.admits(&alice, id(1), message("first"), 0));
         }
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn one_member_suppresses_no_text_of_another() {
-        let mut delivered = Delivered::default();
+        let mut delivered = DeliveredTexts::default();
         assert!(delivered.admits(&device("mallory"), id(1), message("hers"), 0));
         delivered.void_after(0);
         assert!(delivered.admits(&device("alice"), id(1), message("mine"), 0));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn stored_texts_of_former_epochs_are_forgotten() {
-        let (mut delivered, alice) = (Delivered::default(), device("alice"));
+        let (mut delivered, alice) = (DeliveredTexts::default(), device("alice"));
         assert!(delivered.admits(&alice, id(1), message("first"), 0));
         assert!(!delivered.settle(), "the service can still take its epoch back");
         delivered.enter(1);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_flood_crowds_out_only_its_sender() {
-        let (mut delivered, alice, bob) = (Delivered::default(), device("alice"), device("bob"));
+        let (mut delivered, alice, bob) = (DeliveredTexts::default(), device("alice"), device("bob"));
         for number in 0..20 {
             assert!(delivered.admits(&alice, id(number), message("first"), 1));
         }
@@ -179,13 +179,13 @@ mod tests {
 
     #[test]
     fn a_full_table_has_less_than_120_bytes_each() {
-        let mut delivered = Delivered::default();
+        let mut delivered = DeliveredTexts::default();
         for number in 0..TEXTS_REMEMBERED as u64 {
             delivered.admits(&device("alice"), id(number), message("text"), u64::MAX);
         }
         let mut bytes = Vec::new();
         ciborium::into_writer(&delivered, &mut bytes).expect("the table is encoded");
         assert!(bytes.len() < 120 * TEXTS_REMEMBERED, "{}", bytes.len());
-        assert_eq!(ciborium::from_reader::<Delivered, _>(&bytes[..]).expect("the table is decoded"), delivered);
+        assert_eq!(ciborium::from_reader::<DeliveredTexts, _>(&bytes[..]).expect("the table is decoded"), delivered);
     }
 }

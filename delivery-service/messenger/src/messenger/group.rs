@@ -14,7 +14,7 @@ use serde_bytes::ByteBuf;
 
 use super::{
     addition::{AdditionProgress, AdditionTarget},
-    delivered::Delivered,
+    delivered::DeliveredTexts,
     event::Rejoin,
     intent::Intent,
     records::{BadCommit, InvitationAnswer, LoadedGroup, StoredGroup},
@@ -71,7 +71,7 @@ pub(super) enum RejoinStep {
 
 /// The invitation of this device to a group.
 #[derive(Default)]
-pub(super) enum Invitation {
+pub(super) enum InvitationState {
     /// There is nothing to answer.
     #[default]
     None,
@@ -92,13 +92,13 @@ pub(super) struct GroupFacts {
     /// Devices that were removed from the group while their users stayed. Only a person adds them
     /// again.
     pub(super) banned: BTreeSet<DeviceId>,
-    pub(super) invitation: Invitation,
+    pub(super) invitation: InvitationState,
     /// True while this device sends nothing because of a lie of the service.
     pub(super) suspended: bool,
     /// True if entries of this epoch are missing: later messages may be too far ahead to be read.
     pub(super) has_gap: bool,
     /// The texts that the application has received and that their senders may send again.
-    pub(super) delivered: Delivered,
+    pub(super) delivered: DeliveredTexts,
 }
 
 /// A group in the messenger.
@@ -145,9 +145,9 @@ impl MessengerGroup {
             (None, None, None) => Condition::Following,
         };
         let invitation = match (record.answer, record.invited_by) {
-            (Some(answer), _) => Invitation::Answered(answer),
-            (None, Some(by)) => Invitation::Open { by },
-            (None, None) => Invitation::None,
+            (Some(answer), _) => InvitationState::Answered(answer),
+            (None, Some(by)) => InvitationState::Open { by },
+            (None, None) => InvitationState::None,
         };
         let facts = GroupFacts {
             audit: record.audit,
@@ -172,9 +172,9 @@ impl MessengerGroup {
             Condition::Following | Condition::AwaitingEntry | Condition::Rejoining { .. } => {}
         }
         let (invited_by, answer) = match &facts.invitation {
-            Invitation::None => (None, None),
-            Invitation::Open { by } => (Some(by), None),
-            Invitation::Answered(answer) => (None, Some(*answer)),
+            InvitationState::None => (None, None),
+            InvitationState::Open { by } => (Some(by), None),
+            InvitationState::Answered(answer) => (None, Some(*answer)),
         };
         StoredGroup {
             audit: &facts.audit,

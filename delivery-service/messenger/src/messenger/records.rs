@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{delivered::Delivered, event::Rejoin, intent::Intent};
+use super::{delivered::DeliveredTexts, event::Rejoin, intent::Intent};
 use crate::{audit::Audit, device_list::DeviceList, envelope::TextNonce, names::Sequence};
 
 /// The service that this device is registered with, and the device's key for it.
@@ -144,7 +144,7 @@ pub(super) struct StoredGroup<'a> {
     pub(super) answer: Option<InvitationAnswer>,
     pub(super) suspended: bool,
     pub(super) has_gap: bool,
-    pub(super) delivered: &'a Delivered,
+    pub(super) delivered: &'a DeliveredTexts,
 }
 
 /// The record of a group as it is read. [`StoredGroup`] is the same record as it is written.
@@ -162,7 +162,7 @@ pub(super) struct LoadedGroup {
     pub(super) answer: Option<InvitationAnswer>,
     pub(super) suspended: bool,
     pub(super) has_gap: bool,
-    pub(super) delivered: Delivered,
+    pub(super) delivered: DeliveredTexts,
 }
 
 /// Serializes a text as a byte string.

@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// A registered device with an open session.
 #[derive(Clone)]
-pub(super) struct Caller {
+pub(super) struct BenchCaller {
     http: reqwest::Client,
     address: String,
     token: String,
@@ -42,7 +42,7 @@ pub(super) fn encoded(body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Caller {
+impl BenchCaller {
     /// Registers the device with a new key and opens a session.
     pub(super) async fn register(http: &reqwest::Client, address: &str, device: &DeviceId) -> anyhow::Result<Self> {
         let mut caller = Self { http: http.clone(), address: address.to_owned(), token: String::new() };

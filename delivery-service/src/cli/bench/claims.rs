@@ -7,10 +7,10 @@ use regrow_delivery_service::api::ClaimRequest;
 
 use super::{
     Scale,
-    caller::{self, Caller, encoded},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller, encoded},
+    figures::{BenchReport, Figure},
     material, progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The number of devices that claim at the same time.
@@ -21,15 +21,15 @@ const OWNERS: usize = 20;
 /// The number of key packages of each owner.
 const EACH: usize = 200;
 
-pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(server: &BenchServer, scale: Scale, report: &mut BenchReport) -> anyhow::Result<()> {
     let http = caller::http()?;
     let each = scale.of(EACH);
     let mut claims = Vec::new();
     for number in 0..OWNERS {
         progress(&format!("key packages: making those of device {}", number + 1));
         let name = material::name(&format!("owner{number}"))?;
-        let owner = Caller::register(&http, &server.address, &name).await?;
-        let upload = material::Device::new(&name)?.upload(each)?;
+        let owner = BenchCaller::register(&http, &server.address, &name).await?;
+        let upload = material::BenchDevice::new(&name)?.upload(each)?;
         owner.send("/v1/key-packages", encoded(&upload)?).await?;
         let claim = encoded(&ClaimRequest { user: name.user().clone(), device: Some(name.device().to_owned()) })?;
         claims.extend(std::iter::repeat_n(claim, each));
@@ -37,7 +37,7 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
     let mut claimers = Vec::new();
     for number in 0..CLAIMERS {
         let name = material::name(&format!("claimer{number}"))?;
-        claimers.push(Caller::register(&http, &server.address, &name).await?);
+        claimers.push(BenchCaller::register(&http, &server.address, &name).await?);
     }
     progress("key packages: claiming");
     let (start, claims) = (Instant::now(), &claims);

@@ -8,12 +8,12 @@ use regrow_delivery_service::HandshakeMode;
 
 use super::{
     Scale,
-    caller::{self, Caller},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller},
+    figures::{BenchReport, Figure},
     floor,
     material::{self, Chain},
     progress,
-    server::{self, Server},
+    server::{self, BenchServer},
 };
 
 /// The number of connections that submit at the same time. Each submits for a part of the groups.
@@ -24,7 +24,7 @@ const COMMITS: usize = 5_000;
 
 /// A device and its groups.
 struct Load {
-    caller: Caller,
+    caller: BenchCaller,
     chains: Vec<Chain>,
 }
 
@@ -39,18 +39,18 @@ struct Usage {
 }
 
 impl Usage {
-    async fn now(server: &Server) -> anyhow::Result<Self> {
+    async fn now(server: &BenchServer) -> anyhow::Result<Self> {
         let (calls, transactions) = server.batches().await?;
         Ok(Self { calls, transactions, server: server.cpu()?, load: server::own_cpu()? })
     }
 }
 
 pub(super) async fn measure(
-    server: &Server,
+    server: &BenchServer,
     scale: Scale,
     groups: usize,
     handshake: HandshakeMode,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let groups = if groups == 1 { 1 } else { scale.of(groups) };
     // Prepare twice as many commits: one half for the full load, the other for half the load.
@@ -92,7 +92,7 @@ pub(super) async fn measure(
 }
 
 async fn prepare(
-    server: &Server,
+    server: &BenchServer,
     scale: Scale,
     groups: usize,
     handshake: HandshakeMode,
@@ -104,13 +104,13 @@ async fn prepare(
     let members = names.collect::<anyhow::Result<Vec<_>>>()?;
     let mut owners = Vec::new();
     for member in &members {
-        owners.push(Caller::register(&http, &server.address, member).await?);
+        owners.push(BenchCaller::register(&http, &server.address, member).await?);
     }
     let mut loads = Vec::new();
     for number in 0..devices {
         let name = material::name(&format!("committer{number}"))?;
-        let caller = Caller::register(&http, &server.address, &name).await?;
-        let device = material::Device::new(&name)?;
+        let caller = BenchCaller::register(&http, &server.address, &name).await?;
+        let device = material::BenchDevice::new(&name)?;
         let mut chains = Vec::new();
         for group in (number..groups).step_by(devices) {
             progress(&format!("{groups} groups: making group {}", group + 1));

@@ -10,10 +10,10 @@ use regrow_delivery_service::{GroupId, HandshakeMode, api::MessageRequest};
 
 use super::{
     Scale,
-    caller::{self, Caller, encoded},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller, encoded},
+    figures::{BenchReport, Figure},
     material, progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The total number of deliveries.
@@ -22,19 +22,24 @@ const DELIVERIES: usize = 100_000;
 /// The line of the event stream that begins a message.
 const MESSAGE: &[u8] = b"event: message";
 
-pub(super) async fn measure(server: &Server, scale: Scale, streams: usize, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(
+    server: &BenchServer,
+    scale: Scale,
+    streams: usize,
+    report: &mut BenchReport,
+) -> anyhow::Result<()> {
     let count = (scale.of(DELIVERIES) / streams).clamp(10, 2_000);
     let http = caller::http()?;
     let sender = material::name("sender")?;
-    let caller = Caller::register(&http, &server.address, &sender).await?;
+    let caller = BenchCaller::register(&http, &server.address, &sender).await?;
     let names = (0..streams).map(|number| material::name(&format!("listener{number}")));
     let names = names.collect::<anyhow::Result<Vec<_>>>()?;
     progress(&format!("{streams} streams: making the group"));
     let mut listeners = Vec::new();
     for name in &names {
-        listeners.push(Caller::register(&http, &server.address, name).await?);
+        listeners.push(BenchCaller::register(&http, &server.address, name).await?);
     }
-    let (device, id) = (material::Device::new(&sender)?, GroupId::new("fanout")?);
+    let (device, id) = (material::BenchDevice::new(&sender)?, GroupId::new("fanout")?);
     let mut group = device.create(&id, HandshakeMode::Assisted, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let path = material::group_path(&id);

@@ -48,11 +48,11 @@ impl Figure {
 
 /// All measured figures.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(super) struct BenchReport {
     pub(super) figures: Vec<Figure>,
 }
 
-impl Report {
+impl BenchReport {
     pub(super) fn add(&mut self, figure: Figure) {
         self.figures.push(figure);
     }

@@ -9,20 +9,25 @@ use regrow_delivery_service::{
 
 use super::{
     Scale,
-    caller::{self, Caller, encoded},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller, encoded},
+    figures::{BenchReport, Figure},
     material, progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The number of polls of each kind.
 const POLLS: usize = 400;
 
-pub(super) async fn measure(server: &Server, scale: Scale, groups: usize, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(
+    server: &BenchServer,
+    scale: Scale,
+    groups: usize,
+    report: &mut BenchReport,
+) -> anyhow::Result<()> {
     let http = caller::http()?;
     let name = material::name("alice")?;
-    let caller = Caller::register(&http, &server.address, &name).await?;
-    let device = material::Device::new(&name)?;
+    let caller = BenchCaller::register(&http, &server.address, &name).await?;
+    let device = material::BenchDevice::new(&name)?;
     let active = GroupId::new(format!("{}, active", scale.seed))?;
     let mut group = device.create(&active, HandshakeMode::Opaque, false)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;

@@ -21,11 +21,11 @@ use reqwest::{Method, StatusCode, header};
 
 use super::{
     Scale,
-    caller::{self, Caller, decoded, encoded},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller, decoded, encoded},
+    figures::{BenchReport, Figure},
     material::{self, Chain},
     progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The number of devices that commit in their own groups during an attack.
@@ -75,11 +75,11 @@ struct Answered {
 
 /// A device with a group of its own, and the commits that it submits.
 struct Other {
-    caller: Caller,
+    caller: BenchCaller,
     chain: Chain,
 }
 
-pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(server: &BenchServer, scale: Scale, report: &mut BenchReport) -> anyhow::Result<()> {
     let http = caller::http()?;
     let (mallory, attacks) = attacker(server, &http).await?;
     let each = scale.of(COMMITS);
@@ -111,7 +111,7 @@ pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) 
 /// Submits the commits of `turns` during the attack. Returns their latencies and the number of
 /// answers to the attacker.
 async fn attacked(
-    mallory: &Caller,
+    mallory: &BenchCaller,
     attack: &Attack,
     others: &[Other],
     turns: std::ops::Range<usize>,
@@ -127,7 +127,7 @@ async fn attacked(
 }
 
 /// Attacks on all connections until the flag is set. Returns the number of answers.
-fn attack_until(stop: &AtomicBool, mallory: &Caller, attack: &Attack) -> anyhow::Result<usize> {
+fn attack_until(stop: &AtomicBool, mallory: &BenchCaller, attack: &Attack) -> anyhow::Result<usize> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mallory = mallory.on(caller::http()?);
     let answered = AtomicUsize::new(0);
@@ -150,7 +150,7 @@ fn attack_until(stop: &AtomicBool, mallory: &Caller, attack: &Attack) -> anyhow:
     Ok(answered.into_inner())
 }
 
-impl Caller {
+impl BenchCaller {
     /// Sends the attack once and reads the answer.
     async fn repeated(&self, attack: &Attack) -> reqwest::Result<Answered> {
         let response = self.requested(attack.method.clone(), &attack.path, attack.body.clone()).await?;
@@ -183,14 +183,20 @@ async fn commits(others: &[Other], turns: std::ops::Range<usize>) -> anyhow::Res
     Ok(try_join_all(work).await?.into_iter().flatten().collect())
 }
 
-async fn others(server: &Server, http: &reqwest::Client, scale: Scale, commits: usize) -> anyhow::Result<Vec<Other>> {
+async fn others(
+    server: &BenchServer,
+    http: &reqwest::Client,
+    scale: Scale,
+    commits: usize,
+) -> anyhow::Result<Vec<Other>> {
     let mut others = Vec::with_capacity(OTHERS);
     for number in 0..OTHERS {
         progress(&format!("hostile: making group {}", number + 1));
         let name = material::name(&format!("other{number}"))?;
-        let caller = Caller::register(http, &server.address, &name).await?;
+        let caller = BenchCaller::register(http, &server.address, &name).await?;
         let group = format!("{}-{number}", scale.seed);
-        let chain = material::chain(&material::Device::new(&name)?, &group, HandshakeMode::Assisted, &[], commits)?;
+        let chain =
+            material::chain(&material::BenchDevice::new(&name)?, &group, HandshakeMode::Assisted, &[], commits)?;
         caller.send("/v1/groups", chain.creation.clone()).await?;
         others.push(Other { caller, chain });
     }
@@ -198,11 +204,11 @@ async fn others(server: &Server, http: &reqwest::Client, scale: Scale, commits: 
 }
 
 /// Registers the attacker, makes its groups, and lists its attacks.
-async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Caller, Vec<Attack>)> {
+async fn attacker(server: &BenchServer, http: &reqwest::Client) -> anyhow::Result<(BenchCaller, Vec<Attack>)> {
     progress("hostile: making the attacker");
     let name = material::name("mallory")?;
-    let caller = Caller::register(http, &server.address, &name).await?;
-    let device = material::Device::new(&name)?;
+    let caller = BenchCaller::register(http, &server.address, &name).await?;
+    let device = material::BenchDevice::new(&name)?;
     let opaque = GroupId::new("mallory, opaque")?;
     let mut unseen = device.create(&opaque, HandshakeMode::Opaque, false)?;
     caller.send("/v1/groups", encoded(&unseen.creation()?)?).await?;
@@ -214,7 +220,7 @@ async fn attacker(server: &Server, http: &reqwest::Client) -> anyhow::Result<(Ca
     let names = names.collect::<anyhow::Result<Vec<_>>>()?;
     let mut members = Vec::with_capacity(MEMBERS);
     for name in &names {
-        members.push(Caller::register(http, &server.address, name).await?);
+        members.push(BenchCaller::register(http, &server.address, name).await?);
     }
     let key_packages = material::key_packages(&names)?;
     caller.claim(&members, &key_packages).await?;
@@ -250,7 +256,7 @@ fn zeros() -> anyhow::Result<Vec<u8>> {
 
 /// Creates an opaque group with many members that the service does not know. Returns an external
 /// commit to the group.
-async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> anyhow::Result<CommitRequest> {
+async fn crowded(caller: &BenchCaller, device: &material::BenchDevice, id: &GroupId) -> anyhow::Result<CommitRequest> {
     let mut group = device.create(id, HandshakeMode::Opaque, true)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
     let names = (0..CLAIMED_MEMBERS).map(|number| material::name(&format!("claimed{number}")));
@@ -260,7 +266,7 @@ async fn crowded(caller: &Caller, device: &material::Device, id: &GroupId) -> an
     caller.send(&format!("{}/commits", material::group_path(id)), encoded(&addition)?).await?;
     let Bytes(group_info) = addition.group_info.context("no group info")?;
     let outsider = material::name("outsider")?;
-    material::Device::new(&outsider)?.external_commit(outsider, &group_info)
+    material::BenchDevice::new(&outsider)?.external_commit(outsider, &group_info)
 }
 
 /// Replaces the welcome of a request.
@@ -292,7 +298,7 @@ fn forged(mut request: CommitRequest) -> anyhow::Result<Vec<u8>> {
 }
 
 /// An upload whose last key package has a wrong signature. The service verifies all of them.
-fn bad_upload(device: &material::Device) -> anyhow::Result<Vec<u8>> {
+fn bad_upload(device: &material::BenchDevice) -> anyhow::Result<Vec<u8>> {
     let mut upload: UploadRequest = device.upload(UPLOAD)?;
     let Bytes(last) = upload.key_packages.last_mut().context("no key package")?;
     *last.last_mut().context("an empty key package")? ^= 1;

@@ -2,10 +2,10 @@
 
 use super::{
     Scale,
-    caller::{self, Caller},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller},
+    figures::{BenchReport, Figure},
     material, progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The total number of streams.
@@ -13,13 +13,13 @@ const STREAMS: usize = 10_000;
 /// The number of streams of each device.
 const EACH: usize = 100;
 
-pub(super) async fn measure(server: &Server, scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn measure(server: &BenchServer, scale: Scale, report: &mut BenchReport) -> anyhow::Result<()> {
     let http = caller::http()?;
     let streams = scale.of(STREAMS);
     let mut callers = Vec::new();
     for number in 0..streams.div_ceil(EACH) {
         let name = material::name(&format!("idle{number}"))?;
-        callers.push(Caller::register(&http, &server.address, &name).await?);
+        callers.push(BenchCaller::register(&http, &server.address, &name).await?);
     }
     let before = server.memory()?;
     let mut open = Vec::new();

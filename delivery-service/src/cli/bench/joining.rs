@@ -12,10 +12,10 @@ use regrow_delivery_service::{
 
 use super::{
     Scale,
-    caller::{self, Caller, decoded, encoded},
-    figures::{Figure, Report},
+    caller::{self, BenchCaller, decoded, encoded},
+    figures::{BenchReport, Figure},
     material, progress,
-    server::Server,
+    server::BenchServer,
 };
 
 /// The number of devices that the commit adds.
@@ -23,10 +23,10 @@ const JOINERS: usize = 999;
 
 /// The devices that the commit adds.
 struct Joiners {
-    callers: Vec<Caller>,
+    callers: Vec<BenchCaller>,
     key_packages: Vec<KeyPackage>,
     /// The keys of the first device, which joins at the end.
-    first: material::Device,
+    first: material::BenchDevice,
 }
 
 /// The answers that one joiner reads, encoded.
@@ -37,19 +37,19 @@ struct Answers {
 }
 
 pub(super) async fn measure(
-    server: &Server,
+    server: &BenchServer,
     scale: Scale,
     sends_tree: bool,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let count = scale.of(JOINERS);
     let how = if sends_tree { "with the tree" } else { "without the tree" };
     progress(&format!("{count} joiners, {how}: making them"));
     let http = caller::http()?;
     let adder = material::name("adder")?;
-    let caller = Caller::register(&http, &server.address, &adder).await?;
+    let caller = BenchCaller::register(&http, &server.address, &adder).await?;
     let joiners = Joiners::register(&http, server, count).await?;
-    let (device, id) = (material::Device::new(&adder)?, GroupId::new("joining")?);
+    let (device, id) = (material::BenchDevice::new(&adder)?, GroupId::new("joining")?);
     let path = material::group_path(&id);
     let mut group = device.create(&id, HandshakeMode::Assisted, sends_tree)?;
     caller.send("/v1/groups", encoded(&group.creation()?)?).await?;
@@ -81,14 +81,14 @@ pub(super) async fn measure(
 
 impl Joiners {
     /// Registers the devices, and makes a key package for each.
-    async fn register(http: &reqwest::Client, server: &Server, count: usize) -> anyhow::Result<Self> {
+    async fn register(http: &reqwest::Client, server: &BenchServer, count: usize) -> anyhow::Result<Self> {
         let names = (0..count).map(|number| material::name(&format!("joiner{number}")));
         let names = names.collect::<anyhow::Result<Vec<_>>>()?;
         let mut callers = Vec::new();
         for name in &names {
-            callers.push(Caller::register(http, &server.address, name).await?);
+            callers.push(BenchCaller::register(http, &server.address, name).await?);
         }
-        let first = material::Device::new(&names[0])?;
+        let first = material::BenchDevice::new(&names[0])?;
         let mut key_packages = material::key_packages(&names[1..])?;
         key_packages.insert(0, first.key_package()?);
         Ok(Self { callers, key_packages, first })
@@ -96,7 +96,7 @@ impl Joiners {
 }
 
 /// Reads the deliveries of one joiner, and the ratchet tree if `tree_path` is given.
-async fn read_answers(caller: &Caller, tree_path: Option<&str>) -> anyhow::Result<Answers> {
+async fn read_answers(caller: &BenchCaller, tree_path: Option<&str>) -> anyhow::Result<Answers> {
     let began = Instant::now();
     let page = caller.fetch("/v1/deliveries?after=0").await?;
     let tree = match tree_path {
@@ -107,7 +107,7 @@ async fn read_answers(caller: &Caller, tree_path: Option<&str>) -> anyhow::Resul
 }
 
 /// Joins the group with these answers, to prove that they are complete.
-fn join(device: &material::Device, answers: &Answers) -> anyhow::Result<()> {
+fn join(device: &material::BenchDevice, answers: &Answers) -> anyhow::Result<()> {
     let page: DeliveryPage = decoded(&answers.page)?;
     let welcome = page.deliveries.first().map(|delivery| delivery.bytes.0.clone()).unwrap_or_default();
     match &answers.tree {

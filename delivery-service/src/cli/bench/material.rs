@@ -40,13 +40,13 @@ pub(super) fn group_path(group: &GroupId) -> String {
 }
 
 /// A device's keys, in memory.
-pub(super) struct Device {
+pub(super) struct BenchDevice {
     provider: OpenMlsRustCrypto,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
 }
 
-impl Device {
+impl BenchDevice {
     pub(super) fn new(id: &DeviceId) -> anyhow::Result<Self> {
         let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).context("no signature key")?;
         let credential = CredentialWithKey {
@@ -70,7 +70,12 @@ impl Device {
 
     /// Creates a group with this device as its member. Its welcomes contain the ratchet tree if
     /// `sends_tree` is true.
-    pub(super) fn create(&self, id: &GroupId, handshake: HandshakeMode, sends_tree: bool) -> anyhow::Result<Group<'_>> {
+    pub(super) fn create(
+        &self,
+        id: &GroupId,
+        handshake: HandshakeMode,
+        sends_tree: bool,
+    ) -> anyhow::Result<BenchGroup<'_>> {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(CIPHERSUITE)
             .wire_format_policy(wire_format(handshake))
@@ -82,7 +87,7 @@ impl Device {
             .context("cannot make a group")?;
         // The service tracks no tree of an opaque group, so each group info contains it.
         let sends_tree = sends_tree || handshake == HandshakeMode::Opaque;
-        Ok(Group { device: self, id: id.clone(), mls, handshake, sends_tree })
+        Ok(BenchGroup { device: self, id: id.clone(), mls, handshake, sends_tree })
     }
 
     /// The request that joins a group by external commit (RFC 9420, 12.4.3.2). The group info must
@@ -121,22 +126,22 @@ fn wire_format(handshake: HandshakeMode) -> WireFormatPolicy {
 
 /// Makes one key package for each of these devices.
 pub(super) fn key_packages(names: &[DeviceId]) -> anyhow::Result<Vec<KeyPackage>> {
-    names.iter().map(|name| Device::new(name)?.key_package()).collect()
+    names.iter().map(|name| BenchDevice::new(name)?.key_package()).collect()
 }
 
 /// A group and the device that commits in it.
-pub(super) struct Group<'d> {
-    device: &'d Device,
+pub(super) struct BenchGroup<'d> {
+    device: &'d BenchDevice,
     id: GroupId,
     mls: MlsGroup,
     handshake: HandshakeMode,
     sends_tree: bool,
 }
 
-impl Group<'_> {
+impl BenchGroup<'_> {
     /// The request that creates the group.
     pub(super) fn creation(&self) -> anyhow::Result<CreateGroupRequest> {
-        let Device { provider, signer, .. } = self.device;
+        let BenchDevice { provider, signer, .. } = self.device;
         let group_info = self.mls.export_group_info(provider.crypto(), signer, true).context("no group info")?;
         let group_info = group_info.to_bytes()?.into();
         Ok(CreateGroupRequest { group: self.id.clone(), handshake: self.handshake, group_info })
@@ -156,7 +161,7 @@ impl Group<'_> {
     }
 
     fn commit(&mut self, add: &[KeyPackage], added: Vec<DeviceId>) -> anyhow::Result<Vec<u8>> {
-        let Device { provider, signer, .. } = self.device;
+        let BenchDevice { provider, signer, .. } = self.device;
         let builder = self.mls.commit_builder().force_self_update(true).propose_adds(add.iter().cloned());
         let builder = builder.load_psks(provider.storage()).context("cannot commit")?;
         let builder = builder.use_ratchet_tree_extension(self.sends_tree).create_group_info(true);
@@ -175,14 +180,14 @@ impl Group<'_> {
     }
 
     pub(super) fn send(&mut self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let Device { provider, signer, .. } = self.device;
+        let BenchDevice { provider, signer, .. } = self.device;
         Ok(self.mls.create_message(provider, signer, text).context("cannot send")?.to_bytes()?)
     }
 }
 
 /// Creates a group of `device` and the others, and makes `commits` commits in it.
 pub(super) fn chain(
-    device: &Device,
+    device: &BenchDevice,
     group: &str,
     handshake: HandshakeMode,
     others: &[KeyPackage],

@@ -22,7 +22,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 
-use self::{figures::Report, server::Server};
+use self::{figures::BenchReport, server::BenchServer};
 use super::ending::{Ending, OrStop as _, Stopped};
 
 /// Arguments of `regrow-ds bench`.
@@ -91,42 +91,42 @@ pub(super) fn bench(args: &BenchArgs) -> Result<Ending, Stopped> {
     Ok(Ending::Well)
 }
 
-async fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
+async fn measure(args: &BenchArgs) -> anyhow::Result<BenchReport> {
     let scale = Scale { seed: args.seed, members: args.members, quick: args.quick };
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
-    let mut report = Report::default();
+    let mut report = BenchReport::default();
     if wanted(Part::Commits) {
         use regrow_delivery_service::HandshakeMode::{Assisted, Opaque};
         for (groups, handshake) in [(1, Assisted), (100, Assisted), (100, Opaque), (10_000, Assisted)] {
             // Each measurement has a new server, so that earlier data does not slow it down.
-            let server = Server::start()?;
+            let server = BenchServer::start()?;
             commits::measure(&server, scale, groups, handshake, &mut report).await?;
         }
     }
     if wanted(Part::Fanout) {
         for streams in [10, 100, 1_000] {
-            let server = Server::start()?;
+            let server = BenchServer::start()?;
             fanout::measure(&server, scale, streams, &mut report).await?;
         }
     }
     if wanted(Part::Joining) {
         for sends_tree in [true, false] {
-            joining::measure(&Server::start()?, scale, sends_tree, &mut report).await?;
+            joining::measure(&BenchServer::start()?, scale, sends_tree, &mut report).await?;
         }
     }
     if wanted(Part::Claims) {
-        claims::measure(&Server::start()?, scale, &mut report).await?;
+        claims::measure(&BenchServer::start()?, scale, &mut report).await?;
     }
     if wanted(Part::Idle) {
-        idle::measure(&Server::start()?, scale, &mut report).await?;
+        idle::measure(&BenchServer::start()?, scale, &mut report).await?;
     }
     if wanted(Part::Groups) {
         for groups in [50, 5_000] {
-            groups::measure(&Server::start()?, scale, groups, &mut report).await?;
+            groups::measure(&BenchServer::start()?, scale, groups, &mut report).await?;
         }
     }
     if wanted(Part::Hostile) {
-        hostile::measure(&Server::with_device_limits()?, scale, &mut report).await?;
+        hostile::measure(&BenchServer::with_device_limits()?, scale, &mut report).await?;
     }
     Ok(report)
 }

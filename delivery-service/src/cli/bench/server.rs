@@ -54,7 +54,7 @@ impl Drop for Directory {
 }
 
 /// A running server. It is killed when this value is dropped.
-pub(super) struct Server {
+pub(super) struct BenchServer {
     child: Child,
     /// The address for devices.
     pub(super) address: String,
@@ -62,7 +62,7 @@ pub(super) struct Server {
     directory: Directory,
 }
 
-impl Server {
+impl BenchServer {
     /// Starts a server with very high limits.
     pub(super) fn start() -> anyhow::Result<Self> {
         Self::started_with(&[ADDRESS_LIMITS.as_slice(), &DEVICE_LIMITS].concat())
@@ -147,7 +147,7 @@ fn cpu_of(process: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(10 * (user + system)))
 }
 
-impl Drop for Server {
+impl Drop for BenchServer {
     fn drop(&mut self) {
         // Errors are ignored, because the server may have ended already.
         let _ = self.child.kill();

@@ -14,8 +14,8 @@ use crate::{
     server::{
         caller::Caller,
         exchange::{Body, Format},
-        reader::{End, MAX_DELIVERIES, PageAnswer, Reader, read_now},
-        refusal::Refusal,
+        reader::{DeliveryReader, End, MAX_DELIVERIES, PageAnswer, read_now},
+        refusal::RequestError,
         state::State,
     },
 };
@@ -25,7 +25,7 @@ const DEFAULT_LIMIT: usize = 100;
 /// The longest wait in seconds. Proxies close connections that are silent for longer.
 const MAX_WAIT: u64 = 60;
 
-impl From<QueryRejection> for Refusal {
+impl From<QueryRejection> for RequestError {
     fn from(rejection: QueryRejection) -> Self {
         Self::because(Code::BadRequest, rejection.body_text().chars().take(200).collect::<String>())
     }
@@ -61,14 +61,14 @@ pub(super) async fn next(
     caller: Caller,
     format: Format,
     range: Result<Query<Range>, QueryRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let Query(Range { after, limit, wait }) = range?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_DELIVERIES);
     let wait = Duration::from_secs(wait.min(MAX_WAIT));
     let deliveries = if wait.is_zero() {
         read_now(&state, caller, Cursor(after), limit).await?
     } else {
-        let mut reader = Reader::new(state, caller, Cursor(after), limit, PageAnswer::Whole)?;
+        let mut reader = DeliveryReader::new(state, caller, Cursor(after), limit, PageAnswer::Whole)?;
         match tokio::time::timeout(wait, reader.next_page()).await {
             Ok(Ok(page)) => page,
             // In both cases the page is empty: no delivery has come, or the server is stopping.
@@ -95,7 +95,7 @@ pub(super) async fn acknowledge(
     caller: Caller,
     format: Format,
     Body(request): Body<AcknowledgeRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let deleted = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
         Ok(service.acknowledge(&device, Cursor(request.up_to))?)

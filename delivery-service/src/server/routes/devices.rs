@@ -19,7 +19,7 @@ use crate::{
         caller::Caller,
         exchange::{Body, Format},
         paths::{DevicePath, UserPath},
-        refusal::Refusal,
+        refusal::RequestError,
         registration::not_invited,
         state::State,
     },
@@ -39,7 +39,7 @@ pub(super) async fn register(
     Extracted(state): Extracted<State>,
     format: Format,
     Body(request): Body<RegisterRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let RegisterRequest { device, key, challenge, signature, admission } = request;
     let proof = challenged(&state, &device, &challenge.0)?;
     let signed = proof::registration(state.service_key(), &challenge.0, &device, &key.0);
@@ -59,7 +59,7 @@ pub(super) async fn register(
                 Registration::NameTaken => Err(Code::DeviceExists.into()),
                 Registration::NotInvited => Err(not_invited()),
                 Registration::TooManyDevices => {
-                    Err(Refusal::because(Code::LimitReached, "the user has too many devices; remove one"))
+                    Err(RequestError::because(Code::LimitReached, "the user has too many devices; remove one"))
                 }
             }
         });
@@ -87,7 +87,7 @@ pub(super) async fn remove(
     Extracted(state): Extracted<State>,
     caller: Caller,
     DevicePath(device): DevicePath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let removed = state.worker().call(move |service, after_commit| {
         if !service.may_remove_device(&caller.admit(service)?, &device)? {
@@ -115,7 +115,7 @@ pub(super) async fn list(
     caller: Caller,
     format: Format,
     UserPath(user): UserPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let devices = state.worker().call(move |service, _| {
         caller.admit(service)?;
         Ok(service.devices_of(&user)?)
@@ -151,7 +151,7 @@ pub(super) async fn device_list(
     format: Format,
     UserPath(user): UserPath,
     position: Result<Query<After>, QueryRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let Query(After { after }) = position?;
     let listed = state.worker().call(move |service, _| {
         caller.admit(service)?;
@@ -178,7 +178,7 @@ pub(super) async fn append(
     caller: Caller,
     format: Format,
     Body(request): Body<DeviceListEntry>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let entry = ListEntry::decode(&request.entry.0).map_err(invalid)?;
     let (sessions, wake_ups) = (state.sessions().clone(), state.wake_ups().clone());
     let appended = state.worker().call(move |service, after_commit| {
@@ -194,27 +194,27 @@ pub(super) async fn append(
                 Ok(number)
             }
             Appended::Invalid(fault) => Err(invalid(fault)),
-            Appended::OtherSigner => Err(Refusal::because(Code::Forbidden, "another device has signed the entry")),
+            Appended::OtherSigner => Err(RequestError::because(Code::Forbidden, "another device has signed the entry")),
             Appended::OtherKey { device } => {
                 let detail = format!("{device} is not registered with the key in the entry");
-                Err(Refusal::because(Code::Forbidden, detail))
+                Err(RequestError::because(Code::Forbidden, detail))
             }
             Appended::StillListed { device } => {
                 let detail =
                     format!("the list cannot begin anew while {device} is registered: link this device from that one");
-                Err(Refusal::because(Code::Forbidden, detail))
+                Err(RequestError::because(Code::Forbidden, detail))
             }
-            Appended::Full => Err(Refusal::because(Code::LimitReached, "the list has too many entries")),
+            Appended::Full => Err(RequestError::because(Code::LimitReached, "the list has too many entries")),
         }
     });
     format.answer(StatusCode::CREATED, &DeviceListHead { number: appended.await? })
 }
 
-fn invalid(fault: InvalidEntry) -> Refusal {
+fn invalid(fault: InvalidEntry) -> RequestError {
     let code = match fault {
         InvalidEntry::Number { .. } | InvalidEntry::Previous { .. } => Code::Stale,
         InvalidEntry::Signature { .. } | InvalidEntry::NotListed { .. } => Code::Forbidden,
         InvalidEntry::Encoding | InvalidEntry::Taken { .. } | InvalidEntry::OtherUser { .. } => Code::BadRequest,
     };
-    Refusal::because(code, fault)
+    RequestError::because(code, fault)
 }

@@ -20,7 +20,7 @@ use crate::{
         context::RequestContext,
         exchange::{Body, Format},
         paths::{EpochPath, GroupPath},
-        refusal::Refusal,
+        refusal::RequestError,
         state::State,
         submission::{self, check_concerned},
         to_group::ToGroup,
@@ -39,7 +39,7 @@ pub(super) async fn create(
     caller: Caller,
     format: Format,
     Body(request): Body<CreateGroupRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     format.ok(&submission::create(&state, caller, request).await?)
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn state_of(
     caller: Caller,
     format: Format,
     GroupPath(group): GroupPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let roster = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
         let roster = service.roster(&group)?.filter(|roster| roster.devices.contains(&device));
@@ -81,7 +81,7 @@ pub(super) async fn info(
     caller: Caller,
     format: Format,
     GroupPath(group): GroupPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     // A group info may be large, so only few reads of one device run at a time.
     let context = RequestContext::current();
     let group_info = state.worker().call_as_reader(context.as_ref(), move |service, _| {
@@ -110,7 +110,7 @@ pub(super) async fn tree(
     format: Format,
     GroupPath(group): GroupPath,
     EpochPath(epoch): EpochPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let context = RequestContext::current();
     let tree = state.worker().call_as_reader(context.as_ref(), move |service, _| {
         let device = caller.admit(service)?;
@@ -138,7 +138,7 @@ pub(super) async fn commit(
     caller: Caller,
     format: Format,
     ToGroup { group, request }: ToGroup<CommitRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     format.ok(&submission::commit(&state, caller, group, request).await?)
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn propose(
     caller: Caller,
     format: Format,
     ToGroup { group, request }: ToGroup<ProposalRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     format.ok(&submission::propose(&state, caller, group, request).await?)
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn send(
     caller: Caller,
     format: Format,
     ToGroup { group, request }: ToGroup<MessageRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     format.ok(&submission::send(&state, caller, group, request).await?)
 }
 
@@ -193,7 +193,7 @@ pub(super) async fn report(
     caller: Caller,
     format: Format,
     ToGroup { group, request }: ToGroup<ReportRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let metrics = state.metrics().clone();
     let now = state.now();
     let reported = state.worker().call(move |service, after_commit| {
@@ -230,7 +230,7 @@ pub(super) async fn end(
     Extracted(state): Extracted<State>,
     caller: Caller,
     GroupPath(group): GroupPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let now = state.now();
     let ended = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
@@ -240,7 +240,7 @@ pub(super) async fn end(
 }
 
 /// Returns the answer to a request that orders nothing.
-pub(super) fn done(reply: Reply) -> Result<Response, Refusal> {
+pub(super) fn done(reply: Reply) -> Result<Response, RequestError> {
     match reply {
         Reply::Done => Ok(StatusCode::NO_CONTENT.into_response()),
         Reply::Rejected(reason) => Err(reason.into()),

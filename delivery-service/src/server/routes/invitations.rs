@@ -13,7 +13,7 @@ use crate::{
         caller::Caller,
         exchange::Format,
         paths::{GroupPath, UserPath},
-        refusal::Refusal,
+        refusal::RequestError,
         state::State,
     },
 };
@@ -31,7 +31,7 @@ pub(super) async fn accept(
     Extracted(state): Extracted<State>,
     caller: Caller,
     GroupPath(group): GroupPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let now = state.now();
     let accepted = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
@@ -54,7 +54,7 @@ pub(super) async fn decline(
     Extracted(state): Extracted<State>,
     caller: Caller,
     GroupPath(group): GroupPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let now = state.now();
     let declined = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
@@ -74,7 +74,7 @@ pub(super) async fn blocked(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let users = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
         Ok(service.blocked_users(device.user())?)
@@ -97,9 +97,9 @@ pub(super) async fn block(
     Extracted(state): Extracted<State>,
     caller: Caller,
     UserPath(user): UserPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     if user == *caller.0.device.user() {
-        return Err(Refusal::because(Code::BadRequest, "a user cannot block itself"));
+        return Err(RequestError::because(Code::BadRequest, "a user cannot block itself"));
     }
     let blocked = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
@@ -118,7 +118,7 @@ pub(super) async fn unblock(
     Extracted(state): Extracted<State>,
     caller: Caller,
     UserPath(user): UserPath,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let unblocked = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
         service.unblock_user(device.user(), &user)?;

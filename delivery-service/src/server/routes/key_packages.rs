@@ -19,7 +19,7 @@ use crate::{
         metrics::ClaimLabel,
         outcomes::code_of,
         price::Price,
-        refusal::Refusal,
+        refusal::RequestError,
         state::State,
         worker::Service,
     },
@@ -57,7 +57,7 @@ pub(super) async fn upload(
     caller: Caller,
     format: Format,
     Body(request): Body<UploadRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     store(state, caller, format, request, |service, checked, now| service.upload_checked(checked, now)).await
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn replace(
     caller: Caller,
     format: Format,
     Body(request): Body<UploadRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     store(state, caller, format, request, |service, checked, now| service.replace_checked(checked, now)).await
 }
 
@@ -85,7 +85,7 @@ async fn store(
     format: Format,
     request: UploadRequest,
     store: fn(&Service<'_>, CheckedUpload, Timestamp) -> Result<UploadOutcome, StoreError>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let (now, metrics) = (state.now(), state.metrics().clone());
     let UploadRequest { key_packages, last_resort } = request;
     let count = key_packages.len() + usize::from(last_resort.is_some());
@@ -118,7 +118,7 @@ pub(super) async fn left(
     Extracted(state): Extracted<State>,
     caller: Caller,
     format: Format,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let now = state.now();
     let left = state.worker().call(move |service, _| {
         let device = caller.admit(service)?;
@@ -142,7 +142,7 @@ pub(super) async fn claim(
     caller: Caller,
     format: Format,
     Body(request): Body<ClaimRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let ClaimRequest { user, device } = request;
     let one = device.map(|device| DeviceId::of(user.clone(), &device)).transpose()?;
     let limits = state.clone();

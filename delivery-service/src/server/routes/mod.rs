@@ -18,7 +18,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{caller, exchange, host, refusal::Refusal, state::State};
+use super::{caller, exchange, host, refusal::RequestError, state::State};
 use crate::api::{Code, Problem};
 
 #[derive(OpenApi)]
@@ -86,8 +86,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(state: State) -> Router {
     let router: Router<State> = documented().into();
     router
-        .fallback(|| async { Refusal::from(Code::NotFound) })
-        .method_not_allowed_fallback(|| async { Refusal::from(Code::MethodNotAllowed) })
+        .fallback(|| async { RequestError::from(Code::NotFound) })
+        .method_not_allowed_fallback(|| async { RequestError::from(Code::MethodNotAllowed) })
         .layer(middleware::from_fn_with_state(state.clone(), caller::layer))
         .layer(middleware::from_fn_with_state(state.hosts(), host::layer))
         .layer(CatchPanicLayer::custom(exchange::panicked))

@@ -4,7 +4,7 @@ use axum::{extract::State as Extracted, response::Response};
 
 use crate::{
     api::{Problem, ServiceInfo},
-    server::{exchange::Format, refusal::Refusal, state::State},
+    server::{exchange::Format, refusal::RequestError, state::State},
 };
 
 /// Describe the service
@@ -15,7 +15,7 @@ use crate::{
     (status = 200, description = "The description of the service", body = ServiceInfo),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> Result<Response, Refusal> {
+pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> Result<Response, RequestError> {
     format.ok(&ServiceInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         key: state.service_key().0.as_slice().into(),
@@ -28,6 +28,6 @@ pub(super) async fn info(Extracted(state): Extracted<State>, format: Format) -> 
     (status = 200, description = "The OpenAPI document", content_type = "application/json"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn document() -> Result<Response, Refusal> {
+pub(super) async fn document() -> Result<Response, RequestError> {
     Format::Json.ok(&super::openapi())
 }

@@ -18,7 +18,7 @@ use crate::{
         challenges::ValidChallenge,
         exchange::{Body, Format},
         price::Price,
-        refusal::Refusal,
+        refusal::RequestError,
         state::State,
     },
 };
@@ -35,7 +35,7 @@ pub(super) async fn challenge(
     Extracted(state): Extracted<State>,
     format: Format,
     Body(request): Body<ChallengeRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let expires_in = state.limits().challenge_seconds;
     let expires = state.monotonic().saturating_add(Duration::from_secs(expires_in));
     let challenge = state.challenges().make(&request.device, state.environment().random()?, expires);
@@ -54,7 +54,7 @@ pub(super) async fn open(
     Extracted(state): Extracted<State>,
     format: Format,
     Body(request): Body<SessionRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let SessionRequest { device, challenge, signature } = request;
     let proof = challenged(&state, &device, &challenge.0)?;
     let signed = proof::session(state.service_key(), &challenge.0, &device);
@@ -91,7 +91,7 @@ pub(super) async fn open(
     (status = 204, description = "The session and its streams have ended"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
+pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, RequestError> {
     let sessions = state.sessions().clone();
     let closed = state.worker().call(move |service, after_commit| {
         service.close_session(&caller.0.device, &caller.0.token)?;
@@ -104,18 +104,18 @@ pub(super) async fn close(Extracted(state): Extracted<State>, caller: Caller) ->
 
 /// Checks that this server made the challenge for the device, and that the challenge has not
 /// expired.
-pub(super) fn challenged(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<ValidChallenge, Refusal> {
+pub(super) fn challenged(state: &State, device: &DeviceId, challenge: &[u8]) -> Result<ValidChallenge, RequestError> {
     let valid = state.challenges().check(device, challenge, state.monotonic());
     Ok(valid.ok_or(Code::BadProof)?)
 }
 
 /// Redeems a challenge that the device has signed. A challenge is good once.
-pub(super) fn redeem(state: &State, proof: &ValidChallenge) -> Result<(), Refusal> {
+pub(super) fn redeem(state: &State, proof: &ValidChallenge) -> Result<(), RequestError> {
     state.challenges().redeem(proof, state.monotonic())
 }
 
 /// Checks that the holder of the key has signed these bytes.
-pub(super) fn verify(key: &DeviceKey, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+pub(super) fn verify(key: &DeviceKey, signed: &[u8], signature: &[u8]) -> Result<(), RequestError> {
     let key = VerifyingKey::from_bytes(&key.0).map_err(|_| Code::BadProof)?;
     let signature = Signature::from_slice(signature).map_err(|_| Code::BadProof)?;
     Ok(key.verify_strict(signed, &signature).map_err(|_| Code::BadProof)?)

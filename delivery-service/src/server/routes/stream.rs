@@ -18,8 +18,8 @@ use crate::{
     names::Cursor,
     server::{
         caller::Caller,
-        reader::{PageAnswer, Reader},
-        refusal::Refusal,
+        reader::{DeliveryReader, PageAnswer},
+        refusal::RequestError,
         state::State,
     },
 };
@@ -63,30 +63,30 @@ pub(super) async fn stream(
     caller: Caller,
     start: Result<Query<Start>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let Query(Start { after }) = start?;
     let after = Cursor(last_event(&headers)?.unwrap_or(after));
-    let reader = Reader::new(state, caller, after, PAGE, PageAnswer::OneByOne)?;
+    let reader = DeliveryReader::new(state, caller, after, PAGE, PageAnswer::OneByOne)?;
     let stream = Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // A proxy that buffers events would delay them.
     Ok(([(NO_BUFFERING, "no")], stream).into_response())
 }
 
-fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+fn last_event(headers: &HeaderMap) -> Result<Option<u64>, RequestError> {
     let mut values = headers.get_all(LAST_EVENT_ID).iter();
     let read = |value: &axum::http::HeaderValue| value.to_str().ok().and_then(|value| value.parse().ok());
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match read(value) {
             Some(cursor) => Ok(Some(cursor)),
-            None => Err(Refusal::because(Code::BadRequest, "Last-Event-ID is not a cursor")),
+            None => Err(RequestError::because(Code::BadRequest, "Last-Event-ID is not a cursor")),
         },
-        (Some(_), Some(_)) => Err(Refusal::because(Code::BadRequest, "more than one Last-Event-ID")),
+        (Some(_), Some(_)) => Err(RequestError::because(Code::BadRequest, "more than one Last-Event-ID")),
     }
 }
 
-fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((reader, VecDeque::new()), |(mut reader, mut page): (Reader, VecDeque<Delivery>)| async {
+fn events(reader: DeliveryReader) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((reader, VecDeque::new()), |(mut reader, mut page): (DeliveryReader, VecDeque<Delivery>)| async {
         if page.is_empty() {
             // The stream ends without a reason. The client connects again and gets the reason then.
             page = reader.next_page().await.ok()?.into();

@@ -8,7 +8,7 @@ use axum::{
 
 use crate::{
     api::{Code, Problem, WakeUpRequest},
-    server::{caller::Caller, exchange::Body, refusal::Refusal, state::State},
+    server::{caller::Caller, exchange::Body, refusal::RequestError, state::State},
 };
 
 /// Register a wake-up address
@@ -26,7 +26,7 @@ pub(super) async fn register(
     Extracted(state): Extracted<State>,
     caller: Caller,
     Body(WakeUpRequest { url }): Body<WakeUpRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RequestError> {
     let address = state.wake_ups().read(&url)?;
     let wake_ups = state.wake_ups().clone();
     let registered = state.worker().call(move |service, after_commit| {
@@ -48,7 +48,7 @@ pub(super) async fn register(
     (status = 204, description = "The device has no address any more"),
     (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn remove(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, Refusal> {
+pub(super) async fn remove(Extracted(state): Extracted<State>, caller: Caller) -> Result<Response, RequestError> {
     let wake_ups = state.wake_ups().clone();
     let removed = state.worker().call(move |service, after_commit| {
         let device = caller.admit(service)?;

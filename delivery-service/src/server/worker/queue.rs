@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     names::{DeviceId, GroupId},
-    server::{refusal::Refusal, subscriptions::SubscriptionChange},
+    server::{refusal::RequestError, subscriptions::SubscriptionChange},
     service::{DeliveryService, Effect},
     store::Batch,
 };
@@ -32,7 +32,7 @@ pub(super) enum QueueItem {
 pub(super) struct CompletedCall {
     pub(super) after_commit: AfterCommit,
     /// Sends the answer of the call, or the error of the transaction if it has failed.
-    pub(super) answer: Box<dyn FnOnce(Result<(), Refusal>) + Send>,
+    pub(super) answer: Box<dyn FnOnce(Result<(), RequestError>) + Send>,
 }
 
 /// The work that follows from a call once its transaction is durable.

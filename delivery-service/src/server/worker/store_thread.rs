@@ -20,7 +20,7 @@ use crate::{
     error::StoreError,
     names::Timestamp,
     ordering::expiry::Expired,
-    server::{clock_guard::STORE_EVERY, health::Fault, refusal::Refusal},
+    server::{clock_guard::STORE_EVERY, health::StoreFault, refusal::RequestError},
     service::DeliveryService,
     store::Store,
 };
@@ -108,7 +108,7 @@ impl<S: Store> StoreThread<S> {
             Ok(Err(error)) => {
                 tracing::error!(calls = count, "a batch failed; none of its calls took effect");
                 self.note(Err(&error));
-                Err(Refusal::from(error))
+                Err(RequestError::from(error))
             }
             Err(_) => Err(Code::Internal.into()),
         };
@@ -133,7 +133,7 @@ impl<S: Store> StoreThread<S> {
 
     /// Notes whether the store takes writes.
     fn note(&self, result: Result<(), &StoreError>) {
-        let fault = result.err().map(Fault::of);
+        let fault = result.err().map(StoreFault::of);
         if self.parts.health.note(fault) {
             match fault {
                 Some(fault) => tracing::error!(reason = fault.reason(), "the server is not ready"),

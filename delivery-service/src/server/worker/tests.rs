@@ -43,7 +43,7 @@ async fn is_known(worker: &Worker, name: &'static str) -> bool {
 
 /// Keeps the thread busy until the sender is dropped. The future completes after the call has
 /// started and ended.
-fn occupy(worker: &Worker) -> (mpsc::Sender<()>, impl Future<Output = Result<(), Refusal>> + use<>) {
+fn occupy(worker: &Worker) -> (mpsc::Sender<()>, impl Future<Output = Result<(), RequestError>> + use<>) {
     let (release, released) = mpsc::channel();
     let (begin, began) = mpsc::channel();
     let worker = worker.clone();
@@ -81,7 +81,7 @@ async fn a_full_queue_refuses_calls() {
     drop(release);
     let mut refused = 0;
     for one in waiting {
-        if let Err(Refusal(problem)) = one.await.expect("an answer") {
+        if let Err(RequestError(problem)) = one.await.expect("an answer") {
             assert_eq!((problem.code, problem.retry_after), (Code::Unavailable, Some(1)));
             refused += 1;
         }

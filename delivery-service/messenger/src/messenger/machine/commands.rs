@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     messenger::{
         app_data::{self, Changes},
-        group::{Invitation, MessengerGroup},
+        group::{InvitationState, MessengerGroup},
         intent::Intent,
         records::{InvitationAnswer, ListIntent, OutboxItem, OutboxText},
     },
@@ -63,8 +63,8 @@ impl Machine {
     pub(in crate::messenger) fn invitations(&self) -> Vec<(GroupId, DeviceId)> {
         let groups = self.groups.iter();
         let open = groups.filter_map(|(id, group)| match &group.facts().invitation {
-            Invitation::Open { by } => Some((id.clone(), by.clone())),
-            Invitation::None | Invitation::Answered(_) => None,
+            InvitationState::Open { by } => Some((id.clone(), by.clone())),
+            InvitationState::None | InvitationState::Answered(_) => None,
         });
         open.collect()
     }
@@ -91,9 +91,9 @@ impl Machine {
 
     fn close_invitation(&mut self, id: &GroupId, answer: InvitationAnswer) -> bool {
         let group = self.group(id);
-        let is_open = matches!(group.facts().invitation, Invitation::Open { .. });
+        let is_open = matches!(group.facts().invitation, InvitationState::Open { .. });
         if is_open {
-            group.facts_mut().invitation = Invitation::Answered(answer);
+            group.facts_mut().invitation = InvitationState::Answered(answer);
         }
         is_open
     }

@@ -13,7 +13,7 @@ use crate::{
     messenger::{
         app_data::Changes,
         event::Event,
-        group::Invitation,
+        group::InvitationState,
         intent::Intent,
         problem::{decided, is_other_epoch, is_outside},
         records::InvitationAnswer,
@@ -96,7 +96,7 @@ impl Machine {
             self.events.push_back(Event::Removed { group: id.clone(), by: None });
             return Ok(());
         }
-        self.group(id).facts_mut().invitation = Invitation::None;
+        self.group(id).facts_mut().invitation = InvitationState::None;
         self.save(&[id], Changes::default())
     }
 

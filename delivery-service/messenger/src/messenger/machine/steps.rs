@@ -14,7 +14,7 @@ use crate::{
     messenger::{
         addition::AdditionTarget,
         app_data::Changes,
-        group::{Condition, Invitation},
+        group::{Condition, InvitationState},
         intent::Intent,
         request::GroupRequest,
         scope::FailureScope,
@@ -39,7 +39,7 @@ impl Machine {
     }
 
     fn next_request_of_member(&mut self, id: &GroupId) -> Result<Option<GroupRequest>, Error> {
-        if let Invitation::Answered(answer) = self.group(id).facts().invitation {
+        if let InvitationState::Answered(answer) = self.group(id).facts().invitation {
             return Ok(Some(GroupRequest::AnswerInvitation(answer)));
         }
         let Some(epoch) = self.epoch_of(id)? else { return Ok(None) };

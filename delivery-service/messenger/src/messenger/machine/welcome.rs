@@ -8,7 +8,7 @@ use crate::{
     error::{Error, is_of_device},
     messenger::{
         event::{Event, Rejoin},
-        group::Invitation,
+        group::InvitationState,
         records::InvitationAnswer,
     },
     names::Epoch,
@@ -56,9 +56,9 @@ impl Machine {
         let group = self.group(&id);
         group.facts_mut().joined = delivery.receipt.sequence.0;
         group.facts_mut().invitation = match (is_invited, asks) {
-            (_, true) => Invitation::Open { by: by.clone() },
-            (true, false) => Invitation::Answered(InvitationAnswer::Accept),
-            (false, false) => Invitation::None,
+            (_, true) => InvitationState::Open { by: by.clone() },
+            (true, false) => InvitationState::Answered(InvitationAnswer::Accept),
+            (false, false) => InvitationState::None,
         };
         (group.resume_due, group.roster_unchecked) = (true, true);
         if joined {
