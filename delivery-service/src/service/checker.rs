@@ -76,6 +76,7 @@ impl<S: Store> DeliveryService<S> {
 
     /// Returns the present state of an assisted group, which costs no copy. `None` for every other
     /// group: see [`present_group`](Self::present_group).
+    #[cfg(feature = "server")]
     pub(crate) fn public_group(&self, group: &GroupId) -> Result<Option<PresentGroup>, StoreError> {
         let mode =
             self.store().transaction(|tx| Ok::<_, StoreError>(group::load(tx, group)?.map(|record| record.mode)))?;

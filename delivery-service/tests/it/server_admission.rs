@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use regrow_delivery_service::{
     UserId,
     api::{Admission, Code, Devices},
-    server::settings::Registration,
+    server::settings::RegistrationMode,
 };
 
 async fn by_token() -> World {
