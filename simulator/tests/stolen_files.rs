@@ -13,7 +13,7 @@ use regrow_engine::{
     default_crypto,
 };
 use regrow_simulator::{
-    adversary::{BreakInError, StolenFile, StolenState, Traffic, TrafficKind, replay},
+    adversary::{BreakInError, StolenFile, StolenState, Traffic, TrafficKind, run_stolen},
     scenario::TheftScope,
 };
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> R
         StolenFile { name, bytes: Zeroizing::new(bytes) }
     });
     let crypto: Arc<dyn CryptoProvider> = default_crypto();
-    let mut thief = replay::thief(&StolenState::Disk(files.collect()), crypto, policy(), group.clone())?;
+    let mut thief = run_stolen(&StolenState::Disk(files.collect()), crypto, policy(), group.clone())?;
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
     thief.observe(&[Traffic::new(TrafficKind::Message, 1, Some(0), &message)]);
     Ok(thief.readable().contains(&0))
@@ -143,7 +143,6 @@ fn files_that_cannot_be_tried_are_an_error() {
     let spoilt = |spoil: fn(&mut Vec<u8>)| reads_what_is_sealed_under(&StoreKey::from_bytes([7; 32]), spoil);
     assert!(matches!(spoilt(|bytes| bytes.fill(0x55)), Err(BreakInError::NoStore(_))));
     assert!(matches!(spoilt(Vec::clear), Err(BreakInError::NoStore(_))));
-    let nothing =
-        replay::thief(&StolenState::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
+    let nothing = run_stolen(&StolenState::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
     assert!(matches!(nothing, Err(BreakInError::NoStore(_))));
 }

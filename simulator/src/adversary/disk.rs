@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, io, sync::Arc};
 
 use regrow_engine::{Client, CryptoProvider, DiskError, Policy, Snapshot, SqliteStore, StoreKey};
 
-use super::{Adversary, StolenFile, Traffic};
+use super::{replay::Adversary, stolen_state::StolenFile, traffic::Traffic};
 
 /// A thief with a storage that it cannot open.
 pub(super) struct LockedOut {

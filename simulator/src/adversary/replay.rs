@@ -11,37 +11,25 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
-use super::{
-    Adversary, BreakInError, StolenState, Traffic, TrafficKind,
-    disk::{self, LockedOut},
-};
+use super::traffic::{Traffic, TrafficKind};
 
 /// The engine uses times only to decide when to rotate keys. The thief does not rotate keys.
 pub(super) const NO_TIME: Timestamp = Timestamp(0);
 
-/// Makes an adversary that runs the stolen state, if it can be run.
-///
-/// # Errors
-///
-/// If it is impossible to try the stolen state. Such an error says nothing about its value.
-pub fn thief(
-    stolen: &StolenState,
-    crypto: Arc<dyn CryptoProvider>,
-    policy: Policy,
-    group: GroupId,
-) -> Result<Box<dyn Adversary>, BreakInError> {
-    let opened;
-    let snapshot = match stolen {
-        StolenState::Device(snapshot) => snapshot,
-        StolenState::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
-            Some(snapshot) => {
-                opened = snapshot;
-                &opened
-            }
-            None => return Ok(Box::new(LockedOut::new())),
-        },
-    };
-    Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
+/// Runs the stolen state, and finds the messages that it can read in the traffic.
+pub trait Adversary: Send {
+    /// Processes the traffic since the last call. Returns the entries that have changed the stolen
+    /// state.
+    fn observe(&mut self, traffic: &[Traffic]) -> Vec<Traffic>;
+
+    /// The messages that the adversary can read, by their numbers in the traffic.
+    fn readable(&self) -> &BTreeSet<usize>;
+
+    /// The stolen device that the adversary runs, if it runs one. The thief can act only with this
+    /// device.
+    fn stolen(&mut self) -> Option<&mut Replay> {
+        None
+    }
 }
 
 /// A stolen device that the thief runs.

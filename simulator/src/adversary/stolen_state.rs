@@ -5,7 +5,7 @@ use std::fmt;
 use regrow_engine::Snapshot;
 use zeroize::Zeroizing;
 
-use super::StolenBytes;
+use super::evidence::StolenBytes;
 
 /// The state that a thief has of a device, in addition to all traffic.
 #[derive(Debug)]

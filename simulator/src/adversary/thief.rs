@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use regrow_engine::Snapshot;
 
-use super::{Adversary, Exposure, StolenBytes, Traffic};
+use super::{
+    evidence::{Exposure, StolenBytes},
+    replay::Adversary,
+    traffic::Traffic,
+};
 use crate::{
     oracle::Holdings,
     scenario::{CompromiseId, MemberName, TheftScope},

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use regrow_simulator::report::{json, terminal};
 
-use super::{CheckArgs, Ending, files, output};
+use super::{args::CheckArgs, ending::Ending, files, output};
 
 /// Checks every file and runs none of them.
 pub(super) fn check(args: &CheckArgs) -> Result<Ending> {

@@ -14,7 +14,12 @@ use regrow_simulator::{
     scenario::{Scenario, Unusable, write},
 };
 
-use super::{Ending, ExploreArgs, Runner, output};
+use super::{
+    args::{ExploreArgs, jobs},
+    ending::Ending,
+    output,
+    runner::Runner,
+};
 
 /// The number of scenarios to run if the user sets neither a number nor a time.
 const COUNT: u64 = 1000;
@@ -50,7 +55,7 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
         runner(scenario, &RunOptions::default(), &mut transcript)
     };
 
-    let searched = search(&plan, super::jobs(args.jobs), &run, |done| {
+    let searched = search(&plan, jobs(args.jobs), &run, |done| {
         if live {
             tell_progress(out, done, count);
         }
@@ -203,7 +208,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::args::{Cli, Command};
 
     /// Fails if the scenario contains an update.
     fn no_updates(scenario: &Scenario, _: &RunOptions, _: &mut Transcript) -> RunOutcome {

@@ -12,7 +12,7 @@ use regrow_simulator::{
     world,
 };
 
-use super::{Ending, MatrixArgs, files, output};
+use super::{args::MatrixArgs, ending::Ending, files, output};
 
 /// Runs one file, and shows which messages a thief can read, for each device and each time of
 /// theft.

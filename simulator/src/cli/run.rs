@@ -22,9 +22,11 @@ use regrow_simulator::{
 };
 
 use super::{
-    Ending, RunArgs, Runner,
+    args::{RunArgs, jobs},
+    ending::Ending,
     files::{self, LoadedFile},
     output,
+    runner::Runner,
 };
 
 /// A result and, if the user wants them, the lines of its transcript.
@@ -50,7 +52,7 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
 
     let mut results = Vec::with_capacity(loaded.len());
     report.progress(0, loaded.len())?;
-    side_by_side(super::jobs(args.jobs), &loaded, &job, |event| {
+    side_by_side(jobs(args.jobs), &loaded, &job, |event| {
         match event {
             RunProgress::Count(done) => report.progress(done, loaded.len())?,
             RunProgress::Next(done) => {

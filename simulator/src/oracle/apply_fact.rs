@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
     device::{DeviceState, OracleMembership},
+    history::{Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, ProposalId, ProposalKind},
     made::{MadeCommit, MadeProposal, SentMessage},
+    model::{Impossible, Oracle},
     path::apply,
     secret::KeyPair,
     secret_tree::RatchetKind,
@@ -22,7 +23,15 @@ fn ensure(holds: bool, why: impl FnOnce() -> Contradiction) -> Result<(), Contra
 }
 
 impl Oracle {
-    pub(super) fn apply_fact(&mut self, fact: &Fact) -> Result<(), Contradiction> {
+    /// Records a fact. A refused fact changes nothing.
+    ///
+    /// # Errors
+    /// [`Impossible`] if the fact cannot have happened after the facts before it.
+    pub fn apply(&mut self, fact: Fact) -> Result<(), Impossible> {
+        self.apply_fact(&fact).map_err(|why| Impossible { fact: fact.into(), why })
+    }
+
+    fn apply_fact(&mut self, fact: &Fact) -> Result<(), Contradiction> {
         match fact {
             Fact::KeyPackageMade { of, key_package, last_resort } => {
                 self.make_key_package(*of, *key_package, *last_resort)

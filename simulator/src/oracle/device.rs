@@ -6,8 +6,13 @@ use std::{
 };
 
 use super::{
-    CommitId, EpochId, KeyPackageId, ProposalId, RetentionPolicy, holdings::Holdings, made::MadeCommit,
-    secret::KeyPair, secret_tree::SecretTree, tree::Tree, tree_math::LeafIndex,
+    history::{CommitId, EpochId, KeyPackageId, ProposalId, RetentionPolicy},
+    holdings::Holdings,
+    made::MadeCommit,
+    secret::KeyPair,
+    secret_tree::SecretTree,
+    tree::Tree,
+    tree_math::LeafIndex,
 };
 
 /// A device.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use super::{EpochId, secret::KeyPair, secret_tree::SecretTree};
+use super::{history::EpochId, secret::KeyPair, secret_tree::SecretTree};
 
 /// The secrets that one device held at one moment, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

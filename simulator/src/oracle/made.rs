@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Commit, DeviceNumber, EpochId,
+    history::{Commit, DeviceNumber, EpochId},
     path::{Joiner, UpdatePath},
     tree::Tree,
     tree_math::LeafIndex,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Commit, CommitId, DeviceNumber, KeyPackageId,
+    history::{Commit, CommitId, DeviceNumber, KeyPackageId},
     secret::KeyPair,
     tree::{Leaf, Tree},
     tree_math::{LeafIndex, NodeIndex},

@@ -9,8 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    CommitId, EpochId, Holdings, MessageNumber, Oracle,
+    history::{CommitId, EpochId, MessageNumber},
+    holdings::Holdings,
     made::{MadeCommit, SentMessage},
+    model::Oracle,
     secret::{KeyPair, Secret},
     secret_tree::RatchetKind,
 };
@@ -30,6 +32,18 @@ enum Origin {
     Held,
     /// The secret follows from these secrets, in this way.
     From([Option<Secret>; 2], &'static str),
+}
+
+impl Oracle {
+    /// The secrets that follow from the holdings and all traffic until now.
+    pub fn reach<'a>(&'a self, holdings: &'a Holdings) -> Reach<'a> {
+        Reach::new(self, holdings)
+    }
+
+    /// The messages that a thief with these holdings and all traffic until now can read.
+    pub fn exposed(&self, holdings: &Holdings) -> BTreeSet<MessageNumber> {
+        self.reach(holdings).exposed()
+    }
 }
 
 impl<'a> Reach<'a> {

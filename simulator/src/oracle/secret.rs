@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{CommitId, EpochId, KeyPackageId, ProposalId};
+use super::history::{CommitId, EpochId, KeyPackageId, ProposalId};
 
 /// An HPKE key pair, named by its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EpochId, tree_math::LeafIndex};
+use super::{history::EpochId, tree_math::LeafIndex};
 
 /// The purpose of a ratchet. Each leaf has one ratchet for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

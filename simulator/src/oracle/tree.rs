@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    DeviceNumber,
+    history::DeviceNumber,
     secret::KeyPair,
     tree_math::{LeafIndex, NodeIndex, direct_path, root},
 };

@@ -6,7 +6,8 @@
 //! | `name` | names of members, messages and compromises |
 //! | `expand` | turns `repeat` and `{i}` into the steps of a run |
 //! | `load` | reads a scenario from a path, within limits |
-//! | `json`, `fields`, `names`, `word`, `parse`, `step`, `expect` | from text to types, with positions |
+//! | `json`, `fields`, `names`, `word` | values of a file, with their positions |
+//! | `parse`, `step`, `expect` | from the values to types |
 //! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |

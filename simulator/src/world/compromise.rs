@@ -9,7 +9,7 @@ use super::{
     thief_session::ThiefSession,
 };
 use crate::{
-    adversary::{StolenState, Taped, Thief, replay},
+    adversary::{StolenState, Taped, Thief, run_stolen},
     oracle::Holdings,
     scenario::{CompromiseId, MemberName, TheftScope},
 };
@@ -31,7 +31,7 @@ impl World<'_> {
         let crypto = Arc::new(Layered(SeededCrypto::new(self.seed, &format!("thief {id}"))));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let replay = replay::thief(&state, taped, self.policy.clone(), self.service.group().clone());
+        let replay = run_stolen(&state, taped, self.policy.clone(), self.service.group().clone());
         let replay = replay.map_err(StepFailure::broken)?;
         let session = ThiefSession::new(crypto, log, self.devices[device].generations);
         let number = self.devices.len() + self.thieves.len();

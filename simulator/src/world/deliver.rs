@@ -68,13 +68,8 @@ struct DeliveryContext<'w, 's> {
 impl World<'_> {
     /// Delivers to all devices that are online.
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
-        let context = DeliveryContext {
-            service: &self.service,
-            rules: &self.delivery_rules,
-            forged: &self.thieves.forged,
-            policy: &self.policy,
-            now: self.clock.now(),
-        };
+        let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
+        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now() };
         let devices = self.devices.as_mut_slice().par_iter_mut();
         let results: Vec<_> = devices
             .map(|device| if device.online { device.catch_up(&context, None) } else { Ok(Vec::new()) })
@@ -97,13 +92,8 @@ impl World<'_> {
     }
 
     fn deliver_until(&mut self, device: usize, commit: Option<&[u8]>) -> Result<(), StepFailure> {
-        let context = DeliveryContext {
-            service: &self.service,
-            rules: &self.delivery_rules,
-            forged: &self.thieves.forged,
-            policy: &self.policy,
-            now: self.clock.now(),
-        };
+        let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
+        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now() };
         let delivered = self.devices[device].catch_up(&context, commit)?;
         self.record(device, delivered);
         Ok(())

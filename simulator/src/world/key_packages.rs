@@ -6,6 +6,7 @@ use regrow_delivery_service::ClaimOutcome;
 use regrow_engine::{KeyPackageBytes, Timestamp};
 
 use super::{
+    device::Device,
     devices::Devices,
     event::{TranscriptEvent, fingerprint},
     recorder::Recorder,
@@ -19,6 +20,13 @@ use crate::{
 
 /// The number of single-use key packages of each member at the service.
 const KEY_PACKAGES: usize = 2;
+
+/// A number of new key packages, in addition to the others or in their place.
+#[derive(Clone, Copy)]
+enum Publication {
+    Add(usize),
+    ReplaceAll(usize),
+}
 
 /// The stock of key packages.
 pub(super) struct KeyPackageStock {
@@ -84,12 +92,13 @@ impl KeyPackageStock {
                 self.to_check.insert(device);
                 continue;
             }
-            let left = service.endpoint.key_packages_left(&devices[device].address, now)?.left;
+            let owner = &mut devices[device];
+            let left = service.endpoint.key_packages_left(&owner.address, now)?.left;
             let missing = KEY_PACKAGES.saturating_sub(left);
-            devices[device].persist(recorder, Operation::Housekeeping, |client, _| client.expire(now).map(drop))?;
+            owner.persist(recorder, Operation::Housekeeping, |client, _| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
             if missing > 0 {
-                self.publish(service, devices, device, (missing, false), now, recorder)?;
+                self.publish(service, owner, Publication::Add(missing), now, recorder)?;
             }
         }
         Ok(())
@@ -99,40 +108,38 @@ impl KeyPackageStock {
     pub(super) fn renew(
         &self,
         service: &ServiceUnderTest<'_>,
-        devices: &mut Devices,
-        device: usize,
+        owner: &mut Device,
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        self.publish(service, devices, device, (KEY_PACKAGES, true), now, recorder)
+        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), now, recorder)
     }
 
-    /// Publishes so many new key packages of a device. The flag tells if they replace all others.
+    /// Makes and publishes new key packages of a device.
     fn publish(
         &self,
         service: &ServiceUnderTest<'_>,
-        devices: &mut Devices,
-        device: usize,
-        (count, replaces): (usize, bool),
+        owner: &mut Device,
+        publication: Publication,
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        let publisher = &mut devices[device];
+        let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
         let make = |client: &mut regrow_engine::Client, _: &_| client.key_packages(count, now);
-        let made = publisher.persist(recorder, Operation::KeyPackages, make)?;
+        let made = owner.persist(recorder, Operation::KeyPackages, make)?;
         let expires = Timestamp(now.0.saturating_add(self.lifetime));
         for key_package in &made {
-            recorder.facts.key_package_made(device, key_package.as_bytes(), expires);
+            recorder.facts.key_package_made(owner.index, key_package.as_bytes(), expires);
         }
         let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
-        let uploaded = match replaces {
-            true => service.endpoint.replace_key_packages(&publisher.address, &bytes, None, now)?,
-            false => service.endpoint.upload_key_packages(&publisher.address, &bytes, None, now)?,
+        let uploaded = match publication {
+            Publication::Add(_) => service.endpoint.upload_key_packages(&owner.address, &bytes, None, now)?,
+            Publication::ReplaceAll(_) => service.endpoint.replace_key_packages(&owner.address, &bytes, None, now)?,
         };
         if let Some(refused) = uploaded.refused.first() {
             return Err(StepFailure::rejected(&refused.reason));
         }
-        let of = publisher.name.clone();
+        let of = owner.name.clone();
         let sha256 = fingerprint(&bytes.concat());
         recorder.tell(TranscriptEvent::KeyPackages { of, count: bytes.len(), sha256 });
         Ok(())

@@ -92,7 +92,7 @@ impl World<'_> {
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
         let now = self.clock.now();
-        self.key_packages.renew(&self.service, &mut self.devices, device, now, &mut self.recorder)
+        self.key_packages.renew(&self.service, &mut self.devices[device], now, &mut self.recorder)
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {

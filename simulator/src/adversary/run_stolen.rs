@@ -1,0 +1,36 @@
+//! Runs a stolen state as an adversary.
+
+use std::sync::Arc;
+
+use regrow_engine::{CryptoProvider, GroupId, Policy};
+
+use super::{
+    disk::{self, BreakInError, LockedOut},
+    replay::{Adversary, Replay},
+    stolen_state::StolenState,
+};
+
+/// Makes an adversary that runs the stolen state, if it can be run.
+///
+/// # Errors
+///
+/// If it is impossible to try the stolen state. Such an error says nothing about its value.
+pub fn run_stolen(
+    stolen: &StolenState,
+    crypto: Arc<dyn CryptoProvider>,
+    policy: Policy,
+    group: GroupId,
+) -> Result<Box<dyn Adversary>, BreakInError> {
+    let opened;
+    let snapshot = match stolen {
+        StolenState::Device(snapshot) => snapshot,
+        StolenState::Disk(files) => match disk::break_in(files, &crypto, &policy)? {
+            Some(snapshot) => {
+                opened = snapshot;
+                &opened
+            }
+            None => return Ok(Box::new(LockedOut::new())),
+        },
+    };
+    Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
+}
