@@ -29,7 +29,8 @@ impl Group<'_> {
     /// the epoch.
     ///
     /// # Errors
-    /// [`Refusal::DataLength`] if the data is longer than [`MAX_GROUP_DATA_BYTES`];
+    /// [`Refusal::DataLength`](crate::Refusal::DataLength) if the data is longer than
+    /// [`MAX_GROUP_DATA_BYTES`](crate::MAX_GROUP_DATA_BYTES);
     /// [`Error::DataUnsupported`] if the group was created without support for group data;
     /// [`Error::Refused`] if the application does not permit the change; [`Error::CommitPending`].
     /// [`Error::NothingToCommit`] if the group already has this data. (Then an open intent for
