@@ -6,7 +6,7 @@ use openmls_traits::{crypto::OpenMlsCrypto, random::OpenMlsRand as _, types::Cry
 /// The cryptography and the randomness that the caller supplies.
 ///
 /// `openmls_rust_crypto::RustCrypto` implements this trait, and
-/// [`default_crypto`](crate::default_crypto) returns the usual choice. Another implementation can
+/// [`default_crypto`](crate::default_crypto()) returns the usual choice. Another implementation can
 /// record all computations, or take its randomness from a seed in a simulation. To change only a
 /// few operations of another provider, write a [`Layer`](crate::Layer) over it.
 pub trait CryptoProvider: OpenMlsCrypto {
