@@ -51,8 +51,7 @@ pub struct Client {
     /// The state of the received events in the store.
     news: News,
     lock: LockState,
-    /// This client's tenure of the store. The client may use the store while this is the latest
-    /// tenure.
+    /// This client's number. Only the client with the highest number may use the store.
     tenure: Option<Tenure>,
 }
 

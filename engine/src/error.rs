@@ -91,7 +91,7 @@ pub enum Error {
     #[error(
         "the storage is a restored older state or a copy; this device must rejoin the group {group} before it sends again"
     )]
-    RolledBack {
+    Restored {
         /// The group's identifier.
         group: GroupId,
     },

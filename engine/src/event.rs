@@ -111,9 +111,10 @@ pub enum Lost {
     /// A message of this device came back that this device does not know. Its storage is a
     /// restored older state, or a copy that was used elsewhere. The device could use the same keys
     /// again, so it creates no more messages, proposals or commits in the group. Each such call
-    /// fails with [`Error::RolledBack`](crate::Error::RolledBack).
+    /// fails with [`Error::Restored`](crate::Error::Restored).
     #[error("the storage is a restored older state, or a copy that was used elsewhere")]
-    RolledBack,
+    #[serde(rename = "RolledBack")]
+    Restored,
 }
 
 impl Lost {
@@ -123,7 +124,7 @@ impl Lost {
     pub fn is_reportable(&self) -> bool {
         match self {
             Self::Commit { .. } | Self::Unsupported(_) => true,
-            Self::Clock { .. } | Self::Fork { .. } | Self::RolledBack => false,
+            Self::Clock { .. } | Self::Fork { .. } | Self::Restored => false,
         }
     }
 }

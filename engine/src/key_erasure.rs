@@ -5,7 +5,7 @@ use openmls::prelude::MlsMessageOut;
 use crate::{
     KeyPackageBytes,
     error::Error,
-    group::record::memberships,
+    group::record::member_states,
     key_package::{bundles, use_until},
     names::Timestamp,
     signature_keys::DeviceRecord,
@@ -51,7 +51,7 @@ pub(crate) fn sweep_signature_keys(records: &Transaction<'_>) -> Result<(), Erro
     for (_, bundle) in bundles(records)? {
         used.push(bundle.key_package().leaf_node().signature_key().as_slice().to_vec());
     }
-    for (_, membership) in memberships(records)? {
+    for (_, membership) in member_states(records)? {
         used.extend(membership.signature_keys().map(|key| key.0.clone()));
     }
     for name in stored {

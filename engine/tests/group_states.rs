@@ -13,7 +13,7 @@ use regrow_engine::{Client, Error, Outgoing, PendingCommit, ReceivedEvent};
 /// The documentation with the tables.
 const DOCUMENTATION: &str = include_str!("../src/group/mod.rs");
 
-const STATES: [&str; 7] = ["operational", "open", "pending", "later", "joining", "rolled back", "removed"];
+const STATES: [&str; 7] = ["operational", "open", "pending", "later", "joining", "restored", "removed"];
 
 /// Alice in one of the states. Bob, Carol and Erin are members.
 struct DeviceInState {
@@ -41,9 +41,9 @@ impl DeviceInState {
             "open" => alice.discard(commit.clone()).unwrap(),
             "pending" => {}
             "later" => drop(alice.remove_device(&device("erin")).unwrap()),
-            "rolled back" => {
+            "restored" => {
                 chat.abandon().unwrap();
-                alice.rolled_back().unwrap();
+                alice.storage_restored().unwrap();
             }
             "removed" => {
                 let removal = bob.group(&group()).unwrap().remove(&[device("alice")]).unwrap();
@@ -64,8 +64,8 @@ impl DeviceInState {
             Err(Error::Removed { .. }) => return "removed",
             chat => chat.unwrap(),
         };
-        if matches!(chat.send(b"text"), Err(Error::RolledBack { .. })) {
-            return "rolled back";
+        if matches!(chat.send(b"text"), Err(Error::Restored { .. })) {
+            return "restored";
         }
         if let Some(pending) = chat.pending().unwrap() {
             let removed = pending.removed().count();
@@ -265,13 +265,13 @@ fn a_rolled_back_device_settles_its_pending_commit() {
     let discard: GroupOperation = |test| test.alice.discard(test.commit.clone());
     for settle in [confirm, discard] {
         let mut test = DeviceInState::new("pending");
-        test.alice.rolled_back().unwrap();
+        test.alice.storage_restored().unwrap();
         let refused = test.alice.group(&group()).unwrap().update();
         assert!(matches!(refused, Err(Error::CommitPending { .. })));
 
         settle(&mut test).unwrap();
 
         assert!(test.alice.pending().unwrap().is_empty());
-        assert_eq!(test.state(), "rolled back");
+        assert_eq!(test.state(), "restored");
     }
 }

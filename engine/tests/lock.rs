@@ -64,7 +64,7 @@ fn every_call_on_a_locked_device_fails_and_changes_nothing() {
         ("backup", Box::new(|alice| alice.backup(b"", "words").map(drop))),
         ("acknowledge", Box::new(Client::acknowledge)),
         ("unacknowledged", Box::new(|alice| alice.unacknowledged().map(drop))),
-        ("rolled_back", Box::new(Client::rolled_back)),
+        ("storage_restored", Box::new(Client::storage_restored)),
         ("remove_device", Box::new(|alice| alice.remove_device(&device("bob")).map(drop))),
         ("link_device", Box::new(|alice| alice.link_device(&device("alice"), &[], NOW).map(drop))),
         ("groups_of_user", Box::new(|alice| alice.groups_of_user(&user_id("bob")).map(drop))),

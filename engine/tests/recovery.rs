@@ -33,7 +33,7 @@ fn copy(client: &Client, handshake: HandshakeMode) -> Client {
 fn assert_makes_nothing(client: &mut Client) {
     let added = key_package(&mut self::client("dave"));
     let mut chat = client.group(&group()).unwrap();
-    let refused = |error: Error| matches!(error, Error::RolledBack { group: id } if id == group());
+    let refused = |error: Error| matches!(error, Error::Restored { group: id } if id == group());
     assert!(refused(chat.send(b"hello").unwrap_err()));
     assert!(refused(chat.update().unwrap_err()));
     assert!(refused(chat.rotate_signature_key().unwrap_err()));
@@ -64,7 +64,7 @@ fn an_unknown_own_message_reveals_a_restored_older_state() {
         let later = send(&mut bob, b"sent after the copy was taken");
         drop(bob);
 
-        assert!(matches!(hear(&mut older, &later), ReceivedEvent::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, &later), ReceivedEvent::Lost(Lost::Restored)));
 
         assert_makes_nothing(&mut older);
         let mut older = copy(&older, handshake);
@@ -131,7 +131,7 @@ fn an_unknown_own_commit_reveals_a_restored_older_state() {
         accept(&mut bob, pending, &mut [&mut alice]);
         drop(bob);
 
-        assert!(matches!(hear(&mut older, &commit), ReceivedEvent::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, &commit), ReceivedEvent::Lost(Lost::Restored)));
 
         assert_makes_nothing(&mut older);
         rejoin(&mut older, &mut alice);
@@ -146,7 +146,7 @@ fn an_unknown_own_proposal_reveals_a_restored_older_state() {
         let proposal = bob.group(&group()).unwrap().propose_update().unwrap();
         deliver(proposal.as_bytes(), &mut [&mut alice]);
 
-        assert!(matches!(hear(&mut older, proposal.as_bytes()), ReceivedEvent::Lost(Lost::RolledBack)));
+        assert!(matches!(hear(&mut older, proposal.as_bytes()), ReceivedEvent::Lost(Lost::Restored)));
 
         assert_makes_nothing(&mut older);
         rejoin(&mut older, &mut alice);
@@ -190,11 +190,11 @@ fn after_rolled_back_no_group_creates_messages() {
     bob.create_group(group_named("other"), NOW).unwrap();
     let waiting = bob.join_external(&group_info(&mut alice)).unwrap();
 
-    bob.rolled_back().unwrap();
+    bob.storage_restored().unwrap();
 
     let mut bob = copy(&bob, HandshakeMode::Assisted);
     assert_makes_nothing(&mut bob);
-    assert!(matches!(bob.group(&group_named("other")).unwrap().send(b"no"), Err(Error::RolledBack { .. })));
+    assert!(matches!(bob.group(&group_named("other")).unwrap().send(b"no"), Err(Error::Restored { .. })));
     // The pending external commit belongs to the same older state.
     alice.receive(waiting.commit(), NOW).unwrap();
     bob.confirm(waiting, NOW).unwrap();

@@ -89,7 +89,7 @@ fn calls_on_the_device() -> Vec<WritingCall> {
             let number = chat(setup)?.safety_number(&user_id("bob"))?;
             chat(setup)?.verify_user(&user_id("bob"), &number)
         }),
-        ("report a restored older state", nothing, |setup| setup.alice.rolled_back()),
+        ("report a restored older state", nothing, |setup| setup.alice.storage_restored()),
         ("forget", nothing, |setup| setup.alice.forget(&group())),
     ]
 }

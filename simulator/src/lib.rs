@@ -4,6 +4,17 @@
 //! The library reads and checks a [`scenario`], runs it, and writes its result as a [`report`]. It
 //! can also [search](explore) for scenarios that fail. The `regrow` command is a thin layer around
 //! the library.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | [`scenario`] | scenario files: format, reader, checker and JSON Schema |
+//! | [`world`] | runs a scenario with engine clients and the delivery service's ordering code |
+//! | [`adversary`] | finds the messages that a thief can read, from stolen bytes and traffic |
+//! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
+//! | [`report`] | the results of a run, for people, programs and CI systems |
+//! | [`explore`] | searches for scenarios that fail, and shrinks them |
+//! | [`cost`] | counts the crypto operations of each call |
+//! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
 

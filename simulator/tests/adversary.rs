@@ -99,7 +99,7 @@ fn heals_within_holds_from_the_epoch_of_healing_on() {
     for within in [0, 1, 2] {
         let run = run(&steps(within));
         let [failure] = run.outcome.failures.as_slice() else { panic!("{:?}", run.outcome.failures) };
-        assert_eq!(failure.seen, "it took 3 epochs: until then the thief could follow");
+        assert_eq!(failure.seen, "it healed after 3 epochs");
         assert_eq!(run.thief().healed_after, Some(3));
     }
 }
@@ -111,7 +111,7 @@ fn not_healed_differs_from_healed_late() {
         &[create(), steal("bob"), json!({ "update": { "by": "alice" } }), thief(json!({ "heals_within": 100 }))],
     ));
     let [failure] = run.outcome.failures.as_slice() else { panic!("{:?}", run.outcome.failures) };
-    assert_eq!(failure.seen, "the thief still follows the group");
+    assert_eq!(failure.seen, "the thief still has secrets of the present epoch");
     assert_eq!(figures(&run), (0, 0, None));
 }
 

@@ -88,7 +88,7 @@ fn path_to_the_key_uses_the_words_of_rfc_9420() {
     assert_eq!(outcome.failures.len(), 1);
     assert_eq!(
         outcome.failures[0].seen,
-        "what was stolen leads to its key: group group: epoch encryption keys -> private key, of bob making key packages \
+        "the stolen bytes lead to its key: group group: epoch encryption keys -> private key, of bob making key packages \
          -> decrypts path_secret of epoch 2, of alice committing -> path_secret of epoch 2, of alice committing \
          -> commit_secret -> joiner_secret of epoch 2 (with init_secret of epoch 1) -> epoch_secret of epoch 2 \
          -> encryption_secret of epoch 2 -> right child in the secret tree of epoch 2 \

@@ -76,15 +76,15 @@ fn wrong_reading_of_a_thief_is_a_failure() {
     };
     let (expected, seen) = fails(&steps(json!({ "compromise": "stolen", "reads": ["m1", "m2"] })));
     assert_eq!(expected, "the thief of stolen can read m1");
-    assert!(seen.starts_with("nothing that was stolen leads to its key: "), "{seen}");
+    assert!(seen.starts_with("the stolen bytes do not lead to its key: "), "{seen}");
     assert!(seen.ends_with(": used and erased before"), "{seen}");
     let (expected, seen) = fails(&steps(json!({ "compromise": "stolen", "cannot_read": ["m1", "m2"] })));
     assert_eq!(expected, "the thief of stolen cannot read m2");
-    assert!(seen.starts_with("what was stolen leads to its key: group group: message secrets -> "), "{seen}");
+    assert!(seen.starts_with("the stolen bytes lead to its key: group group: message secrets -> "), "{seen}");
     assert!(seen.ends_with(" -> key of generation 1 of epoch 1"), "{seen}");
     assert_eq!(
         fails(&steps(json!({ "compromise": "stolen", "heals_within": 9 }))),
-        pair("stolen has healed within 9 epochs", "the thief still follows the group")
+        pair("stolen has healed within 9 epochs", "the thief still has secrets of the present epoch")
     );
 }
 
@@ -194,8 +194,8 @@ fn out_of_order_window_is_exact() {
             steps.extend((0..overtaken_by).map(|n| json!({ "send": { "by": "alice", "id": format!("m{n}") } })));
             steps.push(json!({ "release": { "id": "late" } }));
             // The message that was read last takes one place in the window.
-            let fate = if overtaken_by < tolerance { "reads" } else { "cannot_read" };
-            steps.push(json!({ "expect": { "who": "bob", fate: "late" } }));
+            let expectation = if overtaken_by < tolerance { "reads" } else { "cannot_read" };
+            steps.push(json!({ "expect": { "who": "bob", expectation: "late" } }));
             let scenario = scenario_with(json!({ "out_of_order": tolerance }), &["alice", "bob"], &steps);
             run(&scenario).assert_passed(&format!("overtaken by {overtaken_by}, with a tolerance of {tolerance}"));
         }

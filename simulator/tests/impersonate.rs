@@ -479,11 +479,11 @@ fn failed_expectations_of_a_thief_are_reported() {
     let refused = [update("bob"), act("send")];
     assert_eq!(
         told_of(json!({ "accepted": false }), &[act("send")]),
-        text("what the thief of stolen did last is not accepted", "it is accepted")
+        text("the last action of the thief of stolen is not accepted", "it is accepted")
     );
     assert_eq!(
         told_of(json!({ "accepted": true }), &refused),
-        text("what the thief of stolen did last is accepted", "it is not accepted")
+        text("the last action of the thief of stolen is accepted", "it is not accepted")
     );
     assert_eq!(
         told_of(json!({ "detected": false }), &[act("send")]),

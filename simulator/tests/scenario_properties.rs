@@ -6,8 +6,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
-    Act, Action, Body, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageId,
-    Proposal, ReadingExpectation, Step, TheftScope, read,
+    Action, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
+    Proposal, ReadingExpectation, Step, TheftScope, ThiefAction, read,
 };
 use serde_json::{Value, json};
 
@@ -68,11 +68,8 @@ fn action() -> impl Strategy<Value = Action> {
         delivery().prop_map(Action::Drop),
         delivery().prop_map(Action::Duplicate),
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
-        prop::sample::select(&[Act::Send, Act::Commit, Act::Rejoin][..]).prop_map(|act| Action::Impersonate {
-            compromise: CompromiseId::new("stolen"),
-            act,
-            id: None
-        }),
+        prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
+            .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }
@@ -80,8 +77,8 @@ fn action() -> impl Strategy<Value = Action> {
 const CRASH_POINTS: [CrashPoint; 4] =
     [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
 
-fn body() -> impl Strategy<Value = Body> {
-    prop_oneof![(0_u32..1000).prop_map(Body::Size), "\\PC{0,20}".prop_map(Body::Text)]
+fn body() -> impl Strategy<Value = MessageBody> {
+    prop_oneof![(0_u32..1000).prop_map(MessageBody::Size), "\\PC{0,20}".prop_map(MessageBody::Text)]
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
@@ -117,9 +114,13 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             let mut actions = vec![
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
-                send("m0", Body::Size(32)),
+                send("m0", MessageBody::Size(32)),
                 Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
-                Action::Impersonate { compromise: stolen(), act: Act::Send, id: Some(MessageId::new("forged")) },
+                Action::Impersonate {
+                    compromise: stolen(),
+                    act: ThiefAction::Send,
+                    id: Some(MessageId::new("forged")),
+                },
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
             actions.extend(rest);
@@ -144,8 +145,8 @@ fn written(action: &Action) -> Value {
         | Action::Offline { who }
         | Action::Online { who } => json!({ "who": who }),
         Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
-        Action::Send { by, id, body: Body::Size(size) } => json!({ "by": by, "id": id, "size": size }),
-        Action::Send { by, id, body: Body::Text(text) } => json!({ "by": by, "id": id, "text": text }),
+        Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),
+        Action::Send { by, id, body: MessageBody::Text(text) } => json!({ "by": by, "id": id, "text": text }),
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {
             Some(to) => json!({ "id": what.id, "for": to }),
             None => json!({ "id": what.id }),

@@ -59,9 +59,13 @@ fn failing_scenarios_fail_for_their_reason() {
                 (
                     "step 5 (line 11)",
                     "the thief of stolen cannot read m1",
-                    "what was stolen leads to its key: group group: epoch encryption keys -> private key",
+                    "the stolen bytes lead to its key: group group: epoch encryption keys -> private key",
                 ),
-                ("step 5 (line 11)", "stolen has healed within 1 epoch", "the thief still follows the group"),
+                (
+                    "step 5 (line 11)",
+                    "stolen has healed within 1 epoch",
+                    "the thief still has secrets of the present epoch",
+                ),
             ],
         ),
         ("newcomer_reads_history", vec![("step 5 (line 11)", "carol has read m1", "carol has not")]),

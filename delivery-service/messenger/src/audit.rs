@@ -104,14 +104,13 @@ impl Audit {
     }
 
     /// Audits a receipt that did not come in the stream. The caller has verified its signature.
-    pub(super) fn hear(&mut self, receipt: &Receipt) -> Option<AuditFinding> {
+    pub(super) fn compare_receipt(&mut self, receipt: &Receipt) -> Option<AuditFinding> {
         if let Some(proof) = self.compare(receipt) {
             return Some(AuditFinding::equivocation(proof));
         }
         if self.last().is_none_or(|last| last < receipt.sequence) {
             self.told.insert(receipt.sequence.0, receipt.into());
-            // This device reads the nearest entries first: receipts far ahead do not crowd them
-            // out.
+            // This device reads the nearest entries first: receipts far ahead do not push them out.
             if self.told.len() > RECEIPTS_KEPT {
                 self.told.pop_last();
             }
@@ -211,10 +210,10 @@ mod tests {
         let (mut log, mut audit) = begun();
         for number in 0..3 * RECEIPTS_KEPT {
             let delivery = log.message(&number.to_be_bytes());
-            assert_eq!(audit.hear(&delivery.receipt), None);
+            assert_eq!(audit.compare_receipt(&delivery.receipt), None);
             assert_eq!(audit.read(&delivery), []);
             assert_eq!(audit.read(&delivery), [], "read again after a crash");
-            assert_eq!(audit.hear(&delivery.receipt), None);
+            assert_eq!(audit.compare_receipt(&delivery.receipt), None);
         }
         assert_eq!((audit.read.len(), audit.told.len()), (RECEIPTS_KEPT, 0));
     }
@@ -253,12 +252,12 @@ mod tests {
         }
 
         let told = bob.latest(&group()).unwrap();
-        let Some(AuditFinding::Equivocation(proof)) = alice.hear(&told) else {
+        let Some(AuditFinding::Equivocation(proof)) = alice.compare_receipt(&told) else {
             panic!("the equivocation was not found")
         };
 
         assert!(proof.convicts(&key().public()));
-        assert_eq!(alice.hear(&told), None, "reported once");
+        assert_eq!(alice.compare_receipt(&told), None, "reported once");
         assert_eq!(alice.proofs(&group()), [*proof], "and kept");
     }
 
@@ -266,7 +265,7 @@ mod tests {
     fn a_receipt_of_a_member_is_compared_with_the_entry() {
         let (mut log, mut alice) = begun();
         let (mut lie, _) = begun();
-        assert_eq!(alice.hear(&lie.message(b"a lie").receipt), None);
+        assert_eq!(alice.compare_receipt(&lie.message(b"a lie").receipt), None);
 
         let findings = alice.read(&log.message(b"the truth"));
 
@@ -277,7 +276,7 @@ mod tests {
     fn another_entry_than_the_own_submission_is_found() {
         let (mut log, mut alice) = begun();
         let (mut lie, _) = begun();
-        alice.hear(&log.message(b"own").receipt);
+        alice.compare_receipt(&log.message(b"own").receipt);
         assert!(matches!(&alice.read(&lie.message(b"another's"))[..], [AuditFinding::Equivocation(_)]));
     }
 
@@ -302,12 +301,12 @@ mod tests {
     }
 
     #[test]
-    fn receipts_far_ahead_crowd_out_no_near_ones() {
+    fn receipts_far_ahead_push_out_no_near_ones() {
         let (mut log, mut alice) = begun();
         let (mut lie, _) = begun();
-        alice.hear(&lie.message(b"a lie").receipt);
+        alice.compare_receipt(&lie.message(b"a lie").receipt);
         for ahead in 0..1000 {
-            alice.hear(&key().sign(&group(), Sequence(u64::MAX - ahead), Epoch(0), ChainHash([0; 32])));
+            alice.compare_receipt(&key().sign(&group(), Sequence(u64::MAX - ahead), Epoch(0), ChainHash([0; 32])));
         }
         assert!(alice.told.len() <= RECEIPTS_KEPT);
         assert!(matches!(&alice.read(&log.message(b"the truth"))[..], [AuditFinding::Equivocation(_)]));
@@ -317,7 +316,7 @@ mod tests {
     fn a_stored_audit_is_loaded_as_it_was() {
         let (mut log, mut audit) = begun();
         audit.read(&log.message(b"one"));
-        audit.hear(&log.message(b"two").receipt);
+        audit.compare_receipt(&log.message(b"two").receipt);
         let mut bytes = Vec::new();
         ciborium::into_writer(&audit, &mut bytes).expect("the audit is encoded");
         assert_eq!(ciborium::from_reader::<Audit, _>(&bytes[..]).expect("the audit is decoded"), audit);

@@ -4,6 +4,17 @@
 //! service, and audits the service's receipts. [`Connection`] is the service's interface as typed
 //! calls, for other programs. The crate has no task in the background, and all lasting state is in
 //! the device's store.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `messenger` | [`Messenger`], its events and options, and its state machine |
+//! | `connection` | [`Connection`]: the calls of the service, and their sessions |
+//! | `audit` | the receipts of a group, and their consistency |
+//! | `envelope` | the envelope of a text inside the encryption, with the sender's latest receipt |
+//! | `transport_key` | the key by which a device opens sessions and signs its user's device list |
+//! | `retry` | repeated attempts with back-off |
+//! | `tls` | the authorities that may certify the service |
+//! | `error` | the errors between a device and its service |
 
 #![forbid(unsafe_code)]
 

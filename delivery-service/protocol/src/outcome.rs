@@ -96,8 +96,11 @@ pub enum RejectReason {
     #[error("the commit was taken back, because members could not process it")]
     RolledBack,
     /// The reported entry is not the group's last commit, or this device may not report it. A
-    /// device may not report a commit that its user made, or that adds or removes its user. A user
-    /// that became a member only recently may not report it either.
+    /// device may not report a commit that its user made, or that adds or removes its user.
+    ///
+    /// Users that joined by external commit in the seven days before the commit may not report it.
+    /// The same holds for users that such a user, or a user that the commit removes, has added in
+    /// that time.
     #[error("not a commit that this device can report")]
     NotReportable,
     /// The content type does not fit the request, for example a commit that is submitted as a

@@ -1,9 +1,9 @@
 //! The guard against jumps of the wall clock.
 //!
 //! A jump is a change of the wall clock that the monotonic clock does not confirm. Until the new
-//! time is confirmed, records get the time that the old time would be by now, and the upkeep
-//! deletes nothing. The worker observes the guard with every upkeep. `docs/decisions/0048` gives
-//! the reasons.
+//! time is confirmed, the upkeep deletes nothing. New records get the last confirmed time plus the
+//! time that the monotonic clock has measured since. The worker observes the guard with every
+//! upkeep. `docs/decisions/0048` gives the reasons.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -37,7 +37,7 @@ struct RequestLabels {
 
 /// The kind of a submission to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Submission {
+pub enum SubmissionLabel {
     /// A new group.
     Group,
     /// A commit.
@@ -48,7 +48,7 @@ pub enum Submission {
     Message,
 }
 
-impl Submission {
+impl SubmissionLabel {
     fn word(self) -> &'static str {
         match self {
             Self::Group => "group",
@@ -263,7 +263,7 @@ impl Metrics {
     }
 
     /// Counts a submission with its outcome.
-    pub fn submitted(&self, what: Submission, answer: OutcomeLabel) {
+    pub fn submitted(&self, what: SubmissionLabel, answer: OutcomeLabel) {
         let kind = ("kind", what.word());
         let outcome = match answer {
             OutcomeLabel::Accepted => "accepted",

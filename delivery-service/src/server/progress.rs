@@ -62,8 +62,7 @@ impl Progress {
         self.state().had_request
     }
 
-    /// True if no request has been open for at least `grace`. The time before `since` does not
-    /// count.
+    /// True if no request has been open for at least `grace`. Counts from `since` at the earliest.
     pub(crate) fn is_idle(&self, since: Instant, grace: Duration) -> bool {
         let state = self.state();
         state.open_requests == 0 && state.idle.map_or(since, |idle| idle.max(since)).elapsed() >= grace

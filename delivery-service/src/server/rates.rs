@@ -86,8 +86,8 @@ impl Rates {
         self.check(&self.addresses, &block_of(address), Code::TooManyRequests)
     }
 
-    /// Charges a known device for a request without a session. Returns true if the device has the
-    /// rate for it. Other clients at its address do not count.
+    /// Charges a known device for a request without a session. Returns true if the device is within
+    /// its own rate. The rate of its address does not matter.
     pub(crate) fn admits_known(&self, device: DeviceMark) -> bool {
         self.known.check_key(&device).is_ok()
     }

@@ -38,7 +38,7 @@ pub struct Settings {
     pub clock_confirm_seconds: u64,
     /// TLS. Without it, the server listens on loopback only, unless `plain_http_anywhere` is true.
     pub tls: Option<Tls>,
-    /// The devices that may register.
+    /// The devices that may register. Default: `open`, on loopback only.
     pub registration: RegistrationMode,
     /// Calls to sleeping devices.
     pub wake_up: WakeUpSettings,

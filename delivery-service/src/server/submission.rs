@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, time::Duration};
 use super::{
     caller::Caller,
     checks::CheckPermit,
-    metrics::{Metrics, OutcomeLabel, Submission},
+    metrics::{Metrics, OutcomeLabel, SubmissionLabel},
     outcomes::accepted,
     price::Price,
     refusal::RequestError,
@@ -47,7 +47,7 @@ pub(crate) async fn create(
     let created = state.worker().call(move |service, after_commit| {
         caller.admit(service)?;
         let outcome = service.create_checked(group, now)?;
-        count(after_commit, metrics, Submission::Group, &outcome);
+        count(after_commit, metrics, SubmissionLabel::Group, &outcome);
         accepted(outcome)
     });
     created.await
@@ -71,9 +71,9 @@ pub(crate) async fn commit(
         group_info: request.group_info.map(|bytes| bytes.0),
         roster_change,
     };
-    let bytes = submission.bytes();
+    let (bytes, now) = (submission.bytes(), state.now());
     let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
-    order(state, caller, commit, bytes, Submission::Commit).await
+    order(state, caller, commit, bytes, now, SubmissionLabel::Commit).await
 }
 
 /// Orders a proposal of the caller.
@@ -84,10 +84,10 @@ pub(crate) async fn propose(
     request: ProposalRequest,
 ) -> Result<Accepted, RequestError> {
     let Bytes(proposal) = request.proposal;
-    let (bytes, sender) = (proposal.len(), caller.0.device.clone());
+    let (bytes, sender, now) = (proposal.len(), caller.0.device.clone(), state.now());
     let check = move |checker: &Checker| checker.check_proposal(group, sender, proposal);
     let proposal = state.checked(bytes, check).await?;
-    order(state, caller, proposal, bytes, Submission::Proposal).await
+    order(state, caller, proposal, bytes, now, SubmissionLabel::Proposal).await
 }
 
 /// Orders an application message of the caller.
@@ -106,7 +106,7 @@ pub(crate) async fn send(
     let ordered = state.worker().call(move |service, after_commit| {
         let sender = caller.admit(service)?;
         let outcome = service.send_checked(message, now)?;
-        count(after_commit, metrics, Submission::Message, &outcome);
+        count(after_commit, metrics, SubmissionLabel::Message, &outcome);
         answer(service, &group, &sender, outcome)
     });
     ordered.await
@@ -120,9 +120,9 @@ async fn order(
     caller: Caller,
     mut handshake: CheckedHandshake,
     bytes: usize,
-    kind: Submission,
+    now: Timestamp,
+    kind: SubmissionLabel,
 ) -> Result<Accepted, RequestError> {
-    let now = state.now();
     let mut permit = None;
     for attempt in 1.. {
         let (unverified, public_group) = match try_order(state, &caller, handshake, kind, now).await? {
@@ -152,7 +152,7 @@ async fn try_order(
     state: &State,
     caller: &Caller,
     handshake: CheckedHandshake,
-    kind: Submission,
+    kind: SubmissionLabel,
     now: Timestamp,
 ) -> Result<ControlFlow<Accepted, (CheckedHandshake, Option<PresentGroup>)>, RequestError> {
     let (caller, metrics) = (caller.clone(), state.metrics().clone());
@@ -193,7 +193,7 @@ async fn verify_by_group_info(
 }
 
 /// Counts the outcome of a submission, once it is durable.
-fn count(after_commit: &mut AfterCommit, metrics: Metrics, what: Submission, outcome: &Outcome) {
+fn count(after_commit: &mut AfterCommit, metrics: Metrics, what: SubmissionLabel, outcome: &Outcome) {
     let answer = OutcomeLabel::from(outcome);
     after_commit.then(move || metrics.submitted(what, answer));
 }

@@ -1,4 +1,4 @@
-//! Encodes devices in records as their identities, which keys have as well.
+//! Encodes a device in a record in the same form as in a key: as its identity.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 
 use crate::names::DeviceId;
 
-/// A device that is a record of its own.
+/// A record that contains only a device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Identity(
     #[serde(serialize_with = "serialize", deserialize_with = "deserialize")] pub(crate) DeviceId,

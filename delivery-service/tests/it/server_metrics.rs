@@ -8,7 +8,7 @@ use crate::http::World;
 use regrow_delivery_service::{
     Expired,
     server::{
-        metrics::{ClaimLabel, Metrics, OutcomeLabel, StatusClass, Submission, WakeUpLabel},
+        metrics::{ClaimLabel, Metrics, OutcomeLabel, StatusClass, SubmissionLabel, WakeUpLabel},
         resource_figures::ResourceFigures,
     },
 };
@@ -16,9 +16,9 @@ use regrow_delivery_service::{
 /// Metrics in which every event has happened at least once.
 fn counted() -> Metrics {
     let metrics = Metrics::default();
-    metrics.submitted(Submission::Commit, OutcomeLabel::Accepted);
-    metrics.submitted(Submission::Commit, OutcomeLabel::Stale);
-    metrics.submitted(Submission::Message, OutcomeLabel::Rejected("malformed"));
+    metrics.submitted(SubmissionLabel::Commit, OutcomeLabel::Accepted);
+    metrics.submitted(SubmissionLabel::Commit, OutcomeLabel::Stale);
+    metrics.submitted(SubmissionLabel::Message, OutcomeLabel::Rejected("malformed"));
     metrics.reported();
     metrics.rolled_back();
     metrics.uploaded(3);

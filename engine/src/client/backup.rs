@@ -10,7 +10,7 @@ use crate::{
     Backup, CryptoProvider, DeviceId, Policy,
     backup::BackupContent,
     error::Error,
-    group::{record::memberships, rejoin},
+    group::{record::member_states, rejoin},
     names::GroupId,
     storage::{RecordScope, Store},
     verification::VerifiedUser,
@@ -35,7 +35,7 @@ impl Client {
     pub fn backup(&self, archive: &[u8], passphrase: &str) -> Result<Vec<u8>, Error> {
         let records = self.records()?;
         let mut groups: BTreeMap<GroupId, BTreeSet<DeviceId>> = rejoin::all(&records)?;
-        for (scope, membership) in memberships(&records)? {
+        for (scope, membership) in member_states(&records)? {
             let (RecordScope::Group(id) | RecordScope::Joining(id)) = scope else { continue };
             groups.entry(id).or_default().extend(rejoin::still_to_remove(&membership, &self.device));
         }

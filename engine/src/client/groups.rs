@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     group::{
         GroupState, create, external,
-        record::{GroupRecord, memberships},
+        record::{GroupRecord, member_states},
         rejoin, welcome,
     },
     key_erasure,
@@ -23,7 +23,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn groups(&self) -> Result<Vec<GroupId>, Error> {
-        let scopes = memberships(&self.records()?)?.into_iter().map(|(scope, _)| scope);
+        let scopes = member_states(&self.records()?)?.into_iter().map(|(scope, _)| scope);
         Ok(scopes.filter_map(|scope| if let RecordScope::Group(id) = scope { Some(id) } else { None }).collect())
     }
 

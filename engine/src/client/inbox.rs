@@ -5,7 +5,7 @@ use super::{Client, news::News};
 use crate::{
     error::Error,
     event::Received,
-    group::record::{RecordOf, memberships},
+    group::record::{RecordOf, member_states},
     storage::{RecordKind, RecordScope},
 };
 
@@ -86,10 +86,10 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Storage`].
-    pub fn rolled_back(&mut self) -> Result<(), Error> {
+    pub fn storage_restored(&mut self) -> Result<(), Error> {
         let call = self.call(RecordScope::Device)?;
-        for (scope, mut membership) in memberships(&call.records)? {
-            membership.rolled_back = true;
+        for (scope, mut membership) in member_states(&call.records)? {
+            membership.storage_restored = true;
             call.records.put(scope.key(RecordKind::Group), RecordKind::Group, &RecordOf::Member(membership))?;
         }
         self.apply(call)?;

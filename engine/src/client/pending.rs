@@ -4,7 +4,7 @@ use super::Client;
 use crate::{
     EpochChange, PendingCommit,
     error::Error,
-    group::{external, record::memberships},
+    group::{external, record::member_states},
     key_erasure,
     names::Timestamp,
     storage::RecordScope,
@@ -17,7 +17,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn pending(&self) -> Result<Vec<PendingCommit>, Error> {
-        Ok(memberships(&self.records()?)?.into_iter().filter_map(|(_, membership)| membership.pending).collect())
+        Ok(member_states(&self.records()?)?.into_iter().filter_map(|(_, membership)| membership.pending).collect())
     }
 
     /// Confirms a commit that the delivery service has accepted. The group enters the commit's
@@ -37,11 +37,11 @@ impl Client {
         }
         let (device, policy) = (self.device.clone(), self.policy.clone());
         self.with_group(&id, |call, group| {
-            if group.membership().pending.as_ref() != Some(&pending) {
+            if group.member_state().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
             let change = group.confirm_pending(call, &device, now)?;
-            group.membership_mut().note_confirmed(&pending);
+            group.member_state_mut().note_confirmed(&pending);
             group.expire_epochs(call, &policy, now)?;
             Ok(change)
         })
@@ -65,7 +65,7 @@ impl Client {
             return self.apply(call);
         }
         self.with_group(&id, |call, group| {
-            if group.membership().pending.as_ref() != Some(&pending) {
+            if group.member_state().pending.as_ref() != Some(&pending) {
                 return Err(Error::NotPending);
             }
             group.discard_pending(call)
@@ -76,7 +76,7 @@ impl Client {
         let id = pending.group();
         let call = self.call(RecordScope::Joining(id.clone()))?;
         let (mut group, change) = self.whole(&call, |call| external::confirm(call, id, &self.device, now))?;
-        group.membership_mut().note_confirmed(pending);
+        group.member_state_mut().note_confirmed(pending);
         group.finish(&call)?;
         self.apply(call)?;
         self.groups.insert(id.clone(), group);

@@ -100,14 +100,14 @@ impl Client {
     fn receive_with<T>(
         &mut self,
         now: Timestamp,
-        act: impl FnOnce(&mut Inbox<'_>) -> Result<T, Error>,
+        act: impl FnOnce(&mut ReceivingCall<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.used(now)?;
         if self.news == News::Inherited {
             return Err(Error::Unacknowledged);
         }
         let store = Arc::clone(&self.store);
-        let mut inbox = Inbox {
+        let mut inbox = ReceivingCall {
             call: self.call_over(&*store, RecordScope::Device)?,
             device: &self.device,
             policy: &self.policy,
@@ -127,7 +127,7 @@ impl Client {
 }
 
 /// A call that receives: the changed groups and the collected writes.
-struct Inbox<'c> {
+struct ReceivingCall<'c> {
     call: EngineCall<'c>,
     device: &'c DeviceId,
     policy: &'c Policy,
@@ -141,7 +141,7 @@ struct Inbox<'c> {
     now: Timestamp,
 }
 
-impl Inbox<'_> {
+impl ReceivingCall<'_> {
     /// Stores the events of this call and deletes the events of the last call.
     fn keep_news(&self, last: News) -> Result<News, Error> {
         let key = RecordScope::Device.key(RecordKind::Inbox);

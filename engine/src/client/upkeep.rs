@@ -6,7 +6,7 @@ use super::Client;
 use crate::{
     KeyPackageBytes,
     error::Error,
-    group::record::memberships,
+    group::record::member_states,
     key_erasure,
     names::{GroupId, Timestamp},
     storage::RecordScope,
@@ -85,7 +85,7 @@ impl Client {
     /// Returns the groups with past epochs to erase. The function reads only the engine's own
     /// records, because loading all groups would cost more than the erasure itself.
     fn groups_with_old_epochs(&self, now: Timestamp) -> Result<Vec<GroupId>, Error> {
-        let old = memberships(&self.records()?)?.into_iter().filter_map(|(scope, membership)| match scope {
+        let old = member_states(&self.records()?)?.into_iter().filter_map(|(scope, membership)| match scope {
             RecordScope::Group(id)
                 if membership.old_epochs(&self.policy, now) > 0 || membership.has_future_epochs(now) =>
             {

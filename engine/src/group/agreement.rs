@@ -50,6 +50,6 @@ impl Group<'_> {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn agreement(&mut self, epoch: Epoch, theirs: &EpochAuthenticator) -> Result<Agreement, Error> {
-        self.client.with_group(&self.id, |_, group| Ok(group.membership().history.agreement(epoch, theirs)))
+        self.client.with_group(&self.id, |_, group| Ok(group.member_state().history.agreement(epoch, theirs)))
     }
 }

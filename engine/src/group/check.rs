@@ -71,8 +71,7 @@ pub(crate) fn commit(staged: &StagedCommit, sender: &Sender, group: &MlsGroup) -
     }
 }
 
-/// Refuses a list that contains a device twice. One use is the list of members when this device
-/// joins a group.
+/// Refuses a list that contains a device twice.
 pub(crate) fn distinct<'d>(devices: impl IntoIterator<Item = &'d DeviceId>) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
     match devices.into_iter().find(|device| !seen.insert(*device)) {

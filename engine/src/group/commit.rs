@@ -34,9 +34,9 @@ impl GroupState {
     ) -> Result<Option<PendingCommit>, Error> {
         self.refuse_if_pending()?;
         self.refuse_if_rolled_back()?;
-        let mut intents = std::mem::take(&mut self.membership_mut().intents);
+        let mut intents = std::mem::take(&mut self.member_state_mut().intents);
         let planned = plan(&mut intents, &self.mls);
-        self.membership_mut().intents = intents;
+        self.member_state_mut().intents = intents;
         let mut plan = planned?;
         let wanted = plan.add.len();
         let selection = self.select(call, device, &mut plan)?;
@@ -51,10 +51,10 @@ impl GroupState {
             if let Proposed::Add(added) = change
                 && by == device
             {
-                forget_adding(&mut self.membership_mut().intents, |known| known == added)?;
+                forget_adding(&mut self.member_state_mut().intents, |known| known == added)?;
             }
         }
-        self.membership_mut().pending = Some(pending.clone());
+        self.member_state_mut().pending = Some(pending.clone());
         Ok(Some(pending))
     }
 
@@ -114,24 +114,24 @@ impl GroupState {
             .merge_pending_commit(call)
             .map_err(|e| Error::Internal { action: "merge the pending commit", detail: e.to_string() })?;
         self.note_leaves(&leaves, now);
-        if let Some(key) = self.membership().pending.as_ref().and_then(|pending| pending.new_signature_key.clone()) {
+        if let Some(key) = self.member_state().pending.as_ref().and_then(|pending| pending.new_signature_key.clone()) {
             signature_keys::set_current(&call.records, key)?;
             self.set_signer()?;
-            self.membership_mut().rotations = 0;
+            self.member_state_mut().rotations = 0;
         }
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         // The commit has fulfilled every intent except leaving.
-        self.membership_mut().intents.retain(|intent| matches!(intent, Intent::Leave));
+        self.member_state_mut().intents.retain(|intent| matches!(intent, Intent::Leave));
         self.end_epoch(call, now)?;
-        change.resume = !self.membership().intents.is_empty();
+        change.resume = !self.member_state().intents.is_empty();
         Ok(change)
     }
 
     /// Discards the pending commit: its secrets are erased, and its intents remain.
     pub(crate) fn discard_pending(&mut self, call: &EngineCall<'_>) -> Result<(), Error> {
-        let Some(pending) = self.membership_mut().pending.take() else { return Ok(()) };
+        let Some(pending) = self.member_state_mut().pending.take() else { return Ok(()) };
         self.unsaved.sweep_signature_keys |= pending.new_signature_key.is_some();
         self.mls.clear_pending_commit(&call.records)?;
-        self.membership_mut().nothing_is_pending()
+        self.member_state_mut().nothing_is_pending()
     }
 }

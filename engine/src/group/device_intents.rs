@@ -26,7 +26,7 @@ pub enum IntentStatus {
 impl GroupState {
     /// Stores the intent. No commit may be pending.
     pub(crate) fn remember(&mut self, intent: Intent) -> Result<(), Error> {
-        intent::remember(&mut self.membership_mut().intents, intent)
+        intent::remember(&mut self.member_state_mut().intents, intent)
     }
 
     /// Stores the intent, and creates the commit that fulfills it. No commit may be pending.
@@ -69,10 +69,10 @@ impl GroupState {
             Intent::RemoveUser(user) => device.user() == user,
             _ => false,
         };
-        if let Some(pending) = self.membership().pending.as_ref().filter(|it| it.removed().any(|it| it == device)) {
+        if let Some(pending) = self.member_state().pending.as_ref().filter(|it| it.removed().any(|it| it == device)) {
             return Ok(Some(IntentStatus::Commit(pending.clone())));
         }
-        if self.membership().all_intents().any(removes) {
+        if self.member_state().all_intents().any(removes) {
             return self.progress(call, own, policy).map(Some);
         }
         self.intend(call, own, policy, Intent::Remove(vec![device.clone()])).map(Some)
@@ -94,11 +94,11 @@ impl GroupState {
         if leaf_of(&self.mls, device).is_some() {
             return Ok(None);
         }
-        if let Some(pending) = self.membership().pending.as_ref().filter(|it| it.added().any(|it| it == device)) {
+        if let Some(pending) = self.member_state().pending.as_ref().filter(|it| it.added().any(|it| it == device)) {
             return Ok(Some(IntentStatus::Commit(pending.clone())));
         }
         let mut wanted = false;
-        for known in self.membership().wanted_key_packages() {
+        for known in self.member_state().wanted_key_packages() {
             wanted |= device_of_key_package(known)? == *device;
         }
         if !wanted {
@@ -112,7 +112,7 @@ impl GroupState {
     pub(crate) fn knows_key_package(&self, key_package: &KeyPackage) -> bool {
         let is_it = |leaf: &LeafNode| leaf.encryption_key() == key_package.leaf_node().encryption_key();
         self.mls.treesync().full_leaves().any(|(_, leaf)| is_it(leaf))
-            || self.membership().wanted_key_packages().any(|known| is_it(known.leaf_node()))
+            || self.member_state().wanted_key_packages().any(|known| is_it(known.leaf_node()))
     }
 
     /// Stores the intent, and creates the commit that fulfills it if no commit is pending.
@@ -123,16 +123,16 @@ impl GroupState {
         policy: &Policy,
         intent: Intent,
     ) -> Result<IntentStatus, Error> {
-        if self.membership().pending.is_none() {
+        if self.member_state().pending.is_none() {
             return self.commit_intent(call, own, policy, intent).map(IntentStatus::Commit);
         }
-        intent::remember(&mut self.membership_mut().later, intent)?;
+        intent::remember(&mut self.member_state_mut().later, intent)?;
         Ok(IntentStatus::Kept)
     }
 
     /// Creates the commit for a stored intent if no commit is pending.
     fn progress(&mut self, call: &EngineCall<'_>, own: &DeviceId, policy: &Policy) -> Result<IntentStatus, Error> {
-        if self.membership().pending.is_some() {
+        if self.member_state().pending.is_some() {
             return Ok(IntentStatus::Kept);
         }
         self.commit_intents(call, own, policy)?.map(IntentStatus::Commit).ok_or(Error::NothingToCommit)

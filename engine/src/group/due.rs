@@ -73,9 +73,9 @@ impl Group<'_> {
         self.client.lock_if_idle(now)?;
         let policy = self.client.policy.clone();
         self.client.with_group(&self.id, |_, group| {
-            let mut freshness = group.membership().freshness.clone();
+            let mut freshness = group.member_state().freshness.clone();
             if freshness.take_future_for(now) {
-                group.membership_mut().freshness = freshness;
+                group.member_state_mut().freshness = freshness;
             }
             group.due(&policy, now)
         })
@@ -84,19 +84,19 @@ impl Group<'_> {
 
 impl GroupState {
     fn due(&self, policy: &Policy, now: Timestamp) -> Result<Due, Error> {
-        if self.membership().pending.is_some() {
+        if self.member_state().pending.is_some() {
             return Ok(Due::default());
         }
         Ok(Due { rotation: self.rotation_due(policy, now), inactive: self.inactive(policy, now)? })
     }
 
     fn rotation_due(&self, policy: &Policy, now: Timestamp) -> Option<Rotation> {
-        let age = self.membership().freshness.age(self.mls.own_leaf_index(), now);
+        let age = self.member_state().freshness.age(self.mls.own_leaf_index(), now);
         let keys = policy.rotate_after.is_some_and(|limit| age >= limit.get())
             || policy.rotate_after_messages.is_some_and(|limit| self.activity().sent >= limit.get());
         // The due rotation counts too. A device that commits so often that no rotation is ever due
         // also gets its turn.
-        let rotations = self.membership().rotations.saturating_add(keys.into());
+        let rotations = self.member_state().rotations.saturating_add(keys.into());
         match policy.rotate_signature_key_every.is_some_and(|limit| rotations >= limit.get()) {
             true => Some(Rotation::SignatureKey),
             false => keys.then_some(Rotation::Keys),
@@ -108,7 +108,7 @@ impl GroupState {
         let proposed: Vec<_> = self.mls.pending_proposals().filter_map(removed).collect();
         let own = self.mls.own_leaf_index();
         let leaves = self.mls.treesync().full_leaves().filter(|(leaf, _)| {
-            *leaf != own && !proposed.contains(leaf) && self.membership().freshness.age(*leaf, now) >= limit.get()
+            *leaf != own && !proposed.contains(leaf) && self.member_state().freshness.age(*leaf, now) >= limit.get()
         });
         leaves.map(|(_, node)| Ok(device_of_leaf(node)?)).collect()
     }

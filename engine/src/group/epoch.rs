@@ -15,19 +15,19 @@ impl GroupState {
         // The key pairs of update proposals that were not committed. The key pairs of committed
         // ones are now among the epoch's keys.
         call.records.delete_all(&call.records.scope().key(RecordKind::EncryptionKey))?;
-        if self.membership().pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
+        if self.member_state().pending.as_ref().is_some_and(|pending| pending.new_signature_key.is_some()) {
             self.unsaved.sweep_signature_keys = true;
         }
         self.forget_sent(call)?;
         self.note_epoch();
-        let membership = self.membership_mut();
+        let membership = self.member_state_mut();
         membership.end_epoch()?;
         membership.intents.retain(|intent| !matches!(intent, Intent::CommitProposals));
         // Another member's commit may have fulfilled some intents. For example, a device that was
         // removed and comes back later must not be removed again.
         let mut intents = std::mem::take(&mut membership.intents);
         let planned = plan(&mut intents, &self.mls);
-        self.membership_mut().intents = intents;
+        self.member_state_mut().intents = intents;
         planned.map(|_| ())
     }
 
@@ -35,6 +35,6 @@ impl GroupState {
     pub(crate) fn note_epoch(&mut self) {
         let epoch = names::epoch(self.mls.epoch());
         let authenticator = self.mls.epoch_authenticator().as_slice().to_vec();
-        self.membership_mut().history.note(epoch, &authenticator);
+        self.member_state_mut().history.note(epoch, &authenticator);
     }
 }

@@ -165,7 +165,7 @@ pub(crate) fn confirm(
     // The group is loaded again from its records. OpenMLS's group in memory has resumption PSKs,
     // which are not stored.
     let mut group = GroupState::load(call, id)?;
-    let pending = group.membership_mut().pending.take().ok_or(Error::NotPending)?;
+    let pending = group.member_state_mut().pending.take().ok_or(Error::NotPending)?;
     group.all_leaves_are_new(now);
     group.note_epoch();
     group.resume_intents(intents)?;
@@ -179,7 +179,7 @@ pub(crate) fn confirm(
         epoch: names::epoch(group.mls.epoch()),
         changes: pending.changes,
         no_longer_verified: VerifiedUser::forget_changed(&call.records, claims)?,
-        resume: !group.membership().intents.is_empty(),
+        resume: !group.member_state().intents.is_empty(),
     };
     Ok((group, change))
 }
@@ -191,7 +191,7 @@ impl GroupState {
     fn resume_intents(&mut self, mut intents: Vec<Intent>) -> Result<(), Error> {
         intents.retain(|intent| !matches!(intent, Intent::Update { signature_key: false } | Intent::CommitProposals));
         plan(&mut intents, &self.mls)?;
-        self.membership_mut().intents = intents;
+        self.member_state_mut().intents = intents;
         Ok(())
     }
 }

@@ -133,7 +133,7 @@ impl<'c> Group<'c> {
     /// # Errors
     /// [`Error::Storage`] if the group cannot be loaded.
     pub fn pending(&mut self) -> Result<Option<PendingCommit>, Error> {
-        self.client.with_group(&self.id, |_, group| Ok(group.membership().pending.clone()))
+        self.client.with_group(&self.id, |_, group| Ok(group.member_state().pending.clone()))
     }
 
     /// Adds the devices of these key packages, in one commit (RFC 9420, 12.1.1). If all of them
@@ -221,7 +221,7 @@ impl<'c> Group<'c> {
     pub fn resume(&mut self) -> Result<Option<Outgoing>, Error> {
         let (device, policy) = (self.client.device.clone(), self.client.policy.clone());
         self.client.with_group(&self.id, |call, group| {
-            if let Some(pending) = &group.membership().pending {
+            if let Some(pending) = &group.member_state().pending {
                 return Ok(Some(Outgoing::Commit(pending.clone())));
             }
             if let Some(commit) = group.commit_intents(call, &device, &policy)? {
@@ -239,7 +239,7 @@ impl<'c> Group<'c> {
     pub fn abandon(&mut self) -> Result<(), Error> {
         self.client.with_group(&self.id, |call, group| {
             group.discard_pending(call)?;
-            group.membership_mut().intents.clear();
+            group.member_state_mut().intents.clear();
             Ok(())
         })
     }
@@ -291,7 +291,7 @@ impl<'c> Group<'c> {
     /// [`Error::CommitPending`].
     pub fn leave(&mut self) -> Result<ProposalMessage, Error> {
         self.client.with_group(&self.id, |call, group| {
-            group.membership_mut().intents.push(Intent::Leave);
+            group.member_state_mut().intents.push(Intent::Leave);
             group.propose_leaving(call)
         })
     }
@@ -305,7 +305,7 @@ impl<'c> Group<'c> {
     /// # Errors
     /// [`Error::ProposalsWait`] if this epoch has proposals, because a device that is about to be
     /// removed must not read the message; [`Error::TextLength`] if the text is longer than
-    /// [`MAX_TEXT_BYTES`]; [`Error::RolledBack`]; [`Error::Storage`] if the ratchet could not be
+    /// [`MAX_TEXT_BYTES`]; [`Error::Restored`]; [`Error::Storage`] if the ratchet could not be
     /// advanced on disk.
     pub fn send(&mut self, text: &[u8]) -> Result<Vec<u8>, Error> {
         if text.len() > MAX_TEXT_BYTES {

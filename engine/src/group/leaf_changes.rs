@@ -41,20 +41,20 @@ impl LeafChanges {
 impl GroupState {
     /// Records the leaf changes of a merged commit.
     pub(crate) fn note_leaves(&mut self, changes: &LeafChanges, now: Timestamp) {
-        let mut freshness = std::mem::take(&mut self.membership_mut().freshness);
+        let mut freshness = std::mem::take(&mut self.member_state_mut().freshness);
         for leaf in changes.renewed.iter().chain(&changes.blanked) {
             freshness.forget(*leaf);
         }
         if changes.renewed.contains(&self.mls.own_leaf_index()) {
             self.activity_mut().sent = 0;
-            let rotations = &mut self.membership_mut().rotations;
+            let rotations = &mut self.member_state_mut().rotations;
             *rotations = rotations.saturating_add(1);
         }
         // A leaf without an entry is new. The same commit may blank a leaf and fill it again.
         for (leaf, _) in self.mls.treesync().full_leaves() {
             freshness.note(leaf, now);
         }
-        self.membership_mut().freshness = freshness;
+        self.member_state_mut().freshness = freshness;
     }
 
     /// Records all leaves as new. This device has just joined the group and cannot know the age of
@@ -64,6 +64,6 @@ impl GroupState {
         for (leaf, _) in self.mls.treesync().full_leaves() {
             freshness.note(leaf, now);
         }
-        self.membership_mut().freshness = freshness;
+        self.member_state_mut().freshness = freshness;
     }
 }

@@ -16,7 +16,7 @@
 //! | pending | A commit of this device is pending. |
 //! | later | A commit is pending, and an intent has been added after it. |
 //! | joining | An external commit of this device is pending. |
-//! | rolled back | The device is a member, but its storage is a restored older state or a copy. |
+//! | restored | The device is a member, but its storage is a restored older state or a copy. |
 //! | removed | Another member has removed the device. Only this fact is stored. |
 //! | outside | The device was never a member, or it has forgotten the group. |
 //!
@@ -35,7 +35,7 @@
 //! | receive a message | operational | open | pending | later |
 //! | receive a commit | operational | open | open | open |
 //! | receive the own removal | removed | removed | removed | removed |
-//! | receive the own commit | rolled back | rolled back | operational | open |
+//! | receive the own commit | restored | restored | operational | open |
 //! | confirm | `NotPending` | `NotPending` | operational | open |
 //! | discard | `NotPending` | `NotPending` | open | open |
 //! | resume | operational | pending | pending | later |
@@ -45,22 +45,22 @@
 //! | join by welcome | `GroupExists` | `GroupExists` | `GroupExists` | `GroupExists` |
 //! | forget | outside | outside | outside | outside |
 //!
-//! | operation | joining | rolled back | removed |
+//! | operation | joining | restored | removed |
 //! | --- | --- | --- | --- |
-//! | add, remove, update, commit | `UnknownGroup` | `RolledBack` | `Removed` |
-//! | remove a device from all groups | joining | `RolledBack` | removed |
-//! | propose | `UnknownGroup` | `RolledBack` | `Removed` |
-//! | leave | `UnknownGroup` | `RolledBack` | `Removed` |
-//! | send | `UnknownGroup` | `RolledBack` | `Removed` |
-//! | receive a message | `UnknownGroup` | rolled back | `Removed` |
-//! | receive a commit | `UnknownGroup` | rolled back | `Removed` |
+//! | add, remove, update, commit | `UnknownGroup` | `Restored` | `Removed` |
+//! | remove a device from all groups | joining | `Restored` | removed |
+//! | propose | `UnknownGroup` | `Restored` | `Removed` |
+//! | leave | `UnknownGroup` | `Restored` | `Removed` |
+//! | send | `UnknownGroup` | `Restored` | `Removed` |
+//! | receive a message | `UnknownGroup` | restored | `Removed` |
+//! | receive a commit | `UnknownGroup` | restored | `Removed` |
 //! | receive the own removal | `UnknownGroup` | removed | `Removed` |
-//! | receive the own commit | operational | rolled back | `Removed` |
+//! | receive the own commit | operational | restored | `Removed` |
 //! | confirm | operational | `NotPending` | `Removed` |
 //! | discard | outside | `NotPending` | `Removed` |
-//! | resume | `UnknownGroup` | `RolledBack` | `Removed` |
-//! | abandon | `UnknownGroup` | rolled back | `Removed` |
-//! | get the group info | `UnknownGroup` | rolled back | `Removed` |
+//! | resume | `UnknownGroup` | `Restored` | `Removed` |
+//! | abandon | `UnknownGroup` | restored | `Removed` |
+//! | get the group info | `UnknownGroup` | restored | `Removed` |
 //! | join by external commit | joining | joining | joining |
 //! | join by welcome | joining | `GroupExists` | operational |
 //! | forget | outside | outside | outside |
@@ -76,13 +76,13 @@
 //!   was discarded before, or another copy of the device has made it. A commit that the device has
 //!   confirmed before has no effect.
 //! - A commit that cannot be carried out ([`Lost`](crate::Lost)) changes no state, except
-//!   [`Lost::RolledBack`](crate::Lost::RolledBack). A confirmed external commit ends the state
-//!   *rolled back*.
+//!   [`Lost::Restored`](crate::Lost::Restored). A confirmed external commit ends the state
+//!   *restored*.
 //! - If a group of a joining device appears by a welcome, the external commit stays pending.
 //! - A removal from all groups skips the groups of which the device is not a member. Its errors are
 //!   reported for each group.
-//! - The column *rolled back* is for a device without a pending commit. A commit that was pending
-//!   before can be confirmed or discarded, and the device stays rolled back.
+//! - The column *restored* is for a device without a pending commit. A commit that was pending
+//!   before can be confirmed or discarded, and the device stays restored.
 //!
 //! The test `engine/tests/group_states.rs` reads these tables and proves each cell. The tests
 //! `external.rs` and `recovery.rs` beside it prove the statements on devices that rejoin.

@@ -34,7 +34,7 @@ impl GroupState {
             PastEpochDeletionPolicy::MaxEpochs(most) => *most,
             PastEpochDeletionPolicy::KeepAll => usize::MAX,
         };
-        let ended = &mut self.membership_mut().ended;
+        let ended = &mut self.member_state_mut().ended;
         ended.push(now);
         ended.drain(..ended.len().saturating_sub(most));
     }
@@ -47,16 +47,16 @@ impl GroupState {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<usize, Error> {
-        if self.membership().has_future_epochs(now) {
+        if self.member_state().has_future_epochs(now) {
             // The clock was ahead. These epochs now count as ended at `now`. Otherwise they would
             // be kept until the clock reaches the recorded times.
-            self.membership_mut().ended.iter_mut().for_each(|ended| *ended = (*ended).min(now));
+            self.member_state_mut().ended.iter_mut().for_each(|ended| *ended = (*ended).min(now));
         }
-        let old = self.membership().old_epochs(policy, now);
+        let old = self.member_state().old_epochs(policy, now);
         if old == 0 {
             return Ok(0);
         }
-        let ended = &mut self.membership_mut().ended;
+        let ended = &mut self.member_state_mut().ended;
         ended.drain(..old);
         let deletion = match ended.len() {
             0 => PastEpochDeletion::delete_all(),

@@ -89,7 +89,7 @@ impl GroupState {
 
     /// Proposes to leave if that intent is still open and has no proposal in this epoch.
     pub(crate) fn propose_leaving_again(&mut self, call: &EngineCall<'_>) -> Result<Option<ProposalMessage>, Error> {
-        let wanted = self.membership().intents.iter().any(|intent| matches!(intent, Intent::Leave));
+        let wanted = self.member_state().intents.iter().any(|intent| matches!(intent, Intent::Leave));
         let own = self.mls.own_leaf_index();
         let proposed = |queued: &QueuedProposal| match effect(queued, &self.mls) {
             Ok(ProposalEffect::Remove { leaf }) => leaf == own && *queued.sender() == Sender::Member(own),
@@ -119,7 +119,7 @@ impl GroupState {
         let reference = proposal_reference(queued)?;
         let equal = |other: &&QueuedProposal| other.proposal_reference_ref() == queued.proposal_reference_ref();
         let known = self.mls.pending_proposals().filter(equal).count() > 1;
-        self.membership_mut().propose(MessageId::of(&bytes), reference, known);
+        self.member_state_mut().propose(MessageId::of(&bytes), reference, known);
         Ok(ProposalMessage {
             group: names::group_id(self.mls.group_id())?,
             epoch: names::epoch(self.mls.epoch()),

@@ -46,13 +46,13 @@ impl GroupState {
         Incoming { id, bytes, message }: Incoming<'_>,
     ) -> Result<ReceivedEvent, Error> {
         self.expire_epochs(call, policy, now)?;
-        if self.membership().pending.as_ref().is_some_and(|pending| pending.id() == id) {
+        if self.member_state().pending.as_ref().is_some_and(|pending| pending.id() == id) {
             return Ok(ReceivedEvent::Commit(self.confirm_pending(call, device, now)?));
         }
-        if self.membership().unordered.contains_key(&id) {
-            self.membership_mut().order(id);
+        if self.member_state().unordered.contains_key(&id) {
+            self.member_state_mut().order(id);
         }
-        if self.membership().ordered.contains(&id) {
+        if self.member_state().ordered.contains(&id) {
             return Ok(ReceivedEvent::Own);
         }
 
@@ -89,10 +89,12 @@ impl GroupState {
         // An external commit is public in either mode (RFC 9420, 12.4.3.2).
         let is_sealed_commit = content == ContentType::Commit && matches!(message, ProtocolMessage::PrivateMessage(_));
         let opening = Opening::new(call, is_sealed_commit);
+        // Advances the sender's ratchet, if the message is encrypted: the used message key is
+        // erased, and the record of the message secrets is written without it.
         let processed = match self.mls.process_message(&opening, message) {
             Ok(processed) => processed,
             Err(ProcessMessageError::InvalidCommit(StageCommitError::OwnCommitMismatch)) => {
-                return Ok(self.note_rollback());
+                return Ok(self.note_restored());
             }
             Err(error) => {
                 self.unsaved.reload = true;
@@ -113,7 +115,7 @@ impl GroupState {
             })),
             // The known proposals of this device were handled before.
             ProcessedMessageContent::ProposalMessage(_) if sender == Sender::Member(self.mls.own_leaf_index()) => {
-                Ok(self.note_rollback())
+                Ok(self.note_restored())
             }
             ProcessedMessageContent::ProposalMessage(queued) => {
                 let Some(change) = self.accept_proposal(call, *queued)? else {
@@ -137,7 +139,7 @@ impl GroupState {
             }
             ProcessedMessageContent::OwnPrivateMessage => {
                 let known = epoch < current || self.has_sent(call, bytes)?;
-                Ok(if known { ReceivedEvent::Own } else { self.note_rollback() })
+                Ok(if known { ReceivedEvent::Own } else { self.note_restored() })
             }
             ProcessedMessageContent::ExternalJoinProposalMessage(_) => Err(Refusal::OutsideProposal.into()),
         }
@@ -167,12 +169,12 @@ impl GroupState {
             return Ok(ReceivedEvent::Lost(Lost::Unsupported(Refusal::ProposalType(kind.into()))));
         }
         let is_missing = matches!(error, ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal));
-        if is_lifetime(&error) || is_missing && self.membership().passed_over_by_clock {
+        if is_lifetime(&error) || is_missing && self.member_state().passed_over_by_clock {
             // At this point the message is authentic, and it is valid by its sender's clock.
             return Ok(match content {
                 ContentType::Commit => ReceivedEvent::Lost(Lost::Clock { detail: error.to_string() }),
                 _ => {
-                    self.membership_mut().passed_over_by_clock = true;
+                    self.member_state_mut().passed_over_by_clock = true;
                     ReceivedEvent::Ignored(Ignored::Clock)
                 }
             });
@@ -182,9 +184,9 @@ impl GroupState {
 
     /// Records that an unknown message of this device has come back. So this device's state is
     /// older than that message.
-    fn note_rollback(&mut self) -> ReceivedEvent {
-        self.membership_mut().rolled_back = true;
-        ReceivedEvent::Lost(Lost::RolledBack)
+    fn note_restored(&mut self) -> ReceivedEvent {
+        self.member_state_mut().storage_restored = true;
+        ReceivedEvent::Lost(Lost::Restored)
     }
 
     /// Gives up a commit of another member that OpenMLS has accepted but that cannot be carried
@@ -198,12 +200,12 @@ impl GroupState {
     /// True if this device has confirmed its own commit in the epoch, but the delivery service has
     /// ordered this other commit.
     fn is_fork(&mut self, epoch: Epoch, commit: MessageId) -> bool {
-        match self.membership().confirmed.iter().position(|(known, _)| *known == epoch) {
+        match self.member_state().confirmed.iter().position(|(known, _)| *known == epoch) {
             None => false,
             // This device's own commit comes back, so it was ordered. A later commit of that epoch
             // has lost.
-            Some(at) if self.membership().confirmed[at].1 == commit => {
-                self.membership_mut().confirmed.remove(at);
+            Some(at) if self.member_state().confirmed[at].1 == commit => {
+                self.member_state_mut().confirmed.remove(at);
                 false
             }
             Some(_) => true,
@@ -239,7 +241,7 @@ impl GroupState {
         self.note_leaves(&leaves, now);
         change.no_longer_verified = VerifiedUser::forget_changed(&call.records, claims)?;
         self.end_epoch(call, now)?;
-        change.resume = !self.membership().intents.is_empty();
+        change.resume = !self.member_state().intents.is_empty();
         Ok(ReceivedEvent::Commit(change))
     }
 }

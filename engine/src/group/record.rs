@@ -38,14 +38,14 @@ pub(crate) enum RecordOf<M> {
 
 /// Returns the membership records and scopes of all groups of this device. It includes groups that
 /// a pending external commit would join.
-pub(crate) fn memberships(records: &Transaction<'_>) -> Result<Vec<(RecordScope, MemberState)>, StorageError> {
-    let mut memberships = Vec::new();
+pub(crate) fn member_states(records: &Transaction<'_>) -> Result<Vec<(RecordScope, MemberState)>, StorageError> {
+    let mut member_states = Vec::new();
     for scope in records.group_scopes()? {
         if let Some(GroupRecord::Member(membership)) = records.get(&scope.key(RecordKind::Group), RecordKind::Group)? {
-            memberships.push((scope, *membership));
+            member_states.push((scope, *membership));
         }
     }
-    Ok(memberships)
+    Ok(member_states)
 }
 
 /// The engine's record of a group while this device is a member.
@@ -73,7 +73,7 @@ pub(crate) struct MemberState {
     /// The epoch authenticator hashes of this epoch and of earlier epochs.
     pub(crate) history: History,
     /// True if a newer state of this device has been in use: this state is restored or copied.
-    pub(crate) rolled_back: bool,
+    pub(crate) storage_restored: bool,
     /// Intents that were added while another commit was pending. They join `intents` when the
     /// outcome of that commit is known.
     pub(crate) later: Vec<Intent>,

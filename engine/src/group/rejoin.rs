@@ -65,7 +65,7 @@ impl GroupState {
         forget(&call.records, &group);
         let members: Vec<_> = replaced.into_iter().filter(|device| leaf_of(&self.mls, device).is_some()).collect();
         if !members.is_empty() {
-            self.membership_mut().intents.push(Intent::Remove(members));
+            self.member_state_mut().intents.push(Intent::Remove(members));
         }
         Ok(())
     }

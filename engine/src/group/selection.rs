@@ -65,7 +65,7 @@ impl GroupState {
         let mut proposals = Vec::new();
         for queued in self.mls.pending_proposals() {
             let reference = proposal_reference(queued)?;
-            if self.membership().unordered.values().any(|unordered| *unordered == reference) {
+            if self.member_state().unordered.values().any(|unordered| *unordered == reference) {
                 continue;
             }
             match self.judge(call, queued, plan, &mut chosen) {

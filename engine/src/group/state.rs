@@ -67,11 +67,11 @@ impl GroupState {
         }
     }
 
-    pub(crate) fn membership(&self) -> &MemberState {
+    pub(crate) fn member_state(&self) -> &MemberState {
         &self.membership
     }
 
-    pub(crate) fn membership_mut(&mut self) -> &mut MemberState {
+    pub(crate) fn member_state_mut(&mut self) -> &mut MemberState {
         self.unsaved.membership = true;
         &mut self.membership
     }
@@ -118,8 +118,8 @@ impl GroupState {
     }
 
     pub(crate) fn refuse_if_rolled_back(&self) -> Result<(), Error> {
-        match self.membership.rolled_back {
-            true => Err(Error::RolledBack { group: names::group_id(self.mls.group_id())? }),
+        match self.membership.storage_restored {
+            true => Err(Error::Restored { group: names::group_id(self.mls.group_id())? }),
             false => Ok(()),
         }
     }
@@ -151,7 +151,7 @@ impl GroupState {
         let leaf =
             self.mls.own_leaf_node().ok_or_else(|| Error::Invalid { detail: "the tree has no own leaf".into() })?;
         let signer = SignaturePublicKey(leaf.signature_key().as_slice().to_vec());
-        self.membership_mut().signer = Some(signer);
+        self.member_state_mut().signer = Some(signer);
         Ok(())
     }
 }

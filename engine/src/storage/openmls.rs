@@ -94,6 +94,7 @@ impl StorageProvider<V> for Transaction<'_> {
         write_interim_transcript_hash, interim_transcript_hash, delete_interim_transcript_hash);
     entity!(GroupContext, GroupContext: write_context, group_context, delete_context);
     entity!(ConfirmationTag, ConfirmationTag: write_confirmation_tag, confirmation_tag, delete_confirmation_tag);
+    // Message secrets: the ratchets. Writing them after a message erases the used key.
     entity!(MessageSecrets, MessageSecrets: write_message_secrets, message_secrets, delete_message_secrets);
     entity!(OwnLeafIndex, LeafNodeIndex: write_own_leaf_index, own_leaf_index, delete_own_leaf_index);
     entity!(EpochSecrets, GroupEpochSecrets:

@@ -8,7 +8,7 @@ use super::{
     action::CommitHandling,
     common::{NOW, device, group},
     comparison::{ModelComparison, NAMES},
-    prediction::{Failure, Membership, WaitingCommit, WantedChange},
+    prediction::{Failure, Standing, WaitingCommit, WantedChange},
     service::{Body, Commit, DeviceNo, Effect, OrderedEntry, Proposal, ProposedChange},
     translation::{event, failure, sorted},
 };
@@ -60,7 +60,7 @@ impl ModelComparison {
             (Err(error), Err(expected)) => {
                 assert_eq!(failure(&error), expected);
                 if let Some(before) = before {
-                    self.devices[who].standing = Membership::Member(Box::new(before));
+                    self.devices[who].standing = Standing::Member(Box::new(before));
                 }
             }
             (result, expected) => panic!("{result:?}, but expected {expected:?}"),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{
     action::{Action, CommitHandling},
     common::{NOW, device, group, policy},
-    prediction::{Device, Failure, MemberState, Membership, Outcome, Rules, WantedChange},
+    prediction::{Device, Failure, MemberState, Outcome, Rules, Standing, WantedChange},
     service::{DeviceNo, KeyNo, ModelService, PackageNo, ProposedChange},
     store_location::StoreLocation,
     translation::{event, failure, number},
@@ -70,14 +70,14 @@ impl ModelComparison {
             };
             let store = location.store(true);
             let client = Client::create(store, default_crypto(), device(name), comparison.policy.clone()).unwrap();
-            let (standing, packages) = (Membership::Outside, BTreeMap::new());
+            let (standing, packages) = (Standing::Outside, BTreeMap::new());
             comparison.locations.push(location);
             comparison.clients.push(Some(client));
             comparison.devices.push(Device { who, rules, key: who, packages, standing, joining: None, cursor: 0 });
         }
         comparison.service.group_info = comparison.client(0).create_group(group(), NOW).unwrap().group_info().unwrap();
         comparison.service.rosters.push(BTreeMap::from([(0, 0)]));
-        comparison.devices[0].standing = Membership::Member(Box::new(MemberState::new(0, 0)));
+        comparison.devices[0].standing = Standing::Member(Box::new(MemberState::new(0, 0)));
         comparison.check(0);
         for who in 1..members.min(devices) {
             comparison.add(0, who, CommitHandling::Settle);
@@ -151,7 +151,7 @@ impl ModelComparison {
             Action::Join(_, then) => self.join(who, then),
             Action::Forget(_) => {
                 self.client(who).forget(&group()).unwrap();
-                self.devices[who].standing = Membership::Outside;
+                self.devices[who].standing = Standing::Outside;
                 self.devices[who].joining = None;
             }
             Action::Reopen(_) => self.reopen(who),
@@ -192,9 +192,9 @@ impl ModelComparison {
         };
         let expected = match self.devices[who].standing {
             _ if handle.is_external() => Failure::NotPending,
-            Membership::Outside => Failure::UnknownGroup,
-            Membership::Removed => Failure::Removed,
-            Membership::Member(_) => Failure::NotPending,
+            Standing::Outside => Failure::UnknownGroup,
+            Standing::Removed => Failure::Removed,
+            Standing::Member(_) => Failure::NotPending,
         };
         assert_eq!(result.map_err(|e| failure(&e)), Err(expected));
     }
@@ -218,9 +218,9 @@ impl ModelComparison {
     /// Returns the error of every call on the group, if the device is not a member.
     pub(super) fn absent(&self, who: DeviceNo) -> Option<Failure> {
         match self.devices[who].standing {
-            Membership::Outside => Some(Failure::UnknownGroup),
-            Membership::Removed => Some(Failure::Removed),
-            Membership::Member(_) => None,
+            Standing::Outside => Some(Failure::UnknownGroup),
+            Standing::Removed => Some(Failure::Removed),
+            Standing::Member(_) => None,
         }
     }
 
@@ -256,7 +256,7 @@ impl ModelComparison {
         let records: Vec<String> = snapshot.records().iter().map(Record::name).collect();
         let of_group = records.iter().filter(|name| name.starts_with("group chat: ")).count();
         let Some(view) = device.view() else {
-            let expected = if matches!(device.standing, Membership::Outside) { 0 } else { 1 };
+            let expected = if matches!(device.standing, Standing::Outside) { 0 } else { 1 };
             assert_eq!(
                 of_group, expected,
                 "{} was removed or has forgotten the group, but has the wrong records: {records:?}",

@@ -131,7 +131,7 @@ pub struct MemberState {
     ratchets: BTreeMap<(u64, DeviceNo, bool), Ratchet>,
 }
 
-pub enum Membership {
+pub enum Standing {
     Outside,
     Removed,
     Member(Box<MemberState>),
@@ -144,7 +144,7 @@ pub struct Device {
     pub key: KeyNo,
     /// The device's unused key packages and their signature keys.
     pub packages: BTreeMap<PackageNo, KeyNo>,
-    pub standing: Membership,
+    pub standing: Standing,
     /// The pending external commit.
     pub joining: Option<WaitingCommit>,
     /// The number of log entries that the device has been given in order.
@@ -226,11 +226,11 @@ impl MemberState {
 
 impl Device {
     pub fn view(&self) -> Option<&MemberState> {
-        if let Membership::Member(view) = &self.standing { Some(view) } else { None }
+        if let Standing::Member(view) = &self.standing { Some(view) } else { None }
     }
 
     pub fn view_mut(&mut self) -> Option<&mut MemberState> {
-        if let Membership::Member(view) = &mut self.standing { Some(view) } else { None }
+        if let Standing::Member(view) = &mut self.standing { Some(view) } else { None }
     }
 
     /// Returns true if the device must still have this signature key.
@@ -324,7 +324,7 @@ impl Device {
         });
         view.drop_void(service);
         let resume = !view.intents.is_empty();
-        self.standing = Membership::Member(Box::new(view));
+        self.standing = Standing::Member(Box::new(view));
         changed(&waiting.commit, resume)
     }
 
@@ -339,9 +339,9 @@ impl Device {
         }
         let (me, rules) = (self.who, self.rules);
         let view = match &mut self.standing {
-            Membership::Outside => return Outcome::Fails(Failure::UnknownGroup),
-            Membership::Removed => return Outcome::Fails(Failure::Removed),
-            Membership::Member(view) => view,
+            Standing::Outside => return Outcome::Fails(Failure::UnknownGroup),
+            Standing::Removed => return Outcome::Fails(Failure::Removed),
+            Standing::Member(view) => view,
         };
         if view.pending.as_ref().is_some_and(|waiting| waiting.handle.commit() == entry.bytes) {
             return self.confirm(service);
@@ -391,7 +391,7 @@ impl Device {
                 }
                 let epoch = entry.epoch + 1;
                 if commit.effect.removed.contains(&me) {
-                    self.standing = Membership::Removed;
+                    self.standing = Standing::Removed;
                     return Outcome::Removed { by: commit.by, epoch };
                 }
                 view.enter(epoch, service);
@@ -442,7 +442,7 @@ impl Device {
             return Outcome::Fails(Failure::GroupExists);
         }
         self.packages.remove(package);
-        self.standing = Membership::Member(Box::new(MemberState::new(commit.epoch + 1, *key)));
+        self.standing = Standing::Member(Box::new(MemberState::new(commit.epoch + 1, *key)));
         Outcome::Joined
     }
 }

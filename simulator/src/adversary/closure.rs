@@ -45,7 +45,7 @@ impl Closure {
         let mut next = VecDeque::new();
         let start = graph.public().iter().map(|node| (*node, Reached::Public));
         // A found node counts as found, even if it is also public.
-        for (node, how) in found.iter().map(|(node, place)| (*node, Reached::Found(*place))).chain(start) {
+        for (node, how) in found.iter().map(|(node, stolen)| (*node, Reached::Found(*stolen))).chain(start) {
             closure.learn(node, how, &mut next);
         }
         while let Some(node) = next.pop_front() {
@@ -73,9 +73,9 @@ impl Closure {
         self.reached.get(node as usize).is_some_and(Option::is_some)
     }
 
-    /// The path from the stolen bytes to a node, if the node is known. `places` are the names of
+    /// The path from the stolen bytes to a node, if the node is known. `names` are the names of
     /// the stolen bytes.
-    pub(crate) fn path(&self, graph: &Graph, node: NodeId, places: &[String]) -> Option<Path> {
+    pub(crate) fn path(&self, graph: &Graph, node: NodeId, names: &[String]) -> Option<Path> {
         let mut steps = Vec::new();
         let mut at = node;
         loop {
@@ -84,9 +84,9 @@ impl Closure {
                     steps.push(Derivation::of_node(graph, at, None, Vec::new()));
                     break;
                 }
-                Reached::Found(place) => {
+                Reached::Found(stolen) => {
                     steps.push(Derivation::of_node(graph, at, None, Vec::new()));
-                    let what = places.get(*place)?.clone();
+                    let what = names.get(*stolen)?.clone();
                     steps.push(Derivation { how: None, kind: None, what, with: Vec::new() });
                     break;
                 }

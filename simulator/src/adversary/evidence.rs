@@ -135,19 +135,19 @@ impl Evidence {
     /// Finds the messages that can be read with the stolen bytes.
     pub fn exposure(&self, stolen: &[StolenBytes]) -> Exposure {
         let mut found = BTreeMap::new();
-        for (number, place) in stolen.iter().enumerate() {
-            for node in self.graph.find(&place.bytes) {
+        for (number, part) in stolen.iter().enumerate() {
+            for node in self.graph.find(&part.bytes) {
                 found.entry(node).or_insert(number);
             }
         }
-        let places: Vec<_> = stolen.iter().map(|place| place.name.clone()).collect();
+        let names: Vec<_> = stolen.iter().map(|part| part.name.clone()).collect();
         let closure = Closure::over(&self.graph, &found);
         let mut exposure = Exposure { messages: BTreeMap::new(), reach: None, unproved: self.foreign.clone() };
         for (number, message) in &self.messages {
             let aead = self.graph.aead(message.ciphertext);
             let key = aead.and_then(|aead| self.graph.lookup(&aead.key)).filter(|key| closure.knows(*key));
             let text = message.text.filter(|text| found.contains_key(text));
-            let Some(path) = key.or(text).and_then(|node| closure.path(&self.graph, node, &places)) else { continue };
+            let Some(path) = key.or(text).and_then(|node| closure.path(&self.graph, node, &names)) else { continue };
             if key.is_some() && !aead.is_some_and(|aead| self.decrypts(aead, message.text)) {
                 exposure.unproved.insert(*number);
             }

@@ -15,7 +15,9 @@
 //! The observed answer uses all values that the devices computed. It takes the calls from the
 //! [`tape`](Taped) of each device's cryptography, and makes a `graph` of them. Each edge of the
 //! graph says that a secret follows from other secrets. Then it looks in the stolen bytes for every
-//! secret of the graph (`search`), and computes the closure over the graph (`closure`).
+//! secret of the graph (`search`), and computes the closure over the graph (`closure`). `closure`
+//! also finds and prints the path from the stolen bytes to a key. `naming` names the secrets on a
+//! path.
 //!
 //! A thief that acts uses the replayed device: see [`active`].
 

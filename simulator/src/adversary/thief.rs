@@ -73,16 +73,18 @@ impl Thief {
         self.holdings.pool(&holdings);
     }
 
-    /// The number of epochs from the theft to the first epoch whose keys the thief does not have;
-    /// [`None`] if the thief has the keys of the present epoch.
+    /// The number of epochs from the theft to the first epoch from which on the thief knows no
+    /// epoch secret; [`None`] if the thief has secrets of the present epoch. `reach` is the latest
+    /// epoch whose epoch secret the thief knows.
     pub(crate) fn healed_after(&self, reach: Option<u64>, now: u64) -> Option<u64> {
         healed_after(reach.max(self.device_epoch), self.epoch, now)
     }
 }
 
-/// The number of epochs from the theft, in epoch `stolen`, to the first epoch whose keys the thief
-/// does not have. `reach` is the latest epoch whose keys it has. [`None`] if it has the keys of the
-/// present epoch.
+/// The number of epochs from the theft, in epoch `stolen`, to the first epoch from which on the
+/// thief knows no epoch secret. `reach` is the latest epoch of which the thief has secrets: the
+/// stolen device's epoch, or a later epoch whose epoch secret the thief knows. [`None`] if `reach`
+/// is the present epoch.
 pub(crate) fn healed_after(reach: Option<u64>, stolen: u64, now: u64) -> Option<u64> {
     match reach {
         Some(reach) if reach >= now => None,

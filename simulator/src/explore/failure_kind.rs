@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn names_and_numbers_make_no_difference() {
         assert_eq!(
-            kind("alice, getting the commit 12: it is processed", None),
-            "…, getting the commit …: it is processed"
+            kind("alice: delivery of the commit 12: the device processes it", None),
+            "…: delivery of the commit …: the device processes it"
         );
         assert_eq!(kind("bob's process dies at `during_write`", None), "…'s process dies at `during_write`");
         assert_eq!(kind("the thief of x reads m1", None), "the thief of x reads …");

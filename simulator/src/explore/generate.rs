@@ -11,7 +11,9 @@ use super::{
     rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
-use crate::scenario::{Act, Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, TheftScope};
+use crate::scenario::{
+    Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, TheftScope, ThiefAction,
+};
 
 /// The names of the first members.
 const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
@@ -20,7 +22,7 @@ const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
 /// The actions of thieves.
-const ACTS: [Act; 3] = [Act::Send, Act::Commit, Act::Rejoin];
+const ACTS: [ThiefAction; 3] = [ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin];
 
 /// The limits on the size of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

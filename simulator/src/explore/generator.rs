@@ -9,7 +9,8 @@ use super::{
     weights::{StepKind, Weights},
 };
 use crate::scenario::{
-    Action, Body, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageId, Node, Place, Placed, Proposal,
+    Action, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Place, Placed, Proposal,
+    WrittenStep,
 };
 
 /// How often the generator draws a step that is impossible now, before it gives up.
@@ -23,7 +24,7 @@ pub(super) struct Generator<'w> {
     pub(super) rng: ScenarioRng,
     pub(super) weights: &'w Weights,
     pub(super) model: Model,
-    pub(super) steps: Vec<Placed<Node>>,
+    pub(super) steps: Vec<Placed<WrittenStep>>,
     messages: u32,
     pub(super) compromises: u32,
 }
@@ -94,7 +95,7 @@ impl<'w> Generator<'w> {
             StepKind::Send if !self.model.something_waits() => {
                 self.messages += 1;
                 let id = MessageId::new(format!("m{}", self.messages));
-                Some(Action::Send { by: name, id, body: Body::Size(self.message_size()) })
+                Some(Action::Send { by: name, id, body: MessageBody::Size(self.message_size()) })
             }
             _ => None,
         }
@@ -142,10 +143,10 @@ impl<'w> Generator<'w> {
 
     pub(super) fn act(&mut self, action: Action) {
         self.model.apply(&action);
-        self.push(Node::Do(action));
+        self.push(WrittenStep::Do(action));
     }
 
-    pub(super) fn push(&mut self, item: Node) {
+    pub(super) fn push(&mut self, item: WrittenStep) {
         self.steps.push(Placed { place: nowhere(), item });
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{Act, Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope};
+use crate::scenario::{Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope, ThiefAction};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -196,7 +196,7 @@ impl Model {
                 // The model cannot tell if the service accepts the action, so no other step may
                 // depend on it. The action therefore must not make a waiting proposal void, and its
                 // victim must be able to rejoin.
-                let voids = *act != Act::Send && self.something_waits();
+                let voids = *act != ThiefAction::Send && self.something_waits();
                 id == compromise && self.group.contains(who) && !self.leaving.contains(who) && !voids
             }),
             Action::Send { by, .. } => acts(by) && !self.something_waits(),

@@ -7,7 +7,7 @@ use super::{
     generator::{Generator, nowhere},
     model::MemberNumber,
 };
-use crate::scenario::{Action, MemberName, Node, Placed, Proposal};
+use crate::scenario::{Action, MemberName, Placed, Proposal, WrittenStep};
 
 /// The largest number of contenders in a race.
 const MOST: usize = 4;
@@ -54,8 +54,8 @@ pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<MemberNumbe
 pub(super) fn add(generator: &mut Generator<'_>, contenders: Contenders) {
     let settles = contenders.needs_settling().then(|| contenders.stays(generator)).flatten();
     generator.model.apply_race(&contenders.0);
-    let nodes = contenders.0.into_iter().map(|action| Placed { place: nowhere(), item: Node::Do(action) });
-    generator.push(Node::Race(nodes.collect()));
+    let nodes = contenders.0.into_iter().map(|action| Placed { place: nowhere(), item: WrittenStep::Do(action) });
+    generator.push(WrittenStep::Race(nodes.collect()));
     if let Some(by) = settles {
         let by = generator.name(by);
         generator.act(Action::Update { by, signature_key: false });

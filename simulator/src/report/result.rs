@@ -117,8 +117,9 @@ pub struct CompromiseFigures {
     pub exposed_before: u64,
     /// The number of exposed messages that were sent after the theft.
     pub exposed_after: u64,
-    /// The number of epochs from the theft to the first epoch from which on no message is exposed.
-    /// Not set if the thief could still follow the group at the end of the scenario.
+    /// The number of epochs from the theft to the first epoch from which on the thief knows no
+    /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
+    /// scenario.
     pub healed_after: Option<u64>,
     /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,

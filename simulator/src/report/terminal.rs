@@ -167,7 +167,8 @@ fn figures(figures: &Figures) -> String {
     columns(&figures.members.to_string(), &figures.epochs.to_string(), &figures.messages.to_string(), &exposed, &healed)
 }
 
-/// The longest healing time. A group has not healed while one thief can read.
+/// The longest healing time. A group has not healed while one thief has secrets of the present
+/// epoch.
 fn healed_after(compromises: &[CompromiseFigures]) -> String {
     let slowest = compromises.iter().try_fold(0, |slowest: u64, figures| Some(slowest.max(figures.healed_after?)));
     match slowest {

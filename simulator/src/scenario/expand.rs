@@ -2,7 +2,9 @@
 //! the turn's number.
 
 use super::{
-    format::{Action, Body, Delivery, Expect, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
+    format::{
+        Action, Delivery, Expect, MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, WrittenStep,
+    },
     name::{self, MemberName, MessageId},
 };
 
@@ -20,49 +22,49 @@ impl Scenario {
     }
 }
 
-fn expanded_len(nodes: &[Placed<Node>]) -> u64 {
+fn expanded_len(nodes: &[Placed<WrittenStep>]) -> u64 {
     nodes.iter().fold(0, |sum, node| {
         sum.saturating_add(match &node.item {
-            Node::Do(_) => 1,
-            Node::Race(contenders) => expanded_len(contenders),
-            Node::Repeat { times, steps } => u64::from(*times).saturating_mul(expanded_len(steps)),
+            WrittenStep::Do(_) => 1,
+            WrittenStep::Race(contenders) => expanded_len(contenders),
+            WrittenStep::Repeat { times, steps } => u64::from(*times).saturating_mul(expanded_len(steps)),
         })
     })
 }
 
 /// Returns the node itself or, for a `repeat`, its inner nodes once for each turn.
-fn turns(node: &Placed<Node>) -> Box<dyn Iterator<Item = (&Placed<Node>, Option<u32>)> + '_> {
+fn turns(node: &Placed<WrittenStep>) -> Box<dyn Iterator<Item = (&Placed<WrittenStep>, Option<u32>)> + '_> {
     match &node.item {
-        Node::Repeat { times, steps } => {
+        WrittenStep::Repeat { times, steps } => {
             Box::new((1..=*times).flat_map(move |turn| steps.iter().map(move |step| (step, Some(turn)))))
         }
-        Node::Do(_) | Node::Race(_) => Box::new(std::iter::once((node, node.place.turn))),
+        WrittenStep::Do(_) | WrittenStep::Race(_) => Box::new(std::iter::once((node, node.place.turn))),
     }
 }
 
-impl Placed<Node> {
+impl Placed<WrittenStep> {
     /// This node as a step of the given turn. The parser allows no `repeat` inside of another.
     /// Therefore a node that is not an action is a race.
     fn step(&self, turn: Option<u32>) -> Placed<Step> {
         let place = self.place.at_turn(turn);
         match &self.item {
-            Node::Do(action) => Placed { place, item: Step::Do(action.at_turn(turn)) },
-            Node::Race(nodes) | Node::Repeat { steps: nodes, .. } => {
+            WrittenStep::Do(action) => Placed { place, item: Step::Do(action.at_turn(turn)) },
+            WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
                 Placed { place, item: Step::Race(contenders(nodes, turn)) }
             }
         }
     }
 }
 
-fn contenders(nodes: &[Placed<Node>], outer: Option<u32>) -> Vec<Placed<Action>> {
+fn contenders(nodes: &[Placed<WrittenStep>], outer: Option<u32>) -> Vec<Placed<Action>> {
     nodes
         .iter()
         .flat_map(turns)
         .filter_map(|(node, inner)| {
             let turn = inner.or(outer);
             match &node.item {
-                Node::Do(action) => Some(Placed { place: node.place.at_turn(turn), item: action.at_turn(turn) }),
-                Node::Race(_) | Node::Repeat { .. } => None,
+                WrittenStep::Do(action) => Some(Placed { place: node.place.at_turn(turn), item: action.at_turn(turn) }),
+                WrittenStep::Race(_) | WrittenStep::Repeat { .. } => None,
             }
         })
         .collect()
@@ -124,7 +126,7 @@ impl Proposal {
     }
 }
 
-impl Body {
+impl MessageBody {
     fn at_turn(&self, turn: u32) -> Self {
         match self {
             Self::Size(size) => Self::Size(*size),

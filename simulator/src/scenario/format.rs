@@ -1,6 +1,6 @@
 //! Format 1 of scenario files as types: the content of a well-formed file.
 //!
-//! A file contains [`Node`]s, as they are written. [`Scenario::expand`] turns them into the
+//! A file contains [`WrittenStep`]s, as they are written. [`Scenario::expand`] turns them into the
 //! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
 //! expectation names a message that was sent.
 
@@ -30,7 +30,7 @@ pub struct Scenario {
     /// All members, in the order of the file, each once.
     pub members: Vec<MemberName>,
     /// The steps, as they are written.
-    pub steps: Vec<Placed<Node>>,
+    pub steps: Vec<Placed<WrittenStep>>,
 }
 
 /// The `group` of a scenario. A setting that is not given has the engine's default.
@@ -93,17 +93,17 @@ pub struct Placed<T> {
 
 /// A step as it is written: names inside of a `repeat` may still contain `{i}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum WrittenStep {
     /// One action.
     Do(Action),
     /// Steps that are prepared in the same epoch: actions, and repeats of actions.
-    Race(Vec<Placed<Node>>),
+    Race(Vec<Placed<WrittenStep>>),
     /// Steps that are done several times: actions and races, never another repeat.
     Repeat {
         /// The number of turns.
         times: u32,
         /// The steps of each turn.
-        steps: Vec<Placed<Node>>,
+        steps: Vec<Placed<WrittenStep>>,
     },
 }
 
@@ -183,7 +183,7 @@ pub enum Action {
         /// The id of the message.
         id: MessageId,
         /// The plaintext of the message.
-        body: Body,
+        body: MessageBody,
     },
     /// The members are offline from this step on.
     Offline {
@@ -231,7 +231,7 @@ pub enum Action {
         /// The theft that gave the thief its snapshot.
         compromise: CompromiseId,
         /// The thief's action.
-        act: Act,
+        act: ThiefAction,
         /// The id of the thief's message. Only a message can have an id, and it need not have one.
         id: Option<MessageId>,
     },
@@ -254,7 +254,7 @@ pub enum Proposal {
 
 /// The plaintext of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum MessageBody {
     /// This number of bytes, drawn from the seed.
     Size(u32),
     /// This text.
@@ -285,7 +285,7 @@ pub enum CrashPoint {
 
 /// The action of a thief in the name of the device that it stole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Act {
+pub enum ThiefAction {
     /// The thief sends an application message.
     Send,
     /// The thief commits an update of the leaf.
@@ -319,8 +319,8 @@ pub struct Expect {
     pub fails: Option<FailCode>,
 }
 
-/// The messages that members or a thief can read now, and the results of the thief's actions. One
-/// step asks about members or about a thief, never about both.
+/// The question of an `expect` step about members, or about a thief. One step never asks about
+/// both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadingExpectation {
     /// The messages that members have decrypted.
@@ -340,7 +340,8 @@ pub enum ReadingExpectation {
         reads: Vec<MessageId>,
         /// Messages that the thief cannot decrypt.
         cannot_read: Vec<MessageId>,
-        /// The largest number of epochs after the theft until no message is exposed any more.
+        /// The largest number of epochs from the theft to the first epoch from which on the thief
+        /// knows no epoch secret.
         heals_within: Option<u64>,
         /// True if the delivery service has ordered the thief's last action.
         accepted: Option<bool>,

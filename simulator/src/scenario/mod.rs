@@ -7,7 +7,9 @@
 //! | `expand` | turns `repeat` and `{i}` into the steps of a run |
 //! | `load` | reads a scenario from a path, within limits |
 //! | `json`, `fields`, `names`, `word` | values of a file, with their positions |
-//! | `parse`, `step`, `expect` | from the values to types |
+//! | `parse` | the file: its top, and the structure of its steps |
+//! | `step` | the steps, and durations |
+//! | `expect` | the expectations of a step `expect` |
 //! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |
@@ -35,8 +37,8 @@ mod write;
 
 pub use check::MAX_STEPS;
 pub use format::{
-    Act, Action, Body, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode,
-    GroupSettings, Node, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope,
+    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, GroupSettings,
+    MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};

@@ -2,7 +2,7 @@
 //!
 //! Each kind has its own type, so that a message cannot be looked up under a member's name. A name
 //! is free text without white space. Inside of `repeat` it may contain `{i}`, which is replaced
-//! when [`crate::scenario::Node`] is expanded.
+//! when [`crate::scenario::WrittenStep`] is expanded.
 
 use std::{borrow::Borrow, fmt};
 

@@ -8,7 +8,7 @@ use regrow_engine::UserId;
 use super::{
     check::{self, Complete},
     fields::{At, Fields, FileReader, nearest, shown, unknown},
-    format::{Action, FORMAT, GroupSettings, Node, Place, Placed, Scenario},
+    format::{Action, FORMAT, GroupSettings, Place, Placed, Scenario, WrittenStep},
     json::SourceText,
     name::MemberName,
     problem::FileProblem,
@@ -178,7 +178,7 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
     Some(names.into_iter().map(MemberName::new).collect())
 }
 
-fn steps<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
+fn steps<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Vec<Placed<WrittenStep>> {
     match at.elements() {
         Some(elements) if elements.is_empty() => reader.note(at, "a scenario has at least one step"),
         Some(elements) => return nodes(reader, &elements, ""),
@@ -191,7 +191,7 @@ fn steps<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Vec<Placed<Node>> {
 }
 
 /// Reads the steps of a list. A step that cannot be read is noted and left out.
-fn nodes<'a>(reader: &mut FileReader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<Node>> {
+fn nodes<'a>(reader: &mut FileReader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<WrittenStep>> {
     let mut nodes = Vec::with_capacity(elements.len());
     for (index, at) in elements.iter().enumerate() {
         let number = format!("{outer}{}", index + 1);
@@ -204,7 +204,7 @@ fn nodes<'a>(reader: &mut FileReader<'a>, elements: &[At<'a>], outer: &str) -> V
     nodes
 }
 
-fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<Node> {
+fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<WrittenStep> {
     let fields = reader.any_object(at.clone())?;
     let mut all = fields.iter();
     let (name, key, value) = match (all.next(), all.next()) {
@@ -247,7 +247,7 @@ fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<No
                 reader.in_race = true;
                 let contenders = nodes(reader, &elements, &inner);
                 reader.in_race = false;
-                Some(Node::Race(contenders))
+                Some(WrittenStep::Race(contenders))
             }
             None => {
                 let found = value.json.kind();
@@ -260,7 +260,7 @@ fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<No
             None
         }
         name => match step::DECODERS.iter().find(|(known, _)| *known == name) {
-            Some((_, decode)) => decoded(reader, value, *decode).map(Node::Do),
+            Some((_, decode)) => decoded(reader, value, *decode).map(WrittenStep::Do),
             None => {
                 reader.note(&key, unknown_step(name));
                 None
@@ -277,7 +277,7 @@ fn decoded<'a>(reader: &mut FileReader<'a>, value: At<'a>, decode: step::Decoder
     (reader.problems.len() == before).then_some(action)
 }
 
-fn repeat<'a>(reader: &mut FileReader<'a>, value: At<'a>, inner: &str) -> Option<Node> {
+fn repeat<'a>(reader: &mut FileReader<'a>, value: At<'a>, inner: &str) -> Option<WrittenStep> {
     let fields: Fields<'a> = reader.object(value, REPEAT)?;
     let times = fields.required(reader, "times").and_then(|at| reader.small_number(&at, 1, MAX_TURNS));
     let at = fields.required(reader, "steps")?;
@@ -293,7 +293,7 @@ fn repeat<'a>(reader: &mut FileReader<'a>, value: At<'a>, inner: &str) -> Option
             return None;
         }
     };
-    Some(Node::Repeat { times: times?, steps })
+    Some(WrittenStep::Repeat { times: times?, steps })
 }
 
 fn unknown_step(name: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     expect,
     fields::{At, FileReader},
-    format::{Act, Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Proposal, TheftScope},
+    format::{Action, DEFAULT_MESSAGE_SIZE, Delivery, MessageBody, Proposal, TheftScope, ThiefAction},
     name::{CompromiseId, MemberName, MessageId},
     names::{member, members},
 };
@@ -131,9 +131,9 @@ fn send<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
             reader.note(&text, "a message has either a `size` or a `text`, found both");
             None
         }
-        (Some(size), None) => reader.small_number(&size, 0, MAX_MESSAGE_SIZE).map(Body::Size),
-        (None, Some(text)) => message_text(reader, &text).map(Body::Text),
-        (None, None) => Some(Body::Size(DEFAULT_MESSAGE_SIZE)),
+        (Some(size), None) => reader.small_number(&size, 0, MAX_MESSAGE_SIZE).map(MessageBody::Size),
+        (None, Some(text)) => message_text(reader, &text).map(MessageBody::Text),
+        (None, None) => Some(MessageBody::Size(DEFAULT_MESSAGE_SIZE)),
     };
     Some(Action::Send { by: by?, id: MessageId::new(id?), body: body? })
 }
@@ -174,9 +174,9 @@ fn compromise<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
 fn impersonate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.object(at, &["compromise", "action", "id"])?;
     let compromise = fields.required(reader, "compromise").and_then(|at| reader.name(&at));
-    let act: Option<Act> = fields.required(reader, "action").and_then(|at| reader.word(&at));
+    let act: Option<ThiefAction> = fields.required(reader, "action").and_then(|at| reader.word(&at));
     let id = fields.get("id").and_then(|at| {
-        if act.is_some_and(|act| act != Act::Send) {
+        if act.is_some_and(|act| act != ThiefAction::Send) {
             reader.note(&at, "only the action `send` has an `id`");
         }
         reader.name(&at)

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Act, Ciphersuite, CrashPoint, FailCode, TheftScope};
+use super::format::{Ciphersuite, CrashPoint, FailCode, TheftScope, ThiefAction};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -39,7 +39,7 @@ impl Word for CrashPoint {
     ];
 }
 
-impl Word for Act {
+impl Word for ThiefAction {
     const WORDS: &'static [(&'static str, Self)] =
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
 }
@@ -91,4 +91,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Act, Ciphersuite, CrashPoint, TheftScope, FailCode);
+written_as_its_word!(ThiefAction, Ciphersuite, CrashPoint, TheftScope, FailCode);

@@ -5,8 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, Node, Placed, Proposal,
-        ReadingExpectation, Scenario, TheftScope,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, MessageBody, Placed, Proposal,
+        ReadingExpectation, Scenario, TheftScope, WrittenStep,
     },
     word::word,
 };
@@ -66,18 +66,18 @@ fn group(settings: &GroupSettings) -> String {
 }
 
 /// A list of steps, each on its own line, at this depth.
-fn nodes(nodes: &[Placed<Node>], depth: usize) -> String {
+fn nodes(nodes: &[Placed<WrittenStep>], depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let lines: Vec<_> = nodes.iter().map(|placed| format!("{indent}  {}", node(&placed.item, depth + 1))).collect();
     format!("[\n{}\n{indent}]", lines.join(",\n"))
 }
 
-fn node(node: &Node, depth: usize) -> String {
+fn node(node: &WrittenStep, depth: usize) -> String {
     match node {
-        Node::Do(Action::Wait(time)) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
-        Node::Do(action) => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
-        Node::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
-        Node::Repeat { times, steps } => {
+        WrittenStep::Do(Action::Wait(time)) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
+        WrittenStep::Do(action) => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
+        WrittenStep::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
+        WrittenStep::Repeat { times, steps } => {
             format!("{{ \"repeat\": {{ \"times\": {times}, \"steps\": {} }} }}", nodes(steps, depth))
         }
     }
@@ -129,9 +129,9 @@ fn fields(action: &Action) -> LineFields {
             fields.text("by", by.as_str());
             fields.text("id", id.as_str());
             match body {
-                Body::Size(DEFAULT_MESSAGE_SIZE) => {}
-                Body::Size(size) => fields.add("size", size),
-                Body::Text(words) => fields.text("text", words),
+                MessageBody::Size(DEFAULT_MESSAGE_SIZE) => {}
+                MessageBody::Size(size) => fields.add("size", size),
+                MessageBody::Text(words) => fields.text("text", words),
             }
         }
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {

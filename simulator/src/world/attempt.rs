@@ -102,8 +102,8 @@ impl World<'_> {
     /// Makes the commit or proposal for the intents that the engine still has.
     pub(super) fn make_from_intents(&mut self, device: usize) -> Result<Option<Submission>, StepFailure> {
         // The intents wait until the device has rejoined.
-        let Device { lost, ousted, .. } = self.devices[device];
-        if lost || ousted || self.devices[device].epoch().is_none() {
+        let Device { lost, locked_out, .. } = self.devices[device];
+        if lost || locked_out || self.devices[device].epoch().is_none() {
             return Ok(None);
         }
         let next = self.devices[device].make_in_order(

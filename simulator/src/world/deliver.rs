@@ -121,7 +121,7 @@ impl World<'_> {
             }
             if let Some(expected) = breach {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
-                recorder.breach(format!("{to}, getting the {what}: {expected}"), meaning.clone());
+                recorder.breach(format!("{to}: delivery of the {what}: {expected}"), meaning.clone());
             }
             if detected {
                 self.thieves.detect(sequence, &to, &meaning, recorder);
@@ -209,7 +209,7 @@ impl Device {
         let forgery = context.forged.get(&sequence);
         let epoch = self.epoch();
         let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
-        let forgot = self.ousted && delivery.kind == DeliveryKind::Welcome;
+        let forgot = self.locked_out && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
         let new_epoch = self.enter_epoch(&result);
         let change = match (&result, message) {
@@ -273,7 +273,7 @@ impl Device {
     /// Joins by a welcome. A device that a thief has locked out first erases its old state of the
     /// group.
     fn join(&mut self, welcome: &Delivery, context: &DeliveryContext<'_, '_>) -> Result<(), Error> {
-        if self.ousted {
+        if self.locked_out {
             self.client.forget(context.service.group())?;
         }
         self.client.join(&welcome.bytes, context.now).map(drop)

@@ -48,23 +48,23 @@ impl Device {
     fn check_own_forgery(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         let is_commit = arrival.delivery.kind == DeliveryKind::Commit;
         match result {
-            Ok(Some(ReceivedEvent::Lost(Lost::RolledBack))) => {
+            Ok(Some(ReceivedEvent::Lost(Lost::Restored))) => {
                 self.lost = true;
-                self.ousted |= is_commit;
+                self.locked_out |= is_commit;
                 None
             }
             Ok(Some(ReceivedEvent::Removed { by, .. })) if by == self.client.device() => {
                 self.lost = true;
-                self.ousted = true;
+                self.locked_out = true;
                 None
             }
             // The device knows that it is not in the group. The leaf there may now be the thief's.
             Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if arrival.epoch.is_none() => {
-                self.ousted |= is_commit;
+                self.locked_out |= is_commit;
                 None
             }
-            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
-            _ => Some("it notices that another acts in its name"),
+            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
+            _ => Some("the device notices that another device acts in its name"),
         }
     }
 
@@ -86,15 +86,15 @@ impl Device {
         }
         match result {
             Ok(Some(ReceivedEvent::Message(read))) if may && *read.text == sent.text => None,
-            Ok(Some(ReceivedEvent::Message(_))) if may => Some("the text that was sent"),
-            Ok(Some(ReceivedEvent::Message(_))) => Some("nothing that can be read: its keys should be gone"),
+            Ok(Some(ReceivedEvent::Message(_))) if may => Some("the device reads the sent text"),
+            Ok(Some(ReceivedEvent::Message(_))) => Some("it is unreadable, because its keys are erased"),
             Ok(Some(ReceivedEvent::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
             Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
-            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
+            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
             // The engine cannot tell a message beyond the limit from a forgery, and refuses it.
             Err(Error::Invalid { .. } | Error::Gap) if self.window.is_too_far_ahead(sent.at, policy) => None,
-            _ if may => Some("it is read"),
-            _ => Some("it is recognized as read before, or as too old"),
+            _ if may => Some("the device reads it"),
+            _ => Some("the device ignores it as read before or too old"),
         }
     }
 
@@ -104,17 +104,17 @@ impl Device {
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
             Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {
-                self.ousted = true;
+                self.locked_out = true;
                 None
             }
-            Ok(Some(ReceivedEvent::Lost(_))) => Some("it is processed"),
+            Ok(Some(ReceivedEvent::Lost(_))) => Some("the device processes it"),
             Ok(_) => None,
             // The device has lost its state, and has not rejoined yet.
             Err(Error::UnknownGroup { .. }) if arrival.epoch.is_none() => None,
-            Err(Error::Removed { .. }) if self.ousted => None,
+            Err(Error::Removed { .. }) if self.locked_out => None,
             // The device reports the gap, and has to rejoin.
-            Err(Error::FutureEpoch { .. }) if self.missed || self.ousted => None,
-            Err(_) => Some("it is processed"),
+            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
+            Err(_) => Some("the device processes it"),
         }
     }
 }
@@ -147,7 +147,7 @@ pub(super) fn describe(result: &DeliveryResult) -> String {
         ReceivedEvent::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {
             format!("cannot go on: {lost}")
         }
-        ReceivedEvent::Lost(Lost::RolledBack) => "cannot go on: its state is a copy".into(),
+        ReceivedEvent::Lost(Lost::Restored) => "cannot go on: its state is a copy".into(),
         ReceivedEvent::Ignored(Ignored::PastEpoch) => "ignored: of a past epoch".into(),
         ReceivedEvent::Ignored(Ignored::AlreadyRead) => "ignored: read before".into(),
         ReceivedEvent::Ignored(Ignored::Clock) => "ignored: not valid by the clock".into(),

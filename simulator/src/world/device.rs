@@ -68,7 +68,7 @@ pub(super) struct Device {
     /// rejoined.
     pub(super) lost: bool,
     /// True if a thief's commit has locked the device out. It cannot follow until it has rejoined.
-    pub(super) ousted: bool,
+    pub(super) locked_out: bool,
     /// The read status of each application message that reached the device, by the message's index.
     pub(super) read_status: BTreeMap<usize, ReadStatus>,
     pub(super) generations: GenerationCounter,
@@ -87,7 +87,7 @@ pub(super) struct DeviceSetup<'b> {
 }
 
 /// A state that a device can go back to.
-pub(super) struct Checkpoint {
+pub(super) struct SavedState {
     stored: StoredRecords,
     log: Mark,
 }
@@ -146,7 +146,7 @@ impl Device {
             resume: false,
             window: Window::default(),
             lost: false,
-            ousted: false,
+            locked_out: false,
             read_status: BTreeMap::new(),
             generations: GenerationCounter::default(),
         })
@@ -168,7 +168,7 @@ impl Device {
     pub(super) fn joined(&mut self, epoch: u64) {
         self.window.joined(epoch);
         self.lost = false;
-        self.ousted = false;
+        self.locked_out = false;
     }
 
     /// Arms a crash.
@@ -252,16 +252,16 @@ impl Device {
 
     /// Starts a part of the step that the device may have to repeat from here. The part has
     /// randomness of its own.
-    pub(super) fn checkpoint(&mut self) -> Checkpoint {
+    pub(super) fn checkpoint(&mut self) -> SavedState {
         self.checkpoints += 1;
         self.begin_part(format!("{} part {}", self.step, self.checkpoints));
-        Checkpoint { stored: self.store.records(), log: self.log.mark() }
+        SavedState { stored: self.store.records(), log: self.log.mark() }
     }
 
     /// Goes back to a checkpoint: the stored records and the randomness are as they were then.
     ///
     /// If the process has restarted since, the randomness is that of the restart.
-    pub(super) fn go_back(&mut self, to: &Checkpoint) -> Result<(), Error> {
+    pub(super) fn go_back(&mut self, to: &SavedState) -> Result<(), Error> {
         self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
         self.crypto.0.begin_step(&self.part);
         self.reopen()?;

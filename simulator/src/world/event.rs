@@ -7,7 +7,7 @@ use super::submission::SubmissionOutcome;
 use crate::{
     adversary::TrafficKind,
     cost::{CostCounts, Operation},
-    scenario::{Act, CompromiseId, CrashPoint, FailCode, MemberName, MessageId, TheftScope},
+    scenario::{CompromiseId, CrashPoint, FailCode, MemberName, MessageId, TheftScope, ThiefAction},
 };
 
 /// One event of a run.
@@ -66,7 +66,7 @@ pub(super) enum TranscriptEvent {
     Impersonated {
         thief: CompromiseId,
         who: MemberName,
-        act: Act,
+        act: ThiefAction,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         outcome: String,

@@ -82,14 +82,14 @@ impl World<'_> {
             let why = number.map(|number| recorder.facts.why(holdings, number)).unwrap_or_default();
             failures.push(recorder.failure(
                 format!("the thief of {id} can read {message}"),
-                format!("nothing that was stolen leads to its key: {}", why.join("; ")),
+                format!("the stolen bytes do not lead to its key: {}", why.join("; ")),
             ));
         }
         for message in cannot_read {
             if let Some(path) = derivation(message) {
                 failures.push(recorder.failure(
                     format!("the thief of {id} cannot read {message}"),
-                    format!("what was stolen leads to its key: {path}"),
+                    format!("the stolen bytes lead to its key: {path}"),
                 ));
             }
         }
@@ -101,8 +101,8 @@ impl World<'_> {
         let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
         let seen = match self.thieves[thief].healed_after(answers.exposure.reach, self.service.epoch()) {
             Some(healed) if healed <= within => return None,
-            Some(healed) => format!("it took {}: until then the thief could follow", count(healed)),
-            None => "the thief still follows the group".to_owned(),
+            Some(healed) => format!("it healed after {}", count(healed)),
+            None => "the thief still has secrets of the present epoch".to_owned(),
         };
         Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen))
     }
@@ -114,7 +114,7 @@ impl World<'_> {
         if accepted.is_some_and(|expected| expected != last) {
             let words = ["is not accepted", "is accepted"];
             failures.push(self.recorder.failure(
-                format!("what the thief of {compromise} did last {}", words[usize::from(!last)]),
+                format!("the last action of the thief of {compromise} {}", words[usize::from(!last)]),
                 format!("it {}", words[usize::from(last)]),
             ));
         }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     adversary::{Thief, active::ForgedCommit, replay::Replay},
     cost::Operation,
-    scenario::{Act, Body, CompromiseId, DEFAULT_MESSAGE_SIZE, MessageId},
+    scenario::{CompromiseId, DEFAULT_MESSAGE_SIZE, MessageBody, MessageId, ThiefAction},
 };
 
 /// The outcome of a thief's attempt.
@@ -47,7 +47,7 @@ impl World<'_> {
     pub(super) fn impersonate(
         &mut self,
         compromise: &CompromiseId,
-        act: Act,
+        act: ThiefAction,
         id: Option<&MessageId>,
     ) -> Result<(), StepFailure> {
         let thief = self.thieves.find(compromise);
@@ -55,8 +55,8 @@ impl World<'_> {
         let device = self.thieves[thief].device;
         let after = self.service.epoch().saturating_sub(self.thieves[thief].epoch);
         let (outcome, made) = match act {
-            Act::Send => self.forge_message(thief, id)?,
-            Act::Commit | Act::Rejoin => self.forge_commit(thief, act)?,
+            ThiefAction::Send => self.forge_message(thief, id)?,
+            ThiefAction::Commit | ThiefAction::Rejoin => self.forge_commit(thief, act)?,
         };
         let (accepted, outcome) = match outcome {
             ForgeryOutcome::Ordered(sequence) => {
@@ -84,7 +84,7 @@ impl World<'_> {
         let number = self.thieves.session(&compromise).map_or(0, |session| session.attempts()) + 1;
         // A name in a scenario file has no spaces, so this one is unique.
         let id = id.cloned().unwrap_or_else(|| MessageId::new(format!("{number} of the thief of {compromise}")));
-        let text = self.text(&id, &Body::Size(DEFAULT_MESSAGE_SIZE));
+        let text = self.text(&id, &MessageBody::Size(DEFAULT_MESSAGE_SIZE));
         let Some(stolen) = self.stolen_device(thief, Operation::Send) else { return Ok(unable("it runs no device")) };
         let (epoch, bytes) = match stolen.send(&text) {
             Ok(made) => made,
@@ -104,16 +104,16 @@ impl World<'_> {
         Ok((outcome, Some(bytes)))
     }
 
-    fn forge_commit(&mut self, thief: usize, act: Act) -> Result<Forged, StepFailure> {
+    fn forge_commit(&mut self, thief: usize, act: ThiefAction) -> Result<Forged, StepFailure> {
         let info = match act {
-            Act::Rejoin => self.service.group_info().map_err(StepFailure::broken)?,
-            Act::Commit | Act::Send => None,
+            ThiefAction::Rejoin => self.service.group_info().map_err(StepFailure::broken)?,
+            ThiefAction::Commit | ThiefAction::Send => None,
         };
         let operation = if info.is_some() { Operation::ExternalCommit } else { Operation::Commit };
         let Some(stolen) = self.stolen_device(thief, operation) else { return Ok(unable("it runs no device")) };
         let made = match (act, &info) {
-            (Act::Rejoin, None) => return Ok(unable("the delivery service has no group info")),
-            (Act::Rejoin, Some(info)) => stolen.rejoin(info),
+            (ThiefAction::Rejoin, None) => return Ok(unable("the delivery service has no group info")),
+            (ThiefAction::Rejoin, Some(info)) => stolen.rejoin(info),
             _ => self.thieves.commit_in_order(thief, self.service.group()),
         };
         let forged: ForgedCommit = match made {

@@ -30,10 +30,8 @@ impl World<'_> {
         let armed = self.devices.iter().filter_map(|device| Some((device, device.armed()?)));
         armed
             .map(|(device, at)| {
-                self.recorder.failure(
-                    format!("{}'s process dies at `{at}`", device.name),
-                    "nothing that it did reached that point",
-                )
+                self.recorder
+                    .failure(format!("{}'s process dies at `{at}`", device.name), "no operation reached that point")
             })
             .collect()
     }
@@ -47,7 +45,7 @@ impl World<'_> {
         for index in roster {
             let device = &mut self.devices[index];
             // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.ousted {
+            if !device.online || device.locked_out {
                 continue;
             }
             let (name, own) = (device.name.clone(), device.epoch());
@@ -87,7 +85,7 @@ impl World<'_> {
                 if device.online && !device.read_status.contains_key(&number) {
                     failures.push(self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
-                        format!("{} never came to it", message.id),
+                        format!("{} was not delivered to it", message.id),
                     ));
                 }
             }
@@ -121,7 +119,7 @@ impl World<'_> {
             return None;
         }
         Some(self.recorder.failure(
-            format!("nobody reads what was sent in an epoch that {} was not a member in", self.devices[device].name),
+            format!("{who} reads no message of an epoch in which {} was not a member", self.devices[device].name),
             format!("{who} reads {}, of epoch {}", message.id, message.at.epoch),
         ))
     }
@@ -131,7 +129,7 @@ impl World<'_> {
     fn disagreements(&mut self) -> Vec<Failure> {
         let impossible = self.recorder.facts.impossible().into_iter();
         let mut failures: Vec<_> =
-            impossible.map(|fact| self.recorder.failure("what happens is possible by RFC 9420", fact)).collect();
+            impossible.map(|fact| self.recorder.failure("every fact is possible by RFC 9420", fact)).collect();
         for number in 0..self.thieves.len() {
             let answers = self.thieves.answers(number, self.service.traffic(), &mut self.recorder.facts);
             let thief = format!("the thief of {}", self.thieves[number].id);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The method that decides which messages a thief reads, as the reports state it.
-const METHOD: &str = "with the keys that follow from the stolen bytes; RFC 9420 predicts the same";
+const METHOD: &str = "with keys that follow from the stolen bytes, as RFC 9420 predicts";
 
 /// The largest number of snapshots. Each contains a whole device, and all are kept until the end.
 const MAX_SNAPSHOTS: usize = 20_000;

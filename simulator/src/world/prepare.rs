@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cost::Operation,
-    scenario::{Action, Body, FailCode, MemberName, MessageId, Proposal},
+    scenario::{Action, FailCode, MemberName, MessageBody, MessageId, Proposal},
 };
 
 impl World<'_> {
@@ -19,7 +19,7 @@ impl World<'_> {
         let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
-        if self.devices[device].ousted && !matches!(action, Action::Rejoin { .. }) {
+        if self.devices[device].locked_out && !matches!(action, Action::Rejoin { .. }) {
             return Err(StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
         }
         let submission = match action {
@@ -89,10 +89,10 @@ impl World<'_> {
     }
 
     /// The text of a message. A body of a size gets bytes that follow from the seed.
-    pub(super) fn text(&self, id: &MessageId, body: &Body) -> Vec<u8> {
+    pub(super) fn text(&self, id: &MessageId, body: &MessageBody) -> Vec<u8> {
         match body {
-            Body::Text(text) => text.clone().into_bytes(),
-            Body::Size(size) => {
+            MessageBody::Text(text) => text.clone().into_bytes(),
+            MessageBody::Size(size) => {
                 let blocks = (0u64..).flat_map(|block| {
                     Sha256::digest(format!("regrow text {} {id} {block}", self.seed)).into_iter().collect::<Vec<u8>>()
                 });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regrow_engine::{Ciphersuite, Policy};
 
 use super::clock::CLOCK_SKEW;
-use crate::scenario::{self, Act, Action, MemberName, Scenario, Step, TheftScope};
+use crate::scenario::{self, Action, MemberName, Scenario, Step, TheftScope, ThiefAction};
 
 /// The engine's policy for all members: the settings of the scenario over the engine's defaults.
 pub(super) fn policy(scenario: &Scenario) -> Policy {
@@ -53,7 +53,10 @@ pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
 /// for it, which is a quarter of the work of a commit in a large group.
 fn somebody_joins_by_external_commit(scenario: &Scenario) -> bool {
     any(scenario, |action| {
-        matches!(action, Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: Act::Rejoin, .. })
+        matches!(
+            action,
+            Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: ThiefAction::Rejoin, .. }
+        )
     })
 }
 

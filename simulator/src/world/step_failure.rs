@@ -47,7 +47,7 @@ impl From<Error> for StepFailure {
         let code = match &error {
             Error::UnknownGroup { .. } => FailCode::NotAMember,
             Error::Removed { .. } => FailCode::Removed,
-            Error::RolledBack { .. } => FailCode::Lost,
+            Error::Restored { .. } => FailCode::Lost,
             Error::AlreadyMember { .. } | Error::GroupExists { .. } | Error::Refused(Refusal::Duplicate(_)) => {
                 FailCode::AlreadyAMember
             }

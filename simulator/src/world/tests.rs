@@ -70,13 +70,13 @@ fn nothing_is_found_where_nothing_is_wrong() {
 #[test]
 fn message_that_never_came() {
     let found = found(|world| assert!(world.devices[BOB].read_status.remove(&0).is_some()));
-    assert_found(&found, "bob has every message of its membership", "m1 never came to it");
+    assert_found(&found, "bob has every message of its membership", "m1 was not delivered to it");
 }
 
 #[test]
 fn message_that_an_outsider_has_read() {
     let found = found(|world| assert!(world.devices[DAVE].read_status.insert(0, ReadStatus::Read).is_none()));
-    assert_found(&found, "an epoch that dave was not a member in", "dave reads m1, of epoch 1");
+    assert_found(&found, "an epoch in which dave was not a member", "dave reads m1, of epoch 1");
 }
 
 /// A replay that claims to read every message.
@@ -133,7 +133,7 @@ fn thief_that_reads_what_its_victim_was_no_member_for() {
         world.thieves.push(thief, None);
     });
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert_found(&found, "an epoch that dave was not a member in", "the thief of magic reads late, of epoch 1");
+    assert_found(&found, "an epoch in which dave was not a member", "the thief of magic reads late, of epoch 1");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn message_that_is_read_twice() {
         world.devices[BOB].held = held;
         world.settle().unwrap();
     });
-    assert_found(&found, "bob, getting the message late: nothing that can be read", "read");
+    assert_found(&found, "bob: delivery of the message late: it is unreadable", "read");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn past_epoch_that_is_kept_for_longer_than_the_policy_says() {
         world.policy.past_epochs = 0;
         release_late(world);
     });
-    assert_found(&found, "bob, getting the message late: nothing that can be read: its keys should be gone", "read");
+    assert_found(&found, "bob: delivery of the message late: it is unreadable, because its keys are erased", "read");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn past_epoch_that_is_dropped_before_the_policy_says() {
         world.policy.past_epochs = 1;
         release_late(world);
     });
-    assert_found(&found, "bob, getting the message late: it is read", "ignored: its keys are gone");
+    assert_found(&found, "bob: delivery of the message late: the device reads it", "ignored: its keys are gone");
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn text_that_is_not_what_was_sent() {
         world.service.sent.list[1].text.push(b'!');
         release_late(world);
     });
-    assert_found(&found, "bob, getting the message late: the text that was sent", "read");
+    assert_found(&found, "bob: delivery of the message late: the device reads the sent text", "read");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn delivery_that_cannot_be_processed() {
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.settle().unwrap();
     });
-    assert_found(&found, "bob, getting the commit", "error: the message is of epoch 4");
+    assert_found(&found, "bob: delivery of the commit", "error: the message is of epoch 4");
 }
 
 /// The forged entry is alice's own message here, so her engine takes it for its own.
@@ -322,7 +322,8 @@ fn member_that_does_not_notice_a_thief() {
         world.carry_through(ALICE, message).unwrap();
         world.settle().unwrap();
     });
-    assert_found(&found, "alice, getting the message m2: it notices that another acts in its name", "its own");
+    let expected = "alice: delivery of the message m2: the device notices that another device acts in its name";
+    assert_found(&found, expected, "its own");
 }
 
 /// The commit is alice's own, so no device is locked out by it.
@@ -342,5 +343,5 @@ fn member_that_falls_behind_after_a_thiefs_message() {
 #[test]
 fn crash_that_never_happened() {
     let found = found(|world| world.devices[BOB].arm(scenario::CrashPoint::DuringWrite));
-    assert_found(&found, "bob's process dies at `during_write`", "nothing that it did reached that point");
+    assert_found(&found, "bob's process dies at `during_write`", "no operation reached that point");
 }

@@ -9,7 +9,7 @@ use crate::{
     adversary::{CallLog, Mark},
     cost::Operation,
     report::AuthenticationFigures,
-    scenario::Act,
+    scenario::ThiefAction,
 };
 
 /// A thief's session.
@@ -26,7 +26,7 @@ pub(super) struct ThiefSession {
 
 /// An action that a thief tried.
 struct ThiefAttempt {
-    act: Act,
+    act: ThiefAction,
     /// The number of epochs since the compromise.
     after: u64,
     accepted: bool,
@@ -62,7 +62,7 @@ impl ThiefSession {
         self.log.go_back(mark);
     }
 
-    pub(super) fn record_attempt(&mut self, act: Act, after: u64, accepted: bool) {
+    pub(super) fn record_attempt(&mut self, act: ThiefAction, after: u64, accepted: bool) {
         self.attempts.push(ThiefAttempt { act, after, accepted });
     }
 
@@ -95,7 +95,7 @@ impl ThiefSession {
             attempts: self.attempts.len() as u64,
             accepted: accepted.count() as u64,
             acted_until: last.map(|last| self.attempts[last].after),
-            healed_after: since.iter().find(|attempt| attempt.act == Act::Rejoin).map(|attempt| attempt.after),
+            healed_after: since.iter().find(|attempt| attempt.act == ThiefAction::Rejoin).map(|attempt| attempt.after),
         })
     }
 }

@@ -109,13 +109,13 @@ found_within! {
     /// The committer finds that two nodes have the same key. In debug builds, an assertion finds
     /// it.
     leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
-    wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "it is processed"];
+    wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "the device processes it"];
 
     two_commits_for_one_epoch: Service::TwoCommitsForOneEpoch, everything, ["the step succeeds", "one epoch"];
-    stream_of_a_removed_member_left_open: Service::OpenStreams, everything, ["it is processed"];
-    key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "it is processed"];
+    stream_of_a_removed_member_left_open: Service::OpenStreams, everything, ["the device processes it"];
+    key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
     welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
-    entry_lost: Service::LostEntries, everything, ["every message of its membership", "it is processed"];
+    entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 
@@ -123,7 +123,7 @@ found_within! {
 #[test]
 fn found_fault_is_shrunk() {
     let fault = Service::OpenStreams;
-    let finding = found(&fault, &everything(), &["it is processed"]);
+    let finding = found(&fault, &everything(), &["the device processes it"]);
     let shrunk = finding.shrink(&run_within(&fault));
     let failures = run_within(&fault)(&shrunk.scenario).failures;
     let kinds = |scenario, failures| FailureKind::of_all(scenario, failures);

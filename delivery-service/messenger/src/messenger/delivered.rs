@@ -15,7 +15,7 @@ use crate::envelope::TextId;
 /// The largest number of texts in the table of a group, of all senders together.
 ///
 /// At less than 120 bytes each, the table is not larger than the receipts beside it. A text that
-/// was crowded out may reach the application twice; no text is lost.
+/// was pushed out may reach the application twice; no text is lost.
 const TEXTS_REMEMBERED: usize = 128;
 
 /// The texts that may be sent again.
@@ -60,7 +60,7 @@ impl DeliveredTexts {
         true
     }
 
-    /// Makes room at the cost of the sender with the most texts: a hostile member crowds out its
+    /// Makes room at the cost of the sender with the most texts: a hostile member pushes out its
     /// own.
     fn limit(&mut self, latest: &DeviceId) {
         if self.len() > TEXTS_REMEMBERED {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_crowds_out_only_its_sender() {
+    fn a_flood_pushes_out_only_its_sender() {
         let (mut delivered, alice, bob) = (DeliveredTexts::default(), device("alice"), device("bob"));
         for number in 0..20 {
             assert!(delivered.admits(&alice, id(number), message("first"), 1));

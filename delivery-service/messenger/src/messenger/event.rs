@@ -179,7 +179,7 @@ pub enum Event {
     },
     /// A member has added a device that is not on the list of its user's devices.
     ///
-    /// The member was deceived, or deceives others. A person should ask the user.
+    /// The member believed a false list, or acts against the group. A person should ask the user.
     UnlistedMember {
         /// The group.
         group: GroupId,
@@ -225,7 +225,7 @@ pub enum Event {
         /// The reason, for people.
         reason: String,
     },
-    /// The service has taken back a commit and all entries after it.
+    /// The service has taken back a commit and the proposals after it. Messages stay in the log.
     ///
     /// The device sends its texts of that time again, and members that have read them do not
     /// receive them twice. The application has to repeat the intents of its own commit.
@@ -307,7 +307,8 @@ pub enum Rejoin {
     BadCommit,
     /// The device has followed a commit that the service took back.
     RolledBack,
-    /// The device has missed a commit.
+    /// The device has missed a commit, has confirmed a commit that the service did not order, or
+    /// could not process a commit because of its clock.
     Missed,
     /// The device's storage was put back to an older state, or copied.
     Restored,

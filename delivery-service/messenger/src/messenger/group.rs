@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     time::Duration,
 };
 
@@ -108,6 +109,8 @@ pub(super) struct MessengerGroup {
     facts: GroupFacts,
     /// True if the stored record differs from this group.
     unsaved: bool,
+    /// True if the application knows that this device cannot rejoin, until the next entry.
+    is_stranding_told: bool,
     /// The group's epoch at the service, after the service has refused a submission of another
     /// epoch.
     ///
@@ -279,6 +282,7 @@ impl MessengerGroup {
 
     /// This device has read an entry of the group: it may submit again.
     pub(super) fn entry_read(&mut self) {
+        self.is_stranding_told = false;
         match &mut self.condition {
             Condition::AwaitingEntry => self.condition = Condition::Following,
             Condition::Rejoining { step: step @ (RejoinStep::Submitted | RejoinStep::Stranded), .. } => {
@@ -292,7 +296,9 @@ impl MessengerGroup {
     pub(super) fn stream_ended(&mut self) {
         match &mut self.condition {
             Condition::AwaitingEntry => self.condition = Condition::Following,
-            Condition::Rejoining { step: step @ RejoinStep::Submitted, .. } => *step = RejoinStep::NeedsGroupInfo,
+            Condition::Rejoining { step: step @ (RejoinStep::Submitted | RejoinStep::Stranded), .. } => {
+                *step = RejoinStep::NeedsGroupInfo;
+            }
             _ => {}
         }
     }
@@ -345,16 +351,10 @@ impl MessengerGroup {
     /// This device cannot rejoin for now. Returns false if the application knows it already.
     pub(super) fn strand(&mut self) -> bool {
         match &mut self.condition {
-            Condition::Rejoining { step: RejoinStep::Stranded, .. } => false,
-            Condition::Rejoining { step, .. } => {
-                *step = RejoinStep::Stranded;
-                true
-            }
-            _ => {
-                self.await_entry();
-                true
-            }
+            Condition::Rejoining { step, .. } => *step = RejoinStep::Stranded,
+            _ => self.await_entry(),
         }
+        !mem::replace(&mut self.is_stranding_told, true)
     }
 
     /// The service has ordered a commit that this device cannot follow. Returns false if the device
@@ -442,11 +442,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stranded_device_ignores_the_end_of_the_stream() {
-        let mut group = rejoining(RejoinStep::Stranded);
+    fn a_stranded_device_tries_again_and_is_told_once() {
+        let mut group = rejoining(RejoinStep::NeedsGroupInfo);
+        assert!(group.strand());
         group.stream_ended();
-        assert!(matches!(group.condition, Condition::Rejoining { step: RejoinStep::Stranded, .. }));
+        assert!(matches!(group.condition, Condition::Rejoining { step: RejoinStep::NeedsGroupInfo, .. }));
         assert!(!group.strand(), "the application knows it");
+        group.entry_read();
+        assert!(group.strand(), "the next entry was a new chance");
     }
 
     #[test]

@@ -75,12 +75,12 @@ impl Messenger {
     /// Rejoins all groups, because the device's storage was put back to an older state or copied.
     ///
     /// The application calls this when it finds that out. See
-    /// [`Client::rolled_back`](regrow_engine::Client::rolled_back).
+    /// [`Client::storage_restored`](regrow_engine::Client::storage_restored).
     ///
     /// # Errors
     /// [`Error::Engine`].
-    pub fn rolled_back(&mut self) -> Result<(), Error> {
-        self.machine.client.rolled_back()?;
+    pub fn storage_restored(&mut self) -> Result<(), Error> {
+        self.machine.client.storage_restored()?;
         self.machine.look_at_all_groups();
         Ok(())
     }

@@ -47,7 +47,7 @@
 //! | `NeedsGroupInfo` | the service is in another epoch | `Submitted` |
 //! | each step | the service or the engine refuses | `Stranded` |
 //! | `Submitted`, `Stranded` | an entry of the group is read | `NeedsGroupInfo` |
-//! | `Submitted` | the stream ends in another epoch | `NeedsGroupInfo` |
+//! | `Submitted`, `Stranded` | the stream ends in another epoch | `NeedsGroupInfo` |
 //! | each step | the own external commit is read | `Following` |
 //! | each step | a new welcome is read and opens | `Following` |
 //! | each step | the service takes back the reason, a bad commit | `Following` |
@@ -280,10 +280,10 @@ impl Machine {
         wait
     }
 
-    /// The application has stored all events: the engine and the records let go of their contents.
+    /// The application has stored all events: the engine and the records forget their contents.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         if self.unsettled {
-            // The records first: the engine does not repeat an entry that it has let go of.
+            // The records first: the engine does not repeat an entry that it has forgotten.
             self.save_unsaved()?;
             self.client.acknowledge()?;
             self.unsettled = false;

@@ -138,6 +138,7 @@ pub(super) struct StoredGroup<'a> {
     pub(super) creating: Option<&'a ByteBuf>,
     pub(super) rejoin: Option<Rejoin>,
     pub(super) bad: Option<&'a BadCommit>,
+    #[serde(rename = "wishes")]
     pub(super) intents: &'a VecDeque<Intent>,
     pub(super) banned: &'a BTreeSet<DeviceId>,
     pub(super) invited_by: Option<&'a DeviceId>,
@@ -156,6 +157,7 @@ pub(super) struct LoadedGroup {
     pub(super) creating: Option<ByteBuf>,
     pub(super) rejoin: Option<Rejoin>,
     pub(super) bad: Option<BadCommit>,
+    #[serde(rename = "wishes")]
     pub(super) intents: VecDeque<Intent>,
     pub(super) banned: BTreeSet<DeviceId>,
     pub(super) invited_by: Option<DeviceId>,

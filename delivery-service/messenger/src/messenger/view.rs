@@ -1,4 +1,4 @@
-//! A group of the device, for reading.
+//! The view of a group for the application.
 
 use regrow_engine::{
     DeviceId, Epoch, EpochAuthenticator, Error, Group, GroupCode, GroupId, Member, SafetyNumber, UserId,

@@ -387,7 +387,7 @@ async fn a_restored_device_rejoins_and_carries_out_its_intent() {
     let epoch = alice.epoch();
 
     // The application has found that its storage was put back.
-    bob.rolled_back().unwrap();
+    bob.storage_restored().unwrap();
     bob.rotate(&chat(), true).await.unwrap();
     bob.send(&chat(), b"here I am").await.unwrap();
     settle(&mut [&mut alice, &mut bob]).await;

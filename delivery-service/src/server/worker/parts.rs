@@ -5,7 +5,6 @@ use crate::server::{
     wake_up::WakeUps,
 };
 
-/// The parts of the server that the store's thread updates.
 pub(crate) struct WorkerParts {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) sessions: Sessions,

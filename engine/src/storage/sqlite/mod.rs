@@ -219,10 +219,10 @@ impl SqliteStore {
     /// copied with the file, for example beside the key in the keystore. If somebody restores an
     /// older copy of the file, its number is not larger than the stored number.
     ///
-    /// In that case call [`Client::rolled_back`](crate::Client::rolled_back), or create a new
+    /// In that case call [`Client::storage_restored`](crate::Client::storage_restored), or create a new
     /// device. The number does not reveal a copy that was made since the last opening of the file.
     /// The engine detects such a copy as soon as it receives a message that the device has sent
-    /// since then: [`Lost::RolledBack`](crate::Lost::RolledBack).
+    /// since then: [`Lost::Restored`](crate::Lost::Restored).
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -238,7 +238,7 @@ impl SqliteStore {
     /// let openings = store.openings();
     /// let mut alice = Client::open(Arc::new(store), default_crypto(), Policy::default())?;
     /// if openings <= kept {
-    ///     alice.rolled_back()?;
+    ///     alice.storage_restored()?;
     /// }
     /// // Then store `openings` in the keystore.
     /// # assert_eq!(openings, 2);

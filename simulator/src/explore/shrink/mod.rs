@@ -8,7 +8,7 @@ mod smaller;
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{GroupSettings, Node, Placed, Scenario, read, write};
+use crate::scenario::{GroupSettings, Placed, Scenario, WrittenStep, read, write};
 
 /// A shrunk scenario, and the number of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         takes
     }
 
-    fn take_steps(&mut self, steps: Vec<Placed<Node>>) -> bool {
+    fn take_steps(&mut self, steps: Vec<Placed<WrittenStep>>) -> bool {
         let steps = smaller::sensible(steps);
         self.take(&Scenario { steps, ..self.smallest.clone() })
     }

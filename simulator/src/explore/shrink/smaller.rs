@@ -2,42 +2,44 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::scenario::{Action, Body, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageId, Node, Placed, Proposal};
+use crate::scenario::{
+    Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Placed, Proposal, WrittenStep,
+};
 
 /// Shorter waits that can replace a wait, in seconds.
 const SHORT_WAITS: [u64; 4] = [1, 60, 60 * 60, 24 * 60 * 60];
 
 /// Removes the steps that make no sense any more: delivery rules for messages that are not sent,
 /// releases of messages that are not held, and actions of thieves without a theft.
-pub(super) fn sensible(mut steps: Vec<Placed<Node>>) -> Vec<Placed<Node>> {
+pub(super) fn sensible(mut steps: Vec<Placed<WrittenStep>>) -> Vec<Placed<WrittenStep>> {
     let mut stolen = BTreeSet::new();
     steps.retain(|step| match &step.item {
-        Node::Do(Action::Compromise { id, .. }) => {
+        WrittenStep::Do(Action::Compromise { id, .. }) => {
             stolen.insert(id.clone());
             true
         }
-        Node::Do(Action::Impersonate { compromise, .. }) => stolen.contains(compromise),
+        WrittenStep::Do(Action::Impersonate { compromise, .. }) => stolen.contains(compromise),
         _ => true,
     });
     let sent: BTreeSet<MessageId> = steps.iter().flat_map(|step| sent_in(&step.item)).collect();
     let mut held = BTreeSet::new();
     steps.retain(|step| match &step.item {
-        Node::Do(Action::Hold(what)) => {
+        WrittenStep::Do(Action::Hold(what)) => {
             held.insert(what.id.clone());
             sent.contains(&what.id)
         }
-        Node::Do(Action::Drop(what) | Action::Duplicate(what)) => sent.contains(&what.id),
-        Node::Do(Action::Release(what)) => sent.contains(&what.id) && held.contains(&what.id),
+        WrittenStep::Do(Action::Drop(what) | Action::Duplicate(what)) => sent.contains(&what.id),
+        WrittenStep::Do(Action::Release(what)) => sent.contains(&what.id) && held.contains(&what.id),
         _ => true,
     });
     steps
 }
 
-fn sent_in(node: &Node) -> Vec<MessageId> {
+fn sent_in(node: &WrittenStep) -> Vec<MessageId> {
     match node {
-        Node::Do(Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. }) => vec![id.clone()],
-        Node::Do(_) => Vec::new(),
-        Node::Race(nodes) | Node::Repeat { steps: nodes, .. } => {
+        WrittenStep::Do(Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. }) => vec![id.clone()],
+        WrittenStep::Do(_) => Vec::new(),
+        WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
             nodes.iter().flat_map(|node| sent_in(&node.item)).collect()
         }
     }
@@ -45,30 +47,30 @@ fn sent_in(node: &Node) -> Vec<MessageId> {
 
 /// Returns the steps without a member: without its own actions, and without its name in the actions
 /// of others.
-pub(super) fn without_member(steps: &[Placed<Node>], name: &MemberName) -> Vec<Placed<Node>> {
-    let without = |step: &Placed<Node>| {
+pub(super) fn without_member(steps: &[Placed<WrittenStep>], name: &MemberName) -> Vec<Placed<WrittenStep>> {
+    let without = |step: &Placed<WrittenStep>| {
         let item = node_without(&step.item, name)?;
         Some(Placed { place: step.place.clone(), item })
     };
     steps.iter().filter_map(without).collect()
 }
 
-fn node_without(node: &Node, name: &MemberName) -> Option<Node> {
+fn node_without(node: &WrittenStep, name: &MemberName) -> Option<WrittenStep> {
     match node {
-        Node::Do(action) => action_without(action, name).map(Node::Do),
-        Node::Race(contenders) => race(without_member(contenders, name)),
-        Node::Repeat { times, steps } => {
+        WrittenStep::Do(action) => action_without(action, name).map(WrittenStep::Do),
+        WrittenStep::Race(contenders) => race(without_member(contenders, name)),
+        WrittenStep::Repeat { times, steps } => {
             let steps = without_member(steps, name);
-            (!steps.is_empty()).then_some(Node::Repeat { times: *times, steps })
+            (!steps.is_empty()).then_some(WrittenStep::Repeat { times: *times, steps })
         }
     }
 }
 
 /// Returns a race of the remaining contenders. A single contender becomes an ordinary step.
-fn race(mut contenders: Vec<Placed<Node>>) -> Option<Node> {
+fn race(mut contenders: Vec<Placed<WrittenStep>>) -> Option<WrittenStep> {
     match contenders.len() {
         0 | 1 => contenders.pop().map(|contender| contender.item),
-        _ => Some(Node::Race(contenders)),
+        _ => Some(WrittenStep::Race(contenders)),
     }
 }
 
@@ -114,24 +116,24 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
 }
 
 /// Returns simpler replacements for a step, the simplest first.
-pub(super) fn simpler(node: &Node) -> Vec<Node> {
+pub(super) fn simpler(node: &WrittenStep) -> Vec<WrittenStep> {
     match node {
-        Node::Do(action) => simpler_actions(action).into_iter().map(Node::Do).collect(),
-        Node::Race(contenders) => {
+        WrittenStep::Do(action) => simpler_actions(action).into_iter().map(WrittenStep::Do).collect(),
+        WrittenStep::Race(contenders) => {
             let fewer = shorter(contenders).into_iter().filter_map(race);
             let simpler = contenders.iter().enumerate().flat_map(|(index, contender)| {
                 simpler(&contender.item).into_iter().map(move |item| {
                     let mut contenders = contenders.clone();
                     contenders[index].item = item;
-                    Node::Race(contenders)
+                    WrittenStep::Race(contenders)
                 })
             });
             fewer.chain(simpler).collect()
         }
-        Node::Repeat { times, steps } => {
-            let fewer = (*times > 1).then(|| Node::Repeat { times: times / 2, steps: steps.clone() });
+        WrittenStep::Repeat { times, steps } => {
+            let fewer = (*times > 1).then(|| WrittenStep::Repeat { times: times / 2, steps: steps.clone() });
             let shorter = shorter(steps).into_iter().filter(|steps| !steps.is_empty());
-            fewer.into_iter().chain(shorter.map(|steps| Node::Repeat { times: *times, steps })).collect()
+            fewer.into_iter().chain(shorter.map(|steps| WrittenStep::Repeat { times: *times, steps })).collect()
         }
     }
 }
@@ -177,8 +179,8 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
                 Proposal::Update => Vec::new(),
             }
         }
-        Action::Send { by, id, body } if *body != Body::Size(DEFAULT_MESSAGE_SIZE) => {
-            vec![Action::Send { by: by.clone(), id: id.clone(), body: Body::Size(DEFAULT_MESSAGE_SIZE) }]
+        Action::Send { by, id, body } if *body != MessageBody::Size(DEFAULT_MESSAGE_SIZE) => {
+            vec![Action::Send { by: by.clone(), id: id.clone(), body: MessageBody::Size(DEFAULT_MESSAGE_SIZE) }]
         }
         Action::Hold(what) => delivery(what, &Action::Hold),
         Action::Release(what) => delivery(what, &Action::Release),

@@ -67,8 +67,9 @@ pub struct Row {
     pub epoch: Option<u64>,
     /// One cell for each column.
     pub cells: Vec<Cell>,
-    /// The number of epochs from the snapshot to the first epoch from which on no message can be
-    /// read. Not set if the thief could still follow the group at the end of the scenario.
+    /// The number of epochs from the snapshot to the first epoch from which on the thief knows no
+    /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
+    /// scenario.
     pub healed_after: Option<u64>,
 }
 

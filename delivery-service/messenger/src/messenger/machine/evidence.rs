@@ -14,8 +14,8 @@ use crate::{
 
 impl Machine {
     /// Takes in a receipt that did not come with an entry. Its signature was verified.
-    pub(super) fn hear(&mut self, id: &GroupId, receipt: &Receipt) {
-        let finding = self.group(id).facts_mut().audit.hear(receipt);
+    pub(super) fn compare_receipt(&mut self, id: &GroupId, receipt: &Receipt) {
+        let finding = self.group(id).facts_mut().audit.compare_receipt(receipt);
         self.report_findings(id, finding);
     }
 
@@ -74,7 +74,7 @@ impl Machine {
         let forged = || Error::ForgedReceipt { group: group.clone(), sequence: receipt.sequence };
         receipt.verify(&self.service).map_err(|_| forged())?;
         let before = self.equivocations(&group);
-        self.hear(&group, receipt);
+        self.compare_receipt(&group, receipt);
         self.save(&[&group], Changes::default())?;
         Ok(self.equivocations(&group).into_iter().find(|proof| !before.contains(proof)))
     }

@@ -67,7 +67,7 @@ impl Machine {
                 None
             }
             // The intent stays for the time after the rejoin.
-            Err(error @ EngineError::RolledBack { .. }) => return self.refuse(id, None, error).map(|()| None),
+            Err(error @ EngineError::Restored { .. }) => return self.refuse(id, None, error).map(|()| None),
             Err(error) => {
                 self.refuse(id, Some(intent.clone()), error)?;
                 None
@@ -96,7 +96,7 @@ impl Machine {
     pub(super) fn refuse(&mut self, id: &GroupId, intent: Option<Intent>, error: EngineError) -> Result<(), Error> {
         match error {
             error if is_of_device(&error) => Err(error.into()),
-            EngineError::RolledBack { .. } => {
+            EngineError::Restored { .. } => {
                 self.rejoin(id, Rejoin::Restored);
                 self.save(&[id], Changes::default())
             }

@@ -68,7 +68,7 @@ impl Machine {
                 self.group(id).first_proposal_at.get_or_insert(now);
                 return Ok(None);
             }
-            Err(error @ EngineError::RolledBack { .. }) => return self.refuse(id, None, error).map(|()| None),
+            Err(error @ EngineError::Restored { .. }) => return self.refuse(id, None, error).map(|()| None),
             Err(error) => return Err(error.into()),
         };
         let sealed = EncodedMessage { epoch, bytes: bytes.into() };
@@ -78,7 +78,7 @@ impl Machine {
     }
 
     /// Puts a proposal of the engine into the outbox.
-    pub(super) fn put_out(&mut self, id: &GroupId, proposal: &ProposalMessage) -> Result<(), Error> {
+    pub(super) fn add_to_outbox(&mut self, id: &GroupId, proposal: &ProposalMessage) -> Result<(), Error> {
         self.with_proposal(id, proposal)?.write(&mut self.client)
     }
 
@@ -99,10 +99,10 @@ impl Machine {
         match decided(response)? {
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
+                self.compare_receipt(id, &receipt);
             }
             Err(problem) if is_other_epoch(&problem) => {
-                self.service_is_elsewhere(id, &problem);
+                self.service_is_in_other_epoch(id, &problem);
                 self.group(id).resume_due = true;
             }
             Err(problem) => {
@@ -125,12 +125,12 @@ impl Machine {
         let changes = match decided(response)? {
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
+                self.compare_receipt(id, &receipt);
                 ordered(id, name, text, sealed.epoch, receipt.sequence)?
             }
             // The device encrypts the text again after it has read the newer entries.
             Err(problem) if is_other_epoch(&problem) => {
-                self.service_is_elsewhere(id, &problem);
+                self.service_is_in_other_epoch(id, &problem);
                 Changes::default().outbox_item(name, Some(&OutboxItem::unsealed(text)))?
             }
             Err(problem) if is_outside(&problem) => {

@@ -25,7 +25,7 @@ impl Machine {
                 self.drop_group(&id)?;
                 self.events.push_back(Event::Removed { group: id, by: Some(by) });
             }
-            ReceivedEvent::Lost(Lost::RolledBack) => self.rejoin(&id, Rejoin::Restored),
+            ReceivedEvent::Lost(Lost::Restored) => self.rejoin(&id, Rejoin::Restored),
             ReceivedEvent::Lost(Lost::Clock { .. } | Lost::Fork { .. }) => self.rejoin(&id, Rejoin::Missed),
             // The device meets these again with their entry: the cursor stands before it.
             ReceivedEvent::Lost(Lost::Commit { .. } | Lost::Unsupported(_))
@@ -43,7 +43,7 @@ impl Machine {
         };
         // A receipt without the service's signature is a member's invention, and no evidence.
         if let Some(receipt) = opened.receipt.filter(|receipt| receipt.verify(&self.service).is_ok()) {
-            self.hear(&id, &receipt);
+            self.compare_receipt(&id, &receipt);
         }
         let (sender, epoch, text) = (text.sender, text.epoch, Text(opened.text));
         if self.group(&id).facts_mut().delivered.admits(&sender, opened.id, message, epoch.0) {

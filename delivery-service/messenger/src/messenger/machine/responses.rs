@@ -130,7 +130,7 @@ impl Machine {
             // keys of their epoch first.
             Ok(accepted) => {
                 let receipt = self.verified(id, &accepted.receipt)?;
-                self.hear(id, &receipt);
+                self.compare_receipt(id, &receipt);
                 self.group(id).await_entry();
             }
             Err(problem) if is_other_epoch(&problem) => {
@@ -138,7 +138,7 @@ impl Machine {
                 if pending.is_external() {
                     self.client.discard(pending)?;
                 }
-                self.service_is_elsewhere(id, &problem);
+                self.service_is_in_other_epoch(id, &problem);
             }
             Err(problem) => self.commit_refused(id, pending, &problem)?,
         }

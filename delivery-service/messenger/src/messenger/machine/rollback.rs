@@ -1,4 +1,4 @@
-//! Rollbacks: the service takes back a commit and all entries after it.
+//! Rollbacks: the service takes back a commit and the proposals after it. Messages stay in the log.
 
 use regrow_engine::{Error as EngineError, GroupId};
 

@@ -176,7 +176,7 @@ impl Machine {
     }
 
     /// The service has refused a submission, because it is in another epoch than this device.
-    pub(super) fn service_is_elsewhere(&mut self, id: &GroupId, problem: &Problem) {
+    pub(super) fn service_is_in_other_epoch(&mut self, id: &GroupId, problem: &Problem) {
         let group = self.group(id);
         group.service_epoch = problem.current_epoch;
         group.await_entry();

@@ -72,7 +72,7 @@ impl Machine {
                     self.group(id).resume_due = false;
                     return Ok(Some(GroupRequest::Commit(Box::new(pending))));
                 }
-                Ok(Some(Outgoing::Proposal(proposal))) => self.put_out(id, &proposal)?,
+                Ok(Some(Outgoing::Proposal(proposal))) => self.add_to_outbox(id, &proposal)?,
                 Ok(None) => {}
                 Err(error) => self.refuse(id, None, error)?,
             }
@@ -151,7 +151,7 @@ impl Machine {
                 let changes = self.with_proposal(id, &proposal)?;
                 self.intent_taken(id, &Intent::Leave, changes)
             }
-            Err(error @ EngineError::RolledBack { .. }) => self.refuse(id, None, error),
+            Err(error @ EngineError::Restored { .. }) => self.refuse(id, None, error),
             Err(error) => {
                 self.refuse(id, Some(Intent::Leave), error)?;
                 self.intent_taken(id, &Intent::Leave, Changes::default())

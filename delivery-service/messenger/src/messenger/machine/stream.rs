@@ -84,7 +84,7 @@ impl Machine {
 
     /// Processes fetched entries. Returns the request for the ratchet tree that a welcome lacks.
     ///
-    /// One call processes one run of entries: each time the engine receives, it lets go of its last
+    /// One call processes one run of entries: each time the engine receives, it forgets its last
     /// results.
     ///
     /// # Errors
