@@ -39,14 +39,6 @@ pub(crate) fn is_removed(tx: &mut dyn Transaction, device: &DeviceId) -> Result<
     Ok(load(tx, device)?.is_some_and(|device| device.key.is_none()))
 }
 
-/// Reads the device from a key that has the name of its user before it.
-pub(crate) fn device_in(table: Table, key: &[u8]) -> Result<DeviceId, StoreError> {
-    let length = usize::try_from(key::number_in(table, key, 0)?).unwrap_or(usize::MAX);
-    let name_at = length.saturating_add(2 * Key::NAME_PREFIX);
-    let device = key.get(name_at..).and_then(|name| DeviceId::from_identity(name).ok());
-    device.ok_or(StoreError::Corrupt(table))
-}
-
 /// Returns all devices that the user has or had, in the order of the keys.
 pub(crate) fn ever_of(tx: &mut dyn Transaction, user: &UserId) -> Result<Vec<DeviceId>, StoreError> {
     devices_below(tx, Table::Users, user)
@@ -61,7 +53,7 @@ fn devices_below(tx: &mut dyn Transaction, table: Table, user: &UserId) -> Resul
     let range = Key::user(user).everything_below();
     let mut devices = Vec::new();
     tx.scan(table, &range.start..&range.end, &mut |key, _| {
-        devices.push(device_in(table, key)?);
+        devices.push(key::device_after(table, key, 1)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(devices)

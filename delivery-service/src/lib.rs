@@ -105,6 +105,7 @@
 //! | `ordering` | the rules for groups: commits, messages, logs, rosters, key packages, expiry |
 //! | `admission` | the rules for devices: registration, device lists, sessions, wake-ups |
 //! | `handshake` | decodes and verifies MLS messages; the public groups of assisted mode |
+//! | `deadlines` | reads the deadlines that have passed, for `ordering` and `admission` |
 //! | `devices` | the records of devices, which `ordering` and `admission` read |
 //! | [`store`] | tables of ordered keys and values in transactions, and SQLite |
 //! | [`check`] | the store check: finds damaged and contradictory records |
@@ -120,6 +121,7 @@ mod admission;
 #[cfg(feature = "server")]
 mod authorities;
 pub mod check;
+mod deadlines;
 mod devices;
 mod error;
 mod handshake;

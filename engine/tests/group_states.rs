@@ -260,7 +260,7 @@ fn a_restart_changes_no_state() {
 }
 
 #[test]
-fn a_rolled_back_device_settles_its_pending_commit() {
+fn a_restored_device_settles_its_pending_commit() {
     let confirm: GroupOperation = |test| test.alice.confirm(test.commit.clone(), NOW).map(drop);
     let discard: GroupOperation = |test| test.alice.discard(test.commit.clone());
     for settle in [confirm, discard] {

@@ -83,7 +83,7 @@ pub(crate) fn register(
 pub(crate) fn users(tx: &mut dyn Transaction) -> Result<Vec<KnownUser>, StoreError> {
     let mut pairs = Vec::new();
     tx.scan(Table::Users, &[]..&key::AFTER_ALL, &mut |key, _| {
-        pairs.push(devices::device_in(Table::Users, key)?);
+        pairs.push(key::device_after(Table::Users, key, 1)?);
         Ok(ControlFlow::Continue(()))
     })?;
     let mut users: Vec<KnownUser> = Vec::new();

@@ -10,10 +10,11 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Abort, OrderingContext, deadlines, key_package, roster,
+    Abort, OrderingContext, key_package, roster,
     tally::{Tally, TallyCounts},
 };
 use crate::{
+    deadlines,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp, UserId},
     outcome::RejectReason,

@@ -3,12 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    claim,
-    deadlines::{BATCH, passed},
-    ending, group, invitation, key_package, log, remembered, retention,
-};
+use super::{claim, ending, group, invitation, key_package, log, remembered, retention};
 use crate::{
+    deadlines::{BATCH, passed},
     error::StoreError,
     names::{Cursor, Timestamp},
     store::{Table, Transaction, key::number_in},

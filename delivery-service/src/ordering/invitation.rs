@@ -4,11 +4,12 @@
 //! old invitations.
 
 use super::{
-    Abort, OrderingContext, claim, deadlines,
+    Abort, OrderingContext, claim,
     membership::{Invitation, Membership, check_group_count},
     retention, roster,
 };
 use crate::{
+    deadlines,
     error::StoreError,
     names::{DeviceId, GroupId, Timestamp},
     outcome::RejectReason,

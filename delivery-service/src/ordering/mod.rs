@@ -19,7 +19,6 @@
 //! | | `remembered` | returns the earlier outcome to a device that submits the same bytes again |
 //! | | `block` | users that a user has blocked |
 //! | | `tally` | counts that the limits are compared with |
-//! | | `deadlines` | reads the deadlines that have passed |
 //! | | `service_state` | the service's own records: signing key, confirmed time |
 //! | log and readers | `log` | appends entries with their receipts, and deletes entries |
 //! | | `membership` | which device may read which entry: an interval of the log |
@@ -47,7 +46,6 @@ pub(crate) mod block;
 pub(crate) mod claim;
 pub(crate) mod commit;
 pub(crate) mod creation;
-pub(crate) mod deadlines;
 pub(crate) mod ending;
 pub(crate) mod expiry;
 pub(crate) mod group;

@@ -17,7 +17,7 @@ use crate::{
     names::{Cursor, DeviceId, GroupId, Timestamp, UserId},
     store::{
         Table, Transaction, identity,
-        key::{self, Key, number_in},
+        key::{self, Key},
     },
 };
 
@@ -95,22 +95,10 @@ fn below(tx: &mut dyn Transaction, key: &Key) -> Result<Vec<(DeviceId, RosterEnt
     let range = key.everything_below();
     let mut members = Vec::new();
     tx.scan(Table::Members, &range.start..&range.end, &mut |key, value| {
-        members.push((device_in(key)?, key::decode(Table::Members, value)?));
+        members.push((key::device_after(Table::Members, key, 2)?, key::decode(Table::Members, value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(members)
-}
-
-/// Reads the device from the key of a member. It follows the names of the group and of the user.
-fn device_in(key: &[u8]) -> Result<DeviceId, StoreError> {
-    let corrupt = || StoreError::Corrupt(Table::Members);
-    let mut rest = key;
-    for _ in 0..2 {
-        let length = usize::try_from(number_in(Table::Members, rest, 0)?).map_err(|_| corrupt())?;
-        rest = rest.get(Key::NAME_PREFIX..).and_then(|rest| rest.get(length..)).ok_or_else(corrupt)?;
-    }
-    let name = rest.get(Key::NAME_PREFIX..).ok_or_else(corrupt)?;
-    DeviceId::from_identity(name).map_err(|_| corrupt())
 }
 
 /// Returns the devices on the roster.

@@ -3,7 +3,7 @@
 //! Labels are words of the server: a kind, an outcome, the template of a route. No label is a text
 //! of a client. Such a label could contain a name, and would create a time series for each text.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use prometheus_client::{
@@ -198,10 +198,9 @@ impl Default for Meters {
 impl Default for Metrics {
     fn default() -> Self {
         let mut counts = Meters::default();
-        let mut registry = mem::take(&mut counts.registry);
         let version: Family<[Label; 1], Gauge> = Family::default();
         version.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        let r = &mut registry;
+        let r = &mut counts.registry;
         r.register("build_info", "The version of the server", version);
         r.register("submissions", "Submissions to groups, by kind and outcome", counts.submissions.clone());
         r.register("rejections", "Rejected submissions, by kind and reason", counts.rejections.clone());
@@ -243,7 +242,6 @@ impl Default for Metrics {
         r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
-        counts.registry = registry;
         Self(Arc::new(counts))
     }
 }

@@ -161,7 +161,7 @@ impl Worker {
             }
             None => None,
         };
-        let _turn = self.readers.acquire().await.map_err(|_| RequestError::for_now(Code::Unavailable, FULL))?;
+        let _turn = self.readers.acquire().await.map_err(full)?;
         self.call_for(context, work).await
     }
 

@@ -123,6 +123,18 @@ pub(crate) fn number_in(table: Table, key: &[u8], skip: usize) -> Result<u64, St
         .ok_or(StoreError::Corrupt(table))
 }
 
+/// Reads the device that ends `key`, after this number of other names.
+pub(crate) fn device_after(table: Table, key: &[u8], names: usize) -> Result<DeviceId, StoreError> {
+    let corrupt = || StoreError::Corrupt(table);
+    let mut rest = key;
+    for _ in 0..names {
+        let length = usize::try_from(number_in(table, rest, 0)?).map_err(|_| corrupt())?;
+        rest = rest.get(Key::NAME_PREFIX..).and_then(|rest| rest.get(length..)).ok_or_else(corrupt)?;
+    }
+    let name = rest.get(Key::NAME_PREFIX..).ok_or_else(corrupt)?;
+    DeviceId::from_identity(name).map_err(|_| corrupt())
+}
+
 /// Encodes a record as MessagePack. It is compact and self-describing, which OpenMLS's own records
 /// need.
 pub(crate) fn encode<T: Serialize>(table: Table, record: &T) -> Result<Vec<u8>, StoreError> {

@@ -9,9 +9,7 @@ use regrow_protocol::ByteCounter;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::records::{
-    Account, KnownList, ListIntent, LoadedGroup, OutboxItem, PendingUpload, PublishedKeyPackages, StoredGroup,
-};
+use super::records::{Account, KnownList, ListIntent, OutboxItem, PendingUpload, PublishedKeyPackages, StoredGroup};
 use crate::{
     error::Error,
     names::{Cursor, Sequence},
@@ -118,10 +116,10 @@ pub(super) fn device_list(client: &Client, user: &UserId) -> Result<Option<Known
 }
 
 /// The groups and their records. A damaged record is an error of its own.
-type LoadedGroups = Vec<(GroupId, Result<LoadedGroup, Error>)>;
+type StoredGroups = Vec<(GroupId, Result<StoredGroup<'static>, Error>)>;
 
 /// The records of all groups.
-pub(super) fn groups(client: &Client) -> Result<LoadedGroups, Error> {
+pub(super) fn groups(client: &Client) -> Result<StoredGroups, Error> {
     let mut groups = Vec::new();
     for name in client.app_data_names(GROUP)? {
         let id = GroupId::from_base64url(&name[GROUP.len()..]);
@@ -200,6 +198,8 @@ fn damaged(name: &'static str, detail: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use regrow_engine::{DeviceId, MessageId};
     use serde_bytes::ByteBuf;
     use sha2::{Digest as _, Sha256};
@@ -214,7 +214,7 @@ mod tests {
             event::Rejoin,
             group::MessengerGroup,
             intent::Intent,
-            records::{BadCommit, EncodedMessage, InvitationAnswer, LoadedGroup, OutboxText},
+            records::{BadCommit, EncodedMessage, InvitationAnswer, OutboxText},
         },
         names::Epoch,
         receipt::{ChainHash, ServiceKey},
@@ -242,30 +242,31 @@ mod tests {
         delivered.enter(2);
         delivered.admits(&bob(), TextId::of(TextNonce([7; 16]), b"hi"), MessageId::of(b"m"), 2);
         let data = Intent::SetData(ByteBuf::from(vec![1, 2]));
-        MessengerGroup::load(LoadedGroup {
-            audit,
+        MessengerGroup::load(StoredGroup {
+            audit: Cow::Owned(audit),
             joined: 5,
-            bad: Some(BadCommit { sequence: Sequence(6), since: 1000, reported: true }),
-            intents: [Intent::AddUser(eve()), Intent::Rotate { signature_key: true }, data].into(),
-            banned: [bob()].into(),
-            invited_by: Some(bob()),
+            bad: Some(Cow::Owned(BadCommit { sequence: Sequence(6), since: 1000, reported: true })),
+            intents: Cow::Owned([Intent::AddUser(eve()), Intent::Rotate { signature_key: true }, data].into()),
+            banned: Cow::Owned([bob()].into()),
+            invited_by: Some(Cow::Owned(bob())),
             suspended: true,
             has_gap: true,
-            delivered,
-            ..LoadedGroup::default()
+            delivered: Cow::Owned(delivered),
+            ..StoredGroup::default()
         })
     }
 
     #[test]
     fn stored_groups_keep_their_encoding() {
-        let flags = LoadedGroup { joined: 5, suspended: true, has_gap: true, ..LoadedGroup::default() };
-        let rejoining = MessengerGroup::load(LoadedGroup {
+        let flags = StoredGroup { joined: 5, suspended: true, has_gap: true, ..StoredGroup::default() };
+        let rejoining = MessengerGroup::load(StoredGroup {
             rejoin: Some(Rejoin::Missed),
             answer: Some(InvitationAnswer::Decline),
             ..flags
         });
-        let flags = LoadedGroup { joined: 5, suspended: true, has_gap: true, ..LoadedGroup::default() };
-        let creating = MessengerGroup::load(LoadedGroup { creating: Some(ByteBuf::from(vec![9])), ..flags });
+        let flags = StoredGroup { joined: 5, suspended: true, has_gap: true, ..StoredGroup::default() };
+        let creating =
+            MessengerGroup::load(StoredGroup { creating: Some(Cow::Owned(ByteBuf::from(vec![9]))), ..flags });
         assert_encoding(
             &group_awaiting_rollback().record(),
             "7070892a2b80a1dea37d046a1ce4709a65a2eb86516cbdc5ca099cd736604768",

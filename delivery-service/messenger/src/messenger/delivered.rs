@@ -19,7 +19,7 @@ use crate::envelope::TextId;
 const TEXTS_REMEMBERED: usize = 128;
 
 /// The texts that may be sent again.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DeliveredTexts {
     /// The epoch that began with the last commit.
     epoch: u64,
@@ -29,7 +29,7 @@ pub(super) struct DeliveredTexts {
 }
 
 /// A text that the application has received.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DeliveredText {
     id: TextId,
     /// The identifier of the message that the application has received. After a crash that message

@@ -5,6 +5,7 @@
 //! [`machine`](super::machine).
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     time::Duration,
@@ -18,7 +19,7 @@ use super::{
     delivered::DeliveredTexts,
     event::Rejoin,
     intent::Intent,
-    records::{BadCommit, InvitationAnswer, LoadedGroup, StoredGroup},
+    records::{BadCommit, InvitationAnswer, StoredGroup},
 };
 use crate::{
     audit::Audit,
@@ -138,29 +139,30 @@ impl MessengerGroup {
     }
 
     /// The group as an earlier process has stored it.
-    pub(super) fn load(record: LoadedGroup) -> Self {
+    pub(super) fn load(record: StoredGroup<'_>) -> Self {
         let condition = match (record.creating, record.rejoin, record.bad) {
-            (Some(group_info), rejoin, bad) => {
-                Condition::Creating { group_info, rejoin: rejoin.or(bad.map(|_| Rejoin::BadCommit)) }
-            }
+            (Some(group_info), rejoin, bad) => Condition::Creating {
+                group_info: group_info.into_owned(),
+                rejoin: rejoin.or(bad.map(|_| Rejoin::BadCommit)),
+            },
             (None, Some(why), _) => Condition::Rejoining { why, step: RejoinStep::NeedsGroupInfo },
-            (None, None, Some(bad)) => Condition::AwaitingRollback { bad, since: None },
+            (None, None, Some(bad)) => Condition::AwaitingRollback { bad: bad.into_owned(), since: None },
             (None, None, None) => Condition::Following,
         };
         let invitation = match (record.answer, record.invited_by) {
             (Some(answer), _) => InvitationState::Answered(answer),
-            (None, Some(by)) => InvitationState::Open { by },
+            (None, Some(by)) => InvitationState::Open { by: by.into_owned() },
             (None, None) => InvitationState::None,
         };
         let facts = GroupFacts {
-            audit: record.audit,
+            audit: record.audit.into_owned(),
             joined: record.joined,
-            intents: record.intents,
-            banned: record.banned,
+            intents: record.intents.into_owned(),
+            banned: record.banned.into_owned(),
             invitation,
             suspended: record.suspended,
             has_gap: record.has_gap,
-            delivered: record.delivered,
+            delivered: record.delivered.into_owned(),
         };
         Self { condition, facts, ..Self::default() }
     }
@@ -170,28 +172,28 @@ impl MessengerGroup {
         let facts = &self.facts;
         let (mut creating, mut bad) = (None, None);
         match &self.condition {
-            Condition::Creating { group_info, .. } => creating = Some(group_info),
-            Condition::AwaitingRollback { bad: commit, .. } => bad = Some(commit),
+            Condition::Creating { group_info, .. } => creating = Some(Cow::Borrowed(group_info)),
+            Condition::AwaitingRollback { bad: commit, .. } => bad = Some(Cow::Borrowed(commit)),
             Condition::Following | Condition::AwaitingEntry | Condition::Rejoining { .. } => {}
         }
         let (invited_by, answer) = match &facts.invitation {
             InvitationState::None => (None, None),
-            InvitationState::Open { by } => (Some(by), None),
+            InvitationState::Open { by } => (Some(Cow::Borrowed(by)), None),
             InvitationState::Answered(answer) => (None, Some(*answer)),
         };
         StoredGroup {
-            audit: &facts.audit,
+            audit: Cow::Borrowed(&facts.audit),
             joined: facts.joined,
             creating,
             rejoin: self.rejoins(),
             bad,
-            intents: &facts.intents,
-            banned: &facts.banned,
+            intents: Cow::Borrowed(&facts.intents),
+            banned: Cow::Borrowed(&facts.banned),
             invited_by,
             answer,
             suspended: facts.suspended,
             has_gap: facts.has_gap,
-            delivered: &facts.delivered,
+            delivered: Cow::Borrowed(&facts.delivered),
         }
     }
 
@@ -280,20 +282,15 @@ impl MessengerGroup {
         }
     }
 
-    /// This device has read an entry of the group: it may submit again.
+    /// This device has read an entry of the group: it may submit again, and a rejoin has a new
+    /// chance.
     pub(super) fn entry_read(&mut self) {
         self.is_stranding_told = false;
-        match &mut self.condition {
-            Condition::AwaitingEntry => self.condition = Condition::Following,
-            Condition::Rejoining { step: step @ (RejoinStep::Submitted | RejoinStep::Stranded), .. } => {
-                *step = RejoinStep::NeedsGroupInfo;
-            }
-            _ => {}
-        }
+        self.may_submit_again();
     }
 
-    /// This device may submit again although it has read no entry: the stream has no more.
-    pub(super) fn stream_ended(&mut self) {
+    /// This device may submit again.
+    pub(super) fn may_submit_again(&mut self) {
         match &mut self.condition {
             Condition::AwaitingEntry => self.condition = Condition::Following,
             Condition::Rejoining { step: step @ (RejoinStep::Submitted | RejoinStep::Stranded), .. } => {
@@ -318,7 +315,7 @@ impl MessengerGroup {
             Condition::Creating { rejoin: Some(_), .. } => return false,
             Condition::Creating { rejoin, .. } => *rejoin = Some(why),
             Condition::Rejoining { .. } => {
-                self.entry_read();
+                self.may_submit_again();
                 return false;
             }
             Condition::Following | Condition::AwaitingEntry | Condition::AwaitingRollback { .. } => {
@@ -339,7 +336,7 @@ impl MessengerGroup {
     /// Takes the group info that waits for its ratchet tree.
     pub(super) fn take_group_info(&mut self) -> Option<Vec<u8>> {
         let Condition::Rejoining { step, .. } = &mut self.condition else { return None };
-        match std::mem::replace(step, RejoinStep::NeedsGroupInfo) {
+        match mem::replace(step, RejoinStep::NeedsGroupInfo) {
             RejoinStep::NeedsRatchetTree { group_info, .. } => Some(group_info),
             other => {
                 *step = other;
@@ -445,9 +442,11 @@ mod tests {
     fn a_stranded_device_tries_again_and_is_told_once() {
         let mut group = rejoining(RejoinStep::NeedsGroupInfo);
         assert!(group.strand());
-        group.stream_ended();
+        group.may_submit_again();
         assert!(matches!(group.condition, Condition::Rejoining { step: RejoinStep::NeedsGroupInfo, .. }));
         assert!(!group.strand(), "the application knows it");
+        assert!(!group.begin_rejoin(Rejoin::Missed), "the group rejoins already");
+        assert!(!group.strand(), "no entry was read since");
         group.entry_read();
         assert!(group.strand(), "the next entry was a new chance");
     }

@@ -3,7 +3,10 @@
 //!
 //! Names and order of the serialized fields are the stored format: they do not change.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, VecDeque},
+};
 
 use regrow_engine::DeviceId;
 use serde::{Deserialize, Serialize};
@@ -129,42 +132,24 @@ pub(super) struct EncodedMessage {
     pub(super) bytes: ByteBuf,
 }
 
-/// The record of a group as it is written. [`LoadedGroup`] is the same record as it is read.
-#[derive(Serialize)]
+/// The record of a group. It borrows its parts while it is written, and owns them when it was read.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct StoredGroup<'a> {
-    pub(super) audit: &'a Audit,
+    pub(super) audit: Cow<'a, Audit>,
     pub(super) joined: u64,
     /// The group info that the service creates the group from.
-    pub(super) creating: Option<&'a ByteBuf>,
+    pub(super) creating: Option<Cow<'a, ByteBuf>>,
     pub(super) rejoin: Option<Rejoin>,
-    pub(super) bad: Option<&'a BadCommit>,
+    pub(super) bad: Option<Cow<'a, BadCommit>>,
     #[serde(rename = "wishes")]
-    pub(super) intents: &'a VecDeque<Intent>,
-    pub(super) banned: &'a BTreeSet<DeviceId>,
-    pub(super) invited_by: Option<&'a DeviceId>,
+    pub(super) intents: Cow<'a, VecDeque<Intent>>,
+    pub(super) banned: Cow<'a, BTreeSet<DeviceId>>,
+    pub(super) invited_by: Option<Cow<'a, DeviceId>>,
     pub(super) answer: Option<InvitationAnswer>,
     pub(super) suspended: bool,
     pub(super) has_gap: bool,
-    pub(super) delivered: &'a DeliveredTexts,
-}
-
-/// The record of a group as it is read. [`StoredGroup`] is the same record as it is written.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct LoadedGroup {
-    pub(super) audit: Audit,
-    pub(super) joined: u64,
-    pub(super) creating: Option<ByteBuf>,
-    pub(super) rejoin: Option<Rejoin>,
-    pub(super) bad: Option<BadCommit>,
-    #[serde(rename = "wishes")]
-    pub(super) intents: VecDeque<Intent>,
-    pub(super) banned: BTreeSet<DeviceId>,
-    pub(super) invited_by: Option<DeviceId>,
-    pub(super) answer: Option<InvitationAnswer>,
-    pub(super) suspended: bool,
-    pub(super) has_gap: bool,
-    pub(super) delivered: DeliveredTexts,
+    pub(super) delivered: Cow<'a, DeliveredTexts>,
 }
 
 /// Serializes a text as a byte string.

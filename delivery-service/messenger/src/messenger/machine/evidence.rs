@@ -67,6 +67,13 @@ impl Machine {
         Ok(receipt)
     }
 
+    /// Takes in the receipt of an accepted submission, and returns it.
+    pub(super) fn accept_receipt(&mut self, id: &GroupId, receipt: &api::Receipt) -> Result<Receipt, Error> {
+        let receipt = self.verified(id, receipt)?;
+        self.compare_receipt(id, &receipt);
+        Ok(receipt)
+    }
+
     /// Takes in a receipt from another member. Returns the new proof, if the receipt contradicts
     /// this device's receipts.
     pub(in crate::messenger) fn compare(&mut self, receipt: &Receipt) -> Result<Option<Equivocation>, Error> {

@@ -98,8 +98,7 @@ impl Machine {
     ) -> Result<(), Error> {
         match decided(response)? {
             Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.compare_receipt(id, &receipt);
+                self.accept_receipt(id, &accepted.receipt)?;
             }
             Err(problem) if is_other_epoch(&problem) => {
                 self.service_is_in_other_epoch(id, &problem);
@@ -124,8 +123,7 @@ impl Machine {
         let Some(text) = app_data::outbox_item(&self.client, name)?.and_then(|item| item.text) else { return Ok(()) };
         let changes = match decided(response)? {
             Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.compare_receipt(id, &receipt);
+                let receipt = self.accept_receipt(id, &accepted.receipt)?;
                 ordered(id, name, text, sealed.epoch, receipt.sequence)?
             }
             // The device encrypts the text again after it has read the newer entries.

@@ -129,8 +129,7 @@ impl Machine {
             // The device confirms the commit when it reads it: it reads the entries before with the
             // keys of their epoch first.
             Ok(accepted) => {
-                let receipt = self.verified(id, &accepted.receipt)?;
-                self.compare_receipt(id, &receipt);
+                self.accept_receipt(id, &accepted.receipt)?;
                 self.group(id).await_entry();
             }
             Err(problem) if is_other_epoch(&problem) => {

@@ -75,7 +75,7 @@ impl Machine {
                 self.rejoin(&id, Rejoin::Missed);
                 self.save(&[&id], Changes::default())?;
             } else {
-                self.group(&id).stream_ended();
+                self.group(&id).may_submit_again();
                 self.busy.insert(id);
             }
         }

@@ -1,5 +1,5 @@
-//! Reads the deadlines that have passed, one batch at a time. The module deletes nothing. `expiry`,
-//! `claim` and `invitation` call it.
+//! Reads the deadlines that have passed, one batch at a time. The module deletes nothing. The
+//! ordering rules and the admission rules call it when they delete expired records.
 
 use std::ops::ControlFlow;
 
