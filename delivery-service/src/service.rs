@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 
 use self::effect::Effects;
 pub use self::{
@@ -70,7 +70,7 @@ pub struct DeliveryService<S> {
 struct Rules {
     key: ServiceKey,
     limits: Limits,
-    crypto: RustCrypto,
+    crypto: DefaultCrypto,
     /// The public groups in memory. The store has them as well.
     public_groups: PublicGroups,
 }
@@ -84,7 +84,7 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
         let key = store.transaction(|tx| service_state::key(tx, fresh_key))?;
-        let rules = Rules { key, limits, crypto: RustCrypto::default(), public_groups: PublicGroups::default() };
+        let rules = Rules { key, limits, crypto: DefaultCrypto::default(), public_groups: PublicGroups::default() };
         Ok(Self::over(store, Arc::new(rules), Effects::default()))
     }
 

@@ -2,45 +2,23 @@
 
 use std::sync::Arc;
 
-use openmls_rust_crypto::RustCrypto;
-use openmls_traits::{
-    crypto::OpenMlsCrypto as _,
-    types::{CryptoError, SignatureScheme},
-};
+use regrow_crypto::DefaultCrypto;
 
-use crate::{
-    layer::{Layer, Layered},
-    provider::CryptoProvider,
-};
+use crate::provider::CryptoProvider;
+#[cfg(feature = "post-quantum")]
+use openmls_traits::types::CryptoError;
 
-/// Returns the usual cryptography: RustCrypto's implementations, with the operating system's
-/// randomness.
+/// Returns the usual cryptography, with the operating system's randomness.
 ///
-/// It keeps no state from which its keys could be computed again. (`RustCrypto` has its own random
+/// It is AWS-LC with the feature `aws-lc`, which is on by default, and RustCrypto without it. Both
+/// give the same results. To choose RustCrypto in a build that has both, pass a
+/// `regrow_crypto::RustCrypto`.
+///
+/// It keeps no state from which its keys could be computed again. (Many providers have a random
 /// generator. An attacker that reads the generator's state can reproduce all its earlier output. A
 /// [lock](crate::Client::lock) would not erase that state.)
 pub fn default_crypto() -> Arc<dyn CryptoProvider> {
-    Arc::new(Layered(SystemRandomness(RustCrypto::default())))
-}
-
-/// RustCrypto with the operating system's randomness. The random generator of the inner
-/// `RustCrypto` is never used.
-struct SystemRandomness(RustCrypto);
-
-impl Layer for SystemRandomness {
-    fn within(&self) -> &dyn CryptoProvider {
-        &self.0
-    }
-
-    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
-        let mut bytes = vec![0; len];
-        getrandom::fill(&mut bytes).map_err(|_| CryptoError::InsufficientRandomness)?;
-        Ok(bytes)
-    }
-
-    fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        RustCrypto::default().signature_key_gen(alg)
-    }
+    Arc::new(DefaultCrypto::default())
 }
 
 /// Returns cryptography against attackers that record messages today and have a quantum computer

@@ -1,11 +1,11 @@
 //! The cryptography and the randomness that the caller supplies.
 
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{crypto::OpenMlsCrypto, random::OpenMlsRand as _, types::CryptoError};
+use regrow_crypto::RandomSource;
 
 /// The cryptography and the randomness that the caller supplies.
 ///
-/// `openmls_rust_crypto::RustCrypto` implements this trait, and
+/// The providers of the crate [`regrow_crypto`] implement this trait, and
 /// [`default_crypto`](crate::default_crypto()) returns the usual choice. Another implementation can
 /// record all computations, or take its randomness from a seed in a simulation. To change only a
 /// few operations of another provider, write a [`Layer`](crate::Layer) over it.
@@ -17,9 +17,17 @@ pub trait CryptoProvider: OpenMlsCrypto {
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError>;
 }
 
-impl CryptoProvider for RustCrypto {
+#[cfg(feature = "aws-lc")]
+impl<R: RandomSource> CryptoProvider for regrow_crypto::AwsLc<R> {
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
-        self.random_vec(len).map_err(|_| CryptoError::InsufficientRandomness)
+        self.random_vec(len)
+    }
+}
+
+#[cfg(feature = "rust-crypto")]
+impl<R: RandomSource> CryptoProvider for regrow_crypto::RustCrypto<R> {
+    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
+        self.random_vec(len)
     }
 }
 

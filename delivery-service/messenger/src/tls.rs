@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::ClientBuilder;
 use rustls::{
     ClientConfig, RootCertStore,
-    crypto::ring,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn trust(builder: ClientBuilder, authorities: Option<&[u8]>) -> Resul
     let Some(pem) = authorities else {
         // The platform's verifier uses the process's provider. The application's choice has
         // precedence.
-        let _ = ring::default_provider().install_default();
+        let _ = aws_lc_rs::default_provider().install_default();
         return Ok(builder);
     };
     configured(builder, roots(pem).and_then(trusting))
@@ -39,9 +39,9 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("there is no certificate in the PEM".into()) } else { Ok(roots) }
 }
 
-/// Trusts these authorities, with the cryptography of ring and not the process's choice.
+/// Trusts these authorities, with the cryptography of AWS-LC and not the process's choice.
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, String> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())

@@ -11,7 +11,7 @@ use openmls::{
     group::{ProposalStore, PublicGroup, QueuedProposal},
     messages::group_info::VerifiableGroupInfo,
 };
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 use tls_codec::Serialize as _;
 
 use super::{credential::basic_identity, profile, records::GroupRecords, verify::VerifiedCommit};
@@ -80,7 +80,7 @@ pub(crate) struct NewPublicGroup {
 impl NewPublicGroup {
     /// Verifies the group info of a group in which the creator must be the only member.
     pub(crate) fn verify(
-        crypto: &RustCrypto,
+        crypto: &DefaultCrypto,
         creator: &DeviceId,
         group_info: VerifiableGroupInfo,
     ) -> Result<Self, RejectReason> {
@@ -268,14 +268,14 @@ impl PublicGroups {
 /// Returns the public group that a group info describes, with its tree verified (RFC 9420,
 /// 12.4.3.3). The service does not track this group.
 pub(crate) fn public_group_of(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     group_info: VerifiableGroupInfo,
 ) -> Result<PublicGroup, RejectReason> {
     from_group_info(crypto, group_info, &GroupRecords::default())
 }
 
 fn from_group_info(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     group_info: VerifiableGroupInfo,
     records: &GroupRecords,
 ) -> Result<PublicGroup, RejectReason> {

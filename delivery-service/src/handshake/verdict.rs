@@ -5,7 +5,7 @@
 //! verify nothing themselves.
 
 use openmls::{framing::ProtocolMessage, group::PublicGroup};
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 
 use super::{
     public_groups::{GroupVersion, PublicGroupState, PublicGroups, public_group_of},
@@ -87,7 +87,7 @@ impl<T: VerdictKind> DecodedHandshake<T> {
         &mut self,
         present: PresentState,
         bytes: &[u8],
-        crypto: &RustCrypto,
+        crypto: &DefaultCrypto,
         limits: &Limits,
         verify: impl FnOnce(&PublicGroup, ProtocolMessage) -> Result<T, RejectReason>,
     ) {

@@ -9,7 +9,7 @@ use openmls::{
     messages::{group_info::VerifiableGroupInfo, proposals::Proposal},
     prelude::{LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, Verifiable as _},
 };
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 use regrow_protocol::mls;
 use tls_codec::Serialize as _;
 
@@ -78,7 +78,7 @@ fn keeps_signature_key(
 /// Checks a commit of a member or of an external joiner (RFC 9420, 12.4.2).
 pub(crate) fn verify_commit(
     group: &PublicGroup,
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     message: ProtocolMessage,
     sender: &DeviceId,
 ) -> Result<VerifiedCommit, RejectReason> {
@@ -153,7 +153,7 @@ struct RosterEffect {
 /// adds a device twice.
 fn roster_effect(
     group: &PublicGroup,
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     staged: &StagedCommit,
     from: &Sender,
     sender: &DeviceId,
@@ -209,7 +209,7 @@ fn roster_effect(
 /// it finds proposals that do not go together.
 pub(crate) fn verify_proposal(
     group: &PublicGroup,
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     message: ProtocolMessage,
     sender: &DeviceId,
 ) -> Result<QueuedProposal, RejectReason> {
@@ -235,7 +235,7 @@ pub(crate) fn verify_proposal(
 /// the extensions (RFC 9420, 8.1). The external public key and the confirmation tag stay unchecked,
 /// because only members can check them.
 pub(crate) fn verify_group_info(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     commit: &VerifiedCommit,
     group_info: &VerifiableGroupInfo,
 ) -> Result<(), RejectReason> {
@@ -270,7 +270,7 @@ mod tests {
 
     /// Randomness that begins with the same bytes each time. The first drawn bytes become the first
     /// path secret (RFC 9420, 7.4).
-    struct Repeating<'r>(&'r RustCrypto, RefCell<Option<Vec<u8>>>);
+    struct Repeating<'r>(&'r openmls_rust_crypto::RustCrypto, RefCell<Option<Vec<u8>>>);
 
     impl OpenMlsRand for Repeating<'_> {
         type Error = CryptoError;
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn path_with_a_key_of_the_tree_is_rejected() {
-        let (mut alice, crypto, sender) = (Alice::new(), RustCrypto::default(), device("alice"));
+        let (mut alice, crypto, sender) = (Alice::new(), DefaultCrypto::default(), device("alice"));
         let commit = alice.update(&[1; 32]);
         assert!(verify_commit(&alice.public(), &crypto, commit, &sender).is_ok());
         alice.group.merge_pending_commit(&alice.provider).unwrap();

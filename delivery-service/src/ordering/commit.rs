@@ -9,7 +9,7 @@ use openmls::{
     group::PublicGroup,
     messages::group_info::VerifiableGroupInfo,
 };
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 
 use super::{
     Abort, Attempt, OrderingContext, Submitted, block,
@@ -105,7 +105,7 @@ impl DecodedCommit {
     pub(crate) fn verify_of_member(
         &mut self,
         public_groups: &PublicGroups,
-        crypto: &RustCrypto,
+        crypto: &DefaultCrypto,
         submission: &CommitSubmission,
     ) {
         let Self { handshake, group_info, .. } = self;
@@ -119,7 +119,7 @@ impl DecodedCommit {
     pub(crate) fn verify_in(
         &mut self,
         present: PresentState,
-        crypto: &RustCrypto,
+        crypto: &DefaultCrypto,
         limits: &Limits,
         submission: &CommitSubmission,
     ) {
@@ -144,7 +144,7 @@ impl DecodedCommit {
 
 /// Verifies a commit, and the group info that comes with it.
 fn verify(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     submission: &CommitSubmission,
     group_info: Option<&Result<VerifiableGroupInfo, RejectReason>>,
     mode: HandshakeMode,
@@ -373,7 +373,7 @@ fn check_invitations(
 
 /// Checks the group info that comes with a commit. Returns true if it has the ratchet tree.
 fn check_group_info(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     group_info: Option<&Result<VerifiableGroupInfo, RejectReason>>,
     mode: HandshakeMode,
     id: &GroupId,

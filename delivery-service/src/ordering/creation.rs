@@ -2,7 +2,7 @@
 //! creates the group in a transaction. `DeliveryService` and [`Checker`](crate::Checker) call the
 //! module.
 
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 use regrow_protocol::mls;
 
 use super::{
@@ -37,7 +37,12 @@ pub(crate) struct Creation {
 
 impl Creation {
     /// Verifies the group info of epoch 0. [`create`] reports a fault.
-    pub(crate) fn verify(crypto: &RustCrypto, limits: &Limits, submitted: Submitted<'_>, mode: HandshakeMode) -> Self {
+    pub(crate) fn verify(
+        crypto: &DefaultCrypto,
+        limits: &Limits,
+        submitted: Submitted<'_>,
+        mode: HandshakeMode,
+    ) -> Self {
         let Submitted { group: id, sender: creator, bytes } = submitted;
         let verified = || {
             let group_info = wire::group_info(bytes, limits)?;

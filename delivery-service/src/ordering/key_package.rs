@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use openmls::{prelude::KeyPackage, versions::ProtocolVersion};
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ pub(crate) struct ExpiringKeyPackage {
 /// The conditions that a key package is verified under.
 #[derive(Clone, Copy)]
 pub(crate) struct Conditions<'a> {
-    pub(crate) crypto: &'a RustCrypto,
+    pub(crate) crypto: &'a DefaultCrypto,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
 }

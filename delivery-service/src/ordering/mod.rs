@@ -69,7 +69,7 @@ pub(crate) mod tally;
 pub(crate) mod trees;
 pub(crate) mod welcome;
 
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 
 use crate::{
     error::StoreError,
@@ -84,7 +84,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct OrderingContext<'a> {
     pub(crate) key: &'a ServiceKey,
-    pub(crate) crypto: &'a RustCrypto,
+    pub(crate) crypto: &'a DefaultCrypto,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
     pub(crate) effects: &'a Effects,

@@ -4,7 +4,7 @@ use openmls::{
     framing::{ContentType, ProtocolMessage},
     group::{PublicGroup, QueuedProposal},
 };
-use openmls_rust_crypto::RustCrypto;
+use regrow_crypto::DefaultCrypto;
 
 use super::{Abort, Attempt, OrderingContext, Submitted, log_entry::EntryKind, present, submission};
 use crate::{
@@ -29,7 +29,7 @@ impl VerdictKind for QueuedProposal {
 /// [`submit`] reports a fault.
 pub(crate) fn check(
     public_groups: &PublicGroups,
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     limits: &Limits,
     submitted: Submitted<'_>,
 ) -> DecodedProposal {
@@ -43,7 +43,7 @@ pub(crate) fn check(
 pub(crate) fn verify_in(
     decoded: &mut DecodedProposal,
     present: PresentState,
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     limits: &Limits,
     submitted: Submitted<'_>,
 ) {
@@ -53,7 +53,7 @@ pub(crate) fn verify_in(
 }
 
 fn verify(
-    crypto: &RustCrypto,
+    crypto: &DefaultCrypto,
     sender: &DeviceId,
 ) -> impl FnOnce(&PublicGroup, ProtocolMessage) -> Result<QueuedProposal, RejectReason> {
     move |group, message| verify_proposal(group, crypto, message, sender)

@@ -12,7 +12,7 @@ use std::{
 
 use rustls::{
     ServerConfig,
-    crypto::{CryptoProvider, ring},
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject as _},
@@ -161,7 +161,7 @@ impl Certificate {
     /// # Errors
     /// [`TlsError::Setup`].
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
@@ -195,7 +195,7 @@ fn read(files: &Tls) -> Result<Arc<CertifiedKey>, TlsError> {
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
         .map_err(unreadable("certificate", certificate))?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable("private key", key))?;
-    let provider: CryptoProvider = ring::default_provider();
+    let provider: CryptoProvider = aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain, private, &provider).map(Arc::new).map_err(|error| TlsError::Unfit {
         certificate: certificate.clone(),
         key: key.clone(),

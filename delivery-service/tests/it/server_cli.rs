@@ -130,7 +130,7 @@ impl Drop for ServerProcess {
 }
 
 fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 

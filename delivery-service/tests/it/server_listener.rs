@@ -23,7 +23,7 @@ use regrow_delivery_service::server::{
 };
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
-    crypto::ring,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
@@ -107,7 +107,7 @@ async fn get_text(address: SocketAddr, path: &str) -> (u16, String) {
 
 fn reqwest_client() -> reqwest::Client {
     // The client needs a provider, although no request here uses TLS.
-    let _ = ring::default_provider().install_default();
+    let _ = aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
@@ -137,7 +137,7 @@ fn trusting(
 ) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
@@ -177,7 +177,7 @@ async fn the_server_speaks_http_1() {
 
 #[tokio::test]
 async fn the_server_speaks_http_2_without_tls() {
-    let _ = ring::default_provider().install_default();
+    let _ = aws_lc_rs::default_provider().install_default();
     let server = start_listener(hello(), Duration::ZERO, |_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let response = client.get(format!("http://{}/", server.address)).send().await.unwrap();

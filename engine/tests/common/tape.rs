@@ -8,8 +8,8 @@ use std::{
 };
 
 use openmls::prelude::tls_codec::SecretVLBytes;
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::types::{AeadType, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair};
+use regrow_crypto::DefaultCrypto;
 use regrow_engine::{CryptoProvider, Layer, Snapshot};
 use serde::{
     Deserialize, Deserializer,
@@ -19,7 +19,7 @@ use serde::{
 /// A tape of all derivations. Several devices share one tape.
 #[derive(Clone, Default)]
 pub struct Tape {
-    crypto: Arc<RustCrypto>,
+    crypto: Arc<DefaultCrypto>,
     recorded: Arc<Mutex<RecordedDerivations>>,
 }
 

@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::crypto::OpenMlsCrypto as _;
+use regrow_crypto::DefaultCrypto;
 use regrow_engine::Snapshot;
 use zeroize::Zeroizing;
 
@@ -160,7 +160,7 @@ impl Evidence {
     /// True if the key opens the ciphertext, and the plaintext contains the text.
     fn decrypts(&self, aead: &Aead, text: Option<NodeId>) -> bool {
         let opened =
-            RustCrypto::default().aead_decrypt(aead.algorithm, &aead.key, &aead.ciphertext, &aead.nonce, &aead.aad);
+            DefaultCrypto::default().aead_decrypt(aead.algorithm, &aead.key, &aead.ciphertext, &aead.nonce, &aead.aad);
         let text = text.map_or(&[][..], |text| self.graph.bytes(text));
         opened.is_ok_and(|plaintext| {
             plaintext == aead.plaintext && (text.is_empty() || plaintext.windows(text.len()).any(|part| part == text))

@@ -2,8 +2,8 @@
 //!
 //! It is a test instrument, never for production. A person with the seed of a [`SeededCrypto`] can
 //! compute all its keys, and the seed is a number in a scenario file. It is no implementation of
-//! cryptography: the operations are RustCrypto's, and only the random bytes are replaced. The
-//! simulator gives one to each device. So the same scenario and seed give the same transcript, byte
+//! cryptography: the operations are those of `regrow-crypto`, and only the random bytes are
+//! replaced. The simulator gives one to each device. So the same scenario and seed give the same transcript, byte
 //! for byte.
 //!
 //! # Substreams
@@ -22,18 +22,16 @@
 //!   the substream's key and of all inputs of the sealing. The order does not matter. The same
 //!   sealing twice in a step gives the same ciphertext.
 
-mod hpke;
 mod verification_cache;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::types::{CryptoError, ExporterSecret, HpkeCiphertext, HpkeConfig, KemOutput, SignatureScheme};
-use p256::ecdsa::SigningKey as P256SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use regrow_crypto::{DefaultCrypto, RandomSource};
 use regrow_engine::{CryptoProvider, Layer};
 use sha2::{Digest, Sha256};
 
@@ -48,20 +46,16 @@ const SUBSTREAM: &str = "regrow simulation";
 /// The domain of the random bytes of an HPKE sealing.
 const HPKE_SEAL: &str = "regrow simulation hpke seal";
 
-/// The number of draws for a P-256 private key. One draw in 2^32 is not below the order of the
-/// curve, so this many failures mean that the stream is broken.
-const P256_DRAWS: usize = 8;
-
 /// **Dangerous**: one device's cryptography in a simulation, with randomness that anybody can
 /// recompute.
 ///
-/// The [module](self) states its guarantees. It is a [`Layer`] over [`RustCrypto`], which does all
-/// operations that draw nothing.
+/// The [module](self) states its guarantees. It is a [`Layer`] over the build's provider, which does
+/// all operations that draw nothing.
 pub struct SeededCrypto {
     seed: u64,
     device: String,
     substream: Mutex<Substream>,
-    deterministic: RustCrypto,
+    deterministic: DefaultCrypto<NoRandomness>,
     verification_cache: Arc<VerificationCache>,
 }
 
@@ -82,7 +76,7 @@ impl SeededCrypto {
             seed,
             device: device.to_owned(),
             substream: Mutex::new(Substream::new(seed, device, "")),
-            deterministic: RustCrypto::default(),
+            deterministic: DefaultCrypto::new(NoRandomness),
             verification_cache: Arc::default(),
         }
     }
@@ -104,40 +98,46 @@ impl SeededCrypto {
         *substream = Substream::new(self.seed, &self.device, step);
         self.substream.clear_poison();
     }
-
-    fn substream(&self) -> Result<MutexGuard<'_, Substream>, CryptoError> {
-        self.substream.lock().map_err(|_| CryptoError::InsufficientRandomness)
-    }
-
-    fn draw<const N: usize>(&self) -> Result<[u8; N], CryptoError> {
-        let mut bytes = [0; N];
-        self.substream()?.stream.fill_bytes(&mut bytes);
-        Ok(bytes)
-    }
-
-    fn ed25519_key(&self) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        let private = ed25519_dalek::SigningKey::from_bytes(&self.draw()?);
-        let public = private.verifying_key().to_bytes();
-        Ok((private.to_bytes().into(), public.into()))
-    }
-
-    fn p256_key(&self) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        for _ in 0..P256_DRAWS {
-            // Rejects zero and numbers that are not below the order of the curve (FIPS 186-5,
-            // A.2.2).
-            if let Ok(private) = P256SigningKey::from_bytes(&self.draw::<32>()?.into()) {
-                let public = private.verifying_key().to_encoded_point(false);
-                return Ok((private.to_bytes().to_vec(), public.as_bytes().to_vec()));
-            }
-        }
-        Err(CryptoError::InsufficientRandomness)
-    }
 }
 
 impl Substream {
     fn new(seed: u64, device: &str, step: &str) -> Self {
         let key = derive(SUBSTREAM, &[&seed.to_be_bytes(), device.as_bytes(), step.as_bytes()]);
         Self { step: step.to_owned(), key, stream: ChaCha20Rng::from_seed(key) }
+    }
+}
+
+fn lock(substream: &Mutex<Substream>) -> Result<MutexGuard<'_, Substream>, CryptoError> {
+    substream.lock().map_err(|_| CryptoError::InsufficientRandomness)
+}
+
+/// The draws in sequence.
+struct InSequence<'s>(&'s Mutex<Substream>);
+
+impl RandomSource for InSequence<'_> {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), CryptoError> {
+        lock(self.0)?.stream.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// The draw of one operation whose random bytes follow from a seed of its own.
+struct FromSeed(StreamKey);
+
+impl RandomSource for FromSeed {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), CryptoError> {
+        ChaCha20Rng::from_seed(self.0).fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// The source of the operations that draw nothing. A draw would not follow from the seed, so it
+/// fails.
+struct NoRandomness;
+
+impl RandomSource for NoRandomness {
+    fn fill(&self, _bytes: &mut [u8]) -> Result<(), CryptoError> {
+        Err(CryptoError::InsufficientRandomness)
     }
 }
 
@@ -171,17 +171,12 @@ impl Layer for SeededCrypto {
 
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
         let mut bytes = vec![0; len];
-        self.substream()?.stream.fill_bytes(&mut bytes);
+        InSequence(&self.substream).fill(&mut bytes)?;
         Ok(bytes)
     }
 
     fn signature_key_gen(&self, alg: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-        // The schemes of the ciphersuites that `supports` accepts.
-        match alg {
-            SignatureScheme::ED25519 => self.ed25519_key(),
-            SignatureScheme::ECDSA_SECP256R1_SHA256 => self.p256_key(),
-            _ => Err(CryptoError::UnsupportedSignatureScheme),
-        }
+        DefaultCrypto::new(InSequence(&self.substream)).signature_key_gen(alg)
     }
 
     fn hpke_seal(
@@ -192,11 +187,11 @@ impl Layer for SeededCrypto {
         aad: &[u8],
         ptxt: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
-        let substream_key = self.substream()?.key;
+        let substream_key = lock(&self.substream)?.key;
         let suite = [config.0 as u16, config.1 as u16, config.2 as u16].map(u16::to_be_bytes);
         let inputs = [&substream_key, suite.as_flattened(), pk_r, info, aad, ptxt];
         let seed = derive(HPKE_SEAL, &inputs);
-        hpke::seal(seed, config, pk_r, info, aad, ptxt)
+        DefaultCrypto::new(FromSeed(seed)).hpke_seal(config, pk_r, info, aad, ptxt)
     }
 
     fn hpke_setup_sender_and_export(
@@ -210,11 +205,19 @@ impl Layer for SeededCrypto {
         // This draw is in sequence, because no input is secret. By content, two external commits to
         // an epoch would have the same init secret. An adversary with one would seem to have broken
         // the other.
-        hpke::export(self.draw()?, config, pk_r, info, exporter_context, exporter_length)
+        let mut seed = StreamKey::default();
+        InSequence(&self.substream).fill(&mut seed)?;
+        DefaultCrypto::new(FromSeed(seed)).hpke_setup_sender_and_export(
+            config,
+            pk_r,
+            info,
+            exporter_context,
+            exporter_length,
+        )
     }
 
-    // The operations from here on draw nothing. Ed25519 needs no randomness (RFC 8032), and
-    // RustCrypto's ECDSA takes its nonce from the key and the message (RFC 6979).
+    // The operations from here on draw nothing. Ed25519 needs no randomness (RFC 8032), and the
+    // provider's ECDSA takes its nonce from the key and the message (RFC 6979).
 
     fn verify_signature(
         &self,

@@ -27,7 +27,7 @@ pub(super) struct BenchCaller {
 /// Makes an HTTP client that many callers share.
 pub(super) fn http() -> anyhow::Result<reqwest::Client> {
     // The connection has no TLS, so the client needs no certificates.
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();

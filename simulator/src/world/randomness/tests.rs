@@ -25,7 +25,7 @@ fn device(seed: u64, name: &str, step: &str) -> SeededCrypto {
 }
 
 fn receiver(suite: Ciphersuite) -> HpkeKeyPair {
-    RustCrypto::default().derive_hpke_keypair(suite.hpke_config(), &[3; 32]).unwrap()
+    DefaultCrypto::default().derive_hpke_keypair(suite.hpke_config(), &[3; 32]).unwrap()
 }
 
 fn seal(crypto: &SeededCrypto, suite: Ciphersuite, ptxt: &[u8]) -> HpkeCiphertext {
@@ -178,7 +178,8 @@ fn rust_crypto_opens_what_was_sealed() {
     for suite in SUITES {
         let sealed = seal(&alice("1"), suite, b"secret");
 
-        let opened = RustCrypto::default().hpke_open(suite.hpke_config(), &sealed, &receiver(suite).private, INFO, AAD);
+        let opened =
+            DefaultCrypto::default().hpke_open(suite.hpke_config(), &sealed, &receiver(suite).private, INFO, AAD);
 
         assert_eq!(opened.as_deref(), Ok(b"secret".as_slice()));
     }
@@ -189,7 +190,7 @@ fn rust_crypto_exports_the_same_secret_on_the_other_side() {
     for suite in SUITES {
         let (kem_output, sent) = export(&alice("1"), suite);
 
-        let received = RustCrypto::default()
+        let received = DefaultCrypto::default()
             .hpke_setup_receiver_and_export(
                 suite.hpke_config(),
                 &kem_output,
@@ -206,7 +207,7 @@ fn rust_crypto_exports_the_same_secret_on_the_other_side() {
 
 #[test]
 fn generated_keys_sign_as_those_of_rust_crypto() {
-    let (seeded, plain) = (alice("1"), RustCrypto::default());
+    let (seeded, plain) = (alice("1"), DefaultCrypto::default());
     for suite in seeded.supported_ciphersuites() {
         let scheme = suite.signature_algorithm();
         let (private, public) = seeded.signature_key_gen(scheme).unwrap();
@@ -223,7 +224,7 @@ fn generated_keys_sign_as_those_of_rust_crypto() {
 fn unsupported_scheme_is_refused_as_by_rust_crypto() {
     assert_eq!(
         alice("1").signature_key_gen(SignatureScheme::ED448),
-        RustCrypto::default().signature_key_gen(SignatureScheme::ED448)
+        DefaultCrypto::default().signature_key_gen(SignatureScheme::ED448)
     );
 }
 
@@ -231,7 +232,7 @@ fn unsupported_scheme_is_refused_as_by_rust_crypto() {
 fn bad_public_key_is_refused_as_by_rust_crypto() {
     for suite in SUITES {
         let ours = alice("1").hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
-        let theirs = RustCrypto::default().hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
+        let theirs = DefaultCrypto::default().hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
 
         assert!(ours.is_err());
         assert_eq!(ours, theirs);

@@ -1,0 +1,60 @@
+//! The cryptography of Regrow's devices, service and simulator.
+//!
+//! Two providers implement OpenMLS's trait [`OpenMlsCrypto`](openmls_traits::crypto::OpenMlsCrypto):
+//!
+//! | provider | feature | implementations | needs |
+//! | --- | --- | --- | --- |
+//! | `AwsLc` | `aws-lc` (default) | AWS-LC, and RustCrypto where it is as fast | a C compiler |
+//! | `RustCrypto` | `rust-crypto` | RustCrypto | nothing |
+//!
+//! [`DefaultCrypto`] is `AwsLc`, or `RustCrypto` in a build without the feature `aws-lc`. Both
+//! support the same ciphersuites, and give the same bytes and the same errors for the same input
+//! and randomness. So the members of a group may use different providers. `tests/providers.rs`
+//! compares the two.
+//!
+//! HPKE (RFC 9180) is `hpke-rs` over the primitives of the provider.
+//!
+//! # Randomness
+//!
+//! A provider takes each random byte from its [`RandomSource`]. [`SystemRandom`] asks the operating
+//! system each time, so a device keeps no generator whose state would reveal its keys. A simulation
+//! supplies a source that follows from a seed.
+//!
+//! ```
+//! use openmls_traits::{crypto::OpenMlsCrypto as _, types::SignatureScheme};
+//! use regrow_crypto::DefaultCrypto;
+//!
+//! let crypto = DefaultCrypto::default();
+//! let (private, public) = crypto.signature_key_gen(SignatureScheme::ED25519)?;
+//! let signature = crypto.sign(SignatureScheme::ED25519, b"text", &private)?;
+//! crypto.verify_signature(SignatureScheme::ED25519, b"text", &public, &signature)?;
+//! # Ok::<(), openmls_traits::types::CryptoError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+#[cfg(not(any(feature = "aws-lc", feature = "rust-crypto")))]
+compile_error!("regrow-crypto needs one of its features `aws-lc` and `rust-crypto`");
+
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+mod ciphersuites;
+mod hpke;
+mod random;
+#[cfg(feature = "rust-crypto")]
+mod rust_crypto;
+mod signature_key;
+
+#[cfg(feature = "aws-lc")]
+pub use aws_lc::AwsLc;
+pub use random::{RandomSource, SystemRandom};
+#[cfg(feature = "rust-crypto")]
+pub use rust_crypto::RustCrypto;
+
+/// The provider of this build: [`AwsLc`] with the feature `aws-lc`, and `RustCrypto` without it.
+#[cfg(feature = "aws-lc")]
+pub type DefaultCrypto<R = SystemRandom> = AwsLc<R>;
+
+/// The provider of this build: `AwsLc` with the feature `aws-lc`, and [`RustCrypto`] without it.
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc")))]
+pub type DefaultCrypto<R = SystemRandom> = RustCrypto<R>;
