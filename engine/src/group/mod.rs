@@ -84,7 +84,7 @@
 //! - The column *restored* is for a device without a pending commit. A commit that was pending
 //!   before can be confirmed or discarded, and the device stays restored.
 //!
-//! The test `engine/tests/group_states.rs` reads these tables and proves each cell. The tests
+//! The test `engine/tests/it/group_states.rs` reads these tables and proves each cell. The tests
 //! `external.rs` and `recovery.rs` beside it prove the statements on devices that rejoin.
 
 mod agreement;

@@ -1,0 +1,30 @@
+//! Tests of the simulator and of the program `regrow`, one module for each capability.
+//!
+//! All modules are in one binary, because each binary links everything again.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used, unreachable_pub)]
+
+mod common;
+
+mod adversary;
+mod command_line;
+mod crashes;
+mod determinism;
+mod docs;
+mod evidence;
+mod expectations;
+mod explore;
+mod impersonate;
+mod matrix;
+mod mutations;
+mod oracle_trees;
+mod races;
+mod report;
+mod results;
+mod scenario_format;
+mod scenario_properties;
+mod scenario_schema;
+mod scenarios;
+mod service;
+mod stolen_files;
+mod world_properties;

@@ -1,0 +1,131 @@
+//! Tests the checks: a search finds each planted fault within a limited number of scenarios.
+//! Without a fault, it finds nothing in the same scenarios.
+//!
+//! The tests plant faults from outside, in the parts on which a world is built. The tested code is
+//! the code that ships.
+
+mod crypto;
+mod service;
+mod stores;
+
+use regrow_simulator::{
+    explore::{FailedScenario, FailureKind, Plan, SearchControl, Size, Weights, search},
+    report::{RunOptions, RunOutcome, Transcript},
+    scenario::{Scenario, write},
+    world::{
+        fault_injection::{FaultInjection, NoFaults},
+        run_in,
+    },
+};
+
+use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
+use service::Service;
+use stores::{Keeps, RecordKind, Rereads, When};
+
+/// The largest number of scenarios that a search may need to find a fault.
+const MOST: u64 = 40;
+
+/// A plan with steps of all kinds, in small groups.
+fn everything() -> Plan {
+    let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
+    plan(9420, Size { members: 4, steps: 16 }, weights)
+}
+
+/// A plan for two members that often get new keys and are often stolen from. A secret that is kept
+/// too long becomes visible in a theft.
+fn thefts() -> Plan {
+    let weights = r#"{
+        "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
+        "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
+        "crash": 0, "wait": 0
+    }"#;
+    plan(2, Size { members: 2, steps: 30 }, weights)
+}
+
+fn plan(seed: u64, size: Size, weights: &str) -> Plan {
+    Plan { seed, count: MOST, size, weights: Weights::read(weights).unwrap() }
+}
+
+fn run_within(fault_injection: &dyn FaultInjection) -> impl Fn(&Scenario) -> RunOutcome + Sync + '_ {
+    |scenario| {
+        let mut transcript = Transcript::new(&scenario.name, false);
+        run_in(scenario, &RunOptions::default(), &mut transcript, fault_injection)
+    }
+}
+
+/// The first scenario of the plan that fails with the fault, in one of these ways.
+#[track_caller]
+fn found(fault: &dyn FaultInjection, plan: &Plan, ways: &[&str]) -> FailedScenario {
+    let finding = search(plan, 1, &run_within(fault), |_| SearchControl::GoOn).finding;
+    let finding = finding.unwrap_or_else(|| panic!("not found in {MOST} scenarios"));
+    let kinds = FailureKind::of_all(&finding.scenario, &finding.failures);
+    println!("found in scenario {}: {}", finding.number, kinds[0].as_str());
+    assert!(ways.iter().any(|way| kinds[0].as_str().contains(way)), "{kinds:?}\n{}", write(&finding.scenario));
+    finding
+}
+
+macro_rules! found_within {
+    ($($(#[$comment:meta])* $name:ident: $fault:expr, $plan:ident, $ways:expr;)*) => {$(
+        $(#[$comment])*
+        #[test]
+        fn $name() {
+            found(&$fault, &$plan(), &$ways);
+        }
+    )*};
+}
+
+#[test]
+fn nothing_is_found_without_a_fault() {
+    for plan in [everything(), thefts()] {
+        let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
+        let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
+        assert!(finding.is_none(), "{finding:#?}");
+    }
+}
+
+/// The report of a run that has panicked.
+const PANIC: &str = "the run comes to an end";
+
+/// The report of a thief that reads a message that it should not read.
+const EXPOSED: [&str; 1] = ["cannot be read, by RFC"];
+
+found_within! {
+    used_message_key_kept: Keeps(RecordKind::MessageSecrets, When::WithinEpoch), thefts, EXPOSED;
+    one_past_epoch_too_many: Keeps(RecordKind::MessageSecrets, When::EpochEnds), thefts, EXPOSED;
+    init_secret_kept: Keeps(RecordKind::EpochSecrets, When::EpochEnds), thefts, EXPOSED;
+    pending_commit_kept: Keeps(RecordKind::GroupState, When::Always), everything, EXPOSED;
+    keys_of_the_path_kept_after_an_update: Keeps(RecordKind::EpochKeys, When::EpochEnds), thefts, EXPOSED;
+    key_of_an_update_proposal_kept: Keeps(RecordKind::EncryptionKey, When::Always), thefts, EXPOSED;
+    keys_of_a_used_key_package_kept: Keeps(RecordKind::KeyPackage, When::Always), thefts, EXPOSED;
+    message_can_be_read_twice: Rereads, thefts, ["possible by RFC", EXPOSED[0]];
+
+    commit_without_its_path: IgnoresCommitSecrets, everything, EXPOSED;
+    ratchet_that_stands_still: StandingRatchets, everything, EXPOSED;
+    /// The delivery service finds that the keys are in the tree already; in an opaque group, it
+    /// finds those of an external commit.
+    path_secret_repeated: Repeats::PathSecret, everything, ["the step succeeds (rejected)"];
+    /// The committer finds that two nodes have the same key. In debug builds, an assertion finds
+    /// it.
+    leaf_key_repeated: Repeats::LeafKey, everything, [PANIC, "the step succeeds (invalid_message)"];
+    wrong_path_secret_in_a_welcome: WrongPathSecretsInWelcomes, everything, ["the step succeeds", "the device processes it"];
+
+    two_commits_for_one_epoch: Service::TwoCommitsForOneEpoch, everything, ["the step succeeds", "one epoch"];
+    stream_of_a_removed_member_left_open: Service::OpenStreams, everything, ["the device processes it"];
+    key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
+    welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
+    entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
+    readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
+}
+
+/// The found scenario is shrunk, and the shrunk scenario still fails in the same way.
+#[test]
+fn found_fault_is_shrunk() {
+    let fault = Service::OpenStreams;
+    let finding = found(&fault, &everything(), &["the device processes it"]);
+    let shrunk = finding.shrink(&run_within(&fault));
+    let failures = run_within(&fault)(&shrunk.scenario).failures;
+    let kinds = |scenario, failures| FailureKind::of_all(scenario, failures);
+    assert!(kinds(&shrunk.scenario, &failures).contains(&kinds(&finding.scenario, &finding.failures)[0]));
+    assert!(shrunk.scenario.expanded_len() <= 5, "{}", write(&shrunk.scenario));
+    assert!(run_within(&NoFaults)(&shrunk.scenario).failures.is_empty());
+}

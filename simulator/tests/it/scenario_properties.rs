@@ -1,0 +1,271 @@
+//! The reader of scenarios never panics, for any text. It reads each scenario as it was written.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use proptest::{prelude::*, sample::Index};
+use regrow_simulator::scenario::{
+    Action, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
+    Proposal, ReadingExpectation, Step, TheftScope, ThiefAction, read,
+};
+use serde_json::{Value, json};
+
+const MEMBERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+fn published(file: Index) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    fs::read_to_string(file.get(&files)).unwrap()
+}
+
+/// Checks the properties that the problems of every text have.
+fn assert_sound(text: &str, problems: &[FileProblem]) {
+    assert!(!problems.is_empty() && problems.len() <= MAX_PROBLEMS);
+    assert!(problems.is_sorted_by_key(|problem| problem.position));
+    for problem in problems {
+        let position = problem.position.unwrap();
+        let line = text.split('\n').nth(position.line as usize - 1).unwrap();
+        assert!((position.column as usize) <= line.chars().count() + 1, "{problem} in {line:?}");
+        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+    }
+}
+
+fn name() -> impl Strategy<Value = MemberName> {
+    prop::sample::select(&MEMBERS[..]).prop_map(MemberName::new)
+}
+
+fn names() -> impl Strategy<Value = Vec<MemberName>> {
+    prop::sample::subsequence(&MEMBERS[..], 1..=4).prop_map(|names| names.into_iter().map(MemberName::new).collect())
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    prop::option::of(names()).prop_map(|to| Delivery { id: MessageId::new("m0"), to })
+}
+
+/// Any step except `send`, `compromise` and `expect`, whose ids depend on other steps.
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        (name(), names()).prop_map(|(by, who)| Action::Add { by, who }),
+        (name(), names()).prop_map(|(by, who)| Action::Remove { by, who }),
+        (name(), any::<bool>()).prop_map(|(by, signature_key)| Action::Update { by, signature_key }),
+        names().prop_map(|who| Action::Leave { who }),
+        (
+            name(),
+            prop_oneof![names().prop_map(Proposal::Add), names().prop_map(Proposal::Remove), Just(Proposal::Update)]
+        )
+            .prop_map(|(by, what)| Action::Propose { by, what }),
+        name().prop_map(|by| Action::Commit { by }),
+        names().prop_map(|who| Action::Join { who }),
+        names().prop_map(|who| Action::Rejoin { who }),
+        names().prop_map(|who| Action::Offline { who }),
+        names().prop_map(|who| Action::Online { who }),
+        names().prop_map(|who| Action::RenewKeyPackages { who }),
+        delivery().prop_map(Action::Hold),
+        delivery().prop_map(Action::Release),
+        delivery().prop_map(Action::Drop),
+        delivery().prop_map(Action::Duplicate),
+        (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
+        prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
+            .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
+        (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
+    ]
+}
+
+const CRASH_POINTS: [CrashPoint; 4] =
+    [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
+
+fn body() -> impl Strategy<Value = MessageBody> {
+    prop_oneof![(0_u32..1000).prop_map(MessageBody::Size), "\\PC{0,20}".prop_map(MessageBody::Text)]
+}
+
+fn expect() -> impl Strategy<Value = Expect> {
+    let read = (any::<bool>(), 0_u64..9, names(), any::<Option<bool>>(), any::<Option<bool>>());
+    let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
+        let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
+        if member {
+            ReadingExpectation::Member { who, reads, cannot_read }
+        } else {
+            let compromise = CompromiseId::new("stolen");
+            let (reads, cannot_read) = (cannot_read, reads);
+            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
+        }
+    });
+    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
+        |(epoch, members, converged, reading)| Expect {
+            epoch,
+            members,
+            converged,
+            reading: Some(reading),
+            fails: None,
+        },
+    )
+}
+
+/// Steps in which every name and id exists.
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let rest = prop::collection::vec(action(), 0..12);
+    (prop::collection::vec(body(), 0..4), rest, prop::collection::vec(expect(), 0..3)).prop_map(
+        |(bodies, rest, expects)| {
+            let (alice, stolen) = (|| MemberName::new("alice"), || CompromiseId::new("stolen"));
+            let send = |id: &str, body| Action::Send { by: alice(), id: MessageId::new(id), body };
+            let mut actions = vec![
+                Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
+                Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
+                send("m0", MessageBody::Size(32)),
+                Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
+                Action::Impersonate {
+                    compromise: stolen(),
+                    act: ThiefAction::Send,
+                    id: Some(MessageId::new("forged")),
+                },
+            ];
+            actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
+            actions.extend(rest);
+            actions.extend(expects.into_iter().map(Action::Expect));
+            actions
+        },
+    )
+}
+
+fn written(action: &Action) -> Value {
+    let value = match action {
+        Action::Create { by, with } => json!({ "by": by, "with": with }),
+        Action::Add { by, who } | Action::Remove { by, who } => json!({ "by": by, "who": who }),
+        Action::Update { by, signature_key } => json!({ "by": by, "signature_key": signature_key }),
+        Action::Propose { by, what: Proposal::Add(who) } => json!({ "by": by, "add": who }),
+        Action::Propose { by, what: Proposal::Remove(who) } => json!({ "by": by, "remove": who }),
+        Action::Propose { by, what: Proposal::Update } => json!({ "by": by, "update": true }),
+        Action::Commit { by } => json!({ "by": by }),
+        Action::Leave { who }
+        | Action::Join { who }
+        | Action::Rejoin { who }
+        | Action::Offline { who }
+        | Action::Online { who } => json!({ "who": who }),
+        Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
+        Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),
+        Action::Send { by, id, body: MessageBody::Text(text) } => json!({ "by": by, "id": id, "text": text }),
+        Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {
+            Some(to) => json!({ "id": what.id, "for": to }),
+            None => json!({ "id": what.id }),
+        },
+        Action::Crash { who, at } => json!({ "who": who, "at": at }),
+        Action::Compromise { who, id, scope } => json!({ "who": who, "id": id, "scope": scope }),
+        Action::Impersonate { compromise, act, id: Some(id) } => {
+            json!({ "compromise": compromise, "action": act, "id": id })
+        }
+        Action::Impersonate { compromise, act, id: None } => json!({ "compromise": compromise, "action": act }),
+        Action::Wait(time) => json!(format!("{}s", time.as_secs())),
+        Action::Expect(expect) => written_expect(expect),
+    };
+    json!({ action.name(): value })
+}
+
+fn written_expect(expect: &Expect) -> Value {
+    let mut fields = match &expect.reading {
+        None => json!({}),
+        Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
+            json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
+        }
+        Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
+            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
+            "accepted": accepted, "detected": detected
+        }),
+    };
+    fields["epoch"] = json!(expect.epoch);
+    fields["members"] = json!(expect.members);
+    fields["converged"] = json!(expect.converged.then_some(true));
+    fields["fails"] = json!(expect.fails);
+    // Values that are not set are left out.
+    fields
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|l| !l.is_empty()));
+    fields
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
+        if let Err(problems) = read(&text) {
+            assert_sound(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn no_damaged_scenario_makes_the_reader_panic(
+        file in any::<Index>(),
+        damage in prop::collection::vec((any::<Index>(), any::<Index>(), "[\\[\\]{}\",:a-z0-9\\\\ \n]{0,4}"), 1..4),
+    ) {
+        let mut text: Vec<char> = published(file).chars().collect();
+        for (from, length, new) in damage {
+            let from = from.index(text.len());
+            let length = length.index(8).min(text.len() - from);
+            text.splice(from..from + length, new.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(problems) = read(&text) {
+            assert_sound(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn written_scenario_is_read_back(actions in actions(), seed in any::<u64>()) {
+        let steps: Vec<_> = actions.iter().map(written).collect();
+        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": MEMBERS, "steps": steps });
+        let scenario = read(&text.to_string()).unwrap();
+        let read: Vec<_> = scenario.expand().map(|step| step.item).collect();
+        prop_assert_eq!(scenario.seed, seed);
+        prop_assert_eq!(read, actions.into_iter().map(Step::Do).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn repeat_equals_its_expanded_turns(times in 1_u32..20) {
+        let around = |steps: Vec<Value>| {
+            let mut all = vec![json!({ "create": { "by": "m20", "with": "m19" } })];
+            all.extend(steps);
+            json!({ "regrow": 1, "name": "n", "members": { "prefix": "m", "count": 20 }, "steps": all }).to_string()
+        };
+        let turn = |i: &str| vec![
+            json!({ "send": { "by": "m20", "id": format!("x{i}"), "text": format!("turn {i} of {i}") } }),
+            json!({ "race": [{ "add": { "by": "m20", "who": format!("m{i}") } }, { "update": { "by": "m19" } }] }),
+            json!({ "expect": { "who": "m20", "cannot_read": [format!("x{i}")] } }),
+        ];
+        let times = times.min(18);
+        let repeat = json!({ "repeat": { "times": times, "steps": turn("{i}") } });
+        let written_out: Vec<_> = (1..=times).flat_map(|i| turn(&i.to_string())).collect();
+        let steps = |text: String| read(&text).unwrap().expand().map(|step| match step.item {
+            Step::Do(action) => vec![action],
+            Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
+        }).collect::<Vec<_>>();
+        prop_assert_eq!(steps(around(vec![repeat])), steps(around(written_out)));
+    }
+}
+
+#[test]
+fn step_knows_its_number_line_and_turn() {
+    let text = r#"{ "regrow": 1, "name": "n", "members": ["a", "b"], "steps": [
+        { "create": { "by": "a", "with": "b" } },
+        { "repeat": { "times": 2, "steps": [
+            { "wait": "1s" },
+            { "race": [
+                { "update": { "by": "a" } },
+                { "update": { "by": "b" } } ] } ] } } ] }"#;
+    let steps: Vec<_> = read(text).unwrap().expand().collect();
+    let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
+    assert_eq!(
+        places,
+        [
+            "step 1 (line 2)",
+            "step 2.1 (line 4, turn 1)",
+            "step 2.2 (line 5, turn 1)",
+            "step 2.1 (line 4, turn 2)",
+            "step 2.2 (line 5, turn 2)"
+        ]
+    );
+    let Step::Race(contenders) = &steps[4].item else { panic!("not a race") };
+    assert_eq!(contenders[1].place.to_string(), "step 2.2.2 (line 7, turn 2)");
+    assert_eq!(&*contenders[1].place.path, "steps[1].repeat.steps[1].race[1]");
+}

@@ -1,0 +1,302 @@
+//! The published schema and the parser accept the same documents as well-formed.
+
+use std::{fs, path::PathBuf};
+
+use jsonschema::Validator;
+use proptest::{prelude::*, sample::Index};
+use regrow_simulator::scenario::{read, schema::SCHEMA};
+use serde_json::{Value, json};
+
+fn validator() -> Validator {
+    jsonschema::draft202012::new(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
+}
+
+/// Every scenario file of the repository, with its text.
+fn published() -> Vec<(PathBuf, String)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut files: Vec<_> = [root.clone(), root.join("failing")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+}
+
+fn scenario(members: Value, steps: Value) -> Value {
+    json!({ "regrow": 1, "name": "a scenario", "members": members, "steps": steps })
+}
+
+/// A scenario that ends with this step, and defines everything that the steps below name.
+fn ending_with(step: &Value) -> Value {
+    let steps = json!([
+        { "create": { "by": "alice", "with": ["bob"] } },
+        { "hold": { "id": "m1" } },
+        { "send": { "by": "alice", "id": "m1" } },
+        { "compromise": { "who": "bob", "id": "stolen" } },
+        { "impersonate": { "compromise": "stolen", "action": "send" } },
+        { "commit": { "by": "bob" } },
+        step
+    ]);
+    scenario(json!(["alice", "bob", "carol"]), steps)
+}
+
+#[track_caller]
+fn assert_agree(document: &Value, usable: bool) {
+    let by_schema = validator().is_valid(document);
+    let by_parser = read(&document.to_string());
+    assert_eq!((by_schema, by_parser.is_ok()), (usable, usable), "{document}: {by_parser:?}");
+}
+
+#[test]
+fn every_published_scenario_is_usable_and_says_why_it_matters() {
+    let validator = validator();
+    let published = published();
+    assert!(published.len() >= 18);
+    for (file, text) in published {
+        let told: Vec<_> =
+            validator.iter_errors(&serde_json::from_str(&text).unwrap()).map(|e| e.to_string()).collect();
+        assert!(told.is_empty(), "{}: {told:?}", file.display());
+        let scenario = read(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+        assert!(scenario.about.is_some(), "{}", file.display());
+    }
+}
+
+#[test]
+fn reference_has_a_usable_example_and_all_names() {
+    let reference = include_str!("../../../docs/scenario-format.md");
+    let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(read(example).is_ok());
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for objects in
+        ["", "/properties/group", "/$defs/step", "/$defs/send", "/$defs/propose", "/$defs/impersonate", "/$defs/expect"]
+    {
+        let fields = schema.pointer(&format!("{objects}/properties")).unwrap().as_object().unwrap();
+        names.extend(fields.keys().cloned());
+    }
+    let words = ["expect/properties/fails", "crash/properties/at", "impersonate/properties/action"];
+    for words in words.map(|words| format!("/$defs/{words}/enum")) {
+        let words = schema.pointer(&words).unwrap().as_array().unwrap();
+        names.extend(words.iter().map(|word| word.as_str().unwrap().to_owned()));
+    }
+    for name in names {
+        assert!(reference.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn schema_and_parser_accept_the_same_steps() {
+    for step in [
+        json!({ "add": { "by": "alice", "who": "carol" } }),
+        json!({ "remove": { "by": "alice", "who": ["bob"] } }),
+        json!({ "update": { "by": "alice" } }),
+        json!({ "update": { "by": "alice", "signature_key": true } }),
+        json!({ "leave": { "who": ["alice", "bob"] } }),
+        json!({ "propose": { "by": "alice", "add": ["carol"] } }),
+        json!({ "propose": { "by": "alice", "remove": "bob" } }),
+        json!({ "propose": { "by": "alice", "update": true } }),
+        json!({ "commit": { "by": "alice" } }),
+        json!({ "join": { "who": "carol" } }),
+        json!({ "rejoin": { "who": "bob" } }),
+        json!({ "send": { "by": "alice", "id": "m2", "size": 0 } }),
+        json!({ "send": { "by": "alice", "id": "m2", "text": "" } }),
+        json!({ "offline": { "who": "bob" } }),
+        json!({ "online": { "who": ["bob"] } }),
+        json!({ "hold": { "id": "m1", "for": "bob" } }),
+        json!({ "release": { "id": "m1" } }),
+        json!({ "drop": { "id": "m1", "for": ["bob", "carol"] } }),
+        json!({ "duplicate": { "id": "m1" } }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "send": { "by": "bob", "id": "m2" } }] }),
+        json!({ "race": [
+            { "update": { "by": "alice" } },
+            { "repeat": { "times": 1, "steps": [{ "send": { "by": "bob", "id": "m2" } }] } }
+        ] }),
+        json!({ "crash": { "who": "bob", "at": "before_submit" } }),
+        json!({ "crash": { "who": "bob", "at": "after_submit" } }),
+        json!({ "crash": { "who": "bob", "at": "before_confirm" } }),
+        json!({ "crash": { "who": "bob", "at": "during_write" } }),
+        json!({ "compromise": { "who": "alice", "id": "other", "scope": "device" } }),
+        json!({ "compromise": { "who": "alice", "id": "other", "scope": "disk" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send", "id": "f1" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "commit" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "rejoin" } }),
+        json!({ "repeat": { "times": 2, "steps": [
+            { "impersonate": { "compromise": "stolen", "action": "send", "id": "f{i}" } }
+        ] } }),
+        json!({ "wait": "90s" }),
+        json!({ "wait": "007d" }),
+        json!({ "repeat": { "times": 3, "steps": [{ "send": { "by": "bob", "id": "n{i}", "text": "{i}" } }] } }),
+        json!({ "expect": { "epoch": 1, "members": ["alice", "bob"], "converged": true } }),
+        json!({ "expect": { "who": "bob", "reads": "m1" } }),
+        json!({ "expect": { "who": ["alice", "bob"], "cannot_read": ["m1"], "epoch": 1 } }),
+        json!({ "expect": { "compromise": "stolen", "heals_within": 0 } }),
+        json!({ "expect": { "fails": "nothing_to_commit" } }),
+        json!({ "expect": { "compromise": "stolen", "accepted": false } }),
+        json!({ "expect": { "compromise": "stolen", "detected": true, "reads": "m1", "heals_within": 1 } }),
+    ] {
+        assert_agree(&ending_with(&step), true);
+    }
+}
+
+#[test]
+fn schema_and_parser_refuse_the_same_steps() {
+    for step in [
+        json!({}),
+        json!("update"),
+        json!({ "update": { "by": "alice" }, "wait": "1s" }),
+        json!({ "sned": { "by": "alice", "id": "m2" } }),
+        json!({ "network": { "loss": 0.1 } }),
+        json!({ "service": "restart" }),
+        json!({ "impersonate": { "compromise": "stolen" } }),
+        json!({ "impersonate": { "action": "send" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "leave" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "commit", "id": "f1" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send", "by": "bob" } }),
+        json!({ "impersonate": { "compromise": ["stolen"], "action": "send" } }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "impersonate": { "compromise": "stolen", "action": "send" } }] }),
+        json!({ "churn": {} }),
+        json!({ "update": { "by": ["alice"] } }),
+        json!({ "update": { "by": "alice", "who": "bob" } }),
+        json!({ "add": { "by": "alice" } }),
+        json!({ "add": { "by": "alice", "who": [] } }),
+        json!({ "add": { "by": "alice", "who": ["carol", "carol"] } }),
+        json!({ "add": { "by": "alice", "who": "ca rol" } }),
+        json!({ "add": { "by": "alice", "who": "" } }),
+        json!({ "propose": { "by": "alice" } }),
+        json!({ "propose": { "by": "alice", "add": "carol", "remove": "bob" } }),
+        json!({ "propose": { "by": "alice", "update": false } }),
+        json!({ "send": { "by": "alice" } }),
+        json!({ "send": { "by": "alice", "id": "m2", "size": 1, "text": "x" } }),
+        json!({ "send": { "by": "alice", "id": "m2", "size": 1_048_577 } }),
+        json!({ "send": { "by": "alice", "id": "m2", "size": -1 } }),
+        json!({ "send": { "by": "alice", "id": "x".repeat(129) } }),
+        json!({ "race": [] }),
+        json!({ "race": [{ "race": [] }] }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "wait": "1s" }] }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "create": { "by": "bob" } }] }),
+        json!({ "crash": { "who": "bob", "at": "lunch" } }),
+        json!({ "crash": { "who": ["bob"], "at": "before_submit" } }),
+        json!({ "compromise": { "who": "alice", "id": "other", "scope": "ram" } }),
+        json!({ "wait": "0s" }),
+        json!({ "wait": "1.5h" }),
+        json!({ "wait": "500ms" }),
+        json!({ "repeat": { "times": 0, "steps": [{ "wait": "1s" }] } }),
+        json!({ "repeat": { "times": 1_000_001, "steps": [{ "wait": "1s" }] } }),
+        json!({ "repeat": { "times": 1, "steps": [] } }),
+        json!({ "repeat": { "times": 1, "steps": [{ "repeat": { "times": 1, "steps": [{ "wait": "1s" }] } }] } }),
+        json!({ "expect": {} }),
+        json!({ "expect": { "converged": false } }),
+        json!({ "expect": { "reads": "m1" } }),
+        json!({ "expect": { "heals_within": 1 } }),
+        json!({ "expect": { "who": "bob" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1", "heals_within": 1 } }),
+        json!({ "expect": { "compromise": "stolen" } }),
+        json!({ "expect": { "compromise": "stolen", "who": "bob", "reads": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1", "accepted": true } }),
+        json!({ "expect": { "who": "bob", "detected": true } }),
+        json!({ "expect": { "accepted": true } }),
+        json!({ "expect": { "compromise": "stolen", "accepted": "yes" } }),
+        json!({ "expect": { "who": "bob", "reads": [] } }),
+        json!({ "expect": { "fails": "somehow" } }),
+    ] {
+        assert_agree(&ending_with(&step), false);
+    }
+}
+
+#[test]
+fn schema_and_parser_agree_on_the_top_level() {
+    let steps = json!([{ "wait": "1s" }]);
+    let good = scenario(json!(["alice"]), steps.clone());
+    let with = |name: &str, value: Value| {
+        let mut document = good.clone();
+        document[name] = value;
+        document
+    };
+    for (document, usable) in [
+        (good.clone(), true),
+        (scenario(json!({ "prefix": "m", "count": 10_000 }), steps.clone()), true),
+        (with("seed", json!(u64::MAX)), true),
+        (with("about", json!("Because.")), true),
+        (with("group", json!({})), true),
+        (with("group", json!({ "handshake": "opaque", "past_epochs": 1, "out_of_order": 0, "padding": 64 })), true),
+        (with("group", json!({ "ciphersuite": "MLS_128_DHKEMP256_AES128GCM_SHA256_P256" })), true),
+        (with("group", json!({ "ciphersuite": "MLS_0" })), false),
+        (with("group", json!({ "past_epochs": 1001 })), false),
+        (with("group", json!({ "pad": 1 })), false),
+        (with("regrow", json!(2)), false),
+        (with("name", json!("")), false),
+        (with("name", json!("two\nlines")), false),
+        (with("about", json!(["Because."])), false),
+        (with("seed", json!(-1)), false),
+        (with("sede", json!(1)), false),
+        (scenario(json!([]), steps.clone()), false),
+        (scenario(json!(["alice", "alice"]), steps.clone()), false),
+        (scenario(json!("alice"), steps.clone()), false),
+        (scenario(json!({ "prefix": "m", "count": 10_001 }), steps.clone()), false),
+        (scenario(json!({ "prefix": "m" }), steps), false),
+        (scenario(json!(["alice"]), json!([])), false),
+        (scenario(json!(["alice"]), json!({ "wait": "1s" })), false),
+        (json!([]), false),
+    ] {
+        assert_agree(&document, usable);
+    }
+}
+
+/// Pointers to all values inside of a value.
+fn pointers(value: &Value, here: String, all: &mut Vec<String>) {
+    match value {
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                pointers(value, format!("{here}/{index}"), all);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                pointers(value, format!("{here}/{name}"), all);
+            }
+        }
+        _ => {}
+    }
+    all.push(here);
+}
+
+fn replacement() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|value| json!(value)),
+        any::<i64>().prop_map(|value| json!(value)),
+        (0_u64..20).prop_map(|value| json!(value)),
+        "[a-z{i} 0-9]{0,6}".prop_map(|value| json!(value)),
+        Just(json!("bob")),
+        Just(json!(["alice", "bob"])),
+        Just(json!([])),
+        Just(json!({ "wait": "1s" })),
+        Just(json!({ "update": { "by": "alice" } })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The other direction does not hold, because only the checker knows which names exist.
+    #[test]
+    fn schema_accepts_everything_that_the_parser_accepts(
+        file in any::<Index>(),
+        changes in prop::collection::vec((any::<Index>(), replacement()), 1..3),
+    ) {
+        let published = published();
+        let mut document: Value = serde_json::from_str(&file.get(&published).1).unwrap();
+        for (place, value) in changes {
+            let mut all = Vec::new();
+            pointers(&document, String::new(), &mut all);
+            let pointer = &all[place.index(all.len())];
+            *document.pointer_mut(pointer).unwrap() = value;
+        }
+        if read(&document.to_string()).is_ok() {
+            prop_assert!(validator().is_valid(&document), "{document}");
+        }
+    }
+}
