@@ -57,8 +57,6 @@ fn groups_work_in_each_default_ciphersuite() {
     ] {
         assert!(supported.contains(&usual), "{supported:?}");
     }
-    // With the feature for drafts, the cryptography reports more ciphersuites. Each of them has to
-    // work.
     for ciphersuite in supported {
         a_group_lives(&crypto, ciphersuite);
     }
