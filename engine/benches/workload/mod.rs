@@ -187,6 +187,8 @@ impl<M: BenchmarkMember> MeasuredGroup<M> {
     }
 }
 
+/// Never inlined, because the bench `instructions` counts the instructions of this function.
+#[inline(never)]
 fn timed<T>(act: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let value = act();

@@ -45,8 +45,9 @@ pub(super) struct RunArgs {
     /// Use this seed for every scenario
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
-    /// Run against the delivery service at this address. It must let every device register. A
-    /// `wait` moves only the clocks of the members, and each run uses new names
+    /// Run against the delivery service at this address, in a build with the feature `remote`. The
+    /// service must let every device register. A `wait` moves only the clocks of the members, and
+    /// each run uses new names
     #[arg(long, value_name = "URL")]
     pub(super) service: Option<String>,
     /// The number of files that run in parallel [default: one for each core]

@@ -9,6 +9,7 @@ use regrow_delivery_service::{
     UploadOutcome,
 };
 
+#[cfg(feature = "remote")]
 use super::remote::Remote;
 use crate::world::fault_injection::{FaultInjection, InjectedStore};
 
@@ -17,6 +18,7 @@ pub(in crate::world) enum Endpoint<'s> {
     /// The ordering code in this process.
     Local(DeliveryService<InjectedStore<'s>>),
     /// A server over the network.
+    #[cfg(feature = "remote")]
     Remote(Remote),
 }
 
@@ -28,6 +30,7 @@ macro_rules! calls {
             pub(in crate::world) fn $name(&self $(, $argument: $type)*) -> Result<$answer, $error> {
                 match self {
                     Self::Local(service) => service.$name($($argument),*),
+                    #[cfg(feature = "remote")]
                     Self::Remote(service) => service.$name($($argument),*),
                 }
             })*
@@ -73,8 +76,16 @@ impl<'s> Endpoint<'s> {
     }
 
     /// The server at that address.
+    #[cfg(feature = "remote")]
     pub(in crate::world) fn remote(address: &str) -> Result<Self, StoreError> {
         Remote::at(address).map(Self::Remote)
+    }
+
+    /// Fails, because this build has no network.
+    #[cfg(not(feature = "remote"))]
+    pub(in crate::world) fn remote(address: &str) -> Result<Self, StoreError> {
+        let detail = format!("this build cannot reach {address}; build it with the feature `remote`");
+        Err(StoreError::Backend(detail.into()))
     }
 
     /// Registers a device. A server registers a device at its first request instead.
@@ -82,6 +93,7 @@ impl<'s> Endpoint<'s> {
         match self {
             // No device opens a session in this process, so the key does not matter.
             Self::Local(service) => service.register_device(device, DeviceKey([0; 32]), None, now).map(drop),
+            #[cfg(feature = "remote")]
             Self::Remote(_) => Ok(()),
         }
     }
@@ -96,6 +108,7 @@ impl<'s> Endpoint<'s> {
     ) -> Result<(), StoreError> {
         match self {
             Self::Local(service) => service.accept_invitation(group, device, now).map(drop),
+            #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.accept(group, device),
         }
     }
@@ -105,6 +118,7 @@ impl<'s> Endpoint<'s> {
     pub(in crate::world) fn suffix(&self) -> &str {
         match self {
             Self::Local(_) => "",
+            #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.suffix(),
         }
     }

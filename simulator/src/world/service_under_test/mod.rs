@@ -5,6 +5,7 @@
 //! in this process, or a server over the network.
 
 mod endpoint;
+#[cfg(feature = "remote")]
 mod remote;
 mod sent_messages;
 
