@@ -8,13 +8,14 @@ use std::mem;
 use crate::{
     allocation::{self, Memory},
     mls_rs_member::{AwsLc, MlsRsMember, RustCrypto},
+    public_tree::PublicTree,
     table::median,
     workload::{BenchmarkMember, EngineMember, RawMember, name, timed},
 };
 
 const SIZES: [usize; 3] = [1000, 5000, 10_000];
 /// The number of groups that each side creates, and the number of epochs in the last of them.
-const GROUPS: usize = 3;
+const GROUPS: usize = 2;
 const EPOCHS: usize = 5;
 
 /// Prints the tables for the chosen sizes. All sizes are chosen if the list is empty.
@@ -27,6 +28,7 @@ pub fn print(chosen: &[usize]) {
     );
     println!("| ---: | --- |{}", " ---: |".repeat(14));
     let sizes = if chosen.is_empty() { &SIZES[..] } else { chosen };
+    let mut service = Vec::new();
     for size in sizes {
         let key_packages: Vec<_> = (1..size - 1).map(|leaf| EngineMember::new(&name(leaf)).key_package()).collect();
         let mut sides: [(&str, Box<dyn Side>); 4] = [
@@ -44,7 +46,23 @@ pub fn print(chosen: &[usize]) {
         for (name, side) in &sides {
             println!("| {size} | {name} | {} |", side.results().join(" | "));
         }
+        service.push(service_row(*size, sides[0].1.as_mut()));
     }
+    println!("\nThe public state of the group, which the delivery service has:\n");
+    println!("| members | MB | peak MB while it is verified | process ms |");
+    println!("| ---: | ---: | ---: | ---: |");
+    service.iter().for_each(|row| println!("{row}"));
+}
+
+fn service_row(size: usize, side: &mut dyn Side) -> String {
+    let (group_info, update) = side.group_info_and_update();
+    let (memory, mut tree) = PublicTree::new(&group_info);
+    let process = tree.process(&update).as_secs_f64() * 1e3;
+    format!("| {size} | {} | {} | {process:.1} |", megabytes(memory.kept), megabytes(memory.peak))
+}
+
+fn megabytes(bytes: isize) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
 }
 
 trait Side {
@@ -52,6 +70,8 @@ trait Side {
     fn create(&mut self, key_packages: &[Vec<u8>]);
     /// Makes and processes an update of each of the two members.
     fn advance(&mut self);
+    /// Returns a group info with the tree, and an update of the same epoch. Nobody processes it.
+    fn group_info_and_update(&mut self) -> (Vec<u8>, Vec<u8>);
     fn results(&self) -> Vec<String>;
 }
 
@@ -106,10 +126,16 @@ impl<M: BenchmarkMember> Side for Measured<M> {
         }
     }
 
+    fn group_info_and_update(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let Some(first) = &mut self.first else { return Default::default() };
+        let group_info = first.group_info();
+        let update = first.update();
+        (group_info, M::bytes(&update).to_vec())
+    }
+
     fn results(&self) -> Vec<String> {
         let times =
             [(&self.create, 1.0), (&self.join, 1e3), (&self.update, 1e3), (&self.confirm, 1e3), (&self.process, 1e3)];
-        let megabytes = |bytes: isize| format!("{:.1}", bytes as f64 / 1e6);
         let peaks = [&self.create, &self.join, &self.update, &self.process];
         let kilobytes = self.bytes.iter().map(|bytes| format!("{:.0}", *bytes as f64 / 1e3));
         let mut cells: Vec<_> =

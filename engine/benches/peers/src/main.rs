@@ -3,6 +3,7 @@
 mod allocation;
 mod large;
 mod mls_rs_member;
+mod public_tree;
 mod table;
 #[path = "../../workload/mod.rs"]
 mod workload;
