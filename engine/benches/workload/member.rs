@@ -14,7 +14,7 @@ use regrow_engine::{
     Timestamp, default_crypto,
 };
 
-const GROUP: &str = "benchmark";
+pub const GROUP: &str = "benchmark";
 
 /// A member of the only group of a benchmark, or a device that will join it.
 pub trait BenchmarkMember: Send + Sized {
@@ -23,8 +23,6 @@ pub trait BenchmarkMember: Send + Sized {
 
     /// Creates a device that is in no group. Its commits have no group info.
     fn new(name: &str) -> Self;
-    /// Makes all later commits include a group info.
-    fn publish_group_info(&mut self);
     fn create_group(&mut self);
     fn key_package(&mut self) -> Vec<u8>;
     fn add(&mut self, key_packages: &[Vec<u8>]) -> Self::Commit;
@@ -44,8 +42,19 @@ pub trait BenchmarkMember: Send + Sized {
     fn welcome(commit: &Self::Commit) -> &[u8];
 }
 
+/// A member whose commits can include a group info.
+pub trait PublishesGroupInfo: BenchmarkMember {
+    /// Makes all later commits include a group info.
+    fn publish_group_info(&mut self);
+}
+
 fn device(name: &str) -> DeviceId {
     DeviceId::new(name, "phone").unwrap()
+}
+
+/// Returns the identity in the credential of a member. All sides use the same.
+pub fn identity(name: &str) -> Vec<u8> {
+    device(name).to_identity()
 }
 
 fn group() -> EngineGroupId {
@@ -71,6 +80,13 @@ impl EngineMember {
     }
 }
 
+impl PublishesGroupInfo for EngineMember {
+    fn publish_group_info(&mut self) {
+        let policy = Policy { publish_group_info: true, ..Policy::default() };
+        self.client = Client::open(Arc::new(self.store.clone()), default_crypto(), policy).unwrap();
+    }
+}
+
 impl BenchmarkMember for EngineMember {
     type Commit = PendingCommit;
 
@@ -79,11 +95,6 @@ impl BenchmarkMember for EngineMember {
         let policy = Policy { publish_group_info: false, ..Policy::default() };
         let client = Client::create(Arc::new(store.clone()), default_crypto(), device(name), policy).unwrap();
         Self { client, store }
-    }
-
-    fn publish_group_info(&mut self) {
-        let policy = Policy { publish_group_info: true, ..Policy::default() };
-        self.client = Client::open(Arc::new(self.store.clone()), default_crypto(), policy).unwrap();
     }
 
     fn create_group(&mut self) {
@@ -225,17 +236,19 @@ impl RawMember {
     }
 }
 
+impl PublishesGroupInfo for RawMember {
+    fn publish_group_info(&mut self) {
+        self.group_info = true;
+    }
+}
+
 impl BenchmarkMember for RawMember {
     type Commit = RawCommit;
 
     fn new(name: &str) -> Self {
         let signer = SignatureKeyPair::new(Policy::default().ciphersuite.signature_algorithm()).unwrap();
-        let identity = device(name).to_identity();
+        let identity = identity(name);
         Self { provider: OpenMlsRustCrypto::default(), signer, identity, group_info: false, group: None }
-    }
-
-    fn publish_group_info(&mut self) {
-        self.group_info = true;
     }
 
     fn create_group(&mut self) {
@@ -276,7 +289,7 @@ impl BenchmarkMember for RawMember {
     }
 
     fn remove(&mut self, name: &str) -> RawCommit {
-        let credential = BasicCredential::new(device(name).to_identity()).into();
+        let credential = BasicCredential::new(identity(name)).into();
         let leaf = self.group.as_ref().unwrap().member_leaf_index(&credential).unwrap();
         self.commit(Vec::new(), vec![leaf])
     }

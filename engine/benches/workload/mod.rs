@@ -9,7 +9,7 @@ mod member;
 
 use std::time::{Duration, Instant};
 
-pub use member::{BenchmarkMember, EngineMember, RawMember};
+pub use member::{BenchmarkMember, EngineMember, GROUP, PublishesGroupInfo, RawMember, identity};
 
 /// An operation of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +121,6 @@ impl<M: BenchmarkMember> MeasuredGroup<M> {
         scene
     }
 
-    /// Makes all later commits include a group info.
-    pub fn publish_group_info(&mut self) {
-        self.first.publish_group_info();
-    }
-
     /// Runs the operation once. Returns its time without the preparation and the cleanup.
     pub fn sample(&mut self, operation: Operation) -> Duration {
         match operation {
@@ -187,15 +182,23 @@ impl<M: BenchmarkMember> MeasuredGroup<M> {
     }
 }
 
+impl<M: PublishesGroupInfo> MeasuredGroup<M> {
+    /// Makes all later commits include a group info.
+    pub fn publish_group_info(&mut self) {
+        self.first.publish_group_info();
+    }
+}
+
 /// Never inlined, because the bench `instructions` counts the instructions of this function.
 #[inline(never)]
-fn timed<T>(act: impl FnOnce() -> T) -> (Duration, T) {
+pub fn timed<T>(act: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let value = act();
     (start.elapsed(), value)
 }
 
-fn name(leaf: usize) -> String {
+/// Returns the name of the member of a leaf.
+pub fn name(leaf: usize) -> String {
     format!("member{leaf}")
 }
 
