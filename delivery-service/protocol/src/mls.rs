@@ -6,8 +6,6 @@
 
 /// The length of the version and the wire format at the beginning of an MLSMessage (RFC 9420, 6).
 const MLS_MESSAGE_HEADER: usize = 4;
-/// The version `mls10` and the wire format `mls_private_message` (RFC 9420, 6).
-const PRIVATE_MESSAGE: [u8; MLS_MESSAGE_HEADER] = [0, 1, 0, 2];
 const EPOCH: usize = 8;
 const CONTENT_TYPE: usize = 1;
 /// The length of a sender index or a leaf index within a Sender (RFC 9420, 6).
@@ -48,11 +46,6 @@ pub fn put_vector(bytes: &mut Vec<u8>, content: &[u8]) -> bool {
     }
     bytes.extend_from_slice(content);
     true
-}
-
-/// Returns true if an MLSMessage begins like a PrivateMessage of MLS 1.0 (RFC 9420, 6).
-pub fn is_private_message(message: &[u8]) -> bool {
-    message.starts_with(&PRIVATE_MESSAGE)
 }
 
 /// Returns the PublicMessage in an MLSMessage (RFC 9420, 6).

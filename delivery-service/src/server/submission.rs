@@ -6,8 +6,6 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use regrow_protocol::mls::is_private_message;
-
 use super::{
     caller::Caller,
     checks::CheckPermit,
@@ -33,9 +31,6 @@ const ATTEMPTS: usize = 8;
 
 /// The time after which a device submits a handshake again if its group has changed too often.
 const CHANGING: Duration = Duration::from_secs(1);
-
-/// The size of a submission from which another thread decodes it, also if nothing is verified.
-const SHORT: usize = 4 * 1024;
 
 /// Creates a group for the caller.
 pub(crate) async fn create(
@@ -76,8 +71,8 @@ pub(crate) async fn commit(
         group_info: request.group_info.map(|bytes| bytes.0),
         roster_change,
     };
-    let (bytes, is_private, now) = (submission.bytes(), is_private_message(&submission.commit), state.now());
-    let commit = decode(state, bytes, is_private, move |checker| checker.check_commit(submission)).await?;
+    let (bytes, now) = (submission.bytes(), state.now());
+    let commit = state.checked(bytes, move |checker| checker.check_commit(submission)).await?;
     order(state, caller, commit, bytes, now, SubmissionLabel::Commit).await
 }
 
@@ -90,9 +85,8 @@ pub(crate) async fn propose(
 ) -> Result<Accepted, RequestError> {
     let Bytes(proposal) = request.proposal;
     let (bytes, sender, now) = (proposal.len(), caller.0.device.clone(), state.now());
-    let is_private = is_private_message(&proposal);
     let check = move |checker: &Checker| checker.check_proposal(group, sender, proposal);
-    let proposal = decode(state, bytes, is_private, check).await?;
+    let proposal = state.checked(bytes, check).await?;
     order(state, caller, proposal, bytes, now, SubmissionLabel::Proposal).await
 }
 
@@ -107,9 +101,8 @@ pub(crate) async fn send(
     let now = state.now();
     let Bytes(message) = request.message;
     let (bytes, id, sender) = (message.len(), group.clone(), caller.0.device.clone());
-    let is_private = is_private_message(&message);
     let check = move |checker: &Checker| checker.check_message(id, sender, message);
-    let message = decode(state, bytes, is_private, check).await?;
+    let message = state.checked(bytes, check).await?;
     let ordered = state.worker().call(move |service, after_commit| {
         let sender = caller.admit(service)?;
         let outcome = service.send_checked(message, now)?;
@@ -117,19 +110,6 @@ pub(crate) async fn send(
         answer(service, &group, &sender, outcome)
     });
     ordered.await
-}
-
-/// Decodes a submission of `bytes` bytes, and verifies a handshake that the service can see into.
-///
-/// The service does not see into a PrivateMessage. To decode a short one takes less time than the
-/// way to another thread, so this function decodes it at once.
-async fn decode<T: Send + 'static>(
-    state: &State,
-    bytes: usize,
-    is_private: bool,
-    check: impl FnOnce(&Checker) -> T + Send + 'static,
-) -> Result<T, RequestError> {
-    if is_private && bytes < SHORT { Ok(check(state.checker())) } else { state.checked(bytes, check).await }
 }
 
 /// Orders a handshake of `bytes` bytes, and makes the verdicts that it needs beside the store.

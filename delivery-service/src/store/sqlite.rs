@@ -187,7 +187,10 @@ impl SqliteStore {
     fn prepare(&mut self) -> Result<(), StoreError> {
         self.connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         self.connection.busy_timeout(BUSY_TIMEOUT).map_err(backend)?;
-        self.connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIBIBYTES};")).map_err(backend)?;
+        // SQLite copies the pages that a failed statement would restore: to memory, and not to a
+        // file.
+        let memory = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIBIBYTES};");
+        self.connection.execute_batch(&memory).map_err(backend)?;
         // This check comes before the first write: a file of another program or of a newer format
         // stays unchanged.
         let exists = is_store(&self.connection)?;
@@ -423,10 +426,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        // INSERT OR REPLACE takes twice the time for a record that exists: SQLite then copies the
-        // pages of each statement, to undo it.
-        let sql = "VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        self.statement(&format!("INSERT INTO {} (key, value) {sql}", table.name()))?
+        self.statement(&format!("INSERT OR REPLACE INTO {} (key, value) VALUES (?1, ?2)", table.name()))?
             .execute([key, value])
             .map(drop)
             .map_err(backend)
