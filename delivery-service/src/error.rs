@@ -55,10 +55,6 @@ pub enum StoreError {
         /// The database, or its write-ahead log.
         path: PathBuf,
     },
-    /// Another call of the same batch made the transaction fail, and nothing of the batch has
-    /// happened.
-    #[error("another call of the same batch failed, so this call has not happened; repeat it")]
-    BatchFailed,
     /// A record cannot be decoded, or contradicts another record. The store is damaged, or another
     /// program has changed it.
     #[error("a record in table {} cannot be decoded, or contradicts another record", .0.name())]

@@ -119,10 +119,8 @@ impl<S: Store> DeliveryService<S> {
         let result = store.transaction(|tx| {
             let batch = DeliveryService::over(Batch::new(tx), Arc::clone(&self.rules), Effects::collected());
             let result = work(&batch);
-            match batch.into_store().broken {
-                Some(error) => Err(error),
-                None => Ok(result),
-            }
+            batch.into_store().write()?;
+            Ok(result)
         });
         // The store's lock is held until the groups are dropped.
         if result.is_err() {

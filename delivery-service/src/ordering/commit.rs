@@ -174,8 +174,8 @@ pub(crate) fn submit(
     let submitted = Submitted { group: id, sender, bytes: commit };
     let DecodedCommit { handshake, welcome, group_info: decoded_info } = decoded;
     let handshake = handshake.as_mut().map_err(|reason| reason.clone())?;
-    let mut group = submission::admit(tx, context, submitted, &handshake.frame, ContentType::Commit)?;
-    Tally::check_bytes(tx, context.limits, sender.user(), submission.bytes())?;
+    let (frame, bytes) = (&handshake.frame, submission.bytes());
+    let mut group = submission::admit(tx, context, submitted, frame, ContentType::Commit, bytes)?;
     let (hash, is_external) = (handshake.frame.hash, handshake.frame.is_external_commit);
     let (epoch, next_epoch) = (group.epoch, Epoch(group.epoch.0 + 1));
 

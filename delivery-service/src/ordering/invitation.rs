@@ -20,15 +20,14 @@ use crate::{
     },
 };
 
-/// Accepts the group for the device, if the device is invited. Returns true if the device has
-/// accepted the group, now or before.
+/// Accepts the group for the device of the present `membership`, if the device is invited. Returns
+/// true if the device has accepted the group, now or before.
 pub(crate) fn accept<T: From<RejectReason>>(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
-    group: &GroupId,
-    device: &DeviceId,
+    membership: Option<Membership>,
 ) -> Result<bool, Abort<T>> {
-    let Some(membership) = roster::present_membership(tx, group, device)? else {
+    let Some(membership) = membership else {
         return Ok(false);
     };
     let inviter = match &membership.invitation {
@@ -36,9 +35,10 @@ pub(crate) fn accept<T: From<RejectReason>>(
         Some(invitation) if invitation.declined => return Ok(false),
         Some(invitation) => invitation.inviter.clone(),
     };
-    check_group_count(tx, context.limits, device)?;
+    let device = membership.device.clone();
+    check_group_count(tx, context.limits, &device)?;
     membership.answer(tx, None)?;
-    claim::accepted(tx, &inviter, device)?;
+    claim::accepted(tx, &inviter, &device)?;
     Ok(true)
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn submit(
     frame: Result<Frame, RejectReason>,
 ) -> Result<Outcome, Abort> {
     let frame = frame?;
-    let group = submission::admit(tx, context, submitted, &frame, ContentType::Application)?;
+    let group = submission::admit(tx, context, submitted, &frame, ContentType::Application, submitted.bytes.len())?;
     let (_, receipt) = submission::order(tx, context, submitted, EntryKind::Message, group, frame.hash, 0)?;
     Ok(Outcome::Accepted(receipt))
 }

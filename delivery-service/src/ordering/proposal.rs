@@ -73,7 +73,8 @@ pub(crate) fn submit(
         return Err(RejectReason::ExternalSender.into());
     }
     let hash = handshake.frame.hash;
-    let mut group = submission::admit(tx, context, submitted, &handshake.frame, ContentType::Proposal)?;
+    let (frame, bytes) = (&handshake.frame, submitted.bytes.len());
+    let mut group = submission::admit(tx, context, submitted, frame, ContentType::Proposal, bytes)?;
     let limit = context.limits.max_proposals_per_epoch;
     if group.proposals >= limit {
         return Err(RejectReason::TooManyProposals { limit }.into());

@@ -178,7 +178,8 @@ pub(crate) fn report(
     if last.sequence != sequence || !last.concerns(device) {
         return Err(RejectReason::NotReportable.into());
     }
-    invitation::accept(tx, context, id, device)?;
+    let membership = roster::present_membership(tx, id, device)?;
+    invitation::accept(tx, context, membership)?;
     let asked = last.asked(tx, id)?;
     if !asked.contains(device.user()) {
         return Err(RejectReason::NotReportable.into());

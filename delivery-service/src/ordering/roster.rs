@@ -260,7 +260,18 @@ pub(crate) fn present_membership(
     device: &DeviceId,
 ) -> Result<Option<Membership>, StoreError> {
     match member(tx, group, device)? {
-        Some(member) => key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0)),
+        Some(member) => membership_of(tx, group, device, &member),
         None => Ok(None),
     }
+}
+
+/// Returns the present membership of a member device. `None` for a device that the service has
+/// removed.
+pub(crate) fn membership_of(
+    tx: &mut dyn Transaction,
+    group: &GroupId,
+    device: &DeviceId,
+    member: &RosterEntry,
+) -> Result<Option<Membership>, StoreError> {
+    key::get(tx, Table::Memberships, &Key::device(device).then_group(group).then(member.from.0))
 }

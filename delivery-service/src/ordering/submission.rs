@@ -35,23 +35,25 @@ use crate::{
 /// Known bytes come first, so that a device that was removed in between still gets the outcome that
 /// it missed. Membership comes before the epoch, so that strangers learn nothing about the group.
 ///
-/// A device that submits something to a group accepts the invitation to it.
+/// A device that submits something to a group accepts the invitation to it. `bytes` are all bytes of
+/// the submission, with the messages that come with a commit.
 pub(crate) fn admit(
     tx: &mut dyn Transaction,
     context: OrderingContext<'_>,
     submitted: Submitted<'_>,
     frame: &Frame,
     content_type: ContentType,
+    bytes: usize,
 ) -> Result<Group, Abort> {
-    let Submitted { group: id, sender, bytes } = submitted;
+    let Submitted { group: id, sender, bytes: _ } = submitted;
     let group = group::load(tx, id)?.ok_or(RejectReason::UnknownGroup)?;
     if !frame.is_of(id) {
         return Err(RejectReason::WrongGroup.into());
     }
     remembered::abort_if_known(tx, id, &frame.hash, sender)?;
     let is_external_commit = content_type == ContentType::Commit && frame.is_external_commit;
-    let is_member = roster::is_member(tx, id, sender)?;
-    if !is_member {
+    let member = roster::member(tx, id, sender)?;
+    if member.is_none() {
         if !is_external_commit {
             return Err(RejectReason::NotAMember.into());
         }
@@ -64,9 +66,10 @@ pub(crate) fn admit(
     }
     check_wire_format(frame, group.mode)?;
     check_epoch(frame.epoch, group.epoch)?;
-    Tally::check_bytes(tx, context.limits, sender.user(), bytes.len())?;
-    if is_member {
-        invitation::accept(tx, context, id, sender)?;
+    Tally::check_bytes(tx, context.limits, sender.user(), bytes)?;
+    if let Some(member) = &member {
+        let membership = roster::membership_of(tx, id, sender, member)?;
+        invitation::accept(tx, context, membership)?;
     }
     Ok(group)
 }

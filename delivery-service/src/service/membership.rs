@@ -27,7 +27,8 @@ impl<S: Store> DeliveryService<S> {
             if !roster::is_member(tx, group, device)? {
                 return Err(RejectReason::NotAMember.into());
             }
-            match invitation::accept(tx, self.call(now), group, device)? {
+            let membership = roster::present_membership(tx, group, device)?;
+            match invitation::accept(tx, self.call(now), membership)? {
                 true => Ok(Reply::Done),
                 false => Err(RejectReason::NotInvited.into()),
             }

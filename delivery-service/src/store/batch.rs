@@ -1,19 +1,39 @@
 //! A store within a transaction, so that many calls become durable together.
 
-use super::{Keep, Store, Transaction};
+use std::{
+    collections::BTreeMap,
+    mem,
+    ops::{Bound, ControlFlow, Range},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+};
+
+use super::{Store, Table, Transaction, Visitor};
 use crate::error::StoreError;
+
+/// The bytes of changed records that a batch may hold before it writes them. The bound is as large
+/// as the bound of the requests in one batch.
+const HELD_BYTES: usize = 4 * 1024 * 1024;
 
 /// A store whose transactions are parts of one transaction of another store. Each part happens as a
 /// whole or not at all, and becomes durable with the other store's transaction.
+///
+/// The batch holds the changed records in memory until [`write`](Self::write), or until they take
+/// too much memory. So the other store writes a record once that many parts change, and it needs no
+/// way to undo a part.
 pub struct Batch<'a> {
     whole: &'a mut dyn Transaction,
-    /// The reason why the whole transaction has to fail: the store could not begin or end a part.
-    pub(crate) broken: Option<StoreError>,
+    changes: Changes,
+    held_bytes: usize,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(whole: &'a mut dyn Transaction) -> Self {
-        Self { whole, broken: None }
+        Self { whole, changes: Changes::default(), held_bytes: HELD_BYTES }
+    }
+
+    /// Writes all changes to the other store.
+    pub(crate) fn write(mut self) -> Result<(), StoreError> {
+        self.changes.write(self.whole)
     }
 }
 
@@ -22,19 +42,264 @@ impl Store for Batch<'_> {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        if self.broken.is_some() {
-            return Err(StoreError::BatchFailed.into());
+        let Self { whole, changes, held_bytes } = self;
+        // A panic undoes its own part and no other. A caller that catches the panic finds the batch
+        // as it was before the part.
+        let result =
+            catch_unwind(AssertUnwindSafe(|| work(&mut BatchPart { whole: &mut **whole, changes: &mut *changes })));
+        match &result {
+            Ok(Ok(_)) => changes.keep(),
+            _ => changes.undo(),
         }
-        let mut work = Some(work);
-        let mut result = None;
-        let ended = self.whole.part(&mut |tx| {
-            result = work.take().map(|work| work(tx));
-            if matches!(result, Some(Ok(_))) { Keep::Yes } else { Keep::No }
-        });
-        if let Err(error) = ended {
-            self.broken = Some(error);
-            return Err(StoreError::BatchFailed.into());
+        if changes.bytes > *held_bytes {
+            // An error is not lost: `write` tries the rest again at the end, and fails then.
+            let _ = changes.write(&mut **whole);
         }
-        result.unwrap_or_else(|| Err(StoreError::BatchFailed.into()))
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// The changed records of a table, in the order of their keys. A deleted record is `None`.
+type ChangedRecords = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// The changes of a batch.
+#[derive(Default)]
+struct Changes {
+    records: BTreeMap<Table, ChangedRecords>,
+    /// The bytes of all changes, also of those that later ones have replaced.
+    bytes: usize,
+    /// The changes of the present part, in order.
+    part: Vec<PartChange>,
+}
+
+/// A change of the present part.
+struct PartChange {
+    table: Table,
+    key: Vec<u8>,
+    /// The record as an earlier change of the batch left it. `None` if there was no such change.
+    before: Option<Option<Vec<u8>>>,
+}
+
+impl Changes {
+    fn get(&self, table: Table, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        self.records.get(&table)?.get(key)
+    }
+
+    fn set(&mut self, table: Table, key: &[u8], value: Option<Vec<u8>>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        let before = self.records.entry(table).or_default().insert(key.to_vec(), value);
+        self.part.push(PartChange { table, key: key.to_vec(), before });
+    }
+
+    /// Writes the changes. Forgets each change when it is written.
+    fn write(&mut self, whole: &mut dyn Transaction) -> Result<(), StoreError> {
+        self.bytes = 0;
+        while let Some(mut records) = self.records.first_entry() {
+            let table = *records.key();
+            while let Some(change) = records.get_mut().first_entry() {
+                match change.get() {
+                    Some(value) => whole.put(table, change.key(), value)?,
+                    None => whole.delete(table, change.key()).map(drop)?,
+                }
+                change.remove();
+            }
+            records.remove();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self) {
+        self.part.clear();
+    }
+
+    fn undo(&mut self) {
+        for PartChange { table, key, before } in mem::take(&mut self.part).into_iter().rev() {
+            let records = self.records.entry(table).or_default();
+            match before {
+                Some(value) => records.insert(key, value),
+                None => records.remove(&key),
+            };
+        }
+    }
+}
+
+/// A part of a batch.
+struct BatchPart<'b> {
+    whole: &'b mut dyn Transaction,
+    changes: &'b mut Changes,
+}
+
+impl Transaction for BatchPart<'_> {
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(table, key) {
+            Some(value) => Ok(value.clone()),
+            None => self.whole.get(table, key),
+        }
+    }
+
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.changes.set(table, key, Some(value.to_vec()));
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        let is_there = match self.changes.get(table, key) {
+            Some(value) => value.is_some(),
+            None => self.whole.get(table, key)?.is_some(),
+        };
+        if is_there {
+            self.changes.set(table, key, None);
+        }
+        Ok(is_there)
+    }
+
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        let (true, Some(records)) = (range.start <= range.end, self.changes.records.get(&table)) else {
+            return self.whole.scan(table, range, visit);
+        };
+        let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
+        let mut changed = records.range::<[u8], _>(bounds).peekable();
+        let mut has_ended = false;
+        self.whole.scan(table, range, &mut |key, value| {
+            let mut visited = ControlFlow::Continue(());
+            while visited.is_continue()
+                && let Some((key, value)) = changed.next_if(|(changed, _)| changed.as_slice() < key)
+            {
+                visited = visit_changed(key, value.as_deref(), visit)?;
+            }
+            if visited.is_continue() {
+                visited = match changed.next_if(|(changed, _)| changed.as_slice() == key) {
+                    Some((key, value)) => visit_changed(key, value.as_deref(), visit)?,
+                    None => visit(key, value)?,
+                };
+            }
+            has_ended = visited.is_break();
+            Ok(visited)
+        })?;
+        while !has_ended && let Some((key, value)) = changed.next() {
+            has_ended = visit_changed(key, value.as_deref(), visit)?.is_break();
+        }
+        Ok(())
+    }
+}
+
+/// Visits a changed record, unless it is deleted.
+fn visit_changed(key: &[u8], value: Option<&[u8]>, visit: &mut Visitor<'_>) -> Result<ControlFlow<()>, StoreError> {
+    value.map_or(Ok(ControlFlow::Continue(())), |value| visit(key, value))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{super::SqliteStore, *};
+
+    const TABLES: [Table; 2] = [Table::Groups, Table::Log];
+
+    /// One call of a transaction. Keys and values are single bytes.
+    #[derive(Clone, Debug)]
+    enum Call {
+        Put(Table, u8, u8),
+        Delete(Table, u8),
+        Get(Table, u8),
+        /// Visits this number of records at most.
+        Scan(Table, u8, u8, usize),
+    }
+
+    /// The end of a part.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum PartEnd {
+        Kept,
+        Refused,
+        Panicked,
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        let table = prop::sample::select(TABLES.to_vec());
+        let key = 0..8_u8;
+        prop_oneof![
+            (table.clone(), key.clone(), any::<u8>()).prop_map(|(table, key, value)| Call::Put(table, key, value)),
+            (table.clone(), key.clone()).prop_map(|(table, key)| Call::Delete(table, key)),
+            (table.clone(), key.clone()).prop_map(|(table, key)| Call::Get(table, key)),
+            (table, key.clone(), key, 1..9_usize)
+                .prop_map(|(table, start, end, most)| Call::Scan(table, start, end, most)),
+        ]
+    }
+
+    fn part() -> impl Strategy<Value = (Vec<Call>, PartEnd)> {
+        let end = prop_oneof![3 => Just(PartEnd::Kept), 1 => Just(PartEnd::Refused), 1 => Just(PartEnd::Panicked)];
+        (vec(call(), 0..8), end)
+    }
+
+    /// Makes the calls, and returns everything that they see.
+    fn make(tx: &mut dyn Transaction, calls: &[Call]) -> Result<Vec<String>, StoreError> {
+        let mut seen = Vec::new();
+        for call in calls {
+            seen.push(match *call {
+                Call::Put(table, key, value) => format!("{:?}", tx.put(table, &[key], &[value])?),
+                Call::Delete(table, key) => format!("{:?}", tx.delete(table, &[key])?),
+                Call::Get(table, key) => format!("{:?}", tx.get(table, &[key])?),
+                Call::Scan(table, start, end, most) => {
+                    let mut found = Vec::new();
+                    tx.scan(table, &[start]..&[end], &mut |key, value| {
+                        found.push((key.to_vec(), value.to_vec()));
+                        Ok(if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                    })?;
+                    format!("{found:?}")
+                }
+            });
+        }
+        Ok(seen)
+    }
+
+    /// Makes the calls in a transaction of their own, which ends as given.
+    fn run(store: &mut impl Store, calls: &[Call], end: PartEnd) -> Vec<String> {
+        let mut seen = Vec::new();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            store.transaction(|tx| {
+                seen = make(tx, calls)?;
+                match end {
+                    PartEnd::Kept => Ok(()),
+                    PartEnd::Refused => Err(StoreError::InUse),
+                    PartEnd::Panicked => resume_unwind(Box::new("in the middle of a part")),
+                }
+            })
+        }));
+        let as_expected = match end {
+            PartEnd::Kept => matches!(result, Ok(Ok(()))),
+            PartEnd::Refused => matches!(result, Ok(Err(StoreError::InUse))),
+            PartEnd::Panicked => result.is_err(),
+        };
+        assert!(as_expected, "a part that is {end:?} ends differently");
+        seen
+    }
+
+    fn records(store: &mut SqliteStore) -> Vec<String> {
+        let scans = TABLES.map(|table| Call::Scan(table, 0, u8::MAX, usize::MAX));
+        store.transaction(|tx| make(tx, &scans)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn parts_of_a_batch_behave_like_transactions(
+            parts in vec(part(), 1..12),
+            in_batch in 1..12_usize,
+            held_bytes in 0..40_usize,
+        ) {
+            let (mut one_by_one, mut batched) = (SqliteStore::in_memory().unwrap(), SqliteStore::in_memory().unwrap());
+            for parts in parts.chunks(in_batch) {
+                let expected: Vec<_> = parts.iter().map(|(calls, end)| run(&mut one_by_one, calls, *end)).collect();
+                let seen: Vec<_> = batched
+                    .transaction(|tx| {
+                        let mut batch = Batch { held_bytes, ..Batch::new(tx) };
+                        let seen = parts.iter().map(|(calls, end)| run(&mut batch, calls, *end)).collect();
+                        batch.write().map(|()| seen)
+                    })
+                    .unwrap();
+                prop_assert_eq!(seen, expected);
+                prop_assert_eq!(records(&mut batched), records(&mut one_by_one));
+            }
+        }
     }
 }

@@ -105,27 +105,6 @@ pub trait Transaction {
     ///
     /// The store failed, or `visit` did.
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError>;
-
-    /// Runs `work` as a part of this transaction. Unless `work` returns [`Keep::Yes`], the changes
-    /// of the part are undone, and no others. If `work` panics, its changes are undone as well, and
-    /// the panic continues.
-    ///
-    /// # Errors
-    ///
-    /// The store could not begin or end the part. Then the whole transaction has to fail.
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError>;
-}
-
-/// The work of [`Transaction::part`].
-pub type Part<'a> = dyn FnMut(&mut dyn Transaction) -> Keep + 'a;
-
-/// The decision about the changes of a part of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Keep the changes, if the whole transaction is kept.
-    Yes,
-    /// Undo the changes.
-    No,
 }
 
 /// The function that [`Transaction::scan`] calls with keys and values.

@@ -8,7 +8,6 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     ops::{ControlFlow, Range},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,7 +17,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtens
 
 use super::sqlite_error::{backend, file_error};
 use super::{
-    Keep, Part, Store, Table, Transaction, Visitor,
+    Store, Table, Transaction, Visitor,
     checkpoint::{Checkpointer, checkpoint},
 };
 use crate::error::StoreError;
@@ -188,7 +187,8 @@ impl SqliteStore {
     fn prepare(&mut self) -> Result<(), StoreError> {
         self.connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         self.connection.busy_timeout(BUSY_TIMEOUT).map_err(backend)?;
-        // SQLite copies the pages that a part of a batch may undo: to memory, and not to a file.
+        // SQLite copies the pages that a failed statement would restore: to memory, and not to a
+        // file.
         let memory = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIBIBYTES};");
         self.connection.execute_batch(&memory).map_err(backend)?;
         // This check comes before the first write: a file of another program or of a newer format
@@ -408,6 +408,11 @@ struct SqliteTransaction<'a> {
 
 impl SqliteTransaction<'_> {
     fn statement(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        // After some errors SQLite rolls the transaction back by itself. Later changes would then
+        // be durable one by one.
+        if self.connection.is_autocommit() {
+            return Err(StoreError::Backend("an earlier error has ended the transaction".into()));
+        }
         self.connection.prepare_cached(sql).map_err(backend)
     }
 }
@@ -447,25 +452,25 @@ impl Transaction for SqliteTransaction<'_> {
         }
         Ok(())
     }
-
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
-        let connection = self.connection;
-        run(connection, "SAVEPOINT part")?;
-        // A panic undoes its own part and no other. A caller that catches the panic finds the
-        // transaction as it was before the part.
-        let kept = catch_unwind(AssertUnwindSafe(|| work(self)));
-        if !matches!(kept, Ok(Keep::Yes)) {
-            run(connection, "ROLLBACK TO part")?;
-        }
-        run(connection, "RELEASE part")?;
-        kept.or_else(|panic| resume_unwind(panic))
-    }
-}
-
-fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
-    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(backend)
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_after_the_end_of_the_transaction() {
+        let connection = SqliteStore::in_memory().unwrap().connection;
+        connection.execute_batch("BEGIN").unwrap();
+        let mut tx = SqliteTransaction { connection: &connection };
+        tx.put(Table::Log, b"key", b"before").unwrap();
+        connection.execute_batch("ROLLBACK").unwrap();
+        assert!(tx.put(Table::Log, b"key", b"after").is_err());
+        assert!(tx.delete(Table::Log, b"key").is_err());
+    }
 }

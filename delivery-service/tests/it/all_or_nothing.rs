@@ -12,7 +12,7 @@ use regrow_delivery_service::{
     DeliveryService, Epoch,
     HandshakeMode::Assisted,
     Limits, Outcome, SqliteStore, Store, StoreError,
-    store::{Keep, Part, Table, Transaction, Visitor},
+    store::{Table, Transaction, Visitor},
 };
 
 /// A store that fails at a chosen write, or when the transaction is committed.
@@ -72,11 +72,6 @@ impl Transaction for FailingTransaction<'_> {
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.tx.scan(table, range, visit)
-    }
-
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
-        let store = self.store;
-        self.tx.part(&mut |tx| work(&mut FailingTransaction { store, tx }))
     }
 }
 

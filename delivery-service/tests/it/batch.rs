@@ -2,12 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::common::*;
-use regrow_delivery_service::{
-    DeliveryService, Epoch,
-    HandshakeMode::Assisted,
-    Limits, RejectReason, SqliteStore, Store as _, StoreError,
-    store::{Keep, Table, Transaction},
-};
+use regrow_delivery_service::{DeliveryService, Epoch, HandshakeMode::Assisted, Limits, RejectReason, SqliteStore};
 
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -72,33 +67,4 @@ fn a_finished_batch_is_durable() {
     let commit = members[0].update();
     open().batch(|batch| accept(batch, &commit)).unwrap();
     assert_eq!(open().epoch(&room()).unwrap(), Some(Epoch(2)));
-}
-
-#[test]
-fn only_a_refused_or_panicking_part_is_undone() {
-    let mut store = SqliteStore::in_memory().unwrap();
-    let kept = |tx: &mut dyn Transaction, key: &[u8]| tx.get(Table::ServiceState, key).unwrap().is_some();
-    store
-        .transaction::<_, StoreError>(|tx| {
-            let put = |keep: Option<Keep>, tx: &mut dyn Transaction, key: &[u8]| {
-                tx.part(&mut |tx| {
-                    tx.put(Table::ServiceState, key, b"value").unwrap();
-                    keep.unwrap_or_else(|| panic!("in the middle of a part"))
-                })
-            };
-            put(Some(Keep::Yes), tx, b"before")?;
-            put(Some(Keep::No), tx, b"refused")?;
-            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| put(None, tx, b"panicked")));
-            assert!(panicked.is_err());
-            put(Some(Keep::Yes), tx, b"after")?;
-            Ok(())
-        })
-        .unwrap();
-    store
-        .transaction::<_, StoreError>(|tx| {
-            let found = [b"before".as_slice(), b"refused", b"panicked", b"after"].map(|key| kept(tx, key));
-            assert_eq!(found, [true, false, false, true]);
-            Ok(())
-        })
-        .unwrap();
 }

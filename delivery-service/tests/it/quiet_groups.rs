@@ -8,7 +8,7 @@ use regrow_delivery_service::{
     Cursor, DeliveryService,
     HandshakeMode::{Assisted, Opaque},
     Limits, Sequence, SqliteStore, Store, StoreError,
-    store::{Keep, Part, Table, Transaction, Visitor},
+    store::{Table, Transaction, Visitor},
 };
 
 /// A store that counts the records that it reads and writes.
@@ -61,11 +61,6 @@ impl Transaction for CountingTransaction<'_, '_> {
             count.set(count.get() + 1);
             visit(key, value)
         })
-    }
-
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
-        let count = self.count;
-        self.tx.part(&mut |tx| work(&mut CountingTransaction { tx, count }))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 
 use regrow_delivery_service::{
     SqliteStore, Store as ServiceStore, StoreError,
-    store::{Keep, Part, Table, Transaction, Visitor},
+    store::{Table, Transaction, Visitor},
 };
 use regrow_engine::{CryptoProvider, Store};
 
@@ -87,9 +87,5 @@ impl Transaction for BorrowedTransaction<'_> {
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.0.scan(table, range, visit)
-    }
-
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
-        self.0.part(work)
     }
 }

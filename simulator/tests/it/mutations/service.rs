@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use regrow_delivery_service::{
     StoreError,
-    store::{Keep, Part, Table, Transaction, Visitor},
+    store::{Table, Transaction, Visitor},
 };
 use regrow_simulator::world::fault_injection::FaultInjection;
 use serde_bytes::ByteBuf;
@@ -82,11 +82,6 @@ impl Transaction for Faulty<'_> {
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
         self.records.scan(table, range, visit)
-    }
-
-    /// The world makes one call at a time, so no transaction has parts.
-    fn part(&mut self, work: &mut Part<'_>) -> Result<Keep, StoreError> {
-        self.records.part(work)
     }
 }
 
